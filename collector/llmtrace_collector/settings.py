@@ -1,0 +1,95 @@
+"""Settings of the collector: the [collector] table of llmtrace.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class ModelPrice(BaseModel):
+    """A price of the user's own, for models that no public price list has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="Model name as calls request it.")
+    provider: str = Field(default="", description="Provider name; empty matches every provider.")
+    input_per_million: float = Field(ge=0, description="USD per million input tokens.")
+    output_per_million: float = Field(ge=0, description="USD per million output tokens.")
+    cache_read_per_million: float | None = Field(
+        default=None, ge=0, description="USD per million input tokens read from cache; default: input price."
+    )
+    cache_write_per_million: float | None = Field(
+        default=None, ge=0, description="USD per million input tokens written to cache; default: input price."
+    )
+
+
+class CollectorSettings(BaseModel):
+    """How the collector receives, stores and serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to bind; other than loopback demands ingest_key and read_key.",
+    )
+    port: int = Field(default=4318, ge=1, le=65535, description="Port for OTLP/HTTP, reads and writes.")
+    data_dir: Path = Field(
+        default=Path(".llmtrace"), description="Folder of the log, the embedded store and keys."
+    )
+    store: str = Field(
+        default="",
+        description="chdb:///absolute/path (embedded) or clickhouse://user:password@host:8123/db; "
+        "default: embedded, in data_dir/store.",
+    )
+    retention_days: int = Field(default=30, ge=1, le=3650, description="Days that spans and logs are kept.")
+    ingest_key: SecretStr | None = Field(
+        default=None,
+        description="Key that senders must give (Bearer or x-api-key); none on loopback by default.",
+    )
+    read_key: SecretStr | None = Field(
+        default=None, description="Key that readers of /clickhouse must give; none on loopback by default."
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="Key of the write endpoints; default: LLMTRACE_ADMIN_KEY, "
+        "else data_dir/admin.key, made when absent.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Further Host headers to accept (a public name, a compose service)."
+    )
+    max_body_bytes: int = Field(
+        default=32 << 20,
+        ge=1 << 10,
+        le=64 << 20,
+        description="Largest request, before and after decompression.",
+    )
+    log_budget_bytes: int = Field(
+        default=4 << 30,
+        ge=64 << 20,
+        description="Disk that unstored segments may take before senders get 503.",
+    )
+    segment_bytes: int = Field(
+        default=16 << 20, ge=1 << 16, le=32 << 20, description="Size at which a segment of the log is closed."
+    )
+    segment_seconds: float = Field(
+        default=0.5, gt=0, le=60, description="Age at which a segment of the log is closed and stored."
+    )
+    mlflow_url: str = Field(
+        default="", description="MLflow tracking server that experiment runs are logged to; empty: none."
+    )
+    mlflow_interval_seconds: float = Field(
+        default=5.0, gt=0, description="How often experiment runs are brought up to date in MLflow."
+    )
+    trace_url: str = Field(
+        default="http://127.0.0.1:8501/traces?trace={trace_id}",
+        description="Link to a trace, {trace_id} filled in; written into MLflow runs.",
+    )
+    prices: tuple[ModelPrice, ...] = Field(
+        default=(), description="Prices of your own ([[collector.prices]]), before the public list."
+    )
+
+    @property
+    def store_dsn(self) -> str:
+        """The store's address with the default filled in."""
+        return self.store or f"chdb://{self.data_dir.absolute() / 'store'}"

@@ -1,0 +1,251 @@
+"""The store's two homes behind one small interface: the embedded engine and a ClickHouse server."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect import common
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+#: Walls behind the parser at the door: what one read may cost. Times in seconds, sizes in bytes.
+READ_LIMITS: Mapping[str, str] = {
+    "max_execution_time": "30",
+    "max_memory_usage": str(2 << 30),
+    "max_result_bytes": str(256 << 20),
+    "max_result_rows": "5000000",
+    "result_overflow_mode": "throw",
+    "max_threads": "2",
+}
+
+
+class StoreError(Exception):
+    """The engine refused a statement. `code` is ClickHouse's error code, 0 when it gave none."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StoreUnavailable(StoreError):
+    """The engine could not be reached; the same call may succeed later."""
+
+
+class Engine(ABC):
+    """Runs SQL text. Every method is safe to call from any thread."""
+
+    @abstractmethod
+    def execute(
+        self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Run one statement with full rights; the bytes are TabSeparated unless the SQL names a FORMAT."""
+
+    @abstractmethod
+    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
+        """Run one SELECT read-only and within `READ_LIMITS`; the bytes are in ClickHouse format `fmt`.
+
+        `params` are the values of `{name:Type}` placeholders as ClickHouse's escaped text.
+        """
+
+    @abstractmethod
+    def insert_file(self, table: str, path: Path, fmt: str, settings: Mapping[str, str]) -> None:
+        """Insert a file's bytes, which are in ClickHouse format `fmt`, as one INSERT."""
+
+    @abstractmethod
+    def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
+        """Insert a small body, which is in ClickHouse format `fmt`."""
+
+    @abstractmethod
+    def client(self) -> Client:
+        """A new clickhouse-connect client on the same database, for readers in this process."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release every handle."""
+
+
+def literal(text: str) -> str:
+    """`text` as a ClickHouse string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _settings_clause(settings: Mapping[str, str] | None) -> str:
+    return ", ".join(f"{name} = {literal(value)}" for name, value in (settings or {}).items())
+
+
+class EmbeddedEngine(Engine):
+    """chDB: ClickHouse in this process. One process may own a directory; each thread gets its own handle."""
+
+    def __init__(self, path: Path) -> None:
+        # chdb loads a 500 MB library: only the home that needs it pays.
+        import chdb
+
+        self._connect: Callable[[str], Any] = chdb.connect
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._local = threading.local()
+        self._handles: list[Any] = []
+        self._lock = threading.Lock()
+        try:
+            self._handle("write")
+        except RuntimeError as error:
+            raise StoreUnavailable(
+                f"the embedded store in {path} cannot be opened ({error}). One process may own it at a time: "
+                "stop the other collector, or give this one another data directory."
+            ) from error
+
+    def _handle(self, kind: str) -> Any:
+        handle = getattr(self._local, kind, None)
+        if handle is None:
+            # Opening handles at the same time as another thread is not something chDB promises.
+            with self._lock:
+                handle = self._connect(str(self.path))
+                self._handles.append(handle)
+            if kind == "read":
+                for name, value in READ_LIMITS.items():
+                    handle.query(f"SET {name} = {literal(value)}")
+                handle.query("SET readonly = 1")
+            setattr(self._local, kind, handle)
+        return handle
+
+    def _query(self, kind: str, sql: str, fmt: str, params: Mapping[str, str] | None) -> bytes:
+        try:
+            result = self._handle(kind).query(sql, fmt, params=dict(params or {}))
+        except RuntimeError as error:
+            raise _store_error(str(error)) from error
+        data: bytes | None = result.bytes()
+        return data or b""
+
+    def execute(
+        self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+    ) -> bytes:
+        if settings:
+            sql = f"{sql} SETTINGS {_settings_clause(settings)}"
+        return self._query("write", sql, "TabSeparated", params)
+
+    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
+        return self._query("read", sql, fmt, params)
+
+    def insert_file(self, table: str, path: Path, fmt: str, settings: Mapping[str, str]) -> None:
+        # From the file itself: the bytes are never copied to another folder.
+        self.execute(
+            f"INSERT INTO {table} FROM INFILE {literal(str(path.absolute()))} "
+            f"SETTINGS {_settings_clause(settings)} FORMAT {fmt}"
+        )
+
+    def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
+        self.execute(f"INSERT INTO {table} SETTINGS async_insert = 0 FORMAT {fmt}\n" + data.decode())
+
+    def client(self) -> Client:
+        return clickhouse_connect.get_client(interface="chdb", path=str(self.path))
+
+    def close(self) -> None:
+        with self._lock:
+            for handle in self._handles:
+                handle.close()
+            self._handles.clear()
+
+
+class ServerEngine(Engine):
+    """A ClickHouse server over HTTP."""
+
+    def __init__(self, dsn: str) -> None:
+        parts = urlsplit(dsn)
+        self._arguments: dict[str, Any] = {
+            "host": parts.hostname or "127.0.0.1",
+            "port": parts.port or 8123,
+            "username": unquote(parts.username or "default"),
+            "password": unquote(parts.password or ""),
+            "database": parts.path.strip("/") or "default",
+            "secure": "secure=true" in parts.query.lower(),
+        }
+        # `param_…` values travel beside settings; the server validates both.
+        common.set_setting("invalid_setting_action", "send")
+        self._local = threading.local()
+
+    def client(self) -> Client:
+        try:
+            return clickhouse_connect.get_client(**self._arguments, autogenerate_session_id=False)
+        except ClickHouseError as error:
+            raise StoreUnavailable(
+                f"the ClickHouse server at {self._arguments['host']}:{self._arguments['port']} "
+                f"did not answer: {error}"
+            ) from error
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self.client()
+            self._local.client = client
+        return client
+
+    def _run(
+        self, sql: str, params: Mapping[str, str] | None, settings: Mapping[str, str], fmt: str | None
+    ) -> bytes:
+        values = {f"param_{name}": value for name, value in (params or {}).items()}
+        try:
+            return self._client().raw_query(sql, settings={**settings, **values}, fmt=fmt)
+        except ClickHouseError as error:
+            raise _store_error(str(error)) from error
+
+    def execute(
+        self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+    ) -> bytes:
+        return self._run(sql, params, settings or {}, None)
+
+    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
+        return self._run(sql, params, {**READ_LIMITS, "readonly": "1"}, fmt)
+
+    def insert_file(self, table: str, path: Path, fmt: str, settings: Mapping[str, str]) -> None:
+        self._insert(table, path.read_bytes(), fmt, settings)
+
+    def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
+        self._insert(table, data, fmt, {"async_insert": "0"})
+
+    def _insert(self, table: str, data: bytes, fmt: str, settings: Mapping[str, str]) -> None:
+        try:
+            self._client().raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings))
+        except ClickHouseError as error:
+            raise _store_error(str(error)) from error
+
+    def close(self) -> None:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is not None:
+            client.close()
+
+
+def open_engine(dsn: str) -> Engine:
+    """The engine of a DSN: `chdb:///path/to/dir` or `clickhouse://user:password@host:8123/database`."""
+    scheme, _, rest = dsn.partition("://")
+    if scheme == "chdb" and rest:
+        return EmbeddedEngine(Path(unquote(rest)))
+    if scheme in ("clickhouse", "clickhouses") and rest:
+        return ServerEngine(dsn)
+    raise ValueError(
+        f"store = {scheme + '://…' if rest else dsn!r} is not a store address: use chdb:///path/to/directory "
+        "or clickhouse://user:password@host:8123/database"
+    )
+
+
+#: Codes that say the same statement may work later: memory, timeouts, too many parts, network, shutdown.
+_TRANSIENT_CODES = frozenset({159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 999})
+
+
+def _store_error(message: str) -> StoreError:
+    """ClickHouse's text as an error with its code; no code at all means it could not be reached."""
+    code = 0
+    marker = message.find("Code: ")
+    if marker < 0:
+        marker = message.find("code: ")
+    if marker >= 0:
+        digits = message[marker + 6 :].split(".", 1)[0].split(",", 1)[0].split(" ", 1)[0].strip()
+        code = int(digits) if digits.isdigit() else 0
+    if code == 0 or code in _TRANSIENT_CODES:
+        return StoreUnavailable(message, code)
+    return StoreError(message, code)

@@ -1,0 +1,189 @@
+"""The schema: numbered SQL files, rendered, applied idempotently at start, with a version table."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+from .dialects import default_columns, text_keys, text_selects
+from .engine import Engine
+
+#: Settings of every table that an acknowledged span may reach: an insert returns when it is on disk, and
+#: an insert repeated with the same token adds nothing.
+DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000"
+
+_SCALAR = "string_value String, bool_value Bool, int_value Int64, double_value Float64, bytes_value String"
+_SCALAR_KIND = (
+    "value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4, "
+    "'bytes_value' = 7)"
+)
+_KIND = (
+    "value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4, "
+    "'array_value' = 5, 'bytes_value' = 7)"
+)
+_VALUE = f"Tuple({_KIND}, {_SCALAR}, array_value Tuple(values Array(Tuple({_SCALAR_KIND}, {_SCALAR}))))"
+_KEY_VALUES = f"Array(Tuple(key String, value {_VALUE}))"
+
+# A double prints as the OpenTelemetry Collector prints it: 1e21 is 1e+21.
+_DOUBLE = "replaceRegexpOne(toString({v}.double_value), 'e([0-9])', 'e+\\\\1')"
+_ELEMENT = (
+    "multiIf(x.value = 'string_value', toJSONString(x.string_value), "
+    "x.value = 'int_value', toString(x.int_value), "
+    f"x.value = 'double_value', {_DOUBLE.format(v='x')}, "
+    "x.value = 'bool_value', if(x.bool_value, 'true', 'false'), "
+    "x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null')"
+)
+_ANY_VALUE = (
+    "multiIf(v.value = 'string_value', v.string_value, "
+    "v.value = 'int_value', toString(v.int_value), "
+    f"v.value = 'double_value', {_DOUBLE.format(v='v')}, "
+    "v.value = 'bool_value', if(v.bool_value, 'true', 'false'), "
+    "v.value = 'bytes_value', base64Encode(v.bytes_value), "
+    "v.value = 'array_value', "
+    f"concat('[', arrayStringConcat(arrayMap(x -> {_ELEMENT}, v.array_value.values), ','), ']'), '')"
+)
+
+
+def _map_of(keys: str, values: str, drop: str = "") -> str:
+    """A Map of two parallel arrays, newest first; of a key given twice the first here (the last sent) stays.
+
+    The engine's Map reads the first of two equal keys but keeps both, so repeats are taken out; arrays
+    without repeats, the usual case, skip that.
+    """
+    unique = (
+        f"arrayFilter((k, i) -> i = indexOf({keys}, k){' AND k NOT IN (' + drop + ')' if drop else ''}, "
+        f"{keys}, arrayEnumerate({keys}))"
+    )
+    unique_values = (
+        f"arrayFilter((v, k, i) -> i = indexOf({keys}, k){' AND k NOT IN (' + drop + ')' if drop else ''}, "
+        f"{values}, {keys}, arrayEnumerate({keys}))"
+    )
+    plain_keys = f"arrayFilter(k -> k NOT IN ({drop}), {keys})" if drop else keys
+    plain_values = f"arrayFilter((v, k) -> k NOT IN ({drop}), {values}, {keys})" if drop else values
+    distinct = f"length(arrayDistinct({keys})) = length({keys})"
+    return (
+        f"mapFromArrays(if({distinct}, {plain_keys}, {unique}), "
+        f"if({distinct}, {plain_values}, {unique_values}))"
+    )
+
+
+def _attributes_map(owner: str) -> str:
+    keys = f"arrayReverse({owner}.attributes.key)"
+    values = f"arrayReverse(arrayMap(v -> {_ANY_VALUE}, {owner}.attributes.value))"
+    return _map_of(keys, values)
+
+
+#: USD of one rollup row or span; cache buckets are parts of input and priced at their own rate where known.
+_USAGE_COST = (
+    "greatest(toFloat64(ifNull(usage.InputTokens, 0)) - usage.CacheReadTokens - usage.CacheWriteTokens, 0)"
+    " * ifNull(price.InputPrice, 0)"
+    " + usage.CacheReadTokens * coalesce(price.CacheReadPrice, price.InputPrice, 0)"
+    " + usage.CacheWriteTokens * coalesce(price.CacheWritePrice, price.InputPrice, 0)"
+    " + ifNull(usage.OutputTokens, 0) * ifNull(price.OutputPrice, 0)"
+)
+
+USAGE_SELECT = """SELECT
+    Project,
+    toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time,
+    ServiceName,
+    Provider,
+    Model,
+    ResponseModel,
+    Operation,
+    UserId,
+    Experiment,
+    RunId,
+    PromptName,
+    PromptVersion,
+    Simulated,
+    count() AS Calls,
+    countIf(StatusCode = 'Error') AS Errors,
+    countIf(span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
+    toUInt64(sum(ifNull(span.InputTokens, 0))) AS InputTokens,
+    toUInt64(sum(ifNull(span.OutputTokens, 0))) AS OutputTokens,
+    sum(span.CacheReadTokens) AS CacheReadTokens,
+    sum(span.CacheWriteTokens) AS CacheWriteTokens,
+    sum(span.ReasoningTokens) AS ReasoningTokens,
+    sum(Duration) AS DurationSum,
+    countIf(TimeToFirstToken IS NOT NULL) AS TtftCount,
+    quantilesTDigestState(0.5, 0.95, 0.99)(toFloat64(Duration / 1e9)) AS LatencyDigest,
+    quantilesTDigestStateIf(0.5, 0.95, 0.99)(
+        ifNull(TimeToFirstToken, 0), TimeToFirstToken IS NOT NULL
+    ) AS TtftDigest
+FROM {source} AS span
+WHERE Counted {where}
+GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, UserId, Experiment, RunId,
+    PromptName, PromptVersion, Simulated"""
+
+
+def protobuf_schema() -> str:
+    """The message definitions by which the engine reads log records, comments and line breaks taken out."""
+    text = (resources.files(__package__) / "sql" / "otlp.proto").read_text()
+    return " ".join(re.sub(r"//[^\n]*", "", text).split())
+
+
+def migrations(retention_days: int) -> dict[int, list[str]]:
+    """Every migration's statements, rendered, by number."""
+    values = {
+        "durable": DURABLE,
+        "retention_days": str(retention_days),
+        "default_columns": default_columns(),
+        "key_values": _KEY_VALUES,
+        "value": _VALUE,
+        "any_value": _ANY_VALUE,
+        "unique_map": _map_of("keys", "vals", drop=text_keys()),
+        "nested_map": _attributes_map("e"),
+        "resource_map": _attributes_map("resource_span.resource"),
+        "text_selects": text_selects("keys", "vals"),
+        "usage_cost": _USAGE_COST,
+        "usage_select": USAGE_SELECT.format(source="otel_traces", where=""),
+    }
+    found: dict[int, list[str]] = {}
+    for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda item: item.name):
+        if not file.name.endswith(".sql"):
+            continue
+        text = re.sub(r"^\s*--[^\n]*$", "", file.read_text(), flags=re.MULTILINE)
+        rendered = re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
+        found[int(file.name.split("_", 1)[0])] = [
+            statement.strip() for statement in rendered.split(";\n") if statement.strip()
+        ]
+    return found
+
+
+def migrate(engine: Engine, retention_days: int) -> int:
+    """Bring the schema up to date and return its version. Each statement may run twice without harm."""
+    engine.execute(
+        "CREATE TABLE IF NOT EXISTS schema_versions (Version UInt32, AppliedAt DateTime) "
+        f"ENGINE = MergeTree ORDER BY Version SETTINGS {DURABLE}"
+    )
+    applied = int(engine.execute("SELECT max(Version) FROM schema_versions").decode() or 0)
+    for version, statements in sorted(migrations(retention_days).items()):
+        if version <= applied:
+            continue
+        for statement in statements:
+            engine.execute(statement)
+        # Recorded last: a migration that failed half-way runs again from its first statement.
+        engine.insert_bytes(
+            "schema_versions (Version, AppliedAt)",
+            f'{{"Version": {version}, "AppliedAt": {_now(engine)}}}'.encode(),
+            "JSONEachRow",
+        )
+        applied = version
+    _set_retention(engine, retention_days)
+    return applied
+
+
+def _now(engine: Engine) -> int:
+    return int(engine.execute("SELECT toUnixTimestamp(now())").decode())
+
+
+def _set_retention(engine: Engine, days: int) -> None:
+    """New spans get the configured retention; those stored keep the class they were written with."""
+    for table in ("otel_traces", "otel_logs"):
+        current = engine.execute(
+            "SELECT default_expression FROM system.columns WHERE database = currentDatabase() "
+            "AND table = {table:String} AND name = 'RetentionDays'",
+            {"table": table},
+        )
+        if current.decode().strip() != str(days):
+            engine.execute(f"ALTER TABLE {table} MODIFY COLUMN RetentionDays UInt16 DEFAULT {days}")
