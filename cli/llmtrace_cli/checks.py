@@ -1,0 +1,310 @@
+"""The checks of `llmtrace doctor`. Each looks at one thing and says what to do when it is wrong.
+
+They run in the base install too: what needs an optional part is skipped there.
+"""
+
+import email.utils
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import stat
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from llmtrace_cli.ports import holder, is_free
+
+if TYPE_CHECKING:
+    from llmtrace_cli.config import Settings
+
+Status = Literal["ok", "warn", "fail", "skip"]
+
+_PACKAGES = {
+    "base": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
+    "collector": ("chdb", "clickhouse-connect", "fastapi", "genai-prices"),
+    "dashboard": ("streamlit", "pandas", "scipy"),
+    "inference": ("torch", "transformers"),
+    "all": ("mlflow", "honcho", "psutil"),
+}
+_SERVERS = {"collector": 4318, "mlflow": 5000, "dashboard": 8501, "inference": 8000}
+_LEAST_DISK = 1 << 30
+_ENOUGH_DISK = 5 << 30
+_CLOCK_SKEW_SECONDS = 5.0
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check found. `remedy` is empty unless something should be done."""
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    date: str | None
+    reason: str
+
+
+def run_all(config_file: Path | None = None, endpoint: str | None = None) -> list[Result]:
+    """Run every check. `endpoint` is the collector's URL as applications use it; None finds it as they do."""
+    results = [python(), *packages()]
+    settings, verdict = configuration(config_file)
+    results.append(verdict)
+    data_dir = settings.data_dir if settings is not None else Path(".llmtrace")
+    results += [*listening(settings), data_directory(data_dir), disk(data_dir)]
+    if settings is not None:
+        results += [store(settings), *doors(settings)]
+    answer, reached = exporter(settings, endpoint)
+    return [*results, reached, clock(answer)]
+
+
+def python() -> Result:
+    """Which interpreter this is; pip refuses to install llmtrace on one that is too old."""
+    version = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Result("python", "ok", version)
+
+
+def packages() -> Iterator[Result]:
+    """Each extra is there whole, or not at all."""
+    for extra, names in _PACKAGES.items():
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, version in versions.items() if version is None]
+        found = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
+        label = f"packages: {extra}"
+        install = "pip install llmtrace" if extra == "base" else f"pip install 'llmtrace[{extra}]'"
+        if not missing:
+            yield Result(label, "ok", found)
+        elif not found and extra != "base":
+            yield Result(label, "skip", f"not installed ({install})")
+        else:
+            yield Result(label, "fail", f"missing {', '.join(missing)}; found {found or 'nothing'}", install)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def configuration(file: Path | None) -> "tuple[Settings | None, Result]":
+    """The settings can be read. Returns them too, None when they cannot."""
+    if importlib.util.find_spec("pydantic_settings") is None:
+        return None, Result("configuration", "skip", "only services have settings; none is installed")
+    from llmtrace_cli import config
+
+    try:
+        settings = config.load(file)
+    except config.ConfigError as error:
+        return None, Result(
+            "configuration", "fail", str(error), "`llmtrace config reference` lists what there is"
+        )
+    source = file or (config.DEFAULT_FILE if config.DEFAULT_FILE.exists() else None)
+    return settings, Result("configuration", "ok", f"read from {source}" if source else "no file; defaults")
+
+
+def listening(settings: "Settings | None") -> Iterator[Result]:
+    """Every server's port is free, or already has that server on it."""
+    for name, default in _SERVERS.items():
+        table = getattr(settings, name, None)
+        host, port = getattr(table, "host", "127.0.0.1"), getattr(table, "port", default)
+        label = f"port: {name}"
+        try:
+            free = port == 0 or is_free(host, port)
+        except OSError as error:
+            yield Result(
+                label,
+                "fail",
+                f"{host} is no address of this machine ({error.strerror})",
+                f"set [{name}] host",
+            )
+            continue
+        if free:
+            yield Result(label, "ok", f"{port} is free")
+            continue
+        by = holder(port) or "a process that cannot be seen from here"
+        if _is_ours(name, host, port):
+            yield Result(label, "ok", f"{port} has the {name} ({by})")
+        else:
+            yield Result(
+                label,
+                "fail",
+                f"{port} is taken by {by}, which does not answer as the {name}",
+                f"stop it, or set [{name}] port (LLMTRACE_{name.upper()}__PORT)",
+            )
+
+
+def _is_ours(name: str, host: str, port: int) -> bool:
+    path = {"mlflow": "/health", "dashboard": "/_stcore/health"}.get(name, "/health/live")
+    answer = _request(f"{_local(host, port)}{path}")
+    return answer is not None and answer.status == 200
+
+
+def _local(host: str, port: int) -> str:
+    reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def data_directory(path: Path) -> Result:
+    """The data directory, or the one it will be made in, can be written to durably."""
+    existing = _existing(path)
+    try:
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(b"llmtrace")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return Result(
+            "data directory",
+            "fail",
+            f"{existing.absolute()} cannot be written to ({error.strerror})",
+            "give this user the directory, or set data_dir to another (LLMTRACE_DATA_DIR)",
+        )
+    return Result(
+        "data directory", "ok", f"{path.absolute()}{'' if path.exists() else ' (made on first start)'}"
+    )
+
+
+def disk(path: Path) -> Result:
+    """There is room for the log and the store."""
+    free = shutil.disk_usage(_existing(path)).free
+    detail = f"{free / (1 << 30):.1f} GiB free"
+    if free < _LEAST_DISK:
+        return Result("disk", "fail", detail, "free at least 1 GiB, or move data_dir to a larger disk")
+    if free < _ENOUGH_DISK:
+        return Result(
+            "disk", "warn", detail, "traces grow: shorten [collector] retention_days, or get a larger disk"
+        )
+    return Result("disk", "ok", detail)
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def store(settings: "Settings") -> Result:
+    """The store is where the settings say: a directory that can be written, or a server that answers."""
+    dsn = settings.collector.store_dsn
+    parts = urllib.parse.urlsplit(dsn)
+    if parts.scheme == "chdb":
+        found = data_directory(Path(parts.path))
+        return Result("store", found.status, f"embedded: {found.detail}", found.remedy)
+    where = f"{parts.hostname}:{parts.port or 8123}"
+    scheme = "https" if parts.scheme.endswith("s") else "http"
+    answer = _request(f"{scheme}://{where}/ping")
+    if answer is not None and answer.status == 200:
+        return Result("store", "ok", f"ClickHouse answers at {where}")
+    found_instead = f"answers HTTP {answer.status}" if answer is not None else "does not answer"
+    return Result(
+        "store", "fail", f"ClickHouse at {where} {found_instead}", "start it, or mend [collector] store"
+    )
+
+
+def doors(settings: "Settings") -> Iterator[Result]:
+    """Nothing that others can reach is open, and the admin key is for its owner's eyes."""
+    collector = settings.collector
+    if collector.host in _LOOPBACK:
+        yield Result("keys", "ok", "the collector listens on loopback only")
+    elif collector.ingest_key is not None and collector.read_key is not None:
+        yield Result("keys", "ok", f"the collector listens on {collector.host} and demands keys")
+    else:
+        yield Result(
+            "keys",
+            "fail",
+            f"the collector would listen on {collector.host} without keys",
+            "set LLMTRACE_COLLECTOR__INGEST_KEY and LLMTRACE_COLLECTOR__READ_KEY, or host = '127.0.0.1'",
+        )
+    key = collector.data_dir / "admin.key"
+    if not key.exists():
+        return
+    mode = stat.S_IMODE(key.stat().st_mode)
+    if mode & 0o077:
+        yield Result(
+            "admin key", "fail", f"{key} can be read by others (mode {mode:04o})", f"chmod 600 {key}"
+        )
+    else:
+        yield Result("admin key", "ok", f"{key} (mode {mode:04o})")
+
+
+def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Answer | None, Result]:
+    """The collector accepts an empty OTLP request where applications would send theirs."""
+    named = endpoint or os.environ.get("LLMTRACE_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    table = getattr(settings, "collector", None)
+    base = named or _local(getattr(table, "host", "127.0.0.1"), getattr(table, "port", _SERVERS["collector"]))
+    url = base.rstrip("/") + "/v1/traces"
+    headers = {"Content-Type": "application/x-protobuf"}
+    key = os.environ.get("LLMTRACE_API_KEY") or _secret(getattr(table, "ingest_key", None))
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    answer = _request(url, body=b"", headers=headers)
+    label = "exporter"
+    if answer is None and named is None:
+        return None, Result(label, "skip", f"nothing listens at {base} yet (`llmtrace up` starts it)")
+    if answer is None:
+        return None, Result(
+            label, "fail", f"{url} cannot be reached", "start the collector, or mend the endpoint"
+        )
+    if answer.status == 200:
+        return answer, Result(label, "ok", f"{url} accepts spans")
+    if answer.status in (401, 403):
+        remedy = "set LLMTRACE_API_KEY to the collector's ingest key"
+    elif answer.status == 404:
+        remedy = "the endpoint is the collector's base URL, without /v1/traces"
+    else:
+        remedy = "look at the collector's log"
+    return answer, Result(
+        label, "fail", f"{url} answers HTTP {answer.status} {answer.reason}".rstrip(), remedy
+    )
+
+
+def _secret(value: object) -> str | None:
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if reveal is not None else None
+
+
+def clock(answer: _Answer | None) -> Result:
+    """This machine's clock agrees with its disk's and, when it answered, with the collector's."""
+    remedy = "synchronise the clock (systemd-timesyncd, chrony): spans are ordered and found by time"
+    with tempfile.NamedTemporaryFile() as probe:
+        by_disk = Path(probe.name).stat().st_mtime - time.time()
+    if abs(by_disk) > _CLOCK_SKEW_SECONDS:
+        return Result("clock", "fail", f"the file system is {by_disk:+.0f} s away", remedy)
+    installed = Path(__file__).stat().st_mtime - time.time()
+    if installed > _CLOCK_SKEW_SECONDS:
+        return Result("clock", "fail", f"llmtrace was installed {installed:.0f} s in the future", remedy)
+    sent = email.utils.parsedate_to_datetime(answer.date).timestamp() if answer and answer.date else None
+    if sent is None:
+        return Result("clock", "ok", "agrees with the file system")
+    skew = sent - time.time()
+    if abs(skew) > _CLOCK_SKEW_SECONDS:
+        return Result("clock", "fail", f"the collector is {skew:+.0f} s away", remedy)
+    return Result("clock", "ok", "agrees with the file system and the collector")
+
+
+def _request(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> _Answer | None:
+    """One request without a proxy, answered in 3 s; None when nobody answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
+        with opener.open(request, timeout=3) as response:
+            return _Answer(response.status, response.headers.get("Date"), "")
+    except urllib.error.HTTPError as error:
+        return _Answer(error.code, error.headers.get("Date"), str(error.reason))
+    except (OSError, ValueError):
+        return None

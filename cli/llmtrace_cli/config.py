@@ -1,0 +1,215 @@
+"""The settings of all parts as one frozen object, from one file, the environment and the command line.
+
+Precedence: command line, then environment (LLMTRACE_COLLECTOR__PORT=…), then llmtrace.toml, then the
+defaults. This is the only place that reads them; parts are handed their own table.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from llmtrace_dashboard.settings import DashboardSettings, WatchSettings
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from llmtrace_cli.mlflow_server import MlflowSettings
+from llmtrace_collector.settings import CollectorSettings
+from llmtrace_inference.settings import InferenceSettings
+
+DEFAULT_FILE = Path("llmtrace.toml")
+ENV_PREFIX = "LLMTRACE_"
+ENV_DELIMITER = "__"
+
+
+class ConfigError(Exception):
+    """Settings that cannot be used. The text names each one, where it came from and what would do."""
+
+
+class Settings(BaseSettings):
+    """Everything `llmtrace` can be told."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER
+    )
+
+    data_dir: Path = Field(
+        default=Path(".llmtrace"),
+        description="Where all parts keep their data: the store, the log, MLflow's files, the admin key. "
+        "A part's own data_dir, when set, wins. Relative paths start where llmtrace is run.",
+    )
+    collector: CollectorSettings = Field(default_factory=CollectorSettings)
+    watch: WatchSettings = Field(default_factory=WatchSettings)
+    dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_data_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put every part's data under the common directory, unless the part has one of its own."""
+        default: Path = cls.model_fields["data_dir"].default
+        shared = values.get("data_dir", default)
+        if not isinstance(shared, (str, Path)):
+            return values
+        filled = dict(values)
+        for name, model in tables().items():
+            table, own = filled.get(name, {}), model.model_fields.get("data_dir")
+            if own is not None and isinstance(table, Mapping):
+                filled[name] = {"data_dir": Path(shared) / own.default.relative_to(default), **table}
+        return filled
+
+
+def tables() -> dict[str, type[BaseModel]]:
+    """The tables of llmtrace.toml and the model of each, in the file's order."""
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings in effect.
+
+    `path`: the file; None takes ./llmtrace.toml when it exists. `overrides`: the command line's, nested
+    as in the file. Raises ConfigError.
+    """
+    file = path if path is not None else (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    in_file = {} if file is None else _read(file)
+    given = dict(overrides or {})
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=in_file)
+
+    try:
+        return Loaded(**given)
+    except ValidationError as error:
+        sentences = [_explain(dict(problem), file, in_file, given) for problem in error.errors()]
+        raise ConfigError("\n".join(sentences)) from error
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file} does not exist; `llmtrace config init {file}` writes one") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+
+
+def _explain(
+    problem: dict[str, Any], file: Path | None, in_file: Mapping[str, Any], given: Mapping[str, Any]
+) -> str:
+    """One sentence for one of pydantic's errors: what, where it came from, what would do."""
+    location: tuple[int | str, ...] = problem["loc"]
+    origin = _origin(location, file, in_file, given)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown setting {setting_name(location)} ({origin}){_nearest(location)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "value_error" and location and str(location[-1]) in tables():
+        return f"[{location[-1]}] {message} ({origin})"
+    shown = "" if _is_secret(location) else f" = {problem['input']!r}"
+    return f"{setting_name(location)}{shown} ({origin}): {message[:1].lower()}{message[1:]}"
+
+
+def setting_name(location: Sequence[int | str]) -> str:
+    """How a setting is written in messages: `[collector] port`, `data_dir`, `[collector] prices[0].input`."""
+    parts = [f"[{step}]" if isinstance(step, int) else str(step) for step in location]
+    if len(parts) > 1 and parts[0] in tables():
+        return f"[{parts[0]}] " + ".".join(parts[1:]).replace(".[", "[")
+    return ".".join(parts).replace(".[", "[")
+
+
+def _origin(
+    location: Sequence[int | str], file: Path | None, in_file: Mapping[str, Any], given: Mapping[str, Any]
+) -> str:
+    if _has(given, location):
+        return "from the command line"
+    if file is not None and _has(in_file, location) and not _in_environment(location):
+        return f"from {file}"
+    return f"from the environment, {env_name(location)}" if _in_environment(location) else "from the defaults"
+
+
+def env_name(location: Sequence[int | str]) -> str:
+    """The environment variable of a setting: LLMTRACE_COLLECTOR__PORT."""
+    return ENV_PREFIX + ENV_DELIMITER.join(str(step) for step in location).upper()
+
+
+def _in_environment(location: Sequence[int | str]) -> bool:
+    names = {name.upper() for name in os.environ}
+    return any(env_name(location[:depth]) in names for depth in range(len(location), 0, -1))
+
+
+def _has(values: object, location: Sequence[int | str]) -> bool:
+    for step in location:
+        try:
+            values = values[step]  # type: ignore[index]  # what cannot be indexed has no such setting
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _nearest(location: Sequence[int | str]) -> str:
+    """The known setting that was probably meant, or what there is to choose from."""
+    wanted, table = str(location[-1]), location[:-1]
+    model = _model_at(table)
+    here = list(model.model_fields) if model is not None else []
+    if near := difflib.get_close_matches(wanted, here, n=1, cutoff=0.6):
+        return f": did you mean {setting_name((*table, near[0]))}?"
+    elsewhere = {name: key for key, part in tables().items() for name in reversed(part.model_fields)}
+    if near := difflib.get_close_matches(wanted, elsewhere, n=1, cutoff=0.75):
+        return f": did you mean {setting_name((elsewhere[near[0]], near[0]))}?"
+    return f"; known here are {', '.join(here)}" if here else ""
+
+
+def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
+    """The model that describes the table at `location`; None where there is none."""
+    model: type[BaseModel] | None = Settings
+    for step in location:
+        if isinstance(step, int):  # an item of a list of tables: the list's model is already found
+            continue
+        if model is None or step not in model.model_fields:
+            return None
+        model = next(_models_in(model.model_fields[step].annotation), None)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _is_secret(location: Sequence[int | str]) -> bool:
+    model = _model_at(location[:-1])
+    field = model.model_fields.get(str(location[-1])) if model is not None and location else None
+    return field is not None and is_secret(field.annotation)
+
+
+def is_secret(annotation: Any) -> bool:
+    """Whether a field of this type must never be shown."""
+    return annotation is SecretStr or any(is_secret(argument) for argument in get_args(annotation))

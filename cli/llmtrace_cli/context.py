@@ -1,0 +1,45 @@
+"""What every command does first: read the settings, and say plainly when they cannot be used."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmtrace_cli.extras import Extra, needs
+
+if TYPE_CHECKING:
+    from llmtrace_cli.config import Settings
+
+
+def read_settings(
+    context: click.Context, extra: Extra, overrides: Mapping[str, Any] | None = None
+) -> "Settings":
+    """The settings in effect for this invocation.
+
+    `overrides` are the command line's, nested as in the file; those that are None were not given.
+    Raises click.ClickException on settings that cannot be used.
+    """
+    with needs(extra):
+        from llmtrace_cli import config
+    try:
+        return config.load(config_file(context), _given(overrides or {}))
+    except config.ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def config_file(context: click.Context) -> Path | None:
+    """The file named by --config."""
+    file: Path | None = context.find_root().params.get("config_file")
+    return file
+
+
+def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if isinstance(value, Mapping):
+            if inner := _given(value):
+                given[name] = inner
+        elif value is not None:
+            given[name] = value
+    return given

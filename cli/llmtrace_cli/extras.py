@@ -1,0 +1,28 @@
+"""Optional parts: the one place that says what to install when one is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import click
+
+Extra = Literal["collector", "dashboard", "inference", "all"]
+
+
+@contextmanager
+def needs(extra: Extra) -> Iterator[None]:
+    """Guard imports that only `llmtrace[extra]` brings.
+
+    Raises click.ClickException with the pip command when a third-party module is missing. A missing
+    module of our own is a fault of the installation, not of the choice of extras, and passes through.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or missing.startswith("llmtrace"):
+            raise
+        raise click.ClickException(
+            f"this needs the Python package '{missing}', which is not installed. "
+            f"Install it with: pip install 'llmtrace[{extra}]'"
+        ) from error

@@ -1,0 +1,45 @@
+"""The command `llmtrace`. Only click is imported here, so that help is quick in every installation."""
+
+from pathlib import Path
+
+import click
+
+from llmtrace_cli.configure import config
+from llmtrace_cli.doctor import doctor
+from llmtrace_cli.parts import collector, dashboard, inference, mlflow, watch
+from llmtrace_cli.up import demo, up
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Examples:
+  llmtrace up                     everything on this machine, with four URLs
+  llmtrace demo --once            drive real calls through everything, print what was stored, stop
+  llmtrace doctor                 what is wrong, and how to mend it
+  llmtrace config init            write a commented llmtrace.toml
+  llmtrace --config prod.toml collector --port 4319
+""",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Settings file.  [default: ./llmtrace.toml where it exists]",
+)
+@click.version_option(package_name="llmtrace", prog_name="llmtrace")
+def cli(config_file: Path | None) -> None:
+    """Observability for LLM applications: traces, cost, anomalies, abuse and MLflow runs.
+
+    Settings come from the command line, then the environment (LLMTRACE_COLLECTOR__PORT=4319), then
+    llmtrace.toml, then the defaults.
+    """
+
+
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="llmtrace")

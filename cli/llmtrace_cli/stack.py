@@ -1,0 +1,235 @@
+"""The parts as processes: which to start, with what settings, and how to tell that they serve.
+
+`plan` turns settings into parts; what runs them is the caller's choice: `llmtrace up` hands them to a
+process manager, the demo starts them as `Process` so that it can kill and restart one of them.
+"""
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from llmtrace_cli.config import ENV_DELIMITER, ENV_PREFIX, Settings, tables
+from llmtrace_cli.config_file import write_private
+from llmtrace_cli.guard import SUPERVISOR_PID
+
+PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference"]
+EVERYDAY: tuple[PartName, ...] = ("collector", "mlflow", "watch", "dashboard")
+
+_HEALTH: Mapping[PartName, str] = {
+    "collector": "/health/ready",
+    "mlflow": "/health",
+    "dashboard": "/_stcore/health",
+    "inference": "/health/ready",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process to run. `argv` and `env` are complete; no secret is in `argv`."""
+
+    name: PartName
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    host: str
+    port: int | None
+    """None for a part that listens on nothing (watch)."""
+
+    @property
+    def url(self) -> str | None:
+        """Where a browser or client on this machine reaches it."""
+        return None if self.port is None else local_url(self.host, self.port)
+
+    @property
+    def health_url(self) -> str | None:
+        """Answers 200 once the part serves."""
+        return None if self.url is None else self.url + _HEALTH[self.name]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Parts that know of each other. `settings` are the ones given, with the links filled in."""
+
+    settings: Settings
+    parts: tuple[Part, ...]
+    file: Path
+    """The settings file that the parts start from. It holds the keys: remove it after the last stop."""
+
+    def part(self, name: PartName) -> Part:
+        """One part by name; raises KeyError when it is not planned."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise KeyError(name)
+
+
+def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
+    """What to run so that the named parts work together.
+
+    Fills in the links between them that the settings leave open, and writes the result to
+    {data_dir}/run/settings-<pid>.toml (0600), from which the parts start: command lines can be read by
+    every user of the machine, that file cannot.
+    """
+    chosen = tuple(dict.fromkeys(names))
+    linked = link(settings, chosen)
+    file = (settings.data_dir / "run" / f"settings-{os.getpid()}.toml").absolute()
+    write_private(linked, file)
+    env = _child_environment()
+    parts = []
+    for name in chosen:
+        table = getattr(linked, name)
+        parts.append(
+            Part(
+                name=name,
+                argv=(sys.executable, "-m", "llmtrace_cli", "--config", str(file), name),
+                env=env,
+                host=getattr(table, "host", "127.0.0.1"),
+                port=getattr(table, "port", None),
+            )
+        )
+    return Stack(settings=linked, parts=tuple(parts), file=file)
+
+
+def link(settings: Settings, names: tuple[PartName, ...]) -> Settings:
+    """Point the parts at each other. A link that was set explicitly stays as it is."""
+    collector = local_url(settings.collector.host, settings.collector.port)
+    dashboard = local_url(settings.dashboard.host, settings.dashboard.port)
+    mlflow = local_url(settings.mlflow.host, settings.mlflow.port) if "mlflow" in names else ""
+    links: dict[str, dict[str, Any]] = {
+        "collector": {"mlflow_url": mlflow, "trace_url": dashboard + "/traces?trace={trace_id}"},
+        "watch": {"collector_url": collector},
+        "dashboard": {"collector_url": collector, "mlflow_url": mlflow},
+        "inference": {"otlp_endpoint": collector},
+    }
+    changed = {name: _fill(getattr(settings, name), values) for name, values in links.items()}
+    return settings.model_copy(update=changed)
+
+
+def _fill(table: BaseModel, values: Mapping[str, Any]) -> BaseModel:
+    return table.model_copy(update={k: v for k, v in values.items() if k not in table.model_fields_set})
+
+
+def _child_environment() -> dict[str, str]:
+    """This process's environment without the settings in it: they are in the file already, and the
+    command line may have overruled them."""
+    ours = tuple(f"{ENV_PREFIX}{table}{ENV_DELIMITER}".upper() for table in tables())
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(ours) and name.upper() != f"{ENV_PREFIX}DATA_DIR"
+    }
+    return env | {SUPERVISOR_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+
+
+def local_url(host: str, port: int) -> str:
+    """The URL of a server on this machine; one that listens everywhere is reached over loopback."""
+    reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def answers(url: str, timeout: float = 2.0) -> bool:
+    """Whether a GET of `url` gives 200 within `timeout` seconds."""
+    # Straight to the server: a proxy from the environment has no business on loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout) as response:
+            return bool(response.status == 200)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def wait_ready(
+    parts: Iterable[Part], timeout: float = 90.0, alive: Callable[[Part], bool] = lambda part: True
+) -> list[Part]:
+    """Wait until every part that has a health URL answers; return those that do not.
+
+    Stops early when `alive` says that a part's process has ended: it comes back among the missing.
+    """
+    waiting = [part for part in parts if part.health_url is not None]
+    deadline = time.monotonic() + timeout
+    while waiting:
+        waiting = [part for part in waiting if not answers(part.health_url or "")]
+        if not waiting or time.monotonic() > deadline or not all(alive(part) for part in waiting):
+            break
+        time.sleep(0.2)
+    return waiting
+
+
+class Process:
+    """A part running as a child process, for callers that start, kill and restart single parts.
+
+    Its output goes to a file. The child follows this process: when this one ends, even by SIGKILL, the
+    child stops too.
+    """
+
+    def __init__(self, part: Part, log: Path) -> None:
+        self.part = part
+        self.log = log
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id; raises RuntimeError before the first start."""
+        if self._popen is None:
+            raise RuntimeError(f"{self.part.name} was not started")
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs now."""
+        return self._popen is not None and self._popen.poll() is None
+
+    def start(self) -> None:
+        """Start the process; its log is appended to."""
+        if self.alive:
+            raise RuntimeError(f"{self.part.name} runs already")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                self.part.argv,
+                env=dict(self.part.env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Its own session: Ctrl-C reaches the caller alone, and children can be ended with it.
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL the process and its children, as a crash would, and wait until it is gone."""
+        self._signal(signal.SIGKILL)
+        if self._popen is not None:
+            self._popen.wait()
+
+    def stop(self, timeout: float = 20.0) -> int | None:
+        """SIGTERM, wait, SIGKILL what is left. Returns the exit code; None when it never ran."""
+        if self._popen is None:
+            return None
+        if self.alive:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(timeout)
+        self._signal(signal.SIGKILL)  # a worker may outlive its parent
+        return self._popen.wait()
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines that the process wrote."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._popen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, number)

@@ -1,0 +1,117 @@
+"""Run a stack under honcho: logs side by side, one end for all, and a plain word about who failed."""
+
+import io
+import os
+import shlex
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import honcho.manager
+from honcho.manager import Manager
+from honcho.printer import Message, Printer
+from honcho.process import Process
+
+from llmtrace_cli.guard import when_ended
+from llmtrace_cli.stack import Part, Stack, wait_ready
+
+# After this many seconds the parts that have not stopped are killed. Nothing acknowledged is lost by
+# that: the collector replays its log. honcho's own 5 s would cut short a drain of a busy collector.
+honcho.manager.KILL_WAIT = 15
+
+_WRAPPER_GRACE_SECONDS = 20.0
+
+
+class _Wrapper(Process):  # type: ignore[misc]  # honcho is untyped
+    """honcho's process around a part; like the part it must not outlive `llmtrace up`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._supervisor = os.getpid()
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        when_ended(self._supervisor, lambda: _leave_after(_WRAPPER_GRACE_SECONDS))
+        super().run(*args, **kwargs)
+
+
+def _leave_after(seconds: float) -> None:
+    """By then the part has drained; its output has no reader left."""
+    threading.Event().wait(seconds)
+    os._exit(1)
+
+
+class _Printer(Printer):  # type: ignore[misc]  # honcho is untyped
+    """Prints lines of all parts one at a time and remembers each part's last ones."""
+
+    def __init__(self, output: io.TextIOBase | Any) -> None:
+        super().__init__(output)
+        self.lock = threading.Lock()
+        self.last: dict[str, deque[str]] = {}
+
+    def write(self, message: Message) -> None:
+        text = message.data.decode("utf-8", "replace") if isinstance(message.data, bytes) else message.data
+        self.last.setdefault(message.name, deque(maxlen=15)).append(text.rstrip("\n"))
+        with self.lock:
+            super().write(message)
+
+
+class Supervisor(Manager):  # type: ignore[misc]  # honcho is untyped
+    """Runs the parts of a stack until Ctrl-C, SIGTERM or the end of one of them."""
+
+    def __init__(
+        self, stack: Stack, *, timeout: float, when_ready: Callable[[float], None], output: Any = None
+    ) -> None:
+        printer = _Printer(output if output is not None else sys.stdout)
+        super().__init__(printer)
+        self.printer = printer
+        self.failure: str | None = None
+        """What went wrong, in a sentence and the failed part's last lines; None when asked to stop."""
+        self._stack = stack
+        self._timeout = timeout
+        self._when_ready = when_ready
+        self._asked_to_stop = False
+        self._process_ctor = _Wrapper
+        for part in stack.parts:
+            # honcho runs commands in a shell; exec makes the part the process that gets the signals.
+            self.add_process(part.name, f"exec {shlex.join(part.argv)}", env=dict(part.env))
+
+    def _start(self) -> None:
+        super()._start()
+        # Not before: honcho forks, and a fork beside a running thread can inherit a held lock.
+        threading.Thread(target=self._announce, name="wait-ready", daemon=True).start()
+
+    def _announce(self) -> None:
+        began = time.monotonic()
+        missing = wait_ready(self._stack.parts, self._timeout, alive=lambda part: not self._has_ended(part))
+        if self._terminating or any(self._has_ended(part) for part in missing):
+            return  # the loop is about to say who stopped
+        if missing:
+            names = ", ".join(f"{part.name} ({part.health_url})" for part in missing)
+            self.failure = f"not ready after {self._timeout:.0f} s: {names}"
+            self.terminate()
+            return
+        with self.printer.lock:
+            self._when_ready(time.monotonic() - began)
+
+    def _has_ended(self, part: Part) -> bool:
+        return self._processes[part.name].get("returncode") is not None
+
+    def terminate(self) -> None:
+        """Stop all parts. honcho calls this on a signal and when a part has ended by itself."""
+        if not self._terminating and self.failure is None:
+            for part in self._stack.parts:
+                if self._has_ended(part):
+                    code = self._processes[part.name]["returncode"]
+                    lines = "\n".join(f"  {line}" for line in self.printer.last.get(part.name, ()))
+                    self.failure = (
+                        f"{part.name} stopped ({_exit_words(code)}); its last lines:\n{lines or '  (none)'}"
+                    )
+                    break
+        super().terminate()
+
+
+def _exit_words(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,156 @@
+"""`llmtrace up` and `llmtrace demo`: all parts on this machine."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from llmtrace_cli.context import read_settings
+from llmtrace_cli.extras import needs
+from llmtrace_cli.ports import holder, is_free
+
+if TYPE_CHECKING:
+    from llmtrace_cli.stack import PartName, Stack
+
+_DESCRIPTION = {
+    "collector": "send spans here (OTLP/HTTP), read them at /clickhouse",
+    "dashboard": "traces, cost, incidents",
+    "mlflow": "experiment runs",
+    "inference": "local models (OpenAI API under /v1)",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace up
+  llmtrace up --with-inference
+  llmtrace up --no-mlflow --port 4319 --data-dir /var/lib/llmtrace
+  llmtrace --config prod.toml up
+"""
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data is kept.  [default: .llmtrace]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the collector.  [default: 4318]")
+@click.option("--dashboard-port", type=click.IntRange(1, 65535), help="[default: 8501]")
+@click.option("--mlflow-port", type=click.IntRange(1, 65535), help="[default: 5000]")
+@click.option("--inference-port", type=click.IntRange(1, 65535), help="[default: 8000]")
+@click.option("--with-inference", is_flag=True, help="Also serve local models.")
+@click.option("--no-mlflow", is_flag=True, help="Leave MLflow out.")
+@click.option("--no-dashboard", is_flag=True, help="Leave the dashboard out.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True, help="Seconds to start."
+)
+@click.pass_context
+def up(
+    context: click.Context,
+    data_dir: Path | None,
+    port: int | None,
+    dashboard_port: int | None,
+    mlflow_port: int | None,
+    inference_port: int | None,
+    with_inference: bool,
+    no_mlflow: bool,
+    no_dashboard: bool,
+    timeout: float,
+) -> None:
+    """Start collector, watch, MLflow and dashboard; Ctrl-C stops them all.
+
+    When one of them stops by itself the others are stopped too and the exit code is 1.
+    """
+    settings = read_settings(
+        context,
+        "all",
+        {
+            "data_dir": data_dir,
+            "collector": {"port": port},
+            "dashboard": {"port": dashboard_port},
+            "mlflow": {"port": mlflow_port},
+            "inference": {"port": inference_port},
+        },
+    )
+    with needs("all"):
+        import psutil as _installed  # noqa: F401  # only to say early what is missing
+        import rich as _rich  # noqa: F401
+
+        from llmtrace_cli.stack import EVERYDAY, plan
+        from llmtrace_cli.supervise import Supervisor
+
+    left_out = {"mlflow": no_mlflow, "dashboard": no_dashboard}
+    names: list[PartName] = [name for name in EVERYDAY if not left_out.get(name, False)]
+    if with_inference:
+        names.append("inference")
+    stack = plan(settings, names)
+    try:
+        refuse_busy_ports(stack)
+        click.echo(f"starting {', '.join(names)} …")
+        supervisor = Supervisor(stack, timeout=timeout, when_ready=lambda seconds: _panel(stack, seconds))
+        supervisor.loop()
+    finally:
+        stack.file.unlink(missing_ok=True)
+    if supervisor.failure is not None:
+        raise click.ClickException(supervisor.failure)
+    click.echo("stopped")
+
+
+def refuse_busy_ports(stack: "Stack") -> None:
+    """Stop before anything starts when a port is taken, naming it, its holder and its setting."""
+    sentences = []
+    for part in stack.parts:
+        if part.port is None:
+            continue
+        try:
+            free = is_free(part.host, part.port)
+        except OSError as error:
+            sentences.append(
+                f"{part.name} cannot listen on {part.host} ({error.strerror}): see [{part.name}] host"
+            )
+            continue
+        if not free:
+            by = holder(part.port) or "another process"
+            sentences.append(
+                f"port {part.port} for {part.name} is taken by {by}: stop that process, or choose another by "
+                f"[{part.name}] port in llmtrace.toml or LLMTRACE_{part.name.upper()}__PORT"
+            )
+    if sentences:
+        raise click.ClickException("\n".join(sentences))
+
+
+def _panel(stack: "Stack", seconds: float) -> None:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for part in stack.parts:
+        if part.url is not None:
+            table.add_row(f"[bold]{part.name}[/bold]", part.url, f"[dim]{_DESCRIPTION[part.name]}[/dim]")
+    table.add_row("[bold]data[/bold]", str(stack.settings.data_dir), "[dim]Ctrl-C stops everything[/dim]")
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 110)
+    console.print(Panel.fit(table, title=f"llmtrace is up ({seconds:.0f} s)", border_style="green"))
+    sys.stdout.flush()
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace demo
+  llmtrace demo --once
+  llmtrace demo --once --calls 600 --data-dir /tmp/demo --keep
+"""
+)
+@click.option("--once", is_flag=True, help="Drive the calls, check and print what was stored, and stop.")
+@click.option("--keep", is_flag=True, help="Leave the demo's data in place afterwards.")
+@click.option("--calls", type=click.IntRange(min=1), default=None, help="How many calls to drive.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where the demo keeps its data.")
+def demo(once: bool, keep: bool, calls: int | None, data_dir: Path | None) -> None:
+    """Start everything, drive real calls through it and show what arrived where.
+
+    Without --once it stays up with light traffic until Ctrl-C.
+    """
+    with needs("all"):
+        from llmtrace_cli.demo.run import run
+    options = {"calls": calls, "data_dir": data_dir}
+    sys.exit(
+        run(once=once, keep=keep, **{name: value for name, value in options.items() if value is not None})
+    )
