@@ -1,0 +1,248 @@
+"""The HTTP service: routes, keys, loading of models, start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hmac
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from llmtrace_inference.chat import ChatService
+from llmtrace_inference.engine import Engine
+from llmtrace_inference.errors import ApiError
+from llmtrace_inference.export import SpanPipeline
+from llmtrace_inference.metrics import Metrics
+from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.tracing import PROVIDER, RequestTracer
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
+_GRACE_SECONDS = 2
+PROVIDER_HEADER = "x-llmtrace-provider"
+
+LoadEngine = Callable[[str, str, InferenceSettings], Engine]
+"""(served name, source, settings) → an engine that is not started yet. Runs in a thread; may take seconds."""
+
+
+def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
+    """Load a model into a continuous batching engine."""
+    # Here and not above: importing torch takes seconds, and the port should answer before.
+    from llmtrace_inference.cb import ContinuousBatchingEngine
+    from llmtrace_inference.model import load_model
+
+    return ContinuousBatchingEngine(load_model(name, source, settings), settings)
+
+
+class _Models:
+    """The served engines and their loading."""
+
+    def __init__(self, settings: InferenceSettings, load: LoadEngine) -> None:
+        self.engines: dict[str, Engine | None] = dict.fromkeys(settings.models)
+        self.failed: Exception | None = None
+        self._settings = settings
+        self._load = load
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._load_all())
+
+    async def _load_all(self) -> None:
+        started = time.monotonic()
+        for name, source in self._settings.models.items():
+            try:
+                engine = await _in_daemon_thread(functools.partial(self._load, name, source, self._settings))
+                await engine.start()
+            except Exception as error:
+                self.failed = error
+                logger.exception("could not load model %s", name)
+                return
+            self.engines[name] = engine
+            logger.info("serving %s", name)
+        logger.info("all %d models ready after %.1f s", len(self.engines), time.monotonic() - started)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        running = [engine for engine in self.engines.values() if engine is not None]
+        await asyncio.gather(*(engine.close() for engine in running))
+
+
+async def _in_daemon_thread(work: Callable[[], Engine]) -> Engine:
+    """Like to_thread, but a load that takes long does not hold up the exit."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Engine] = loop.create_future()
+
+    def settle(result: Engine | None, error: Exception | None) -> None:
+        if done.done():
+            return
+        if result is not None:
+            done.set_result(result)
+        else:
+            done.set_exception(error or RuntimeError("nothing was loaded"))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - handed to the awaiting side
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="load-model", daemon=True).start()
+    return await done
+
+
+def create_app(
+    settings: InferenceSettings,
+    *,
+    load: LoadEngine = load_engine,
+    provider: TracerProvider | None = None,
+    on_failed_load: Callable[[], None] | None = None,
+) -> FastAPI:
+    """The ASGI application. Spans go to `provider`, or over OTLP without one and with settings.trace on.
+
+    `on_failed_load` is called when a model cannot be loaded; requests for it keep getting 503.
+    """
+    models = _Models(settings, load)
+    metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in models.engines.items()})
+    pipeline = None
+    if provider is None and settings.trace:
+        pipeline = SpanPipeline(settings, on_lost=metrics.spans_lost.inc)
+        provider = pipeline.provider
+    tracer = RequestTracer(
+        provider, host=settings.host, port=settings.port, capture_content=settings.capture_content
+    )
+    service = ChatService(models.engines, settings, tracer, metrics)
+    created = int(time.time())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        models.begin()
+        watch = asyncio.get_running_loop().create_task(_watch_load(models, on_failed_load))
+        yield
+        watch.cancel()
+        await models.close()
+        if pipeline is not None:
+            await asyncio.to_thread(pipeline.close, _FLUSH_SECONDS)
+
+    app = FastAPI(title="llmtrace inference", lifespan=lifespan, openapi_url=None)
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        refused = _check_key(request.headers, settings)
+        response = refused.response() if refused is not None else await service.answer(request)
+        response.headers[PROVIDER_HEADER] = PROVIDER
+        return response
+
+    @app.get("/v1/models")
+    async def list_models(request: Request) -> Response:
+        refused = _check_key(request.headers, settings)
+        if refused is not None:
+            return refused.response()
+        data = [
+            {"id": name, "object": "model", "created": created, "owned_by": PROVIDER}
+            for name in models.engines
+        ]
+        return JSONResponse({"object": "list", "data": data}, headers={PROVIDER_HEADER: PROVIDER})
+
+    @app.get("/v1/models/{name}")
+    async def one_model(name: str, request: Request) -> Response:
+        refused = _check_key(request.headers, settings)
+        if refused is not None:
+            return refused.response()
+        if name not in models.engines:
+            return ApiError(404, f"model {name!r} is not served here", code="model_not_found").response()
+        return JSONResponse({"id": name, "object": "model", "created": created, "owned_by": PROVIDER})
+
+    @app.get("/health/live")
+    async def live() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/health/ready")
+    async def ready() -> Response:
+        states = {
+            name: engine is not None and engine.stats().healthy for name, engine in models.engines.items()
+        }
+        everything = all(states.values())
+        return JSONResponse(
+            {"status": "ok" if everything else "unavailable", "models": states}, 200 if everything else 503
+        )
+
+    @app.get("/metrics")
+    async def prometheus() -> Response:
+        return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+async def _watch_load(models: _Models, on_failed: Callable[[], None] | None) -> None:
+    while models.failed is None:
+        if all(engine is not None for engine in models.engines.values()):
+            return
+        await asyncio.sleep(0.2)
+    if on_failed is not None:
+        on_failed()
+
+
+def _check_key(headers: Mapping[str, str], settings: InferenceSettings) -> ApiError | None:
+    if not settings.api_keys:
+        return None
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    known = [key.get_secret_value().encode() for key in settings.api_keys]
+    # Every key is compared, so that the time taken says nothing about which one matched.
+    matches = [hmac.compare_digest(given.strip().encode(), key) for key in known]
+    if scheme.lower() == "bearer" and any(matches):
+        return None
+    return ApiError(
+        401, "a valid API key is needed: send 'Authorization: Bearer <key>'", code="invalid_api_key"
+    )
+
+
+def serve(settings: InferenceSettings) -> None:
+    """Serve until SIGTERM or Ctrl-C; then stop within about five seconds. Blocks.
+
+    The port answers at once (`/health/live`); `/health/ready` turns 200 when every model is loaded. Raises
+    RuntimeError when a model cannot be loaded or the port is taken.
+    """
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=False,
+    )
+    server: uvicorn.Server
+
+    def give_up() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, on_failed_load=give_up)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
+    logger.info(
+        "inference service on http://%s:%d, loading %s",
+        settings.host,
+        settings.port,
+        ", ".join(settings.models),
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()

@@ -1,0 +1,360 @@
+"""The engine: transformers' continuous batching, with admission, supervision and measurements around it.
+
+One bad request or one unlucky batch kills the library's loop for good, so: sizes are judged before a
+request gets in, KV blocks are reserved for its longest course, and a dead loop is replaced while its requests
+get 503.
+All state here belongs to the event loop's thread; the library's thread only calls back into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import GenerationConfig
+from transformers.generation.configuration_utils import ContinuousBatchingConfig
+from transformers.generation.continuous_batching.cache import PagedAttentionCache
+from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
+from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
+
+from llmtrace_inference import sampling, scheduler
+from llmtrace_inference.engine import (
+    Delta,
+    EngineError,
+    EngineFull,
+    EngineStats,
+    EngineUnavailable,
+    Generation,
+    ModelInfo,
+    QueueTimeout,
+    RequestTooLarge,
+    Ticket,
+)
+from llmtrace_inference.model import ChatTokenizer, LoadedModel
+from llmtrace_inference.settings import InferenceSettings
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 2.0
+_RECOVERY_PAUSE_SECONDS = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class _CbTicket(Ticket):
+    """A request with its place in the engine. `blocks` are reserved while `admitted`."""
+
+    deltas: asyncio.Queue[Delta | EngineError] = field(default_factory=asyncio.Queue)
+    blocks: int = 0
+    seen: int = 0
+    admitted: bool = False
+    over: bool = False
+
+
+class ContinuousBatchingEngine:
+    """Serves one model. See `engine.Engine` for the contract."""
+
+    def __init__(self, loaded: LoadedModel, settings: InferenceSettings) -> None:
+        self._loaded = loaded
+        self._settings = settings
+        self._manager: ContinuousBatchingManager | None = None
+        self._journal: scheduler.Journal = {}
+        self._scheduler_name = f"llmtrace-{id(self)}"
+        self._cache: PagedAttentionCache | None = None
+        self._waiting: deque[_CbTicket] = deque()
+        self._running: dict[str, _CbTicket] = {}
+        self._reserved = 0
+        self._restarts = 0
+        self._recovery: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._loaded.info
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        return self._loaded.tokenizer
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the loop and run one short request, so that the first user does not pay for the warm-up."""
+        scheduler.register(self._scheduler_name, self._journal, self._on_cache)
+        await asyncio.to_thread(self._start_manager)
+        ticket = self.submit(Generation("warm-up", prompt_ids=(0,) * 4, max_tokens=2, temperature=0.0))
+        async for _ in self.stream(ticket):
+            pass
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._recovery is not None:
+            self._recovery.cancel()
+        self._fail_all(EngineUnavailable("the service is shutting down"))
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            await asyncio.to_thread(_stop, manager)
+        scheduler.unregister(self._scheduler_name)
+
+    def _on_cache(self, cache: PagedAttentionCache) -> None:
+        self._cache = cache
+
+    def _start_manager(self) -> None:
+        settings = self._settings
+        # The warpers exist only where these differ from "off"; every request then brings its own values.
+        generation = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=True,
+            temperature=0.5,
+            top_k=2,
+            top_p=0.5,
+            eos_token_id=list(self._loaded.eos_ids) or -1,
+            pad_token_id=0,
+            max_new_tokens=settings.default_max_tokens,
+            suppress_tokens=list(self._loaded.suppressed_ids) or None,
+        )
+        on_cpu = self._loaded.model.device.type == "cpu"
+        batching = ContinuousBatchingConfig(
+            page_size=settings.page_size,
+            num_blocks=settings.num_blocks,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_requests_per_batch=settings.max_batch_requests,
+            per_request_processors=True,
+            scheduler_type=self._scheduler_name,
+            seed=settings.seed,
+            auto_switch_to_flash=not on_cpu,
+        )
+        manager = self._loaded.model.init_continuous_batching(generation, batching)
+        sampling.add_to(manager.logit_processor)
+        # The library's thread is no daemon by itself, but takes after the thread that starts it: a forward
+        # pass that never ends must not keep the process alive.
+        starter = threading.Thread(target=manager.start, name=f"start-{self.info.name}", daemon=True)
+        starter.start()
+        starter.join()
+        self._manager = manager
+
+    # --- requests ---------------------------------------------------------------------------------------
+
+    def submit(self, generation: Generation) -> Ticket:
+        """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
+        self._refuse_what_kills_the_loop(generation)
+        if self._closed or self._manager is None:
+            raise EngineUnavailable(f"model {self.info.name} is not ready")
+        if len(self._waiting) >= self._settings.max_queue_requests and not self._has_room(generation):
+            raise EngineFull(
+                f"model {self.info.name} has {len(self._running)} requests running and {len(self._waiting)} "
+                "waiting: try again shortly"
+            )
+        ticket = _CbTicket(generation, blocks=self._blocks(generation))
+        progress = ticket.progress
+        progress.submitted_ns = time.perf_counter_ns()
+        progress.queue_depth = len(self._waiting)
+        progress.kv_blocks_total = self._settings.num_blocks
+        progress.kv_blocks_request = ticket.blocks
+        self._waiting.append(ticket)
+        self._admit()
+        return ticket
+
+    async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
+        assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
+        deadline = time.monotonic() + self._settings.queue_timeout_seconds
+        try:
+            while True:
+                if ticket.progress.scheduled_ns or not ticket.deltas.empty():
+                    item = await ticket.deltas.get()
+                else:
+                    try:
+                        # Short waits: being scheduled happens in the other thread, without a call-back.
+                        left = deadline - time.monotonic()
+                        item = await asyncio.wait_for(ticket.deltas.get(), max(min(left, 1.0), 0.001))
+                    except TimeoutError:
+                        if ticket.progress.scheduled_ns or time.monotonic() < deadline:
+                            continue
+                        raise QueueTimeout(
+                            f"no free place within {self._settings.queue_timeout_seconds:g} s: try again"
+                        ) from None
+                if isinstance(item, EngineError):
+                    raise item
+                yield item
+                if item.finish is not None:
+                    return
+        finally:
+            self.cancel(ticket)
+
+    def cancel(self, ticket: Ticket) -> None:
+        assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
+        if ticket.over:
+            return
+        manager = self._manager
+        if ticket.admitted and manager is not None:
+            request_id = ticket.generation.request_id
+            # A cancelled request never gets a last result, so nobody else removes its handler.
+            manager.output_router.result_handlers.pop(request_id, None)
+            manager.cancel_request(request_id)
+        self._release(ticket)
+        self._admit()
+
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            kv_blocks_used=scheduler.kv_blocks_used(self._cache) if self._cache is not None else 0,
+            kv_blocks_total=self._settings.num_blocks,
+            restarts=self._restarts,
+            healthy=self._manager is not None and not self._closed,
+        )
+
+    # --- admission --------------------------------------------------------------------------------------
+
+    def _refuse_what_kills_the_loop(self, generation: Generation) -> None:
+        prompt, limit = len(generation.prompt_ids), self.info.context_length
+        if prompt == 0 or generation.max_tokens < 1:
+            raise ValueError("a request needs at least one prompt token and max_tokens of at least 1")
+        if not all(0 <= i < self.info.vocab_size for i in generation.prompt_ids):
+            raise ValueError("a prompt token is outside the vocabulary")
+        if generation.temperature < 0 or not 0 < generation.top_p <= 1:
+            raise ValueError("temperature must be at least 0, top_p above 0 and at most 1")
+        if generation.top_k is not None and not 1 <= generation.top_k <= self.info.vocab_size:
+            raise ValueError(f"top_k must be between 1 and {self.info.vocab_size}")
+        if prompt + generation.max_tokens > limit or self._blocks(generation) > self._settings.num_blocks:
+            raise RequestTooLarge(
+                f"{prompt} prompt tokens and max_tokens {generation.max_tokens} exceed the {limit} tokens "
+                f"that model {self.info.name} can hold: shorten the messages or lower max_tokens"
+            )
+
+    def _blocks(self, generation: Generation) -> int:
+        tokens = len(generation.prompt_ids) + generation.max_tokens
+        return -(-tokens // self._settings.page_size)
+
+    def _has_room(self, generation: Generation) -> bool:
+        return (
+            not self._waiting
+            and len(self._running) < self._settings.max_batch_requests
+            and self._reserved + self._blocks(generation) <= self._settings.num_blocks
+        )
+
+    def _admit(self) -> None:
+        """Move waiting requests into the batch, in order, while their whole course fits the KV cache."""
+        while self._waiting and (manager := self._manager) is not None and not self._closed:
+            ticket = self._waiting[0]
+            if (
+                len(self._running) >= self._settings.max_batch_requests
+                or self._reserved + ticket.blocks > self._settings.num_blocks
+            ):
+                return
+            self._waiting.popleft()
+            self._hand_over(manager, ticket)
+
+    def _hand_over(self, manager: ContinuousBatchingManager, ticket: _CbTicket) -> None:
+        generation = ticket.generation
+        request_id = generation.request_id
+        ticket.admitted = True
+        self._reserved += ticket.blocks
+        self._running[request_id] = ticket
+        self._journal[request_id] = ticket.progress
+        greedy = generation.temperature == 0.0
+        parameters: dict[str, Any] = {
+            "temperature": 1.0 if greedy else float(generation.temperature),
+            "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,
+            "top_p": 1.0 if greedy else float(generation.top_p),
+        }
+        if generation.seed is not None:
+            parameters[sampling.KWARG] = generation.seed
+        manager.register_result_handler(request_id, lambda output: self._on_output(ticket, output))
+        accepted = manager.add_request(
+            list(generation.prompt_ids),
+            request_id=request_id,
+            max_new_tokens=generation.max_tokens,
+            streaming=generation.every_token,
+            record_timestamps=True,
+            eos_token_id=list(self._loaded.eos_ids) or -1,
+            **parameters,
+        )
+        if accepted is None:  # the loop died and nobody has noticed yet
+            self._on_fault(ticket, "the generation loop has stopped")
+
+    def _release(self, ticket: _CbTicket) -> None:
+        """Give back what a request holds. After this it is over."""
+        ticket.over = True
+        if ticket.admitted:
+            ticket.admitted = False
+            self._reserved -= ticket.blocks
+            self._running.pop(ticket.generation.request_id, None)
+            self._journal.pop(ticket.generation.request_id, None)
+        elif ticket in self._waiting:
+            self._waiting.remove(ticket)
+
+    # --- results ----------------------------------------------------------------------------------------
+
+    def _on_output(self, ticket: _CbTicket, output: GenerationOutput) -> None:
+        if ticket.over:
+            return
+        if output.status == RequestStatus.FAILED:
+            self._on_fault(ticket, output.error or "unknown")
+            return
+        progress = ticket.progress
+        tokens = output.generated_tokens
+        stamps = output.timestamps or []
+        now = time.perf_counter_ns()
+        if stamps and len(stamps) == len(tokens):
+            progress.first_token_ns = int(stamps[0] * 1e9)
+        else:  # evicted once: the library restarted its stamps
+            progress.first_token_ns = progress.first_token_ns or now
+        progress.last_token_ns = int(stamps[-1] * 1e9) if stamps else now
+        new = tuple(tokens[ticket.seen :])
+        ticket.seen = len(tokens)
+        eos = bool(new) and new[-1] in self._loaded.eos_ids
+        finished = output.is_finished()
+        ticket.deltas.put_nowait(Delta(new, ("stop" if eos else "length") if finished else None, eos=eos))
+        if finished:
+            self._release(ticket)
+            self._admit()
+
+    # --- faults -----------------------------------------------------------------------------------------
+
+    def _on_fault(self, ticket: _CbTicket, reason: str) -> None:
+        """One request failed inside the library: tell it, and see whether the loop died with it."""
+        self._release(ticket)
+        ticket.deltas.put_nowait(
+            EngineUnavailable("the engine failed on this batch and is being rebuilt: try again")
+        )
+        if self._recovery is None and not self._closed:
+            logger.error("model %s: generation failed: %s", self.info.name, reason)
+            manager, self._manager = self._manager, None
+            if manager is not None:
+                self._recovery = asyncio.get_running_loop().create_task(self._recover(manager))
+
+    async def _recover(self, manager: ContinuousBatchingManager) -> None:
+        """Stop what is left of the loop and start a new one. Waiting requests keep their places."""
+        try:
+            while not self._closed:
+                try:
+                    await asyncio.to_thread(_stop, manager)
+                    for ticket in list(self._running.values()):
+                        self._release(ticket)
+                        ticket.deltas.put_nowait(EngineUnavailable("the engine is being rebuilt: try again"))
+                    await asyncio.to_thread(self._start_manager)
+                except Exception:
+                    logger.exception("model %s: could not rebuild the engine; trying again", self.info.name)
+                    await asyncio.sleep(_RECOVERY_PAUSE_SECONDS)
+                    continue
+                self._restarts += 1
+                logger.warning("model %s: engine rebuilt (%d so far)", self.info.name, self._restarts)
+                break
+        finally:
+            self._recovery = None
+        self._admit()
+
+    def _fail_all(self, error: EngineError) -> None:
+        for ticket in [*self._running.values(), *self._waiting]:
+            self._release(ticket)
+            ticket.deltas.put_nowait(error)
+
+
+def _stop(manager: ContinuousBatchingManager) -> None:
+    if manager.is_running():
+        manager.stop(block=True, timeout=_STOP_SECONDS, hard_stop=True)

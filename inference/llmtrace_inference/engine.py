@@ -1,0 +1,203 @@
+"""What an engine is: the interface between HTTP and the thing that generates tokens, and its errors.
+
+The HTTP layer knows only this module; `cb.py` implements it with transformers' continuous batching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+FinishReason = Literal["stop", "length"]
+
+
+class EngineError(Exception):
+    """A request the engine did not finish, with its HTTP status and OpenAI error code."""
+
+    status = 500
+    code = "engine_error"
+    retry_after_seconds: int | None = None
+
+
+class RequestTooLarge(EngineError):
+    """Prompt and max_tokens can never fit the model's context or the KV cache."""
+
+    status = 400
+    code = "context_length_exceeded"
+
+
+class EngineFull(EngineError):
+    """As many requests as allowed are waiting already."""
+
+    status = 503
+    code = "engine_full"
+    retry_after_seconds = 1
+
+
+class EngineUnavailable(EngineError):
+    """The engine is loading, being rebuilt after a fault, or closed."""
+
+    status = 503
+    code = "engine_unavailable"
+    retry_after_seconds = 2
+
+
+class QueueTimeout(EngineError):
+    """The request waited too long to be scheduled."""
+
+    status = 503
+    code = "queue_timeout"
+    retry_after_seconds = 5
+
+
+class RequestTimeout(EngineError):
+    """The request took longer than the service allows."""
+
+    status = 504
+    code = "request_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Facts of a loaded model, for limits and for spans."""
+
+    name: str
+    engine: str
+    dtype: str
+    device: str
+    attention: str
+    parameters: int
+    vocab_size: int
+    context_length: int
+    """Most tokens, prompt and answer together, that one request may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One request to an engine, already valid in itself; only its size is judged at submit.
+
+    `temperature` 0 means greedy. `top_k` None means the whole vocabulary. With `every_token` the engine
+    delivers each token as it comes (streams, stop strings), else all at the end.
+    """
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int | None = None
+    seed: int | None = None
+    every_token: bool = True
+
+
+@dataclass(slots=True)
+class Progress:
+    """One request's measurements. Times are `time.perf_counter_ns()`; 0 means "has not happened".
+
+    Written by the engine's thread with plain integer assignments, read after the request is over.
+    """
+
+    submitted_ns: int = 0
+    scheduled_ns: int = 0
+    first_token_ns: int = 0
+    last_token_ns: int = 0
+    queue_depth: int = 0
+    """Requests that waited ahead of this one when it arrived."""
+    steps: int = 0
+    batch_size_sum: int = 0
+    batch_size_max: int = 0
+    prefill_chunks: int = 0
+    prefill_tokens: int = 0
+    prefilled: bool = False
+    cached_tokens: int = 0
+    kv_blocks_request: int = 0
+    kv_blocks_used_max: int = 0
+    kv_blocks_total: int = 0
+    preemptions: int = 0
+
+    @property
+    def batch_size_mean(self) -> float:
+        """Mean number of requests in this request's forward passes."""
+        return self.batch_size_sum / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New tokens of one request; `finish` is set on the last one. The end-of-sequence token is included."""
+
+    token_ids: tuple[int, ...]
+    finish: FinishReason | None = None
+    eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A reading of the engine's load."""
+
+    running: int
+    waiting: int
+    kv_blocks_used: int
+    kv_blocks_total: int
+    restarts: int
+    healthy: bool
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An accepted request: what was asked and how far it is. Engines subclass it for their own state."""
+
+    generation: Generation
+    progress: Progress = field(default_factory=Progress)
+
+
+class Tokenizer(Protocol):
+    """Text in, token ids out, and back again."""
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        """Render the chat template and tokenise it. ValueError where the template refuses."""
+        ...
+
+    def decoder(self) -> TokenDecoder:
+        """A fresh incremental decoder."""
+        ...
+
+
+class TokenDecoder(Protocol):
+    """Turns one answer's tokens to text as they come."""
+
+    def feed(self, token_ids: tuple[int, ...]) -> str:
+        """The text these tokens complete; "" while a character is still incomplete."""
+        ...
+
+
+class Engine(Protocol):
+    """Generates tokens for one model. All methods are called from the event loop's thread."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    async def start(self) -> None:
+        """Make the engine ready to take requests."""
+        ...
+
+    def submit(self, generation: Generation) -> Ticket:
+        """Accept a request or raise RequestTooLarge, EngineFull or EngineUnavailable. Never blocks."""
+        ...
+
+    def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
+        """Deltas until the finish. Raises QueueTimeout or EngineUnavailable. Closing it early cancels."""
+        ...
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop working on a request; harmless when it is over already."""
+        ...
+
+    def stats(self) -> EngineStats: ...
+
+    async def close(self) -> None:
+        """Stop within two seconds; requests in flight get EngineUnavailable."""
+        ...

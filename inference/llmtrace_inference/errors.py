@@ -1,0 +1,77 @@
+"""Errors in OpenAI's shape, and the one table from what went wrong to status, type and code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+
+from llmtrace_inference.engine import EngineError
+
+
+class ApiError(Exception):
+    """A request that is answered with an error. `code` is also the span's and the metrics' error.type."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def type(self) -> str:
+        """OpenAI's coarse class of the error."""
+        if self.status == 401:
+            return "authentication_error"
+        return "invalid_request_error" if self.status < 500 else "server_error"
+
+    def body(self) -> dict[str, Any]:
+        """`{"error": {"message", "type", "param", "code"}}`."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        headers = {}
+        if self.retry_after_seconds is not None:
+            headers["Retry-After"] = str(self.retry_after_seconds)
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return JSONResponse(self.body(), self.status, headers=headers)
+
+
+def from_engine(error: EngineError) -> ApiError:
+    param = "messages" if error.status == 400 else None
+    return ApiError(
+        error.status,
+        str(error),
+        code=error.code,
+        param=param,
+        retry_after_seconds=error.retry_after_seconds,
+    )
+
+
+def from_validation(error: ValidationError) -> ApiError:
+    """The first problem of a body that does not validate, naming the field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    param = ".".join(str(part) for part in first["loc"]) or None
+    if first["type"] == "extra_forbidden":
+        return ApiError(
+            400,
+            f"'{param}' is not supported by this server: leave it out",
+            code="unsupported_parameter",
+            param=param,
+        )
+    if first["type"] == "json_invalid":
+        return ApiError(400, f"the body is not valid JSON: {first['msg']}", code="invalid_json")
+    message = first["msg"].removeprefix("Value error, ")
+    return ApiError(400, f"'{param}': {message}" if param else message, code="invalid_value", param=param)

@@ -1,0 +1,130 @@
+"""Settings of the inference service: one frozen object, passed in; nothing here imports torch."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+BUILTIN_PREFIX = "builtin:"
+HUB_PREFIX = "hf:"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class InferenceSettings(BaseModel):
+    """How the inference service listens, which models it serves, and the bounds it keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys."
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    api_keys: tuple[SecretStr, ...] = Field(
+        default=(), description="Accepted `Authorization: Bearer …` keys. Empty: no key is asked for."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Level of the service's own log."
+    )
+
+    models: dict[str, str] = Field(
+        default={"tiny-chat-s": "builtin:tiny-chat-s", "tiny-chat-m": "builtin:tiny-chat-m"},
+        min_length=1,
+        description=(
+            "Served model name → where it is: `builtin:tiny-chat-s` or `builtin:tiny-chat-m` (random "
+            "weights, made on this machine in seconds), a directory with a transformers model, or `hf:owner/name`."
+        ),
+    )
+    data_dir: Path = Field(
+        default=Path(".llmtrace/models"), description="Where built-in models are made and kept."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="`auto` takes CUDA where torch sees it, else the CPU."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="Weights and KV cache type. `auto`: bfloat16 on CUDA, float32 on the CPU."
+    )
+    threads: int = Field(default=1, ge=1, description="torch threads per operation on the CPU.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Seed of the built-in weights and of unseeded sampling."
+    )
+
+    page_size: int = Field(default=16, ge=4, description="Tokens in one KV cache block.")
+    num_blocks: int = Field(
+        default=1024,
+        ge=8,
+        description="KV cache blocks per model: page_size × num_blocks tokens. Always bounded.",
+    )
+    max_batch_tokens: int = Field(
+        default=512, ge=16, description="Tokens of one forward pass; longer prompts are prefilled in chunks."
+    )
+    max_batch_requests: int = Field(
+        default=32, ge=1, description="Requests of one model that generate at once."
+    )
+    max_queue_requests: int = Field(
+        default=64,
+        ge=0,
+        description="Requests of one model that may wait; one more gets a 503 with Retry-After.",
+    )
+    queue_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest wait for the first token's batch before a 503."
+    )
+    request_timeout_seconds: float = Field(
+        default=300.0, gt=0, description="Longest time for one whole request before a 504."
+    )
+    default_max_tokens: int = Field(
+        default=128, ge=1, description="Generated tokens where the request sets no max_tokens."
+    )
+    max_request_bytes: int = Field(
+        default=1 << 20, ge=1024, description="Largest request body in bytes; a larger one gets a 413."
+    )
+
+    trace: bool = Field(default=True, description="Record and export spans.")
+    otlp_endpoint: str = Field(
+        default="http://127.0.0.1:4318", description="OTLP/HTTP base URL of the collector (no /v1/traces)."
+    )
+    otlp_api_key: SecretStr | None = Field(
+        default=None, description="Bearer key for the collector, where it asks for one."
+    )
+    project: str | None = Field(
+        default=None,
+        description="Value of the resource attribute llmtrace.project; unset: the default project.",
+    )
+    capture_content: bool = Field(
+        default=True,
+        description="Put prompts and answers on the spans. Off: only sizes, times and parameters.",
+    )
+    span_queue_size: int = Field(
+        default=32_768, ge=512, description="Spans kept in memory while the collector cannot be reached."
+    )
+    export_patience_seconds: float = Field(
+        default=180.0, ge=0, description="How long one batch of spans is retried before it is dropped."
+    )
+
+    @model_validator(mode="after")
+    def _keys_where_others_can_reach(self) -> InferenceSettings:
+        if not _is_loopback(self.host) and not self.api_keys:
+            raise ValueError(
+                f"host {self.host!r} can be reached from other machines, so api_keys must not be empty: "
+                "set at least one key, or listen on 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kv_holds_a_batch(self) -> InferenceSettings:
+        if self.default_max_tokens >= self.page_size * self.num_blocks:
+            raise ValueError(
+                f"default_max_tokens {self.default_max_tokens} does not fit the KV cache of page_size × "
+                f"num_blocks = {self.page_size * self.num_blocks} tokens: raise num_blocks or lower default_max_tokens"
+            )
+        return self
