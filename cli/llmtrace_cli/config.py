@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from llmtrace_dashboard.settings import DashboardSettings, WatchSettings
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -23,6 +22,7 @@ from pydantic_settings import (
 
 from llmtrace_cli.mlflow_server import MlflowSettings
 from llmtrace_collector.settings import CollectorSettings
+from llmtrace_dashboard.settings import DashboardSettings, WatchSettings
 from llmtrace_inference.settings import InferenceSettings
 
 DEFAULT_FILE = Path("llmtrace.toml")
@@ -177,7 +177,7 @@ def _nearest(location: Sequence[int | str]) -> str:
     wanted, table = str(location[-1]), location[:-1]
     model = _model_at(table)
     here = list(model.model_fields) if model is not None else []
-    if near := difflib.get_close_matches(wanted, here, n=1, cutoff=0.6):
+    if near := difflib.get_close_matches(wanted, here, n=1, cutoff=0.5):
         return f": did you mean {setting_name((*table, near[0]))}?"
     elsewhere = {name: key for key, part in tables().items() for name in reversed(part.model_fields)}
     if near := difflib.get_close_matches(wanted, elsewhere, n=1, cutoff=0.75):

@@ -19,7 +19,7 @@ _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")
 _WIDTH = 100
 
 _HEADER = """\
-Settings of llmtrace. Each line starting with `# name =` shows a default: remove the `#` to change it.
+Settings of llmtrace. Each `# name = value` shows a default: remove the `#` to change it.
 The environment wins over this file (LLMTRACE_COLLECTOR__PORT=4319), the command line over both.
 """
 

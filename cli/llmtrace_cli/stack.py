@@ -5,14 +5,11 @@ process manager, the demo starts them as `Process` so that it can kill and resta
 """
 
 import contextlib
-import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from pydantic import BaseModel
 from llmtrace_cli.config import ENV_DELIMITER, ENV_PREFIX, Settings, tables
 from llmtrace_cli.config_file import write_private
 from llmtrace_cli.guard import SUPERVISOR_PID
+from llmtrace_cli.healthcheck import healthy
 
 PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference"]
 EVERYDAY: tuple[PartName, ...] = ("collector", "mlflow", "watch", "dashboard")
@@ -30,6 +28,7 @@ EVERYDAY: tuple[PartName, ...] = ("collector", "mlflow", "watch", "dashboard")
 _HEALTH: Mapping[PartName, str] = {
     "collector": "/health/ready",
     "mlflow": "/health",
+    "watch": "/health/ready",
     "dashboard": "/_stcore/health",
     "inference": "/health/ready",
 }
@@ -44,7 +43,7 @@ class Part:
     env: Mapping[str, str]
     host: str
     port: int | None
-    """None for a part that listens on nothing (watch)."""
+    """None for a part that listens on nothing (watch, unless it was given a health port)."""
 
     @property
     def url(self) -> str | None:
@@ -88,14 +87,14 @@ def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
     env = _child_environment()
     parts = []
     for name in chosen:
-        table = getattr(linked, name)
+        host, port = _listens(name, linked)
         parts.append(
             Part(
                 name=name,
                 argv=(sys.executable, "-m", "llmtrace_cli", "--config", str(file), name),
                 env=env,
-                host=getattr(table, "host", "127.0.0.1"),
-                port=getattr(table, "port", None),
+                host=host,
+                port=port,
             )
         )
     return Stack(settings=linked, parts=tuple(parts), file=file)
@@ -106,18 +105,34 @@ def link(settings: Settings, names: tuple[PartName, ...]) -> Settings:
     collector = local_url(settings.collector.host, settings.collector.port)
     dashboard = local_url(settings.dashboard.host, settings.dashboard.port)
     mlflow = local_url(settings.mlflow.host, settings.mlflow.port) if "mlflow" in names else ""
+    reader = {
+        "collector_url": collector,
+        "read_key": settings.collector.read_key,
+        "admin_key": settings.collector.admin_key,
+    }
     links: dict[str, dict[str, Any]] = {
         "collector": {"mlflow_url": mlflow, "trace_url": dashboard + "/traces?trace={trace_id}"},
-        "watch": {"collector_url": collector},
-        "dashboard": {"collector_url": collector, "mlflow_url": mlflow},
-        "inference": {"otlp_endpoint": collector},
+        "watch": {**reader, "dashboard_url": dashboard},
+        "dashboard": {**reader, "mlflow_url": mlflow},
+        "inference": {"otlp_endpoint": collector, "otlp_api_key": settings.collector.ingest_key},
     }
     changed = {name: _fill(getattr(settings, name), values) for name, values in links.items()}
+    for name in ("watch", "dashboard"):  # where the collector puts its admin key is where they look for it
+        if getattr(settings, name).data_dir == settings.data_dir:
+            changed[name] = changed[name].model_copy(update={"data_dir": settings.collector.data_dir})
     return settings.model_copy(update=changed)
 
 
 def _fill(table: BaseModel, values: Mapping[str, Any]) -> BaseModel:
     return table.model_copy(update={k: v for k, v in values.items() if k not in table.model_fields_set})
+
+
+def _listens(name: PartName, settings: Settings) -> tuple[str, int | None]:
+    """Host and port of a part; watch has a port for its health only where it is given one."""
+    if name == "watch":
+        return settings.watch.health_host, settings.watch.health_port or None
+    table = getattr(settings, name)
+    return table.host, table.port
 
 
 def _child_environment() -> dict[str, str]:
@@ -138,17 +153,6 @@ def local_url(host: str, port: int) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def answers(url: str, timeout: float = 2.0) -> bool:
-    """Whether a GET of `url` gives 200 within `timeout` seconds."""
-    # Straight to the server: a proxy from the environment has no business on loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=timeout) as response:
-            return bool(response.status == 200)
-    except (OSError, http.client.HTTPException):
-        return False
-
-
 def wait_ready(
     parts: Iterable[Part], timeout: float = 90.0, alive: Callable[[Part], bool] = lambda part: True
 ) -> list[Part]:
@@ -159,7 +163,7 @@ def wait_ready(
     waiting = [part for part in parts if part.health_url is not None]
     deadline = time.monotonic() + timeout
     while waiting:
-        waiting = [part for part in waiting if not answers(part.health_url or "")]
+        waiting = [part for part in waiting if not healthy(part.health_url or "", timeout=2.0)]
         if not waiting or time.monotonic() > deadline or not all(alive(part) for part in waiting):
             break
         time.sleep(0.2)

@@ -123,7 +123,7 @@ def _panel(stack: "Stack", seconds: float) -> None:
 
     table = Table.grid(padding=(0, 2))
     for part in stack.parts:
-        if part.url is not None:
+        if part.url is not None and part.name in _DESCRIPTION:
             table.add_row(f"[bold]{part.name}[/bold]", part.url, f"[dim]{_DESCRIPTION[part.name]}[/dim]")
     table.add_row("[bold]data[/bold]", str(stack.settings.data_dir), "[dim]Ctrl-C stops everything[/dim]")
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 110)
