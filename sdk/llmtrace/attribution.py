@@ -1,0 +1,89 @@
+"""Who and what a span belongs to: user, session, tags, experiment, run, prompt.
+
+The values travel in the OpenTelemetry context, so they follow whatever carries it (tasks, copied contexts,
+an explicit `context=`), and the span processor writes them on every span started within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextvars import Token
+from types import TracebackType
+from typing import Final, Self, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.util.types import AttributeValue
+
+from . import semconv
+
+_KEY: Final = otel_context.create_key("llmtrace-attributes")
+_NONE: Final[Mapping[str, AttributeValue]] = {}
+
+
+class context:  # read as a verb: `with llmtrace.context(...)`
+    """Put attributes on every span started within the block, on this task or thread.
+
+    Works with `with` and `async with`. Nested blocks merge: inner values win, tags add up. A value of None
+    leaves the outer one. Values are converted to str. Entering and leaving never raise.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_id: object = None,
+        session_id: object = None,
+        tags: Iterable[str] | str | None = None,
+        experiment: object = None,
+        run: object = None,
+        prompt_name: object = None,
+        prompt_version: object = None,
+    ) -> None:
+        named = {
+            semconv.USER_ID: user_id,
+            semconv.SESSION_ID: session_id,
+            semconv.EXPERIMENT: experiment,
+            semconv.RUN: run,
+            semconv.PROMPT_NAME: prompt_name,
+            semconv.PROMPT_VERSION: prompt_version,
+        }
+        self._attributes: dict[str, AttributeValue] = {
+            key: str(value) for key, value in named.items() if value is not None
+        }
+        if tags is not None:
+            self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
+        self._tokens: list[Token[Context]] = []
+
+    def __enter__(self) -> Self:
+        merged = _merged(attributes(), self._attributes)
+        self._tokens.append(otel_context.attach(otel_context.set_value(_KEY, merged)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        otel_context.detach(self._tokens.pop())
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
+    """The attributes of the enclosing `llmtrace.context` blocks."""
+    return cast("Mapping[str, AttributeValue]", otel_context.get_value(_KEY, within) or _NONE)
+
+
+def _merged(
+    outer: Mapping[str, AttributeValue], inner: Mapping[str, AttributeValue]
+) -> Mapping[str, AttributeValue]:
+    merged = {**outer, **inner}
+    before, added = outer.get(semconv.TAGS), inner.get(semconv.TAGS)
+    if before and added:
+        both = (*cast("tuple[str, ...]", before), *cast("tuple[str, ...]", added))
+        merged[semconv.TAGS] = tuple(dict.fromkeys(both))
+    return merged

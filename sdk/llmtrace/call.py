@@ -1,0 +1,236 @@
+"""One LLM call: what the caller's path notes down, and the span made of it afterwards.
+
+The caller pays for the span's ids, two clock readings and references to the bodies. `complete` runs on the
+delivery thread: it parses the bodies, fills in the attributes and ends the span with the noted time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, Final
+
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from . import guard, recent, semconv
+from .runtime_type import Runtime
+from .wire import sse
+from .wire.base import Json, Translation, WireFormat
+from .wire.content import render
+from .wire.errors import provider_error, without_secrets
+from .wire.providers import PROVIDER_HEADER, provider_name
+
+_TAIL_BYTES: Final = 64 * 1024
+_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key")
+_RETRY_HEADER: Final = "x-stainless-retry-count"
+
+last_call: ContextVar[SpanContext | None] = ContextVar("llmtrace-last-call", default=None)
+"""The span of the last LLM call begun in this context (what `score` means outside any span)."""
+
+
+class Call:
+    """The evidence of one request and its response, from `begin` until its span is ended."""
+
+    __slots__ = (
+        "_abandoned",
+        "_body",
+        "_chunks",
+        "_encoded",
+        "_end",
+        "_error",
+        "_first_chunk",
+        "_format",
+        "_headers",
+        "_module",
+        "_path",
+        "_request",
+        "_runtime",
+        "_size",
+        "_start",
+        "_started_at",
+        "_status",
+        "_streamed",
+        "_tail",
+        "span",
+    )
+
+    def __init__(
+        self, runtime: Runtime, wire: WireFormat, module: ModuleType, request: Any, path: str, body: bytes
+    ) -> None:
+        self._runtime = runtime
+        self._format = wire
+        self._module = module
+        self._request = request
+        self._path = path
+        self._body = body
+        self._chunks: list[bytes] = []
+        self._tail: deque[bytes] | None = None
+        self._size = 0
+        self._headers: Mapping[str, str] = {}
+        self._status: int | None = None
+        self._error: BaseException | None = None
+        self._first_chunk: float | None = None
+        self._streamed = self._encoded = self._abandoned = False
+        self._end: int | None = None
+        self._started_at = time.time_ns()
+        self.span: Span = runtime.tracer.start_span(
+            wire.operation, kind=SpanKind.CLIENT, start_time=self._started_at
+        )
+        last_call.set(self.span.get_span_context())
+        self._start = time.perf_counter()
+
+    @property
+    def http_spans_too(self) -> bool:
+        """Whether the HTTP request below this call gets a span as well."""
+        return self._runtime.config.http_spans == "all"
+
+    def receive(self, response: Any, body: bytes | None) -> None:
+        """Note the response's head, and its body where it was read already."""
+        self._status = response.status_code
+        self._headers = response.headers
+        if body is not None:
+            self._chunks.append(body)
+            self._size = len(body)
+            self.end()
+        else:
+            self._streamed = self._encoded = True
+
+    def chunk(self, data: bytes) -> None:
+        """Note one raw chunk of a streamed body."""
+        if self._first_chunk is None:
+            self._first_chunk = time.perf_counter()
+        self._size += len(data)
+        if self._tail is None:
+            self._chunks.append(data)
+            if self._size > self._runtime.config.max_body_bytes:
+                self._tail = deque()
+        else:
+            # Beyond the bound only the tail is kept, for that is where usage is.
+            self._tail.append(data)
+            while len(self._tail) > 1 and sum(map(len, self._tail)) > _TAIL_BYTES:
+                self._tail.popleft()
+
+    def fail(self, error: BaseException) -> None:
+        """End with the exception that the caller gets."""
+        if self._end is None:
+            self._error = error
+            # Not an Exception: a cancelled task, Ctrl-C. The caller gave up, nothing broke.
+            self._abandoned = not isinstance(error, Exception)
+            self.end()
+
+    def end(self, *, early: bool = False, quiet: bool = False) -> None:
+        """Note the end once; `early` when the caller left before the stream was over."""
+        if self._end is not None:
+            return
+        self._end = self._started_at + int((time.perf_counter() - self._start) * 1e9)
+        self._abandoned = self._abandoned or early
+        self._runtime.delivery.submit_call(self, quiet=quiet)
+
+    def weight(self) -> int:
+        """Bytes held."""
+        return len(self._body) + self._size + 2048
+
+    def complete(self) -> None:
+        """Make the span; runs on the delivery thread, once."""
+        span = self.span
+        attributes: dict[str, AttributeValue] = {
+            semconv.OPERATION_NAME: self._format.operation,
+            semconv.PROVIDER_NAME: self._format.provider,
+        }
+        try:
+            self._describe_transport(attributes)
+            self._merge(self._format.request(_decoded(self._body), self._path, self._content), attributes)
+            span.update_name(f"{self._format.operation} {attributes.get(semconv.REQUEST_MODEL, '')}".rstrip())
+            self._describe_response(attributes)
+        except Exception as error:  # noqa: BLE001  # the guard: the span ends with what is known
+            guard.report("translating a call", error, may_raise=False)
+        finally:
+            given = getattr(span, "attributes", None) or {}
+            if semconv.USER_ID in given:
+                attributes.pop(semconv.USER_ID, None)
+            span.set_attributes(attributes)
+            span.end(end_time=self._end)
+
+    @property
+    def _content(self) -> bool:
+        return self._runtime.config.capture_content
+
+    def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
+        url, headers = self._request.url, self._request.headers
+        attributes[semconv.PROVIDER_NAME] = provider_name(
+            url.host, self._headers.get(PROVIDER_HEADER), self._format.provider
+        )
+        attributes[semconv.SERVER_ADDRESS] = url.host
+        attributes[semconv.SERVER_PORT] = url.port or (443 if url.scheme == "https" else 80)
+        if self._status is not None:
+            attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
+        retries = headers.get(_RETRY_HEADER, "0")
+        if retries.isdigit() and retries != "0":
+            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = int(retries)
+        if self._streamed and self._first_chunk is not None:
+            attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
+        if self._tail is not None:
+            attributes[semconv.BODY_TRUNCATED] = True
+        if self._error is not None:
+            self._describe_error(attributes, type(self._error).__qualname__, str(self._error))
+
+    def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
+        received = self._received_body()
+        is_stream = sse.is_stream(self._headers.get("content-type", ""), received)
+        body = self._format.fold(sse.events(received)) if is_stream else _decoded(received)
+        if body is not None:
+            self._merge(self._format.response(body, self._content), attributes)
+        response_id = attributes.get(semconv.RESPONSE_ID)
+        if isinstance(response_id, str):
+            ids = self.span.get_span_context()
+            recent.remember(response_id, ids.trace_id, ids.span_id)
+
+        kind, message = provider_error(body)
+        if self._error is None and self._status is not None and (self._status >= 400 or (kind or message)):
+            failed = kind or (str(self._status) if self._status >= 400 else "_OTHER")
+            self._describe_error(attributes, failed, message or received[:200].decode("utf-8", "replace"))
+        reasons = attributes.get(semconv.RESPONSE_FINISH_REASONS)
+        if self._streamed and self._status is not None and self._status < 400:
+            if not reasons:
+                attributes[semconv.RESPONSE_FINISH_REASONS] = reasons = ["error"]
+            # Leaving after the last event is not giving up: clients close once they saw it.
+            unfinished = not isinstance(reasons, list) or "error" in reasons
+            if self._abandoned and unfinished and not sse.is_done(received):
+                attributes[semconv.STREAM_ABANDONED] = True
+
+    def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
+        attributes[semconv.ERROR_TYPE] = kind
+        headers = self._request.headers
+        secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
+        self.span.set_status(Status(StatusCode.ERROR, without_secrets(message, secrets)))
+
+    def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
+        attributes.update(translation.attributes)
+        for key, messages in translation.content.items():
+            attributes[key] = render(messages, self._runtime.config.max_content_chars)
+
+    def _received_body(self) -> bytes:
+        raw = b"".join((*self._chunks, *(self._tail or ())))
+        encoding = self._headers.get("content-encoding", "identity").lower() if self._encoded else "identity"
+        if encoding in {"gzip", "deflate"}:
+            try:
+                return zlib.decompressobj(47 if encoding == "gzip" else zlib.MAX_WBITS).decompress(raw)
+            except zlib.error:
+                return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw)
+        if encoding != "identity":
+            copy = self._module.Response(200, headers={"content-encoding": encoding}, content=raw)
+            return bytes(copy.content)
+        return raw
+
+
+def _decoded(body: bytes) -> Json:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

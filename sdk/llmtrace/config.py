@@ -1,0 +1,160 @@
+"""Settings: the only module that reads the environment.
+
+Precedence: argument of `llmtrace.init` > `LLMTRACE_*` > `OTEL_*` > default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, cast, get_args
+from urllib.parse import urlsplit
+
+from opentelemetry.util.re import parse_env_headers
+
+from . import semconv
+
+HttpSpans = Literal["other", "all", "none"]
+DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4318"
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class ConfigError(ValueError):
+    """A setting is unusable; the message names it and says what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `init` was told, resolved. Durations are seconds, sizes bytes."""
+
+    traces_endpoint: str
+    """Full URL that spans are POSTed to."""
+    logs_endpoint: str
+    """Full URL that scores are POSTed to."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers of each export request (they hold the API key, so they are never printed)."""
+    service_name: str | None = None
+    project: str | None = None
+    capture_content: bool = True
+    """Whether messages and tool definitions are recorded."""
+    http_spans: HttpSpans = "other"
+    resource_attributes: Mapping[str, str] = field(default_factory=dict)
+    disabled: bool = False
+    strict: bool = False
+    keep_propagators: bool = False
+    """The application chose its propagators (OTEL_PROPAGATORS): leave them alone."""
+    schedule_delay: float = 1.0
+    """Longest time a finished span waits before it is sent."""
+    max_batch_items: int = 512
+    max_batch_bytes: int = 4 * 2**20
+    max_queue_items: int = 8192
+    max_queue_bytes: int = 64 * 2**20
+    """Beyond either bound new items are dropped and counted."""
+    retry_for: float = 120.0
+    """How long a batch without an acknowledgement is sent again before it is dropped."""
+    request_timeout: float = 10.0
+    exit_timeout: float = 5.0
+    """Longest time that leaving the program waits for the last batch."""
+    max_body_bytes: int = 8 * 2**20
+    """Of a longer response stream, the beginning and the tail (where usage is) are kept."""
+    max_content_chars: int = 2**20
+    """Bound on each message attribute; longer texts are cut with a visible mark."""
+
+
+def resolve(
+    *,
+    endpoint: str | None = None,
+    service_name: str | None = None,
+    capture_content: bool | None = None,
+    project: str | None = None,
+    http_spans: str | None = None,
+    resource_attributes: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    api_key: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Merge arguments, environment and defaults; raises ConfigError for a value that cannot be used."""
+    env = os.environ if environ is None else environ
+    own_endpoint = endpoint or env.get("LLMTRACE_ENDPOINT")
+    if own_endpoint:
+        base = _checked_url(own_endpoint, "endpoint / LLMTRACE_ENDPOINT")
+        traces, logs = f"{base}/v1/traces", f"{base}/v1/logs"
+    else:
+        base = _checked_url(
+            env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or DEFAULT_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT"
+        )
+        traces = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{base}/v1/traces"
+        logs = env.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{base}/v1/logs"
+        _checked_url(traces, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        _checked_url(logs, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
+
+    # OTEL_* headers are credentials of the OTEL_* endpoint: never send them to an endpoint named otherwise.
+    sent: dict[str, str] = {}
+    if not own_endpoint:
+        text = env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or env.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+        sent.update(parse_env_headers(text, liberal=True))
+    key = api_key or env.get("LLMTRACE_API_KEY")
+    if key:
+        sent["authorization"] = f"Bearer {key}"
+    sent.update({name.lower(): value for name, value in (headers or {}).items()})
+
+    resource = dict(resource_attributes or {})
+    spans = http_spans or env.get("LLMTRACE_HTTP_SPANS") or "other"
+    if spans not in get_args(HttpSpans):
+        raise ConfigError(f"http_spans / LLMTRACE_HTTP_SPANS is {spans!r}; use 'other', 'all' or 'none'")
+    return Config(
+        traces_endpoint=traces,
+        logs_endpoint=logs,
+        headers=sent,
+        service_name=service_name
+        or env.get("LLMTRACE_SERVICE_NAME")
+        or resource.get(semconv.SERVICE_NAME)
+        or env.get("OTEL_SERVICE_NAME"),
+        project=project or env.get("LLMTRACE_PROJECT") or resource.get(semconv.PROJECT),
+        capture_content=_flag(env, "LLMTRACE_CAPTURE_CONTENT", default=True)
+        if capture_content is None
+        else capture_content,
+        http_spans=cast("HttpSpans", spans),
+        resource_attributes=resource,
+        disabled=_flag(env, "LLMTRACE_DISABLED", default=_flag(env, "OTEL_SDK_DISABLED", default=False)),
+        strict=strict_from_environment(env),
+        keep_propagators="OTEL_PROPAGATORS" in env,
+        schedule_delay=_milliseconds(env, "OTEL_BSP_SCHEDULE_DELAY", default=1000.0) / 1e3,
+    )
+
+
+def strict_from_environment(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether LLMTRACE_STRICT asks for internal failures to be raised."""
+    env = os.environ if environ is None else environ
+    return env.get("LLMTRACE_STRICT", "").strip().lower() in _TRUE
+
+
+def _checked_url(url: str, name: str) -> str:
+    parts = urlsplit(url.strip())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{name} is {url!r}; use a URL such as {DEFAULT_ENDPOINT}")
+    return url.strip().rstrip("/").removesuffix("/v1/traces")
+
+
+def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = env.get(name, "").strip().lower()
+    if not value:
+        return default
+    if value not in _TRUE | _FALSE:
+        raise ConfigError(f"{name} is {value!r}; use true or false")
+    return value in _TRUE
+
+
+def _milliseconds(env: Mapping[str, str], name: str, *, default: float) -> float:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise ConfigError(f"{name} is {value!r}; use a number of milliseconds above 0")
+    return number

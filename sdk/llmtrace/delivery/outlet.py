@@ -1,0 +1,56 @@
+"""Where batches go: the interface between the queue and the network (or a test)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.util.types import AttributeValue
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRecord:
+    """One `gen_ai.evaluation.result` event. Ids are 0 where unknown; `time` is nanoseconds since 1970."""
+
+    time: int
+    event_name: str
+    trace_id: int
+    span_id: int
+    attributes: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A serialized request; sent again as the same bytes, by whose hash the collector knows repeats."""
+
+    signal: Literal["traces", "logs"]
+    items: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`acknowledged`: durable, but for `rejected` items; `retry`: send again; `refused`: give up."""
+
+    kind: Literal["acknowledged", "retry", "refused"]
+    detail: str = ""
+    retry_after: float | None = None
+    rejected: int = 0
+
+
+class Outlet(Protocol):
+    """Where batches go. Used by one thread at a time."""
+
+    def pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
+        """Serialize spans; raises only when one of them cannot be a span."""
+
+    def pack_scores(self, records: Sequence[ScoreRecord]) -> Batch:
+        """Serialize scores."""
+
+    def send(self, batch: Batch) -> Outcome:
+        """One attempt; never raises for a network failure."""
+
+    def close(self) -> None:
+        """Release connections; the outlet may be used again (a forked child does)."""

@@ -1,0 +1,24 @@
+"""What runs between `init` and `shutdown`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from opentelemetry import trace
+
+from .config import Config
+from .delivery.queue import Delivery
+from .processor import Processor
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Runtime:
+    """The parts that were started together, and the arguments they were started with."""
+
+    config: Config
+    delivery: Delivery
+    provider: trace.TracerProvider
+    tracer: trace.Tracer
+    processor: Processor
+    arguments: Mapping[str, object]

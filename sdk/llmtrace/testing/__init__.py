@@ -1,0 +1,13 @@
+"""For tests of programs that use llmtrace: spans kept in memory, and a server that replays recordings.
+
+with llmtrace.testing.capture() as traces:
+    program()
+    assert traces.spans()[0].name == "chat gpt-4o-mini"
+"""
+
+from __future__ import annotations
+
+from .memory import Captured, SequentialIds, capture
+from .replay import Answer, Received, ReplayServer, sse
+
+__all__ = ["Answer", "Captured", "Received", "ReplayServer", "SequentialIds", "capture", "sse"]

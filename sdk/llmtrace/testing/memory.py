@@ -1,0 +1,100 @@
+"""An outlet that keeps everything, in place of the collector."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+from .. import config as configuration
+from .. import runtime
+from ..delivery.outlet import Batch, Outcome, ScoreRecord
+
+
+class SequentialIds(IdGenerator):
+    """Ids 1, 2, 3, … for repeatable snapshots."""
+
+    def __init__(self) -> None:
+        self._traces = self._spans = 0
+        self._lock = threading.Lock()
+
+    def generate_trace_id(self) -> int:
+        with self._lock:
+            self._traces += 1
+            return self._traces
+
+    def generate_span_id(self) -> int:
+        with self._lock:
+            self._spans += 1
+            return self._spans
+
+
+class Captured:
+    """What was recorded so far. Each reading flushes first."""
+
+    def __init__(self) -> None:
+        self._spans: list[ReadableSpan] = []
+        self._scores: list[ScoreRecord] = []
+
+    def spans(self) -> list[ReadableSpan]:
+        """Ended spans, in the order of their ends."""
+        runtime.flush()
+        return list(self._spans)
+
+    def scores(self) -> list[ScoreRecord]:
+        """Recorded scores, in order."""
+        runtime.flush()
+        return list(self._scores)
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Each span whole, but for its ids and times, as plain values that compare with ==."""
+        return [
+            {
+                "name": span.name,
+                "kind": span.kind.name,
+                "attributes": {
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in (span.attributes or {}).items()
+                },
+                "status": (span.status.status_code.name, span.status.description),
+                "events": [event.name for event in span.events],
+            }
+            for span in self.spans()
+        ]
+
+    # The outlet's side; it runs on the delivery thread.
+    def pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
+        self._spans.extend(spans)
+        return Batch("traces", len(spans), b"")
+
+    def pack_scores(self, records: Sequence[ScoreRecord]) -> Batch:
+        self._scores.extend(records)
+        return Batch("logs", len(records), b"")
+
+    def send(self, batch: Batch) -> Outcome:
+        return Outcome("acknowledged")
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@contextmanager
+def capture(
+    *,
+    capture_content: bool = True,
+    http_spans: configuration.HttpSpans = "other",
+    id_generator: IdGenerator | None = None,
+) -> Iterator[Captured]:
+    """Trace the block into memory: nothing is sent. Ends a running `init`, which has to be called again."""
+    runtime.shutdown()
+    captured = Captured()
+    config = configuration.resolve(capture_content=capture_content, http_spans=http_spans)
+    runtime.start(config, open_outlet=lambda: captured, id_generator=id_generator)
+    try:
+        yield captured
+    finally:
+        runtime.shutdown()
