@@ -91,7 +91,8 @@ class WatchSettings(BaseModel):
     )
     admin_key: SecretStr | None = Field(
         default=None,
-        description="Key of the collector's write endpoints; default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
+        description="Key of the collector's write endpoints; "
+        "default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
     )
     data_dir: Path = Field(default=Path(".llmtrace"), description="Folder with the collector's admin.key.")
     dashboard_url: str = Field(
@@ -133,7 +134,8 @@ class WatchSettings(BaseModel):
     min_live_buckets: int = Field(
         default=3,
         ge=1,
-        description="How many of them must hold calls that are not simulated; these also form a band of their own.",
+        description="How many of them must hold calls that are not simulated; they also form a band of "
+        "their own.",
     )
     window_buckets: int = Field(
         default=3, ge=1, le=60, description="Neighbouring complete buckets that are judged together."
@@ -141,8 +143,17 @@ class WatchSettings(BaseModel):
     window_outside: int = Field(
         default=2, ge=1, le=60, description="How many of them must lie outside the band to open an incident."
     )
+    tail_buckets: int = Field(
+        default=6,
+        ge=1,
+        le=120,
+        description="Neighbouring complete buckets in which a slow tail alone (p95 without p50) is judged.",
+    )
+    tail_outside: int = Field(
+        default=5, ge=1, le=120, description="How many of them must have a p95 outside its band."
+    )
     band_width: float = Field(
-        default=5.0,
+        default=3.5,
         gt=0,
         description="Half-width of a band in robust standard deviations (1.4826 × MAD of the logarithms).",
     )
@@ -153,15 +164,22 @@ class WatchSettings(BaseModel):
         default=0.25, ge=0, description="Bands of latency reach at least this far above the usual value."
     )
     error_floor: float = Field(
-        default=0.08, ge=0, le=1, description="The error band reaches at least this far above the usual rate."
+        default=0.05, ge=0, le=1, description="The error band reaches at least this far above the usual rate."
     )
     error_ratio: float = Field(
         default=2.0, ge=1, description="The error band reaches at least this many times the usual rate."
     )
     error_z: float = Field(
-        default=2.33,
+        default=1.64,
         gt=0,
         description="z of the Wilson lower bound of a window's error rate, which must exceed the band.",
+    )
+    error_chance: float = Field(
+        default=5e-5,
+        gt=0,
+        lt=1,
+        description="Largest chance of seeing so many failures at the usual rate (binomial) to call them "
+        "an anomaly.",
     )
     min_errors: int = Field(
         default=3, ge=1, description="Failed calls that a window needs to count as an anomaly."
@@ -263,8 +281,9 @@ class WatchSettings(BaseModel):
         buckets = self.lookback_minutes * 60 // self.bucket_seconds
         if self.min_history_buckets + self.window_buckets > buckets:
             raise ValueError(
-                f"lookback_minutes = {self.lookback_minutes} holds {buckets} buckets of {self.bucket_seconds} s, "
-                "fewer than min_history_buckets + window_buckets: raise lookback_minutes"
+                f"lookback_minutes = {self.lookback_minutes} holds {buckets} buckets of "
+                f"{self.bucket_seconds} s, fewer than min_history_buckets + window_buckets: "
+                "raise lookback_minutes"
             )
         return self
 
@@ -293,7 +312,8 @@ class DashboardSettings(BaseModel):
     )
     admin_key: SecretStr | None = Field(
         default=None,
-        description="Key of the collector's write endpoints; default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
+        description="Key of the collector's write endpoints; "
+        "default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
     )
     data_dir: Path = Field(default=Path(".llmtrace"), description="Folder with the collector's admin.key.")
     mlflow_url: str = Field(
@@ -310,8 +330,9 @@ class DashboardSettings(BaseModel):
     def _reachable_by_name_only(self) -> DashboardSettings:
         if not _is_loopback(self.host) and not self.allowed_hosts:
             raise ValueError(
-                f"host {self.host!r} can be reached from other machines, and the dashboard has no login: put it "
-                "behind a proxy that has one and name its hosts in allowed_hosts, or listen on 127.0.0.1"
+                f"host {self.host!r} can be reached from other machines, and the dashboard has no login: "
+                "put it behind a proxy that has one and name its hosts in allowed_hosts, "
+                "or listen on 127.0.0.1"
             )
         return self
 
