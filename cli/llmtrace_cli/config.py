@@ -205,8 +205,9 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _is_secret(location: Sequence[int | str]) -> bool:
-    model = _model_at(location[:-1])
-    field = model.model_fields.get(str(location[-1])) if model is not None and location else None
+    names = [step for step in location if isinstance(step, str)]  # an item is as secret as its list
+    model = _model_at(names[:-1])
+    field = model.model_fields.get(names[-1]) if model is not None and names else None
     return field is not None and is_secret(field.annotation)
 
 

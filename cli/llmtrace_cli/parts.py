@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from llmtrace_cli.context import read_settings
-from llmtrace_cli.extras import needs
+from llmtrace_cli.extras import Extra, needs
 from llmtrace_cli.guard import follow_supervisor
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -29,12 +29,30 @@ data_dir_option = click.option(
 )
 
 
-def _prepare() -> None:
-    """What every part's process needs before its own code runs."""
+_Table = TypeVar("_Table")
+
+
+def _run(
+    extra: Extra,
+    serve: Callable[[_Table], None],
+    settings: _Table,
+    refusals: tuple[type[Exception], ...] = (),
+) -> None:
+    """Run a part's entry function until it is told to stop.
+
+    `refusals` are what it raises when it cannot start with these settings; their text is the message.
+    """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "httpcore", "httpcore2"):  # a line per request, to ourselves
         logging.getLogger(chatty).setLevel(logging.WARNING)
     follow_supervisor()
+    try:
+        with needs(extra):  # parts import the heaviest of their packages when they come to use them
+            serve(settings)
+    except refusals as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:  # Ctrl-C is how a part in the foreground is stopped
+        return
 
 
 @click.command(
@@ -55,8 +73,8 @@ def collector(context: click.Context, host: str | None, port: int | None, data_d
     settings = read_settings(context, "collector", given)
     with needs("collector"):
         from llmtrace_collector.app import serve
-    _prepare()
-    serve(settings.collector)
+        from llmtrace_collector.store.engine import StoreUnavailable
+    _run("collector", serve, settings.collector, (ValueError, StoreUnavailable))
 
 
 @click.command(
@@ -72,8 +90,7 @@ def watch(context: click.Context) -> None:
     settings = read_settings(context, "dashboard")
     with needs("dashboard"):
         from llmtrace_dashboard.watch import run
-    _prepare()
-    run(settings.watch)
+    _run("dashboard", run, settings.watch)
 
 
 @click.command(
@@ -91,8 +108,7 @@ def dashboard(context: click.Context, host: str | None, port: int | None) -> Non
     settings = read_settings(context, "dashboard", {"dashboard": {"host": host, "port": port}})
     with needs("dashboard"):
         from llmtrace_dashboard.app import serve
-    _prepare()
-    serve(settings.dashboard)
+    _run("dashboard", serve, settings.dashboard)
 
 
 @click.command(
@@ -112,8 +128,7 @@ def inference(context: click.Context, host: str | None, port: int | None, data_d
     settings = read_settings(context, "inference", given)
     with needs("inference"):
         from llmtrace_inference.app import serve
-    _prepare()
-    serve(settings.inference)
+    _run("inference", serve, settings.inference, (ValueError,))
 
 
 @click.command(
@@ -135,5 +150,4 @@ def mlflow(context: click.Context, host: str | None, port: int | None, data_dir:
         import mlflow as _installed  # noqa: F401  # only to say early what is missing
 
         from llmtrace_cli.mlflow_server import serve
-    _prepare()
-    serve(settings.mlflow)
+    _run("all", serve, settings.mlflow)

@@ -1,0 +1,156 @@
+"""One settings object from file, environment and command line; errors that say how to mend them."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from llmtrace_cli import config, config_file
+from llmtrace_collector.settings import CollectorSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LLMTRACE_DATA_DIR", raising=False)
+
+
+def write(text: str) -> Path:
+    path = Path("llmtrace.toml")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_command_line_beats_environment_beats_file_beats_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[collector]\nport = 1001\nhost = "localhost"\nretention_days = 7\n')
+    monkeypatch.setenv("LLMTRACE_COLLECTOR__PORT", "1002")
+    monkeypatch.setenv("LLMTRACE_COLLECTOR__RETENTION_DAYS", "8")
+
+    collector = config.load(overrides={"collector": {"port": 1003}}).collector
+
+    assert (collector.port, collector.retention_days, collector.host) == (1003, 8, "localhost")
+    assert collector.segment_bytes == CollectorSettings().segment_bytes
+
+
+def test_an_absent_file_means_defaults_but_a_named_one_must_exist() -> None:
+    assert config.load().collector.port == 4318
+    with pytest.raises(
+        config.ConfigError, match=r"prod\.toml does not exist; `llmtrace config init prod\.toml`"
+    ):
+        config.load(Path("prod.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[collector]\nprot = 1\n", r"unknown setting [collector] prot (@): did you mean [collector] port?"),
+        ("[colector]\nport = 1\n", r"unknown setting colector (@): did you mean collector?"),
+        (
+            "retention_days = 3\n",
+            r"unknown setting retention_days (@): did you mean [collector] retention_days?",
+        ),
+        ("[watch]\nfrequenzy = 3\n", r"unknown setting [watch] frequenzy (@); known here are collector_url,"),
+        (
+            '[[collector.prices]]\nmodel = "m"\ninput_per_millon = 1.0\noutput_per_million = 1.0\n',
+            r"unknown setting [collector] prices[0].input_per_millon (@): "
+            r"did you mean [collector] prices[0].input_per_million?",
+        ),
+        ('[collector]\nport = "many"\n', r"[collector] port = 'many' (@): input should be a valid integer"),
+        (
+            "[collector]\nport = 70000\n",
+            r"[collector] port = 70000 (@): input should be less than or equal to 65535",
+        ),
+        ("collector = 3\n", r"collector = 3 (@): input should be"),
+        ("[collector\n", r"llmtrace.toml is not valid TOML: "),
+        ('[mlflow]\nhost = "0.0.0.0"\n', r"[mlflow] MLflow would listen on 0.0.0.0 for anyone"),
+    ],
+)
+def test_errors_name_the_setting_its_origin_and_what_would_do(text: str, message: str) -> None:
+    write(text)
+    with pytest.raises(config.ConfigError) as caught:
+        config.load()
+    assert message.replace("@", "from llmtrace.toml") in str(caught.value)
+
+
+def test_an_error_from_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[collector]\nport = 1\n")
+    monkeypatch.setenv("LLMTRACE_COLLECTOR__RETENTION_DAY", "3")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load()
+    assert str(caught.value) == (
+        "unknown setting [collector] retention_day (from the environment, "
+        "LLMTRACE_COLLECTOR__RETENTION_DAY): did you mean [collector] retention_days?"
+    )
+
+
+def test_every_error_is_reported_at_once_and_none_shows_a_secret() -> None:
+    write("[collector]\ningest_key = 12345\nprot = 1\n[inference]\napi_keys = [99999]\n")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load()
+    assert len(str(caught.value).splitlines()) == 3
+    assert "12345" not in str(caught.value)
+    assert "99999" not in str(caught.value)
+
+
+def test_parts_share_the_data_directory_unless_one_has_its_own() -> None:
+    write('data_dir = "/srv/llmtrace"\n[mlflow]\ndata_dir = "/mnt/mlflow"\n')
+    settings = config.load()
+    assert settings.collector.data_dir == Path("/srv/llmtrace")
+    assert settings.watch.data_dir == Path("/srv/llmtrace")
+    assert settings.inference.data_dir == Path("/srv/llmtrace/models")
+    assert settings.mlflow.data_dir == Path("/mnt/mlflow")
+
+
+def test_shown_settings_hide_keys_and_passwords_and_private_ones_survive_a_round_trip(tmp_path: Path) -> None:
+    write(
+        '[collector]\ningest_key = "sesame-in"\nstore = "clickhouse://u:sesame-db@db:8123/x"\n'
+        '[inference]\napi_keys = ["sesame-inf"]\n'
+        '[[watch.webhooks]]\nurl = "https://example.com/hook"\n'
+        'secret = "whsec_c2VzYW1lLXdlYmhvb2stc2VjcmV0LXNlc2FtZS0="\n'
+        '[[collector.prices]]\nmodel = "m"\ninput_per_million = 1.5\noutput_per_million = 2.5\n'
+    )
+    settings = config.load()
+    shown = config_file.effective(settings)
+    assert "sesame" not in shown
+    assert "c2VzYW1l" not in shown
+    assert f"clickhouse://u:{config_file.MASK}@db:8123/x" in shown
+
+    copy = tmp_path / "run" / "settings.toml"
+    config_file.write_private(settings, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    again = config.load(copy)
+    assert again.model_dump() == settings.model_dump()
+    assert isinstance(again.collector.ingest_key, SecretStr)
+
+
+def test_the_template_is_valid_and_says_the_defaults() -> None:
+    template = config_file.template()
+    assert config.load(write(template)).model_dump() == config.load(Path("/dev/null")).model_dump()
+
+    without_lists = re.sub(r"^# \[\[.*?\n\n", "", template, flags=re.MULTILINE | re.DOTALL)
+    uncommented = re.sub(r"^# (?=[a-z_]+ = (?! *\(unset\)))", "", without_lists, flags=re.MULTILINE)
+    assert tomllib.loads(uncommented)["watch"]["bucket_seconds"] == 10
+    assert config.load(write(uncommented)).model_dump() == config.load(Path("/dev/null")).model_dump()
+
+
+def test_every_setting_is_described_in_the_committed_documentation() -> None:
+    """When it fails: `llmtrace config reference > docs/configuration.md`, and
+    `llmtrace config init --force llmtrace.example.toml`."""
+    reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for table, model in config.tables().items():
+        for name, field in model.model_fields.items():
+            assert field.description, f"[{table}] {name} has no description"
+            assert f"| `{name}` |" in reference.partition(f"## [{table}]")[2], f"[{table}] {name}"
+    assert reference == config_file.reference()
+    assert (ROOT / "llmtrace.example.toml").read_text(encoding="utf-8") == config_file.template()
+
+
+def test_settings_cannot_be_changed_after_loading() -> None:
+    settings = config.load()
+    models: list[BaseModel] = [settings, *(getattr(settings, name) for name in config.tables())]
+    assert all(model.model_config.get("frozen") for model in models)
+    assert all(model.model_config.get("extra") == "forbid" for model in models)
