@@ -139,6 +139,7 @@ def create_app(
             await asyncio.to_thread(pipeline.close, _FLUSH_SECONDS)
 
     app = FastAPI(title="llmtrace inference", lifespan=lifespan, openapi_url=None)
+    app.state.engines = models.engines
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:

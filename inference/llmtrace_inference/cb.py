@@ -271,7 +271,7 @@ class ContinuousBatchingEngine:
             max_new_tokens=generation.max_tokens,
             streaming=generation.every_token,
             record_timestamps=True,
-            eos_token_id=list(self._loaded.eos_ids) or -1,
+            eos_token_id=-1 if generation.ignore_eos else list(self._loaded.eos_ids) or -1,
             **parameters,
         )
         if accepted is None:  # the loop died and nobody has noticed yet
@@ -307,8 +307,8 @@ class ContinuousBatchingEngine:
         progress.last_token_ns = int(stamps[-1] * 1e9) if stamps else now
         new = tuple(tokens[ticket.seen :])
         ticket.seen = len(tokens)
-        eos = bool(new) and new[-1] in self._loaded.eos_ids
         finished = output.is_finished()
+        eos = bool(new) and new[-1] in self._loaded.eos_ids and not ticket.generation.ignore_eos
         ticket.deltas.put_nowait(Delta(new, ("stop" if eos else "length") if finished else None, eos=eos))
         if finished:
             self._release(ticket)

@@ -211,6 +211,7 @@ class _Call:
                 top_k=request.top_k,
                 seed=request.seed,
                 every_token=request.stream or bool(request.stop),
+                ignore_eos=bool(request.ignore_eos),
             )
         )
         trace.progress = self._ticket.progress

@@ -78,7 +78,8 @@ class Generation:
     """One request to an engine, already valid in itself; only its size is judged at submit.
 
     `temperature` 0 means greedy. `top_k` None means the whole vocabulary. With `every_token` the engine
-    delivers each token as it comes (streams, stop strings), else all at the end.
+    delivers each token as it comes (streams, stop strings), else all at the end. With `ignore_eos` the answer
+    always has `max_tokens` tokens.
     """
 
     request_id: str
@@ -89,6 +90,7 @@ class Generation:
     top_k: int | None = None
     seed: int | None = None
     every_token: bool = True
+    ignore_eos: bool = False
 
 
 @dataclass(slots=True)

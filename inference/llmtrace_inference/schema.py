@@ -56,7 +56,9 @@ def _one_or_many(value: Any) -> Any:
 class ChatRequest(_Strict):
     """Body of POST /v1/chat/completions.
 
-    Fields that change nothing at one value (n=1, penalties of 0, …) are accepted with exactly that value.
+    `top_k` and `ignore_eos` (answers of exactly max_tokens tokens, for benchmarks) go beyond OpenAI's API,
+    under the names other servers use. Fields that change nothing at one value (n=1, penalties of 0, …) are
+    accepted with exactly that value.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -75,6 +77,7 @@ class ChatRequest(_Strict):
         ]
         | None
     ) = None
+    ignore_eos: bool | None = None
     user: Annotated[str, Field(max_length=512)] | None = None
     safety_identifier: Annotated[str, Field(max_length=512)] | None = None
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None

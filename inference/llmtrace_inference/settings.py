@@ -42,7 +42,7 @@ class InferenceSettings(BaseModel):
         min_length=1,
         description=(
             "Served model name → where it is: `builtin:tiny-chat-s` or `builtin:tiny-chat-m` (random "
-            "weights, made on this machine in seconds), a directory with a transformers model, or `hf:owner/name`."
+            "weights, made here in seconds), a directory with a transformers model, or `hf:owner/name`."
         ),
     )
     data_dir: Path = Field(
@@ -125,6 +125,6 @@ class InferenceSettings(BaseModel):
         if self.default_max_tokens >= self.page_size * self.num_blocks:
             raise ValueError(
                 f"default_max_tokens {self.default_max_tokens} does not fit the KV cache of page_size × "
-                f"num_blocks = {self.page_size * self.num_blocks} tokens: raise num_blocks or lower default_max_tokens"
+                f"num_blocks = {self.page_size * self.num_blocks} tokens: raise num_blocks or lower it"
             )
         return self

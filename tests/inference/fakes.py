@@ -1,0 +1,74 @@
+"""An engine without a model: it says what it is told to, as fast or as slowly as it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from llmtrace_inference.engine import (
+    Delta,
+    EngineError,
+    EngineStats,
+    Generation,
+    ModelInfo,
+    Ticket,
+    TokenDecoder,
+)
+
+
+class _Characters:
+    """One token per character."""
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        return [ord(c) for m in messages for c in m["content"]]
+
+    def decoder(self) -> TokenDecoder:
+        return self
+
+    def feed(self, token_ids: tuple[int, ...]) -> str:
+        return "".join(map(chr, token_ids))
+
+
+@dataclass
+class FakeEngine:
+    """Answers every request with `says`, one character every `pause` seconds."""
+
+    says: str = "hello"
+    pause: float = 0.0
+    refuse: EngineError | None = None
+    fail_after: int | None = None
+    failure: EngineError | None = None
+    cancelled: list[str] = field(default_factory=list)
+    info: ModelInfo = field(
+        default_factory=lambda: ModelInfo("fake", "fake", "none", "none", "none", 0, 0x110000, 1000)
+    )
+    tokenizer: _Characters = field(default_factory=_Characters)
+
+    async def start(self) -> None: ...
+
+    def submit(self, generation: Generation) -> Ticket:
+        if self.refuse is not None:
+            raise self.refuse
+        ticket = Ticket(generation)
+        ticket.progress.submitted_ns = ticket.progress.scheduled_ns = time.perf_counter_ns()
+        return ticket
+
+    async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
+        for at, character in enumerate(self.says):
+            if at == self.fail_after and self.failure is not None:
+                raise self.failure
+            await asyncio.sleep(self.pause)
+            now = time.perf_counter_ns()
+            ticket.progress.first_token_ns = ticket.progress.first_token_ns or now
+            ticket.progress.last_token_ns = now
+            yield Delta((ord(character),), "stop" if at == len(self.says) - 1 else None)
+
+    def cancel(self, ticket: Ticket) -> None:
+        self.cancelled.append(ticket.generation.request_id)
+
+    def stats(self) -> EngineStats:
+        return EngineStats(0, 0, 0, 0, 0, True)
+
+    async def close(self) -> None: ...

@@ -1,0 +1,102 @@
+"""A served application for tests: real uvicorn on a free loopback port, spans kept in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from openai import OpenAI
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from llmtrace_inference.app import LoadEngine, create_app, load_engine
+from llmtrace_inference.engine import Engine
+from llmtrace_inference.settings import InferenceSettings
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Poll until the condition holds; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running service."""
+
+    url: str
+    app: FastAPI
+    exporter: InMemorySpanExporter
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def client(self) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+
+    def engine(self, name: str) -> Engine:
+        engine = self.app.state.engines[name]
+        assert engine is not None
+        return engine  # type: ignore[no-any-return]
+
+    def request_spans(self, response_id: str) -> list[ReadableSpan]:
+        """All spans of one request's trace, once its SERVER span has ended."""
+
+        def found() -> list[ReadableSpan]:
+            spans = self.exporter.get_finished_spans()
+            servers = [s for s in spans if (s.attributes or {}).get("gen_ai.response.id") == response_id]
+            ids = {s.context.span_id for s in servers}
+            return servers + [s for s in spans if s.parent is not None and s.parent.span_id in ids]
+
+        wait_until(lambda: bool(found()))
+        return found()
+
+
+@contextlib.contextmanager
+def serving(
+    settings: InferenceSettings, load: LoadEngine = load_engine, *, ready: bool = True
+) -> Iterator[Running]:
+    """Serve until the block ends."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    app = create_app(settings, load=load, provider=provider)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, access_log=False)
+    )
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.serve(sockets=[listener])
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
+    thread.start()
+    try:
+        path = "/health/ready" if ready else "/health/live"
+        wait_until(lambda: _answers(url + path), 30)
+        yield Running(url, app, exporter, loops[0])
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "the service did not stop"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,177 @@
+"""The continuous batching engine by itself: admission, faults and rebuilding, attention, built-in models."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from llmtrace_inference import attention
+from llmtrace_inference.cb import ContinuousBatchingEngine
+from llmtrace_inference.engine import (
+    EngineFull,
+    EngineUnavailable,
+    Generation,
+    QueueTimeout,
+    RequestTooLarge,
+    Ticket,
+)
+from llmtrace_inference.model import load_model
+from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.tiny import ensure_tiny
+
+PROMPT = tuple(range(40, 70))
+
+
+def _run(
+    model_dir: Path, body: Callable[[ContinuousBatchingEngine], Awaitable[None]], **settings: Any
+) -> None:
+    configured = InferenceSettings(data_dir=model_dir, default_max_tokens=8, **settings)
+    loaded = load_model("m", "builtin:tiny-chat-s", configured)
+
+    async def main() -> None:
+        engine = ContinuousBatchingEngine(loaded, configured)
+        await engine.start()
+        try:
+            await body(engine)
+        finally:
+            await engine.close()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+async def _tokens(engine: ContinuousBatchingEngine, ticket: Ticket) -> list[int]:
+    return [i async for delta in engine.stream(ticket) for i in delta.token_ids]
+
+
+def _greedy(name: str, prompt: tuple[int, ...] = PROMPT, tokens: int = 12) -> Generation:
+    return Generation(name, prompt, tokens, temperature=0.0, ignore_eos=True)
+
+
+def test_kv_is_reserved_so_that_a_small_cache_serves_everybody_in_turn(model_dir: Path) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        tickets = [engine.submit(_greedy(f"r{i}", tokens=60)) for i in range(8)]
+        assert engine.stats().running == 2  # 6 blocks each, of 16
+        assert engine.stats().waiting == 6
+        answers = await asyncio.gather(*(_tokens(engine, t) for t in tickets))
+        assert all(a == answers[0] and len(a) == 60 for a in answers)
+        starts = [t.progress.scheduled_ns for t in tickets]
+        assert starts == sorted(starts)
+        assert all(t.progress.preemptions == 0 for t in tickets)
+        assert engine.stats().restarts == 0
+        assert (engine.stats().running, engine.stats().waiting) == (0, 0)
+
+    _run(model_dir, body, num_blocks=16)
+
+
+def test_a_full_queue_and_a_long_wait_are_refused(model_dir: Path) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        running = engine.submit(_greedy("long", tokens=2000))
+        waiting = engine.submit(_greedy("waits"))
+        with pytest.raises(EngineFull):
+            engine.submit(_greedy("one too many"))
+        with pytest.raises(RequestTooLarge):
+            engine.submit(_greedy("giant", tokens=100_000))
+        with pytest.raises(QueueTimeout):
+            await _tokens(engine, waiting)
+        assert engine.stats().waiting == 0
+        engine.cancel(running)
+        assert await _tokens(engine, engine.submit(_greedy("after"))) != []
+
+    _run(model_dir, body, max_batch_requests=1, max_queue_requests=1, queue_timeout_seconds=0.2)
+
+
+def test_a_dead_loop_fails_its_requests_and_is_rebuilt(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        want = await _tokens(engine, engine.submit(_greedy("before")))
+        healthy = engine._loaded.model.forward
+
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("the device fell off the bus")
+
+        tickets = [engine.submit(_greedy(f"hit{i}", tokens=500)) for i in range(3)]
+        waits = engine.submit(_greedy("waits through it"))
+        monkeypatch.setattr(engine._loaded.model, "forward", broken)
+        for ticket in tickets:
+            with pytest.raises(EngineUnavailable):
+                await _tokens(engine, ticket)
+        monkeypatch.setattr(engine._loaded.model, "forward", healthy)
+        assert await _tokens(engine, waits) == want
+        assert engine.stats().restarts == 1
+        assert engine.stats().healthy
+
+    _run(model_dir, body, max_batch_requests=3)
+
+
+def test_close_ends_requests_in_flight(model_dir: Path) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        ticket = engine.submit(_greedy("long", tokens=3000))
+        reading = asyncio.create_task(_tokens(engine, ticket))
+        await asyncio.sleep(0.05)
+        await engine.close()
+        with pytest.raises(EngineUnavailable):
+            await reading
+        with pytest.raises(EngineUnavailable):
+            engine.submit(_greedy("late"))
+
+    _run(model_dir, body)
+
+
+def test_per_sequence_attention_gives_the_librarys_tokens(model_dir: Path) -> None:
+    found: dict[str, list[list[int]]] = {}
+
+    def collect(name: str) -> Callable[[ContinuousBatchingEngine], Awaitable[None]]:
+        async def body(engine: ContinuousBatchingEngine) -> None:
+            # Lengths around the chunk size, and shared prefixes: every way a sequence can be cut.
+            prompts = [tuple(range(40, 40 + n)) for n in (1, 15, 16, 17, 63, 64, 65, 200)]
+            first = [engine.submit(_greedy(f"a{i}", p)) for i, p in enumerate(prompts)]
+            answers = list(await asyncio.gather(*(_tokens(engine, t) for t in first)))
+            again = [engine.submit(_greedy(f"b{i}", p)) for i, p in enumerate(prompts)]
+            answers += await asyncio.gather(*(_tokens(engine, t) for t in again))
+            assert any(t.progress.cached_tokens for t in again)
+            found[name] = answers
+
+        return body
+
+    _run(model_dir, collect("ours"), max_batch_tokens=64)
+    install = attention.install
+    try:
+        attention.install = lambda: AttentionInterface.register("sdpa", sdpa_attention_forward)
+        _run(model_dir, collect("library"), max_batch_tokens=64)
+    finally:
+        attention.install = install
+        install()
+    assert found["ours"] == found["library"]
+
+
+def test_built_in_models_are_made_once_and_always_the_same(
+    tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ensure_tiny("tiny-chat-s", tmp_path)
+    other = ensure_tiny("tiny-chat-s", model_dir)
+    for file in ("model.safetensors", "tokenizer.json", "generation_config.json"):
+        assert (made / file).read_bytes() == (other / file).read_bytes()
+    monkeypatch.setattr("llmtrace_inference.tiny._build", lambda *_: pytest.fail("made twice"))
+    assert ensure_tiny("tiny-chat-s", tmp_path) == made
+    assert not list(tmp_path.glob(".tiny*"))
+    with pytest.raises(ValueError, match="tiny-chat-m"):
+        ensure_tiny("tiny-chat-xl", tmp_path)
+
+
+def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:
+    settings = InferenceSettings(data_dir=tmp_path)
+    with pytest.raises(RuntimeError, match=r"no config\.json"):
+        load_model("m", str(tmp_path / "nowhere"), settings)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="set device to 'cpu' or 'auto'"):
+            load_model("m", "builtin:tiny-chat-s", settings.model_copy(update={"device": "cuda"}))
+    gc.collect()

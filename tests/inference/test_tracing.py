@@ -1,0 +1,193 @@
+"""Spans of real requests: the caller's context, every stage, times that fit together, and what is on them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import httpx
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+
+from llmtrace_inference.settings import InferenceSettings
+from tests.inference.fakes import FakeEngine
+from tests.inference.running import Running, serving, wait_until
+
+MODEL = "tiny-chat-m"
+MESSAGES: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Grüße – hello!"}]
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def _attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
+    before = time.time_ns()
+    started = time.perf_counter()
+    stream = service.client.chat.completions.create(
+        model=MODEL,
+        messages=MESSAGES,
+        max_tokens=10,
+        temperature=0.5,
+        top_p=0.9,
+        seed=3,
+        stop=["never said"],
+        stream=True,
+        user="ada",
+        metadata={"session_id": "s-1"},
+        extra_headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
+        extra_body={"top_k": 40, "ignore_eos": True},
+    )
+    chunks = list(stream)
+    seconds = time.perf_counter() - started
+    text = "".join(c.choices[0].delta.content or "" for c in chunks)
+    server, *children = service.request_spans(chunks[0].id)
+
+    assert server.name == f"chat {MODEL}"
+    assert server.kind is SpanKind.SERVER
+    assert server.status.status_code is StatusCode.UNSET
+    assert format(server.context.trace_id, "032x") == TRACE
+    assert server.parent is not None
+    assert format(server.parent.span_id, "016x") == PARENT
+    assert server.parent.is_remote
+
+    assert [c.name for c in children] == ["admission", "tokenize", "queue", "prefill", "decode"]
+    assert all(c.kind is SpanKind.INTERNAL for c in children)
+    assert server.start_time is not None
+    assert server.end_time is not None
+    assert before <= server.start_time
+    assert server.end_time <= time.time_ns()
+    assert (server.end_time - server.start_time) / 1e9 <= seconds
+    edge = server.start_time
+    for child in children:
+        assert child.start_time is not None
+        assert child.end_time is not None
+        assert edge <= child.start_time <= child.end_time <= server.end_time
+        edge = child.end_time
+    prefill, decode = children[3], children[4]
+    assert prefill.end_time == decode.start_time
+    assert prefill.end_time is not None
+    assert decode.end_time is not None
+
+    found = _attributes(server)
+    measured = {
+        key: found.pop(key)
+        for key in list(found)
+        if key.startswith("llmtrace.inference.") and isinstance(found[key], float)
+    }
+    first = found.pop("gen_ai.response.time_to_first_chunk")
+    assert first == measured["llmtrace.inference.time_to_first_token"]
+    assert abs(first - (prefill.end_time - server.start_time) / 1e9) < 1e-6
+    per_token = (decode.end_time - prefill.end_time) / 1e9 / 9
+    assert abs(measured["llmtrace.inference.time_per_output_token"] - per_token) < 1e-6
+    assert measured["llmtrace.inference.batch_size.mean"] == 1.0
+    assert json.loads(found.pop("gen_ai.input.messages")) == [
+        {"role": "system", "parts": [{"type": "text", "content": "Be kind."}]},
+        {"role": "user", "parts": [{"type": "text", "content": "Grüße – hello!"}]},
+    ]
+    assert json.loads(found.pop("gen_ai.output.messages")) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": text}]}
+    ]
+    prompt = found.pop("gen_ai.usage.input_tokens")
+    assert prompt == service.engine(MODEL).tokenizer.encode_chat(MESSAGES).__len__()
+    blocks = -(-(prompt + 10) // 16)
+    assert found.pop("llmtrace.inference.kv.blocks_used") >= -(-prompt // 16)
+    assert found.pop("server.port") == 8000
+    assert found == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "llmtrace",
+        "gen_ai.request.model": MODEL,
+        "gen_ai.request.max_tokens": 10,
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.top_p": 0.9,
+        "gen_ai.request.top_k": 40,
+        "gen_ai.request.seed": 3,
+        "gen_ai.request.stop_sequences": ("never said",),
+        "gen_ai.request.stream": True,
+        "gen_ai.response.model": MODEL,
+        "gen_ai.response.id": chunks[0].id,
+        "gen_ai.response.finish_reasons": ("length",),
+        "gen_ai.usage.output_tokens": 10,
+        "gen_ai.usage.cache_read.input_tokens": 0,
+        "user.id": "ada",
+        "session.id": "s-1",
+        "server.address": "127.0.0.1",
+        "url.path": "/v1/chat/completions",
+        "http.request.method": "POST",
+        "http.response.status_code": 200,
+        "llmtrace.inference.engine": "transformers-continuous-batching",
+        "llmtrace.inference.dtype": "float32",
+        "llmtrace.inference.device": "cpu",
+        "llmtrace.inference.attention": "sdpa-per-sequence",
+        "llmtrace.inference.model.parameters": service.engine(MODEL).info.parameters,
+        "llmtrace.inference.queue.depth": 0,
+        "llmtrace.inference.cached_tokens": 0,
+        "llmtrace.inference.batch_size.max": 1,
+        "llmtrace.inference.steps": 10,
+        "llmtrace.inference.preemptions": 0,
+        "llmtrace.inference.kv.blocks_reserved": blocks,
+        "llmtrace.inference.kv.blocks_total": 1024,
+        "llmtrace.inference.stop_reason": "length",
+    }
+    assert _attributes(prefill) == {
+        "llmtrace.inference.prefill.tokens": prompt,
+        "llmtrace.inference.prefill.chunks": 1,
+        "llmtrace.inference.cached_tokens": 0,
+    }
+
+
+def test_long_prompts_show_their_chunks_and_what_the_cache_saved(service: Running) -> None:
+    long: Any = [{"role": "user", "content": "One story about a small river. " * 120}]
+    ask = service.client.chat.completions.create
+    for cached in (False, True):
+        answer = ask(model=MODEL, messages=long, max_tokens=2)
+        server, *children = service.request_spans(answer.id)
+        prefill = _attributes(next(c for c in children if c.name == "prefill"))
+        prompt = _attributes(server)["gen_ai.usage.input_tokens"]
+        saved = _attributes(server)["gen_ai.usage.cache_read.input_tokens"]
+        assert prompt > 600
+        assert (saved > prompt - 32) if cached else (saved < 32)
+        assert prefill["llmtrace.inference.prefill.tokens"] == prompt - saved
+        assert prefill["llmtrace.inference.prefill.chunks"] == (1 if cached else -(-prompt // 512))
+
+
+def test_requests_that_share_batches_say_so(service: Running) -> None:
+    streams = [
+        service.client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, max_tokens=60, stream=True, extra_body={"ignore_eos": True}
+        )
+        for _ in range(4)
+    ]
+    ids = [list(stream)[0].id for stream in streams]  # noqa: RUF015 - read to the end
+    sizes = [_attributes(service.request_spans(i)[0])["llmtrace.inference.batch_size.max"] for i in ids]
+    assert max(sizes) >= 2
+    assert max(sizes) <= 4
+
+
+def test_refused_requests_are_errors_with_their_reason(service: Running) -> None:
+    service.exporter.clear()
+    httpx.post(f"{service.url}/v1/chat/completions", json={"model": MODEL, "messages": MESSAGES, "n": 3})
+    wait_until(lambda: len(service.exporter.get_finished_spans()) == 2)
+    by_name = {s.name: s for s in service.exporter.get_finished_spans()}
+    assert set(by_name) == {f"chat {MODEL}", "admission"}
+    server = by_name[f"chat {MODEL}"]
+    assert server.status.status_code is StatusCode.ERROR
+    assert "'n'" in (server.status.description or "")
+    assert _attributes(server)["error.type"] == "invalid_value"
+    assert _attributes(server)["http.response.status_code"] == 400
+
+
+def test_an_unsampled_parent_and_no_capture_are_honoured() -> None:
+    with serving(
+        InferenceSettings(models={"fake": "x"}, capture_content=False), load=lambda *_: FakeEngine()
+    ) as quiet:
+        body = {"model": "fake", "messages": [{"role": "user", "content": "secret"}]}
+        url = f"{quiet.url}/v1/chat/completions"
+        httpx.post(url, json=body, headers={"traceparent": f"00-{TRACE}-{PARENT}-00"})
+        httpx.post(url, json=body)
+        wait_until(lambda: any(s.kind is SpanKind.SERVER for s in quiet.exporter.get_finished_spans()))
+        spans = quiet.exporter.get_finished_spans()
+        assert len([s for s in spans if s.kind is SpanKind.SERVER]) == 1
+        assert "secret" not in str([_attributes(s) for s in spans])
