@@ -1,0 +1,379 @@
+"""What the store knows of experiment runs: which ones changed, and the facts of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: One SELECT and its parameters in, dictionaries out: `Store.rows`.
+Rows = Callable[[str, Mapping[str, str] | None], list[dict[str, Any]]]
+
+#: Calls in a run's sample table. The earliest ones, so that runs over the same inputs line up.
+SAMPLES = 50
+
+#: Characters of a message column that are read for a sample; longer ones are shown cut.
+MESSAGE_CHARACTERS = 1 << 18
+
+#: Score names per run that become metrics; MLflow takes 1,000 metrics at a time.
+SCORE_NAMES = 200
+
+#: Run parameter → the expression whose distinct values it lists.
+PARAMETERS: Mapping[str, str] = {
+    "model": "Model",
+    "response_model": "ResponseModel",
+    "provider": "Provider",
+    "service": "ServiceName",
+    "operation": "Operation",
+    "prompt_name": "PromptName",
+    "prompt_version": "PromptVersion",
+    **{
+        name: f"SpanAttributes['gen_ai.request.{name}']"
+        for name in (
+            "temperature",
+            "top_p",
+            "top_k",
+            "max_tokens",
+            "seed",
+            "frequency_penalty",
+            "presence_penalty",
+        )
+    },
+}
+
+
+@dataclass(frozen=True, order=True)
+class RunKey:
+    """Which run: one per project, experiment and run name."""
+
+    project: str
+    experiment: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score's name with the mean of its values and how many there are."""
+
+    name: str
+    mean: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of the sample table. `input` and `output` are message JSON, cut at MESSAGE_CHARACTERS."""
+
+    trace_id: str
+    span_id: str
+    started_ms: int
+    model: str
+    user_id: str
+    input: str
+    input_characters: int
+    output: str
+    output_characters: int
+    latency_ms: float
+    ttft_ms: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    error: str
+    scores: Mapping[str, float | str]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything about one run, over its counted calls. Times are Unix milliseconds, latencies too."""
+
+    key: RunKey
+    calls: int
+    errors: int
+    unknown_usage: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    latency_ms: tuple[float, float]
+    ttft_ms: tuple[float, float] | None
+    cost_usd: float | None
+    unpriced_calls: int
+    started_ms: int
+    ended_ms: int
+    received_ms: int
+    first_trace: str
+    last_trace: str
+    slowest_trace: str
+    error_traces: tuple[str, ...]
+    parameters: Mapping[str, tuple[str, ...]]
+    scores: tuple[Score, ...]
+    samples: tuple[Sample, ...]
+
+
+_OF_A_RUN = "NOT Simulated AND Experiment != '' AND RunId != ''"
+_THE_RUN = (
+    "NOT Simulated AND Project = {project:String} AND Experiment = {experiment:String} "
+    "AND RunId = {run:String}"
+)
+_CALLS = (
+    f"Counted AND {_THE_RUN} AND Timestamp >= fromUnixTimestamp64Milli({{start:Int64}}) "
+    "AND Timestamp < fromUnixTimestamp64Milli({end:Int64})"
+)
+
+# Sums grow with every call and the cost moves with the price book: what changes a run changes this.
+_USAGE_CHANGES = """
+SELECT Project, Experiment, RunId,
+    concat(
+        toString(sum(Calls)), ':', toString(sum(Errors)), ':', toString(sum(InputTokens)), ':',
+        toString(sum(OutputTokens)), ':', toString(sumIf(Calls, NOT Priced)), ':',
+        toString(round(sum(ifNull(Cost, 0)) * 1e9))
+    ) AS Fingerprint
+FROM usage_cost
+WHERE {of_a_run} AND Time >= toDateTime({{since:UInt32}})
+GROUP BY Project, Experiment, RunId
+"""
+
+# A score names a trace, a response or both; whichever of them belongs to a run's call counts.
+_SCORE_CHANGES = """
+SELECT Project, Experiment, RunId, concat(toString(count()), '@', toString(max(Timestamp))) AS Fingerprint
+FROM (
+    SELECT Project, Timestamp, arrayJoin(arrayFilter(r -> r != '', [TraceId, ResponseId])) AS Ref
+    FROM scores
+    WHERE Timestamp >= toDateTime({{since:UInt32}})
+) AS score
+INNER JOIN (
+    SELECT DISTINCT Project, Experiment, RunId,
+        arrayJoin(arrayFilter(r -> r != '', [TraceId, ResponseId])) AS Ref
+    FROM otel_traces
+    WHERE Counted AND {of_a_run}
+) AS run USING (Project, Ref)
+GROUP BY Project, Experiment, RunId
+"""
+
+_USAGE = """
+SELECT
+    sum(Calls) AS calls,
+    sumIf(Calls, NOT Priced) AS unpriced,
+    sumIf(toInt64(Calls) - toInt64(UnknownUsage), Priced) AS priced,
+    sum(Cost) AS cost,
+    toInt64(toUnixTimestamp(min(Time))) * 1000 AS start_ms,
+    (toInt64(toUnixTimestamp(max(Time))) + 10) * 1000 AS end_ms
+FROM usage_cost
+WHERE {the_run}
+"""
+
+_CALL_FACTS = """
+SELECT
+    count() AS calls,
+    countIf(StatusCode = 'Error') AS errors,
+    countIf(InputTokens IS NULL AND OutputTokens IS NULL) AS unknown_usage,
+    sum(ifNull(InputTokens, 0)) AS input_tokens,
+    sum(ifNull(OutputTokens, 0)) AS output_tokens,
+    sum(CacheReadTokens) AS cached_tokens,
+    quantilesExactInclusive(0.5, 0.95)(Duration / 1e6) AS latency,
+    countIf(TimeToFirstToken IS NOT NULL) AS streamed,
+    quantilesExactInclusiveIf(0.5, 0.95)(
+        ifNull(TimeToFirstToken, 0) * 1e3, TimeToFirstToken IS NOT NULL
+    ) AS ttft,
+    toUnixTimestamp64Milli(min(Timestamp)) AS started,
+    max(intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), 1000000)) AS ended,
+    toUnixTimestamp64Milli(max(ReceivedAt)) AS received,
+    argMin(TraceId, Timestamp) AS first_trace,
+    argMax(TraceId, Timestamp) AS last_trace,
+    argMax(TraceId, Duration) AS slowest_trace,
+    arrayDistinct(groupArrayIf(5)(TraceId, StatusCode = 'Error')) AS error_traces,
+    {parameters}
+FROM otel_traces
+WHERE {calls}
+"""
+
+_FIRST_CALLS = """
+SELECT Timestamp, TraceId, SpanId, ResponseId FROM otel_traces
+WHERE {calls} ORDER BY Timestamp, SpanId LIMIT {limit}
+"""
+
+_SAMPLES = """
+SELECT TraceId, SpanId, ResponseId, toUnixTimestamp64Milli(Timestamp) AS started, Model, UserId,
+    leftUTF8(InputMessages, {characters}) AS input, lengthUTF8(InputMessages) AS input_characters,
+    leftUTF8(OutputMessages, {characters}) AS output, lengthUTF8(OutputMessages) AS output_characters,
+    Duration / 1e6 AS latency, TimeToFirstToken * 1e3 AS ttft, InputTokens, OutputTokens,
+    if(StatusCode = 'Error', concat(ErrorType, if(StatusMessage != '', ': ', ''), StatusMessage), '') AS error
+FROM otel_traces
+WHERE {calls} AND (Timestamp, TraceId, SpanId) IN (SELECT Timestamp, TraceId, SpanId FROM ({first_calls}))
+ORDER BY Timestamp, SpanId
+"""
+
+_SAMPLE_COSTS = """
+SELECT TraceId, SpanId, Cost FROM span_cost
+WHERE Project = {{project:String}} AND Timestamp >= fromUnixTimestamp64Milli({{start:Int64}})
+    AND Timestamp < fromUnixTimestamp64Milli({{end:Int64}})
+    AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({first_calls}))
+"""
+
+# By its span, else by its response; a score on a span outside any run (a trace's root) counts for the runs
+# that have calls in that trace.
+_SCORES_OF_THE_RUN = """
+Project = {{project:String}} AND (
+    (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM otel_traces WHERE {calls})
+    OR (ResponseId != '' AND ResponseId IN (SELECT ResponseId FROM otel_traces WHERE {calls}))
+    OR (
+        TraceId IN (SELECT TraceId FROM otel_traces WHERE {calls})
+        AND (TraceId, SpanId) NOT IN (
+            SELECT TraceId, SpanId FROM otel_traces
+            WHERE Project = {{project:String}} AND Experiment != '' AND RunId != ''
+                AND NOT (Experiment = {{experiment:String}} AND RunId = {{run:String}})
+                AND TraceId IN (SELECT TraceId FROM otel_traces WHERE {calls})
+        )
+    )
+)
+"""
+
+_SCORES = """
+SELECT Name AS name, avg(Value) AS mean, count() AS amount
+FROM scores
+WHERE Value IS NOT NULL AND isFinite(Value) AND Name != '' AND {scores_of_the_run}
+GROUP BY Name
+ORDER BY amount DESC, name
+LIMIT {limit}
+"""
+
+_SAMPLE_SCORES = """
+SELECT TraceId, SpanId, ResponseId, Name, Value, Label
+FROM scores
+WHERE Project = {{project:String}} AND Name != '' AND (
+    TraceId IN (SELECT TraceId FROM ({first_calls}))
+    OR (ResponseId != '' AND ResponseId IN (SELECT ResponseId FROM ({first_calls})))
+)
+ORDER BY Timestamp
+"""
+
+
+class RunReader:
+    """Reads experiment runs through SELECTs alone."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def usage_changes(self, since: int) -> dict[RunKey, str]:
+        """A fingerprint of each run's calls and their cost, over buckets from Unix second `since` on.
+
+        Two equal fingerprints of one run, taken with the same `since`, mean that nothing changed.
+        """
+        return self._fingerprints(_USAGE_CHANGES, since)
+
+    def score_changes(self, since: int) -> dict[RunKey, str]:
+        """The same over the scores given from Unix second `since` on."""
+        return self._fingerprints(_SCORE_CHANGES, since)
+
+    def _fingerprints(self, template: str, since: int) -> dict[RunKey, str]:
+        rows = self._rows(template.format(of_a_run=_OF_A_RUN), {"since": str(since)})
+        return {RunKey(row["Project"], row["Experiment"], row["RunId"]): row["Fingerprint"] for row in rows}
+
+    def scores_stored(self) -> int:
+        """How many scores there are: cheap, and enough to know whether to look for new ones."""
+        return int(self._rows("SELECT count() AS amount FROM scores", None)[0]["amount"])
+
+    def facts(self, key: RunKey) -> RunFacts | None:
+        """The facts of one run; None when its spans are gone, in whole or in part (retention)."""
+        params = {
+            "project": parameter_text(key.project),
+            "experiment": parameter_text(key.experiment),
+            "run": parameter_text(key.run),
+        }
+        usage = self._rows(_USAGE.format(the_run=_THE_RUN), params)[0]
+        if not usage["calls"]:
+            return None
+        params |= {"start": str(usage["start_ms"]), "end": str(usage["end_ms"])}
+        listed = ",\n    ".join(
+            f"arraySort(groupUniqArrayIf(100)(toString({expression}), toString({expression}) != '')) "
+            f"AS param_{name}"
+            for name, expression in PARAMETERS.items()
+        )
+        calls = self._rows(_CALL_FACTS.format(calls=_CALLS, parameters=listed), params)[0]
+        if calls["calls"] < usage["calls"]:
+            return None
+        scores = self._rows(
+            _SCORES.format(scores_of_the_run=_SCORES_OF_THE_RUN.format(calls=_CALLS), limit=SCORE_NAMES),
+            params,
+        )
+        return RunFacts(
+            key=key,
+            calls=calls["calls"],
+            errors=calls["errors"],
+            unknown_usage=calls["unknown_usage"],
+            input_tokens=calls["input_tokens"],
+            output_tokens=calls["output_tokens"],
+            cached_tokens=calls["cached_tokens"],
+            latency_ms=(calls["latency"][0], calls["latency"][1]),
+            ttft_ms=(calls["ttft"][0], calls["ttft"][1]) if calls["streamed"] else None,
+            # Calls that nobody knows the price or the tokens of are missing from a sum, not free.
+            cost_usd=usage["cost"] if usage["priced"] > 0 else None,
+            unpriced_calls=usage["unpriced"],
+            started_ms=calls["started"],
+            ended_ms=calls["ended"],
+            received_ms=calls["received"],
+            first_trace=calls["first_trace"],
+            last_trace=calls["last_trace"],
+            slowest_trace=calls["slowest_trace"],
+            error_traces=tuple(calls["error_traces"]),
+            parameters={name: tuple(calls[f"param_{name}"]) for name in PARAMETERS if calls[f"param_{name}"]},
+            scores=tuple(Score(row["name"], row["mean"], row["amount"]) for row in scores),
+            samples=self._samples(params),
+        )
+
+    def _samples(self, params: Mapping[str, str]) -> tuple[Sample, ...]:
+        first_calls = _FIRST_CALLS.format(calls=_CALLS, limit=SAMPLES)
+        rows = self._rows(
+            _SAMPLES.format(calls=_CALLS, first_calls=first_calls, characters=MESSAGE_CHARACTERS), params
+        )
+        costs = {
+            (row["TraceId"], row["SpanId"]): row["Cost"]
+            for row in self._rows(_SAMPLE_COSTS.format(first_calls=first_calls), params)
+        }
+        scores = self._rows(_SAMPLE_SCORES.format(first_calls=first_calls), params)
+        spans = {(row["TraceId"], row["SpanId"]) for row in rows}
+        return tuple(
+            Sample(
+                trace_id=row["TraceId"],
+                span_id=row["SpanId"],
+                started_ms=row["started"],
+                model=row["Model"],
+                user_id=row["UserId"],
+                input=row["input"],
+                input_characters=row["input_characters"],
+                output=row["output"],
+                output_characters=row["output_characters"],
+                latency_ms=row["latency"],
+                ttft_ms=row["ttft"],
+                input_tokens=row["InputTokens"],
+                output_tokens=row["OutputTokens"],
+                cost_usd=costs.get((row["TraceId"], row["SpanId"])),
+                error=row["error"],
+                scores=_scores_of(row, scores, spans),
+            )
+            for row in rows
+        )
+
+
+def _scores_of(
+    call: Mapping[str, Any], scores: list[dict[str, Any]], spans: set[tuple[str, str]]
+) -> dict[str, float | str]:
+    """The newest score of each name that was given to a call, its trace's among them."""
+    found: dict[str, float | str] = {}
+    for score in scores:
+        span = (score["TraceId"], score["SpanId"])
+        same_span = span == (call["TraceId"], call["SpanId"])
+        same_response = score["ResponseId"] != "" and score["ResponseId"] == call["ResponseId"]
+        same_trace = score["TraceId"] == call["TraceId"] and span not in spans and not score["ResponseId"]
+        if same_span or same_response or same_trace:
+            found[score["Name"]] = score["Label"] if score["Value"] is None else score["Value"]
+    return found
+
+
+_ESCAPES = str.maketrans(
+    {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f", "'": "\\'"}
+)
+
+
+def parameter_text(text: str) -> str:
+    """`text` as the value of a `{name:String}` placeholder: ClickHouse's tab-separated escaping."""
+    return text.translate(_ESCAPES)
