@@ -15,10 +15,10 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from . import guard, recent, semconv
+from . import guard, leaf, recent, semconv
 from .runtime_type import Runtime
 from .wire import sse
 from .wire.base import Json, Translation, WireFormat
@@ -26,6 +26,7 @@ from .wire.content import render
 from .wire.errors import provider_error, without_secrets
 from .wire.providers import PROVIDER_HEADER, provider_name
 
+_UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key")
 _RETRY_HEADER: Final = "x-stainless-retry-count"
@@ -48,15 +49,17 @@ class Call:
         "_format",
         "_headers",
         "_module",
+        "_outcome",
         "_path",
-        "_request",
         "_runtime",
+        "_sent_headers",
         "_size",
         "_start",
         "_started_at",
         "_status",
         "_streamed",
         "_tail",
+        "_url",
         "span",
     )
 
@@ -66,7 +69,9 @@ class Call:
         self._runtime = runtime
         self._format = wire
         self._module = module
-        self._request = request
+        self._url = request.url
+        self._sent_headers: Mapping[str, str] = request.headers
+        self._outcome = _UNSET
         self._path = path
         self._body = body
         self._chunks: list[bytes] = []
@@ -79,10 +84,8 @@ class Call:
         self._streamed = self._encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = time.time_ns()
-        self.span: Span = runtime.tracer.start_span(
-            wire.operation, kind=SpanKind.CLIENT, start_time=self._started_at
-        )
-        last_call.set(self.span.get_span_context())
+        self.span = leaf.begin(runtime, wire.operation, self._started_at)
+        last_call.set(self.span.context)
         self._start = time.perf_counter()
 
     @property
@@ -138,7 +141,6 @@ class Call:
 
     def complete(self) -> None:
         """Make the span; runs on the delivery thread, once."""
-        span = self.span
         attributes: dict[str, AttributeValue] = {
             semconv.OPERATION_NAME: self._format.operation,
             semconv.PROVIDER_NAME: self._format.provider,
@@ -146,23 +148,21 @@ class Call:
         try:
             self._describe_transport(attributes)
             self._merge(self._format.request(_decoded(self._body), self._path, self._content), attributes)
-            span.update_name(f"{self._format.operation} {attributes.get(semconv.REQUEST_MODEL, '')}".rstrip())
             self._describe_response(attributes)
         except Exception as error:  # noqa: BLE001  # the guard: the span ends with what is known
             guard.report("translating a call", error, may_raise=False)
         finally:
-            given = getattr(span, "attributes", None) or {}
-            if semconv.USER_ID in given:
-                attributes.pop(semconv.USER_ID, None)
-            span.set_attributes(attributes)
-            span.end(end_time=self._end)
+            if semconv.USER_ID in self.span.given:
+                attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
+            name = f"{self._format.operation} {attributes.get(semconv.REQUEST_MODEL, '')}".rstrip()
+            self.span.finish(name, attributes, self._outcome, self._end or self._started_at)
 
     @property
     def _content(self) -> bool:
         return self._runtime.config.capture_content
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
-        url, headers = self._request.url, self._request.headers
+        url, headers = self._url, self._sent_headers
         attributes[semconv.PROVIDER_NAME] = provider_name(
             url.host, self._headers.get(PROVIDER_HEADER), self._format.provider
         )
@@ -188,8 +188,7 @@ class Call:
             self._merge(self._format.response(body, self._content), attributes)
         response_id = attributes.get(semconv.RESPONSE_ID)
         if isinstance(response_id, str):
-            ids = self.span.get_span_context()
-            recent.remember(response_id, ids.trace_id, ids.span_id)
+            recent.remember(response_id, self.span.context.trace_id, self.span.context.span_id)
 
         kind, message = provider_error(body)
         if self._error is None and self._status is not None and (self._status >= 400 or (kind or message)):
@@ -206,9 +205,9 @@ class Call:
 
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
-        headers = self._request.headers
+        headers = self._sent_headers
         secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
-        self.span.set_status(Status(StatusCode.ERROR, without_secrets(message, secrets)))
+        self._outcome = Status(StatusCode.ERROR, without_secrets(message, secrets))
 
     def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
         attributes.update(translation.attributes)

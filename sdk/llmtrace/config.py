@@ -45,6 +45,8 @@ class Config:
     strict: bool = False
     keep_propagators: bool = False
     """The application chose its propagators (OTEL_PROPAGATORS): leave them alone."""
+    attribute_limits: bool = False
+    """The application limits attribute lengths (OTEL_*_LENGTH_LIMIT): spans must go through the OTel SDK."""
     schedule_delay: float = 1.0
     """Longest time a finished span waits before it is sent."""
     max_batch_items: int = 512
@@ -121,6 +123,7 @@ def resolve(
         disabled=_flag(env, "LLMTRACE_DISABLED", default=_flag(env, "OTEL_SDK_DISABLED", default=False)),
         strict=strict_from_environment(env),
         keep_propagators="OTEL_PROPAGATORS" in env,
+        attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
         schedule_delay=_milliseconds(env, "OTEL_BSP_SCHEDULE_DELAY", default=1000.0) / 1e3,
     )
 

@@ -16,7 +16,7 @@ import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY as SUPPRESS_HTTP
 from opentelemetry.context import Context
-from opentelemetry.trace import set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from . import guard, http, wire
 from .call import Call
@@ -106,7 +106,7 @@ def _begin(module: ModuleType, request: Any) -> Call | None:
                     http.install(runtime)
                 call = Call(runtime, found, module, request, path, body)
                 _propagate(call, request)
-                return call if call.span.is_recording() else None
+                return call if call.span.recording else None
         http.other_call(runtime, request)
     except Exception as error:  # noqa: BLE001  # the guard
         guard.report("beginning a call", error)
@@ -120,7 +120,7 @@ def _body(request: Any) -> bytes:
 
 
 def _propagate(call: Call, request: Any) -> None:
-    ids = call.span.get_span_context()
+    ids = call.span.context
     request.headers["traceparent"] = (
         f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{'01' if ids.trace_flags.sampled else '00'}"
     )
@@ -131,7 +131,7 @@ def _propagate(call: Call, request: Any) -> None:
 def _enter(call: Call) -> Token[Context]:
     """While it is sent: the HTTP instrumentation keeps quiet, or hangs its span below ours."""
     if call.http_spans_too:
-        return otel_context.attach(set_span_in_context(call.span))
+        return otel_context.attach(set_span_in_context(NonRecordingSpan(call.span.context)))
     return otel_context.attach(otel_context.set_value(SUPPRESS_HTTP, True))
 
 

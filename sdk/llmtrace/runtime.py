@@ -23,6 +23,7 @@ from . import guard, hooks, http, semconv
 from .config import Config
 from .delivery.outlet import Outlet
 from .delivery.queue import Delivery, Stats
+from .leaf import OwnProvider
 from .processor import Processor
 from .runtime_type import Runtime
 
@@ -122,7 +123,13 @@ def start(
         if _own_global is not None:
             _own_global[1].delivery = delivery
         _running = Runtime(
-            config, delivery, provider, provider.get_tracer(SCOPE, scope.version), processor, arguments or {}
+            config,
+            delivery,
+            provider,
+            provider.get_tracer(SCOPE, scope.version),
+            scope,
+            processor,
+            arguments or {},
         )
         _register_process_hooks()
     hooks.install(current)
@@ -186,11 +193,12 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
         attributes[semconv.SERVICE_NAME] = config.service_name
     if config.project:
         attributes[semconv.PROJECT] = config.project
-    provider = TracerProvider(
+    provider = OwnProvider(
         resource=Resource.create(dict(attributes)), shutdown_on_exit=False, id_generator=id_generator
     )
     processor = Processor()
     provider.add_span_processor(processor)
+    provider.shared = False  # that one was ours
     if isinstance(present, trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
         _own_global = (provider, processor)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opentelemetry import trace
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from .config import Config
 from .delivery.queue import Delivery
@@ -20,5 +21,6 @@ class Runtime:
     delivery: Delivery
     provider: trace.TracerProvider
     tracer: trace.Tracer
+    scope: InstrumentationScope
     processor: Processor
     arguments: Mapping[str, object]

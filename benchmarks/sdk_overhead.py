@@ -1,0 +1,236 @@
+"""What tracing costs the program: CPU per call of the real openai client, instrumented minus bare.
+
+    python -m benchmarks.sdk_overhead [--pairs N] [--calls N]
+
+The client talks to an in-memory transport. A round is a block of calls; bare and instrumented rounds are
+interleaved and compared pairwise. "total" is process CPU and includes the delivery thread down to the
+gzipped OTLP bytes, which go to an in-memory sink; "caller" is the CPU of the calling thread alone.
+The last line is one JSON object; `*_upper` are 95 % bootstrap bounds of the medians, times in µs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from llmtrace import config as configuration
+from llmtrace import runtime
+from llmtrace.delivery.outlet import Batch, Outcome
+from llmtrace.delivery.post import OtlpOutlet
+
+_TEXT = "Observability of language models: what was asked, what came back, how long it took. " * 6
+_MESSAGES: list[ChatCompletionMessageParam] = [
+    {"role": "system", "content": "You answer briefly."},
+    {"role": "user", "content": _TEXT},
+]
+_USAGE = {
+    "prompt_tokens": 120,
+    "completion_tokens": 100,
+    "total_tokens": 220,
+    "prompt_tokens_details": {"cached_tokens": 64},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+_HEAD = {
+    "id": "chatcmpl-1",
+    "created": 1,
+    "model": "gpt-4o-mini-2024-07-18",
+    "service_tier": "default",
+    "system_fingerprint": "fp_1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds of one round: of the process, and of the calling thread."""
+
+    total: float
+    caller: float
+
+
+class _Sink(OtlpOutlet):
+    """Packs as in production and keeps nothing."""
+
+    def send(self, batch: Batch) -> Outcome:
+        return Outcome("acknowledged")
+
+
+class _Chunks(httpx2.SyncByteStream):
+    def __init__(self, chunks: Sequence[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Any:
+        yield from self._chunks
+
+
+def _client() -> openai.OpenAI:
+    plain = json.dumps(
+        {
+            **_HEAD,
+            "object": "chat.completion",
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": _TEXT}}
+            ],
+            "usage": _USAGE,
+        }
+    ).encode()
+    deltas: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": "token "}, "finish_reason": None}]} for _ in range(98)
+    ]
+    deltas.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    deltas.append({"choices": [], "usage": _USAGE})
+    chunks = [
+        b"data: " + json.dumps({**_HEAD, "object": "chat.completion.chunk", **delta}).encode() + b"\n\n"
+        for delta in deltas
+    ]
+    chunks.append(b"data: [DONE]\n\n")
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if b'"stream":true' in request.content:
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=_Chunks(chunks))
+        return httpx2.Response(200, headers={"content-type": "application/json"}, content=plain)
+
+    return openai.OpenAI(
+        api_key="none",
+        base_url="https://api.openai.com/v1",
+        http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(answer)),
+    )
+
+
+def _plain(client: openai.OpenAI) -> None:
+    client.chat.completions.create(model="gpt-4o-mini", messages=_MESSAGES, temperature=0.2)
+
+
+def _stream(client: openai.OpenAI) -> None:
+    for _ in client.chat.completions.create(
+        model="gpt-4o-mini", messages=_MESSAGES, stream=True, stream_options={"include_usage": True}
+    ):
+        pass
+
+
+def _round(call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int, traced: bool) -> Cost:
+    if traced:
+        _start()
+        call(client)
+        runtime.flush()
+    gc.collect()
+    total, caller = time.process_time(), time.thread_time()
+    for _ in range(calls):
+        call(client)
+    caller = time.thread_time() - caller
+    if traced and not runtime.flush(30):
+        raise RuntimeError("the sink did not take every span")
+    total = time.process_time() - total
+    if traced:
+        stats = runtime.stats()
+        if stats.sent != calls + 1:
+            raise RuntimeError(f"expected {calls + 1} spans, got {stats}")
+        runtime.shutdown()
+    return Cost(total / calls, caller / calls)
+
+
+def _start() -> None:
+    config = configuration.resolve(http_spans="none", environ={})
+    scope = InstrumentationScope("llmtrace", "0")
+    runtime.start(config, open_outlet=lambda: _Sink(config, Resource.create({}), scope))
+
+
+def _added(
+    call: Callable[[openai.OpenAI], None], client: openai.OpenAI, pairs: int, calls: int
+) -> tuple[list[float], list[float]]:
+    """Added µs per call of each pair: in total, and on the caller's thread."""
+    total, caller = [], []
+    _round(call, client, calls, traced=False)
+    _round(call, client, calls, traced=True)
+    for pair in range(pairs):
+        order = (False, True) if pair % 2 else (True, False)
+        costs = {traced: _round(call, client, calls, traced=traced) for traced in order}
+        total.append((costs[True].total - costs[False].total) * 1e6)
+        caller.append((costs[True].caller - costs[False].caller) * 1e6)
+    return total, caller
+
+
+def _upper(values: list[float]) -> float:
+    chance = random.Random(1)
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
+    return medians[int(0.975 * len(medians))]
+
+
+def _fresh(code: str) -> float:
+    """Median of five fresh interpreters."""
+    runs = [
+        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+        for _ in range(5)
+    ]
+    return statistics.median(runs)
+
+
+_IMPORT = "import time; t = time.perf_counter(); import llmtrace; print((time.perf_counter() - t) * 1e3)"
+_INIT = (
+    "import time, openai, llmtrace; t = time.perf_counter(); llmtrace.init(); "
+    "print((time.perf_counter() - t) * 1e3)"
+)
+_RSS = """
+import json, sys, openai, httpx2
+def rss():
+    return int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1]) / 1024
+body = json.dumps({'id': 'x', 'model': 'm', 'choices': [{'index': 0, 'finish_reason': 'stop', 'message':
+    {'role': 'assistant', 'content': 'hi'}}], 'usage': {'prompt_tokens': 1, 'completion_tokens': 1}}).encode()
+client = openai.OpenAI(api_key='x', http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(
+    lambda r: httpx2.Response(200, content=body, headers={'content-type': 'application/json'}))))
+def calls(n):
+    for _ in range(n):
+        client.chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'hi'}])
+calls(200)
+before = rss()
+from benchmarks import sdk_overhead
+import llmtrace
+from llmtrace import runtime
+sdk_overhead._start()
+calls(2000)
+runtime.flush()
+print(rss() - before)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Run, print, and return the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=14)
+    parser.add_argument("--calls", type=int, default=400, help="plain calls a round (streams: a quarter)")
+    options = parser.parse_args(argv)
+    client = _client()
+    figures: dict[str, float] = {}
+    for name, call, calls in (
+        ("plain_us", _plain, options.calls),
+        ("stream100_us", _stream, max(1, options.calls // 4)),
+    ):
+        total, caller = _added(call, client, options.pairs, calls)
+        for key, values in ((name, total), (f"caller_{name}", caller)):
+            figures[key] = round(statistics.median(values), 1)
+            figures[f"{key}_upper"] = round(_upper(values), 1)
+            spread = sorted(map(round, values))
+            print(f"{key}: {figures[key]} (95 % below {figures[f'{key}_upper']}), pairs: {spread}")
+    figures["import_ms"] = round(_fresh(_IMPORT), 1)
+    figures["init_ms"] = round(_fresh(_INIT), 1)
+    figures["rss_mb"] = round(_fresh(_RSS), 1)
+    print(json.dumps(figures))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
