@@ -1,5 +1,6 @@
 """Optional parts: the one place that says what to install when one is missing."""
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -26,3 +27,9 @@ def needs(extra: Extra) -> Iterator[None]:
             f"this needs the Python package '{missing}', which is not installed. "
             f"Install it with: pip install 'llmtrace[{extra}]'"
         ) from error
+
+
+def present(module: str) -> None:
+    """Raise ModuleNotFoundError when `module` is not installed, without the time that importing it takes."""
+    if importlib.util.find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)

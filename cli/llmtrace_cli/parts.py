@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from llmtrace_cli.context import read_settings
-from llmtrace_cli.extras import Extra, needs
+from llmtrace_cli.extras import Extra, needs, present
 from llmtrace_cli.guard import follow_supervisor
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -127,8 +127,9 @@ def inference(context: click.Context, host: str | None, port: int | None, data_d
     given = {"inference": {"host": host, "port": port, "data_dir": data_dir}}
     settings = read_settings(context, "inference", given)
     with needs("inference"):
+        present("torch")
         from llmtrace_inference.app import serve
-    _run("inference", serve, settings.inference, (ValueError,))
+    _run("inference", serve, settings.inference, (ValueError, RuntimeError))
 
 
 @click.command(
@@ -147,7 +148,6 @@ def mlflow(context: click.Context, host: str | None, port: int | None, data_dir:
     given = {"mlflow": {"host": host, "port": port, "data_dir": data_dir}}
     settings = read_settings(context, "all", given)
     with needs("all"):
-        import mlflow as _installed  # noqa: F401  # only to say early what is missing
-
+        present("mlflow.server")
         from llmtrace_cli.mlflow_server import serve
     _run("all", serve, settings.mlflow)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from llmtrace_cli.context import read_settings
-from llmtrace_cli.extras import needs
+from llmtrace_cli.extras import needs, present
 from llmtrace_cli.ports import holder, is_free
 
 if TYPE_CHECKING:
     from llmtrace_cli.stack import PartName, Stack
+
+# Packages of the extra `all` that only the parts import; a missing one is better said before they start.
+_WHOLE = ("pydantic_settings", "psutil", "rich", "mlflow.server", "openai")
 
 _DESCRIPTION = {
     "collector": "send spans here (OTLP/HTTP), read them at /clickhouse",
@@ -70,9 +73,8 @@ def up(
         },
     )
     with needs("all"):
-        import psutil as _installed  # noqa: F401  # only to say early what is missing
-        import rich as _rich  # noqa: F401
-
+        for module in _WHOLE:
+            present(module)
         from llmtrace_cli.stack import EVERYDAY, plan
         from llmtrace_cli.supervise import Supervisor
 
@@ -149,6 +151,8 @@ def demo(once: bool, keep: bool, calls: int | None, data_dir: Path | None) -> No
     Without --once it stays up with light traffic until Ctrl-C.
     """
     with needs("all"):
+        for module in _WHOLE:
+            present(module)
         from llmtrace_cli.demo.run import run
     options = {"calls": calls, "data_dir": data_dir}
     sys.exit(

@@ -1,0 +1,237 @@
+"""What is shipped: one wheel with every package and data file, and a base install that is the SDK alone."""
+
+import gzip
+import http.server
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import textwrap
+import threading
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGES = [ROOT / path for path in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--directory", str(directory)], cwd=ROOT, check=True
+    )
+    return directory
+
+
+def sources() -> set[str]:
+    """Every file of the packages as it should be in the wheel."""
+    return {
+        str(file.relative_to(package.parent))
+        for package in PACKAGES
+        for file in package.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def test_the_wheel_holds_every_package_with_its_sql_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert shipped == sources()
+    assert any(name.startswith("llmtrace_collector/") and name.endswith(".sql") for name in shipped)
+    assert all(f"{package.name}/py.typed" in shipped for package in PACKAGES)
+
+
+def test_the_source_distribution_can_be_built_from_and_carries_the_licence(built: Path) -> None:
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml"} <= names
+    assert not any(name.startswith(("tests/", "benchmarks/", ".llmtrace")) for name in names)
+    assert {f"{package.parent.name}/{name}" for package in PACKAGES for name in sources()
+            if name.startswith(f"{package.name}/")} <= names  # fmt: skip
+
+
+def test_the_lock_pins_every_direct_dependency_and_no_gpu_library() -> None:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(pin.count("==") == 1 and "+" not in pin and "/" not in pin for pin in pins)
+    names = {pin.partition("==")[0] for pin in pins}
+    project = PYPROJECT["project"]
+    wanted = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"]]
+    wanted += [item for extra in project["optional-dependencies"].values() for item in extra]
+    direct = {
+        requirement.split("[")[0].split(">")[0].split("<")[0].split("=")[0].strip().lower().replace("_", "-")
+        for requirement in wanted
+    } - {"llmtrace"}
+    assert direct <= names, "run scripts/lock"
+    assert {n for n in names if n.startswith(("nvidia", "cuda", "triton"))} == {"nvidia-ml-py"}
+
+
+@pytest.fixture(scope="module")
+def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a clean environment in which `pip install .` was run and nothing else."""
+    directory = tmp_path_factory.mktemp("base") / "venv"
+    venv.create(directory, with_pip=True)
+    python = directory / "bin" / "python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--constraint", ROOT / "requirements.lock", ROOT],
+        check=True,
+        timeout=240,
+    )  # fmt: skip
+    return python
+
+
+def in_base(python: Path, script: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LLMTRACE_", "OTEL_", "PYTHON"))
+    }
+    return subprocess.run(
+        [python, "-c", textwrap.dedent(script)],
+        cwd=cwd,
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_base_install_is_the_sdk_alone(base_python: Path, tmp_path: Path) -> None:
+    listing = subprocess.run(
+        [base_python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    installed = {item["name"].lower() for item in json.loads(listing.stdout)}
+    heavy = {
+        "torch",
+        "fastapi",
+        "chdb",
+        "clickhouse-connect",
+        "streamlit",
+        "mlflow",
+        "pydantic",
+        "numpy",
+        "httpx",
+    }
+    assert not heavy & installed
+    assert len(installed) < 30, sorted(installed)
+
+
+def test_the_base_install_has_a_command_line_that_says_what_to_install(
+    base_python: Path, tmp_path: Path
+) -> None:
+    llmtrace = base_python.with_name("llmtrace")
+    shown = subprocess.run([llmtrace, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "llmtrace up" in shown.stdout
+    for command, extra in {
+        "collector": "collector",
+        "dashboard": "dashboard",
+        "up": "all",
+        "demo": "all",
+    }.items():
+        refused = subprocess.run(
+            [llmtrace, command], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert refused.returncode == 1
+        assert refused.stderr.endswith(f"Install it with: pip install 'llmtrace[{extra}]'\n"), refused.stderr
+    checked = subprocess.run(
+        [llmtrace, "doctor", "--json"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    found = {check["name"]: check["status"] for check in json.loads(checked.stdout)["checks"]}
+    assert found["packages: base"] == "ok"
+    assert found["packages: collector"] == found["configuration"] == "skip"
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """An OTLP/HTTP endpoint that remembers the spans it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.spans: list[Span] = []
+        self.services: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        assert isinstance(self.server, Receiver)
+        if self.path == "/v1/traces":
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                self.server.services |= {
+                    a.value.string_value for a in resource.resource.attributes if a.key == "service.name"
+                }
+                self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_base_install_traces(base_python: Path, receiver: Receiver, tmp_path: Path) -> None:
+    done = in_base(
+        base_python,
+        """
+        import llmtrace
+
+        llmtrace.init(service_name="base-install")
+
+        @llmtrace.observe
+        def outer(x):
+            return inner(x) + 1
+
+        @llmtrace.observe
+        def inner(x):
+            return 2 * x
+
+        with llmtrace.context(user_id="ada"):
+            assert outer(20) == 41
+        """,
+        tmp_path,
+        LLMTRACE_ENDPOINT=receiver.url,
+        HOME=str(tmp_path),
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+    spans = {span.name.rpartition(".")[2]: span for span in receiver.spans}
+    assert set(spans) == {"outer", "inner"}, "flushed at exit, each once"
+    assert len(receiver.spans) == 2
+    assert spans["inner"].parent_span_id == spans["outer"].span_id
+    assert receiver.services == {"base-install"}
+    users = {a.value.string_value for s in receiver.spans for a in s.attributes if a.key == "user.id"}
+    assert users == {"ada"}
