@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hmac
 import logging
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,7 +29,8 @@ from llmtrace_inference.tracing import PROVIDER, RequestTracer
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
-_GRACE_SECONDS = 2
+_GRACE_SECONDS = 1.5
+"""How long running requests may go on after the signal to stop."""
 PROVIDER_HEADER = "x-llmtrace-provider"
 
 LoadEngine = Callable[[str, str, InferenceSettings], Engine]
@@ -65,7 +67,10 @@ class _Models:
                 await engine.start()
             except Exception as error:
                 self.failed = error
-                logger.exception("could not load model %s", name)
+                if isinstance(error, RuntimeError):  # says by itself what to mend
+                    logger.error("could not load model %s: %s", name, error)  # noqa: TRY400
+                else:
+                    logger.exception("could not load model %s", name)
                 return
             self.engines[name] = engine
             logger.info("serving %s", name)
@@ -110,11 +115,11 @@ def create_app(
     *,
     load: LoadEngine = load_engine,
     provider: TracerProvider | None = None,
-    on_failed_load: Callable[[], None] | None = None,
+    on_failed_load: Callable[[Exception], None] | None = None,
 ) -> FastAPI:
     """The ASGI application. Spans go to `provider`, or over OTLP without one and with settings.trace on.
 
-    `on_failed_load` is called when a model cannot be loaded; requests for it keep getting 503.
+    `on_failed_load` is called with the reason when a model cannot be loaded; its requests keep getting 503.
     """
     models = _Models(settings, load)
     metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in models.engines.items()})
@@ -138,8 +143,15 @@ def create_app(
         if pipeline is not None:
             await asyncio.to_thread(pipeline.close, _FLUSH_SECONDS)
 
-    app = FastAPI(title="llmtrace inference", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(
+        title="llmtrace inference",
+        lifespan=lifespan,
+        openapi_url=None,
+        # FastAPI's own spans would stand beside ours where the process has a global tracer provider.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.engines = models.engines
+    app.state.close_engines = models.close
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
@@ -189,13 +201,13 @@ def create_app(
     return app
 
 
-async def _watch_load(models: _Models, on_failed: Callable[[], None] | None) -> None:
+async def _watch_load(models: _Models, on_failed: Callable[[Exception], None] | None) -> None:
     while models.failed is None:
         if all(engine is not None for engine in models.engines.values()):
             return
         await asyncio.sleep(0.2)
     if on_failed is not None:
-        on_failed()
+        on_failed(models.failed)
 
 
 def _check_key(headers: Mapping[str, str], settings: InferenceSettings) -> ApiError | None:
@@ -212,33 +224,52 @@ def _check_key(headers: Mapping[str, str], settings: InferenceSettings) -> ApiEr
     )
 
 
+class _Server(uvicorn.Server):
+    """uvicorn that ends running answers with an error they can read, before it would cut them off."""
+
+    def __init__(self, app: FastAPI, settings: InferenceSettings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=3,
+            )
+        )
+        self._close_engines = app.state.close_engines
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        closing = asyncio.get_running_loop().create_task(self._close_after_grace())
+        await super().shutdown(sockets)
+        closing.cancel()
+
+    async def _close_after_grace(self) -> None:
+        await asyncio.sleep(_GRACE_SECONDS)
+        await self._close_engines()
+
+
 def serve(settings: InferenceSettings) -> None:
     """Serve until SIGTERM or Ctrl-C; then stop within about five seconds. Blocks.
 
     The port answers at once (`/health/live`); `/health/ready` turns 200 when every model is loaded. Raises
-    RuntimeError when a model cannot be loaded or the port is taken.
+    RuntimeError when a model cannot be loaded; exits with status 1 when the port is taken.
     """
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=False,
     )
-    server: uvicorn.Server
+    server: _Server
+    failures: list[Exception] = []
 
-    def give_up() -> None:
+    def give_up(failure: Exception) -> None:
+        failures.append(failure)
         server.should_exit = True
 
     app = create_app(settings, on_failed_load=give_up)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-    )
+    server = _Server(app, settings)
     logger.info(
         "inference service on http://%s:%d, loading %s",
         settings.host,
@@ -247,3 +278,5 @@ def serve(settings: InferenceSettings) -> None:
     )
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
+    if failures:
+        raise RuntimeError(str(failures[0])) from None

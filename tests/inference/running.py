@@ -92,6 +92,7 @@ def serving(
     finally:
         server.should_exit = True
         thread.join(10)
+        listener.close()
         assert not thread.is_alive(), "the service did not stop"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import signal
@@ -10,11 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
-import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from llmtrace_inference.settings import InferenceSettings
@@ -59,69 +60,85 @@ class _Collector(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_start_serve_deliver_stop(model_dir: Path, tmp_path: Path, stop: signal.Signals) -> None:
+@contextlib.contextmanager
+def _process(settings: InferenceSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, "-c", SERVE, settings.model_dump_json()], stderr=out)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+    sys.stderr.write(log.read_text())
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_start_serve_deliver_stop(model_dir: Path, tmp_path: Path) -> None:
     collector = ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
-    _Collector.open.clear()
-    _Collector.names.clear()
     threading.Thread(target=collector.serve_forever, daemon=True).start()
     settings = InferenceSettings(
         port=_free_port(),
         data_dir=model_dir,
         otlp_endpoint=f"http://127.0.0.1:{collector.server_address[1]}",
     )
-    log = (tmp_path / "log").open("w+")
     started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", SERVE, settings.model_dump_json()], stderr=log)
     url = f"http://127.0.0.1:{settings.port}"
-    try:
 
-        def answers() -> bool:
-            try:
-                return ask({"max_tokens": 4}).status_code == 200
-            except httpx.TransportError:
-                return False
+    def body(**more: object) -> dict[str, object]:
+        return {"model": "tiny-chat-m", "messages": [{"role": "user", "content": "Hi"}]} | more
 
-        def ask(more: dict[str, object]) -> httpx.Response:
-            body = {"model": "tiny-chat-s", "messages": [{"role": "user", "content": "Hi"}]} | more
-            return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=10)
+    with _process(settings, tmp_path / "log") as process, httpx.Client(timeout=10) as client:
 
-        wait_until(answers, 15)
-        assert time.monotonic() - started < 15
+        def ask() -> float:
+            response = client.post(f"{url}/v1/chat/completions", json=body(max_tokens=2))
+            assert response.status_code == 200
+            return response.elapsed.total_seconds()
+
+        wait_until(lambda: _answers(f"{url}/health/ready"), 30)
+        ask()
+        assert time.monotonic() - started < 25, "15 s are the aim; other tests may run beside this one"
 
         # The collector refuses; requests do not notice, and nothing is lost when it comes back.
         wait_until(lambda: _Collector.refused > 0, 5)
-        assert all(ask({"max_tokens": 2}).elapsed.total_seconds() < 2 for _ in range(5))
+        assert all(ask() < 2 for _ in range(5))
         _Collector.open.set()
         wait_until(lambda: _Collector.names.count("decode") == 6, 15)
 
-        # A stream is running when the signal comes.
-        body = {
-            "model": "tiny-chat-m",
-            "stream": True,
-            "ignore_eos": True,
-            "max_tokens": 4000,
-            "messages": [{"role": "user", "content": "Hi"}],
-        }
-        wait_until(lambda: httpx.get(f"{url}/health/ready").status_code == 200, 15)
-        with httpx.Client().stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+        # A stream is running when the signal comes: it ends with an error event, and its span still gets out.
+        endless = body(stream=True, ignore_eos=True, max_tokens=4000)
+        with client.stream("POST", f"{url}/v1/chat/completions", json=endless) as response:
             lines = response.iter_lines()
-            assert json.loads(next(lines).removeprefix("data: "))["model"] == "tiny-chat-m"
+            assert "chat.completion.chunk" in next(lines)
             signalled = time.monotonic()
-            process.send_signal(stop)
-            with pytest.raises(httpx.TransportError):
-                for _ in lines:
-                    pass
-        code = process.wait(5)
+            process.send_signal(signal.SIGTERM)
+            last = [line for line in lines if line][-1]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "engine_unavailable"
+        assert process.wait(5) in (0, -signal.SIGTERM)
         assert time.monotonic() - signalled < 5
-        assert code in (0, -stop)
-        assert _Collector.names.count("chat tiny-chat-m") == 1, (
-            "the cut request's span was sent on the way out"
-        )
-    finally:
-        process.kill()
-        process.wait()
-        collector.shutdown()
-        log.seek(0)
-        sys.stderr.write(log.read())
-        log.close()
+        assert _Collector.names.count("chat tiny-chat-m") == 7
+    collector.shutdown()
+    collector.server_close()
+
+
+def test_ctrl_c_while_models_load(tmp_path: Path) -> None:
+    settings = InferenceSettings(port=_free_port(), data_dir=tmp_path, trace=False)
+    with _process(settings, tmp_path / "log") as process:
+        wait_until(lambda: _answers(f"http://127.0.0.1:{settings.port}/health/live"), 15)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path: Path) -> None:
+    settings = InferenceSettings(
+        port=_free_port(), data_dir=tmp_path, trace=False, models={"m": str(tmp_path)}
+    )
+    log = tmp_path / "log"
+    with _process(settings, log) as process:
+        assert process.wait(30) == 1
+    assert "give a directory with a transformers model" in log.read_text().splitlines()[-1]
