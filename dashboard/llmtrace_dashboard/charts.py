@@ -1,0 +1,233 @@
+"""The charts. Times are shifted to the visitor's zone here and drawn as UTC, so that every browser agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import altair as alt
+import pandas as pd
+
+from . import formats, theme
+
+#: Axis text of seconds, dollars and counts, in Vega's expression language.
+_SECONDS_AXIS = (
+    "datum.value == 0 ? '0' : datum.value >= 1 ? format(datum.value, '.3~g') + ' s' "
+    ": format(datum.value * 1000, '.3~g') + ' ms'"
+)
+_USD_AXIS = (
+    "datum.value == 0 ? '$0' : datum.value >= 1000 ? '$' + format(datum.value, '.3~s') "
+    ": '$' + format(datum.value, '.3~g')"
+)
+_COUNT_AXIS = "datum.value >= 1000 ? format(datum.value, '.3~s') : format(datum.value, '.3~g')"
+_PERCENT_AXIS = "format(datum.value, '.3~%')"
+
+#: Unit of a detection → axis text.
+_UNIT_AXES = {"s": _SECONDS_AXIS, "ratio": _PERCENT_AXIS, "USD": _USD_AXIS}
+
+_HEIGHT = 220
+
+
+def local(data: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
+    """Adds `at` (milliseconds of local time, as if it were UTC) and `when` (its text) from `time`."""
+    shifted = data["time"].dt.tz_convert(zone).dt.tz_localize(None)
+    data = data.copy()
+    data["at"] = shifted.astype("datetime64[ms]").astype("int64")
+    data["when"] = shifted.dt.strftime("%d %b %H:%M:%S")
+    return data.drop(columns=["time"])
+
+
+def _x(domain: Sequence[float] | None = None) -> alt.X:
+    scale = alt.Scale(type="utc", domain=list(domain)) if domain else alt.Scale(type="utc")
+    return alt.X("at:T", title=None, scale=scale, axis=alt.Axis(grid=False, labelOverlap=True, tickCount=8))
+
+
+def _y(field: str, expression: str, **options: Any) -> alt.Y:
+    axis = alt.Axis(labelExpr=expression, tickCount=4, title=None)
+    return alt.Y(f"{field}:Q", title=None, axis=axis, **options)
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(orient="top", title=None, symbolType="square", symbolSize=90, labelLimit=260, columns=8)
+
+
+def _crosshair(data: pd.DataFrame, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    hover = alt.selection_point(
+        on="pointerover", nearest=True, fields=["at"], empty=False, clear="pointerout"
+    )
+    chart: alt.Chart = (
+        alt.Chart(data)
+        .mark_rule(color=theme.OTHER, strokeWidth=1)
+        .encode(x=_x(), opacity=alt.condition(hover, alt.value(0.8), alt.value(0)), tooltip=tooltip)
+        .add_params(hover)
+    )
+    return chart
+
+
+def percentiles(data: pd.DataFrame, zone: ZoneInfo) -> alt.LayerChart | alt.FacetChart:
+    """p50, p95 and p99 of `data` (seconds) over time."""
+    names = {"p50": "p50", "p95": "p95", "p99": "p99"}
+    wide = local(data[["time", *names]], zone)
+    for name in names:
+        wide[f"{name}_text"] = [formats.seconds(value) for value in wide[name]]
+    long = wide.melt(id_vars=["at"], value_vars=list(names), var_name="series", value_name="value").dropna()
+    lines = (
+        alt.Chart(long)
+        .mark_line(strokeWidth=2, interpolate="monotone", point=alt.OverlayMarkDef(size=14, filled=True))
+        .encode(
+            x=_x(),
+            y=_y("value", _SECONDS_AXIS),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=list(names), range=[theme.P50, theme.P95, theme.P99]),
+                legend=_legend(),
+            ),
+        )
+    )
+    tooltip = [alt.Tooltip("when:N", title="Time")]
+    tooltip += [alt.Tooltip(f"{name}_text:N", title=name) for name in names]
+    return alt.layer(lines, _crosshair(wide, tooltip)).properties(height=_HEIGHT)
+
+
+def calls(
+    data: pd.DataFrame, zone: ZoneInfo, step: int, word: str = "Calls", height: int = _HEIGHT
+) -> alt.Chart:
+    """`calls` per bucket as bars, `errors` among them in red."""
+    wide = local(data[["time", "calls", "errors"]], zone)
+    wide["end"] = wide["at"] + step * 1000
+    wide["Succeeded"] = wide["calls"] - wide["errors"]
+    wide["Failed"] = wide["errors"]
+    wide["share"] = [
+        formats.percent(errors / calls if calls else None)
+        for calls, errors in zip(wide["calls"], wide["errors"], strict=True)
+    ]
+    long = wide.melt(
+        id_vars=["at", "end", "when", "calls", "errors", "share"],
+        value_vars=["Succeeded", "Failed"],
+        var_name="series",
+        value_name="value",
+    )
+    long["order"] = (long["series"] == "Succeeded").astype("int64")
+    chart: alt.Chart = (
+        alt.Chart(long)
+        .mark_bar(binSpacing=1)
+        .encode(
+            x=_x(),
+            x2="end:T",
+            y=_y("value", _COUNT_AXIS, stack="zero"),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=["Succeeded", "Failed"], range=[theme.CALLS, theme.ERROR]),
+                legend=_legend(),
+            ),
+            order=alt.Order("order:Q"),
+            tooltip=[
+                alt.Tooltip("when:N", title="Time"),
+                alt.Tooltip("calls:Q", title=word, format=","),
+                alt.Tooltip("errors:Q", title="Failed", format=","),
+                alt.Tooltip("share:N", title="Error rate"),
+            ],
+        )
+        .properties(height=height)
+    )
+    return chart
+
+
+def stacked(
+    data: pd.DataFrame,
+    zone: ZoneInfo,
+    step: int,
+    colors: dict[str, str],
+    axis: str,
+    text: Callable[[float], str],
+    height: int = 260,
+) -> alt.Chart:
+    """`value` per bucket stacked by `series`; `colors` names the series in stacking order from below.
+
+    `axis` is 'usd' or 'count', `text` writes a value in the tooltip.
+    """
+    long = local(data[["time", "series", "value"]], zone)
+    long["end"] = long["at"] + step * 1000
+    long["text"] = [text(value) for value in long["value"]]
+    order = {name: index for index, name in enumerate(colors)}
+    long["order"] = [order[name] for name in long["series"]]
+    chart: alt.Chart = (
+        alt.Chart(long)
+        .mark_bar(binSpacing=1)
+        .encode(
+            x=_x(),
+            x2="end:T",
+            y=_y("value", _USD_AXIS if axis == "usd" else _COUNT_AXIS, stack="zero"),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
+                legend=_legend(),
+            ),
+            order=alt.Order("order:Q"),
+            tooltip=[
+                alt.Tooltip("when:N", title="Time"),
+                alt.Tooltip("series:N", title="Of"),
+                alt.Tooltip("text:N", title="Amount"),
+            ],
+        )
+        .properties(height=height)
+    )
+    return chart
+
+
+def around_incident(
+    data: pd.DataFrame,
+    series: dict[str, str],
+    zone: ZoneInfo,
+    unit: str,
+    band: tuple[float | None, float | None],
+    opened: datetime,
+    ended: datetime | None,
+) -> alt.LayerChart | alt.FacetChart:
+    """A metric around an incident: its lines (column → label), the expected band, and the incident's time."""
+    wide = local(data[["time", *series]], zone)
+    for name in series:
+        wide[f"{name}_text"] = [formats.with_unit(value, unit) for value in wide[name]]
+    long = wide.melt(id_vars=["at"], value_vars=list(series), var_name="column", value_name="value").dropna()
+    long["series"] = [series[name] for name in long["column"]]
+    labels = list(series.values())
+    axis = _UNIT_AXES.get(unit, _COUNT_AXIS)
+    layers: list[alt.Chart] = []
+    spans = local(pd.DataFrame({"time": pd.to_datetime([opened, ended or opened], utc=True)}), zone)
+    start, end = int(spans["at"].iloc[0]), int(spans["at"].iloc[1])
+    if ended is not None and end > start:
+        lasted = pd.DataFrame({"at": [start], "end": [end]})
+        layers.append(alt.Chart(lasted).mark_rect(color=theme.ERROR, opacity=0.08).encode(x=_x(), x2="end:T"))
+    low, high = band
+    if high is not None:
+        ranges = pd.DataFrame({"low": [low or 0.0], "high": [high]})
+        layers.append(
+            alt.Chart(ranges).mark_rect(color=theme.BAND, opacity=0.16).encode(y=_y("low", axis), y2="high:Q")
+        )
+        layers.append(
+            alt.Chart(ranges)
+            .mark_rule(color=theme.BAND, strokeDash=[4, 3], strokeWidth=1.5)
+            .encode(y=_y("high", axis))
+        )
+    layers.append(
+        alt.Chart(long)
+        .mark_line(strokeWidth=2, interpolate="monotone", point=alt.OverlayMarkDef(size=18, filled=True))
+        .encode(
+            x=_x(),
+            y=_y("value", axis),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=labels, range=[theme.P95, theme.P50, theme.P99][: len(labels)]),
+                legend=_legend() if len(labels) > 1 else None,
+            ),
+        )
+    )
+    layers.append(
+        alt.Chart(pd.DataFrame({"at": [start]})).mark_rule(color=theme.ERROR, strokeWidth=2).encode(x=_x())
+    )
+    tooltip = [alt.Tooltip("when:N", title="Time")]
+    tooltip += [alt.Tooltip(f"{name}_text:N", title=label) for name, label in series.items()]
+    layers.append(_crosshair(wide, tooltip))
+    return alt.layer(*layers).properties(height=280)

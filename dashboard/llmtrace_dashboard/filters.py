@@ -1,0 +1,161 @@
+"""What the visitor chose to look at: the sidebar's filters, kept in the address so that it can be shared."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from .queries import usage
+from .queries.scope import Scope, window
+from .reading import ReadFailed, load
+
+#: Choice → label and length; "custom" has a from and a to.
+RANGES: dict[str, tuple[str, timedelta]] = {
+    "15m": ("Last 15 minutes", timedelta(minutes=15)),
+    "1h": ("Last hour", timedelta(hours=1)),
+    "6h": ("Last 6 hours", timedelta(hours=6)),
+    "24h": ("Last 24 hours", timedelta(hours=24)),
+    "7d": ("Last 7 days", timedelta(days=7)),
+    "30d": ("Last 30 days", timedelta(days=30)),
+    "custom": ("From … to …", timedelta(hours=1)),
+}
+
+_DEFAULT_RANGE = "1h"
+
+
+def zone() -> ZoneInfo:
+    """The visitor's time zone, UTC when the browser does not say."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def zone_offset(at: datetime) -> int:
+    """Seconds that the visitor's zone is east of UTC at a moment."""
+    offset = at.astimezone(zone()).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
+
+
+def scope() -> Scope:
+    """What the filters say at this moment."""
+    since, until = _chosen_window()
+    state = st.session_state
+    return Scope(
+        since=since,
+        until=until,
+        project=state.get("project") or "",
+        service=state.get("service") or "",
+        model=state.get("model") or "",
+        user=state.get("user") or "",
+        simulated=bool(state.get("simulated")),
+    )
+
+
+def range_label() -> str:
+    """The chosen time in words."""
+    choice = st.session_state.get("range") or _DEFAULT_RANGE
+    if choice != "custom":
+        return RANGES[choice][0]
+    since, until = _chosen_window()
+    return f"{since.astimezone(zone()):%d %b %H:%M} – {until.astimezone(zone()):%d %b %H:%M}"
+
+
+def paused() -> bool:
+    """Whether the visitor stopped the refresh."""
+    return not st.session_state.get("live", True)
+
+
+def sidebar() -> None:
+    """Draw the filters. Needs no store: without one, only what is chosen already is on offer."""
+    with st.sidebar:
+        st.selectbox(
+            "Time",
+            list(RANGES),
+            index=list(RANGES).index(_DEFAULT_RANGE),
+            format_func=lambda choice: RANGES[choice][0],
+            key="range",
+            bind="query-params",
+        )
+        if st.session_state.get("range") == "custom":
+            _custom_range()
+        found = _facets()
+        _choice("Project", "project", found.projects, "All projects")
+        _choice("Service", "service", found.services, "All services")
+        _choice("Model", "model", found.models, "All models")
+        _choice("User", "user", found.users, "All users")
+        st.toggle(
+            "Include simulated",
+            key="simulated",
+            bind="query-params",
+            help="Also count traffic that the demo or a load generator marked as simulated.",
+        )
+        st.toggle("Live", value=True, key="live", help="Refresh the page by itself.")
+
+
+def _choice(label: str, key: str, options: tuple[str, ...], everything: str) -> None:
+    st.selectbox(
+        label,
+        options,
+        index=None,
+        placeholder=everything,
+        key=key,
+        accept_new_options=True,
+        bind="query-params",
+    )
+
+
+def _facets() -> usage.Facets:
+    since, until = _chosen_window()
+    # Five minutes' grid: the options need not follow every refresh.
+    since, until = window(until - since, until, 300)
+    try:
+        found = load(usage.facets, Scope(since, until))
+    except ReadFailed:
+        found = usage.Facets((), (), (), ())
+    return found
+
+
+def _chosen_window() -> tuple[datetime, datetime]:
+    choice = st.session_state.get("range") or _DEFAULT_RANGE
+    now = datetime.now(UTC)
+    if choice == "custom":
+        since, until = _moment("from"), _moment("to")
+        if since and until and since < until:
+            return since, until
+        return window(RANGES["custom"][1], now, 60)
+    length = RANGES.get(choice, RANGES[_DEFAULT_RANGE])[1]
+    return window(length, now, 5)
+
+
+def _moment(name: str) -> datetime | None:
+    """A query parameter in seconds since 1970; None when it is absent or no such number."""
+    try:
+        return datetime.fromtimestamp(int(st.query_params.get(name, "")), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _custom_range() -> None:
+    since, until = _chosen_window()
+    local = zone()
+    for label, name, value in (("From", "from", since), ("To", "to", until)):
+        st.datetime_input(
+            label,
+            value=value.astimezone(local).replace(tzinfo=None),
+            key=f"{name}_input",
+            step=60,
+            on_change=_set_moment,
+            args=(name,),
+        )
+
+
+def _set_moment(name: str) -> None:
+    since, until = _chosen_window()
+    for other, value in (("from", since), ("to", until)):
+        st.query_params[other] = str(int(value.timestamp()))
+    chosen = st.session_state[f"{name}_input"]
+    if chosen is not None:
+        st.query_params[name] = str(int(chosen.replace(tzinfo=zone()).timestamp()))

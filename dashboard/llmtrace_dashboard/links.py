@@ -1,0 +1,43 @@
+"""Addresses of the dashboard's own pages, and following them without a reload."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import streamlit as st
+
+#: Path → page file, relative to main.py.
+PAGES = {
+    "/": "pages/overview.py",
+    "/traces": "pages/traces.py",
+    "/cost": "pages/cost.py",
+    "/incidents": "pages/incidents.py",
+}
+
+#: Query parameters that every page shares; links carry them along.
+SHARED = ("range", "from", "to", "project", "service", "model", "user", "simulated")
+
+
+def page_url(path: str, **params: str) -> str:
+    """The address of a page under the present filters, `params` added; an empty value takes a filter away."""
+    carried = {name: st.query_params[name] for name in SHARED if name in st.query_params}
+    values = {name: value for name, value in {**carried, **params}.items() if value != ""}
+    return f"{path}?{urlencode(values)}" if values else path
+
+
+def trace_url(trace_id: str, span_id: str = "") -> str:
+    """The address of one trace, and of one span in it."""
+    return page_url("/traces", trace=trace_id, span=span_id)
+
+
+def incident_url(incident_id: str) -> str:
+    """The address of one incident."""
+    return page_url("/incidents", incident=incident_id)
+
+
+def follow(url: str) -> None:
+    """Show the page at `url`, one of `PAGES` with query parameters; any other address is ignored."""
+    parts = urlsplit(url)
+    page = PAGES.get(parts.path)
+    if page is not None and not parts.netloc:
+        st.switch_page(page, query_params=dict(parse_qsl(parts.query)))

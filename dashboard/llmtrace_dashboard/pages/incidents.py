@@ -1,0 +1,340 @@
+"""Incidents: what went wrong, how far from usual, the evidence, and what people did about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from llmtrace_dashboard import charts, filters, formats
+from llmtrace_dashboard.app import current_settings
+from llmtrace_dashboard.components import show
+from llmtrace_dashboard.incident_actions import Action, ActionFailed, act
+from llmtrace_dashboard.links import incident_url, page_url, trace_url
+from llmtrace_dashboard.page import header, live
+from llmtrace_dashboard.queries import incidents, traces
+from llmtrace_dashboard.queries.incidents import Incident
+from llmtrace_dashboard.reading import load
+from llmtrace_dashboard.tables import SEVERITIES, STATES, badge, cell, column, row, table
+
+_SHOWN = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
+_LABELS = {"unresolved": "Unresolved", "resolved": "Resolved", "all": "All"}
+
+#: A detection's metric → the lines of the chart (column of the rollup → label).
+_SERIES = {
+    "latency": {"p95": "p95", "p50": "p50"},
+    "ttft": {"ttft_p95": "p95", "ttft_p50": "p50"},
+    "error_rate": {"error_rate": "Error rate"},
+    "tokens_per_call": {"tokens_per_call": "Tokens per call"},
+    "cost": {"cost": "Cost"},
+    "calls": {"calls": "Calls"},
+}
+_ACTIONS = {"open": "Opened", "update": "Seen again", "acknowledge": "Acknowledged", "resolve": "Resolved"}
+_METRICS = {
+    "latency": "Latency",
+    "ttft": "Time to first token",
+    "error_rate": "Error rate",
+    "tokens_per_call": "Tokens per call",
+    "cost": "Cost",
+    "calls": "Calls",
+}
+
+
+def render_list() -> None:
+    """Draw the list's data."""
+    header("Incidents", filters.scope().project or "all projects")
+    project = filters.scope().project
+    counts = load(incidents.incident_counts, project)
+    chosen = st.segmented_control(
+        "State",
+        list(_SHOWN),
+        default="unresolved",
+        required=True,
+        format_func=lambda name: (
+            f"{_LABELS[name]} ({sum(counts.get(state, 0) for state in _SHOWN[name] or counts)})"
+        ),
+        key="state",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    found = load(incidents.incident_list, project, _SHOWN[chosen or "unresolved"])
+    if not found:
+        _none(bool(sum(counts.values())))
+        return
+    now = datetime.now(UTC)
+    rows = []
+    for incident in found:
+        severity, state = badge(SEVERITIES, incident.severity), badge(STATES, incident.state)
+        rows.append(
+            row(
+                [
+                    cell(severity["text"], badge=severity["tone"]),
+                    cell(incident.title, sub=incident.summary, title=incident.summary),
+                    cell(state["text"], badge=state["tone"], title=incident.acknowledged_by),
+                    cell(formats.with_unit(incident.observed, incident.unit)),
+                    cell(_expected(incident), tone="muted"),
+                    cell(
+                        formats.ago(incident.opened_at, now),
+                        title=formats.clock(incident.opened_at, filters.zone()),
+                    ),
+                    cell(formats.seconds((incident.ended - incident.opened_at).total_seconds())),
+                ],
+                href=incident_url(incident.incident_id),
+            )
+        )
+    columns = [
+        column("Severity"),
+        column("Incident", fit="grow"),
+        column("State"),
+        column("Observed", "right"),
+        column("Expected", "right"),
+        column("Opened", "right"),
+        column("Lasted", "right"),
+    ]
+    table("Incidents", columns, rows, "incidents")
+
+
+def _none(any_at_all: bool) -> None:
+    with st.container(border=True):
+        st.subheader("Nothing is wrong", anchor=False)
+        if any_at_all:
+            st.text("No incident is in this state. Choose All to see those that are over.")
+        else:
+            st.text(
+                "No incident was ever opened. They come from llmtrace watch, which compares latency, errors, "
+                "tokens and cost with what was usual, and users with each other:"
+            )
+            st.code("llmtrace watch", language=None)
+
+
+def _expected(incident: Incident) -> str:
+    low, high = incident.expected_low, incident.expected_high
+    if low is None and high is None:
+        return formats.NONE
+    if not low:
+        return f"up to {formats.with_unit(high, incident.unit)}"
+    if high is None:
+        return f"at least {formats.with_unit(low, incident.unit)}"
+    return f"{formats.with_unit(low, incident.unit)} to {formats.with_unit(high, incident.unit)}"
+
+
+def render_one(incident_id: str) -> None:
+    """Draw one incident's data."""
+    incident = load(incidents.incident, incident_id)
+    if incident is None:
+        with st.container(border=True):
+            st.subheader("This incident is not in the store", anchor=False)
+            st.text("The address may be incomplete, or the incident belongs to another collector.")
+        return
+    _facts(incident)
+    _chart(incident)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.subheader("Evidence", anchor=False)
+        _evidence(incident)
+    with right:
+        st.subheader("History", anchor=False)
+        _history(incident)
+    st.subheader("Webhook deliveries", anchor=False)
+    _deliveries(incident)
+
+
+def _facts(incident: Incident) -> None:
+    zone, now = filters.zone(), datetime.now(UTC)
+    facts = [
+        {"label": "Observed", "text": formats.with_unit(incident.observed, incident.unit), "tone": "bad"},
+        {"label": "Expected", "text": _expected(incident)},
+        {"label": "Metric", "text": _METRICS.get(incident.metric, incident.metric) or formats.NONE},
+        {"label": "Opened", "text": formats.clock(incident.opened_at, zone, now)},
+        {"label": "Last seen", "text": formats.clock(incident.last_seen_at, zone, now)},
+    ]
+    if incident.resolved_at:
+        facts.append({"label": "Resolved", "text": formats.clock(incident.resolved_at, zone, now)})
+    facts.append({"label": "Times seen", "text": formats.count(incident.seen)})
+    for name, value in sorted(incident.dimensions.items()):
+        target = page_url("/traces", **{name: value}) if name in ("model", "user", "service") else ""
+        facts.append({"label": name.replace("_", " ").capitalize(), "text": value, "href": target})
+    facts.append({"label": "Project", "text": incident.project})
+    facts.append({"label": "Rule", "text": incident.rule.replace("_", " ")})
+    if incident.acknowledged_by:
+        facts.append({"label": "Acknowledged by", "text": incident.acknowledged_by})
+    data = {
+        "title": incident.title,
+        "badges": [badge(SEVERITIES, incident.severity), badge(STATES, incident.state)],
+        "lead": incident.summary,
+        "facts": facts,
+    }
+    show("facts", data, "incident_facts")
+
+
+def _chart(incident: Incident) -> None:
+    series = _SERIES.get(incident.metric)
+    if series is None:
+        return
+    data, step = load(incidents.around, incident)
+    data["tokens_per_call"] = data["tokens"] / data["calls"].where(data["calls"] > 0)
+    # Bands of cost are per ten seconds, the width of the store's buckets.
+    data["cost"] = data["cost"] / (step / 10)
+    if not data[list(series)].notna().any(axis=None):
+        return
+    with st.container(border=True):
+        title = _METRICS[incident.metric] + (" per 10 s" if incident.metric == "cost" else "")
+        st.subheader(f"{title} around the incident", anchor=False)
+        st.altair_chart(
+            charts.around_incident(
+                data,
+                series,
+                filters.zone(),
+                incident.unit,
+                (incident.expected_low, incident.expected_high),
+                incident.opened_at,
+                incident.ended,
+            ),
+            key="around",
+            alt=f"{title} around the incident; expected {_expected(incident)}",
+        )
+        st.caption("Green: what is usual. Red: from the opening until it was last seen or resolved.")
+
+
+def _evidence(incident: Incident) -> None:
+    ids = list(incident.evidence[:20])
+    found = load(traces.summaries, ids)
+    rows = []
+    for trace_id in ids:
+        trace = found.get(trace_id)
+        if trace is None:
+            rows.append(row([cell(trace_id, mono=True), *[cell(formats.NONE) for _ in range(4)]]))
+            continue
+        failed = trace.errors > 0
+        rows.append(
+            row(
+                [
+                    cell(
+                        formats.clock(datetime.fromtimestamp(trace.start_ns / 1e9, UTC), filters.zone()),
+                        href=trace_url(trace_id),
+                        title=trace_id,
+                    ),
+                    cell(trace.name, sub=trace.preview, title=trace.preview),
+                    cell("Failed" if failed else "OK", badge="bad" if failed else "good"),
+                    cell(trace.user or formats.NONE, title=trace.user),
+                    cell(formats.seconds(trace.seconds)),
+                ],
+                href=trace_url(trace_id),
+            )
+        )
+    columns = [
+        column("Started"),
+        column("Trace", fit="grow"),
+        column("Status"),
+        column("User", fit="clip"),
+        column("Duration", "right"),
+    ]
+    table("Evidence", columns, rows, "evidence", "The detection named no traces.")
+
+
+def _history(incident: Incident) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        row(
+            [
+                cell(
+                    formats.clock(datetime.fromtimestamp(item["at"] / 1000, UTC), filters.zone(), now),
+                    tone="muted",
+                ),
+                cell(_ACTIONS.get(item["action"], item["action"]), sub=item["note"], title=item["note"]),
+                cell(item["actor"] or formats.NONE, title=item["actor"]),
+            ]
+        )
+        for item in load(incidents.history, incident.incident_id)[:30]
+    ]
+    table("History", [column("At"), column("What", fit="grow"), column("By", fit="clip")], rows, "history")
+
+
+def _deliveries(incident: Incident) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        row(
+            [
+                cell(
+                    formats.clock(datetime.fromtimestamp(item["at"] / 1000, UTC), filters.zone(), now),
+                    tone="muted",
+                ),
+                cell(item["event"]),
+                cell(item["url"], mono=True, sub=item["error"], title=item["error"] or item["url"]),
+                cell("Delivered" if item["ok"] else "Failed", badge="good" if item["ok"] else "bad"),
+                cell(str(item["status_code"] or formats.NONE)),
+                cell(str(item["attempt"])),
+                cell(formats.seconds(item["duration_ms"] / 1000)),
+            ]
+        )
+        for item in load(incidents.deliveries, incident.incident_id)
+    ]
+    columns = [
+        column("At"),
+        column("Event"),
+        column("Receiver", fit="grow"),
+        column("Result"),
+        column("HTTP", "right"),
+        column("Attempt", "right"),
+        column("Took", "right"),
+    ]
+    table(
+        "Webhook deliveries",
+        columns,
+        rows,
+        "deliveries",
+        "Nobody was told: name receivers under [[watch.webhooks]] in llmtrace.toml.",
+    )
+
+
+def _actions(incident_id: str) -> None:
+    """Buttons, outside the part that refreshes so that a note is not lost while it is written."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        actor = st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
+        note = st.text_input(
+            "Note", key="note", max_chars=500, width=420, placeholder="What is known, what is done"
+        )
+        for action, label in (("acknowledge", "Acknowledge"), ("resolve", "Resolve")):
+            st.button(
+                label,
+                key=f"do_{action}",
+                type="primary" if action == "acknowledge" else "secondary",
+                on_click=_do,
+                args=(incident_id, action, actor, note),
+            )
+    failure = st.session_state.pop("action_failed", None)
+    done = st.session_state.pop("action_done", None)
+    if failure:
+        with st.container(border=True):
+            st.badge("Not done", color="red", icon=":material/error:")
+            st.text(failure)
+    elif done:
+        st.toast(done, icon=":material/check_circle:")
+
+
+def _do(incident_id: str, action: Action, actor: str, note: str) -> None:
+    try:
+        act(current_settings(), incident_id, action, actor.strip() or "dashboard", note.strip())
+    except ActionFailed as failure:
+        st.session_state["action_failed"] = str(failure)
+        return
+    st.cache_data.clear()
+    st.session_state["action_done"] = _ACTIONS[action]
+    st.session_state["note"] = ""
+
+
+def main() -> None:
+    """Draw the incident that the address names, else the list."""
+    incident_id = st.query_params.get("incident", "").strip()
+    if not incident_id:
+        live(render_list)
+        return
+    if st.button("All incidents", icon=":material/arrow_back:", type="tertiary"):
+        st.query_params.pop("incident", None)
+        st.rerun()
+    live(lambda: render_one(incident_id))
+    _actions(incident_id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Traces: find them, then open one. `/traces?trace=<id>&span=<id>` opens it directly."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from llmtrace_dashboard import charts, filters, formats, trace_view
+from llmtrace_dashboard.links import trace_url
+from llmtrace_dashboard.page import empty, header, live
+from llmtrace_dashboard.queries import traces
+from llmtrace_dashboard.queries.traces import TraceFilter, TraceSummary
+from llmtrace_dashboard.reading import load
+from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
+
+PAGE_SIZE = 25
+
+_STATUS = {"error": "Failed", "ok": "Succeeded"}
+_DURATIONS = {"1": "over 1 s", "5": "over 5 s", "15": "over 15 s", "60": "over 1 min"}
+
+
+def _chosen() -> TraceFilter:
+    state = st.session_state
+    return TraceFilter(
+        session=(state.get("session") or "").strip(),
+        experiment=(state.get("experiment") or "").strip(),
+        text=(state.get("q") or "").strip(),
+        status=state.get("status") or "",
+        min_duration=float(state.get("longer") or 0),
+    )
+
+
+def _filters() -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "Search",
+            key="q",
+            bind="query-params",
+            icon=":material/search:",
+            placeholder="Words in prompts, answers or span names",
+            max_chars=200,
+            width=360,
+        )
+        st.selectbox(
+            "Status",
+            list(_STATUS),
+            index=None,
+            format_func=_STATUS.__getitem__,
+            key="status",
+            bind="query-params",
+            placeholder="Any",
+            width=130,
+        )
+        st.selectbox(
+            "Duration",
+            list(_DURATIONS),
+            index=None,
+            format_func=_DURATIONS.__getitem__,
+            key="longer",
+            bind="query-params",
+            placeholder="Any",
+            width=140,
+        )
+        st.text_input(
+            "Session", key="session", bind="query-params", placeholder="Any", max_chars=200, width=170
+        )
+        st.text_input(
+            "Experiment", key="experiment", bind="query-params", placeholder="Any", max_chars=200, width=170
+        )
+
+
+def render() -> None:
+    """Draw the list's data."""
+    scope, chosen = filters.scope(), _chosen()
+    series = load(traces.traces_over_time, scope, chosen)
+    total, failed = int(series["calls"].sum()), int(series["errors"].sum())
+    if not total:
+        empty("traces")
+        return
+    with st.container(border=True):
+        st.altair_chart(
+            charts.calls(series, filters.zone(), scope.step, "Traces", height=130),
+            key="histogram",
+            alt=f"{total} traces over time, {failed} of them failed",
+        )
+    pages = -(-total // PAGE_SIZE)
+    number = min(max(1, int(st.session_state.get("page") or 1)), pages)
+    found = load(traces.traces_page, scope, chosen, PAGE_SIZE, (number - 1) * PAGE_SIZE)
+    _table(found)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        first = (number - 1) * PAGE_SIZE + 1
+        st.caption(
+            f"{first:,}–{first + len(found) - 1:,} of {formats.plural(total, 'trace')}, newest first"
+            f" · {formats.count(failed)} failed"
+            f" · updated {datetime.now(UTC).astimezone(filters.zone()):%H:%M:%S}"
+        )
+        if pages > 1:
+            st.pagination(pages, key="page")
+
+
+def _table(found: list[TraceSummary]) -> None:
+    now, zone = datetime.now(UTC), filters.zone()
+    rows = []
+    for trace in found:
+        started = datetime.fromtimestamp(trace.start_ns / 1e9, UTC)
+        failed = trace.errors > 0
+        rows.append(
+            row(
+                [
+                    cell(
+                        formats.clock(started, zone, now),
+                        href=trace_url(trace.trace_id),
+                        sub=trace.service,
+                        title=trace.trace_id,
+                    ),
+                    cell(trace.name, sub=trace.preview, title=trace.preview or trace.name),
+                    cell(
+                        "Failed" if failed else "OK",
+                        badge="bad" if failed else "good",
+                        title=formats.plural(trace.errors, "failed span") if failed else "",
+                    ),
+                    cell(
+                        _several(trace.models),
+                        title=", ".join(trace.models),
+                        tone="" if trace.models else "muted",
+                    ),
+                    cell(trace.user or formats.NONE, title=trace.user, tone="" if trace.user else "muted"),
+                    cell(formats.seconds(trace.seconds)),
+                    cell(formats.seconds(trace.ttft)),
+                    cell(
+                        formats.count(trace.input_tokens + trace.output_tokens)
+                        if trace.calls
+                        else formats.NONE
+                    ),
+                    cost_cell(trace.cost, trace.unpriced, trace.calls) if trace.calls else cell(formats.NONE),
+                ],
+                href=trace_url(trace.trace_id),
+            )
+        )
+    columns = [
+        column("Started"),
+        column("Trace", fit="grow"),
+        column("Status"),
+        column("Models", fit="clip"),
+        column("User", fit="clip"),
+        column("Duration", "right"),
+        column("First token", "right", help="Time to first token of the trace's first streamed call"),
+        column("Tokens", "right"),
+        column("Cost", "right"),
+    ]
+    table("Traces", columns, rows, "traces")
+
+
+def _several(names: tuple[str, ...]) -> str:
+    if not names:
+        return formats.NONE
+    return names[0] if len(names) == 1 else f"{names[0]} + {len(names) - 1}"
+
+
+def main() -> None:
+    """Draw the trace that the address names, else the list."""
+    trace_id = st.query_params.get("trace", "").strip().lower()
+    if trace_id:
+        live(lambda: trace_view.render(trace_id), refresh=False)
+        return
+    header("Traces", filters.range_label(), refreshing=False)
+    _filters()
+    live(render)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""What a page looks at (time, project, service, model, user) and how a SELECT is run over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+
+#: Bucket widths in seconds that a chart may use, all multiples of the store's ten seconds.
+STEPS = (10, 30, 60, 300, 900, 3600, 10_800, 21_600, 86_400)
+
+#: A chart gets about this many points at most.
+MAX_POINTS = 96
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One page's view. `since` and `until` are aware datetimes, `until` is exclusive; empty means all."""
+
+    since: datetime
+    until: datetime
+    project: str = ""
+    service: str = ""
+    model: str = ""
+    user: str = ""
+    simulated: bool = False
+
+    @property
+    def step(self) -> int:
+        """The narrowest bucket, in seconds, that keeps a chart readable."""
+        seconds = (self.until - self.since).total_seconds()
+        return next((step for step in STEPS if seconds / step <= MAX_POINTS), STEPS[-1])
+
+    def before(self) -> Scope:
+        """The same view over the span of time just before this one."""
+        return Scope(
+            self.since - (self.until - self.since),
+            self.since,
+            self.project,
+            self.service,
+            self.model,
+            self.user,
+            self.simulated,
+        )
+
+    def params(self) -> dict[str, Any]:
+        """The values of the placeholders in `USAGE_SCOPE` and `SPAN_SCOPE`."""
+        return {
+            "since": millis(self.since),
+            "until": millis(self.until),
+            "project": self.project,
+            "service": self.service,
+            "model": self.model,
+            "user": self.user,
+            "simulated": int(self.simulated),
+        }
+
+
+_DIMENSIONS = """({project:String} = '' OR Project = {project:String})
+    AND ({service:String} = '' OR ServiceName = {service:String})
+    AND ({model:String} = '' OR Model = {model:String})
+    AND ({user:String} = '' OR UserId = {user:String})
+    AND ({simulated:UInt8} = 1 OR NOT Simulated)"""
+
+#: The WHERE clause over `usage_10s` and `usage_cost`.
+USAGE_SCOPE = f"""Time >= fromUnixTimestamp64Milli({{since:Int64}})
+    AND Time < fromUnixTimestamp64Milli({{until:Int64}})
+    AND {_DIMENSIONS}"""
+
+#: The WHERE clause over `otel_traces`.
+SPAN_SCOPE = f"""Timestamp >= fromUnixTimestamp64Milli({{since:Int64}})
+    AND Timestamp < fromUnixTimestamp64Milli({{until:Int64}})
+    AND {_DIMENSIONS}"""
+
+
+def millis(moment: datetime) -> int:
+    """Milliseconds since 1970 of an aware datetime."""
+    return int(moment.timestamp() * 1000)
+
+
+def moment(milliseconds: int | float) -> datetime:
+    """The aware UTC datetime of milliseconds since 1970."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def aligned(since: datetime, until: datetime, step: int) -> tuple[datetime, datetime]:
+    """The window widened to whole buckets of `step` seconds, so that a chart's first bar is a full one."""
+    start = int(since.timestamp()) // step * step
+    end = -(-int(until.timestamp()) // step) * step
+    return datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+
+
+def frame(client: Client, sql: str, params: Mapping[str, Any]) -> pd.DataFrame:
+    """The result of one SELECT; column names as the SQL names them, no NULL turned into a number."""
+    result = client.query(sql, parameters=dict(params))
+    return pd.DataFrame(result.result_rows, columns=list(result.column_names))
+
+
+def rows(client: Client, sql: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The result of one SELECT as dictionaries."""
+    result = client.query(sql, parameters=dict(params))
+    return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+
+def with_times(data: pd.DataFrame, scope: Scope, step: int, offset: int = 0) -> pd.DataFrame:
+    """Rows of `bucket` (seconds since 1970) with every missing bucket of the window filled by zero calls.
+
+    Adds `time`, an aware UTC column. Only for frames with one row per bucket.
+    """
+    start = (int(scope.since.timestamp()) + offset) // step * step - offset
+    end = max(int(scope.until.timestamp()), start + step)
+    full = pd.DataFrame({"bucket": range(start, end, step)})
+    data = full.merge(data, on="bucket", how="left")
+    for column in ("calls", "errors"):
+        if column in data:
+            data[column] = data[column].fillna(0).astype("int64")
+    data["time"] = pd.to_datetime(data["bucket"], unit="s", utc=True)
+    return data
+
+
+def window(span: timedelta, now: datetime, step: int) -> tuple[datetime, datetime]:
+    """The last `span` up to `now`, its end rounded up to `step` seconds so that caches are shared."""
+    end = datetime.fromtimestamp(-(-int(now.timestamp()) // step) * step, UTC)
+    return end - span, end

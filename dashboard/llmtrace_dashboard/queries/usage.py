@@ -1,0 +1,177 @@
+"""Calls, errors, latency, tokens and cost over the rollup: totals, over time, by model and by user."""
+
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+
+from .scope import USAGE_SCOPE, Scope, frame, rows, with_times
+
+_MEASURES = """sum(Calls) AS calls,
+    sum(Errors) AS errors,
+    sum(UnknownUsage) AS without_tokens,
+    sumIf(Calls, NOT Priced) AS unpriced,
+    sum(InputTokens) AS input_tokens,
+    sum(OutputTokens) AS output_tokens,
+    sum(CacheReadTokens) AS cache_read_tokens,
+    sum(CacheWriteTokens) AS cache_write_tokens,
+    sum(ReasoningTokens) AS reasoning_tokens,
+    sum(TtftCount) AS streamed,
+    quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) AS latency,
+    quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest) AS ttft,
+    sum(Cost) AS cost"""
+
+USAGE_TOTALS = f"""SELECT {_MEASURES}
+FROM usage_cost
+WHERE {USAGE_SCOPE}"""
+
+USAGE_OVER_TIME = f"""SELECT
+    intDiv(toUnixTimestamp(Time), {{step:UInt32}}) * {{step:UInt32}} AS bucket,
+    {_MEASURES}
+FROM usage_cost
+WHERE {USAGE_SCOPE}
+GROUP BY bucket
+ORDER BY bucket"""
+
+TOP_MODELS = f"""SELECT Model AS model, Provider AS provider, {_MEASURES}
+FROM usage_cost
+WHERE {USAGE_SCOPE}
+GROUP BY model, provider
+ORDER BY calls DESC, model, provider
+LIMIT {{limit:UInt32}}"""
+
+TOP_USERS = f"""SELECT UserId AS user, {_MEASURES}
+FROM usage_cost
+WHERE {USAGE_SCOPE} AND UserId != ''
+GROUP BY user
+ORDER BY calls DESC, user
+LIMIT {{limit:UInt32}}"""
+
+FACETS = """SELECT
+    groupUniqArray(200)(Project) AS projects,
+    groupUniqArray(200)(ServiceName) AS services,
+    groupUniqArrayIf(200)(Model, Model != '') AS models
+FROM otel_traces
+WHERE Timestamp >= fromUnixTimestamp64Milli({since:Int64})
+    AND Timestamp < fromUnixTimestamp64Milli({until:Int64})"""
+
+ANY_SPAN = "SELECT 1 AS found FROM otel_traces LIMIT 1"
+
+USERS = """SELECT UserId AS user, sum(Calls) AS calls
+FROM usage_10s
+WHERE Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})
+    AND UserId != ''
+GROUP BY user
+ORDER BY calls DESC, user
+LIMIT 200"""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """One row of measures. Latency and time to first token in seconds, None where nothing is known.
+
+    `cost` is in USD and leaves out the `unpriced` calls; None when no call has a price.
+    """
+
+    calls: int
+    errors: int
+    without_tokens: int
+    unpriced: int
+    streamed: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    ttft_p50: float | None
+    ttft_p95: float | None
+    cost: float | None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Errors over calls, 0 to 1; None without calls."""
+        return self.errors / self.calls if self.calls else None
+
+    @property
+    def tokens(self) -> int:
+        """Input and output; cached and reasoning tokens are parts of these."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True)
+class Facets:
+    """What the filters may offer, sorted."""
+
+    projects: tuple[str, ...]
+    services: tuple[str, ...]
+    models: tuple[str, ...]
+    users: tuple[str, ...]
+
+
+def totals(client: Client, scope: Scope) -> Totals:
+    """The measures over the whole window."""
+    return _totals(rows(client, USAGE_TOTALS, scope.params())[0])
+
+
+def over_time(client: Client, scope: Scope) -> pd.DataFrame:
+    """One row per bucket of `scope.step` seconds: `time` (UTC), the measures, `p50`…`ttft_p95` in seconds."""
+    data = _spread(frame(client, USAGE_OVER_TIME, {**scope.params(), "step": scope.step}))
+    return with_times(data, scope, scope.step)
+
+
+def top_models(client: Client, scope: Scope, limit: int = 8) -> pd.DataFrame:
+    """The most called models: `model`, `provider` and the measures."""
+    return _spread(frame(client, TOP_MODELS, {**scope.params(), "limit": limit}))
+
+
+def top_users(client: Client, scope: Scope, limit: int = 8) -> pd.DataFrame:
+    """The most active named users: `user` and the measures."""
+    return _spread(frame(client, TOP_USERS, {**scope.params(), "limit": limit}))
+
+
+def facets(client: Client, scope: Scope) -> Facets:
+    """The projects, services, models and users seen in the window."""
+    found = rows(client, FACETS, {"since": scope.params()["since"], "until": scope.params()["until"]})[0]
+    users = frame(client, USERS, {"since": scope.params()["since"], "until": scope.params()["until"]})
+    return Facets(
+        projects=tuple(sorted(found["projects"])),
+        services=tuple(sorted(found["services"])),
+        models=tuple(sorted(found["models"])),
+        users=tuple(users["user"]),
+    )
+
+
+def any_span(client: Client) -> bool:
+    """Whether the store holds any span at all."""
+    return bool(rows(client, ANY_SPAN, {}))
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or isnan(value) else float(value)
+
+
+def _totals(row: dict[str, Any]) -> Totals:
+    p50, p95, p99 = (_known(value) for value in row.pop("latency"))
+    ttft_p50, ttft_p95, _ = (_known(value) for value in row.pop("ttft"))
+    cost = _known(row.pop("cost"))
+    # A price on a call without token counts says nothing about its cost.
+    return Totals(p50=p50, p95=p95, p99=p99, ttft_p50=ttft_p50, ttft_p95=ttft_p95, cost=cost, **row)
+
+
+def _spread(data: pd.DataFrame) -> pd.DataFrame:
+    """Digest columns as one column per percentile."""
+    for source, names in (("latency", ("p50", "p95", "p99")), ("ttft", ("ttft_p50", "ttft_p95", "ttft_p99"))):
+        for index, name in enumerate(names):
+            data[name] = [float(value[index]) for value in data[source]]
+    data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
+    return data.drop(columns=["latency", "ttft"])

@@ -1,0 +1,108 @@
+"""How pages read: a few clients shared by all visitors, results kept for moments, failures explained."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import streamlit as st
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from llmtrace_collector.store import open_reader
+
+from .settings import DashboardSettings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Clients that one process uses at most at the same time; further readers wait.
+POOL_SIZE = 4
+
+#: Seconds that a result serves every visitor; shorter than the shortest refresh is long.
+KEEP_SECONDS = 2.5
+
+
+class ReadFailed(Exception):
+    """The collector gave no answer. `refused` says that it wants another key."""
+
+    def __init__(self, message: str, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class ClientPool:
+    """Clients for one collector, each used by one thread at a time; made when first needed."""
+
+    def __init__(self, connect: Callable[[], Client], size: int = POOL_SIZE) -> None:
+        self._connect = connect
+        self._free: queue.LifoQueue[Client | None] = queue.LifoQueue()
+        for _ in range(size):
+            self._free.put(None)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client for the caller alone. Raises ReadFailed when the collector cannot be read."""
+        try:
+            client = self._free.get(timeout=30)
+        except queue.Empty:
+            raise ReadFailed("Every connection to the collector is busy with slow reads.") from None
+        try:
+            if client is None:
+                client = self._connect()
+            yield client
+        except ClickHouseError as error:
+            text = str(error)
+            refused = any(sign in text for sign in ("code 401", "code 403", "AUTHENTICATION_FAILED"))
+            # A broken or refused connection is made anew; one that merely got an error is kept.
+            if refused or isinstance(error, OperationalError):
+                client = None
+            raise ReadFailed(_first_line(text), refused) from error
+        finally:
+            self._free.put(client)
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[0][:300]
+
+
+def open_pool(settings: DashboardSettings) -> ClientPool:
+    """Clients for the collector of the settings; the admin key reads where no read key is set."""
+
+    def connect() -> Client:
+        # Looked up at each new connection: the collector may make its key after the dashboard started.
+        key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
+        return open_reader(settings.collector_url, key)
+
+    return ClientPool(connect)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _pool(collector_url: str, _settings: DashboardSettings) -> ClientPool:
+    return open_pool(_settings)
+
+
+@st.cache_data(ttl=KEEP_SECONDS, max_entries=400, show_spinner=False)
+def _kept(source: str, name: str, arguments: str, _run: Callable[[], Any]) -> Any:
+    return _run()
+
+
+def load(read: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`read(client, …)` for the present page, kept for moments. Raises ReadFailed.
+
+    `read` is a function of `queries`; its arguments must have a `repr` that tells them apart.
+    """
+    from .app import current_settings
+
+    settings = current_settings()
+    pool = _pool(settings.collector_url, settings)
+
+    def run() -> T:
+        with pool.client() as client:
+            return read(client, *args, **kwargs)
+
+    name = f"{read.__module__}.{read.__qualname__}"
+    result: T = _kept(settings.collector_url, name, repr((args, kwargs)), run)
+    return result

@@ -1,0 +1,66 @@
+"""Cells, columns and badges for the table part; text stays text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import formats
+from .components import show
+
+Cell = dict[str, Any]
+Column = dict[str, Any]
+
+STATES = {"open": ("Open", "bad"), "acknowledged": ("Acknowledged", "warn"), "resolved": ("Resolved", "good")}
+SEVERITIES = {"critical": ("Critical", "bad"), "warning": ("Warning", "warn")}
+
+#: From this share of failed calls on, the number is drawn as a warning or as bad.
+_WARN, _BAD = 0.01, 0.05
+
+
+def column(label: str, align: str = "left", fit: str = "", help: str = "") -> Column:
+    """A column; `fit` is '', 'grow' (takes what is left) or 'clip' (at most 220 px)."""
+    return {"label": label, "align": align, "fit": fit, "help": help}
+
+
+def cell(text: str, **options: Any) -> Cell:
+    """A cell; options: href, badge, tone, mono, sub, title, bar (0 to 1)."""
+    return {"text": text, **{name: value for name, value in options.items() if value not in (None, "")}}
+
+
+def row(cells: list[Cell], href: str = "") -> dict[str, Any]:
+    """A row; with `href` all of it is a link."""
+    return {"cells": cells, "href": href}
+
+
+def table(
+    label: str, columns: list[Column], rows: list[dict[str, Any]], key: str, empty: str = "Nothing here."
+) -> None:
+    """Draw a table; `label` is its name for screen readers, `empty` its text without rows."""
+    show("table", {"label": label, "columns": columns, "rows": rows, "empty": empty}, key)
+
+
+def error_cell(errors: int, calls: int) -> Cell:
+    """Share of failed calls, coloured by how bad it is."""
+    share = errors / calls if calls else None
+    tone = "" if share is None or share < _WARN else "bad" if share >= _BAD else "warn"
+    return cell(formats.percent(share), tone=tone, title=f"{errors:,} of {calls:,} calls failed")
+
+
+def cost_cell(cost: float | None, unpriced: int, calls: int, bar: float | None = None) -> Cell:
+    """Cost in USD; where calls have no price it says so instead of counting them as nothing."""
+    if unpriced and unpriced >= calls:
+        return cell("unpriced", tone="warn", title="No price is known: see the Cost page")
+    if unpriced:
+        return cell(
+            formats.usd(cost),
+            sub=f"+ {formats.count(unpriced)} unpriced",
+            title=f"{unpriced:,} of {calls:,} calls have no price and are not in this sum",
+            bar=bar,
+        )
+    return cell(formats.usd(cost), bar=bar)
+
+
+def badge(kind: dict[str, tuple[str, str]], value: str) -> dict[str, str]:
+    """The text and tone of a state or severity; unknown ones are shown as they are."""
+    text, tone = kind.get(value, (value, ""))
+    return {"text": text, "tone": tone}

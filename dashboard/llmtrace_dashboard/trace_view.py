@@ -1,0 +1,387 @@
+"""One trace: its facts, the waterfall of all its spans, and everything that the chosen span carries."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from . import filters, formats, theme
+from .app import current_settings
+from .components import choose_span, show
+from .links import page_url, trace_url
+from .messages import turns
+from .queries import traces
+from .queries.traces import MAX_SPANS, SpanDetail, TraceSummary
+from .reading import load
+from .tables import cell, column, row, table
+from .tree import Node, arrange
+
+
+def render(trace_id: str) -> None:
+    """Draw the trace `trace_id`, or say that the store does not have it."""
+    if st.button("All traces", icon=":material/arrow_back:", type="tertiary"):
+        st.query_params.pop("trace", None)
+        st.query_params.pop("span", None)
+        st.rerun()
+    summary = load(traces.summaries, [trace_id]).get(trace_id)
+    if summary is None:
+        _absent(trace_id)
+        return
+    spans = load(traces.trace_spans, trace_id)
+    nodes = arrange(spans)
+    _header(summary)
+    chosen = _waterfall(summary, nodes)
+    _span(trace_id, chosen)
+
+
+def _absent(trace_id: str) -> None:
+    with st.container(border=True):
+        st.subheader("This trace is not in the store", anchor=False)
+        st.text(
+            "It may still be on its way (a few seconds), have been sent to another collector, or be older "
+            "than the retention time."
+        )
+        st.code(trace_id[:128], language=None)
+        st.button("Look again", icon=":material/refresh:")
+
+
+def _header(trace: TraceSummary) -> None:
+    started = datetime.fromtimestamp(trace.start_ns / 1e9, UTC)
+    badges = [
+        {"text": "Failed", "tone": "bad"} if trace.errors else {"text": "OK", "tone": "good"},
+    ]
+    if trace.simulated:
+        badges.append({"text": "Simulated", "tone": "warn"})
+    tokens = f"{formats.count(trace.input_tokens)} in, {formats.count(trace.output_tokens)} out"
+    facts: list[dict[str, Any]] = [
+        {"label": "Started", "text": formats.clock(started, filters.zone())},
+        {"label": "Duration", "text": formats.seconds(trace.seconds)},
+    ]
+    if trace.calls:
+        facts += [
+            {"label": "First token", "text": formats.seconds(trace.ttft)},
+            {
+                "label": "Tokens",
+                "text": "not reported" if trace.without_tokens == trace.calls else tokens,
+                "title": f"{trace.cache_read_tokens:,} of the input cached, "
+                f"{trace.reasoning_tokens:,} of the output reasoning",
+            },
+            _cost_fact(trace),
+            {"label": "Model calls", "text": formats.count(trace.calls)},
+        ]
+    if trace.errors:
+        facts.append({"label": "Failed spans", "text": formats.count(trace.errors), "tone": "bad"})
+    if trace.user:
+        facts.append({"label": "User", "text": trace.user, "href": page_url("/traces", user=trace.user)})
+    if trace.session:
+        facts.append(
+            {"label": "Session", "text": trace.session, "href": page_url("/traces", session=trace.session)}
+        )
+    if trace.experiment:
+        run = f" / {trace.run}" if trace.run else ""
+        facts.append(
+            {
+                "label": "Experiment",
+                "text": trace.experiment + run,
+                "href": page_url("/traces", experiment=trace.experiment),
+            }
+        )
+    facts.append({"label": "Project", "text": trace.project})
+    facts.append({"label": "Trace id", "text": trace.trace_id, "mono": True, "copy": trace.trace_id})
+    show("facts", {"title": trace.name or "Unnamed trace", "badges": badges, "facts": facts}, "trace_facts")
+    if trace.experiment and current_settings().mlflow_url:
+        st.link_button(
+            "Experiments in MLflow",
+            current_settings().mlflow_url,
+            icon=":material/open_in_new:",
+            type="tertiary",
+        )
+
+
+def _cost_fact(trace: TraceSummary) -> dict[str, Any]:
+    if trace.unpriced and trace.unpriced >= trace.calls:
+        return {"label": "Cost", "text": "unpriced", "tone": "warn", "href": page_url("/cost")}
+    text = formats.usd(trace.cost)
+    if trace.unpriced:
+        text += f" + {formats.plural(trace.unpriced, 'unpriced call')}"
+    return {"label": "Cost", "text": text}
+
+
+def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
+    """Draw the spans; the id of the span to show below: as the address says, else the first that failed,
+    else the first call to a model, else the root."""
+    services = list(dict.fromkeys(node.span["service"] for node in nodes))
+    colors = theme.colors_of(services)
+    ids = {node.span["span_id"] for node in nodes}
+    chosen = st.query_params.get("span", "")
+    if chosen not in ids:
+        chosen = _first_of_interest(nodes)
+    total = max(trace.end_ns - trace.start_ns, 1) / 1e6
+    data = {
+        "trace": trace.trace_id,
+        "total": total,
+        "selected": chosen,
+        "services": [{"name": name or "unnamed service", "color": colors[name]} for name in services[:12]],
+        "spans": [_bar(node, trace.start_ns, colors) for node in nodes],
+    }
+    clicked = choose_span(data, key="waterfall")
+    if clicked and clicked in ids and clicked != chosen:
+        st.query_params["span"] = clicked
+        chosen = clicked
+    if trace.spans > len(nodes):
+        st.caption(
+            f"The trace has {trace.spans:,} spans; the first {MAX_SPANS:,} by start time are shown. "
+            "Durations and sums above are over all of them."
+        )
+    with st.expander("Spans as a table"):
+        st.dataframe(
+            _span_table(nodes, trace.start_ns), hide_index=True, height=320, alt="All spans of the trace"
+        )
+    return chosen
+
+
+def _first_of_interest(nodes: list[Node]) -> str:
+    failed = [node for node in nodes if node.span["status"] == "Error"]
+    # The deepest failed span is where it began; those above it only pass it on.
+    if failed:
+        return str(max(failed, key=lambda node: node.depth).span["span_id"])
+    model_calls = [node for node in nodes if node.span["is_llm"]]
+    return str((model_calls or nodes)[0].span["span_id"])
+
+
+def _bar(node: Node, origin: int, colors: dict[str, str]) -> dict[str, Any]:
+    span = node.span
+    return {
+        "id": span["span_id"],
+        "name": span["name"] or "unnamed",
+        "service": span["service"],
+        "color": colors[span["service"]],
+        "depth": node.depth,
+        "children": node.children,
+        "at": round((span["start_ns"] - origin) / 1e6, 3),
+        "ms": round(span["duration_ns"] / 1e6, 3),
+        "error": span["status"] == "Error",
+        "ttft": None if span["ttft"] is None else round(span["ttft"] * 1e3, 3),
+    }
+
+
+def _span_table(nodes: list[Node], origin: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Span": ["\u2003" * min(node.depth, 12) + node.span["name"] for node in nodes],
+            "Service": [node.span["service"] for node in nodes],
+            "Kind": [node.span["kind"] for node in nodes],
+            "Status": [_status(node.span["status"]) for node in nodes],
+            "Starts after": [formats.seconds((node.span["start_ns"] - origin) / 1e9) for node in nodes],
+            "Duration": [formats.seconds(node.span["duration_ns"] / 1e9) for node in nodes],
+            "First token": [formats.seconds(node.span["ttft"]) for node in nodes],
+            "Model": [node.span["model"] for node in nodes],
+            "Input tokens": [formats.count(node.span["input_tokens"]) for node in nodes],
+            "Output tokens": [formats.count(node.span["output_tokens"]) for node in nodes],
+        }
+    )
+
+
+def _status(code: str) -> str:
+    return {"Error": "Failed", "Ok": "OK"}.get(code, "OK")
+
+
+def _span(trace_id: str, span_id: str) -> None:
+    detail = load(traces.span_detail, trace_id, span_id)
+    if detail is None:
+        st.text("This span is not in the store.")
+        return
+    values = detail.values
+    failed = values["status"] == "Error"
+    show(
+        "facts",
+        {
+            "title": values["name"] or "Unnamed span",
+            "badges": [{"text": "Failed", "tone": "bad"} if failed else {"text": "OK", "tone": "good"}],
+            "lead": _complaint(values) if failed else "",
+            "facts": _span_facts(detail, trace_id, span_id),
+        },
+        "span_facts",
+    )
+    messages, attributes, events, scores, raw = st.tabs(
+        [
+            "Messages",
+            f"Attributes ({len(values['attributes']) + len(values['resource'])})",
+            f"Events ({len(values['event_names'])})",
+            f"Scores ({len(detail.scores)})",
+            "JSON",
+        ]
+    )
+    with messages:
+        _messages(values)
+    with attributes:
+        _attributes(values)
+    with events:
+        _events(values)
+    with scores:
+        _scores(detail)
+    with raw:
+        st.code(json.dumps(_plain(values), indent=2, ensure_ascii=False), language="json", height=460)
+
+
+def _complaint(values: dict[str, Any]) -> str:
+    return ": ".join(text for text in (values["error_type"], values["status_message"]) if text)
+
+
+def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[str, Any]]:
+    values = detail.values
+    facts: list[dict[str, Any]] = [
+        {"label": "Service", "text": values["service"] or formats.NONE},
+        {"label": "Duration", "text": formats.seconds(values["duration_ns"] / 1e9)},
+    ]
+    if values["is_llm"]:
+        answered = values["response_model"]
+        model = values["request_model"] or answered
+        facts += [
+            {"label": "Model", "text": model, "href": page_url("/traces", model=model) if model else ""},
+            {"label": "Provider", "text": values["provider"] or formats.NONE},
+        ]
+        if answered and answered != model:
+            facts.append({"label": "Answered by", "text": answered})
+        if values["ttft"] is not None:
+            rate = _tokens_per_second(values)
+            facts.append({"label": "First token", "text": formats.seconds(values["ttft"])})
+            if rate is not None:
+                facts.append({"label": "Speed after it", "text": f"{rate:.0f} tokens/s"})
+        facts.append(
+            {"label": "Input", "text": _tokens(values["input_tokens"], values["cache_read_tokens"], "cached")}
+        )
+        facts.append(
+            {
+                "label": "Output",
+                "text": _tokens(values["output_tokens"], values["reasoning_tokens"], "reasoning"),
+            }
+        )
+        facts.append(_span_cost(detail))
+        if values["finish_reasons"]:
+            facts.append({"label": "Finished by", "text": ", ".join(values["finish_reasons"])})
+    facts.append({"label": "Span id", "text": span_id, "mono": True, "copy": span_id})
+    linked = [link for link in values["link_traces"] if link and link != trace_id]
+    facts += [
+        {"label": "Linked trace", "text": link, "mono": True, "href": trace_url(link)} for link in linked[:3]
+    ]
+    return facts
+
+
+def _tokens(number: int | None, part: int, word: str) -> str:
+    if number is None:
+        return "not reported"
+    return f"{number:,}" + (f" ({part:,} {word})" if part else "")
+
+
+def _tokens_per_second(values: dict[str, Any]) -> float | None:
+    after = values["duration_ns"] / 1e9 - values["ttft"]
+    return values["output_tokens"] / after if values["output_tokens"] and after > 0.001 else None
+
+
+def _span_cost(detail: SpanDetail) -> dict[str, Any]:
+    if detail.priced is None:
+        return {
+            "label": "Cost",
+            "text": "counted by its caller",
+            "title": "The span above has the same usage",
+        }
+    if not detail.priced:
+        return {"label": "Cost", "text": "unpriced", "tone": "warn", "href": page_url("/cost")}
+    return {
+        "label": "Cost",
+        "text": formats.usd(detail.cost) if detail.cost is not None else "no token counts",
+    }
+
+
+def _messages(values: dict[str, Any]) -> None:
+    found = turns(
+        values["system_instructions"],
+        values["input_messages"],
+        values["output_messages"],
+        values["tool_definitions"],
+    )
+    if found:
+        show("messages", {"turns": found}, "messages")
+    elif values["is_llm"]:
+        st.text(
+            "This call carries no messages: its sender does not record content, or the call failed before "
+            "there was any."
+        )
+    else:
+        st.text("Only calls to models carry messages. Attributes say what this span did.")
+
+
+def _attributes(values: dict[str, Any]) -> None:
+    rows = [
+        row([cell(name, mono=True), cell(value, title=value[:2000]), cell(source, tone="muted")])
+        for source, found in (("span", values["attributes"]), ("resource", values["resource"]))
+        for name, value in sorted(found.items())
+    ]
+    columns = [column("Attribute"), column("Value", fit="grow"), column("Of")]
+    table("Attributes", columns, rows, "attributes", "This span has no attributes.")
+
+
+def _events(values: dict[str, Any]) -> None:
+    rows = [
+        row(
+            [
+                cell("+" + formats.seconds((at - values["start_ns"]) / 1e9)),
+                cell(name),
+                cell(
+                    ", ".join(f"{key} = {value}" for key, value in sorted(attributes.items()))[:4000],
+                    title="\n".join(f"{key} = {value}" for key, value in sorted(attributes.items()))[:4000],
+                ),
+            ]
+        )
+        for at, name, attributes in zip(
+            values["event_times"], values["event_names"], values["event_attributes"], strict=True
+        )
+    ]
+    columns = [column("After", "right"), column("Event"), column("Attributes", fit="grow")]
+    table("Events", columns, rows, "events", "This span has no events.")
+
+
+def _scores(detail: SpanDetail) -> None:
+    rows = [
+        row(
+            [
+                cell(score["name"]),
+                cell(formats.NONE if score["value"] is None else f"{score['value']:.4g}"),
+                cell(score["label"] or formats.NONE),
+                cell(score["explanation"], title=score["explanation"]),
+                cell(score["service"], tone="muted"),
+                cell(
+                    formats.clock(datetime.fromtimestamp(score["at"] / 1000, UTC), filters.zone()),
+                    tone="muted",
+                ),
+            ]
+        )
+        for score in detail.scores
+    ]
+    columns = [
+        column("Score"),
+        column("Value", "right"),
+        column("Label"),
+        column("Explanation", fit="grow"),
+        column("From"),
+        column("At"),
+    ]
+    table("Scores", columns, rows, "scores", "Nobody scored this span yet: llmtrace.score(...) does.")
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The span's columns with the JSON texts in them as structures."""
+    plain = dict(values)
+    for name in ("system_instructions", "input_messages", "output_messages", "tool_definitions"):
+        text = plain[name]
+        if text:
+            try:
+                plain[name] = json.loads(text)
+            except json.JSONDecodeError:
+                plain[name] = text
+    return plain
