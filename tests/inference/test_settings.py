@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from llmtrace_inference import tracing
+from llmtrace_inference.engine import EngineStats
+from llmtrace_inference.metrics import Metrics
 from llmtrace_inference.settings import InferenceSettings
 
 
@@ -35,3 +41,15 @@ def test_every_setting_is_described_and_secrets_stay_hidden() -> None:
 def test_settings_and_app_import_without_torch() -> None:
     code = "import sys, llmtrace_inference.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_docs_name_every_setting_and_attribute() -> None:
+    docs = (Path(__file__).parents[2] / "docs/inference.md").read_text()
+    assert [n for n in InferenceSettings.model_fields if f"| `{n}` |" not in docs] == []
+    source = inspect.getsource(tracing)
+    attributes = re.findall(r'OWN \+ "([a-z_.]+)"', source)
+    assert len(attributes) > 20
+    assert [a for a in attributes if f"`{a}`" not in docs] == []
+    registry = Metrics(lambda: {"m": EngineStats(0, 0, 0, 0, 0, True)}).registry
+    names = [family.name for family in registry.collect()]
+    assert [n for n in names if f"`{n}" not in docs] == []
