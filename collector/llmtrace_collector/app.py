@@ -1,0 +1,144 @@
+"""The collector: doors in front, log and writer behind, tasks beside, put together and served."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from . import query, receive, records
+from .auth import is_loopback, load_keys
+from .log import Log, free_bytes
+from .metrics import Metrics
+from .pricing import Pricing
+from .settings import CollectorSettings
+from .store import Store, open_store
+from .tasks import Periodic
+from .write import Writer
+
+logger = logging.getLogger(__name__)
+
+#: How long a stop waits for the store to take what is in the log; the rest is taken at the next start.
+_DRAIN_SECONDS = 15.0
+
+_PRICING_SECONDS = 3.0
+
+
+class Collector:
+    """The running parts. `open` starts them in the order in which data flows, `close` drains them."""
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.keys = load_keys(settings)
+        self.metrics = Metrics()
+        self.store: Store = open_store(settings.store_dsn, settings.retention_days)
+        self.writer = Writer(self.store, self.metrics)
+        self.log = Log(
+            settings.data_dir / "wal",
+            segment_bytes=settings.segment_bytes,
+            segment_seconds=settings.segment_seconds,
+            budget_bytes=settings.log_budget_bytes,
+            on_closed=self.writer.submit,
+        )
+        self.readers = query.reader_pool()
+        self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        if settings.mlflow_url:
+            # MLflow's client takes a second to import: only collectors that use it pay.
+            from .mlflow_runs import MlflowRuns
+
+            runs = MlflowRuns(self.store.rows, settings)
+            self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, runs.sync))
+
+    def _task(self, name: str, interval: float, work: Callable[[], object]) -> Periodic:
+        return Periodic(name, interval, work, self.metrics)
+
+    def open(self) -> None:
+        """Recover the log and start."""
+        self.log.start()
+        self.writer.start(self.log)
+        for task in self.tasks:
+            task.start()
+
+    def close(self) -> None:
+        """Drain the log into the store and stop."""
+        for task in self.tasks:
+            task.close()
+        self.log.close()
+        if not self.writer.close(_DRAIN_SECONDS):
+            logger.warning("the store did not take everything; the log keeps the rest for the next start")
+        self.log.release()
+        self.readers.shutdown(cancel_futures=True)
+        self.store.close()
+
+    def unready(self) -> str:
+        """Why requests should go elsewhere for now; empty when they need not."""
+        if not self.store.ping():
+            return "the store does not answer"
+        if self.log.size >= self.settings.log_budget_bytes:
+            return "the log's disk budget is used up"
+        if free_bytes(self.settings.data_dir) < 2 * self.settings.segment_bytes:
+            return "the disk is full"
+        return ""
+
+
+def create_app(settings: CollectorSettings) -> FastAPI:
+    """The collector as an ASGI application, its parts open from here on and closed at shutdown.
+
+    Raises UnsafeBind, ValueError or StoreUnavailable, each with a sentence that says how to mend it.
+    """
+    collector = Collector(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        collector.open()
+        yield
+        collector.close()
+
+    app = FastAPI(title="llmtrace collector", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.collector = collector
+    if is_loopback(settings.host):
+        # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
+        hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.include_router(receive.router(settings, collector.keys, collector.log, collector.metrics))
+    app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
+    app.include_router(records.router(collector.store, collector.keys))
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/health/ready")
+    def ready(response: Response) -> dict[str, str]:
+        reason = collector.unready()
+        if reason:
+            response.status_code = 503
+            return {"status": "unavailable", "reason": reason}
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(collector.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def serve(settings: CollectorSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )

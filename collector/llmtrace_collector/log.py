@@ -1,0 +1,314 @@
+"""The write-ahead log: a request is acknowledged when its record is on disk here.
+
+Requests that arrive while a sync runs are written and synced together (group commit). Closed segments go to
+the writer in order; a segment's bytes never change once it is closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .envelope import Record, decode, encode
+from .seen import Seen, digest
+
+logger = logging.getLogger(__name__)
+
+#: The engine takes at most 100 partitions in one block; a segment keeps well below.
+MAX_DAYS = 50
+
+#: Records written by one group commit at most, so that the first of them is not kept waiting.
+_GROUP = 256
+
+
+class LogFull(Exception):
+    """The log may not grow further: the disk or its budget is full. The sender should try again later."""
+
+
+@dataclass
+class Segment:
+    """A file of the log. `token` names it for good, in the log and as the store's deduplication token."""
+
+    signal: str
+    path: Path
+    size: int = 0
+    opened: float = field(default_factory=time.monotonic)
+    days: set[int] = field(default_factory=set)
+    digests: list[bytes] = field(default_factory=list)
+
+    @property
+    def token(self) -> str:
+        """The segment's name."""
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class _Append:
+    signal: str
+    record: Record
+    days: frozenset[int]
+    done: Future[bool]
+
+
+class Log:
+    """Appends records durably and hands closed segments to `on_closed`, oldest first."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        segment_seconds: float,
+        budget_bytes: int,
+        on_closed: Callable[[Segment], None],
+    ) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._segment_bytes = segment_bytes
+        self._segment_seconds = segment_seconds
+        self._budget = budget_bytes
+        self._on_closed = on_closed
+        self._seen = Seen(folder / "seen.sqlite")
+        self._unstored: dict[bytes, str] = {}
+        self._bytes = 0
+        self._bytes_lock = threading.Lock()
+        self._open: dict[str, tuple[Segment, int]] = {}
+        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="llmtrace-log", daemon=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments on disk."""
+        return self._bytes
+
+    def start(self) -> None:
+        """Recover what an earlier process left, then accept records."""
+        for path in sorted(self._folder.glob("*.seg"), key=lambda item: item.name.split("-", 1)[1]):
+            segment = self._recover(path)
+            if segment is not None:
+                self._on_closed(segment)
+        self._thread.start()
+
+    def append(self, signal: str, record: Record, days: frozenset[int]) -> Future[bool]:
+        """Queue one record. The future resolves once it is on disk: True when new, False when it was
+        stored before; it fails with LogFull when it cannot be kept. `days` are the Unix days of its rows.
+        """
+        done: Future[bool] = Future()
+        if self._bytes + len(record.body) > self._budget:
+            done.set_exception(LogFull("the log's disk budget is used up while the store is behind"))
+        else:
+            self._queue.put(_Append(signal, record, days, done))
+        return done
+
+    def stored(self, segment: Segment) -> None:
+        """Delete a segment whose rows are in the store."""
+        self._seen.add(segment.digests)
+        self._drop(segment)
+        segment.path.unlink()
+
+    def quarantine(self, segment: Segment, reason: str) -> Path:
+        """Set a segment aside that the store refuses; returns where it went."""
+        folder = self._folder / "quarantine"
+        folder.mkdir(exist_ok=True)
+        target = folder / segment.path.name
+        target.with_suffix(".reason").write_text(reason)
+        segment.path.rename(target)
+        _sync_folder(folder)
+        self._seen.add(segment.digests)
+        self._drop(segment)
+        return target
+
+    def close(self) -> None:
+        """Write what is queued, close the open segments and hand them over."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def release(self) -> None:
+        """Release files, after the last segment was handed back."""
+        self._seen.close()
+
+    def _drop(self, segment: Segment) -> None:
+        for key in segment.digests:
+            self._unstored.pop(key, None)
+        with self._bytes_lock:
+            self._bytes -= segment.size
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group: list[_Append] = []
+            try:
+                item = self._queue.get(timeout=self._until_next_close())
+                while True:
+                    if item is None:
+                        running = False
+                        break
+                    group.append(item)
+                    if len(group) == _GROUP:
+                        break
+                    item = self._queue.get_nowait()
+            except queue.Empty:
+                pass  # nothing more is waiting: commit what there is
+            if group:
+                self._commit(group)
+            self._close_due(everything=not running)
+
+    def _until_next_close(self) -> float | None:
+        if not self._open:
+            return None
+        oldest = min(segment.opened for segment, _ in self._open.values())
+        return max(0.0, oldest + self._segment_seconds - time.monotonic())
+
+    def _commit(self, group: list[_Append]) -> None:
+        new: list[_Append] = []
+        again: list[_Append] = []
+        keys: dict[str, list[tuple[bytes, _Append]]] = {}
+        in_group: set[bytes] = set()
+        for item in group:
+            key = digest(item.signal, item.record)
+            if key in in_group or key in self._unstored or key in self._seen:
+                again.append(item)
+                continue
+            in_group.add(key)
+            keys.setdefault(item.signal, []).append((key, item))
+            new.append(item)
+        try:
+            for signal, items in keys.items():
+                self._write(signal, items)
+        except OSError as error:
+            logger.warning("the log cannot be written: %s", error)
+            failure = LogFull(f"the log cannot be written: {error.strerror}")
+            for item in group:
+                item.done.set_exception(failure)
+            return
+        for item in new:
+            item.done.set_result(True)
+        for item in again:
+            item.done.set_result(False)
+
+    def _write(self, signal: str, items: list[tuple[bytes, _Append]]) -> None:
+        """Write records into the signal's segment and sync; on failure nothing of them stays."""
+        start = 0
+        while start < len(items):
+            segment, descriptor = self._segment_for(signal, items[start][1])
+            size = segment.size
+            count = 0
+            try:
+                for _, item in items[start:]:
+                    if count and not self._fits(segment, size, item):
+                        break
+                    buffers = encode(item.record)
+                    _write_all(descriptor, buffers)
+                    size += sum(map(len, buffers))
+                    segment.days |= item.days
+                    count += 1
+                os.fdatasync(descriptor)
+            except OSError:
+                # Acknowledged records stay, the rest is cut; a file with unknown state is not appended to.
+                os.ftruncate(descriptor, segment.size)
+                self._close_segment(signal)
+                raise
+            with self._bytes_lock:
+                self._bytes += size - segment.size
+            segment.size = size
+            for key, _ in items[start : start + count]:
+                segment.digests.append(key)
+                self._unstored[key] = segment.token
+            start += count
+
+    def _fits(self, segment: Segment, size: int, item: _Append) -> bool:
+        return (size == 0 or size + len(item.record.body) <= self._segment_bytes) and len(
+            segment.days | item.days
+        ) <= MAX_DAYS
+
+    def _segment_for(self, signal: str, item: _Append) -> tuple[Segment, int]:
+        current = self._open.get(signal)
+        if current is not None and not self._fits(current[0], current[0].size, item):
+            self._close_segment(signal)
+            current = None
+        if current is None:
+            name = f"{signal}-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.seg"
+            path = self._folder / name
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
+            _sync_folder(self._folder)
+            current = (Segment(signal, path), descriptor)
+            self._open[signal] = current
+        return current
+
+    def _close_due(self, *, everything: bool) -> None:
+        now = time.monotonic()
+        for signal, (segment, _) in list(self._open.items()):
+            if everything or now - segment.opened >= self._segment_seconds:
+                self._close_segment(signal)
+
+    def _close_segment(self, signal: str) -> None:
+        segment, descriptor = self._open.pop(signal)
+        os.close(descriptor)
+        if segment.size == 0:
+            segment.path.unlink()
+        else:
+            self._on_closed(segment)
+
+    def _recover(self, path: Path) -> Segment | None:
+        """The segment that an earlier process left in `path`, its torn tail cut; None when it is empty."""
+        signal = path.name.split("-", 1)[0]
+        data = path.read_bytes()
+        segment = Segment(signal, path)
+        for record, end in decode(data):
+            segment.digests.append(digest(signal, record))
+            segment.size = end
+        if segment.size < len(data):
+            # Normally bytes that were never acknowledged; kept aside in case a disk damaged good ones.
+            folder = self._folder / "quarantine"
+            folder.mkdir(exist_ok=True)
+            kept = folder / f"{path.stem}.tail"
+            kept.write_bytes(data[segment.size :])
+            os.truncate(path, segment.size)
+            logger.warning(
+                "%s ended in %d bytes that are no whole record; they were moved to %s",
+                path.name,
+                len(data) - segment.size,
+                kept,
+            )
+        if segment.size == 0:
+            path.unlink()
+            return None
+        for key in segment.digests:
+            self._unstored[key] = segment.token
+        with self._bytes_lock:
+            self._bytes += segment.size
+        return segment
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk of `folder`."""
+    return shutil.disk_usage(folder).free
+
+
+def _write_all(descriptor: int, buffers: list[bytes]) -> None:
+    """Write all buffers; a short write, which a full disk gives, is finished or raises."""
+    written = os.writev(descriptor, buffers)
+    total = sum(map(len, buffers))
+    if written < total:
+        rest = memoryview(b"".join(buffers))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

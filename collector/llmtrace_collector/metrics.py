@@ -1,0 +1,67 @@
+"""What the collector counts about itself, for Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+@dataclass
+class Metrics:
+    """The collector's instruments in a registry of their own: two collectors may live in one process."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        registry = self.registry
+        self.received = Counter(
+            "llmtrace_received_items", "Spans or log records acknowledged.", ["signal"], registry=registry
+        )
+        self.rejected = Counter(
+            "llmtrace_rejected_items",
+            "Spans or log records refused in an otherwise accepted request.",
+            ["signal"],
+            registry=registry,
+        )
+        self.repeated = Counter(
+            "llmtrace_repeated_requests",
+            "Requests acknowledged again and not stored twice.",
+            ["signal"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "llmtrace_refused_requests",
+            "Requests answered with an error.",
+            ["signal", "code"],
+            registry=registry,
+        )
+        self.stored_segments = Counter(
+            "llmtrace_stored_segments", "Segments of the log that reached the store.", registry=registry
+        )
+        self.quarantined_segments = Counter(
+            "llmtrace_quarantined_segments",
+            "Segments that the store refused and that were set aside.",
+            registry=registry,
+        )
+        self.store_failures = Counter(
+            "llmtrace_store_failures", "Insert attempts that will be retried.", registry=registry
+        )
+        self.log_bytes = Gauge(
+            "llmtrace_log_bytes",
+            "Acknowledged bytes on disk that are not in the store yet.",
+            registry=registry,
+        )
+        self.insert_seconds = Histogram(
+            "llmtrace_insert_seconds", "Time to insert one segment.", registry=registry
+        )
+        self.ack_seconds = Histogram(
+            "llmtrace_ack_seconds",
+            "Time from the end of the request body to its acknowledgement.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+            registry=registry,
+        )
+        self.reads = Counter("llmtrace_reads", "SELECTs answered or refused.", ["outcome"], registry=registry)
+        self.task_failures = Counter(
+            "llmtrace_task_failures", "Passes of a background task that failed.", ["task"], registry=registry
+        )

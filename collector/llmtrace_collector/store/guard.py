@@ -1,0 +1,214 @@
+"""The parser at the door: one SELECT over our tables, with functions that only compute.
+
+What runs is the SQL regenerated from the parsed tree, never the received text, so that nothing the parser
+did not understand reaches the engine. Limits of time, memory and size and a read-only handle stand behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.clickhouse import ClickHouse
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import TokenType
+
+from .schema import migrations
+
+# The parser warns in its own words about text that we refuse in ours.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+#: Tables and views that may be read, by everyone who may read at all.
+TABLES = frozenset(
+    {
+        "otel_traces",
+        "otel_traces_trace_id_ts",
+        "otel_logs",
+        "usage_10s",
+        "usage_cost",
+        "span_cost",
+        "prices",
+        "scores",
+        "incidents",
+        "incident_history",
+        "webhook_deliveries",
+    }
+)
+
+#: Formats that are a plain stream of the result.
+FORMATS = frozenset(
+    "Native RowBinary RowBinaryWithNames RowBinaryWithNamesAndTypes "
+    "TabSeparated TabSeparatedRaw TabSeparatedWithNames TabSeparatedWithNamesAndTypes "
+    "TSV TSVRaw TSVWithNames TSVWithNamesAndTypes CSV CSVWithNames CSVWithNamesAndTypes "
+    "JSON JSONStrings JSONCompact JSONCompactStrings JSONEachRow JSONCompactEachRow "
+    "JSONCompactEachRowWithNames JSONCompactEachRowWithNamesAndTypes JSONColumns "
+    "Parquet Arrow ArrowStream Pretty PrettyCompact PrettySpace Vertical Markdown Values Null".split()
+)
+
+#: What clickhouse-connect asks before its first query; answered as it stands.
+_PROBES = frozenset({"SELECT name, value, readonly FROM system.settings LIMIT 10000"})
+
+_MAX_LENGTH = 100_000
+
+_REFUSED_NODES: tuple[type[exp.Expr], ...] = (
+    exp.Into,
+    exp.Command,
+    exp.DDL,
+    exp.DML,
+    exp.SessionParameter,
+    exp.Parameter,
+)
+
+#: Words that may stand before a parenthesis without being a function.
+_STRUCTURE = frozenset(
+    "all and any array as asc between by case cross cube desc distinct else except exists filter following "
+    "from global grouping having ilike in inner interpolate intersect interval is join left like limit not "
+    "on or order outer over partition preceding prewhere qualify replace right rollup rows select sets "
+    "step then to union using when where window with within".split()
+)
+
+
+class QueryRefused(Exception):
+    """The text may not be run; the message says what in it."""
+
+
+@dataclass(frozen=True)
+class SafeQuery:
+    """A SELECT that may run, and the format its text asked for, if any."""
+
+    sql: str
+    format: str | None
+
+
+def make_safe(text: str) -> SafeQuery:
+    """The SELECT in `text`, regenerated. Raises QueryRefused with the reason."""
+    if len(text) > _MAX_LENGTH:
+        raise QueryRefused(f"the query is longer than {_MAX_LENGTH} characters")
+    tree = _parse(text)
+    wanted = tree.args.get("format")
+    if wanted is not None:
+        tree.set("format", None)
+    fmt = None if wanted is None else check_format(wanted.name)
+    sql = tree.sql(dialect="clickhouse", comments=False)
+    if sql in _PROBES:
+        return SafeQuery(sql, fmt)
+    _check_tree(tree)
+    sql = tree.sql(dialect="clickhouse", comments=False)
+    _check_calls(sql)
+    return SafeQuery(sql, fmt)
+
+
+def check_format(name: str) -> str:
+    """`name`, when it is a format that may be asked for. Raises QueryRefused."""
+    if name not in FORMATS:
+        raise QueryRefused(f"format {name[:40]!r} is not available here")
+    return name
+
+
+def _parse(text: str) -> exp.Expr:
+    try:
+        trees = sqlglot.parse(text, read="clickhouse")
+    except (SqlglotError, RecursionError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise QueryRefused(f"this is no SELECT that can be read here: {detail}") from error
+    found = [tree for tree in trees if tree is not None]
+    if len(found) != 1:
+        raise QueryRefused("exactly one statement is allowed")
+    if not isinstance(found[0], exp.Query):
+        raise QueryRefused("only SELECT is allowed; writes go through the collector's endpoints")
+    return found[0]
+
+
+def _check_tree(tree: exp.Expr) -> None:
+    common = {cte.alias for cte in tree.find_all(exp.CTE)}
+    hidden = common & _all_tables()
+    if hidden:
+        raise QueryRefused(f"a WITH name may not be that of a table: {sorted(hidden)[0]}")
+    for node in tree.walk():
+        if isinstance(node, _REFUSED_NODES):
+            raise QueryRefused(f"{node.key.upper()} is not allowed in a read")
+        if isinstance(node, exp.Query) and node is not tree and node.args.get("format"):
+            raise QueryRefused("FORMAT is allowed at the end of the query only")
+        if node.args.get("settings"):
+            raise QueryRefused("SETTINGS are not allowed in a read")
+        if isinstance(node, exp.In) and isinstance(node.args.get("field"), exp.Column):
+            raise QueryRefused("IN needs a list or a SELECT, not a table's name")
+        if isinstance(node, exp.Table):
+            _check_table(node, common)
+
+
+def _check_table(table: exp.Table, common: set[str]) -> None:
+    if isinstance(table.this, exp.Func):
+        return  # a table function: its name is checked with all other calls
+    if table.args.get("catalog") or (table.db and table.db != "default"):
+        raise QueryRefused(f"table {table.sql()[:80]} cannot be read here")
+    if table.db:
+        table.set("db", None)
+    elif table.name in common:
+        return
+    if table.name not in TABLES:
+        known = ", ".join(sorted(TABLES))
+        raise QueryRefused(f"table {table.name[:80]!r} cannot be read here; there are {known}")
+
+
+def _check_calls(sql: str) -> None:
+    allowed = _allowed_calls()
+    for name in _called(sql):
+        if name.lower() not in allowed:
+            raise QueryRefused(f"function {name[:80]!r} is not allowed in a read")
+
+
+def _called(sql: str) -> Iterator[str]:
+    """Every name before a parenthesis in regenerated SQL, quoted or not."""
+    tokens = ClickHouse.Tokenizer().tokenize(sql)
+    for token, following in pairwise(tokens):
+        if following.token_type is not TokenType.L_PAREN:
+            continue
+        quoted = token.token_type is TokenType.IDENTIFIER
+        if quoted or (
+            re.fullmatch(r"\w+", token.text)
+            and token.token_type not in (TokenType.NUMBER, TokenType.STRING)
+            and token.text.lower() not in _STRUCTURE
+        ):
+            yield token.text
+
+
+@cache
+def _allowed_calls() -> frozenset[str]:
+    """Lower-case names of functions.txt, and aggregates with the combinators that readers use."""
+    names: set[str] = set()
+    for line in (resources.files(__package__) / "functions.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        kind, _, words = line.partition(":")
+        for word in words.lower().split():
+            names.add(word)
+            if kind == "aggregates":
+                names.update(
+                    word + suffix
+                    for suffix in (
+                        "if",
+                        "ornull",
+                        "ordefault",
+                        "merge",
+                        "mergeif",
+                        "array",
+                        "distinct",
+                        "map",
+                    )
+                )
+    return frozenset(names)
+
+
+@cache
+def _all_tables() -> frozenset[str]:
+    """Every table and view of the schema."""
+    text = "\n".join(statement for part in migrations(1).values() for statement in part)
+    return frozenset(re.findall(r"(?:TABLE|VIEW)(?: IF NOT EXISTS)? (\w+)", text)) | {"schema_versions"}

@@ -1,0 +1,230 @@
+"""What may enter the log: OTLP requests whose every row the engine will take.
+
+Parsing runs in C. The only Python loop looks at ids and times; attributes are not walked, except in the rare
+request that nests values inside attribute values, which the engine's columns cannot hold: those values are
+rewritten to JSON text first.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.logs.v1 import logs_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+_SECOND = 1_000_000_000
+_DAY = 86_400 * _SECOND
+
+#: A span may be this far ahead of our clock; one far-off date could poison a whole segment.
+MAX_FUTURE = 3_600 * _SECOND
+
+
+class Malformed(Exception):
+    """The body is not an OTLP request."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request fit for the log. `accepted` and `rejected` count spans or log records."""
+
+    body: bytes
+    accepted: int
+    rejected: int
+    message: str
+    days: frozenset[int]
+
+
+def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked:
+    """Check one decompressed OTLP protobuf body received at `now` (Unix nanoseconds).
+
+    Rows with bad ids or times outside the retention window or over an hour ahead are taken out and counted.
+    Raises Malformed when the body does not parse.
+    """
+    request = _flat_request(signal, body)
+    flat = request is not None
+    if request is None:
+        request = _REQUESTS[signal]()
+        _flatten(request)
+    oldest = now - retention_days * _DAY
+    newest = now + MAX_FUTURE
+    check_row = _span_fault if signal == "traces" else _log_fault
+    accepted = rejected = 0
+    faults: dict[str, int] = {}
+    days: set[int] = set()
+    for scope in _scopes(signal, request):
+        rows = scope.spans if signal == "traces" else scope.log_records
+        bad: list[int] = []
+        for index, row in enumerate(rows):
+            fault, at = check_row(row, oldest, newest)
+            if fault:
+                bad.append(index)
+                faults[fault] = faults.get(fault, 0) + 1
+            else:
+                accepted += 1
+                days.add(at // _DAY)
+        rejected += len(bad)
+        for index in reversed(bad):
+            del rows[index]
+    if not flat or rejected:
+        body = request.SerializeToString()
+    message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
+    return Checked(body, accepted, rejected, message, frozenset(days))
+
+
+def _span_fault(span: Any, oldest: int, newest: int) -> tuple[str, int]:
+    at: int = span.start_time_unix_nano
+    if len(span.trace_id) != 16 or not any(span.trace_id):
+        return "a trace id that is not 16 bytes", at
+    if len(span.span_id) != 8 or not any(span.span_id):
+        return "a span id that is not 8 bytes", at
+    if len(span.parent_span_id) not in (0, 8):
+        return "a parent span id that is not 8 bytes", at
+    return _time_fault(at, oldest, newest), at
+
+
+def _log_fault(record: Any, oldest: int, newest: int) -> tuple[str, int]:
+    at: int = record.time_unix_nano or record.observed_time_unix_nano
+    if len(record.trace_id) not in (0, 16) or len(record.span_id) not in (0, 8):
+        return "a trace or span id of the wrong length", at
+    return _time_fault(at, oldest, newest), at
+
+
+def _time_fault(at: int, oldest: int, newest: int) -> str:
+    if at < oldest:
+        return "a time before the retention window"
+    if at > newest:
+        return "a time more than an hour ahead"
+    return ""
+
+
+def _scopes(signal: str, request: Any) -> Iterable[Any]:
+    if signal == "traces":
+        return (scope for resource in request.resource_spans for scope in resource.scope_spans)
+    return (scope for resource in request.resource_logs for scope in resource.scope_logs)
+
+
+# --- Nested attribute values -------------------------------------------------------------------------
+
+_REQUESTS: dict[str, type[Any]] = {
+    "traces": trace_service_pb2.ExportTraceServiceRequest,
+    "logs": logs_service_pb2.ExportLogsServiceRequest,
+}
+
+
+def _flat_messages() -> dict[str, type[Message]]:
+    """The request messages in a world where attribute values do not nest.
+
+    Parsed with these, a nested value is an unknown field; a request without any has the same size after
+    unknown fields are dropped, and the comparison runs in C.
+    """
+    pool = descriptor_pool.DescriptorPool()
+    for module in (
+        common_pb2,
+        resource_pb2,
+        trace_pb2,
+        logs_pb2,
+        trace_service_pb2,
+        logs_service_pb2,
+    ):
+        file = descriptor_pb2.FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(file)
+        if module is common_pb2:
+            _forbid_nesting(file)
+        pool.Add(file)
+    names = {signal: request.DESCRIPTOR.full_name for signal, request in _REQUESTS.items()}
+    return {
+        signal: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+        for signal, name in names.items()
+    }
+
+
+def _forbid_nesting(file: descriptor_pb2.FileDescriptorProto) -> None:
+    messages = {message.name: message for message in file.message_type}
+    value = messages["AnyValue"]
+    scalar = file.message_type.add()
+    scalar.CopyFrom(value)
+    scalar.name = "FlatScalar"
+    for message, nested in ((scalar, {"array_value", "kvlist_value"}), (value, {"kvlist_value"})):
+        kept = [field for field in message.field if field.name not in nested]
+        del message.field[:]
+        message.field.extend(kept)
+    for field in messages["ArrayValue"].field:
+        if field.name == "values":
+            field.type_name = ".opentelemetry.proto.common.v1.FlatScalar"
+
+
+_FLAT = _flat_messages()
+
+
+def _flat_request(signal: str, body: bytes) -> Any | None:
+    """The parsed request when no attribute value in it nests, else None. Raises Malformed."""
+    request: Any = _FLAT[signal]()
+    try:
+        request.ParseFromString(body)
+    except DecodeError as error:
+        raise Malformed("the body is not an OTLP protobuf request") from error
+    request.DiscardUnknownFields()
+    if request.ByteSize() == len(body):
+        return request
+    return None
+
+
+def _flatten(request: Any) -> None:
+    """Rewrite every nested attribute value of `request` to the JSON text of it, in place."""
+    for resource in _either(request, "resource_spans", "resource_logs"):
+        _flatten_all(resource.resource.attributes)
+        for scope in _either(resource, "scope_spans", "scope_logs"):
+            _flatten_all(scope.scope.attributes)
+            for span in getattr(scope, "spans", ()):
+                _flatten_all(span.attributes)
+                for part in (*span.events, *span.links):
+                    _flatten_all(part.attributes)
+            for record in getattr(scope, "log_records", ()):
+                _flatten_all(record.attributes)
+                if record.HasField("body"):
+                    _flatten_value(record.body)
+
+
+def _either(message: Any, traces: str, logs: str) -> Iterable[Any]:
+    found: Iterable[Any] = getattr(message, traces) if hasattr(message, traces) else getattr(message, logs)
+    return found
+
+
+def _flatten_all(attributes: Iterable[Any]) -> None:
+    for attribute in attributes:
+        _flatten_value(attribute.value)
+
+
+def _flatten_value(value: Any) -> None:
+    kind = value.WhichOneof("value")
+    if kind == "kvlist_value" or (
+        kind == "array_value"
+        and any(
+            item.WhichOneof("value") in ("kvlist_value", "array_value") for item in value.array_value.values
+        )
+    ):
+        value.string_value = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """An attribute value as JSON data; bytes as base64 text."""
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return [_plain(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {item.key: _plain(item.value) for item in value.kvlist_value.values}
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
+    return getattr(value, kind)

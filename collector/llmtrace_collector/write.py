@@ -1,0 +1,85 @@
+"""The writer: closed segments of the log → the store, in order, exactly once."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+
+from .log import Log, Segment
+from .metrics import Metrics
+from .store.engine import StoreError, StoreUnavailable
+from .store.store import Store
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 5.0
+
+
+class Writer:
+    """One thread that inserts segments. A store that is away is waited for, however long; a segment that
+    the store refuses is set aside and does not hold up those behind it.
+    """
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
+
+    def submit(self, segment: Segment) -> None:
+        """Queue a closed segment."""
+        self._queue.put(segment)
+
+    def start(self, log: Log) -> None:
+        """Begin to insert; `log` learns which segments are done."""
+        self._log = log
+        self._thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Insert what is queued and stop; False when the store did not take everything in `timeout` seconds.
+
+        What is left stays in the log and is inserted at the next start.
+        """
+        self._queue.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._stopping.set()
+            self._thread.join()
+            return False
+        return True
+
+    def _run(self) -> None:
+        while (segment := self._queue.get()) is not None:
+            if not self._insert(segment):
+                return
+
+    def _insert(self, segment: Segment) -> bool:
+        """Insert one segment; False when the writer was told to stop before the store took it."""
+        pause = _FIRST_PAUSE
+        while True:
+            started = time.perf_counter()
+            try:
+                self._store.insert_segment(segment.signal, segment.path, segment.token)
+            except StoreUnavailable as error:
+                self._metrics.store_failures.inc()
+                logger.warning(
+                    "the store did not take %s, trying again in %.1f s: %s", segment.token, pause, error
+                )
+                if self._stopping.wait(pause):
+                    return False
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            except StoreError as error:
+                kept = self._log.quarantine(segment, str(error))
+                self._metrics.quarantined_segments.inc()
+                logger.error("the store refused %s; it was set aside in %s: %s", segment.token, kept, error)  # noqa: TRY400
+            else:
+                self._metrics.insert_seconds.observe(time.perf_counter() - started)
+                self._log.stored(segment)
+                self._metrics.stored_segments.inc()
+            self._metrics.log_bytes.set(self._log.size)
+            return True
