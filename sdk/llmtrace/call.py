@@ -195,7 +195,7 @@ class Call:
             failed = kind or (str(self._status) if self._status >= 400 else "_OTHER")
             self._describe_error(attributes, failed, message or received[:200].decode("utf-8", "replace"))
         reasons = attributes.get(semconv.RESPONSE_FINISH_REASONS)
-        if self._streamed and self._status is not None and self._status < 400:
+        if self._streamed and (is_stream or self._abandoned or self._error is not None):
             if not reasons:
                 attributes[semconv.RESPONSE_FINISH_REASONS] = reasons = ["error"]
             # Leaving after the last event is not giving up: clients close once they saw it.

@@ -119,7 +119,7 @@ class _Choice:
             if key == "tool_calls":
                 for call in items(value):
                     self._add_call(mapping(call).get("index", len(self._tool_calls)), mapping(call))
-            elif key == "function_call":
+            elif key == "function_call" and value:
                 self._add_call("function_call", {"function": value})
             elif key != "role" and isinstance(value, str) and value:
                 self._texts.setdefault(key, []).append(value)
