@@ -52,7 +52,7 @@ class Collector:
             # MLflow's client takes a second to import: only collectors that use it pay.
             from .mlflow_runs import MlflowRuns
 
-            runs = MlflowRuns(self.store.rows, settings)
+            runs = MlflowRuns(self.store.rows, settings.mlflow_url, settings.trace_url)
             self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, runs.sync))
 
     def _task(self, name: str, interval: float, work: Callable[[], object]) -> Periodic:

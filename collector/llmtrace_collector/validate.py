@@ -54,6 +54,7 @@ def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked
     flat = request is not None
     if request is None:
         request = _REQUESTS[signal]()
+        request.ParseFromString(body)
         _flatten(request)
     oldest = now - retention_days * _DAY
     newest = now + MAX_FUTURE

@@ -132,7 +132,8 @@ WHERE {of_a_run} AND Time >= toDateTime({{since:UInt32}})
 GROUP BY Project, Experiment, RunId
 """
 
-# A score names a trace, a response or both; whichever of them belongs to a run's call counts.
+# A score names a trace, a response or both; whichever of them belongs to a run's call counts. It may be
+# given a day after its call before only a full pass finds it.
 _SCORE_CHANGES = """
 SELECT Project, Experiment, RunId, concat(toString(count()), '@', toString(max(Timestamp))) AS Fingerprint
 FROM (
@@ -145,6 +146,7 @@ INNER JOIN (
         arrayJoin(arrayFilter(r -> r != '', [TraceId, ResponseId])) AS Ref
     FROM otel_traces
     WHERE Counted AND {of_a_run}
+        AND Timestamp >= toDateTime(greatest(toInt64({{since:UInt32}}) - 86400, 0))
 ) AS run USING (Project, Ref)
 GROUP BY Project, Experiment, RunId
 """

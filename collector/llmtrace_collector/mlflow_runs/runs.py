@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -54,7 +55,7 @@ class MlflowRuns:
     """Keeps MLflow's runs equal to the store's. One writer per MLflow server: run it in one collector.
 
     `rows` is `Store.rows`, `url` the tracking server, `trace_url` a link with `{trace_id}` in it; `clock`
-    gives Unix seconds.
+    gives Unix seconds. Raises ValueError for a `url` that is not http(s).
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class MlflowRuns:
         self._trace_url = trace_url
         self._clock = clock
         self._memory: _Memory | None = None
+        self._closed = threading.Event()
         self._first_seen: dict[RunKey, float] = {}
         self._written: dict[RunKey, float] = {}
         #: Runs that are left as they are (refused, or their spans are gone) while they look like this.
@@ -76,6 +78,8 @@ class MlflowRuns:
         Blocks; one call at a time. Raises MlflowUnavailable when the server does not answer and StoreError
         when the store does not: nothing is lost, the next call starts over from what MLflow really holds.
         """
+        if self._closed.is_set():
+            return SyncResult()
         memory, self._memory = self._memory, None
         now = self._clock()
         if memory is None or now - memory.full_pass_at >= FULL_PASS_SECONDS:
@@ -84,6 +88,8 @@ class MlflowRuns:
             self._look_at_window(memory)
         counts: Counter[str] = Counter()
         for key in sorted(memory.pending):
+            if self._closed.is_set():
+                return SyncResult(**counts)
             if not self._too_early(key, now):
                 self._bring(memory, key, memory.pending.pop(key), now, counts)
         self._finish_quiet(memory, now, counts)
@@ -92,9 +98,8 @@ class MlflowRuns:
         return SyncResult(**counts)
 
     def close(self) -> None:
-        """Let go of the server; a later `sync` connects again."""
-        self._memory = None
-        self._tracking.close()
+        """End the work, from any thread: a pass stops after the run that it is at, later ones do nothing."""
+        self._closed.set()
 
     def _look_at_all(self, now: float) -> _Memory:
         """Start afresh: what MLflow holds against what the store holds."""

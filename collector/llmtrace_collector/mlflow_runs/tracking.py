@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +42,8 @@ _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     # Otherwise each finished run prints two lines.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+
+_CHECK_SECONDS = 5.0
 
 #: Answers that concern the request itself, so that repeating it would not help.
 _REFUSALS = frozenset({400, 409, 413, 422})
@@ -85,18 +89,30 @@ class Tracking:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                f"mlflow_url = {_public(url)!r} is no tracking server: use http://host:port, such as "
+                "http://127.0.0.1:5000"
+            )
+        self._url = url.rstrip("/")
         self._client: MlflowClient | None = None
         self._samples_refused = False
 
     def check(self) -> None:
-        """Raise MlflowUnavailable unless MLflow answers."""
-        with self._talking() as client:
-            client.search_experiments(max_results=1)
+        """Raise MlflowUnavailable unless something answers at the server's address.
 
-    def close(self) -> None:
-        """Let go of the client; the next call makes a new one."""
-        self._client = None
+        Not through MLflow's client, whose retries warn in the log each time.
+        """
+        address = _public(self._url)
+        try:
+            # http(s) alone, see __init__.
+            with urllib.request.urlopen(f"{address}/health", timeout=_CHECK_SECONDS):  # noqa: S310
+                pass
+        except urllib.error.HTTPError:
+            return
+        except OSError as error:
+            raise MlflowUnavailable(_unavailable(self._url, error)) from error
 
     def experiment(self, name: str) -> Experiment | None:
         """The experiment of that name; None when there is none yet."""
@@ -110,7 +126,12 @@ class Tracking:
         """A new experiment of that name, or the one that somebody else made meanwhile."""
         try:
             with self._talking() as client:
-                return Experiment(str(client.create_experiment(shorten(name, _EXPERIMENT_NAME_LENGTH))))
+                created = client.create_experiment(
+                    shorten(name, _EXPERIMENT_NAME_LENGTH),
+                    # Opens with MLflow's pages for LLM applications rather than model training.
+                    tags={"mlflow.experimentKind": "genai_development"},
+                )
+            return Experiment(str(created))
         except MlflowRefused:
             found = self.experiment(name)
             if found is None:
@@ -151,7 +172,7 @@ class Tracking:
                 tags={
                     RUN_KEY_TAG: run_key(facts.key),
                     "mlflow.source.name": "llmtrace",
-                    "mlflow.user": facts.parameters.get("service", ("",))[0],
+                    "mlflow.user": "llmtrace",
                 },
             )
             return _tracked(run)
@@ -245,11 +266,7 @@ class Tracking:
         except MlflowException as error:
             if _status(error) in _REFUSALS:
                 raise MlflowRefused(_brief(error)) from error
-            raise MlflowUnavailable(
-                f"MLflow at {_public(self._url)} does not take runs: {_brief(error)}. Start it with "
-                "`llmtrace mlflow`, or correct mlflow_url in [collector]; where it answers 403, name its "
-                "host in its allowed_hosts."
-            ) from error
+            raise MlflowUnavailable(_unavailable(self._url, error)) from error
 
 
 def _tracked(run: Run) -> TrackedRun:
@@ -280,6 +297,13 @@ def _status(error: MlflowException) -> int:
         return 0
     status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
     return status
+
+
+def _unavailable(url: str, error: Exception) -> str:
+    return (
+        f"MLflow at {_public(url)} does not take runs: {_brief(error)}. Start it with `llmtrace mlflow`, or "
+        "correct mlflow_url in [collector]; where it answers 403, name its host in its allowed_hosts."
+    )
 
 
 def _brief(error: Exception) -> str:
