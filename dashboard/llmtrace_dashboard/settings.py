@@ -175,7 +175,7 @@ class WatchSettings(BaseModel):
         description="z of the Wilson lower bound of a window's error rate, which must exceed the band.",
     )
     error_chance: float = Field(
-        default=5e-5,
+        default=1e-4,
         gt=0,
         lt=1,
         description="Largest chance of seeing so many failures at the usual rate (binomial) to call them "
@@ -213,7 +213,8 @@ class WatchSettings(BaseModel):
     adapt_minutes: float = Field(
         default=30.0,
         gt=0,
-        description="An anomaly that lasts longer is resolved and its level taken as the new usual one.",
+        description="An anomaly that lasts longer (or half of lookback_minutes, if that is less) is resolved "
+        "and its level taken as the new usual one.",
     )
     update_seconds: float = Field(
         default=15.0, ge=0, description="Least time between two updates of an incident that goes on."
@@ -286,6 +287,11 @@ class WatchSettings(BaseModel):
                 "raise lookback_minutes"
             )
         return self
+
+    @property
+    def adapt_seconds(self) -> float:
+        """How long an anomaly may last: history must not run out under it."""
+        return min(self.adapt_minutes, self.lookback_minutes / 2) * 60
 
     def writing_key(self) -> str | None:
         """The admin key in effect; None where there is none (yet)."""
