@@ -442,6 +442,71 @@ def test_a_run_deleted_in_mlflow_stays_deleted_and_holds_up_no_other(
     assert runs["gone"].data.metrics["calls"] == 1
 
 
+def test_a_long_run_is_written_less_often_and_completely_in_the_end(
+    server: Server, store: Store, mlflow: MlflowClient
+) -> None:
+    clock = Clock()
+    syncer = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
+
+    def add(index: int) -> None:
+        row = call(index, experiment="long", run="r1") | {"ReceivedAt": f"{clock.now:.3f}"}
+        store.insert_rows("otel_traces", [row])
+
+    add(0)
+    syncer.sync()
+    clock.now += 2000
+    add(1)
+    assert syncer.sync().updated == 1
+    # 1/200 of 2,000 seconds is not over yet, also for the full pass that falls into it.
+    clock.now += 4
+    add(2)
+    assert syncer.sync().updated == 0
+    assert runs_of(mlflow, "long")["r1"].data.metrics["calls"] == 2
+    clock.now += 7
+    assert syncer.sync().updated == 1
+    assert runs_of(mlflow, "long")["r1"].data.metrics["calls"] == 3
+
+
+def test_spans_that_expire_take_nothing_from_a_run(
+    server: Server, store: Store, mlflow: MlflowClient
+) -> None:
+    store.insert_rows("otel_traces", [call(index, experiment="old", run="r1") for index in range(3)])
+    rows = [call(index, experiment="old", run="r2") for index in range(2)]
+    store.insert_rows("otel_traces", rows)
+    MlflowRuns(store.rows, server.url, TRACE_URL).sync()
+    store.engine.execute(
+        "ALTER TABLE otel_traces DELETE WHERE Experiment = 'old' AND RunId = 'r1' AND SpanId != "
+        f"'{call(0, experiment='old', run='r1')['SpanId']}'",
+        settings={"mutations_sync": "1"},
+    )
+    # A score makes both runs look changed.
+    late = [score(call(0, experiment="old", run=run), "q", 1.0) for run in ("r1", "r2")]
+    store.insert_rows("scores", late)
+    assert MlflowRuns(store.rows, server.url, TRACE_URL).sync() == SyncResult(updated=1)
+    runs = runs_of(mlflow, "old")
+    assert runs["r1"].data.metrics["calls"] == 3
+    assert runs["r2"].data.metrics["scores/q"] == 1.0
+
+
+def test_closing_stops_a_pass_at_the_run_it_is_at(
+    server: Server, store: Store, mlflow: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.insert_rows("otel_traces", [call(0, experiment="closing", run=f"r{n}") for n in range(3)])
+    syncer = MlflowRuns(store.rows, server.url, TRACE_URL)
+    create = MlflowClient.create_run
+
+    def closing(self: MlflowClient, *arguments: Any, **options: Any) -> Run:
+        syncer.close()
+        return create(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_run", closing)
+        assert syncer.sync() == SyncResult(created=1, updated=1)
+    assert syncer.sync() == SyncResult()
+    assert MlflowRuns(store.rows, server.url, TRACE_URL).sync() == SyncResult(created=2, updated=2)
+    assert len(runs_of(mlflow, "closing")) == 3
+
+
 def test_prices_that_come_later_make_the_cost_known(
     server: Server, store: Store, mlflow: MlflowClient
 ) -> None:
@@ -460,19 +525,36 @@ def test_prices_that_come_later_make_the_cost_known(
 
 
 def test_a_server_that_is_away_fails_fast_and_is_caught_up_with(
-    server: Server, store: Store, mlflow: MlflowClient
+    server: Server, store: Store, mlflow: MlflowClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL)
+    clock = Clock()
+    syncer = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
     syncer.sync()
     server.stop()
     store.insert_rows("otel_traces", [call(0, experiment="away", run="r1")])
-    for _ in range(2):
+    for _ in range(3):
+        caplog.clear()
         started = time.monotonic()
         with pytest.raises(MlflowUnavailable, match=f"127.0.0.1:{server.port}.*llmtrace mlflow"):
             syncer.sync()
         assert time.monotonic() - started < 5
+    # The caller logs what was raised; nothing else is to fill the log while the server is away.
+    assert caplog.records == []
     server.launch()
     server.wait()
     assert syncer.sync() == SyncResult(created=1, updated=1)
     assert runs_of(mlflow, "away")["r1"].data.metrics["calls"] == 1
-    syncer.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"),
+    [
+        ("sqlite:///mlflow.db", r"http://127\.0\.0\.1:5000"),
+        ("127.0.0.1:5000", r"http://127\.0\.0\.1:5000"),
+        ("http://ada:secret@127.0.0.1:5000", "MLFLOW_TRACKING_PASSWORD"),
+    ],
+)
+def test_an_address_that_cannot_serve_is_refused_at_once(url: str, mend: str, store: Store) -> None:
+    with pytest.raises(ValueError, match=mend) as raised:
+        MlflowRuns(store.rows, url, TRACE_URL)
+    assert "secret" not in str(raised.value)

@@ -92,8 +92,14 @@ class Tracking:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                f"mlflow_url = {_public(url)!r} is no tracking server: use http://host:port, such as "
+                "mlflow_url is not the address of a tracking server: use http://host:port, such as "
                 "http://127.0.0.1:5000"
+            )
+        if "@" in parts.netloc:
+            # MLflow's client repeats its address in every error.
+            raise ValueError(
+                "mlflow_url holds a user name or password: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the collector's environment instead"
             )
         self._url = url.rstrip("/")
         self._client: MlflowClient | None = None
@@ -104,10 +110,9 @@ class Tracking:
 
         Not through MLflow's client, whose retries warn in the log each time.
         """
-        address = _public(self._url)
         try:
             # http(s) alone, see __init__.
-            with urllib.request.urlopen(f"{address}/health", timeout=_CHECK_SECONDS):  # noqa: S310
+            with urllib.request.urlopen(f"{self._url}/health", timeout=_CHECK_SECONDS):  # noqa: S310
                 pass
         except urllib.error.HTTPError:
             return
@@ -301,7 +306,7 @@ def _status(error: MlflowException) -> int:
 
 def _unavailable(url: str, error: Exception) -> str:
     return (
-        f"MLflow at {_public(url)} does not take runs: {_brief(error)}. Start it with `llmtrace mlflow`, or "
+        f"MLflow at {url} does not take runs: {_brief(error)}. Start it with `llmtrace mlflow`, or "
         "correct mlflow_url in [collector]; where it answers 403, name its host in its allowed_hosts."
     )
 
@@ -309,9 +314,3 @@ def _unavailable(url: str, error: Exception) -> str:
 def _brief(error: Exception) -> str:
     """The first line of an error, within a few hundred characters."""
     return str(error).strip().split("\n", 1)[0][:300]
-
-
-def _public(url: str) -> str:
-    """A URL without the user name and password it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
