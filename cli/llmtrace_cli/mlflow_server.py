@@ -85,6 +85,8 @@ def environment(settings: MlflowSettings) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         # Empty: otherwise MLflow fetches a price catalogue from the network and stalls without one.
         "MLFLOW_MODEL_CATALOG_URI": "",
+        # Deprecations inside MLflow are news to its developers, not to who runs it.
+        "PYTHONWARNINGS": "ignore",
     }
 
 

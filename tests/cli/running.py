@@ -20,7 +20,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return kept | extra
 
 
-def run(*arguments: str, cwd: Path, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [*LLMTRACE, *arguments],
@@ -28,7 +28,7 @@ def run(*arguments: str, cwd: Path, timeout: float = 60, **env: str) -> subproce
         env=clean_environment(**env),
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=60,
         check=False,
     )
 
