@@ -127,9 +127,7 @@ def create_app(
     if provider is None and settings.trace:
         pipeline = SpanPipeline(settings, on_lost=metrics.spans_lost.inc)
         provider = pipeline.provider
-    tracer = RequestTracer(
-        provider, host=settings.host, port=settings.port, capture_content=settings.capture_content
-    )
+    tracer = RequestTracer(provider, capture_content=settings.capture_content)
     service = ChatService(models.engines, settings, tracer, metrics)
     created = int(time.time())
 
@@ -171,7 +169,7 @@ def create_app(
         ]
         return JSONResponse({"object": "list", "data": data}, headers={PROVIDER_HEADER: PROVIDER})
 
-    @app.get("/v1/models/{name}")
+    @app.get("/v1/models/{name:path}")
     async def one_model(name: str, request: Request) -> Response:
         refused = _check_key(request.headers, settings)
         if refused is not None:

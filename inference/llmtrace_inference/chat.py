@@ -45,7 +45,7 @@ class ChatService:
 
     async def answer(self, http: Request) -> Response:
         """The response to one POST; every outcome leaves a trace and a metric."""
-        trace = RequestTrace(headers=dict(http.headers))
+        trace = RequestTrace(headers=dict(http.headers), server=http.scope.get("server"))
         call: _Call | None = None
         handed_over = False
         try:

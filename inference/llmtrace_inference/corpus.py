@@ -1,8 +1,10 @@
-"""Text of our own for the built-in models' tokeniser: common English words, and the words of our trade."""
+"""Text of our own that the built-in models are made from: common words, and the words of our trade."""
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from random import Random
 
 _SUBJECTS = """\
 the model, the service, a trace, every request, the first token, our collector, the dashboard, a customer,
@@ -33,6 +35,21 @@ in one sentence. Keep it short. Be kind and be brief."""
 
 def sentences() -> list[str]:
     """Some two thousand short texts, always the same ones in the same order."""
+    return _made()[::3] + [_PROSE.replace("\n", " ")] * 40
+
+
+def answers(count: int, seed: int) -> list[str]:
+    """`count` answers of one to four sentences, each sentence with a space before it; the same for a seed."""
+    random = Random(seed)  # noqa: S311 - reproducible, not secret
+    made = _made()
+    prose = re.split(r"(?<=[.!?]) ", _PROSE.replace("\n", " "))
+
+    def sentence() -> str:
+        return " " + random.choice(prose if random.random() < 0.4 else made)
+
+    return ["".join(sentence() for _ in range(random.choice((1, 2, 2, 3, 4)))) for _ in range(count)]
+
+
+def _made() -> list[str]:
     columns = ([part.strip() for part in text.split(",")] for text in (_SUBJECTS, _VERBS, _OBJECTS))
-    made = [f"{subject} {verb} {thing}." for subject, verb, thing in product(*columns)]
-    return made[::3] + [_PROSE.replace("\n", " ")] * 40
+    return [f"{subject} {verb} {thing}." for subject, verb, thing in product(*columns)]

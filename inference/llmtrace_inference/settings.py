@@ -41,8 +41,8 @@ class InferenceSettings(BaseModel):
         default={"tiny-chat-s": "builtin:tiny-chat-s", "tiny-chat-m": "builtin:tiny-chat-m"},
         min_length=1,
         description=(
-            "Served model name → where it is: `builtin:tiny-chat-s` or `builtin:tiny-chat-m` (random "
-            "weights, made here in seconds), a directory with a transformers model, or `hf:owner/name`."
+            "Served model name → where it is: `builtin:tiny-chat-s` or `builtin:tiny-chat-m` (made here in a "
+            "second; they say nothing sensible), a directory with a transformers model, or `hf:owner/name`."
         ),
     )
     data_dir: Path = Field(

@@ -1,7 +1,9 @@
-"""Built-in models: about a million random weights, made from a seed on this machine in seconds, no download.
+"""Built-in models: about a million weights, made from a seed on this machine in seconds, no download.
 
 They make the whole path real (tokeniser, chat template, prefill, KV cache, sampling, stop tokens) while what
-they say means nothing. Output is always printable: only whole words and punctuation may be generated.
+they say means nothing. The layers are random; embeddings and head are computed, not trained, so that the next
+word follows from the last one as it does in a small text of ours. Answers are thus made of words, have
+different lengths and end by themselves.
 """
 
 from __future__ import annotations
@@ -9,21 +11,21 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from llmtrace_inference.corpus import sentences
+from llmtrace_inference.corpus import answers, sentences
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when what is built changes: older directories are then made anew."""
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -31,8 +33,8 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_SAYABLE = re.compile(r" [A-Za-z]{2,}| [aI]|[.,;:?!]")
-"""Whole words with their space, and punctuation."""
+_ANSWERS = 1500
+"""Texts whose word pairs are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _build(spec: TinySpec, seed: int, directory: Path) -> None:
         num_key_value_heads=spec.heads // 2,
         max_position_embeddings=spec.context,
         tie_word_embeddings=False,
-        initializer_range=0.08,
+        initializer_range=0.03,
         bos_token_id=None,
         eos_token_id=end_id,
         pad_token_id=pad_id,
@@ -99,11 +101,16 @@ def _build(spec: TinySpec, seed: int, directory: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed * 1000 + spec.seed)
         model = LlamaForCausalLM(config)
-    sayable = {i for i in range(len(vocab)) if _SAYABLE.fullmatch(tokenizer.decode([i]))} | {end_id}
+    pairs = _count_pairs(tokenizer, end_id, seed * 1000 + spec.seed)
+    embeddings, head = _bigram_weights(pairs, spec.hidden)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(embeddings)
+        model.lm_head.weight.copy_(head)
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         eos_token_id=end_id,
         pad_token_id=pad_id,
-        suppress_tokens=[i for i in range(len(vocab)) if i not in sayable],
+        # What never occurs in the text (bytes, special tokens, odd pieces) is never said.
+        suppress_tokens=(pairs.sum(dim=0) == 0).nonzero().flatten().tolist(),
     )
     model.save_pretrained(directory)
     PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -128,3 +135,31 @@ def _train_tokenizer(vocab_size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(sentences(), trainer)
     return tokenizer
+
+
+def _count_pairs(tokenizer: Tokenizer, end_id: int, seed: int) -> torch.Tensor:
+    """How often each token follows each other one in an answer; shape `[vocabulary, vocabulary]`."""
+    size = tokenizer.get_vocab_size()
+    before = tokenizer.encode("\n").ids[-1]  # what the chat template puts before an answer
+    ids: list[list[int]] = [[before, *e.ids, end_id] for e in tokenizer.encode_batch(answers(_ANSWERS, seed))]
+    flat = torch.tensor([a * size + b for one in ids for a, b in pairwise(one)])
+    return torch.bincount(flat, minlength=size * size).reshape(size, size).float()
+
+
+def _bigram_weights(pairs: torch.Tensor, hidden: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings and head, both `[vocabulary, hidden]`, whose product is the log-probability of each pair.
+
+    A truncated SVD gives the factors. The model normalises its last hidden state, which would scale each row
+    differently; one dimension that the head does not read makes all rows equally long.
+    """
+    overall = pairs.sum(dim=0) / pairs.sum()
+    chances = (pairs + 0.3 * overall) / (pairs.sum(dim=1, keepdim=True) + 0.3)
+    left, values, right = torch.linalg.svd(torch.log(chances + 1e-5), full_matrices=False)
+    kept = values[: hidden - 1].sqrt()
+    rows, columns = left[:, : hidden - 1] * kept, right[: hidden - 1].T * kept
+    length = rows.norm(dim=1).max()
+    filler = (length**2 - rows.pow(2).sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
+    scale = hidden**0.5 / length
+    embeddings = torch.cat([rows, filler], dim=1) * scale
+    head = torch.cat([columns, torch.zeros(len(columns), 1)], dim=1) / scale
+    return embeddings, head

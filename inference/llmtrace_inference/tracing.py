@@ -33,6 +33,8 @@ class RequestTrace:
     """What is known of one request, filled in on its way. Times are perf_counter_ns; 0: not reached."""
 
     headers: Mapping[str, str]
+    server: tuple[str, int] | None = None
+    """Address and port that the request came in on."""
     model: str = ""
     arrived_ns: int = field(default_factory=time.perf_counter_ns)
     arrived_wall_ns: int = field(default_factory=time.time_ns)
@@ -131,17 +133,17 @@ def stages(trace: RequestTrace) -> list[Stage]:
     return found
 
 
-def server_attributes(trace: RequestTrace, *, host: str, port: int, capture_content: bool) -> Attributes:
+def server_attributes(trace: RequestTrace, *, capture_content: bool) -> Attributes:
     """Attributes of the SERVER span: the conventions' names, and ours under `llmtrace.inference.`."""
     out: Attributes = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": PROVIDER,
         "gen_ai.request.model": trace.model,
-        "server.address": host,
-        "server.port": port,
         "url.path": "/v1/chat/completions",
         "http.request.method": "POST",
     }
+    if trace.server is not None:
+        out["server.address"], out["server.port"] = trace.server
     if trace.request is not None:
         _request_attributes(out, trace, trace.request)
     if trace.status is not None:
@@ -220,13 +222,9 @@ def _json(value: object) -> str:
 class RequestTracer:
     """Emits a finished request's spans to a provider; without one, nothing."""
 
-    def __init__(
-        self, provider: TracerProvider | None, *, host: str, port: int, capture_content: bool
-    ) -> None:
+    def __init__(self, provider: TracerProvider | None, *, capture_content: bool) -> None:
         self._tracer = provider.get_tracer("llmtrace_inference") if provider is not None else None
         self._propagator = TraceContextTextMapPropagator()
-        self._host = host
-        self._port = port
         self._capture_content = capture_content
 
     def record(self, trace: RequestTrace) -> None:
@@ -234,9 +232,7 @@ class RequestTracer:
         if self._tracer is None:
             return
         offset = trace.arrived_wall_ns - trace.arrived_ns
-        attributes = server_attributes(
-            trace, host=self._host, port=self._port, capture_content=self._capture_content
-        )
+        attributes = server_attributes(trace, capture_content=self._capture_content)
         span = self._tracer.start_span(
             f"chat {trace.model}" if trace.model else "chat",
             context=self._propagator.extract(trace.headers),

@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.inference.running import Running, wait_until
 
 MODEL = "tiny-chat-s"
+EXACT: Any = {"extra_body": {"ignore_eos": True}}
+"""Answers of exactly max_tokens tokens."""
 HELLO: Any = [{"role": "user", "content": "Hello, how are you today?"}]
 
 
@@ -24,7 +26,9 @@ def _idle(service: Running) -> bool:
 
 
 def test_completion(service: Running) -> None:
-    raw = service.client.chat.completions.with_raw_response.create(model=MODEL, messages=HELLO, max_tokens=12)
+    raw = service.client.chat.completions.with_raw_response.create(
+        model=MODEL, messages=HELLO, max_tokens=12, **EXACT
+    )
     answer = raw.parse()
     assert raw.headers["x-llmtrace-provider"] == "llmtrace"
     choice, usage = answer.choices[0], answer.usage
@@ -39,8 +43,22 @@ def test_completion(service: Running) -> None:
     assert [m.id for m in service.client.models.list()] == ["tiny-chat-s", "tiny-chat-m"]
 
 
+def test_answers_end_by_themselves_in_words(service: Running) -> None:
+    answers = [
+        service.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=200, seed=i)
+        for i in range(12)
+    ]
+    assert {a.choices[0].finish_reason for a in answers} >= {"stop"}
+    assert len({a.usage.completion_tokens for a in answers if a.usage is not None}) > 4
+    for answer in answers:
+        text = answer.choices[0].message.content or ""
+        assert text.isascii()
+        assert text.isprintable()
+        assert len(text.split()) >= 2
+
+
 def test_stream_is_the_same_text_in_order_with_usage_last(service: Running) -> None:
-    ask: dict[str, Any] = {"model": MODEL, "messages": HELLO, "max_tokens": 20, "temperature": 0}
+    ask: dict[str, Any] = {"model": MODEL, "messages": HELLO, "max_tokens": 20, "temperature": 0} | EXACT
     whole = service.client.chat.completions.create(**ask).choices[0].message.content
     chunks = list(
         service.client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True})
@@ -83,7 +101,7 @@ def test_async_clients_at_once(service: Running) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_stop_string_cuts_before_it_and_frees_the_engine(service: Running, stream: bool) -> None:
-    ask: dict[str, Any] = {"model": MODEL, "messages": HELLO, "max_tokens": 2000, "temperature": 0}
+    ask: dict[str, Any] = {"model": MODEL, "messages": HELLO, "max_tokens": 2000, "temperature": 0} | EXACT
     free = service.client.chat.completions.create(**{**ask, "max_tokens": 24}).choices[0].message.content
     assert free is not None
     stop = free[20:26]
@@ -102,12 +120,14 @@ def test_stop_string_cuts_before_it_and_frees_the_engine(service: Running, strea
 
 def test_greedy_and_seeded_answers_repeat_whatever_else_runs(service: Running) -> None:
     def answer(**how: Any) -> str:
-        made = service.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=24, **how)
+        made = service.client.chat.completions.create(
+            model=MODEL, messages=HELLO, max_tokens=24, **EXACT, **how
+        )
         return made.choices[0].message.content or ""
 
     greedy, seeded = answer(temperature=0), answer(seed=7)
     busy = service.client.chat.completions.create(
-        model=MODEL, messages=HELLO, max_tokens=1500, stream=True, extra_body={"ignore_eos": True}
+        model=MODEL, messages=HELLO, max_tokens=1500, stream=True, **EXACT
     )
     next(iter(busy))
     assert answer(temperature=0) == greedy
@@ -228,7 +248,7 @@ def test_metrics_and_health(service: Running) -> None:
         }
 
     before = read()
-    service.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=4)
+    service.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=4, **EXACT)
     after = read()
     for name in ("request_duration", "time_to_first_token", "time_per_output_token"):
         key = f"gen_ai_server_{name}_seconds_count||"
