@@ -1,0 +1,139 @@
+"""The scripts: run from anywhere, install once, pass on options and exit codes.
+
+The real installation takes minutes and is what these tests run in; here a stand-in for Python records
+what it is asked to do.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = """#!/bin/bash
+echo "$(basename "$0") $*" >> "$CALLS"
+[[ "$1 $2" == "-m venv" ]] && mkdir -p "$3/bin" && for tool in python ruff mypy lint-imports llmtrace; do
+  cp "$0" "$3/bin/$tool"
+done
+[[ -n "$FAIL" && "$(basename "$0") $*" == *"$FAIL"* ]] && exit 7
+exit 0
+"""
+
+
+class Clone:
+    """A copy of what the scripts need, with a Python that only takes notes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "clone"
+        self.calls = root / "calls"
+        self.bin = root / "bin"
+        self.bin.mkdir()
+        for name in ("python3.11", "chromium"):
+            (self.bin / name).write_text(STAND_IN)
+            (self.bin / name).chmod(0o755)
+        for name in ("scripts", ".ci"):
+            shutil.copytree(ROOT / name, self.root / name)
+        for name in ("requirements.lock", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.root / name)
+
+    def run(
+        self, script: str, *arguments: str, **env: str
+    ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+        """Run a script from elsewhere; returns it and the calls made meanwhile."""
+        self.calls.write_text("")
+        done = subprocess.run(
+            [self.root / script, *arguments],
+            cwd="/",
+            env={"PATH": f"{self.bin}:{os.environ['PATH']}", "CALLS": str(self.calls), "FAIL": "", **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done, [line for line in self.calls.read_text().splitlines() if " -c " not in line]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+def installs(calls: list[str]) -> list[str]:
+    return [call for call in calls if " pip install " in call]
+
+
+def test_setup_installs_from_the_lock_once_and_again_when_it_changed(clone: Clone) -> None:
+    done, calls = clone.run("scripts/setup")
+    assert done.returncode == 0, done.stderr
+    assert calls[1] == "python3.11 -m venv .venv"
+    assert installs(calls)[0].endswith("-r requirements.lock")
+    assert installs(calls)[1].endswith("--no-deps --no-build-isolation --editable .")
+    assert "setup: done" in done.stdout
+
+    done, calls = clone.run("scripts/setup")
+    assert (done.returncode, done.stdout, calls) == (0, "", [])
+
+    with (clone.root / "requirements.lock").open("a") as lock:
+        lock.write("another==1.0\n")
+    done, calls = clone.run("scripts/setup")
+    assert len(installs(calls)) == 2
+    assert not any("venv" in call for call in calls), "the environment itself is kept"
+
+
+def test_an_installation_that_failed_is_not_taken_for_done(clone: Clone) -> None:
+    done, _ = clone.run("scripts/setup", FAIL="requirements.lock")
+    assert done.returncode != 0
+    assert "pip could not install requirements.lock" in done.stderr
+    done, calls = clone.run("scripts/setup")
+    assert done.returncode == 0
+    assert len(installs(calls)) == 2
+
+
+def test_a_python_that_is_too_old_is_refused_with_a_remedy(clone: Clone) -> None:
+    done, _ = clone.run("scripts/setup", LLMTRACE_PYTHON="/bin/false")
+    assert done.returncode == 1
+    assert done.stderr == "setup: LLMTRACE_PYTHON=/bin/false is not a Python 3.11 or newer\n"
+
+
+def test_an_unknown_option_is_refused(clone: Clone) -> None:
+    done, calls = clone.run("scripts/setup", "--brwser")
+    assert done.returncode == 1
+    assert "unknown option '--brwser'" in done.stderr
+    assert calls == []
+
+
+def test_check_runs_everything_and_names_what_failed(clone: Clone) -> None:
+    done, calls = clone.run("scripts/check", FAIL="mypy")
+    assert done.returncode == 1
+    assert [call for call in calls if not call.startswith("python")] == [
+        "ruff check .", "ruff format --check .", "mypy ", "lint-imports ",
+    ]  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "check: FAILED: mypy"
+
+    done, _ = clone.run("scripts/check")
+    assert done.returncode == 0
+    assert done.stdout.endswith("check: all passed\n")
+
+
+def test_test_checks_first_then_hands_options_to_pytest(clone: Clone) -> None:
+    done, calls = clone.run("scripts/test", "tests/sdk", "-x")
+    assert done.returncode == 0, done.stderr
+    assert calls[-1] == "python -m pytest tests/sdk -x"
+    assert "lint-imports " in calls
+
+    done, calls = clone.run("scripts/test", FAIL="ruff check")
+    assert done.returncode == 1, "a failed check fails the whole"
+    assert calls[-1] == "python -m pytest", "and hides no test"
+
+    done, calls = clone.run(".ci/run", FAIL="-m pytest")
+    assert done.returncode == 7
+    assert calls[-1] == "python -m pytest"
+
+
+def test_demo_hands_its_options_to_the_command_line(clone: Clone) -> None:
+    done, calls = clone.run("scripts/demo", "--once", "--calls", "3")
+    assert done.returncode == 0, done.stderr
+    assert calls[-1] == "llmtrace demo --once --calls 3"
+    done, _ = clone.run("scripts/demo", "--once", FAIL="llmtrace demo")
+    assert done.returncode == 7
