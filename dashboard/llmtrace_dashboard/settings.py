@@ -266,7 +266,9 @@ class WatchSettings(BaseModel):
         default=2.0, gt=0, description="First wait between attempts; doubles each time, with jitter."
     )
     webhook_backoff_max_seconds: float = Field(
-        default=60.0, gt=0, description="Longest wait between attempts, also where Retry-After asks for more."
+        default=60.0,
+        gt=0,
+        description="Longest wait between attempts; where Retry-After asks for more, the event rests that long.",
     )
     webhook_rest_seconds: float = Field(
         default=300.0, ge=0, description="Rest before an event that failed all attempts is tried again."

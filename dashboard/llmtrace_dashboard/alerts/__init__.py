@@ -1,0 +1,1 @@
+"""Telling others: signed webhooks, delivered off the detection's path, each attempt recorded."""

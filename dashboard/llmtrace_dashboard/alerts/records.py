@@ -1,0 +1,78 @@
+"""The collector's write endpoints, as watch uses them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS = 10.0
+_MAX_UNRECORDED = 1000
+
+
+class CollectorAway(Exception):
+    """The collector cannot take this now; the same call may succeed later."""
+
+
+class CollectorRefused(Exception):
+    """The collector refuses this call as it stands; the message says why."""
+
+
+class CollectorRecords:
+    """Writes incidents and delivery attempts. Every write is idempotent, so each may be repeated."""
+
+    def __init__(self, url: str, key: Callable[[], str | None]) -> None:
+        """`key` gives the admin key; asked each time, because the collector may make it after our start."""
+        self._key = key
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._unrecorded: deque[dict[str, Any]] = deque(maxlen=_MAX_UNRECORDED)
+        self._turn = threading.Lock()
+
+    def put_incident(self, incident_id: str, report: dict[str, Any]) -> None:
+        """Write an incident. Raises CollectorAway or CollectorRefused."""
+        self._send("PUT", f"/v1/incidents/{quote(incident_id, safe='')}", report)
+
+    def add_delivery(self, attempt: dict[str, Any]) -> None:
+        """Record an attempt to deliver; written later when the collector is away. Raises neither."""
+        self._unrecorded.append(attempt)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the attempts that are not recorded yet, as far as the collector takes them."""
+        with self._turn:
+            while self._unrecorded:
+                try:
+                    self._send("POST", "/v1/deliveries", self._unrecorded[0])
+                except CollectorAway:
+                    return
+                except CollectorRefused as error:
+                    logger.warning("delivery_not_recorded reason=%s", error)
+                self._unrecorded.popleft()
+
+    def _send(self, method: str, path: str, body: dict[str, Any]) -> None:
+        key = self._key()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            response = self._client.request(method, path, json=body, headers=headers)
+        except httpx.TransportError as error:
+            raise CollectorAway(f"{type(error).__name__}: {error}") from error
+        if response.status_code >= 500 or response.status_code == 429:
+            raise CollectorAway(f"it answers {response.status_code}")
+        if response.status_code in (401, 403):
+            raise CollectorAway(
+                f"it answers {response.status_code}: watch needs the admin key, from LLMTRACE_ADMIN_KEY, "
+                "[watch] admin_key or admin.key in [watch] data_dir"
+            )
+        if response.is_error:
+            raise CollectorRefused(f"{response.status_code} {response.text[:300]}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
