@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Token
 from types import ModuleType
 from typing import Any, Final
@@ -121,9 +122,7 @@ def _body(request: Any) -> bytes:
 
 def _propagate(call: Call, request: Any) -> None:
     ids = call.span.context
-    request.headers["traceparent"] = (
-        f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{'01' if ids.trace_flags.sampled else '00'}"
-    )
+    request.headers["traceparent"] = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"
     if ids.trace_state:
         request.headers["tracestate"] = ids.trace_state.to_header()
 
@@ -151,5 +150,6 @@ def _receive(call: Call, response: Any, stream: bool, wrapper: type[Any]) -> Non
             call.receive(response, None)
             response.stream = wrapper(response.stream, call)
     except Exception as error:  # noqa: BLE001  # the guard
-        call.end()
+        with suppress(Exception):  # the first failure is the one to report
+            call.end()
         guard.report("receiving a response", error)

@@ -20,8 +20,11 @@ from opentelemetry.util.types import AttributeValue
 from . import attribution
 from .runtime_type import Runtime
 
-_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
-_NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
+_FLAGS: Final = {
+    (sampled, random): TraceFlags(TraceFlags.SAMPLED * sampled | TraceFlags.RANDOM_TRACE_ID * random)
+    for sampled in (False, True)
+    for random in (False, True)
+}
 
 
 class LeafSpan(Protocol):
@@ -63,17 +66,17 @@ class _Late:
         ids = provider.id_generator
         if parent.is_valid:
             self._parent: SpanContext | None = parent
-            trace_id = parent.trace_id
+            trace_id, random = parent.trace_id, parent.trace_flags.random_trace_id
         else:
             self._parent = None
-            trace_id = ids.generate_trace_id()
+            trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
         sampling = provider.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, None, ())
         self.recording = sampling.decision is Decision.RECORD_AND_SAMPLE
         self.context = SpanContext(
             trace_id,
             ids.generate_span_id(),
             False,
-            _SAMPLED if self.recording else _NOT_SAMPLED,
+            _FLAGS[self.recording, random],
             sampling.trace_state,
         )
         self.given = attribution.attributes()

@@ -97,7 +97,7 @@ def test_whole_span(traces: Captured, client: str, stream: bool) -> None:
         context = recorded.get_span_context()
         assert context is not None
         assert server.requests[0].headers["traceparent"] == (
-            f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
         )
         assert "baggage" not in server.requests[0].headers
         assert recorded.end_time is not None

@@ -43,7 +43,7 @@ class Captured:
     def spans(self) -> list[ReadableSpan]:
         """Ended spans, in the order of their ends."""
         runtime.flush()
-        return list(self._spans)
+        return sorted(self._spans, key=lambda span: span.end_time or 0)
 
     def scores(self) -> list[ScoreRecord]:
         """Recorded scores, in order."""

@@ -59,7 +59,8 @@ class ReplayServer:
         server.requests[0].headers["traceparent"]
     """
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, port: int = 0) -> None:
+        """`port` 0 takes a free one."""
         self._answers: deque[Answer] = deque(answers)
         self._lock = threading.Lock()
         self.requests: list[Received] = []
@@ -77,7 +78,7 @@ class ReplayServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from .base import Json, mapping
+
+_SHORTEST_KEY: Final = 8
 
 
 def provider_error(body: Json) -> tuple[str | None, str | None]:
@@ -26,9 +29,9 @@ def provider_error(body: Json) -> tuple[str | None, str | None]:
 
 
 def without_secrets(message: str, secrets: Iterable[str]) -> str:
-    """Providers echo keys in their messages; a span never holds one."""
+    """Providers echo keys in their messages; a span never holds one. Placeholders ("none") are no keys."""
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SHORTEST_KEY:
             message = message.replace(secret, "[redacted]")
     return message
 

@@ -1,0 +1,116 @@
+"""Our own failures: the program is unaffected, the log says it once, strict mode raises."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import httpx
+import openai
+import pytest
+
+import llmtrace
+from llmtrace import call, wire
+from llmtrace.delivery import queue
+from llmtrace.testing import ReplayServer, capture
+
+from .chat import PLAIN, REQUEST, STREAM
+
+
+def _broken(*args: Any, **kwargs: Any) -> NoReturn:
+    raise RuntimeError("ours")
+
+
+def _use(url: str) -> list[Any]:
+    client = openai.OpenAI(base_url=url + "/v1", api_key="k", max_retries=0)
+    return [
+        client.chat.completions.create(**REQUEST).model_dump(),
+        [chunk.model_dump() for chunk in client.chat.completions.create(**REQUEST, stream=True)],
+    ]
+
+
+def _break_request(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(wire, "FORMATS", (replace(wire.FORMATS[0], request=_broken),))
+
+
+def _break_response(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(wire, "FORMATS", (replace(wire.FORMATS[0], response=_broken, fold=_broken),))
+
+
+def _break_matches(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(wire, "FORMATS", (replace(wire.FORMATS[0], matches=_broken),))
+
+
+def _break_begin(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(call.Call, "__init__", _broken)
+
+
+def _break_receive(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(call.Call, "receive", _broken)
+
+
+def _break_chunk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(call.Call, "chunk", _broken)
+
+
+def _break_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(call.Call, "end", _broken)
+
+
+def _break_queue(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(queue.Delivery, "submit_call", _broken)
+
+
+BREAKS = [
+    _break_request,
+    _break_response,
+    _break_matches,
+    _break_begin,
+    _break_receive,
+    _break_chunk,
+    _break_end,
+    _break_queue,
+]
+
+
+@pytest.mark.parametrize("damage", BREAKS, ids=lambda each: each.__name__[1:])
+def test_the_program_is_unaffected(
+    damage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("LLMTRACE_STRICT", "0")
+    with ReplayServer(PLAIN, STREAM, PLAIN, STREAM, PLAIN, STREAM) as server:
+        bare = _use(server.url)
+        with capture() as traces, caplog.at_level(logging.ERROR, "llmtrace"):
+            damage(monkeypatch)
+            assert _use(server.url) == bare
+            assert _use(server.url) == bare
+            llmtrace.flush()
+            spans = traces.snapshot()
+            assert sum(llmtrace.guard.failures().values()) >= 2
+    kinds = [record.getMessage().partition(" (")[0] for record in caplog.records]
+    assert kinds
+    assert len(kinds) == len(set(kinds))
+    if damage in {_break_request, _break_response}:
+        assert len(spans) == 4
+        assert {span["attributes"]["http.response.status_code"] for span in spans} == {200}
+
+
+def test_strict_mode_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReplayServer(PLAIN) as server, capture():
+        _break_matches(monkeypatch)
+        with pytest.raises(RuntimeError, match="ours"):
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+
+
+def test_init_never_raises(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("LLMTRACE_STRICT", "0")
+    llmtrace.init(endpoint="not a url")
+    assert "use a URL such as http://127.0.0.1:4318" in caplog.text
+    assert llmtrace.flush()
+    assert llmtrace.stats() == llmtrace.Stats()
+    with llmtrace.context(user_id="u"):
+        llmtrace.score("fine", 1)
+    monkeypatch.setenv("LLMTRACE_STRICT", "1")
+    with pytest.raises(ValueError, match="not a url"):
+        llmtrace.init(endpoint="not a url")

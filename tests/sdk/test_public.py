@@ -1,0 +1,74 @@
+"""The public surface: names, types, and what stays out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import assert_type
+
+import llmtrace
+import llmtrace.testing
+from llmtrace.wire import FORMATS, recognise
+from llmtrace.wire.providers import provider_name
+
+
+def test_exported_members() -> None:
+    assert llmtrace.__all__ == [
+        "Stats",
+        "context",
+        "current_trace_id",
+        "flush",
+        "init",
+        "observe",
+        "score",
+        "shutdown",
+        "stats",
+    ]
+    for name in llmtrace.__all__:
+        assert inspect.getdoc(getattr(llmtrace, name)), name
+    assert llmtrace.testing.__all__ == [
+        "Answer",
+        "Captured",
+        "Received",
+        "ReplayServer",
+        "SequentialIds",
+        "capture",
+        "sse",
+    ]
+
+
+def test_observe_keeps_the_functions_type() -> None:
+    @llmtrace.observe
+    def plain(number: int) -> str:
+        return str(number)
+
+    @llmtrace.observe(name="named")
+    async def named(number: int) -> str:
+        return str(number)
+
+    assert_type(plain(1), str)
+    assert inspect.iscoroutinefunction(named)
+    assert_type(llmtrace.flush(), bool)
+    assert_type(llmtrace.current_trace_id(), str | None)
+
+
+def test_recognised_by_shape() -> None:
+    body = b'{"messages": []}'
+    (chat,) = FORMATS
+    for path in (
+        "/v1/chat/completions",
+        "/openai/v1/chat/completions",
+        "/openai/deployments/gpt/chat/completions",
+        "/chat/completions",
+    ):
+        assert recognise(path, body) is chat
+    assert recognise("/v1/chat/completions", b"{}") is None
+    assert recognise("/v1/completions", body) is None
+
+
+def test_providers_by_address() -> None:
+    assert provider_name("api.openai.com", None, "openai") == "openai"
+    assert provider_name("res.openai.azure.com", None, "openai") == "azure.ai.openai"
+    assert provider_name("API.GROQ.COM", "liar", "openai") == "groq"
+    assert provider_name("notapi.groq.com.evil.example", None, "openai") == "openai"
+    assert provider_name("127.0.0.1", "llmtrace", "openai") == "llmtrace"
+    assert provider_name("127.0.0.1", None, "openai") == "openai"
