@@ -14,10 +14,16 @@ import threading
 import time
 from collections.abc import Callable
 
+from llmtrace_cli.healthcheck import healthy
+
 SUPERVISOR_PID = "LLMTRACE_SUPERVISOR_PID"
 """Environment variable with the process id to follow."""
 
+AFTER = "LLMTRACE_AFTER"
+"""Environment variable with the health URL of the part that this one reads from."""
+
 _DRAIN_SECONDS = 15.0
+_PATIENCE_SECONDS = 60.0
 
 
 def follow_supervisor() -> None:
@@ -25,6 +31,17 @@ def follow_supervisor() -> None:
     supervisor = os.environ.pop(SUPERVISOR_PID, None)
     if supervisor is not None:
         when_ended(int(supervisor), stop_own_group)
+
+
+def wait_for_source() -> None:
+    """Wait until the part named in the environment serves, so that a start together says nothing of errors.
+
+    Gives up quietly after a minute: parts live with a source that comes and goes.
+    """
+    url = os.environ.pop(AFTER, None)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while url is not None and time.monotonic() < deadline and not healthy(url, timeout=1.0):
+        time.sleep(0.2)
 
 
 def when_ended(pid: int, act: Callable[[], None]) -> None:

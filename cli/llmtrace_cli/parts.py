@@ -1,6 +1,7 @@
 """Each part alone, in this process: for containers, for process managers and for `llmtrace up`."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ import click
 
 from llmtrace_cli.context import read_settings
 from llmtrace_cli.extras import Extra, needs, present
-from llmtrace_cli.guard import follow_supervisor
+from llmtrace_cli.guard import SUPERVISOR_PID, follow_supervisor, wait_for_source
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -42,10 +43,16 @@ def _run(
 
     `refusals` are what it raises when it cannot start with these settings; their text is the message.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # `llmtrace up` puts the time before each line itself.
+    when = "" if SUPERVISOR_PID in os.environ else "%(asctime)s "
+    logging.basicConfig(level=logging.INFO, format=f"{when}%(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "httpcore", "httpcore2"):  # a line per request, to ourselves
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # These say in several lines what watch says in one.
+    for repeating in ("urllib3.connectionpool", "clickhouse_connect"):
+        logging.getLogger(repeating).setLevel(logging.ERROR)
     follow_supervisor()
+    wait_for_source()
     try:
         with needs(extra):  # parts import the heaviest of their packages when they come to use them
             serve(settings)

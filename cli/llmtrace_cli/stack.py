@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from llmtrace_cli.config import ENV_DELIMITER, ENV_PREFIX, Settings, tables
 from llmtrace_cli.config_file import write_private
-from llmtrace_cli.guard import SUPERVISOR_PID
+from llmtrace_cli.guard import AFTER, SUPERVISOR_PID
 from llmtrace_cli.healthcheck import healthy
 
 PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference"]
@@ -85,6 +85,8 @@ def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
     file = (settings.data_dir / "run" / f"settings-{os.getpid()}.toml").absolute()
     write_private(linked, file)
     env = _child_environment()
+    collector = local_url(linked.collector.host, linked.collector.port) + _HEALTH["collector"]
+    after = {AFTER: collector} if "collector" in chosen else {}
     parts = []
     for name in chosen:
         host, port = _listens(name, linked)
@@ -92,7 +94,7 @@ def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
             Part(
                 name=name,
                 argv=(sys.executable, "-m", "llmtrace_cli", "--config", str(file), name),
-                env=env,
+                env=env | after if name == "watch" else env,
                 host=host,
                 port=port,
             )

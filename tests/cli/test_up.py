@@ -38,6 +38,7 @@ def test_all_parts_start_and_ctrl_c_stops_them_cleanly(ports: dict[str, int], tm
         assert healthy(f"http://127.0.0.1:{ports['mlflow']}/health")
         assert healthy(f"http://127.0.0.1:{ports['dashboard']}/_stcore/health")
         assert it.part("watch").is_running()
+        assert "collector_away" not in shown, "watch starts once there is something to watch"
         secrets = (tmp_path / ".llmtrace" / "admin.key").read_text().strip()
         assert not any(secrets in argument for process in it.processes() for argument in process.cmdline())
 

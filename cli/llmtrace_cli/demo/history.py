@@ -1,0 +1,120 @@
+"""An hour of ordinary traffic, simulated and labelled so, for detectors that need a past.
+
+Its calls resemble the real ones made just before: durations, tokens and first-token times are drawn from
+those that were measured here, so that a band made of them fits this machine.
+"""
+
+from __future__ import annotations
+
+import gzip
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+SERVICE = "demo-history (simulated)"
+
+_SECOND = 1_000_000_000
+_MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One real call: seconds and tokens. `ttft` is None for a call that was not streamed."""
+
+    model: str
+    seconds: float
+    ttft: float | None
+    input_tokens: int
+    output_tokens: int
+
+
+def send_history(
+    collector_url: str,
+    measured: Sequence[Measured],
+    users: Sequence[str],
+    *,
+    until: int,
+    calls_per_second: float,
+    seed: int,
+    progress: Callable[[int], None],
+) -> int:
+    """Send an hour of simulated calls that ends at `until` (Unix ns), a minute a request; their number.
+
+    `progress` is told the minutes sent. Raises httpx.HTTPStatusError when the collector refuses one.
+    """
+    choice = random.Random(seed)  # noqa: S311 - a simulation
+    sent = 0
+    with httpx.Client(timeout=30.0) as client:
+        for minute in range(_MINUTES):
+            start = until - (_MINUTES - minute) * 60 * _SECOND
+            # Real traffic wanders: each minute has a pace and a load of its own.
+            calls = round(60 * calls_per_second * choice.uniform(0.75, 1.25))
+            load = choice.lognormvariate(0.0, 0.2)
+            request = _minute(choice, measured, users, start, calls, load)
+            answer = client.post(
+                f"{collector_url}/v1/traces",
+                content=gzip.compress(request.SerializeToString(), 1),
+                headers={"content-type": "application/x-protobuf", "content-encoding": "gzip"},
+            )
+            answer.raise_for_status()
+            sent += calls
+            progress(minute + 1)
+    return sent
+
+
+def _minute(
+    choice: random.Random,
+    measured: Sequence[Measured],
+    users: Sequence[str],
+    start: int,
+    calls: int,
+    load: float,
+) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.extend([_text("service.name", SERVICE), _text("llmtrace.simulated", "true")])
+    spans = resource.scope_spans.add().spans
+    for _ in range(calls):
+        like = choice.choice(measured)
+        begin = start + round(choice.random() * 60 * _SECOND)
+        slower = load * choice.lognormvariate(0.0, 0.25)
+        span = spans.add(
+            trace_id=choice.randbytes(16),
+            span_id=choice.randbytes(8),
+            name=f"chat {like.model}",
+            kind=3,
+            start_time_unix_nano=begin,
+            end_time_unix_nano=begin + round(like.seconds * slower * _SECOND),
+        )
+        span.attributes.extend(
+            [
+                _text("gen_ai.operation.name", "chat"),
+                _text("gen_ai.provider.name", "llmtrace"),
+                _text("gen_ai.request.model", like.model),
+                _text("gen_ai.response.model", like.model),
+                _text("user.id", choice.choice(users)),
+                _count("gen_ai.usage.input_tokens", like.input_tokens),
+                _count("gen_ai.usage.output_tokens", like.output_tokens),
+            ]
+        )
+        if like.ttft is not None:
+            ttft = KeyValue(key="gen_ai.response.time_to_first_chunk")
+            ttft.value.double_value = like.ttft * slower
+            span.attributes.append(ttft)
+    return request
+
+
+def _text(key: str, value: str) -> KeyValue:
+    attribute = KeyValue(key=key)
+    attribute.value.string_value = value
+    return attribute
+
+
+def _count(key: str, value: int) -> KeyValue:
+    attribute = KeyValue(key=key)
+    attribute.value.int_value = value
+    return attribute

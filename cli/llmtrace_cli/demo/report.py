@@ -1,0 +1,280 @@
+"""What arrived where: questions to ClickHouse and MLflow, checks, and the page that the demo prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx
+from clickhouse_connect.driver.client import Client
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .sink import Received
+from .traffic import EXPERIMENT, SERVICE
+
+_OVERALL = """SELECT
+    sum(Calls) AS calls,
+    sum(Errors) AS errors,
+    sum(InputTokens) AS input_tokens,
+    sum(OutputTokens) AS output_tokens,
+    sum(CacheReadTokens) AS cached_tokens,
+    sum(Cost) AS cost,
+    sumIf(Calls, NOT Priced) AS unpriced,
+    quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) AS latency,
+    quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest) AS ttft
+FROM usage_cost
+WHERE ServiceName = {service:String} AND NOT Simulated"""
+
+_SPANS = """SELECT
+    countIf(ServiceName = {service:String} AND Counted) AS calls,
+    uniqExactIf(SpanId, ServiceName = {service:String} AND Counted) AS distinct_calls,
+    countIf(ServiceName = 'llmtrace-inference' AND SpanKind = 'Server') AS served,
+    countIf(Simulated) AS simulated
+FROM otel_traces"""
+
+_WHOLE_TRACES = """SELECT count() AS traces FROM (
+    SELECT TraceId FROM otel_traces WHERE NOT Simulated GROUP BY TraceId
+    HAVING countIf(ServiceName = {service:String} AND Counted) > 0
+        AND countIf(ServiceName = 'llmtrace-inference' AND SpanName = 'decode') > 0
+)"""
+
+_INCIDENTS = """SELECT IncidentId, Kind, Rule, Severity, State, Title, Observed, ExpectedHigh, Unit,
+    toUnixTimestamp64Milli(OpenedAt) / 1000 AS OpenedAt, length(Evidence) AS Traces
+FROM incidents ORDER BY OpenedAt"""
+
+_EXAMPLE_TRACE = """SELECT TraceId FROM otel_traces
+WHERE ServiceName = {service:String} AND Counted AND TimeToFirstToken IS NOT NULL AND StatusCode != 'Error'
+ORDER BY Timestamp DESC LIMIT 1"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run of the experiment and where to look at it."""
+
+    name: str
+    url: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold for the demo to have worked."""
+
+    name: str
+    holds: bool
+    seen: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the demo found out."""
+
+    generated: int
+    failed: int
+    stored: Mapping[str, Any]
+    spans: Mapping[str, Any]
+    whole_traces: int
+    incidents: Sequence[Mapping[str, Any]]
+    calm_incidents: int
+    deliveries: Sequence[Received]
+    runs: Sequence[Run]
+    simulated: int
+    example_trace: str
+    seconds: float
+    urls: Mapping[str, str]
+
+    def checks(self) -> list[Check]:
+        """What must hold."""
+        kinds = [incident["Kind"] for incident in self.incidents]
+        verified = [delivery for delivery in self.deliveries if delivery.verified]
+        stored = int(self.spans["calls"])
+        distinct = int(self.spans["distinct_calls"])
+        return [
+            Check(
+                "calls generated = calls stored",
+                self.generated == stored == distinct,
+                f"{self.generated} = {stored}",
+            ),
+            Check(
+                "errors generated = errors stored",
+                self.failed == int(self.stored["errors"]),
+                f"{self.failed} = {self.stored['errors']}",
+            ),
+            Check(
+                "client and service in one trace",
+                self.whole_traces == self.generated - self.failed,
+                f"{self.whole_traces} of {self.generated - self.failed} answered calls",
+            ),
+            Check("no call without a price", int(self.stored["unpriced"]) == 0, str(self.stored["unpriced"])),
+            Check("no incident in the calm part", self.calm_incidents == 0, str(self.calm_incidents)),
+            Check("an anomaly was raised", "anomaly" in kinds, str(kinds.count("anomaly"))),
+            Check("abuse was raised", "abuse" in kinds, str(kinds.count("abuse"))),
+            Check(
+                "webhooks delivered, signatures verified",
+                bool(verified)
+                and len(verified) == len(self.deliveries)
+                and {incident["IncidentId"] for incident in self.incidents}
+                <= {
+                    str(delivery.incident.get("incident_id", delivery.incident.get("id")))
+                    for delivery in verified
+                },
+                f"{len(verified)} of {len(self.deliveries)}",
+            ),
+            Check(
+                "two MLflow runs with metrics", len(_complete(self.runs)) == 2, str(len(_complete(self.runs)))
+            ),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        plain = asdict(self)
+        plain["checks"] = [asdict(check) for check in self.checks()]
+        return plain
+
+
+def ask(client: Client, sql: str) -> dict[str, Any]:
+    """The first row of a question about the demo's service."""
+    result = client.query(sql, parameters={"service": SERVICE})
+    row = result.first_row
+    return dict(zip(result.column_names, row, strict=True)) if row else {}
+
+
+def spans(client: Client) -> dict[str, Any]:
+    """Spans of the demo's calls, of the service behind them, and simulated ones."""
+    return ask(client, _SPANS)
+
+
+def incidents(client: Client) -> list[dict[str, Any]]:
+    """Every incident, oldest first; OpenedAt in Unix seconds."""
+    result = client.query(_INCIDENTS)
+    return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+
+def overall(client: Client) -> dict[str, Any]:
+    """Calls, errors, tokens, cost (USD) and percentiles (seconds) of the demo's calls."""
+    return ask(client, _OVERALL)
+
+
+def whole_traces(client: Client) -> int:
+    """Traces that hold a call of the demo and the service's decode of its answer."""
+    return int(ask(client, _WHOLE_TRACES)["traces"])
+
+
+def example_trace(client: Client) -> str:
+    """The id of a good streamed call's trace."""
+    return str(ask(client, _EXAMPLE_TRACE).get("TraceId", ""))
+
+
+def runs(mlflow_url: str) -> list[Run]:
+    """The experiment's runs as MLflow's REST interface has them; none while it is not there yet."""
+    with httpx.Client(base_url=mlflow_url, timeout=10.0) as client:
+        found = client.get("/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": EXPERIMENT})
+        if found.status_code != 200:
+            return []
+        experiment = found.json()["experiment"]["experiment_id"]
+        answer = client.post(
+            "/api/2.0/mlflow/runs/search", json={"experiment_ids": [experiment], "max_results": 10}
+        )
+        answer.raise_for_status()
+    return sorted(
+        (
+            Run(
+                name=run["info"]["run_name"],
+                url=f"{mlflow_url}/#/experiments/{experiment}/runs/{run['info']['run_id']}",
+                metrics={metric["key"]: metric["value"] for metric in run["data"].get("metrics", [])},
+            )
+            for run in answer.json().get("runs", [])
+        ),
+        key=lambda run: run.name,
+    )
+
+
+def _complete(found: Sequence[Run]) -> list[Run]:
+    return [run for run in found if run.metrics.get("calls", 0) > 0 and "latency/p95_ms" in run.metrics]
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report."""
+    stored = report.stored
+    numbers = Table.grid(padding=(0, 3))
+    latency, ttft = stored["latency"], stored["ttft"]
+    numbers.add_row("calls generated", f"{report.generated}", "calls stored", f"{report.spans['calls']}")
+    numbers.add_row("errors", f"{stored['errors']}", "traces with service spans", f"{report.whole_traces}")
+    numbers.add_row(
+        "input tokens", f"{stored['input_tokens']:,}", "output tokens", f"{stored['output_tokens']:,}"
+    )
+    numbers.add_row("of them cached", f"{stored['cached_tokens']:,}", "cost", f"${stored['cost']:.6f}")
+    numbers.add_row(
+        "latency p50 / p95",
+        f"{latency[0] * 1000:.0f} / {latency[1] * 1000:.0f} ms",
+        "first token p95",
+        f"{ttft[1] * 1000:.0f} ms",
+    )
+    numbers.add_row(
+        "simulated history", f"{report.simulated:,} calls, apart", "took", f"{report.seconds:.0f} s"
+    )
+
+    raised = Table(box=box.SIMPLE, pad_edge=False)
+    for column in ("incident", "kind", "state", "observed", "expected up to", "traces"):
+        raised.add_column(column)
+    for incident in report.incidents:
+        raised.add_row(
+            Text(str(incident["Title"])),
+            str(incident["Kind"]),
+            str(incident["State"]),
+            _quantity(incident["Observed"], incident["Unit"]),
+            _quantity(incident["ExpectedHigh"], incident["Unit"]),
+            str(incident["Traces"]),
+        )
+
+    delivered = Table(box=box.SIMPLE, pad_edge=False)
+    for column in ("webhook", "signature", "incident"):
+        delivered.add_column(column)
+    for delivery in report.deliveries:
+        delivered.add_row(
+            Text(delivery.type),
+            "[green]verified[/green]" if delivery.verified else "[red]wrong[/red]",
+            Text(str(delivery.incident.get("title", ""))),
+        )
+
+    compared = Table(box=box.SIMPLE, pad_edge=False)
+    for column in ("MLflow run", "calls", "p95", "output tokens", "distinct words", "link"):
+        compared.add_column(column, overflow="fold")
+    for run in report.runs:
+        metrics = run.metrics
+        compared.add_row(
+            Text(run.name),
+            f"{metrics.get('calls', 0):.0f}",
+            f"{metrics.get('latency/p95_ms', 0):.0f} ms",
+            f"{metrics.get('tokens/output', 0):.0f}",
+            f"{metrics.get('scores/distinct_words', 0):.2f}",
+            run.url,
+        )
+
+    checked = Table.grid(padding=(0, 2))
+    for check in report.checks():
+        mark = "[green]✓[/green]" if check.holds else "[red]✗[/red]"
+        checked.add_row(mark, check.name, Text(check.seen))
+    links = Table.grid(padding=(0, 2))
+    for name, url in report.urls.items():
+        links.add_row(name, Text(url))
+    console.print(
+        Panel(
+            Group(numbers, raised, delivered, compared, checked, Text(), links),
+            title="What arrived (asked from ClickHouse and MLflow)",
+            border_style="green" if all(check.holds for check in report.checks()) else "red",
+        )
+    )
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    if unit == "s":
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.3g} {unit}".strip()

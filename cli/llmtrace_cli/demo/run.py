@@ -1,0 +1,392 @@
+"""The demo: start everything, drive real calls through it, wait until all of it arrived, and show it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+import llmtrace
+from llmtrace_cli.config import Settings
+from llmtrace_cli.ports import free_port, is_free
+from llmtrace_cli.stack import PartName, Process, Stack, plan, wait_ready
+from llmtrace_collector.settings import ModelPrice
+from llmtrace_collector.store import open_reader
+from llmtrace_dashboard.settings import Webhook
+
+from . import report
+from .history import send_history
+from .sink import WebhookSink
+from .traffic import RUNS, SERVICE, USERS, Traffic
+
+_Answer = TypeVar("_Answer")
+
+#: In the order in which they should be ready: the service loads longest, MLflow is needed last.
+_PARTS: tuple[PartName, ...] = ("collector", "inference", "watch", "dashboard", "mlflow")
+_DEFAULT_PORTS: dict[PartName, int] = {
+    "collector": 4318,
+    "dashboard": 8501,
+    "mlflow": 5000,
+    "inference": 8000,
+}
+
+_MARKER = "this-is-a-demo"
+_BUCKET = 10.0
+_WARM_UP_CALLS = 24
+_CALM_SECONDS = 20.0
+_CALLS_PER_SECOND = 6.0
+_EXPERIMENT_CALLS = 20
+_SPELL_BEFORE, _SPELL_AFTER = 6.0, 7.0  # around a bucket's edge, so that two buckets show it
+_FLOOD_CALLS = 60
+_WAIT_SECONDS = 60.0
+
+
+class DemoFailed(Exception):
+    """The demo could not be carried out; the message says why."""
+
+
+def run(
+    *,
+    once: bool,
+    keep: bool,
+    calls: int = 320,
+    data_dir: Path = Path(".llmtrace/demo"),
+    crash: bool = False,
+    report_file: Path | None = None,
+) -> int:
+    """Run the demo and return its exit code: 0 when every check holds.
+
+    Without `once` it stays up with light traffic until Ctrl-C. `crash` kills the collector (SIGKILL) in the
+    middle of the traffic and starts it again. `report_file` gets the report as JSON.
+    """
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 118)
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
+    stack: Stack | None = None
+    processes: dict[PartName, Process] = {}
+    try:
+        _fresh(data_dir)
+        with WebhookSink() as sink:
+            stack = plan(_settings(data_dir, sink), _PARTS)
+            processes = {
+                part.name: Process(part, data_dir / "logs" / f"{part.name}.log") for part in stack.parts
+            }
+            with _progress(console) as progress:
+                demo = _Demo(stack, processes, sink, progress, calls=calls, crash=crash)
+                found = demo.play(started)
+            report.show(found, console)
+            if report_file is not None:
+                report_file.write_text(json.dumps(found.as_json(), indent=2, default=str))
+            failed = [check.name for check in found.checks() if not check.holds]
+            if failed:
+                console.print(f"[red]the demo failed:[/red] {'; '.join(failed)} (logs: {data_dir / 'logs'})")
+            if not once:
+                console.print("It stays up with light traffic; Ctrl-C stops everything.")
+                demo.stay()
+            demo.close()
+            return 1 if failed else 0
+    except KeyboardInterrupt:
+        console.print("stopping …")
+        return 0 if not once else 130
+    except DemoFailed as error:
+        console.print(f"[red]the demo failed:[/red] {error}")
+        keep = True  # its logs say more
+        return 1
+    finally:
+        llmtrace.shutdown()
+        for name in reversed(_PARTS):
+            if name in processes:
+                processes[name].stop()
+        if stack is not None:
+            stack.file.unlink(missing_ok=True)
+        if once and not keep and not sys.exc_info()[0]:
+            shutil.rmtree(data_dir, ignore_errors=True)
+
+
+class _Demo:
+    """One demo on its running parts."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        processes: dict[PartName, Process],
+        sink: WebhookSink,
+        progress: Progress,
+        *,
+        calls: int,
+        crash: bool,
+    ) -> None:
+        self._stack = stack
+        self._processes = processes
+        self._sink = sink
+        self._progress = progress
+        self._calls = calls
+        self._crash = crash
+        self._collector_url = _url(stack, "collector")
+        self._traffic: Traffic | None = None
+
+    def play(self, started: float) -> report.Report:
+        """Everything from the start of the parts to the report."""
+        self._start(("collector", "inference", "watch"))
+        llmtrace.init(endpoint=self._collector_url, service_name=SERVICE)
+        models = tuple(self._stack.settings.inference.models)
+        traffic = self._traffic = Traffic(_url(self._stack, "inference"), models)
+        self._warm_up(traffic)
+        simulated = self._send_history(traffic)
+        self._start(("dashboard", "mlflow"), wait=False)
+        spell = self._calm(traffic)
+        self._spell(traffic, spell)
+        reader = open_reader(self._collector_url)
+        try:
+            with self._step("calls until detection has spoken", self._calls) as advance:
+                self._tail(traffic, reader, advance)
+            traffic.drain()
+            found = self._collect(traffic, reader, spell, simulated, started)
+        finally:
+            reader.close()
+        return found
+
+    def stay(self) -> None:
+        """Light traffic until interrupted."""
+        traffic = self._traffic
+        while traffic is not None:
+            traffic.pace(traffic.ordinary, 1.0, time.time() + 5)
+            for process in self._processes.values():
+                if not process.alive:
+                    raise DemoFailed(f"{process.part.name} ended:\n{process.tail()}")
+
+    def close(self) -> None:
+        """End the traffic."""
+        if self._traffic is not None:
+            self._traffic.close()
+
+    def _start(self, names: tuple[PartName, ...], *, wait: bool = True) -> None:
+        for name in names:
+            self._processes[name].start()
+        if not wait:
+            return
+        with self._step(f"starting {', '.join(names)}", None):
+            self._wait_ready(names)
+
+    def _wait_ready(self, names: tuple[PartName, ...]) -> None:
+        parts = [self._stack.part(name) for name in names]
+        late = wait_ready(parts, timeout=120.0, alive=lambda part: self._processes[part.name].alive)
+        for part in late:
+            process = self._processes[part.name]
+            state = "did not become ready" if process.alive else "ended"
+            raise DemoFailed(f"{part.name} {state}; its log ends:\n{process.tail()}")
+
+    def _warm_up(self, traffic: Traffic) -> None:
+        with self._step("first calls, to learn how fast this machine is", _WARM_UP_CALLS) as advance:
+            for number in range(_WARM_UP_CALLS):
+                traffic.send(traffic.ordinary())
+                advance(number + 1)
+            traffic.drain()
+        if traffic.tally.errors or not traffic.tally.measured:
+            log = self._processes["inference"].tail()
+            raise DemoFailed(f"the inference service did not answer the first calls; its log ends:\n{log}")
+
+    def _send_history(self, traffic: Traffic) -> int:
+        with self._step("an hour of simulated history, labelled so", 60) as advance:
+            return send_history(
+                self._collector_url,
+                traffic.tally.measured,
+                USERS,
+                until=time.time_ns() - 30 * 1_000_000_000,
+                calls_per_second=_CALLS_PER_SECOND,
+                seed=11,
+                progress=advance,
+            )
+
+    def _calm(self, traffic: Traffic) -> float:
+        """Ordinary traffic and the experiment; returns when the spell begins."""
+        begin = time.time()
+        edge = math.ceil((begin + _CALM_SECONDS + _SPELL_BEFORE) / _BUCKET) * _BUCKET
+        spell = edge - _SPELL_BEFORE
+        with self._step("ordinary calls: 20 users, two runs of an experiment", 100) as advance:
+            turn = 0
+            crash_at = begin + (spell - begin) / 2
+            while time.time() < spell:
+                kinds = [traffic.ordinary] + [lambda name=name: traffic.experiment(name) for name in RUNS]
+                make: Callable[[], Any] = (
+                    kinds[turn % 3] if turn < 3 * _EXPERIMENT_CALLS else traffic.ordinary
+                )
+                traffic.pace(make, _CALLS_PER_SECOND, min(spell, time.time() + 0.9 / _CALLS_PER_SECOND))
+                turn += 1
+                if self._crash and time.time() > crash_at:
+                    self._crash_collector()
+                advance(round(100 * (time.time() - begin) / (spell - begin)))
+        return spell
+
+    def _crash_collector(self) -> None:
+        self._crash = False
+        self._processes["collector"].kill()
+        self._processes["collector"].start()
+
+    def _spell(self, traffic: Traffic, spell: float) -> None:
+        """Slow and failing calls, and one user who floods with injection prompts."""
+        until = spell + _SPELL_BEFORE + _SPELL_AFTER
+        with self._step("a spell of slow and failing calls, and a flood of injections", 100) as advance:
+            turn = flooded = 0
+            while time.time() < until:
+                make = (traffic.failing, traffic.slow, traffic.failing, traffic.ordinary)[turn % 4]
+                traffic.pace(make, _CALLS_PER_SECOND, time.time() + 0.9 / _CALLS_PER_SECOND)
+                turn += 1
+                share = min(1.0, (time.time() - spell) / (until - spell))
+                while flooded < share * _FLOOD_CALLS:
+                    traffic.send(traffic.injection())
+                    flooded += 1
+                advance(round(100 * share))
+
+    def _tail(self, traffic: Traffic, reader: Client, advance: Callable[[int], None]) -> None:
+        """Ordinary calls until enough were made and both kinds of incident are there."""
+        deadline = time.time() + _WAIT_SECONDS
+        while time.time() < deadline:
+            traffic.pace(traffic.ordinary, _CALLS_PER_SECOND / 2, time.time() + 1.0)
+            advance(min(traffic.tally.calls, self._calls))
+            raised = _patiently(lambda: {incident["Kind"] for incident in report.incidents(reader)}, set())
+            if traffic.tally.calls >= self._calls and {"anomaly", "abuse"} <= raised:
+                return
+
+    def _collect(
+        self, traffic: Traffic, reader: Client, spell: float, simulated: int, started: float
+    ) -> report.Report:
+        """Wait until every part has everything, and ask."""
+        with self._step("waiting until everything is queryable", None):
+            llmtrace.flush(30)
+            expected = traffic.tally.calls
+            answered = expected - traffic.tally.errors
+            _until(lambda: int(report.spans(reader)["calls"]) >= expected)
+            _until(lambda: report.whole_traces(reader) >= answered)
+            self._wait_ready(("dashboard", "mlflow"))
+            mlflow_url = _url(self._stack, "mlflow")
+            _until(lambda: {run.name for run in report.runs(mlflow_url) if run.metrics} >= set(RUNS))
+            _until(lambda: int(report.overall(reader)["unpriced"]) == 0, seconds=10)
+            _until(
+                lambda: (
+                    {incident["IncidentId"] for incident in report.incidents(reader)}
+                    <= {
+                        str(item.incident.get("incident_id", item.incident.get("id")))
+                        for item in self._sink.received
+                    }
+                ),
+                seconds=10,
+            )
+        trace = report.example_trace(reader)
+        dashboard = _url(self._stack, "dashboard")
+        raised = report.incidents(reader)
+        return report.Report(
+            generated=traffic.tally.calls,
+            failed=traffic.tally.errors,
+            stored=report.overall(reader),
+            spans=report.spans(reader),
+            whole_traces=report.whole_traces(reader),
+            incidents=raised,
+            calm_incidents=sum(incident["OpenedAt"] < spell for incident in raised),
+            deliveries=self._sink.received,
+            runs=report.runs(mlflow_url),
+            simulated=simulated,
+            example_trace=trace,
+            seconds=time.monotonic() - started,
+            urls={
+                "dashboard": dashboard,
+                "a trace": f"{dashboard}/traces?trace={trace}",
+                "MLflow": mlflow_url,
+                "ClickHouse over HTTP": f"{self._collector_url}/clickhouse",
+                "inference": _url(self._stack, "inference") + "/v1",
+            },
+        )
+
+    @contextlib.contextmanager
+    def _step(self, text: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A line of progress; the function it gives takes what is done so far."""
+        task = self._progress.add_task(text, total=total)
+        yield lambda done: self._progress.update(task, completed=done)
+        self._progress.update(task, total=total or 1, completed=total or 1)
+
+
+def _settings(data_dir: Path, sink: WebhookSink) -> Settings:
+    """Everything on loopback, on the usual ports where they are free, with the thresholds that ship."""
+    ports = {
+        name: port if is_free("127.0.0.1", port) else free_port() for name, port in _DEFAULT_PORTS.items()
+    }
+    prices = [
+        ModelPrice(model="tiny-chat-s", provider="llmtrace", input_per_million=0.05, output_per_million=0.2),
+        ModelPrice(model="tiny-chat-m", provider="llmtrace", input_per_million=0.1, output_per_million=0.4),
+    ]
+    webhook = Webhook.model_validate({"url": sink.url, "secret": sink.secret, "allow_private": True})
+    return Settings.model_validate(
+        {
+            "data_dir": data_dir.absolute(),
+            "collector": {"port": ports["collector"], "prices": prices, "mlflow_interval_seconds": 2},
+            "watch": {"webhooks": [webhook]},
+            "dashboard": {"port": ports["dashboard"]},
+            "mlflow": {"port": ports["mlflow"]},
+            # The models stay from one demo to the next.
+            "inference": {"port": ports["inference"], "data_dir": data_dir.absolute().parent / "models"},
+        }
+    )
+
+
+def _fresh(data_dir: Path) -> None:
+    """An empty data directory; one that is not a demo's is left alone."""
+    marker = data_dir / _MARKER
+    if data_dir.exists() and any(data_dir.iterdir()):
+        if not marker.exists():
+            raise DemoFailed(
+                f"{data_dir} holds data that is not a demo's; give another folder with --data-dir"
+            )
+        shutil.rmtree(data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓[/green]"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _url(stack: Stack, name: PartName) -> str:
+    url = stack.part(name).url
+    if url is None:
+        raise DemoFailed(f"{name} listens nowhere")
+    return url
+
+
+def _patiently(question: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+    """The answer, or `otherwise` while the collector is away (the demo may have killed it)."""
+    try:
+        return question()
+    except ClickHouseError:
+        return otherwise
+
+
+def _until(holds: Callable[[], bool], seconds: float = _WAIT_SECONDS) -> bool:
+    """Wait until something holds; False when it did not in time, which a check of the report will say."""
+    deadline = time.monotonic() + seconds
+    while not _patiently(holds, False):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.25)
+    return True
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
