@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI, Response
@@ -20,6 +21,9 @@ from .settings import CollectorSettings
 from .store import Store, open_store
 from .tasks import Periodic
 from .write import Writer
+
+if TYPE_CHECKING:
+    from .mlflow_runs import MlflowRuns
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +52,13 @@ class Collector:
         )
         self.readers = query.reader_pool()
         self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
             from .mlflow_runs import MlflowRuns
 
-            runs = MlflowRuns(self.store.rows, settings.mlflow_url, settings.trace_url)
-            self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, runs.sync))
+            self._runs = MlflowRuns(self.store.rows, settings.mlflow_url, settings.trace_url)
+            self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, self._runs.sync))
 
     def _task(self, name: str, interval: float, work: Callable[[], object]) -> Periodic:
         return Periodic(name, interval, work, self.metrics)
@@ -67,6 +72,8 @@ class Collector:
 
     def close(self) -> None:
         """Drain the log into the store and stop."""
+        if self._runs is not None:
+            self._runs.close()  # ends the pass under way after the run it is at
         for task in self.tasks:
             task.close()
         self.log.close()

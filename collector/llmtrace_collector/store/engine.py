@@ -54,8 +54,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def insert_file(self, table: str, path: Path, fmt: str, settings: Mapping[str, str]) -> None:
-        """Insert a file's bytes, which are in ClickHouse format `fmt`, as one INSERT."""
+    def insert_messages(
+        self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
+    ) -> None:
+        """Insert a file of length-prefixed protobuf messages as one INSERT; `schema` defines `message`."""
 
     @abstractmethod
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
@@ -132,11 +134,17 @@ class EmbeddedEngine(Engine):
     def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
         return self._query("read", sql, fmt, params)
 
-    def insert_file(self, table: str, path: Path, fmt: str, settings: Mapping[str, str]) -> None:
-        # From the file itself: the bytes are never copied to another folder.
+    def insert_messages(
+        self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
+    ) -> None:
+        # Both from files of ours: the engine copies a schema or data given as text to folders that are not.
+        file = self.path.absolute() / "otlp.proto"
+        if not file.exists() or file.read_text() != schema:
+            file.write_text(schema)
+        settings = {**settings, "format_schema": f"{file}:{message}"}
         self.execute(
             f"INSERT INTO {table} FROM INFILE {literal(str(path.absolute()))} "
-            f"SETTINGS {_settings_clause(settings)} FORMAT {fmt}"
+            f"SETTINGS {_settings_clause(settings)} FORMAT Protobuf"
         )
 
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
@@ -202,8 +210,15 @@ class ServerEngine(Engine):
     def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
         return self._run(sql, params, {**READ_LIMITS, "readonly": "1"}, fmt)
 
-    def insert_file(self, table: str, path: Path, fmt: str, settings: Mapping[str, str]) -> None:
-        self._insert(table, path.read_bytes(), fmt, settings)
+    def insert_messages(
+        self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
+    ) -> None:
+        inline = {
+            "format_schema_source": "string",
+            "format_schema": schema,
+            "format_schema_message_name": message,
+        }
+        self._insert(table, path.read_bytes(), "Protobuf", {**settings, **inline})
 
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
         self._insert(table, data, fmt, {"async_insert": "0"})

@@ -25,11 +25,12 @@ _ONE_BLOCK: Mapping[str, str] = {
     "min_insert_block_size_rows": "1048576000",
     "min_insert_block_size_bytes": "1073741824",
     "max_insert_threads": "1",
+    # One request may hold spans of any number of days; a segment that cannot be stored would block the rest.
+    "max_partitions_per_insert_block": "0",
     "async_insert": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     "input_format_protobuf_oneof_presence": "1",
     "output_format_json_escape_forward_slashes": "0",
-    "format_schema_source": "string",
 }
 
 
@@ -54,14 +55,9 @@ class Store:
         same call may succeed later, StoreError when the engine refuses these bytes.
         """
         table, message = SIGNALS[signal]
-        settings = {
-            **_ONE_BLOCK,
-            "format_schema": self._schema,
-            "format_schema_message_name": message,
-            "insert_deduplication_token": token,
-        }
+        settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
         with self._turn:
-            self.engine.insert_file(table, path, "Protobuf", settings)
+            self.engine.insert_messages(table, path, self._schema, message, settings)
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""
