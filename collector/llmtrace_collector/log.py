@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import shutil
+import sqlite3
 import threading
 import time
 import uuid
@@ -112,8 +113,8 @@ class Log:
     def stored(self, segment: Segment) -> None:
         """Delete a segment whose rows are in the store."""
         self._seen.add(segment.digests)
+        segment.path.unlink(missing_ok=True)
         self._drop(segment)
-        segment.path.unlink()
 
     def quarantine(self, segment: Segment, reason: str) -> Path:
         """Set a segment aside that the store refuses; returns where it went."""
@@ -121,7 +122,8 @@ class Log:
         folder.mkdir(exist_ok=True)
         target = folder / segment.path.name
         target.with_suffix(".reason").write_text(reason)
-        segment.path.rename(target)
+        if segment.path.exists():
+            segment.path.rename(target)
         _sync_folder(folder)
         self._seen.add(segment.digests)
         self._drop(segment)
@@ -169,24 +171,26 @@ class Log:
         return max(0.0, oldest + self._segment_seconds - time.monotonic())
 
     def _commit(self, group: list[_Append]) -> None:
+        # From here on nobody can cancel; a request that was given up before is not written.
+        group = [item for item in group if item.done.set_running_or_notify_cancel()]
         new: list[_Append] = []
         again: list[_Append] = []
         keys: dict[str, list[tuple[bytes, _Append]]] = {}
         in_group: set[bytes] = set()
-        for item in group:
-            key = digest(item.signal, item.record)
-            if key in in_group or key in self._unstored or key in self._seen:
-                again.append(item)
-                continue
-            in_group.add(key)
-            keys.setdefault(item.signal, []).append((key, item))
-            new.append(item)
         try:
+            for item in group:
+                key = digest(item.signal, item.record)
+                if key in in_group or key in self._unstored or key in self._seen:
+                    again.append(item)
+                    continue
+                in_group.add(key)
+                keys.setdefault(item.signal, []).append((key, item))
+                new.append(item)
             for signal, items in keys.items():
                 self._write(signal, items)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             logger.warning("the log cannot be written: %s", error)
-            failure = LogFull(f"the log cannot be written: {error.strerror}")
+            failure = LogFull(f"the log cannot be written: {getattr(error, 'strerror', None) or error}")
             for item in group:
                 item.done.set_exception(failure)
             return
@@ -214,8 +218,7 @@ class Log:
                 os.fdatasync(descriptor)
             except OSError:
                 # Acknowledged records stay, the rest is cut; a file with unknown state is not appended to.
-                os.ftruncate(descriptor, segment.size)
-                self._close_segment(signal)
+                self._cut(signal)
                 raise
             with self._bytes_lock:
                 self._bytes += size - segment.size
@@ -224,6 +227,19 @@ class Log:
                 segment.digests.append(key)
                 self._unstored[key] = segment.token
             start += count
+
+    def _cut(self, signal: str) -> None:
+        """Close the signal's segment after a failed write, at the end of its last acknowledged record."""
+        segment, descriptor = self._open[signal]
+        try:
+            os.ftruncate(descriptor, segment.size)
+        except OSError as error:
+            # The store may not see it with a torn tail; recovery cuts that off at the next start.
+            del self._open[signal]
+            os.close(descriptor)
+            logger.error("%s is left for the next start: it cannot be cut: %s", segment.path.name, error)  # noqa: TRY400
+        else:
+            self._close_segment(signal)
 
     def _fits(self, segment: Segment, size: int, item: _Append) -> bool:
         return (size == 0 or size + len(item.record.body) <= self._segment_bytes) and len(

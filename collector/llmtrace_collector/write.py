@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 import time
 
@@ -61,10 +62,10 @@ class Writer:
         """Insert one segment; False when the writer was told to stop before the store took it."""
         pause = _FIRST_PAUSE
         while True:
-            started = time.perf_counter()
             try:
-                self._store.insert_segment(segment.signal, segment.path, segment.token)
-            except StoreUnavailable as error:
+                self._attempt(segment)
+            # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
+            except (StoreUnavailable, OSError, sqlite3.Error) as error:
                 self._metrics.store_failures.inc()
                 logger.warning(
                     "the store did not take %s, trying again in %.1f s: %s", segment.token, pause, error
@@ -73,13 +74,21 @@ class Writer:
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
-            except StoreError as error:
-                kept = self._log.quarantine(segment, str(error))
-                self._metrics.quarantined_segments.inc()
-                logger.error("the store refused %s; it was set aside in %s: %s", segment.token, kept, error)  # noqa: TRY400
-            else:
-                self._metrics.insert_seconds.observe(time.perf_counter() - started)
-                self._log.stored(segment)
-                self._metrics.stored_segments.inc()
             self._metrics.log_bytes.set(self._log.size)
             return True
+
+    def _attempt(self, segment: Segment) -> None:
+        """Insert one segment once, or set it aside when the store refuses it."""
+        started = time.perf_counter()
+        try:
+            self._store.insert_segment(segment.signal, segment.path, segment.token)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            kept = self._log.quarantine(segment, str(error))
+            self._metrics.quarantined_segments.inc()
+            logger.error("the store refused %s; it was set aside in %s: %s", segment.token, kept, error)  # noqa: TRY400
+        else:
+            self._metrics.insert_seconds.observe(time.perf_counter() - started)
+            self._log.stored(segment)
+            self._metrics.stored_segments.inc()

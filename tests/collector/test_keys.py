@@ -1,0 +1,144 @@
+"""Doors with keys and limits, and what outlives a restart."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from llmtrace_collector.auth import UnsafeBind, is_loopback, load_keys
+from llmtrace_collector.settings import CollectorSettings
+
+from .otlp import DAY, span, traces
+from .running import PROTOBUF, Served, settings
+from .test_receive import status_of
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A collector with keys, small limits and a long retention."""
+    directory = tmp_path_factory.mktemp("keyed")
+    fields = {"ingest_key": "in-key", "read_key": "read-key", "max_body_bytes": 64 << 10}
+    door = Served(settings(directory, retention_days=400, **fields))
+    yield door
+    door.close()
+
+
+def test_keys_are_demanded(keyed: Served) -> None:
+    body = traces([span()]).SerializeToString()
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Bearer read-key"}):
+        answer = keyed.post(body, headers=headers)
+        assert answer.status_code == 401
+        assert status_of(answer).code == 16
+    for headers in (
+        {"authorization": "Bearer in-key"},
+        {"x-api-key": "in-key"},
+        {"authorization": f"Bearer {keyed.admin_key}"},
+    ):
+        assert keyed.post(body, headers=headers).status_code == 200
+
+
+def test_large_bodies_are_refused(keyed: Served) -> None:
+    headers = {"authorization": "Bearer in-key"}
+    large = traces([span({"text": "x" * (80 << 10)})]).SerializeToString()
+    packed = gzip.compress(large)
+    assert len(packed) < 64 << 10 < len(large)
+    assert keyed.post(large, headers=headers).status_code == 413
+    answer = keyed.post(packed, headers={**headers, "content-encoding": "gzip"})
+    assert answer.status_code == 413
+    assert "decompressed" in status_of(answer).message
+
+
+def test_a_body_beyond_the_limit_is_not_read_to_its_end(keyed: Served) -> None:
+    connection = http.client.HTTPConnection(keyed.url.removeprefix("http://"), timeout=10)
+    connection.putrequest("POST", "/v1/traces")
+    for name, value in {**PROTOBUF, "authorization": "Bearer in-key"}.items():
+        connection.putheader(name, value)
+    connection.putheader("content-length", str(1 << 30))
+    connection.endheaders()
+    connection.send(bytes(1 << 20))
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_request_of_more_days_than_a_block_takes_is_stored(keyed: Served) -> None:
+    now = time.time_ns()
+    sent = [span(start=now - day * DAY) for day in range(110)]
+    assert keyed.post(traces(sent), headers={"authorization": "Bearer in-key"}).status_code == 200
+    keyed.stored()
+    answer = httpx.post(
+        f"{keyed.url}/clickhouse/",
+        content=b"SELECT uniqExact(SpanId), count() FROM otel_traces WHERE SpanName = 'work'",
+        headers={"x-clickhouse-key": "read-key"},
+    )
+    assert answer.text.split() == ["111", "111"]
+
+
+def test_reading_demands_the_read_key(keyed: Served) -> None:
+    url = f"{keyed.url}/clickhouse/"
+    basic = base64.b64encode(b"anyone:read-key").decode()
+    for headers, status in (
+        ({}, 401),
+        ({"x-clickhouse-key": "in-key"}, 401),
+        ({"authorization": "Basic ???"}, 401),
+        ({"authorization": f"Basic {basic}"}, 200),
+        ({"x-clickhouse-key": "read-key"}, 200),
+        ({"authorization": f"Bearer {keyed.admin_key}"}, 200),
+    ):
+        answer = httpx.post(url, content=b"SELECT 1", headers=headers)
+        assert answer.status_code == status
+        if status == 401:
+            assert answer.headers["x-clickhouse-exception-code"] == "516"
+    client = keyed.reader("read-key")
+    assert client.query("SELECT 1").result_rows == [(1,)]
+    client.close()
+
+
+def test_keys_may_hold_any_text(keyed: Served) -> None:
+    connection = http.client.HTTPConnection(keyed.url.removeprefix("http://"), timeout=10)
+    connection.request("POST", "/clickhouse/", b"SELECT 1", {"x-clickhouse-key": b"\xff\xfe"})
+    assert connection.getresponse().status == 401
+    connection.close()
+
+
+def test_other_names_for_loopback_are_refused(keyed: Served) -> None:
+    for path in ("/v1/traces", "/clickhouse/?query=SELECT+1", "/metrics"):
+        answer = httpx.get(f"{keyed.url}{path}", headers={"host": "evil.example"})
+        assert answer.status_code == 400
+    assert httpx.get(f"{keyed.url}/health/live", headers={"host": "localhost:1"}).status_code == 200
+
+
+def test_the_admin_key_is_its_owners_alone(keyed: Served) -> None:
+    path = keyed.collector.settings.data_dir / "admin.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text().strip() == keyed.admin_key
+    assert len(keyed.admin_key) >= 32
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "collector.internal"])
+def test_other_addresses_need_keys(tmp_path: Path, host: str) -> None:
+    assert not is_loopback(host)
+    for keys in ({}, {"ingest_key": "a"}, {"read_key": "b"}, {"ingest_key": "", "read_key": ""}):
+        given = CollectorSettings.model_validate({"host": host, "data_dir": tmp_path, **keys})
+        with pytest.raises(UnsafeBind, match=r"set collector\.ingest_key and collector\.read_key"):
+            load_keys(given)
+    safe = {"host": host, "data_dir": tmp_path, "ingest_key": "a", "read_key": "b"}
+    assert load_keys(CollectorSettings.model_validate(safe)).ingest == "a"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_none(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
+    given = CollectorSettings(host=host, data_dir=tmp_path)
+    first = load_keys(given)
+    assert (first.ingest, first.read) == (None, None)
+    assert load_keys(given).admin == first.admin
+    monkeypatch.setenv("LLMTRACE_ADMIN_KEY", "from-the-environment")
+    assert load_keys(given).admin == "from-the-environment"
