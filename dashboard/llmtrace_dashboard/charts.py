@@ -44,13 +44,23 @@ def _x(domain: Sequence[float] | None = None) -> alt.X:
     return alt.X("at:T", title=None, scale=scale, axis=alt.Axis(grid=False, labelOverlap=True, tickCount=8))
 
 
-def _y(field: str, expression: str, **options: Any) -> alt.Y:
+def _y(field: str, expression: str, whole: bool = False, **options: Any) -> alt.Y:
     axis = alt.Axis(labelExpr=expression, tickCount=4, title=None)
+    if whole:
+        axis["tickMinStep"] = 1
     return alt.Y(f"{field}:Q", title=None, axis=axis, **options)
 
 
 def _legend() -> alt.Legend:
-    return alt.Legend(orient="top", title=None, symbolType="square", symbolSize=90, labelLimit=260, columns=8)
+    return alt.Legend(
+        orient="top",
+        title=None,
+        symbolType="square",
+        symbolSize=90,
+        symbolStrokeWidth=0,
+        labelLimit=260,
+        columns=8,
+    )
 
 
 def _crosshair(data: pd.DataFrame, tooltip: list[alt.Tooltip]) -> alt.Chart:
@@ -73,22 +83,21 @@ def percentiles(data: pd.DataFrame, zone: ZoneInfo) -> alt.LayerChart | alt.Face
     for name in names:
         wide[f"{name}_text"] = [formats.seconds(value) for value in wide[name]]
     long = wide.melt(id_vars=["at"], value_vars=list(names), var_name="series", value_name="value").dropna()
-    lines = (
-        alt.Chart(long)
-        .mark_line(strokeWidth=2, interpolate="monotone", point=alt.OverlayMarkDef(size=14, filled=True))
-        .encode(
-            x=_x(),
-            y=_y("value", _SECONDS_AXIS),
-            color=alt.Color(
-                "series:N",
-                scale=alt.Scale(domain=list(names), range=[theme.P50, theme.P95, theme.P99]),
-                legend=_legend(),
-            ),
-        )
+    color = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=list(names), range=[theme.P50, theme.P95, theme.P99]),
+        legend=_legend(),
     )
+    # Where few calls fall into a bucket p95 and p99 are one: p95 is drawn over the wider p99.
+    lines = [
+        alt.Chart(long[long["series"] == name])
+        .mark_line(strokeWidth=width, interpolate="monotone", point=alt.OverlayMarkDef(size=12, filled=True))
+        .encode(x=_x(), y=_y("value", _SECONDS_AXIS), color=color)
+        for name, width in (("p99", 4), ("p95", 2), ("p50", 2))
+    ]
     tooltip = [alt.Tooltip("when:N", title="Time")]
     tooltip += [alt.Tooltip(f"{name}_text:N", title=name) for name in names]
-    return alt.layer(lines, _crosshair(wide, tooltip)).properties(height=_HEIGHT)
+    return alt.layer(*lines, _crosshair(wide, tooltip)).properties(height=_HEIGHT)
 
 
 def calls(
@@ -96,39 +105,59 @@ def calls(
 ) -> alt.Chart:
     """`calls` per bucket as bars, `errors` among them in red."""
     wide = local(data[["time", "calls", "errors"]], zone)
-    wide["end"] = wide["at"] + step * 1000
-    wide["Succeeded"] = wide["calls"] - wide["errors"]
-    wide["Failed"] = wide["errors"]
+    # A gap between bars, in time because the bars' ends are.
+    wide["end"] = wide["at"] + step * 880
     wide["share"] = [
         formats.percent(errors / calls if calls else None)
         for calls, errors in zip(wide["calls"], wide["errors"], strict=True)
     ]
-    long = wide.melt(
-        id_vars=["at", "end", "when", "calls", "errors", "share"],
-        value_vars=["Succeeded", "Failed"],
-        var_name="series",
-        value_name="value",
+    parts = [
+        wide.assign(series="Failed", low=0, high=wide["errors"]),
+        wide.assign(series="Succeeded", low=wide["errors"], high=wide["calls"]),
+    ]
+    chart: alt.Chart = _bars(
+        pd.concat(parts),
+        _COUNT_AXIS,
+        {"Succeeded": theme.CALLS, "Failed": theme.ERROR},
+        [
+            alt.Tooltip("when:N", title="Time"),
+            alt.Tooltip("calls:Q", title=word, format=","),
+            alt.Tooltip("errors:Q", title="Failed", format=","),
+            alt.Tooltip("share:N", title="Error rate"),
+        ],
+        height,
+        whole=True,
     )
-    long["order"] = (long["series"] == "Succeeded").astype("int64")
+    return chart
+
+
+def _bars(
+    data: pd.DataFrame,
+    axis: str,
+    colors: dict[str, str],
+    tooltip: list[alt.Tooltip],
+    height: int,
+    whole: bool = False,
+) -> alt.Chart:
+    """Bars from `at` to `end` and from `low` to `high`, coloured by `series`.
+
+    Stacked here, not by Vega, which does not stack marks that have both ends in time.
+    """
+    data = data[data["high"] > data["low"]]
     chart: alt.Chart = (
-        alt.Chart(long)
-        .mark_bar(binSpacing=1)
+        alt.Chart(data)
+        .mark_rect()
         .encode(
             x=_x(),
             x2="end:T",
-            y=_y("value", _COUNT_AXIS, stack="zero"),
+            y=_y("low", axis, whole=whole, scale=alt.Scale(zero=True, nice=True)),
+            y2="high:Q",
             color=alt.Color(
                 "series:N",
-                scale=alt.Scale(domain=["Succeeded", "Failed"], range=[theme.CALLS, theme.ERROR]),
+                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
                 legend=_legend(),
             ),
-            order=alt.Order("order:Q"),
-            tooltip=[
-                alt.Tooltip("when:N", title="Time"),
-                alt.Tooltip("calls:Q", title=word, format=","),
-                alt.Tooltip("errors:Q", title="Failed", format=","),
-                alt.Tooltip("share:N", title="Error rate"),
-            ],
+            tooltip=tooltip,
         )
         .properties(height=height)
     )
@@ -149,32 +178,19 @@ def stacked(
     `axis` is 'usd' or 'count', `text` writes a value in the tooltip.
     """
     long = local(data[["time", "series", "value"]], zone)
-    long["end"] = long["at"] + step * 1000
+    long["end"] = long["at"] + step * 880
     long["text"] = [text(value) for value in long["value"]]
     order = {name: index for index, name in enumerate(colors)}
     long["order"] = [order[name] for name in long["series"]]
-    chart: alt.Chart = (
-        alt.Chart(long)
-        .mark_bar(binSpacing=1)
-        .encode(
-            x=_x(),
-            x2="end:T",
-            y=_y("value", _USD_AXIS if axis == "usd" else _COUNT_AXIS, stack="zero"),
-            color=alt.Color(
-                "series:N",
-                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
-                legend=_legend(),
-            ),
-            order=alt.Order("order:Q"),
-            tooltip=[
-                alt.Tooltip("when:N", title="Time"),
-                alt.Tooltip("series:N", title="Of"),
-                alt.Tooltip("text:N", title="Amount"),
-            ],
-        )
-        .properties(height=height)
-    )
-    return chart
+    long = long.sort_values(["at", "order"])
+    long["high"] = long.groupby("at")["value"].cumsum()
+    long["low"] = long["high"] - long["value"]
+    tooltip = [
+        alt.Tooltip("when:N", title="Time"),
+        alt.Tooltip("series:N", title="Of"),
+        alt.Tooltip("text:N", title="Amount"),
+    ]
+    return _bars(long, _USD_AXIS if axis == "usd" else _COUNT_AXIS, colors, tooltip, height)
 
 
 def around_incident(

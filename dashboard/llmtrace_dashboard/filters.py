@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from .address import bound, one_of, remember
 from .queries import usage
 from .queries.scope import Scope, window
 from .reading import ReadFailed, load
@@ -71,14 +72,8 @@ def paused() -> bool:
 def sidebar() -> None:
     """Draw the filters. Needs no store: without one, only what is chosen already is on offer."""
     with st.sidebar:
-        st.selectbox(
-            "Time",
-            list(RANGES),
-            index=list(RANGES).index(_DEFAULT_RANGE),
-            format_func=lambda choice: RANGES[choice][0],
-            key="range",
-            bind="query-params",
-        )
+        with bound("range", _DEFAULT_RANGE, one_of(RANGES)):
+            st.selectbox("Time", list(RANGES), format_func=lambda choice: RANGES[choice][0], key="range")
         if st.session_state.get("range") == "custom":
             _custom_range()
         found = _facets()
@@ -86,25 +81,19 @@ def sidebar() -> None:
         _choice("Service", "service", found.services, "All services")
         _choice("Model", "model", found.models, "All models")
         _choice("User", "user", found.users, "All users")
-        st.toggle(
-            "Include simulated",
-            key="simulated",
-            bind="query-params",
-            help="Also count traffic that the demo or a load generator marked as simulated.",
-        )
+        with bound("simulated", False, lambda text: text in ("1", "true")):
+            st.toggle(
+                "Include simulated",
+                key="simulated",
+                help="Also count traffic that the demo or a load generator marked as simulated.",
+            )
         st.toggle("Live", value=True, key="live", help="Refresh the page by itself.")
+    remember()
 
 
 def _choice(label: str, key: str, options: tuple[str, ...], everything: str) -> None:
-    st.selectbox(
-        label,
-        options,
-        index=None,
-        placeholder=everything,
-        key=key,
-        accept_new_options=True,
-        bind="query-params",
-    )
+    with bound(key, None):
+        st.selectbox(label, options, index=None, placeholder=everything, key=key, accept_new_options=True)
 
 
 def _facets() -> usage.Facets:

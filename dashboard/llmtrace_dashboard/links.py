@@ -6,6 +6,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import streamlit as st
 
+from .address import SHARED
+
 #: Path → page file, relative to main.py.
 PAGES = {
     "/": "pages/overview.py",
@@ -14,8 +16,8 @@ PAGES = {
     "/incidents": "pages/incidents.py",
 }
 
-#: Query parameters that every page shares; links carry them along.
-SHARED = ("range", "from", "to", "project", "service", "model", "user", "simulated")
+#: Filters of the list of traces; links to one trace carry them, so that the way back finds the same list.
+LIST_FILTERS = ("q", "status", "longer", "session", "experiment", "page")
 
 
 def page_url(path: str, **params: str) -> str:
@@ -27,7 +29,8 @@ def page_url(path: str, **params: str) -> str:
 
 def trace_url(trace_id: str, span_id: str = "") -> str:
     """The address of one trace, and of one span in it."""
-    return page_url("/traces", trace=trace_id, span=span_id)
+    kept = {name: st.query_params[name] for name in LIST_FILTERS if name in st.query_params}
+    return page_url("/traces", **kept, trace=trace_id, span=span_id)
 
 
 def incident_url(incident_id: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmtrace_dashboard import filters, theme
+from llmtrace_dashboard import address, filters, theme
 from llmtrace_dashboard.app import current_settings
 
 HERE = Path(__file__).parent
@@ -47,6 +47,7 @@ def main() -> None:
             ),
         ]
     )
+    address.carry(page.url_path)
     filters.sidebar()
     with st.sidebar:
         if settings.mlflow_url:

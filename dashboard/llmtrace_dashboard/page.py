@@ -37,12 +37,12 @@ def live(render: Callable[[], None], refresh: bool = True) -> None:
 def header(title: str, note: str, refreshing: bool = True) -> None:
     """The page's title, what it shows, and when that was read."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
-        st.header(title, anchor=False)
+        st.header(title, anchor=False, width="content")
         if refreshing:
             updated = f"{note} · updated {datetime.now(UTC).astimezone(filters.zone()):%H:%M:%S}"
-            st.caption(updated + (" · paused" if filters.paused() else ""))
+            st.caption(updated + (" · paused" if filters.paused() else ""), width="content")
         else:
-            st.caption(note)
+            st.caption(note, width="content")
 
 
 def unreachable(failure: ReadFailed) -> None:

@@ -268,7 +268,7 @@ class WatchSettings(BaseModel):
     webhook_backoff_max_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="Longest wait between attempts; where Retry-After asks for more, the event rests that long.",
+        description="Longest wait between attempts; where Retry-After asks for more, the event rests.",
     )
     webhook_rest_seconds: float = Field(
         default=300.0, ge=0, description="Rest before an event that failed all attempts is tried again."

@@ -85,7 +85,7 @@ _DARK = {
 
 #: No data goes in here. Streamlit fades what it is about to replace: a page that refreshes would blink.
 PAGE_STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px; }
+[data-testid="stMainBlockContainer"] { padding: 2.4rem 2.6rem 3rem; max-width: 1560px; }
 [data-stale="true"], .stale-element { opacity: 1 !important; transition: none !important; }
 [data-testid="stMetric"] { padding: 12px 14px 10px; }
 [data-testid="stMetricLabel"] p { font-size: 0.84rem; opacity: 0.75; }

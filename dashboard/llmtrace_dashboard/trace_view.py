@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ from .components import choose_span, show
 from .links import page_url, trace_url
 from .messages import turns
 from .queries import traces
+from .queries.scope import moment
 from .queries.traces import MAX_SPANS, SpanDetail, TraceSummary
 from .reading import load
 from .tables import cell, column, row, table
@@ -50,7 +50,7 @@ def _absent(trace_id: str) -> None:
 
 
 def _header(trace: TraceSummary) -> None:
-    started = datetime.fromtimestamp(trace.start_ns / 1e9, UTC)
+    started = moment(trace.start_ns / 1e6)
     badges = [
         {"text": "Failed", "tone": "bad"} if trace.errors else {"text": "OK", "tone": "good"},
     ]
@@ -201,20 +201,24 @@ def _span(trace_id: str, span_id: str) -> None:
         "facts",
         {
             "title": values["name"] or "Unnamed span",
+            "small": True,
             "badges": [{"text": "Failed", "tone": "bad"} if failed else {"text": "OK", "tone": "good"}],
             "lead": _complaint(values) if failed else "",
             "facts": _span_facts(detail, trace_id, span_id),
         },
         "span_facts",
     )
+    has_messages = values["is_llm"] or values["input_messages"] or values["output_messages"]
+    attributes_label = f"Attributes ({len(values['attributes']) + len(values['resource'])})"
     messages, attributes, events, scores, raw = st.tabs(
         [
             "Messages",
-            f"Attributes ({len(values['attributes']) + len(values['resource'])})",
+            attributes_label,
             f"Events ({len(values['event_names'])})",
             f"Scores ({len(detail.scores)})",
             "JSON",
-        ]
+        ],
+        default=None if has_messages else attributes_label,
     )
     with messages:
         _messages(values)
@@ -356,7 +360,7 @@ def _scores(detail: SpanDetail) -> None:
                 cell(score["explanation"], title=score["explanation"]),
                 cell(score["service"], tone="muted"),
                 cell(
-                    formats.clock(datetime.fromtimestamp(score["at"] / 1000, UTC), filters.zone()),
+                    formats.clock(moment(score["at"]), filters.zone()),
                     tone="muted",
                 ),
             ]

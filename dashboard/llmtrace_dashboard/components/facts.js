@@ -4,7 +4,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const go = (path) => setTriggerValue("go", path);
   const parts = [];
   if (data.title) {
-    const title = el("h2", "facts-title");
+    const title = el(data.small ? "h3" : "h2", "facts-title" + (data.small ? " small" : ""));
     title.appendChild(el("span", "", data.title));
     for (const badge of data.badges || []) title.appendChild(el("span", "badge " + badge.tone, badge.text));
     parts.push(title);

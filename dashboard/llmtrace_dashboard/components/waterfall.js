@@ -7,6 +7,20 @@ function duration(ms) {
   return ms >= 0.1 ? ms.toFixed(1) + " ms" : Math.round(ms * 1000) + " µs";
 }
 
+// The round step (in ms) that makes at most five marks.
+function tickStep(total) {
+  const minutes = [60000, 120000, 300000, 600000, 1800000, 3600000, 7200000, 21600000, 86400000];
+  const small = Math.pow(10, Math.floor(Math.log10(total / 5)));
+  const round = [1, 2, 5, 10].map((factor) => factor * small).filter((step) => step < 60000);
+  return [...round, ...minutes].find((step) => total / step <= 5.2) || total;
+}
+
+function tickText(ms) {
+  if (ms >= 3600000) return +(ms / 3600000).toFixed(1) + " h";
+  if (ms >= 60000) return +(ms / 60000).toFixed(1) + " min";
+  return ms >= 1000 ? +(ms / 1000).toFixed(2) + " s" : +ms.toPrecision(3) + " ms";
+}
+
 function row(span, state, total) {
   const node = el("div", "wf-row");
   node.style.top = state.position * ROW + "px";
@@ -22,7 +36,7 @@ function row(span, state, total) {
   if (state.active) node.classList.add("active");
   const name = el("div", "wf-name");
   name.style.paddingLeft = 10 + Math.min(span.depth, 14) * 14 + "px";
-  name.appendChild(el("span", "fold", span.children ? (state.folded ? "▸" : "▾") : ""));
+  name.appendChild(el("span", "fold" + (span.children ? (state.folded ? " shut" : " open") : "")));
   const dot = el("span", "dot");
   dot.style.background = span.color;
   name.appendChild(dot);
@@ -66,11 +80,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const box = el("div", "wf");
   const head = el("div", "wf-head");
-  head.appendChild(el("div", "", data.spans.length + (data.spans.length === 1 ? " span" : " spans")));
+  head.appendChild(el("div", "", data.spans.length.toLocaleString("en") + (data.spans.length === 1 ? " span" : " spans")));
   const axis = el("div", "wf-axis");
-  for (let tick = 0; tick <= 4; tick += 1) {
-    const label = el("span", "", tick === 0 ? "0" : duration((data.total * tick) / 4));
-    label.style.left = tick * 25 + "%";
+  const step = tickStep(data.total);
+  for (let at = 0; at <= data.total * 0.97; at += step) {
+    const label = el("span", "", at === 0 ? "0" : tickText(at));
+    label.style.left = (at / data.total) * 100 + "%";
     axis.appendChild(label);
   }
   head.appendChild(axis);

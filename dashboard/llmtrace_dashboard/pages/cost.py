@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import cast
 
 import pandas as pd
 import streamlit as st
 
 from llmtrace_dashboard import charts, filters, formats, theme
+from llmtrace_dashboard.address import bound, one_of
 from llmtrace_dashboard.links import page_url
 from llmtrace_dashboard.page import empty, header, live
 from llmtrace_dashboard.queries import cost, usage
@@ -18,13 +18,14 @@ from llmtrace_dashboard.queries.usage import Totals
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
 
-_BY = {
+_BY: dict[By, str] = {
     "model": "Model",
     "user": "User",
     "service": "Service",
     "provider": "Provider",
     "experiment": "Experiment",
 }
+_STEP_LABELS = {"auto": "Auto", "hour": "Hours", "day": "Days"}
 _STEPS = {"auto": 0, "hour": 3600, "day": 86_400}
 
 #: Series drawn by name; the rest is one series.
@@ -39,9 +40,8 @@ def render() -> None:
     if not totals.calls:
         empty("calls")
         return
-    by = cast(By, st.session_state.get("by") or "model")
     _kpis(totals)
-    _over_time(scope, by)
+    by = _over_time(scope)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.subheader(f"By {_BY[by].lower()}", anchor=False)
@@ -73,7 +73,7 @@ def _kpis(totals: Totals) -> None:
             "Calls to models without a known price. They are not in any sum here.",
         ),
         (
-            "Calls without token counts",
+            "No token counts",
             formats.count(totals.without_tokens),
             "Calls whose answer said no token counts, mostly failed ones. They add nothing to any sum here.",
         ),
@@ -82,36 +82,35 @@ def _kpis(totals: Totals) -> None:
         place.metric(label, value, help=help, border=True)
 
 
-def _over_time(scope: Scope, by: By) -> None:
-    step = _STEPS.get(st.session_state.get("step") or "auto", 0) or scope.step
-    offset = filters.zone_offset(scope.since)
-    top = load(cost.cost_by, scope, by, _NAMED)
-    keys = tuple(str(key) for key in top["key"])
-    data = load(cost.cost_over_time, scope, by, keys, step, offset)
+def _over_time(scope: Scope) -> By:
+    """Draw cost over time with its controls; what it is split by."""
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("Cost over time", anchor=False)
             with st.container(horizontal=True, width="content"):
-                st.segmented_control(
-                    "Split by",
-                    list(_BY),
-                    default="model",
-                    required=True,
-                    format_func=_BY.__getitem__,
-                    key="by",
-                    bind="query-params",
-                    label_visibility="collapsed",
-                )
-                st.segmented_control(
-                    "Bar width",
-                    list(_STEPS),
-                    default="auto",
-                    required=True,
-                    format_func=lambda name: {"auto": "Auto", "hour": "Hours", "day": "Days"}[name],
-                    key="step",
-                    bind="query-params",
-                    label_visibility="collapsed",
-                )
+                with bound("by", "model", one_of(_BY)):
+                    by = st.segmented_control(
+                        "Split by",
+                        list(_BY),
+                        required=True,
+                        format_func=_BY.__getitem__,
+                        key="by",
+                        label_visibility="collapsed",
+                    )
+                with bound("step", "auto", one_of(_STEPS)):
+                    width = st.segmented_control(
+                        "Bar width",
+                        list(_STEPS),
+                        required=True,
+                        format_func=_STEP_LABELS.__getitem__,
+                        key="step",
+                        label_visibility="collapsed",
+                    )
+        step = _STEPS[width or "auto"] or scope.step
+        by = by or "model"
+        top = load(cost.cost_by, scope, by, _NAMED)
+        keys = tuple(str(key) for key in top["key"])
+        data = load(cost.cost_over_time, scope, by, keys, step, filters.zone_offset(scope.since))
         names = [_name(key, by) for key in keys]
         colors = theme.colors_of(names)
         data["series"] = [
@@ -123,12 +122,13 @@ def _over_time(scope: Scope, by: By) -> None:
         data = data.rename(columns={"cost": "value"}).dropna(subset=["value"])
         if data.empty:
             st.text("No call in this time has a price.")
-            return
+            return by
         st.altair_chart(
             charts.stacked(data, filters.zone(), step, colors, "usd", formats.usd),
             key="cost_over_time",
             alt=f"Cost over time by {_BY[by].lower()}",
         )
+    return by
 
 
 def _name(key: str, by: By) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from llmtrace_dashboard import charts, filters, formats
+from llmtrace_dashboard.address import bound, one_of
 from llmtrace_dashboard.app import current_settings
 from llmtrace_dashboard.components import show
 from llmtrace_dashboard.incident_actions import Action, ActionFailed, act
@@ -14,6 +15,7 @@ from llmtrace_dashboard.links import incident_url, page_url, trace_url
 from llmtrace_dashboard.page import header, live
 from llmtrace_dashboard.queries import incidents, traces
 from llmtrace_dashboard.queries.incidents import Incident
+from llmtrace_dashboard.queries.scope import moment
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import SEVERITIES, STATES, badge, cell, column, row, table
 
@@ -42,21 +44,19 @@ _METRICS = {
 
 def render_list() -> None:
     """Draw the list's data."""
-    header("Incidents", filters.scope().project or "all projects")
     project = filters.scope().project
     counts = load(incidents.incident_counts, project)
-    chosen = st.segmented_control(
-        "State",
-        list(_SHOWN),
-        default="unresolved",
-        required=True,
-        format_func=lambda name: (
-            f"{_LABELS[name]} ({sum(counts.get(state, 0) for state in _SHOWN[name] or counts)})"
-        ),
-        key="state",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none so far"
+    header("Incidents", said)
+    with bound("state", "unresolved", one_of(_SHOWN)):
+        chosen = st.segmented_control(
+            "State",
+            list(_SHOWN),
+            required=True,
+            format_func=_LABELS.__getitem__,
+            key="state",
+            label_visibility="collapsed",
+        )
     found = load(incidents.incident_list, project, _SHOWN[chosen or "unresolved"])
     if not found:
         _none(bool(sum(counts.values())))
@@ -118,15 +118,22 @@ def _expected(incident: Incident) -> str:
     return f"{formats.with_unit(low, incident.unit)} to {formats.with_unit(high, incident.unit)}"
 
 
-def render_one(incident_id: str) -> None:
-    """Draw one incident's data."""
+def render_facts(incident_id: str) -> None:
+    """Draw what an incident says."""
+    incident = load(incidents.incident, incident_id)
+    if incident is not None:
+        _facts(incident)
+        return
+    with st.container(border=True):
+        st.subheader("This incident is not in the store", anchor=False)
+        st.text("The address may be incomplete, or the incident belongs to another collector.")
+
+
+def render_context(incident_id: str) -> None:
+    """Draw what surrounds an incident: its metric, evidence, history and deliveries."""
     incident = load(incidents.incident, incident_id)
     if incident is None:
-        with st.container(border=True):
-            st.subheader("This incident is not in the store", anchor=False)
-            st.text("The address may be incomplete, or the incident belongs to another collector.")
         return
-    _facts(incident)
     _chart(incident)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -210,12 +217,16 @@ def _evidence(incident: Incident) -> None:
             row(
                 [
                     cell(
-                        formats.clock(datetime.fromtimestamp(trace.start_ns / 1e9, UTC), filters.zone()),
+                        formats.clock(moment(trace.start_ns / 1e6), filters.zone()),
                         href=trace_url(trace_id),
                         title=trace_id,
                     ),
                     cell(trace.name, sub=trace.preview, title=trace.preview),
-                    cell("Failed" if failed else "OK", badge="bad" if failed else "good"),
+                    cell(
+                        "Failed" if failed else "OK",
+                        badge="bad" if failed else "",
+                        tone="" if failed else "muted",
+                    ),
                     cell(trace.user or formats.NONE, title=trace.user),
                     cell(formats.seconds(trace.seconds)),
                 ],
@@ -238,7 +249,7 @@ def _history(incident: Incident) -> None:
         row(
             [
                 cell(
-                    formats.clock(datetime.fromtimestamp(item["at"] / 1000, UTC), filters.zone(), now),
+                    formats.clock(moment(item["at"]), filters.zone(), now),
                     tone="muted",
                 ),
                 cell(_ACTIONS.get(item["action"], item["action"]), sub=item["note"], title=item["note"]),
@@ -256,7 +267,7 @@ def _deliveries(incident: Incident) -> None:
         row(
             [
                 cell(
-                    formats.clock(datetime.fromtimestamp(item["at"] / 1000, UTC), filters.zone(), now),
+                    formats.clock(moment(item["at"]), filters.zone(), now),
                     tone="muted",
                 ),
                 cell(item["event"]),
@@ -332,8 +343,9 @@ def main() -> None:
     if st.button("All incidents", icon=":material/arrow_back:", type="tertiary"):
         st.query_params.pop("incident", None)
         st.rerun()
-    live(lambda: render_one(incident_id))
+    live(lambda: render_facts(incident_id))
     _actions(incident_id)
+    live(lambda: render_context(incident_id))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _incidents(project: str) -> None:
 
 
 def _kpis(totals: Totals, before: Totals, series: pd.DataFrame) -> None:
-    unpriced = totals.unpriced and f" · {formats.plural(totals.unpriced, 'call')} unpriced"
+    unpriced = f"{formats.count(totals.unpriced)} unpriced" if totals.unpriced else ""
     without = (
         f" {formats.plural(totals.without_tokens, 'call')} reported no token counts."
         if totals.without_tokens
@@ -85,12 +85,12 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame) -> None:
     )
     rate = series["errors"] / series["calls"].where(series["calls"] > 0)
     columns = st.columns(6, gap="small")
-    cards: list[tuple[str, str, str | None, Literal["normal", "inverse", "off"], pd.Series, str]] = [
+    cards: list[tuple[str, str, str | None, Literal["inverse", "primary"], pd.Series, str]] = [
         (
             "Calls",
             formats.count(totals.calls),
             formats.change(totals.calls, before.calls),
-            "off",
+            "primary",
             series["calls"],
             "Calls to models that count for usage.",
         ),
@@ -111,26 +111,26 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame) -> None:
             f"Half of the calls took at most {formats.seconds(totals.p50)}, 95% at most this.",
         ),
         (
-            "First token p95",
+            "TTFT p95",
             formats.seconds(totals.ttft_p95),
             formats.change(totals.ttft_p95, before.ttft_p95),
             "inverse",
             series["ttft_p95"],
-            f"Time to first token of the {totals.streamed:,} streamed calls.",
+            f"Time to first token (TTFT) of the {totals.streamed:,} streamed calls.",
         ),
         (
             "Tokens",
             formats.count(totals.tokens),
             formats.change(totals.tokens, before.tokens),
-            "off",
+            "primary",
             series["input_tokens"] + series["output_tokens"],
             f"{totals.input_tokens:,} in and {totals.output_tokens:,} out.{without}",
         ),
         (
-            "Cost" + (unpriced or ""),
+            "Cost",
             "unpriced" if totals.cost is None else formats.usd(totals.cost),
-            formats.change(totals.cost, before.cost),
-            "off",
+            " · ".join(part for part in (formats.change(totals.cost, before.cost), unpriced) if part) or None,
+            "primary",
             series["cost"],
             "In US dollars; calls without a price are not in it. See the Cost page.",
         ),
@@ -141,6 +141,7 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame) -> None:
             value,
             delta,
             delta_color=colour,
+            delta_arrow="auto" if delta and delta[0] in "+-" else "off",
             border=True,
             chart_data=_sparkline(line),
             chart_type="area",
@@ -164,19 +165,18 @@ _MEASURES = [
 ]
 
 
-def _measures(data: pd.Series, most: float) -> list[dict[str, object]]:
+def _measures(data: pd.Series) -> list[dict[str, object]]:
     calls, cost = int(data["calls"]), float(data["cost"])
     return [
         cell(formats.count(calls)),
         error_cell(int(data["errors"]), calls),
         cell(formats.seconds(float(data["p95"]))),
         cell(formats.count(int(data["input_tokens"]) + int(data["output_tokens"]))),
-        cost_cell(cost, int(data["unpriced"]), calls, bar=cost / most if most > 0 and cost == cost else None),
+        cost_cell(cost, int(data["unpriced"]), calls),
     ]
 
 
 def _models(data: pd.DataFrame) -> None:
-    most = float(data["cost"].max()) if len(data) else 0.0
     rows = [
         row(
             [
@@ -186,7 +186,7 @@ def _models(data: pd.DataFrame) -> None:
                     sub=str(item["provider"]),
                     title=str(item["model"]),
                 ),
-                *_measures(item, most),
+                *_measures(item),
             ]
         )
         for _, item in data.iterrows()
@@ -195,7 +195,6 @@ def _models(data: pd.DataFrame) -> None:
 
 
 def _users(data: pd.DataFrame) -> None:
-    most = float(data["cost"].max()) if len(data) else 0.0
     rows = [
         row(
             [
@@ -204,7 +203,7 @@ def _users(data: pd.DataFrame) -> None:
                     href=page_url("/traces", user=str(item["user"])),
                     title=str(item["user"]),
                 ),
-                *_measures(item, most),
+                *_measures(item),
             ]
         )
         for _, item in data.iterrows()

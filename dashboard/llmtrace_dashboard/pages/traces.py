@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from llmtrace_dashboard import charts, filters, formats, trace_view
+from llmtrace_dashboard.address import bound, one_of, put
 from llmtrace_dashboard.links import trace_url
 from llmtrace_dashboard.page import empty, header, live
 from llmtrace_dashboard.queries import traces
+from llmtrace_dashboard.queries.scope import moment
 from llmtrace_dashboard.queries.traces import TraceFilter, TraceSummary
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
@@ -33,41 +35,38 @@ def _chosen() -> TraceFilter:
 
 def _filters() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input(
-            "Search",
-            key="q",
-            bind="query-params",
-            icon=":material/search:",
-            placeholder="Words in prompts, answers or span names",
-            max_chars=200,
-            width=360,
-        )
-        st.selectbox(
-            "Status",
-            list(_STATUS),
-            index=None,
-            format_func=_STATUS.__getitem__,
-            key="status",
-            bind="query-params",
-            placeholder="Any",
-            width=130,
-        )
-        st.selectbox(
-            "Duration",
-            list(_DURATIONS),
-            index=None,
-            format_func=_DURATIONS.__getitem__,
-            key="longer",
-            bind="query-params",
-            placeholder="Any",
-            width=140,
-        )
-        st.text_input(
-            "Session", key="session", bind="query-params", placeholder="Any", max_chars=200, width=170
-        )
-        st.text_input(
-            "Experiment", key="experiment", bind="query-params", placeholder="Any", max_chars=200, width=170
-        )
+        with bound("q", ""):
+            st.text_input(
+                "Search",
+                key="q",
+                icon=":material/search:",
+                placeholder="Prompts, answers, span names",
+                max_chars=200,
+                width=290,
+            )
+        with bound("status", None, one_of(_STATUS)):
+            st.selectbox(
+                "Status",
+                list(_STATUS),
+                index=None,
+                format_func=_STATUS.__getitem__,
+                key="status",
+                placeholder="Any",
+                width=132,
+            )
+        with bound("longer", None, one_of(_DURATIONS)):
+            st.selectbox(
+                "Duration",
+                list(_DURATIONS),
+                index=None,
+                format_func=_DURATIONS.__getitem__,
+                key="longer",
+                placeholder="Any",
+                width=132,
+            )
+        for label, key in (("Session", "session"), ("Experiment", "experiment")):
+            with bound(key, ""):
+                st.text_input(label, key=key, placeholder="Any", max_chars=200, width=180)
 
 
 def render() -> None:
@@ -85,25 +84,43 @@ def render() -> None:
             alt=f"{total} traces over time, {failed} of them failed",
         )
     pages = -(-total // PAGE_SIZE)
-    number = min(max(1, int(st.session_state.get("page") or 1)), pages)
-    found = load(traces.traces_page, scope, chosen, PAGE_SIZE, (number - 1) * PAGE_SIZE)
-    _table(found)
+    place = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        first = (number - 1) * PAGE_SIZE + 1
-        st.caption(
-            f"{first:,}–{first + len(found) - 1:,} of {formats.plural(total, 'trace')}, newest first"
-            f" · {formats.count(failed)} failed"
-            f" · updated {datetime.now(UTC).astimezone(filters.zone()):%H:%M:%S}"
-        )
+        note = st.container(width="content")
+        number = min(_page_number(), pages)
         if pages > 1:
-            st.pagination(pages, key="page")
+            # Drawn anew for each page: a key that stays would win over the number in the address.
+            key = f"page_{number}"
+            st.pagination(pages, default=number, key=key, on_change=_turn, args=(key,))
+    found = load(traces.traces_page, scope, chosen, PAGE_SIZE, (number - 1) * PAGE_SIZE)
+    first = (number - 1) * PAGE_SIZE + 1
+    note.caption(
+        f"{first:,}–{first + len(found) - 1:,} of {formats.plural(total, 'trace')}, newest first"
+        f" · {formats.count(failed)} failed"
+        f" · updated {datetime.now(UTC).astimezone(filters.zone()):%H:%M:%S}"
+    )
+    with place:
+        _table(found)
+
+
+def _page_number() -> int:
+    """The page of the list that the address names."""
+    try:
+        return max(1, int(st.query_params.get("page", "1")))
+    except ValueError:
+        return 1
+
+
+def _turn(key: str) -> None:
+    number = st.session_state[key]
+    put("page", str(number) if number > 1 else "")
 
 
 def _table(found: list[TraceSummary]) -> None:
     now, zone = datetime.now(UTC), filters.zone()
     rows = []
     for trace in found:
-        started = datetime.fromtimestamp(trace.start_ns / 1e9, UTC)
+        started = moment(trace.start_ns / 1e6)
         failed = trace.errors > 0
         rows.append(
             row(
@@ -117,7 +134,8 @@ def _table(found: list[TraceSummary]) -> None:
                     cell(trace.name, sub=trace.preview, title=trace.preview or trace.name),
                     cell(
                         "Failed" if failed else "OK",
-                        badge="bad" if failed else "good",
+                        badge="bad" if failed else "",
+                        tone="" if failed else "muted",
                         title=formats.plural(trace.errors, "failed span") if failed else "",
                     ),
                     cell(

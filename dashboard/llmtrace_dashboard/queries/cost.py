@@ -152,4 +152,18 @@ def cost_by_price(client: Client, scope: Scope, limit: int = 200) -> pd.DataFram
         data[column] = pd.to_numeric(data[column], errors="coerce")
     data["priced"] = data["priced"].astype(bool)
     data["source"] = data["source"].fillna("")
-    return data
+    # Failed calls name no answering model: they join the rows of the model that they asked for.
+    same = ["provider", "model", "priced", "input_price", "cache_read_price", "output_price", "source"]
+    sums = [
+        "calls",
+        "without_tokens",
+        "input_tokens",
+        "cache_read_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+    ]
+    grouped = data.groupby(same, dropna=False, sort=False)
+    found = grouped[sums].sum()
+    found["cost"] = grouped["cost"].sum(min_count=1)
+    found["response_model"] = grouped["response_model"].agg("max")
+    return found.reset_index().sort_values(["priced", "cost", "calls"], ascending=False, ignore_index=True)

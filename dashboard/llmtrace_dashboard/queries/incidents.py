@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from .scope import STEPS, frame, millis, rows
+from .scope import STEPS, frame, millis, moment, rows
 
 _COLUMNS = """Project AS project,
     IncidentId AS incident_id,
@@ -167,10 +167,10 @@ def deliveries(client: Client, incident_id: str) -> list[dict[str, Any]]:
 def chart_window(found: Incident) -> tuple[datetime, datetime, int]:
     """Start, end and bucket width in seconds of the chart around an incident."""
     length = found.ended - found.opened_at
-    margin = min(max(length, timedelta(minutes=30)), timedelta(hours=12))
+    margin = min(max(length, timedelta(minutes=15)), timedelta(hours=12))
     since, until = found.opened_at - margin, found.ended + margin / 2
     seconds = (until - since).total_seconds()
-    step = next((step for step in STEPS if seconds / step <= 120), STEPS[-1])
+    step = next((step for step in STEPS if seconds / step <= 180), STEPS[-1])
     return since, min(until, datetime.now(UTC)), step
 
 
@@ -210,6 +210,6 @@ def around(client: Client, found: Incident) -> tuple[pd.DataFrame, int]:
 def _incident(row: dict[str, Any]) -> Incident:
     for name in ("opened_at", "last_seen_at", "acknowledged_at", "resolved_at"):
         value = row[name]
-        row[name] = None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+        row[name] = None if value is None else moment(value)
     row["evidence"] = tuple(row["evidence"])
     return Incident(**row)

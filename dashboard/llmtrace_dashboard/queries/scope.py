@@ -83,8 +83,11 @@ def millis(moment: datetime) -> int:
 
 
 def moment(milliseconds: int | float) -> datetime:
-    """The aware UTC datetime of milliseconds since 1970."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """The aware UTC datetime of milliseconds since 1970; a nonsense date becomes the last that there is."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC, year=9998)
 
 
 def aligned(since: datetime, until: datetime, step: int) -> tuple[datetime, datetime]:

@@ -1,0 +1,79 @@
+"""Widgets whose value is in the page's address, both ways: a shared link, the back button and a followed link
+set them, and choosing changes the address.
+
+Streamlit's own binding writes labels instead of values into the address, and refuses links that set a bound
+parameter; hence this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+#: Query parameters that every page shares; links and page changes carry them along.
+SHARED = ("range", "from", "to", "project", "service", "model", "user", "simulated")
+
+#: Longest value that is taken from an address.
+_LONGEST = 500
+
+
+def _text(value: Any) -> str:
+    return "1" if value is True else "" if value is None or value is False else str(value)
+
+
+@contextmanager
+def bound(key: str, default: Any, read: Callable[[str], Any] = str) -> Iterator[None]:
+    """Around the widget with this `key`: its value and the query parameter of the same name stay the same.
+
+    `read` makes a value of the parameter's text; None or ValueError from it means the default.
+    """
+    state, seen_key = st.session_state, f"_address_{key}"
+    given = st.query_params.get(key, "")[:_LONGEST]
+    if key not in state or given != state.get(seen_key, ""):
+        state[key] = _parsed(given, default, read)
+    yield
+    value = state[key]
+    text = "" if value == default else _text(value)
+    if text != st.query_params.get(key, ""):
+        put(key, text)
+    state[seen_key] = text
+
+
+def _parsed(given: str, default: Any, read: Callable[[str], Any]) -> Any:
+    if not given:
+        return default
+    try:
+        value = read(given)
+    except ValueError:
+        return default
+    return default if value is None else value
+
+
+def one_of(options: Any) -> Callable[[str], str | None]:
+    """A reader that takes only these values."""
+    return lambda text: text if text in options else None
+
+
+def put(key: str, text: str) -> None:
+    """Set a query parameter, or take it away when `text` is empty."""
+    if text:
+        st.query_params[key] = text
+    elif key in st.query_params:
+        del st.query_params[key]
+
+
+def carry(page: str) -> None:
+    """After the navigation changed to `page` and emptied the address, put the shared parameters back."""
+    state = st.session_state
+    if state.get("_page") not in (None, page) and not any(name in st.query_params for name in SHARED):
+        for name, text in state.get("_shared", {}).items():
+            put(name, text)
+    state["_page"] = page
+
+
+def remember() -> None:
+    """Keep the shared parameters for the next change of the page."""
+    st.session_state["_shared"] = {name: st.query_params[name] for name in SHARED if name in st.query_params}
