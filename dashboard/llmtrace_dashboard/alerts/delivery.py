@@ -17,7 +17,7 @@ import httpx
 import standardwebhooks
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, stop_when_event_set
 from tenacity.nap import sleep_using_event
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from ..settings import WatchSettings, Webhook
 from .addresses import AddressRefused, resolve
@@ -136,12 +136,9 @@ class Receiver:
 
     def _wait(self, state: RetryCallState) -> float:
         settings = self._settings
-        backoff = wait_exponential_jitter(
-            initial=settings.webhook_backoff_seconds,
-            max=settings.webhook_backoff_max_seconds,
-            jitter=settings.webhook_backoff_seconds / 2,
-        )(state)
-        return max(float(backoff), _last_outcome(state).retry_after or 0.0)
+        first, longest = settings.webhook_backoff_seconds, settings.webhook_backoff_max_seconds
+        backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
+        return max(backoff(state), _last_outcome(state).retry_after or 0.0)
 
     def _attempt(self, message: Message) -> Outcome:
         started = time.monotonic()

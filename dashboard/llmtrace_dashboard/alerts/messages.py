@@ -20,7 +20,7 @@ _MAX_SUMMARY = 4000
 
 @dataclass(frozen=True)
 class Message:
-    """One event, ready to be signed. `message_id` stays the same after a restart: receivers can tell repeats."""
+    """One event, ready to be signed. A restart gives it the same `message_id`, so repeats can be told."""
 
     message_id: str
     event: WebhookEvent

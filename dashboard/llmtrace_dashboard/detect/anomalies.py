@@ -174,7 +174,7 @@ def _judge_latency(frame: _Frame) -> Verdict | None:
         confirmed = found.keys() & _above(frame, frame.series.p50, middle, start, end).keys()
         if len(found) >= settings.window_outside and confirmed:
             openings.add(min(found))
-    if len(outside) >= settings.tail_outside:
+    if outside:
         start, end = frame.until - settings.tail_buckets * settings.bucket_seconds, frame.until
         band = frame.band(frame.series.p95, start, ratio, floor)
         if band is not None:
