@@ -12,7 +12,8 @@ import threading
 
 logger = logging.getLogger("llmtrace")
 
-_lock = threading.Lock()
+# Re-entrant: garbage collection may end an abandoned stream, which reports, while a report is being made.
+_lock = threading.RLock()
 _reported: set[str] = set()
 _counts: dict[str, int] = {}
 _strict = False

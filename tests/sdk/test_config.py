@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import llmtrace
 from llmtrace.config import ConfigError, resolve
 
 
@@ -81,3 +85,14 @@ def test_unusable_values_say_how_to_mend_them(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve(environ=environ, **arguments)
+
+
+def test_every_variable_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    source = (root / "sdk" / "llmtrace" / "config.py").read_text(encoding="utf-8")
+    documented = (root / "docs" / "sdk.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"\"((?:LLMTRACE|OTEL)_[A-Z_]+)\"", source))
+    assert len(names) > 10
+    assert not {name for name in names if f"`{name}`" not in documented}
+    for argument in inspect.signature(llmtrace.init).parameters:
+        assert f"| `{argument}` |" in documented
