@@ -103,7 +103,7 @@ BENIGN = (
     "Is there an AI model without token limits?",
 )
 
-#: Sentences *about* injections quote them. Patterns cannot tell; N hits per user keep one from being an incident.
+#: Sentences *about* injections quote them. Patterns cannot tell; that an incident takes several hits helps.
 QUOTED = (
     "Why does the phrase 'ignore all previous instructions' work on chatbots?",
     'Write a test that checks our filter catches "ignore your previous instructions".',
@@ -161,14 +161,8 @@ def test_only_new_words_of_user_and_tools_are_read() -> None:
     assert newest_texts(json.dumps(old)) == ["thanks"]
     # The end of a conversation too long to be read whole, and things that are no conversation.
     assert scan('ent":"words"}]},{"role":"user","parts":[{"content":"' + attack, cut=True)
-    for odd in (
-        "",
-        "{",
-        "null",
-        "[1, null]",
-        '[{"role": "user"}]',
-        '[{"role":"user","parts":[7, {"content":3}]}]',
-    ):
+    no_texts = '[{"role": "user"}, {"role": "user", "parts": [7, {"content": 3}]}]'
+    for odd in ("", "{", "null", "[1, null]", no_texts):
         assert scan(odd) == ()
 
 
