@@ -243,8 +243,8 @@ def show(report: Report, console: Console) -> None:
         )
 
     compared = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("MLflow run", "calls", "p95", "output tokens", "distinct words", "link"):
-        compared.add_column(column, overflow="fold")
+    for column in ("MLflow run", "calls", "p95", "output tokens", "distinct words"):
+        compared.add_column(column)
     for run in report.runs:
         metrics = run.metrics
         compared.add_row(
@@ -253,7 +253,6 @@ def show(report: Report, console: Console) -> None:
             f"{metrics.get('latency/p95_ms', 0):.0f} ms",
             f"{metrics.get('tokens/output', 0):.0f}",
             f"{metrics.get('scores/distinct_words', 0):.2f}",
-            run.url,
         )
 
     checked = Table.grid(padding=(0, 2))
@@ -261,7 +260,8 @@ def show(report: Report, console: Console) -> None:
         mark = "[green]✓[/green]" if check.holds else "[red]✗[/red]"
         checked.add_row(mark, check.name, Text(check.seen))
     links = Table.grid(padding=(0, 2))
-    for name, url in report.urls.items():
+    run_links = {run.name: run.url for run in report.runs}
+    for name, url in {**report.urls, **run_links}.items():
         links.add_row(name, Text(url))
     console.print(
         Panel(
@@ -277,4 +277,6 @@ def _quantity(value: float | None, unit: str) -> str:
         return "–"
     if unit == "s":
         return f"{value * 1000:.0f} ms"
+    if unit == "ratio":
+        return f"{value:.1%}"
     return f"{value:.3g} {unit}".strip()

@@ -10,8 +10,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, cycle, repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -27,14 +30,14 @@ from llmtrace_collector.store import open_reader
 from llmtrace_dashboard.settings import Webhook
 
 from . import report
-from .history import send_history
+from .history import Measured, send_history
 from .sink import WebhookSink
-from .traffic import RUNS, SERVICE, USERS, Traffic
+from .traffic import RUNS, SERVICE, USERS, Call, Traffic
 
 _Answer = TypeVar("_Answer")
 
 #: In the order in which they should be ready: the service loads longest, MLflow is needed last.
-_PARTS: tuple[PartName, ...] = ("collector", "inference", "watch", "dashboard", "mlflow")
+_PARTS: tuple[PartName, ...] = ("collector", "inference", "watch", "mlflow", "dashboard")
 _DEFAULT_PORTS: dict[PartName, int] = {
     "collector": 4318,
     "dashboard": 8501,
@@ -45,10 +48,11 @@ _DEFAULT_PORTS: dict[PartName, int] = {
 _MARKER = "this-is-a-demo"
 _BUCKET = 10.0
 _WARM_UP_CALLS = 24
-_CALM_SECONDS = 20.0
+_CALM_SECONDS = 16.0
 _CALLS_PER_SECOND = 6.0
+_SPELL_CALLS_PER_SECOND = 9.0
 _EXPERIMENT_CALLS = 20
-_SPELL_BEFORE, _SPELL_AFTER = 6.0, 7.0  # around a bucket's edge, so that two buckets show it
+_SPELL_BEFORE, _SPELL_AFTER = 4.0, 5.0  # around a bucket's edge, so that two buckets show it
 _FLOOD_CALLS = 60
 _WAIT_SECONDS = 60.0
 
@@ -91,6 +95,7 @@ def run(
                 report_file.write_text(json.dumps(found.as_json(), indent=2, default=str))
             failed = [check.name for check in found.checks() if not check.holds]
             if failed:
+                keep = True  # its logs and store say more
                 console.print(f"[red]the demo failed:[/red] {'; '.join(failed)} (logs: {data_dir / 'logs'})")
             if not once:
                 console.print("It stays up with light traffic; Ctrl-C stops everything.")
@@ -102,13 +107,13 @@ def run(
         return 0 if not once else 130
     except DemoFailed as error:
         console.print(f"[red]the demo failed:[/red] {error}")
-        keep = True  # its logs say more
+        keep = True
         return 1
     finally:
         llmtrace.shutdown()
-        for name in reversed(_PARTS):
-            if name in processes:
-                processes[name].stop()
+        # The collector last: the others have spans to hand over.
+        stop_all([process for name, process in processes.items() if name != "collector"])
+        stop_all([process for name, process in processes.items() if name == "collector"])
         if stack is not None:
             stack.file.unlink(missing_ok=True)
         if once and not keep and not sys.exc_info()[0]:
@@ -139,30 +144,31 @@ class _Demo:
 
     def play(self, started: float) -> report.Report:
         """Everything from the start of the parts to the report."""
-        self._start(("collector", "inference", "watch"))
+        self._start(("collector", "inference"))
         llmtrace.init(endpoint=self._collector_url, service_name=SERVICE)
         models = tuple(self._stack.settings.inference.models)
         traffic = self._traffic = Traffic(_url(self._stack, "inference"), models)
         self._warm_up(traffic)
-        simulated = self._send_history(traffic)
-        self._start(("dashboard", "mlflow"), wait=False)
-        spell = self._calm(traffic)
+        self._start(("watch", "mlflow", "dashboard"), wait=False)
+        with ThreadPoolExecutor(1) as aside:
+            simulated = aside.submit(self._send_history, list(traffic.tally.measured))
+            spell = self._calm(traffic)
         self._spell(traffic, spell)
         reader = open_reader(self._collector_url)
         try:
             with self._step("calls until detection has spoken", self._calls) as advance:
                 self._tail(traffic, reader, advance)
             traffic.drain()
-            found = self._collect(traffic, reader, spell, simulated, started)
+            found = self._collect(traffic, reader, spell, simulated.result(), started)
         finally:
             reader.close()
         return found
 
     def stay(self) -> None:
         """Light traffic until interrupted."""
-        traffic = self._traffic
-        while traffic is not None:
-            traffic.pace(traffic.ordinary, 1.0, time.time() + 5)
+        if self._traffic is None:
+            return
+        for _ in self._traffic.pace(repeat(self._traffic.ordinary), 1.0, math.inf):
             for process in self._processes.values():
                 if not process.alive:
                     raise DemoFailed(f"{process.part.name} ended:\n{process.tail()}")
@@ -198,11 +204,11 @@ class _Demo:
             log = self._processes["inference"].tail()
             raise DemoFailed(f"the inference service did not answer the first calls; its log ends:\n{log}")
 
-    def _send_history(self, traffic: Traffic) -> int:
-        with self._step("an hour of simulated history, labelled so", 60) as advance:
+    def _send_history(self, measured: list[Measured]) -> int:
+        with self._step("beside them, an hour of simulated history, labelled so", 60) as advance:
             return send_history(
                 self._collector_url,
-                traffic.tally.measured,
+                measured,
                 USERS,
                 until=time.time_ns() - 30 * 1_000_000_000,
                 calls_per_second=_CALLS_PER_SECOND,
@@ -215,19 +221,15 @@ class _Demo:
         begin = time.time()
         edge = math.ceil((begin + _CALM_SECONDS + _SPELL_BEFORE) / _BUCKET) * _BUCKET
         spell = edge - _SPELL_BEFORE
+        turn: list[Callable[[], Call]] = [traffic.ordinary]
+        turn += [partial(traffic.experiment, name) for name in RUNS]
+        makes = chain(turn * _EXPERIMENT_CALLS, repeat(traffic.ordinary))
         with self._step("ordinary calls: 20 users, two runs of an experiment", 100) as advance:
-            turn = 0
-            crash_at = begin + (spell - begin) / 2
-            while time.time() < spell:
-                kinds = [traffic.ordinary] + [lambda name=name: traffic.experiment(name) for name in RUNS]
-                make: Callable[[], Any] = (
-                    kinds[turn % 3] if turn < 3 * _EXPERIMENT_CALLS else traffic.ordinary
-                )
-                traffic.pace(make, _CALLS_PER_SECOND, min(spell, time.time() + 0.9 / _CALLS_PER_SECOND))
-                turn += 1
-                if self._crash and time.time() > crash_at:
+            for _ in traffic.pace(makes, _CALLS_PER_SECOND, spell):
+                share = (time.time() - begin) / (spell - begin)
+                advance(round(100 * share))
+                if self._crash and share > 0.5:
                     self._crash_collector()
-                advance(round(100 * (time.time() - begin) / (spell - begin)))
         return spell
 
     def _crash_collector(self) -> None:
@@ -239,11 +241,9 @@ class _Demo:
         """Slow and failing calls, and one user who floods with injection prompts."""
         until = spell + _SPELL_BEFORE + _SPELL_AFTER
         with self._step("a spell of slow and failing calls, and a flood of injections", 100) as advance:
-            turn = flooded = 0
-            while time.time() < until:
-                make = (traffic.failing, traffic.slow, traffic.failing, traffic.ordinary)[turn % 4]
-                traffic.pace(make, _CALLS_PER_SECOND, time.time() + 0.9 / _CALLS_PER_SECOND)
-                turn += 1
+            flooded = 0
+            makes = cycle((traffic.failing, traffic.slow, traffic.failing, traffic.ordinary))
+            for _ in traffic.pace(makes, _SPELL_CALLS_PER_SECOND, until):
                 share = min(1.0, (time.time() - spell) / (until - spell))
                 while flooded < share * _FLOOD_CALLS:
                     traffic.send(traffic.injection())
@@ -252,12 +252,15 @@ class _Demo:
 
     def _tail(self, traffic: Traffic, reader: Client, advance: Callable[[int], None]) -> None:
         """Ordinary calls until enough were made and both kinds of incident are there."""
+        look = 0.0
         deadline = time.time() + _WAIT_SECONDS
-        while time.time() < deadline:
-            traffic.pace(traffic.ordinary, _CALLS_PER_SECOND / 2, time.time() + 1.0)
+        for _ in traffic.pace(repeat(traffic.ordinary), _CALLS_PER_SECOND / 2, deadline):
             advance(min(traffic.tally.calls, self._calls))
-            raised = _patiently(lambda: {incident["Kind"] for incident in report.incidents(reader)}, set())
-            if traffic.tally.calls >= self._calls and {"anomaly", "abuse"} <= raised:
+            if traffic.tally.calls < self._calls or time.time() < look:
+                continue
+            look = time.time() + 1.0
+            kinds: set[str] = _patiently(lambda: {row["Kind"] for row in report.incidents(reader)}, set())
+            if {"anomaly", "abuse"} <= kinds:
                 return
 
     def _collect(
@@ -294,7 +297,8 @@ class _Demo:
             spans=report.spans(reader),
             whole_traces=report.whole_traces(reader),
             incidents=raised,
-            calm_incidents=sum(incident["OpenedAt"] < spell for incident in raised),
+            # An anomaly opens with the bucket in which it showed first.
+            calm_incidents=sum(incident["OpenedAt"] < spell // _BUCKET * _BUCKET for incident in raised),
             deliveries=self._sink.received,
             runs=report.runs(mlflow_url),
             simulated=simulated,
@@ -315,6 +319,12 @@ class _Demo:
         task = self._progress.add_task(text, total=total)
         yield lambda done: self._progress.update(task, completed=done)
         self._progress.update(task, total=total or 1, completed=total or 1)
+
+
+def stop_all(processes: list[Process]) -> None:
+    """Stop processes side by side."""
+    with ThreadPoolExecutor(max(1, len(processes))) as pool:
+        list(pool.map(Process.stop, processes))
 
 
 def _settings(data_dir: Path, sink: WebhookSink) -> Settings:

@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -161,18 +161,16 @@ class Traffic:
         self._room.acquire()
         self._pool.submit(self._perform, call)
 
-    def pace(self, make: Callable[[], Call], per_second: float, until: float) -> None:
-        """Send calls at a steady pace until `until` (Unix seconds)."""
+    def pace(self, makes: Iterable[Callable[[], Call]], per_second: float, until: float) -> Iterator[None]:
+        """Send calls at a steady pace until `until` (Unix seconds); yields after each."""
         due = time.time()
-        while time.time() < until:
+        for make in makes:
+            if time.time() >= until:
+                return
             self.send(make())
+            yield
             due += 1 / per_second
             time.sleep(max(0.0, due - time.time()))
-
-    def burst(self, make: Callable[[], Call], number: int) -> None:
-        """Send `number` calls as fast as they are taken."""
-        for _ in range(number):
-            self.send(make())
 
     def drain(self) -> None:
         """Wait for the calls under way."""
