@@ -24,10 +24,19 @@ _USD_AXIS = (
 _COUNT_AXIS = "datum.value >= 1000 ? format(datum.value, '.3~s') : format(datum.value, '.3~g')"
 _PERCENT_AXIS = "format(datum.value, '.3~%')"
 
+# The day at midnight, the time of day elsewhere.
+_TIME_AXIS = (
+    "utchours(datum.value) == 0 && utcminutes(datum.value) == 0 "
+    "? utcFormat(datum.value, '%e %b') : utcFormat(datum.value, '%H:%M')"
+)
+
 #: Unit of a detection → axis text.
 _UNIT_AXES = {"s": _SECONDS_AXIS, "ratio": _PERCENT_AXIS, "USD": _USD_AXIS}
 
-_HEIGHT = 220
+_HEIGHT = 230
+
+#: Around every chart, in pixels; the box that it stands in has its own.
+_PADDING = {"left": 0, "top": 4, "right": 4, "bottom": 0}
 
 
 def local(data: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
@@ -41,7 +50,12 @@ def local(data: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
 
 def _x(domain: Sequence[float] | None = None) -> alt.X:
     scale = alt.Scale(type="utc", domain=list(domain)) if domain else alt.Scale(type="utc")
-    return alt.X("at:T", title=None, scale=scale, axis=alt.Axis(grid=False, labelOverlap=True, tickCount=8))
+    return alt.X(
+        "at:T",
+        title=None,
+        scale=scale,
+        axis=alt.Axis(grid=False, labelOverlap=True, tickCount=8, labelExpr=_TIME_AXIS),
+    )
 
 
 def _y(field: str, expression: str, whole: bool = False, **options: Any) -> alt.Y:
@@ -58,6 +72,7 @@ def _legend() -> alt.Legend:
         symbolType="square",
         symbolSize=90,
         symbolStrokeWidth=0,
+        offset=8,
         labelLimit=260,
         columns=8,
     )
@@ -97,12 +112,12 @@ def percentiles(data: pd.DataFrame, zone: ZoneInfo) -> alt.LayerChart | alt.Face
     ]
     tooltip = [alt.Tooltip("when:N", title="Time")]
     tooltip += [alt.Tooltip(f"{name}_text:N", title=name) for name in names]
-    return alt.layer(*lines, _crosshair(wide, tooltip)).properties(height=_HEIGHT)
+    return alt.layer(*lines, _crosshair(wide, tooltip)).properties(height=_HEIGHT, padding=_PADDING)
 
 
 def calls(
     data: pd.DataFrame, zone: ZoneInfo, step: int, word: str = "Calls", height: int = _HEIGHT
-) -> alt.Chart:
+) -> alt.LayerChart | alt.FacetChart:
     """`calls` per bucket as bars, `errors` among them in red."""
     wide = local(data[["time", "calls", "errors"]], zone)
     # A gap between bars, in time because the bars' ends are.
@@ -115,7 +130,7 @@ def calls(
         wide.assign(series="Failed", low=0, high=wide["errors"]),
         wide.assign(series="Succeeded", low=wide["errors"], high=wide["calls"]),
     ]
-    chart: alt.Chart = _bars(
+    return _bars(
         pd.concat(parts),
         _COUNT_AXIS,
         {"Succeeded": theme.CALLS, "Failed": theme.ERROR},
@@ -128,7 +143,6 @@ def calls(
         height,
         whole=True,
     )
-    return chart
 
 
 def _bars(
@@ -138,13 +152,13 @@ def _bars(
     tooltip: list[alt.Tooltip],
     height: int,
     whole: bool = False,
-) -> alt.Chart:
+) -> alt.LayerChart | alt.FacetChart:
     """Bars from `at` to `end` and from `low` to `high`, coloured by `series`.
 
     Stacked here, not by Vega, which does not stack marks that have both ends in time.
     """
     data = data[data["high"] > data["low"]]
-    chart: alt.Chart = (
+    bars = (
         alt.Chart(data)
         .mark_rect()
         .encode(
@@ -159,9 +173,9 @@ def _bars(
             ),
             tooltip=tooltip,
         )
-        .properties(height=height)
     )
-    return chart
+    # As a layer, since Streamlit gives a chart without layers more room above.
+    return alt.layer(bars).properties(height=height, padding=_PADDING)
 
 
 def stacked(
@@ -172,7 +186,7 @@ def stacked(
     axis: str,
     text: Callable[[float], str],
     height: int = 260,
-) -> alt.Chart:
+) -> alt.LayerChart | alt.FacetChart:
     """`value` per bucket stacked by `series`; `colors` names the series in stacking order from below.
 
     `axis` is 'usd' or 'count', `text` writes a value in the tooltip.
@@ -229,7 +243,7 @@ def around_incident(
         )
     layers.append(
         alt.Chart(long)
-        .mark_line(strokeWidth=2, interpolate="monotone", point=alt.OverlayMarkDef(size=18, filled=True))
+        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18, filled=True))
         .encode(
             x=_x(),
             y=_y("value", axis),
@@ -246,4 +260,4 @@ def around_incident(
     tooltip = [alt.Tooltip("when:N", title="Time")]
     tooltip += [alt.Tooltip(f"{name}_text:N", title=label) for name, label in series.items()]
     layers.append(_crosshair(wide, tooltip))
-    return alt.layer(*layers).properties(height=280)
+    return alt.layer(*layers).properties(height=280, padding=_PADDING)

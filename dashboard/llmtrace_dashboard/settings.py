@@ -132,7 +132,7 @@ class WatchSettings(BaseModel):
         default=12, ge=3, description="Buckets of history that a model needs before it is watched."
     )
     min_live_buckets: int = Field(
-        default=3,
+        default=2,
         ge=1,
         description="How many of them must hold calls that are not simulated; they also form a band of "
         "their own.",
@@ -221,7 +221,7 @@ class WatchSettings(BaseModel):
     )
 
     flood_window_seconds: int = Field(
-        default=60, ge=10, multiple_of=10, description="Time over which a user's requests are counted."
+        default=30, ge=10, multiple_of=10, description="Time over which a user's requests are counted."
     )
     flood_calls: int = Field(
         default=40, ge=1, description="Requests in that time below which no user is reported."
@@ -238,7 +238,7 @@ class WatchSettings(BaseModel):
         description="Other users needed for that comparison; with fewer, flood_calls_alone holds.",
     )
     flood_calls_alone: int = Field(
-        default=240,
+        default=120,
         ge=1,
         description="Requests in that time that are reported where too few others are active.",
     )

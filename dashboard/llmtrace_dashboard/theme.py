@@ -87,11 +87,16 @@ _DARK = {
 PAGE_STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2.6rem 3rem; max-width: 1560px; }
 [data-stale="true"], .stale-element { opacity: 1 !important; transition: none !important; }
-[data-testid="stMetric"] { padding: 12px 14px 10px; }
 [data-testid="stMetricLabel"] p { font-size: 0.84rem; opacity: 0.75; }
 [data-testid="stMetricDelta"] { font-size: 0.8rem; }
 [data-testid="stSidebarUserContent"] { padding-top: 0.5rem; }
 [data-testid="stHeader"] { background: transparent; }
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] { padding: 4rem 1.1rem 2rem; }
+  [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]) > [data-testid="stColumn"] {
+    min-width: calc(50% - 0.5rem); flex: 1 1 calc(50% - 0.5rem);
+  }
+}
 </style>"""
 
 

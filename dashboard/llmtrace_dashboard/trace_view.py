@@ -255,7 +255,7 @@ def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[st
             rate = _tokens_per_second(values)
             facts.append({"label": "First token", "text": formats.seconds(values["ttft"])})
             if rate is not None:
-                facts.append({"label": "Speed after it", "text": f"{rate:.0f} tokens/s"})
+                facts.append({"label": "Speed after it", "text": f"{rate:,.0f} tokens/s"})
         facts.append(
             {"label": "Input", "text": _tokens(values["input_tokens"], values["cache_read_tokens"], "cached")}
         )

@@ -7,12 +7,12 @@ function duration(ms) {
   return ms >= 0.1 ? ms.toFixed(1) + " ms" : Math.round(ms * 1000) + " µs";
 }
 
-// The round step (in ms) that makes at most five marks.
-function tickStep(total) {
+// The round step (in ms) that makes about `most` marks.
+function tickStep(total, most) {
   const minutes = [60000, 120000, 300000, 600000, 1800000, 3600000, 7200000, 21600000, 86400000];
-  const small = Math.pow(10, Math.floor(Math.log10(total / 5)));
+  const small = Math.pow(10, Math.floor(Math.log10(total / most)));
   const round = [1, 2, 5, 10].map((factor) => factor * small).filter((step) => step < 60000);
-  return [...round, ...minutes].find((step) => total / step <= 5.2) || total;
+  return [...round, ...minutes].find((step) => total / step <= most + 0.2) || total;
 }
 
 function tickText(ms) {
@@ -82,12 +82,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const head = el("div", "wf-head");
   head.appendChild(el("div", "", data.spans.length.toLocaleString("en") + (data.spans.length === 1 ? " span" : " spans")));
   const axis = el("div", "wf-axis");
-  const step = tickStep(data.total);
-  for (let at = 0; at <= data.total * 0.97; at += step) {
-    const label = el("span", "", at === 0 ? "0" : tickText(at));
-    label.style.left = (at / data.total) * 100 + "%";
-    axis.appendChild(label);
-  }
+  // As many marks as have room.
+  const marks = () => {
+    const step = tickStep(data.total, Math.max(1, Math.min(5, Math.floor(axis.clientWidth / 75))));
+    const labels = [];
+    for (let at = 0; at <= data.total * 0.97; at += step) {
+      const label = el("span", "", at === 0 ? "0" : tickText(at));
+      label.style.left = (at / data.total) * 100 + "%";
+      labels.push(label);
+    }
+    axis.replaceChildren(...labels);
+  };
   head.appendChild(axis);
   box.appendChild(head);
   const scroll = el("div", "wf-scroll");
@@ -183,6 +188,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     legend.appendChild(item);
   }
   root.replaceChildren(box, legend);
+  marks();
   layOut();
   if (keepTop !== null) scroll.scrollTop = keepTop;
   else if (state.active) reveal(Math.max(0, shown.findIndex((span) => span.id === state.active)));

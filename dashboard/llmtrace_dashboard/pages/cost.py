@@ -47,7 +47,9 @@ def render() -> None:
         st.subheader(f"By {_BY[by].lower()}", anchor=False)
         _by(load(cost.cost_by, scope, by), by)
     with right:
-        _tokens(scope, totals)
+        st.subheader("Tokens", anchor=False)
+        amounts = _tokens(totals)
+    _tokens_over_time(scope, amounts)
     _prices(load(cost.cost_by_price, scope))
 
 
@@ -175,8 +177,8 @@ def _by(data: pd.DataFrame, by: By) -> None:
         st.caption(f"The {len(rows)} dearest of {formats.count(len(data))}.")
 
 
-def _tokens(scope: Scope, totals: Totals) -> None:
-    st.subheader("Tokens", anchor=False)
+def _tokens(totals: Totals) -> dict[str, int]:
+    """Draw how the tokens split; the amounts by kind, which add up."""
     amounts = {
         "Input": max(0, totals.input_tokens - totals.cache_read_tokens - totals.cache_write_tokens),
         "Cached input": totals.cache_read_tokens,
@@ -203,6 +205,10 @@ def _tokens(scope: Scope, totals: Totals) -> None:
         rows,
         "tokens",
     )
+    return amounts
+
+
+def _tokens_over_time(scope: Scope, amounts: dict[str, int]) -> None:
     step = scope.step
     data = load(cost.tokens_over_time, scope, step, filters.zone_offset(scope.since))
     names = dict(zip(("fresh", "cached", "written", "answer", "reasoning"), amounts, strict=True))
@@ -213,8 +219,9 @@ def _tokens(scope: Scope, totals: Totals) -> None:
     long = long[long["series"].isin(list(colors))]
     if not long.empty:
         with st.container(border=True):
+            st.subheader("Tokens over time", anchor=False)
             st.altair_chart(
-                charts.stacked(long, filters.zone(), step, colors, "count", formats.count, height=190),
+                charts.stacked(long, filters.zone(), step, colors, "count", formats.count, height=200),
                 key="tokens_over_time",
                 alt="Tokens over time by kind",
             )

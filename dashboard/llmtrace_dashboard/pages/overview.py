@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -18,6 +19,19 @@ from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import SEVERITIES, badge, cell, column, cost_cell, error_cell, row, table
 
 
+@dataclass(frozen=True)
+class _Card:
+    """One key figure: `note` stands under its value, `change` is against the time before."""
+
+    label: str
+    value: str
+    note: str
+    line: pd.Series
+    help: str
+    change: str | None
+    colour: Literal["primary", "red", "green", "orange"] = "primary"
+
+
 def render() -> None:
     """Draw the page's data."""
     scope = filters.scope()
@@ -28,7 +42,8 @@ def render() -> None:
         empty("calls")
         return
     series = load(usage.over_time, scope)
-    _kpis(totals, load(usage.totals, scope.before()), series)
+    minutes = (scope.until - scope.since).total_seconds() / 60
+    _kpis(totals, load(usage.totals, scope.before()), series, minutes)
     zone = filters.zone()
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
@@ -76,76 +91,78 @@ def _incidents(project: str) -> None:
         st.page_link("pages/incidents.py", label="All open incidents", icon=":material/arrow_forward:")
 
 
-def _kpis(totals: Totals, before: Totals, series: pd.DataFrame) -> None:
-    unpriced = f"{formats.count(totals.unpriced)} unpriced" if totals.unpriced else ""
+def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) -> None:
+    rate = series["errors"] / series["calls"].where(series["calls"] > 0)
     without = (
         f" {formats.plural(totals.without_tokens, 'call')} reported no token counts."
         if totals.without_tokens
         else ""
     )
-    rate = series["errors"] / series["calls"].where(series["calls"] > 0)
-    columns = st.columns(6, gap="small")
-    cards: list[tuple[str, str, str | None, Literal["inverse", "primary"], pd.Series, str]] = [
-        (
+    cards = [
+        _Card(
             "Calls",
             formats.count(totals.calls),
-            formats.change(totals.calls, before.calls),
-            "primary",
+            f"{totals.calls / minutes:.3g} a minute",
             series["calls"],
             "Calls to models that count for usage.",
+            formats.change(totals.calls, before.calls),
         ),
-        (
+        _Card(
             "Error rate",
             formats.percent(totals.error_rate),
-            formats.change(totals.error_rate, before.error_rate),
-            "inverse",
+            f"{formats.count(totals.errors)} failed",
             rate,
             f"{totals.errors:,} of {totals.calls:,} calls failed.",
+            formats.change(totals.error_rate, before.error_rate),
+            "red" if totals.errors else "green",
         ),
-        (
+        _Card(
             "Latency p95",
             formats.seconds(totals.p95),
-            formats.change(totals.p95, before.p95),
-            "inverse",
+            f"p50 {formats.seconds(totals.p50)}",
             series["p95"],
-            f"Half of the calls took at most {formats.seconds(totals.p50)}, 95% at most this.",
+            "95% of the calls took at most this long, half of them at most p50.",
+            formats.change(totals.p95, before.p95),
         ),
-        (
+        _Card(
             "TTFT p95",
             formats.seconds(totals.ttft_p95),
-            formats.change(totals.ttft_p95, before.ttft_p95),
-            "inverse",
+            f"p50 {formats.seconds(totals.ttft_p50)}",
             series["ttft_p95"],
             f"Time to first token (TTFT) of the {totals.streamed:,} streamed calls.",
+            formats.change(totals.ttft_p95, before.ttft_p95),
         ),
-        (
+        _Card(
             "Tokens",
             formats.count(totals.tokens),
-            formats.change(totals.tokens, before.tokens),
-            "primary",
+            f"{formats.count(totals.output_tokens)} out",
             series["input_tokens"] + series["output_tokens"],
             f"{totals.input_tokens:,} in and {totals.output_tokens:,} out.{without}",
+            formats.change(totals.tokens, before.tokens),
         ),
-        (
+        _Card(
             "Cost",
             "unpriced" if totals.cost is None else formats.usd(totals.cost),
-            " · ".join(part for part in (formats.change(totals.cost, before.cost), unpriced) if part) or None,
-            "primary",
+            f"{formats.count(totals.unpriced)} unpriced" if totals.unpriced else "all priced",
             series["cost"],
-            "In US dollars; calls without a price are not in it. See the Cost page.",
+            f"In US dollars, without {formats.plural(totals.unpriced, 'call')} that no price is known for. "
+            f"See the Cost page.{without}",
+            formats.change(totals.cost, before.cost),
+            "orange" if totals.unpriced else "primary",
         ),
     ]
-    for place, (label, value, delta, colour, line, help) in zip(columns, cards, strict=True):
+    for place, card in zip(st.columns(len(cards), gap="small"), cards, strict=True):
+        change = f" {card.change} against the time just before." if card.change else ""
         place.metric(
-            label,
-            value,
-            delta,
-            delta_color=colour,
-            delta_arrow="auto" if delta and delta[0] in "+-" else "off",
+            card.label,
+            card.value,
+            card.note,
+            delta_color=card.colour,
+            delta_arrow="off",
             border=True,
-            chart_data=_sparkline(line),
+            chart_data=_sparkline(card.line),
             chart_type="area",
-            help=help + " Change against the time just before.",
+            help=card.help + change,
             height="stretch",
         )
 

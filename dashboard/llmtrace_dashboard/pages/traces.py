@@ -79,7 +79,7 @@ def render() -> None:
         return
     with st.container(border=True):
         st.altair_chart(
-            charts.calls(series, filters.zone(), scope.step, "Traces", height=130),
+            charts.calls(series, filters.zone(), scope.step, "Traces", height=150),
             key="histogram",
             alt=f"{total} traces over time, {failed} of them failed",
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
+from sqlglot import parse_one
 
 #: Bucket widths in seconds that a chart may use, all multiples of the store's ten seconds.
 STEPS = (10, 30, 60, 300, 900, 3600, 10_800, 21_600, 86_400)
@@ -100,7 +102,14 @@ def aligned(since: datetime, until: datetime, step: int) -> tuple[datetime, date
 def frame(client: Client, sql: str, params: Mapping[str, Any]) -> pd.DataFrame:
     """The result of one SELECT; column names as the SQL names them, no NULL turned into a number."""
     result = client.query(sql, parameters=dict(params))
-    return pd.DataFrame(result.result_rows, columns=list(result.column_names))
+    # The embedded engine sends nothing at all for no rows, not even the names.
+    return pd.DataFrame(result.result_rows, columns=list(result.column_names or _selected(sql)))
+
+
+@lru_cache(maxsize=64)
+def _selected(sql: str) -> tuple[str, ...]:
+    """The names of a SELECT's columns, from its text."""
+    return tuple(parse_one(sql, read="clickhouse").named_selects)
 
 
 def rows(client: Client, sql: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:

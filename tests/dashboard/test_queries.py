@@ -1,0 +1,293 @@
+"""Every number that the pages read, against a plain Python computation over the same traffic."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from statistics import quantiles
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_dashboard.queries import cost, incidents, traces, usage
+from llmtrace_dashboard.queries.scope import Scope
+from llmtrace_dashboard.queries.traces import TraceFilter
+from tests.dashboard.stack import Stack, collector
+from tests.dashboard.traffic import HOSTILE_USER, SpanData
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with collector(tmp_path_factory.mktemp("queries"), traces=300, deep=600) as running:
+        running.put_incident("queries-1")
+        running.put_delivery("queries-1", ok=False)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Client:
+    return stack.reader()
+
+
+@pytest.fixture(scope="module")
+def scope(stack: Stack) -> Scope:
+    end = datetime.fromtimestamp(stack.end, UTC)
+    return Scope(end - timedelta(minutes=40), end - timedelta(minutes=5))
+
+
+def _calls(stack: Stack, scope: Scope) -> list[SpanData]:
+    """The calls in the scope's ten-second buckets, as usage counts them."""
+    found = []
+    for call in stack.traffic.calls():
+        bucket = call.start // 10_000_000_000 * 10
+        inside = scope.since.timestamp() <= bucket < scope.until.timestamp()
+        if not inside or (call.simulated and not scope.simulated):
+            continue
+        if scope.model and call.attributes["gen_ai.request.model"] != scope.model:
+            continue
+        if scope.user and call.attributes["user.id"] != scope.user:
+            continue
+        found.append(call)
+    return found
+
+
+def _number(call: SpanData, name: str) -> int:
+    value = call.attributes.get(f"gen_ai.usage.{name}", 0)
+    assert isinstance(value, int)
+    return value
+
+
+def _cost(client: Client, calls: list[SpanData]) -> float:
+    """USD by the price table, token by token, of the calls that have a price."""
+    prices = {
+        (row[0], row[1], row[2]): row[3:]
+        for row in client.query(
+            "SELECT Provider, Model, ResponseModel, InputPrice, CacheReadPrice, OutputPrice "
+            "FROM prices FINAL WHERE Priced"
+        ).result_rows
+    }
+    total = 0.0
+    for call in calls:
+        key = (
+            call.attributes["gen_ai.provider.name"],
+            call.attributes["gen_ai.request.model"],
+            call.attributes.get("gen_ai.response.model", ""),
+        )
+        if key in prices:
+            given, cached, answered = prices[key]
+            read = _number(call, "cache_read.input_tokens")
+            total += (_number(call, "input_tokens") - read) * given
+            total += read * (given if cached is None else cached)
+            total += _number(call, "output_tokens") * (answered or 0)
+    return total
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"simulated": True}, {"model": "gpt-4o"}, {"user": "ada"}, {"user": HOSTILE_USER}]
+)
+def test_totals_are_those_of_the_calls(
+    stack: Stack, client: Client, scope: Scope, chosen: dict[str, str | bool]
+) -> None:
+    asked = Scope(scope.since, scope.until + timedelta(minutes=5), **chosen)  # type: ignore[arg-type]
+    calls = _calls(stack, asked)
+    assert calls
+    found = usage.totals(client, asked)
+    assert found.calls == len(calls)
+    assert found.errors == sum(bool(call.error) for call in calls)
+    assert found.without_tokens == sum("gen_ai.usage.input_tokens" not in call.attributes for call in calls)
+    assert found.input_tokens == sum(_number(call, "input_tokens") for call in calls)
+    assert found.output_tokens == sum(_number(call, "output_tokens") for call in calls)
+    assert found.cache_read_tokens == sum(_number(call, "cache_read.input_tokens") for call in calls)
+    assert found.reasoning_tokens == sum(_number(call, "reasoning.output_tokens") for call in calls)
+    unpriced = [
+        call for call in calls if call.attributes["gen_ai.provider.name"] in ("llmtrace", "<b>evil</b>")
+    ]
+    assert found.unpriced == len(unpriced)
+    if len(unpriced) == len(calls):
+        assert found.cost is None, "unpriced is never nothing"
+    else:
+        assert found.cost == pytest.approx(_cost(client, calls))
+    if len(calls) > 100:
+        seconds = sorted(call.duration / 1e9 for call in calls)
+        expected = quantiles(seconds, n=20)
+        assert found.p50 == pytest.approx(expected[9], rel=0.05)
+        assert found.p95 == pytest.approx(expected[18], rel=0.1)
+
+
+def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, scope: Scope) -> None:
+    found = usage.over_time(client, scope)
+    counted = Counter(
+        int(call.start // 1_000_000_000 // scope.step * scope.step) for call in _calls(stack, scope)
+    )
+    by_bucket = dict(zip(found["bucket"], found["calls"], strict=True))
+    assert {bucket: number for bucket, number in by_bucket.items() if number} == counted
+    assert list(found["bucket"].diff().dropna().unique()) == [scope.step]
+    assert found["errors"].sum() == sum(bool(call.error) for call in _calls(stack, scope))
+    empty = Scope(scope.since - timedelta(days=2), scope.until - timedelta(days=2))
+    assert usage.over_time(client, empty)["calls"].sum() == 0
+    assert usage.totals(client, empty).p95 is None
+
+
+def test_top_models_and_users_are_ranked_by_calls(stack: Stack, client: Client, scope: Scope) -> None:
+    calls = _calls(stack, scope)
+    models = usage.top_models(client, scope)
+    assert dict(zip(models["model"], models["calls"], strict=True)) == Counter(
+        call.attributes["gen_ai.request.model"] for call in calls
+    )
+    assert list(models["calls"]) == sorted(models["calls"], reverse=True)
+    users = usage.top_users(client, scope, limit=3)
+    expected = sorted(
+        Counter(str(call.attributes["user.id"]) for call in calls).items(), key=lambda x: (-x[1], x[0])
+    )
+    assert list(zip(users["user"], users["calls"], strict=True)) == expected[:3]
+
+
+def test_facets_offer_what_was_seen(stack: Stack, client: Client, scope: Scope) -> None:
+    whole = Scope(scope.since - timedelta(hours=1), scope.until + timedelta(hours=1))
+    found = usage.facets(client, whole)
+    assert found.projects == ("default",)
+    assert set(found.services) == {"support-agent", "inference", "evaluation"}
+    assert "gpt-4o-mini" in found.models
+    assert "ada" in found.users
+
+
+def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Scope) -> None:
+    total = usage.totals(client, scope).cost
+    assert total is not None
+    for by in ("model", "user", "service", "provider", "experiment"):
+        assert cost.cost_by(client, scope, by)["cost"].sum() == pytest.approx(total)
+    users = cost.cost_by(client, scope, "user")
+    expected: dict[str, list[SpanData]] = defaultdict(list)
+    for call in _calls(stack, scope):
+        expected[str(call.attributes["user.id"])].append(call)
+    assert dict(zip(users["key"], users["cost"], strict=True)) == {
+        user: pytest.approx(_cost(client, calls)) for user, calls in expected.items()
+    }
+    dearest = tuple(users["key"][:2])
+    series = cost.cost_over_time(client, scope, "user", dearest, 600, 7200)
+    assert series["cost"].sum() == pytest.approx(total)
+    assert set(series[series["named"] == 1]["key"]) == set(dearest)
+    tokens = cost.tokens_over_time(client, scope, 600, 0)
+    sums = tokens[["fresh", "cached", "written", "answer", "reasoning"]].sum().sum()
+    assert sums == usage.totals(client, scope).tokens, "the kinds of tokens neither overlap nor miss any"
+
+
+def test_prices_name_their_source_and_unpriced_models_have_none(client: Client, scope: Scope) -> None:
+    found = cost.cost_by_price(client, scope)
+    assert len(found) == len(found[["provider", "model"]].drop_duplicates()), "one row per price"
+    priced = found[found["priced"]].set_index("model")
+    assert priced.loc["gpt-4o-mini", "input_price"] == pytest.approx(0.15)
+    assert priced.loc["gpt-4o-mini", "output_price"] == pytest.approx(0.6)
+    assert str(priced.loc["gpt-4o-mini", "source"]).startswith("genai-prices")
+    unpriced = found[~found["priced"]]
+    assert list(unpriced["model"]) == ["acme-7b-instruct"]
+    assert unpriced["cost"].isna().all()
+    assert found["cost"].sum() == pytest.approx(usage.totals(client, scope).cost)
+
+
+def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:
+    """Traces with a span inside the scope that `keep`s."""
+    found = set()
+    for span in stack.traffic.spans:
+        inside = scope.since.timestamp() * 1e9 <= span.start < scope.until.timestamp() * 1e9
+        if not inside or span.simulated:
+            continue
+        failed = keep == "failed" and bool(span.error)
+        text = keep == "text" and "Tuesday" in str(span.attributes.get("gen_ai.input.messages", ""))
+        long = keep == "long" and span.duration >= 4e9
+        if failed or text or long or keep == "all":
+            found.add(span.trace_id)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("chosen", "keep"),
+    [
+        (TraceFilter(), "all"),
+        (TraceFilter(status="error"), "failed"),
+        (TraceFilter(text="here on tuesday"), "text"),
+        (TraceFilter(min_duration=4.0), "long"),
+    ],
+)
+def test_pages_of_traces_have_each_match_once_newest_first(
+    stack: Stack, client: Client, scope: Scope, chosen: TraceFilter, keep: str
+) -> None:
+    expected = _trace_ids(stack, scope, keep)
+    seen = []
+    for offset in range(0, len(expected) + 40, 40):
+        seen += traces.traces_page(client, scope, chosen, 40, offset)
+    assert [trace.trace_id for trace in seen] == list(dict.fromkeys(trace.trace_id for trace in seen))
+    assert {trace.trace_id for trace in seen} == expected
+    # A trace that began before the window stands where its first span inside it does.
+    inside = [trace.start_ns for trace in seen if trace.start_ns >= scope.since.timestamp() * 1e9]
+    assert inside == sorted(inside, reverse=True)
+    assert traces.traces_over_time(client, scope, chosen)["calls"].sum() == len(expected)
+
+
+def test_text_that_json_escapes_is_found(stack: Stack, client: Client) -> None:
+    end = datetime.fromtimestamp(stack.end, UTC)
+    around = Scope(end - timedelta(minutes=5), end)
+    found = traces.traces_page(client, around, TraceFilter(text='<img src=x onerror="window'), 10, 0)
+    assert [trace.trace_id for trace in found] == [stack.hostile_trace]
+    assert traces.traces_page(client, around, TraceFilter(text="%' OR 1=1 --"), 10, 0) == []
+
+
+def test_a_trace_is_summed_over_all_its_services(stack: Stack, client: Client) -> None:
+    trace_id = next(span.trace_id for span in stack.traffic.spans if span.name == "prefill")
+    spans = [span for span in stack.traffic.spans if span.trace_id == trace_id]
+    summary = traces.summaries(client, [trace_id, "0" * 32])[trace_id]
+    assert summary.spans == len(spans) == 9
+    assert summary.calls == 1, "the server's span repeats its client's usage"
+    assert summary.services == ("inference", "support-agent")
+    assert summary.start_ns == min(span.start for span in spans)
+    assert summary.end_ns == max(span.start + span.duration for span in spans)
+    call = next(span for span in spans if span.kind == 3)
+    assert summary.input_tokens == _number(call, "input_tokens")
+    assert summary.cost is None
+    assert summary.unpriced == 1
+    question = json.loads(str(call.attributes["gen_ai.input.messages"]))[0]["parts"][0]["content"]
+    assert summary.preview == question
+    detail = traces.span_detail(client, trace_id, call.span_id)
+    assert detail is not None
+    assert detail.values["input_messages"] == call.attributes["gen_ai.input.messages"]
+    assert detail.values["attributes"]["server.address"] == "api.llmtrace.example"
+    assert detail.priced is False
+    server = next(span for span in spans if span.kind == 2)
+    repeated = traces.span_detail(client, trace_id, server.span_id)
+    assert repeated is not None
+    assert repeated.priced is None, "not counted, so neither priced nor unpriced"
+    assert traces.span_detail(client, trace_id, "f" * 16) is None
+    priced = next(span for span in stack.traffic.calls() if span.name == "chat gpt-4o" and not span.error)
+    found = traces.summaries(client, [priced.trace_id])[priced.trace_id]
+    assert found.cost == pytest.approx(_cost(client, [priced]))
+
+
+def test_a_long_trace_is_cut_with_the_whole_still_counted(stack: Stack, client: Client) -> None:
+    spans = traces.trace_spans(client, stack.deep_trace, limit=100)
+    assert len(spans) == 100
+    assert traces.summaries(client, [stack.deep_trace])[stack.deep_trace].spans == 600
+
+
+def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client: Client) -> None:
+    found = incidents.incident(client, "queries-1")
+    assert found is not None
+    assert found.dimensions["model"] == "claude-sonnet-4-5"
+    assert found.state == "open"
+    assert [item["action"] for item in incidents.history(client, "queries-1")] == ["open"]
+    attempt = incidents.deliveries(client, "queries-1")[0]
+    assert (attempt["status_code"], bool(attempt["ok"])) == (503, False)
+    assert abs(attempt["at"] / 1000 - stack.end) < 1
+    data, step = incidents.around(client, found)
+    since, until, _ = incidents.chart_window(found)
+    expected = sum(
+        since.timestamp() // step * step <= call.start / 1e9 < until.timestamp() // 10 * 10
+        for call in stack.traffic.calls()
+        if "claude" in call.name
+    )
+    assert abs(int(data["calls"].sum()) - expected) <= 1, "the last bucket may be a part of one"
+    assert incidents.incident(client, "unknown") is None
+    assert incidents.incident_list(client, "", ("resolved",)) == []
+    assert [item.incident_id for item in incidents.incident_list(client, "default")] == ["queries-1"]
+    assert incidents.incident_list(client, "another project") == []
