@@ -40,6 +40,12 @@ def _ask(provider: ReplayServer) -> None:
     httpx.post(provider.url + "/v1/chat/completions", json=REQUEST)
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _start(url: str, **changes: Any) -> None:
     config = configuration.resolve(endpoint=url, service_name="svc", project="proj", api_key="key")
     runtime.start(replace(config, **changes))
@@ -100,14 +106,13 @@ def test_a_batch_is_sent_again_as_the_same_bytes(
         assert len(collector.requests) == 3
         assert len({request.body for request in collector.requests}) == 1
     assert llmtrace.stats() == llmtrace.Stats(generated=1, sent=1)
-    assert len(caplog.records) == 1
+    (warning,) = caplog.records
+    assert "HTTP 503" in warning.getMessage()
 
 
 def test_the_collector_comes_back(provider: ReplayServer) -> None:
     """Nothing blocks while it is away, nothing is lost when it returns on the same port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     _start(f"http://127.0.0.1:{port}", schedule_delay=0.05)
     began = time.monotonic()
     for _ in range(20):
@@ -133,13 +138,14 @@ def test_too_old_and_too_many_are_dropped_and_counted(
     provider: ReplayServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "llmtrace"):
-        _start("http://127.0.0.1:1", retry_for=0.0, max_queue_items=5, schedule_delay=30.0)
+        _start(f"http://127.0.0.1:{_free_port()}", retry_for=0.0, max_queue_items=5, schedule_delay=30.0)
         for _ in range(8):
             _ask(provider)
         assert llmtrace.stats().dropped == 3
         assert not llmtrace.flush(10)
         assert llmtrace.stats() == llmtrace.Stats(generated=8, dropped=8)
     assert sum("drops spans" in record.getMessage() for record in caplog.records) == 1
+    assert "Connection refused). Batches are kept" in caplog.text
 
 
 def test_refusals_and_partial_success(provider: ReplayServer) -> None:
@@ -183,7 +189,7 @@ def test_shutdown_sends_what_is_left_and_init_starts_again(provider: ReplayServe
 
 
 def test_leaving_does_not_wait_for_a_dead_collector(provider: ReplayServer) -> None:
-    _start("http://127.0.0.1:1")
+    _start(f"http://127.0.0.1:{_free_port()}")
     _ask(provider)
     began = time.monotonic()
     assert not llmtrace.shutdown()

@@ -51,6 +51,18 @@ def test_observe_keeps_the_functions_type() -> None:
     assert_type(llmtrace.current_trace_id(), str | None)
 
 
+def test_repeatable_ids() -> None:
+    with llmtrace.testing.capture(id_generator=llmtrace.testing.SequentialIds()) as traces:
+
+        @llmtrace.observe(name="outer")
+        def outer() -> None:
+            llmtrace.observe(lambda: None)()
+
+        outer()
+        inner, first = traces.spans()
+    assert [(span.context.trace_id, span.context.span_id) for span in (first, inner)] == [(1, 1), (1, 2)]
+
+
 def test_recognised_by_shape() -> None:
     body = b'{"messages": []}'
     (chat,) = FORMATS

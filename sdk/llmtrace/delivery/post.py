@@ -64,7 +64,7 @@ class OtlpOutlet:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            return Outcome("retry", f"{type(error).__name__}: {error}")
+            return Outcome("retry", _reason(error))
         status = response.status_code
         if 200 <= status < 300:
             return _acknowledged(response.content, traces=traces)
@@ -109,6 +109,15 @@ def _acknowledged(body: bytes, *, traces: bool) -> Outcome:
         return Outcome("acknowledged", logs.error_message, rejected=logs.rejected_log_records)
     except Exception:  # noqa: BLE001  # a 2xx is an acknowledgement whatever its body is
         return Outcome("acknowledged")
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause: requests and urllib3 wrap "Connection refused" three times over."""
+    while (inner := getattr(error, "reason", None) or (error.args[0] if error.args else None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return f"{type(error).__name__}: {error}"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -306,7 +306,8 @@ class Delivery:
                 break
             guard.warn_once(
                 "away",
-                "No acknowledgement from %s (%s); batches are kept and sent again for %.0f s.",
+                "No acknowledgement from %s (%s). Batches are kept and sent again for %.0f s; is the "
+                "collector running there (`llmtrace up`), or is LLMTRACE_ENDPOINT wrong?",
                 self._config.traces_endpoint,
                 outcome.detail,
                 self._config.retry_for,
