@@ -75,8 +75,18 @@ class Running:
 
     def left_over(self, timeout: float = 30) -> list[str]:
         """What still runs of all descendants ever seen, after waiting for them to end."""
-        _, alive = psutil.wait_procs(list(self.seen.values()), timeout=timeout)
-        return [" ".join(p.cmdline()) for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+        deadline = time.monotonic() + timeout
+        while (alive := [p for p in self.seen.values() if is_alive(p)]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return [f"{p.pid} {p.name()}" for p in alive]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that ended and waits to be reaped by an idle init does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

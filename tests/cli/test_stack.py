@@ -14,7 +14,7 @@ import pytest
 from llmtrace_cli import config
 from llmtrace_cli.ports import free_port, holder, is_free
 from llmtrace_cli.stack import Process, Stack, plan, wait_ready
-from tests.cli.running import clean_environment, wait_until
+from tests.cli.running import clean_environment, is_alive, wait_until
 
 
 def planned(tmp_path: Path, *names: str, **tables: dict[str, object]) -> Stack:
@@ -118,5 +118,5 @@ def test_a_part_drains_and_stops_when_its_supervisor_is_killed(tmp_path: Path) -
     finally:
         os.kill(supervisor.pid, signal.SIGKILL)
         supervisor.communicate()
-    wait_until(lambda: not part.is_running() or part.status() == psutil.STATUS_ZOMBIE, 20)
+    wait_until(lambda: not is_alive(part), 20)
     assert is_free("127.0.0.1", port)
