@@ -24,6 +24,7 @@ from llmtrace_inference.errors import ApiError
 from llmtrace_inference.export import SpanPipeline
 from llmtrace_inference.metrics import Metrics
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.sources import parse_source
 from llmtrace_inference.tracing import PROVIDER, RequestTracer
 
 logger = logging.getLogger(__name__)
@@ -259,6 +260,8 @@ def serve(settings: InferenceSettings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=False,
     )
+    for source in settings.models.values():
+        parse_source(source)
     server: _Server
     failures: list[Exception] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,8 @@ from transformers.utils import logging as transformers_logging
 
 from llmtrace_inference import attention
 from llmtrace_inference.engine import ModelInfo
-from llmtrace_inference.settings import BUILTIN_PREFIX, HUB_PREFIX, InferenceSettings
+from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.sources import parse_source
 from llmtrace_inference.tiny import ensure_tiny
 
 logger = logging.getLogger(__name__)
@@ -81,20 +81,6 @@ def _dtype(setting: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def _locate(source: str, settings: InferenceSettings) -> tuple[str, bool]:
-    """Where to load from, and whether only this machine may be asked."""
-    if source.startswith(BUILTIN_PREFIX):
-        return str(ensure_tiny(source.removeprefix(BUILTIN_PREFIX), settings.data_dir, settings.seed)), True
-    if source.startswith(HUB_PREFIX):
-        return source.removeprefix(HUB_PREFIX), False
-    if not (Path(source) / "config.json").is_file():
-        raise RuntimeError(
-            f"there is no model at {source!r} (no config.json): give a directory with a transformers model, "
-            f"'{HUB_PREFIX}owner/name', or '{BUILTIN_PREFIX}tiny-chat-s'"
-        )
-    return source, True
-
-
 def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedModel:
     """Load one model. Takes seconds; call it off the event loop. Raises RuntimeError with what to mend."""
     started = time.monotonic()
@@ -104,7 +90,11 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
     torch.set_num_threads(settings.threads)
     device = _device(settings.device)
     dtype = _dtype(settings.dtype, device)
-    where, offline = _locate(source, settings)
+    origin = parse_source(source)
+    offline = origin.kind != "hub"
+    where = origin.where
+    if origin.kind == "builtin":
+        where = str(ensure_tiny(where, settings.data_dir, settings.seed))
     logger.info("loading %s from %s on %s as %s", name, where, device, dtype)
 
     tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline, trust_remote_code=False)

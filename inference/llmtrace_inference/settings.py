@@ -8,9 +8,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-BUILTIN_PREFIX = "builtin:"
-HUB_PREFIX = "hf:"
-
 
 def _is_loopback(host: str) -> bool:
     if host == "localhost":

@@ -56,13 +56,8 @@ SPECS = {
 
 
 def ensure_tiny(name: str, data_dir: Path, seed: int = 0) -> Path:
-    """Directory of the built-in model `name`, made if it is not there yet. Two processes may call it at once.
-
-    Raises ValueError for an unknown name.
-    """
-    spec = SPECS.get(name)
-    if spec is None:
-        raise ValueError(f"there is no built-in model {name!r}; the built-in models are {', '.join(SPECS)}")
+    """Directory of the built-in model `name`, made if it is not there. Two processes may call it at once."""
+    spec = SPECS[name]
     target = data_dir / f"{name}-v{FORMAT}-{seed}"
     if (target / "done.json").exists():
         return target

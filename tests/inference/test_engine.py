@@ -25,7 +25,8 @@ from llmtrace_inference.engine import (
 )
 from llmtrace_inference.model import load_model
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.tiny import ensure_tiny
+from llmtrace_inference.sources import BUILTIN_MODELS
+from llmtrace_inference.tiny import SPECS, ensure_tiny
 
 PROMPT = tuple(range(40, 70))
 
@@ -156,6 +157,7 @@ def test_per_sequence_attention_gives_the_librarys_tokens(model_dir: Path) -> No
 def test_built_in_models_are_made_once_and_always_the_same(
     tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert tuple(SPECS) == BUILTIN_MODELS
     made = ensure_tiny("tiny-chat-s", tmp_path)
     other = ensure_tiny("tiny-chat-s", model_dir)
     for file in ("model.safetensors", "tokenizer.json", "generation_config.json"):
@@ -163,14 +165,14 @@ def test_built_in_models_are_made_once_and_always_the_same(
     monkeypatch.setattr("llmtrace_inference.tiny._build", lambda *_: pytest.fail("made twice"))
     assert ensure_tiny("tiny-chat-s", tmp_path) == made
     assert not list(tmp_path.glob(".tiny*"))
-    with pytest.raises(ValueError, match="tiny-chat-m"):
-        ensure_tiny("tiny-chat-xl", tmp_path)
 
 
 def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:
     settings = InferenceSettings(data_dir=tmp_path)
     with pytest.raises(RuntimeError, match=r"no config\.json"):
         load_model("m", str(tmp_path / "nowhere"), settings)
+    with pytest.raises(RuntimeError, match="builtin:tiny-chat-s or builtin:tiny-chat-m"):
+        load_model("m", "builtin:tiny-chat-xl", settings)
     if not torch.cuda.is_available():
         with pytest.raises(RuntimeError, match="set device to 'cpu' or 'auto'"):
             load_model("m", "builtin:tiny-chat-s", settings.model_copy(update={"device": "cuda"}))

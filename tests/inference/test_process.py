@@ -140,5 +140,5 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path: Path) -> None:
     )
     log = tmp_path / "log"
     with _process(settings, log) as process:
-        assert process.wait(30) == 1
+        assert process.wait(15) == 1
     assert "give a directory with a transformers model" in log.read_text().splitlines()[-1]

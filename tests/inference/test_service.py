@@ -45,11 +45,11 @@ def test_completion(service: Running) -> None:
 
 def test_answers_end_by_themselves_in_words(service: Running) -> None:
     answers = [
-        service.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=200, seed=i)
-        for i in range(12)
+        service.client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=100, seed=i)
+        for i in range(8)
     ]
     assert {a.choices[0].finish_reason for a in answers} >= {"stop"}
-    assert len({a.usage.completion_tokens for a in answers if a.usage is not None}) > 4
+    assert len({a.usage.completion_tokens for a in answers if a.usage is not None}) > 3
     for answer in answers:
         text = answer.choices[0].message.content or ""
         assert text.isascii()
