@@ -186,7 +186,7 @@ def test_a_user_far_above_the_others_floods() -> None:
         # Everyone is busy: the limit follows the others.
         (150, minutes("p", "", {40: 50, 55: 80, 70: 40}, users=8)),
         # Others of another project are no measure; nobody to compare with.
-        (150, minutes("q", "", {1: 500}, users=50)),
+        (110, minutes("q", "", {1: 500}, users=50)),
         # A batch account that always sends as much.
         (150, [*OTHERS, *minutes("p", "eve", {120: 8, 140: 6})]),
     ],
@@ -202,5 +202,5 @@ def test_a_flood_does_not_hide_behind_its_own_beginning_or_its_friends() -> None
 
 
 def test_alone_it_takes_more() -> None:
-    assert find_floods([("p", "eve", 239)], [], SETTINGS) == []
-    assert len(find_floods([("p", "eve", 241)], [], SETTINGS)) == 1
+    assert find_floods([("p", "eve", 120)], [], SETTINGS) == []
+    assert len(find_floods([("p", "eve", 121)], [], SETTINGS)) == 1

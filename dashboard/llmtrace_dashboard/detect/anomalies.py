@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from ..settings import WatchSettings
-from .bands import Band, chance_of, pooled_rate, ratio_band, widest, wilson_lower
+from .bands import Band, chance_of, pooled_rate, ratio_band, spread, widest, wilson_lower
 from .series import BoolArray, FloatArray, Series, SeriesKey
 
 Metric = Literal["latency", "error_rate", "tokens_per_call", "cost"]
 
 UNITS: dict[Metric, str] = {"latency": "s", "error_rate": "ratio", "tokens_per_call": "tokens", "cost": "USD"}
+
+#: The MAD of fewer values is too rough: one restless minute would make a band that holds everything.
+_OWN_SPREAD_BUCKETS = 30
 
 Interval = tuple[float, float]
 """Start and end, Unix seconds."""
@@ -87,6 +90,10 @@ class _Frame:
         oldest = self.until - self.settings.late_buckets * width
         return [(end - buckets * width, end) for end in range(oldest, self.until + 1, width)]
 
+    def settled(self, end: int) -> int:
+        """Until when buckets are history for a window: all but the ones that would have to be outside."""
+        return end - self.settings.window_outside * self.settings.bucket_seconds
+
     def inside(self, start: int, end: int) -> BoolArray:
         """Which judged buckets lie in a window."""
         return self.judged & (self.series.times >= start) & (self.series.times < end)
@@ -106,17 +113,20 @@ class _Frame:
     def band(self, values: FloatArray, before: int, ratio: float, floor: float) -> Band | None:
         """The band of a metric from the buckets before a time.
 
-        All history, simulated too, tells how much the values vary; the live part tells their level. What
-        lies outside must lie outside both.
+        Once the live history is long enough it speaks alone. Before, all history, simulated too, tells how
+        much the values vary and the live part their level; what is outside must be outside of both.
         """
         history = self.history(before, np.isfinite(values))
         if history is None:
             return None
         usable, live = history
         width = self.settings.band_width
-        return widest(
-            ratio_band(values[usable], width, ratio, floor), ratio_band(values[live], width, ratio, floor)
-        )
+        recent = spread(values[live])
+        if int(live.sum()) >= _OWN_SPREAD_BUCKETS:
+            return ratio_band(recent, width, ratio, floor)
+        whole = spread(values[usable])
+        moved = replace(recent, sigma=whole.sigma)
+        return widest(ratio_band(whole, width, ratio, floor), ratio_band(moved, width, ratio, floor))
 
     def verdict(
         self, metric: Metric, band: Band | None, outside: dict[int, float], openings: set[int]
@@ -141,7 +151,7 @@ def _judge_values(
     openings: set[int] = set()
     newest: Band | None = None
     for start, end in frame.windows(frame.settings.window_buckets):
-        band = frame.band(values, start, ratio, floor)
+        band = frame.band(values, frame.settled(end), ratio, floor)
         if band is None:
             continue
         newest = band
@@ -164,8 +174,8 @@ def _judge_latency(frame: _Frame) -> Verdict | None:
     openings: set[int] = set()
     newest: Band | None = None
     for start, end in frame.windows(settings.window_buckets):
-        band = frame.band(frame.series.p95, start, ratio, floor)
-        middle = frame.band(frame.series.p50, start, ratio, floor)
+        band = frame.band(frame.series.p95, frame.settled(end), ratio, floor)
+        middle = frame.band(frame.series.p50, frame.settled(end), ratio, floor)
         if band is None or middle is None:
             continue
         newest = band
@@ -199,7 +209,7 @@ def _judge_errors(frame: _Frame) -> Verdict | None:
     newest: Band | None = None
     rates = series.errors / np.maximum(series.calls, 1)
     for start, end in frame.windows(settings.window_buckets):
-        history = frame.history(start)
+        history = frame.history(frame.settled(end))
         if history is None:
             continue
         # The higher of the two usual rates, as with the other bands.

@@ -24,19 +24,30 @@ class Band:
     high: float
 
 
-def ratio_band(values: FloatArray, width: float, ratio: float, floor: float) -> Band:
-    """The band of positive values that vary by factors (latency, tokens, cost).
+@dataclass(frozen=True)
+class Spread:
+    """Where positive values lie, by logarithms: median and robust standard deviation."""
 
-    `width` robust standard deviations of the logarithms to both sides of the median, but never less than
-    a factor of `ratio`, and upwards never less than `floor` in the values' own unit. A few outliers in
-    `values` hardly move it. `values` holds at least one finite number and no NaN.
-    """
+    middle: float
+    sigma: float
+
+
+def spread(values: FloatArray) -> Spread:
+    """Median and 1.4826 × MAD of the logarithms, which a few outliers hardly move; one value at least."""
     logs = np.log(np.maximum(values, _TINY))
     middle = float(np.median(logs))
-    sigma = _MAD_TO_SIGMA * float(np.median(np.abs(logs - middle)))
-    reach = max(width * sigma, math.log(ratio))
-    usual = math.exp(middle)
-    return Band(math.exp(middle - reach), usual, max(math.exp(middle + reach), usual + floor))
+    return Spread(middle, _MAD_TO_SIGMA * float(np.median(np.abs(logs - middle))))
+
+
+def ratio_band(of: Spread, width: float, ratio: float, floor: float) -> Band:
+    """The band of positive values that vary by factors (latency, tokens, cost).
+
+    `width` robust standard deviations to both sides of the median, but never less than a factor of
+    `ratio`, and upwards never less than `floor` in the values' own unit.
+    """
+    reach = max(width * of.sigma, math.log(ratio))
+    usual = math.exp(of.middle)
+    return Band(usual / math.exp(reach), usual, max(usual * math.exp(reach), usual + floor))
 
 
 def widest(first: Band, second: Band) -> Band:
