@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 2.0
 _RECOVERY_PAUSE_SECONDS = 0.5
+_GREEDY_BELOW = 1e-3
+"""Lower temperatures choose the likeliest token anyway, and logits divided by them may overflow to NaN."""
 
 
 @dataclass(slots=True, eq=False)
@@ -256,7 +258,7 @@ class ContinuousBatchingEngine:
         self._reserved += ticket.blocks
         self._running[request_id] = ticket
         self._journal[request_id] = ticket.progress
-        greedy = generation.temperature == 0.0
+        greedy = generation.temperature < _GREEDY_BELOW
         parameters: dict[str, Any] = {
             "temperature": 1.0 if greedy else float(generation.temperature),
             "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,

@@ -77,9 +77,9 @@ class ModelInfo:
 class Generation:
     """One request to an engine, already valid in itself; only its size is judged at submit.
 
-    `temperature` 0 means greedy. `top_k` None means the whole vocabulary. With `every_token` the engine
-    delivers each token as it comes (streams, stop strings), else all at the end. With `ignore_eos` the answer
-    always has `max_tokens` tokens.
+    `temperature` 0 (and next to 0) means greedy. `top_k` None means the whole vocabulary. With `every_token`
+    the engine delivers each token as it comes (streams, stop strings), else all at the end. With `ignore_eos`
+    the answer always has `max_tokens` tokens.
     """
 
     request_id: str

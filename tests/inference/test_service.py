@@ -177,6 +177,28 @@ def test_bad_requests_get_a_400_and_the_next_one_works(
     assert service.engine(MODEL).stats().restarts == restarts
 
 
+EXTREMES: list[dict[str, Any]] = [
+    {"temperature": 1e-45},
+    {"temperature": 1e-5},
+    {"temperature": 2, "top_p": 1e-45},
+    {"top_p": 1e-9, "top_k": 1},
+    {"seed": -(2**63)},
+    {"seed": 2**63 - 1, "temperature": 0},
+    {"stop": ["\u0000", "🙂"]},
+    {"messages": [{"role": "user", "content": ""}]},
+    {"messages": [{"role": "assistant", "content": "\u0000🙂<|im_end|>\u200b"}]},
+    {"max_tokens": 1},
+]
+
+
+@pytest.mark.parametrize("change", EXTREMES)
+def test_extreme_but_valid_values_work(service: Running, change: dict[str, Any]) -> None:
+    body = {"model": MODEL, "messages": HELLO, "max_tokens": 3} | change
+    answer = httpx.post(f"{service.url}/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    assert service.engine(MODEL).stats().restarts == 0
+
+
 def test_values_that_change_nothing_are_accepted(service: Running) -> None:
     service.client.chat.completions.create(
         model=MODEL,
