@@ -60,6 +60,12 @@ def warn_once(kind: str, message: str, *args: object) -> None:
     logger.warning(message, *args)
 
 
+def after_fork() -> None:
+    """In the child: another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
 def failures() -> dict[str, int]:
     """How often each kind of internal failure happened since `configure`."""
     with _lock:

@@ -221,6 +221,7 @@ def _register_process_hooks() -> None:
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
+    guard.after_fork()
     running = _running
     if running is None:
         return
