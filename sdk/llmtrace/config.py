@@ -36,6 +36,7 @@ class Config:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Headers of each export request (they hold the API key, so they are never printed)."""
     service_name: str | None = None
+    """None leaves it to the resource, for which the OTel SDK reads OTEL_SERVICE_NAME."""
     project: str | None = None
     capture_content: bool = True
     """Whether messages and tool definitions are recorded."""
@@ -110,10 +111,7 @@ def resolve(
         traces_endpoint=traces,
         logs_endpoint=logs,
         headers=sent,
-        service_name=service_name
-        or env.get("LLMTRACE_SERVICE_NAME")
-        or resource.get(semconv.SERVICE_NAME)
-        or env.get("OTEL_SERVICE_NAME"),
+        service_name=service_name or env.get("LLMTRACE_SERVICE_NAME") or resource.get(semconv.SERVICE_NAME),
         project=project or env.get("LLMTRACE_PROJECT") or resource.get(semconv.PROJECT),
         capture_content=_flag(env, "LLMTRACE_CAPTURE_CONTENT", default=True)
         if capture_content is None

@@ -53,9 +53,9 @@ def test_endpoint(environ: dict[str, str], argument: str | None, traces: str, lo
 
 
 def test_names_and_flags() -> None:
-    environ = {"OTEL_SERVICE_NAME": "o", "OTEL_SDK_DISABLED": "true", "LLMTRACE_CAPTURE_CONTENT": "false"}
+    environ = {"OTEL_SDK_DISABLED": "true", "LLMTRACE_CAPTURE_CONTENT": "false"}
     config = resolve(environ=environ)
-    assert (config.service_name, config.disabled, config.capture_content) == ("o", True, False)
+    assert (config.service_name, config.disabled, config.capture_content) == (None, True, False)
     environ |= {"LLMTRACE_SERVICE_NAME": "l", "LLMTRACE_DISABLED": "0", "LLMTRACE_PROJECT": "p"}
     config = resolve(environ=environ, capture_content=True)
     assert (config.service_name, config.disabled, config.capture_content) == ("l", False, True)

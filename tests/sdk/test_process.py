@@ -54,8 +54,13 @@ def _spans(collector: ReplayServer) -> list[tuple[Any, Any]]:
 
 def test_a_short_script_sends_at_exit() -> None:
     with ReplayServer(OK) as collector, ReplayServer(PLAIN) as provider:
-        _run("llmtrace.init()\nask()\nllmtrace.score('good', 1)", collector.url, provider.url)
-        assert [span.name for _, span in _spans(collector)] == ["chat gpt-4o-mini"]
+        environ = {"OTEL_SERVICE_NAME": "short", "OTEL_RESOURCE_ATTRIBUTES": "team=x,service.name=y"}
+        code = "llmtrace.init()\nask()\nllmtrace.score('good', 1)"
+        _run(code, collector.url, provider.url, **environ)
+        ((resource, span),) = _spans(collector)
+        assert span.name == "chat gpt-4o-mini"
+        values = {each.key: each.value.string_value for each in resource.attributes}
+        assert (values["service.name"], values["team"]) == ("short", "x")
         assert collector.requests[-1].path == "/v1/logs"
 
 
@@ -133,7 +138,7 @@ ask()
 assert len(theirs.get_finished_spans()) == 4
 """
     with ReplayServer(OK) as collector, ReplayServer(PLAIN) as provider:
-        _run(code, collector.url, provider.url)
+        _run(code, collector.url, provider.url, OTEL_SERVICE_NAME="not theirs")
         arrived = _spans(collector)
     assert [span.name for _, span in arrived] == ["chat gpt-4o-mini"] * 2
     resource, span = arrived[0]
