@@ -10,7 +10,8 @@ from .metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 60.0
+#: What a pass needs may be back any moment, and asking costs little.
+_LONGEST_PAUSE = 5.0
 
 
 class Periodic:

@@ -151,6 +151,7 @@ class Traffic:
         turn = next(self._turn)
         return replace(
             self.ordinary(),
+            model=self._models[-1],
             user=FLOODER,
             session=f"{FLOODER}-flood",
             question=_INJECTIONS[turn % len(_INJECTIONS)],
