@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from transformers import GenerationConfig
@@ -119,7 +120,8 @@ class ContinuousBatchingEngine:
             max_new_tokens=settings.default_max_tokens,
             suppress_tokens=list(self._loaded.suppressed_ids) or None,
         )
-        on_cpu = self._loaded.model.device.type == "cpu"
+        # Only where it is installed: the library would else fetch a kernel from the network.
+        flash = self._loaded.model.device.type == "cuda" and find_spec("flash_attn") is not None
         batching = ContinuousBatchingConfig(
             page_size=settings.page_size,
             num_blocks=settings.num_blocks,
@@ -128,7 +130,7 @@ class ContinuousBatchingEngine:
             per_request_processors=True,
             scheduler_type=self._scheduler_name,
             seed=settings.seed,
-            auto_switch_to_flash=not on_cpu,
+            auto_switch_to_flash=flash,
         )
         manager = self._loaded.model.init_continuous_batching(generation, batching)
         sampling.add_to(manager.logit_processor)

@@ -142,7 +142,7 @@ def server_attributes(trace: RequestTrace, *, capture_content: bool) -> Attribut
         "url.path": "/v1/chat/completions",
         "http.request.method": "POST",
     }
-    if trace.server is not None:
+    if trace.server is not None and trace.server[1] is not None:  # None: a Unix socket
         out["server.address"], out["server.port"] = trace.server
     if trace.request is not None:
         _request_attributes(out, trace, trace.request)
