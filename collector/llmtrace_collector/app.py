@@ -107,7 +107,14 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         yield
         collector.close()
 
-    app = FastAPI(title="llmtrace collector", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="llmtrace collector",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # A collector that traced its own requests would feed itself.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.collector = collector
     if is_loopback(settings.host):
         # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
