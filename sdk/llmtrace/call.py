@@ -28,6 +28,7 @@ from .wire.providers import PROVIDER_HEADER, provider_name
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
+_BASE_WEIGHT: Final = 2048
 _KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key")
 _RETRY_HEADER: Final = "x-stainless-retry-count"
 
@@ -59,6 +60,7 @@ class Call:
         "_status",
         "_streamed",
         "_tail",
+        "_tail_size",
         "_url",
         "span",
     )
@@ -76,10 +78,10 @@ class Call:
         self._body = body
         self._chunks: list[bytes] = []
         self._tail: deque[bytes] | None = None
-        self._size = 0
+        self._size = self._tail_size = 0
         self._headers: Mapping[str, str] = {}
         self._status: int | None = None
-        self._error: BaseException | None = None
+        self._error: tuple[str, str] | None = None
         self._first_chunk: float | None = None
         self._streamed = self._encoded = self._abandoned = False
         self._end: int | None = None
@@ -116,13 +118,15 @@ class Call:
         else:
             # Beyond the bound only the tail is kept, for that is where usage is.
             self._tail.append(data)
-            while len(self._tail) > 1 and sum(map(len, self._tail)) > _TAIL_BYTES:
-                self._tail.popleft()
+            self._tail_size += len(data)
+            while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
+                self._tail_size -= len(self._tail.popleft())
 
     def fail(self, error: BaseException) -> None:
         """End with the exception that the caller gets."""
         if self._end is None:
-            self._error = error
+            # As text: the exception would keep the caller's frames, and all they hold, alive.
+            self._error = type(error).__qualname__, str(error)
             # Not an Exception: a cancelled task, Ctrl-C. The caller gave up, nothing broke.
             self._abandoned = not isinstance(error, Exception)
             self.end()
@@ -137,7 +141,8 @@ class Call:
 
     def weight(self) -> int:
         """Bytes held."""
-        return len(self._body) + self._size + 2048
+        kept = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
+        return len(self._body) + kept + _BASE_WEIGHT
 
     def complete(self) -> None:
         """Make the span; runs on the delivery thread, once."""
@@ -178,7 +183,7 @@ class Call:
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
-            self._describe_error(attributes, type(self._error).__qualname__, str(self._error))
+            self._describe_error(attributes, *self._error)
 
     def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
         received = self._received_body()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import socket
+import weakref
 from typing import Any
 
 import httpx
@@ -74,6 +77,22 @@ def test_connection_refused(traces: Captured, module: Any) -> None:
     assert span["attributes"]["server.port"] == port
     assert span["status"] == ("ERROR", str(caught.value))
     assert "http.response.status_code" not in span["attributes"]
+
+
+def test_a_failed_call_keeps_nothing_of_the_caller_alive(traces: Captured) -> None:
+    class Held:
+        """Something in a frame of the traceback."""
+
+    def failing(url: str) -> weakref.ref[Held]:
+        held = Held()
+        with contextlib.suppress(httpx.ReadTimeout):
+            httpx.post(url + "/v1/chat/completions", json=REQUEST, timeout=0.05)
+        return weakref.ref(held)
+
+    with ReplayServer(Answer(delay=0.2)) as server:
+        gc.collect()
+        assert failing(server.url)() is None
+    assert len(traces.spans()) == 1
 
 
 def test_timeout(traces: Captured) -> None:
