@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 
 from llmtrace_collector.store import open_reader
 
-from .traffic import Traffic, otlp
+from .traffic import SpanData, Traffic, otlp
 
 ADMIN_KEY = "admin-key-of-the-tests"
 
@@ -129,14 +129,18 @@ class Stack:
         }
         self._write("POST", "/v1/deliveries", body)
 
-    def slow_calls(self) -> list:  # type: ignore[type-arg]
+    def slow_calls(self) -> list[SpanData]:
         """Calls to the slow model, slowest first."""
         calls = [call for call in self.traffic.calls() if "claude" in call.name]
         return sorted(calls, key=lambda call: -call.duration)
 
-    def _write(self, method: str, path: str, body: dict[str, object]) -> None:
+    def _write(self, method: str, path: str, body: Mapping[str, object]) -> None:
         answer = httpx.request(
-            method, self.url + path, json=body, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20
+            method,
+            self.url + path,
+            json=dict(body),
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+            timeout=20,
         )
         assert answer.is_success, answer.text
 
@@ -164,9 +168,9 @@ def send(url: str, traffic: Traffic) -> None:
 
 
 @contextmanager
-def collector(data_dir: Path, traces: int = 420, deep: int = 5000) -> Iterator[Stack]:
+def collector(data_dir: Path, traces: int = 420, deep: int = 5000, port: int = 0) -> Iterator[Stack]:
     """A collector process with generated traffic; without `traces` it is empty."""
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     with _process(_COLLECTOR, str(port), str(data_dir), ready=url + "/health/ready"):
         end = int(time.time()) - 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 
@@ -14,16 +13,8 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_dashboard.queries import cost, incidents, traces, usage
 from llmtrace_dashboard.queries.scope import Scope
 from llmtrace_dashboard.queries.traces import TraceFilter
-from tests.dashboard.stack import Stack, collector
+from tests.dashboard.stack import Stack
 from tests.dashboard.traffic import HOSTILE_USER, SpanData
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with collector(tmp_path_factory.mktemp("queries"), traces=300, deep=600) as running:
-        running.put_incident("queries-1")
-        running.put_delivery("queries-1", ok=False)
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -267,10 +258,12 @@ def test_a_trace_is_summed_over_all_its_services(stack: Stack, client: Client) -
 def test_a_long_trace_is_cut_with_the_whole_still_counted(stack: Stack, client: Client) -> None:
     spans = traces.trace_spans(client, stack.deep_trace, limit=100)
     assert len(spans) == 100
-    assert traces.summaries(client, [stack.deep_trace])[stack.deep_trace].spans == 600
+    assert traces.summaries(client, [stack.deep_trace])[stack.deep_trace].spans == 5000
 
 
 def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client: Client) -> None:
+    stack.put_incident("queries-1", project="another project")
+    stack.put_delivery("queries-1", ok=False)
     found = incidents.incident(client, "queries-1")
     assert found is not None
     assert found.dimensions["model"] == "claude-sonnet-4-5"
@@ -279,6 +272,16 @@ def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client:
     attempt = incidents.deliveries(client, "queries-1")[0]
     assert (attempt["status_code"], bool(attempt["ok"])) == (503, False)
     assert abs(attempt["at"] / 1000 - stack.end) < 1
+    assert incidents.incident_list(client, "another project", ("resolved",)) == []
+    assert [item.incident_id for item in incidents.incident_list(client, "another project")] == ["queries-1"]
+    assert incidents.incident_counts(client, "another project") == {"open": 1}
+    assert incidents.incident(client, "unknown") is None
+    assert incidents.around(client, found)[0]["calls"].sum() == 0, "it looks at its own project alone"
+
+
+def test_the_metric_around_an_incident_is_that_of_its_dimensions(stack: Stack, client: Client) -> None:
+    found = incidents.incident(client, "anomaly-1")
+    assert found is not None
     data, step = incidents.around(client, found)
     since, until, _ = incidents.chart_window(found)
     expected = sum(
@@ -286,8 +289,5 @@ def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client:
         for call in stack.traffic.calls()
         if "claude" in call.name
     )
+    assert expected > 20
     assert abs(int(data["calls"].sum()) - expected) <= 1, "the last bucket may be a part of one"
-    assert incidents.incident(client, "unknown") is None
-    assert incidents.incident_list(client, "", ("resolved",)) == []
-    assert [item.incident_id for item in incidents.incident_list(client, "default")] == ["queries-1"]
-    assert incidents.incident_list(client, "another project") == []

@@ -301,17 +301,15 @@ def _deliveries(incident: Incident) -> None:
 def _actions(incident_id: str) -> None:
     """Buttons, outside the part that refreshes so that a note is not lost while it is written."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        actor = st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
-        note = st.text_input(
-            "Note", key="note", max_chars=500, width=420, placeholder="What is known, what is done"
-        )
+        st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
+        st.text_input("Note", key="note", max_chars=500, width=420, placeholder="What is known, what is done")
         for action, label in (("acknowledge", "Acknowledge"), ("resolve", "Resolve")):
             st.button(
                 label,
                 key=f"do_{action}",
                 type="primary" if action == "acknowledge" else "secondary",
                 on_click=_do,
-                args=(incident_id, action, actor, note),
+                args=(incident_id, action),
             )
     failure = st.session_state.pop("action_failed", None)
     done = st.session_state.pop("action_done", None)
@@ -323,9 +321,11 @@ def _actions(incident_id: str) -> None:
         st.toast(done, icon=":material/check_circle:")
 
 
-def _do(incident_id: str, action: Action, actor: str, note: str) -> None:
+def _do(incident_id: str, action: Action) -> None:
+    # Read here: what was typed last may have arrived together with the click.
+    actor, note = st.session_state["actor"].strip(), st.session_state["note"].strip()
     try:
-        act(current_settings(), incident_id, action, actor.strip() or "dashboard", note.strip())
+        act(current_settings(), incident_id, action, actor or "dashboard", note)
     except ActionFailed as failure:
         st.session_state["action_failed"] = str(failure)
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
-from sqlglot import parse_one
+from sqlglot import exp, parse_one
 
 #: Bucket widths in seconds that a chart may use, all multiples of the store's ten seconds.
 STEPS = (10, 30, 60, 300, 900, 3600, 10_800, 21_600, 86_400)
@@ -109,7 +109,8 @@ def frame(client: Client, sql: str, params: Mapping[str, Any]) -> pd.DataFrame:
 @lru_cache(maxsize=64)
 def _selected(sql: str) -> tuple[str, ...]:
     """The names of a SELECT's columns, from its text."""
-    return tuple(parse_one(sql, read="clickhouse").named_selects)
+    query = parse_one(sql, read="clickhouse")
+    return tuple(query.named_selects) if isinstance(query, exp.Query) else ()
 
 
 def rows(client: Client, sql: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:

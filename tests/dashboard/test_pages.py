@@ -1,0 +1,271 @@
+"""Each page as Streamlit runs it: filled, empty, without a collector, refused; and the pages' pure parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from pydantic import SecretStr
+from streamlit.testing.v1 import AppTest
+
+from llmtrace_dashboard import app, formats, tree
+from llmtrace_dashboard.incident_actions import ActionFailed, act
+from llmtrace_dashboard.messages import MAX_TEXT, turns
+from llmtrace_dashboard.settings import DashboardSettings
+from tests.dashboard.stack import ADMIN_KEY, Stack, collector, free_port
+
+PAGES = ("overview", "traces", "cost", "incidents")
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with collector(tmp_path_factory.mktemp("empty"), traces=0) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+    app.configure(DashboardSettings())
+
+
+def _open(name: str, settings: DashboardSettings, **params: str) -> AppTest:
+    """The page after one run. AppTest runs the frame with the overview, and other pages without the frame."""
+    app.configure(settings)
+    test = AppTest.from_file(str(app.SCRIPT), default_timeout=30)
+    for key, value in params.items():
+        test.query_params[key] = value
+    test.run()
+    if name != "overview":
+        test.switch_page(f"pages/{name}.py")
+        for key, value in params.items():
+            test.query_params[key] = value
+        test.run()
+    assert not test.exception, test.exception
+    return test
+
+
+def _shown(test: AppTest) -> str:
+    """All text on the page: Streamlit's own elements, and what its parts were given."""
+    found = [str(getattr(item, "value", "")) for item in test.main]
+    for item in test.main:
+        if item.type == "bidi_component":
+            found.append(str(item.proto))
+    return "\n".join(found)
+
+
+def test_overview_shows_the_numbers_of_the_store(stack: Stack) -> None:
+    page = _open("overview", DashboardSettings(collector_url=stack.url))
+    calls = [call for call in stack.traffic.calls() if not call.simulated]
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Calls"] == str(len(calls))
+    failed = sum(bool(call.error) for call in calls)
+    assert shown["Error rate"] == formats.percent(failed / len(calls))
+    assert shown["Cost"].startswith("$")
+    deltas = {metric.label: metric.delta for metric in page.metric}
+    assert "unpriced" in deltas["Cost"]
+    assert "Latency of claude-sonnet-4-5" in _shown(page)
+
+
+def test_simulated_traffic_counts_only_when_asked_for(stack: Stack) -> None:
+    page = _open("overview", DashboardSettings(collector_url=stack.url), simulated="1")
+    assert page.metric[0].value == str(len(stack.traffic.calls()))
+    page = _open("overview", DashboardSettings(collector_url=stack.url), model="gpt-4o", range="24h")
+    of_model = [call for call in stack.traffic.calls() if call.name == "chat gpt-4o" and not call.simulated]
+    assert page.metric[0].value == str(len(of_model))
+    assert page.sidebar.selectbox(key="range").value == "24h"
+
+
+def test_traces_list_and_detail(stack: Stack) -> None:
+    settings = DashboardSettings(collector_url=stack.url)
+    listed = _open("traces", settings, status="error")
+    failed = {span.trace_id for span in stack.traffic.spans if span.error and not span.simulated}
+    assert any(f"of {len(failed)} traces" in caption.value for caption in listed.caption)
+    call = stack.slow_calls()[0]
+    detail = _open("traces", settings, trace=call.trace_id)
+    text = _shown(detail)
+    assert call.trace_id in text
+    assert "chat claude-sonnet-4-5" in text
+    assert [tab.label.split(" (")[0] for tab in detail.tabs] == [
+        "Messages",
+        "Attributes",
+        "Events",
+        "Scores",
+        "JSON",
+    ]
+    absent = _open("traces", settings, trace="0" * 32)
+    assert "not in the store" in absent.subheader[0].value
+    odd = _open("traces", settings, page="minus one", longer="forever", range="a year")
+    assert any("newest first" in caption.value for caption in odd.caption), "nonsense means the default"
+
+
+def test_cost_says_what_is_unpriced_and_how_to_price_it(stack: Stack) -> None:
+    page = _open("cost", DashboardSettings(collector_url=stack.url), by="user")
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Cost"].startswith("$")
+    assert int(shown["Unpriced calls"]) > 0
+    snippet = "\n".join(code.value for code in page.code)
+    assert "[[collector.prices]]" in snippet
+    assert 'model = "acme-7b-instruct"' in snippet
+
+
+def test_incidents_list_and_detail(stack: Stack) -> None:
+    settings = DashboardSettings(collector_url=stack.url)
+    assert "Latency of claude-sonnet-4-5" in _shown(_open("incidents", settings))
+    assert "No incident is in this state" in _shown(_open("incidents", settings, state="resolved"))
+    detail = _open("incidents", settings, incident="anomaly-1")
+    text = _shown(detail)
+    assert "1.40 s to 4.10 s" in text
+    assert stack.slow_calls()[0].trace_id in text
+    assert "not in the store" in _shown(_open("incidents", settings, incident="unknown"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_store_says_what_to_do_next(empty: Stack, page: str) -> None:
+    found = _open(page, DashboardSettings(collector_url=empty.url))
+    said = "\n".join(code.value for code in found.code)
+    assert ("llmtrace watch" if page == "incidents" else "llmtrace.init()") in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_collector_the_page_says_how_to_start_it(page: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    found = _open(page, DashboardSettings(collector_url=url, refresh_seconds=60))
+    assert "cannot be read" in found.subheader[0].value
+    assert url in _shown(found)
+    assert "llmtrace up" in found.code[0].value
+
+
+def test_an_action_that_fails_says_why(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
+    wrong = DashboardSettings(collector_url=stack.url, admin_key=SecretStr("wrong"))
+    with pytest.raises(ActionFailed, match="refused the admin key"):
+        act(wrong, "anomaly-1", "acknowledge", "ada", "")
+    right = DashboardSettings(collector_url=stack.url, admin_key=SecretStr(ADMIN_KEY))
+    with pytest.raises(ActionFailed, match="does not know this incident"):
+        act(right, "unknown", "resolve", "ada", "")
+    with pytest.raises(ActionFailed, match="no admin key"):
+        act(DashboardSettings(collector_url=stack.url, data_dir=tmp_path), "anomaly-1", "resolve", "ada", "")
+    gone = DashboardSettings(collector_url=f"http://127.0.0.1:{free_port()}", admin_key=SecretStr("any"))
+    with pytest.raises(ActionFailed, match="did not answer"):
+        act(gone, "anomaly-1", "resolve", "ada", "")
+
+
+def test_the_server_is_closed_to_other_hosts_and_tells_nobody() -> None:
+    options = app.streamlit_options(DashboardSettings(allowed_hosts=("llm.example.com",)))
+    assert options["server.allowedHosts"] == ["127.0.0.1", "127.0.0.1", "localhost", "llm.example.com"]
+    assert options["server.enableXsrfProtection"] is True
+    assert options["browser.gatherUsageStats"] is False
+    assert options["client.showErrorDetails"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (formats.seconds(0.00034), "340 µs"),
+        (formats.seconds(0.0842), "84.2 ms"),
+        (formats.seconds(0.9996), "1.00 s"),
+        (formats.seconds(59.99), "1 min"),
+        (formats.seconds(125), "2 min 5 s"),
+        (formats.seconds(None), "–"),
+        (formats.count(9999), "9,999"),
+        (formats.count(999_960), "1M"),
+        (formats.count(12_440), "12.4k"),
+        (formats.usd(0), "$0"),
+        (formats.usd(0.00042), "$0.00042"),
+        (formats.usd(0.999), "$1.00"),
+        (formats.usd(1234.5), "$1,234"),
+        (formats.usd(float("nan")), "–"),
+        (formats.price(0.15), "$0.15"),
+        (formats.price(0.075), "$0.075"),
+        (formats.percent(0.00004), "<0.01%"),
+        (formats.percent(1.0), "100%"),
+        (formats.change(112, 100), "+12%"),
+        (formats.change(5, 0), None),
+        (formats.with_unit(0.23, "ratio"), "23%"),
+        (formats.with_unit(132, "requests"), "132 requests"),
+        (formats.ago(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 3, 20, tzinfo=UTC)), "3 h ago"),
+    ],
+)
+def test_numbers_are_written_with_unit_and_sense(text: str | None, expected: str | None) -> None:
+    assert text == expected
+
+
+def _span(span_id: str, parent: str, start: int) -> dict[str, Any]:
+    return {"span_id": span_id, "parent_id": parent, "start_ns": start}
+
+
+def test_spans_are_arranged_under_their_parents() -> None:
+    spans = [
+        _span("c", "a", 30),
+        _span("a", "", 10),
+        _span("b", "a", 20),
+        _span("d", "b", 25),
+        _span("lost", "gone", 15),
+        _span("x", "y", 1),
+        _span("y", "x", 2),
+        _span("self", "self", 3),
+    ]
+    found = [(node.span["span_id"], node.depth, node.children) for node in tree.arrange(spans)]
+    assert found == [
+        ("self", 0, 0),
+        ("a", 0, 2),
+        ("b", 1, 1),
+        ("d", 2, 0),
+        ("c", 1, 0),
+        ("lost", 0, 0),
+        ("x", 0, 1),
+        ("y", 1, 1),
+    ]
+    chain = [_span(str(index), str(index - 1), index) for index in range(5000)]
+    assert tree.arrange(chain)[-1].depth == 4999
+
+
+def test_messages_become_turns_whatever_they_hold() -> None:
+    given = json.dumps(
+        [
+            {"role": "user", "parts": [{"type": "text", "content": "<b>hi</b>"}]},
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "1", "response": {"ok": True}}]},
+            {"role": "user", "parts": [{"type": "blob", "modality": "image", "content": "QUJD"}]},
+            "not a message",
+        ]
+    )
+    answered = json.dumps(
+        [
+            {
+                "role": "assistant",
+                "parts": [
+                    {"type": "reasoning", "content": "hm"},
+                    {"type": "tool_call", "id": "1", "name": "look", "arguments": '{"a": 1}'},
+                    {"type": "text", "content": "x" * (MAX_TEXT + 1)},
+                    {"type": "hologram", "size": 3},
+                ],
+            }
+        ]
+    )
+    found = turns("be kind", given, answered, json.dumps([{"type": "function", "name": "look"}]))
+    assert [turn["role"] for turn in found] == [
+        "System",
+        "Tools on offer",
+        "User",
+        "Tool",
+        "User",
+        "Message",
+        "Assistant",
+    ]
+    assert found[0]["parts"][0]["body"] == "be kind"
+    assert found[2]["parts"][0]["body"] == "<b>hi</b>"
+    reasoning, call, long, other = found[-1]["parts"]
+    assert reasoning["title"] == "Reasoning"
+    assert (call["title"], call["body"]) == ("Calls look · 1", '{\n  "a": 1\n}')
+    assert len(long["body"]) == MAX_TEXT
+    assert "JSON tab" in long["note"]
+    assert other["title"] == "hologram"
+    assert turns("", "", "", "") == []
