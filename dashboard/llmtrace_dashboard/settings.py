@@ -158,7 +158,7 @@ class WatchSettings(BaseModel):
         description="Half-width of a band in robust standard deviations (1.4826 × MAD of the logarithms).",
     )
     latency_ratio: float = Field(
-        default=4.0, gt=1, description="Bands of latency reach at least this many times the usual value."
+        default=4.5, gt=1, description="Bands of latency reach at least this many times the usual value."
     )
     latency_floor_seconds: float = Field(
         default=0.25, ge=0, description="Bands of latency reach at least this far above the usual value."

@@ -14,6 +14,8 @@ from .series import BoolArray, FloatArray, Series, SeriesKey
 
 Metric = Literal["latency", "error_rate", "tokens_per_call", "cost"]
 
+Statistic = Literal["", "p50", "p95"]
+
 UNITS: dict[Metric, str] = {"latency": "s", "error_rate": "ratio", "tokens_per_call": "tokens", "cost": "USD"}
 
 #: The MAD of fewer values is too rough: one restless minute would make a band that holds everything.
@@ -42,8 +44,8 @@ class Verdict:
     """Recent buckets outside the band, ascending."""
     openings: tuple[int, ...]
     """Start of the first outside bucket of each window that is enough for an incident, ascending."""
-    complete_until: int
-    """End of the newest complete bucket."""
+    statistic: Statistic = ""
+    """Of latency: what `band` and `outside` are about."""
 
 
 def complete_until(now: float, settings: WatchSettings) -> int:
@@ -129,7 +131,12 @@ class _Frame:
         return widest(ratio_band(whole, width, ratio, floor), ratio_band(moved, width, ratio, floor))
 
     def verdict(
-        self, metric: Metric, band: Band | None, outside: dict[int, float], openings: set[int]
+        self,
+        metric: Metric,
+        band: Band | None,
+        outside: dict[int, float],
+        openings: set[int],
+        statistic: Statistic = "",
     ) -> Verdict | None:
         if band is None:
             return None
@@ -139,7 +146,7 @@ class _Frame:
             band=band,
             outside=tuple(Outside(time, value) for time, value in sorted(outside.items())),
             openings=tuple(sorted(openings)),
-            complete_until=self.until,
+            statistic=statistic,
         )
 
 
@@ -163,35 +170,49 @@ def _judge_values(
 
 
 def _judge_latency(frame: _Frame) -> Verdict | None:
-    """p95 tells that calls are slow; p50 confirms that it is not a few of them.
+    """Calls are slow when p50 says so in one bucket at least, and p50 or p95 in enough of a window.
 
-    Without p50's word it takes a longer window: with a handful of calls per bucket, p95 is the slowest
-    call, and a slow call or two in neighbouring buckets is ordinary.
+    p95 alone takes a longer window: with a handful of calls per bucket it is the slowest call, and a slow
+    call or two in neighbouring buckets is ordinary. p50 alone is enough where p95 is restless anyway.
     """
-    settings = frame.settings
-    ratio, floor = settings.latency_ratio, settings.latency_floor_seconds
-    outside: dict[int, float] = {}
+    settings, series = frame.settings, frame.series
+    slow: dict[int, float] = {}
+    median: dict[int, float] = {}
     openings: set[int] = set()
-    newest: Band | None = None
+    newest: tuple[Band, Band] | None = None
     for start, end in frame.windows(settings.window_buckets):
-        band = frame.band(frame.series.p95, frame.settled(end), ratio, floor)
-        middle = frame.band(frame.series.p50, frame.settled(end), ratio, floor)
-        if band is None or middle is None:
+        bands = _latency_bands(frame, frame.settled(end))
+        if bands is None:
             continue
-        newest = band
-        found = _above(frame, frame.series.p95, band, start, end)
-        outside |= found
-        confirmed = found.keys() & _above(frame, frame.series.p50, middle, start, end).keys()
-        if len(found) >= settings.window_outside and confirmed:
+        newest = bands
+        in_tail = _above(frame, series.p95, bands[0], start, end)
+        in_median = _above(frame, series.p50, bands[1], start, end)
+        slow |= in_tail
+        median |= in_median
+        found = in_tail.keys() | in_median.keys()
+        if in_median and len(found) >= settings.window_outside:
             openings.add(min(found))
-    if outside:
+    if slow:
         start, end = frame.until - settings.tail_buckets * settings.bucket_seconds, frame.until
-        band = frame.band(frame.series.p95, start, ratio, floor)
-        if band is not None:
-            found = _above(frame, frame.series.p95, band, start, end)
-            if len(found) >= settings.tail_outside:
-                openings.add(min(found))
-    return frame.verdict("latency", newest, outside, openings)
+        bands = _latency_bands(frame, start)
+        tail = {} if bands is None else _above(frame, series.p95, bands[0], start, end)
+        if len(tail) >= settings.tail_outside:
+            openings.add(min(tail))
+    if newest is None:
+        return None
+    if not slow:
+        return frame.verdict("latency", newest[1], median, openings, "p50")
+    times = sorted(slow.keys() | median.keys())
+    p95 = dict(zip(series.times.tolist(), series.p95.tolist(), strict=True))
+    return frame.verdict("latency", newest[0], {time: p95[time] for time in times}, openings, "p95")
+
+
+def _latency_bands(frame: _Frame, before: int) -> tuple[Band, Band] | None:
+    """The bands of p95 and p50."""
+    ratio, floor = frame.settings.latency_ratio, frame.settings.latency_floor_seconds
+    tail = frame.band(frame.series.p95, before, ratio, floor)
+    median = frame.band(frame.series.p50, before, ratio, floor)
+    return None if tail is None or median is None else (tail, median)
 
 
 def _above(frame: _Frame, values: FloatArray, band: Band, start: int, end: int) -> dict[int, float]:

@@ -36,7 +36,9 @@ def anomaly_finding(verdict: Verdict, settings: WatchSettings) -> Finding | None
     shown, usual = amount(worst, verdict.metric), amount(band.usual, verdict.metric)
     where = f"{model} ({verdict.key.provider})" if verdict.key.provider else model
     what = {
-        "latency": "the slowest 5% of calls took",
+        "latency": "half of the calls took at least"
+        if verdict.statistic == "p50"
+        else "the slowest 5% of calls took at least",
         "error_rate": "failed calls reached",
         "tokens_per_call": "calls used on average",
         "cost": f"spend per {settings.bucket_seconds} s reached",
