@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -218,7 +219,7 @@ def _flatten_value(value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """An attribute value as JSON data; bytes as base64 text."""
+    """An attribute value as JSON data; bytes as base64 text, infinities and NaN as text."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
@@ -228,4 +229,6 @@ def _plain(value: Any) -> Any:
         return {item.key: _plain(item.value) for item in value.kvlist_value.values}
     if kind == "bytes_value":
         return base64.b64encode(value.bytes_value).decode()
+    if kind == "double_value" and not math.isfinite(value.double_value):
+        return str(value.double_value)
     return getattr(value, kind)

@@ -109,17 +109,33 @@ class EmbeddedEngine(Engine):
             with self._lock:
                 handle = self._connect(str(self.path))
                 self._handles.append(handle)
-            if kind == "read":
-                for name, value in READ_LIMITS.items():
-                    handle.query(f"SET {name} = {literal(value)}")
-                handle.query("SET readonly = 1")
-            setattr(self._local, kind, handle)
+            self._prepare(kind, handle)
         return handle
+
+    def _discard(self, kind: str) -> None:
+        handle = getattr(self._local, kind)
+        delattr(self._local, kind)
+        with self._lock:
+            # The engine ends with its last handle: the new one comes first.
+            fresh = self._connect(str(self.path))
+            self._handles.remove(handle)
+            handle.close()
+            self._handles.append(fresh)
+        self._prepare(kind, fresh)
+
+    def _prepare(self, kind: str, handle: Any) -> None:
+        if kind == "read":
+            for name, value in READ_LIMITS.items():
+                handle.query(f"SET {name} = {literal(value)}")
+            handle.query("SET readonly = 1")
+        setattr(self._local, kind, handle)
 
     def _query(self, kind: str, sql: str, fmt: str, params: Mapping[str, str] | None) -> bytes:
         try:
             result = self._handle(kind).query(sql, fmt, params=dict(params or {}))
         except RuntimeError as error:
+            # What the failed query had already written would be the start of the next one's result.
+            self._discard(kind)
             raise _store_error(str(error)) from error
         data: bytes | None = result.bytes()
         return data or b""

@@ -20,6 +20,7 @@ from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
+from .dialects import FIELDS
 from .schema import migrations
 
 # The parser warns in its own words about text that we refuse in ours.
@@ -56,6 +57,14 @@ FORMATS = frozenset(
 _PROBES = frozenset({"SELECT name, value, readonly FROM system.settings LIMIT 10000"})
 
 _MAX_LENGTH = 100_000
+
+#: Table functions that only compute.
+_TABLE_FUNCTIONS = frozenset({"numbers"})
+
+#: Columns that are read under their plain names, so that the engine's indexes apply.
+_ARRAY_COLUMNS = frozenset(
+    {"SpanAttributes", "ResourceAttributes", "LogAttributes", *(field.name for field in FIELDS)}
+)
 
 _REFUSED_NODES: tuple[type[exp.Expr], ...] = (
     exp.Into,
@@ -131,7 +140,7 @@ def _check_tree(tree: exp.Expr) -> None:
     hidden = common & _all_tables()
     if hidden:
         raise QueryRefused(f"a WITH name may not be that of a table: {sorted(hidden)[0]}")
-    for node in tree.walk():
+    for node in list(tree.walk()):
         if isinstance(node, _REFUSED_NODES):
             raise QueryRefused(f"{node.key.upper()} is not allowed in a read")
         if isinstance(node, exp.Query) and node is not tree and node.args.get("format"):
@@ -140,22 +149,79 @@ def _check_tree(tree: exp.Expr) -> None:
             raise QueryRefused("SETTINGS are not allowed in a read")
         if isinstance(node, exp.In) and isinstance(node.args.get("field"), exp.Column):
             raise QueryRefused("IN needs a list or a SELECT, not a table's name")
+        if isinstance(node, exp.Placeholder) and "identifier" in str(node.args.get("kind")).lower():
+            raise QueryRefused("a parameter gives a value, not a name")
+        # States are the engine's memory written out; only those that it made itself are safe to read.
+        if isinstance(node, exp.Literal) and node.is_string and "aggregatefunction(" in node.name.lower():
+            raise QueryRefused("nothing can be turned into an aggregate's state here")
         if isinstance(node, exp.Table):
-            _check_table(node, common)
+            _check_table(node)
+        if isinstance(node, exp.Func):
+            _keep_names_columns(node)
 
 
-def _check_table(table: exp.Table, common: set[str]) -> None:
+def _check_table(table: exp.Table) -> None:
     if isinstance(table.this, exp.Func):
-        return  # a table function: its name is checked with all other calls
-    if table.args.get("catalog") or (table.db and table.db != "default"):
+        name = table.this.sql(dialect="clickhouse").partition("(")[0].strip('`"').lower()
+        if name not in _TABLE_FUNCTIONS:
+            raise QueryRefused(f"table function {name[:80]!r} is not allowed in a read")
+        return
+    database = table.args.get("db")
+    if not isinstance(table.this, exp.Identifier) or table.args.get("catalog"):
         raise QueryRefused(f"table {table.sql()[:80]} cannot be read here")
-    if table.db:
+    if database is not None:
+        if not isinstance(database, exp.Identifier) or database.name != "default":
+            raise QueryRefused(f"table {table.sql()[:80]} cannot be read here")
         table.set("db", None)
-    elif table.name in common:
+    elif table.name in _visible_names(table):
         return
     if table.name not in TABLES:
         known = ", ".join(sorted(TABLES))
         raise QueryRefused(f"table {table.name[:80]!r} cannot be read here; there are {known}")
+
+
+def _visible_names(table: exp.Table) -> set[str]:
+    """WITH names that the engine resolves at this place; any other name would be a table's."""
+    names: set[str] = set()
+    node: exp.Expr = table
+    while node.parent is not None:
+        parent = node.parent
+        if isinstance(parent, exp.With):
+            # Inside a WITH, those before; itself only when it is recursive.
+            for cte in parent.expressions:
+                if cte is node and not parent.args.get("recursive"):
+                    break
+                names.add(cte.alias)
+                if cte is node:
+                    break
+            node = parent.parent or parent
+            continue
+        own = parent.args.get("with_")
+        if own is not None and own is not node:
+            names.update(cte.alias for cte in own.expressions)
+        node = parent
+    return names
+
+
+def _keep_names_columns(call: exp.Func) -> None:
+    """The engine takes a bare name given to arrayMap and its like for a function's when no column has it;
+    inside `identity` it can only be a column's.
+    """
+    arguments = [each for each in call.iter_expressions() if _bare_column(each) is not None]
+    if not arguments:
+        return
+    if not call.sql(dialect="clickhouse").strip('`"').lower().startswith(("array", "map")):
+        return
+    for argument in arguments:
+        column = _bare_column(argument)
+        if column is not None and column.name not in _ARRAY_COLUMNS:
+            column.replace(exp.Anonymous(this="identity", expressions=[column.copy()]))
+
+
+def _bare_column(node: exp.Expr) -> exp.Column | None:
+    while isinstance(node, exp.Paren | exp.Alias):
+        node = node.this
+    return node if isinstance(node, exp.Column) and not node.table else None
 
 
 def _check_calls(sql: str) -> None:

@@ -29,7 +29,9 @@ _DOUBLE = "replaceRegexpOne(toString({v}.double_value), 'e([0-9])', 'e+\\\\1')"
 _ELEMENT = (
     "multiIf(x.value = 'string_value', toJSONString(x.string_value), "
     "x.value = 'int_value', toString(x.int_value), "
-    f"x.value = 'double_value', {_DOUBLE.format(v='x')}, "
+    # JSON has no number for infinities and NaN: they are quoted.
+    f"x.value = 'double_value', if(isFinite(x.double_value), {_DOUBLE.format(v='x')}, "
+    "concat('\"', toString(x.double_value), '\"')), "
     "x.value = 'bool_value', if(x.bool_value, 'true', 'false'), "
     "x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null')"
 )
