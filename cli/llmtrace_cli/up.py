@@ -139,7 +139,7 @@ Examples:
   llmtrace demo
   llmtrace demo --once
   llmtrace demo --once --crash --report report.json
-  llmtrace demo --calls 600 --data-dir /tmp/demo --keep
+  llmtrace demo --calls 600 --data-dir ./demo --keep
 """
 )
 @click.option("--once", is_flag=True, help="Drive the calls, check and print what was stored, and stop.")
