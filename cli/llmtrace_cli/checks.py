@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Status = Literal["ok", "warn", "fail", "skip"]
 
 _PACKAGES = {
-    "base": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
+    "base": ("opentelemetry-sdk", "opentelemetry-instrumentation-httpx", "opentelemetry-proto"),
     "collector": ("chdb", "clickhouse-connect", "fastapi", "genai-prices"),
     "dashboard": ("streamlit", "pandas", "scipy"),
     "inference": ("torch", "transformers"),
