@@ -1,0 +1,242 @@
+"""The write-ahead log: what it acknowledges survives, what it cannot keep it says."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as sample
+from hypothesis import strategies as st
+
+from llmtrace_collector.envelope import Record, decode, encode, varint
+from llmtrace_collector.log import Log, LogFull, Segment
+
+RECORDS = st.builds(Record, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
+DAY = frozenset({20_000})
+
+
+class Harness:
+    """A log and the segments that it handed over."""
+
+    def __init__(self, folder: Path, **fields: float) -> None:
+        self.closed: list[Segment] = []
+        given_fields = {"segment_bytes": 1 << 20, "segment_seconds": 60.0, "budget_bytes": 1 << 30, **fields}
+        self.log = Log(
+            folder,
+            segment_bytes=int(given_fields["segment_bytes"]),
+            segment_seconds=given_fields["segment_seconds"],
+            budget_bytes=int(given_fields["budget_bytes"]),
+            on_closed=self.closed.append,
+        )
+
+    def start(self) -> Harness:
+        self.log.start()
+        return self
+
+    def add(self, body: bytes, days: frozenset[int] = DAY, signal: str = "traces") -> Future[bool]:
+        return self.log.append(signal, Record("", 1, body), days)
+
+    def end(self) -> list[Segment]:
+        self.log.close()
+        self.log.release()
+        return self.closed
+
+
+def bodies(segment: Segment) -> list[bytes]:
+    """The records in a segment's file; the file holds nothing else."""
+    data = segment.path.read_bytes()
+    found = list(decode(data))
+    assert (found[-1][1] if found else 0) == len(data) == segment.size
+    return [record.body for record, _ in found]
+
+
+@given(st.lists(RECORDS, max_size=6))
+def test_records_round_trip(records: list[Record]) -> None:
+    data = b"".join(b"".join(encode(record)) for record in records)
+    assert [record for record, _ in decode(data)] == records
+
+
+@sample(max_examples=40, deadline=None)
+@given(st.lists(RECORDS, min_size=1, max_size=3), st.data())
+def test_a_torn_or_damaged_tail_ends_the_records_before_it(
+    records: list[Record], data: st.DataObject
+) -> None:
+    frames = [b"".join(encode(record)) for record in records]
+    whole = b"".join(frames)
+    ends = list(itertools.accumulate(map(len, frames)))
+    for cut in range(len(whole) + 1):
+        found = list(decode(whole[:cut]))
+        assert len(found) == sum(end <= cut for end in ends)
+    at = data.draw(st.integers(0, len(whole) - 1))
+    damaged = bytearray(whole)
+    damaged[at] ^= data.draw(st.integers(1, 255))
+    intact = sum(end <= at for end in ends)
+    assert [record for record, _ in decode(bytes(damaged))][:intact] == records[:intact]
+    # Only the length in front of a record is outside its checksum.
+    assert len(list(decode(bytes(damaged)))) <= len(records)
+
+
+def test_lengths_are_varints() -> None:
+    assert [varint(n) for n in (0, 1, 127, 128, 300)] == [b"\0", b"\1", b"\x7f", b"\x80\1", b"\xac\2"]
+
+
+def test_every_torn_tail_is_cut_at_recovery(tmp_path: Path) -> None:
+    first, second = (b"".join(encode(Record("", 1, bytes([n]) * 30))) for n in (1, 2))
+    name = "traces-00000000000000000001-aa.seg"
+    for cut in range(len(second)):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        (folder / name).write_bytes(first + second[:cut])
+        (segment,) = Harness(folder).start().end()
+        assert segment.token == name.removesuffix(".seg")
+        assert bodies(segment) == [b"\1" * 30]
+        kept = list((folder / "quarantine").glob("*.tail")) if cut else []
+        assert [tail.read_bytes() for tail in kept] == ([second[:cut]] if cut else [])
+
+
+def test_recovered_requests_are_recognised(tmp_path: Path) -> None:
+    first = Harness(tmp_path).start()
+    assert first.add(b"a").result(5) is True
+    assert first.add(b"a").result(5) is False
+    assert first.add(b"a", signal="logs").result(5) is True
+    first.end()
+    second = Harness(tmp_path).start()
+    assert [segment.signal for segment in second.closed] == ["traces", "logs"]
+    assert second.add(b"a").result(5) is False
+    for segment in second.closed:
+        second.log.stored(segment)
+    assert second.log.size == 0
+    assert second.add(b"a").result(5) is False
+    assert second.end() == second.closed[:2]
+    third = Harness(tmp_path).start()
+    assert third.add(b"a").result(5) is False
+    assert third.end() == []
+    assert os.listdir(tmp_path) == ["seen.sqlite"]
+
+
+def test_segments_split_by_size_and_by_days(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, segment_bytes=1000).start()
+    for n in range(7):
+        harness.add(bytes([n]) * 300).result(5)
+    sizes = [len(bodies(segment)) for segment in harness.end()]
+    assert sizes == [3, 3, 1]
+    by_day = Harness(tmp_path / "days").start()
+    done = [by_day.add(bytes([n]), frozenset(range(n * 10, n * 10 + 10))) for n in range(12)]
+    assert all(each.result(5) for each in done)
+    segments = by_day.end()
+    assert [len(segment.days) for segment in segments] == [50, 50, 20]
+    assert [b for segment in segments for b in bodies(segment)] == [bytes([n]) for n in range(12)]
+
+
+def test_a_segment_closes_by_age(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, segment_seconds=0.05).start()
+    harness.add(b"x").result(5)
+    deadline = time.monotonic() + 5
+    while not harness.closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(harness.closed) == 1
+    harness.end()
+
+
+def test_the_budget_is_kept(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, budget_bytes=2000).start()
+    harness.add(b"a" * 1500).result(5)
+    with pytest.raises(LogFull, match="budget"):
+        harness.add(b"b" * 1000).result(5)
+    assert harness.add(b"c" * 100).result(5)
+    (segment,) = harness.end()
+    assert len(bodies(segment)) == 2
+
+
+@pytest.mark.parametrize("failing", ["fdatasync", "writev", "short"])
+def test_a_failed_write_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    harness = Harness(tmp_path).start()
+    assert harness.add(b"before").result(5)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writev = os.writev
+
+    def short(descriptor: int, buffers: list[bytes]) -> int:
+        return writev(descriptor, [b"".join(buffers)[:5]])
+
+    replaced: dict[str, Callable[..., int]] = {"writev": short} if failing == "short" else {failing: full}
+    for name, function in replaced.items():
+        monkeypatch.setattr(os, name, function)
+    if failing == "short":
+        monkeypatch.setattr(os, "write", full)
+    with pytest.raises(LogFull, match="No space left"):
+        harness.add(b"lost" * 100).result(5)
+    monkeypatch.undo()
+    assert harness.add(b"lost" * 100).result(5) is True
+    segments = harness.end()
+    assert [b for segment in segments for b in bodies(segment)] == [b"before", b"lost" * 100]
+    assert harness.log.size == sum(segment.size for segment in segments)
+
+
+def test_a_segment_that_cannot_be_cut_waits_for_recovery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = Harness(tmp_path).start()
+    assert harness.add(b"before").result(5)
+
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    monkeypatch.setattr(os, "ftruncate", broken)
+    with pytest.raises(LogFull, match="Input/output"):
+        harness.add(b"torn").result(5)
+    monkeypatch.undo()
+    assert harness.add(b"after").result(5)
+    (segment,) = harness.end()
+    assert bodies(segment) == [b"after"]
+    recovered = Harness(tmp_path).start().end()
+    assert b"before" in [b for segment in recovered for b in bodies(segment)]
+
+
+def test_a_request_that_was_given_up_does_not_stop_the_log(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)
+    given_up = harness.add(b"gone")
+    assert given_up.cancel()
+    harness.start()
+    assert harness.add(b"kept").result(5)
+    (segment,) = harness.end()
+    assert bodies(segment) == [b"kept"]
+
+
+def test_appends_share_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = Harness(tmp_path).start()
+    syncs = []
+    real = os.fdatasync
+
+    def counted(descriptor: int) -> None:
+        syncs.append(descriptor)
+        time.sleep(0.005)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", counted)
+
+    def send(sender: int) -> None:
+        for n in range(20):
+            assert harness.add(f"{sender} {n}".encode()).result(10)
+
+    threads = [threading.Thread(target=send, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (segment,) = harness.end()
+    assert len(bodies(segment)) == 320
+    assert len(syncs) <= 80
