@@ -35,7 +35,7 @@ class Watch:
         self._client: Client | None = None
         self._injection = looks.InjectionScan(settings)
         self._records = CollectorRecords(settings.collector_url, settings.writing_key)
-        self._away = ""
+        self._away: set[str] = set()
         self.outbox = Outbox(settings, self._records.add_delivery)
         self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_LOOKS * settings.interval_seconds))
 
@@ -58,7 +58,7 @@ class Watch:
             return False
         if self._away:
             logger.info("collector_back url=%s", self._settings.collector_url)
-            self._away = ""
+            self._away.clear()
         self.health.looked(True, time.monotonic() - started)
         return True
 
@@ -126,8 +126,8 @@ class Watch:
     def _say_away(self, error: Exception) -> None:
         """Say it once for each kind of trouble, not every few seconds."""
         kind = type(error).__name__
-        if kind != self._away:
-            self._away = kind
+        if kind not in self._away:
+            self._away.add(kind)
             reason = " ".join(str(error).split())[:300]
             logger.warning("collector_away url=%s reason=%s: %s", self._settings.collector_url, kind, reason)
 

@@ -27,7 +27,7 @@ from llmtrace_dashboard.detect.queries import incidents
 from llmtrace_dashboard.settings import WatchSettings
 from llmtrace_dashboard.watch import Watch
 from tests.collector import otlp
-from tests.collector.running import Served, free_port, settings, until
+from tests.collector.running import Launched, Served, free_port, settings, until
 
 from .test_alerts import SECRET, Receiver, verified
 
@@ -268,16 +268,24 @@ def test_simulated_attacks_and_floods_open_nothing(served: Served) -> None:
     watch.close()
 
 
-def test_a_collector_that_is_away_is_said_once_and_waited_for(
-    served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_collector_that_restarts_is_waited_for_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    watch = Watch(WatchSettings(collector_url=f"http://127.0.0.1:{free_port()}", data_dir=tmp_path))
-    assert not watch.look(time.time())
-    assert not watch.look(time.time())
-    assert [record.message.split()[0] for record in caplog.records].count("collector_away") == 1
-    assert not watch.health.ready
-    watch.close()
+    with Launched(settings(tmp_path)) as door:
+        watch = Watch(WatchSettings(collector_url=door.url, data_dir=tmp_path))
+        assert watch.look(time.time())
+        assert watch.health.ready
+        door.stop()
+        assert not watch.look(time.time())
+        assert not watch.look(time.time())
+        assert not watch.health.ready
+        door.start()
+        assert watch.look(time.time())
+        assert watch.look(time.time())
+        watch.close()
+    said = [record.message.split()[0] for record in caplog.records if record.name.endswith("watch")]
+    assert said == ["collector_away", "collector_back"]
 
 
 def test_without_the_admin_key_it_says_what_is_missing(
