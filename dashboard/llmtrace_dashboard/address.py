@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import streamlit as st
@@ -18,6 +20,26 @@ SHARED = ("range", "from", "to", "project", "service", "model", "user", "simulat
 
 #: Longest value that is taken from an address.
 _LONGEST = 500
+
+
+#: Seconds in which a refresh may still bring the address as it was before a change of ours.
+_IN_FLIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What this module last made of a query parameter, what it was before, and when."""
+
+    text: str
+    before: str
+    at: float
+
+    def overtaken_by(self, given: str) -> bool:
+        """Whether `given` was sent by the browser before it heard of the change."""
+        return given == self.before and monotonic() - self.at < _IN_FLIGHT
+
+
+_NOTHING = _Written("", "", float("-inf"))
 
 
 def _text(value: Any) -> str:
@@ -30,16 +52,18 @@ def bound(key: str, default: Any, read: Callable[[str], Any] = str) -> Iterator[
 
     `read` makes a value of the parameter's text; None or ValueError from it means the default.
     """
-    state, seen_key = st.session_state, f"_address_{key}"
+    state, written_key = st.session_state, f"_address_{key}"
     given = st.query_params.get(key, "")[:_LONGEST]
-    if key not in state or given != state.get(seen_key, ""):
+    written: _Written = state.get(written_key, _NOTHING)
+    if key not in state or (given != written.text and not written.overtaken_by(given)):
         state[key] = _parsed(given, default, read)
     yield
     value = state[key]
     text = "" if value == default else _text(value)
     if text != st.query_params.get(key, ""):
         put(key, text)
-    state[seen_key] = text
+    if text != written.text:
+        state[written_key] = _Written(text, given, monotonic())
 
 
 def _parsed(given: str, default: Any, read: Callable[[str], Any]) -> Any:

@@ -44,6 +44,8 @@ def streamlit_options(settings: DashboardSettings) -> dict[str, Any]:
         "logger.level": "warning",
         "logger.hideWelcomeMessage": True,
         "global.developmentMode": False,
+        # Values come from the address (address.py): a widget's own default beside them is no mistake.
+        "global.disableWidgetStateDuplicationWarning": True,
         **theme.options(),
     }
 

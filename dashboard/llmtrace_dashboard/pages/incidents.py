@@ -16,7 +16,7 @@ from llmtrace_dashboard.page import header, live
 from llmtrace_dashboard.queries import incidents, traces
 from llmtrace_dashboard.queries.incidents import Incident
 from llmtrace_dashboard.queries.scope import moment
-from llmtrace_dashboard.reading import load
+from llmtrace_dashboard.reading import ReadFailed, load
 from llmtrace_dashboard.tables import SEVERITIES, STATES, badge, cell, column, row, table
 
 _SHOWN = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
@@ -28,8 +28,8 @@ _SERIES = {
     "ttft": {"ttft_p95": "p95", "ttft_p50": "p50"},
     "error_rate": {"error_rate": "Error rate"},
     "tokens_per_call": {"tokens_per_call": "Tokens per call"},
-    "cost": {"cost": "Cost"},
-    "calls": {"calls": "Calls"},
+    "cost": {"cost_per_10_s": "Cost per 10 s"},
+    "calls": {"calls_per_minute": "Calls per minute"},
 }
 _ACTIONS = {"open": "Opened", "update": "Seen again", "acknowledge": "Acknowledged", "resolve": "Resolved"}
 _METRICS = {
@@ -39,6 +39,7 @@ _METRICS = {
     "tokens_per_call": "Tokens per call",
     "cost": "Cost",
     "calls": "Calls",
+    "injection_hits": "Messages that match injection patterns",
 }
 
 
@@ -159,10 +160,11 @@ def _facts(incident: Incident) -> None:
         facts.append({"label": "Resolved", "text": formats.clock(incident.resolved_at, zone, now)})
     facts.append({"label": "Times seen", "text": formats.count(incident.seen)})
     for name, value in sorted(incident.dimensions.items()):
-        target = page_url("/traces", **{name: value}) if name in ("model", "user", "service") else ""
-        facts.append({"label": name.replace("_", " ").capitalize(), "text": value, "href": target})
+        linked = value and name in ("model", "user", "service")
+        target = page_url("/traces", **{name: value}) if linked else ""
+        facts.append({"label": name.replace("_", " ").capitalize(), "text": value or "none", "href": target})
     facts.append({"label": "Project", "text": incident.project})
-    facts.append({"label": "Rule", "text": incident.rule.replace("_", " ")})
+    facts.append({"label": "Rule", "text": incident.rule.replace(".", ": ").replace("_", " ")})
     if incident.acknowledged_by:
         facts.append({"label": "Acknowledged by", "text": incident.acknowledged_by})
     data = {
@@ -178,14 +180,11 @@ def _chart(incident: Incident) -> None:
     series = _SERIES.get(incident.metric)
     if series is None:
         return
-    data, step = load(incidents.around, incident)
-    data["tokens_per_call"] = data["tokens"] / data["calls"].where(data["calls"] > 0)
-    # Bands of cost are per ten seconds, the width of the store's buckets.
-    data["cost"] = data["cost"] / (step / 10)
+    data = load(incidents.around, incident)
     if not data[list(series)].notna().any(axis=None):
         return
     with st.container(border=True):
-        title = _METRICS[incident.metric] + (" per 10 s" if incident.metric == "cost" else "")
+        title = next(iter(series.values())) if len(series) == 1 else _METRICS[incident.metric]
         st.subheader(f"{title} around the incident", anchor=False)
         st.altair_chart(
             charts.around_incident(
@@ -204,7 +203,7 @@ def _chart(incident: Incident) -> None:
 
 
 def _evidence(incident: Incident) -> None:
-    ids = list(incident.evidence[:20])
+    ids, now = list(incident.evidence[:20]), datetime.now(UTC)
     found = load(traces.summaries, ids)
     rows = []
     for trace_id in ids:
@@ -217,7 +216,7 @@ def _evidence(incident: Incident) -> None:
             row(
                 [
                     cell(
-                        formats.clock(moment(trace.start_ns / 1e6), filters.zone()),
+                        formats.clock(moment(trace.start_ns / 1e6), filters.zone(), now),
                         href=trace_url(trace_id),
                         title=trace_id,
                     ),
@@ -300,17 +299,30 @@ def _deliveries(incident: Incident) -> None:
 
 def _actions(incident_id: str) -> None:
     """Buttons, outside the part that refreshes so that a note is not lost while it is written."""
+    try:
+        incident = load(incidents.incident, incident_id)
+    except ReadFailed:
+        return
+    if incident is None or incident.state == "resolved":
+        return
+    offered = {"acknowledge": "Acknowledge", "resolve": "Resolve"}
+    if incident.state == "acknowledged":
+        del offered["acknowledge"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
         st.text_input("Note", key="note", max_chars=500, width=420, placeholder="What is known, what is done")
-        for action, label in (("acknowledge", "Acknowledge"), ("resolve", "Resolve")):
+        for action, label in offered.items():
             st.button(
                 label,
                 key=f"do_{action}",
-                type="primary" if action == "acknowledge" else "secondary",
+                type="primary" if label == next(iter(offered.values())) else "secondary",
                 on_click=_do,
                 args=(incident_id, action),
             )
+
+
+def _outcome() -> None:
+    """Say how the last action went, once."""
     failure = st.session_state.pop("action_failed", None)
     done = st.session_state.pop("action_done", None)
     if failure:
@@ -345,6 +357,7 @@ def main() -> None:
         st.rerun()
     live(lambda: render_facts(incident_id))
     _actions(incident_id)
+    _outcome()
     live(lambda: render_context(incident_id))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from llmtrace_dashboard import charts, filters, formats, trace_view
-from llmtrace_dashboard.address import bound, one_of, put
+from llmtrace_dashboard.address import bound, one_of
 from llmtrace_dashboard.links import trace_url
 from llmtrace_dashboard.page import empty, header, live
 from llmtrace_dashboard.queries import traces
@@ -87,11 +87,12 @@ def render() -> None:
     place = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         note = st.container(width="content")
-        number = min(_page_number(), pages)
+        number = 1
         if pages > 1:
-            # Drawn anew for each page: a key that stays would win over the number in the address.
-            key = f"page_{number}"
-            st.pagination(pages, default=number, key=key, on_change=_turn, args=(key,))
+            if st.session_state.get("page", 1) > pages:
+                st.session_state["page"] = pages
+            with bound("page", 1, lambda text: min(max(1, int(text)), pages)):
+                number = st.pagination(pages, key="page")
     found = load(traces.traces_page, scope, chosen, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     first = (number - 1) * PAGE_SIZE + 1
     note.caption(
@@ -101,19 +102,6 @@ def render() -> None:
     )
     with place:
         _table(found)
-
-
-def _page_number() -> int:
-    """The page of the list that the address names."""
-    try:
-        return max(1, int(st.query_params.get("page", "1")))
-    except ValueError:
-        return 1
-
-
-def _turn(key: str) -> None:
-    number = st.session_state[key]
-    put("page", str(number) if number > 1 else "")
 
 
 def _table(found: list[TraceSummary]) -> None:

@@ -84,6 +84,7 @@ INCIDENT_SERIES = """SELECT
     intDiv(toUnixTimestamp(Time), {step:UInt32}) * {step:UInt32} AS bucket,
     sum(Calls) AS calls,
     sum(Errors) AS errors,
+    sum(UnknownUsage) AS without_tokens,
     sum(InputTokens) AS input_tokens,
     sum(OutputTokens) AS output_tokens,
     sum(InputTokens) + sum(OutputTokens) AS tokens,
@@ -170,14 +171,17 @@ def chart_window(found: Incident) -> tuple[datetime, datetime, int]:
     margin = min(max(length, timedelta(minutes=15)), timedelta(hours=12))
     since, until = found.opened_at - margin, found.ended + margin / 2
     seconds = (until - since).total_seconds()
-    step = next((step for step in STEPS if seconds / step <= 180), STEPS[-1])
+    # Floods are counted over a minute, everything else in the store's ten seconds.
+    least = 60 if found.metric == "calls" else STEPS[0]
+    step = next((step for step in STEPS if step >= least and seconds / step <= 180), STEPS[-1])
     return since, min(until, datetime.now(UTC)), step
 
 
-def around(client: Client, found: Incident) -> tuple[pd.DataFrame, int]:
-    """The rollup around an incident under its own dimensions, and the bucket width in seconds.
+def around(client: Client, found: Incident) -> pd.DataFrame:
+    """The rollup around an incident under its own dimensions.
 
-    Columns: `time` (UTC), calls, errors, error_rate, tokens, cost, p50, p95, p99, ttft_p50, ttft_p95.
+    Columns: `time` (UTC), calls, errors, error_rate, tokens_per_call, cost_per_10_s (USD), calls_per_minute,
+    and p50, p95, p99, ttft_p50, ttft_p95 in seconds.
     """
     since, until, step = chart_window(found)
     dimensions = {name.lower(): value for name, value in found.dimensions.items()}
@@ -194,7 +198,7 @@ def around(client: Client, found: Incident) -> tuple[pd.DataFrame, int]:
     data = frame(client, INCIDENT_SERIES, params)
     start, end = millis(since) // 1000 // step * step, millis(until) // 1000
     data = pd.DataFrame({"bucket": range(start, end, step)}).merge(data, on="bucket", how="left")
-    for column in ("calls", "errors", "tokens", "input_tokens", "output_tokens"):
+    for column in ("calls", "errors", "tokens", "without_tokens", "input_tokens", "output_tokens"):
         data[column] = data[column].fillna(0).astype("int64")
     for source, names in (("latency", ("p50", "p95", "p99")), ("ttft", ("ttft_p50", "ttft_p95", "ttft_p99"))):
         for index, name in enumerate(names):
@@ -202,9 +206,13 @@ def around(client: Client, found: Incident) -> tuple[pd.DataFrame, int]:
                 float(value[index]) if isinstance(value, list | tuple) else None for value in data[source]
             ]
     data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
+    counted = data["calls"] - data["without_tokens"]
+    data["tokens_per_call"] = data["tokens"] / counted.where(counted > 0)
+    data["cost_per_10_s"] = data["cost"] * 10 / step
+    data["calls_per_minute"] = data["calls"] * 60 / step
     data["error_rate"] = (data["errors"] / data["calls"].where(data["calls"] > 0)).astype("float64")
     data["time"] = pd.to_datetime(data["bucket"], unit="s", utc=True)
-    return data.drop(columns=["latency", "ttft"]), step
+    return data.drop(columns=["latency", "ttft"])
 
 
 def _incident(row: dict[str, Any]) -> Incident:
