@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,10 +69,9 @@ class Sender(threading.Thread):
 
     def _post(self, body: bytes) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with suppress(OSError, http.client.HTTPException):
+        with closing(connection), suppress(OSError, http.client.HTTPException):
             connection.request("POST", "/v1/traces", body, PROTOBUF)
             return connection.getresponse().status == 200
-        connection.close()
         return False
 
 

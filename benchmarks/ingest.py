@@ -1,0 +1,244 @@
+"""What it costs to take spans in: CPU of the collector's process, from HTTP request to queryable row.
+
+    python -m benchmarks.ingest [--spans N] [--span-bytes 650|2000] [--senders N] [--json]
+
+A real collector in a process of its own gets real HTTP requests of unique LLM spans that were serialised
+beforehand. `engine_*` is the engine alone: the same bytes inserted as segments into the same schema by a
+process that does nothing else. Progress goes to stderr; the last line of stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+from tests.collector.otlp import DAY, SECOND, realistic, traces
+from tests.collector.running import PROTOBUF, Launched, free_port
+
+from llmtrace_collector.envelope import Record, encode
+from llmtrace_collector.settings import CollectorSettings
+
+_SPANS_PER_REQUEST = 512  # what OpenTelemetry's batch processor sends
+
+_ENGINE = """
+import json, resource, sys, time
+from pathlib import Path
+from llmtrace_collector.store import open_store
+store = open_store(f"chdb://{sys.argv[1]}/engine")
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+began = cpu(), time.perf_counter()
+for path in sorted(Path(sys.argv[1]).glob("*.seg")):
+    store.insert_segment("traces", path, path.stem)
+print(json.dumps({"cpu": cpu() - began[0], "wall": time.perf_counter() - began[1],
+                  "rows": int(store.read("SELECT count() FROM otel_traces"))}))
+store.close()
+"""
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def prepare(spans: int, span_bytes: int) -> list[bytes]:
+    """Serialised requests of unique spans."""
+    source = random.Random(1)
+    now = time.time_ns()
+    bodies = []
+    for first in range(0, spans, _SPANS_PER_REQUEST):
+        count = min(_SPANS_PER_REQUEST, spans - first)
+        part = [realistic(source, span_bytes, now - source.randrange(600) * SECOND) for _ in range(count)]
+        bodies.append(traces(part, {"service.name": f"service-{source.randrange(4)}"}).SerializeToString())
+    return bodies
+
+
+class Post(threading.Thread):
+    """Posts its share of the bodies over one connection; keeps the time of each acknowledgement (ms)."""
+
+    def __init__(self, port: int, bodies: Sequence[bytes], pause: float) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._pause = pause
+        self._bodies = bodies
+        self.acks: list[float] = []
+
+    def run(self) -> None:
+        """Post everything."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        began = time.perf_counter()
+        for number, body in enumerate(self._bodies):
+            time.sleep(max(0.0, began + number * self._pause - time.perf_counter()))
+            started = time.perf_counter()
+            connection.request("POST", "/v1/traces", body, PROTOBUF)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"the collector answered {answer.status}")
+            self.acks.append((time.perf_counter() - started) * 1e3)
+        connection.close()
+
+
+class Watch(threading.Thread):
+    """Sends one marked span now and then and times until it can be read (ms); keeps the peak memory."""
+
+    def __init__(self, collector: Launched, process: psutil.Process) -> None:
+        super().__init__(daemon=True)
+        self._collector = collector
+        self._process = process
+        self.stopping = threading.Event()
+        self.queryable: list[float] = []
+        self.rss = 0
+
+    def run(self) -> None:
+        """Measure until stopped."""
+        source = random.Random(2)
+        while not self.stopping.wait(0.1):
+            self.rss = max(self.rss, self._process.memory_info().rss)
+            probe = realistic(source, 0, time.time_ns() - 2 * DAY)
+            started = time.perf_counter()
+            self._collector.post(traces([probe]))
+            text = (
+                "SELECT count() FROM otel_traces WHERE TraceId = {t:String} "
+                "AND Timestamp < now() - INTERVAL 1 DAY"
+            )
+            while self._collector.value(text, t=probe.trace_id.hex()) == "0":
+                time.sleep(0.05)
+            self.queryable.append((time.perf_counter() - started) * 1e3)
+
+
+def through_the_collector(
+    directory: Path, bodies: Sequence[bytes], spans: int, senders: int, rate: float = 0.0
+) -> dict[str, float]:
+    """Send everything to a fresh collector; CPU is its process's, from the first byte to the last row.
+
+    With a `rate` (spans per second) that much is sent and read meanwhile; without, all that is taken.
+    """
+    probe = rate > 0
+    pause = _SPANS_PER_REQUEST * senders / rate if probe else 0.0
+    configured = CollectorSettings(data_dir=directory, port=free_port())
+    with Launched(configured) as collector:
+        assert collector.process is not None
+        process = psutil.Process(collector.process.pid)
+        watch = Watch(collector, process)
+        used = process.cpu_times()
+        started = time.perf_counter()
+        posts = [Post(configured.port, bodies[n::senders], pause) for n in range(senders)]
+        for post in posts:
+            post.start()
+        if probe:
+            watch.start()
+        for post in posts:
+            post.join()
+        acknowledged = time.perf_counter() - started
+        folder = directory / "wal"
+        while list(folder.glob("*.seg")):
+            watch.rss = max(watch.rss, process.memory_info().rss)
+            time.sleep(0.02)
+        wall = time.perf_counter() - started
+        after = process.cpu_times()
+        watch.stopping.set()
+        if probe:
+            watch.join()
+        stored = int(collector.value("SELECT count() FROM otel_traces")) - len(watch.queryable)
+        acks = sorted(ack for post in posts for ack in post.acks)
+        if not stored == spans or len(acks) != len(bodies):
+            raise RuntimeError(f"{stored} of {spans} spans were stored")
+        collector.stop()
+    cpu = after.user + after.system - used.user - used.system
+    return {
+        "cpu": cpu,
+        "wall": wall,
+        "acknowledged": acknowledged,
+        "rss_mb_peak": watch.rss / (1 << 20),
+        "ack_ms_p50": statistics.median(acks),
+        "ack_ms_p99": acks[int(len(acks) * 0.99)],
+        "queryable_ms_p95": sorted(watch.queryable)[int(len(watch.queryable) * 0.95)]
+        if watch.queryable
+        else 0.0,
+    }
+
+
+def through_the_engine(directory: Path, bodies: Sequence[bytes], segment_bytes: int) -> dict[str, float]:
+    """Insert the same bytes straight into the engine, in segments of the collector's size."""
+    directory.mkdir()
+    now = time.time_ns()
+    part: list[bytes] = []
+    number = size = 0
+    for index, body in enumerate(bodies):
+        part += encode(Record("", now, body))
+        size += len(body)
+        if size + len(body) > segment_bytes or index == len(bodies) - 1:
+            (directory / f"{number:06d}.seg").write_bytes(b"".join(part))
+            part, size = [], 0
+            number += 1
+    done = subprocess.run(
+        [sys.executable, "-c", _ENGINE, str(directory)], check=True, capture_output=True, text=True
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(spans: int, span_bytes: int, senders: int) -> dict[str, float]:
+    """Every figure, by name."""
+    say(f"preparing {spans} spans of about {span_bytes} bytes")
+    bodies = prepare(spans, span_bytes)
+    total = sum(map(len, bodies))
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        say("the engine alone")
+        engine = through_the_engine(directory / "engine", bodies, CollectorSettings().segment_bytes)
+        say("through the collector")
+        collector = through_the_collector(directory / "cpu", bodies, spans, senders)
+        # Freshness under a flood is the length of the log; it is asked at half the rate, with reads beside.
+        say("through the collector at half the rate, read meanwhile")
+        rate = spans / collector["wall"] / 2
+        some = bodies[: max(senders, len(bodies) // 2)]
+        count = min(spans, len(some) * _SPANS_PER_REQUEST)
+        read = through_the_collector(directory / "read", some, count, senders, rate)
+    per_second = spans / collector["cpu"]
+    engine_per_second = spans / engine["cpu"]
+    return {
+        "spans": spans,
+        "span_bytes": round(total / spans),
+        "spans_per_cpu_second": round(per_second),
+        "engine_spans_per_cpu_second": round(engine_per_second),
+        "ratio": round(per_second / engine_per_second, 3),
+        "spans_per_second": round(spans / collector["wall"]),
+        "rss_mb_peak": round(max(collector["rss_mb_peak"], read["rss_mb_peak"])),
+        "ack_ms_p50": round(collector["ack_ms_p50"], 2),
+        "ack_ms_p99": round(collector["ack_ms_p99"], 2),
+        "queryable_ms_p95": round(read["queryable_ms_p95"]),
+    }
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest")
+    parser.add_argument("--spans", type=int, default=60_000)
+    parser.add_argument("--span-bytes", type=int, default=2000)
+    parser.add_argument("--senders", type=int, default=4)
+    parser.add_argument("--json", action="store_true", help="print the JSON line alone")
+    given = parser.parse_args()
+    found = measure(given.spans, given.span_bytes, given.senders)
+    if not given.json:
+        for name, value in found.items():
+            print(f"{name:32} {value:,}")
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
