@@ -175,7 +175,7 @@ class WatchSettings(BaseModel):
         description="z of the Wilson lower bound of a window's error rate, which must exceed the band.",
     )
     error_chance: float = Field(
-        default=1e-4,
+        default=5e-5,
         gt=0,
         lt=1,
         description="Largest chance of seeing so many failures at the usual rate (binomial) to call them "
