@@ -1,0 +1,111 @@
+"""ClickHouse's HTTP interface in front of the embedded engine, as much of it as clients use.
+
+python -m tests.collector.clickhouse PORT DIRECTORY
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import sys
+import tempfile
+import uuid
+import zlib
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+_NOT_SETTINGS = {"query", "database", "user", "password", "session_id", "query_id", "compress", "decompress"}
+_NOT_SETTINGS |= {"default_format", "client_protocol_version", "quota_key", "role", "wait_end_of_query"}
+
+
+def handler(directory: Path) -> type[BaseHTTPRequestHandler]:
+    """The handler of requests over the engine in `directory`; each request has a handle of its own."""
+    import chdb
+
+    connect: Callable[[str], Any] = chdb.connect
+    # The engine ends with its last handle: one stays.
+    kept: Any = connect(str(directory))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            if self.path == "/ping":
+                return self._answer(200, b"Ok.\n", {})
+            return self._query()
+
+        def do_POST(self) -> None:
+            return self._query()
+
+        def _query(self) -> None:
+            address = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            encoding = self.headers.get("content-encoding", "")
+            if encoding == "gzip":
+                body = gzip.decompress(body)
+            elif encoding == "deflate":
+                body = zlib.decompress(body)
+            text = address.get("query", "")
+            if not text:
+                insert = re.match(rb"\s*INSERT\s[^\n]*\sFORMAT\s+\w+[ \t]*\n", body, re.IGNORECASE)
+                end = insert.end() if insert else len(body)
+                text, body = body[:end].decode(), body[end:]
+            fmt = address.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
+            asked = re.search(r"\sFORMAT\s+(\w+)\s*;?\s*$", text)
+            params = {name[6:]: value for name, value in address.items() if name.startswith("param_")}
+            handle = connect(str(directory))
+            try:
+                for name, value in address.items():
+                    if name not in _NOT_SETTINGS and not name.startswith("param_"):
+                        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+                        handle.query(f"SET {name} = '{quoted}'")
+                if body and re.match(r"\s*INSERT\b", text, re.IGNORECASE):
+                    data = self._insert(handle, text, body)
+                else:
+                    result = handle.query(text, asked.group(1) if asked else fmt, params=params)
+                    data = result.bytes() or b""
+            except RuntimeError as error:
+                code = re.search(r"Code: (\d+)", str(error))
+                headers = {"X-ClickHouse-Exception-Code": code.group(1) if code else "1000"}
+                return self._answer(500, str(error).encode(), headers)
+            finally:
+                handle.close()
+            return self._answer(200, data, {"X-ClickHouse-Format": asked.group(1) if asked else fmt})
+
+        def _insert(self, handle: Any, text: str, body: bytes) -> bytes:
+            inline = re.search(r"^(.*?)\bFORMAT\s+(\w+)\s*$", text, re.IGNORECASE | re.DOTALL)
+            assert inline is not None, text
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(body)
+                file.flush()
+                handle.query(f"{inline.group(1)} FROM INFILE '{file.name}' FORMAT {inline.group(2)}")
+            return b""
+
+        def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in {
+                "X-ClickHouse-Server-Display-Name": "tests",
+                "X-ClickHouse-Query-Id": str(uuid.uuid4()),
+                "X-ClickHouse-Timezone": "UTC",
+                "X-ClickHouse-Summary": "{}",
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(len(data)),
+                **headers,
+            }.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+    assert kept is not None
+    Handler.kept = kept  # type: ignore[attr-defined]
+    return Handler
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), handler(Path(sys.argv[2]))).serve_forever()

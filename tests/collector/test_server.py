@@ -1,0 +1,128 @@
+"""The store's other home: the same calls over ClickHouse's HTTP interface."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from llmtrace_collector.envelope import Record, encode
+from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+
+from .otlp import llm, traces
+from .running import Launched, free_port, settings, until
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tests.collector.clickhouse",
+            str(port),
+            str(tmp_path_factory.mktemp("server")),
+        ]
+    )
+
+    def answers() -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200
+        return False
+
+    until(answers, 30, "the server")
+    yield f"clickhouse://default:@127.0.0.1:{port}/default"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def store(address: str) -> Iterator[Store]:
+    opened = open_store(address)
+    yield opened
+    opened.close()
+
+
+def segment(folder: Path, count: int) -> Path:
+    """A segment of `count` requests with one call each."""
+    path = folder / "traces-1.seg"
+    frames = [
+        b"".join(encode(Record("", time.time_ns(), traces([llm()]).SerializeToString())))
+        for _ in range(count)
+    ]
+    path.write_bytes(b"".join(frames))
+    return path
+
+
+def test_segments_are_inserted_once(store: Store, tmp_path: Path) -> None:
+    path = segment(tmp_path, 5)
+    for _ in range(2):
+        store.insert_segment("traces", path, "token-1")
+    assert store.read("SELECT count(), uniqExact(SpanId) FROM otel_traces") == b"5\t5\n"
+    assert store.rows("SELECT sum(Calls) AS c, sum(InputTokens) AS i FROM usage_10s") == [{"c": 5, "i": 600}]
+    store.insert_segment("traces", segment(tmp_path, 2), "token-2")
+    assert store.read("SELECT count() FROM otel_traces") == b"7\n"
+    before = store.read("SELECT sum(Calls) FROM usage_10s")
+    store.rebuild_usage()
+    assert store.read("SELECT sum(Calls) FROM usage_10s") == before
+
+
+def test_the_schema_is_not_made_twice(store: Store, address: str) -> None:
+    again = open_store(address)
+    assert again.version == store.version
+    again.close()
+
+
+def test_rows_and_parameters(store: Store) -> None:
+    row = {
+        "Project": "p",
+        "IncidentId": "i",
+        "At": "1763625600.250",
+        "Action": "open",
+        "Actor": "a'b",
+        "Note": "\\",
+    }
+    store.insert_rows("incident_history", [row])
+    found = store.rows("SELECT * FROM incident_history WHERE Actor = {a:String}", {"a": "a'b"})
+    assert [(each["Actor"], each["Note"]) for each in found] == [("a'b", "\\")]
+    assert store.read("SELECT {n:UInt8} + 1", {"n": "1"}, "CSV") == b"2\n"
+    assert store.ping()
+    client = store.client
+    assert client.query("SELECT number FROM numbers(3)").result_rows == [(0,), (1,), (2,)]
+    client.close()
+
+
+def test_errors_keep_their_code(store: Store) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.read("SELECT nothing FROM otel_traces")
+    assert caught.value.code == 47
+    assert not isinstance(caught.value, StoreUnavailable)
+    with pytest.raises(StoreError):
+        store.read("DROP TABLE otel_traces")
+
+
+def test_a_collector_runs_on_a_server(address: str, folder: Path) -> None:
+    with Launched(settings(folder, store=address)) as collector:
+        sent = llm()
+        assert collector.post(traces([sent])).status_code == 200
+        collector.stored()
+        found = collector.rows(
+            "SELECT Model FROM otel_traces WHERE SpanId = {i:String}", i=sent.span_id.hex()
+        )
+        assert found == [{"Model": "gpt-4o-mini"}]
+        client = collector.reader()
+        assert client.query("SELECT 1").result_rows == [(1,)]
+        client.close()
+        body = {"actor": "a", "note": ""}
+        assert collector.write("POST", "/v1/incidents/none/resolve", body).status_code == 404
+        assert not (folder / "store").exists()
+        collector.stop()
