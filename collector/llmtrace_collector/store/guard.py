@@ -61,6 +61,9 @@ _MAX_LENGTH = 100_000
 #: Table functions that only compute.
 _TABLE_FUNCTIONS = frozenset({"numbers"})
 
+#: Functions whose last argument names a type.
+_TYPED_CALLS = frozenset({"accuratecast", "accuratecastornull", "jsonextract", "jsonextractkeysandvalues"})
+
 #: Columns that are read under their plain names, so that the engine's indexes apply.
 _ARRAY_COLUMNS = frozenset(
     {"SpanAttributes", "ResourceAttributes", "LogAttributes", *(field.name for field in FIELDS)}
@@ -157,6 +160,7 @@ def _check_tree(tree: exp.Expr) -> None:
         if isinstance(node, exp.Table):
             _check_table(node)
         if isinstance(node, exp.Func):
+            _keep_types_readable(node)
             _keep_names_columns(node)
 
 
@@ -201,6 +205,16 @@ def _visible_names(table: exp.Table) -> set[str]:
             names.update(cte.alias for cte in own.expressions)
         node = parent
     return names
+
+
+def _keep_types_readable(call: exp.Func) -> None:
+    """A type that is put together while the query runs cannot be judged before it."""
+    name = call.name if isinstance(call, exp.Anonymous) else call.sql_name()
+    if name.lower().replace("_", "") not in _TYPED_CALLS:
+        return
+    last = list(call.iter_expressions())[-1:]
+    if not (last and isinstance(last[0], exp.Literal) and last[0].is_string):
+        raise QueryRefused(f"{name} needs its type as a plain string")
 
 
 def _keep_names_columns(call: exp.Func) -> None:
