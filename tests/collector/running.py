@@ -30,6 +30,9 @@ from llmtrace_collector.app import Collector, create_app, serve
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import open_reader
 
+#: One client for all: making one loads certificates, which takes longer than a request.
+CLIENT = httpx.Client(timeout=60, trust_env=False)
+
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
@@ -66,25 +69,25 @@ class Door:
     ) -> httpx.Response:
         """Send an OTLP body."""
         data = body if isinstance(body, bytes) else body.SerializeToString()
-        return httpx.post(
+        return CLIENT.post(
             f"{self.url}/v1/{signal}", content=data, headers={**PROTOBUF, **(headers or {})}, timeout=30
         )
 
     def write(self, method: str, path: str, body: object) -> httpx.Response:
         """Use a write endpoint with the admin key."""
         headers = {"authorization": f"Bearer {self.admin_key}"}
-        return httpx.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=30)
+        return CLIENT.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=30)
 
     def sql(self, text: str, **parameters: str) -> httpx.Response:
         """Ask /clickhouse as curl does."""
         values = {f"param_{name}": value for name, value in parameters.items()}
-        return httpx.post(f"{self.url}/clickhouse/", content=text.encode(), params=values, timeout=60)
+        return CLIENT.post(f"{self.url}/clickhouse/", content=text.encode(), params=values, timeout=60)
 
     def rows(self, text: str, **parameters: str) -> list[dict[str, Any]]:
         """The rows of a SELECT."""
         values = {f"param_{name}": value for name, value in parameters.items()}
         params = {"default_format": "JSON", **values}
-        answer = httpx.post(f"{self.url}/clickhouse/", content=text.encode(), params=params, timeout=60)
+        answer = CLIENT.post(f"{self.url}/clickhouse/", content=text.encode(), params=params, timeout=60)
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
@@ -103,7 +106,7 @@ class Door:
         """A sample of /metrics; 0 when it is not there yet."""
         wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
         wanted = f"{{{wanted}}}" if wanted else ""
-        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+        for line in CLIENT.get(f"{self.url}/metrics").text.splitlines():
             if line.startswith(f"{name}{wanted} "):
                 return float(line.rsplit(" ", 1)[1])
         return 0.0

@@ -6,13 +6,12 @@ import re
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 from llmtrace_collector.store.guard import QueryRefused, make_safe
 
 from .otlp import llm, logs, score, traces
-from .running import Served
+from .running import CLIENT, Served
 
 WAYS_OUT = {
     "statements": [
@@ -278,7 +277,7 @@ def test_texts_that_wear_the_parser_out_are_refused(text: str) -> None:
     "additional_table_filters format_schema output_format_schema".split(),
 )
 def test_settings_in_the_address_are_refused(served: Served, name: str) -> None:
-    answer = httpx.get(f"{served.url}/clickhouse/", params={"query": "SELECT 1", name: "1"})
+    answer = CLIENT.get(f"{served.url}/clickhouse/", params={"query": "SELECT 1", name: "1"})
     assert answer.status_code == 400
     assert name in answer.text
 
@@ -381,8 +380,8 @@ def test_parameters_are_values(filled: Served) -> None:
 def test_formats(filled: Served, fmt: str) -> None:
     for answer in (
         filled.sql(f"SELECT 1 AS one FORMAT {fmt}"),
-        httpx.get(f"{filled.url}/clickhouse?query=SELECT+1+AS+one&default_format={fmt}"),
-        httpx.post(
+        CLIENT.get(f"{filled.url}/clickhouse?query=SELECT+1+AS+one&default_format={fmt}"),
+        CLIENT.post(
             f"{filled.url}/clickhouse/", content=b"SELECT 1 AS one", headers={"x-clickhouse-format": fmt}
         ),
     ):

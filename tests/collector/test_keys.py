@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from llmtrace_collector.auth import UnsafeBind, is_loopback, load_keys
 from llmtrace_collector.settings import CollectorSettings
 
 from .otlp import DAY, span, traces
-from .running import PROTOBUF, Served, settings
+from .running import CLIENT, PROTOBUF, Served, settings
 from .test_receive import status_of
 
 
@@ -73,7 +72,7 @@ def test_a_request_of_more_days_than_a_block_takes_is_stored(keyed: Served) -> N
     sent = [span(start=now - day * DAY) for day in range(110)]
     assert keyed.post(traces(sent), headers={"authorization": "Bearer in-key"}).status_code == 200
     keyed.stored()
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{keyed.url}/clickhouse/",
         content=b"SELECT uniqExact(SpanId), count() FROM otel_traces WHERE SpanName = 'work'",
         headers={"x-clickhouse-key": "read-key"},
@@ -92,7 +91,7 @@ def test_reading_demands_the_read_key(keyed: Served) -> None:
         ({"x-clickhouse-key": "read-key"}, 200),
         ({"authorization": f"Bearer {keyed.admin_key}"}, 200),
     ):
-        answer = httpx.post(url, content=b"SELECT 1", headers=headers)
+        answer = CLIENT.post(url, content=b"SELECT 1", headers=headers)
         assert answer.status_code == status
         if status == 401:
             assert answer.headers["x-clickhouse-exception-code"] == "516"
@@ -110,9 +109,9 @@ def test_keys_may_hold_any_text(keyed: Served) -> None:
 
 def test_other_names_for_loopback_are_refused(keyed: Served) -> None:
     for path in ("/v1/traces", "/clickhouse/?query=SELECT+1", "/metrics"):
-        answer = httpx.get(f"{keyed.url}{path}", headers={"host": "evil.example"})
+        answer = CLIENT.get(f"{keyed.url}{path}", headers={"host": "evil.example"})
         assert answer.status_code == 400
-    assert httpx.get(f"{keyed.url}/health/live", headers={"host": "localhost:1"}).status_code == 200
+    assert CLIENT.get(f"{keyed.url}/health/live", headers={"host": "localhost:1"}).status_code == 200
 
 
 def test_the_admin_key_is_its_owners_alone(keyed: Served) -> None:

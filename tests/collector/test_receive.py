@@ -178,7 +178,7 @@ def test_nested_values_are_stored_whole(served: Served) -> None:
     assert row["t"] == 120
 
 
-@sample(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@sample(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_requests_never_break_the_door(served: Served, data: st.DataObject) -> None:
     sent = [llm({"tags": ["a", 1], "nested": {"a": 1}}), span()]
@@ -211,7 +211,7 @@ def test_mutated_requests_that_were_accepted_are_stored(served: Served) -> None:
 def test_a_compression_bomb_stops_at_the_limit() -> None:
     limit = 1 << 20
     packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1024)) + packer.flush()
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(Refused) as refused:
         decompress(bomb, "gzip", limit)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import genai_prices
-import httpx
 import pytest
 from genai_prices import Usage
 
@@ -15,7 +14,7 @@ from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.settings import ModelPrice
 
 from .otlp import llm, traces
-from .running import Served
+from .running import CLIENT, Served
 
 
 def report(**fields: object) -> dict[str, Any]:
@@ -118,7 +117,7 @@ def test_writing_needs_the_admin_key(served: Served) -> None:
         ("POST", "/v1/deliveries"),
     ):
         for headers in ({}, {"authorization": "Bearer wrong"}):
-            answer = httpx.request(method, f"{served.url}{path}", json={}, headers=headers)
+            answer = CLIENT.request(method, f"{served.url}{path}", json={}, headers=headers)
             assert answer.status_code == 401
             assert "admin.key" in answer.text
     assert served.write("PUT", "/v1/incidents/a%20b", report()).status_code == 422
