@@ -48,6 +48,15 @@ def local(data: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
     return data.drop(columns=["time"])
 
 
+def _ends(window: tuple[datetime, datetime], zone: ZoneInfo, data: pd.DataFrame) -> list[float]:
+    """The ends of the time axis: the whole window, so that a quiet hour looks quiet, and every bar."""
+    shown = local(pd.DataFrame({"time": pd.to_datetime(list(window), utc=True)}), zone)["at"]
+    return [
+        float(min([shown.iloc[0], *data["at"].head(1)])),
+        float(max([shown.iloc[1], *data["end"].tail(1)])),
+    ]
+
+
 def _x(domain: Sequence[float] | None = None) -> alt.X:
     scale = alt.Scale(type="utc", domain=list(domain)) if domain else alt.Scale(type="utc")
     return alt.X(
@@ -116,9 +125,14 @@ def percentiles(data: pd.DataFrame, zone: ZoneInfo) -> alt.LayerChart | alt.Face
 
 
 def calls(
-    data: pd.DataFrame, zone: ZoneInfo, step: int, word: str = "Calls", height: int = _HEIGHT
+    data: pd.DataFrame,
+    zone: ZoneInfo,
+    window: tuple[datetime, datetime],
+    step: int,
+    word: str = "Calls",
+    height: int = _HEIGHT,
 ) -> alt.LayerChart | alt.FacetChart:
-    """`calls` per bucket as bars, `errors` among them in red."""
+    """`calls` per bucket of `step` seconds as bars over the whole window, `errors` among them in red."""
     wide = local(data[["time", "calls", "errors"]], zone)
     # A gap between bars, in time because the bars' ends are.
     wide["end"] = wide["at"] + step * 880
@@ -141,6 +155,7 @@ def calls(
             alt.Tooltip("share:N", title="Error rate"),
         ],
         height,
+        _ends(window, zone, wide),
         whole=True,
     )
 
@@ -151,6 +166,7 @@ def _bars(
     colors: dict[str, str],
     tooltip: list[alt.Tooltip],
     height: int,
+    ends: list[float],
     whole: bool = False,
 ) -> alt.LayerChart | alt.FacetChart:
     """Bars from `at` to `end` and from `low` to `high`, coloured by `series`.
@@ -162,7 +178,7 @@ def _bars(
         alt.Chart(data)
         .mark_rect()
         .encode(
-            x=_x(),
+            x=_x(ends),
             x2="end:T",
             y=_y("low", axis, whole=whole, scale=alt.Scale(zero=True, nice=True)),
             y2="high:Q",
@@ -181,6 +197,7 @@ def _bars(
 def stacked(
     data: pd.DataFrame,
     zone: ZoneInfo,
+    window: tuple[datetime, datetime],
     step: int,
     colors: dict[str, str],
     axis: str,
@@ -204,7 +221,8 @@ def stacked(
         alt.Tooltip("series:N", title="Of"),
         alt.Tooltip("text:N", title="Amount"),
     ]
-    return _bars(long, _USD_AXIS if axis == "usd" else _COUNT_AXIS, colors, tooltip, height)
+    ends = _ends(window, zone, long)
+    return _bars(long, _USD_AXIS if axis == "usd" else _COUNT_AXIS, colors, tooltip, height, ends)
 
 
 def around_incident(

@@ -126,7 +126,9 @@ def _over_time(scope: Scope) -> By:
             st.text("No call in this time has a price.")
             return by
         st.altair_chart(
-            charts.stacked(data, filters.zone(), step, colors, "usd", formats.usd),
+            charts.stacked(
+                data, filters.zone(), (scope.since, scope.until), step, colors, "usd", formats.usd
+            ),
             key="cost_over_time",
             alt=f"Cost over time by {_BY[by].lower()}",
         )
@@ -221,7 +223,16 @@ def _tokens_over_time(scope: Scope, amounts: dict[str, int]) -> None:
         with st.container(border=True):
             st.subheader("Tokens over time", anchor=False)
             st.altair_chart(
-                charts.stacked(long, filters.zone(), step, colors, "count", formats.count, height=200),
+                charts.stacked(
+                    long,
+                    filters.zone(),
+                    (scope.since, scope.until),
+                    step,
+                    colors,
+                    "count",
+                    formats.count,
+                    height=200,
+                ),
                 key="tokens_over_time",
                 alt="Tokens over time by kind",
             )

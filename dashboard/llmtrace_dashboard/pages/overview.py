@@ -56,7 +56,7 @@ def render() -> None:
     with right, st.container(border=True):
         st.subheader("Calls and errors", anchor=False)
         st.altair_chart(
-            charts.calls(series, zone, scope.step),
+            charts.calls(series, zone, (scope.since, scope.until), scope.step),
             key="calls",
             alt=f"{totals.calls} calls over time, {totals.errors} of them failed",
         )

@@ -79,7 +79,9 @@ def render() -> None:
         return
     with st.container(border=True):
         st.altair_chart(
-            charts.calls(series, filters.zone(), scope.step, "Traces", height=150),
+            charts.calls(
+                series, filters.zone(), (scope.since, scope.until), scope.step, "Traces", height=150
+            ),
             key="histogram",
             alt=f"{total} traces over time, {failed} of them failed",
         )
