@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import query, receive, records
+from . import maintenance, query, receive, records
 from .auth import is_loopback, load_keys
 from .log import Log, free_bytes
 from .metrics import Metrics
@@ -123,6 +123,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(receive.router(settings, collector.keys, collector.log, collector.metrics))
     app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.keys))
+    app.include_router(maintenance.router(collector.store, collector.keys))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

@@ -8,9 +8,11 @@ import hmac
 import ipaddress
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
 
 from .settings import CollectorSettings
@@ -39,6 +41,20 @@ class Keys:
     def may_administer(self, headers: Headers) -> bool:
         """Whether the request may write incidents and the like."""
         return _matches(headers, self.admin)
+
+
+def administrator(keys: Keys) -> Callable[[Request], None]:
+    """A dependency of routes that only the admin key opens."""
+
+    def check(request: Request) -> None:
+        if not keys.may_administer(request.headers):
+            raise HTTPException(
+                401,
+                "the admin key is needed: send it as 'Authorization: Bearer KEY' (it is in admin.key of the "
+                "collector's data directory)",
+            )
+
+    return check
 
 
 def load_keys(settings: CollectorSettings) -> Keys:

@@ -10,10 +10,10 @@ import threading
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from .auth import Keys
+from .auth import Keys, administrator
 from .store.store import Store
 
 Identifier = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
@@ -78,15 +78,7 @@ def router(store: Store, keys: Keys) -> APIRouter:
     """The routes under /v1/incidents and /v1/deliveries. All need the admin key."""
     incidents = Incidents(store)
 
-    def administrator(request: Request) -> None:
-        if not keys.may_administer(request.headers):
-            raise HTTPException(
-                401,
-                "the admin key is needed: send it as 'Authorization: Bearer KEY' (it is in admin.key of the "
-                "collector's data directory)",
-            )
-
-    routes = APIRouter(dependencies=[Depends(administrator)])
+    routes = APIRouter(dependencies=[Depends(administrator(keys))])
 
     @routes.put("/v1/incidents/{incident_id}")
     def put_incident(incident_id: Identifier, report: IncidentReport) -> dict[str, Any]:

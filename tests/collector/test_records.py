@@ -250,3 +250,15 @@ def test_own_prices_come_before_the_list(served: Served) -> None:
     own = ModelPrice(model="gpt-4.1-mini", provider="openai", input_per_million=0.0, output_per_million=0.0)
     Pricing(served.collector.store, (own,)).sync()
     assert spent(served, "gpt-4.1-mini") == (True, 0.0)
+
+
+def test_the_rollup_is_rebuilt_on_demand_by_administrators_alone(served: Served) -> None:
+    assert served.post(traces([llm()])).status_code == 200
+    served.stored()
+    counted = "SELECT sum(Calls) AS calls, sum(InputTokens) AS tokens FROM usage_10s"
+    (before,) = served.rows(counted)
+    (day,) = served.rows("SELECT DISTINCT toString(toDate(Timestamp)) AS day FROM otel_traces WHERE Counted")
+    assert CLIENT.post(f"{served.url}/v1/usage/rebuild", json={}).status_code == 401
+    assert served.write("POST", "/v1/usage/rebuild", {"day": "yesterday"}).status_code == 422
+    assert served.write("POST", "/v1/usage/rebuild", {"day": day["day"]}).json() == {"days": [day["day"]]}
+    assert served.rows(counted) == [before]
