@@ -6,7 +6,6 @@ delivery thread: it parses the bodies, fills in the attributes and ends the span
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from collections import deque
@@ -20,8 +19,9 @@ from opentelemetry.util.types import AttributeValue
 
 from . import guard, leaf, recent, semconv
 from .runtime_type import Runtime
-from .wire import sse
-from .wire.base import Json, Translation, WireFormat
+from .wire import deferred, frames, sse
+from .wire import headers as response_headers
+from .wire.base import Translation, WireFormat
 from .wire.content import render
 from .wire.errors import provider_error, without_secrets
 from .wire.providers import PROVIDER_HEADER, provider_name
@@ -29,7 +29,7 @@ from .wire.providers import PROVIDER_HEADER, provider_name
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _BASE_WEIGHT: Final = 2048
-_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key")
+_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _RETRY_HEADER: Final = "x-stainless-retry-count"
 
 last_call: ContextVar[SpanContext | None] = ContextVar("llmtrace-last-call", default=None)
@@ -152,14 +152,22 @@ class Call:
         }
         try:
             self._describe_transport(attributes)
-            self._merge(self._format.request(_decoded(self._body), self._path, self._content), attributes)
+            sent = frames.decoded(self._body) if self._body else None
+            self._merge(self._format.request(sent, self._path, self._content), attributes)
             self._describe_response(attributes)
+            if self._format.fetched_again:
+                fetched = self._format.method == "GET"
+                deferred.settle(attributes, self._runtime.delivery, fetched=fetched)
         except Exception as error:  # noqa: BLE001  # the guard: the span ends with what is known
             guard.report("translating a call", error, may_raise=False)
         finally:
             if semconv.USER_ID in self.span.given:
                 attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
-            name = f"{self._format.operation} {attributes.get(semconv.REQUEST_MODEL, '')}".rstrip()
+            name = " ".join(
+                str(attributes[key])
+                for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
+                if key in attributes
+            )
             self.span.finish(name, attributes, self._outcome, self._end or self._started_at)
 
     @property
@@ -180,6 +188,7 @@ class Call:
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = int(retries)
         if self._streamed and self._first_chunk is not None:
             attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
+        attributes.update(response_headers.described(self._headers))
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
@@ -187,18 +196,27 @@ class Call:
 
     def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
         received = self._received_body()
-        is_stream = sse.is_stream(self._headers.get("content-type", ""), received)
-        body = self._format.fold(sse.events(received)) if is_stream else _decoded(received)
+        events = frames.events(self._headers.get("content-type", ""), received)
+        is_stream = events is not None
+        if events is not None:
+            attributes[semconv.REQUEST_STREAM] = True
+            body = self._format.fold(events)
+        else:
+            body = frames.decoded(received)
         if body is not None:
             self._merge(self._format.response(body, self._content), attributes)
+        for key, count in response_headers.counts(self._headers).items():
+            attributes.setdefault(key, count)
         response_id = attributes.get(semconv.RESPONSE_ID)
         if isinstance(response_id, str):
             recent.remember(response_id, self.span.context.trace_id, self.span.context.span_id)
 
-        kind, message = provider_error(body)
-        if self._error is None and self._status is not None and (self._status >= 400 or (kind or message)):
-            failed = kind or (str(self._status) if self._status >= 400 else "_OTHER")
-            self._describe_error(attributes, failed, message or received[:200].decode("utf-8", "replace"))
+        failed = self._status is not None and self._status >= 400
+        kind, message = provider_error(body, failed=failed)
+        if self._error is None and self._status is not None and (failed or kind or message):
+            kind = kind or response_headers.error_type(self._headers)
+            kind = kind or (str(self._status) if failed else "_OTHER")
+            self._describe_error(attributes, kind, message or received[:200].decode("utf-8", "replace"))
         reasons = attributes.get(semconv.RESPONSE_FINISH_REASONS)
         if self._streamed and (is_stream or self._abandoned or self._error is not None):
             if not reasons:
@@ -234,10 +252,3 @@ class Call:
             except self._module.DecodingError:
                 return b""  # left early: these decoders give nothing for a torn body
         return raw
-
-
-def _decoded(body: bytes) -> Json:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None

@@ -25,6 +25,7 @@ from .runtime_type import Runtime
 from .streams import StreamTypes, stream_types
 
 _LIBRARIES: Final = ("httpx", "httpx2")
+_METHODS: Final = ("POST", "GET")
 _watching = False
 
 
@@ -98,10 +99,10 @@ def _begin(module: ModuleType, request: Any) -> Call | None:
     if runtime is None:
         return None
     try:
-        if request.method == "POST":
+        if request.method in _METHODS:
             path = request.url.raw_path.decode("ascii").partition("?")[0]
             body = _body(request)
-            found = wire.recognise(path, body) if body else None
+            found = wire.recognise(path, body, request.method)
             if found is not None:
                 if runtime.config.http_spans == "all":
                     http.install(runtime)

@@ -65,7 +65,7 @@ def test_repeatable_ids() -> None:
 
 def test_recognised_by_shape() -> None:
     body = b'{"messages": []}'
-    (chat,) = FORMATS
+    chat = FORMATS[0]
     for path in (
         "/v1/chat/completions",
         "/openai/v1/chat/completions",
