@@ -73,7 +73,7 @@ def _caller(cost: Cost) -> float:
 class _Sink(OtlpOutlet):
     """Packs as in production and keeps nothing."""
 
-    def send(self, batch: Batch) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> Outcome:
         return Outcome("acknowledged")
 
 

@@ -11,7 +11,7 @@ becomes an OpenTelemetry span in the collector. See docs/sdk.md.
 from __future__ import annotations
 
 from .attribution import context
-from .delivery.queue import Stats
+from .delivery.stats import Stats
 from .observe import observe
 from .runtime import flush, init, shutdown, stats
 from .score import current_trace_id, score

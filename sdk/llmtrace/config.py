@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
@@ -56,8 +57,13 @@ class Config:
     max_queue_bytes: int = 64 * 2**20
     """Beyond either bound new items are dropped and counted."""
     retry_for: float = 120.0
-    """How long a batch without an acknowledgement is sent again before it is dropped."""
+    """How long a batch is sent again before it is dropped, where no spool keeps it."""
     request_timeout: float = 10.0
+    spool_dir: str = ""
+    """Folder for batches that wait for the collector to return; empty for none."""
+    spool_bytes: int = 256 * 2**20
+    handle_sigterm: bool = True
+    """Flush on SIGTERM where the program leaves that signal to its default."""
     exit_timeout: float = 5.0
     """Longest time that leaving the program waits for the last batch."""
     max_body_bytes: int = 8 * 2**20
@@ -122,6 +128,9 @@ def resolve(
         strict=strict_from_environment(env),
         keep_propagators="OTEL_PROPAGATORS" in env,
         attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
+        spool_dir=_spool_dir(env),
+        spool_bytes=_count(env, "LLMTRACE_SPOOL_BYTES", default=256 * 2**20),
+        handle_sigterm=_flag(env, "LLMTRACE_HANDLE_SIGTERM", default=True),
         schedule_delay=_milliseconds(env, "OTEL_BSP_SCHEDULE_DELAY", default=1000.0) / 1e3,
     )
 
@@ -146,6 +155,23 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value not in _TRUE | _FALSE:
         raise ConfigError(f"{name} is {value!r}; use true or false")
     return value in _TRUE
+
+
+def _spool_dir(env: Mapping[str, str]) -> str:
+    named = env.get("LLMTRACE_SPOOL_DIR")
+    if named is not None:
+        return "" if named.strip().lower() in _FALSE else named.strip()
+    cache = env.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return str(Path(cache) / "llmtrace" / "spool")
+
+
+def _count(env: Mapping[str, str], name: str, *, default: int) -> int:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    if not value.isdigit():
+        raise ConfigError(f"{name} is {value!r}; use a whole number, 0 or more")
+    return int(value)
 
 
 def _milliseconds(env: Mapping[str, str], name: str, *, default: float) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -19,10 +16,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from . import config as configuration
-from . import guard, hooks, http, semconv
+from . import guard, hooks, http, process, semconv
 from .config import Config
 from .delivery.outlet import Outlet
-from .delivery.queue import Delivery, Stats
+from .delivery.queue import Delivery
+from .delivery.spool import Spool
+from .delivery.stats import Stats
 from .leaf import OwnProvider
 from .processor import Processor
 from .runtime_type import Runtime
@@ -31,9 +30,8 @@ SCOPE: Final = "llmtrace"
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may interrupt its holder
 _running: Runtime | None = None
-_registered = False
 _own_global: tuple[TracerProvider, Processor] | None = None
 _attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.WeakKeyDictionary()
 
@@ -118,7 +116,9 @@ def start(
 
             return OtlpOutlet(config, resource, scope)
 
-        delivery = Delivery(config, open_outlet or open_otlp)
+        real = open_outlet is None
+        spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
+        delivery = Delivery(config, open_outlet or open_otlp, spool=spool, reports=real)
         processor.delivery = delivery
         if _own_global is not None:
             _own_global[1].delivery = delivery
@@ -131,8 +131,9 @@ def start(
             processor,
             arguments or {},
         )
-        _register_process_hooks()
+        process.watch(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
     hooks.install(current)
+    delivery.resume()
     return _running
 
 
@@ -208,33 +209,9 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
     return provider, processor
 
 
-def _register_process_hooks() -> None:
-    global _registered
-    if _registered:
-        return
-    _registered = True
-    atexit.register(shutdown)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
-
-
-def _after_fork() -> None:
+def _renew_locks() -> None:
     global _lock
-    _lock = threading.Lock()
-    guard.after_fork()
-    running = _running
-    if running is None:
-        return
-    running.delivery.after_fork()
-    # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run.
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.register_after_fork(running, _finalize_in_child)
-
-
-def _finalize_in_child(running: Runtime) -> None:
-    util = sys.modules["multiprocessing.util"]
-    util.Finalize(None, running.delivery.shutdown, args=(running.config.exit_timeout,), exitpriority=10)
+    _lock = threading.RLock()
 
 
 def _version() -> str:

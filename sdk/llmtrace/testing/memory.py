@@ -75,7 +75,7 @@ class Captured:
         self._scores.extend(records)
         return Batch("logs", len(records), b"")
 
-    def send(self, batch: Batch) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> Outcome:
         return Outcome("acknowledged")
 
     def close(self) -> None:
