@@ -17,14 +17,14 @@ from typing import Any, Final
 from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from . import guard, leaf, recent, semconv
+from . import attribution, guard, leaf, recent, semconv
 from .runtime_type import Runtime
 from .wire import deferred, frames, sse
 from .wire import headers as response_headers
 from .wire.base import Translation, WireFormat
 from .wire.content import render
 from .wire.errors import provider_error, without_secrets
-from .wire.providers import PROVIDER_HEADER, provider_name
+from .wire.providers import provider_name
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
@@ -43,6 +43,7 @@ class Call:
         "_abandoned",
         "_body",
         "_chunks",
+        "_content",
         "_encoded",
         "_end",
         "_error",
@@ -74,6 +75,7 @@ class Call:
         self._url = request.url
         self._sent_headers: Mapping[str, str] = request.headers
         self._outcome = _UNSET
+        self._content = attribution.captures_content(runtime.config.capture_content)
         self._path = path
         self._body = body
         self._chunks: list[bytes] = []
@@ -170,14 +172,10 @@ class Call:
             )
             self.span.finish(name, attributes, self._outcome, self._end or self._started_at)
 
-    @property
-    def _content(self) -> bool:
-        return self._runtime.config.capture_content
-
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         url, headers = self._url, self._sent_headers
         attributes[semconv.PROVIDER_NAME] = provider_name(
-            url.host, self._headers.get(PROVIDER_HEADER), self._format.provider
+            url.host, self._headers, self._format.provider
         )
         attributes[semconv.SERVER_ADDRESS] = url.host
         attributes[semconv.SERVER_PORT] = url.port or (443 if url.scheme == "https" else 80)
@@ -230,12 +228,17 @@ class Call:
         attributes[semconv.ERROR_TYPE] = kind
         headers = self._sent_headers
         secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
-        self._outcome = Status(StatusCode.ERROR, without_secrets(message, secrets))
+        self._outcome = Status(StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets)))
 
     def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
+        redactor = self._runtime.redactor
         attributes.update(translation.attributes)
         for key, messages in translation.content.items():
-            attributes[key] = render(messages, self._runtime.config.max_content_chars)
+            limit = self._runtime.config.max_content_chars
+            text = render(messages, limit)
+            if redactor.concerns(text):
+                text = render(redactor.tree(messages), limit)
+            attributes[key] = text
 
     def _received_body(self) -> bytes:
         raw = b"".join((*self._chunks, *(self._tail or ())))

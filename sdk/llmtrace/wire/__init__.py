@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import openai_chat, openai_completions, openai_embeddings, openai_images
+from . import (
+    anthropic,
+    bedrock_converse,
+    bedrock_invoke,
+    cohere_chat,
+    cohere_embeddings,
+    gemini,
+    gemini_embeddings,
+    gemini_interactions,
+    hugging_face,
+    ollama,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_images,
+    openai_responses,
+    openai_runs,
+    rerank,
+)
 from .base import WireFormat
 
 FORMATS: Final[tuple[WireFormat, ...]] = (
@@ -12,6 +30,25 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     openai_completions.FORMAT,
     openai_embeddings.FORMAT,
     openai_images.FORMAT,
+    openai_responses.FORMAT,
+    openai_responses.FETCH,
+    openai_runs.FORMAT,
+    openai_runs.FETCH,
+    anthropic.FORMAT,
+    gemini.FORMAT,
+    gemini_embeddings.FORMAT,
+    gemini_interactions.FORMAT,
+    gemini_interactions.FETCH,
+    bedrock_converse.FORMAT,
+    bedrock_invoke.FORMAT,
+    cohere_chat.FORMAT,
+    cohere_embeddings.FORMAT,
+    rerank.FORMAT,
+    ollama.FORMAT,
+    ollama.GENERATE,
+    ollama.EMBED,
+    hugging_face.FORMAT,
+    hugging_face.MODEL,
 )
 
 _indexed: tuple[WireFormat, ...] = ()

@@ -1,0 +1,112 @@
+"""Anthropic messages: `POST …/v1/messages`; on Vertex AI `…/models/{model}:rawPredict`.
+
+Bedrock carries the same bodies; `bedrock_invoke` hands them here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.util.types import AttributeValue
+
+from .. import semconv
+from . import parts
+from .anthropic_content import message, tool
+from .anthropic_stream import fold
+from .base import (
+    Json,
+    Translation,
+    WireFormat,
+    between,
+    items,
+    mapping,
+    put_float,
+    put_int,
+    put_sum,
+    put_text,
+    put_texts,
+)
+from .finish import finish_reason
+
+
+def matches(path: str, body: bytes) -> bool:
+    """By the two fields every request has; threads have `/messages` too."""
+    if not (b'"max_tokens"' in body and b'"messages"' in body):
+        return False
+    return path.endswith("/messages") or "/publishers/anthropic/" in path
+
+
+def request(body: Json, path: str, content: bool) -> Translation:
+    """Request body to attributes."""
+    sent = mapping(body)
+    translation = Translation()
+    put = translation.attributes
+    put_text(put, semconv.REQUEST_MODEL, sent.get("model") or between(path, "/models/", ":"))
+    if "/publishers/anthropic/" in path:
+        put[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
+    put_int(put, semconv.REQUEST_MAX_TOKENS, sent.get("max_tokens"))
+    put_float(put, semconv.REQUEST_TEMPERATURE, sent.get("temperature"))
+    put_float(put, semconv.REQUEST_TOP_P, sent.get("top_p"))
+    put_int(put, semconv.REQUEST_TOP_K, sent.get("top_k"))
+    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, sent.get("stop_sequences"))
+    if sent.get("stream") is True:
+        put[semconv.REQUEST_STREAM] = True
+    wanted = mapping(sent.get("output_config"))
+    put_text(put, semconv.REQUEST_REASONING_LEVEL, wanted.get("effort"))
+    if mapping(wanted.get("format") or sent.get("output_format")).get("type") == "json_schema":
+        put[semconv.OUTPUT_TYPE] = "json"
+    if sent.get("service_tier") != "auto":
+        put_text(put, semconv.ANTHROPIC_REQUEST_SERVICE_TIER, sent.get("service_tier"))
+    put_text(put, semconv.USER_ID, mapping(sent.get("metadata")).get("user_id"))
+    if content:
+        if told := parts.instructions(sent.get("system")):
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
+        translation.content[semconv.INPUT_MESSAGES] = [message(each) for each in items(sent.get("messages"))]
+        if tools := [tool(mapping(each)) for each in items(sent.get("tools"))]:
+            translation.content[semconv.TOOL_DEFINITIONS] = tools
+    return translation
+
+
+def response(body: Json, content: bool) -> Translation:
+    """Response body to attributes."""
+    received = mapping(body)
+    translation = Translation()
+    put = translation.attributes
+    put_text(put, semconv.RESPONSE_ID, received.get("id"))
+    put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
+    usage = mapping(received.get("usage"))
+    put_usage(put, usage)
+    put_text(put, semconv.ANTHROPIC_RESPONSE_SERVICE_TIER, usage.get("service_tier"))
+    blocks = items(received.get("content"))
+    if received.get("type") == "message" or blocks:
+        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(received.get("stop_reason"))]
+    if any(mapping(each).get("type") == "compaction" for each in blocks):
+        put[semconv.CONVERSATION_COMPACTED] = True
+    if content and blocks:
+        translation.content[semconv.OUTPUT_MESSAGES] = [message({"role": "assistant", "content": blocks})]
+    return translation
+
+
+def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
+    """The convention's input includes what was read from and written to the cache; Anthropic's does not."""
+    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
+    put_sum(put, semconv.USAGE_INPUT_TOKENS, usage.get("input_tokens"), read, written)
+    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("output_tokens"))
+    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, read)
+    put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, written)
+    by_age = mapping(usage.get("cache_creation"))
+    put_int(put, semconv.USAGE_CACHE_WRITE_5M, by_age.get("ephemeral_5m_input_tokens"))
+    put_int(put, semconv.USAGE_CACHE_WRITE_1H, by_age.get("ephemeral_1h_input_tokens"))
+    thought = mapping(usage.get("output_tokens_details")).get("thinking_tokens")
+    put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, thought)
+
+
+FORMAT: Final = WireFormat(
+    provider="anthropic",
+    operation="chat",
+    endings=("messages", "rawPredict", "streamRawPredict"),
+    matches=matches,
+    request=request,
+    response=response,
+    fold=fold,
+)
