@@ -35,7 +35,8 @@ def settle(attributes: dict[str, AttributeValue], owner: object, *, fetched: boo
     owner: what the memory of counted answers belongs to and ends with. Used on the delivery thread only.
     """
     answer = attributes.get(semconv.RESPONSE_ID)
-    if attributes[semconv.OPERATION_NAME] in {FETCH, QUEUED} or not isinstance(answer, str):
+    unfinished = is_pending(attributes.get(semconv.RESPONSE_STATUS))
+    if unfinished or attributes[semconv.OPERATION_NAME] == FETCH or not isinstance(answer, str):
         return
     counted = _counted.setdefault(owner, OrderedDict())
     if fetched and answer in counted:
