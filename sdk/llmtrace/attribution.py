@@ -18,6 +18,7 @@ from opentelemetry.util.types import AttributeValue
 from . import semconv
 
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
+_CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
 _NONE: Final[Mapping[str, AttributeValue]] = {}
 
 
@@ -26,6 +27,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     Works with `with` and `async with`. Nested blocks merge: inner values win, tags add up. A value of None
     leaves the outer one. Values are converted to str. Entering and leaving never raise.
+
+    capture_content: record messages, tool definitions, arguments and results of what happens within, or
+        not, whatever `init` was told.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         run: object = None,
         prompt_name: object = None,
         prompt_version: object = None,
+        capture_content: bool | None = None,
     ) -> None:
         named = {
             semconv.USER_ID: user_id,
@@ -52,11 +57,15 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         }
         if tags is not None:
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
+        self._capture_content = capture_content
         self._tokens: list[Token[Context]] = []
 
     def __enter__(self) -> Self:
         merged = _merged(attributes(), self._attributes)
-        self._tokens.append(otel_context.attach(otel_context.set_value(_KEY, merged)))
+        entered = otel_context.set_value(_KEY, merged)
+        if self._capture_content is not None:
+            entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
+        self._tokens.append(otel_context.attach(entered))
         return self
 
     def __exit__(
@@ -76,6 +85,12 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
     """The attributes of the enclosing `llmtrace.context` blocks."""
     return cast("Mapping[str, AttributeValue]", otel_context.get_value(_KEY, within) or _NONE)
+
+
+def captures_content(default: bool) -> bool:
+    """Whether messages are recorded here: what the innermost block says, else `default`."""
+    said = otel_context.get_value(_CONTENT)
+    return default if said is None else bool(said)
 
 
 def _merged(

@@ -174,9 +174,7 @@ class Call:
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         url, headers = self._url, self._sent_headers
-        attributes[semconv.PROVIDER_NAME] = provider_name(
-            url.host, self._headers, self._format.provider
-        )
+        attributes[semconv.PROVIDER_NAME] = provider_name(url.host, self._headers, self._format.provider)
         attributes[semconv.SERVER_ADDRESS] = url.host
         attributes[semconv.SERVER_PORT] = url.port or (443 if url.scheme == "https" else 80)
         if self._status is not None:
@@ -228,7 +226,9 @@ class Call:
         attributes[semconv.ERROR_TYPE] = kind
         headers = self._sent_headers
         secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
-        self._outcome = Status(StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets)))
+        self._outcome = Status(
+            StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
+        )
 
     def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
         redactor = self._runtime.redactor

@@ -6,7 +6,7 @@ Precedence: argument of `llmtrace.init` > `LLMTRACE_*` > `OTEL_*` > default.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
@@ -41,6 +41,12 @@ class Config:
     project: str | None = None
     capture_content: bool = True
     """Whether messages and tool definitions are recorded."""
+    redact_secrets: bool = True
+    redact_pii: bool = False
+    redact: tuple[Callable[[str], str], ...] = ()
+    """The application's own redaction, applied to each recorded text after the built-in patterns."""
+    baggage_hosts: tuple[str, ...] = ()
+    """Hosts (`api.example.org`, `*.example.org`) that requests may carry baggage to."""
     http_spans: HttpSpans = "other"
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
     disabled: bool = False
@@ -78,6 +84,10 @@ def resolve(
     service_name: str | None = None,
     capture_content: bool | None = None,
     project: str | None = None,
+    redact_secrets: bool | None = None,
+    redact_pii: bool | None = None,
+    redact: Callable[[str], str] | Sequence[Callable[[str], str]] | None = None,
+    baggage_hosts: Sequence[str] | None = None,
     http_spans: str | None = None,
     resource_attributes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -123,6 +133,10 @@ def resolve(
         if capture_content is None
         else capture_content,
         http_spans=cast("HttpSpans", spans),
+        redact_secrets=_given(redact_secrets, env, "LLMTRACE_REDACT_SECRETS", default=True),
+        redact_pii=_given(redact_pii, env, "LLMTRACE_REDACT_PII", default=False),
+        redact=(redact,) if callable(redact) else tuple(redact or ()),
+        baggage_hosts=_hosts(baggage_hosts, env),
         resource_attributes=resource,
         disabled=_flag(env, "LLMTRACE_DISABLED", default=_flag(env, "OTEL_SDK_DISABLED", default=False)),
         strict=strict_from_environment(env),
@@ -172,6 +186,15 @@ def _count(env: Mapping[str, str], name: str, *, default: int) -> int:
     if not value.isdigit():
         raise ConfigError(f"{name} is {value!r}; use a whole number, 0 or more")
     return int(value)
+
+
+def _given(argument: bool | None, env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    return _flag(env, name, default=default) if argument is None else argument
+
+
+def _hosts(argument: Sequence[str] | None, env: Mapping[str, str]) -> tuple[str, ...]:
+    named = env.get("LLMTRACE_BAGGAGE_HOSTS", "").split(",") if argument is None else argument
+    return tuple(host.strip().lower() for host in named if host.strip())
 
 
 def _milliseconds(env: Mapping[str, str], name: str, *, default: float) -> float:

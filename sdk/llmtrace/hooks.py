@@ -14,18 +14,20 @@ from types import ModuleType
 from typing import Any, Final
 
 import wrapt
+from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY as SUPPRESS_HTTP
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
-from . import guard, http, wire
+from . import guard, http, propagation, wire
 from .call import Call
 from .runtime_type import Runtime
 from .streams import StreamTypes, stream_types
 
 _LIBRARIES: Final = ("httpx", "httpx2")
 _METHODS: Final = ("POST", "GET")
+_INSIDE: Final = otel_context.create_key("llmtrace-inside")
 _watching = False
 
 
@@ -56,17 +58,19 @@ def _hook(module: ModuleType) -> None:
 def _sync(original: Callable[..., Any], module: ModuleType, streams: StreamTypes) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        call = _begin(module, request)
+        call, token = _begin(module, request)
         if call is None:
-            return original(client, request, *args, **kwargs)
-        token = _enter(call)
+            try:
+                return original(client, request, *args, **kwargs)
+            finally:
+                _leave(token)
         try:
             response = original(client, request, *args, **kwargs)
         except BaseException as error:
             _fail(call, error)
             raise
         finally:
-            otel_context.detach(token)
+            _leave(token)
         _receive(call, response, kwargs.get("stream", False), streams.sync)
         return response
 
@@ -76,28 +80,33 @@ def _sync(original: Callable[..., Any], module: ModuleType, streams: StreamTypes
 def _async(original: Callable[..., Any], module: ModuleType, streams: StreamTypes) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        call = _begin(module, request)
+        call, token = _begin(module, request)
         if call is None:
-            return await original(client, request, *args, **kwargs)
-        token = _enter(call)
+            try:
+                return await original(client, request, *args, **kwargs)
+            finally:
+                _leave(token)
         try:
             response = await original(client, request, *args, **kwargs)
         except BaseException as error:
             _fail(call, error)
             raise
         finally:
-            otel_context.detach(token)
+            _leave(token)
         _receive(call, response, kwargs.get("stream", False), streams.asynchronous)
         return response
 
     return send
 
 
-def _begin(module: ModuleType, request: Any) -> Call | None:
-    """The call if this is one that is recorded. Never raises outside strict mode."""
+def _begin(module: ModuleType, request: Any) -> tuple[Call | None, Token[Context] | None]:
+    """The call if this is one that is recorded, and what to leave when the request was sent.
+
+    Never raises outside strict mode.
+    """
     runtime = _running()
-    if runtime is None:
-        return None
+    if runtime is None or _is_inside():
+        return None, None
     try:
         if request.method in _METHODS:
             path = request.url.raw_path.decode("ascii").partition("?")[0]
@@ -107,12 +116,18 @@ def _begin(module: ModuleType, request: Any) -> Call | None:
                 if runtime.config.http_spans == "all":
                     http.install(runtime)
                 call = Call(runtime, found, module, request, path, body)
-                _propagate(call, request)
-                return call if call.span.recording else None
-        http.other_call(runtime, request)
+                _propagate(runtime, call, request)
+                return call if call.span.recording else None, _enter(call)
+        return None, http.other_call(runtime, request)
     except Exception as error:  # noqa: BLE001  # the guard
         guard.report("beginning a call", error)
-    return None
+    return None, None
+
+
+def _is_inside() -> bool:
+    """Within another call (a transport that sends by another client), or where nothing is to be traced."""
+    around = otel_context.get_current()
+    return _INSIDE in around or bool(around.get("suppress_instrumentation"))
 
 
 def _body(request: Any) -> bytes:
@@ -121,18 +136,25 @@ def _body(request: Any) -> bytes:
     return content if isinstance(content, bytes) else b""
 
 
-def _propagate(call: Call, request: Any) -> None:
-    ids = call.span.context
-    request.headers["traceparent"] = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"
-    if ids.trace_state:
-        request.headers["tracestate"] = ids.trace_state.to_header()
+def _propagate(runtime: Runtime, call: Call, request: Any) -> None:
+    put = request.headers.__setitem__
+    propagation.put_trace(call.span.context, put)
+    propagation.put_baggage(runtime.config, request.url.host, put)
 
 
 def _enter(call: Call) -> Token[Context]:
     """While it is sent: the HTTP instrumentation keeps quiet, or hangs its span below ours."""
+    inside = otel_context.set_value(_INSIDE, True)
     if call.http_spans_too:
-        return otel_context.attach(set_span_in_context(NonRecordingSpan(call.span.context)))
-    return otel_context.attach(otel_context.set_value(SUPPRESS_HTTP, True))
+        inside = baggage.clear(set_span_in_context(NonRecordingSpan(call.span.context), inside))
+    else:
+        inside = otel_context.set_value(SUPPRESS_HTTP, True, inside)
+    return otel_context.attach(inside)
+
+
+def _leave(token: Token[Context] | None) -> None:
+    if token is not None:
+        otel_context.detach(token)
 
 
 def _fail(call: Call, error: BaseException) -> None:

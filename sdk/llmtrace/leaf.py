@@ -97,7 +97,7 @@ class _Late:
             end_time=end,
             instrumentation_scope=self._runtime.scope,
         )
-        self._runtime.delivery.submit_span(span)
+        self._runtime.delivery.submit_span(span, clean=True)
 
 
 class _Live:

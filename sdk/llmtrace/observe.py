@@ -13,7 +13,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 
-from . import guard, runtime, semconv
+from . import attribution, guard, runtime, semconv
+from .runtime_type import Runtime
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,7 +181,7 @@ class _Observed:
             span = running.tracer.start_span(self._name)
             function = self._function
             span.set_attribute(semconv.CODE_FUNCTION_NAME, f"{function.__module__}.{function.__qualname__}")
-            if self._capture_args and running.config.capture_content and span.is_recording():
+            if self._capture_args and span.is_recording() and _content(running):
                 bound = inspect.signature(function).bind(*args, **kwargs).arguments
                 given = {key: value for key, value in bound.items() if key not in {"self", "cls"}}
                 span.set_attribute(semconv.FUNCTION_ARGUMENTS, _text(given))
@@ -194,7 +195,7 @@ class _Observed:
             return
         try:
             running = runtime.current()
-            if running is not None and running.config.capture_content and span.is_recording():
+            if running is not None and span.is_recording() and _content(running):
                 span.set_attribute(semconv.FUNCTION_RESULT, _text(result))
         except Exception as error:  # noqa: BLE001  # the guard
             guard.report("recording a result", error)
@@ -242,6 +243,10 @@ def _end(span: Span | None) -> None:
         span.end()
     except Exception as error:  # noqa: BLE001  # the guard
         guard.report("ending an observed span", error)
+
+
+def _content(running: Runtime) -> bool:
+    return attribution.captures_content(running.config.capture_content)
 
 
 def _text(value: Any) -> str:

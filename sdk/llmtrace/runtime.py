@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from .delivery.spool import Spool
 from .delivery.stats import Stats
 from .leaf import OwnProvider
 from .processor import Processor
+from .redaction import Redact, Redactor
 from .runtime_type import Runtime
 
 SCOPE: Final = "llmtrace"
@@ -50,6 +51,11 @@ def init(
     resource_attributes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     api_key: str | None = None,
+    *,
+    redact: Redact | Sequence[Redact] | None = None,
+    redact_secrets: bool | None = None,
+    redact_pii: bool | None = None,
+    baggage_hosts: Sequence[str] | None = None,
 ) -> None:
     """Start tracing LLM calls of this process. Call it once, early; a second call changes nothing.
 
@@ -65,6 +71,12 @@ def init(
     resource_attributes: further attributes of the resource.
     headers: further headers of export requests.
     api_key: the project's key, sent as `Authorization: Bearer`.
+    redact: your function (or several), given each recorded text (a message, an argument, an error) on the
+        background thread, returning what to record instead. A text it fails on is not recorded.
+    redact_secrets: replace provider keys, JWTs, cloud keys and private keys in texts; default True.
+    redact_pii: replace e-mail addresses, phone, card, IBAN and social security numbers and IP addresses;
+        default False.
+    baggage_hosts: hosts (also `*.example.org`) that requests may carry baggage to; default none.
     """
     arguments: dict[str, Any] = {
         "endpoint": endpoint,
@@ -75,6 +87,10 @@ def init(
         "resource_attributes": resource_attributes,
         "headers": headers,
         "api_key": api_key,
+        "redact": redact,
+        "redact_secrets": redact_secrets,
+        "redact_pii": redact_pii,
+        "baggage_hosts": baggage_hosts,
     }
     try:
         running = _running
@@ -118,7 +134,8 @@ def start(
 
         real = open_outlet is None
         spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
-        delivery = Delivery(config, open_outlet or open_otlp, spool=spool, reports=real)
+        redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
+        delivery = Delivery(config, open_outlet or open_otlp, spool=spool, reports=real, redactor=redactor)
         processor.delivery = delivery
         if _own_global is not None:
             _own_global[1].delivery = delivery
@@ -129,6 +146,7 @@ def start(
             provider.get_tracer(SCOPE, scope.version),
             scope,
             processor,
+            redactor,
             arguments or {},
         )
         process.watch(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)

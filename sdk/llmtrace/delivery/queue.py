@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from opentelemetry import context as otel_context
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from .. import guard, recent
 from ..config import Config
+from ..redaction import Redactor
 from .outlet import Batch, Outlet, ScoreRecord
 from .sender import Sender
 from .spool import Spool
@@ -49,15 +51,18 @@ class Delivery:
         *,
         spool: Spool | None = None,
         reports: bool = False,
+        redactor: Redactor | None = None,
     ) -> None:
         """`open_outlet` is called on the thread, at the first batch: it may import what is slow to import.
 
         spool: where batches wait while the collector is away. reports: tell the collector the counters.
+        redactor: cleans spans that were not made here, and scores.
         """
         self._config = config
         self._open_outlet = open_outlet
         self._spool = spool
         self._reports = reports
+        self._redactor = redactor or Redactor(secrets=True, pii=False)
         self._stopping = False
         self._reset()
 
@@ -68,7 +73,7 @@ class Delivery:
         self._wake = threading.Event()
         self._done = threading.Condition()
         self._calls: deque[tuple[int, FinishedCall]] = deque()
-        self._spans: deque[tuple[int, ReadableSpan]] = deque()
+        self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
         self._scores: deque[ScoreRecord] = deque()
         self._queued_bytes = 0
         self._ticket = self._served = 0
@@ -94,15 +99,15 @@ class Delivery:
         if not quiet:
             self._notice(waiting)
 
-    def submit_span(self, span: ReadableSpan) -> None:
-        """Queue an ended span."""
+    def submit_span(self, span: ReadableSpan, *, clean: bool = False) -> None:
+        """Queue an ended span; `clean` means that it was redacted already."""
         weight = _weigh(span)
         with self._lock:
             self._ledger.generated += 1
             if self._full(weight):
                 self._ledger.lose(1)
                 return
-            self._spans.append((weight, span))
+            self._spans.append((weight, clean, span))
             self._queued_bytes += weight
             waiting = len(self._spans)
         self._notice(waiting)
@@ -283,20 +288,39 @@ class Delivery:
         size = 0
         with self._lock:
             while self._spans and len(taken) < self._config.max_batch_items:
-                weight, span = self._spans[0]
+                weight, clean, span = self._spans[0]
                 if taken and size + weight > self._config.max_batch_bytes:
                     break
                 self._spans.popleft()
                 self._queued_bytes -= weight
                 size += weight
-                taken.append(span)
+                taken.append(span if clean else self._cleaned(span))
         return taken
+
+    def _cleaned(self, span: ReadableSpan) -> ReadableSpan:
+        try:
+            return self._redactor.span(span)
+        except Exception as error:  # noqa: BLE001  # the guard: what cannot be redacted is not sent whole
+            guard.report("redacting a span", error, may_raise=False)
+            return ReadableSpan(
+                span.name,
+                span.get_span_context(),
+                span.parent,
+                span.resource,
+                kind=span.kind,
+                start_time=span.start_time,
+                end_time=span.end_time,
+                instrumentation_scope=span.instrumentation_scope,
+            )
 
     def _take_scores(self, count: int) -> list[ScoreRecord]:
         with self._lock:
             taken = [self._scores.popleft() for _ in range(min(count, len(self._scores)))]
             self._queued_bytes -= _SCORE_WEIGHT * len(taken)
-        return [recent.resolved(each) for each in taken]
+        return [
+            replace(record, attributes=self._redactor.attributes(record.attributes))
+            for record in map(recent.resolved, taken)
+        ]
 
     def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
         try:
