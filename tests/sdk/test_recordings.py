@@ -57,7 +57,7 @@ def test_every_recording(capsys: pytest.CaptureFixture[str]) -> None:
             left_out[recording.source, recording.left_out] += 1
             wrong += [f"{recording.name}: {recording.left_out}, but a span"] if spans else []
             continue
-        found = list(_differences(recording, expected(recording, counted), spans))
+        found = list(differences(recording, expected(recording, counted), spans))
         wrong += [f"{recording.name}: {each}" for each in found]
         passed[recording.source] += not found
     with capsys.disabled():
@@ -89,7 +89,7 @@ def _replayed() -> Iterator[tuple[Recording, list[dict[str, Any]]]]:
         before = after
 
 
-def _differences(recording: Recording, want: Expected, spans: list[dict[str, Any]]) -> Iterator[str]:
+def differences(recording: Recording, want: Expected, spans: list[dict[str, Any]]) -> Iterator[str]:
     if len(spans) != 1:
         yield f"{len(spans)} spans"
         return
