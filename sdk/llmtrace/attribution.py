@@ -82,9 +82,19 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         self.__exit__(kind, error, trace)
 
 
+def prompt(name: str, version: object = None) -> context:
+    """Say which prompt template the LLM calls within use: `with llmtrace.prompt("greeting", 3): …`."""
+    return context(prompt_name=name, prompt_version=version)
+
+
 def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
     """The attributes of the enclosing `llmtrace.context` blocks."""
     return cast("Mapping[str, AttributeValue]", otel_context.get_value(_KEY, within) or _NONE)
+
+
+def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
+    """`base` with further attributes for the spans started in it."""
+    return otel_context.set_value(_KEY, _merged(attributes(base), added), base)
 
 
 def captures_content(default: bool) -> bool:

@@ -5,6 +5,7 @@ Precedence: argument of `llmtrace.init` > `LLMTRACE_*` > `OTEL_*` > default.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from urllib.parse import urlsplit
 from opentelemetry.util.re import parse_env_headers
 
 from . import semconv
+from .sampling import SampleRule
 
 HttpSpans = Literal["other", "all", "none"]
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4318"
+DEFAULT_DASHBOARD: Final = "http://127.0.0.1:8501"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -47,6 +50,11 @@ class Config:
     """The application's own redaction, applied to each recorded text after the built-in patterns."""
     baggage_hosts: tuple[str, ...] = ()
     """Hosts (`api.example.org`, `*.example.org`) that requests may carry baggage to."""
+    sample_rate: float = 1.0
+    """Share of traces that are sent; those with an error or a slow span are sent always."""
+    rules: tuple[SampleRule, ...] = ()
+    keep_slower_than: float = 10.0
+    dashboard_url: str = DEFAULT_DASHBOARD
     http_spans: HttpSpans = "other"
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
     disabled: bool = False
@@ -88,6 +96,10 @@ def resolve(
     redact_pii: bool | None = None,
     redact: Callable[[str], str] | Sequence[Callable[[str], str]] | None = None,
     baggage_hosts: Sequence[str] | None = None,
+    sample_rate: float | None = None,
+    rules: Sequence[SampleRule] | None = None,
+    keep_slower_than: float | None = None,
+    dashboard_url: str | None = None,
     http_spans: str | None = None,
     resource_attributes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -137,6 +149,13 @@ def resolve(
         redact_pii=_given(redact_pii, env, "LLMTRACE_REDACT_PII", default=False),
         redact=(redact,) if callable(redact) else tuple(redact or ()),
         baggage_hosts=_hosts(baggage_hosts, env),
+        sample_rate=_number(sample_rate, env, "LLMTRACE_SAMPLE_RATE", default=1.0, most=1.0),
+        rules=tuple(rules or ()),
+        keep_slower_than=_number(keep_slower_than, env, "LLMTRACE_KEEP_SLOWER_THAN", default=10.0),
+        dashboard_url=_checked_url(
+            dashboard_url or env.get("LLMTRACE_DASHBOARD_URL") or DEFAULT_DASHBOARD,
+            "dashboard_url / LLMTRACE_DASHBOARD_URL",
+        ),
         resource_attributes=resource,
         disabled=_flag(env, "LLMTRACE_DISABLED", default=_flag(env, "OTEL_SDK_DISABLED", default=False)),
         strict=strict_from_environment(env),
@@ -186,6 +205,21 @@ def _count(env: Mapping[str, str], name: str, *, default: int) -> int:
     if not value.isdigit():
         raise ConfigError(f"{name} is {value!r}; use a whole number, 0 or more")
     return int(value)
+
+
+def _number(
+    argument: float | None, env: Mapping[str, str], name: str, *, default: float, most: float = math.inf
+) -> float:
+    """From 0 to `most`."""
+    value: object = env.get(name, "").strip() or default if argument is None else argument
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what it refuses is answered below
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0.0 <= number <= most:
+        limit = "0 or more" if most == math.inf else f"from 0 to {most:g}"
+        raise ConfigError(f"{name} (or its argument of init) is {value!r}; use a number, {limit}")
+    return number
 
 
 def _given(argument: bool | None, env: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -7,6 +7,7 @@ untouched, but for the HTTP spans of `llmtrace.http`. A library that is imported
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Token
@@ -29,6 +30,7 @@ _LIBRARIES: Final = ("httpx", "httpx2")
 _METHODS: Final = ("POST", "GET")
 _INSIDE: Final = otel_context.create_key("llmtrace-inside")
 _watching = False
+_hooked: list[tuple[Any, Any]] = []
 
 
 def _running() -> Runtime | None:
@@ -44,13 +46,30 @@ def install(running: Callable[[], Runtime | None]) -> None:
         _watching = True
         for name in _LIBRARIES:
             wrapt.register_post_import_hook(_hook, name)
+    elif not _hooked:
+        for name in _LIBRARIES:
+            if name in sys.modules:
+                _hook(sys.modules[name])
+
+
+def remove() -> None:
+    """Take the hooks off, but where somebody has put another one on top: that one needs ours below it."""
+    while _hooked:
+        owner, ours = _hooked.pop()
+        if owner.__dict__.get("send") is ours:
+            owner.send = ours.__wrapped__
 
 
 def _hook(module: ModuleType) -> None:
+    if _running() is None:
+        return  # disabled before the library was imported
     try:
         streams = stream_types(module)
-        module.Client.send = _sync(module.Client.send, module, streams)
-        module.AsyncClient.send = _async(module.AsyncClient.send, module, streams)
+        for owner, wrapped in ((module.Client, _sync), (module.AsyncClient, _async)):
+            if not getattr(owner.send, "_llmtrace", False):
+                owner.send = wrapped(owner.send, module, streams)
+                owner.send._llmtrace = True
+            _hooked.append((owner, owner.send))
     except Exception as error:  # noqa: BLE001  # the guard: an unknown version of the library
         guard.report(f"hooking {module.__name__}", error)
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Status
 from opentelemetry.util.types import AttributeValue
 
 from . import guard
+from .spans import copied
 
 Redact = Callable[[str], str]
 """The application's own: a text in, the text to record out."""
@@ -146,20 +146,7 @@ class Redactor:
             for key, value in (new.attributes or {}).items()
         ):
             return span
-        return ReadableSpan(
-            span.name,
-            span.get_span_context(),
-            span.parent,
-            span.resource,
-            attributes,
-            events,
-            span.links,
-            span.kind,
-            status=Status(span.status.status_code, clean),
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
-        )
+        return copied(span, attributes=attributes, events=events, description=clean)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -26,6 +26,7 @@ from .leaf import OwnProvider
 from .processor import Processor
 from .redaction import Redact, Redactor
 from .runtime_type import Runtime
+from .sampling import SampleRule, TailSampler
 
 SCOPE: Final = "llmtrace"
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
@@ -56,6 +57,10 @@ def init(
     redact_secrets: bool | None = None,
     redact_pii: bool | None = None,
     baggage_hosts: Sequence[str] | None = None,
+    sample_rate: float | None = None,
+    rules: Sequence[SampleRule] | None = None,
+    keep_slower_than: float | None = None,
+    dashboard_url: str | None = None,
 ) -> None:
     """Start tracing LLM calls of this process. Call it once, early; a second call changes nothing.
 
@@ -77,6 +82,11 @@ def init(
     redact_pii: replace e-mail addresses, phone, card, IBAN and social security numbers and IP addresses;
         default False.
     baggage_hosts: hosts (also `*.example.org`) that requests may carry baggage to; default none.
+    sample_rate: share of traces to send, 0 to 1; those with an error or a slow span are always sent.
+        Spans kept by chance have the attribute `llmtrace.sample.weight` (1/rate) to correct sums by.
+    rules: other rates for some traces; the first `SampleRule` that matches counts.
+    keep_slower_than: seconds from which a span is slow; default 10.
+    dashboard_url: where `trace_url` points; default http://127.0.0.1:8501.
     """
     arguments: dict[str, Any] = {
         "endpoint": endpoint,
@@ -91,6 +101,10 @@ def init(
         "redact_secrets": redact_secrets,
         "redact_pii": redact_pii,
         "baggage_hosts": baggage_hosts,
+        "sample_rate": sample_rate,
+        "rules": rules,
+        "keep_slower_than": keep_slower_than,
+        "dashboard_url": dashboard_url,
     }
     try:
         running = _running
@@ -135,7 +149,14 @@ def start(
         real = open_outlet is None
         spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
         redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
-        delivery = Delivery(config, open_outlet or open_otlp, spool=spool, reports=real, redactor=redactor)
+        delivery = Delivery(
+            config,
+            open_outlet or open_otlp,
+            spool=spool,
+            reports=real,
+            redactor=redactor,
+            open_sampler=_sampler(config),
+        )
         processor.delivery = delivery
         if _own_global is not None:
             _own_global[1].delivery = delivery
@@ -189,6 +210,15 @@ def shutdown(timeout: float | None = None) -> bool:
     return sent
 
 
+def disable() -> None:
+    """Stop tracing now: what was recorded is sent, the hooks come off the HTTP libraries.
+
+    `init` starts again. Unlike `shutdown`, nothing of this package stays in the path of a call.
+    """
+    shutdown()
+    hooks.remove()
+
+
 def stats() -> Stats:
     """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
     running = _running
@@ -225,6 +255,12 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
             # The default also sends baggage, which may hold anything, to every host that is called.
             propagate.set_global_textmap(TraceContextTextMapPropagator())
     return provider, processor
+
+
+def _sampler(config: Config) -> Callable[[], TailSampler] | None:
+    if config.sample_rate == 1.0 and not config.rules:
+        return None
+    return lambda: TailSampler(config.sample_rate, config.rules, config.keep_slower_than)
 
 
 def _renew_locks() -> None:

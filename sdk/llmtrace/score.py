@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import urlencode
 
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
@@ -59,6 +60,15 @@ def current_trace_id() -> str | None:
     """The active trace's id, else that of the last LLM call made in this context: 32 hex digits, or None."""
     trace_id, _ = _implied()
     return f"{trace_id:032x}" if trace_id else None
+
+
+def trace_url(trace_id: str | None = None) -> str | None:
+    """The address of a trace in the dashboard, by default of the current one; None where there is none."""
+    running = runtime.current()
+    found = trace_id or current_trace_id()
+    if running is None or found is None:
+        return None
+    return f"{running.config.dashboard_url}/traces?{urlencode({'trace': found})}"
 
 
 def _implied() -> tuple[int, int]:

@@ -13,15 +13,22 @@ from llmtrace.wire.providers import provider_name
 
 def test_exported_members() -> None:
     assert llmtrace.__all__ == [
+        "SampleRule",
         "Stats",
+        "agent",
         "context",
         "current_trace_id",
+        "disable",
         "flush",
         "init",
         "observe",
+        "prompt",
+        "retrieval",
         "score",
         "shutdown",
         "stats",
+        "tool",
+        "trace_url",
     ]
     for name in llmtrace.__all__:
         assert inspect.getdoc(getattr(llmtrace, name)), name

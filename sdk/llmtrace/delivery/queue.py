@@ -21,6 +21,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from .. import guard, recent
 from ..config import Config
 from ..redaction import Redactor
+from ..sampling import TailSampler
+from ..spans import copied
 from .outlet import Batch, Outlet, ScoreRecord
 from .sender import Sender
 from .spool import Spool
@@ -52,17 +54,20 @@ class Delivery:
         spool: Spool | None = None,
         reports: bool = False,
         redactor: Redactor | None = None,
+        open_sampler: Callable[[], TailSampler] | None = None,
     ) -> None:
         """`open_outlet` is called on the thread, at the first batch: it may import what is slow to import.
 
         spool: where batches wait while the collector is away. reports: tell the collector the counters.
-        redactor: cleans spans that were not made here, and scores.
+        redactor: cleans spans that were not made here, and scores. open_sampler: makes what decides which
+        traces are sent; None sends all.
         """
         self._config = config
         self._open_outlet = open_outlet
         self._spool = spool
         self._reports = reports
         self._redactor = redactor or Redactor(secrets=True, pii=False)
+        self._open_sampler = open_sampler
         self._stopping = False
         self._reset()
 
@@ -70,6 +75,8 @@ class Delivery:
         self._ledger = Ledger(self._config.traces_endpoint)
         self._lock = self._ledger.lock
         self._sender = Sender(self._config, self._open_outlet, self._ledger, self._spool)
+        self._sampler = self._open_sampler() if self._open_sampler is not None else None
+        self._roots_elsewhere: deque[int] = deque(maxlen=self._config.max_queue_items)
         self._wake = threading.Event()
         self._done = threading.Condition()
         self._calls: deque[tuple[int, FinishedCall]] = deque()
@@ -111,6 +118,11 @@ class Delivery:
             self._queued_bytes += weight
             waiting = len(self._spans)
         self._notice(waiting)
+
+    def note_root(self, trace_id: int) -> None:
+        """A root span has ended that is not ours to deliver: its trace can be decided about."""
+        if self._sampler is not None:
+            self._roots_elsewhere.append(trace_id)
 
     def submit_score(self, record: ScoreRecord) -> None:
         """Queue a score."""
@@ -184,6 +196,10 @@ class Delivery:
                 while self._calls or self._spans:
                     self._complete_next()
                     taken = self._take_spans()
+                    if self._sampler is not None:
+                        self._sampler.hold(taken)
+                        taken, left_out = self._sampler.decide(everything=True)
+                        self._ledger.sampled_out += left_out
                     if taken:
                         batches.append(self._sender.outlet.pack_spans(taken))
                 scores = self._take_scores(len(self._scores))
@@ -240,7 +256,8 @@ class Delivery:
 
     def _cycle(self) -> None:
         """Send what is queued at the start, not what arrives meanwhile: flush must end under load."""
-        calls, spans, scores = len(self._calls), len(self._spans), len(self._scores)
+        # Spans are counted first: the calls below a root span were submitted before it.
+        spans, calls, scores = len(self._spans), len(self._calls), len(self._scores)
         while calls > 0 or spans > 0:
             for _ in range(min(calls, self._config.max_batch_items)):
                 calls -= 1
@@ -248,6 +265,7 @@ class Delivery:
             spans -= self._send_spans()
             if not self._spans:
                 spans = 0
+        self._send_decided()
         taken = self._take_scores(scores)
         if taken:
             self._sender.deliver(self._sender.outlet.pack_scores(taken))
@@ -280,8 +298,24 @@ class Delivery:
     def _send_spans(self) -> int:
         taken = self._take_spans()
         if taken:
-            self._deliver_spans(taken)
+            if self._sampler is not None:
+                self._sampler.hold(taken)
+            else:
+                self._deliver_spans(taken)
         return len(taken)
+
+    def _send_decided(self) -> None:
+        sampler = self._sampler
+        if sampler is None:
+            return
+        roots = [self._roots_elsewhere.popleft() for _ in range(len(self._roots_elsewhere))]
+        sampler.hold((), roots)
+        kept, left_out = sampler.decide(everything=self._stopping)
+        with self._lock:
+            self._ledger.sampled_out += left_out
+        size = self._config.max_batch_items
+        for start in range(0, len(kept), size):
+            self._deliver_spans(kept[start : start + size])
 
     def _take_spans(self) -> list[ReadableSpan]:
         taken: list[ReadableSpan] = []
@@ -302,16 +336,7 @@ class Delivery:
             return self._redactor.span(span)
         except Exception as error:  # noqa: BLE001  # the guard: what cannot be redacted is not sent whole
             guard.report("redacting a span", error, may_raise=False)
-            return ReadableSpan(
-                span.name,
-                span.get_span_context(),
-                span.parent,
-                span.resource,
-                kind=span.kind,
-                start_time=span.start_time,
-                end_time=span.end_time,
-                instrumentation_scope=span.instrumentation_scope,
-            )
+            return copied(span)
 
     def _take_scores(self, count: int) -> list[ScoreRecord]:
         with self._lock:
