@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import parts
-from .base import Json, items, mapping
+from .base import Json, items, mapping, word
 
 
 def message(value: Json) -> Json:
@@ -21,7 +21,7 @@ def message(value: Json) -> Json:
 
 def block(value: Any) -> Json:
     """One content block."""
-    kind = value.get("type")
+    kind = word(value, "type")
     if kind == "text":
         return parts.text(value.get("text"))
     if kind == "thinking":
@@ -39,21 +39,21 @@ def block(value: Any) -> Json:
         return {"type": "compaction", "content": value.get("content")}
     if kind in {"server_tool_use", "mcp_tool_use"}:
         return parts.server_tool_call(value.get("id"), value.get("name"), dict(value))
-    if isinstance(kind, str) and kind.endswith("_tool_result"):
+    if kind.endswith("_tool_result"):
         return parts.server_tool_response(value.get("tool_use_id"), dict(value))
     return parts.unknown(dict(value))
 
 
 def tool(value: Any) -> Json:
     """A tool's definition; the provider's own tools keep their settings."""
-    kind = value.get("type")
-    if kind in {None, "custom"}:
+    kind = word(value, "type")
+    if kind in {"", "custom"}:
         return parts.function(value.get("name"), value.get("description"), value.get("input_schema"))
     return dict(value)
 
 
 def _source(source: Any, modality: str) -> Json:
-    kind = source.get("type")
+    kind = word(source, "type")
     if kind == "base64":
         return parts.blob(modality, source.get("media_type"), source.get("data"))
     if kind == "url":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from .base import Json, items, mapping, parsed
+from .base import Json, items, mapping, parsed, place, word
 
 # Which field of a block a delta lengthens.
 _FIELDS: Final = {
@@ -22,11 +22,11 @@ def fold(events: Iterable[Json]) -> Json:
     usage: dict[str, Any] = {}
     blocks: dict[Any, _Block] = {}
     for event in map(mapping, events):
-        kind = event.get("type")
+        kind = word(event, "type")
         if kind == "content_block_delta":
-            blocks.setdefault(event.get("index"), _Block({})).add(mapping(event.get("delta")))
+            blocks.setdefault(place(event.get("index")), _Block({})).add(mapping(event.get("delta")))
         elif kind == "content_block_start":
-            blocks[event.get("index")] = _Block(mapping(event.get("content_block")))
+            blocks[place(event.get("index"))] = _Block(mapping(event.get("content_block")))
         elif kind == "message_start":
             message = dict(mapping(event.get("message")))
             usage.update(mapping(message.get("usage")))

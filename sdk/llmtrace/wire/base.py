@@ -102,6 +102,17 @@ def either(value: Mapping[str, Json], *keys: str) -> Json:
     return next((value[key] for key in keys if value.get(key) is not None), None)
 
 
+def word(value: Mapping[str, Json], key: str) -> str:
+    """The text under `key`, such as a `type`, else an empty one: safe to look up."""
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def place(value: Json) -> int | str:
+    """An index or id to collect the pieces of a stream by, 0 where it is neither."""
+    return value if isinstance(value, int | str) else 0
+
+
 def between(path: str, before: str, after: str = "/") -> str | None:
     """What stands in a path between two marks, decoded: models and ids that are not in the body."""
     _, found, rest = path.partition(before)

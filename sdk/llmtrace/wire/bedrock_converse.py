@@ -17,6 +17,7 @@ from .base import (
     items,
     mapping,
     parsed,
+    place,
     put_float,
     put_int,
     put_sum,
@@ -143,7 +144,7 @@ def fold(events: Iterable[Json]) -> Json:
         elif kind in {"metadata", "messageStop"}:
             body.update(inner)
         elif kind in {"contentBlockStart", "contentBlockDelta"}:
-            block = blocks.setdefault(inner.get("contentBlockIndex"), {})
+            block = blocks.setdefault(place(inner.get("contentBlockIndex")), {})
             _append(block, mapping(inner.get("start") or inner.get("delta")))
     if blocks:
         for block in blocks.values():

@@ -9,7 +9,19 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
 from . import openai_messages as messages
-from .base import Json, Translation, WireFormat, items, mapping, put_float, put_int, put_text, put_texts
+from .base import (
+    Json,
+    Translation,
+    WireFormat,
+    items,
+    mapping,
+    place,
+    put_float,
+    put_int,
+    put_text,
+    put_texts,
+    word,
+)
 from .finish import finish_reason
 from .openai_settings import put_format
 
@@ -76,23 +88,23 @@ def fold(events: Iterable[Json]) -> Json:
     calls: dict[Any, dict[str, Any]] = {}
     plan: list[str] = []
     for event in map(mapping, events):
-        kind, delta = event.get("type"), mapping(event.get("delta"))
+        kind, delta = word(event, "type"), mapping(event.get("delta"))
         message = mapping(delta.get("message"))
         if kind == "message-start":
             body["id"] = event.get("id")
         elif kind in {"content-start", "content-delta"}:
-            part = content.setdefault(event.get("index"), {"type": "text"})
+            part = content.setdefault(place(event.get("index")), {"type": "text"})
             for key, value in mapping(message.get("content")).items():
                 part[key] = value if key == "type" else f"{part.get(key) or ''}{value}"
         elif kind == "tool-plan-delta":
             plan.append(str(message.get("tool_plan") or ""))
         elif kind in {"tool-call-start", "tool-call-delta"}:
             told = mapping(message.get("tool_calls"))
-            call = calls.setdefault(event.get("index"), {"id": None, "function": {"arguments": ""}})
+            call = calls.setdefault(place(event.get("index")), {"id": None, "function": {"arguments": ""}})
             call["id"] = told.get("id") or call["id"]
             function = mapping(told.get("function"))
             call["function"]["name"] = function.get("name") or call["function"].get("name")
-            call["function"]["arguments"] += function.get("arguments") or ""
+            call["function"]["arguments"] += word(function, "arguments")
         elif kind == "message-end":
             body.update(delta)
     if content or calls or plan:

@@ -21,6 +21,7 @@ from .base import (
     either,
     items,
     mapping,
+    place,
     put_float,
     put_int,
     put_sum,
@@ -146,7 +147,7 @@ def fold(events: Iterable[Json]) -> Json:
     for event in map(mapping, events):
         body.update({key: value for key, value in event.items() if key != "candidates" and value})
         for each in map(mapping, items(event.get("candidates"))):
-            candidate = candidates.setdefault(each.get("index", 0), {"content": {"parts": []}})
+            candidate = candidates.setdefault(place(each.get("index")), {"content": {"parts": []}})
             said = items(mapping(each.get("content")).get("parts"))
             candidate["content"]["parts"] = contents.joined([*candidate["content"]["parts"], *said])
             if reason := each.get("finishReason"):

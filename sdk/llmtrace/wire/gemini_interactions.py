@@ -14,7 +14,20 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
 from . import deferred, parts
-from .base import Json, Translation, WireFormat, between, either, items, mapping, put_int, put_sum, put_text
+from .base import (
+    Json,
+    Translation,
+    WireFormat,
+    between,
+    either,
+    items,
+    mapping,
+    place,
+    put_int,
+    put_sum,
+    put_text,
+    word,
+)
 from .finish import finish_reason
 from .gemini import put_modalities, put_settings
 
@@ -116,7 +129,7 @@ def _inputs(given: Json) -> list[Json]:
         return [parts.message("user", [parts.text(given)])]
     made: list[Json] = []
     for each in map(mapping, items(given) or [given]):
-        kind = each.get("type")
+        kind = word(each, "type")
         said = each.get("content") if "role" in each else None
         if isinstance(said, str):
             made.append(parts.message(_role(each), [parts.text(said)]))
@@ -134,7 +147,7 @@ def _role(turn: Any) -> Json:
 
 def _parts(step: Any) -> list[Json]:
     """The parts of a step, or of a mere content."""
-    kind = step.get("type")
+    kind = word(step, "type")
     if kind in {"user_input", "model_output"}:
         return [_part(mapping(each)) for each in items(step.get("content"))]
     if kind == "thought":
@@ -144,7 +157,7 @@ def _parts(step: Any) -> list[Json]:
 
 
 def _part(part: Any) -> Json:
-    kind = str(part.get("type"))
+    kind = word(part, "type")
     if kind == "text":
         return parts.text(part.get("text"))
     if kind == "function_call":
@@ -168,13 +181,13 @@ def fold(events: Iterable[Json]) -> Json:
     steps: dict[Any, dict[str, Any]] = {}
     for event in map(mapping, events):
         body.update({key: value for key, value in mapping(event.get("interaction")).items() if value})
-        kind = event.get("event_type")
+        kind = word(event, "event_type")
         if kind == "error" or event.get("error"):
             body["error"] = event.get("error")
         elif kind == "step.start":
-            steps[event.get("index")] = dict(mapping(event.get("step")))
+            steps[place(event.get("index"))] = dict(mapping(event.get("step")))
         elif kind == "step.delta":
-            _append(steps.setdefault(event.get("index"), {}), mapping(event.get("delta")))
+            _append(steps.setdefault(place(event.get("index")), {}), mapping(event.get("delta")))
         elif event.get("status"):
             body["status"] = event["status"]
     if steps:
@@ -183,7 +196,7 @@ def fold(events: Iterable[Json]) -> Json:
 
 
 def _append(step: dict[str, Any], delta: Any) -> None:
-    kind = delta.get("type")
+    kind = word(delta, "type")
     if kind == "thought_summary":
         step["summary"] = [*items(step.get("summary")), mapping(delta.get("content"))]
     elif kind in {"arguments", "arguments_delta"}:

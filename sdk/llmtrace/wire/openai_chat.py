@@ -12,7 +12,7 @@ from typing import Any, Final
 from .. import semconv
 from . import openai_messages as messages
 from . import parts
-from .base import Json, Translation, WireFormat, items, mapping, put_text
+from .base import Json, Translation, WireFormat, items, mapping, place, put_text, word
 from .finish import finish_reason
 from .openai_settings import put_head, put_model, put_settings, put_usage
 
@@ -64,7 +64,7 @@ def response(body: Json, content: bool) -> Translation:
 def fold(events: Iterable[Json]) -> Json:
     """Chunks to the completion they add up to."""
     body: dict[str, Any] = {}
-    choices: dict[int, _Choice] = {}
+    choices: dict[int | str, _Choice] = {}
     for event in events:
         if not isinstance(event, dict):
             continue
@@ -75,7 +75,7 @@ def fold(events: Iterable[Json]) -> Json:
         if usage := event.get("usage") or mapping(event.get("x_groq")).get("usage"):
             body["usage"] = usage
         for chunk in items(event.get("choices")):
-            index = mapping(chunk).get("index", 0)
+            index = place(mapping(chunk).get("index"))
             choice = choices.get(index)
             if choice is None:
                 choice = choices[index] = _Choice()
@@ -100,7 +100,8 @@ class _Choice:
         for key, value in mapping(chunk.get("delta")).items():
             if key == "tool_calls":
                 for call in items(value):
-                    self._add_call(mapping(call).get("index", len(self._tool_calls)), mapping(call))
+                    index = mapping(call).get("index", len(self._tool_calls))
+                    self._add_call(place(index), mapping(call))
             elif key == "function_call" and value:
                 self._add_call("function_call", {"function": value})
             elif key == "content" and isinstance(value, list):
@@ -112,7 +113,7 @@ class _Choice:
         """Mistral's thinking models stream parts, each a few words of the one before."""
         for part in content:
             last = self._parts[-1] if self._parts else {}
-            kind = mapping(part).get("type")
+            kind = word(mapping(part), "type")
             if kind == "thinking" and last.get("type") == kind:
                 last[kind] = [*items(last.get(kind)), *items(part.get(kind))]
             elif isinstance(part, dict):
@@ -124,10 +125,10 @@ class _Choice:
         function = mapping(delta.get("function")) or mapping(delta.get("custom"))
         name, given = function.get("name"), function.get("arguments") or function.get("input")
         call["function"]["name"] += name if isinstance(name, str) else ""
-        if isinstance(given, str):
-            call["function"]["arguments"] += given
-        elif given:
-            call["function"]["arguments"] = given
+        before = call["function"]["arguments"]
+        if given and isinstance(before, str):
+            # Some servers send the arguments whole and as an object.
+            call["function"]["arguments"] = before + given if isinstance(given, str) else given
 
     def folded(self) -> Json:
         message: dict[str, Any] = {key: "".join(pieces) for key, pieces in self._texts.items()}

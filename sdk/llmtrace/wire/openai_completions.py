@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .. import semconv
 from . import parts
-from .base import Json, Translation, WireFormat, items, mapping
+from .base import Json, Translation, WireFormat, items, mapping, place
 from .finish import finish_reason
 from .openai_settings import put_head, put_model, put_settings, put_usage
 
@@ -66,7 +66,7 @@ def fold(events: Iterable[Json]) -> Json:
             if value := event.get(key):
                 body[key] = value
         for chunk in map(mapping, items(event.get("choices"))):
-            choice = choices.setdefault(chunk.get("index", 0), {"pieces": [], "finish_reason": None})
+            choice = choices.setdefault(place(chunk.get("index")), {"pieces": [], "finish_reason": None})
             choice["pieces"].append(str(chunk.get("text") or ""))
             choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
     if choices:

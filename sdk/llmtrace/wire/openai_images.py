@@ -39,6 +39,8 @@ def response(body: Json, content: bool) -> Translation:
     received = mapping(body)
     translation = Translation()
     _put_usage(translation.attributes, mapping(received.get("usage")))
+    if received.get("type") == "image_generation.completed":
+        translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
     images = items(received.get("data")) or ([received] if received.get("b64_json") else [])
     if content and images:
         mime = f"image/{received.get('output_format') or 'png'}"

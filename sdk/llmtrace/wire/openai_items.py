@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import parts
-from .base import Json, either, items, mapping
+from .base import Json, either, items, mapping, word
 from .content import media, url_part
 
 
@@ -16,7 +16,7 @@ def messages(given: Json) -> list[Json]:
     made: list[Json] = []
     previous: Json = None
     for each in map(mapping, items(given)):
-        kind = each.get("type") or "message"
+        kind = word(each, "type") or "message"
         role = _role(kind, each)
         if kind == "message" or role != previous:
             made.append({"role": role, "parts": []})
@@ -34,7 +34,7 @@ def _role(kind: str, value: Any) -> str:
 
 def item(value: Any) -> list[Json]:
     """The parts of one item."""
-    kind = value.get("type") or "message"
+    kind = word(value, "type") or "message"
     if kind == "message":
         return _content(value.get("content"))
     if kind == "function_call":
@@ -68,7 +68,7 @@ def _content(content: Json) -> list[Json]:
 
 
 def _part(part: Any) -> Json:
-    kind = part.get("type")
+    kind = word(part, "type")
     if kind in {"input_text", "output_text", "text", "summary_text"}:
         return parts.text(part.get("text"))
     if kind == "refusal":

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from . import parts
-from .base import Json, either, items, mapping
+from .base import Json, either, items, mapping, word
 from .content import url_part
 
 
 def message(value: Json) -> Json:
     """One message, of either side."""
     sent = mapping(value)
-    role = sent.get("role")
+    role = word(sent, "role") or "user"
     content = sent.get("content")
     if role in {"tool", "function"}:
         answer = parts.tool_response(sent.get("tool_call_id"), _plain(content))
         made: dict[str, Any] = {"role": "tool", "parts": [answer]}
     else:
-        made = {"role": role if isinstance(role, str) else "user", "parts": _parts(sent, content)}
+        made = {"role": role, "parts": _parts(sent, content)}
     if name := sent.get("name"):
         made["name"] = name
     return made
@@ -54,7 +54,7 @@ def _part(value: Json) -> Json:
     if isinstance(value, str):
         return parts.text(value)
     part = mapping(value)
-    kind = part.get("type")
+    kind = word(part, "type")
     if kind == "text":
         return parts.text(part.get("text"))
     if kind == "thinking":

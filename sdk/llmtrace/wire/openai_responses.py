@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import semconv
 from . import deferred, parts
 from . import openai_items as item_parts
-from .base import Json, Translation, WireFormat, between, items, mapping, put_float, put_int, put_text
+from .base import Json, Translation, WireFormat, between, items, mapping, put_float, put_int, put_text, word
 from .finish import finish_reason
 from .openai_settings import OUTPUT_TYPES, put_common, put_head, put_model
 from .openai_stream import fold
@@ -41,8 +41,8 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_text(put, semconv.REQUEST_PREVIOUS_RESPONSE_ID, sent.get("previous_response_id"))
     conversation = sent.get("conversation")
     put_text(put, semconv.CONVERSATION_ID, mapping(conversation).get("id") or conversation)
-    kind = mapping(mapping(sent.get("text")).get("format")).get("type")
-    if isinstance(kind, str) and kind in OUTPUT_TYPES:
+    kind = word(mapping(mapping(sent.get("text")).get("format")), "type")
+    if kind in OUTPUT_TYPES:
         put[semconv.OUTPUT_TYPE] = OUTPUT_TYPES[kind]
     if content:
         if told := parts.instructions(sent.get("instructions")):
@@ -77,10 +77,12 @@ def response(body: Json, content: bool) -> Translation:
 
 def _finish_reason(received: Any, output: list[Any]) -> str:
     status = received.get("status")
+    if "status" in received and status is None:
+        return "error"  # a stream that was left or torn
     if status == "incomplete":
         return finish_reason(mapping(received.get("incomplete_details")).get("reason") or status)
-    if status in {None, "completed"}:
-        if any(each.get("type") in _CALLS for each in output):
+    if status is None or status == "completed":
+        if any(word(each, "type") in _CALLS for each in output):
             return "tool_call"
         return "compaction" if received.get("object") == "response.compaction" else "stop"
     return finish_reason(status)
@@ -96,7 +98,7 @@ def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
 
 
 def _tool(tool: Any) -> Json:
-    if tool.get("type") in {"function", "custom"}:
+    if word(tool, "type") in {"function", "custom"}:
         described = parts.function(
             tool.get("name"), tool.get("description"), tool.get("parameters"), tool["type"]
         )

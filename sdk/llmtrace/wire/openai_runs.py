@@ -12,7 +12,7 @@ from typing import Any, Final
 from .. import semconv
 from . import deferred, parts
 from . import openai_messages as messages
-from .base import Json, Translation, WireFormat, between, items, mapping, put_text
+from .base import Json, Translation, WireFormat, between, items, mapping, place, put_text, word
 from .finish import finish_reason
 from .openai_settings import put_head, put_model, put_settings, put_usage
 
@@ -97,29 +97,29 @@ def fold(events: Iterable[Json]) -> Json:
     run: dict[str, Any] = {}
     written: dict[Any, Json] = {}
     for event in map(mapping, events):
-        kind = event.get("object")
+        kind = word(event, "object")
         if kind == "thread.run":
             run = dict(event)
         elif kind == "thread.message":
-            written[event.get("id")] = event
+            written[place(event.get("id"))] = event
         elif kind == "thread.message.delta":
             _append(written, event)
-        elif kind is None and ("error" in event or "message" in event):
+        elif not kind and ("error" in event or "message" in event):
             run["error"] = mapping(event.get("error")) or event
     run["messages"] = list(written.values())
     return run
 
 
 def _append(written: dict[Any, Json], event: Any) -> None:
-    message = dict(mapping(written.get(event.get("id"))))
+    message = dict(mapping(written.get(place(event.get("id")))))
     message["content"] = [*items(message.get("content")), *items(mapping(event.get("delta")).get("content"))]
-    written[event.get("id")] = message
+    written[place(event.get("id"))] = message
 
 
 def _answer(message: Json) -> Json:
     made: list[Json] = []
     for part in map(mapping, items(mapping(message).get("content"))):
-        kind = part.get("type")
+        kind = word(part, "type")
         if kind == "text":
             words = mapping(part.get("text")).get("value") or ""
             if made and made[-1]["type"] == "text":

@@ -7,7 +7,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from .base import Json, between, mapping, put_float, put_int, put_text, put_texts
+from .base import Json, between, mapping, put_float, put_int, put_text, put_texts, word
 
 OUTPUT_TYPES: Final = {"text": "text", "json_object": "json", "json_schema": "json"}
 AZURE: Final = "azure.ai.openai"
@@ -50,8 +50,8 @@ def put_common(put: dict[str, AttributeValue], sent: Any) -> None:
 
 def put_format(put: dict[str, AttributeValue], wanted: Json) -> None:
     """The output type from a `response_format`."""
-    kind = mapping(wanted).get("type")
-    if isinstance(kind, str) and kind in OUTPUT_TYPES:
+    kind = word(mapping(wanted), "type")
+    if kind in OUTPUT_TYPES:
         put[semconv.OUTPUT_TYPE] = OUTPUT_TYPES[kind]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from .base import Json, items, mapping
+from .base import Json, items, mapping, place, word
 
 _FINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 # Where the pieces of an item go, by the kind of event: (field of the item, type of the part in it).
@@ -30,7 +30,7 @@ def fold(events: Iterable[Json]) -> Json:
     response: dict[str, Any] = {}
     output: dict[Any, _Item] = {}
     for event in map(mapping, events):
-        kind = event.get("type")
+        kind = word(event, "type")
         if kind in _FINAL:
             return event.get("response")
         if kind == "error":
@@ -38,7 +38,7 @@ def fold(events: Iterable[Json]) -> Json:
             response["error"] = {"code": error.get("code"), "message": error.get("message")}
         elif "response" in event:
             response.update(mapping(event["response"]))
-        elif isinstance(kind, str):
+        elif kind:
             index = event.get("output_index")
             output.setdefault(index if isinstance(index, int) else 0, _Item()).add(kind, event)
     if output:
@@ -62,12 +62,13 @@ class _Item:
                 self._pieces.clear()
         elif stem in _PIECES:
             field, part = _PIECES[stem]
-            place = (field, part, event.get("content_index", event.get("summary_index", 0)))
+            index = event.get("content_index", event.get("summary_index"))
+            at = field, part, place(index)
             whole = next((event[key] for key in ("text", "arguments", "input", "code") if key in event), None)
             if step == "delta":
-                self._pieces.setdefault(place, []).append(str(event.get("delta", "")))
+                self._pieces.setdefault(at, []).append(str(event.get("delta", "")))
             elif isinstance(whole, str):
-                self._pieces[place] = [whole]
+                self._pieces[at] = [whole]
 
     def folded(self) -> Json:
         item = dict(self._item)
