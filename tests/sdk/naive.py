@@ -102,6 +102,39 @@ class Expected:
     tools: list[str] = field(default_factory=list)
 
 
+_PARTS = {
+    "text": {"content"},
+    "reasoning": {"content"},
+    "tool_call": {"name"},
+    "tool_call_response": {"response"},
+    "server_tool_call": {"name", "server_tool_call"},
+    "server_tool_call_response": {"server_tool_call_response"},
+    "blob": {"modality", "content"},
+    "uri": {"modality", "uri"},
+    "file": {"modality", "file_id"},
+}
+
+
+def misshapen(attributes: dict[str, Any]) -> list[str]:
+    """What in a span's messages is not as the convention's schema of parts wants it."""
+    wrong: list[str] = []
+    for key in ("gen_ai.input.messages", "gen_ai.output.messages"):
+        for message in json.loads(attributes.get(key, "[]")):
+            if not isinstance(message["role"], str) or not isinstance(message["parts"], list):
+                wrong.append(f"{key}: {message}")
+            wrong += [f"{key}: {part}" for part in message["parts"] if not _is_part(part)]
+    told = json.loads(attributes.get("gen_ai.system_instructions", "[]"))
+    wrong += [f"system: {part}" for part in told if not _is_part(part)]
+    tools = json.loads(attributes.get("gen_ai.tool.definitions", "[]"))
+    return wrong + [f"tool: {tool}" for tool in tools if not (tool["type"] and tool["name"])]
+
+
+def _is_part(part: dict[str, Any]) -> bool:
+    wanted = _PARTS.get(part["type"], set())
+    texts = [part.get(key) for key in ("content", "name", "uri", "modality", "file_id") if key in wanted]
+    return wanted <= part.keys() and all(isinstance(text, str) for text in texts)
+
+
 def recordings() -> Iterator[Recording]:
     """All of them, in the order in which they were made."""
     for source in SOURCES:

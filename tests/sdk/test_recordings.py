@@ -12,7 +12,7 @@ import pytest
 
 from llmtrace.testing import Answer, ReplayServer, capture
 
-from .naive import FOLDER, Expected, Recording, expected, recordings
+from .naive import FOLDER, Expected, Recording, expected, misshapen, recordings
 
 _OPTIONAL = (
     "openai.response.service_tier",
@@ -102,6 +102,7 @@ def _compared(recording: Recording, want: Expected, span: dict[str, Any]) -> Ite
     attributes = span["attributes"]
     get = attributes.get
     sent = json.loads(recording.sent) if recording.sent else {}
+    yield "misshapen", misshapen(attributes), []
     yield "operation", get("gen_ai.operation.name"), want.operation
     yield "name", span["name"], f"{want.operation} {want.request_model or ''}".strip()
     yield "provider", get("gen_ai.provider.name"), want.provider

@@ -10,6 +10,7 @@ import pytest
 
 from llmtrace.testing import Answer, Captured, ReplayServer
 
+from .naive import misshapen
 from .wire_samples import SAMPLES, Sample
 
 
@@ -22,6 +23,7 @@ def test_sample(traces: Captured, sample: Sample) -> None:
             assert response.read() == sample.body()
     (span,) = traces.snapshot()
     attributes = span["attributes"]
+    assert not misshapen(attributes)
     assert attributes["gen_ai.operation.name"] == sample.operation
     assert attributes["gen_ai.provider.name"] == sample.provider
     assert attributes.get("gen_ai.request.model") == sample.model

@@ -685,4 +685,30 @@ SAMPLES: list[Sample] = [
         [],
         more={"gen_ai.retrieval.documents": '[{"id":"1","score":0.5,"content":"b"}]'},
     ),
+    Sample(
+        "anthropic compacts the conversation",
+        "/v1/messages",
+        _CLAUDE,
+        {
+            "id": "msg_2",
+            "type": "message",
+            "model": "claude-x",
+            "content": [{"type": "compaction", "content": "before"}, {"type": "text", "text": "yo"}],
+            "stop_reason": "end_turn",
+            "usage": {
+                "input_tokens": 10,
+                "output_tokens": 2,
+                "iterations": [
+                    {"type": "compaction", "input_tokens": 1000, "output_tokens": 50},
+                    {"type": "message", "input_tokens": 10, "output_tokens": 2},
+                ],
+            },
+        },
+        "chat",
+        "anthropic",
+        ["stop"],
+        {"input_tokens": 1010, "output_tokens": 52},
+        [("compaction", "before"), ("text", "yo")],
+        more={"gen_ai.conversation.compacted": True},
+    ),
 ]

@@ -88,12 +88,19 @@ def response(body: Json, content: bool) -> Translation:
 
 
 def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
-    """The convention's input includes what was read from and written to the cache; Anthropic's does not."""
-    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-    put_sum(put, semconv.USAGE_INPUT_TOKENS, usage.get("input_tokens"), read, written)
-    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("output_tokens"))
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, read)
-    put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, written)
+    """The convention's input includes what was read from and written to the cache; Anthropic's does not.
+
+    Neither do its totals include what compacting the conversation took, which is billed as well.
+    """
+    iterations = map(mapping, items(usage.get("iterations")))
+    counted = [usage, *(each for each in iterations if each.get("type") == "compaction")]
+    read = [each.get("cache_read_input_tokens") for each in counted]
+    written = [each.get("cache_creation_input_tokens") for each in counted]
+    fresh = [each.get("input_tokens") for each in counted]
+    put_sum(put, semconv.USAGE_INPUT_TOKENS, *fresh, *read, *written)
+    put_sum(put, semconv.USAGE_OUTPUT_TOKENS, *(each.get("output_tokens") for each in counted))
+    put_sum(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, *read)
+    put_sum(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, *written)
     by_age = mapping(usage.get("cache_creation"))
     put_int(put, semconv.USAGE_CACHE_WRITE_5M, by_age.get("ephemeral_5m_input_tokens"))
     put_int(put, semconv.USAGE_CACHE_WRITE_1H, by_age.get("ephemeral_1h_input_tokens"))

@@ -61,7 +61,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
         if told := parts.instructions(sent.get("system_instruction")):
             translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
         translation.content[semconv.INPUT_MESSAGES] = _inputs(sent.get("input"))
-        if tools := [dict(mapping(each)) for each in items(sent.get("tools"))]:
+        if tools := [{"name": word(each, "type"), **each} for each in map(mapping, items(sent.get("tools")))]:
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 

@@ -13,8 +13,7 @@ from .. import semconv
 from . import openai_messages as messages
 from . import parts
 from .base import Json, Translation, WireFormat, items, mapping, place, put_text, word
-from .finish import finish_reason
-from .openai_settings import put_head, put_model, put_settings, put_usage
+from .openai_settings import put_choices, put_model, put_settings
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -48,12 +47,7 @@ def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
     received = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_head(put, received)
-    put_usage(put, mapping(received.get("usage")))
-    choices = [mapping(each) for each in items(received.get("choices"))]
-    if choices:
-        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(each.get("finish_reason")) for each in choices]
+    choices = put_choices(translation.attributes, received)
     if content and choices:
         translation.content[semconv.OUTPUT_MESSAGES] = [
             messages.message({"role": "assistant", **mapping(each.get("message"))}) for each in choices

@@ -99,6 +99,8 @@ def _plain(content: Json) -> Json:
 def _tool(value: Json) -> Json:
     tool = mapping(value)
     inner = mapping(tool.get("function")) or mapping(tool.get("custom")) or tool
+    if "name" not in inner:
+        return {"name": word(tool, "type"), **tool}  # a tool of the provider's own
     return parts.function(
         inner.get("name"), inner.get("description"), inner.get("parameters"), tool.get("type")
     )

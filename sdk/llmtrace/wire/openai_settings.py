@@ -7,7 +7,8 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from .base import Json, between, mapping, put_float, put_int, put_text, put_texts, word
+from .base import Json, between, items, mapping, put_float, put_int, put_text, put_texts, word
+from .finish import finish_reason
 
 OUTPUT_TYPES: Final = {"text": "text", "json_object": "json", "json_schema": "json"}
 AZURE: Final = "azure.ai.openai"
@@ -61,6 +62,18 @@ def put_head(put: dict[str, AttributeValue], received: Any) -> None:
     put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
     put_text(put, semconv.OPENAI_RESPONSE_SERVICE_TIER, received.get("service_tier"))
     put_text(put, semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT, received.get("system_fingerprint"))
+    if received.get("system_fingerprint") == "fp_ollama":  # the one compatible server that names itself
+        put[semconv.PROVIDER_NAME] = "ollama"
+
+
+def put_choices(put: dict[str, AttributeValue], received: Any) -> list[Any]:
+    """Head, usage and finish reasons of a completion; gives its choices."""
+    put_head(put, received)
+    put_usage(put, mapping(received.get("usage")))
+    choices = [mapping(each) for each in items(received.get("choices"))]
+    if choices:
+        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(each.get("finish_reason")) for each in choices]
+    return choices
 
 
 def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
