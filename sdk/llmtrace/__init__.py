@@ -4,8 +4,8 @@
 
     llmtrace.init()
 
-From then on each LLM call made through httpx or httpx2 (the OpenAI, Groq and many other clients use them)
-becomes an OpenTelemetry span in the collector. See docs/sdk.md.
+From then on each LLM call made through httpx, httpx2, requests, urllib3, botocore or aiohttp (as provider
+clients do) becomes an OpenTelemetry span in the collector. See docs/sdk.md.
 """
 
 from __future__ import annotations

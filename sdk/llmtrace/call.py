@@ -7,17 +7,15 @@ delivery thread: it parses the bodies, fills in the attributes and ends the span
 from __future__ import annotations
 
 import time
-import zlib
 from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
-from types import ModuleType
-from typing import Any, Final
+from typing import Final, Protocol
 
 from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from . import attribution, guard, leaf, recent, semconv
+from . import attribution, encoding, guard, leaf, recent, semconv
 from .runtime_type import Runtime
 from .wire import deferred, frames, sse
 from .wire import headers as response_headers
@@ -36,25 +34,34 @@ last_call: ContextVar[SpanContext | None] = ContextVar("llmtrace-last-call", def
 """The span of the last LLM call begun in this context (what `score` means outside any span)."""
 
 
+class Sent(Protocol):
+    """A request as its transport knows it; nothing is worked out before it is asked for."""
+
+    path: str
+    """Percent-encoded, without query."""
+    body: bytes
+    headers: Mapping[str, str]
+    """`get` takes names in any case."""
+
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+
+
 class Call:
     """The evidence of one request and its response, from `begin` until its span is ended."""
 
     __slots__ = (
         "_abandoned",
-        "_body",
         "_chunks",
         "_content",
-        "_encoded",
         "_end",
         "_error",
         "_first_chunk",
         "_format",
         "_headers",
-        "_module",
         "_outcome",
-        "_path",
         "_runtime",
-        "_sent_headers",
+        "_sent",
         "_size",
         "_start",
         "_started_at",
@@ -62,22 +69,16 @@ class Call:
         "_streamed",
         "_tail",
         "_tail_size",
-        "_url",
+        "encoded",
         "span",
     )
 
-    def __init__(
-        self, runtime: Runtime, wire: WireFormat, module: ModuleType, request: Any, path: str, body: bytes
-    ) -> None:
+    def __init__(self, runtime: Runtime, wire: WireFormat, sent: Sent) -> None:
         self._runtime = runtime
         self._format = wire
-        self._module = module
-        self._url = request.url
-        self._sent_headers: Mapping[str, str] = request.headers
+        self._sent = sent
         self._outcome = _UNSET
         self._content = attribution.captures_content(runtime.config.capture_content)
-        self._path = path
-        self._body = body
         self._chunks: list[bytes] = []
         self._tail: deque[bytes] | None = None
         self._size = self._tail_size = 0
@@ -85,7 +86,7 @@ class Call:
         self._status: int | None = None
         self._error: tuple[str, str] | None = None
         self._first_chunk: float | None = None
-        self._streamed = self._encoded = self._abandoned = False
+        self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = time.time_ns()
         self.span = leaf.begin(runtime, wire.operation, self._started_at)
@@ -97,16 +98,21 @@ class Call:
         """Whether the HTTP request below this call gets a span as well."""
         return self._runtime.config.http_spans == "all"
 
-    def receive(self, response: Any, body: bytes | None) -> None:
-        """Note the response's head, and its body where it was read already."""
-        self._status = response.status_code
-        self._headers = response.headers
+    def receive(
+        self, status: int, headers: Mapping[str, str], body: bytes | None, *, encoded: bool = True
+    ) -> None:
+        """Note the response's head, and its (decoded) body where it was read already.
+
+        encoded: whether the chunks of a streamed body are still compressed.
+        """
+        self._status = status
+        self._headers = headers
         if body is not None:
             self._chunks.append(body)
             self._size = len(body)
             self.end()
         else:
-            self._streamed = self._encoded = True
+            self._streamed, self.encoded = True, encoded
 
     def chunk(self, data: bytes) -> None:
         """Note one raw chunk of a streamed body."""
@@ -144,7 +150,7 @@ class Call:
     def weight(self) -> int:
         """Bytes held."""
         kept = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
-        return len(self._body) + kept + _BASE_WEIGHT
+        return len(self._sent.body) + kept + _BASE_WEIGHT
 
     def complete(self) -> None:
         """Make the span; runs on the delivery thread, once."""
@@ -154,8 +160,8 @@ class Call:
         }
         try:
             self._describe_transport(attributes)
-            sent = frames.decoded(self._body) if self._body else None
-            self._merge(self._format.request(sent, self._path, self._content), attributes)
+            sent = frames.decoded(self._sent.body) if self._sent.body else None
+            self._merge(self._format.request(sent, self._sent.path, self._content), attributes)
             self._describe_response(attributes)
             if self._format.fetched_again:
                 fetched = self._format.method == "GET"
@@ -173,17 +179,16 @@ class Call:
             self.span.finish(name, attributes, self._outcome, self._end or self._started_at)
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
-        url, headers = self._url, self._sent_headers
-        attributes[semconv.PROVIDER_NAME] = provider_name(url.host, self._headers, self._format.provider)
-        attributes[semconv.SERVER_ADDRESS] = url.host
-        attributes[semconv.SERVER_PORT] = url.port or (443 if url.scheme == "https" else 80)
+        headers = self._sent.headers
+        host, port = self._sent.address()
+        attributes[semconv.PROVIDER_NAME] = provider_name(host, self._headers, self._format.provider)
+        attributes[semconv.SERVER_ADDRESS] = host
+        attributes[semconv.SERVER_PORT] = port
         if self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
         retries = headers.get(_RETRY_HEADER, "0")
         if retries.isdigit() and retries != "0":
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = int(retries)
-        if self._streamed and self._first_chunk is not None:
-            attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
         attributes.update(response_headers.described(self._headers))
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
@@ -196,6 +201,8 @@ class Call:
         is_stream = events is not None
         if events is not None:
             attributes[semconv.REQUEST_STREAM] = True
+            if self._first_chunk is not None:
+                attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
             body = self._format.fold(events)
         else:
             body = frames.decoded(received)
@@ -224,7 +231,7 @@ class Call:
 
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
-        headers = self._sent_headers
+        headers = self._sent.headers
         secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
         self._outcome = Status(
             StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
@@ -242,16 +249,7 @@ class Call:
 
     def _received_body(self) -> bytes:
         raw = b"".join((*self._chunks, *(self._tail or ())))
-        encoding = self._headers.get("content-encoding", "identity").lower() if self._encoded else "identity"
-        if encoding in {"gzip", "deflate"}:
-            try:
-                return zlib.decompressobj(47 if encoding == "gzip" else zlib.MAX_WBITS).decompress(raw)
-            except zlib.error:
-                return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw)
-        if encoding != "identity":
-            try:
-                copy = self._module.Response(200, headers={"content-encoding": encoding}, content=raw)
-                return bytes(copy.content)
-            except self._module.DecodingError:
-                return b""  # left early: these decoders give nothing for a torn body
-        return raw
+        found = self._headers.get("content-encoding")
+        if not found or not encoding.is_encoded(raw, found, otherwise=self.encoded):
+            return raw
+        return encoding.decoded(raw, found)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from . import config as configuration
-from . import guard, hooks, http, process, semconv
+from . import guard, http, process, semconv, transports
 from .config import Config
 from .delivery.outlet import Outlet
 from .delivery.queue import Delivery
@@ -171,7 +171,7 @@ def start(
             arguments or {},
         )
         process.watch(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
-    hooks.install(current)
+    transports.install(current)
     delivery.resume()
     return _running
 
@@ -216,7 +216,7 @@ def disable() -> None:
     `init` starts again. Unlike `shutdown`, nothing of this package stays in the path of a call.
     """
     shutdown()
-    hooks.remove()
+    transports.remove()
 
 
 def stats() -> Stats:
