@@ -19,6 +19,19 @@ _OPTIONAL = (
     "anthropic.response.service_tier",
     "llmtrace.response.service_tier",
 )
+_SETTINGS = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p", "topP"),
+    "top_k": ("top_k",),
+    "max_tokens": ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxTokens"),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequency_penalty",),
+    "presence_penalty": ("presence_penalty",),
+    "stop_sequences": ("stop", "stop_sequences", "stopSequences"),
+    "choice.count": ("n", "candidateCount"),
+    "reasoning.level": ("reasoning_effort", "effort"),
+    "previous_response.id": ("previous_response_id",),
+}
 _SAID = frozenset({"text", "content", "prompt", "instructions", "system"})
 
 
@@ -133,8 +146,17 @@ def _compared(recording: Recording, want: Expected, span: dict[str, Any]) -> Ite
     told = set(_strings(json.loads(get("gen_ai.input.messages", "[]"))))
     told |= set(_strings(json.loads(get("gen_ai.system_instructions", "[]"))))
     yield "words not told", [each for each in _said(sent) if each not in told], []
+    asked = {key: get(f"gen_ai.request.{key}") for key in _SETTINGS}
     settings = sent.get("inferenceConfig") or sent.get("generationConfig") or sent
-    yield "temperature", get("gen_ai.request.temperature"), settings.get("temperature")
+    settings = {**settings, **(sent.get("reasoning") or {})}
+    for key, names in _SETTINGS.items():
+        given = next((settings[name] for name in names if settings.get(name) is not None), None)
+        given = [given] if key == "stop_sequences" and isinstance(given, str) else given
+        yield key, asked[key], None if key == "choice.count" and given == 1 else given
+    roles = ["tool" if each["role"] == "function" else each["role"] for each in sent.get("messages", [])]
+    if roles:
+        found = [each["role"] for each in json.loads(get("gen_ai.input.messages", "[]"))]
+        yield "roles", found, roles
 
 
 def _whole(headers: dict[str, str], name: str) -> int | None:
