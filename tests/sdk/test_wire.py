@@ -10,7 +10,7 @@ import pytest
 from backports import zstd
 
 from llmtrace.testing import Answer, Captured, ReplayServer
-from llmtrace.wire import openai_chat, sse
+from llmtrace.wire import frames, openai_chat, sse
 from llmtrace.wire.content import render
 
 from .chat import PLAIN, REQUEST, STREAM
@@ -198,3 +198,26 @@ def test_zstd(traces: Captured) -> None:
     assert whole["attributes"]["gen_ai.usage.input_tokens"] == 30
     assert torn["attributes"]["gen_ai.response.finish_reasons"] == ["error"]
     assert torn["attributes"]["llmtrace.stream.abandoned"] is True
+
+
+def test_many_vectors_are_not_decoded(traces: Captured) -> None:
+    vectors = [{"index": index, "embedding": [index + 0.5] * 300} for index in range(200)]
+    body = {
+        "object": "list",
+        "data": vectors,
+        "model": "e-1",
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+    }
+    packed = json.dumps(body).encode()
+    slim = frames.without_vectors(packed)
+    assert len(slim) < len(packed) / 10
+    assert [len(each["embedding"]) for each in json.loads(slim)["data"]] == [300] + [0] * 199
+    said = json.dumps({"texts": ["[" + "x" * 70_000 + "]"], "rows": [["a" * 600], [{"b": 1}] * 99]}).encode()
+    assert json.loads(frames.without_vectors(said)) == json.loads(said)
+    for cut in range(0, len(packed), 997):
+        frames.without_vectors(packed[cut:])
+    with ReplayServer(Answer(packed)) as server:
+        httpx2.post(server.url + "/v1/embeddings", json={"model": "e", "input": ["a"] * 200})
+    attributes = traces.snapshot()[0]["attributes"]
+    assert attributes["gen_ai.usage.input_tokens"] == 7
+    assert attributes["gen_ai.embeddings.dimension.count"] == 300
