@@ -9,11 +9,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import anthropic
+import boto3
 import groq
 import openai
 import pytest
+from botocore.config import Config
 from google import genai
 from google.oauth2.credentials import Credentials
 
@@ -111,6 +114,27 @@ def _google(url: str) -> Use:
     return use
 
 
+def _bedrock(url: str) -> Use:
+    client: Any = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+    def use(recording: Recording, sent: dict[str, Any]) -> None:
+        model = unquote(recording.path.split("/")[2])
+        if not recording.path.endswith("-stream"):
+            client.converse(modelId=model, **sent)
+            return
+        for _ in client.converse_stream(modelId=model, **sent)["stream"]:
+            pass
+
+    return use
+
+
 def _is_openai(recording: Recording) -> bool:
     return recording.source in {"openai", "azure_openai", "other"}
 
@@ -127,6 +151,7 @@ _CLIENTS: list[tuple[str, Callable[[str], Use], Callable[[Recording], bool], str
     ("openai", _openai, _is_openai, "openai", 524),
     ("groq", _groq, _is_groq, "openai", 258),
     ("anthropic", _anthropic, _is_from("anthropic"), "anthropic", 64),
+    ("boto3", _bedrock, _is_from("bedrock"), "aws.bedrock", 14),
     ("google-genai", _google, _is_from("google"), "gcp.gemini", 28),
 ]
 

@@ -23,6 +23,12 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     yield module.HTTPConnectionPool, "urlopen", lambda original: _wrapped(original, module)
 
 
+def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Botocore writes some values as bytes, which urllib3 sends but cannot look up; sent, text is the same."""
+    for name, value in headers.items():
+        yield name, value.decode("latin-1") if isinstance(value, bytes) else value
+
+
 class _Sent:
     """See `call.Sent`."""
 
@@ -54,7 +60,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
             if found is not None:
                 headers = given.get("headers")
                 # A copy: the caller's own headers stay as they are.
-                copied = module.HTTPHeaderDict(pool.headers if headers is None else headers)
+                copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
                 sent = _Sent(pool, copied, *found[1:])
                 begun = crossing.begin(runtime, found[0], sent, lambda: str(pool.host), copied.__setitem__)
                 kwargs["headers"] = copied
