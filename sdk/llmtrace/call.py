@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Final, Protocol
 
-from opentelemetry.trace import SpanContext, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from . import attribution, encoding, guard, leaf, recent, semconv
+from . import attempts, attribution, encoding, guard, leaf, recent, semconv
 from .runtime_type import Runtime
 from .wire import deferred, frames, sse
 from .wire import headers as response_headers
@@ -28,10 +27,6 @@ _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _BASE_WEIGHT: Final = 2048
 _KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-_RETRY_HEADER: Final = "x-stainless-retry-count"
-
-last_call: ContextVar[SpanContext | None] = ContextVar("llmtrace-last-call", default=None)
-"""The span of the last LLM call begun in this context (what `score` means outside any span)."""
 
 
 class Sent(Protocol):
@@ -52,6 +47,7 @@ class Call:
 
     __slots__ = (
         "_abandoned",
+        "_attempt",
         "_chunks",
         "_content",
         "_end",
@@ -60,6 +56,7 @@ class Call:
         "_format",
         "_headers",
         "_outcome",
+        "_repeats",
         "_runtime",
         "_sent",
         "_size",
@@ -90,7 +87,9 @@ class Call:
         self._end: int | None = None
         self._started_at = time.time_ns()
         self.span = leaf.begin(runtime, wire.operation, self._started_at)
-        last_call.set(self.span.context)
+        self._repeats = attempts.supersede(sent.headers)
+        self._attempt = attempts.Attempt(self.span.context)
+        attempts.last.set(self._attempt)
         self._start = time.perf_counter()
 
     @property
@@ -145,12 +144,21 @@ class Call:
             return
         self._end = self._started_at + int((time.perf_counter() - self._start) * 1e9)
         self._abandoned = self._abandoned or early
+        if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
+            self._attempt.failed = attempts.is_repeatable(self._status)
         self._runtime.delivery.submit_call(self, quiet=quiet)
 
     def weight(self) -> int:
         """Bytes held."""
         kept = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
         return len(self._sent.body) + kept + _BASE_WEIGHT
+
+    def may_be_repeated(self) -> bool:
+        """Whether its client may be about to try again, which would make this an attempt."""
+        attempt = self._attempt
+        if not attempt.failed or attempt.superseded or attempts.number(self._sent.headers) is None:
+            return False
+        return time.time_ns() - (self._end or 0) < attempts.HELD_SECONDS * 1e9
 
     def complete(self) -> None:
         """Make the span; runs on the delivery thread, once."""
@@ -176,7 +184,11 @@ class Call:
                 for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
                 if key in attributes
             )
-            self.span.finish(name, attributes, self._outcome, self._end or self._started_at)
+            if self.span.parent is not None:
+                recent.remember_parent(self.span.parent)
+            self.span.finish(
+                name, attributes, self._outcome, self._end or self._started_at, repeats=self._repeats
+            )
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         headers = self._sent.headers
@@ -186,9 +198,10 @@ class Call:
         attributes[semconv.SERVER_PORT] = port
         if self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
-        retries = headers.get(_RETRY_HEADER, "0")
-        if retries.isdigit() and retries != "0":
-            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = int(retries)
+        if attempt := attempts.number(headers):
+            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = attempt
+        if self._attempt.superseded:
+            attributes[semconv.COUNTED] = False
         attributes.update(response_headers.described(self._headers))
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
@@ -205,7 +218,8 @@ class Call:
                 attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
             body = self._format.fold(events)
         else:
-            body = frames.decoded(received)
+            vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
+            body = frames.decoded(frames.without_vectors(received) if vectors else received)
         if body is not None:
             self._merge(self._format.response(body, self._content), attributes)
         for key, count in response_headers.counts(self._headers).items():

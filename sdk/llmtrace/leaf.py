@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
 from . import attribution
@@ -25,6 +25,7 @@ _FLAGS: Final = {
     for sampled in (False, True)
     for random in (False, True)
 }
+_REPEATS: Final = {"llmtrace.link": "repeats"}
 
 
 class LeafSpan(Protocol):
@@ -32,12 +33,24 @@ class LeafSpan(Protocol):
 
     context: SpanContext
     recording: bool
+    parent: SpanContext | None
 
     @property
     def given(self) -> Mapping[str, AttributeValue]: ...
 
-    def finish(self, name: str, attributes: Mapping[str, AttributeValue], status: Status, end: int) -> None:
-        """End it at `end` (nanoseconds since 1970); called once, on any thread."""
+    def finish(
+        self,
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        status: Status,
+        end: int,
+        *,
+        repeats: SpanContext | None = None,
+    ) -> None:
+        """End it at `end` (nanoseconds since 1970); called once, on any thread.
+
+        repeats: the earlier attempt of the same call, to link to.
+        """
 
 
 class OwnProvider(TracerProvider):
@@ -59,16 +72,16 @@ def begin(runtime: Runtime, name: str, start: int) -> LeafSpan:
 
 
 class _Late:
-    __slots__ = ("_parent", "_provider", "_runtime", "_start", "context", "given", "recording")
+    __slots__ = ("_provider", "_runtime", "_start", "context", "given", "parent", "recording")
 
     def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int) -> None:
         parent = trace.get_current_span().get_span_context()
         ids = provider.id_generator
         if parent.is_valid:
-            self._parent: SpanContext | None = parent
+            self.parent: SpanContext | None = parent
             trace_id, random = parent.trace_id, parent.trace_flags.random_trace_id
         else:
-            self._parent = None
+            self.parent = None
             trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
         sampling = provider.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, None, ())
         self.recording = sampling.decision is Decision.RECORD_AND_SAMPLE
@@ -84,13 +97,22 @@ class _Late:
         self._provider = provider
         self._start = start
 
-    def finish(self, name: str, attributes: Mapping[str, AttributeValue], status: Status, end: int) -> None:
+    def finish(
+        self,
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        status: Status,
+        end: int,
+        *,
+        repeats: SpanContext | None = None,
+    ) -> None:
         span = ReadableSpan(
             name,
             self.context,
-            self._parent,
+            self.parent,
             self._provider.resource,
             {**self.given, **attributes},
+            links=() if repeats is None else (Link(repeats, _REPEATS),),
             kind=SpanKind.CLIENT,
             status=status,
             start_time=self._start,
@@ -101,18 +123,29 @@ class _Late:
 
 
 class _Live:
-    __slots__ = ("_span", "context", "recording")
+    __slots__ = ("_span", "context", "parent", "recording")
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self.context = span.get_span_context()
         self.recording = span.is_recording()
+        self.parent: SpanContext | None = getattr(span, "parent", None)
 
     @property
     def given(self) -> Mapping[str, AttributeValue]:
         return getattr(self._span, "attributes", None) or {}
 
-    def finish(self, name: str, attributes: Mapping[str, AttributeValue], status: Status, end: int) -> None:
+    def finish(
+        self,
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        status: Status,
+        end: int,
+        *,
+        repeats: SpanContext | None = None,
+    ) -> None:
+        if repeats is not None:
+            self._span.add_link(repeats, _REPEATS)
         self._span.update_name(name)
         self._span.set_attributes(attributes)
         if not status.is_unset:

@@ -27,8 +27,8 @@ from .processor import Processor
 from .redaction import Redact, Redactor
 from .runtime_type import Runtime
 from .sampling import SampleRule, TailSampler
+from .spans import SCOPE
 
-SCOPE: Final = "llmtrace"
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
 

@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
-from . import guard, runtime, semconv
-from .call import last_call
+from . import attempts, guard, runtime, semconv
 from .delivery.outlet import ScoreRecord
 
 
@@ -75,8 +74,8 @@ def _implied() -> tuple[int, int]:
     active = trace.get_current_span().get_span_context()
     if active.is_valid:
         return active.trace_id, active.span_id
-    last = last_call.get()
-    return (last.trace_id, last.span_id) if last is not None else (0, 0)
+    last = attempts.last.get()
+    return (last.context.trace_id, last.context.span_id) if last is not None else (0, 0)
 
 
 def _number(given: str | int | None) -> int:

@@ -94,6 +94,8 @@ TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
 
+COUNTED: Final = "llmtrace.counted"
+"""`false` on a span whose call another span stands for: an earlier attempt, another library's span."""
 SAMPLE_WEIGHT: Final = "llmtrace.sample.weight"
 PROJECT: Final = "llmtrace.project"
 TAGS: Final = "llmtrace.tags"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Status
 from opentelemetry.util.types import AttributeValue
+
+SCOPE: Final = "llmtrace"
 
 
 def copied(
@@ -31,6 +34,11 @@ def copied(
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def is_ours(span: ReadableSpan) -> bool:
+    """Whether this package made it."""
+    return span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE
 
 
 def duration(span: ReadableSpan) -> float:

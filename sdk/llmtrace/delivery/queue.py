@@ -18,11 +18,11 @@ from typing import Final, Protocol
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from .. import guard, recent
+from .. import guard, recent, semconv
 from ..config import Config
 from ..redaction import Redactor
 from ..sampling import TailSampler
-from ..spans import copied
+from ..spans import copied, is_ours
 from .outlet import Batch, Outlet, ScoreRecord
 from .sender import Sender
 from .spool import Spool
@@ -41,6 +41,9 @@ class FinishedCall(Protocol):
 
     def weight(self) -> int:
         """Bytes of the bodies it holds."""
+
+    def may_be_repeated(self) -> bool:
+        """Whether to wait a moment longer before `complete`."""
 
 
 class Delivery:
@@ -288,6 +291,9 @@ class Delivery:
             if not self._calls:
                 return 0
             weight, call = self._calls.popleft()
+            if not self._stopping and not self._sender.hurry.is_set() and call.may_be_repeated():
+                self._calls.append((weight, call))
+                return 0
             self._queued_bytes -= weight
         try:
             call.complete()
@@ -332,8 +338,14 @@ class Delivery:
         return taken
 
     def _cleaned(self, span: ReadableSpan) -> ReadableSpan:
+        """A span that was not made from a call: redacted, and not counted where it tells of one."""
         try:
-            return self._redactor.span(span)
+            span = self._redactor.span(span)
+            if is_ours(span) or not recent.is_double(span):
+                return span
+            attributes = {**(span.attributes or {}), semconv.COUNTED: False}
+            message = span.status.description
+            return copied(span, attributes=attributes, events=span.events, description=message)
         except Exception as error:  # noqa: BLE001  # the guard: what cannot be redacted is not sent whole
             guard.report("redacting a span", error, may_raise=False)
             return copied(span)
