@@ -10,7 +10,7 @@ import pytest
 from backports import zstd
 
 from llmtrace.testing import Answer, Captured, ReplayServer
-from llmtrace.wire import frames, openai_chat, sse
+from llmtrace.wire import frames, openai_chat, recognise, sse
 from llmtrace.wire.content import render
 
 from .chat import PLAIN, REQUEST, STREAM
@@ -221,3 +221,25 @@ def test_many_vectors_are_not_decoded(traces: Captured) -> None:
     attributes = traces.snapshot()[0]["attributes"]
     assert attributes["gen_ai.usage.input_tokens"] == 7
     assert attributes["gen_ai.embeddings.dimension.count"] == 300
+
+
+def test_media_anywhere_is_cut() -> None:
+    """Also where no format knows of it: in tools' answers and in parts of a later kind."""
+    data, words = "A" * 100_000, "word " * 20_000
+    bedrock = {
+        "role": "user",
+        "content": [{"toolResult": {"content": [{"image": {"source": {"bytes": data}}}]}}],
+    }
+    gemini = {"role": "user", "parts": [{"functionResponse": {"response": {"png": data, "text": words}}}]}
+    later = {"role": "user", "content": [{"type": "hologram", "data": data}]}
+    for path, body in (
+        ("/model/m/converse", {"messages": [bedrock]}),
+        ("/v1beta/models/m:generateContent", {"contents": [gemini]}),
+        ("/v1/messages", {"messages": [later], "max_tokens": 1}),
+        ("/v1/chat/completions", {"messages": [later]}),
+    ):
+        found = recognise(path, json.dumps(body).encode())
+        assert found is not None
+        text = json.dumps(found.request(body, path, True).content)
+        assert "llmtrace left out 99936 characters" in text
+        assert len(text) < 1000 or words in text

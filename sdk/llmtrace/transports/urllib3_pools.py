@@ -24,7 +24,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
 
 
 def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    """Botocore writes some values as bytes, which urllib3 sends but cannot look up; sent, text is the same."""
+    """Botocore writes some values as bytes, which urllib3 sends but cannot look up."""
     for name, value in headers.items():
         yield name, value.decode("latin-1") if isinstance(value, bytes) else value
 

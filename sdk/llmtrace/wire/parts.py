@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .base import Json, items, mapping, parsed
-from .content import media
+from .content import media, slim
 
 
 def text(content: Json) -> dict[str, Json]:
@@ -26,17 +26,17 @@ def tool_call(call_id: Json, name: Json, arguments: Json) -> dict[str, Json]:
 
 def tool_response(call_id: Json, response: Json) -> dict[str, Json]:
     """The application's answer to a call."""
-    return {"type": "tool_call_response", "id": call_id, "response": response}
+    return {"type": "tool_call_response", "id": call_id, "response": slim(response)}
 
 
 def server_tool_call(call_id: Json, name: Json, call: dict[str, Any]) -> dict[str, Json]:
     """A call that the provider made itself (web search, code execution); `call` holds its `type`."""
-    return {"type": "server_tool_call", "id": call_id, "name": name, "server_tool_call": call}
+    return {"type": "server_tool_call", "id": call_id, "name": name, "server_tool_call": slim(call)}
 
 
 def server_tool_response(call_id: Json, response: dict[str, Any]) -> dict[str, Json]:
     """What the provider's own tool gave; `response` holds its `type`."""
-    return {"type": "server_tool_call_response", "id": call_id, "server_tool_call_response": response}
+    return {"type": "server_tool_call_response", "id": call_id, "server_tool_call_response": slim(response)}
 
 
 def blob(modality: str, mime_type: Json, data: Json) -> dict[str, Json]:
@@ -57,7 +57,7 @@ def file(modality: str, file_id: Json) -> dict[str, Json]:
 
 def unknown(part: Json) -> dict[str, Json]:
     """A part of a kind that is not known here, as it came."""
-    return {"type": "unknown", **part} if isinstance(part, dict) else text(part)
+    return {"type": "unknown", **slim(part)} if isinstance(part, dict) else text(part)
 
 
 def message(role: Json, parts: Iterable[Json]) -> dict[str, Json]:
