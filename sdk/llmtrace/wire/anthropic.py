@@ -20,13 +20,12 @@ from .base import (
     between,
     items,
     mapping,
-    put_float,
     put_int,
     put_sum,
     put_text,
-    put_texts,
 )
 from .finish import finish_reason
+from .settings import put_settings
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -44,11 +43,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_text(put, semconv.REQUEST_MODEL, sent.get("model") or between(path, "/models/", ":"))
     if "/publishers/anthropic/" in path:
         put[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
-    put_int(put, semconv.REQUEST_MAX_TOKENS, sent.get("max_tokens"))
-    put_float(put, semconv.REQUEST_TEMPERATURE, sent.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, sent.get("top_p"))
-    put_int(put, semconv.REQUEST_TOP_K, sent.get("top_k"))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, sent.get("stop_sequences"))
+    put_settings(put, sent)
     if sent.get("stream") is True:
         put[semconv.REQUEST_STREAM] = True
     wanted = mapping(sent.get("output_config"))

@@ -18,13 +18,12 @@ from .base import (
     mapping,
     parsed,
     place,
-    put_float,
     put_int,
     put_sum,
     put_text,
-    put_texts,
 )
 from .finish import finish_reason
+from .settings import put_settings
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -40,12 +39,8 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_text(put, semconv.REQUEST_MODEL, between(path, "/model/"))
     if path.endswith("-stream"):
         put[semconv.REQUEST_STREAM] = True
-    settings, more = mapping(sent.get("inferenceConfig")), mapping(sent.get("additionalModelRequestFields"))
-    put_float(put, semconv.REQUEST_TEMPERATURE, settings.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, settings.get("topP", settings.get("top_p")))
-    put_int(put, semconv.REQUEST_TOP_K, settings.get("topK", more.get("top_k")))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, settings.get("maxTokens", settings.get("max_new_tokens")))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, settings.get("stopSequences"))
+    more = mapping(sent.get("additionalModelRequestFields"))
+    put_settings(put, {"top_k": more.get("top_k"), **mapping(sent.get("inferenceConfig"))})
     put_text(put, semconv.REQUEST_SERVICE_TIER, mapping(sent.get("serviceTier")).get("type"))
     guardrail = mapping(sent.get("guardrailConfig")).get("guardrailIdentifier")
     put_text(put, semconv.AWS_BEDROCK_GUARDRAIL_ID, guardrail)

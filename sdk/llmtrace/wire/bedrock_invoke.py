@@ -20,14 +20,13 @@ from .base import (
     either,
     items,
     mapping,
-    put_float,
     put_int,
     put_sum,
     put_text,
-    put_texts,
 )
 from .finish import finish_reason
 from .openai_completions import inputs
+from .settings import put_settings
 
 _METRICS: Final = "amazon-bedrock-invocationMetrics"
 
@@ -60,13 +59,7 @@ def _request(sent: Any, content: bool) -> Translation:
     translation = Translation()
     put = translation.attributes
     settings = mapping(sent.get("textGenerationConfig")) or sent
-    put_float(put, semconv.REQUEST_TEMPERATURE, settings.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, either(settings, "topP", "top_p", "p"))
-    put_int(put, semconv.REQUEST_TOP_K, either(settings, "topK", "top_k", "k"))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, either(settings, "maxTokenCount", "max_gen_len", "max_tokens"))
-    put_texts(
-        put, semconv.REQUEST_STOP_SEQUENCES, either(settings, "stopSequences", "stop_sequences", "stop")
-    )
+    put_settings(put, settings)
     given = either(sent, "prompt", "message", "inputText", "texts")
     embeds = "texts" in sent or ("inputText" in sent and "textGenerationConfig" not in sent)
     put[semconv.OPERATION_NAME] = "embeddings" if embeds else "text_completion"

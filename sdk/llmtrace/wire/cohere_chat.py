@@ -16,14 +16,13 @@ from .base import (
     items,
     mapping,
     place,
-    put_float,
     put_int,
     put_text,
-    put_texts,
     word,
 )
 from .finish import finish_reason
 from .openai_settings import put_format
+from .settings import put_settings
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -37,14 +36,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     translation = Translation()
     put = translation.attributes
     put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_float(put, semconv.REQUEST_TEMPERATURE, sent.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, sent.get("p"))
-    put_int(put, semconv.REQUEST_TOP_K, sent.get("k"))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, sent.get("max_tokens"))
-    put_int(put, semconv.REQUEST_SEED, sent.get("seed"))
-    put_float(put, semconv.REQUEST_FREQUENCY_PENALTY, sent.get("frequency_penalty"))
-    put_float(put, semconv.REQUEST_PRESENCE_PENALTY, sent.get("presence_penalty"))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, sent.get("stop_sequences"))
+    put_settings(put, sent)
     put_format(put, sent.get("response_format"))
     if sent.get("stream") is True:
         put[semconv.REQUEST_STREAM] = True

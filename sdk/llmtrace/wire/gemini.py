@@ -22,13 +22,12 @@ from .base import (
     items,
     mapping,
     place,
-    put_float,
     put_int,
     put_sum,
     put_text,
-    put_texts,
 )
 from .finish import finish_reason
+from .settings import put_settings
 
 _MODALITIES: Final = {"TEXT": "text", "IMAGE": "image", "AUDIO": "audio", "VIDEO": "video"}
 
@@ -46,7 +45,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_place(put, path)
     if path.endswith(":streamGenerateContent"):
         put[semconv.REQUEST_STREAM] = True
-    put_settings(put, mapping(either(sent, "generationConfig", "generation_config")))
+    put_config(put, mapping(either(sent, "generationConfig", "generation_config")))
     if content:
         told = mapping(either(sent, "systemInstruction", "system_instruction"))
         if instructions := parts.instructions(told.get("parts")):
@@ -67,21 +66,9 @@ def put_place(put: dict[str, AttributeValue], path: str) -> None:
         put[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
 
 
-def put_settings(put: dict[str, AttributeValue], settings: Any) -> None:
+def put_config(put: dict[str, AttributeValue], settings: Any) -> None:
     """`generationConfig` as attributes."""
-    put_float(put, semconv.REQUEST_TEMPERATURE, settings.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, either(settings, "topP", "top_p"))
-    put_int(put, semconv.REQUEST_TOP_K, either(settings, "topK", "top_k"))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, either(settings, "maxOutputTokens", "max_output_tokens"))
-    put_int(put, semconv.REQUEST_SEED, settings.get("seed"))
-    put_float(
-        put, semconv.REQUEST_FREQUENCY_PENALTY, either(settings, "frequencyPenalty", "frequency_penalty")
-    )
-    put_float(put, semconv.REQUEST_PRESENCE_PENALTY, either(settings, "presencePenalty", "presence_penalty"))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, either(settings, "stopSequences", "stop_sequences"))
-    choices = either(settings, "candidateCount", "candidate_count")
-    if choices != 1:
-        put_int(put, semconv.REQUEST_CHOICE_COUNT, choices)
+    put_settings(put, settings)
     thinking = mapping(either(settings, "thinkingConfig", "thinking_config")) or settings
     put_text(put, semconv.REQUEST_REASONING_LEVEL, either(thinking, "thinkingLevel", "thinking_level"))
     if either(settings, "responseMimeType", "response_mime_type") == "application/json":

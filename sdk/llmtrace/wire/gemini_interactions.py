@@ -29,7 +29,7 @@ from .base import (
     word,
 )
 from .finish import finish_reason
-from .gemini import put_modalities, put_settings
+from .gemini import put_config, put_modalities
 
 _OPERATION: Final = "generate_content"
 _VERSIONS: Final = tuple(f"/{each}/interactions" for each in ("v1", "v1beta", "v1alpha", "v1beta1"))
@@ -54,7 +54,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_text(put, semconv.AGENT_ID, sent.get("agent"))
     put_text(put, semconv.REQUEST_PREVIOUS_RESPONSE_ID, sent.get("previous_interaction_id"))
     put_text(put, semconv.REQUEST_SERVICE_TIER, sent.get("service_tier"))
-    put_settings(put, mapping(sent.get("generation_config")))
+    put_config(put, mapping(sent.get("generation_config")))
     if sent.get("stream") is True:
         put[semconv.REQUEST_STREAM] = True
     if content:

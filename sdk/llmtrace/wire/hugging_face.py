@@ -13,16 +13,14 @@ from .base import (
     Translation,
     WireFormat,
     between,
-    either,
     items,
     mapping,
-    put_float,
     put_int,
     put_text,
-    put_texts,
 )
 from .finish import finish_reason
 from .openai_completions import inputs
+from .settings import put_settings
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -44,13 +42,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     translation = Translation()
     put = translation.attributes
     put_text(put, semconv.REQUEST_MODEL, between(path, "/models/", "?"))
-    put_float(put, semconv.REQUEST_TEMPERATURE, settings.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, settings.get("top_p"))
-    put_int(put, semconv.REQUEST_TOP_K, settings.get("top_k"))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, settings.get("max_new_tokens"))
-    put_int(put, semconv.REQUEST_SEED, settings.get("seed"))
-    put_float(put, semconv.REQUEST_FREQUENCY_PENALTY, settings.get("frequency_penalty"))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, either(settings, "stop", "stop_sequences"))
+    put_settings(put, settings)
     if sent.get("stream") is True or path.endswith("/generate_stream"):
         put[semconv.REQUEST_STREAM] = True
     if content:

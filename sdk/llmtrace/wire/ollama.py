@@ -20,14 +20,13 @@ from .base import (
     WireFormat,
     items,
     mapping,
-    put_float,
     put_int,
     put_text,
-    put_texts,
     whole,
 )
 from .finish import finish_reason
 from .openai_completions import inputs
+from .settings import put_settings
 
 
 def matches_chat(path: str, body: bytes) -> bool:
@@ -81,14 +80,7 @@ def request_embed(body: Json, path: str, content: bool) -> Translation:
 def _put_settings(put: dict[str, AttributeValue], sent: Any) -> None:
     options = mapping(sent.get("options"))
     put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_float(put, semconv.REQUEST_TEMPERATURE, options.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, options.get("top_p"))
-    put_int(put, semconv.REQUEST_TOP_K, options.get("top_k"))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, options.get("num_predict"))
-    put_int(put, semconv.REQUEST_SEED, options.get("seed"))
-    put_float(put, semconv.REQUEST_FREQUENCY_PENALTY, options.get("frequency_penalty"))
-    put_float(put, semconv.REQUEST_PRESENCE_PENALTY, options.get("presence_penalty"))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, options.get("stop"))
+    put_settings(put, options)
     put_text(put, semconv.REQUEST_REASONING_LEVEL, sent.get("think"))
     if sent.get("format"):
         put[semconv.OUTPUT_TYPE] = "json"

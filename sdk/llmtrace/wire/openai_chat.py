@@ -13,7 +13,7 @@ from .. import semconv
 from . import openai_messages as messages
 from . import parts
 from .base import Json, Translation, WireFormat, items, mapping, place, put_text, word
-from .openai_settings import put_choices, put_model, put_settings
+from .openai_settings import put_choices, put_completion, put_model
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -30,7 +30,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put = translation.attributes
     put[semconv.OPENAI_API_TYPE] = "chat_completions"
     put_model(put, sent, path)
-    put_settings(put, sent)
+    put_completion(put, sent)
     put_text(put, semconv.REQUEST_REASONING_LEVEL, sent.get("reasoning_effort"))
     put_text(put, semconv.AGENT_ID, sent.get("agent_id"))
     if content:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .. import semconv
 from . import parts
 from .base import Json, Translation, WireFormat, items, mapping, place
-from .openai_settings import put_choices, put_model, put_settings
+from .openai_settings import put_choices, put_completion, put_model
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -24,7 +24,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     sent = mapping(body)
     translation = Translation()
     put_model(translation.attributes, sent, path)
-    put_settings(translation.attributes, sent)
+    put_completion(translation.attributes, sent)
     if content:
         translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("prompt"))
     return translation

@@ -13,10 +13,11 @@ from opentelemetry.util.types import AttributeValue
 from .. import semconv
 from . import deferred, parts
 from . import openai_items as item_parts
-from .base import Json, Translation, WireFormat, between, items, mapping, put_float, put_int, put_text, word
+from .base import Json, Translation, WireFormat, between, items, mapping, put_int, put_text, word
 from .finish import finish_reason
 from .openai_settings import OUTPUT_TYPES, put_common, put_head, put_model
 from .openai_stream import fold
+from .settings import put_settings
 
 _CALLS: Final = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call"})
 
@@ -34,9 +35,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put[semconv.OPENAI_API_TYPE] = "responses"
     put_model(put, sent, path)
     put_common(put, sent)
-    put_float(put, semconv.REQUEST_TEMPERATURE, sent.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, sent.get("top_p"))
-    put_int(put, semconv.REQUEST_MAX_TOKENS, sent.get("max_output_tokens"))
+    put_settings(put, sent)
     put_text(put, semconv.REQUEST_REASONING_LEVEL, mapping(sent.get("reasoning")).get("effort"))
     put_text(put, semconv.REQUEST_PREVIOUS_RESPONSE_ID, sent.get("previous_response_id"))
     conversation = sent.get("conversation")

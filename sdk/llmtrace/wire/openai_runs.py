@@ -14,7 +14,7 @@ from . import deferred, parts
 from . import openai_messages as messages
 from .base import Json, Translation, WireFormat, between, items, mapping, place, put_text, word
 from .finish import finish_reason
-from .openai_settings import put_head, put_model, put_settings, put_usage
+from .openai_settings import put_completion, put_head, put_model, put_usage
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -30,7 +30,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     translation = Translation()
     put = translation.attributes
     put_model(put, sent, path)
-    put_settings(put, sent)
+    put_completion(put, sent)
     put_text(put, semconv.AGENT_ID, sent.get("assistant_id"))
     _put_conversation(translation, path)
     if content:

@@ -7,8 +7,9 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from .base import Json, between, items, mapping, put_float, put_int, put_text, put_texts, word
+from .base import Json, between, items, mapping, put_int, put_text, word
 from .finish import finish_reason
+from .settings import put_settings
 
 OUTPUT_TYPES: Final = {"text": "text", "json_object": "json", "json_schema": "json"}
 AZURE: Final = "azure.ai.openai"
@@ -22,20 +23,9 @@ def put_model(put: dict[str, AttributeValue], sent: Any, path: str) -> None:
         put[semconv.PROVIDER_NAME] = AZURE
 
 
-def put_settings(put: dict[str, AttributeValue], sent: Any) -> None:
-    """Sampling and length settings of chat and text completions."""
-    put_float(put, semconv.REQUEST_TEMPERATURE, sent.get("temperature"))
-    put_float(put, semconv.REQUEST_TOP_P, sent.get("top_p"))
-    put_int(put, semconv.REQUEST_TOP_K, sent.get("top_k"))
-    limit = sent.get("max_completion_tokens")
-    put_int(put, semconv.REQUEST_MAX_TOKENS, sent.get("max_tokens") if limit is None else limit)
-    seed = sent.get("seed")
-    put_int(put, semconv.REQUEST_SEED, sent.get("random_seed") if seed is None else seed)
-    put_float(put, semconv.REQUEST_FREQUENCY_PENALTY, sent.get("frequency_penalty"))
-    put_float(put, semconv.REQUEST_PRESENCE_PENALTY, sent.get("presence_penalty"))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, sent.get("stop"))
-    if sent.get("n") != 1:
-        put_int(put, semconv.REQUEST_CHOICE_COUNT, sent.get("n"))
+def put_completion(put: dict[str, AttributeValue], sent: Any) -> None:
+    """All settings of chat and text completions."""
+    put_settings(put, sent)
     put_format(put, sent.get("response_format"))
     put_common(put, sent)
 
