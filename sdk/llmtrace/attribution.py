@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
-from . import semconv
+from . import guard, semconv
 
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
 _CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
@@ -58,20 +58,27 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         if tags is not None:
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
         self._capture_content = capture_content
-        self._tokens: list[Token[Context]] = []
+        self._tokens: list[Token[Context] | None] = []
 
     def __enter__(self) -> Self:
-        merged = _merged(attributes(), self._attributes)
-        entered = otel_context.set_value(_KEY, merged)
-        if self._capture_content is not None:
-            entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
-        self._tokens.append(otel_context.attach(entered))
+        token: Token[Context] | None = None
+        try:
+            merged = _merged(attributes(), self._attributes)
+            entered = otel_context.set_value(_KEY, merged)
+            if self._capture_content is not None:
+                entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
+            token = otel_context.attach(entered)
+        except Exception as error:  # noqa: BLE001  # the guard
+            guard.report("entering a context", error)
+        self._tokens.append(token)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        otel_context.detach(self._tokens.pop())
+        token = self._tokens.pop()
+        if token is not None:
+            otel_context.detach(token)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

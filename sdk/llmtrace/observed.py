@@ -94,7 +94,7 @@ class _Observed:
         @functools.wraps(self._function)
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner = self._function(*args, **kwargs)
-            steps = self._steps(args, kwargs)
+            steps = _Steps(*self._start(args, kwargs))
             step: Callable[[], Any] = functools.partial(next, inner)
             try:
                 while True:
@@ -125,7 +125,7 @@ class _Observed:
         @functools.wraps(self._function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = self._function(*args, **kwargs)
-            steps = self._steps(args, kwargs)
+            steps = _Steps(*self._start(args, kwargs))
             step: Callable[[], Any] = inner.__anext__
             try:
                 while True:
@@ -154,11 +154,11 @@ class _Observed:
 
     @contextmanager
     def _span(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Span | None]:
-        span = self._start(args, kwargs)
-        if span is None:
+        span, context = self._start(args, kwargs)
+        if span is None or context is None:
             yield None
             return
-        token = otel_context.attach(self._context(span))
+        token = otel_context.attach(context)
         try:
             yield span
         except BaseException as error:
@@ -168,32 +168,29 @@ class _Observed:
             otel_context.detach(token)
             _end(span)
 
-    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span | None:
-        running = runtime.current()
-        if running is None:
-            return None
+    def _start(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Span, Context] | tuple[None, None]:
+        """The span and the context in which it is the active one."""
         try:
+            running = runtime.current()
+            if running is None:
+                return None, None
             shape, function = self._shape, self._function
             attributes = dict(shape.attributes)
             attributes[semconv.CODE_FUNCTION_NAME] = f"{function.__module__}.{function.__qualname__}"
             span = running.tracer.start_span(shape.name, kind=shape.kind, attributes=attributes)
+            context = set_span_in_context(span)
+            if shape.inherited:
+                context = attribution.within(shape.inherited, context)
             if shape.arguments is not None and span.is_recording() and _content(running):
                 bound = inspect.signature(function).bind(*args, **kwargs).arguments
                 given = {key: value for key, value in bound.items() if key not in {"self", "cls"}}
                 span.set_attributes(shape.arguments(given))
         except Exception as error:  # noqa: BLE001  # the guard
             guard.report("starting an observed span", error)
-            return None
-        return span
-
-    def _context(self, span: Span) -> Context:
-        context = set_span_in_context(span)
-        inherited = self._shape.inherited
-        return attribution.within(inherited, context) if inherited else context
-
-    def _steps(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Steps:
-        span = self._start(args, kwargs)
-        return _Steps(span, None if span is None else self._context(span))
+            return None, None
+        return span, context
 
     def _note_result(self, span: Span | None, result: Any) -> None:
         if span is None or self._shape.result is None:

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import anthropic
-import boto3  # type: ignore[import-untyped]
+import boto3
 import httpx
 import openai
 import pytest
-from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.config import Config
 from opentelemetry import trace
 
 import llmtrace

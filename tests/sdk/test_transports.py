@@ -15,14 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import boto3  # type: ignore[import-untyped]
+import boto3
 import httpx
 import httpx2
 import pytest
 import requests
 import urllib3
 from backports import zstd
-from botocore.config import Config as BotoConfig  # type: ignore[import-untyped]
+from botocore.config import Config as BotoConfig
 
 from llmtrace import encoding
 from llmtrace.testing import Answer, Captured, ReplayServer, capture

@@ -40,13 +40,13 @@ class _Sent:
 def _request(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def request(session: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
-        runtime = crossing.recording()
         begun = crossing.NOTHING
-        if runtime is not None:
-            try:
+        try:
+            runtime = crossing.recording()
+            if runtime is not None:
                 begun = _begin(module, runtime, session, method, str_or_url, kwargs)
-            except Exception as error:  # noqa: BLE001  # the guard
-                guard.report("beginning a call", error)
+        except Exception as error:  # noqa: BLE001  # the guard
+            guard.report("beginning a call", error)
         call, token = begun
         try:
             response = await original(session, method, str_or_url, **kwargs)

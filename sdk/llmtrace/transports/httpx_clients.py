@@ -85,10 +85,10 @@ def _async(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., 
 
 
 def _begin(request: Any) -> crossing.Begun:
-    runtime = crossing.recording()
-    if runtime is None:
-        return crossing.NOTHING
     try:
+        runtime = crossing.recording()
+        if runtime is None:
+            return crossing.NOTHING
         if request.method in crossing.METHODS:
             path = request.url.raw_path.decode("ascii").partition("?")[0]
             body = _body(request)

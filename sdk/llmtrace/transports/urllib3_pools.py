@@ -50,14 +50,14 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
 
     @functools.wraps(original)
     def urlopen(pool: Any, *args: Any, **kwargs: Any) -> Any:
-        runtime = crossing.recording()
-        if runtime is None:
-            return original(pool, *args, **kwargs)
         begun = crossing.NOTHING
         try:
-            given = signature.bind(pool, *args, **kwargs).arguments
-            found = crossing.recognised(given["method"], given["url"], given.get("body"))
-            if found is not None:
+            runtime = crossing.recording()
+            found = None
+            if runtime is not None:
+                given = signature.bind(pool, *args, **kwargs).arguments
+                found = crossing.recognised(given["method"], given["url"], given.get("body"))
+            if runtime is not None and found is not None:
                 headers = given.get("headers")
                 # A copy: the caller's own headers stay as they are.
                 copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
