@@ -103,6 +103,10 @@ USAGES: list[tuple[dict[str, Any], dict[str, int]]] = [
         {"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4},
         {"input_tokens": 9, "output_tokens": 1, "cache_read.input_tokens": 4},
     ),
+    (
+        {"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 5},
+        {"input_tokens": 9, "output_tokens": 1, "cache_read.input_tokens": 5},
+    ),
     (  # reasoning beside completion, as xAI counts
         {
             "prompt_tokens": 10,

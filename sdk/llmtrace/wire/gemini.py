@@ -61,7 +61,8 @@ def request(body: Json, path: str, content: bool) -> Translation:
 
 def put_place(put: dict[str, AttributeValue], path: str) -> None:
     """The model in the path, and whether that is one of Vertex AI's paths."""
-    put_text(put, semconv.REQUEST_MODEL, between(path, "/models/", ":") or between(path, "/endpoints/", ":"))
+    named = (between(path, mark, ":") for mark in ("/models/", "/tunedModels/", "/endpoints/"))
+    put_text(put, semconv.REQUEST_MODEL, next(filter(None, named), None))
     if "/projects/" in path or "/publishers/" in path:
         put[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
 

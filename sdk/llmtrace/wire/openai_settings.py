@@ -7,7 +7,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from .base import Json, between, items, mapping, put_int, put_text, word
+from .base import Json, between, either, items, mapping, put_int, put_text, word
 from .finish import finish_reason
 from .settings import put_settings
 
@@ -73,12 +73,9 @@ def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_int(put, semconv.USAGE_INPUT_TOKENS, usage.get("prompt_tokens"))
     put_int(put, semconv.USAGE_OUTPUT_TOKENS, _output_tokens(usage, produced.get("reasoning_tokens")))
     cached = details.get("cached_tokens")
-    # DeepSeek counts cache hits beside the details.
-    put_int(
-        put,
-        semconv.USAGE_CACHE_READ_INPUT_TOKENS,
-        usage.get("prompt_cache_hit_tokens") if cached is None else cached,
-    )
+    if cached is None:  # DeepSeek, Moonshot and vLLM count cache hits beside the details
+        cached = either(usage, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, cached)
     put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, details.get("cache_write_tokens"))
     put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, produced.get("reasoning_tokens"))
     put_int(put, semconv.USAGE_IMAGE_INPUT_TOKENS, details.get("image_tokens") or None)
