@@ -166,6 +166,8 @@ class Call:
             semconv.OPERATION_NAME: self._format.operation,
             semconv.PROVIDER_NAME: self._format.provider,
         }
+        # Looked into many times, and the libraries' own mappings are slow.
+        self._headers = {name.lower(): value for name, value in self._headers.items()}
         try:
             self._describe_transport(attributes)
             sent = frames.decoded(self._sent.body) if self._sent.body else None

@@ -9,17 +9,18 @@ recording span (`_Live`), which they see start and end like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
 from . import attribution
 from .runtime_type import Runtime
 
+_DEFAULT: Final = str(DEFAULT_ON.get_description())  # type: ignore[no-untyped-call]
 _FLAGS: Final = {
     (sampled, random): TraceFlags(TraceFlags.SAMPLED * sampled | TraceFlags.RANDOM_TRACE_ID * random)
     for sampled in (False, True)
@@ -58,6 +59,11 @@ class OwnProvider(TracerProvider):
 
     shared = False
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.by_default = self.sampler.get_description() == _DEFAULT
+        """Everything is sampled but what a parent says is not."""
+
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         super().add_span_processor(span_processor)
         self.shared = True
@@ -83,14 +89,19 @@ class _Late:
         else:
             self.parent = None
             trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
-        sampling = provider.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, None, ())
-        self.recording = sampling.decision is Decision.RECORD_AND_SAMPLE
+        if provider.by_default:
+            self.recording = self.parent is None or parent.trace_flags.sampled
+            trace_state = parent.trace_state
+        else:
+            sampling = provider.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, None, ())
+            self.recording = sampling.decision is Decision.RECORD_AND_SAMPLE
+            trace_state = sampling.trace_state or parent.trace_state
         self.context = SpanContext(
             trace_id,
             ids.generate_span_id(),
             False,
             _FLAGS[self.recording, random],
-            sampling.trace_state,
+            trace_state,
         )
         self.given = attribution.attributes()
         self._runtime = runtime

@@ -61,6 +61,12 @@ _SECRETS: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
 _COMPILED: Final = tuple(
     (hints, f"[redacted:{kind}]", _compiled(pattern, re.ASCII)) for hints, kind, pattern in _SECRETS
 )
+_ALL_HINTS: Final = ("PRIVATE KEY-----", *(hint for hints, _, _ in _COMPILED for hint in hints))
+_HINTS: Final = (
+    ("_", tuple(hint for hint in _ALL_HINTS if "_" in hint)),
+    ("-", tuple(hint for hint in _ALL_HINTS if "-" in hint)),
+    ("", tuple(hint for hint in _ALL_HINTS if "_" not in hint and "-" not in hint)),
+)
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
@@ -90,10 +96,13 @@ class Redactor:
         """Whether `text` may hold anything to redact; False costs a few substring searches."""
         if self._functions:
             return True
-        if self._secrets and (
-            "PRIVATE KEY-----" in text or any(hint in text for hints, _, _ in _COMPILED for hint in hints)
-        ):
-            return True
+        if self._secrets:
+            # Plain loops, and whole groups ruled out by one character: this runs for each text of each call.
+            for mark, hints in _HINTS:
+                if mark in text:
+                    for hint in hints:
+                        if hint in text:
+                            return True
         return self._pii and ("@" in text or ":" in text or _DIGIT.search(text) is not None)
 
     def text(self, text: str) -> str:

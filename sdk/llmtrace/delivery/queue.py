@@ -386,6 +386,6 @@ def _quietly() -> Iterator[None]:
 def _weigh(span: ReadableSpan) -> int:
     weight = _SPAN_BASE_WEIGHT
     for value in (span.attributes or {}).values():
-        if isinstance(value, str):
+        if type(value) is str:
             weight += len(value)
     return weight
