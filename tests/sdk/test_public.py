@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import Iterator, Mapping
 from typing import assert_type
+
+import pytest
 
 import llmtrace
 import llmtrace.testing
@@ -56,6 +60,35 @@ def test_observe_keeps_the_functions_type() -> None:
     assert inspect.iscoroutinefunction(named)
     assert_type(llmtrace.flush(), bool)
     assert_type(llmtrace.current_trace_id(), str | None)
+
+
+def test_the_public_types() -> None:
+    """Checked by mypy; here it only has to run."""
+
+    @llmtrace.agent(name="a")
+    async def run(number: int) -> list[str]:
+        return [str(number)]
+
+    @llmtrace.observe
+    def pieces() -> Iterator[int]:
+        yield 1
+
+    @llmtrace.tool
+    def tool(*, city: str) -> float:
+        return 1.0
+
+    assert_type(asyncio.run(run(1)), list[str])
+    assert_type(pieces(), Iterator[int])
+    assert_type(tool(city="Bonn"), float)
+    assert_type(llmtrace.stats(), llmtrace.Stats)
+    assert_type(llmtrace.stats().spooled, int)
+    assert_type(llmtrace.shutdown(), bool)
+    assert_type(llmtrace.disable(), None)
+    assert_type(llmtrace.SampleRule(rate=0.5).attributes, Mapping[str, str])
+    with llmtrace.testing.capture() as captured:
+        assert_type(captured, llmtrace.testing.Captured)
+    with pytest.raises(TypeError):
+        tool(town="Bonn")  # type: ignore[call-arg]
 
 
 def test_repeatable_ids() -> None:
