@@ -1,6 +1,9 @@
 """What tracing costs the program: CPU per call of the real openai client, instrumented minus bare.
 
-    python -m benchmarks.sdk_overhead [--pairs N] [--calls N]
+    python -m benchmarks.sdk_overhead [--pairs N] [--calls N] [--peers PYTHON]
+
+With --peers, PYTHON being an interpreter that has openai and some of OpenLLMetry, OpenInference, Langfuse and
+Logfire, each of these that it has is measured too, in a process of its own, interleaved with a bare one.
 
 The client talks to an in-memory transport. A round is a block of calls; bare and instrumented rounds are
 interleaved and compared pairwise. "total" is process CPU and includes the delivery thread down to the
@@ -20,11 +23,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletionMessageParam
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -33,25 +34,7 @@ from llmtrace import runtime
 from llmtrace.delivery.outlet import Batch, Outcome
 from llmtrace.delivery.post import OtlpOutlet
 
-_TEXT = "Observability of language models: what was asked, what came back, how long it took. " * 6
-_MESSAGES: list[ChatCompletionMessageParam] = [
-    {"role": "system", "content": "You answer briefly."},
-    {"role": "user", "content": _TEXT},
-]
-_USAGE = {
-    "prompt_tokens": 120,
-    "completion_tokens": 100,
-    "total_tokens": 220,
-    "prompt_tokens_details": {"cached_tokens": 64},
-    "completion_tokens_details": {"reasoning_tokens": 0},
-}
-_HEAD = {
-    "id": "chatcmpl-1",
-    "created": 1,
-    "model": "gpt-4o-mini-2024-07-18",
-    "service_tier": "default",
-    "system_fingerprint": "fp_1",
-}
+from . import fake_openai, peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,61 +56,8 @@ def _caller(cost: Cost) -> float:
 class _Sink(OtlpOutlet):
     """Packs as in production and keeps nothing."""
 
-    def send(self, batch: Batch) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> Outcome:
         return Outcome("acknowledged")
-
-
-class _Chunks(httpx2.SyncByteStream):
-    def __init__(self, chunks: Sequence[bytes]) -> None:
-        self._chunks = chunks
-
-    def __iter__(self) -> Any:
-        yield from self._chunks
-
-
-def _client() -> openai.OpenAI:
-    plain = json.dumps(
-        {
-            **_HEAD,
-            "object": "chat.completion",
-            "choices": [
-                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": _TEXT}}
-            ],
-            "usage": _USAGE,
-        }
-    ).encode()
-    deltas: list[dict[str, Any]] = [
-        {"choices": [{"index": 0, "delta": {"content": "token "}, "finish_reason": None}]} for _ in range(98)
-    ]
-    deltas.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    deltas.append({"choices": [], "usage": _USAGE})
-    chunks = [
-        b"data: " + json.dumps({**_HEAD, "object": "chat.completion.chunk", **delta}).encode() + b"\n\n"
-        for delta in deltas
-    ]
-    chunks.append(b"data: [DONE]\n\n")
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        if b'"stream":true' in request.content:
-            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=_Chunks(chunks))
-        return httpx2.Response(200, headers={"content-type": "application/json"}, content=plain)
-
-    return openai.OpenAI(
-        api_key="none",
-        base_url="https://api.openai.com/v1",
-        http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(answer)),
-    )
-
-
-def _plain(client: openai.OpenAI) -> None:
-    client.chat.completions.create(model="gpt-4o-mini", messages=_MESSAGES, temperature=0.2)
-
-
-def _stream(client: openai.OpenAI) -> None:
-    for _ in client.chat.completions.create(
-        model="gpt-4o-mini", messages=_MESSAGES, stream=True, stream_options={"include_usage": True}
-    ):
-        pass
 
 
 def _round(call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int, traced: bool) -> Cost:
@@ -217,13 +147,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--calls", type=int, default=80, help="plain calls a round (streams: a quarter)")
+    parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has peers to compare with")
     options = parser.parse_args(argv)
     _start()
-    client = _client()
+    client = fake_openai.client()
     figures: dict[str, float] = {}
     for name, call, calls in (
-        ("plain_us", _plain, options.calls),
-        ("stream100_us", _stream, max(1, options.calls // 4)),
+        ("plain_us", fake_openai.plain, options.calls),
+        ("stream100_us", fake_openai.stream, max(1, options.calls // 4)),
     ):
         pairs = _pairs(call, client, options.pairs, calls)
         for key, cpu in ((name, _total), (f"caller_{name}", _caller)):
@@ -240,8 +171,21 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     figures["import_ms"] = round(_fresh(_IMPORT), 1)
     figures["init_ms"] = round(_fresh(_INIT), 1)
     figures["rss_mb"] = round(_fresh(_RSS), 1)
+    if options.peers:
+        figures |= _beside(figures, peers.measured(options.peers, options.pairs, options.calls))
     print(json.dumps(figures))
     return figures
+
+
+def _beside(ours: dict[str, float], theirs: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The peers' figures and our upper bounds as shares of the best peer's totals."""
+    found = {f"{name}_{key}": value for name, keys in theirs.items() for key, value in keys.items()}
+    for kind, key in (("plain", "plain_us"), ("stream", "stream100_us")):
+        best = min((keys[key] for keys in theirs.values()), default=0.0)
+        if best > 0:
+            found[f"ratio_to_best_peer_{kind}"] = round(ours[f"{key}_upper"] / best, 3)
+            found[f"caller_ratio_to_best_peer_{kind}"] = round(ours[f"caller_{key}_upper"] / best, 3)
+    return found
 
 
 if __name__ == "__main__":

@@ -4,26 +4,35 @@
 
     llmtrace.init()
 
-From then on each LLM call made through httpx or httpx2 (the OpenAI, Groq and many other clients use them)
-becomes an OpenTelemetry span in the collector. See docs/sdk.md.
+From then on each LLM call made through httpx, httpx2, requests, urllib3, botocore or aiohttp (as provider
+clients do) becomes an OpenTelemetry span in the collector. See docs/sdk.md.
 """
 
 from __future__ import annotations
 
-from .attribution import context
-from .delivery.queue import Stats
+from .attribution import context, prompt
+from .delivery.stats import Stats
 from .observe import observe
-from .runtime import flush, init, shutdown, stats
-from .score import current_trace_id, score
+from .runtime import disable, flush, init, shutdown, stats
+from .sampling import SampleRule
+from .score import current_trace_id, score, trace_url
+from .steps import agent, retrieval, tool
 
 __all__ = [
+    "SampleRule",
     "Stats",
+    "agent",
     "context",
     "current_trace_id",
+    "disable",
     "flush",
     "init",
     "observe",
+    "prompt",
+    "retrieval",
     "score",
     "shutdown",
     "stats",
+    "tool",
+    "trace_url",
 ]

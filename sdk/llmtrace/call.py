@@ -6,34 +6,40 @@ delivery thread: it parses the bodies, fills in the attributes and ends the span
 
 from __future__ import annotations
 
-import json
 import time
-import zlib
 from collections import deque
 from collections.abc import Mapping
-from contextvars import ContextVar
-from types import ModuleType
-from typing import Any, Final
+from typing import Final, Protocol
 
-from opentelemetry.trace import SpanContext, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from . import guard, leaf, recent, semconv
+from . import attempts, attribution, encoding, guard, leaf, recent, semconv
 from .runtime_type import Runtime
-from .wire import sse
-from .wire.base import Json, Translation, WireFormat
+from .wire import deferred, frames, sse
+from .wire import headers as response_headers
+from .wire.base import Translation, WireFormat
 from .wire.content import render
 from .wire.errors import provider_error, without_secrets
-from .wire.providers import PROVIDER_HEADER, provider_name
+from .wire.providers import provider_name
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _BASE_WEIGHT: Final = 2048
-_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key")
-_RETRY_HEADER: Final = "x-stainless-retry-count"
+_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 
-last_call: ContextVar[SpanContext | None] = ContextVar("llmtrace-last-call", default=None)
-"""The span of the last LLM call begun in this context (what `score` means outside any span)."""
+
+class Sent(Protocol):
+    """A request as its transport knows it; nothing is worked out before it is asked for."""
+
+    path: str
+    """Percent-encoded, without query."""
+    body: bytes
+    headers: Mapping[str, str]
+    """`get` takes names in any case."""
+
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
 
 
 class Call:
@@ -41,19 +47,18 @@ class Call:
 
     __slots__ = (
         "_abandoned",
-        "_body",
+        "_attempt",
         "_chunks",
-        "_encoded",
+        "_content",
         "_end",
         "_error",
         "_first_chunk",
         "_format",
         "_headers",
-        "_module",
         "_outcome",
-        "_path",
+        "_repeats",
         "_runtime",
-        "_sent_headers",
+        "_sent",
         "_size",
         "_start",
         "_started_at",
@@ -61,21 +66,16 @@ class Call:
         "_streamed",
         "_tail",
         "_tail_size",
-        "_url",
+        "encoded",
         "span",
     )
 
-    def __init__(
-        self, runtime: Runtime, wire: WireFormat, module: ModuleType, request: Any, path: str, body: bytes
-    ) -> None:
+    def __init__(self, runtime: Runtime, wire: WireFormat, sent: Sent) -> None:
         self._runtime = runtime
         self._format = wire
-        self._module = module
-        self._url = request.url
-        self._sent_headers: Mapping[str, str] = request.headers
+        self._sent = sent
         self._outcome = _UNSET
-        self._path = path
-        self._body = body
+        self._content = attribution.captures_content(runtime.config.capture_content)
         self._chunks: list[bytes] = []
         self._tail: deque[bytes] | None = None
         self._size = self._tail_size = 0
@@ -83,11 +83,13 @@ class Call:
         self._status: int | None = None
         self._error: tuple[str, str] | None = None
         self._first_chunk: float | None = None
-        self._streamed = self._encoded = self._abandoned = False
+        self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = time.time_ns()
         self.span = leaf.begin(runtime, wire.operation, self._started_at)
-        last_call.set(self.span.context)
+        self._repeats = attempts.supersede(sent.headers)
+        self._attempt = attempts.Attempt(self.span.context)
+        attempts.last.set(self._attempt)
         self._start = time.perf_counter()
 
     @property
@@ -95,16 +97,21 @@ class Call:
         """Whether the HTTP request below this call gets a span as well."""
         return self._runtime.config.http_spans == "all"
 
-    def receive(self, response: Any, body: bytes | None) -> None:
-        """Note the response's head, and its body where it was read already."""
-        self._status = response.status_code
-        self._headers = response.headers
+    def receive(
+        self, status: int, headers: Mapping[str, str], body: bytes | None, *, encoded: bool = True
+    ) -> None:
+        """Note the response's head, and its (decoded) body where it was read already.
+
+        encoded: whether the chunks of a streamed body are still compressed.
+        """
+        self._status = status
+        self._headers = headers
         if body is not None:
             self._chunks.append(body)
             self._size = len(body)
             self.end()
         else:
-            self._streamed = self._encoded = True
+            self._streamed, self.encoded = True, encoded
 
     def chunk(self, data: bytes) -> None:
         """Note one raw chunk of a streamed body."""
@@ -137,12 +144,21 @@ class Call:
             return
         self._end = self._started_at + int((time.perf_counter() - self._start) * 1e9)
         self._abandoned = self._abandoned or early
+        if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
+            self._attempt.failed = attempts.is_repeatable(self._status)
         self._runtime.delivery.submit_call(self, quiet=quiet)
 
     def weight(self) -> int:
         """Bytes held."""
         kept = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
-        return len(self._body) + kept + _BASE_WEIGHT
+        return len(self._sent.body) + kept + _BASE_WEIGHT
+
+    def may_be_repeated(self) -> bool:
+        """Whether its client may be about to try again, which would make this an attempt."""
+        attempt = self._attempt
+        if not attempt.failed or attempt.superseded or attempts.number(self._sent.headers) is None:
+            return False
+        return time.time_ns() - (self._end or 0) < attempts.HELD_SECONDS * 1e9
 
     def complete(self) -> None:
         """Make the span; runs on the delivery thread, once."""
@@ -150,36 +166,45 @@ class Call:
             semconv.OPERATION_NAME: self._format.operation,
             semconv.PROVIDER_NAME: self._format.provider,
         }
+        # Looked into many times, and the libraries' own mappings are slow.
+        self._headers = {name.lower(): value for name, value in self._headers.items()}
         try:
             self._describe_transport(attributes)
-            self._merge(self._format.request(_decoded(self._body), self._path, self._content), attributes)
+            sent = frames.decoded(self._sent.body) if self._sent.body else None
+            self._merge(self._format.request(sent, self._sent.path, self._content), attributes)
             self._describe_response(attributes)
+            if self._format.fetched_again:
+                fetched = self._format.method == "GET"
+                deferred.settle(attributes, self._runtime.delivery, fetched=fetched)
         except Exception as error:  # noqa: BLE001  # the guard: the span ends with what is known
             guard.report("translating a call", error, may_raise=False)
         finally:
             if semconv.USER_ID in self.span.given:
                 attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
-            name = f"{self._format.operation} {attributes.get(semconv.REQUEST_MODEL, '')}".rstrip()
-            self.span.finish(name, attributes, self._outcome, self._end or self._started_at)
-
-    @property
-    def _content(self) -> bool:
-        return self._runtime.config.capture_content
+            name = " ".join(
+                str(attributes[key])
+                for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
+                if key in attributes
+            )
+            if self.span.parent is not None:
+                recent.remember_parent(self.span.parent)
+            self.span.finish(
+                name, attributes, self._outcome, self._end or self._started_at, repeats=self._repeats
+            )
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
-        url, headers = self._url, self._sent_headers
-        attributes[semconv.PROVIDER_NAME] = provider_name(
-            url.host, self._headers.get(PROVIDER_HEADER), self._format.provider
-        )
-        attributes[semconv.SERVER_ADDRESS] = url.host
-        attributes[semconv.SERVER_PORT] = url.port or (443 if url.scheme == "https" else 80)
+        headers = self._sent.headers
+        host, port = self._sent.address()
+        attributes[semconv.PROVIDER_NAME] = provider_name(host, self._headers, self._format.provider)
+        attributes[semconv.SERVER_ADDRESS] = host
+        attributes[semconv.SERVER_PORT] = port
         if self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
-        retries = headers.get(_RETRY_HEADER, "0")
-        if retries.isdigit() and retries != "0":
-            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = int(retries)
-        if self._streamed and self._first_chunk is not None:
-            attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
+        if attempt := attempts.number(headers):
+            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = attempt
+        if self._attempt.superseded:
+            attributes[semconv.COUNTED] = False
+        attributes.update(response_headers.described(self._headers))
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
@@ -187,18 +212,30 @@ class Call:
 
     def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
         received = self._received_body()
-        is_stream = sse.is_stream(self._headers.get("content-type", ""), received)
-        body = self._format.fold(sse.events(received)) if is_stream else _decoded(received)
+        events = frames.events(self._headers.get("content-type", ""), received)
+        is_stream = events is not None
+        if events is not None:
+            attributes[semconv.REQUEST_STREAM] = True
+            if self._first_chunk is not None:
+                attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
+            body = self._format.fold(events)
+        else:
+            vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
+            body = frames.decoded(frames.without_vectors(received) if vectors else received)
         if body is not None:
             self._merge(self._format.response(body, self._content), attributes)
+        for key, count in response_headers.counts(self._headers).items():
+            attributes.setdefault(key, count)
         response_id = attributes.get(semconv.RESPONSE_ID)
         if isinstance(response_id, str):
             recent.remember(response_id, self.span.context.trace_id, self.span.context.span_id)
 
-        kind, message = provider_error(body)
-        if self._error is None and self._status is not None and (self._status >= 400 or (kind or message)):
-            failed = kind or (str(self._status) if self._status >= 400 else "_OTHER")
-            self._describe_error(attributes, failed, message or received[:200].decode("utf-8", "replace"))
+        failed = self._status is not None and self._status >= 400
+        kind, message = provider_error(body, failed=failed)
+        if self._error is None and self._status is not None and (failed or kind or message):
+            kind = kind or response_headers.error_type(self._headers)
+            kind = kind or (str(self._status) if failed else "_OTHER")
+            self._describe_error(attributes, kind, message or received[:200].decode("utf-8", "replace"))
         reasons = attributes.get(semconv.RESPONSE_FINISH_REASONS)
         if self._streamed and (is_stream or self._abandoned or self._error is not None):
             if not reasons:
@@ -210,34 +247,25 @@ class Call:
 
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
-        headers = self._sent_headers
+        headers = self._sent.headers
         secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
-        self._outcome = Status(StatusCode.ERROR, without_secrets(message, secrets))
+        self._outcome = Status(
+            StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
+        )
 
     def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
+        redactor = self._runtime.redactor
         attributes.update(translation.attributes)
         for key, messages in translation.content.items():
-            attributes[key] = render(messages, self._runtime.config.max_content_chars)
+            limit = self._runtime.config.max_content_chars
+            text = render(messages, limit)
+            if redactor.concerns(text):
+                text = render(redactor.tree(messages), limit)
+            attributes[key] = text
 
     def _received_body(self) -> bytes:
         raw = b"".join((*self._chunks, *(self._tail or ())))
-        encoding = self._headers.get("content-encoding", "identity").lower() if self._encoded else "identity"
-        if encoding in {"gzip", "deflate"}:
-            try:
-                return zlib.decompressobj(47 if encoding == "gzip" else zlib.MAX_WBITS).decompress(raw)
-            except zlib.error:
-                return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw)
-        if encoding != "identity":
-            try:
-                copy = self._module.Response(200, headers={"content-encoding": encoding}, content=raw)
-                return bytes(copy.content)
-            except self._module.DecodingError:
-                return b""  # left early: these decoders give nothing for a torn body
-        return raw
-
-
-def _decoded(body: bytes) -> Json:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+        found = self._headers.get("content-encoding")
+        if not found or not encoding.is_encoded(raw, found, otherwise=self.encoded):
+            return raw
+        return encoding.decoded(raw, found)

@@ -5,18 +5,22 @@ Precedence: argument of `llmtrace.init` > `LLMTRACE_*` > `OTEL_*` > default.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
 from . import semconv
+from .sampling import SampleRule
 
 HttpSpans = Literal["other", "all", "none"]
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4318"
+DEFAULT_DASHBOARD: Final = "http://127.0.0.1:8501"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -40,6 +44,17 @@ class Config:
     project: str | None = None
     capture_content: bool = True
     """Whether messages and tool definitions are recorded."""
+    redact_secrets: bool = True
+    redact_pii: bool = False
+    redact: tuple[Callable[[str], str], ...] = ()
+    """The application's own redaction, applied to each recorded text after the built-in patterns."""
+    baggage_hosts: tuple[str, ...] = ()
+    """Hosts (`api.example.org`, `*.example.org`) that requests may carry baggage to."""
+    sample_rate: float = 1.0
+    """Share of traces that are sent; those with an error or a slow span are sent always."""
+    rules: tuple[SampleRule, ...] = ()
+    keep_slower_than: float = 10.0
+    dashboard_url: str = DEFAULT_DASHBOARD
     http_spans: HttpSpans = "other"
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
     disabled: bool = False
@@ -56,8 +71,13 @@ class Config:
     max_queue_bytes: int = 64 * 2**20
     """Beyond either bound new items are dropped and counted."""
     retry_for: float = 120.0
-    """How long a batch without an acknowledgement is sent again before it is dropped."""
+    """How long a batch is sent again before it is dropped, where no spool keeps it."""
     request_timeout: float = 10.0
+    spool_dir: str = ""
+    """Folder for batches that wait for the collector to return; empty for none."""
+    spool_bytes: int = 256 * 2**20
+    handle_sigterm: bool = True
+    """Flush on SIGTERM where the program leaves that signal to its default."""
     exit_timeout: float = 5.0
     """Longest time that leaving the program waits for the last batch."""
     max_body_bytes: int = 8 * 2**20
@@ -72,6 +92,14 @@ def resolve(
     service_name: str | None = None,
     capture_content: bool | None = None,
     project: str | None = None,
+    redact_secrets: bool | None = None,
+    redact_pii: bool | None = None,
+    redact: Callable[[str], str] | Sequence[Callable[[str], str]] | None = None,
+    baggage_hosts: Sequence[str] | None = None,
+    sample_rate: float | None = None,
+    rules: Sequence[SampleRule] | None = None,
+    keep_slower_than: float | None = None,
+    dashboard_url: str | None = None,
     http_spans: str | None = None,
     resource_attributes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -117,11 +145,25 @@ def resolve(
         if capture_content is None
         else capture_content,
         http_spans=cast("HttpSpans", spans),
+        redact_secrets=_given(redact_secrets, env, "LLMTRACE_REDACT_SECRETS", default=True),
+        redact_pii=_given(redact_pii, env, "LLMTRACE_REDACT_PII", default=False),
+        redact=(redact,) if callable(redact) else tuple(redact or ()),
+        baggage_hosts=_hosts(baggage_hosts, env),
+        sample_rate=_number(sample_rate, env, "LLMTRACE_SAMPLE_RATE", default=1.0, most=1.0),
+        rules=tuple(rules or ()),
+        keep_slower_than=_number(keep_slower_than, env, "LLMTRACE_KEEP_SLOWER_THAN", default=10.0),
+        dashboard_url=_checked_url(
+            dashboard_url or env.get("LLMTRACE_DASHBOARD_URL") or DEFAULT_DASHBOARD,
+            "dashboard_url / LLMTRACE_DASHBOARD_URL",
+        ),
         resource_attributes=resource,
         disabled=_flag(env, "LLMTRACE_DISABLED", default=_flag(env, "OTEL_SDK_DISABLED", default=False)),
         strict=strict_from_environment(env),
         keep_propagators="OTEL_PROPAGATORS" in env,
         attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
+        spool_dir=_spool_dir(env),
+        spool_bytes=_count(env, "LLMTRACE_SPOOL_BYTES", default=256 * 2**20),
+        handle_sigterm=_flag(env, "LLMTRACE_HANDLE_SIGTERM", default=True),
         schedule_delay=_milliseconds(env, "OTEL_BSP_SCHEDULE_DELAY", default=1000.0) / 1e3,
     )
 
@@ -146,6 +188,47 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value not in _TRUE | _FALSE:
         raise ConfigError(f"{name} is {value!r}; use true or false")
     return value in _TRUE
+
+
+def _spool_dir(env: Mapping[str, str]) -> str:
+    named = env.get("LLMTRACE_SPOOL_DIR")
+    if named is not None:
+        return "" if named.strip().lower() in _FALSE else named.strip()
+    cache = env.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return str(Path(cache) / "llmtrace" / "spool")
+
+
+def _count(env: Mapping[str, str], name: str, *, default: int) -> int:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    if not value.isdigit():
+        raise ConfigError(f"{name} is {value!r}; use a whole number, 0 or more")
+    return int(value)
+
+
+def _number(
+    argument: float | None, env: Mapping[str, str], name: str, *, default: float, most: float = math.inf
+) -> float:
+    """From 0 to `most`."""
+    value: object = env.get(name, "").strip() or default if argument is None else argument
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what it refuses is answered below
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0.0 <= number <= most:
+        limit = "0 or more" if most == math.inf else f"from 0 to {most:g}"
+        raise ConfigError(f"{name} (or its argument of init) is {value!r}; use a number, {limit}")
+    return number
+
+
+def _given(argument: bool | None, env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    return _flag(env, name, default=default) if argument is None else argument
+
+
+def _hosts(argument: Sequence[str] | None, env: Mapping[str, str]) -> tuple[str, ...]:
+    named = env.get("LLMTRACE_BAGGAGE_HOSTS", "").split(",") if argument is None else argument
+    return tuple(host.strip().lower() for host in named if host.strip())
 
 
 def _milliseconds(env: Mapping[str, str], name: str, *, default: float) -> float:

@@ -6,23 +6,29 @@ Installed at the first such call: a program that only talks to models never pays
 from __future__ import annotations
 
 import sys
+from contextvars import Token
 from typing import Any
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 
-from . import guard
+from . import guard, propagation
 from .runtime_type import Runtime
 
 _instrumented: list[Any] = []
 _installed_for: Runtime | None = None
 
 
-def other_call(runtime: Runtime, request: Any) -> None:
-    """Called before any request that is not a recorded LLM call is sent."""
+def other_call(runtime: Runtime, request: Any) -> Token[Context] | None:
+    """Called before any request that is not a recorded LLM call is sent; what it returns is detached then."""
+    host = request.url.host
+    propagation.put_baggage(runtime.config, host, request.headers.__setitem__)
+    token = propagation.without_baggage(runtime.config, host)
     if runtime.config.http_spans != "none":
         install(runtime)
     elif trace.get_current_span().get_span_context().is_valid:
         propagate.inject(request.headers)
+    return token
 
 
 def install(runtime: Runtime) -> None:

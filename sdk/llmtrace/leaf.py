@@ -9,22 +9,24 @@ recording span (`_Live`), which they see start and end like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
 from . import attribution
 from .runtime_type import Runtime
 
+_DEFAULT: Final = str(DEFAULT_ON.get_description())  # type: ignore[no-untyped-call]
 _FLAGS: Final = {
     (sampled, random): TraceFlags(TraceFlags.SAMPLED * sampled | TraceFlags.RANDOM_TRACE_ID * random)
     for sampled in (False, True)
     for random in (False, True)
 }
+_REPEATS: Final = {"llmtrace.link": "repeats"}
 
 
 class LeafSpan(Protocol):
@@ -32,18 +34,35 @@ class LeafSpan(Protocol):
 
     context: SpanContext
     recording: bool
+    parent: SpanContext | None
 
     @property
     def given(self) -> Mapping[str, AttributeValue]: ...
 
-    def finish(self, name: str, attributes: Mapping[str, AttributeValue], status: Status, end: int) -> None:
-        """End it at `end` (nanoseconds since 1970); called once, on any thread."""
+    def finish(
+        self,
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        status: Status,
+        end: int,
+        *,
+        repeats: SpanContext | None = None,
+    ) -> None:
+        """End it at `end` (nanoseconds since 1970); called once, on any thread.
+
+        repeats: the earlier attempt of the same call, to link to.
+        """
 
 
 class OwnProvider(TracerProvider):
     """A provider that knows whether somebody else listens."""
 
     shared = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.by_default = self.sampler.get_description() == _DEFAULT
+        """Everything is sampled but what a parent says is not."""
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         super().add_span_processor(span_processor)
@@ -59,60 +78,85 @@ def begin(runtime: Runtime, name: str, start: int) -> LeafSpan:
 
 
 class _Late:
-    __slots__ = ("_parent", "_provider", "_runtime", "_start", "context", "given", "recording")
+    __slots__ = ("_provider", "_runtime", "_start", "context", "given", "parent", "recording")
 
     def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int) -> None:
         parent = trace.get_current_span().get_span_context()
         ids = provider.id_generator
         if parent.is_valid:
-            self._parent: SpanContext | None = parent
+            self.parent: SpanContext | None = parent
             trace_id, random = parent.trace_id, parent.trace_flags.random_trace_id
         else:
-            self._parent = None
+            self.parent = None
             trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
-        sampling = provider.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, None, ())
-        self.recording = sampling.decision is Decision.RECORD_AND_SAMPLE
+        if provider.by_default:
+            self.recording = self.parent is None or parent.trace_flags.sampled
+            trace_state = parent.trace_state
+        else:
+            sampling = provider.sampler.should_sample(None, trace_id, name, SpanKind.CLIENT, None, ())
+            self.recording = sampling.decision is Decision.RECORD_AND_SAMPLE
+            trace_state = sampling.trace_state or parent.trace_state
         self.context = SpanContext(
             trace_id,
             ids.generate_span_id(),
             False,
             _FLAGS[self.recording, random],
-            sampling.trace_state,
+            trace_state,
         )
         self.given = attribution.attributes()
         self._runtime = runtime
         self._provider = provider
         self._start = start
 
-    def finish(self, name: str, attributes: Mapping[str, AttributeValue], status: Status, end: int) -> None:
+    def finish(
+        self,
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        status: Status,
+        end: int,
+        *,
+        repeats: SpanContext | None = None,
+    ) -> None:
         span = ReadableSpan(
             name,
             self.context,
-            self._parent,
+            self.parent,
             self._provider.resource,
             {**self.given, **attributes},
+            links=() if repeats is None else (Link(repeats, _REPEATS),),
             kind=SpanKind.CLIENT,
             status=status,
             start_time=self._start,
             end_time=end,
             instrumentation_scope=self._runtime.scope,
         )
-        self._runtime.delivery.submit_span(span)
+        self._runtime.delivery.submit_span(span, clean=True)
 
 
 class _Live:
-    __slots__ = ("_span", "context", "recording")
+    __slots__ = ("_span", "context", "parent", "recording")
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self.context = span.get_span_context()
         self.recording = span.is_recording()
+        self.parent: SpanContext | None = getattr(span, "parent", None)
 
     @property
     def given(self) -> Mapping[str, AttributeValue]:
         return getattr(self._span, "attributes", None) or {}
 
-    def finish(self, name: str, attributes: Mapping[str, AttributeValue], status: Status, end: int) -> None:
+    def finish(
+        self,
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        status: Status,
+        end: int,
+        *,
+        repeats: SpanContext | None = None,
+    ) -> None:
+        if repeats is not None:
+            self._span.add_link(repeats, _REPEATS)
         self._span.update_name(name)
         self._span.set_attributes(attributes)
         if not status.is_unset:

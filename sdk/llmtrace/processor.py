@@ -7,6 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from . import attribution, guard
 from .delivery.queue import Delivery
+from .spans import is_local_root
 
 
 class Processor(SpanProcessor):
@@ -39,6 +40,8 @@ class Processor(SpanProcessor):
             if self._scopes is not None:
                 scope = span.instrumentation_scope
                 if scope is None or scope.name not in self._scopes:
+                    if is_local_root(span):
+                        delivery.note_root(ids.trace_id)
                     return
             delivery.submit_span(span)
         except Exception as error:  # noqa: BLE001  # the guard

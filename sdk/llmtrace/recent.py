@@ -1,4 +1,4 @@
-"""Which span had which response id, so that a score naming one finds the other.
+"""Which span had which response id, so that scores, and spans of other libraries, find it.
 
 Used on the delivery thread only: calls are translated there before the scores that follow them are sent.
 """
@@ -9,11 +9,16 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Final
 
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
+
 from . import semconv
 from .delivery.outlet import ScoreRecord
 
 _KEPT: Final = 4096
+_DIALECTS: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.")
 _span_of_response: OrderedDict[str, tuple[int, int]] = OrderedDict()
+_parents: OrderedDict[tuple[int, int], None] = OrderedDict()
 _response_of_span: OrderedDict[tuple[int, int], str] = OrderedDict()
 
 
@@ -25,6 +30,28 @@ def remember(response_id: str, trace_id: int, span_id: int) -> None:
         _span_of_response.popitem(last=False)
     if len(_response_of_span) > _KEPT:
         _response_of_span.popitem(last=False)
+
+
+def remember_parent(parent: SpanContext) -> None:
+    """Note a span that one of our calls was made directly under."""
+    _parents[parent.trace_id, parent.span_id] = None
+    if len(_parents) > _KEPT:
+        _parents.popitem(last=False)
+
+
+def is_double(span: ReadableSpan) -> bool:
+    """Whether a span of another library tells of a call that we have a span for.
+
+    By the response id, or because our call was made directly under it.
+    """
+    attributes = span.attributes or {}
+    ids = span.get_span_context()
+    if ids is None or not any(key.startswith(_DIALECTS) for key in attributes):
+        return False
+    response_id = attributes.get(semconv.RESPONSE_ID)
+    return (isinstance(response_id, str) and response_id in _span_of_response) or (
+        (ids.trace_id, ids.span_id) in _parents
+    )
 
 
 def resolved(record: ScoreRecord) -> ScoreRecord:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -19,22 +16,25 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from . import config as configuration
-from . import guard, hooks, http, semconv
+from . import guard, http, process, semconv, transports
 from .config import Config
 from .delivery.late import otlp_outlet
 from .delivery.outlet import Outlet
-from .delivery.queue import Delivery, Stats
+from .delivery.queue import Delivery
+from .delivery.spool import Spool
+from .delivery.stats import Stats
 from .leaf import OwnProvider
 from .processor import Processor
+from .redaction import Redact, Redactor
 from .runtime_type import Runtime
+from .sampling import SampleRule, TailSampler
+from .spans import SCOPE
 
-SCOPE: Final = "llmtrace"
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may interrupt its holder
 _running: Runtime | None = None
-_registered = False
 _own_global: tuple[TracerProvider, Processor] | None = None
 _attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.WeakKeyDictionary()
 
@@ -53,6 +53,15 @@ def init(
     resource_attributes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     api_key: str | None = None,
+    *,
+    redact: Redact | Sequence[Redact] | None = None,
+    redact_secrets: bool | None = None,
+    redact_pii: bool | None = None,
+    baggage_hosts: Sequence[str] | None = None,
+    sample_rate: float | None = None,
+    rules: Sequence[SampleRule] | None = None,
+    keep_slower_than: float | None = None,
+    dashboard_url: str | None = None,
 ) -> None:
     """Start tracing LLM calls of this process. Call it once, early; a second call changes nothing.
 
@@ -68,6 +77,17 @@ def init(
     resource_attributes: further attributes of the resource.
     headers: further headers of export requests.
     api_key: the project's key, sent as `Authorization: Bearer`.
+    redact: your function (or several), given each recorded text (a message, an argument, an error) on the
+        background thread, returning what to record instead. A text it fails on is not recorded.
+    redact_secrets: replace provider keys, JWTs, cloud keys and private keys in texts; default True.
+    redact_pii: replace e-mail addresses, phone, card, IBAN and social security numbers and IP addresses;
+        default False.
+    baggage_hosts: hosts (also `*.example.org`) that requests may carry baggage to; default none.
+    sample_rate: share of traces to send, 0 to 1; those with an error or a slow span are always sent.
+        Spans kept by chance have the attribute `llmtrace.sample.weight` (1/rate) to correct sums by.
+    rules: other rates for some traces; the first `SampleRule` that matches counts.
+    keep_slower_than: seconds from which a span is slow; default 10.
+    dashboard_url: where `trace_url` points; default http://127.0.0.1:8501.
     """
     arguments: dict[str, Any] = {
         "endpoint": endpoint,
@@ -78,6 +98,14 @@ def init(
         "resource_attributes": resource_attributes,
         "headers": headers,
         "api_key": api_key,
+        "redact": redact,
+        "redact_secrets": redact_secrets,
+        "redact_pii": redact_pii,
+        "baggage_hosts": baggage_hosts,
+        "sample_rate": sample_rate,
+        "rules": rules,
+        "keep_slower_than": keep_slower_than,
+        "dashboard_url": dashboard_url,
     }
     try:
         running = _running
@@ -117,7 +145,17 @@ def start(
         def open_otlp() -> Outlet:
             return otlp_outlet()(config, resource, scope)
 
-        delivery = Delivery(config, open_outlet or open_otlp)
+        real = open_outlet is None
+        spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
+        redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
+        delivery = Delivery(
+            config,
+            open_outlet or open_otlp,
+            spool=spool,
+            reports=real,
+            redactor=redactor,
+            open_sampler=_sampler(config),
+        )
         processor.delivery = delivery
         if _own_global is not None:
             _own_global[1].delivery = delivery
@@ -128,10 +166,12 @@ def start(
             provider.get_tracer(SCOPE, scope.version),
             scope,
             processor,
+            redactor,
             arguments or {},
         )
-        _register_process_hooks()
-    hooks.install(current)
+        process.watch(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
+    transports.install(current)
+    delivery.resume()
     return _running
 
 
@@ -169,10 +209,26 @@ def shutdown(timeout: float | None = None) -> bool:
     return sent
 
 
+def disable() -> None:
+    """Stop tracing now: what was recorded is sent, the hooks come off the HTTP libraries.
+
+    `init` starts again. Unlike `shutdown`, nothing of this package stays in the path of a call.
+    """
+    shutdown()
+    try:
+        transports.remove()
+    except Exception as error:  # noqa: BLE001  # the guard
+        guard.report("taking the hooks off", error)
+
+
 def stats() -> Stats:
     """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
     running = _running
-    return running.delivery.stats() if running is not None else Stats()
+    try:
+        return running.delivery.stats() if running is not None else Stats()
+    except Exception as error:  # noqa: BLE001  # the guard
+        guard.report("reading the counters", error)
+        return Stats()
 
 
 def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.TracerProvider, Processor]:
@@ -207,33 +263,15 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
     return provider, processor
 
 
-def _register_process_hooks() -> None:
-    global _registered
-    if _registered:
-        return
-    _registered = True
-    atexit.register(shutdown)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
+def _sampler(config: Config) -> Callable[[], TailSampler] | None:
+    if config.sample_rate == 1.0 and not config.rules:
+        return None
+    return lambda: TailSampler(config.sample_rate, config.rules, config.keep_slower_than)
 
 
-def _after_fork() -> None:
+def _renew_locks() -> None:
     global _lock
-    _lock = threading.Lock()
-    guard.after_fork()
-    running = _running
-    if running is None:
-        return
-    running.delivery.after_fork()
-    # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run.
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.register_after_fork(running, _finalize_in_child)
-
-
-def _finalize_in_child(running: Runtime) -> None:
-    util = sys.modules["multiprocessing.util"]
-    util.Finalize(None, running.delivery.shutdown, args=(running.config.exit_timeout,), exitpriority=10)
+    _lock = threading.RLock()
 
 
 def _version() -> str:

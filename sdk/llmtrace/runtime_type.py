@@ -11,6 +11,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from .config import Config
 from .delivery.queue import Delivery
 from .processor import Processor
+from .redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -23,4 +24,5 @@ class Runtime:
     tracer: trace.Tracer
     scope: InstrumentationScope
     processor: Processor
+    redactor: Redactor
     arguments: Mapping[str, object]

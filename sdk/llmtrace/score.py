@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import urlencode
 
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
-from . import guard, runtime, semconv
-from .call import last_call
+from . import attempts, guard, runtime, semconv
 from .delivery.outlet import ScoreRecord
 
 
@@ -34,10 +34,10 @@ def score(
     name: what was judged ("helpful"). value: a number, for averages. label: a word ("pass").
     explanation: why.
     """
-    running = runtime.current()
-    if running is None:
-        return
     try:
+        running = runtime.current()
+        if running is None:
+            return
         attributes: dict[str, AttributeValue] = {semconv.EVALUATION_NAME: str(name)}
         if value is not None:
             attributes[semconv.EVALUATION_SCORE_VALUE] = float(value)
@@ -57,16 +57,33 @@ def score(
 
 def current_trace_id() -> str | None:
     """The active trace's id, else that of the last LLM call made in this context: 32 hex digits, or None."""
-    trace_id, _ = _implied()
+    try:
+        trace_id, _ = _implied()
+    except Exception as error:  # noqa: BLE001  # the guard
+        guard.report("looking for the current trace", error)
+        return None
     return f"{trace_id:032x}" if trace_id else None
+
+
+def trace_url(trace_id: str | None = None) -> str | None:
+    """The address of a trace in the dashboard, by default of the current one; None where there is none."""
+    try:
+        running = runtime.current()
+        found = trace_id or current_trace_id()
+        if running is None or found is None:
+            return None
+        return f"{running.config.dashboard_url}/traces?{urlencode({'trace': found})}"
+    except Exception as error:  # noqa: BLE001  # the guard
+        guard.report("making a trace's address", error)
+        return None
 
 
 def _implied() -> tuple[int, int]:
     active = trace.get_current_span().get_span_context()
     if active.is_valid:
         return active.trace_id, active.span_id
-    last = last_call.get()
-    return (last.trace_id, last.span_id) if last is not None else (0, 0)
+    last = attempts.last.get()
+    return (last.context.trace_id, last.context.span_id) if last is not None else (0, 0)
 
 
 def _number(given: str | int | None) -> int:

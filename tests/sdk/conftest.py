@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,9 @@ from llmtrace.testing import Captured, capture
 
 
 @pytest.fixture(autouse=True)
-def _strict(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _strict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("LLMTRACE_STRICT", "1")
+    monkeypatch.setenv("LLMTRACE_SPOOL_DIR", str(tmp_path / "spool"))
     yield
     llmtrace.shutdown(timeout=1)
 

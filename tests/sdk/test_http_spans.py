@@ -7,10 +7,13 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import llmtrace
-from llmtrace.testing import Answer, ReplayServer, capture
+from llmtrace.testing import Answer, Captured, ReplayServer, capture
 
 from .chat import PLAIN, REQUEST
 
@@ -89,3 +92,49 @@ def test_an_unsampled_parent_is_honoured() -> None:
         assert server.requests[0].headers["traceparent"].startswith(f"00-{5:032x}-")
         assert server.requests[0].headers["traceparent"].endswith("-00")
         assert llmtrace.stats().generated == 0
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("http_spans", ["other", "all", "none"])
+def test_baggage_goes_to_listed_hosts_alone(
+    module: Any, http_spans: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the application's propagators would send it to anybody."""
+    both = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+    monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", both)
+
+    def received(hosts: list[str]) -> list[str | None]:
+        with ReplayServer(PLAIN, TOOL) as server, capture(http_spans=http_spans, baggage_hosts=hosts):
+            token = context.attach(baggage.set_baggage("user", "ann"))
+            with trace.get_tracer("t").start_as_current_span("root"):
+                module.post(server.url + "/v1/chat/completions", json=REQUEST)
+                module.get(server.url + "/tool")
+                assert baggage.get_baggage("user") == "ann"
+            context.detach(token)
+            assert all("traceparent" in request.headers for request in server.requests)
+            return [request.headers.get("baggage") for request in server.requests]
+
+    assert received([]) == received(["example.org", "*.0.0.1x", "0.0.1"]) == [None, None]
+    assert received(["127.0.0.1"]) == received(["*.0.1"]) == ["user=ann", "user=ann"]
+
+
+def test_a_suppressed_context_is_left_alone(traces: Captured) -> None:
+    token = context.attach(context.set_value("suppress_instrumentation", True))
+    with ReplayServer(PLAIN) as server:
+        httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        assert "traceparent" not in server.requests[0].headers
+    context.detach(token)
+    assert traces.spans() == []
+
+
+def test_a_client_inside_a_transport_makes_no_second_span(traces: Captured) -> None:
+    """A gateway of one's own, or httpx on top of another library."""
+
+    class Gateway(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = httpx2.post(str(request.url), content=request.read(), headers=dict(request.headers))
+            return httpx.Response(answer.status_code, content=answer.content)
+
+    with ReplayServer(PLAIN) as server, httpx.Client(transport=Gateway()) as client:
+        client.post(server.url + "/v1/chat/completions", json=REQUEST)
+    assert [span.name for span in traces.spans()] == ["chat gpt-4o-mini"]

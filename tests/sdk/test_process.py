@@ -26,6 +26,7 @@ def ask():
 def _run(code: str, collector: str, provider: str, **environ: str) -> str:
     env = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))},
+        "LLMTRACE_SPOOL_DIR": os.environ["LLMTRACE_SPOOL_DIR"],
         "LLMTRACE_ENDPOINT": collector,
         "PROVIDER": provider,
         **environ,

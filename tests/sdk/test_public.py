@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import Iterator, Mapping
 from typing import assert_type
+
+import pytest
 
 import llmtrace
 import llmtrace.testing
@@ -13,15 +17,22 @@ from llmtrace.wire.providers import provider_name
 
 def test_exported_members() -> None:
     assert llmtrace.__all__ == [
+        "SampleRule",
         "Stats",
+        "agent",
         "context",
         "current_trace_id",
+        "disable",
         "flush",
         "init",
         "observe",
+        "prompt",
+        "retrieval",
         "score",
         "shutdown",
         "stats",
+        "tool",
+        "trace_url",
     ]
     for name in llmtrace.__all__:
         assert inspect.getdoc(getattr(llmtrace, name)), name
@@ -51,6 +62,35 @@ def test_observe_keeps_the_functions_type() -> None:
     assert_type(llmtrace.current_trace_id(), str | None)
 
 
+def test_the_public_types() -> None:
+    """Checked by mypy; here it only has to run."""
+
+    @llmtrace.agent(name="a")
+    async def run(number: int) -> list[str]:
+        return [str(number)]
+
+    @llmtrace.observe
+    def pieces() -> Iterator[int]:
+        yield 1
+
+    @llmtrace.tool
+    def tool(*, city: str) -> float:
+        return 1.0
+
+    assert_type(asyncio.run(run(1)), list[str])
+    assert_type(pieces(), Iterator[int])
+    assert_type(tool(city="Bonn"), float)
+    assert_type(llmtrace.stats(), llmtrace.Stats)
+    assert_type(llmtrace.stats().spooled, int)
+    assert_type(llmtrace.shutdown(), bool)
+    assert_type(llmtrace.disable(), None)
+    assert_type(llmtrace.SampleRule(rate=0.5).attributes, Mapping[str, str])
+    with llmtrace.testing.capture() as captured:
+        assert_type(captured, llmtrace.testing.Captured)
+    with pytest.raises(TypeError):
+        tool(town="Bonn")  # type: ignore[call-arg]
+
+
 def test_repeatable_ids() -> None:
     with llmtrace.testing.capture(id_generator=llmtrace.testing.SequentialIds()) as traces:
 
@@ -65,7 +105,7 @@ def test_repeatable_ids() -> None:
 
 def test_recognised_by_shape() -> None:
     body = b'{"messages": []}'
-    (chat,) = FORMATS
+    chat = FORMATS[0]
     for path in (
         "/v1/chat/completions",
         "/openai/v1/chat/completions",
@@ -78,9 +118,12 @@ def test_recognised_by_shape() -> None:
 
 
 def test_providers_by_address() -> None:
-    assert provider_name("api.openai.com", None, "openai") == "openai"
-    assert provider_name("res.openai.azure.com", None, "openai") == "azure.ai.openai"
-    assert provider_name("API.GROQ.COM", "liar", "openai") == "groq"
-    assert provider_name("notapi.groq.com.evil.example", None, "openai") == "openai"
-    assert provider_name("127.0.0.1", "llmtrace", "openai") == "llmtrace"
-    assert provider_name("127.0.0.1", None, "openai") == "openai"
+    assert provider_name("api.openai.com", {}, "openai") == "openai"
+    assert provider_name("res.openai.azure.com", {}, "openai") == "azure.ai.openai"
+    assert provider_name("API.GROQ.COM", {"x-llmtrace-provider": "liar"}, "openai") == "groq"
+    assert provider_name("notapi.groq.com.evil.example", {}, "openai") == "openai"
+    assert provider_name("127.0.0.1", {"x-llmtrace-provider": "llmtrace"}, "openai") == "llmtrace"
+    assert provider_name("127.0.0.1", {}, "openai") == "openai"
+    assert provider_name("eu-west4-aiplatform.googleapis.com", {}, "gcp.gemini") == "gcp.vertex_ai"
+    assert provider_name("gateway.internal", {"x-groq-region": "fra"}, "openai") == "groq"
+    assert provider_name("10.0.0.7", {"server": "llama.cpp"}, "openai") == "llama.cpp"

@@ -1,130 +1,197 @@
-"""Recorded traffic of real providers, replayed, against an independent naive reader."""
+"""Recorded traffic of real providers, replayed by a raw client, against a second and naive reading of it."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from llmtrace.testing import Answer, Captured, ReplayServer
+from llmtrace.testing import Answer, ReplayServer, capture
 
-_FOLDER = Path(__file__).parents[3] / "shared" / "data" / "recordings"
-_REASONS = {"tool_calls": "tool_call", "function_call": "tool_call", None: "error"}
+from .naive import FOLDER, Expected, Recording, expected, misshapen, recordings
 
-
-def _recordings() -> Iterator[dict[str, Any]]:
-    for path in sorted(_FOLDER.glob("*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                record = json.loads(line)
-                if urlsplit(record["url"]).path.endswith("/chat/completions"):
-                    yield record
-
-
-def _bytes(body: dict[str, str] | None) -> bytes:
-    if not body:
-        return b""
-    return base64.b64decode(body["base64"]) if "base64" in body else body["text"].encode()
-
-
-def _called(message: dict[str, Any]) -> list[str]:
-    calls = [call["function"] for call in message.get("tool_calls") or []]
-    calls += [message["function_call"]] if message.get("function_call") else []
-    return [call["name"] for call in calls if call.get("name")]
+_OPTIONAL = (
+    "openai.response.service_tier",
+    "anthropic.response.service_tier",
+    "llmtrace.response.service_tier",
+)
+_SETTINGS = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p", "topP"),
+    "top_k": ("top_k",),
+    "max_tokens": ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxTokens"),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequency_penalty",),
+    "presence_penalty": ("presence_penalty",),
+    "stop_sequences": ("stop", "stop_sequences", "stopSequences"),
+    "choice.count": ("n", "candidateCount"),
+    "reasoning.level": ("reasoning_effort", "effort"),
+    "previous_response.id": ("previous_response_id",),
+}
+_SAID = frozenset({"text", "content", "prompt", "instructions", "system"})
 
 
-def _plainly(raw: bytes) -> dict[str, Any]:
-    """Tokens, reasons, model and text, read without any of the SDK's code."""
-    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    if not text.lstrip().startswith("data:"):
-        body = json.loads(text)
-        choices = body.get("choices", [])
-        return {
-            "id": body.get("id"),
-            "model": body.get("model"),
-            "usage": body.get("usage") or {},
-            "reasons": [_REASONS.get(c.get("finish_reason"), c.get("finish_reason")) for c in choices],
-            "text": "".join(str((c.get("message") or {}).get("content") or "") for c in choices),
-            "calls": [name for c in choices for name in _called(c.get("message") or {})],
-        }
-    result: dict[str, Any] = {"id": None, "model": None, "usage": {}, "calls": []}
-    reasons: dict[int, Any] = {}
-    texts: dict[int, str] = {}
-    for part in text.split("data:")[1:]:
-        if part.strip() == "[DONE]":
-            continue
-        event = json.loads(part)
-        result["id"] = event.get("id") or result["id"]
-        result["model"] = event.get("model") or result["model"]
-        result["usage"] = event.get("usage") or (event.get("x_groq") or {}).get("usage") or result["usage"]
-        for choice in event.get("choices", []):
-            index = choice["index"]
-            reasons[index] = choice.get("finish_reason") or reasons.get(index)
-            delta = choice.get("delta") or {}
-            texts[index] = texts.get(index, "") + (delta.get("content") or "")
-            result["calls"] += _called(delta)
-    result["reasons"] = [_REASONS.get(reasons[i], reasons[i]) for i in sorted(reasons)]
-    result["text"] = "".join(texts[i] for i in sorted(texts))
-    return result
+class Loopback(httpx.HTTPTransport):
+    """Sends every request to the replay server, whatever its address: the span sees the real one."""
+
+    def __init__(self, server: ReplayServer) -> None:
+        super().__init__()
+        self._port = server.port
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
+        return super().handle_request(
+            httpx.Request(request.method, url, headers=request.headers, content=request.content)
+        )
 
 
-def _parts(attributes: dict[str, Any], kind: str, key: str) -> list[Any]:
-    messages = json.loads(attributes.get("gen_ai.output.messages", "[]"))
-    return [part[key] for message in messages for part in message["parts"] if part["type"] == kind]
+def answer_of(recording: Recording) -> Answer:
+    """The recorded response; a stream in pieces that keep to no event's bounds."""
+    body = recording.answered
+    if not recording.is_stream:
+        return Answer(body, recording.status, recording.headers)
+    pieces = [body[at : at + 777] for at in range(0, len(body), 777)]
+    return Answer(status=recording.status, headers=recording.headers, chunks=pieces)
 
 
-@pytest.mark.skipif(not _FOLDER.is_dir(), reason=f"no recorded traffic at {_FOLDER}")
-def test_every_chat_recording(traces: Captured) -> None:
-    """All of them through one server and one raw client; failures are listed by recording."""
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no recorded traffic at {FOLDER}")
+def test_every_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    """All GenAI calls become the span their bodies say; all others become none."""
     wrong: list[str] = []
-    seen = 0
-    with ReplayServer(Answer()) as server, httpx.Client() as client:
-        for record in _recordings():
-            sent, answered = _bytes(record["request"]), _bytes(record["response"])
-            server.answer_with(Answer(answered, record["status"], record["response_headers"]))
-            path = urlsplit(record["url"]).path
-            stream = json.loads(sent).get("stream") is True
-            with client.stream("POST", server.url + path, content=sent) as response:
-                assert b"".join(response.iter_raw()) == answered
-            attributes = {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in (traces.spans()[-1].attributes or {}).items()
-            }
-            seen += 1
-            wrong += [
-                f"{record['id']}: {name} is {found!r}, expected {expected!r}"
-                for name, found, expected in _compared(record, json.loads(sent), attributes, answered)
-                if found != expected
-            ]
-            assert attributes.get("gen_ai.request.stream", False) == stream
-        assert len(traces.spans()) == seen
-    assert not wrong, "\n".join(wrong[:20])
-    assert seen > 250
+    passed: Counter[str] = Counter()
+    left_out: Counter[tuple[str, str]] = Counter()
+    counted: set[str] = set()
+    for recording, spans in list(_replayed()):
+        if recording.left_out:
+            left_out[recording.source, recording.left_out] += 1
+            wrong += [f"{recording.name}: {recording.left_out}, but a span"] if spans else []
+            continue
+        found = list(differences(recording, expected(recording, counted), spans))
+        wrong += [f"{recording.name}: {each}" for each in found]
+        passed[recording.source] += not found
+    with capsys.disabled():
+        print("".join(f"\n{source}: {count} calls as recorded" for source, count in passed.items()))
+        print("".join(f"left out: {n} of {s}: {why}\n" for (s, why), n in left_out.items()), end="")
+    assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong[:30])
+    assert passed.total() == 630
+    assert left_out.total() == 60
 
 
-def _compared(
-    record: dict[str, Any], sent: dict[str, Any], attributes: dict[str, Any], answered: bytes
-) -> Iterator[tuple[str, Any, Any]]:
-    path = urlsplit(record["url"]).path
-    model = sent.get("model") or path.partition("/deployments/")[2].partition("/")[0]
-    yield "request model", attributes.get("gen_ai.request.model"), model
-    yield "messages", len(json.loads(attributes["gen_ai.input.messages"])), len(sent["messages"])
-    if record["status"] >= 400:
-        error = json.loads(answered)["error"]
-        yield "error", attributes["error.type"], error.get("code") or error.get("type")
+def _replayed() -> Iterator[tuple[Recording, list[dict[str, Any]]]]:
+    """Each recording and the spans it became."""
+    counts: list[tuple[Recording, int]] = []
+    with (
+        capture(http_spans="none") as traces,
+        ReplayServer(Answer()) as server,
+        httpx.Client(transport=Loopback(server)) as client,
+    ):
+        for recording in recordings():
+            server.answer_with(answer_of(recording))
+            record = recording.record
+            with client.stream(record["method"], record["url"], content=recording.sent or None) as response:
+                assert b"".join(response.iter_raw()) == recording.answered
+            counts.append((recording, len(traces.spans())))
+        spans = traces.snapshot()
+    before = 0
+    for recording, after in counts:
+        yield recording, spans[before:after]
+        before = after
+
+
+def differences(recording: Recording, want: Expected, spans: list[dict[str, Any]]) -> Iterator[str]:
+    if len(spans) != 1:
+        yield f"{len(spans)} spans"
         return
-    naive = _plainly(answered)
-    yield "id", attributes.get("gen_ai.response.id"), naive["id"] or None
-    yield "response model", attributes.get("gen_ai.response.model"), naive["model"] or None
-    yield "input", attributes.get("gen_ai.usage.input_tokens"), naive["usage"].get("prompt_tokens")
-    yield "output", attributes.get("gen_ai.usage.output_tokens"), naive["usage"].get("completion_tokens")
-    yield "reasons", attributes.get("gen_ai.response.finish_reasons", []), naive["reasons"]
-    yield "text", "".join(_parts(attributes, "text", "content")), naive["text"]
-    yield "calls", _parts(attributes, "tool_call", "name"), naive["calls"]
+    for name, found, wanted in _compared(recording, want, spans[0]):
+        if found != wanted:
+            yield f"{name} is {found!r}, expected {wanted!r}"
+
+
+def _compared(recording: Recording, want: Expected, span: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    attributes = span["attributes"]
+    get = attributes.get
+    sent = json.loads(recording.sent) if recording.sent else {}
+    yield "misshapen", misshapen(attributes), []
+    yield "operation", get("gen_ai.operation.name"), want.operation
+    yield "name", span["name"], f"{want.operation} {want.request_model or ''}".strip()
+    yield "provider", get("gen_ai.provider.name"), want.provider
+    yield "request model", get("gen_ai.request.model"), want.request_model
+    yield "response model", get("gen_ai.response.model"), want.response_model or None
+    yield "response id", get("gen_ai.response.id"), want.response_id or None
+    yield "usage", _usage(attributes), want.usage
+    yield "reasons", get("gen_ai.response.finish_reasons"), want.reasons
+    yield "text", "".join(_parts(attributes, "text", "content")), want.text
+    yield "thoughts", "".join(_parts(attributes, "reasoning", "content")), want.thoughts
+    calls = [(call["id"], call["name"], call["arguments"]) for call in _parts(attributes, "tool_call")]
+    yield "tool calls", calls, want.calls
+    yield "tier", next((attributes[key] for key in _OPTIONAL if key in attributes), None), want.tier
+    streamed = recording.is_stream or sent.get("stream") is True or recording.path.endswith("-stream")
+    yield "stream", get("gen_ai.request.stream", False), streamed
+    yield "status", get("http.response.status_code"), recording.status
+    headers = recording.headers
+    yield "request id", get("llmtrace.request.id"), headers.get("x-request-id", headers.get("request-id"))
+    left = headers.get("x-ratelimit-remaining-requests")
+    left = left or headers.get("anthropic-ratelimit-requests-remaining")
+    yield "rate limit", get("llmtrace.ratelimit.requests.remaining"), int(left) if left else None
+    yield "tokens left", get("llmtrace.ratelimit.tokens.remaining"), _whole(headers, "remaining-tokens")
+    yield "token limit", get("llmtrace.ratelimit.tokens.limit"), _whole(headers, "limit-tokens")
+    yield "error", (get("error.type"), span["status"][1]), want.error or (None, None)
+    tools = [tool["name"] for tool in json.loads(get("gen_ai.tool.definitions", "[]"))]
+    if "assistant" not in recording.name:
+        yield "tools", tools, want.tools
+    told = set(_strings(json.loads(get("gen_ai.input.messages", "[]"))))
+    told |= set(_strings(json.loads(get("gen_ai.system_instructions", "[]"))))
+    yield "words not told", [each for each in _said(sent) if each not in told], []
+    asked = {key: get(f"gen_ai.request.{key}") for key in _SETTINGS}
+    settings = sent.get("inferenceConfig") or sent.get("generationConfig") or sent
+    settings = {**settings, **(sent.get("reasoning") or {})}
+    for key, names in _SETTINGS.items():
+        given = next((settings[name] for name in names if settings.get(name) is not None), None)
+        given = [given] if key == "stop_sequences" and isinstance(given, str) else given
+        yield key, asked[key], None if key == "choice.count" and given == 1 else given
+    roles = ["tool" if each["role"] == "function" else each["role"] for each in sent.get("messages", [])]
+    if roles:
+        found = [each["role"] for each in json.loads(get("gen_ai.input.messages", "[]"))]
+        yield "roles", found, roles
+
+
+def _whole(headers: dict[str, str], name: str) -> int | None:
+    value = headers.get(f"x-ratelimit-{name}")
+    return int(value) if value else None
+
+
+def _usage(attributes: dict[str, Any]) -> dict[str, int]:
+    return {key.partition("usage.")[2]: value for key, value in attributes.items() if ".usage." in key}
+
+
+def _parts(attributes: dict[str, Any], kind: str, key: str | None = None) -> list[Any]:
+    messages = json.loads(attributes.get("gen_ai.output.messages", "[]"))
+    found = [part for message in messages for part in message["parts"] if part["type"] == kind]
+    return [part[key] for part in found] if key else found
+
+
+def _said(sent: Any, key: str = "") -> Iterator[str]:
+    """What people, models and tools said in a request: every text in it that is short enough to be whole."""
+    if isinstance(sent, dict):
+        for name, value in sent.items():
+            if name not in {"tools", "functions", "response_format", "text_format", "metadata", "arguments"}:
+                yield from _said(value, name)
+    elif isinstance(sent, list):
+        for value in sent:
+            yield from _said(value, key)
+    elif isinstance(sent, str) and key in _SAID and 0 < len(sent) < 2000:
+        yield sent
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+    elif isinstance(value, str):
+        yield value

@@ -10,7 +10,7 @@ import pytest
 from backports import zstd
 
 from llmtrace.testing import Answer, Captured, ReplayServer
-from llmtrace.wire import openai_chat, sse
+from llmtrace.wire import frames, openai_chat, recognise, sse
 from llmtrace.wire.content import render
 
 from .chat import PLAIN, REQUEST, STREAM
@@ -103,6 +103,10 @@ USAGES: list[tuple[dict[str, Any], dict[str, int]]] = [
         {"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4},
         {"input_tokens": 9, "output_tokens": 1, "cache_read.input_tokens": 4},
     ),
+    (
+        {"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 5},
+        {"input_tokens": 9, "output_tokens": 1, "cache_read.input_tokens": 5},
+    ),
     (  # reasoning beside completion, as xAI counts
         {
             "prompt_tokens": 10,
@@ -151,6 +155,7 @@ def test_request_settings() -> None:
     path = "/openai/deployments/my-gpt/chat/completions"
     assert openai_chat.request(body, path, False).attributes == {
         "openai.api.type": "chat_completions",
+        "gen_ai.provider.name": "azure.ai.openai",
         "gen_ai.request.model": "my-gpt",
         "gen_ai.request.choice.count": 3,
         "gen_ai.request.max_tokens": 2,
@@ -197,3 +202,48 @@ def test_zstd(traces: Captured) -> None:
     assert whole["attributes"]["gen_ai.usage.input_tokens"] == 30
     assert torn["attributes"]["gen_ai.response.finish_reasons"] == ["error"]
     assert torn["attributes"]["llmtrace.stream.abandoned"] is True
+
+
+def test_many_vectors_are_not_decoded(traces: Captured) -> None:
+    vectors = [{"index": index, "embedding": [index + 0.5] * 300} for index in range(200)]
+    body = {
+        "object": "list",
+        "data": vectors,
+        "model": "e-1",
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+    }
+    packed = json.dumps(body).encode()
+    slim = frames.without_vectors(packed)
+    assert len(slim) < len(packed) / 10
+    assert [len(each["embedding"]) for each in json.loads(slim)["data"]] == [300] + [0] * 199
+    said = json.dumps({"texts": ["[" + "x" * 70_000 + "]"], "rows": [["a" * 600], [{"b": 1}] * 99]}).encode()
+    assert json.loads(frames.without_vectors(said)) == json.loads(said)
+    for cut in range(0, len(packed), 997):
+        frames.without_vectors(packed[cut:])
+    with ReplayServer(Answer(packed)) as server:
+        httpx2.post(server.url + "/v1/embeddings", json={"model": "e", "input": ["a"] * 200})
+    attributes = traces.snapshot()[0]["attributes"]
+    assert attributes["gen_ai.usage.input_tokens"] == 7
+    assert attributes["gen_ai.embeddings.dimension.count"] == 300
+
+
+def test_media_anywhere_is_cut() -> None:
+    """Also where no format knows of it: in tools' answers and in parts of a later kind."""
+    data, words = "A" * 100_000, "word " * 20_000
+    bedrock = {
+        "role": "user",
+        "content": [{"toolResult": {"content": [{"image": {"source": {"bytes": data}}}]}}],
+    }
+    gemini = {"role": "user", "parts": [{"functionResponse": {"response": {"png": data, "text": words}}}]}
+    later = {"role": "user", "content": [{"type": "hologram", "data": data}]}
+    for path, body in (
+        ("/model/m/converse", {"messages": [bedrock]}),
+        ("/v1beta/models/m:generateContent", {"contents": [gemini]}),
+        ("/v1/messages", {"messages": [later], "max_tokens": 1}),
+        ("/v1/chat/completions", {"messages": [later]}),
+    ):
+        found = recognise(path, json.dumps(body).encode())
+        assert found is not None
+        text = json.dumps(found.request(body, path, True).content)
+        assert "llmtrace left out 99936 characters" in text
+        assert len(text) < 1000 or words in text

@@ -49,8 +49,8 @@ class Outlet(Protocol):
     def pack_scores(self, records: Sequence[ScoreRecord]) -> Batch:
         """Serialize scores."""
 
-    def send(self, batch: Batch) -> Outcome:
-        """One attempt; never raises for a network failure."""
+    def send(self, batch: Batch, timeout: float) -> Outcome:
+        """One attempt of about `timeout` seconds; never raises for a network failure."""
 
     def close(self) -> None:
         """Release connections; the outlet may be used again (a forked child does)."""

@@ -50,7 +50,7 @@ class OtlpOutlet:
         body = encode_scores(records, self._resource, self._scope, self._overrides)
         return Batch("logs", len(records), _compressed(body))
 
-    def send(self, batch: Batch) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> Outcome:
         traces = batch.signal == "traces"
         url = self._config.traces_endpoint if traces else self._config.logs_endpoint
         if self._session is None:
@@ -60,7 +60,7 @@ class OtlpOutlet:
                 url,
                 data=batch.payload,
                 headers=self._headers,
-                timeout=self._config.request_timeout,
+                timeout=timeout,
                 allow_redirects=False,
             )
         except requests.RequestException as error:

@@ -1,32 +1,36 @@
 """The bounded queue and the one thread behind it.
 
 The caller's side (`submit_*`) costs a lock and an append and never waits for the network. The thread turns
-finished calls into spans, packs batches and sends each until it is acknowledged, refused, or older than
-`Config.retry_for`. Everything that does not arrive is counted.
+finished calls into spans, packs batches and hands each to the sender. Everything that does not arrive is
+counted.
 """
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from .. import guard, recent
+from .. import guard, recent, semconv
 from ..config import Config
+from ..redaction import Redactor
+from ..sampling import TailSampler
+from ..spans import copied, is_ours
 from .outlet import Batch, Outlet, ScoreRecord
+from .sender import Sender
+from .spool import Spool
+from .stats import Ledger, Stats
 
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 5.0
-_ATTEMPTS_AT_EXIT: Final = 3
 _SPAN_BASE_WEIGHT: Final = 1024
 _SCORE_WEIGHT: Final = 512
+_REPORT_SECONDS: Final = 60.0
 
 
 class FinishedCall(Protocol):
@@ -38,52 +42,66 @@ class FinishedCall(Protocol):
     def weight(self) -> int:
         """Bytes of the bodies it holds."""
 
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Spans and scores since `init` (in a forked child: since the fork).
-
-    `generated` = `sent` + `dropped` + `pending`; `sent` counts what the collector acknowledged.
-    """
-
-    generated: int = 0
-    sent: int = 0
-    dropped: int = 0
-    pending: int = 0
+    def may_be_repeated(self) -> bool:
+        """Whether to wait a moment longer before `complete`."""
 
 
 class Delivery:
-    """Queue, thread and counters. Thread-safe; `after_fork` makes it usable in a child process."""
+    """Queue and thread. Thread-safe; `after_fork` makes it usable in a child process."""
 
-    def __init__(self, config: Config, open_outlet: Callable[[], Outlet]) -> None:
-        """`open_outlet` is called on the thread, at the first batch: it may import what is slow to import."""
+    def __init__(
+        self,
+        config: Config,
+        open_outlet: Callable[[], Outlet],
+        *,
+        spool: Spool | None = None,
+        reports: bool = False,
+        redactor: Redactor | None = None,
+        open_sampler: Callable[[], TailSampler] | None = None,
+    ) -> None:
+        """`open_outlet` is called on the thread, at the first batch: it may import what is slow to import.
+
+        spool: where batches wait while the collector is away. reports: tell the collector the counters.
+        redactor: cleans spans that were not made here, and scores. open_sampler: makes what decides which
+        traces are sent; None sends all.
+        """
         self._config = config
         self._open_outlet = open_outlet
-        self._opened: Outlet | None = None
+        self._spool = spool
+        self._reports = reports
+        self._redactor = redactor or Redactor(secrets=True, pii=False)
+        self._open_sampler = open_sampler
         self._stopping = False
         self._reset()
 
     def _reset(self) -> None:
-        # Re-entrant: a garbage-collected stream submits its call from whatever code runs, this included.
-        self._lock = threading.RLock()
+        self._ledger = Ledger(self._config.traces_endpoint)
+        self._lock = self._ledger.lock
+        self._sender = Sender(self._config, self._open_outlet, self._ledger, self._spool)
+        self._sampler = self._open_sampler() if self._open_sampler is not None else None
+        self._roots_elsewhere: deque[int] = deque(maxlen=self._config.max_queue_items)
         self._wake = threading.Event()
-        self._hurry = threading.Event()
         self._done = threading.Condition()
         self._calls: deque[tuple[int, FinishedCall]] = deque()
-        self._spans: deque[tuple[int, ReadableSpan]] = deque()
+        self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
         self._scores: deque[ScoreRecord] = deque()
         self._queued_bytes = 0
-        self._generated = self._sent = self._dropped = 0
         self._ticket = self._served = 0
+        self._next_report = time.monotonic() + _REPORT_SECONDS
         self._thread: threading.Thread | None = None
+
+    def resume(self) -> None:
+        """Start the thread at once if an earlier process left batches on disk."""
+        if self._sender.leftovers:
+            self._start()
 
     def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> None:
         """Queue a finished call. `quiet` starts and wakes nothing (for use during garbage collection)."""
         weight = call.weight()
         with self._lock:
             if self._full(weight):
-                self._generated += 1
-                self._lose(1)
+                self._ledger.generated += 1
+                self._ledger.lose(1)
                 return
             self._calls.append((weight, call))
             self._queued_bytes += weight
@@ -91,25 +109,30 @@ class Delivery:
         if not quiet:
             self._notice(waiting)
 
-    def submit_span(self, span: ReadableSpan) -> None:
-        """Queue an ended span."""
+    def submit_span(self, span: ReadableSpan, *, clean: bool = False) -> None:
+        """Queue an ended span; `clean` means that it was redacted already."""
         weight = _weigh(span)
         with self._lock:
-            self._generated += 1
+            self._ledger.generated += 1
             if self._full(weight):
-                self._lose(1)
+                self._ledger.lose(1)
                 return
-            self._spans.append((weight, span))
+            self._spans.append((weight, clean, span))
             self._queued_bytes += weight
             waiting = len(self._spans)
         self._notice(waiting)
 
+    def note_root(self, trace_id: int) -> None:
+        """A root span has ended that is not ours to deliver: its trace can be decided about."""
+        if self._sampler is not None:
+            self._roots_elsewhere.append(trace_id)
+
     def submit_score(self, record: ScoreRecord) -> None:
         """Queue a score."""
         with self._lock:
-            self._generated += 1
+            self._ledger.generated += 1
             if self._full(_SCORE_WEIGHT):
-                self._lose(1)
+                self._ledger.lose(1)
                 return
             self._scores.append(record)
             self._queued_bytes += _SCORE_WEIGHT
@@ -122,54 +145,44 @@ class Delivery:
             return False
         with self._done:
             self._ticket += 1
-            ticket, dropped = self._ticket, self._dropped
+            ticket, dropped = self._ticket, self._ledger.dropped
         self._start()
-        self._hurry.set()
+        self._sender.hurry.set()
         self._wake.set()
         with self._done:
             served = self._done.wait_for(lambda: self._served >= ticket, timeout)
-        return served and self._dropped == dropped
+        return served and self._ledger.dropped == dropped and self._ledger.spooled == 0
 
     def shutdown(self, timeout: float) -> bool:
-        """Send for at most `timeout` seconds, then end the thread and count the rest as dropped."""
+        """Send for at most `timeout` seconds, then end the thread; the rest goes to disk or is dropped."""
         with self._lock:
             if self._stopping:
                 return True
             self._stopping = True
-            thread, dropped = self._thread, self._dropped
-        self._hurry.set()
+            thread, dropped = self._thread, self._ledger.dropped
+        self._sender.leave_by(time.monotonic() + timeout)
         self._wake.set()
         if thread is not None:
             thread.join(timeout)
         else:
-            self._cycle()  # at interpreter exit no thread can be started any more
-        with self._lock:
-            rest = len(self._calls) + len(self._spans) + len(self._scores)
-            if rest:
-                self._generated += len(self._calls)
-                self._lose(rest)
-                self._clear()
-        if self._opened is not None and (thread is None or not thread.is_alive()):
-            self._opened.close()
-        return self._dropped == dropped
+            with _quietly():
+                self._last_cycle()  # at interpreter exit no thread can be started any more
+        if thread is not None and thread.is_alive():
+            with _quietly():
+                self._rescue()
+        else:
+            self._sender.close()
+        return self._ledger.dropped == dropped and self._ledger.spooled == 0
 
     def stats(self) -> Stats:
         """Counters; see Stats."""
         with self._lock:
-            generated = self._generated + len(self._calls)
-            return Stats(generated, self._sent, self._dropped, generated - self._sent - self._dropped)
+            return self._ledger.read(uncounted=len(self._calls))
 
     def after_fork(self) -> None:
         """In the child: the queue is the parent's to send; locks, thread and connection are made anew."""
+        self._sender.close()
         self._reset()
-        if self._opened is not None:
-            self._opened.close()
-
-    @property
-    def _outlet(self) -> Outlet:
-        if self._opened is None:
-            self._opened = self._open_outlet()
-        return self._opened
 
     def _full(self, weight: int) -> bool:
         waiting = len(self._calls) + len(self._spans) + len(self._scores)
@@ -178,20 +191,35 @@ class Delivery:
             or self._queued_bytes + weight > self._config.max_queue_bytes
         )
 
-    def _clear(self) -> None:
-        self._calls.clear()
-        self._spans.clear()
-        self._scores.clear()
-        self._queued_bytes = 0
-
-    def _lose(self, count: int) -> None:
-        self._dropped += count
-        guard.warn_once(
-            "drop",
-            "llmtrace drops spans (the collector at %s is away or too slow and the queue is full, or it "
-            "refused them); llmtrace.stats() counts them.",
-            self._config.traces_endpoint,
-        )
+    def _rescue(self) -> None:
+        """The thread hangs in the network and the deadline is over: keep the rest without it."""
+        batches: list[Batch] = []
+        try:
+            if self._spool is not None:
+                while self._calls or self._spans:
+                    self._complete_next()
+                    taken = self._take_spans()
+                    if self._sampler is not None:
+                        self._sampler.hold(taken)
+                        taken, left_out = self._sampler.decide(everything=True)
+                        self._ledger.sampled_out += left_out
+                    if taken:
+                        batches.append(self._sender.outlet.pack_spans(taken))
+                scores = self._take_scores(len(self._scores))
+                if scores:
+                    batches.append(self._sender.outlet.pack_scores(scores))
+                self._sender.rescue(batches)
+        except Exception as error:  # noqa: BLE001  # the guard
+            guard.report("keeping the last spans", error, may_raise=False)
+        with self._lock:
+            rest = len(self._calls) + len(self._spans) + len(self._scores)
+            if rest:
+                self._ledger.generated += len(self._calls)
+                self._ledger.lose(rest)
+                self._calls.clear()
+                self._spans.clear()
+                self._scores.clear()
+                self._queued_bytes = 0
 
     def _notice(self, waiting: int) -> None:
         if self._thread is None:
@@ -212,26 +240,27 @@ class Delivery:
             guard.report("starting the delivery thread", error, may_raise=False)
 
     def _run(self) -> None:
-        # Nothing done on this thread is ever traced, our own HTTP above all.
-        otel_context.attach(otel_context.set_value("suppress_instrumentation", True))
-        while True:
-            self._wake.wait(self._config.schedule_delay)
-            self._wake.clear()
-            stopping, ticket = self._stopping, self._ticket
-            try:
-                self._cycle()
-            except Exception as error:  # noqa: BLE001  # the guard: the thread must outlive any failure
-                guard.report("delivering spans", error, may_raise=False)
-            self._hurry.clear()
-            with self._done:
-                self._served = ticket
-                self._done.notify_all()
-            if stopping:
-                return
+        with _quietly():
+            while True:
+                self._wake.wait(self._config.schedule_delay)
+                self._wake.clear()
+                stopping, ticket = self._stopping, self._ticket
+                try:
+                    self._last_cycle() if stopping else self._cycle()
+                except Exception as error:  # noqa: BLE001  # the guard: the thread must outlive any failure
+                    guard.report("delivering spans", error, may_raise=False)
+                if not stopping:
+                    self._sender.hurry.clear()
+                with self._done:
+                    self._served = ticket
+                    self._done.notify_all()
+                if stopping:
+                    return
 
     def _cycle(self) -> None:
         """Send what is queued at the start, not what arrives meanwhile: flush must end under load."""
-        calls, spans, scores = len(self._calls), len(self._spans), len(self._scores)
+        # Spans are counted first: the calls below a root span were submitted before it.
+        spans, calls, scores = len(self._spans), len(self._calls), len(self._scores)
         while calls > 0 or spans > 0:
             for _ in range(min(calls, self._config.max_batch_items)):
                 calls -= 1
@@ -239,14 +268,32 @@ class Delivery:
             spans -= self._send_spans()
             if not self._spans:
                 spans = 0
-        if scores:
-            self._send_scores(scores)
+        self._send_decided()
+        taken = self._take_scores(scores)
+        if taken:
+            self._sender.deliver(self._sender.outlet.pack_scores(taken))
+        self._sender.replay()
+        if time.monotonic() >= self._next_report:
+            self._next_report = time.monotonic() + _REPORT_SECONDS
+            self._report()
+
+    def _last_cycle(self) -> None:
+        self._cycle()
+        self._report()
+
+    def _report(self) -> None:
+        record = self._ledger.report() if self._reports else None
+        if record is not None:
+            self._sender.offer(self._sender.outlet.pack_scores([record]))
 
     def _complete_next(self) -> int:
         with self._lock:
             if not self._calls:
                 return 0
             weight, call = self._calls.popleft()
+            if not self._stopping and not self._sender.hurry.is_set() and call.may_be_repeated():
+                self._calls.append((weight, call))
+                return 0
             self._queued_bytes -= weight
         try:
             call.complete()
@@ -255,85 +302,90 @@ class Delivery:
         return 1
 
     def _send_spans(self) -> int:
+        taken = self._take_spans()
+        if taken:
+            if self._sampler is not None:
+                self._sampler.hold(taken)
+            else:
+                self._deliver_spans(taken)
+        return len(taken)
+
+    def _send_decided(self) -> None:
+        sampler = self._sampler
+        if sampler is None:
+            return
+        roots = [self._roots_elsewhere.popleft() for _ in range(len(self._roots_elsewhere))]
+        sampler.hold((), roots)
+        kept, left_out = sampler.decide(everything=self._stopping)
+        with self._lock:
+            self._ledger.sampled_out += left_out
+        size = self._config.max_batch_items
+        for start in range(0, len(kept), size):
+            self._deliver_spans(kept[start : start + size])
+
+    def _take_spans(self) -> list[ReadableSpan]:
         taken: list[ReadableSpan] = []
         size = 0
         with self._lock:
             while self._spans and len(taken) < self._config.max_batch_items:
-                weight, span = self._spans[0]
+                weight, clean, span = self._spans[0]
                 if taken and size + weight > self._config.max_batch_bytes:
                     break
                 self._spans.popleft()
                 self._queued_bytes -= weight
                 size += weight
-                taken.append(span)
-        if taken:
-            self._deliver(self._packed(taken))
-        return len(taken)
+                taken.append(span if clean else self._cleaned(span))
+        return taken
 
-    def _packed(self, spans: Sequence[ReadableSpan]) -> Batch | None:
+    def _cleaned(self, span: ReadableSpan) -> ReadableSpan:
+        """A span that was not made from a call: redacted, and not counted where it tells of one."""
         try:
-            return self._outlet.pack_spans(spans)
-        except Exception as error:  # noqa: BLE001  # the guard: a span that cannot be packed is dropped alone
-            guard.report("encoding spans", error, may_raise=False)
-        if len(spans) == 1:
-            self._count(dropped=1)
-            return None
-        for span in spans:
-            self._deliver(self._packed([span]))
-        return None
+            span = self._redactor.span(span)
+            if is_ours(span) or not recent.is_double(span):
+                return span
+            attributes = {**(span.attributes or {}), semconv.COUNTED: False}
+            message = span.status.description
+            return copied(span, attributes=attributes, events=span.events, description=message)
+        except Exception as error:  # noqa: BLE001  # the guard: what cannot be redacted is not sent whole
+            guard.report("redacting a span", error, may_raise=False)
+            return copied(span)
 
-    def _send_scores(self, count: int) -> None:
+    def _take_scores(self, count: int) -> list[ScoreRecord]:
         with self._lock:
             taken = [self._scores.popleft() for _ in range(min(count, len(self._scores)))]
             self._queued_bytes -= _SCORE_WEIGHT * len(taken)
-        if taken:
-            self._deliver(self._outlet.pack_scores([recent.resolved(each) for each in taken]))
+        return [
+            replace(record, attributes=self._redactor.attributes(record.attributes))
+            for record in map(recent.resolved, taken)
+        ]
 
-    def _deliver(self, batch: Batch | None) -> None:
-        if batch is None:
-            return
-        deadline = time.monotonic() + self._config.retry_for
-        pause, attempts = _FIRST_PAUSE, 0
-        while True:
-            outcome = self._outlet.send(batch)
-            if outcome.kind == "acknowledged":
-                self._count(sent=batch.items - outcome.rejected, dropped=outcome.rejected)
-                if outcome.rejected:
-                    guard.warn_once("rejected", "The collector rejected spans: %s", outcome.detail)
+    def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
+        try:
+            batch = self._sender.outlet.pack_spans(spans)
+        except Exception as error:  # noqa: BLE001  # the guard: a span that cannot be packed is dropped alone
+            guard.report("encoding spans", error, may_raise=False)
+            if len(spans) == 1:
+                self._ledger.lose(1)
                 return
-            if outcome.kind == "refused":
-                guard.warn_once("refused", "The collector refused a batch: %s", outcome.detail)
-                break
-            guard.warn_once(
-                "away",
-                "No acknowledgement from %s (%s). Batches are kept and sent again for %.0f s; is the "
-                "collector running there (`llmtrace up`), or is LLMTRACE_ENDPOINT wrong?",
-                self._config.traces_endpoint,
-                outcome.detail,
-                self._config.retry_for,
-            )
-            attempts = attempts + 1 if self._stopping else 0
-            wait = outcome.retry_after or pause * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
-            if attempts >= _ATTEMPTS_AT_EXIT or time.monotonic() + wait > deadline:
-                break
-            if self._stopping:
-                time.sleep(min(wait, _FIRST_PAUSE / 2))
-            else:
-                self._hurry.wait(wait)
-                self._hurry.clear()
-            pause = min(pause * 2, _LONGEST_PAUSE)
-        self._count(dropped=batch.items)
+            for span in spans:
+                self._deliver_spans([span])
+        else:
+            self._sender.deliver(batch)
 
-    def _count(self, *, sent: int = 0, dropped: int = 0) -> None:
-        with self._lock:
-            self._sent += sent
-            if dropped:
-                self._lose(dropped)
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Nothing done within is ever traced, our own HTTP above all."""
+    token = otel_context.attach(otel_context.set_value("suppress_instrumentation", True))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def _weigh(span: ReadableSpan) -> int:
     weight = _SPAN_BASE_WEIGHT
     for value in (span.attributes or {}).values():
-        if isinstance(value, str):
+        if type(value) is str:
             weight += len(value)
     return weight

@@ -75,7 +75,7 @@ class Captured:
         self._scores.extend(records)
         return Batch("logs", len(records), b"")
 
-    def send(self, batch: Batch) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> Outcome:
         return Outcome("acknowledged")
 
     def close(self) -> None:
@@ -85,14 +85,16 @@ class Captured:
 @contextmanager
 def capture(
     *,
-    capture_content: bool = True,
-    http_spans: configuration.HttpSpans = "other",
     id_generator: IdGenerator | None = None,
+    **settings: Any,
 ) -> Iterator[Captured]:
-    """Trace the block into memory: nothing is sent. Ends a running `init`, which has to be called again."""
+    """Trace the block into memory: nothing is sent. Ends a running `init`, which has to be called again.
+
+    settings: arguments of `init`, such as `capture_content=False`.
+    """
     runtime.shutdown()
     captured = Captured()
-    config = configuration.resolve(capture_content=capture_content, http_spans=http_spans)
+    config = configuration.resolve(**settings)
     runtime.start(config, open_outlet=lambda: captured, id_generator=id_generator)
     try:
         yield captured

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from opentelemetry.util.types import AttributeValue
 
@@ -30,19 +31,26 @@ class WireFormat:
     """One provider API on the wire. All functions are pure and accept any JSON.
 
     provider: whose format it is, the name of last resort for the provider.
-    operation: `gen_ai.operation.name`.
+    operation: `gen_ai.operation.name`; a translation may name another one.
+    endings: the word of the path to look it up by: the last one (what follows a colon in it, if any; for
+        a `GET`, which ends with an id, the last but one). None: asked about every path not found so.
     matches: by path (without query) and raw body, cheaply: it runs before the request is sent.
     request: decoded request body and path → attributes; `content` says whether messages are wanted.
     response: decoded (or folded) response body → attributes.
     fold: the events of a stream → the body that the same call would have had without streaming.
+    method: `POST`, or `GET` for what was made earlier and is fetched now.
+    fetched_again: whether the same answer can be met on several calls; see `wire.deferred`.
     """
 
     provider: str
     operation: str
+    endings: tuple[str, ...]
     matches: Callable[[str, bytes], bool]
     request: Callable[[Json, str, bool], Translation]
     response: Callable[[Json, bool], Translation]
     fold: Callable[[Iterable[Json]], Json]
+    method: str = "POST"
+    fetched_again: bool = False
 
 
 def mapping(value: Json) -> Mapping[str, Json]:
@@ -73,6 +81,47 @@ def put_float(target: dict[str, AttributeValue], key: str, value: Json) -> None:
     """Set a double attribute from any number."""
     if type(value) is float or type(value) is int:
         target[key] = float(value)
+
+
+def put_texts(target: dict[str, AttributeValue], key: str, value: Json) -> None:
+    """Set a string array from a string or the strings of an array, if there are any."""
+    texts = [value] if isinstance(value, str) else [each for each in items(value) if isinstance(each, str)]
+    if texts:
+        target[key] = texts
+
+
+def put_sum(target: dict[str, AttributeValue], key: str, *values: Json) -> None:
+    """Set an integer attribute from parts that a provider counts apart, if at least one is given."""
+    given = [value for value in values if type(value) is int]
+    if given:
+        target[key] = sum(given)
+
+
+def either(value: Mapping[str, Json], *keys: str) -> Json:
+    """The first of several spellings that is there."""
+    return next((value[key] for key in keys if value.get(key) is not None), None)
+
+
+def word(value: Mapping[str, Json], key: str) -> str:
+    """The text under `key`, such as a `type`, else an empty one: safe to look up."""
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def place(value: Json) -> int | str:
+    """An index or id to collect the pieces of a stream by, 0 where it is neither."""
+    return value if isinstance(value, int | str) else 0
+
+
+def between(path: str, before: str, after: str = "/") -> str | None:
+    """What stands in a path between two marks, decoded: models and ids that are not in the body."""
+    _, found, rest = path.partition(before)
+    return unquote(rest.partition(after)[0]) or None if found else None
+
+
+def whole(events: Iterable[Json]) -> Json:
+    """`fold` of a format that does not stream: its last event, should there be any."""
+    return next((event for event in reversed(list(events)) if isinstance(event, dict)), None)
 
 
 def parsed(text: Json) -> Json:

@@ -13,6 +13,7 @@ from .base import Json
 
 _MEDIA_LIMIT: Final = 2048
 _MEDIA_KEPT: Final = 64
+_WORDS: Final = 512
 _TEXT_LIMITS: Final = (131_072, 16_384, 2_048, 256, 32)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
 
@@ -35,6 +36,17 @@ def media(data: Json) -> Json:
     if isinstance(data, str) and len(data) > _MEDIA_LIMIT:
         return data[:_MEDIA_KEPT] + _mark(len(data) - _MEDIA_KEPT)
     return data
+
+
+def slim(value: Json) -> Json:
+    """A value of unknown shape with the media in it cut: long texts without a space are no words."""
+    if isinstance(value, str):
+        return media(value) if len(value) > _MEDIA_LIMIT and " " not in value[:_WORDS] else value
+    if isinstance(value, list):
+        return [slim(item) for item in value]
+    if isinstance(value, dict):
+        return {key: slim(item) for key, item in value.items()}
+    return value
 
 
 def url_part(url: Json, modality: str) -> Json:

@@ -1,0 +1,60 @@
+"""Attempts of one call: a client that tries again makes several requests, and the last one is the call.
+
+A failed request that its client may repeat is held back for a moment. If the repetition comes, the earlier
+span says that it does not count, and the later one links to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Final
+
+from opentelemetry.trace import SpanContext
+
+_REPEATED: Final = frozenset({408, 409, 429})
+_STAINLESS: Final = "x-stainless-retry-count"
+_AWS: Final = "amz-sdk-request"
+
+HELD_SECONDS: Final = 10.0
+"""Provider libraries wait at most 8 seconds, unless the server names a longer time."""
+
+
+class Attempt:
+    """One request, as the next one in the same context sees it. Holds nothing of the request itself."""
+
+    __slots__ = ("context", "failed", "superseded")
+
+    def __init__(self, context: SpanContext) -> None:
+        self.context = context
+        self.failed = False
+        """Ended in a way that clients try again after."""
+        self.superseded = False
+
+
+last: ContextVar[Attempt | None] = ContextVar("llmtrace-last-call", default=None)
+"""The last LLM call begun in this context (also what `score` means outside any span)."""
+
+
+def is_repeatable(status: int | None) -> bool:
+    """Whether clients try again after this status (None: no response came)."""
+    return status is None or status in _REPEATED or status >= 500
+
+
+def number(headers: Mapping[str, str]) -> int | None:
+    """Which attempt a request is, from 0; None where its client does not say."""
+    count = headers.get(_STAINLESS)
+    if count is not None:
+        return int(count) if count.isdigit() else None
+    _, found, rest = (headers.get(_AWS) or "").partition("attempt=")
+    told = rest.partition(";")[0].strip()
+    return int(told) - 1 if found and told.isdigit() else None
+
+
+def supersede(headers: Mapping[str, str]) -> SpanContext | None:
+    """The attempt that this request repeats, if it does; it is told that it no longer counts."""
+    previous = last.get()
+    if previous is None or not previous.failed or not number(headers):
+        return None
+    previous.superseded = True
+    return previous.context

@@ -1,0 +1,72 @@
+"""Gemini's contents and tools to messages, parts and definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import parts
+from .base import Json, either, items, mapping
+
+
+def message(value: Json) -> Json:
+    """One content, of either side; a mere text or part is the user's."""
+    if isinstance(value, str):
+        return parts.message("user", [parts.text(value)])
+    sent = mapping(value)
+    role = sent.get("role")
+    given = items(sent.get("parts")) if "parts" in sent else [sent]
+    made = [part(mapping(each)) for each in given]
+    return parts.message({"model": "assistant", "function": "tool"}.get(str(role), role), made)
+
+
+def part(value: Any) -> Json:
+    """One part; thought signatures are opaque and left out."""
+    if "text" in value:
+        return (parts.reasoning if value.get("thought") is True else parts.text)(value["text"])
+    if call := mapping(either(value, "functionCall", "function_call")):
+        return parts.tool_call(call.get("id"), call.get("name"), call.get("args"))
+    if answer := mapping(either(value, "functionResponse", "function_response")):
+        made = parts.tool_response(answer.get("id"), answer.get("response"))
+        return {**made, "name": answer.get("name")}
+    if inline := mapping(either(value, "inlineData", "inline_data")):
+        mime = either(inline, "mimeType", "mime_type")
+        return parts.blob(parts.modality_of(mime), mime, inline.get("data"))
+    if file := mapping(either(value, "fileData", "file_data")):
+        mime = either(file, "mimeType", "mime_type")
+        return parts.uri(parts.modality_of(mime), either(file, "fileUri", "file_uri"), mime)
+    if code := mapping(either(value, "executableCode", "executable_code")):
+        return parts.server_tool_call(code.get("id"), "code_execution", {"type": "code_execution", **code})
+    if result := mapping(either(value, "codeExecutionResult", "code_execution_result")):
+        return parts.server_tool_response(result.get("id"), {"type": "code_execution", **result})
+    return parts.unknown({key: each for key, each in value.items() if "ignature" not in key})
+
+
+def joined(given: list[Json]) -> list[Json]:
+    """Neighbouring texts of a stream as one, thoughts and words apart."""
+    made: list[dict[str, Any]] = []
+    for each in map(mapping, given):
+        last = made[-1] if made else {}
+        if "text" in each and "text" in last and bool(each.get("thought")) == bool(last.get("thought")):
+            made[-1] = {**last, "text": f"{last['text']}{each['text']}"}
+        else:
+            made.append(dict(each))
+    return [each for each in made if each.get("text") != ""]
+
+
+def tools(given: Json) -> list[Json]:
+    """Function declarations one by one; the provider's own tools (`googleSearch`) by name."""
+    made: list[Json] = []
+    for tool in map(mapping, items(given)):
+        for name, value in tool.items():
+            if name in {"functionDeclarations", "function_declarations"}:
+                made.extend(
+                    parts.function(
+                        each.get("name"),
+                        each.get("description"),
+                        either(each, "parameters", "parametersJsonSchema", "parameters_json_schema"),
+                    )
+                    for each in map(mapping, items(value))
+                )
+            elif value is not None:
+                made.append({"type": name, "name": name, **mapping(value)})
+    return made

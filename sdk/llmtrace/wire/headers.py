@@ -1,0 +1,68 @@
+"""What providers say in response headers: which request it was, how much is left, what it used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry.util.types import AttributeValue
+
+from .. import semconv
+
+_REQUEST_IDS: Final = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "x-goog-request-id",
+)
+_KINDS: Final = ("limit", "remaining", "reset")
+_MOST_LIMITS: Final = 24
+# Token counts of servers whose bodies need not have them (Bedrock InvokeModel, TGI).
+_COUNTS: Final = {
+    "x-amzn-bedrock-input-token-count": semconv.USAGE_INPUT_TOKENS,
+    "x-prompt-tokens": semconv.USAGE_INPUT_TOKENS,
+    "x-amzn-bedrock-output-token-count": semconv.USAGE_OUTPUT_TOKENS,
+    "x-generated-tokens": semconv.USAGE_OUTPUT_TOKENS,
+    "x-amzn-bedrock-cache-read-input-token-count": semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+    "x-amzn-bedrock-cache-write-input-token-count": semconv.USAGE_CACHE_WRITE_INPUT_TOKENS,
+}
+
+
+def described(headers: Mapping[str, str]) -> dict[str, AttributeValue]:
+    """Request id and rate limits as attributes.
+
+    `llmtrace.ratelimit.{requests,tokens,…}.{limit,remaining}` are integers where they are whole numbers;
+    `.reset` and `llmtrace.ratelimit.retry_after` stay as the provider wrote them.
+    """
+    found: dict[str, AttributeValue] = {}
+    for name in _REQUEST_IDS:
+        if value := headers.get(name):
+            found[semconv.REQUEST_ID] = value
+            break
+    for name, value in headers.items():
+        lower = name.lower()
+        if "ratelimit" in lower and len(found) < _MOST_LIMITS:
+            subject = [word for word in lower.partition("ratelimit")[2].split("-") if word]
+            kind = next((word for word in _KINDS if word in subject), None)
+            if kind is not None:
+                subject.remove(kind)
+                key = ".".join((semconv.RATE_LIMIT, "_".join(subject) or "requests", kind))
+                found[key] = int(value) if kind != "reset" and value.isdecimal() else value
+    if value := headers.get("retry-after"):
+        found[f"{semconv.RATE_LIMIT}.retry_after"] = value
+    return found
+
+
+def counts(headers: Mapping[str, str]) -> dict[str, int]:
+    """Token counts given beside the body; the body's go first."""
+    return {
+        key: int(value)
+        for name, key in _COUNTS.items()
+        if (value := headers.get(name)) is not None and value.isdecimal()
+    }
+
+
+def error_type(headers: Mapping[str, str]) -> str | None:
+    """AWS names the kind of an error here (`ValidationException:http://…`)."""
+    return headers.get("x-amzn-errortype", "").partition(":")[0] or None

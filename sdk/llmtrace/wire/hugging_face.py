@@ -1,0 +1,96 @@
+"""Hugging Face text generation: TGI's `POST …/generate`, `…/generate_stream`, `/`; and `…/models/{model}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from .. import semconv
+from . import parts
+from .base import (
+    Json,
+    Translation,
+    WireFormat,
+    between,
+    items,
+    mapping,
+    put_int,
+    put_text,
+)
+from .finish import finish_reason
+from .openai_completions import inputs
+from .settings import put_settings
+
+
+def matches(path: str, body: bytes) -> bool:
+    """By the end of the path and the one field every request has."""
+    return b'"inputs"' in body
+
+
+def matches_model(path: str, body: bytes) -> bool:
+    """A path that names the model, or an empty one; of the tasks called so, only this has settings."""
+    if path != "/" and ("/models/" not in path or "/pipeline/" in path):
+        return False
+    return b'"inputs"' in body and b'"parameters"' in body
+
+
+def request(body: Json, path: str, content: bool) -> Translation:
+    """Request body to attributes; the model is in the path, if anywhere."""
+    sent = mapping(body)
+    settings = mapping(sent.get("parameters"))
+    translation = Translation()
+    put = translation.attributes
+    put_text(put, semconv.REQUEST_MODEL, between(path, "/models/", "?"))
+    put_settings(put, settings)
+    if sent.get("stream") is True or path.endswith("/generate_stream"):
+        put[semconv.REQUEST_STREAM] = True
+    if content:
+        translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("inputs"))
+    return translation
+
+
+def response(body: Json, content: bool) -> Translation:
+    """Response body to attributes; a list where the request was one."""
+    answers = [mapping(each) for each in (body if isinstance(body, list) else [body])]
+    answers = [each for each in answers if "generated_text" in each]
+    translation = Translation()
+    put = translation.attributes
+    details = [mapping(each.get("details")) for each in answers]
+    known = [each for each in details if each]
+    if known:
+        made = [each.get("generated_tokens") for each in known]
+        put_int(put, semconv.USAGE_OUTPUT_TOKENS, sum(each for each in made if type(each) is int))
+        given = [each.get("input_length", len(items(each.get("prefill"))) or None) for each in known]
+        put_int(put, semconv.USAGE_INPUT_TOKENS, sum(each for each in given if type(each) is int) or None)
+        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(each.get("finish_reason")) for each in known]
+    if content and answers:
+        translation.content[semconv.OUTPUT_MESSAGES] = [
+            parts.message("assistant", [parts.text(each.get("generated_text"))]) for each in answers
+        ]
+    return translation
+
+
+def fold(events: Iterable[Json]) -> Json:
+    """Tokens to the response they add up to: the last event has the whole text and the details."""
+    body: dict[str, Any] = {}
+    words: list[str] = []
+    for event in map(mapping, events):
+        token = mapping(event.get("token"))
+        if token.get("special") is not True:
+            words.append(str(token.get("text") or ""))
+        body.update({key: value for key, value in event.items() if value is not None})
+    body.setdefault("generated_text", "".join(words))
+    return body
+
+
+FORMAT: Final = WireFormat(
+    provider="hugging_face",
+    operation="text_completion",
+    endings=("generate", "generate_stream"),
+    matches=matches,
+    request=request,
+    response=response,
+    fold=fold,
+)
+MODEL: Final = replace(FORMAT, endings=(), matches=matches_model)

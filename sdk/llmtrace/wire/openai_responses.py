@@ -1,0 +1,154 @@
+"""OpenAI Responses: `POST …/responses`, and `GET …/responses/{id}` for what was made in the background.
+
+Compaction (`POST …/responses/compact`) answers the same way. Items are translated in `openai_items`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from opentelemetry.util.types import AttributeValue
+
+from .. import semconv
+from . import deferred, parts
+from . import openai_items as item_parts
+from .base import Json, Translation, WireFormat, between, items, mapping, put_int, put_text, word
+from .finish import finish_reason
+from .openai_settings import OUTPUT_TYPES, put_common, put_head, put_model
+from .openai_stream import fold
+from .settings import put_settings
+
+_CALLS: Final = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call"})
+
+
+def matches(path: str, body: bytes) -> bool:
+    """By the end of the path and what every request has: a model, or a stored prompt that names one."""
+    return path.endswith(("/responses", "/responses/compact")) and (b'"model"' in body or b'"prompt"' in body)
+
+
+def request(body: Json, path: str, content: bool) -> Translation:
+    """Request body to attributes."""
+    sent = mapping(body)
+    translation = Translation()
+    put = translation.attributes
+    put[semconv.OPENAI_API_TYPE] = "responses"
+    put_model(put, sent, path)
+    put_common(put, sent)
+    put_settings(put, sent)
+    put_text(put, semconv.REQUEST_REASONING_LEVEL, mapping(sent.get("reasoning")).get("effort"))
+    put_text(put, semconv.REQUEST_PREVIOUS_RESPONSE_ID, sent.get("previous_response_id"))
+    conversation = sent.get("conversation")
+    put_text(put, semconv.CONVERSATION_ID, mapping(conversation).get("id") or conversation)
+    kind = word(mapping(mapping(sent.get("text")).get("format")), "type")
+    if kind in OUTPUT_TYPES:
+        put[semconv.OUTPUT_TYPE] = OUTPUT_TYPES[kind]
+    if content:
+        if told := parts.instructions(sent.get("instructions")):
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
+        translation.content[semconv.INPUT_MESSAGES] = item_parts.messages(sent.get("input"))
+        if tools := [_tool(mapping(each)) for each in items(sent.get("tools"))]:
+            translation.content[semconv.TOOL_DEFINITIONS] = tools
+    return translation
+
+
+def response(body: Json, content: bool) -> Translation:
+    """Response body to attributes; one that is still being made has a status and nothing else."""
+    received = mapping(body)
+    translation = Translation()
+    put = translation.attributes
+    put_head(put, received)
+    put_text(put, semconv.RESPONSE_STATUS, received.get("status"))
+    if deferred.is_pending(received.get("status")):
+        put[semconv.OPERATION_NAME] = deferred.QUEUED
+        return translation
+    _put_usage(put, mapping(received.get("usage")))
+    output = [mapping(each) for each in items(received.get("output"))]
+    if received.get("status") or output:
+        put[semconv.RESPONSE_FINISH_REASONS] = [_finish_reason(received, output)]
+    if any(each.get("type") == "compaction" for each in output):
+        put[semconv.CONVERSATION_COMPACTED] = True
+    if content and output:
+        answered = [part for each in output for part in item_parts.item(each)]
+        translation.content[semconv.OUTPUT_MESSAGES] = [parts.message("assistant", answered)]
+    return translation
+
+
+def _finish_reason(received: Any, output: list[Any]) -> str:
+    status = received.get("status")
+    if "status" in received and status is None:
+        return "error"  # a stream that was left or torn
+    if status == "incomplete":
+        return finish_reason(mapping(received.get("incomplete_details")).get("reason") or status)
+    if status is None or status == "completed":
+        if any(word(each, "type") in _CALLS for each in output):
+            return "tool_call"
+        return "compaction" if received.get("object") == "response.compaction" else "stop"
+    return finish_reason(status)
+
+
+def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
+    given, made = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
+    put_int(put, semconv.USAGE_INPUT_TOKENS, usage.get("input_tokens"))
+    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("output_tokens"))
+    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, given.get("cached_tokens"))
+    put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, given.get("cache_write_tokens"))
+    put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, made.get("reasoning_tokens"))
+
+
+def _tool(tool: Any) -> Json:
+    if word(tool, "type") in {"function", "custom"}:
+        described = parts.function(
+            tool.get("name"), tool.get("description"), tool.get("parameters"), tool["type"]
+        )
+        return {**described, "format": tool["format"]} if "format" in tool else described
+    return {"name": tool.get("server_label") or tool.get("type"), **tool}
+
+
+def matches_fetch(path: str, body: bytes) -> bool:
+    """By the form of the id, since many an API has `/responses/`."""
+    return (between(path, "/responses/") or "").startswith("resp_")
+
+
+def request_fetch(body: Json, path: str, content: bool) -> Translation:
+    """All that a fetch says is the id."""
+    translation = Translation()
+    translation.attributes[semconv.OPENAI_API_TYPE] = "responses"
+    put_text(translation.attributes, semconv.RESPONSE_ID, between(path, "/responses/"))
+    return translation
+
+
+def response_fetch(body: Json, content: bool) -> Translation:
+    """What was made in the background is the call now; what was not has been one when it was made."""
+    received = mapping(body)
+    translation = response(body, content)
+    put = translation.attributes
+    if received.get("status") and received.get("background") and not deferred.is_pending(received["status"]):
+        put[semconv.OPERATION_NAME] = "chat"
+        put_text(put, semconv.REQUEST_MODEL, received.get("model"))
+        return translation
+    put[semconv.OPERATION_NAME] = deferred.FETCH
+    for key in [key for key in put if ".usage." in key]:
+        del put[key]
+    return translation
+
+
+FORMAT: Final = WireFormat(
+    provider="openai",
+    operation="chat",
+    endings=("responses", "compact"),
+    matches=matches,
+    request=request,
+    response=response,
+    fold=fold,
+    fetched_again=True,
+)
+FETCH: Final = replace(
+    FORMAT,
+    operation=deferred.FETCH,
+    endings=("responses",),
+    method="GET",
+    matches=matches_fetch,
+    request=request_fetch,
+    response=response_fetch,
+)

@@ -1,0 +1,178 @@
+"""One call counts once: attempts of a client, and spans of other libraries about the same call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import anthropic
+import boto3
+import httpx
+import openai
+import pytest
+from botocore.config import Config
+from opentelemetry import trace
+
+import llmtrace
+from llmtrace.testing import Answer, Captured, ReplayServer, capture
+
+from .chat import PLAIN, REQUEST
+
+BUSY = Answer.json({"error": {"message": "busy", "code": "rate_limit"}}, 429, **{"retry-after-ms": "1"})
+
+
+def _openai(url: str) -> None:
+    openai.OpenAI(base_url=url + "/v1", api_key="k", max_retries=2).chat.completions.create(**REQUEST)
+
+
+def _openai_async(url: str) -> None:
+    async def run() -> None:
+        client = openai.AsyncOpenAI(base_url=url + "/v1", api_key="k", max_retries=2)
+        await client.chat.completions.create(**REQUEST)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("client", [_openai, _openai_async], ids=["sync", "async"])
+def test_attempts_are_linked_and_the_last_counts(traces: Captured, client: Any) -> None:
+    with ReplayServer(BUSY, BUSY, PLAIN) as server:
+        client(server.url)
+        first, second, third = traces.spans()
+    for earlier, later in ((first, second), (second, third)):
+        assert earlier.attributes is not None
+        assert earlier.attributes["llmtrace.counted"] is False
+        (link,) = later.links
+        assert link.context == earlier.context
+        assert dict(link.attributes or {}) == {"llmtrace.link": "repeats"}
+    assert third.attributes is not None
+    assert "llmtrace.counted" not in third.attributes
+    assert third.attributes["http.request.resend_count"] == 2
+    assert not first.links
+
+
+def test_the_last_attempt_counts_even_when_it_fails(traces: Captured) -> None:
+    with ReplayServer(BUSY) as server:
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="k", max_retries=1)
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(**REQUEST)
+        with pytest.raises(openai.RateLimitError):
+            client.with_options(max_retries=0).chat.completions.create(**REQUEST)
+        counted = [span["attributes"].get("llmtrace.counted", True) for span in traces.snapshot()]
+    assert counted == [False, True, True]
+
+
+def test_a_failed_attempt_waits_for_its_repetition_before_it_is_sent() -> None:
+    """In the background: the second attempt comes after the next delivery."""
+    slow = Answer.json({"error": {"message": "busy"}}, 503, **{"retry-after-ms": "400"})
+    with ReplayServer(slow, PLAIN) as server, capture() as traces:
+        running = llmtrace.runtime.current()
+        assert running is not None
+        object.__setattr__(running.config, "schedule_delay", 0.05)
+        _openai(server.url)
+        first, last = traces.snapshot()
+    assert first["attributes"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in last["attributes"]
+
+
+def test_aws_attempts(traces: Captured) -> None:
+    done = Answer.json(
+        {
+            "output": {"message": {"role": "assistant", "content": []}},
+            "stopReason": "end_turn",
+            "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+            "metrics": {"latencyMs": 1},
+        }
+    )
+    with ReplayServer(Answer.json({"message": "down"}, 503), done) as server:
+        client = boto3.client(
+            "bedrock-runtime",
+            endpoint_url=server.url,
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            config=Config(retries={"total_max_attempts": 2, "mode": "standard"}),
+        )
+        client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+        first, second = traces.snapshot()
+    assert first["attributes"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in second["attributes"]
+    assert second["attributes"]["http.request.resend_count"] == 1
+
+
+def test_two_calls_are_no_attempts_of_each_other(traces: Captured) -> None:
+    with ReplayServer(BUSY, PLAIN) as server:
+        for _ in range(2):
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        assert all("llmtrace.counted" not in span["attributes"] for span in traces.snapshot())
+        assert not any(span.links for span in traces.spans())
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "conventions": {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 30},
+    "openllmetry": {"llm.request.type": "chat", "gen_ai.system": "OpenAI"},
+    "openinference": {"openinference.span.kind": "LLM", "llm.token_count.prompt": 30},
+}
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_a_span_of_another_library_around_the_call(traces: Captured, dialect: str) -> None:
+    tracer = trace.get_tracer("another.instrumentation")
+    with (
+        ReplayServer(PLAIN) as server,
+        tracer.start_as_current_span("app"),
+        tracer.start_as_current_span("theirs", attributes=OTHERS[dialect]),
+    ):
+        httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+    spans = {span["name"]: span["attributes"] for span in traces.snapshot()}
+    assert spans["theirs"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in spans["chat gpt-4o-mini"]
+    assert "llmtrace.counted" not in spans["app"]
+
+
+def test_a_span_of_another_library_beside_the_call(traces: Captured) -> None:
+    """It was not the active one; the response id tells."""
+    tracer = trace.get_tracer("another.instrumentation")
+    with ReplayServer(PLAIN) as server:
+        theirs = tracer.start_span("theirs", attributes=OTHERS["conventions"])
+        answer = httpx.post(server.url + "/v1/chat/completions", json=REQUEST).json()
+        theirs.set_attribute("gen_ai.response.id", answer["id"])
+        theirs.end()
+        local = tracer.start_span("a model in this process", attributes=OTHERS["conventions"])
+        local.end()
+    spans = {span["name"]: span["attributes"] for span in traces.snapshot()}
+    assert spans["theirs"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in spans["chat gpt-4o-mini"]
+    assert "llmtrace.counted" not in spans["a model in this process"]
+
+
+def test_our_own_steps_count_as_they_are(traces: Captured) -> None:
+    @llmtrace.agent
+    def helper(url: str) -> None:
+        httpx.post(url + "/v1/chat/completions", json=REQUEST)
+
+    with ReplayServer(PLAIN) as server:
+        helper(server.url)
+    assert all("llmtrace.counted" not in span["attributes"] for span in traces.snapshot())
+
+
+def test_anthropics_client_with_whatever_it_traces_itself(traces: Captured) -> None:
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-x",
+        "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "hi"}],
+        "usage": {"input_tokens": 3, "output_tokens": 1},
+    }
+    with ReplayServer(Answer.json(message)) as server:
+        client = anthropic.Anthropic(base_url=server.url, api_key="k", max_retries=0)
+        client.messages.create(model="claude-x", max_tokens=5, messages=[{"role": "user", "content": "hi"}])
+    llm = [
+        span
+        for span in traces.snapshot()
+        if span["attributes"].get("gen_ai.operation.name") == "chat"
+        and span["attributes"].get("llmtrace.counted", True)
+    ]
+    assert [json.dumps(span["name"]) for span in llm] == ['"chat claude-x"']

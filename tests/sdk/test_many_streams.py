@@ -1,0 +1,84 @@
+"""Ten thousand streams at once: each becomes its span, and nothing is left of any."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import httpx2
+
+import llmtrace
+from llmtrace import config as configuration
+from llmtrace import runtime
+from llmtrace.call import Call
+from llmtrace.testing import Captured
+
+from .chat import REQUEST, STREAM
+
+COUNT = 10_000
+
+
+class _Chunks(httpx2.AsyncByteStream):
+    def __init__(self, gate: asyncio.Event) -> None:
+        self._gate = gate
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        first, *rest = STREAM.chunks or ()
+        yield first
+        await self._gate.wait()  # all of them are open here
+        for chunk in rest:
+            yield chunk
+
+
+async def _run() -> int:
+    gate = asyncio.Event()
+    opened = 0
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers=STREAM.headers, stream=_Chunks(gate))
+
+    async def one(client: httpx2.AsyncClient, number: int) -> int:
+        nonlocal opened
+        with llmtrace.context(user_id=number):
+            async with client.stream(
+                "POST", "http://llm.example/v1/chat/completions", json={**REQUEST, "stream": True}
+            ) as response:
+                chunks = 0
+                async for _ in response.aiter_raw():
+                    opened += chunks == 0
+                    chunks += 1
+                    if opened == COUNT:
+                        gate.set()
+                    if number % 10 == 0 and chunks == 3:
+                        break  # some leave early
+                return chunks
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        return sum(await asyncio.gather(*(one(client, number) for number in range(COUNT))))
+
+
+def _alive() -> int:
+    gc.collect()
+    return sum(type(each) is Call for each in gc.get_objects())
+
+
+def test_ten_thousand_concurrent_streams() -> None:
+    captured = Captured()
+    config = replace(
+        configuration.resolve(http_spans="none"), max_queue_items=2 * COUNT, max_queue_bytes=2**30
+    )
+    before = _alive()
+    runtime.start(config, open_outlet=lambda: captured)
+    assert asyncio.run(_run()) == COUNT // 10 * (3 + 9 * len(STREAM.chunks or ()))
+    assert llmtrace.flush(60)
+    assert llmtrace.stats() == llmtrace.Stats(generated=COUNT, sent=COUNT)
+    spans = captured._spans
+    assert len({span.attributes["user.id"] for span in spans if span.attributes}) == COUNT
+    abandoned = sum("llmtrace.stream.abandoned" in (span.attributes or {}) for span in spans)
+    assert abandoned == COUNT // 10
+    assert _alive() == before
+    running = runtime.current()
+    assert running is not None
+    assert running.delivery._queued_bytes == 0

@@ -1,0 +1,104 @@
+"""Nothing about a body is trusted: real bodies with any piece of them replaced never break a translation."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llmtrace import wire
+from llmtrace.wire import aws_stream, frames
+from llmtrace.wire.base import WireFormat
+from llmtrace.wire.content import render
+
+from .naive import FOLDER, recordings
+from .wire_samples import SAMPLES
+
+_ODD: list[Any] = [None, 3, -1.5, True, "", "odd", [], [None, 1, "x"], {}, {"type": 5, "x": [1]}, [{}], [[]]]
+_MOST = 400
+
+
+def _pieces(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield at
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _pieces(inner, (*at, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value[:40]):
+            yield from _pieces(inner, (*at, index))
+
+
+def _replaced(value: Any, at: tuple[Any, ...], odd: Any) -> Any:
+    if not at:
+        return odd
+    copy = value.copy()
+    copy[at[0]] = _replaced(value[at[0]], at[1:], odd)
+    return copy
+
+
+def _translate(found: WireFormat, path: str, sent: Any, answer: Any, is_stream: bool) -> None:
+    made = [found.request(sent, path, True)]
+    if is_stream:
+        answer = found.fold(answer if isinstance(answer, list) else [answer])
+    made.append(found.response(answer, True))
+    for translation in made:
+        for key, value in translation.attributes.items():
+            assert isinstance(value, str | int | float | list), key
+            assert not isinstance(value, list) or all(isinstance(each, str) for each in value), key
+        for messages in translation.content.values():
+            json.loads(render(messages, 10_000))
+
+
+def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
+    """(method, path, request, answer, whether it is events): one of each shape."""
+    seen = set()
+    for recording in recordings() if FOLDER.is_dir() else ():
+        sent = json.loads(recording.sent) if recording.sent else None
+        raw = recording.answered
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        events = frames.events(recording.headers.get("content-type", ""), raw)
+        answer = frames.decoded(raw) if events is None else events[:3] + events[-4:]
+        shape = (recording.path.rpartition("/")[2][-12:], str(sorted(sent or {})), str(answer)[:60])
+        if recording.left_out is None and shape not in seen:
+            seen.add(shape)
+            yield recording.record["method"], recording.path, sent, answer, events is not None
+    for sample in SAMPLES:
+        yield sample.method, sample.path, sample.sent, sample.answer, isinstance(sample.answer, list)
+
+
+def test_odd_bodies() -> None:
+    chance = random.Random(7)
+    tried = 0
+    for method, path, sent, answer, is_stream in _exchanges():
+        found = wire.recognise(path, json.dumps(sent).encode() if sent else b"", method)
+        assert found is not None, path
+        _translate(found, path, sent, answer, is_stream)
+        pieces = [(True, at) for at in _pieces(sent)] + [(False, at) for at in _pieces(answer)]
+        for theirs, at in chance.sample(pieces, min(len(pieces), 40)):
+            odd = chance.choice(_ODD)
+            other = (_replaced(sent, at, odd), answer) if theirs else (sent, _replaced(answer, at, odd))
+            try:
+                _translate(found, path, *other, is_stream)
+            except Exception as error:
+                raise AssertionError(
+                    f"{path}: {at} = {odd!r} in the {'request' if theirs else 'answer'}"
+                ) from error
+            tried += 1
+    assert tried > 1000
+
+
+@pytest.mark.parametrize("torn", range(0, 200, 7))
+def test_torn_and_odd_event_streams(torn: int) -> None:
+    payload = b'{"contentBlockDelta":{"delta":{"text":"x"}}}'
+    name = b"\x0b:event-type\x07\x00\x05chunk\x03odd\x00\x04size\x04\x00\x00\x00\x01"
+    message = (16 + len(name) + len(payload)).to_bytes(4, "big") + len(name).to_bytes(4, "big")
+    message += b"\0\0\0\0" + name + payload + b"\0\0\0\0"
+    whole = message * 3
+    assert aws_stream.events(whole) == [{"chunk": json.loads(payload)}] * 3
+    assert len(aws_stream.events(whole[:torn])) == torn // len(message)
+    aws_stream.events(whole[torn:])
+    aws_stream.events(random.Random(torn).randbytes(300))
