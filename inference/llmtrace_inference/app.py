@@ -16,16 +16,18 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Tracer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from llmtrace_inference.chat import ChatService
 from llmtrace_inference.engine import Engine
 from llmtrace_inference.errors import ApiError
 from llmtrace_inference.export import SpanPipeline
+from llmtrace_inference.measured import PROVIDER
 from llmtrace_inference.metrics import Metrics
+from llmtrace_inference.service import CompletionService, Operation
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
-from llmtrace_inference.tracing import PROVIDER, RequestTracer
+from llmtrace_inference.tracing import RequestTracer
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +53,15 @@ class _Models:
     """The served engines and their loading."""
 
     def __init__(self, settings: InferenceSettings, load: LoadEngine) -> None:
+        self._step_tracer: Tracer | None = None
         self.engines: dict[str, Engine | None] = dict.fromkeys(settings.models)
         self.failed: Exception | None = None
         self._settings = settings
         self._load = load
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
+    def begin(self, step_tracer: Tracer | None) -> None:
+        self._step_tracer = step_tracer
         self._task = asyncio.get_running_loop().create_task(self._load_all())
 
     async def _load_all(self) -> None:
@@ -65,6 +69,8 @@ class _Models:
         for name, source in self._settings.models.items():
             try:
                 engine = await _in_daemon_thread(functools.partial(self._load, name, source, self._settings))
+                if self._step_tracer is not None:
+                    engine.trace_steps(self._step_tracer, self._settings.trace_every_step)
                 await engine.start()
             except Exception as error:
                 self.failed = error
@@ -129,12 +135,12 @@ def create_app(
         pipeline = SpanPipeline(settings, on_lost=metrics.spans_lost.inc)
         provider = pipeline.provider
     tracer = RequestTracer(provider, capture_content=settings.capture_content)
-    service = ChatService(models.engines, settings, tracer, metrics)
+    service = CompletionService(models.engines, settings, tracer, metrics)
     created = int(time.time())
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        models.begin()
+        models.begin(tracer.tracer)
         watch = asyncio.get_running_loop().create_task(_watch_load(models, on_failed_load))
         yield
         watch.cancel()
@@ -152,12 +158,19 @@ def create_app(
     app.state.engines = models.engines
     app.state.close_engines = models.close
 
-    @app.post("/v1/chat/completions")
-    async def chat_completions(request: Request) -> Response:
+    async def complete(request: Request, operation: Operation) -> Response:
         refused = _check_key(request.headers, settings)
-        response = refused.response() if refused is not None else await service.answer(request)
+        response = refused.response() if refused is not None else await service.answer(request, operation)
         response.headers[PROVIDER_HEADER] = PROVIDER
         return response
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        return await complete(request, "chat")
+
+    @app.post("/v1/completions")
+    async def completions(request: Request) -> Response:
+        return await complete(request, "text_completion")
 
     @app.get("/v1/models")
     async def list_models(request: Request) -> Response:

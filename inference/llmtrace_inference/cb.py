@@ -18,27 +18,31 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from opentelemetry.trace import Tracer
 from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
-from llmtrace_inference import sampling, scheduler
+from llmtrace_inference import rows, scheduler
 from llmtrace_inference.engine import (
+    ConstraintFailed,
     Delta,
     EngineError,
     EngineFull,
     EngineStats,
     EngineUnavailable,
+    FinishReason,
     Generation,
     ModelInfo,
     QueueTimeout,
     RequestTooLarge,
     Ticket,
 )
-from llmtrace_inference.model import ChatTokenizer, LoadedModel
+from llmtrace_inference.model import LoadedModel
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.text import ChatTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,7 @@ class _CbTicket(Ticket):
     deltas: asyncio.Queue[Delta | EngineError] = field(default_factory=asyncio.Queue)
     blocks: int = 0
     seen: int = 0
+    row: rows.Row | None = None
     admitted: bool = False
     over: bool = False
 
@@ -66,7 +71,7 @@ class ContinuousBatchingEngine:
         self._loaded = loaded
         self._settings = settings
         self._manager: ContinuousBatchingManager | None = None
-        self._journal: scheduler.Journal = {}
+        self._journal = scheduler.Journal(loaded.info.name)
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
         self._waiting: deque[_CbTicket] = deque()
@@ -118,7 +123,6 @@ class ContinuousBatchingEngine:
             eos_token_id=list(self._loaded.eos_ids) or -1,
             pad_token_id=0,
             max_new_tokens=settings.default_max_tokens,
-            suppress_tokens=list(self._loaded.suppressed_ids) or None,
         )
         # Only where it is installed: the library would else fetch a kernel from the network.
         flash = self._loaded.model.device.type == "cuda" and find_spec("flash_attn") is not None
@@ -131,9 +135,12 @@ class ContinuousBatchingEngine:
             scheduler_type=self._scheduler_name,
             seed=settings.seed,
             auto_switch_to_flash=flash,
+            # Penalties and grammars need every token before the next one is drawn (rows.py).
+            use_async_batching=False,
+            use_cuda_graph=False,
         )
         manager = self._loaded.model.init_continuous_batching(generation, batching)
-        sampling.add_to(manager.logit_processor)
+        rows.add_to(manager.logit_processor, self._loaded.suppressed_ids)
         # The library's thread is no daemon by itself, but takes after the thread that starts it: a forward
         # pass that never ends must not keep the process alive.
         starter = threading.Thread(target=manager.start, name=f"start-{self.info.name}", daemon=True)
@@ -212,6 +219,9 @@ class ContinuousBatchingEngine:
             healthy=self._manager is not None and not self._closed,
         )
 
+    def trace_steps(self, tracer: Tracer, every: int) -> None:
+        self._journal.tracer, self._journal.every = tracer, every
+
     # --- admission --------------------------------------------------------------------------------------
 
     def _refuse_what_kills_the_loop(self, generation: Generation) -> None:
@@ -222,6 +232,8 @@ class ContinuousBatchingEngine:
             raise ValueError("a prompt token is outside the vocabulary")
         if generation.temperature < 0 or not 0 < generation.top_p <= 1:
             raise ValueError("temperature must be at least 0, top_p above 0 and at most 1")
+        if not 0 <= generation.min_p <= 1:
+            raise ValueError("min_p must be between 0 and 1")
         if generation.top_k is not None and not 1 <= generation.top_k <= self.info.vocab_size:
             raise ValueError(f"top_k must be between 1 and {self.info.vocab_size}")
         if prompt + generation.max_tokens > limit or self._blocks(generation) > self._settings.num_blocks:
@@ -259,15 +271,16 @@ class ContinuousBatchingEngine:
         ticket.admitted = True
         self._reserved += ticket.blocks
         self._running[request_id] = ticket
-        self._journal[request_id] = ticket.progress
+        self._journal.progress[request_id] = ticket.progress
         greedy = generation.temperature < _GREEDY_BELOW
         parameters: dict[str, Any] = {
             "temperature": 1.0 if greedy else float(generation.temperature),
             "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,
             "top_p": 1.0 if greedy else float(generation.top_p),
         }
-        if generation.seed is not None:
-            parameters[sampling.KWARG] = generation.seed
+        ticket.row = rows.row_of(generation, self._loaded.eos_ids)
+        if ticket.row is not None:
+            parameters[rows.KWARG] = ticket.row
         manager.register_result_handler(request_id, lambda output: self._on_output(ticket, output))
         accepted = manager.add_request(
             list(generation.prompt_ids),
@@ -288,7 +301,7 @@ class ContinuousBatchingEngine:
             ticket.admitted = False
             self._reserved -= ticket.blocks
             self._running.pop(ticket.generation.request_id, None)
-            self._journal.pop(ticket.generation.request_id, None)
+            self._journal.progress.pop(ticket.generation.request_id, None)
         elif ticket in self._waiting:
             self._waiting.remove(ticket)
 
@@ -309,11 +322,18 @@ class ContinuousBatchingEngine:
         else:  # evicted once: the library restarted its stamps
             progress.first_token_ns = progress.first_token_ns or now
         progress.last_token_ns = int(stamps[-1] * 1e9) if stamps else now
+        progress.token_seconds = stamps
         new = tuple(tokens[ticket.seen :])
+        noted = tuple(ticket.row.found[ticket.seen : len(tokens)]) if ticket.row is not None else ()
         ticket.seen = len(tokens)
         finished = output.is_finished()
         eos = bool(new) and new[-1] in self._loaded.eos_ids and not ticket.generation.ignore_eos
-        ticket.deltas.put_nowait(Delta(new, ("stop" if eos else "length") if finished else None, eos=eos))
+        if ticket.row is not None and ticket.row.error:
+            reason = ticket.row.error.split("\n")[0]
+            ticket.deltas.put_nowait(ConstraintFailed(f"the answer cannot keep to its format: {reason}"))
+        else:
+            finish: FinishReason | None = ("stop" if eos else "length") if finished else None
+            ticket.deltas.put_nowait(Delta(new, finish, eos=eos, logprobs=noted))
         if finished:
             self._release(ticket)
             self._admit()

@@ -69,6 +69,7 @@ class Metrics:
 
     def observe(
         self,
+        operation: str,
         model: str,
         *,
         seconds: float,
@@ -80,7 +81,7 @@ class Metrics:
         error_type: str | None,
     ) -> None:
         """Count one finished request. `model` must be a served name or UNKNOWN_MODEL."""
-        common = ("chat", "llmtrace", model)
+        common = (operation, "llmtrace", model)
         self._duration.labels(*common, error_type or "").observe(seconds)
         if first_token_seconds is not None:
             self._first_token.labels(*common).observe(first_token_seconds)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers.decoders import DecodeStream
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -16,42 +17,12 @@ from llmtrace_inference import attention
 from llmtrace_inference.engine import ModelInfo
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
+from llmtrace_inference.text import ChatTokenizer
 from llmtrace_inference.tiny import ensure_tiny
 
 logger = logging.getLogger(__name__)
 
 ENGINE = "transformers-continuous-batching"
-
-
-class ChatTokenizer:
-    """The model's own fast tokenizer and chat template."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._tokenizer = tokenizer
-
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids of the rendered conversation, ready for an answer. ValueError where it cannot be."""
-        try:
-            ids: Any = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        except Exception as error:  # jinja and template code raise what they like
-            raise ValueError(f"the model's chat template refused these messages: {error}") from error
-        return [int(i) for i in ids]
-
-    def decoder(self) -> StreamingDecoder:
-        return StreamingDecoder(self._tokenizer)
-
-
-class StreamingDecoder:
-    """Text of one answer, token by token; special tokens are left out."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._backend = tokenizer.backend_tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def feed(self, token_ids: tuple[int, ...]) -> str:
-        return "".join(self._stream.step(self._backend, i) or "" for i in token_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +50,16 @@ def _dtype(setting: str, device: torch.device) -> torch.dtype:
     dtype = getattr(torch, setting)
     assert isinstance(dtype, torch.dtype)  # noqa: S101 - the setting is one of four names
     return dtype
+
+
+def weights_hash(directory: Path) -> str:
+    """`sha256:` and 16 digits over the weight files; "" where there are none. About a second per gigabyte."""
+    files = sorted(directory.glob("*.safetensors")) if directory.is_dir() else []
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as data:
+            digest.update(hashlib.file_digest(data, "sha256").digest())
+    return f"sha256:{digest.hexdigest()[:16]}" if files else ""
 
 
 def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedModel:
@@ -123,6 +104,8 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         parameters=sum(p.numel() for p in model.parameters()),
         vocab_size=int(config.vocab_size),
         context_length=context,
+        version=str(getattr(model.config, "_commit_hash", None) or Path(where).name),
+        weights_hash=weights_hash(Path(where)),
     )
     logger.info(
         "loaded %s: %.1f M parameters, context %d tokens, %.1f s",
@@ -134,10 +117,11 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
     eos = model.generation_config.eos_token_id
     if eos is None:
         eos = tokenizer.eos_token_id
+    eos_ids = tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),)
     return LoadedModel(
         model=model,
-        tokenizer=ChatTokenizer(tokenizer),
-        eos_ids=tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),),
+        tokenizer=ChatTokenizer(tokenizer, info.vocab_size, eos_ids),
+        eos_ids=eos_ids,
         suppressed_ids=tuple(model.generation_config.suppress_tokens or ()),
         info=info,
     )

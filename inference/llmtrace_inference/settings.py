@@ -87,6 +87,11 @@ class InferenceSettings(BaseModel):
     )
 
     trace: bool = Field(default=True, description="Record and export spans.")
+    trace_every_step: int = Field(
+        default=100,
+        ge=0,
+        description="Every how manieth forward pass gets a span that its requests link to; 0: none.",
+    )
     otlp_endpoint: str = Field(
         default="http://127.0.0.1:4318", description="OTLP/HTTP base URL of the collector (no /v1/traces)."
     )
