@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import hmac
 import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -19,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from llmtrace_inference.auth import authenticate
 from llmtrace_inference.engine import Engine
 from llmtrace_inference.errors import ApiError
 from llmtrace_inference.export import SpanPipeline
@@ -159,8 +159,13 @@ def create_app(
     app.state.close_engines = models.close
 
     async def complete(request: Request, operation: Operation) -> Response:
-        refused = _check_key(request.headers, settings)
-        response = refused.response() if refused is not None else await service.answer(request, operation)
+        response = await service.answer(request, operation, authenticate(request.headers, settings))
+        response.headers[PROVIDER_HEADER] = PROVIDER
+        return response
+
+    @app.exception_handler(ApiError)
+    async def refuse(_: Request, error: ApiError) -> Response:
+        response = error.response()
         response.headers[PROVIDER_HEADER] = PROVIDER
         return response
 
@@ -174,9 +179,7 @@ def create_app(
 
     @app.get("/v1/models")
     async def list_models(request: Request) -> Response:
-        refused = _check_key(request.headers, settings)
-        if refused is not None:
-            return refused.response()
+        authenticate(request.headers, settings)
         data = [
             {"id": name, "object": "model", "created": created, "owned_by": PROVIDER}
             for name in models.engines
@@ -185,11 +188,9 @@ def create_app(
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str, request: Request) -> Response:
-        refused = _check_key(request.headers, settings)
-        if refused is not None:
-            return refused.response()
+        authenticate(request.headers, settings)
         if name not in models.engines:
-            return ApiError(404, f"model {name!r} is not served here", code="model_not_found").response()
+            raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")
         return JSONResponse({"id": name, "object": "model", "created": created, "owned_by": PROVIDER})
 
     @app.get("/health/live")
@@ -220,20 +221,6 @@ async def _watch_load(models: _Models, on_failed: Callable[[Exception], None] | 
         await asyncio.sleep(0.2)
     if on_failed is not None:
         on_failed(models.failed)
-
-
-def _check_key(headers: Mapping[str, str], settings: InferenceSettings) -> ApiError | None:
-    if not settings.api_keys:
-        return None
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    known = [key.get_secret_value().encode() for key in settings.api_keys]
-    # Every key is compared, so that the time taken says nothing about which one matched.
-    matches = [hmac.compare_digest(given.strip().encode(), key) for key in known]
-    if scheme.lower() == "bearer" and any(matches):
-        return None
-    return ApiError(
-        401, "a valid API key is needed: send 'Authorization: Bearer <key>'", code="invalid_api_key"
-    )
 
 
 class _Server(uvicorn.Server):

@@ -20,6 +20,7 @@ from llmtrace_inference.engine import (
 from llmtrace_inference.errors import ApiError
 from llmtrace_inference.grammar import grammar_for
 from llmtrace_inference.measured import ChoiceTrace, RequestTrace
+from llmtrace_inference.quotas import Grant
 from llmtrace_inference.schema import ChatRequest, CompletionRequest
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.stops import StopMatcher
@@ -60,10 +61,12 @@ class Call:
         settings: InferenceSettings,
         trace: RequestTrace,
         request: ChatRequest | CompletionRequest,
+        grant: Grant,
     ) -> None:
         self.trace = trace
         self.request = request
         self.engine = engine
+        self._grant = grant
         self._settings = settings
         self._deadline = time.monotonic() + settings.request_timeout_seconds
         self._choices: list[_Choice] = []
@@ -94,6 +97,8 @@ class Call:
         # Without a limit of its own, a request may take what is left of the context.
         room = max(info.context_length - max(map(len, prompts)), 1)
         trace.max_tokens = request.output_limit or min(self._settings.default_max_tokens, room)
+        answers = len(prompts) * request.choices
+        self._grant.reserve(trace.input_tokens + trace.max_tokens * answers)
         for prompt_ids in prompts:
             for which in range(request.choices):
                 self._submit_choice(tuple(prompt_ids), which, matcher)
@@ -157,6 +162,7 @@ class Call:
         seed = request.seed
         if seed is not None and which:
             seed = (seed + which * 0x9E3779B97F4A7C15) % 2**63  # the first choice is the one without n
+        limits = self._grant.caller.limits
         wants_tools = isinstance(request, ChatRequest) and bool(request.usable_tools)
         ticket = self.engine.submit(
             Generation(
@@ -174,6 +180,7 @@ class Call:
                 matcher=matcher.deep_copy() if matcher is not None else None,
                 every_token=request.stream or bool(request.stop),
                 ignore_eos=bool(request.ignore_eos),
+                priority=(request.priority or 0) + (limits.priority if limits is not None else 0),
             )
         )
         choice_trace = ChoiceTrace(ticket.progress)
@@ -212,6 +219,8 @@ class Call:
         """Free the engine's side; harmless when the answers are complete."""
         for choice in self._choices:
             self.engine.cancel(choice.ticket)
+        used = self.trace.input_tokens or 0 if self._choices else 0
+        self._grant.settle(used + self.trace.output_tokens)
 
     async def _all_choices(self) -> AsyncIterator[Piece]:
         """The pieces of several choices, mixed as they come."""

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -26,7 +25,9 @@ from transformers.generation.continuous_batching.continuous_api import Continuou
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
 from llmtrace_inference import rows, scheduler
+from llmtrace_inference.breaker import Breaker
 from llmtrace_inference.engine import (
+    CircuitOpen,
     ConstraintFailed,
     Delta,
     EngineError,
@@ -37,12 +38,13 @@ from llmtrace_inference.engine import (
     Generation,
     ModelInfo,
     QueueTimeout,
-    RequestTooLarge,
     Ticket,
 )
+from llmtrace_inference.limits import refuse_what_kills_the_loop
 from llmtrace_inference.model import LoadedModel
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.text import ChatTokenizer
+from llmtrace_inference.waiting import WaitingLine
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,10 @@ class ContinuousBatchingEngine:
         self._journal = scheduler.Journal(loaded.info.name)
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
-        self._waiting: deque[_CbTicket] = deque()
+        self._waiting: WaitingLine[_CbTicket] = WaitingLine()
+        self._breaker = Breaker(
+            settings.breaker_faults, settings.breaker_window_seconds, settings.breaker_pause_seconds
+        )
         self._running: dict[str, _CbTicket] = {}
         self._reserved = 0
         self._restarts = 0
@@ -152,23 +157,31 @@ class ContinuousBatchingEngine:
 
     def submit(self, generation: Generation) -> Ticket:
         """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
-        self._refuse_what_kills_the_loop(generation)
+        refuse_what_kills_the_loop(
+            generation, self.info, self._blocks(generation) <= self._settings.num_blocks
+        )
+        if self._breaker.state != "closed":
+            raise self._circuit_open()
         if self._closed or self._manager is None:
             raise EngineUnavailable(f"model {self.info.name} is not ready")
-        if len(self._waiting) >= self._settings.max_queue_requests and not self._has_room(generation):
-            raise EngineFull(
-                f"model {self.info.name} has {len(self._running)} requests running and {len(self._waiting)} "
-                "waiting: try again shortly"
-            )
-        ticket = _CbTicket(generation, blocks=self._blocks(generation))
-        progress = ticket.progress
-        progress.submitted_ns = time.perf_counter_ns()
-        progress.queue_depth = len(self._waiting)
-        progress.kv_blocks_total = self._settings.num_blocks
-        progress.kv_blocks_request = ticket.blocks
-        self._waiting.append(ticket)
+        self._refuse_when_full(generation)
+        ticket = self._ticket(generation)
+        ticket.progress.queue_depth = self._waiting.add(ticket)
         self._admit()
         return ticket
+
+    def _ticket(self, generation: Generation) -> _CbTicket:
+        ticket = _CbTicket(generation, blocks=self._blocks(generation))
+        ticket.progress.submitted_ns = time.perf_counter_ns()
+        ticket.progress.kv_blocks_total = self._settings.num_blocks
+        ticket.progress.kv_blocks_request = ticket.blocks
+        return ticket
+
+    def _circuit_open(self) -> CircuitOpen:
+        left = self._breaker.seconds_left
+        return CircuitOpen(
+            f"model {self.info.name} failed several times in a row and is tried again in {left:.0f} s", left
+        )
 
     async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
         assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
@@ -216,7 +229,9 @@ class ContinuousBatchingEngine:
             kv_blocks_used=scheduler.kv_blocks_used(self._cache) if self._cache is not None else 0,
             kv_blocks_total=self._settings.num_blocks,
             restarts=self._restarts,
-            healthy=self._manager is not None and not self._closed,
+            healthy=self._manager is not None and not self._closed and self._breaker.state == "closed",
+            waiting_tokens=self._waiting.tokens,
+            circuit=self._breaker.state,
         )
 
     def trace_steps(self, tracer: Tracer, every: int) -> None:
@@ -224,27 +239,20 @@ class ContinuousBatchingEngine:
 
     # --- admission --------------------------------------------------------------------------------------
 
-    def _refuse_what_kills_the_loop(self, generation: Generation) -> None:
-        prompt, limit = len(generation.prompt_ids), self.info.context_length
-        if prompt == 0 or generation.max_tokens < 1:
-            raise ValueError("a request needs at least one prompt token and max_tokens of at least 1")
-        if not all(0 <= i < self.info.vocab_size for i in generation.prompt_ids):
-            raise ValueError("a prompt token is outside the vocabulary")
-        if generation.temperature < 0 or not 0 < generation.top_p <= 1:
-            raise ValueError("temperature must be at least 0, top_p above 0 and at most 1")
-        if not 0 <= generation.min_p <= 1:
-            raise ValueError("min_p must be between 0 and 1")
-        if generation.top_k is not None and not 1 <= generation.top_k <= self.info.vocab_size:
-            raise ValueError(f"top_k must be between 1 and {self.info.vocab_size}")
-        if prompt + generation.max_tokens > limit or self._blocks(generation) > self._settings.num_blocks:
-            raise RequestTooLarge(
-                f"{prompt} prompt tokens and max_tokens {generation.max_tokens} exceed the {limit} tokens "
-                f"that model {self.info.name} can hold: shorten the messages or lower max_tokens"
-            )
-
     def _blocks(self, generation: Generation) -> int:
-        tokens = len(generation.prompt_ids) + generation.max_tokens
-        return -(-tokens // self._settings.page_size)
+        return -(-generation.total_tokens // self._settings.page_size)
+
+    def _refuse_when_full(self, generation: Generation) -> None:
+        if self._has_room(generation):
+            return
+        settings, waiting = self._settings, self._waiting
+        # A single request may always wait, however long it is.
+        too_long = waiting and waiting.tokens + generation.total_tokens > settings.max_queue_tokens
+        if len(waiting) >= settings.max_queue_requests or too_long:
+            raise EngineFull(
+                f"model {self.info.name} has {len(self._running)} requests running and {len(waiting)} with "
+                f"{waiting.tokens} tokens waiting: try again shortly"
+            )
 
     def _has_room(self, generation: Generation) -> bool:
         return (
@@ -256,13 +264,13 @@ class ContinuousBatchingEngine:
     def _admit(self) -> None:
         """Move waiting requests into the batch, in order, while their whole course fits the KV cache."""
         while self._waiting and (manager := self._manager) is not None and not self._closed:
-            ticket = self._waiting[0]
+            ticket = self._waiting.first
             if (
                 len(self._running) >= self._settings.max_batch_requests
                 or self._reserved + ticket.blocks > self._settings.num_blocks
             ):
                 return
-            self._waiting.popleft()
+            self._waiting.remove(ticket)
             self._hand_over(manager, ticket)
 
     def _hand_over(self, manager: ContinuousBatchingManager, ticket: _CbTicket) -> None:
@@ -302,7 +310,7 @@ class ContinuousBatchingEngine:
             self._reserved -= ticket.blocks
             self._running.pop(ticket.generation.request_id, None)
             self._journal.progress.pop(ticket.generation.request_id, None)
-        elif ticket in self._waiting:
+        else:
             self._waiting.remove(ticket)
 
     # --- results ----------------------------------------------------------------------------------------
@@ -348,12 +356,16 @@ class ContinuousBatchingEngine:
         )
         if self._recovery is None and not self._closed:
             logger.error("model %s: generation failed: %s", self.info.name, reason)
+            self._breaker.fault()
             manager, self._manager = self._manager, None
             if manager is not None:
                 self._recovery = asyncio.get_running_loop().create_task(self._recover(manager))
 
     async def _recover(self, manager: ContinuousBatchingManager) -> None:
-        """Stop what is left of the loop and start a new one. Waiting requests keep their places."""
+        """Stop what is left of the loop and start a new one. Waiting requests keep their places.
+
+        Where the circuit is open they are refused instead, and the new loop must first answer a probe.
+        """
         try:
             while not self._closed:
                 try:
@@ -361,9 +373,14 @@ class ContinuousBatchingEngine:
                     for ticket in list(self._running.values()):
                         self._release(ticket)
                         ticket.deltas.put_nowait(EngineUnavailable("the engine is being rebuilt: try again"))
+                    await self._wait_while_open()
                     await asyncio.to_thread(self._start_manager)
-                except Exception:
-                    logger.exception("model %s: could not rebuild the engine; trying again", self.info.name)
+                    if self._breaker.state != "closed":
+                        await self._probe()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
+                    logger.error("model %s: could not rebuild the engine: %s", self.info.name, error)  # noqa: TRY400
+                    self._breaker.fault()
+                    manager, self._manager = self._manager or manager, None
                     await asyncio.sleep(_RECOVERY_PAUSE_SECONDS)
                     continue
                 self._restarts += 1
@@ -372,6 +389,26 @@ class ContinuousBatchingEngine:
         finally:
             self._recovery = None
         self._admit()
+
+    async def _wait_while_open(self) -> None:
+        if self._breaker.state != "open":
+            return
+        logger.error("model %s: circuit open for %.0f s", self.info.name, self._breaker.seconds_left)
+        for ticket in self._waiting:
+            self._release(ticket)
+            ticket.deltas.put_nowait(self._circuit_open())
+        await asyncio.sleep(self._breaker.seconds_left)
+
+    async def _probe(self) -> None:
+        """One short request through the new loop, past the closed door. Raises what it raises."""
+        manager = self._manager
+        assert manager is not None  # noqa: S101 - just started
+        ticket = self._ticket(Generation("probe", prompt_ids=(0,) * 4, max_tokens=1, temperature=0.0))
+        self._hand_over(manager, ticket)
+        async with asyncio.timeout(self._settings.queue_timeout_seconds):
+            async for _ in self.stream(ticket):
+                pass
+        self._breaker.recovered()
 
     def _fail_all(self, error: EngineError) -> None:
         for ticket in [*self._running.values(), *self._waiting]:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 from opentelemetry.trace import SpanContext, Tracer
 
+from llmtrace_inference.breaker import State
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -43,6 +45,17 @@ class EngineUnavailable(EngineError):
     status = 503
     code = "engine_unavailable"
     retry_after_seconds = 2
+
+
+class CircuitOpen(EngineError):
+    """The engine failed several times in a row, and is left alone for a while."""
+
+    status = 503
+    code = "circuit_open"
+
+    def __init__(self, message: str, seconds_left: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = int(seconds_left) + 1
 
 
 class QueueTimeout(EngineError):
@@ -136,6 +149,13 @@ class Generation:
     """The grammar that the answer keeps to. It belongs to this request alone."""
     every_token: bool = True
     ignore_eos: bool = False
+    priority: int = 0
+    """Lower goes first among those that wait."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of its longest course."""
+        return len(self.prompt_ids) + self.max_tokens
 
 
 @dataclass(slots=True)
@@ -205,6 +225,8 @@ class EngineStats:
     kv_blocks_total: int
     restarts: int
     healthy: bool
+    waiting_tokens: int = 0
+    circuit: State = "closed"
 
 
 @dataclass(slots=True)

@@ -103,6 +103,8 @@ class _EngineCollector(Collector):
             for name, text in (
                 ("requests_running", "Requests that are generating."),
                 ("requests_waiting", "Requests that wait for a place."),
+                ("tokens_waiting", "Tokens that the waiting requests may come to."),
+                ("circuit_open", "1 while the engine is left alone after faults, or being probed."),
                 ("kv_blocks_used", "KV cache blocks in use, shareable prefixes included."),
                 ("kv_blocks_total", "KV cache blocks there are."),
                 ("ready", "1 when the model takes requests."),
@@ -117,6 +119,8 @@ class _EngineCollector(Collector):
                 continue
             gauges["requests_running"].add_metric([model], stats.running)
             gauges["requests_waiting"].add_metric([model], stats.waiting)
+            gauges["tokens_waiting"].add_metric([model], stats.waiting_tokens)
+            gauges["circuit_open"].add_metric([model], float(stats.circuit != "closed"))
             gauges["kv_blocks_used"].add_metric([model], stats.kv_blocks_used)
             gauges["kv_blocks_total"].add_metric([model], stats.kv_blocks_total)
             restarts.add_metric([model], stats.restarts)

@@ -13,11 +13,13 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from llmtrace_inference.auth import Caller
 from llmtrace_inference.call import Call
 from llmtrace_inference.engine import Engine, EngineError
 from llmtrace_inference.errors import ApiError, from_engine, from_validation
-from llmtrace_inference.measured import RequestTrace
+from llmtrace_inference.measured import OWN, RequestTrace
 from llmtrace_inference.metrics import UNKNOWN_MODEL, Metrics
+from llmtrace_inference.quotas import Quotas
 from llmtrace_inference.schema import ChatRequest, CompletionRequest
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.shapes import Shape, shape_of
@@ -46,8 +48,9 @@ class CompletionService:
         self._settings = settings
         self._tracer = tracer
         self._metrics = metrics
+        self._quotas = Quotas()
 
-    async def answer(self, http: Request, operation: Operation) -> Response:
+    async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
         """The response to one POST; every outcome leaves a trace and a metric."""
         trace = RequestTrace(
             headers=dict(http.headers),
@@ -55,13 +58,22 @@ class CompletionService:
             operation=operation,
             path=http.url.path,
         )
+        trace.extra[OWN + "key"] = caller.name
+        response = await self._answer(http, trace, operation, caller)
+        response.headers.update(self._quotas.headers(caller))
+        return response
+
+    async def _answer(
+        self, http: Request, trace: RequestTrace, operation: Operation, caller: Caller
+    ) -> Response:
         call: Call | None = None
         handed_over = False
         try:
+            grant = self._quotas.admit(caller)
             body = await _read(http, self._settings.max_request_bytes)
             trace.request = request = _parse(body, trace, operation)
             engine = self._engine(request.model)
-            call = Call(engine, self._settings, trace, request)
+            call = Call(engine, self._settings, trace, request, grant)
             await call.submit()
             if request.stream:
                 await call.first()

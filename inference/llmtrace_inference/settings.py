@@ -18,17 +18,38 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class KeySettings(BaseModel):
+    """One API key, and how much its holder may do. Without a number there is no bound."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64, description="What spans and logs call its holder.")
+    key: SecretStr = Field(description="The key itself, sent as `Authorization: Bearer …`.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests per minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens per minute, prompts and answers together."
+    )
+    tokens_per_day: int | None = Field(default=None, ge=1, description="Tokens per day (UTC).")
+    priority: int = Field(
+        default=0, ge=-10, le=10, description="Added to its requests' priority; lower goes first."
+    )
+
+
 class InferenceSettings(BaseModel):
     """How the inference service listens, which models it serves, and the bounds it keeps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys."
+        default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys or keys."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     api_keys: tuple[SecretStr, ...] = Field(
-        default=(), description="Accepted `Authorization: Bearer …` keys. Empty: no key is asked for."
+        default=(),
+        description="Accepted `Authorization: Bearer …` keys, unbounded. None here and in keys: all pass.",
+    )
+    keys: tuple[KeySettings, ...] = Field(
+        default=(), description="Further keys, each with a name and bounds of its own."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Level of the service's own log."
@@ -73,6 +94,22 @@ class InferenceSettings(BaseModel):
         ge=0,
         description="Requests of one model that may wait; one more gets a 503 with Retry-After.",
     )
+    max_queue_tokens: int = Field(
+        default=131_072,
+        ge=1,
+        description="Tokens (prompts and max_tokens) that may wait per model; beyond it a 503.",
+    )
+    breaker_faults: int = Field(
+        default=3, ge=1, description="Engine faults within the window that open the circuit: 503 at once."
+    )
+    breaker_window_seconds: float = Field(
+        default=60.0, gt=0, description="How far apart those faults may be."
+    )
+    breaker_pause_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="Wait of an open circuit before its probe; each that fails doubles it, up to 12 times.",
+    )
     queue_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Longest wait for the first token's batch before a 503."
     )
@@ -115,11 +152,18 @@ class InferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _keys_where_others_can_reach(self) -> InferenceSettings:
-        if not _is_loopback(self.host) and not self.api_keys:
+        if not _is_loopback(self.host) and not self.api_keys and not self.keys:
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so api_keys must not be empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_told_apart(self) -> InferenceSettings:
+        names = [key.name for key in self.keys]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two of the keys have the same name ({', '.join(names)}): give each its own")
         return self
 
     @model_validator(mode="after")

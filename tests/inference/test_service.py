@@ -270,6 +270,7 @@ def test_metrics_and_health(service: Running) -> None:
         text = httpx.get(f"{service.url}/metrics").text
         samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
         mine = [s for s in samples if MODEL in (s.labels.get("model"), s.labels.get("gen_ai_request_model"))]
+        mine = [s for s in mine if s.labels.get("gen_ai_operation_name", "chat") == "chat"]
         return {
             f"{s.name}|{s.labels.get('error_type', '')}|{s.labels.get('kind', '')}": s.value for s in mine
         }

@@ -121,6 +121,7 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
         "url.path": "/v1/chat/completions",
         "http.request.method": "POST",
         "http.response.status_code": 200,
+        "llmtrace.inference.key": "anybody",
         "llmtrace.inference.engine": "transformers-continuous-batching",
         "llmtrace.inference.dtype": "float32",
         "llmtrace.inference.quantisation": "none",
