@@ -18,10 +18,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from llmtrace_inference.admin import admin_routes
 from llmtrace_inference.auth import authenticate
+from llmtrace_inference.blocks import BlockList
 from llmtrace_inference.engine import Engine
 from llmtrace_inference.errors import ApiError
 from llmtrace_inference.export import SpanPipeline
+from llmtrace_inference.gpu import open_sampler
 from llmtrace_inference.measured import PROVIDER
 from llmtrace_inference.metrics import Metrics
 from llmtrace_inference.service import CompletionService, Operation
@@ -135,7 +138,11 @@ def create_app(
         pipeline = SpanPipeline(settings, on_lost=metrics.spans_lost.inc)
         provider = pipeline.provider
     tracer = RequestTracer(provider, capture_content=settings.capture_content)
-    service = CompletionService(models.engines, settings, tracer, metrics)
+    blocks = BlockList(settings.data_dir / "blocks.json")
+    gpu = open_sampler()
+    if gpu is not None:
+        metrics.registry.register(gpu)
+    service = CompletionService(models.engines, settings, tracer, metrics, blocks, gpu)
     created = int(time.time())
 
     @contextlib.asynccontextmanager
@@ -145,6 +152,8 @@ def create_app(
         yield
         watch.cancel()
         await models.close()
+        if gpu is not None:
+            await asyncio.to_thread(gpu.close)
         if pipeline is not None:
             await asyncio.to_thread(pipeline.close, _FLUSH_SECONDS)
 
@@ -155,6 +164,7 @@ def create_app(
         # FastAPI's own spans would stand beside ours where the process has a global tracer provider.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.include_router(admin_routes(settings, blocks))
     app.state.engines = models.engines
     app.state.close_engines = models.close
 

@@ -8,11 +8,13 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
+from llmtrace_inference.cache import StoredAnswer
 from llmtrace_inference.engine import (
     Delta,
     Engine,
     Generation,
     Matcher,
+    Progress,
     RequestTimeout,
     Ticket,
     TokenLogprob,
@@ -39,6 +41,8 @@ class Piece:
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish: str | None = None
+    recall: str = ""
+    """Why all that was shown of this choice is withdrawn."""
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class Call:
         self._settings = settings
         self._deadline = time.monotonic() + settings.request_timeout_seconds
         self._choices: list[_Choice] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._pieces: AsyncIterator[Piece] | None = None
         self._first: Piece | None = None
         chat = isinstance(request, ChatRequest)
@@ -210,10 +215,36 @@ class Call:
         async for piece in self._pieces:
             yield piece
 
-    async def collect(self) -> None:
-        """Run to the end; the texts are then in the trace."""
-        async for _ in self.pieces():
-            pass
+    def replay(self, answer: StoredAnswer) -> None:
+        """Take a stored answer instead of the engine's."""
+        self.trace.input_tokens = answer.input_tokens
+        pieces = []
+        for index, stored in enumerate(answer.choices):
+            self.trace.choices.append(
+                ChoiceTrace(
+                    Progress(),
+                    output_tokens=stored.output_tokens,
+                    text=stored.text,
+                    tool_calls=list(stored.tool_calls),
+                    logprobs=list(stored.logprobs),
+                    finish_reason=stored.finish_reason,
+                    stop_reason="cache",
+                )
+            )
+            pieces.append(Piece(index, stored.text, stored.tool_calls, stored.logprobs, stored.finish_reason))
+
+        async def stored_pieces() -> AsyncIterator[Piece]:
+            for piece in pieces:
+                yield piece
+
+        self._pieces = stored_pieces()
+
+    def cancel_choice(self, index: int) -> None:
+        """Stop one choice; the others go on. Harmless for stored answers."""
+        if self._choices:
+            self.engine.cancel(self._choices[index].ticket)
+        if self._tasks:
+            self._tasks[index].cancel()
 
     async def close(self) -> None:
         """Free the engine's side; harmless when the answers are complete."""
@@ -230,11 +261,12 @@ class Call:
             try:
                 async for piece in self._generate(choice):
                     made.put_nowait(piece)
-                made.put_nowait(None)
             except Exception as error:  # noqa: BLE001 - raised again below, in the request's own task
                 made.put_nowait(error)
+            finally:
+                made.put_nowait(None)
 
-        tasks = [asyncio.create_task(run(choice)) for choice in self._choices]
+        tasks = self._tasks = [asyncio.create_task(run(choice)) for choice in self._choices]
         try:
             running = len(tasks)
             while running:
@@ -255,7 +287,7 @@ class Call:
         deltas = self.engine.stream(choice.ticket)
         trace = choice.trace
         try:
-            while trace.finish_reason is None:
+            while trace.finish_reason is None:  # set from outside when a content check recalls the answer
                 try:
                     left = self._deadline - time.monotonic()
                     delta = await asyncio.wait_for(anext(deltas), max(left, 0.001))
@@ -278,6 +310,8 @@ class Call:
     def _shown(self, choice: _Choice, delta: Delta, decoded: str) -> Iterator[Piece]:
         """What a delta adds, past stop strings and tool calls; notes it in the choice's trace."""
         trace, stops = choice.trace, choice.stops
+        if trace.recalled:
+            return
         trace.output_tokens += len(delta.token_ids)
         text = stops.feed(decoded)
         last = delta.finish is not None or stops.matched is not None

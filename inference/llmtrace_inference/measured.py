@@ -28,7 +28,9 @@ class ChoiceTrace:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: str | None = None
     stop_reason: str | None = None
-    """Why generation ended: eos, length, stop_string, cancelled or error."""
+    """Why generation ended: eos, length, stop_string, cancelled, content_filter, cache or error."""
+    recalled: str = ""
+    """Why a content check withdrew it; "" where none did."""
     detokenize_from_ns: int = 0
     """When the last delta was taken up, and when its text was ready."""
     detokenize_to_ns: int = 0
@@ -52,6 +54,9 @@ class RequestTrace:
     response_id: str = ""
     max_tokens: int = 0
     info: ModelInfo | None = None
+    cache_from_ns: int = 0
+    cache_to_ns: int = 0
+    cache_hit: bool = False
     tokenize_from_ns: int = 0
     tokenize_to_ns: int = 0
     input_tokens: int | None = None

@@ -60,6 +60,18 @@ class Metrics:
             ("model", "kind"),
             registry=self.registry,
         )
+        self.cache_requests = Counter(
+            "llmtrace_inference_cache_requests",
+            "Requests looked up in the response cache: exact or semantic hits, and misses.",
+            ("model", "result"),
+            registry=self.registry,
+        )
+        self.cache_saved_tokens = Counter(
+            "llmtrace_inference_cache_saved_tokens",
+            "Tokens of answers that came from the response cache.",
+            ("model",),
+            registry=self.registry,
+        )
         self.spans_lost = Counter(
             "llmtrace_inference_spans_lost",
             "Spans given up because the collector could not be reached or refused them.",

@@ -14,12 +14,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from llmtrace_inference.auth import Caller
-from llmtrace_inference.call import Call
+from llmtrace_inference.blocks import BlockList
+from llmtrace_inference.cache import Question, answer_of, open_cache, question_of
+from llmtrace_inference.call import Call, Piece
 from llmtrace_inference.engine import Engine, EngineError
 from llmtrace_inference.errors import ApiError, from_engine, from_validation
+from llmtrace_inference.gpu import GpuSampler
 from llmtrace_inference.measured import OWN, RequestTrace
 from llmtrace_inference.metrics import UNKNOWN_MODEL, Metrics
 from llmtrace_inference.quotas import Quotas
+from llmtrace_inference.safety import open_guard
 from llmtrace_inference.schema import ChatRequest, CompletionRequest
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.shapes import Shape, shape_of
@@ -43,12 +47,18 @@ class CompletionService:
         settings: InferenceSettings,
         tracer: RequestTracer,
         metrics: Metrics,
+        blocks: BlockList,
+        gpu: GpuSampler | None = None,
     ) -> None:
         self._engines = engines
         self._settings = settings
         self._tracer = tracer
         self._metrics = metrics
+        self._blocks = blocks
+        self._gpu = gpu
         self._quotas = Quotas()
+        self._cache = open_cache(settings)
+        self._guard = open_guard(settings)
 
     async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
         """The response to one POST; every outcome leaves a trace and a metric."""
@@ -72,18 +82,23 @@ class CompletionService:
             grant = self._quotas.admit(caller)
             body = await _read(http, self._settings.max_request_bytes)
             trace.request = request = _parse(body, trace, operation)
+            self._blocks.refuse(request.user_id)
             engine = self._engine(request.model)
             call = Call(engine, self._settings, trace, request, grant)
-            await call.submit()
+            await self._guard.check_input(request, trace)
+            question = question_of(request, caller.name, engine.info)
+            if not await self._replayed(http, call, question):
+                await call.submit()
             if request.stream:
                 await call.first()
                 handed_over = True
                 return StreamingResponse(
-                    self._events(call, shape_of(call)),
+                    self._events(call, shape_of(call), question),
                     media_type="text/event-stream",
                     headers={"Cache-Control": "no-cache"},
                 )
-            await _unless_disconnected(http, call.collect())
+            await _unless_disconnected(http, _exhaust(self._guard.pieces(call)))
+            self._keep(http.headers, trace, question)
             trace.status = 200
             return JSONResponse(shape_of(call).whole())
         except ApiError as error:
@@ -134,16 +149,44 @@ class CompletionService:
             )
         return engine
 
-    async def _events(self, call: Call, shape: Shape) -> AsyncIterator[str]:
+    async def _replayed(self, http: Request, call: Call, question: Question) -> bool:
+        """Answer from the cache, where it is on and has one."""
+        trace, cache = call.trace, self._cache
+        if cache is None or "no-cache" in http.headers.get("cache-control", ""):
+            return False
+        trace.cache_from_ns = time.perf_counter_ns()
+        hit = await cache.find(question)
+        trace.cache_to_ns = time.perf_counter_ns()
+        trace.cache_hit = hit is not None
+        trace.extra[OWN + "cache.result"] = hit.kind if hit is not None else "miss"
+        self._metrics.cache_requests.labels(trace.model, hit.kind if hit is not None else "miss").inc()
+        if hit is None:
+            return False
+        trace.extra[OWN + "cache.score"] = hit.score
+        trace.extra[OWN + "cache.saved_tokens"] = hit.answer.tokens
+        self._metrics.cache_saved_tokens.labels(trace.model).inc(hit.answer.tokens)
+        call.replay(hit.answer)
+        return True
+
+    def _keep(self, headers: Mapping[str, str], trace: RequestTrace, question: Question) -> None:
+        """Put a whole answer into the cache, where it is on."""
+        if self._cache is None or trace.cache_hit or "no-store" in headers.get("cache-control", ""):
+            return
+        answer = answer_of(trace)
+        if answer is not None:
+            self._cache.put(question, answer)
+
+    async def _events(self, call: Call, shape: Shape, question: Question) -> AsyncIterator[str]:
         """Server-sent events of one streamed answer. An error after the start becomes an error event."""
         trace = call.trace
         trace.status = 200
         try:
             for chunk in shape.opening():
                 yield _event(chunk)
-            async for piece in call.pieces():
+            async for piece in self._guard.pieces(call):
                 for chunk in shape.chunks(piece):
                     yield _event(chunk)
+            self._keep(trace.headers, trace, question)
             if call.request.include_usage:
                 yield _event(shape.usage_chunk())
             yield "data: [DONE]\n\n"
@@ -164,14 +207,18 @@ class CompletionService:
 
     def _finish(self, trace: RequestTrace) -> None:
         trace.ended_ns = time.perf_counter_ns()
+        computed = trace.choices and not trace.cache_hit
+        if self._gpu is not None and computed and trace.info is not None and trace.info.device != "cpu":
+            share = sum(choice.progress.share_ns for choice in trace.choices) / 1e9
+            trace.extra.update(self._gpu.attributes(trace.arrived_ns, trace.ended_ns, share))
         self._metrics.observe(
             trace.operation,
             trace.model if trace.model in self._engines else UNKNOWN_MODEL,
             seconds=(trace.ended_ns - trace.arrived_ns) / 1e9,
             first_token_seconds=trace.first_token_seconds,
             output_token_seconds=trace.output_token_seconds,
-            input_tokens=trace.input_tokens or 0 if trace.choices else 0,
-            output_tokens=trace.output_tokens,
+            input_tokens=trace.input_tokens or 0 if computed else 0,
+            output_tokens=trace.output_tokens if computed else 0,
             cached_tokens=trace.cached_tokens,
             error_type=trace.error_type,
         )
@@ -205,6 +252,12 @@ async def _read(http: Request, limit: int) -> bytes:
             raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def _exhaust(pieces: AsyncIterator[Piece]) -> None:
+    """Run a call to its end; its texts are then in the trace."""
+    async for _ in pieces:
+        pass
 
 
 async def _unless_disconnected(http: Request, work: Any) -> None:

@@ -51,6 +51,9 @@ class InferenceSettings(BaseModel):
     keys: tuple[KeySettings, ...] = Field(
         default=(), description="Further keys, each with a name and bounds of its own."
     )
+    admin_key: SecretStr | None = Field(
+        default=None, description="Bearer key of the admin endpoints; unset: they are off."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Level of the service's own log."
     )
@@ -121,6 +124,32 @@ class InferenceSettings(BaseModel):
     )
     max_request_bytes: int = Field(
         default=1 << 20, ge=1024, description="Largest request body in bytes; a larger one gets a 413."
+    )
+
+    response_cache: Literal["off", "exact", "semantic"] = Field(
+        default="off",
+        description=(
+            "Answer a request again from memory: `exact`, the very same one; `semantic`, also one whose last "
+            "message is similar. Entries are per API key."
+        ),
+    )
+    cache_entries: int = Field(default=1000, ge=1, description="Answers kept in the response cache.")
+    cache_ttl_seconds: float = Field(default=3600.0, gt=0, description="How long an answer is kept.")
+    cache_eviction: Literal["lru", "lfu", "fifo"] = Field(
+        default="lru", description="Which answer makes room for a new one."
+    )
+    semantic_threshold: float = Field(
+        default=0.92, gt=0, le=1, description="Least cosine similarity that counts as the same question."
+    )
+    semantic_embedder: str | None = Field(
+        default=None,
+        description="`module:function` from text to a vector; unset: hashed character trigrams.",
+    )
+    input_checks: tuple[str, ...] = Field(
+        default=(), description="`module:function` content checks of prompts, see docs/inference.md."
+    )
+    output_checks: tuple[str, ...] = Field(
+        default=(), description="`module:function` content checks of answers, sentence by sentence."
     )
 
     trace: bool = Field(default=True, description="Record and export spans.")

@@ -86,6 +86,8 @@ class ChatShape(_Common):
 
     def _choice(self, index: int, choice: ChoiceTrace) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        if choice.recalled:
+            message |= {"content": None, "refusal": f"withdrawn by the content check: {choice.recalled}"}
         if choice.tool_calls:
             message["content"] = choice.text or None
             message["tool_calls"] = [call.body() for call in choice.tool_calls]
@@ -132,7 +134,7 @@ class ChatShape(_Common):
             self._calls_seen[piece.index] = number + 1
             made.append(self._delta(piece.index, {"tool_calls": [{"index": number, **call.body()}]}))
         if piece.finish is not None:
-            made.append(self._delta(piece.index, {}, finish=piece.finish))
+            made.append(_recalling(piece, self._delta(piece.index, {}, finish=piece.finish)))
         return made
 
 
@@ -182,7 +184,14 @@ class TextShape(_Common):
     def chunks(self, piece: Piece) -> list[dict[str, Any]]:
         logprobs = self._logprobs(piece.logprobs, piece.index) if piece.logprobs else None
         choice = {"index": piece.index, "text": piece.text, "logprobs": logprobs}
-        return [self._chunk({**choice, "finish_reason": piece.finish})]
+        return [_recalling(piece, self._chunk({**choice, "finish_reason": piece.finish}))]
+
+
+def _recalling(piece: Piece, chunk: dict[str, Any]) -> dict[str, Any]:
+    """With a recall, the chunk tells the client to withdraw what it showed of this choice."""
+    if piece.recall:
+        chunk["recall"] = {"index": piece.index, "reason": piece.recall}
+    return chunk
 
 
 def _text(tokenizer: Tokenizer, token_id: int) -> str:

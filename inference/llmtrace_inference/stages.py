@@ -21,7 +21,13 @@ class Stage:
 def stages(trace: RequestTrace) -> list[Stage]:
     """The stages that were reached, in order. One that was cut short ends with the request."""
     end = trace.ended_ns
-    found = [Stage("admission", trace.arrived_ns, trace.tokenize_from_ns or end, {})]
+    admitted = trace.cache_from_ns or trace.tokenize_from_ns or end
+    found = [Stage("admission", trace.arrived_ns, admitted, {})]
+    if trace.cache_from_ns:
+        looked_up = trace.cache_to_ns or end
+        found.append(Stage("cache", trace.cache_from_ns, looked_up, {OWN + "cache.hit": trace.cache_hit}))
+        if trace.cache_hit:
+            return [*found, Stage("respond", looked_up, end, {})]
     if trace.tokenize_from_ns:
         counted: Attributes = {} if trace.input_tokens is None else {OWN + "input_tokens": trace.input_tokens}
         found.append(Stage("tokenize", trace.tokenize_from_ns, trace.tokenize_to_ns or end, counted))
