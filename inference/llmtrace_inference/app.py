@@ -187,6 +187,12 @@ def create_app(
     async def completions(request: Request) -> Response:
         return await complete(request, "text_completion")
 
+    @app.post("/v1/embeddings")
+    async def embed(request: Request) -> Response:
+        response = await service.embed(request, authenticate(request.headers, settings))
+        response.headers[PROVIDER_HEADER] = PROVIDER
+        return response
+
     @app.get("/v1/models")
     async def list_models(request: Request) -> Response:
         authenticate(request.headers, settings)

@@ -289,8 +289,9 @@ class Call:
         try:
             while trace.finish_reason is None:  # set from outside when a content check recalls the answer
                 try:
-                    left = self._deadline - time.monotonic()
-                    delta = await asyncio.wait_for(anext(deltas), max(left, 0.001))
+                    # Not wait_for: it would make a task for each token.
+                    async with asyncio.timeout(max(self._deadline - time.monotonic(), 0.001)):
+                        delta = await anext(deltas)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:

@@ -24,7 +24,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
-from llmtrace_inference import rows, scheduler
+from llmtrace_inference import pooling, rows, scheduler
 from llmtrace_inference.breaker import Breaker
 from llmtrace_inference.engine import (
     CircuitOpen,
@@ -85,6 +85,7 @@ class ContinuousBatchingEngine:
         self._restarts = 0
         self._recovery: asyncio.Task[None] | None = None
         self._closed = False
+        self._twin: Any = None
 
     @property
     def info(self) -> ModelInfo:
@@ -201,6 +202,13 @@ class ContinuousBatchingEngine:
                         raise QueueTimeout(
                             f"no free place within {self._settings.queue_timeout_seconds:g} s: try again"
                         ) from None
+                # Under load several tokens may have come by now: they go out together.
+                while isinstance(item, Delta) and item.finish is None and not ticket.deltas.empty():
+                    following = ticket.deltas.get_nowait()
+                    if isinstance(following, EngineError):
+                        ticket.deltas.put_nowait(following)
+                        break
+                    item = item.joined(following)
                 if isinstance(item, EngineError):
                     raise item
                 yield item
@@ -233,6 +241,13 @@ class ContinuousBatchingEngine:
             waiting_tokens=self._waiting.tokens,
             circuit=self._breaker.state,
         )
+
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        if self._closed or self._manager is None:
+            raise EngineUnavailable(f"model {self.info.name} is not ready")
+        if self._twin is None:
+            self._twin = await asyncio.to_thread(pooling.twin_of, self._loaded.model)
+        return await asyncio.to_thread(pooling.embed, self._twin, sequences)
 
     def trace_steps(self, tracer: Tracer, every: int) -> None:
         self._journal.tracer, self._journal.every = tracer, every

@@ -214,6 +214,15 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     """One per token where the request asked for them."""
 
+    def joined(self, following: Delta) -> Delta:
+        """This delta and the next one as one."""
+        return Delta(
+            self.token_ids + following.token_ids,
+            following.finish,
+            following.eos,
+            self.logprobs + following.logprobs,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
@@ -299,6 +308,10 @@ class Engine(Protocol):
 
     def cancel(self, ticket: Ticket) -> None:
         """Stop working on a request; harmless when it is over already."""
+        ...
+
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        """One vector of length 1 per sequence of token ids. EngineUnavailable while not ready."""
         ...
 
     def stats(self) -> EngineStats: ...

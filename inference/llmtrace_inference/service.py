@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from llmtrace_inference import embeddings
 from llmtrace_inference.auth import Caller
 from llmtrace_inference.blocks import BlockList
 from llmtrace_inference.cache import Question, answer_of, open_cache, question_of
 from llmtrace_inference.call import Call, Piece
+from llmtrace_inference.embeddings import MicroBatcher
 from llmtrace_inference.engine import Engine, EngineError
 from llmtrace_inference.errors import ApiError, from_engine, from_validation
 from llmtrace_inference.gpu import GpuSampler
@@ -24,7 +26,7 @@ from llmtrace_inference.measured import OWN, RequestTrace
 from llmtrace_inference.metrics import UNKNOWN_MODEL, Metrics
 from llmtrace_inference.quotas import Quotas
 from llmtrace_inference.safety import open_guard
-from llmtrace_inference.schema import ChatRequest, CompletionRequest
+from llmtrace_inference.schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.shapes import Shape, shape_of
 from llmtrace_inference.tracing import RequestTracer
@@ -58,6 +60,7 @@ class CompletionService:
         self._gpu = gpu
         self._quotas = Quotas()
         self._cache = open_cache(settings)
+        self._batchers: dict[str, MicroBatcher] = {}
         self._guard = open_guard(settings)
 
     async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
@@ -149,6 +152,67 @@ class CompletionService:
             )
         return engine
 
+    async def embed(self, http: Request, caller: Caller) -> Response:
+        """The response to one POST of embeddings."""
+        trace = RequestTrace(
+            headers=dict(http.headers),
+            server=http.scope.get("server"),
+            operation="embeddings",
+            path=http.url.path,
+        )
+        trace.extra[OWN + "key"] = caller.name
+        try:
+            response = await self._embed(http, trace, caller)
+        except ApiError as error:
+            _note(trace, error)
+            response = error.response()
+        except EngineError as error:
+            refused = from_engine(error, "embeddings")
+            _note(trace, refused)
+            response = refused.response()
+        finally:
+            self._finish(trace)
+        response.headers.update(self._quotas.headers(caller))
+        return response
+
+    async def _embed(self, http: Request, trace: RequestTrace, caller: Caller) -> Response:
+        grant = self._quotas.admit(caller)
+        raw = await _read(http, self._settings.max_request_bytes)
+        try:
+            request = EmbeddingRequest.model_validate_json(raw)
+        except ValidationError as error:
+            trace.model = _model_of(raw)
+            raise from_validation(error) from error
+        trace.model = request.model
+        if request.user is not None:
+            trace.extra["user.id"] = request.user
+        self._blocks.refuse(request.user)
+        engine = self._engine(request.model)
+        trace.info = engine.info
+        trace.tokenize_from_ns = time.perf_counter_ns()
+        sequences = [engine.tokenizer.encode(i) if isinstance(i, str) else i for i in request.inputs]
+        trace.tokenize_to_ns = time.perf_counter_ns()
+        trace.input_tokens = sum(map(len, sequences))
+        for ids in sequences:
+            if not ids or len(ids) > engine.info.context_length or max(ids) >= engine.info.vocab_size:
+                raise ApiError(
+                    400,
+                    f"'input': each text needs 1 to {engine.info.context_length} tokens of the vocabulary",
+                    code="invalid_value",
+                    param="input",
+                )
+        grant.reserve(trace.input_tokens)
+        batcher = self._batchers.get(request.model)
+        if batcher is None or batcher.engine is not engine:
+            batcher = self._batchers[request.model] = MicroBatcher(
+                engine, self._settings.embedding_window_seconds, self._settings.embedding_batch
+            )
+        queued = time.perf_counter_ns()
+        embedded = await batcher.embed(sequences)
+        embeddings.note(trace, queued, embedded)
+        trace.status = 200
+        return JSONResponse(embeddings.body(request, embedded, trace.input_tokens))
+
     async def _replayed(self, http: Request, call: Call, question: Question) -> bool:
         """Answer from the cache, where it is on and has one."""
         trace, cache = call.trace, self._cache
@@ -217,7 +281,7 @@ class CompletionService:
             seconds=(trace.ended_ns - trace.arrived_ns) / 1e9,
             first_token_seconds=trace.first_token_seconds,
             output_token_seconds=trace.output_token_seconds,
-            input_tokens=trace.input_tokens or 0 if computed else 0,
+            input_tokens=trace.input_tokens or 0 if computed or trace.further else 0,
             output_tokens=trace.output_tokens if computed else 0,
             cached_tokens=trace.cached_tokens,
             error_type=trace.error_type,

@@ -152,6 +152,11 @@ class InferenceSettings(BaseModel):
         default=(), description="`module:function` content checks of answers, sentence by sentence."
     )
 
+    embedding_window_seconds: float = Field(
+        default=0.003, ge=0, le=0.005, description="How long embeddings wait for others to share a pass."
+    )
+    embedding_batch: int = Field(default=32, ge=1, description="Most texts in one pass of embeddings.")
+
     trace: bool = Field(default=True, description="Record and export spans.")
     trace_every_step: int = Field(
         default=100,

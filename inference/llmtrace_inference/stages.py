@@ -31,6 +31,7 @@ def stages(trace: RequestTrace) -> list[Stage]:
     if trace.tokenize_from_ns:
         counted: Attributes = {} if trace.input_tokens is None else {OWN + "input_tokens": trace.input_tokens}
         found.append(Stage("tokenize", trace.tokenize_from_ns, trace.tokenize_to_ns or end, counted))
+    found.extend(Stage(name, start, stop or end, {}) for name, start, stop in trace.further)
     for index, choice in enumerate(trace.choices):
         # With several choices their stages lie side by side, and each says whose it is.
         mark: Attributes = {OWN + "choice": index} if len(trace.choices) > 1 else {}

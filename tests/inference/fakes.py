@@ -85,6 +85,9 @@ class FakeEngine:
     def cancel(self, ticket: Ticket) -> None:
         self.cancelled.append(ticket.generation.request_id)
 
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        return [[float(len(ids))] for ids in sequences]
+
     def stats(self) -> EngineStats:
         return EngineStats(0, 0, 0, 0, 0, True)
 
