@@ -8,8 +8,8 @@ Arrivals are open-loop: at concurrency c, requests arrive at random (at the same
 times the rate at which our server answers one after the other. Times are seconds from arrival; TPOT is
 (end − first token) / (tokens − 1); goodput counts requests with TTFT ≤ 1 s and TPOT ≤ 0.1 s.
 `throughput_ratio` (output tokens per second, ours ÷ theirs) and `ttft_ratio` (median TTFT, theirs ÷ ours) are
-at concurrency 16. `tracing_overhead` is the median over pairs of interleaved rounds of CPU seconds of the
-service process with tracing ÷ without; `tracing_overhead_upper` its bootstrap 95 % upper bound.
+at concurrency 16. `tracing_overhead` is the median over pairs of interleaved rounds of CPU seconds of one
+service process with tracing switched on ÷ off; `tracing_overhead_upper` its bootstrap 95 % upper bound.
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
@@ -49,6 +49,23 @@ _OURS = (
 _WORDS = (
     "the latency of each step a clear summary price call several useful examples question plan team".split()
 )
+
+
+_SWITCHED = """
+import sys, uvicorn
+from llmtrace_inference.app import create_app
+from llmtrace_inference.settings import InferenceSettings
+settings = InferenceSettings.model_validate_json(sys.argv[1])
+app = create_app(settings)
+requests, real = app.state.request_tracer, app.state.request_tracer.tracer
+@app.post("/switch/{what}")
+async def switch(what: str):
+    requests.tracer = real if what == "on" else None
+    for engine in app.state.engines.values():
+        engine.trace_steps(real, settings.trace_every_step if what == "on" else 0)
+uvicorn.run(app, host="127.0.0.1", port=settings.port, log_level="error", access_log=False)
+"""
+"""The service with a switch for tracing: two processes would differ by more than tracing costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,26 +229,26 @@ class _Sink(BaseHTTPRequestHandler):
 
 
 async def _round(url: str, tokens: int, seed: int) -> None:
-    """Sixteen requests at once, four times."""
+    """Sixteen requests at once, twice."""
     async with httpx.AsyncClient(timeout=300, trust_env=False) as client:
-        for part in range(4):
+        for part in range(2):
             await asyncio.gather(
-                *(_ask(client, url, MODEL, p, tokens) for p in _prompts(16, 4 * seed + part))
+                *(_ask(client, url, MODEL, p, tokens) for p in _prompts(16, 2 * seed + part))
             )
 
 
 def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
     sink = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
     threading.Thread(target=sink.serve_forever, daemon=True).start()
-    ports = _free_port(), _free_port()
-    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
     endpoint = f"http://127.0.0.1:{sink.server_address[1]}"
-    with (
-        _process(_ours(model, ports[0], trace=True, otlp_endpoint=endpoint), urls[0], "/health/ready") as on,
-        _process(_ours(model, ports[1]), urls[1], "/health/ready") as off,
-    ):
+    command = _ours(model, port, trace=True, otlp_endpoint=endpoint)
+    command[2] = _SWITCHED
+    with _process(command, url, "/health/ready") as process:
 
-        def cost(process: psutil.Process, url: str, seed: int) -> float:
+        def cost(traced: bool, seed: int) -> float:
+            httpx.post(f"{url}/switch/{'on' if traced else 'off'}").raise_for_status()
             before = process.cpu_times()
             asyncio.run(_round(url, tokens, seed))
             time.sleep(1.3)  # the export of these spans belongs to this round
@@ -239,14 +256,14 @@ def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
             return (after.user + after.system) - (before.user + before.system)
 
         for seed in (1000, 1001):
-            cost(on, urls[0], seed)
-            cost(off, urls[1], seed)
+            cost(traced=bool(seed % 2), seed=seed)
         ratios = []
         for pair in range(pairs):
-            order = [(on, urls[0]), (off, urls[1])]
-            costs = [cost(*one, pair) for one in (order if pair % 2 else order[::-1])]
-            traced, bare = costs if pair % 2 else costs[::-1]
-            ratios.append(traced / bare)
+            # The same prompts twice would find their prefixes in the cache: the rounds of a pair differ.
+            costs = {
+                on: cost(on, 2 * pair + which) for which, on in enumerate((bool(pair % 2), not pair % 2))
+            }
+            ratios.append(costs[True] / costs[False])
     sink.shutdown()
     sink.server_close()
     dice = random.Random(0)
@@ -263,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vs-transformers-serve", action="store_true", help="sweep both servers")
     parser.add_argument("--pairs", type=int, default=12, help="interleaved rounds for the tracing overhead")
-    parser.add_argument("--output-tokens", type=int, default=64, help="tokens of every answer")
+    parser.add_argument("--output-tokens", type=int, default=128, help="tokens of every answer")
     arguments = parser.parse_args()
     tokens = arguments.output_tokens
     result: dict[str, Any] = {"device": "cpu", "output_tokens": tokens}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -15,7 +13,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Tracer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from llmtrace_inference.admin import admin_routes
@@ -27,6 +24,7 @@ from llmtrace_inference.export import SpanPipeline
 from llmtrace_inference.gpu import open_sampler
 from llmtrace_inference.measured import PROVIDER
 from llmtrace_inference.metrics import Metrics
+from llmtrace_inference.models import LoadEngine, Models
 from llmtrace_inference.service import CompletionService, Operation
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
@@ -39,9 +37,6 @@ _GRACE_SECONDS = 1.5
 """How long running requests may go on after the signal to stop."""
 PROVIDER_HEADER = "x-llmtrace-provider"
 
-LoadEngine = Callable[[str, str, InferenceSettings], Engine]
-"""(served name, source, settings) → an engine that is not started yet. Runs in a thread; may take seconds."""
-
 
 def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
     """Load a model into a continuous batching engine."""
@@ -50,74 +45,6 @@ def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
     from llmtrace_inference.model import load_model
 
     return ContinuousBatchingEngine(load_model(name, source, settings), settings)
-
-
-class _Models:
-    """The served engines and their loading."""
-
-    def __init__(self, settings: InferenceSettings, load: LoadEngine) -> None:
-        self._step_tracer: Tracer | None = None
-        self.engines: dict[str, Engine | None] = dict.fromkeys(settings.models)
-        self.failed: Exception | None = None
-        self._settings = settings
-        self._load = load
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self, step_tracer: Tracer | None) -> None:
-        self._step_tracer = step_tracer
-        self._task = asyncio.get_running_loop().create_task(self._load_all())
-
-    async def _load_all(self) -> None:
-        started = time.monotonic()
-        for name, source in self._settings.models.items():
-            try:
-                engine = await _in_daemon_thread(functools.partial(self._load, name, source, self._settings))
-                if self._step_tracer is not None:
-                    engine.trace_steps(self._step_tracer, self._settings.trace_every_step)
-                await engine.start()
-            except Exception as error:
-                self.failed = error
-                if isinstance(error, RuntimeError):  # says by itself what to mend
-                    logger.error("could not load model %s: %s", name, error)  # noqa: TRY400
-                else:
-                    logger.exception("could not load model %s", name)
-                return
-            self.engines[name] = engine
-            logger.info("serving %s", name)
-        logger.info("all %d models ready after %.1f s", len(self.engines), time.monotonic() - started)
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        running = [engine for engine in self.engines.values() if engine is not None]
-        await asyncio.gather(*(engine.close() for engine in running))
-
-
-async def _in_daemon_thread(work: Callable[[], Engine]) -> Engine:
-    """Like to_thread, but a load that takes long does not hold up the exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Engine] = loop.create_future()
-
-    def settle(result: Engine | None, error: Exception | None) -> None:
-        if done.done():
-            return
-        if result is not None:
-            done.set_result(result)
-        else:
-            done.set_exception(error or RuntimeError("nothing was loaded"))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 - handed to the awaiting side
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="load-model", daemon=True).start()
-    return await done
 
 
 def create_app(
@@ -131,7 +58,7 @@ def create_app(
 
     `on_failed_load` is called with the reason when a model cannot be loaded; its requests keep getting 503.
     """
-    models = _Models(settings, load)
+    models = Models(settings, load)
     metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in models.engines.items()})
     pipeline = None
     if provider is None and settings.trace:
@@ -164,8 +91,9 @@ def create_app(
         # FastAPI's own spans would stand beside ours where the process has a global tracer provider.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.include_router(admin_routes(settings, blocks))
+    app.include_router(admin_routes(settings, blocks, models))
     app.state.engines = models.engines
+    app.state.request_tracer = tracer
     app.state.close_engines = models.close
 
     async def complete(request: Request, operation: Operation) -> Response:
@@ -230,7 +158,7 @@ def create_app(
     return app
 
 
-async def _watch_load(models: _Models, on_failed: Callable[[Exception], None] | None) -> None:
+async def _watch_load(models: Models, on_failed: Callable[[Exception], None] | None) -> None:
     while models.failed is None:
         if all(engine is not None for engine in models.engines.values()):
             return

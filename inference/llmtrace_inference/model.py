@@ -52,6 +52,19 @@ def _dtype(setting: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def _to_int8(model: Any) -> None:
+    """Keep the weights of linear layers in 8 bits; computing stays in the model's dtype."""
+    # It warns of CUDA libraries that a CPU build of torch does not have.
+    logging.getLogger("torchao").setLevel(logging.ERROR)
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    except ImportError:
+        raise RuntimeError(
+            "quantisation int8 needs torchao: pip install 'llmtrace[quantisation]', or set it to 'none'"
+        ) from None
+    quantize_(model, Int8WeightOnlyConfig())
+
+
 def weights_hash(directory: Path) -> str:
     """`sha256:` and 16 digits over the weight files; "" where there are none. About a second per gigabyte."""
     files = sorted(directory.glob("*.safetensors")) if directory.is_dir() else []
@@ -93,6 +106,9 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         where, local_files_only=offline, trust_remote_code=False, dtype=dtype, attn_implementation="sdpa"
     )
     model = model.to(device).eval()
+    parameters = sum(p.numel() for p in model.parameters())
+    if settings.quantisation == "int8":
+        _to_int8(model)
     config = model.config.get_text_config()
     context = min(int(config.max_position_embeddings), settings.page_size * settings.num_blocks)
     info = ModelInfo(
@@ -101,11 +117,12 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         dtype=str(dtype).removeprefix("torch."),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         attention="sdpa-per-sequence" if device.type == "cpu" else "sdpa",
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameters,
         vocab_size=int(config.vocab_size),
         context_length=context,
         version=str(getattr(model.config, "_commit_hash", None) or Path(where).name),
         weights_hash=weights_hash(Path(where)),
+        quantisation=settings.quantisation,
     )
     logger.info(
         "loaded %s: %.1f M parameters, context %d tokens, %.1f s",

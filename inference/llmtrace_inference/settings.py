@@ -75,6 +75,10 @@ class InferenceSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Weights and KV cache type. `auto`: bfloat16 on CUDA, float32 on the CPU."
     )
+    quantisation: Literal["none", "int8"] = Field(
+        default="none",
+        description="`int8`: weights of linear layers in 8 bits by torchao (llmtrace[quantisation]).",
+    )
     threads: int = Field(default=1, ge=1, description="torch threads per operation on the CPU.")
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="Seed of the built-in weights and of unseeded sampling."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,26 @@ def test_built_in_models_are_made_once_and_always_the_same(
     monkeypatch.setattr("llmtrace_inference.tiny._build", lambda *_: pytest.fail("made twice"))
     assert ensure_tiny("tiny-chat-s", tmp_path) == made
     assert not list(tmp_path.glob(".tiny*"))
+
+
+def test_int8_weights_generate_and_say_so(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        assert engine.info.quantisation == "int8"
+        assert engine.info.parameters > 500_000
+        weight = engine._loaded.model.model.layers[0].mlp.up_proj.weight
+        assert type(weight).__name__ != "Parameter"
+        tickets = [engine.submit(_greedy(f"q{i}")) for i in range(3)]
+        answers = await asyncio.gather(*(_tokens(engine, t) for t in tickets))
+        assert answers[0] == answers[1] == answers[2]
+        assert len(answers[0]) == 12
+        vectors = await engine.embed([[1, 2, 3]])
+        assert len(vectors[0]) == 128
+        assert engine.stats().restarts == 0
+
+    _run(model_dir, body, quantisation="int8")
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'llmtrace\[quantisation\]'"):
+        _run(model_dir, body, quantisation="int8")
 
 
 def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:
