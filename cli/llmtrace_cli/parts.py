@@ -1,16 +1,24 @@
 """Each part alone, in this process: for containers, for process managers and for `llmtrace up`."""
 
+import json
 import logging
 import os
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from llmtrace_cli.context import read_settings
 from llmtrace_cli.extras import Extra, needs, present
 from llmtrace_cli.guard import SUPERVISOR_PID, follow_supervisor, wait_for_source
+
+if TYPE_CHECKING:
+    from llmtrace_inference.settings import InferenceSettings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -118,25 +126,79 @@ def dashboard(context: click.Context, host: str | None, port: int | None) -> Non
     _run("dashboard", serve, settings.dashboard)
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     epilog="""\b
 Examples:
   llmtrace inference
   llmtrace inference --port 8001
-"""
+  llmtrace inference block mallory --for 1h
+""",
 )
 @host_option("; another than loopback needs keys")
 @port_option(8000)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where built-in models are kept.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]"
+)
 @click.pass_context
-def inference(context: click.Context, host: str | None, port: int | None, data_dir: Path | None) -> None:
-    """Serve local models by the OpenAI chat completions API, with a span for every phase of a request."""
-    given = {"inference": {"host": host, "port": port, "data_dir": data_dir}}
+def inference(
+    context: click.Context, host: str | None, port: int | None, data_dir: Path | None, device: str | None
+) -> None:
+    """Serve local models by the OpenAI completions API, with a span for every phase of a request."""
+    given = {"inference": {"host": host, "port": port, "data_dir": data_dir, "device": device}}
     settings = read_settings(context, "inference", given)
+    if context.invoked_subcommand is not None:
+        context.obj = settings.inference
+        return
     with needs("inference"):
         present("torch")
         from llmtrace_inference.app import serve
     _run("inference", serve, settings.inference, (ValueError, RuntimeError))
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    """`90s`, `30m`, `1h` or `2d`, as seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if match is None or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is no duration: write 90s, 30m, 1h or 2d", context, parameter)
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+
+
+@inference.command(
+    epilog="""\b
+Examples:
+  llmtrace inference block mallory --for 1h
+  llmtrace inference block mallory --for 2d --reason "prompt flooding"
+"""
+)
+@click.argument("user")
+@click.option("--for", "seconds", callback=_seconds, required=True, help="How long: 90s, 30m, 1h or 2d.")
+@click.option("--reason", default="", help="Told to the user with each refusal.")
+@click.pass_obj
+def block(settings: "InferenceSettings", user: str, seconds: float, reason: str) -> None:
+    """Refuse a user's requests for a while, at the running service."""
+    if settings.admin_key is None:
+        raise click.ClickException(
+            "the inference service has no admin_key: set it in [inference] or as "
+            "LLMTRACE_INFERENCE__ADMIN_KEY, for the service and for this command"
+        )
+    url = f"http://{settings.host}:{settings.port}/admin/blocks"
+    request = urllib.request.Request(
+        url,
+        json.dumps({"user": user, "seconds": seconds, "reason": reason}).encode(),
+        {"Authorization": f"Bearer {settings.admin_key.get_secret_value()}"},
+    )
+    try:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=10) as response:
+            until = json.load(response)["until"]
+    except urllib.error.HTTPError as error:
+        raise click.ClickException(f"{url} answered {error.code}: {error.read(2000).decode()}") from error
+    except OSError as error:
+        raise click.ClickException(f"{url} cannot be reached ({error}): is the service running?") from error
+    when = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    click.echo(f"{user} is blocked until {when} UTC")
 
 
 @click.command(

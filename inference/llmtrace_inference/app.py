@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import hmac
 import logging
 import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -18,14 +15,20 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from llmtrace_inference.chat import ChatService
+from llmtrace_inference.admin import admin_routes
+from llmtrace_inference.auth import authenticate
+from llmtrace_inference.blocks import BlockList
 from llmtrace_inference.engine import Engine
 from llmtrace_inference.errors import ApiError
 from llmtrace_inference.export import SpanPipeline
+from llmtrace_inference.gpu import open_sampler
+from llmtrace_inference.measured import PROVIDER
 from llmtrace_inference.metrics import Metrics
+from llmtrace_inference.models import LoadEngine, Models
+from llmtrace_inference.service import CompletionService, Operation
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
-from llmtrace_inference.tracing import PROVIDER, RequestTracer
+from llmtrace_inference.tracing import RequestTracer
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +36,6 @@ _FLUSH_SECONDS = 1.0
 _GRACE_SECONDS = 1.5
 """How long running requests may go on after the signal to stop."""
 PROVIDER_HEADER = "x-llmtrace-provider"
-
-LoadEngine = Callable[[str, str, InferenceSettings], Engine]
-"""(served name, source, settings) → an engine that is not started yet. Runs in a thread; may take seconds."""
 
 
 def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
@@ -45,70 +45,6 @@ def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
     from llmtrace_inference.model import load_model
 
     return ContinuousBatchingEngine(load_model(name, source, settings), settings)
-
-
-class _Models:
-    """The served engines and their loading."""
-
-    def __init__(self, settings: InferenceSettings, load: LoadEngine) -> None:
-        self.engines: dict[str, Engine | None] = dict.fromkeys(settings.models)
-        self.failed: Exception | None = None
-        self._settings = settings
-        self._load = load
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._load_all())
-
-    async def _load_all(self) -> None:
-        started = time.monotonic()
-        for name, source in self._settings.models.items():
-            try:
-                engine = await _in_daemon_thread(functools.partial(self._load, name, source, self._settings))
-                await engine.start()
-            except Exception as error:
-                self.failed = error
-                if isinstance(error, RuntimeError):  # says by itself what to mend
-                    logger.error("could not load model %s: %s", name, error)  # noqa: TRY400
-                else:
-                    logger.exception("could not load model %s", name)
-                return
-            self.engines[name] = engine
-            logger.info("serving %s", name)
-        logger.info("all %d models ready after %.1f s", len(self.engines), time.monotonic() - started)
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        running = [engine for engine in self.engines.values() if engine is not None]
-        await asyncio.gather(*(engine.close() for engine in running))
-
-
-async def _in_daemon_thread(work: Callable[[], Engine]) -> Engine:
-    """Like to_thread, but a load that takes long does not hold up the exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Engine] = loop.create_future()
-
-    def settle(result: Engine | None, error: Exception | None) -> None:
-        if done.done():
-            return
-        if result is not None:
-            done.set_result(result)
-        else:
-            done.set_exception(error or RuntimeError("nothing was loaded"))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 - handed to the awaiting side
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="load-model", daemon=True).start()
-    return await done
 
 
 def create_app(
@@ -122,23 +58,29 @@ def create_app(
 
     `on_failed_load` is called with the reason when a model cannot be loaded; its requests keep getting 503.
     """
-    models = _Models(settings, load)
+    models = Models(settings, load)
     metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in models.engines.items()})
     pipeline = None
     if provider is None and settings.trace:
         pipeline = SpanPipeline(settings, on_lost=metrics.spans_lost.inc)
         provider = pipeline.provider
     tracer = RequestTracer(provider, capture_content=settings.capture_content)
-    service = ChatService(models.engines, settings, tracer, metrics)
+    blocks = BlockList(settings.data_dir / "blocks.json")
+    gpu = open_sampler()
+    if gpu is not None:
+        metrics.registry.register(gpu)
+    service = CompletionService(models.engines, settings, tracer, metrics, blocks, gpu)
     created = int(time.time())
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        models.begin()
+        models.begin(tracer.tracer)
         watch = asyncio.get_running_loop().create_task(_watch_load(models, on_failed_load))
         yield
         watch.cancel()
         await models.close()
+        if gpu is not None:
+            await asyncio.to_thread(gpu.close)
         if pipeline is not None:
             await asyncio.to_thread(pipeline.close, _FLUSH_SECONDS)
 
@@ -149,21 +91,39 @@ def create_app(
         # FastAPI's own spans would stand beside ours where the process has a global tracer provider.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.include_router(admin_routes(settings, blocks, models))
     app.state.engines = models.engines
+    app.state.request_tracer = tracer
     app.state.close_engines = models.close
+
+    async def complete(request: Request, operation: Operation) -> Response:
+        response = await service.answer(request, operation, authenticate(request.headers, settings))
+        response.headers[PROVIDER_HEADER] = PROVIDER
+        return response
+
+    @app.exception_handler(ApiError)
+    async def refuse(_: Request, error: ApiError) -> Response:
+        response = error.response()
+        response.headers[PROVIDER_HEADER] = PROVIDER
+        return response
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        refused = _check_key(request.headers, settings)
-        response = refused.response() if refused is not None else await service.answer(request)
+        return await complete(request, "chat")
+
+    @app.post("/v1/completions")
+    async def completions(request: Request) -> Response:
+        return await complete(request, "text_completion")
+
+    @app.post("/v1/embeddings")
+    async def embed(request: Request) -> Response:
+        response = await service.embed(request, authenticate(request.headers, settings))
         response.headers[PROVIDER_HEADER] = PROVIDER
         return response
 
     @app.get("/v1/models")
     async def list_models(request: Request) -> Response:
-        refused = _check_key(request.headers, settings)
-        if refused is not None:
-            return refused.response()
+        authenticate(request.headers, settings)
         data = [
             {"id": name, "object": "model", "created": created, "owned_by": PROVIDER}
             for name in models.engines
@@ -172,11 +132,9 @@ def create_app(
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str, request: Request) -> Response:
-        refused = _check_key(request.headers, settings)
-        if refused is not None:
-            return refused.response()
+        authenticate(request.headers, settings)
         if name not in models.engines:
-            return ApiError(404, f"model {name!r} is not served here", code="model_not_found").response()
+            raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")
         return JSONResponse({"id": name, "object": "model", "created": created, "owned_by": PROVIDER})
 
     @app.get("/health/live")
@@ -200,27 +158,13 @@ def create_app(
     return app
 
 
-async def _watch_load(models: _Models, on_failed: Callable[[Exception], None] | None) -> None:
+async def _watch_load(models: Models, on_failed: Callable[[Exception], None] | None) -> None:
     while models.failed is None:
         if all(engine is not None for engine in models.engines.values()):
             return
         await asyncio.sleep(0.2)
     if on_failed is not None:
         on_failed(models.failed)
-
-
-def _check_key(headers: Mapping[str, str], settings: InferenceSettings) -> ApiError | None:
-    if not settings.api_keys:
-        return None
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    known = [key.get_secret_value().encode() for key in settings.api_keys]
-    # Every key is compared, so that the time taken says nothing about which one matched.
-    matches = [hmac.compare_digest(given.strip().encode(), key) for key in known]
-    if scheme.lower() == "bearer" and any(matches):
-        return None
-    return ApiError(
-        401, "a valid API key is needed: send 'Authorization: Bearer <key>'", code="invalid_api_key"
-    )
 
 
 class _Server(uvicorn.Server):

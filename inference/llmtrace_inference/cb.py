@@ -12,33 +12,39 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from opentelemetry.trace import Tracer
 from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
-from llmtrace_inference import sampling, scheduler
+from llmtrace_inference import pooling, rows, scheduler
+from llmtrace_inference.breaker import Breaker
 from llmtrace_inference.engine import (
+    CircuitOpen,
+    ConstraintFailed,
     Delta,
     EngineError,
     EngineFull,
     EngineStats,
     EngineUnavailable,
+    FinishReason,
     Generation,
     ModelInfo,
     QueueTimeout,
-    RequestTooLarge,
     Ticket,
 )
-from llmtrace_inference.model import ChatTokenizer, LoadedModel
+from llmtrace_inference.limits import refuse_what_kills_the_loop
+from llmtrace_inference.model import LoadedModel
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.text import ChatTokenizer
+from llmtrace_inference.waiting import WaitingLine
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +61,7 @@ class _CbTicket(Ticket):
     deltas: asyncio.Queue[Delta | EngineError] = field(default_factory=asyncio.Queue)
     blocks: int = 0
     seen: int = 0
+    row: rows.Row | None = None
     admitted: bool = False
     over: bool = False
 
@@ -66,15 +73,19 @@ class ContinuousBatchingEngine:
         self._loaded = loaded
         self._settings = settings
         self._manager: ContinuousBatchingManager | None = None
-        self._journal: scheduler.Journal = {}
+        self._journal = scheduler.Journal(loaded.info.name)
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
-        self._waiting: deque[_CbTicket] = deque()
+        self._waiting: WaitingLine[_CbTicket] = WaitingLine()
+        self._breaker = Breaker(
+            settings.breaker_faults, settings.breaker_window_seconds, settings.breaker_pause_seconds
+        )
         self._running: dict[str, _CbTicket] = {}
         self._reserved = 0
         self._restarts = 0
         self._recovery: asyncio.Task[None] | None = None
         self._closed = False
+        self._twin: Any = None
 
     @property
     def info(self) -> ModelInfo:
@@ -118,7 +129,6 @@ class ContinuousBatchingEngine:
             eos_token_id=list(self._loaded.eos_ids) or -1,
             pad_token_id=0,
             max_new_tokens=settings.default_max_tokens,
-            suppress_tokens=list(self._loaded.suppressed_ids) or None,
         )
         # Only where it is installed: the library would else fetch a kernel from the network.
         flash = self._loaded.model.device.type == "cuda" and find_spec("flash_attn") is not None
@@ -131,9 +141,12 @@ class ContinuousBatchingEngine:
             scheduler_type=self._scheduler_name,
             seed=settings.seed,
             auto_switch_to_flash=flash,
+            # Penalties and grammars need every token before the next one is drawn (rows.py).
+            use_async_batching=False,
+            use_cuda_graph=False,
         )
         manager = self._loaded.model.init_continuous_batching(generation, batching)
-        sampling.add_to(manager.logit_processor)
+        rows.add_to(manager.logit_processor, self._loaded.suppressed_ids)
         # The library's thread is no daemon by itself, but takes after the thread that starts it: a forward
         # pass that never ends must not keep the process alive.
         starter = threading.Thread(target=manager.start, name=f"start-{self.info.name}", daemon=True)
@@ -145,23 +158,31 @@ class ContinuousBatchingEngine:
 
     def submit(self, generation: Generation) -> Ticket:
         """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
-        self._refuse_what_kills_the_loop(generation)
+        refuse_what_kills_the_loop(
+            generation, self.info, self._blocks(generation) <= self._settings.num_blocks
+        )
+        if self._breaker.state != "closed":
+            raise self._circuit_open()
         if self._closed or self._manager is None:
             raise EngineUnavailable(f"model {self.info.name} is not ready")
-        if len(self._waiting) >= self._settings.max_queue_requests and not self._has_room(generation):
-            raise EngineFull(
-                f"model {self.info.name} has {len(self._running)} requests running and {len(self._waiting)} "
-                "waiting: try again shortly"
-            )
-        ticket = _CbTicket(generation, blocks=self._blocks(generation))
-        progress = ticket.progress
-        progress.submitted_ns = time.perf_counter_ns()
-        progress.queue_depth = len(self._waiting)
-        progress.kv_blocks_total = self._settings.num_blocks
-        progress.kv_blocks_request = ticket.blocks
-        self._waiting.append(ticket)
+        self._refuse_when_full(generation)
+        ticket = self._ticket(generation)
+        ticket.progress.queue_depth = self._waiting.add(ticket)
         self._admit()
         return ticket
+
+    def _ticket(self, generation: Generation) -> _CbTicket:
+        ticket = _CbTicket(generation, blocks=self._blocks(generation))
+        ticket.progress.submitted_ns = time.perf_counter_ns()
+        ticket.progress.kv_blocks_total = self._settings.num_blocks
+        ticket.progress.kv_blocks_request = ticket.blocks
+        return ticket
+
+    def _circuit_open(self) -> CircuitOpen:
+        left = self._breaker.seconds_left
+        return CircuitOpen(
+            f"model {self.info.name} failed several times in a row and is tried again in {left:.0f} s", left
+        )
 
     async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
         assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
@@ -181,6 +202,13 @@ class ContinuousBatchingEngine:
                         raise QueueTimeout(
                             f"no free place within {self._settings.queue_timeout_seconds:g} s: try again"
                         ) from None
+                # Under load several tokens may have come by now: they go out together.
+                while isinstance(item, Delta) and item.finish is None and not ticket.deltas.empty():
+                    following = ticket.deltas.get_nowait()
+                    if isinstance(following, EngineError):
+                        ticket.deltas.put_nowait(following)
+                        break
+                    item = item.joined(following)
                 if isinstance(item, EngineError):
                     raise item
                 yield item
@@ -209,30 +237,37 @@ class ContinuousBatchingEngine:
             kv_blocks_used=scheduler.kv_blocks_used(self._cache) if self._cache is not None else 0,
             kv_blocks_total=self._settings.num_blocks,
             restarts=self._restarts,
-            healthy=self._manager is not None and not self._closed,
+            healthy=self._manager is not None and not self._closed and self._breaker.state == "closed",
+            waiting_tokens=self._waiting.tokens,
+            circuit=self._breaker.state,
         )
+
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        if self._closed or self._manager is None:
+            raise EngineUnavailable(f"model {self.info.name} is not ready")
+        if self._twin is None:
+            self._twin = await asyncio.to_thread(pooling.twin_of, self._loaded.model)
+        return await asyncio.to_thread(pooling.embed, self._twin, sequences)
+
+    def trace_steps(self, tracer: Tracer, every: int) -> None:
+        self._journal.tracer, self._journal.every = tracer, every
 
     # --- admission --------------------------------------------------------------------------------------
 
-    def _refuse_what_kills_the_loop(self, generation: Generation) -> None:
-        prompt, limit = len(generation.prompt_ids), self.info.context_length
-        if prompt == 0 or generation.max_tokens < 1:
-            raise ValueError("a request needs at least one prompt token and max_tokens of at least 1")
-        if not all(0 <= i < self.info.vocab_size for i in generation.prompt_ids):
-            raise ValueError("a prompt token is outside the vocabulary")
-        if generation.temperature < 0 or not 0 < generation.top_p <= 1:
-            raise ValueError("temperature must be at least 0, top_p above 0 and at most 1")
-        if generation.top_k is not None and not 1 <= generation.top_k <= self.info.vocab_size:
-            raise ValueError(f"top_k must be between 1 and {self.info.vocab_size}")
-        if prompt + generation.max_tokens > limit or self._blocks(generation) > self._settings.num_blocks:
-            raise RequestTooLarge(
-                f"{prompt} prompt tokens and max_tokens {generation.max_tokens} exceed the {limit} tokens "
-                f"that model {self.info.name} can hold: shorten the messages or lower max_tokens"
-            )
-
     def _blocks(self, generation: Generation) -> int:
-        tokens = len(generation.prompt_ids) + generation.max_tokens
-        return -(-tokens // self._settings.page_size)
+        return -(-generation.total_tokens // self._settings.page_size)
+
+    def _refuse_when_full(self, generation: Generation) -> None:
+        if self._has_room(generation):
+            return
+        settings, waiting = self._settings, self._waiting
+        # A single request may always wait, however long it is.
+        too_long = waiting and waiting.tokens + generation.total_tokens > settings.max_queue_tokens
+        if len(waiting) >= settings.max_queue_requests or too_long:
+            raise EngineFull(
+                f"model {self.info.name} has {len(self._running)} requests running and {len(waiting)} with "
+                f"{waiting.tokens} tokens waiting: try again shortly"
+            )
 
     def _has_room(self, generation: Generation) -> bool:
         return (
@@ -244,13 +279,13 @@ class ContinuousBatchingEngine:
     def _admit(self) -> None:
         """Move waiting requests into the batch, in order, while their whole course fits the KV cache."""
         while self._waiting and (manager := self._manager) is not None and not self._closed:
-            ticket = self._waiting[0]
+            ticket = self._waiting.first
             if (
                 len(self._running) >= self._settings.max_batch_requests
                 or self._reserved + ticket.blocks > self._settings.num_blocks
             ):
                 return
-            self._waiting.popleft()
+            self._waiting.remove(ticket)
             self._hand_over(manager, ticket)
 
     def _hand_over(self, manager: ContinuousBatchingManager, ticket: _CbTicket) -> None:
@@ -259,15 +294,16 @@ class ContinuousBatchingEngine:
         ticket.admitted = True
         self._reserved += ticket.blocks
         self._running[request_id] = ticket
-        self._journal[request_id] = ticket.progress
+        self._journal.progress[request_id] = ticket.progress
         greedy = generation.temperature < _GREEDY_BELOW
         parameters: dict[str, Any] = {
             "temperature": 1.0 if greedy else float(generation.temperature),
             "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,
             "top_p": 1.0 if greedy else float(generation.top_p),
         }
-        if generation.seed is not None:
-            parameters[sampling.KWARG] = generation.seed
+        ticket.row = rows.row_of(generation, self._loaded.eos_ids)
+        if ticket.row is not None:
+            parameters[rows.KWARG] = ticket.row
         manager.register_result_handler(request_id, lambda output: self._on_output(ticket, output))
         accepted = manager.add_request(
             list(generation.prompt_ids),
@@ -288,8 +324,8 @@ class ContinuousBatchingEngine:
             ticket.admitted = False
             self._reserved -= ticket.blocks
             self._running.pop(ticket.generation.request_id, None)
-            self._journal.pop(ticket.generation.request_id, None)
-        elif ticket in self._waiting:
+            self._journal.progress.pop(ticket.generation.request_id, None)
+        else:
             self._waiting.remove(ticket)
 
     # --- results ----------------------------------------------------------------------------------------
@@ -309,11 +345,18 @@ class ContinuousBatchingEngine:
         else:  # evicted once: the library restarted its stamps
             progress.first_token_ns = progress.first_token_ns or now
         progress.last_token_ns = int(stamps[-1] * 1e9) if stamps else now
+        progress.token_seconds = stamps
         new = tuple(tokens[ticket.seen :])
+        noted = tuple(ticket.row.found[ticket.seen : len(tokens)]) if ticket.row is not None else ()
         ticket.seen = len(tokens)
         finished = output.is_finished()
         eos = bool(new) and new[-1] in self._loaded.eos_ids and not ticket.generation.ignore_eos
-        ticket.deltas.put_nowait(Delta(new, ("stop" if eos else "length") if finished else None, eos=eos))
+        if ticket.row is not None and ticket.row.error:
+            reason = ticket.row.error.split("\n")[0]
+            ticket.deltas.put_nowait(ConstraintFailed(f"the answer cannot keep to its format: {reason}"))
+        else:
+            finish: FinishReason | None = ("stop" if eos else "length") if finished else None
+            ticket.deltas.put_nowait(Delta(new, finish, eos=eos, logprobs=noted))
         if finished:
             self._release(ticket)
             self._admit()
@@ -328,12 +371,16 @@ class ContinuousBatchingEngine:
         )
         if self._recovery is None and not self._closed:
             logger.error("model %s: generation failed: %s", self.info.name, reason)
+            self._breaker.fault()
             manager, self._manager = self._manager, None
             if manager is not None:
                 self._recovery = asyncio.get_running_loop().create_task(self._recover(manager))
 
     async def _recover(self, manager: ContinuousBatchingManager) -> None:
-        """Stop what is left of the loop and start a new one. Waiting requests keep their places."""
+        """Stop what is left of the loop and start a new one. Waiting requests keep their places.
+
+        Where the circuit is open they are refused instead, and the new loop must first answer a probe.
+        """
         try:
             while not self._closed:
                 try:
@@ -341,9 +388,14 @@ class ContinuousBatchingEngine:
                     for ticket in list(self._running.values()):
                         self._release(ticket)
                         ticket.deltas.put_nowait(EngineUnavailable("the engine is being rebuilt: try again"))
+                    await self._wait_while_open()
                     await asyncio.to_thread(self._start_manager)
-                except Exception:
-                    logger.exception("model %s: could not rebuild the engine; trying again", self.info.name)
+                    if self._breaker.state != "closed":
+                        await self._probe()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
+                    logger.error("model %s: could not rebuild the engine: %s", self.info.name, error)  # noqa: TRY400
+                    self._breaker.fault()
+                    manager, self._manager = self._manager or manager, None
                     await asyncio.sleep(_RECOVERY_PAUSE_SECONDS)
                     continue
                 self._restarts += 1
@@ -352,6 +404,26 @@ class ContinuousBatchingEngine:
         finally:
             self._recovery = None
         self._admit()
+
+    async def _wait_while_open(self) -> None:
+        if self._breaker.state != "open":
+            return
+        logger.error("model %s: circuit open for %.0f s", self.info.name, self._breaker.seconds_left)
+        for ticket in self._waiting:
+            self._release(ticket)
+            ticket.deltas.put_nowait(self._circuit_open())
+        await asyncio.sleep(self._breaker.seconds_left)
+
+    async def _probe(self) -> None:
+        """One short request through the new loop, past the closed door. Raises what it raises."""
+        manager = self._manager
+        assert manager is not None  # noqa: S101 - just started
+        ticket = self._ticket(Generation("probe", prompt_ids=(0,) * 4, max_tokens=1, temperature=0.0))
+        self._hand_over(manager, ticket)
+        async with asyncio.timeout(self._settings.queue_timeout_seconds):
+            async for _ in self.stream(ticket):
+                pass
+        self._breaker.recovered()
 
     def _fail_all(self, error: EngineError) -> None:
         for ticket in [*self._running.values(), *self._waiting]:

@@ -34,6 +34,8 @@ class ApiError(Exception):
         """OpenAI's coarse class of the error."""
         if self.status == 401:
             return "authentication_error"
+        if self.status == 429:
+            return "rate_limit_error"
         return "invalid_request_error" if self.status < 500 else "server_error"
 
     def body(self) -> dict[str, Any]:
@@ -49,8 +51,9 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, headers=headers)
 
 
-def from_engine(error: EngineError) -> ApiError:
-    param = "messages" if error.status == 400 else None
+def from_engine(error: EngineError, operation: str) -> ApiError:
+    """The engine's error; `operation` says which field a prompt that is too large came in."""
+    param = ("messages" if operation == "chat" else "prompt") if error.status == 400 else None
     return ApiError(
         error.status,
         str(error),
@@ -63,7 +66,9 @@ def from_engine(error: EngineError) -> ApiError:
 def from_validation(error: ValidationError) -> ApiError:
     """The first problem of a body that does not validate, naming the field."""
     first = error.errors(include_url=False, include_input=False)[0]
-    param = ".".join(str(part) for part in first["loc"]) or None
+    # Parts that name a member of a union ("str", "list[str]") are no part of the field's name.
+    names = [str(part) for part in first["loc"]]
+    param = ".".join(name for name in names if name not in ("str", "int") and "[" not in name) or None
     if first["type"] == "extra_forbidden":
         return ApiError(
             400,

@@ -60,6 +60,18 @@ class Metrics:
             ("model", "kind"),
             registry=self.registry,
         )
+        self.cache_requests = Counter(
+            "llmtrace_inference_cache_requests",
+            "Requests looked up in the response cache: exact or semantic hits, and misses.",
+            ("model", "result"),
+            registry=self.registry,
+        )
+        self.cache_saved_tokens = Counter(
+            "llmtrace_inference_cache_saved_tokens",
+            "Tokens of answers that came from the response cache.",
+            ("model",),
+            registry=self.registry,
+        )
         self.spans_lost = Counter(
             "llmtrace_inference_spans_lost",
             "Spans given up because the collector could not be reached or refused them.",
@@ -69,6 +81,7 @@ class Metrics:
 
     def observe(
         self,
+        operation: str,
         model: str,
         *,
         seconds: float,
@@ -80,7 +93,7 @@ class Metrics:
         error_type: str | None,
     ) -> None:
         """Count one finished request. `model` must be a served name or UNKNOWN_MODEL."""
-        common = ("chat", "llmtrace", model)
+        common = (operation, "llmtrace", model)
         self._duration.labels(*common, error_type or "").observe(seconds)
         if first_token_seconds is not None:
             self._first_token.labels(*common).observe(first_token_seconds)
@@ -102,6 +115,8 @@ class _EngineCollector(Collector):
             for name, text in (
                 ("requests_running", "Requests that are generating."),
                 ("requests_waiting", "Requests that wait for a place."),
+                ("tokens_waiting", "Tokens that the waiting requests may come to."),
+                ("circuit_open", "1 while the engine is left alone after faults, or being probed."),
                 ("kv_blocks_used", "KV cache blocks in use, shareable prefixes included."),
                 ("kv_blocks_total", "KV cache blocks there are."),
                 ("ready", "1 when the model takes requests."),
@@ -116,6 +131,8 @@ class _EngineCollector(Collector):
                 continue
             gauges["requests_running"].add_metric([model], stats.running)
             gauges["requests_waiting"].add_metric([model], stats.waiting)
+            gauges["tokens_waiting"].add_metric([model], stats.waiting_tokens)
+            gauges["circuit_open"].add_metric([model], float(stats.circuit != "closed"))
             gauges["kv_blocks_used"].add_metric([model], stats.kv_blocks_used)
             gauges["kv_blocks_total"].add_metric([model], stats.kv_blocks_total)
             restarts.add_metric([model], stats.restarts)

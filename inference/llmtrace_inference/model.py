@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers.decoders import DecodeStream
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -16,42 +17,12 @@ from llmtrace_inference import attention
 from llmtrace_inference.engine import ModelInfo
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
+from llmtrace_inference.text import ChatTokenizer
 from llmtrace_inference.tiny import ensure_tiny
 
 logger = logging.getLogger(__name__)
 
 ENGINE = "transformers-continuous-batching"
-
-
-class ChatTokenizer:
-    """The model's own fast tokenizer and chat template."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._tokenizer = tokenizer
-
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids of the rendered conversation, ready for an answer. ValueError where it cannot be."""
-        try:
-            ids: Any = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        except Exception as error:  # jinja and template code raise what they like
-            raise ValueError(f"the model's chat template refused these messages: {error}") from error
-        return [int(i) for i in ids]
-
-    def decoder(self) -> StreamingDecoder:
-        return StreamingDecoder(self._tokenizer)
-
-
-class StreamingDecoder:
-    """Text of one answer, token by token; special tokens are left out."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._backend = tokenizer.backend_tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def feed(self, token_ids: tuple[int, ...]) -> str:
-        return "".join(self._stream.step(self._backend, i) or "" for i in token_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +50,29 @@ def _dtype(setting: str, device: torch.device) -> torch.dtype:
     dtype = getattr(torch, setting)
     assert isinstance(dtype, torch.dtype)  # noqa: S101 - the setting is one of four names
     return dtype
+
+
+def _to_int8(model: Any) -> None:
+    """Keep the weights of linear layers in 8 bits; computing stays in the model's dtype."""
+    # It warns of CUDA libraries that a CPU build of torch does not have.
+    logging.getLogger("torchao").setLevel(logging.ERROR)
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    except ImportError:
+        raise RuntimeError(
+            "quantisation int8 needs torchao: pip install 'llmtrace[quantisation]', or set it to 'none'"
+        ) from None
+    quantize_(model, Int8WeightOnlyConfig())
+
+
+def weights_hash(directory: Path) -> str:
+    """`sha256:` and 16 digits over the weight files; "" where there are none. About a second per gigabyte."""
+    files = sorted(directory.glob("*.safetensors")) if directory.is_dir() else []
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as data:
+            digest.update(hashlib.file_digest(data, "sha256").digest())
+    return f"sha256:{digest.hexdigest()[:16]}" if files else ""
 
 
 def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedModel:
@@ -112,6 +106,9 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         where, local_files_only=offline, trust_remote_code=False, dtype=dtype, attn_implementation="sdpa"
     )
     model = model.to(device).eval()
+    parameters = sum(p.numel() for p in model.parameters())
+    if settings.quantisation == "int8":
+        _to_int8(model)
     config = model.config.get_text_config()
     context = min(int(config.max_position_embeddings), settings.page_size * settings.num_blocks)
     info = ModelInfo(
@@ -120,9 +117,12 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         dtype=str(dtype).removeprefix("torch."),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         attention="sdpa-per-sequence" if device.type == "cpu" else "sdpa",
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameters,
         vocab_size=int(config.vocab_size),
         context_length=context,
+        version=str(getattr(model.config, "_commit_hash", None) or Path(where).name),
+        weights_hash=weights_hash(Path(where)),
+        quantisation=settings.quantisation,
     )
     logger.info(
         "loaded %s: %.1f M parameters, context %d tokens, %.1f s",
@@ -134,10 +134,11 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
     eos = model.generation_config.eos_token_id
     if eos is None:
         eos = tokenizer.eos_token_id
+    eos_ids = tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),)
     return LoadedModel(
         model=model,
-        tokenizer=ChatTokenizer(tokenizer),
-        eos_ids=tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),),
+        tokenizer=ChatTokenizer(tokenizer, info.vocab_size, eos_ids),
+        eos_ids=eos_ids,
         suppressed_ids=tuple(model.generation_config.suppress_tokens or ()),
         info=info,
     )

@@ -18,17 +18,41 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class KeySettings(BaseModel):
+    """One API key, and how much its holder may do. Without a number there is no bound."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64, description="What spans and logs call its holder.")
+    key: SecretStr = Field(description="The key itself, sent as `Authorization: Bearer …`.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests per minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens per minute, prompts and answers together."
+    )
+    tokens_per_day: int | None = Field(default=None, ge=1, description="Tokens per day (UTC).")
+    priority: int = Field(
+        default=0, ge=-10, le=10, description="Added to its requests' priority; lower goes first."
+    )
+
+
 class InferenceSettings(BaseModel):
     """How the inference service listens, which models it serves, and the bounds it keeps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys."
+        default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys or keys."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     api_keys: tuple[SecretStr, ...] = Field(
-        default=(), description="Accepted `Authorization: Bearer …` keys. Empty: no key is asked for."
+        default=(),
+        description="Accepted `Authorization: Bearer …` keys, unbounded. None here and in keys: all pass.",
+    )
+    keys: tuple[KeySettings, ...] = Field(
+        default=(), description="Further keys, each with a name and bounds of its own."
+    )
+    admin_key: SecretStr | None = Field(
+        default=None, description="Bearer key of the admin endpoints; unset: they are off."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Level of the service's own log."
@@ -50,6 +74,10 @@ class InferenceSettings(BaseModel):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Weights and KV cache type. `auto`: bfloat16 on CUDA, float32 on the CPU."
+    )
+    quantisation: Literal["none", "int8"] = Field(
+        default="none",
+        description="`int8`: weights of linear layers in 8 bits by torchao (llmtrace[quantisation]).",
     )
     threads: int = Field(default=1, ge=1, description="torch threads per operation on the CPU.")
     seed: int = Field(
@@ -73,6 +101,22 @@ class InferenceSettings(BaseModel):
         ge=0,
         description="Requests of one model that may wait; one more gets a 503 with Retry-After.",
     )
+    max_queue_tokens: int = Field(
+        default=131_072,
+        ge=1,
+        description="Tokens (prompts and max_tokens) that may wait per model; beyond it a 503.",
+    )
+    breaker_faults: int = Field(
+        default=3, ge=1, description="Engine faults within the window that open the circuit: 503 at once."
+    )
+    breaker_window_seconds: float = Field(
+        default=60.0, gt=0, description="How far apart those faults may be."
+    )
+    breaker_pause_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="Wait of an open circuit before its probe; each that fails doubles it, up to 12 times.",
+    )
     queue_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Longest wait for the first token's batch before a 503."
     )
@@ -86,7 +130,43 @@ class InferenceSettings(BaseModel):
         default=1 << 20, ge=1024, description="Largest request body in bytes; a larger one gets a 413."
     )
 
+    response_cache: Literal["off", "exact", "semantic"] = Field(
+        default="off",
+        description=(
+            "Answer a request again from memory: `exact`, the very same one; `semantic`, also one whose last "
+            "message is similar. Entries are per API key."
+        ),
+    )
+    cache_entries: int = Field(default=1000, ge=1, description="Answers kept in the response cache.")
+    cache_ttl_seconds: float = Field(default=3600.0, gt=0, description="How long an answer is kept.")
+    cache_eviction: Literal["lru", "lfu", "fifo"] = Field(
+        default="lru", description="Which answer makes room for a new one."
+    )
+    semantic_threshold: float = Field(
+        default=0.92, gt=0, le=1, description="Least cosine similarity that counts as the same question."
+    )
+    semantic_embedder: str | None = Field(
+        default=None,
+        description="`module:function` from text to a vector; unset: hashed character trigrams.",
+    )
+    input_checks: tuple[str, ...] = Field(
+        default=(), description="`module:function` content checks of prompts, see docs/inference.md."
+    )
+    output_checks: tuple[str, ...] = Field(
+        default=(), description="`module:function` content checks of answers, sentence by sentence."
+    )
+
+    embedding_window_seconds: float = Field(
+        default=0.003, ge=0, le=0.005, description="How long embeddings wait for others to share a pass."
+    )
+    embedding_batch: int = Field(default=32, ge=1, description="Most texts in one pass of embeddings.")
+
     trace: bool = Field(default=True, description="Record and export spans.")
+    trace_every_step: int = Field(
+        default=100,
+        ge=0,
+        description="Every how manieth forward pass gets a span that its requests link to; 0: none.",
+    )
     otlp_endpoint: str = Field(
         default="http://127.0.0.1:4318", description="OTLP/HTTP base URL of the collector (no /v1/traces)."
     )
@@ -110,11 +190,18 @@ class InferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _keys_where_others_can_reach(self) -> InferenceSettings:
-        if not _is_loopback(self.host) and not self.api_keys:
+        if not _is_loopback(self.host) and not self.api_keys and not self.keys:
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so api_keys must not be empty: "
                 "set at least one key, or listen on 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_told_apart(self) -> InferenceSettings:
+        names = [key.name for key in self.keys]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two of the keys have the same name ({', '.join(names)}): give each its own")
         return self
 
     @model_validator(mode="after")

@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.trace import Tracer
 
 from llmtrace_inference.engine import (
     Delta,
     EngineError,
     EngineStats,
     Generation,
+    Matcher,
     ModelInfo,
     Ticket,
     TokenDecoder,
@@ -21,8 +25,21 @@ from llmtrace_inference.engine import (
 class _Characters:
     """One token per character."""
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    speaks_tools = True
+
+    def encode_chat(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> list[int]:
         return [ord(c) for m in messages for c in m["content"]]
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(c) for c in text]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return chr(token_id).encode()
+
+    def matcher(self, grammar: str) -> Matcher:
+        raise RuntimeError("constrained answers need llguidance: pip install 'llmtrace[inference]'")
 
     def decoder(self) -> TokenDecoder:
         return self
@@ -68,7 +85,12 @@ class FakeEngine:
     def cancel(self, ticket: Ticket) -> None:
         self.cancelled.append(ticket.generation.request_id)
 
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        return [[float(len(ids))] for ids in sequences]
+
     def stats(self) -> EngineStats:
         return EngineStats(0, 0, 0, 0, 0, True)
+
+    def trace_steps(self, tracer: Tracer, every: int) -> None: ...
 
     async def close(self) -> None: ...

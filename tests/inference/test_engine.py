@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from llmtrace_inference import attention
+from llmtrace_inference.breaker import Breaker
 from llmtrace_inference.cb import ContinuousBatchingEngine
 from llmtrace_inference.engine import (
+    CircuitOpen,
     EngineFull,
     EngineUnavailable,
     Generation,
@@ -50,6 +54,11 @@ def _run(
 
 async def _tokens(engine: ContinuousBatchingEngine, ticket: Ticket) -> list[int]:
     return [i async for delta in engine.stream(ticket) for i in delta.token_ids]
+
+
+async def _until_healthy(engine: ContinuousBatchingEngine) -> None:
+    while not engine.stats().healthy:  # noqa: ASYNC110 - the engine has no event for it
+        await asyncio.sleep(0.02)
 
 
 def _greedy(name: str, prompt: tuple[int, ...] = PROMPT, tokens: int = 12) -> Generation:
@@ -167,6 +176,26 @@ def test_built_in_models_are_made_once_and_always_the_same(
     assert not list(tmp_path.glob(".tiny*"))
 
 
+def test_int8_weights_generate_and_say_so(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        assert engine.info.quantisation == "int8"
+        assert engine.info.parameters > 500_000
+        weight = engine._loaded.model.model.layers[0].mlp.up_proj.weight
+        assert type(weight).__name__ != "Parameter"
+        tickets = [engine.submit(_greedy(f"q{i}")) for i in range(3)]
+        answers = await asyncio.gather(*(_tokens(engine, t) for t in tickets))
+        assert answers[0] == answers[1] == answers[2]
+        assert len(answers[0]) == 12
+        vectors = await engine.embed([[1, 2, 3]])
+        assert len(vectors[0]) == 128
+        assert engine.stats().restarts == 0
+
+    _run(model_dir, body, quantisation="int8")
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'llmtrace\[quantisation\]'"):
+        _run(model_dir, body, quantisation="int8")
+
+
 def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:
     settings = InferenceSettings(data_dir=tmp_path)
     with pytest.raises(RuntimeError, match=r"no config\.json"):
@@ -177,3 +206,78 @@ def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="set device to 'cpu' or 'auto'"):
             load_model("m", "builtin:tiny-chat-s", settings.model_copy(update={"device": "cuda"}))
     gc.collect()
+
+
+def test_lower_priority_numbers_go_first_and_tokens_bound_the_queue(model_dir: Path) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        running = engine.submit(_greedy("running", tokens=400))
+        later = engine.submit(replace(_greedy("later"), priority=5))
+        usual = [engine.submit(_greedy(f"usual{i}")) for i in range(2)]
+        sooner = engine.submit(replace(_greedy("sooner"), priority=-5))
+        assert [t.progress.queue_depth for t in (later, *usual, sooner)] == [0, 0, 1, 0]
+        assert engine.stats().waiting_tokens == 4 * 42
+        with pytest.raises(EngineFull, match="168 tokens waiting"):
+            engine.submit(_greedy("too long", tokens=100))
+        engine.cancel(running)
+        await asyncio.gather(*(_tokens(engine, t) for t in (later, *usual, sooner)))
+        starts = [t.progress.scheduled_ns for t in (sooner, *usual, later)]
+        assert starts == sorted(starts)
+        assert engine.stats().waiting_tokens == 0
+
+    _run(model_dir, body, max_batch_requests=1, max_queue_tokens=250)
+
+
+def test_repeated_faults_open_the_circuit_until_a_probe_works(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        want = await _tokens(engine, engine.submit(_greedy("before")))
+        healthy = engine._loaded.model.forward
+
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("the device fell off the bus")
+
+        monkeypatch.setattr(engine._loaded.model, "forward", broken)
+        for i in range(2):
+            await _until_healthy(engine)
+            with pytest.raises(EngineUnavailable):
+                await _tokens(engine, engine.submit(_greedy(f"hit{i}")))
+        assert engine.stats().circuit == "open"
+        with pytest.raises(CircuitOpen) as refused:
+            engine.submit(_greedy("refused"))
+        assert refused.value.retry_after_seconds == 1
+        rebuilt = engine.stats().restarts
+        await asyncio.sleep(0.5)  # the first probe fails, for the device is still away
+        assert engine.stats().restarts == rebuilt
+        assert not engine.stats().healthy
+        monkeypatch.setattr(engine._loaded.model, "forward", healthy)
+        await _until_healthy(engine)
+        assert engine.stats().circuit == "closed"
+        assert await _tokens(engine, engine.submit(_greedy("after"))) == want
+
+    _run(model_dir, body, breaker_faults=2, breaker_pause_seconds=0.2)
+
+
+def test_the_breaker_by_a_clock_of_its_own() -> None:
+    now = 0.0
+    breaker = Breaker(3, 10.0, 5.0, clock=lambda: now)
+    for at in (0.0, 6.0, 11.0):  # never three within ten seconds
+        now = at
+        breaker.fault()
+    assert _state(breaker) == ("closed", 0.0)
+    now = 12.0
+    breaker.fault()
+    assert _state(breaker) == ("open", 5.0)
+    now = 17.0
+    assert _state(breaker) == ("half_open", 0.0)
+    for pause in (10.0, 20.0, 40.0, 60.0, 60.0):
+        breaker.fault()
+        assert _state(breaker) == ("open", pause)
+        now += pause
+    breaker.recovered()
+    breaker.fault()
+    assert _state(breaker) == ("closed", 0.0)
+
+
+def _state(breaker: Breaker) -> tuple[str, float]:
+    return breaker.state, breaker.seconds_left

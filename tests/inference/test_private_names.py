@@ -22,6 +22,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
         (scheduler.FIFOScheduler, "__init__", ["cache", "safety_margin", "max_requests_per_batch"]),
         (scheduler.FIFOScheduler, "schedule_batch", ["token_budget", "cache_budget"]),
         (scheduler.FIFOScheduler, "add_waiting_request", ["state"]),
+        (scheduler.FIFOScheduler, "clear_cancelled_requests", []),
         (
             scheduler.FIFOScheduler,
             "_infer_request_tokens",
@@ -57,10 +58,20 @@ def test_the_scheduler_is_made_from_the_mapping_with_keywords() -> None:
     assert "cache=paged_attention_cache," in made
 
 
+def test_the_scheduler_hears_of_each_step_and_args_are_prepared_before_it() -> None:
+    prepare = inspect.getsource(continuous_api.ContinuousBatchProcessor.prepare_next_batch)
+    order = ["clear_cancelled_requests", "has_pending_requests", "schedule_batch", "prepare_batch_tensors"]
+    assert sorted(order, key=prepare.index) == order
+
+
 def test_fields() -> None:
-    assert {"initial_tokens", "position_offset", "logit_processor_kwargs", "request_id"} <= set(
-        requests.RequestState.__dataclass_fields__
-    )
+    assert {
+        "generated_tokens",
+        "initial_tokens",
+        "position_offset",
+        "logit_processor_kwargs",
+        "request_id",
+    } <= set(requests.RequestState.__dataclass_fields__)
     assert {"generated_tokens", "timestamps", "status", "error"} <= set(
         requests.GenerationOutput.__dataclass_fields__
     )
@@ -71,6 +82,7 @@ def test_fields() -> None:
     assert {"tensors_required", "supported_keys", "do_processing", "logits_processor"} <= set(
         vars(processors(LogitsProcessorList(), per_request_processors=True))
     )
+    assert {"use_async_batching", "use_cuda_graph"} <= set(ContinuousBatchingConfig.__dataclass_fields__)
     assert {"page_size", "num_blocks", "max_batch_tokens", "scheduler_type", "per_request_processors"} <= set(
         ContinuousBatchingConfig.__dataclass_fields__
     )

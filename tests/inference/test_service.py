@@ -147,12 +147,17 @@ KILLERS: list[tuple[dict[str, Any], str | None]] = [
     ({"messages": [{"role": "user", "content": "word " * 20_000}]}, "messages"),
 ]
 UNSUPPORTED: list[tuple[dict[str, Any], str | None]] = [
-    ({"n": 2}, "n"),
+    ({"n": 17}, "n"),
     ({"tools": []}, "tools"),
     ({"logit_bias": {"1": 2}}, "logit_bias"),
-    ({"logprobs": True}, "logprobs"),
-    ({"presence_penalty": 0.5}, "presence_penalty"),
-    ({"response_format": {"type": "json_object"}}, "response_format.type"),
+    ({"logprobs": 3}, "logprobs"),
+    ({"top_logprobs": 3}, None),
+    ({"presence_penalty": 2.5}, "presence_penalty"),
+    ({"min_p": 1.5}, "min_p"),
+    ({"response_format": {"type": "xml"}}, "response_format"),
+    ({"tool_choice": "required"}, None),
+    ({"messages": [{"role": "tool", "content": "4"}]}, "messages.0"),
+    ({"ignore_eos": True, "response_format": {"type": "json_object"}}, None),
     ({"stream_options": {"include_usage": True}}, None),
     ({"max_tokens": 4, "max_completion_tokens": 5}, None),
     ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
@@ -265,6 +270,7 @@ def test_metrics_and_health(service: Running) -> None:
         text = httpx.get(f"{service.url}/metrics").text
         samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
         mine = [s for s in samples if MODEL in (s.labels.get("model"), s.labels.get("gen_ai_request_model"))]
+        mine = [s for s in mine if s.labels.get("gen_ai_operation_name", "chat") == "chat"]
         return {
             f"{s.name}|{s.labels.get('error_type', '')}|{s.labels.get('kind', '')}": s.value for s in mine
         }

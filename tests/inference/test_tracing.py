@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import httpx
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -53,7 +55,8 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
     assert format(server.parent.span_id, "016x") == PARENT
     assert server.parent.is_remote
 
-    assert [c.name for c in children] == ["admission", "tokenize", "queue", "prefill", "decode"]
+    names = ["admission", "tokenize", "queue", "prefill", "decode", "handover", "detokenize", "respond"]
+    assert [c.name for c in children] == names
     assert all(c.kind is SpanKind.INTERNAL for c in children)
     assert server.start_time is not None
     assert server.end_time is not None
@@ -95,6 +98,7 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
     blocks = -(-(prompt + 10) // 16)
     assert found.pop("llmtrace.inference.kv.blocks_used") >= -(-prompt // 16)
     assert f"http://127.0.0.1:{found.pop('server.port')}" == service.url
+    assert len(server.links) <= 1
     assert found == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "llmtrace",
@@ -117,8 +121,12 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
         "url.path": "/v1/chat/completions",
         "http.request.method": "POST",
         "http.response.status_code": 200,
+        "llmtrace.inference.key": "anybody",
         "llmtrace.inference.engine": "transformers-continuous-batching",
         "llmtrace.inference.dtype": "float32",
+        "llmtrace.inference.quantisation": "none",
+        "llmtrace.inference.model.version": "tiny-chat-m-v3-0",
+        "llmtrace.inference.model.weights_hash": service.engine(MODEL).info.weights_hash,
         "llmtrace.inference.device": "cpu",
         "llmtrace.inference.attention": "sdpa-per-sequence",
         "llmtrace.inference.model.parameters": service.engine(MODEL).info.parameters,
@@ -133,7 +141,8 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
     }
     assert _attributes(prefill) == {
         "llmtrace.inference.prefill.tokens": prompt,
-        "llmtrace.inference.prefill.chunks": 1,
+        "llmtrace.inference.prefill.chunk": 0,
+        "llmtrace.inference.prefill.batch_size": 1,
         "llmtrace.inference.cached_tokens": 0,
     }
 
@@ -144,13 +153,56 @@ def test_long_prompts_show_their_chunks_and_what_the_cache_saved(service: Runnin
     for cached in (False, True):
         answer = ask(model=MODEL, messages=long, max_tokens=2)
         server, *children = service.request_spans(answer.id)
-        prefill = _attributes(next(c for c in children if c.name == "prefill"))
+        passes = [c for c in children if c.name == "prefill"]
+        prefills = [_attributes(c) for c in passes]
         prompt = _attributes(server)["gen_ai.usage.input_tokens"]
         saved = _attributes(server)["gen_ai.usage.cache_read.input_tokens"]
         assert prompt > 600
         assert (saved > prompt - 32) if cached else (saved < 32)
-        assert prefill["llmtrace.inference.prefill.tokens"] == prompt - saved
-        assert prefill["llmtrace.inference.prefill.chunks"] == (1 if cached else -(-prompt // 512))
+        assert sum(p["llmtrace.inference.prefill.tokens"] for p in prefills) == prompt - saved
+        assert [p["llmtrace.inference.prefill.chunk"] for p in prefills] == list(range(len(prefills)))
+        assert len(prefills) == (1 if cached else -(-prompt // 512))
+        for one, following in pairwise(passes):
+            assert one.end_time is not None
+            assert following.start_time is not None
+            assert one.end_time <= following.start_time
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_stages_sum_to_the_request(service: Running, stream: bool) -> None:
+    """Each stage by its own readings; what lies between two of them is under two per cent of the whole."""
+    shares = []
+    for _ in range(5):
+        body = {"model": MODEL, "messages": MESSAGES, "max_tokens": 150, "ignore_eos": True, "stream": stream}
+        text = httpx.post(f"{service.url}/v1/chat/completions", json=body).text
+        answer = json.loads(text.split("\n")[0].removeprefix("data: "))
+        server, *children = service.request_spans(answer["id"])
+        spent = sum((c.end_time or 0) - (c.start_time or 0) for c in children)
+        shares.append(spent / ((server.end_time or 0) - (server.start_time or 0)))
+    # The best of five: on a busy machine the thread may be put aside between two readings.
+    assert min(abs(1 - share) for share in shares) < 0.02
+    assert all(share < 1.02 for share in shares)
+
+
+def test_inter_token_latency_and_sampled_steps(service: Running) -> None:
+    answer = service.client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=250, extra_body={"ignore_eos": True}
+    )
+    server, *_ = service.request_spans(answer.id)
+    found = _attributes(server)
+    gaps = [found[f"llmtrace.inference.inter_token_latency.{q}"] for q in ("p50", "p95", "max")]
+    assert 0 < gaps[0] <= gaps[1] <= gaps[2]
+    assert found["llmtrace.inference.engine_seconds"] > 0
+    assert 2 <= len(server.links) <= 3, "every hundredth step has a span, and 250 or so steps were taken"
+    by_id = {s.context.span_id: s for s in service.exporter.get_finished_spans()}
+    for link in server.links:
+        step = by_id[link.context.span_id]
+        assert step.name == "engine step"
+        assert step.parent is None
+        assert _attributes(step)["llmtrace.inference.batch_size"] >= 1
+        assert server.start_time is not None
+        assert step.start_time is not None
+        assert server.start_time <= step.start_time
 
 
 def test_requests_that_share_batches_say_so(service: Running) -> None:
@@ -168,7 +220,7 @@ def test_requests_that_share_batches_say_so(service: Running) -> None:
 
 def test_refused_requests_are_errors_with_their_reason(service: Running) -> None:
     service.exporter.clear()
-    httpx.post(f"{service.url}/v1/chat/completions", json={"model": MODEL, "messages": MESSAGES, "n": 3})
+    httpx.post(f"{service.url}/v1/chat/completions", json={"model": MODEL, "messages": MESSAGES, "n": 30})
     wait_until(lambda: len(service.exporter.get_finished_spans()) == 2)
     by_name = {s.name: s for s in service.exporter.get_finished_spans()}
     assert set(by_name) == {f"chat {MODEL}", "admission"}
