@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-from .dialects import default_columns, text_keys, text_selects
+from . import dialects
 from .engine import Engine
 
 #: Settings of every table that an acknowledged span may reach: an insert returns when it is on disk, and
@@ -46,25 +46,24 @@ _ANY_VALUE = (
 )
 
 
-def _map_of(keys: str, values: str, drop: str = "") -> str:
+def _map_of(keys: str, values: str, keep: str = "") -> str:
     """A Map of two parallel arrays, newest first; of a key given twice the first here (the last sent) stays.
 
     The engine's Map reads the first of two equal keys but keeps both, so repeats are taken out; arrays
-    without repeats, the usual case, skip that.
+    without repeats, the usual case, skip that. `keep` names an array that says which entries stay at all.
     """
-    unique = (
-        f"arrayFilter((k, i) -> i = indexOf({keys}, k){' AND k NOT IN (' + drop + ')' if drop else ''}, "
-        f"{keys}, arrayEnumerate({keys}))"
-    )
+    wanted = f", {keep}" if keep else ""
+    unique = f"i = indexOf({keys}, k)" + (" AND b" if keep else "")
+    lambda_tail = ", b" if keep else ""
+    unique_keys = f"arrayFilter((k, i{lambda_tail}) -> {unique}, {keys}, arrayEnumerate({keys}){wanted})"
     unique_values = (
-        f"arrayFilter((v, k, i) -> i = indexOf({keys}, k){' AND k NOT IN (' + drop + ')' if drop else ''}, "
-        f"{values}, {keys}, arrayEnumerate({keys}))"
+        f"arrayFilter((v, k, i{lambda_tail}) -> {unique}, {values}, {keys}, arrayEnumerate({keys}){wanted})"
     )
-    plain_keys = f"arrayFilter(k -> k NOT IN ({drop}), {keys})" if drop else keys
-    plain_values = f"arrayFilter((v, k) -> k NOT IN ({drop}), {values}, {keys})" if drop else values
+    plain_keys = f"arrayFilter((k, b) -> b, {keys}, {keep})" if keep else keys
+    plain_values = f"arrayFilter((v, b) -> b, {values}, {keep})" if keep else values
     distinct = f"length(arrayDistinct({keys})) = length({keys})"
     return (
-        f"mapFromArrays(if({distinct}, {plain_keys}, {unique}), "
+        f"mapFromArrays(if({distinct}, {plain_keys}, {unique_keys}), "
         f"if({distinct}, {plain_values}, {unique_values}))"
     )
 
@@ -129,14 +128,19 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
     values = {
         "durable": DURABLE,
         "retention_days": str(retention_days),
-        "default_columns": default_columns(),
+        "default_columns": dialects.default_columns(),
+        "computed_selects": dialects.selects(),
+        "texts": dialects.texts(),
+        "codes": dialects.codes("keys"),
+        "is_foreign": dialects.is_foreign(),
+        "kept": dialects.kept(),
+        "not_pending": dialects.not_pending(),
         "key_values": _KEY_VALUES,
         "value": _VALUE,
         "any_value": _ANY_VALUE,
-        "unique_map": _map_of("keys", "vals", drop=text_keys()),
+        "span_map": _map_of("keys", "vals", keep="keep"),
         "nested_map": _attributes_map("e"),
         "resource_map": _attributes_map("resource_span.resource"),
-        "text_selects": text_selects("keys", "vals"),
         "usage_cost": _USAGE_COST,
         "usage_select": USAGE_SELECT.format(source="otel_traces", where=""),
     }
@@ -146,6 +150,10 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
             continue
         text = re.sub(r"^\s*--[^\n]*$", "", file.read_text(), flags=re.MULTILINE)
         rendered = re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
+        # What stands between these marks is a SELECT of decoded spans.
+        rendered = re.sub(
+            r"<translated>(.*)</translated>", lambda match: dialects.translated(match.group(1)), rendered, flags=re.DOTALL
+        )
         found[int(file.name.split("_", 1)[0])] = [
             statement.strip() for statement in rendered.split(";\n") if statement.strip()
         ]

@@ -17,6 +17,7 @@ from .schema import USAGE_SELECT, migrate, protobuf_schema
 SIGNALS: Mapping[str, tuple[str, str]] = {
     "traces": ("otlp_traces_in", "TracesEnvelope"),
     "logs": ("otlp_logs_in", "LogsEnvelope"),
+    "metrics": ("otlp_metrics_in", "MetricsEnvelope"),
 }
 
 #: A segment is one block: a repeated token is exact only while block boundaries are, so they are pinned.
@@ -28,6 +29,8 @@ _ONE_BLOCK: Mapping[str, str] = {
     # One request may hold spans of any number of days; a segment that cannot be stored would block the rest.
     "max_partitions_per_insert_block": "0",
     "async_insert": "0",
+    # Looking for chains of comparisons takes the analyzer longer than everything else about a small segment.
+    "optimize_and_compare_chain": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     "input_format_protobuf_oneof_presence": "1",
     "output_format_json_escape_forward_slashes": "0",

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS otel_traces (
     Project LowCardinality(String) DEFAULT if(ResourceAttributes['llmtrace.project'] != '', ResourceAttributes['llmtrace.project'], 'default'),
     ReceivedAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     RetentionDays UInt16 DEFAULT {retention_days},
+    StoredAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     Simulated Bool DEFAULT ResourceAttributes['llmtrace.simulated'] = 'true',
 {default_columns},
 
@@ -93,53 +94,97 @@ CREATE TABLE IF NOT EXISTS otlp_traces_in (
 )
 ENGINE = Null;
 
+-- Keys are reversed so that of a key sent twice the last comes first. What a level names is computed once, and
+-- the wide type of a whole span stays in the innermost.
 CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_traces_mv TO otel_traces AS
-WITH
-    arrayReverse(span.attributes.key) AS keys,
-    arrayReverse(arrayMap(v -> {any_value}, span.attributes.value)) AS vals
 SELECT
-    fromUnixTimestamp64Nano(toInt64(span.start_time_unix_nano)) AS Timestamp,
-    lower(hex(span.trace_id)) AS TraceId,
-    lower(hex(span.span_id)) AS SpanId,
-    lower(hex(span.parent_span_id)) AS ParentSpanId,
-    span.trace_state AS TraceState,
-    span.name AS SpanName,
-    transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
+    fromUnixTimestamp64Nano(toInt64(started)) AS Timestamp,
+    TraceId,
+    SpanId,
+    ParentSpanId,
+    TraceState,
+    SpanName,
+    SpanKind,
     ResourceMap['service.name'] AS ServiceName,
     ResourceMap AS ResourceAttributes,
     scope_name AS ScopeName,
-    scope_version AS ScopeVersion,
-    {unique_map} AS SpanAttributes,
-    if(span.end_time_unix_nano > span.start_time_unix_nano, span.end_time_unix_nano - span.start_time_unix_nano, 0) AS Duration,
-    transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
-    span.status.message AS StatusMessage,
-    arrayMap(e -> fromUnixTimestamp64Nano(toInt64(e.time_unix_nano)), span.events) AS `Events.Timestamp`,
-    arrayMap(e -> e.name, span.events) AS `Events.Name`,
-    arrayMap(e -> {nested_map}, span.events) AS `Events.Attributes`,
-    arrayMap(e -> lower(hex(e.trace_id)), span.links) AS `Links.TraceId`,
-    arrayMap(e -> lower(hex(e.span_id)), span.links) AS `Links.SpanId`,
-    arrayMap(e -> e.trace_state, span.links) AS `Links.TraceState`,
-    arrayMap(e -> {nested_map}, span.links) AS `Links.Attributes`,
+    ScopeVersion,
+    {span_map} AS SpanAttributes,
+    Duration,
+    StatusCode,
+    StatusMessage,
+    arrayMap(t -> fromUnixTimestamp64Nano(toInt64(t)), event_times) AS `Events.Timestamp`,
+    event_names AS `Events.Name`,
+    event_maps AS `Events.Attributes`,
+    link_traces AS `Links.TraceId`,
+    link_spans AS `Links.SpanId`,
+    link_states AS `Links.TraceState`,
+    link_maps AS `Links.Attributes`,
     multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
-    fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt,
-{text_selects}
+    ReceivedAt,
+{computed_selects}
 FROM (
     SELECT
-        project,
-        received,
-        ResourceMap,
-        scope_spans.scope.name AS scope_name,
-        scope_spans.scope.version AS scope_version,
-        arrayJoin(scope_spans.spans) AS span
+        *,
+        {texts},
+        {kept} AS keep
     FROM (
-        SELECT
-            project,
-            received,
-            {resource_map} AS ResourceMap,
-            arrayJoin(resource_span.scope_spans) AS scope_spans
-        FROM (
-            SELECT project, received, arrayJoin(request.resource_spans) AS resource_span
-            FROM otlp_traces_in
-        )
+        <translated>
+            SELECT
+                *,
+                {is_foreign} AS foreign
+            FROM (
+                SELECT
+                    project,
+                    ReceivedAt,
+                    ResourceMap,
+                    scope_name,
+                    ScopeVersion,
+                    lower(hex(span.trace_id)) AS TraceId,
+                    lower(hex(span.span_id)) AS SpanId,
+                    lower(hex(span.parent_span_id)) AS ParentSpanId,
+                    span.trace_state AS TraceState,
+                    span.name AS SpanName,
+                    transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
+                    transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
+                    span.status.message AS StatusMessage,
+                    span.start_time_unix_nano AS started,
+                    if(span.end_time_unix_nano > started, span.end_time_unix_nano - started, 0) AS Duration,
+                    arrayReverse(span.attributes.key) AS keys,
+                    arrayReverse(arrayMap(v -> {any_value}, span.attributes.value)) AS vals,
+                    {codes} AS codes,
+                    arrayMap(e -> e.name, span.events) AS event_names,
+                    arrayMap(e -> e.time_unix_nano, span.events) AS event_times,
+                    arrayMap(e -> {nested_map}, span.events) AS event_maps,
+                    arrayMap(e -> lower(hex(e.trace_id)), span.links) AS link_traces,
+                    arrayMap(e -> lower(hex(e.span_id)), span.links) AS link_spans,
+                    arrayMap(e -> e.trace_state, span.links) AS link_states,
+                    arrayMap(e -> {nested_map}, span.links) AS link_maps
+                FROM (
+                    SELECT
+                        project,
+                        ReceivedAt,
+                        ResourceMap,
+                        scope_spans.scope.name AS scope_name,
+                        scope_spans.scope.version AS ScopeVersion,
+                        arrayJoin(scope_spans.spans) AS span
+                    FROM (
+                        SELECT
+                            project,
+                            ReceivedAt,
+                            {resource_map} AS ResourceMap,
+                            arrayJoin(resource_span.scope_spans) AS scope_spans
+                        FROM (
+                            SELECT
+                                project,
+                                fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt,
+                                arrayJoin(request.resource_spans) AS resource_span
+                            FROM otlp_traces_in
+                        )
+                    )
+                )
+            )
+        </translated>
     )
+    WHERE {not_pending}
 );
