@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from . import maintenance, query, receive, records
+from .accept import Intake
 from .auth import is_loopback, load_keys
 from .log import Log, free_bytes
 from .metrics import Metrics
@@ -23,6 +24,7 @@ from .tasks import Periodic
 from .write import Writer
 
 if TYPE_CHECKING:
+    from .grpc_door import GrpcDoor
     from .mlflow_runs import MlflowRuns
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class Collector:
             budget_bytes=settings.log_budget_bytes,
             on_closed=self.writer.submit,
         )
+        self.intake = Intake(settings, self.log, self.metrics)
+        self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
         self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
         self._runs: MlflowRuns | None = None
@@ -63,10 +67,24 @@ class Collector:
     def _task(self, name: str, interval: float, work: Callable[[], object]) -> Periodic:
         return Periodic(name, interval, work, self.metrics)
 
+    def _grpc_door(self) -> GrpcDoor | None:
+        if self.settings.grpc_port is None:
+            return None
+        try:
+            from .grpc_door import GrpcDoor
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "collector.grpc_port needs the Python package grpcio: pip install 'llmtrace[grpc]', or leave "
+                "grpc_port unset"
+            ) from error
+        return GrpcDoor(self.settings, self.keys, self.intake)
+
     def open(self) -> None:
         """Recover the log and start."""
         self.log.start()
         self.writer.start(self.log)
+        if self.grpc is not None:
+            self.grpc.start()
         for task in self.tasks:
             task.start()
 
@@ -76,6 +94,8 @@ class Collector:
             self._runs.close()  # ends the pass under way after the run it is at
         for task in self.tasks:
             task.close()
+        if self.grpc is not None:
+            self.grpc.close()
         self.log.close()
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")
@@ -120,7 +140,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
         hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.include_router(receive.router(settings, collector.keys, collector.log, collector.metrics))
+    app.include_router(receive.router(settings, collector.keys, collector.intake, collector.metrics))
     app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.keys))
     app.include_router(maintenance.router(collector.store, collector.keys))

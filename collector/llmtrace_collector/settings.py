@@ -34,6 +34,13 @@ class CollectorSettings(BaseModel):
         description="Address to bind; other than loopback demands ingest_key and read_key.",
     )
     port: int = Field(default=4318, ge=1, le=65535, description="Port for OTLP/HTTP, reads and writes.")
+    grpc_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port for OTLP/gRPC; needs llmtrace[grpc]. Unset: none; `llmtrace up` then takes 4317 "
+        "where it is free.",
+    )
     data_dir: Path = Field(
         default=Path(".llmtrace"), description="Folder of the log, the embedded store and keys."
     )
