@@ -11,7 +11,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from .engine import Engine, StoreError, literal, open_engine
-from .schema import USAGE_SELECT, migrate, protobuf_schema
+from .schema import USAGE_SELECT, foreign_probe, migrate, protobuf_schema
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
 SIGNALS: Mapping[str, tuple[str, str]] = {
@@ -29,8 +29,9 @@ _ONE_BLOCK: Mapping[str, str] = {
     # One request may hold spans of any number of days; a segment that cannot be stored would block the rest.
     "max_partitions_per_insert_block": "0",
     "async_insert": "0",
-    # Looking for chains of comparisons takes the analyzer longer than everything else about a small segment.
+    # The views that decode are long: these searches through them take longer than a small segment's insert.
     "optimize_and_compare_chain": "0",
+    "query_plan_merge_expressions": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     "input_format_protobuf_oneof_presence": "1",
     "output_format_json_escape_forward_slashes": "0",
@@ -44,6 +45,7 @@ class Store:
         self.engine = engine
         self.version = migrate(engine, retention_days)
         self._schema = protobuf_schema()
+        self._foreign = foreign_probe()
         self._turn = threading.Lock()
 
     @property
@@ -61,6 +63,9 @@ class Store:
         settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
         with self._turn:
             self.engine.insert_messages(table, path, self._schema, message, settings)
+            # Spans of other dialects have a view of their own, which takes longer to set up than to run.
+            if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
+                self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""

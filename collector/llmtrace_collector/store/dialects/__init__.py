@@ -1,6 +1,7 @@
 """Dialects of LLM telemetry: the table of their attributes, and the SQL that reads them."""
 
 from .expressions import (
+    any_foreign,
     codes,
     default_columns,
     is_foreign,
@@ -17,6 +18,7 @@ __all__ = [
     "LLM_OPERATIONS",
     "PROVIDER_NAMES",
     "TEXT_COLUMNS",
+    "any_foreign",
     "codes",
     "default_columns",
     "is_foreign",

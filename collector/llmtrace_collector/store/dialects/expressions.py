@@ -1,8 +1,8 @@
 """The table of dialects as SQL: the computed columns of `otel_traces`, and how decoded spans fill them.
 
-The view that decodes spans numbers each span's keys once (`codes`): a plain span's columns are then picked by
-number. Only spans that carry some other known key go through `translation`, an array of texts with one
-element per column, which the engine evaluates for those rows alone.
+The views that decode spans number each span's keys once (`codes`). A plain span's columns are picked by
+number. Spans that carry some other known key are foreign and have a view of their own, where `translation` is
+an array of texts with one element per column: an insert without foreign spans does not pay for it.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ def default_columns() -> str:
 
 def codes(keys: str) -> str:
     """Each key's number; 0 for keys that are not in the table."""
+    numbers = _numbers()
+    return (
+        f"arrayMap(k -> transform(k, [{listed(numbers)}], "
+        f"[{', '.join(map(str, numbers.values()))}], toUInt8(0)), {keys})"
+    )
+
+
+def _numbers() -> dict[str, int]:
     numbers = {field.keys[0]: index for index, field in enumerate(FIELDS, 1)}
     numbers[COUNTED_KEY] = _COUNTED
     for index, names in enumerate(TEXT_COLUMNS.values(), _FIRST_TEXT):
@@ -63,32 +71,37 @@ def codes(keys: str) -> str:
         numbers.setdefault(key, _FOREIGN)
     for key in ("ai.response.text", "ai.response.toolCalls", "ai.response.reasoning", "ai.result.text"):
         numbers[key] = _FOREIGN_TEXT
-    return (
-        f"arrayMap(k -> transform(k, [{listed(numbers)}], "
-        f"[{', '.join(map(str, numbers.values()))}], toUInt8(0)), {keys})"
-    )
+    return numbers
 
 
 def is_foreign() -> str:
     """Whether a span needs its translation."""
-    return f"arrayMax(codes) >= {_FOREIGN_TEXT} OR scope_name IN ({listed(FOREIGN_SCOPES)})"
+    return f"(arrayMax(codes) >= {_FOREIGN_TEXT} OR scope_name IN ({listed(FOREIGN_SCOPES)}))"
 
 
-def foreign_codes() -> str:
+def any_foreign(keys: str, scopes: str) -> str:
+    """Whether spans with these keys and scopes, arrays of one request's, include a foreign one."""
+    known = [key for key, code in _numbers().items() if code >= _FOREIGN_TEXT]
+    return f"arrayExists(k -> k IN ({listed(known)}), {keys}) OR hasAny({scopes}, [{listed(FOREIGN_SCOPES)}])"
+
+
+def _foreign_codes() -> str:
     """`codes` with flattened messages and tools marked as text."""
     prefixes = [*(prefix for names in INDEXED.values() for prefix in names), "llm.prompts", "llm.choices"]
     pattern = quote("^(" + "|".join(prefix.replace(".", "\\.") for prefix in prefixes) + ")\\.\\d")
     return f"arrayMap((k, c) -> if(c IN (0, {_FOREIGN}) AND match(k, {pattern}), {_FOREIGN_TEXT}, c), keys, codes)"
 
 
-def kept() -> str:
+def kept(foreign: bool) -> str:
     """Whether each key stays in the map: text that has a column of its own does not."""
-    last = f"if(foreign AND translation[1] IN ({listed(LLM_OPERATIONS)}), {_FOREIGN_TEXT}, {_LAST_TEXT})"
-    return f"arrayMap(c -> c < {_FIRST_TEXT} OR c > {last}, if(foreign, {foreign_codes()}, codes))"
+    if not foreign:
+        return f"arrayMap(c -> c < {_FIRST_TEXT} OR c > {_LAST_TEXT}, codes)"
+    last = f"if(operation IN ({listed(LLM_OPERATIONS)}), {_FOREIGN_TEXT}, {_LAST_TEXT})"
+    return f"arrayMap(c -> c < {_FIRST_TEXT} OR c > {last}, {_foreign_codes()})"
 
 
 def translated(source: str) -> str:
-    """`source`, a SELECT of decoded spans with `keys`, `vals`, `codes` and `foreign`, with its translation.
+    """`source`, a SELECT of decoded foreign spans with `keys`, `vals` and `codes`, with its translation.
 
     Each step is a SELECT of its own: the engine's analyzer writes names of a WITH out wherever they are used
     and goes through nested lambdas again and again, which takes longer than the insert of a few thousand spans.
@@ -103,16 +116,16 @@ def translated(source: str) -> str:
     for column, text in columns.items():
         row.append(f"if(operation IN ({listed(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})")
     row.append(f"if({attribute('logfire.span_type')} = 'pending_span', '1', '')")
-    operation = f"if(foreign, {_operation(sources, counts)}, '')"
+    operation = _operation(sources, counts)
     steps = {
-        "attrs": "mapFromArrays(if(foreign, keys, emptyArrayString()), if(foreign, vals, emptyArrayString()))",
-        "flat": f"if(foreign, {messages.flattened()}, [])",
+        "attrs": "mapFromArrays(keys, vals)",
+        "flat": messages.flattened(),
         "json": sources.json.expression(),
         "found": sources.found.expression(),
         "counts": counts.expression(),
         "operation": operation,
-        "conversation": f"if(foreign, {conversation}, emptyArrayString())",
-        "translation": f"if(foreign, [{', '.join(row)}], emptyArrayString())",
+        "conversation": conversation,
+        "translation": f"[{', '.join(row)}]",
     }
     for name, text in steps.items():
         source = f"SELECT *, {text} AS {name} FROM ({source})"
@@ -124,11 +137,14 @@ def not_pending() -> str:
     return f"translation[{_PENDING}] != '1'"
 
 
-def texts() -> str:
-    """Select expressions of every column's text, over `keys`, `vals`, `codes` and `translation`."""
-    lines = [f"{_picked(number, number)} AS text_{field.name}" for number, field in enumerate(FIELDS, 1)]
-    for number, column in enumerate(TEXT_COLUMNS):
-        lines.append(f"{_picked(_FIRST_TEXT + number, len(FIELDS) + 1 + number)} AS text_{column}")
+def texts(foreign: bool) -> str:
+    """Select expressions of every column's text, over `translation` or over `vals` and `codes`."""
+    names = [*(field.name for field in FIELDS), *TEXT_COLUMNS]
+    numbers = [*range(1, len(FIELDS) + 1), *range(_FIRST_TEXT, _LAST_TEXT + 1)]
+    lines = [
+        f"{f'translation[{position}]' if foreign else f'vals[indexOf(codes, {number})]'} AS text_{name}"
+        for position, (name, number) in enumerate(zip(names, numbers, strict=True), 1)
+    ]
     lines.append(f"vals[indexOf(codes, {_COUNTED})] AS text_counted")
     return ",\n".join(lines)
 
@@ -139,10 +155,6 @@ def selects() -> str:
     lines += [f"    text_{column} AS {column}" for column in TEXT_COLUMNS]
     lines += [f"    {text} AS {name}" for name, (_, text) in _derived("", "text_counted").items()]
     return ",\n".join(lines)
-
-
-def _picked(code: int, position: int) -> str:
-    return f"if(foreign, translation[{position}], vals[indexOf(codes, {code})])"
 
 
 def _derived(attributes: str, counted: str = "") -> dict[str, tuple[str, str]]:

@@ -63,8 +63,8 @@ class Step:
         return f"{self.name}[{self.texts.index(text) + 1}]"
 
     def expression(self) -> str:
-        """The array, computed for foreign spans alone."""
-        return f"if(foreign, arrayMap(u -> {self.each}, [{', '.join(self.texts)}]), emptyArrayString())"
+        """The array."""
+        return f"arrayMap(u -> {self.each}, [{', '.join(self.texts)}])"
 
 
 class Sources:

@@ -66,6 +66,7 @@ FROM otel_traces
 WHERE TraceId != ''
 GROUP BY TraceId;
 
+-- Requests whose spans use the current convention's keys, or are not about models at all.
 CREATE TABLE IF NOT EXISTS otlp_traces_in (
     project String,
     received UInt64,
@@ -94,97 +95,11 @@ CREATE TABLE IF NOT EXISTS otlp_traces_in (
 )
 ENGINE = Null;
 
--- Keys are reversed so that of a key sent twice the last comes first. What a level names is computed once, and
--- the wide type of a whole span stays in the innermost.
+-- The same segments again, where a span of theirs speaks another dialect.
+CREATE TABLE IF NOT EXISTS otlp_foreign_in AS otlp_traces_in ENGINE = Null;
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_traces_mv TO otel_traces AS
-SELECT
-    fromUnixTimestamp64Nano(toInt64(started)) AS Timestamp,
-    TraceId,
-    SpanId,
-    ParentSpanId,
-    TraceState,
-    SpanName,
-    SpanKind,
-    ResourceMap['service.name'] AS ServiceName,
-    ResourceMap AS ResourceAttributes,
-    scope_name AS ScopeName,
-    ScopeVersion,
-    {span_map} AS SpanAttributes,
-    Duration,
-    StatusCode,
-    StatusMessage,
-    arrayMap(t -> fromUnixTimestamp64Nano(toInt64(t)), event_times) AS `Events.Timestamp`,
-    event_names AS `Events.Name`,
-    event_maps AS `Events.Attributes`,
-    link_traces AS `Links.TraceId`,
-    link_spans AS `Links.SpanId`,
-    link_states AS `Links.TraceState`,
-    link_maps AS `Links.Attributes`,
-    multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
-    ReceivedAt,
-{computed_selects}
-FROM (
-    SELECT
-        *,
-        {texts},
-        {kept} AS keep
-    FROM (
-        <translated>
-            SELECT
-                *,
-                {is_foreign} AS foreign
-            FROM (
-                SELECT
-                    project,
-                    ReceivedAt,
-                    ResourceMap,
-                    scope_name,
-                    ScopeVersion,
-                    lower(hex(span.trace_id)) AS TraceId,
-                    lower(hex(span.span_id)) AS SpanId,
-                    lower(hex(span.parent_span_id)) AS ParentSpanId,
-                    span.trace_state AS TraceState,
-                    span.name AS SpanName,
-                    transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
-                    transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
-                    span.status.message AS StatusMessage,
-                    span.start_time_unix_nano AS started,
-                    if(span.end_time_unix_nano > started, span.end_time_unix_nano - started, 0) AS Duration,
-                    arrayReverse(span.attributes.key) AS keys,
-                    arrayReverse(arrayMap(v -> {any_value}, span.attributes.value)) AS vals,
-                    {codes} AS codes,
-                    arrayMap(e -> e.name, span.events) AS event_names,
-                    arrayMap(e -> e.time_unix_nano, span.events) AS event_times,
-                    arrayMap(e -> {nested_map}, span.events) AS event_maps,
-                    arrayMap(e -> lower(hex(e.trace_id)), span.links) AS link_traces,
-                    arrayMap(e -> lower(hex(e.span_id)), span.links) AS link_spans,
-                    arrayMap(e -> e.trace_state, span.links) AS link_states,
-                    arrayMap(e -> {nested_map}, span.links) AS link_maps
-                FROM (
-                    SELECT
-                        project,
-                        ReceivedAt,
-                        ResourceMap,
-                        scope_spans.scope.name AS scope_name,
-                        scope_spans.scope.version AS ScopeVersion,
-                        arrayJoin(scope_spans.spans) AS span
-                    FROM (
-                        SELECT
-                            project,
-                            ReceivedAt,
-                            {resource_map} AS ResourceMap,
-                            arrayJoin(resource_span.scope_spans) AS scope_spans
-                        FROM (
-                            SELECT
-                                project,
-                                fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt,
-                                arrayJoin(request.resource_spans) AS resource_span
-                            FROM otlp_traces_in
-                        )
-                    )
-                )
-            )
-        </translated>
-    )
-    WHERE {not_pending}
-);
+{plain_spans};
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_foreign_mv TO otel_traces AS
+{foreign_spans};
