@@ -6,6 +6,7 @@ import click
 
 from llmtrace_cli.configure import config
 from llmtrace_cli.doctor import doctor
+from llmtrace_cli.keys import keys
 from llmtrace_cli.parts import collector, dashboard, inference, mlflow, watch
 from llmtrace_cli.up import demo, up
 
@@ -36,7 +37,7 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config):
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config, keys):
     cli.add_command(command)
 
 

@@ -12,9 +12,10 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import maintenance, query, receive, records
+from . import key_routes, maintenance, query, receive, records
 from .accept import Intake
-from .auth import is_loopback, load_keys
+from .auth import Doors, is_loopback, load_keys
+from .keys import KeyBook
 from .log import Log, free_bytes
 from .metrics import Metrics
 from .pricing import Pricing
@@ -34,6 +35,9 @@ _DRAIN_SECONDS = 15.0
 
 _PRICING_SECONDS = 3.0
 
+#: How soon a key that another collector on the same store made or revoked is known here.
+_KEYS_SECONDS = 5.0
+
 
 class Collector:
     """The running parts. `open` starts them in the order in which data flows, `close` drains them."""
@@ -44,6 +48,8 @@ class Collector:
         self.keys = load_keys(settings)
         self.metrics = Metrics()
         self.store: Store = open_store(settings.store_dsn, settings.retention_days)
+        self.book = KeyBook(self.store)
+        self.doors = Doors(self.keys, self.book, locked=settings.require_keys)
         self.writer = Writer(self.store, self.metrics)
         self.log = Log(
             settings.data_dir / "wal",
@@ -56,6 +62,7 @@ class Collector:
         self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
         self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
@@ -77,7 +84,7 @@ class Collector:
                 "collector.grpc_port needs the Python package grpcio: pip install 'llmtrace[grpc]', or leave "
                 "grpc_port unset"
             ) from error
-        return GrpcDoor(self.settings, self.keys, self.intake)
+        return GrpcDoor(self.settings, self.doors, self.intake)
 
     def open(self) -> None:
         """Recover the log and start."""
@@ -140,10 +147,11 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
         hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.include_router(receive.router(settings, collector.keys, collector.intake, collector.metrics))
-    app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
-    app.include_router(records.router(collector.store, collector.keys))
-    app.include_router(maintenance.router(collector.store, collector.keys))
+    app.include_router(receive.router(settings, collector.doors, collector.intake, collector.metrics))
+    app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
+    app.include_router(records.router(collector.store, collector.doors))
+    app.include_router(maintenance.router(collector.store, collector.doors))
+    app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
@@ -176,4 +184,6 @@ def serve(settings: CollectorSettings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )

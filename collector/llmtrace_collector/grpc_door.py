@@ -19,7 +19,7 @@ from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers
 
 from .accept import Arrival, Intake, acknowledgement
-from .auth import Keys
+from .auth import Denied, Doors
 from .bodies import Refused
 from .settings import CollectorSettings
 
@@ -54,8 +54,8 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
     `max_body_bytes`, before or after decompression, end in RESOURCE_EXHAUSTED.
     """
 
-    def __init__(self, settings: CollectorSettings, keys: Keys, intake: Intake) -> None:
-        self._keys = keys
+    def __init__(self, settings: CollectorSettings, doors: Doors, intake: Intake) -> None:
+        self._doors = doors
         self._intake = intake
         self._server = grpc.server(
             ThreadPoolExecutor(_WORKERS, thread_name_prefix="llmtrace-grpc"),
@@ -67,12 +67,20 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
         )
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
-            self.port: int = self._server.add_insecure_port(f"{address}:{settings.grpc_port}")
+            self.port = self._bind(f"{address}:{settings.grpc_port}", settings)
         except RuntimeError as error:
             raise ValueError(
                 f"collector.grpc_port = {settings.grpc_port} cannot be listened on: {error}. Free it, choose "
                 "another, or leave grpc_port unset for no gRPC."
             ) from error
+
+    def _bind(self, address: str, settings: CollectorSettings) -> int:
+        if settings.tls_certificate is None or settings.tls_key is None:
+            port: int = self._server.add_insecure_port(address)
+        else:
+            pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
+            port = self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        return port
 
     def start(self) -> None:
         """Begin to accept."""
@@ -94,7 +102,7 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
         def export(body: bytes, context: Any) -> bytes:
             arrival = Arrival(signal, body)
             try:
-                self._check_key(context)
+                arrival = Arrival(signal, body, project=self._project(context))
                 return acknowledgement(signal, self._intake.accept(arrival)).SerializeToString()
             except Refused as refused:
                 self._intake.refuse(arrival, refused)
@@ -103,12 +111,12 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
 
         return export
 
-    def _check_key(self, context: Any) -> None:
+    def _project(self, context: Any) -> str:
         pairs = [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
-        if not self._keys.may_ingest(Headers(dict(pairs))):
-            raise Refused(
-                401, "a valid ingest key is needed: send it as metadata 'authorization: Bearer KEY'"
-            )
+        try:
+            return self._doors.admit(Headers(dict(pairs)), "ingest").project
+        except Denied as denied:
+            raise Refused(denied.status, str(denied), denied.retry_after) from denied
 
 
 def _end(context: Any, refused: Refused) -> None:

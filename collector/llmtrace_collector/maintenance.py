@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 
-from .auth import Keys, administrator
+from .audit import audit
+from .auth import Doors, owner
 from .store.store import Store
 
 
@@ -19,12 +20,14 @@ class Rebuild(BaseModel):
     day: date | None = None
 
 
-def router(store: Store, keys: Keys) -> APIRouter:
+def router(store: Store, doors: Doors) -> APIRouter:
     """The routes under /v1/usage. All need the admin key."""
-    routes = APIRouter(dependencies=[Depends(administrator(keys))])
+    routes = APIRouter(dependencies=[Depends(owner(doors))])
 
     @routes.post("/v1/usage/rebuild")
-    def rebuild(request: Rebuild) -> dict[str, list[str]]:
-        return {"days": store.rebuild_usage(request.day.isoformat() if request.day else None)}
+    def rebuild(asked: Rebuild, request: Request) -> dict[str, list[str]]:
+        days = store.rebuild_usage(asked.day.isoformat() if asked.day else None)
+        audit(store, request, "usage.rebuild", " ".join(days))
+        return {"days": days}
 
     return routes

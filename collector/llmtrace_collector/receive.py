@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 from starlette.requests import ClientDisconnect
 
 from .accept import Arrival, Intake, acknowledgement, full
-from .auth import Keys
+from .auth import Denied, Doors
 from .bodies import Refused
 from .log import LogFull
 from .metrics import Metrics
@@ -32,7 +32,7 @@ _INLINE_JSON_BYTES = 16 << 10
 _CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 429: 8, 503: 14}
 
 
-def router(settings: CollectorSettings, keys: Keys, intake: Intake, metrics: Metrics) -> APIRouter:
+def router(settings: CollectorSettings, doors: Doors, intake: Intake, metrics: Metrics) -> APIRouter:
     """The routes /v1/traces, /v1/logs and /v1/metrics.
 
     A 200 means that the request is on disk and will be in the store exactly once, whatever happens to this
@@ -52,8 +52,7 @@ def router(settings: CollectorSettings, keys: Keys, intake: Intake, metrics: Met
         return _response(acknowledgement(signal, checked), 200, as_json=as_json)
 
     async def accept(signal: str, request: Request, content_type: str) -> Checked:
-        if not keys.may_ingest(request.headers):
-            raise Refused(401, "a valid ingest key is needed: send it as 'Authorization: Bearer KEY'")
+        project = _project(doors, request)
         if content_type not in (PROTOBUF, JSON):
             raise Refused(
                 415, f"content type {content_type[:80] or 'missing'}: send OTLP as {PROTOBUF} or {JSON}"
@@ -65,6 +64,7 @@ def router(settings: CollectorSettings, keys: Keys, intake: Intake, metrics: Met
             body,
             request.headers.get("content-encoding", "identity").strip().lower(),
             content_type == JSON,
+            project,
         )
         inline = len(body) <= (_INLINE_JSON_BYTES if arrival.as_json else _INLINE_BYTES)
         checked = intake.check(arrival) if inline else await asyncio.to_thread(intake.check, arrival)
@@ -87,6 +87,16 @@ def router(settings: CollectorSettings, keys: Keys, intake: Intake, metrics: Met
     for signal in SIGNALS:
         routes.add_api_route(f"/v1/{signal}", handler(signal), methods=["POST"], name=signal)
     return routes
+
+
+def _project(doors: Doors, request: Request) -> str:
+    """The project of the request's key; empty when it has none. Raises Refused."""
+    try:
+        return doors.admit(request.headers, "ingest").project
+    except Denied as denied:
+        # Exporters in use drop what they sent on 429 and try again on 503.
+        status = 503 if denied.status == 429 else denied.status
+        raise Refused(status, str(denied), denied.retry_after) from denied
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class ModelPrice(BaseModel):
@@ -62,6 +62,14 @@ class CollectorSettings(BaseModel):
         description="Key of the write endpoints; default: LLMTRACE_ADMIN_KEY, "
         "else data_dir/admin.key, made when absent.",
     )
+    require_keys: bool = Field(
+        default=False,
+        description="Every door asks for a key, also before `llmtrace keys create` made the first.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate chain: HTTPS and gRPC over TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."
     )
@@ -95,6 +103,12 @@ class CollectorSettings(BaseModel):
     prices: tuple[ModelPrice, ...] = Field(
         default=(), description="Prices of your own ([[collector.prices]]), before the public list."
     )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> CollectorSettings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        return self
 
     @property
     def store_dsn(self) -> str:

@@ -109,4 +109,4 @@ def test_a_taken_port_says_so(door: Served, tmp_path: Any) -> None:
 
     collector = door.collector
     with pytest.raises(ValueError, match="grpc_port"):
-        GrpcDoor(collector.settings, collector.keys, collector.intake)
+        GrpcDoor(collector.settings, collector.doors, collector.intake)
