@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import key_routes, maintenance, query, receive, records
+from . import key_routes, maintenance, quarantine, query, receive, records
 from .accept import Intake
 from .auth import Doors, is_loopback, load_keys
 from .keys import KeyBook
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 _DRAIN_SECONDS = 15.0
 
 _PRICING_SECONDS = 3.0
+
+#: How long a call told twice may be counted twice: a few passes at most.
 
 #: How soon a key that another collector on the same store made or revoked is known here.
 _KEYS_SECONDS = 5.0
@@ -151,6 +153,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.doors))
     app.include_router(maintenance.router(collector.store, collector.doors))
+    app.include_router(quarantine.router(collector.store, collector.doors, collector.log))
     app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
 
     @app.get("/health/live")

@@ -41,7 +41,18 @@ class Metrics:
         )
         self.quarantined_segments = Counter(
             "llmtrace_quarantined_segments",
-            "Segments that the store refused and that were set aside.",
+            "Segments, or pieces of them, that the store refused and that were set aside.",
+            registry=registry,
+        )
+        self.quarantined = Counter(
+            "llmtrace_quarantined_items",
+            "Spans, log records or data points that were set aside.",
+            ["signal"],
+            registry=registry,
+        )
+        self.split_segments = Counter(
+            "llmtrace_split_segments",
+            "Segments that the store refused and that were taken apart to store what is good of them.",
             registry=registry,
         )
         self.store_failures = Counter(

@@ -138,6 +138,13 @@ def _rows(signal: str, request: Any) -> Iterable[Any]:
     )
 
 
+def row_times(signal: str, body: bytes) -> list[int]:
+    """The times of a checked request's rows (Unix nanoseconds)."""
+    request = REQUESTS[signal].FromString(body)
+    fault = _FAULTS[signal]
+    return [fault(row, 0, 0)[1] for rows in _rows(signal, request) for row in rows]
+
+
 def _drop_other_kinds(request: Any, faults: dict[str, int]) -> int:
     """Take out metrics of kinds that have no table; the number of their data points."""
     dropped = 0
