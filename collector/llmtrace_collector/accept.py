@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from .bodies import Refused, decompress
+from .completeness import Origin, Tally
 from .envelope import Record
 from .log import Log, LogFull
 from .metrics import Metrics
@@ -25,22 +26,26 @@ RETRY_AFTER = 2
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request as it came in. `project` is the key's; empty: the one that the resource names."""
+    """A request as it came in, at `received` (Unix nanoseconds). `project` is the key's; empty: the one that
+    the resource names.
+    """
 
     signal: str
     body: bytes
     encoding: str = "identity"
     as_json: bool = False
     project: str = ""
+    received: int = field(default_factory=time.time_ns)
 
 
 class Intake:
     """The one way into the log, for OTLP/HTTP and OTLP/gRPC alike. Safe to call from any thread."""
 
-    def __init__(self, settings: CollectorSettings, log: Log, metrics: Metrics) -> None:
+    def __init__(self, settings: CollectorSettings, log: Log, metrics: Metrics, tally: Tally) -> None:
         self._settings = settings
         self._log = log
         self._metrics = metrics
+        self._tally = tally
 
     def check(self, arrival: Arrival) -> Checked:
         """The request's rows fit for the log. Raises Refused (400, 413, 415)."""
@@ -50,7 +55,7 @@ class Intake:
             if arrival.as_json:
                 plain = to_protobuf(arrival.signal, plain)
             return check(
-                arrival.signal, plain, now=time.time_ns(), retention_days=self._settings.retention_days
+                arrival.signal, plain, now=arrival.received, retention_days=self._settings.retention_days
             )
         except Malformed as error:
             raise Refused(400, str(error)) from error
@@ -58,13 +63,17 @@ class Intake:
     def append(self, arrival: Arrival, checked: Checked) -> Future[bool]:
         """Hand the rows to the log; the future resolves when they are on disk, or fails with LogFull."""
         return self._log.append(
-            arrival.signal, Record(arrival.project, time.time_ns(), checked.body), checked.days
+            arrival.signal, Record(arrival.project, arrival.received, checked.body), checked.days
         )
 
     def note(self, arrival: Arrival, checked: Checked, *, new: bool) -> None:
         """Count an acknowledged request."""
         self._metrics.log_bytes.set(self._log.size)
         self._metrics.rejected.labels(arrival.signal).inc(checked.rejected)
+        origin = Origin(arrival.signal, arrival.project, arrival.received)
+        for rows in checked.services:
+            self._tally.add(origin, rows, "received" if new else "duplicate", rows.accepted)
+            self._tally.add(origin, rows, "rejected", rows.rejected)
         if not checked.accepted:
             return
         if new:

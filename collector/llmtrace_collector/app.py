@@ -15,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from . import key_routes, maintenance, quarantine, query, receive, records
 from .accept import Intake
 from .auth import Doors, is_loopback, load_keys
+from .completeness import Tally
 from .keys import KeyBook
 from .log import Log, free_bytes
 from .metrics import Metrics
@@ -35,6 +36,9 @@ _DRAIN_SECONDS = 15.0
 
 _PRICING_SECONDS = 3.0
 
+#: How much of the completeness counts a SIGKILL may lose.
+_TALLY_SECONDS = 2.0
+
 #: How long a call told twice may be counted twice: a few passes at most.
 
 #: How soon a key that another collector on the same store made or revoked is known here.
@@ -52,7 +56,8 @@ class Collector:
         self.store: Store = open_store(settings.store_dsn, settings.retention_days)
         self.book = KeyBook(self.store)
         self.doors = Doors(self.keys, self.book, locked=settings.require_keys)
-        self.writer = Writer(self.store, self.metrics)
+        self.tally = Tally(self.store, self.metrics)
+        self.writer = Writer(self.store, self.metrics, self.tally)
         self.log = Log(
             settings.data_dir / "wal",
             segment_bytes=settings.segment_bytes,
@@ -60,11 +65,12 @@ class Collector:
             budget_bytes=settings.log_budget_bytes,
             on_closed=self.writer.submit,
         )
-        self.intake = Intake(settings, self.log, self.metrics)
+        self.intake = Intake(settings, self.log, self.metrics, self.tally)
         self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
         self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
+        self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
@@ -108,6 +114,7 @@ class Collector:
         self.log.close()
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")
+        self.tally.close()
         self.log.release()
         self.readers.shutdown(cancel_futures=True)
         self.store.close()
@@ -153,7 +160,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.doors))
     app.include_router(maintenance.router(collector.store, collector.doors))
-    app.include_router(quarantine.router(collector.store, collector.doors, collector.log))
+    app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
     app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
 
     @app.get("/health/live")

@@ -24,6 +24,12 @@ class Metrics:
             ["signal"],
             registry=registry,
         )
+        self.completeness = Counter(
+            "llmtrace_service_items",
+            "Spans, log records or data points of a service: received, rejected, duplicate, quarantined.",
+            ["service", "signal", "outcome"],
+            registry=registry,
+        )
         self.repeated = Counter(
             "llmtrace_repeated_requests",
             "Requests acknowledged again and not stored twice.",

@@ -11,6 +11,7 @@ from fastapi import Path as PathParameter
 
 from .audit import audit
 from .auth import Doors, owner
+from .completeness import Tally
 from .envelope import decode
 from .log import Log
 from .store.store import Store
@@ -22,7 +23,7 @@ Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-
 _SHOWN = 100
 
 
-def router(store: Store, doors: Doors, log: Log) -> APIRouter:
+def router(store: Store, doors: Doors, log: Log, tally: Tally) -> APIRouter:
     """The routes under /v1/quarantine."""
     routes = APIRouter(dependencies=[Depends(owner(doors))])
 
@@ -52,7 +53,8 @@ def router(store: Store, doors: Doors, log: Log) -> APIRouter:
 
     @routes.post("/v1/quarantine/{name}/replay")
     def replay(name: Name, request: Request) -> dict[str, str]:
-        find(name)
+        path = find(name)
+        tally.set_aside(_signal(path), path, back=True)
         log.replay(name)
         audit(store, request, "quarantine.replay", name)
         return {"name": name, "state": "queued"}

@@ -40,6 +40,16 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True)
+class ServiceRows:
+    """How many rows of a request are a service's; `project` is what the resource says."""
+
+    project: str
+    service: str
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True)
 class Checked:
     """A request fit for the log. `accepted` and `rejected` count spans, log records or data points."""
 
@@ -48,6 +58,7 @@ class Checked:
     rejected: int
     message: str
     days: frozenset[int]
+    services: tuple[ServiceRows, ...] = ()
 
 
 def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked:
@@ -59,8 +70,7 @@ def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked
     request = _flat_request(signal, body)
     flat = request is not None
     if request is None:
-        request = REQUESTS[signal]()
-        request.ParseFromString(body)
+        request = _whole_request(signal, body)
         _flatten(request)
     oldest = now - retention_days * _DAY
     newest = now + MAX_FUTURE
@@ -68,25 +78,30 @@ def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked
     accepted = rejected = 0
     faults: dict[str, int] = {}
     days: set[int] = set()
-    if signal == "metrics":
-        rejected = _drop_other_kinds(request, faults)
-    for rows in _rows(signal, request):
-        bad: list[int] = []
-        for index, row in enumerate(rows):
-            fault, at = check_row(row, oldest, newest)
-            if fault:
-                bad.append(index)
-                faults[fault] = faults.get(fault, 0) + 1
-            else:
-                accepted += 1
-                days.add(at // _DAY)
-        rejected += len(bad)
-        for index in reversed(bad):
-            del rows[index]
+    services: list[ServiceRows] = []
+    for resource in _resources(request):
+        kept = 0
+        left_out = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
+        for rows in _rows(signal, resource):
+            bad: list[int] = []
+            for index, row in enumerate(rows):
+                fault, at = check_row(row, oldest, newest)
+                if fault:
+                    bad.append(index)
+                    faults[fault] = faults.get(fault, 0) + 1
+                else:
+                    kept += 1
+                    days.add(at // _DAY)
+            left_out += len(bad)
+            for index in reversed(bad):
+                del rows[index]
+        accepted += kept
+        rejected += left_out
+        services.append(ServiceRows(*_owner(resource), kept, left_out))
     if not flat or rejected:
         body = request.SerializeToString()
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
-    return Checked(body, accepted, rejected, message, frozenset(days))
+    return Checked(body, accepted, rejected, message, frozenset(days), tuple(services))
 
 
 def _span_fault(span: Any, oldest: int, newest: int) -> tuple[str, int]:
@@ -123,15 +138,29 @@ def _point_fault(point: Any, oldest: int, newest: int) -> tuple[str, int]:
 _FAULTS = {"traces": _span_fault, "logs": _log_fault, "metrics": _point_fault}
 
 
-def _rows(signal: str, request: Any) -> Iterable[Any]:
-    """The request's lists of rows: spans, log records, data points."""
+def _resources(request: Any) -> Iterable[Any]:
+    return _first_of(request, "resource_spans", "resource_logs", "resource_metrics")
+
+
+def _owner(resource: Any) -> tuple[str, str]:
+    """Project and service that a resource names."""
+    project = service = ""
+    for attribute in resource.resource.attributes:
+        if attribute.key == "service.name":
+            service = attribute.value.string_value
+        elif attribute.key == "llmtrace.project":
+            project = attribute.value.string_value
+    return project, service
+
+
+def _rows(signal: str, resource: Any) -> Iterable[Any]:
+    """A resource's lists of rows: spans, log records, data points."""
     if signal == "traces":
-        return (scope.spans for resource in request.resource_spans for scope in resource.scope_spans)
+        return (scope.spans for scope in resource.scope_spans)
     if signal == "logs":
-        return (scope.log_records for resource in request.resource_logs for scope in resource.scope_logs)
+        return (scope.log_records for scope in resource.scope_logs)
     return (
         getattr(metric, kind).data_points
-        for resource in request.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
         if (kind := metric.WhichOneof("data")) is not None
@@ -142,24 +171,37 @@ def row_times(signal: str, body: bytes) -> list[int]:
     """The times of a checked request's rows (Unix nanoseconds)."""
     request = REQUESTS[signal].FromString(body)
     fault = _FAULTS[signal]
-    return [fault(row, 0, 0)[1] for rows in _rows(signal, request) for row in rows]
+    return [
+        fault(row, 0, 0)[1]
+        for resource in _resources(request)
+        for rows in _rows(signal, resource)
+        for row in rows
+    ]
 
 
-def _drop_other_kinds(request: Any, faults: dict[str, int]) -> int:
+def service_rows(signal: str, body: bytes) -> list[ServiceRows]:
+    """Whose the rows of a checked request are."""
+    request = REQUESTS[signal].FromString(body)
+    return [
+        ServiceRows(*_owner(resource), sum(len(rows) for rows in _rows(signal, resource)), 0)
+        for resource in _resources(request)
+    ]
+
+
+def _drop_other_kinds(resource: Any, faults: dict[str, int]) -> int:
     """Take out metrics of kinds that have no table; the number of their data points."""
     dropped = 0
-    for resource in request.resource_metrics:
-        for scope in resource.scope_metrics:
-            for index in range(len(scope.metrics) - 1, -1, -1):
-                kind = scope.metrics[index].WhichOneof("data")
-                if kind in ("gauge", "sum", "histogram"):
-                    continue
-                if kind is not None:
-                    points = len(getattr(scope.metrics[index], kind).data_points)
-                    fault = f"a kind that is not kept ({kind})"
-                    faults[fault] = faults.get(fault, 0) + points
-                    dropped += points
-                del scope.metrics[index]
+    for scope in resource.scope_metrics:
+        for index in range(len(scope.metrics) - 1, -1, -1):
+            kind = scope.metrics[index].WhichOneof("data")
+            if kind in ("gauge", "sum", "histogram"):
+                continue
+            if kind is not None:
+                points = len(getattr(scope.metrics[index], kind).data_points)
+                fault = f"a kind that is not kept ({kind})"
+                faults[fault] = faults.get(fault, 0) + points
+                dropped += points
+            del scope.metrics[index]
     return dropped
 
 
@@ -230,6 +272,16 @@ def _flat_request(signal: str, body: bytes) -> Any | None:
     if request.ByteSize() == len(body):
         return request
     return None
+
+
+def _whole_request(signal: str, body: bytes) -> Any:
+    """The request with its nested values, which may be broken where the flat one was not."""
+    request = REQUESTS[signal]()
+    try:
+        request.ParseFromString(body)
+    except DecodeError as error:
+        raise Malformed("the body is not an OTLP protobuf request") from error
+    return request
 
 
 def _flatten(request: Any) -> None:

@@ -8,13 +8,12 @@ import sqlite3
 import threading
 import time
 
-from .envelope import decode
+from .completeness import Tally
 from .log import Log, Segment
 from .metrics import Metrics
 from .poison import Dissection, journal
 from .store.engine import StoreError, StoreUnavailable
 from .store.store import Store
-from .validate import row_times
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +26,10 @@ class Writer:
     store refuses is set aside and does not hold up what is behind it.
     """
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, tally: Tally) -> None:
         self._store = store
         self._metrics = metrics
+        self._tally = tally
         self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
@@ -103,7 +103,7 @@ class Writer:
         parts = Dissection(self._store, segment, segment.path.parent / "split")
         parts.run(reason)
         for file, why in parts.bad:
-            rows = sum(len(row_times(segment.signal, each.body)) for each, _ in decode(file.read_bytes()))
+            rows = self._tally.set_aside(segment.signal, file)
             self._metrics.quarantined_segments.inc()
             self._metrics.quarantined.labels(segment.signal).inc(rows)
             whole = file == segment.path

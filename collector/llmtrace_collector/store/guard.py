@@ -45,6 +45,8 @@ TABLES = frozenset(
         "incident_history",
         "webhook_deliveries",
         "audit_log",
+        "completeness",
+        "sdk_reports",
     }
 )
 
