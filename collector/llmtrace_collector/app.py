@@ -22,6 +22,7 @@ from .metrics import Metrics
 from .pricing import Pricing
 from .settings import CollectorSettings
 from .store import Store, open_store
+from .store.ledger import Ledger
 from .tasks import Periodic
 from .write import Writer
 
@@ -40,6 +41,7 @@ _PRICING_SECONDS = 3.0
 _TALLY_SECONDS = 2.0
 
 #: How long a call told twice may be counted twice: a few passes at most.
+_LEDGER_SECONDS = 10.0
 
 #: How soon a key that another collector on the same store made or revoked is known here.
 _KEYS_SECONDS = 5.0
@@ -69,6 +71,7 @@ class Collector:
         self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
         self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        self.tasks.append(self._task("ledger", _LEDGER_SECONDS, Ledger(self.store).sync))
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self._runs: MlflowRuns | None = None

@@ -18,11 +18,11 @@ from llmtrace_collector.store import Store, open_store
 
 from .otlp import CLIENT, SECOND, attributes, span, traces
 
-_READ = """SELECT SpanName, Operation, Provider, RequestModel, ResponseModel, Model, ResponseId, FinishReasons,
-    ErrorType, UserId, SessionId, Tags, PromptName, PromptVersion, InputTokens, OutputTokens, CacheReadTokens,
-    CacheWriteTokens, ReasoningTokens, TimeToFirstToken, InputMessages, OutputMessages, SystemInstructions,
-    ToolDefinitions, IsLlm, Counted, UsageFault, SpanAttributes FROM otel_traces WHERE TraceId = {trace:String}
-    ORDER BY Timestamp"""
+_READ = """SELECT SpanName, Operation, Provider, RequestModel, ResponseModel, Model, ResponseId,
+    FinishReasons, ErrorType, UserId, SessionId, Tags, PromptName, PromptVersion, InputTokens, OutputTokens,
+    CacheReadTokens, CacheWriteTokens, ReasoningTokens, TimeToFirstToken, InputMessages, OutputMessages,
+    SystemInstructions, ToolDefinitions, IsLlm, Counted, UsageFault, SpanAttributes
+    FROM otel_traces WHERE TraceId = {trace:String} ORDER BY Timestamp"""
 
 
 class Reader:
@@ -256,7 +256,9 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "ai.usage.completionTokens": 20,
             "ai.usage.cachedInputTokens": "30",
             "ai.response.msToFirstChunk": 250.5,
-            "ai.prompt.messages": json.dumps([{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]),
+            "ai.prompt.messages": json.dumps(
+                [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
+            ),
             "ai.response.text": "Because.",
             "ai.telemetry.metadata.userId": "u",
             "ai.telemetry.metadata.sessionId": "s",
@@ -290,7 +292,9 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "gen_ai.operation.name": "chat",
             **MODELS,
             "gen_ai.response.finish_reasons": ["stop"],
-            "request_data": json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Why?"}]}),
+            "request_data": json.dumps(
+                {"model": "gpt-4o", "messages": [{"role": "user", "content": "Why?"}]}
+            ),
             "response_data": json.dumps({"message": ANSWERED, "usage": OPENAI_USAGE}),
             "logfire.tags": ["LLM"],
         },
@@ -344,7 +348,13 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "langfuse.observation.type": "generation",
             "langfuse.observation.model.name": "gpt-4o",
             "langfuse.observation.usage_details": json.dumps(
-                {"input": 60, "output": 20, "input_cached_tokens": 30, "input_cache_creation": 10, "total": 120}
+                {
+                    "input": 60,
+                    "output": 20,
+                    "input_cached_tokens": 30,
+                    "input_cache_creation": 10,
+                    "total": 120,
+                }
             ),
             "langfuse.observation.input": ASKED,
             "langfuse.observation.output": json.dumps(ANSWERED),
@@ -445,7 +455,9 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "llm.usage.prompt_tokens": 100,
             "llm.usage.completion_tokens": 20,
             "inputs": json.dumps({"messages": json.loads(ASKED)}),
-            "output": json.dumps({"id": "resp-5", "choices": [{"message": ANSWERED, "finish_reason": "stop"}]}),
+            "output": json.dumps(
+                {"id": "resp-5", "choices": [{"message": ANSWERED, "finish_reason": "stop"}]}
+            ),
             "session_id": "s",
         },
         {
@@ -583,7 +595,9 @@ def test_trap_6_parts_are_written_as_the_convention_has_them(read: Reader) -> No
             ],
         }
     ]
-    answered = [{"role": "assistant", "parts": [{"type": "thinking", "content": "hm"}], "finish_reason": "stop"}]
+    answered = [
+        {"role": "assistant", "parts": [{"type": "thinking", "content": "hm"}], "finish_reason": "stop"}
+    ]
     row = read.one(
         {
             "gen_ai.operation.name": "chat",
@@ -742,7 +756,6 @@ def test_first_token_from_span_events(read: Reader, name: str) -> None:
 
 
 def test_first_token_from_an_iso_time_in_json(read: Reader) -> None:
-    start = 1_790_000_000 * SECOND
     start = time.time_ns() // SECOND * SECOND
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(start // SECOND)) + ".250000Z"
     row = read.one(
@@ -774,7 +787,10 @@ def test_tools_in_every_shape(read: Reader) -> None:
             "ai.operationId": "ai.generateText.doGenerate",
             "ai.prompt.tools": [json.dumps({"type": "function", **function})],
         },
-        {"mlflow.spanType": '"LLM"', "mlflow.chat.tools": json.dumps([{"type": "function", "function": function}])},
+        {
+            "mlflow.spanType": '"LLM"',
+            "mlflow.chat.tools": json.dumps([{"type": "function", "function": function}]),
+        },
     ]
     for values in shapes:
         assert read.one(values)["ToolDefinitions"] == expected, values
@@ -788,7 +804,9 @@ def test_pictures_and_answers_with_tools(read: Reader) -> None:
             "llm.input_messages.0.message.contents.0.message_content.type": "text",
             "llm.input_messages.0.message.contents.0.message_content.text": "What is it?",
             "llm.input_messages.0.message.contents.1.message_content.type": "image",
-            "llm.input_messages.0.message.contents.1.message_content.image.image.url": "data:image/png;base64,AA",
+            "llm.input_messages.0.message.contents.1.message_content.image.image.url": (
+                "data:image/png;base64,AA"
+            ),
             "llm.output_messages.0.message.role": "assistant",
             "llm.output_messages.0.message.tool_calls.0.tool_call.id": "t1",
             "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "f",
@@ -841,7 +859,11 @@ def test_text_that_only_looks_like_json_is_kept(read: Reader) -> None:
 def test_violations_are_kept_and_flagged(read: Reader) -> None:
     base = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
     cache = read.one({**base, "gen_ai.usage.cache_read.input_tokens": 11})
-    assert (cache["UsageFault"], cache["CacheReadTokens"], cache["InputTokens"]) == ("cache exceeds input", 11, 10)
+    assert (cache["UsageFault"], cache["CacheReadTokens"], cache["InputTokens"]) == (
+        "cache exceeds input",
+        11,
+        10,
+    )
     reasoning = read.one({**base, "gen_ai.usage.reasoning.output_tokens": 6})
     assert reasoning["UsageFault"] == "reasoning exceeds output"
     assert read.one(base)["UsageFault"] == ""

@@ -83,7 +83,7 @@ _USAGE_COST = (
     " + ifNull(usage.OutputTokens, 0) * ifNull(price.OutputPrice, 0)"
 )
 
-USAGE_SELECT = """SELECT
+_USAGE_SELECT = """SELECT
     Project,
     toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time,
     ServiceName,
@@ -97,15 +97,17 @@ USAGE_SELECT = """SELECT
     PromptName,
     PromptVersion,
     Simulated,
-    count() AS Calls,
-    countIf(StatusCode = 'Error') AS Errors,
-    countIf(span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
-    toUInt64(sum(ifNull(span.InputTokens, 0))) AS InputTokens,
-    toUInt64(sum(ifNull(span.OutputTokens, 0))) AS OutputTokens,
-    sum(span.CacheReadTokens) AS CacheReadTokens,
-    sum(span.CacheWriteTokens) AS CacheWriteTokens,
-    sum(span.ReasoningTokens) AS ReasoningTokens,
-    sum(Duration) AS DurationSum,
+    {calls} AS Calls,
+    {errors} AS Errors,
+    {unknown} AS UnknownUsage,
+    {InputTokens} AS InputTokens,
+    {OutputTokens} AS OutputTokens,
+    {CacheReadTokens} AS CacheReadTokens,
+    {CacheWriteTokens} AS CacheWriteTokens,
+    {ReasoningTokens} AS ReasoningTokens,
+    {duration} AS DurationSum,
+    count() AS Spans,
+    countIf(UsageFault != '') AS UsageFaults,
     countIf(TimeToFirstToken IS NOT NULL) AS TtftCount,
     quantilesTDigestState(0.5, 0.95, 0.99)(toFloat64(Duration / 1e9)) AS LatencyDigest,
     quantilesTDigestStateIf(0.5, 0.95, 0.99)(
@@ -115,6 +117,27 @@ FROM {source} AS span
 WHERE Counted {where}
 GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, UserId, Experiment, RunId,
     PromptName, PromptVersion, Simulated"""
+
+
+def usage_select(source: str, where: str = "") -> str:
+    """SELECT of rollup rows over the counted spans of `source`; `where` is `AND …`.
+
+    A span of weight 10 stands for ten calls: sums are weighted, and `Spans` counts the spans themselves.
+    """
+
+    def weighted(number: str) -> str:
+        return f"toUInt64(round(least(sum(Weight * ({number})), 1e19)))"
+
+    tokens = ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens")
+    return _USAGE_SELECT.format(
+        source=source,
+        where=where,
+        calls=weighted("1"),
+        errors=weighted("StatusCode = 'Error'"),
+        unknown=weighted("span.InputTokens IS NULL AND span.OutputTokens IS NULL"),
+        duration=weighted("Duration"),
+        **{name: weighted(f"ifNull(span.{name}, 0)") for name in tokens},
+    )
 
 
 def protobuf_schema() -> str:
@@ -140,18 +163,17 @@ def _spans(source: str, *, foreign: bool) -> str:
         nested_map=_attributes_map("e"),
         resource_map=_attributes_map("resource_span.resource"),
     )
-    chosen = f"SELECT * FROM ({decoded}) WHERE {'' if foreign else 'NOT '}{dialects.is_foreign()}"
+    chosen = f"SELECT * FROM ({decoded}) WHERE {'' if foreign else 'NOT '}{dialects.is_foreign()}"  # noqa: S608, names of ours
     if foreign:
-        chosen = f"SELECT * FROM ({dialects.translated(chosen)}) WHERE {dialects.not_pending()}"
-    texts = f"SELECT *, {dialects.texts(foreign)}, {dialects.kept(foreign)} AS keep FROM ({chosen})"
-    columns = _part(
-        "span_columns", span_map=_map_of("keys", "vals", keep="keep"), columns=dialects.selects()
-    )
+        chosen = f"SELECT * FROM ({dialects.translated(chosen)}) WHERE {dialects.not_pending()}"  # noqa: S608, names of ours
+    texts = f"SELECT *, {dialects.texts(foreign)}, {dialects.kept(foreign)} AS keep FROM ({chosen})"  # noqa: S608, names of ours
+    columns = _part("span_columns", span_map=_map_of("keys", "vals", keep="keep"), columns=dialects.selects())
     return f"{columns} FROM ({texts})"
 
 
 def foreign_probe() -> str:
-    """SELECT that says of a file of envelopes (`{file}`, `{schema}` are quoted texts) whether spans are foreign.
+    """SELECT that says of a file of envelopes whether it holds foreign spans; `{file}` and `{schema}` in it
+    stand for quoted texts.
 
     Only scope names and keys are read, which takes a few percent of an insert's time.
     """
@@ -164,7 +186,8 @@ def foreign_probe() -> str:
         f"arrayFlatten({spans}.spans.attributes.key)", f"arrayFlatten({spans}.scope.name)"
     )
     return (
-        f"SELECT count() FROM (SELECT 1 FROM file({{file}}, 'Protobuf', '{structure}') WHERE {found} LIMIT 1) "
+        "SELECT count() FROM (SELECT 1 "  # noqa: S608, names of ours
+        f"FROM file({{file}}, 'Protobuf', '{structure}') WHERE {found} LIMIT 1) "
         "SETTINGS format_schema = {schema}"
     )
 
@@ -183,7 +206,7 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
         "plain_spans": _spans("otlp_traces_in", foreign=False),
         "foreign_spans": _spans("otlp_foreign_in", foreign=True),
         "usage_cost": _USAGE_COST,
-        "usage_select": USAGE_SELECT.format(source="otel_traces", where=""),
+        "usage_select": usage_select("otel_traces"),
     }
     found: dict[int, list[str]] = {}
     for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda item: item.name):

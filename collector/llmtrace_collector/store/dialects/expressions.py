@@ -47,7 +47,9 @@ def default_columns() -> str:
     """
     lines = [f"    {field.name} {field.type} DEFAULT {_default(field)}" for field in FIELDS]
     lines += [f"    {name} String CODEC(ZSTD(3))" for name in TEXT_COLUMNS]
-    lines += [f"    {name} {kind} DEFAULT {text}" for name, (kind, text) in _derived("SpanAttributes").items()]
+    lines += [
+        f"    {name} {kind} DEFAULT {text}" for name, (kind, text) in _derived("SpanAttributes").items()
+    ]
     return ",\n".join(lines)
 
 
@@ -89,7 +91,8 @@ def _foreign_codes() -> str:
     """`codes` with flattened messages and tools marked as text."""
     prefixes = [*(prefix for names in INDEXED.values() for prefix in names), "llm.prompts", "llm.choices"]
     pattern = quote("^(" + "|".join(prefix.replace(".", "\\.") for prefix in prefixes) + ")\\.\\d")
-    return f"arrayMap((k, c) -> if(c IN (0, {_FOREIGN}) AND match(k, {pattern}), {_FOREIGN_TEXT}, c), keys, codes)"
+    flat = f"c IN (0, {_FOREIGN}) AND match(k, {pattern})"
+    return f"arrayMap((k, c) -> if({flat}, {_FOREIGN_TEXT}, c), keys, codes)"
 
 
 def kept(foreign: bool) -> str:
@@ -104,7 +107,7 @@ def translated(source: str) -> str:
     """`source`, a SELECT of decoded foreign spans with `keys`, `vals` and `codes`, with its translation.
 
     Each step is a SELECT of its own: the engine's analyzer writes names of a WITH out wherever they are used
-    and goes through nested lambdas again and again, which takes longer than the insert of a few thousand spans.
+    and goes through nested lambdas again and again, which takes longer than an insert of thousands of spans.
     """
     sources = Sources()
     counts = Step("counts", _count("u"))
@@ -114,7 +117,9 @@ def translated(source: str) -> str:
     conversation, columns = _conversation(sources)
     row = [*texts.values()]
     for column, text in columns.items():
-        row.append(f"if(operation IN ({listed(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})")
+        row.append(
+            f"if(operation IN ({listed(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})"
+        )
     row.append(f"if({attribute('logfire.span_type')} = 'pending_span', '1', '')")
     operation = _operation(sources, counts)
     steps = {
@@ -128,7 +133,7 @@ def translated(source: str) -> str:
         "translation": f"[{', '.join(row)}]",
     }
     for name, text in steps.items():
-        source = f"SELECT *, {text} AS {name} FROM ({source})"
+        source = f"SELECT *, {text} AS {name} FROM ({source})"  # noqa: S608, nothing here comes from outside
     return source
 
 
@@ -339,9 +344,12 @@ def _conversation(sources: Sources) -> tuple[str, dict[str, str]]:
     for position, column in enumerate(("InputMessages", "OutputMessages"), 1):
         given = attribute(TEXT_COLUMNS[column][0])
         found[column] = (
-            f"if(scope_name NOT IN ({listed(FOREIGN_SCOPES)}) AND position({given}, '\"parts\"') > 0, {given}, "
+            f"if(scope_name NOT IN ({listed(FOREIGN_SCOPES)}) "
+            f"AND position({given}, '\"parts\"') > 0, {given}, "
             f"conversation[{position}])"
         )
     found["SystemInstructions"] = "JSONExtractRaw(conversation[3], 1, 'parts')"
-    found["ToolDefinitions"] = messages.tools(first(("flat[3]", sources.value(TEXT_COLUMNS["ToolDefinitions"]))))
+    found["ToolDefinitions"] = messages.tools(
+        first(("flat[3]", sources.value(TEXT_COLUMNS["ToolDefinitions"])))
+    )
     return messages.chats(f"[{asked}, {answers}, {system}]", "['user', 'assistant', 'system']"), found

@@ -13,8 +13,8 @@ from .table import EVENT_MESSAGES, INDEXED, MAX_INDEX
 
 
 def chats(texts: str, roles: str) -> str:
-    """An array of texts (JSON of messages, of one message or of its content, or bare text) as the convention's
-    messages; `roles` are those of messages that name none.
+    """An array of texts (JSON of messages, of one message or of its content, or bare text) as messages of the
+    convention; `roles` are those of messages that name none.
     """
     items = f"arrayMap((m, r) -> {_message('m', 'r')}, i, arrayMap(m -> o, i))"
     one = let("i", _items("t"), f"arrayStringConcat({items}, ',')")
@@ -33,7 +33,9 @@ def flattened() -> str:
     where there are none.
     """
     message = f"arrayMap(g -> {_flattened_message()}, {_groups('fs', 1)})"
-    chosen = ", ".join(f"arrayFilter(e -> e.4 IN ({listed(prefixes)}), elements)" for prefixes in INDEXED.values())
+    chosen = ", ".join(
+        f"arrayFilter(e -> e.4 IN ({listed(prefixes)}), elements)" for prefixes in INDEXED.values()
+    )
     return let(
         "elements",
         _elements(),
@@ -50,7 +52,7 @@ def of_events(column: str) -> str:
     items = (
         "arrayMap(x -> multiIf(startsWith(x.2, '['), JSONExtractArrayRaw(x.2), "
         "startsWith(x.2, '{') AND (JSONHas(x.2, 'role') OR JSONHas(x.2, 'message')), [x.2], "
-        "[concat('{\"role\":\"', x.1, '\",\"content\":', "
+        '[concat(\'{"role":"\', x.1, \'","content":\', '
         "if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), "
         f"arrayFilter(x -> x.2 != '', arrayMap(e -> ({renamed('e.1', roles)}, {text}), "
         f"arrayFilter(e -> e.1 IN ({listed(events)}), arrayZip(event_names, event_maps)))))"
@@ -63,19 +65,20 @@ def of_events(column: str) -> str:
 
 
 def vercel_answer(sources: Sources) -> str:
-    """The AI SDK's answer, which is spread over attributes, as JSON of one message; '' where there is none."""
+    """The AI SDK's answer, spread over attributes, as JSON of one message; '' where there is none."""
     text = sources.value(("ai.response.text", "ai.result.text"))
     reasoning = attribute("ai.response.reasoning")
     calls = sources.value(("ai.response.toolCalls", "ai.result.toolCalls"))
     parts = (
         f"arrayFilter(c -> c != '', arrayConcat([if({reasoning} = '', '', "
-        f"concat('{{\"type\":\"reasoning\",\"content\":', toJSONString({reasoning}), '}}')), "
+        f'concat(\'{{"type":"reasoning","content":\', toJSONString({reasoning}), \'}}\')), '
         f"if({text} = '', '', toJSONString({text}))], JSONExtractArrayRaw({calls})))"
     )
     return let(
         "l",
         parts,
-        "if(empty(l), '', concat('[{\"role\":\"assistant\",\"content\":[', arrayStringConcat(l, ','), ']}]'))",
+        "if(empty(l), '', "
+        "concat('[{\"role\":\"assistant\",\"content\":[', arrayStringConcat(l, ','), ']}]'))",
     )
 
 
@@ -181,7 +184,7 @@ def _message(item: str, role: str) -> str:
     """One message, choice, part or string of any provider as the convention's message."""
     body = f"if(JSONHas({item}, 'message'), JSONExtractRaw({item}, 'message'), {item})"
     answer = (
-        "concat('{\"type\":\"tool_result\",\"id\":', "
+        'concat(\'{"type":"tool_result","id":\', '
         + _quoted("b", "tool_call_id")
         + ", ',\"content\":', "
         + _raw("b", "content")
@@ -200,11 +203,12 @@ def _message(item: str, role: str) -> str:
     # The role and the finish reason stand outside the lambda over parts.
     parts = (
         f"arrayMap(b -> concat('{{\"role\":', toJSONString({given}), ',\"parts\":[', arrayStringConcat("
-        f"arrayMap(p -> {_part('p')}, arrayConcat({said}, JSONExtractArrayRaw(b, 'tool_calls'))), ','), ']'), "
+        f"arrayMap(p -> {_part('p')}, "
+        f"arrayConcat({said}, JSONExtractArrayRaw(b, 'tool_calls'))), ','), ']'), "
         f"[{body}])[1]"
     )
     return (
-        f"concat(replaceOne({parts}, '{{\"role\":\"\"', concat('{{\"role\":\"', {role}, '\"')), "
+        f'concat(replaceOne({parts}, \'{{"role":""\', concat(\'{{"role":"\', {role}, \'"\')), '
         f"if({finish} = '', '', concat(',\"finish_reason\":', toJSONString({finish}))), '}}')"
     )
 
@@ -290,9 +294,8 @@ def _flattened_message() -> str:
         "if(startsWith(w, '[{') AND isValidJSON(w), JSONExtractArrayRaw(w), "
         "if(w = '', emptyArrayString(), [toJSONString(w)]))",
     )
-    content = (
-        f"concat('[', arrayStringConcat(arrayConcat({listed_content}, {nested('contents.', part)}), ','), ']')"
-    )
+    parts = f"arrayConcat({listed_content}, {nested('contents.', part)})"
+    content = f"concat('[', arrayStringConcat({parts}, ','), ']')"
     identity = _field("tool_call_id")
     plain = f"if({identity} != '' AND {_field('role')} = 'tool', {_embedded(_field('content'))}, {content})"
     finish = _field("finish_reason")

@@ -38,9 +38,8 @@ def unquoted(text: str) -> str:
 
 def _unquoted(name: str) -> str:
     decoded = f"JSONExtractString({name})"
-    return (
-        f"multiIf(startsWith({name}, '\"') AND {decoded} != '', {decoded}, {name} IN ('null', '\"\"'), '', {name})"
-    )
+    text = f"startsWith({name}, '\"') AND {decoded} != ''"
+    return f"multiIf({text}, {decoded}, {name} IN ('null', '\"\"'), '', {name})"
 
 
 def attribute(key: str) -> str:
@@ -50,7 +49,7 @@ def attribute(key: str) -> str:
 
 @dataclass
 class Step:
-    """One array of texts that later steps refer to by position; `each` is applied to every text, named `u`."""
+    """An array of texts that later steps refer to by position; `each` is applied to every text, named `u`."""
 
     name: str
     each: str = "u"
@@ -68,7 +67,7 @@ class Step:
 
 
 class Sources:
-    """Where the sources of the table are read: `json` holds texts that are reached into, `found` the values."""
+    """Where the table's sources are read: `json` holds texts that are reached into, `found` the values."""
 
     def __init__(self) -> None:
         self.json = Step("json", _unquoted("u"))
