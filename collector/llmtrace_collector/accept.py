@@ -55,7 +55,12 @@ class Intake:
             if arrival.as_json:
                 plain = to_protobuf(arrival.signal, plain)
             return check(
-                arrival.signal, plain, now=arrival.received, retention_days=self._settings.retention_days
+                arrival.signal,
+                plain,
+                now=arrival.received,
+                retention_days=self._settings.retention_days,
+                retention=self._settings.retention,
+                project=arrival.project,
             )
         except Malformed as error:
             raise Refused(400, str(error)) from error

@@ -23,6 +23,7 @@ from .pricing import Pricing
 from .settings import CollectorSettings
 from .store import Store, open_store
 from .store.ledger import Ledger
+from .store.retention import set_retention
 from .tasks import Periodic
 from .write import Writer
 
@@ -56,6 +57,7 @@ class Collector:
         self.keys = load_keys(settings)
         self.metrics = Metrics()
         self.store: Store = open_store(settings.store_dsn, settings.retention_days)
+        set_retention(self.store.engine, settings.retention_days, settings.retention)
         self.book = KeyBook(self.store)
         self.doors = Doors(self.keys, self.book, locked=settings.require_keys)
         self.tally = Tally(self.store, self.metrics)
@@ -162,7 +164,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(receive.router(settings, collector.doors, collector.intake, collector.metrics))
     app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.doors))
-    app.include_router(maintenance.router(collector.store, collector.doors))
+    app.include_router(maintenance.router(collector.store, collector.doors, collector.log))
     app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
     app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
 

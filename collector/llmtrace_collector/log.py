@@ -116,6 +116,10 @@ class Log:
         segment.path.unlink(missing_ok=True)
         self._drop(segment)
 
+    def segments(self) -> list[Path]:
+        """The files of what is not stored yet."""
+        return list(self._folder.glob("*.seg"))
+
     @property
     def quarantined(self) -> Path:
         """The folder of what the store refused."""

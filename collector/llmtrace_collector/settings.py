@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class ModelPrice(BaseModel):
@@ -50,6 +50,9 @@ class CollectorSettings(BaseModel):
         "default: embedded, in data_dir/store.",
     )
     retention_days: int = Field(default=30, ge=1, le=3650, description="Days that spans and logs are kept.")
+    retention: dict[str, int] = Field(
+        default={}, description="Days by project, where they are not retention_days: { shop = 90 }."
+    )
     ingest_key: SecretStr | None = Field(
         default=None,
         description="Key that senders must give (Bearer or x-api-key); none on loopback by default.",
@@ -103,6 +106,14 @@ class CollectorSettings(BaseModel):
     prices: tuple[ModelPrice, ...] = Field(
         default=(), description="Prices of your own ([[collector.prices]]), before the public list."
     )
+
+    @field_validator("retention")
+    @classmethod
+    def _days_in_range(cls, value: dict[str, int]) -> dict[str, int]:
+        for project, days in value.items():
+            if not 1 <= days <= 3650:
+                raise ValueError(f"retention of {project!r} is {days} days: it should be 1 to 3650")
+        return value
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> CollectorSettings:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -61,10 +62,20 @@ class Checked:
     services: tuple[ServiceRows, ...] = ()
 
 
-def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked:
+def check(
+    signal: str,
+    body: bytes,
+    *,
+    now: int,
+    retention_days: int,
+    retention: Mapping[str, int] = MappingProxyType({}),
+    project: str = "",
+) -> Checked:
     """Check one decompressed OTLP protobuf body received at `now` (Unix nanoseconds).
 
     Rows with bad ids or times outside the retention window or over an hour ahead are taken out and counted.
+    The window is the project's in `retention`, else `retention_days`; `project` is the key's, before what
+    a resource says.
     Raises Malformed when the body does not parse.
     """
     request = _flat_request(signal, body)
@@ -72,7 +83,6 @@ def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked
     if request is None:
         request = _whole_request(signal, body)
         _flatten(request)
-    oldest = now - retention_days * _DAY
     newest = now + MAX_FUTURE
     check_row = _FAULTS[signal]
     accepted = rejected = 0
@@ -80,6 +90,8 @@ def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked
     days: set[int] = set()
     services: list[ServiceRows] = []
     for resource in _resources(request):
+        named, service = _owner(resource)
+        oldest = now - retention.get(project or named or "default", retention_days) * _DAY
         kept = 0
         left_out = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
         for rows in _rows(signal, resource):
@@ -97,7 +109,7 @@ def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked
                 del rows[index]
         accepted += kept
         rejected += left_out
-        services.append(ServiceRows(*_owner(resource), kept, left_out))
+        services.append(ServiceRows(named, service, kept, left_out))
     if not flat or rejected:
         body = request.SerializeToString()
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())

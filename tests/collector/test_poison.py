@@ -12,7 +12,7 @@ from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 
 from .otlp import llm, span, traces
 from .running import Served, settings
-from .test_commands import Run, run  # noqa: F401 - a fixture
+from .test_commands import Run
 
 REASON = "Code: 33. these bytes are bad"
 
@@ -63,7 +63,7 @@ def test_the_good_of_a_segment_is_stored(
     door: Served,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
-    away_at: int,  # noqa: F811
+    away_at: int,
 ) -> None:
     refusing = Refusing(door, monkeypatch)
     refusing.away_at = away_at
