@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner, Result
 
-from llmtrace_cli.main import cli
-
+from .conftest import Run
 from .otlp import span, traces
 from .running import Served, settings
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
@@ -21,22 +16,6 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = Served(settings(tmp_path_factory.mktemp("commands")))
     yield served
     served.close()
-
-
-@pytest.fixture
-def run(door: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `llmtrace …` with the collector's settings; a failure fails the test unless `fails`."""
-    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
-    file = tmp_path / "llmtrace.toml"
-    configured = door.collector.settings
-    file.write_text(f'[collector]\nport = {configured.port}\ndata_dir = "{configured.data_dir}"\n')
-
-    def command(*words: str, fails: bool = False) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(file), *words])
-        assert (result.exit_code != 0) == fails, result.output
-        return result
-
-    return command
 
 
 def test_keys_are_made_listed_and_revoked(door: Served, run: Run) -> None:

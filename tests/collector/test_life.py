@@ -13,11 +13,9 @@ import pytest
 import llmtrace_cli.store
 from llmtrace_collector.settings import CollectorSettings
 
+from .conftest import Run
 from .otlp import DAY, llm, logs, score, span, traces
 from .running import Served, settings
-from .test_commands import Run, run
-
-__all__ = ["run"]
 
 
 @pytest.fixture(scope="module")

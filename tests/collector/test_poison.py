@@ -10,9 +10,9 @@ import pytest
 
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 
+from .conftest import Run
 from .otlp import llm, span, traces
 from .running import Served, settings
-from .test_commands import Run
 
 REASON = "Code: 33. these bytes are bad"
 
