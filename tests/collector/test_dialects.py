@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace_collector.envelope import Record, encode
 from llmtrace_collector.store import Store, open_store
@@ -676,6 +676,27 @@ def test_trap_8_pending_spans_are_dropped(read: Reader) -> None:
         name="pending",
     )
     assert [row["SpanName"] for row in read.rows(traces([whole, pending]))] == ["whole"]
+
+
+def test_logfire_tells_of_a_stream_twice_and_is_counted_once(read: Reader) -> None:
+    base = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "request_data": '{"model":"gpt-4o"}',
+    }
+    begun = span({**base, "logfire.span_type": "span"}, name="begun")
+    failed = span({**base, "logfire.span_type": "span"}, name="failed", trace_id=begun.trace_id)
+    failed.status.code = Status.StatusCode.STATUS_CODE_ERROR
+    ended = span(
+        {**base, "logfire.span_type": "log", "gen_ai.usage.output_tokens": 7},
+        name="ended",
+        trace_id=begun.trace_id,
+    )
+    request = traces([begun, failed, ended])
+    request.resource_spans[0].scope_spans[0].scope.name = "logfire.openai"
+    counted = {row["SpanName"]: row["Counted"] for row in read.rows(request)}
+    assert counted == {"begun": False, "failed": True, "ended": True}
 
 
 def test_trap_9_openinference_model_name_is_the_answering_model(read: Reader) -> None:

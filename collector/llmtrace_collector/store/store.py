@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,11 @@ class Store:
         table, message = SIGNALS[signal]
         settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
         with self._turn:
-            self.engine.insert_messages(table, path, self._schema, message, settings)
-            # Spans of other dialects have a view of their own, which takes longer to set up than to run.
+            # Spans of other dialects have a view of their own, which takes longer to set up than to run. It
+            # comes first: what only its view refuses is refused before any row of the segment is stored.
             if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
                 self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
+            self.engine.insert_messages(table, path, self._schema, message, settings)
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""
@@ -160,6 +162,12 @@ class Store:
             settings={"allow_replace_partition_from_empty_source": "1"},
         )
         self.engine.execute("DROP TABLE usage_10s_rebuild SYNC")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold inserts and rebuilds; what is acknowledged meanwhile waits in the log."""
+        with self._turn:
+            yield
 
     def ping(self) -> bool:
         """Whether the store answers."""

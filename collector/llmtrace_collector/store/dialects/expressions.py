@@ -120,7 +120,12 @@ def translated(source: str) -> str:
         row.append(
             f"if(operation IN ({listed(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})"
         )
-    row.append(f"if({attribute('logfire.span_type')} = 'pending_span', '1', '')")
+    answered = (texts["OutputTokens"], attribute("response_data"), attribute("gen_ai.output.messages"))
+    streamed = " AND ".join(f"{text} = ''" for text in answered)
+    row.append(
+        f"multiIf({attribute('logfire.span_type')} = 'pending_span', '1', "
+        f"startsWith(scope_name, 'logfire.') AND {streamed}, 'begun', '')"
+    )
     operation = _operation(sources, counts)
     steps = {
         "attrs": "mapFromArrays(keys, vals)",
@@ -150,7 +155,12 @@ def texts(foreign: bool) -> str:
         f"{f'translation[{position}]' if foreign else f'vals[indexOf(codes, {number})]'} AS text_{name}"
         for position, (name, number) in enumerate(zip(names, numbers, strict=True), 1)
     ]
-    lines.append(f"vals[indexOf(codes, {_COUNTED})] AS text_counted")
+    counted = f"vals[indexOf(codes, {_COUNTED})]"
+    if foreign:
+        # Logfire tells of a stream twice: when it begins, and in a log with the usage when it has ended.
+        begun = f"translation[{_PENDING}] = 'begun' AND StatusCode != 'Error'"
+        counted = f"if({begun}, 'false', {counted})"
+    lines.append(f"{counted} AS text_counted")
     return ",\n".join(lines)
 
 

@@ -560,6 +560,8 @@ SENTINELS = (
     "gen_ai.latency.time_in_queue",
     "gen_ai.latency.e2e",
     "logfire.span_type",
+    "gen_ai.is_streaming",
+    "llm.is_streaming",
     "model_request_parameters",
     "pydantic_ai.all_messages",
     "ai.response.text",
