@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -178,7 +179,7 @@ class Log:
         running = True
         while running:
             group: list[_Append] = []
-            try:
+            with suppress(queue.Empty):  # when nothing more is waiting, what there is is committed
                 item = self._queue.get(timeout=self._until_next_close())
                 while True:
                     if item is None:
@@ -188,8 +189,6 @@ class Log:
                     if len(group) == _GROUP:
                         break
                     item = self._queue.get_nowait()
-            except queue.Empty:
-                pass  # nothing more is waiting: commit what there is
             if group:
                 self._commit(group)
             self._close_due(everything=not running)

@@ -21,6 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from . import config as configuration
 from . import guard, hooks, http, semconv
 from .config import Config
+from .delivery.late import otlp_outlet
 from .delivery.outlet import Outlet
 from .delivery.queue import Delivery, Stats
 from .leaf import OwnProvider
@@ -114,9 +115,7 @@ def start(
         resource = getattr(provider, "resource", None) or Resource.get_empty()
 
         def open_otlp() -> Outlet:
-            from .delivery.post import OtlpOutlet  # slow to import, so done on the delivery thread
-
-            return OtlpOutlet(config, resource, scope)
+            return otlp_outlet()(config, resource, scope)
 
         delivery = Delivery(config, open_outlet or open_otlp)
         processor.delivery = delivery

@@ -100,7 +100,7 @@ def test_start_serve_deliver_stop(model_dir: Path, tmp_path: Path) -> None:
             assert response.status_code == 200
             return response.elapsed.total_seconds()
 
-        wait_until(lambda: _answers(f"{url}/health/ready"), 30)
+        wait_until(lambda: _answers(f"{url}/health/ready"), 90)
         ask()
         assert time.monotonic() - started < 25, "15 s are the aim; other tests may run beside this one"
 

@@ -226,3 +226,33 @@ assert llmtrace.stats().sent == 1
     with ReplayServer(OK) as collector, ReplayServer(PLAIN) as provider:
         _run(code, collector.url, provider.url)
         assert [span.name for _, span in _spans(collector)] == ["chat late"]
+
+
+_FORK_AMID_IMPORT = """
+import builtins, time
+real, started = builtins.__import__, []
+
+def slowly(name, *args, **kwargs):
+    if name == "requests" and not started:
+        started.append(True)
+        time.sleep(1)
+    return real(name, *args, **kwargs)
+
+builtins.__import__ = slowly
+llmtrace.init()
+ask()
+while not started:
+    time.sleep(0.001)
+child = os.fork()
+if child == 0:
+    ask()
+    os._exit(0 if llmtrace.flush(10) else 3)
+assert os.waitpid(child, 0)[1] == 0
+assert llmtrace.flush(10)
+"""
+
+
+def test_a_fork_waits_for_an_import_under_way() -> None:
+    with ReplayServer(OK) as collector, ReplayServer(PLAIN) as provider:
+        _run(_FORK_AMID_IMPORT, collector.url, provider.url)
+        assert len(_spans(collector)) == 2

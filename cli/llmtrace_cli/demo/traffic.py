@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -193,13 +193,15 @@ class Traffic:
         started = time.perf_counter()
         outcome: Outcome | None = None
         try:
-            if "async" in call.way:
-                outcome = asyncio.run_coroutine_threadsafe(self._answer_async(call), self._loop).result(90)
-            else:
-                with _who(call):
-                    outcome = self._answer(call)
-        except (openai.APIError, httpx.HTTPError):
-            pass  # a failed call is what this one was for; it is counted below
+            # A failed call is an outcome too: it is counted below.
+            with suppress(openai.APIError, httpx.HTTPError):
+                if "async" in call.way:
+                    outcome = asyncio.run_coroutine_threadsafe(self._answer_async(call), self._loop).result(
+                        90
+                    )
+                else:
+                    with _who(call):
+                        outcome = self._answer(call)
         finally:
             self.tally.add(call, outcome, time.perf_counter() - started)
             self._room.release()

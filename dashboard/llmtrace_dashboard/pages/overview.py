@@ -168,9 +168,11 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
 
 
 def _sparkline(line: pd.Series) -> list[float]:
-    """Half the points of a series, gaps bridged by the value before."""
-    values = pd.to_numeric(line, errors="coerce").ffill().bfill().fillna(0)
-    return [float(value) for value in values.iloc[:: max(1, len(values) // 48)]]
+    """At most 48 points of a series: of buckets side by side the highest, so that no peak is lost. Buckets
+    without a value are left out, for nothing was measured there."""
+    values = pd.to_numeric(line, errors="coerce").dropna().reset_index(drop=True)
+    peaks = values.groupby(values.index // max(1, -(-len(values) // 48))).max()
+    return [float(value) for value in peaks] or [0.0]
 
 
 _MEASURES = [
