@@ -164,3 +164,31 @@ def export(
         total += rows
         click.echo(f"{file}: {rows:,} rows", err=True)
     click.echo(f"{total:,} rows")
+
+
+@store.command(
+    epilog="""\b
+Examples:
+  llmtrace store backup
+"""
+)
+@click.pass_context
+def backup(context: click.Context) -> None:
+    """Write every table of the embedded store to data_dir/backups/TIME, as of one moment."""
+    made = Admin(context).call("POST", "/v1/backups")
+    click.echo(f"{sum(made['tables'].values()):,} rows in {made['folder']}", err=True)
+    click.echo(made["name"])
+
+
+@store.command(
+    epilog="""\b
+Examples:
+  llmtrace store restore 20261120-103000
+"""
+)
+@click.argument("name")
+@click.pass_context
+def restore(context: click.Context, name: str) -> None:
+    """Fill an empty store from data_dir/backups/NAME."""
+    made = Admin(context).call("POST", f"/v1/backups/{name}/restore")
+    click.echo(f"{sum(made['tables'].values()):,} rows are back")

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import key_routes, maintenance, quarantine, query, receive, records
+from . import backup, key_routes, maintenance, quarantine, query, receive, records
 from .accept import Intake
 from .auth import Doors, is_loopback, load_keys
 from .completeness import Tally
@@ -166,6 +166,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(records.router(collector.store, collector.doors))
     app.include_router(maintenance.router(collector.store, collector.doors, collector.log))
     app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
+    app.include_router(backup.router(collector.store, collector.doors, settings.data_dir / "backups"))
     app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
 
     @app.get("/health/live")

@@ -22,7 +22,8 @@ from .validate import row_times
 
 logger = logging.getLogger(__name__)
 
-_DAY = 86_400_000_000_000
+#: Rows that one query asks for.
+_CHUNK = 2000
 
 #: Signal → (table, its time column) in which a stored row would be found.
 _TABLES: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType(
@@ -110,21 +111,21 @@ class Dissection:
         self._divided.add(token)
 
     def _any_stored(self, start: int, end: int) -> bool:
-        """Whether rows of a refused piece are in the store: a block is written by day, each as a whole."""
-        rows: dict[int, tuple[int, int]] = {}
-        for record in self._records[start:end]:
-            for at in self._times(record):
-                rows.setdefault(at // _DAY, (at, record.received // 1_000_000))
-        pairs = ", ".join(f"({at}, {received})" for at, received in rows.values())
-        if not pairs:
-            return False
-        for table, column in _TABLES[self._segment.signal]:
-            found = self._store.read(
-                f"SELECT count() FROM {table} WHERE (toUnixTimestamp64Nano({column}), "  # noqa: S608
-                f"toUnixTimestamp64Milli(ReceivedAt)) IN ({pairs})"
-            )
-            if int(found):
-                return True
+        """Whether rows of a refused piece are in the store: some of its blocks may be, others not."""
+        rows = [
+            (at, record.received // 1_000_000)
+            for record in self._records[start:end]
+            for at in self._times(record)
+        ]
+        for first in range(0, len(rows), _CHUNK):
+            pairs = ", ".join(f"({at}, {received})" for at, received in rows[first : first + _CHUNK])
+            for table, column in _TABLES[self._segment.signal]:
+                found = self._store.read(
+                    f"SELECT count() FROM {table} WHERE (toUnixTimestamp64Nano({column}), "  # noqa: S608
+                    f"toUnixTimestamp64Milli(ReceivedAt)) IN ({pairs})"
+                )
+                if int(found):
+                    return True
         return False
 
     def _times(self, record: Record) -> list[int]:

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(door: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `llmtrace …` against the module's `door`, with the collector's settings; a failure fails the test unless `fails`."""
+    """Runs `llmtrace …` with the settings of the module's `door`; a failure fails the test unless `fails`."""
     monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
     file = tmp_path / "llmtrace.toml"
     configured = door.collector.settings
