@@ -6,7 +6,9 @@ import click
 
 from llmtrace_cli.configure import config
 from llmtrace_cli.doctor import doctor
+from llmtrace_cli.keys import keys
 from llmtrace_cli.parts import collector, dashboard, inference, mlflow, watch
+from llmtrace_cli.store import store
 from llmtrace_cli.up import demo, up
 
 
@@ -36,7 +38,7 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config):
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config, keys, store):
     cli.add_command(command)
 
 

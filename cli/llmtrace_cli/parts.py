@@ -16,6 +16,7 @@ import click
 from llmtrace_cli.context import read_settings
 from llmtrace_cli.extras import Extra, needs, present
 from llmtrace_cli.guard import SUPERVISOR_PID, follow_supervisor, wait_for_source
+from llmtrace_cli.quarantine import quarantine
 
 if TYPE_CHECKING:
     from llmtrace_inference.settings import InferenceSettings
@@ -70,26 +71,32 @@ def _run(
         return
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     epilog="""\b
 Examples:
   llmtrace collector
   llmtrace collector --port 4319 --data-dir /var/lib/llmtrace
   LLMTRACE_COLLECTOR__STORE=clickhouse://user:password@db:8123/llmtrace llmtrace collector
-"""
+""",
 )
 @host_option("; another than loopback needs keys")
 @port_option(4318)
 @data_dir_option
 @click.pass_context
 def collector(context: click.Context, host: str | None, port: int | None, data_dir: Path | None) -> None:
-    """Receive spans by OTLP/HTTP, store them, serve them read-only at /clickhouse."""
+    """Receive spans by OTLP, store them, serve them read-only at /clickhouse."""
+    if context.invoked_subcommand is not None:
+        return
     given = {"collector": {"host": host, "port": port, "data_dir": data_dir}}
     settings = read_settings(context, "collector", given)
     with needs("collector"):
         from llmtrace_collector.app import serve
         from llmtrace_collector.store.engine import StoreUnavailable
     _run("collector", serve, settings.collector, (ValueError, StoreUnavailable))
+
+
+collector.add_command(quarantine)
 
 
 @click.command(

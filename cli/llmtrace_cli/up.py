@@ -1,5 +1,6 @@
 """`llmtrace up` and `llmtrace demo`: all parts on this machine."""
 
+import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,13 @@ from llmtrace_cli.extras import needs, present
 from llmtrace_cli.ports import holder, is_free
 
 if TYPE_CHECKING:
+    from llmtrace_cli.config import Settings
     from llmtrace_cli.stack import PartName, Stack
 
 # Packages of the extra `all` that only the parts import; a missing one is better said before they start.
 _WHOLE = ("pydantic_settings", "psutil", "rich", "mlflow.server", "openai")
+
+_GRPC_PORT = 4317
 
 _DESCRIPTION = {
     "collector": "send spans here (OTLP/HTTP), read them at /clickhouse",
@@ -82,7 +86,7 @@ def up(
     names: list[PartName] = [name for name in EVERYDAY if not left_out.get(name, False)]
     if with_inference:
         names.append("inference")
-    stack = plan(settings, names)
+    stack = plan(with_grpc(settings), names)
     try:
         refuse_busy_ports(stack)
         click.echo(f"starting {', '.join(names)} …")
@@ -93,6 +97,21 @@ def up(
     if supervisor.failure is not None:
         raise click.ClickException(supervisor.failure)
     click.echo("stopped")
+
+
+def with_grpc(settings: "Settings") -> "Settings":
+    """The settings with OTLP/gRPC on its usual port, where nothing was said of it, grpcio is installed and
+    nobody has that port."""
+    collector = settings.collector
+    if "grpc_port" in collector.model_fields_set or importlib.util.find_spec("grpc") is None:
+        return settings
+    try:
+        if not is_free(collector.host, _GRPC_PORT):
+            return settings
+    except OSError:  # an address that is not ours: said of the HTTP port in a moment
+        return settings
+    changed = collector.model_copy(update={"grpc_port": _GRPC_PORT})
+    return settings.model_copy(update={"collector": changed})
 
 
 def refuse_busy_ports(stack: "Stack") -> None:

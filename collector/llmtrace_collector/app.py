@@ -12,17 +12,23 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import maintenance, query, receive, records
-from .auth import is_loopback, load_keys
+from . import backup, key_routes, maintenance, quarantine, query, receive, records
+from .accept import Intake
+from .auth import Doors, is_loopback, load_keys
+from .completeness import Tally
+from .keys import KeyBook
 from .log import Log, free_bytes
 from .metrics import Metrics
 from .pricing import Pricing
 from .settings import CollectorSettings
 from .store import Store, open_store
+from .store.ledger import Ledger
+from .store.retention import set_retention
 from .tasks import Periodic
 from .write import Writer
 
 if TYPE_CHECKING:
+    from .grpc_door import GrpcDoor
     from .mlflow_runs import MlflowRuns
 
 logger = logging.getLogger(__name__)
@@ -31,6 +37,15 @@ logger = logging.getLogger(__name__)
 _DRAIN_SECONDS = 15.0
 
 _PRICING_SECONDS = 3.0
+
+#: How much of the completeness counts a SIGKILL may lose.
+_TALLY_SECONDS = 2.0
+
+#: How long a call told twice may be counted twice: a few passes at most.
+_LEDGER_SECONDS = 10.0
+
+#: How soon a key that another collector on the same store made or revoked is known here.
+_KEYS_SECONDS = 5.0
 
 
 class Collector:
@@ -42,7 +57,11 @@ class Collector:
         self.keys = load_keys(settings)
         self.metrics = Metrics()
         self.store: Store = open_store(settings.store_dsn, settings.retention_days)
-        self.writer = Writer(self.store, self.metrics)
+        set_retention(self.store.engine, settings.retention_days, settings.retention)
+        self.book = KeyBook(self.store)
+        self.doors = Doors(self.keys, self.book, locked=settings.require_keys)
+        self.tally = Tally(self.store, self.metrics)
+        self.writer = Writer(self.store, self.metrics, self.tally)
         self.log = Log(
             settings.data_dir / "wal",
             segment_bytes=settings.segment_bytes,
@@ -50,8 +69,13 @@ class Collector:
             budget_bytes=settings.log_budget_bytes,
             on_closed=self.writer.submit,
         )
+        self.intake = Intake(settings, self.log, self.metrics, self.tally)
+        self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
         self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        self.tasks.append(self._task("ledger", _LEDGER_SECONDS, Ledger(self.store).sync))
+        self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
+        self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
@@ -63,10 +87,24 @@ class Collector:
     def _task(self, name: str, interval: float, work: Callable[[], object]) -> Periodic:
         return Periodic(name, interval, work, self.metrics)
 
+    def _grpc_door(self) -> GrpcDoor | None:
+        if self.settings.grpc_port is None:
+            return None
+        try:
+            from .grpc_door import GrpcDoor
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                "collector.grpc_port needs the Python package grpcio: pip install 'llmtrace[grpc]', or leave "
+                "grpc_port unset"
+            ) from error
+        return GrpcDoor(self.settings, self.doors, self.intake)
+
     def open(self) -> None:
         """Recover the log and start."""
         self.log.start()
         self.writer.start(self.log)
+        if self.grpc is not None:
+            self.grpc.start()
         for task in self.tasks:
             task.start()
 
@@ -76,9 +114,12 @@ class Collector:
             self._runs.close()  # ends the pass under way after the run it is at
         for task in self.tasks:
             task.close()
+        if self.grpc is not None:
+            self.grpc.close()
         self.log.close()
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")
+        self.tally.close()
         self.log.release()
         self.readers.shutdown(cancel_futures=True)
         self.store.close()
@@ -120,10 +161,13 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
         hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.include_router(receive.router(settings, collector.keys, collector.log, collector.metrics))
-    app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
-    app.include_router(records.router(collector.store, collector.keys))
-    app.include_router(maintenance.router(collector.store, collector.keys))
+    app.include_router(receive.router(settings, collector.doors, collector.intake, collector.metrics))
+    app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
+    app.include_router(records.router(collector.store, collector.doors))
+    app.include_router(maintenance.router(collector.store, collector.doors, collector.log))
+    app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
+    app.include_router(backup.router(collector.store, collector.doors, settings.data_dir / "backups"))
+    app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
@@ -156,4 +200,6 @@ def serve(settings: CollectorSettings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )

@@ -117,18 +117,48 @@ class Log:
         segment.path.unlink(missing_ok=True)
         self._drop(segment)
 
+    def segments(self) -> list[Path]:
+        """The files of what is not stored yet."""
+        return list(self._folder.glob("*.seg"))
+
+    @property
+    def quarantined(self) -> Path:
+        """The folder of what the store refused."""
+        return self._folder / "quarantine"
+
     def quarantine(self, segment: Segment, reason: str) -> Path:
         """Set a segment aside that the store refuses; returns where it went."""
-        folder = self._folder / "quarantine"
-        folder.mkdir(exist_ok=True)
-        target = folder / segment.path.name
-        target.with_suffix(".reason").write_text(reason)
-        if segment.path.exists():
-            segment.path.rename(target)
-        _sync_folder(folder)
+        target = self.set_aside(segment.path, reason)
         self._seen.add(segment.digests)
         self._drop(segment)
         return target
+
+    def set_aside(self, file: Path, reason: str) -> Path:
+        """Move a segment, or a piece of one, to the quarantine with the reason beside it."""
+        folder = self.quarantined
+        folder.mkdir(exist_ok=True)
+        target = folder / file.name
+        target.with_suffix(".reason").write_text(reason)
+        if file.exists():
+            file.rename(target)
+        sync_folder(folder)
+        return target
+
+    def replay(self, name: str) -> bool:
+        """Queue a segment of the quarantine again, under its own token: what of it is in the store already
+        is not stored twice. False when there is none of that name.
+        """
+        source = self.quarantined / f"{name}.seg"
+        if not source.exists():
+            return False
+        source.with_suffix(".reason").unlink(missing_ok=True)
+        path = self._folder / source.name
+        source.rename(path)
+        sync_folder(self._folder)
+        segment = self._recover(path)
+        if segment is not None:
+            self._on_closed(segment)
+        return True
 
     def close(self) -> None:
         """Write what is queued, close the open segments and hand them over."""
@@ -256,7 +286,7 @@ class Log:
             descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             current = (Segment(signal, path), descriptor)
             self._open[signal] = current
         return current
@@ -321,7 +351,8 @@ def _write_all(descriptor: int, buffers: list[bytes]) -> None:
             rest = rest[os.write(descriptor, rest) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make names that were created or removed in `folder` last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -24,6 +24,12 @@ class Metrics:
             ["signal"],
             registry=registry,
         )
+        self.completeness = Counter(
+            "llmtrace_service_items",
+            "Spans, log records or data points of a service: received, rejected, duplicate, quarantined.",
+            ["service", "signal", "outcome"],
+            registry=registry,
+        )
         self.repeated = Counter(
             "llmtrace_repeated_requests",
             "Requests acknowledged again and not stored twice.",
@@ -41,7 +47,18 @@ class Metrics:
         )
         self.quarantined_segments = Counter(
             "llmtrace_quarantined_segments",
-            "Segments that the store refused and that were set aside.",
+            "Segments, or pieces of them, that the store refused and that were set aside.",
+            registry=registry,
+        )
+        self.quarantined = Counter(
+            "llmtrace_quarantined_items",
+            "Spans, log records or data points that were set aside.",
+            ["signal"],
+            registry=registry,
+        )
+        self.split_segments = Counter(
+            "llmtrace_split_segments",
+            "Segments that the store refused and that were taken apart to store what is good of them.",
             registry=registry,
         )
         self.store_failures = Counter(

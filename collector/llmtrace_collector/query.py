@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter, Request, Response
 
-from .auth import Keys
+from .auth import Denied, Doors
 from .metrics import Metrics
 from .store.engine import StoreError, StoreUnavailable
 from .store.guard import QueryRefused, check_format, make_safe
@@ -37,10 +37,10 @@ _CONTENT_TYPES = {
 }
 
 #: ClickHouse's error codes for what the door itself says.
-_SYNTAX_ERROR, _AUTHENTICATION_FAILED, _UNKNOWN_SETTING = 62, 516, 115
+_SYNTAX_ERROR, _AUTHENTICATION_FAILED, _QUOTA_EXCEEDED = 62, 516, 201
 
 
-def router(store: Store, keys: Keys, metrics: Metrics, pool: ThreadPoolExecutor) -> APIRouter:
+def router(store: Store, doors: Doors, metrics: Metrics, pool: ThreadPoolExecutor) -> APIRouter:
     """The routes under /clickhouse, by which clickhouse-connect, Grafana or curl read the store."""
     routes = APIRouter()
 
@@ -53,13 +53,17 @@ def router(store: Store, keys: Keys, metrics: Metrics, pool: ThreadPoolExecutor)
     @routes.post("/clickhouse")
     @routes.post("/clickhouse/")
     async def read(request: Request) -> Response:
-        if not keys.may_read(request.headers):
-            return _failure(401, _AUTHENTICATION_FAILED, "a valid read key is needed as the password")
+        try:
+            project = doors.admit(request.headers, "read").project
+        except Denied as denied:
+            message = "a valid read key is needed as the password" if denied.status == 401 else str(denied)
+            code = _AUTHENTICATION_FAILED if denied.status == 401 else _QUOTA_EXCEEDED
+            return _failure(denied.status, code, message, denied.retry_after)
         try:
             text, params = await _question(request)
             if not text:
                 return Response("Ok.\n", media_type="text/plain")
-            query = make_safe(text)
+            query = make_safe(text, project)
             default = request.headers.get(
                 "x-clickhouse-format", request.query_params.get("default_format", "TabSeparated")
             )
@@ -101,10 +105,12 @@ async def _question(request: Request) -> tuple[str, dict[str, str]]:
     return text.strip(), params
 
 
-def _failure(status: int, code: int, message: str) -> Response:
+def _failure(status: int, code: int, message: str, retry_after: int | None = None) -> Response:
     """An error as ClickHouse's clients read it."""
     text = message if message.startswith("Code: ") else f"Code: {code}. DB::Exception: {message}"
     headers = {"X-ClickHouse-Exception-Code": str(code)}
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="llmtrace"'
     return Response(text + "\n", status, headers, "text/plain; charset=UTF-8")

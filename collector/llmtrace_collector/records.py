@@ -10,10 +10,11 @@ import threading
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from .auth import Keys, administrator
+from .audit import audit
+from .auth import Doors, administrator, within
 from .store.store import Store
 
 Identifier = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
@@ -74,26 +75,32 @@ class Delivery(BaseModel):
     duration_ms: float = Field(default=0.0, ge=0)
 
 
-def router(store: Store, keys: Keys) -> APIRouter:
+def router(store: Store, doors: Doors) -> APIRouter:
     """The routes under /v1/incidents and /v1/deliveries. All need the admin key."""
     incidents = Incidents(store)
 
-    routes = APIRouter(dependencies=[Depends(administrator(keys))])
+    routes = APIRouter(dependencies=[Depends(administrator(doors))])
 
     @routes.put("/v1/incidents/{incident_id}")
-    def put_incident(incident_id: Identifier, report: IncidentReport) -> dict[str, Any]:
-        return incidents.report(incident_id, report)
+    def put_incident(incident_id: Identifier, report: IncidentReport, request: Request) -> dict[str, Any]:
+        within(request, report.project)
+        return incidents.report(incident_id, report, request.state.identity.project)
 
     @routes.post("/v1/incidents/{incident_id}/acknowledge")
-    def acknowledge(incident_id: Identifier, decision: Decision) -> dict[str, Any]:
-        return incidents.decide(incident_id, "acknowledged", decision)
+    def acknowledge(incident_id: Identifier, decision: Decision, request: Request) -> dict[str, Any]:
+        answer = incidents.decide(incident_id, "acknowledged", decision, request.state.identity.project)
+        audit(store, request, "incidents.acknowledge", incident_id, decision.actor)
+        return answer
 
     @routes.post("/v1/incidents/{incident_id}/resolve")
-    def resolve(incident_id: Identifier, decision: Decision) -> dict[str, Any]:
-        return incidents.decide(incident_id, "resolved", decision)
+    def resolve(incident_id: Identifier, decision: Decision, request: Request) -> dict[str, Any]:
+        answer = incidents.decide(incident_id, "resolved", decision, request.state.identity.project)
+        audit(store, request, "incidents.resolve", incident_id, decision.actor)
+        return answer
 
     @routes.post("/v1/deliveries")
-    def add_delivery(delivery: Delivery) -> dict[str, Any]:
+    def add_delivery(delivery: Delivery, request: Request) -> dict[str, Any]:
+        within(request, delivery.project)
         row = {_column(name): value for name, value in delivery.model_dump().items()}
         row["At"] = _milliseconds(delivery.at)
         store.insert_rows("delivery_log", [_as_times(row, ("At",))])
@@ -109,23 +116,25 @@ class Incidents:
         self._store = store
         self._turn = threading.Lock()
 
-    def report(self, incident_id: str, report: IncidentReport) -> dict[str, Any]:
+    def report(self, incident_id: str, report: IncidentReport, project: str = "") -> dict[str, Any]:
         """Store what detection says. What people decided stays: an acknowledged incident is not opened
-        again by a report, nor is a resolved one.
+        again by a report, nor is a resolved one. `project`, when given, is the only one that may be touched.
         """
         with self._turn:
             before = self._current(incident_id)
+            if before is not None and project and before["Project"] != project:
+                raise HTTPException(403, f"incident {incident_id} is another project's")
             row = self._row(incident_id, report, before)
             if before is not None and _same(row, before):
                 return _answer(before)
             action = _action(row, before)
             return self._save(row, before, action, report.actor, report.note)
 
-    def decide(self, incident_id: str, state: str, decision: Decision) -> dict[str, Any]:
+    def decide(self, incident_id: str, state: str, decision: Decision, project: str = "") -> dict[str, Any]:
         """Acknowledge or resolve on a person's behalf. Deciding the same again changes nothing."""
         with self._turn:
             before = self._current(incident_id)
-            if before is None:
+            if before is None or (project and before["Project"] != project):
                 raise HTTPException(404, f"there is no incident {incident_id}")
             if before["State"] == state or before["State"] == "resolved":
                 return _answer(before)

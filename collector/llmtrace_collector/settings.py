@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class ModelPrice(BaseModel):
@@ -34,6 +34,13 @@ class CollectorSettings(BaseModel):
         description="Address to bind; other than loopback demands ingest_key and read_key.",
     )
     port: int = Field(default=4318, ge=1, le=65535, description="Port for OTLP/HTTP, reads and writes.")
+    grpc_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port for OTLP/gRPC; needs llmtrace[grpc]. Unset: none; `llmtrace up` then takes 4317 "
+        "where it is free.",
+    )
     data_dir: Path = Field(
         default=Path(".llmtrace"), description="Folder of the log, the embedded store and keys."
     )
@@ -43,6 +50,9 @@ class CollectorSettings(BaseModel):
         "default: embedded, in data_dir/store.",
     )
     retention_days: int = Field(default=30, ge=1, le=3650, description="Days that spans and logs are kept.")
+    retention: dict[str, int] = Field(
+        default={}, description="Days by project, where they are not retention_days: { shop = 90 }."
+    )
     ingest_key: SecretStr | None = Field(
         default=None,
         description="Key that senders must give (Bearer or x-api-key); none on loopback by default.",
@@ -55,6 +65,14 @@ class CollectorSettings(BaseModel):
         description="Key of the write endpoints; default: LLMTRACE_ADMIN_KEY, "
         "else data_dir/admin.key, made when absent.",
     )
+    require_keys: bool = Field(
+        default=False,
+        description="Every door asks for a key, also before `llmtrace keys create` made the first.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate chain: HTTPS and gRPC over TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."
     )
@@ -88,6 +106,20 @@ class CollectorSettings(BaseModel):
     prices: tuple[ModelPrice, ...] = Field(
         default=(), description="Prices of your own ([[collector.prices]]), before the public list."
     )
+
+    @field_validator("retention")
+    @classmethod
+    def _days_in_range(cls, value: dict[str, int]) -> dict[str, int]:
+        for project, days in value.items():
+            if not 1 <= days <= 3650:
+                raise ValueError(f"retention of {project!r} is {days} days: it should be 1 to 3650")
+        return value
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> CollectorSettings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        return self
 
     @property
     def store_dsn(self) -> str:

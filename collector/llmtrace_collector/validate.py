@@ -10,18 +10,24 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.logs.v1 import logs_pb2
+from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
+
+#: What can be sent, as in the paths of OTLP/HTTP.
+SIGNALS = ("traces", "logs", "metrics")
 
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
@@ -35,52 +41,79 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True)
+class ServiceRows:
+    """How many rows of a request are a service's; `project` is what the resource says."""
+
+    project: str
+    service: str
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True)
 class Checked:
-    """A request fit for the log. `accepted` and `rejected` count spans or log records."""
+    """A request fit for the log. `accepted` and `rejected` count spans, log records or data points."""
 
     body: bytes
     accepted: int
     rejected: int
     message: str
     days: frozenset[int]
+    services: tuple[ServiceRows, ...] = ()
 
 
-def check(signal: str, body: bytes, *, now: int, retention_days: int) -> Checked:
+def check(
+    signal: str,
+    body: bytes,
+    *,
+    now: int,
+    retention_days: int,
+    retention: Mapping[str, int] = MappingProxyType({}),
+    project: str = "",
+) -> Checked:
     """Check one decompressed OTLP protobuf body received at `now` (Unix nanoseconds).
 
     Rows with bad ids or times outside the retention window or over an hour ahead are taken out and counted.
+    The window is the project's in `retention`, else `retention_days`; `project` is the key's, before what
+    a resource says.
     Raises Malformed when the body does not parse.
     """
     request = _flat_request(signal, body)
     flat = request is not None
     if request is None:
-        request = _REQUESTS[signal]()
-        request.ParseFromString(body)
+        request = _whole_request(signal, body)
         _flatten(request)
-    oldest = now - retention_days * _DAY
     newest = now + MAX_FUTURE
-    check_row = _span_fault if signal == "traces" else _log_fault
+    check_row = _FAULTS[signal]
     accepted = rejected = 0
     faults: dict[str, int] = {}
     days: set[int] = set()
-    for scope in _scopes(signal, request):
-        rows = scope.spans if signal == "traces" else scope.log_records
-        bad: list[int] = []
-        for index, row in enumerate(rows):
-            fault, at = check_row(row, oldest, newest)
-            if fault:
-                bad.append(index)
-                faults[fault] = faults.get(fault, 0) + 1
-            else:
-                accepted += 1
-                days.add(at // _DAY)
-        rejected += len(bad)
-        for index in reversed(bad):
-            del rows[index]
+    services: list[ServiceRows] = []
+    for resource in _resources(request):
+        named, service = _owner(resource)
+        oldest = now - retention.get(project or named or "default", retention_days) * _DAY
+        kept = 0
+        left_out = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
+        for rows in _rows(signal, resource):
+            bad: list[int] = []
+            for index, row in enumerate(rows):
+                fault, at = check_row(row, oldest, newest)
+                if fault:
+                    bad.append(index)
+                    faults[fault] = faults.get(fault, 0) + 1
+                else:
+                    kept += 1
+                    days.add(at // _DAY)
+            left_out += len(bad)
+            for index in reversed(bad):
+                del rows[index]
+        accepted += kept
+        rejected += left_out
+        services.append(ServiceRows(named, service, kept, left_out))
     if not flat or rejected:
         body = request.SerializeToString()
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
-    return Checked(body, accepted, rejected, message, frozenset(days))
+    return Checked(body, accepted, rejected, message, frozenset(days), tuple(services))
 
 
 def _span_fault(span: Any, oldest: int, newest: int) -> tuple[str, int]:
@@ -109,17 +142,87 @@ def _time_fault(at: int, oldest: int, newest: int) -> str:
     return ""
 
 
-def _scopes(signal: str, request: Any) -> Iterable[Any]:
+def _point_fault(point: Any, oldest: int, newest: int) -> tuple[str, int]:
+    at: int = point.time_unix_nano
+    return _time_fault(at, oldest, newest), at
+
+
+_FAULTS = {"traces": _span_fault, "logs": _log_fault, "metrics": _point_fault}
+
+
+def _resources(request: Any) -> Iterable[Any]:
+    return _first_of(request, "resource_spans", "resource_logs", "resource_metrics")
+
+
+def _owner(resource: Any) -> tuple[str, str]:
+    """Project and service that a resource names."""
+    project = service = ""
+    for attribute in resource.resource.attributes:
+        if attribute.key == "service.name":
+            service = attribute.value.string_value
+        elif attribute.key == "llmtrace.project":
+            project = attribute.value.string_value
+    return project, service
+
+
+def _rows(signal: str, resource: Any) -> Iterable[Any]:
+    """A resource's lists of rows: spans, log records, data points."""
     if signal == "traces":
-        return (scope for resource in request.resource_spans for scope in resource.scope_spans)
-    return (scope for resource in request.resource_logs for scope in resource.scope_logs)
+        return (scope.spans for scope in resource.scope_spans)
+    if signal == "logs":
+        return (scope.log_records for scope in resource.scope_logs)
+    return (
+        getattr(metric, kind).data_points
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if (kind := metric.WhichOneof("data")) is not None
+    )
+
+
+def row_times(signal: str, body: bytes) -> list[int]:
+    """The times of a checked request's rows (Unix nanoseconds)."""
+    request = REQUESTS[signal].FromString(body)
+    fault = _FAULTS[signal]
+    return [
+        fault(row, 0, 0)[1]
+        for resource in _resources(request)
+        for rows in _rows(signal, resource)
+        for row in rows
+    ]
+
+
+def service_rows(signal: str, body: bytes) -> list[ServiceRows]:
+    """Whose the rows of a checked request are."""
+    request = REQUESTS[signal].FromString(body)
+    return [
+        ServiceRows(*_owner(resource), sum(len(rows) for rows in _rows(signal, resource)), 0)
+        for resource in _resources(request)
+    ]
+
+
+def _drop_other_kinds(resource: Any, faults: dict[str, int]) -> int:
+    """Take out metrics of kinds that have no table; the number of their data points."""
+    dropped = 0
+    for scope in resource.scope_metrics:
+        for index in range(len(scope.metrics) - 1, -1, -1):
+            kind = scope.metrics[index].WhichOneof("data")
+            if kind in ("gauge", "sum", "histogram"):
+                continue
+            if kind is not None:
+                points = len(getattr(scope.metrics[index], kind).data_points)
+                fault = f"a kind that is not kept ({kind})"
+                faults[fault] = faults.get(fault, 0) + points
+                dropped += points
+            del scope.metrics[index]
+    return dropped
 
 
 # --- Nested attribute values -------------------------------------------------------------------------
 
-_REQUESTS: dict[str, type[Any]] = {
+REQUESTS: dict[str, type[Any]] = {
     "traces": trace_service_pb2.ExportTraceServiceRequest,
     "logs": logs_service_pb2.ExportLogsServiceRequest,
+    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,
 }
 
 
@@ -135,15 +238,17 @@ def _flat_messages() -> dict[str, type[Message]]:
         resource_pb2,
         trace_pb2,
         logs_pb2,
+        metrics_pb2,
         trace_service_pb2,
         logs_service_pb2,
+        metrics_service_pb2,
     ):
         file = descriptor_pb2.FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(file)
         if module is common_pb2:
             _forbid_nesting(file)
         pool.Add(file)
-    names = {signal: request.DESCRIPTOR.full_name for signal, request in _REQUESTS.items()}
+    names = {signal: request.DESCRIPTOR.full_name for signal, request in REQUESTS.items()}
     return {
         signal: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
         for signal, name in names.items()
@@ -181,11 +286,21 @@ def _flat_request(signal: str, body: bytes) -> Any | None:
     return None
 
 
+def _whole_request(signal: str, body: bytes) -> Any:
+    """The request with its nested values, which may be broken where the flat one was not."""
+    request = REQUESTS[signal]()
+    try:
+        request.ParseFromString(body)
+    except DecodeError as error:
+        raise Malformed("the body is not an OTLP protobuf request") from error
+    return request
+
+
 def _flatten(request: Any) -> None:
     """Rewrite every nested attribute value of `request` to the JSON text of it, in place."""
-    for resource in _either(request, "resource_spans", "resource_logs"):
+    for resource in _first_of(request, "resource_spans", "resource_logs", "resource_metrics"):
         _flatten_all(resource.resource.attributes)
-        for scope in _either(resource, "scope_spans", "scope_logs"):
+        for scope in _first_of(resource, "scope_spans", "scope_logs", "scope_metrics"):
             _flatten_all(scope.scope.attributes)
             for span in getattr(scope, "spans", ()):
                 _flatten_all(span.attributes)
@@ -195,10 +310,21 @@ def _flatten(request: Any) -> None:
                 _flatten_all(record.attributes)
                 if record.HasField("body"):
                     _flatten_value(record.body)
+            for metric in getattr(scope, "metrics", ()):
+                _flatten_metric(metric)
 
 
-def _either(message: Any, traces: str, logs: str) -> Iterable[Any]:
-    found: Iterable[Any] = getattr(message, traces) if hasattr(message, traces) else getattr(message, logs)
+def _flatten_metric(metric: Any) -> None:
+    kind = metric.WhichOneof("data")
+    for point in getattr(metric, kind).data_points if kind else ():
+        _flatten_all(point.attributes)
+        for exemplar in getattr(point, "exemplars", ()):
+            _flatten_all(exemplar.filtered_attributes)
+
+
+def _first_of(message: Any, *names: str) -> Iterable[Any]:
+    """The list that `message` has under one of `names`."""
+    found: Iterable[Any] = next(getattr(message, name) for name in names if hasattr(message, name))
     return found
 
 

@@ -8,8 +8,10 @@ import sqlite3
 import threading
 import time
 
+from .completeness import Tally
 from .log import Log, Segment
 from .metrics import Metrics
+from .poison import Dissection, journal
 from .store.engine import StoreError, StoreUnavailable
 from .store.store import Store
 
@@ -20,13 +22,14 @@ _LONGEST_PAUSE = 5.0
 
 
 class Writer:
-    """One thread that inserts segments. A store that is away is waited for, however long; a segment that
-    the store refuses is set aside and does not hold up those behind it.
+    """One thread that inserts segments. A store that is away is waited for, however long; what the
+    store refuses is set aside and does not hold up what is behind it.
     """
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, tally: Tally) -> None:
         self._store = store
         self._metrics = metrics
+        self._tally = tally
         self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
@@ -78,17 +81,37 @@ class Writer:
             return True
 
     def _attempt(self, segment: Segment) -> None:
-        """Insert one segment once, or set it aside when the store refuses it."""
+        """Insert one segment once; what the store refuses of it is set aside."""
         started = time.perf_counter()
-        try:
-            self._store.insert_segment(segment.signal, segment.path, segment.token)
-        except StoreUnavailable:
-            raise
-        except StoreError as error:
-            kept = self._log.quarantine(segment, str(error))
+        reason = ""
+        if not journal(segment).exists():
+            try:
+                self._store.insert_segment(segment.signal, segment.path, segment.token)
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                reason = str(error)
+            else:
+                self._metrics.insert_seconds.observe(time.perf_counter() - started)
+                self._log.stored(segment)
+                self._metrics.stored_segments.inc()
+                return
+        self._take_apart(segment, reason)
+
+    def _take_apart(self, segment: Segment, reason: str) -> None:
+        """Store what is good of a refused segment and set the rest aside."""
+        parts = Dissection(self._store, segment, segment.path.parent / "split")
+        parts.run(reason)
+        for file, why in parts.bad:
+            rows = self._tally.set_aside(segment.signal, file)
             self._metrics.quarantined_segments.inc()
-            logger.error("the store refused %s; it was set aside in %s: %s", segment.token, kept, error)  # noqa: TRY400
-        else:
-            self._metrics.insert_seconds.observe(time.perf_counter() - started)
+            self._metrics.quarantined.labels(segment.signal).inc(rows)
+            whole = file == segment.path
+            kept = self._log.quarantine(segment, why) if whole else self._log.set_aside(file, why)
+            logger.error(
+                "the store refused %d rows of %s; they are in %s: %s", rows, segment.token, kept, why
+            )
+        if parts.stored or not any(file == segment.path for file, _ in parts.bad):
+            self._metrics.split_segments.inc()
             self._log.stored(segment)
-            self._metrics.stored_segments.inc()
+        journal(segment).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -144,7 +145,13 @@ class Launched(Door):
         self.settings = configured
         self.url = f"http://127.0.0.1:{configured.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self._trusted: ssl.SSLContext | None = None
         self.errors = configured.data_dir / "stderr.txt"
+
+    def start_tls(self, certificate: Path) -> None:
+        """Start one that speaks TLS only."""
+        self._trusted = ssl.create_default_context(cafile=str(certificate))
+        self.start()
 
     def start(self) -> None:
         """Start and wait until it is ready."""
@@ -163,7 +170,13 @@ class Launched(Door):
         assert self.process is not None
         assert self.process.poll() is None, self.errors.read_text()[-2000:]
         with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", self.settings.port, timeout=5)
+            connection = (
+                http.client.HTTPConnection("127.0.0.1", self.settings.port, timeout=5)
+                if self._trusted is None
+                else http.client.HTTPSConnection(
+                    "localhost", self.settings.port, timeout=5, context=self._trusted
+                )
+            )
             connection.request("GET", "/health/ready")
             return connection.getresponse().status == 200
         return False

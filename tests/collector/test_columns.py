@@ -52,7 +52,7 @@ CURRENT: dict[str, object] = {
 }
 EXPECTED = {
     "Operation": "chat", "Provider": "anthropic", "RequestModel": "claude-x", "ResponseModel": "claude-x-1",
-    "Model": "claude-x", "ResponseId": "msg_1", "FinishReasons": ["end_turn", "stop"], "InputTokens": 100,
+    "Model": "claude-x", "ResponseId": "msg_1", "FinishReasons": ["stop", "stop"], "InputTokens": 100,
     "OutputTokens": 0, "CacheReadTokens": 60, "CacheWriteTokens": 30, "ReasoningTokens": 5,
     "TimeToFirstToken": 0.25, "InputMessages": "[1]", "OutputMessages": "[2]", "SystemInstructions": "[3]",
     "ToolDefinitions": "[4]", "UserId": "u", "SessionId": "s", "Tags": ["x", "y"], "Experiment": "e",

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from backports import zstd
 from google.rpc.status_pb2 import Status
 from hypothesis import HealthCheck, given
 from hypothesis import settings as sample
@@ -21,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from llmtrace_collector.receive import Refused, decompress
+from llmtrace_collector.bodies import Refused, decompress
 
 from .otlp import DAY, SECOND, llm, logs, score, span, traces
 from .running import Served
@@ -64,19 +65,28 @@ def test_acknowledged_spans_are_read_by_a_clickhouse_client(served: Served) -> N
     assert ids(served, *sent) == sorted(each.span_id.hex() for each in sent)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity", "GZIP"])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "identity", "GZIP", "two gzip", "two zstd"])
 def test_bodies_may_be_compressed(served: Served, encoding: str) -> None:
     sent = span()
     plain = traces([sent]).SerializeToString()
-    packed = {"gzip": gzip.compress(plain), "deflate": zlib.compress(plain), "identity": plain}
+    half = len(plain) // 2
+    packed = {
+        "gzip": gzip.compress(plain),
+        "two gzip": gzip.compress(plain[:half]) + gzip.compress(plain[half:]),
+        "deflate": zlib.compress(plain),
+        "zstd": zstd.compress(plain),
+        "two zstd": zstd.compress(plain[:half]) + zstd.compress(plain[half:]),
+        "identity": plain,
+    }
     body = packed[encoding.lower()]
+    encoding = encoding.removeprefix("two ")
     assert served.post(body, headers={"content-encoding": encoding}).status_code == 200
     served.stored()
     assert len(ids(served, sent)) == 1
 
 
 def test_an_empty_request_succeeds(served: Served) -> None:
-    for signal in ("traces", "logs"):
+    for signal in ("traces", "logs", "metrics"):
         answer = served.post(b"", signal)
         assert (answer.status_code, answer.content) == (200, b"")
 
@@ -84,13 +94,15 @@ def test_an_empty_request_succeeds(served: Served) -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "status", "code", "word"),
     [
-        ({"content-type": "application/json"}, b"{}", 415, 3, "application/x-protobuf"),
+        ({"content-type": "text/plain"}, b"{}", 415, 3, "application/x-protobuf"),
         ({"content-type": ""}, b"", 415, 3, "missing"),
         ({"content-encoding": "br"}, b"x", 415, 3, "gzip"),
         ({}, b"\xff\xff\xff", 400, 3, "OTLP"),
         ({}, b"\x0a\x7fshort", 400, 3, "OTLP"),
         ({"content-encoding": "gzip"}, b"not gzip", 400, 3, "not valid gzip"),
         ({"content-encoding": "gzip"}, gzip.compress(b"x" * 999)[:-9], 400, 3, "ends early"),
+        ({"content-encoding": "zstd"}, b"not zstd", 400, 3, "not valid zstd"),
+        ({"content-encoding": "zstd"}, zstd.compress(b"x" * 999)[:-9], 400, 3, "ends early"),
     ],
 )
 def test_errors_are_statuses(
@@ -208,13 +220,18 @@ def test_mutated_requests_that_were_accepted_are_stored(served: Served) -> None:
     assert served.metric("llmtrace_quarantined_segments_total") == 0
 
 
-def test_a_compression_bomb_stops_at_the_limit() -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_compression_bomb_stops_at_the_limit(encoding: str) -> None:
     limit = 1 << 20
     packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    if encoding == "gzip":
+        bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    else:
+        squeezer = zstd.ZstdCompressor()
+        bomb = b"".join(squeezer.compress(bytes(1 << 20)) for _ in range(256)) + squeezer.flush()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(Refused) as refused:
-        decompress(bomb, "gzip", limit)
+        decompress(bomb, encoding, limit)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert refused.value.status == 413
     assert grown < 16 << 10  # KiB

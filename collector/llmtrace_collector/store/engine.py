@@ -61,6 +61,13 @@ class Engine(ABC):
         """Insert a file of length-prefixed protobuf messages as one INSERT; `schema` defines `message`."""
 
     @abstractmethod
+    def matches(self, path: Path, schema: str, message: str, probe: str) -> bool:
+        """Whether `probe`, a SELECT of a count over the file in its `{file}` and `{schema}`, finds anything.
+
+        True where looking would cost more than it saves.
+        """
+
+    @abstractmethod
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
         """Insert a small body, which is in ClickHouse format `fmt`."""
 
@@ -154,15 +161,23 @@ class EmbeddedEngine(Engine):
     def insert_messages(
         self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
     ) -> None:
-        # Both from files of ours: the engine copies a schema or data given as text to folders that are not.
-        file = self.path.absolute() / "otlp.proto"
-        if not file.exists() or file.read_text() != schema:
-            file.write_text(schema)
-        settings = {**settings, "format_schema": f"{file}:{message}"}
+        settings = {**settings, "format_schema": f"{self._schema_file(schema)}:{message}"}
         self.execute(
             f"INSERT INTO {table} FROM INFILE {literal(str(path.absolute()))} "
             f"SETTINGS {_settings_clause(settings)} FORMAT Protobuf"
         )
+
+    def _schema_file(self, schema: str) -> Path:
+        # From a file of ours: the engine copies a schema given as text to a folder that is not.
+        file = self.path.absolute() / "otlp.proto"
+        if not file.exists() or file.read_text() != schema:
+            file.write_text(schema)
+        return file
+
+    def matches(self, path: Path, schema: str, message: str, probe: str) -> bool:
+        named = literal(f"{self._schema_file(schema)}:{message}")
+        sql = probe.replace("{file}", literal(str(path.absolute()))).replace("{schema}", named)
+        return self.execute(sql).strip() != b"0"
 
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
         self.execute(f"INSERT INTO {table} SETTINGS async_insert = 0 FORMAT {fmt}\n" + data.decode())
@@ -246,6 +261,9 @@ class ServerEngine(Engine):
             "format_schema_message_name": message,
         }
         self._insert(table, path.read_bytes(), "Protobuf", {**settings, **inline})
+
+    def matches(self, path: Path, schema: str, message: str, probe: str) -> bool:
+        return True  # the server would have to be sent the file a second time
 
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
         self._insert(table, data, fmt, {"async_insert": "0"})

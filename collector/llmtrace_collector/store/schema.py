@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-from .dialects import default_columns, text_keys, text_selects
+from . import dialects
 from .engine import Engine
 
 #: Settings of every table that an acknowledged span may reach: an insert returns when it is on disk, and
@@ -46,25 +46,24 @@ _ANY_VALUE = (
 )
 
 
-def _map_of(keys: str, values: str, drop: str = "") -> str:
+def _map_of(keys: str, values: str, keep: str = "") -> str:
     """A Map of two parallel arrays, newest first; of a key given twice the first here (the last sent) stays.
 
     The engine's Map reads the first of two equal keys but keeps both, so repeats are taken out; arrays
-    without repeats, the usual case, skip that.
+    without repeats, the usual case, skip that. `keep` names an array that says which entries stay at all.
     """
-    unique = (
-        f"arrayFilter((k, i) -> i = indexOf({keys}, k){' AND k NOT IN (' + drop + ')' if drop else ''}, "
-        f"{keys}, arrayEnumerate({keys}))"
-    )
+    wanted = f", {keep}" if keep else ""
+    unique = f"i = indexOf({keys}, k)" + (" AND b" if keep else "")
+    lambda_tail = ", b" if keep else ""
+    unique_keys = f"arrayFilter((k, i{lambda_tail}) -> {unique}, {keys}, arrayEnumerate({keys}){wanted})"
     unique_values = (
-        f"arrayFilter((v, k, i) -> i = indexOf({keys}, k){' AND k NOT IN (' + drop + ')' if drop else ''}, "
-        f"{values}, {keys}, arrayEnumerate({keys}))"
+        f"arrayFilter((v, k, i{lambda_tail}) -> {unique}, {values}, {keys}, arrayEnumerate({keys}){wanted})"
     )
-    plain_keys = f"arrayFilter(k -> k NOT IN ({drop}), {keys})" if drop else keys
-    plain_values = f"arrayFilter((v, k) -> k NOT IN ({drop}), {values}, {keys})" if drop else values
+    plain_keys = f"arrayFilter((k, b) -> b, {keys}, {keep})" if keep else keys
+    plain_values = f"arrayFilter((v, b) -> b, {values}, {keep})" if keep else values
     distinct = f"length(arrayDistinct({keys})) = length({keys})"
     return (
-        f"mapFromArrays(if({distinct}, {plain_keys}, {unique}), "
+        f"mapFromArrays(if({distinct}, {plain_keys}, {unique_keys}), "
         f"if({distinct}, {plain_values}, {unique_values}))"
     )
 
@@ -84,7 +83,7 @@ _USAGE_COST = (
     " + ifNull(usage.OutputTokens, 0) * ifNull(price.OutputPrice, 0)"
 )
 
-USAGE_SELECT = """SELECT
+_USAGE_SELECT = """SELECT
     Project,
     toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time,
     ServiceName,
@@ -98,15 +97,17 @@ USAGE_SELECT = """SELECT
     PromptName,
     PromptVersion,
     Simulated,
-    count() AS Calls,
-    countIf(StatusCode = 'Error') AS Errors,
-    countIf(span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
-    toUInt64(sum(ifNull(span.InputTokens, 0))) AS InputTokens,
-    toUInt64(sum(ifNull(span.OutputTokens, 0))) AS OutputTokens,
-    sum(span.CacheReadTokens) AS CacheReadTokens,
-    sum(span.CacheWriteTokens) AS CacheWriteTokens,
-    sum(span.ReasoningTokens) AS ReasoningTokens,
-    sum(Duration) AS DurationSum,
+    {calls} AS Calls,
+    {errors} AS Errors,
+    {unknown} AS UnknownUsage,
+    {InputTokens} AS InputTokens,
+    {OutputTokens} AS OutputTokens,
+    {CacheReadTokens} AS CacheReadTokens,
+    {CacheWriteTokens} AS CacheWriteTokens,
+    {ReasoningTokens} AS ReasoningTokens,
+    {duration} AS DurationSum,
+    count() AS Spans,
+    countIf(UsageFault != '') AS UsageFaults,
     countIf(TimeToFirstToken IS NOT NULL) AS TtftCount,
     quantilesTDigestState(0.5, 0.95, 0.99)(toFloat64(Duration / 1e9)) AS LatencyDigest,
     quantilesTDigestStateIf(0.5, 0.95, 0.99)(
@@ -118,10 +119,77 @@ GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, 
     PromptName, PromptVersion, Simulated"""
 
 
+def usage_select(source: str, where: str = "") -> str:
+    """SELECT of rollup rows over the counted spans of `source`; `where` is `AND …`.
+
+    A span of weight 10 stands for ten calls: sums are weighted, and `Spans` counts the spans themselves.
+    """
+
+    def weighted(number: str) -> str:
+        return f"toUInt64(round(least(sum(Weight * ({number})), 1e19)))"
+
+    tokens = ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens")
+    return _USAGE_SELECT.format(
+        source=source,
+        where=where,
+        calls=weighted("1"),
+        errors=weighted("StatusCode = 'Error'"),
+        unknown=weighted("span.InputTokens IS NULL AND span.OutputTokens IS NULL"),
+        duration=weighted("Duration"),
+        **{name: weighted(f"ifNull(span.{name}, 0)") for name in tokens},
+    )
+
+
 def protobuf_schema() -> str:
     """The message definitions by which the engine reads log records, comments and line breaks taken out."""
     text = (resources.files(__package__) / "sql" / "otlp.proto").read_text()
     return " ".join(re.sub(r"//[^\n]*", "", text).split())
+
+
+def _part(name: str, **values: str) -> str:
+    """A piece of SQL that several statements share."""
+    text = (resources.files(__package__) / "sql" / "parts" / f"{name}.sql").read_text()
+    text = re.sub(r"^\s*--[^\n]*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
+
+
+def _spans(source: str, *, foreign: bool) -> str:
+    """SELECT of the rows of `otel_traces` out of requests in `source`: the foreign spans or the others."""
+    decoded = _part(
+        "decoded_spans",
+        source=source,
+        any_value=_ANY_VALUE,
+        codes=dialects.codes("keys"),
+        nested_map=_attributes_map("e"),
+        resource_map=_attributes_map("resource_span.resource"),
+    )
+    chosen = f"SELECT * FROM ({decoded}) WHERE {'' if foreign else 'NOT '}{dialects.is_foreign()}"  # noqa: S608, names of ours
+    if foreign:
+        chosen = f"SELECT * FROM ({dialects.translated(chosen)}) WHERE {dialects.not_pending()}"  # noqa: S608, names of ours
+    texts = f"SELECT *, {dialects.texts(foreign)}, {dialects.kept(foreign)} AS keep FROM ({chosen})"  # noqa: S608, names of ours
+    columns = _part("span_columns", span_map=_map_of("keys", "vals", keep="keep"), columns=dialects.selects())
+    return f"{columns} FROM ({texts})"
+
+
+def foreign_probe() -> str:
+    """SELECT that says of a file of envelopes whether it holds foreign spans; `{file}` and `{schema}` in it
+    stand for quoted texts.
+
+    Only scope names and keys are read, which takes a few percent of an insert's time.
+    """
+    structure = (
+        "request Tuple(resource_spans Array(Tuple(scope_spans Array(Tuple(scope Tuple(name String), "
+        "spans Array(Tuple(attributes Array(Tuple(key String)))))))))"
+    )
+    spans = "request.resource_spans.scope_spans"
+    found = dialects.any_foreign(
+        f"arrayFlatten({spans}.spans.attributes.key)", f"arrayFlatten({spans}.scope.name)"
+    )
+    return (
+        "SELECT count() FROM (SELECT 1 "  # noqa: S608, names of ours
+        f"FROM file({{file}}, 'Protobuf', '{structure}') WHERE {found} LIMIT 1) "
+        "SETTINGS format_schema = {schema}"
+    )
 
 
 def migrations(retention_days: int) -> dict[int, list[str]]:
@@ -129,16 +197,16 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
     values = {
         "durable": DURABLE,
         "retention_days": str(retention_days),
-        "default_columns": default_columns(),
+        "default_columns": dialects.default_columns(),
         "key_values": _KEY_VALUES,
         "value": _VALUE,
         "any_value": _ANY_VALUE,
-        "unique_map": _map_of("keys", "vals", drop=text_keys()),
         "nested_map": _attributes_map("e"),
         "resource_map": _attributes_map("resource_span.resource"),
-        "text_selects": text_selects("keys", "vals"),
+        "plain_spans": _spans("otlp_traces_in", foreign=False),
+        "foreign_spans": _spans("otlp_foreign_in", foreign=True),
         "usage_cost": _USAGE_COST,
-        "usage_select": USAGE_SELECT.format(source="otel_traces", where=""),
+        "usage_select": usage_select("otel_traces"),
     }
     found: dict[int, list[str]] = {}
     for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda item: item.name):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from .engine import Engine, StoreError, literal, open_engine
-from .schema import USAGE_SELECT, migrate, protobuf_schema
+from .schema import foreign_probe, migrate, protobuf_schema, usage_select
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
 SIGNALS: Mapping[str, tuple[str, str]] = {
     "traces": ("otlp_traces_in", "TracesEnvelope"),
     "logs": ("otlp_logs_in", "LogsEnvelope"),
+    "metrics": ("otlp_metrics_in", "MetricsEnvelope"),
 }
 
 #: A segment is one block: a repeated token is exact only while block boundaries are, so they are pinned.
@@ -28,6 +30,9 @@ _ONE_BLOCK: Mapping[str, str] = {
     # One request may hold spans of any number of days; a segment that cannot be stored would block the rest.
     "max_partitions_per_insert_block": "0",
     "async_insert": "0",
+    # The views that decode are long: these searches through them take longer than a small segment's insert.
+    "optimize_and_compare_chain": "0",
+    "query_plan_merge_expressions": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     "input_format_protobuf_oneof_presence": "1",
     "output_format_json_escape_forward_slashes": "0",
@@ -41,6 +46,7 @@ class Store:
         self.engine = engine
         self.version = migrate(engine, retention_days)
         self._schema = protobuf_schema()
+        self._foreign = foreign_probe()
         self._turn = threading.Lock()
 
     @property
@@ -58,6 +64,9 @@ class Store:
         settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
         with self._turn:
             self.engine.insert_messages(table, path, self._schema, message, settings)
+            # Spans of other dialects have a view of their own, which takes longer to set up than to run.
+            if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
+                self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""
@@ -87,6 +96,43 @@ class Store:
                 self._rebuild_day(each)
         return days
 
+    def settled(self) -> str:
+        """A time in the engine's clock: spans stored before it can all be read by now."""
+        with self._turn:
+            return self.engine.execute("SELECT toString(now64(3))").decode().strip()
+
+    def change(self, statement: str) -> None:
+        """Run an ALTER … UPDATE or DELETE over stored rows and wait until every part has it."""
+        with self._turn:
+            self.engine.execute(statement, settings={"mutations_sync": "2"})
+
+    def mark_stale(self, minutes: Iterable[int], reason: str) -> None:
+        """Note minutes (Unix seconds of their start) whose rollup no longer agrees with the spans."""
+        self.insert_rows("usage_stale", [{"Minute": minute, "Reason": reason} for minute in sorted(minutes)])
+
+    def rebuild_stale(self) -> int:
+        """Rebuild the minutes that are marked and unmark them; returns their number.
+
+        As `rebuild_usage`, but only the marked minutes' spans are read.
+        """
+        with self._turn:
+            marked = self.engine.execute(
+                "SELECT toString(toDate(Minute)), toUnixTimestamp(Minute), toString(max(MarkedAt)) "
+                "FROM usage_stale GROUP BY Minute ORDER BY Minute"
+            )
+            rows = [line.split("\t") for line in marked.decode().splitlines()]
+            days = self._days() if rows else []
+            for day in sorted({row[0] for row in rows}):
+                if day in days:
+                    self._rebuild_day(day, [row[1] for row in rows if row[0] == day])
+            if rows:
+                newest = literal(max(row[2] for row in rows))
+                self.engine.execute(
+                    f"ALTER TABLE usage_stale DELETE WHERE MarkedAt <= {newest}",
+                    settings={"mutations_sync": "2"},
+                )
+        return len(rows)
+
     def _days(self) -> list[str]:
         """Days whose spans are all still here; older ones keep the rollup that outlived its spans."""
         text = self.engine.execute(
@@ -95,11 +141,19 @@ class Store:
         )
         return text.decode().split()
 
-    def _rebuild_day(self, day: str) -> None:
+    def _rebuild_day(self, day: str, minutes: Iterable[str] = ()) -> None:
+        """Rebuild one day from its spans, or some minutes of it (Unix seconds) and the rest as it is."""
         self.engine.execute("CREATE OR REPLACE TABLE usage_10s_rebuild AS usage_10s")
-        select = USAGE_SELECT.format(
-            source="otel_traces", where=f"AND toDate(Timestamp) = toDate({literal(day)})"
-        )
+        where = f"AND toDate(Timestamp) = toDate({literal(day)})"
+        starts = ", ".join(minutes)
+        if starts:
+            self.engine.execute(
+                "INSERT INTO usage_10s_rebuild SELECT * FROM usage_10s "  # noqa: S608, quoted or ours
+                f"WHERE toDate(Time) = toDate({literal(day)}) "
+                f"AND toUnixTimestamp(toStartOfMinute(Time)) NOT IN ({starts})"
+            )
+            where += f" AND toUnixTimestamp(toStartOfMinute(Timestamp)) IN ({starts})"
+        select = usage_select("otel_traces", where)
         self.engine.execute(f"INSERT INTO usage_10s_rebuild {select}")
         # A day without a counted call has an empty rollup, which is right.
         self.engine.execute(
@@ -107,6 +161,12 @@ class Store:
             settings={"allow_replace_partition_from_empty_source": "1"},
         )
         self.engine.execute("DROP TABLE usage_10s_rebuild SYNC")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold inserts and rebuilds; what is acknowledged meanwhile waits in the log."""
+        with self._turn:
+            yield
 
     def ping(self) -> bool:
         """Whether the store answers."""

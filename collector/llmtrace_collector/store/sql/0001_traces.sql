@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS otel_traces (
     Project LowCardinality(String) DEFAULT if(ResourceAttributes['llmtrace.project'] != '', ResourceAttributes['llmtrace.project'], 'default'),
     ReceivedAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     RetentionDays UInt16 DEFAULT {retention_days},
+    StoredAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     Simulated Bool DEFAULT ResourceAttributes['llmtrace.simulated'] = 'true',
 {default_columns},
 
@@ -65,6 +66,7 @@ FROM otel_traces
 WHERE TraceId != ''
 GROUP BY TraceId;
 
+-- Requests whose spans use the current convention's keys, or are not about models at all.
 CREATE TABLE IF NOT EXISTS otlp_traces_in (
     project String,
     received UInt64,
@@ -93,53 +95,11 @@ CREATE TABLE IF NOT EXISTS otlp_traces_in (
 )
 ENGINE = Null;
 
+-- The same segments again, where a span of theirs speaks another dialect.
+CREATE TABLE IF NOT EXISTS otlp_foreign_in AS otlp_traces_in ENGINE = Null;
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_traces_mv TO otel_traces AS
-WITH
-    arrayReverse(span.attributes.key) AS keys,
-    arrayReverse(arrayMap(v -> {any_value}, span.attributes.value)) AS vals
-SELECT
-    fromUnixTimestamp64Nano(toInt64(span.start_time_unix_nano)) AS Timestamp,
-    lower(hex(span.trace_id)) AS TraceId,
-    lower(hex(span.span_id)) AS SpanId,
-    lower(hex(span.parent_span_id)) AS ParentSpanId,
-    span.trace_state AS TraceState,
-    span.name AS SpanName,
-    transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
-    ResourceMap['service.name'] AS ServiceName,
-    ResourceMap AS ResourceAttributes,
-    scope_name AS ScopeName,
-    scope_version AS ScopeVersion,
-    {unique_map} AS SpanAttributes,
-    if(span.end_time_unix_nano > span.start_time_unix_nano, span.end_time_unix_nano - span.start_time_unix_nano, 0) AS Duration,
-    transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
-    span.status.message AS StatusMessage,
-    arrayMap(e -> fromUnixTimestamp64Nano(toInt64(e.time_unix_nano)), span.events) AS `Events.Timestamp`,
-    arrayMap(e -> e.name, span.events) AS `Events.Name`,
-    arrayMap(e -> {nested_map}, span.events) AS `Events.Attributes`,
-    arrayMap(e -> lower(hex(e.trace_id)), span.links) AS `Links.TraceId`,
-    arrayMap(e -> lower(hex(e.span_id)), span.links) AS `Links.SpanId`,
-    arrayMap(e -> e.trace_state, span.links) AS `Links.TraceState`,
-    arrayMap(e -> {nested_map}, span.links) AS `Links.Attributes`,
-    multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
-    fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt,
-{text_selects}
-FROM (
-    SELECT
-        project,
-        received,
-        ResourceMap,
-        scope_spans.scope.name AS scope_name,
-        scope_spans.scope.version AS scope_version,
-        arrayJoin(scope_spans.spans) AS span
-    FROM (
-        SELECT
-            project,
-            received,
-            {resource_map} AS ResourceMap,
-            arrayJoin(resource_span.scope_spans) AS scope_spans
-        FROM (
-            SELECT project, received, arrayJoin(request.resource_spans) AS resource_span
-            FROM otlp_traces_in
-        )
-    )
-);
+{plain_spans};
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_foreign_mv TO otel_traces AS
+{foreign_spans};

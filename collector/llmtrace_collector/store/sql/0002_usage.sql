@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS usage_10s (
     CacheWriteTokens SimpleAggregateFunction(sum, UInt64),
     ReasoningTokens SimpleAggregateFunction(sum, UInt64),
     DurationSum SimpleAggregateFunction(sum, UInt64),
+    Spans SimpleAggregateFunction(sum, UInt64),
+    UsageFaults SimpleAggregateFunction(sum, UInt64),
     TtftCount SimpleAggregateFunction(sum, UInt64),
     LatencyDigest AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64),
     TtftDigest AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64)

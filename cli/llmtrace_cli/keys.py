@@ -1,0 +1,77 @@
+"""`llmtrace keys`: API keys of a running collector."""
+
+import json
+
+import click
+
+from llmtrace_cli.admin import Admin
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  llmtrace keys create --project shop --role ingest --name checkout
+  llmtrace keys list
+  llmtrace keys revoke key_1f0c2a9d8e7b
+"""
+)
+def keys() -> None:
+    """API keys of a project: to send, to read, to administer."""
+
+
+@keys.command(
+    epilog="""\b
+Examples:
+  llmtrace keys create --role ingest --project shop --name checkout
+  llmtrace keys create --role read --project shop --per-minute 600
+"""
+)
+@click.option("--project", default="", help="The only project that the key reaches.  [default: all]")
+@click.option("--role", type=click.Choice(["ingest", "read", "admin"]), required=True, help="What it may do.")
+@click.option("--name", default="", help="A word for yourself.")
+@click.option("--per-minute", type=click.IntRange(min=0), default=0, help="Requests a minute; 0: no limit.")
+@click.pass_context
+def create(context: click.Context, project: str, role: str, name: str, per_minute: int) -> None:
+    """Make a key and print it. It cannot be shown again."""
+    body = {"project": project, "role": role, "name": name, "requests_per_minute": per_minute}
+    made = Admin(context).call("POST", "/v1/keys", body)
+    click.echo(f"{made['key_id']}: {role} key of {project or 'every project'}; shown this once", err=True)
+    click.echo(made["key"])
+
+
+@keys.command(
+    "list",
+    epilog="""\b
+Examples:
+  llmtrace keys list
+  llmtrace keys list --json
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_keys(context: click.Context, as_json: bool) -> None:
+    """Show all keys, without their secrets."""
+    for key in Admin(context).call("GET", "/v1/keys")["keys"]:
+        if as_json:
+            click.echo(json.dumps(key))
+            continue
+        state = f"revoked {key['revoked_at'][:19]}" if key["revoked_at"] else "live"
+        limit = f"{key['requests_per_minute']}/min" if key["requests_per_minute"] else "no limit"
+        click.echo(
+            f"{key['key_id']}  {key['role']:<6}  {key['project'] or '(all)':<16}  {limit:<10}  "
+            f"{key['created_at'][:19]}  {state}  {key['name']}"
+        )
+
+
+@keys.command(
+    epilog="""\b
+Examples:
+  llmtrace keys revoke key_1f0c2a9d8e7b
+"""
+)
+@click.argument("key_id")
+@click.pass_context
+def revoke(context: click.Context, key_id: str) -> None:
+    """End a key, at once."""
+    Admin(context).call("DELETE", f"/v1/keys/{key_id}")
+    click.echo(f"{key_id} is revoked")

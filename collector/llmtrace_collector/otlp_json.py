@@ -1,0 +1,68 @@
+"""OTLP/JSON, converted to the protobuf form once, at the door; and answers in either form.
+
+The JSON form is protobuf's own mapping, except that trace and span ids are hexadecimal.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from .validate import REQUESTS, Malformed
+
+_IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
+
+#: Where ids may stand: lists of objects that hold them or hold objects that do. Attribute values are not
+#: looked into, so that an attribute called traceId stays what it is.
+_PARTS = frozenset(
+    "resourceSpans scopeSpans spans links resourceLogs scopeLogs logRecords resourceMetrics scopeMetrics "
+    "metrics dataPoints exemplars gauge sum histogram exponentialHistogram "
+    "resource_spans scope_spans resource_logs scope_logs log_records resource_metrics scope_metrics "
+    "data_points exponential_histogram".split()
+)
+
+
+def to_protobuf(signal: str, body: bytes) -> bytes:
+    """An OTLP/JSON request as protobuf bytes. Unknown fields are ignored; an id that is no hexadecimal text
+    becomes empty, so that its row alone is rejected. Raises Malformed when the body is no such request.
+    """
+    try:
+        data = json.loads(body or b"{}")
+        if not isinstance(data, dict):
+            raise Malformed("the body is not an OTLP JSON request: it should be an object")
+        _decode_ids(data)
+        request = json_format.ParseDict(data, REQUESTS[signal](), ignore_unknown_fields=True)
+        out: bytes = request.SerializeToString()
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        detail = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise Malformed(f"the body is not an OTLP JSON request: {detail}") from error
+    return out
+
+
+def to_json(message: Message) -> bytes:
+    """A response as JSON."""
+    return json_format.MessageToJson(message, indent=None).encode()
+
+
+def _decode_ids(data: dict[str, Any]) -> None:
+    for name in _IDS:
+        value = data.get(name)
+        if isinstance(value, str):
+            data[name] = base64.b64encode(_unhex(value)).decode()
+    for name, value in data.items():
+        if name not in _PARTS:
+            continue
+        for part in value if isinstance(value, list) else (value,):
+            if isinstance(part, dict):
+                _decode_ids(part)
+
+
+def _unhex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

@@ -1,0 +1,58 @@
+"""A backup of one data directory fills another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from .otlp import llm, logs, score, traces
+from .running import Served, settings
+from .test_records import report
+
+_SUMS = (
+    "SELECT count(), uniqExact(SpanId), sum(InputTokens) FROM otel_traces",
+    "SELECT sum(Calls), sum(InputTokens), quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) FROM usage_10s",
+    "SELECT count(), any(Name) FROM scores",
+    "SELECT count(), any(Title) FROM incidents",
+    "SELECT count() FROM otel_traces_trace_id_ts",
+    "SELECT sum(Stored) FROM completeness",
+)
+
+
+def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
+    first = Served(settings(tmp_path / "first"))
+    try:
+        for _ in range(3):
+            assert first.post(traces([llm() for _ in range(20)])).status_code == 200
+        assert first.post(logs([score({"gen_ai.evaluation.name": "kept"})]), "logs").status_code == 200
+        assert first.write("PUT", "/v1/incidents/one", report()).status_code == 200
+        key = first.write("POST", "/v1/keys", {"role": "read", "project": "default"}).json()["key"]
+        first.stored()
+        before = [_ask(first, text, first.admin_key) for text in _SUMS]
+        made = first.write("POST", "/v1/backups", None)
+        assert made.status_code == 200, made.text
+        name = made.json()["name"]
+        assert first.write("POST", f"/v1/backups/{name}/restore", None).status_code == 409  # not empty
+        assert first.write("GET", "/v1/backups", None).json()["backups"][0]["name"] == name
+    finally:
+        first.close()
+
+    shutil.copytree(tmp_path / "first" / "backups", tmp_path / "second" / "backups")
+    second = Served(settings(tmp_path / "second"))
+    try:
+        assert second.write("POST", "/v1/backups/20200101-000000/restore", None).status_code == 404
+        answer = second.write("POST", f"/v1/backups/{name}/restore", None)
+        assert answer.status_code == 200, answer.text
+        assert [_ask(second, text, second.admin_key) for text in _SUMS] == before
+        second.collector.book.refresh()
+        assert _ask(second, "SELECT count() FROM otel_traces", key) == "60"
+    finally:
+        second.close()
+
+
+def _ask(door: Served, text: str, key: str) -> str:
+    client = door.reader(key)
+    try:
+        return str(client.raw_query(text, fmt="TabSeparated").decode().strip())
+    finally:
+        client.close()

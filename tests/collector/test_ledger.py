@@ -1,0 +1,232 @@
+"""Every call is counted once, whichever spans tell about it and in whatever order they arrive."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from llmtrace_collector.envelope import Record, encode
+from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.store.ledger import Ledger
+
+from .otlp import INTERNAL, SECOND, SERVER, llm, span, traces
+
+
+class Book:
+    """A store, its ledger, and spans sent to it in batches."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.folder = folder
+        self.ledger = Ledger(store)
+
+    def send(self, *spans: Span, project: str) -> None:
+        """Store spans as one segment."""
+        path = self.folder / f"{uuid.uuid4().hex}.seg"
+        request = traces(spans, {"service.name": "shop", "llmtrace.project": project})
+        path.write_bytes(b"".join(encode(Record("", time.time_ns(), request.SerializeToString()))))
+        self.store.insert_segment("traces", path, path.stem)
+
+    def sums(self, project: str) -> dict[str, int]:
+        """The rollup's sums of one project."""
+        (row,) = self.store.rows(
+            "SELECT sum(Calls) AS calls, sum(InputTokens) AS input, sum(OutputTokens) AS output, "
+            "sum(Spans) AS spans, sum(UsageFaults) AS faults, sum(Errors) AS errors "
+            "FROM usage_10s WHERE Project = {project:String}",
+            {"project": project},
+        )
+        return {key: int(value) for key, value in row.items()}
+
+    def reasons(self, project: str) -> dict[str, str]:
+        """Span name → why it is not counted."""
+        rows = self.store.rows(
+            "SELECT SpanName, Counted, Uncounted FROM otel_traces WHERE Project = {project:String} AND IsLlm",
+            {"project": project},
+        )
+        assert all(row["Counted"] == (row["Uncounted"] == "") for row in rows)
+        return {row["SpanName"]: row["Uncounted"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
+    directory = tmp_path_factory.mktemp("ledger")
+    store = open_store(f"chdb://{directory}/store")
+    yield Book(store, directory)
+    store.close()
+
+
+def inside(parent: Span, values: dict[str, object], **fields: Any) -> Span:
+    """A call within `parent`, in time and trace."""
+    given = {
+        "trace_id": parent.trace_id,
+        "parent_span_id": parent.span_id,
+        "start": parent.start_time_unix_nano + SECOND // 10,
+        "duration": SECOND // 10,
+        **fields,
+    }
+    return llm(values, **given)
+
+
+def family() -> dict[str, Span]:
+    """A wrapper, the call in it behind an HTTP span, and the same call told by another instrumentation."""
+    parent = llm(name="parent")
+    plain = span(
+        trace_id=parent.trace_id,
+        parent_span_id=parent.span_id,
+        name="function",
+        start=parent.start_time_unix_nano + 1,
+    )
+    child = inside(parent, {"gen_ai.response.id": "r"}, name="child", parent_span_id=plain.span_id)
+    elsewhere = llm(
+        {"gen_ai.response.id": "r"},
+        name="duplicate",
+        start=child.start_time_unix_nano + 1000,
+        duration=SECOND // 20,
+    )
+    return {"parent": parent, "function": plain, "child": child, "duplicate": elsewhere}
+
+
+def splits(items: Sequence[str]) -> Iterator[list[list[str]]]:
+    """Every way to cut a sequence into batches."""
+    for cuts in itertools.product((False, True), repeat=len(items) - 1):
+        batches = [[items[0]]]
+        for item, cut in zip(items[1:], cuts, strict=True):
+            if cut:
+                batches.append([item])
+            else:
+                batches[-1].append(item)
+        yield batches
+
+
+def test_every_order_and_batch_split_gives_the_same_sums(book: Book) -> None:
+    names = ("parent", "child", "duplicate")
+    cases = [batches for order in itertools.permutations(names) for batches in splits(order)]
+    # Every way to cut every order; the plain span between them comes first, last or in the middle.
+    projects = {}
+    for number, batches in enumerate(cases):
+        spans = family()
+        project = f"order-{number}"
+        at = number % (len(batches) + 1)
+        sent = [*batches[:at], ["function"], *batches[at:]]
+        projects[project] = sent
+        for batch in sent:
+            book.send(*(spans[name] for name in batch), project=project)
+            if number % 3 == 0:
+                book.ledger.sync()
+    book.ledger.sync()
+    expected = {"calls": 1, "input": 120, "output": 40, "spans": 1, "faults": 0, "errors": 0}
+    wrong = {
+        project: (sent, book.sums(project), book.reasons(project))
+        for project, sent in projects.items()
+        if book.sums(project) != expected
+    }
+    assert wrong == {}
+    assert all(book.reasons(project)["parent"] == "repeats" for project in projects)
+
+
+def test_late_evidence_in_another_process_lifetime(book: Book) -> None:
+    spans = family()
+    book.send(spans["parent"], project="late")
+    book.ledger.sync()
+    assert book.sums("late")["calls"] == 1
+    book.send(spans["function"], spans["child"], project="late")
+    assert book.sums("late")["calls"] == 2
+    Ledger(book.store).sync()
+    assert book.sums("late")["calls"] == 1
+    assert book.reasons("late") == {"parent": "repeats", "child": ""}
+
+
+def test_calls_beside_each_other_all_count(book: Book) -> None:
+    agent = span({"gen_ai.operation.name": "invoke_agent"}, name="agent")
+    calls = [inside(agent, {"gen_ai.response.id": f"x{number}"}, name=f"call{number}") for number in range(3)]
+    book.send(agent, *calls, project="agent")
+    book.ledger.sync()
+    assert book.sums("agent")["calls"] == 3
+
+
+def test_a_wrapper_of_two_calls_is_not_counted(book: Book) -> None:
+    wrapper = llm(name="wrapper", kind=INTERNAL)
+    calls = [
+        inside(wrapper, {"gen_ai.response.id": f"y{number}"}, name=f"call{number}") for number in range(2)
+    ]
+    book.send(wrapper, *calls, project="wrapper")
+    book.ledger.sync()
+    assert book.sums("wrapper") | {"spans": 0} == {
+        "calls": 2, "input": 240, "output": 80, "spans": 0, "faults": 0, "errors": 0,
+    }  # fmt: skip
+
+
+def test_a_tool_that_calls_a_model_is_a_call_of_its_own(book: Book) -> None:
+    outer = llm(name="outer")
+    tool = span(
+        {"gen_ai.operation.name": "execute_tool"}, trace_id=outer.trace_id, parent_span_id=outer.span_id
+    )
+    inner = inside(outer, {}, name="inner", parent_span_id=tool.span_id)
+    book.send(outer, tool, inner, project="tool")
+    book.ledger.sync()
+    assert book.sums("tool")["calls"] == 2
+
+
+def test_ids_that_a_server_gives_out_again_are_two_calls(book: Book) -> None:
+    start = time.time_ns() - 20 * SECOND
+    for number in range(2):
+        again = llm(
+            {"gen_ai.response.id": "chatcmpl-7"}, start=start + number * 5 * SECOND, name=f"n{number}"
+        )
+        book.send(again, project="again")
+    book.ledger.sync()
+    assert book.sums("again")["calls"] == 2
+
+
+def test_the_span_that_knows_the_usage_is_counted(book: Book) -> None:
+    nothing: dict[str, object] = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+    parent = llm(name="parent")
+    book.send(parent, inside(parent, nothing, name="child"), project="usage")
+    book.ledger.sync()
+    assert book.reasons("usage") == {"parent": "", "child": "repeats"}
+    assert book.sums("usage")["input"] == 120
+
+
+def test_proxy_and_client_are_one_call(book: Book) -> None:
+    client = llm(name="client")
+    server = inside(client, {}, name="server", kind=SERVER)
+    upstream = inside(server, {}, name="upstream", start=server.start_time_unix_nano + 1000)
+    upstream.end_time_unix_nano = server.end_time_unix_nano
+    book.send(client, server, upstream, project="proxy")
+    book.ledger.sync()
+    assert book.reasons("proxy") == {"client": "repeats", "server": "server", "upstream": ""}
+    assert book.sums("proxy")["calls"] == 1
+
+
+def test_weights_and_the_senders_word(book: Book) -> None:
+    book.send(
+        llm({"llmtrace.sample.weight": 2.5}),
+        llm({"llmtrace.sample.weight": "4"}),
+        llm({"llmtrace.sample.weight": -3.0}),
+        llm({"llmtrace.counted": False}, name="attempt"),
+        llm({"gen_ai.usage.cache_read.input_tokens": 500}),
+        project="weights",
+    )
+    # 2.5 + 4 + 1 + 1 calls, rounded.
+    assert book.sums("weights") == {
+        "calls": 8, "input": 1020, "output": 340, "spans": 4, "faults": 1, "errors": 0,
+    }  # fmt: skip
+    assert book.reasons("weights")["attempt"] == "sender"
+
+
+def test_a_minute_marked_before_a_crash_is_rebuilt(book: Book) -> None:
+    call = llm(name="erased")
+    book.send(call, llm(name="kept"), project="crash")
+    minute = call.start_time_unix_nano // (60 * SECOND) * 60
+    book.store.mark_stale([minute], "test")
+    book.store.change("ALTER TABLE otel_traces DELETE WHERE SpanName = 'erased' AND Project = 'crash'")
+    Ledger(book.store).sync()
+    assert book.sums("crash")["calls"] == 1
+    assert book.store.rebuild_stale() == 0

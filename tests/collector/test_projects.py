@@ -1,0 +1,288 @@
+"""Keys of a project: made once, hashed at rest, confined to the project on every door."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+
+from llmtrace_collector.settings import CollectorSettings
+from llmtrace_collector.store.guard import TABLES, QueryRefused, make_safe
+
+from .otlp import llm, logs, score, span, traces
+from .running import CLIENT, PROTOBUF, Launched, Served, free_port, settings
+from .test_guard import QUESTIONS, WAYS_OUT
+from .test_metrics import point, request
+from .test_records import report
+
+Keys = dict[tuple[str, str], str]
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A collector on which keys are about to be made."""
+    served = Served(settings(tmp_path_factory.mktemp("projects"), grpc_port=free_port()))
+    yield served
+    served.close()
+
+
+def make(door: Served, **fields: Any) -> dict[str, Any]:
+    answer = door.write("POST", "/v1/keys", fields)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def ask(door: Served, key: str, text: str, **params: str) -> httpx.Response:
+    values = {f"param_{name}": value for name, value in params.items()}
+    return CLIENT.post(
+        f"{door.url}/clickhouse/", content=text.encode(), params=values, headers=bearer(key), timeout=60
+    )
+
+
+def send(door: Served, key: str, body: Any, signal: str = "traces") -> httpx.Response:
+    return CLIENT.post(
+        f"{door.url}/v1/{signal}", content=body.SerializeToString(), headers={**PROTOBUF, **bearer(key)}
+    )
+
+
+@pytest.fixture(scope="module")
+def keys(door: Served) -> Keys:
+    """Keys of two projects, each of which holds what the guard's questions are about; B holds more."""
+    made = {
+        (project, role): make(door, project=project, role=role, name=f"{project} {role}")["key"]
+        for project in ("A", "B")
+        for role in ("ingest", "read", "admin")
+    }
+    for project, count in (("A", 6), ("B", 60)):
+        calls = [
+            llm(
+                {
+                    "user.id": f"u{n % 3}" if project == "A" else "secret",
+                    "llmtrace.tags": ["a", "b"],
+                    "llmtrace.run": "r",
+                    "n": n,
+                    "gen_ai.request.model": "gpt-4o-mini" if project == "A" else "secret-model",
+                }
+            )
+            for n in range(count)
+        ]
+        other = {"gen_ai.request.model": "other", "gen_ai.response.model": "other-1"}
+        calls.append(llm({**other, "gen_ai.usage.input_tokens": None}))
+        # What the sender says of its project does not matter: the key decides.
+        resource = {"service.name": "guarded", "llmtrace.project": "B"}
+        assert send(door, made[project, "ingest"], traces(calls, resource)).status_code == 200
+        record = score({"gen_ai.evaluation.name": "q" if project == "A" else "secret"})
+        assert send(door, made[project, "ingest"], logs([record]), "logs").status_code == 200
+    secret = request()
+    secret.resource_metrics[0].scope_metrics[0].metrics.add(name="secret").gauge.data_points.append(
+        point(1, time.time_ns())
+    )
+    assert send(door, made["B", "ingest"], secret, "metrics").status_code == 200
+    headers = bearer(made["B", "admin"])
+    url = f"{door.url}/v1/incidents/secret"
+    assert CLIENT.put(url, json=report(project="B"), headers=headers).status_code == 200
+    door.stored()
+    door.collector.tasks[0]._work()  # prices
+    return made
+
+
+def test_keys_are_shown_once_and_hashed_at_rest(door: Served, keys: Keys) -> None:
+    made = make(door, project="A", role="read", name="once")
+    assert re.fullmatch(r"llmt_read_[\w-]{43}", made["key"])
+    listed = door.write("GET", "/v1/keys", None)
+    assert made["key"] not in listed.text
+    assert {"key_id": made["key_id"], "name": "once"}.items() <= listed.json()["keys"][-1].items()
+    folder = door.collector.settings.data_dir
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix != ".sqlite":
+            assert made["key"].encode() not in path.read_bytes(), path
+    answer = ask(door, door.admin_key, "SELECT * FROM api_keys")
+    assert answer.status_code == 400
+
+
+def test_a_revoked_key_opens_nothing(door: Served, keys: Keys) -> None:
+    made = make(door, project="A", role="read")
+    assert ask(door, made["key"], "SELECT 1").status_code == 200
+    assert door.write("DELETE", f"/v1/keys/{made['key_id']}", None).status_code == 200
+    assert ask(door, made["key"], "SELECT 1").status_code == 401
+    assert door.write("DELETE", "/v1/keys/nobody", None).status_code == 404
+
+
+def test_roles(door: Served, keys: Keys) -> None:
+    body = traces([span(trace_id=b"rejected")])
+    assert CLIENT.post(f"{door.url}/v1/traces", content=b"", headers=PROTOBUF).status_code == 401
+    assert send(door, keys["A", "read"], body).status_code == 401
+    assert send(door, keys["A", "admin"], body).status_code == 200
+    assert ask(door, keys["A", "ingest"], "SELECT 1").status_code == 401
+    assert ask(door, keys["A", "admin"], "SELECT 1").status_code == 200
+    for role in ("ingest", "read", "admin"):
+        answer = CLIENT.post(f"{door.url}/v1/keys", json={"role": "read"}, headers=bearer(keys["A", role]))
+        assert answer.status_code == (403 if role == "admin" else 401)
+    assert CLIENT.get(f"{door.url}/v1/keys").status_code == 401
+
+
+def test_writes_stay_in_the_project(door: Served, keys: Keys) -> None:
+    headers = bearer(keys["A", "admin"])
+    url = f"{door.url}/v1/incidents"
+    assert CLIENT.put(f"{url}/new", json=report(project="B"), headers=headers).status_code == 403
+    assert CLIENT.put(f"{url}/secret", json=report(project="A"), headers=headers).status_code == 403
+    decision = {"actor": "eve"}
+    assert CLIENT.post(f"{url}/secret/resolve", json=decision, headers=headers).status_code == 404
+    assert CLIENT.post(f"{door.url}/v1/usage/rebuild", json={}, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer nobody"),)])
+def test_grpc_asks_for_keys_too(door: Served, keys: Keys, metadata: Any) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{door.collector.settings.grpc_port}") as channel:
+        stub: Any = trace_service_pb2_grpc.TraceServiceStub
+        with pytest.raises(grpc.RpcError) as caught:
+            stub(channel).Export(traces([span()]), metadata=metadata)
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        sent = span()
+        stub(channel).Export(
+            traces([sent], {"llmtrace.project": "A"}), metadata=tuple(bearer(keys["B", "ingest"]).items())
+        )
+    door.stored()
+    where = f"WHERE SpanId = '{sent.span_id.hex()}'"
+    assert ask(door, door.admin_key, f"SELECT Project FROM otel_traces {where}").text == "B\n"
+    assert ask(door, keys["A", "read"], f"SELECT count() FROM otel_traces {where}").text == "0\n"
+
+
+@pytest.mark.parametrize(("text", "expected"), QUESTIONS)
+def test_a_project_reads_as_if_it_were_alone(door: Served, keys: Keys, text: str, expected: str) -> None:
+    answer = ask(door, keys["A", "read"], text)
+    assert answer.status_code == 200, answer.text
+    assert answer.text.rstrip("\n") == expected
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "SELECT * FROM {t}",
+        "SELECT * FROM default.{t} AS x",
+        "SELECT * FROM {t} AS otel_logs",
+        "SELECT count(), '' FROM {t} WHERE Project = 'B' OR 1 HAVING count() > 1000",
+        "WITH x AS (SELECT * FROM {t}) SELECT * FROM x UNION ALL SELECT * FROM x",
+        "SELECT * FROM (SELECT * FROM (SELECT * FROM {t}))",
+        "SELECT x.* FROM numbers(1) AS n CROSS JOIN {t} AS x",
+        "SELECT x.* FROM {t} AS y RIGHT JOIN {t} AS x ON 1 = 1",
+        "SELECT (SELECT groupArray(tuple(*)) FROM {t})",
+        "SELECT * FROM {t} AS x WHERE 1 IN (SELECT 1 FROM {t} WHERE Project = 'B')",
+        "SELECT * FROM {t} EXCEPT SELECT * FROM {t} WHERE Project = 'A'",
+        "(SELECT * FROM {t}) UNION DISTINCT (SELECT * FROM {t})",
+        "SELECT * FROM (SELECT *, 'A' AS Project FROM {t})",
+        "SELECT * REPLACE ('A' AS Project) FROM {t}",
+        "FROM {t} SELECT *",
+        "SELECT 'A' AS Project, * FROM {t} WHERE Project = 'A'",
+    ],
+)
+def test_nothing_of_another_project_comes_out(door: Served, keys: Keys, table: str, shape: str) -> None:
+    answer = ask(door, keys["A", "read"], shape.replace("{t}", table))
+    if answer.status_code == 200:
+        assert "secret" not in answer.text
+        assert "\tB\t" not in f"\t{answer.text}\t"
+    else:
+        assert answer.status_code == 400
+        assert "secret" not in answer.text
+
+
+def test_a_projects_traces_are_looked_up(door: Served, keys: Keys) -> None:
+    count = "SELECT count() > 0, countIf(TraceId IN (SELECT TraceId FROM otel_traces)) = count() "
+    text = f"{count} FROM otel_traces_trace_id_ts"
+    for project in ("A", "B"):
+        assert ask(door, keys[project, "read"], text).text == "1\t1\n"
+    assert int(ask(door, keys["B", "read"], "SELECT count() FROM otel_traces_trace_id_ts").text) > 60
+
+
+@pytest.mark.parametrize("text", [text for texts in WAYS_OUT.values() for text in texts if text[:2] != "--"])
+def test_ways_out_are_refused_to_a_project_as_well(
+    door: Served, keys: Keys, tmp_path: Path, text: str
+) -> None:
+    out = tmp_path / "out"
+    names = {"t": "schema_versions", "f": "file", "CLICKHOUSE_DATABASE": "default"}
+    answer = ask(door, keys["A", "read"], text.replace("{out}", str(out)), **names)
+    assert text == "" or 400 <= answer.status_code < 500, answer.text[:300]
+    assert "secret" not in answer.text
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("project", ["it's", "a\\", "a\\' OR 1 = 1 --", "'", "é"])
+def test_a_project_is_a_literal(project: str) -> None:
+    sql = make_safe("SELECT Project FROM otel_traces", project).sql
+    with pytest.raises(QueryRefused):
+        make_safe("SELECT * FROM api_keys", project)
+    escaped = project.replace("\\", "\\\\").replace("'", "\\'")
+    doubled = project.replace("\\", "\\\\").replace("'", "''")
+    assert f"'{escaped}'" in sql or f"'{doubled}'" in sql
+
+
+def test_limits_of_a_key(door: Served, keys: Keys) -> None:
+    reader = make(door, project="A", role="read", requests_per_minute=2)["key"]
+    statuses = [ask(door, reader, "SELECT 1").status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert int(ask(door, reader, "SELECT 1").headers["retry-after"]) <= 31
+    sender = make(door, project="A", role="ingest", requests_per_minute=1)["key"]
+    answers = [send(door, sender, traces([span()])) for _ in range(2)]
+    assert [each.status_code for each in answers] == [200, 503]
+    assert int(answers[1].headers["retry-after"]) <= 61
+
+
+def test_what_administrators_did_is_kept(door: Served, keys: Keys) -> None:
+    made = make(door, project="A", role="read", name="audited")
+    text = "SELECT KeyId, Action, Project, Detail FROM audit_log WHERE Target = {t:String}"
+    answer = ask(door, door.admin_key, text, t=made["key_id"])
+    assert answer.text == "admin_key\tkeys.create\tA\tread audited\n"
+    assert ask(door, keys["B", "read"], text, t=made["key_id"]).text == ""
+
+
+def test_keys_outlive_a_restart_and_tls_covers_both_doors(tmp_path: Path) -> None:
+    certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "2", "-keyout", str(private), "-out", str(certificate), *names]
+    subprocess.run(command, check=True, capture_output=True)
+    configured = settings(
+        tmp_path / "data",
+        tls_certificate=certificate,
+        tls_key=private,
+        grpc_port=free_port(),
+        require_keys=True,
+    )
+    collector = Launched(configured)
+    collector.start_tls(certificate)
+    url = f"https://localhost:{configured.port}"
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    closing = {"connection": "close"}  # a stop waits for open ones
+    with httpx.Client(verify=trusted, trust_env=False, headers=closing) as client:
+        admin = bearer(collector.admin_key)
+        assert client.post(f"{url}/v1/traces", content=b"", headers=PROTOBUF).status_code == 401
+        made = client.post(f"{url}/v1/keys", json={"role": "ingest", "project": "p"}, headers=admin).json()
+        assert collector.stop() is not None
+        collector.start_tls(certificate)
+        headers = {**PROTOBUF, **bearer(made["key"])}
+        assert client.post(f"{url}/v1/traces", content=b"", headers=headers).status_code == 200
+    credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+    with grpc.secure_channel(f"localhost:{configured.grpc_port}", credentials) as channel:
+        stub: Any = trace_service_pb2_grpc.TraceServiceStub
+        stub(channel).Export(traces([]), metadata=tuple(bearer(made["key"]).items()))
+    collector.stop()
+
+
+def test_a_certificate_without_its_key_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        CollectorSettings(data_dir=tmp_path, tls_certificate=tmp_path / "c.pem")
