@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from llmtrace_cli.configure import config
+from llmtrace_cli.cost import cost
 from llmtrace_cli.doctor import doctor
 from llmtrace_cli.parts import collector, dashboard, inference, mlflow, watch
 from llmtrace_cli.up import demo, up
@@ -17,6 +18,7 @@ Examples:
   llmtrace up                     everything on this machine, with four URLs
   llmtrace demo --once            drive real calls through everything, print what was stored, stop
   llmtrace doctor                 what is wrong, and how to mend it
+  llmtrace cost report --by model what calls cost
   llmtrace config init            write a commented llmtrace.toml
   llmtrace --config prod.toml collector --port 4319
 """,
@@ -36,7 +38,7 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config):
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, cost, config):
     cli.add_command(command)
 
 

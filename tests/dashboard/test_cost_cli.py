@@ -1,0 +1,93 @@
+"""`llmtrace cost` against a running collector: the figures are those of the dashboard's queries."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from llmtrace_cli.main import cli
+from llmtrace_dashboard.queries import cost as page
+from llmtrace_dashboard.queries.scope import Scope
+from tests.dashboard.stack import ADMIN_KEY, Stack
+
+
+def run(stack: Stack, *arguments: str) -> Result:
+    """The command on the running collector."""
+    environment = {"LLMTRACE_ADMIN_KEY": ADMIN_KEY}
+    return CliRunner().invoke(cli, ["cost", *arguments, "--url", stack.url], env=environment)
+
+
+def period(stack: Stack) -> tuple[Scope, list[str]]:
+    """Whole hours around the traffic, as a scope and as options."""
+    until = datetime.fromtimestamp(stack.end, UTC).replace(minute=0, second=0) + timedelta(hours=1)
+    since = until - timedelta(hours=4)
+    return Scope(since, until), ["--from", since.isoformat(), "--to", until.isoformat()]
+
+
+@pytest.mark.parametrize("by", ["model", "user", "service", "provider"])
+def test_a_report_gives_the_figures_of_the_page(stack: Stack, by: page.By) -> None:
+    scope, options = period(stack)
+    shown = page.cost_by(stack.reader(), scope, by).set_index("key")
+    done = run(stack, "report", "--by", by, *options, "--format", "json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert len(found) == len(shown) > 0
+    for row in found:
+        expected = shown.loc[row[by]]
+        assert row["calls"] == expected["calls"]
+        assert row["unpriced_calls"] == expected["unpriced"]
+        assert row["input_tokens"] == expected["input_tokens"]
+        assert (row["cost"] is None) == pd.isna(expected["cost"])
+        if row["cost"] is not None:
+            assert row["cost"] == pytest.approx(expected["cost"], rel=1e-9)
+
+
+def test_every_format_says_the_same(stack: Stack, tmp_path: Path) -> None:
+    _, options = period(stack)
+    asked = ["report", "--by", "model,user", *options]
+    rows = json.loads(run(stack, *asked, "--format", "json").stdout)
+    table = list(csv.DictReader(io.StringIO(run(stack, *asked, "--format", "csv").stdout)))
+    assert [row["cost"] for row in table] == ["" if row["cost"] is None else str(row["cost"]) for row in rows]
+    file = tmp_path / "cost.parquet"
+    assert run(stack, *asked, "--format", "parquet", "-o", str(file)).exit_code == 0
+    assert pd.read_parquet(file)["cost"].sum() == pytest.approx(sum(row["cost"] or 0 for row in rows))
+    shown = run(stack, *asked).stdout.splitlines()
+    assert shown[0].split()[:3] == ["model", "user", "calls"]
+    assert len(shown) == len(rows) + 2
+
+
+def test_what_has_no_price_is_named(stack: Stack) -> None:
+    scope, options = period(stack)
+    unpriced = page.cost_by(stack.reader(), scope, "model")
+    unpriced = unpriced[unpriced["unpriced"] > 0]
+    done = run(stack, "report", *options)
+    assert not unpriced.empty
+    assert all(f"/{model}" in done.stderr for model in unpriced["key"])
+
+
+def test_waste_is_reported(stack: Stack) -> None:
+    _, options = period(stack)
+    done = run(stack, "waste", *options, "--format", "json")
+    assert done.exit_code == 0, done.output
+    assert [(row["sort"], row["kind"]) for row in json.loads(done.stdout)] == [
+        ("waste", "failed"), ("waste", "abandoned"), ("waste", "duplicate"), ("saving", "cache_reads")
+    ]  # fmt: skip
+
+
+def test_wrong_words_are_answered_with_the_right_ones(stack: Stack) -> None:
+    wrong = run(stack, "report", "--by", "colour")
+    assert wrong.exit_code == 2
+    assert "there is no dimension 'colour'; there are project, provider, model" in wrong.output
+    assert "is no time; write 2026-11-01" in run(stack, "report", "--from", "yesterday").output
+    backwards = run(stack, "report", "--from", "2026-02", "--to", "2026-01")
+    assert "before it starts" in backwards.output
+    nobody = CliRunner().invoke(cli, ["cost", "report", "--url", "http://127.0.0.1:9"])
+    assert "cannot be read" in nobody.output
+    assert nobody.exit_code == 1
