@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
+from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
 from llmtrace_cli.extras import needs
 
 
@@ -15,6 +16,7 @@ Examples:
   llmtrace cost report --by model,user
   llmtrace cost report --by day,model --from 2026-11 --format csv -o november.csv
   llmtrace cost waste --from 7d
+  llmtrace cost forecast
 """
 )
 def cost() -> None:
@@ -114,3 +116,7 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     saved = saved.rename(columns={"tokens": "input_tokens", "saved": "cost"}).drop(columns="unpriced_tokens")
     saved.insert(0, "sort", "saving")
     write(pd.concat([spent, saved], ignore_index=True), fmt, output)
+
+
+for command in (forecast, whatif, reserved, reconcile, export):
+    cost.add_command(command)

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llmtrace_cli.main import cli
+from llmtrace_dashboard.cost import focus
+from llmtrace_dashboard.cost.reconcile import plain_name
 from llmtrace_dashboard.queries import cost as page
 from llmtrace_dashboard.queries.scope import Scope
 from tests.dashboard.stack import ADMIN_KEY, Stack
@@ -79,6 +81,69 @@ def test_waste_is_reported(stack: Stack) -> None:
     assert [(row["sort"], row["kind"]) for row in json.loads(done.stdout)] == [
         ("waste", "failed"), ("waste", "abandoned"), ("waste", "duplicate"), ("saving", "cache_reads")
     ]  # fmt: skip
+
+
+def test_what_if_starts_from_what_was_spent(stack: Stack) -> None:
+    scope, options = period(stack)
+    done = run(stack, "whatif", "openai/gpt-4o-mini", "openai/nothing", *options, "--format", "json")
+    assert done.exit_code == 0, done.output
+    was, mini, nothing = json.loads(done.stdout)
+    assert was["cost"] == pytest.approx(page.cost_by(stack.reader(), scope, "model")["cost"].sum())
+    assert 0 < mini["cost"] < was["cost"]
+    assert mini["saving"] == pytest.approx(was["cost"] - mini["cost"])
+    assert nothing["cost"] is None
+    assert "write provider/model" in run(stack, "whatif", "gpt-4o").output
+
+
+def test_reserved_capacity_is_held_against_the_same_money(stack: Stack) -> None:
+    scope, options = period(stack)
+    done = run(stack, "reserved", "--price", "0.01", "--tpm", "5000", *options, "--format", "json")
+    assert done.exit_code == 0, done.output
+    none = json.loads(done.stdout)[0]
+    assert none["cost"] == pytest.approx(page.cost_by(stack.reader(), scope, "model")["cost"].sum())
+    assert "a unit breaks even at" in done.stderr
+
+
+def test_the_focus_export_adds_up_and_keeps_the_rules(stack: Stack) -> None:
+    scope, options = period(stack)
+    done = run(stack, "export", *options, "--format", "csv")
+    assert done.exit_code == 0, done.output
+    data = pd.read_csv(io.StringIO(done.stdout))
+    assert focus.violations(data) == []
+    assert data["BilledCost"].sum() == pytest.approx(
+        page.cost_by(stack.reader(), scope, "model")["cost"].sum()
+    )
+    assert "calls without a price have no row" in done.stderr
+
+
+def test_an_invoice_is_reconciled_with_the_ledger(stack: Stack, tmp_path: Path) -> None:
+    sql = """SELECT toString(toDate(Time)) AS day, ResponseModel AS model, sum(Calls) AS requests,
+        sum(InputTokens) AS input, sum(CacheReadTokens) AS cached, sum(OutputTokens) AS output
+        FROM cost_hour WHERE Provider = 'openai' AND NOT Simulated AND ResponseModel != ''
+        GROUP BY day, model"""
+    rows = stack.reader().query(sql).result_rows
+    assert rows
+    lines = ["start_time_iso,model,num_model_requests,input_tokens,input_cached_tokens,output_tokens"]
+    lines += [f"{row[0]}T00:00:00Z," + ",".join(map(str, row[1:])) for row in rows]
+    lines.append(f"{rows[0][0]}T00:00:00Z,gpt-unknown,3,1000,0,10")
+    file = tmp_path / "usage.csv"
+    file.write_text("\n".join(lines) + "\n")
+    done = run(stack, "reconcile", "openai", str(file), "--all", "--format", "json")
+    assert done.exit_code == 0, done.output
+    found = {row["model"]: row for row in json.loads(done.stdout)}
+    assert found["gpt-unknown"]["cause"].startswith("no traced call")
+    for row in rows:
+        matched = found[plain_name(row[1])]
+        assert matched["input_tokens_invoice"] == matched["input_tokens_ledger"]
+    file.write_text("a,b\n1,2\n")
+    assert "no usage export of OpenAI" in run(stack, "reconcile", "openai", str(file)).output
+
+
+def test_a_forecast_says_when_it_has_too_little_to_learn_from(stack: Stack) -> None:
+    done = run(stack, "forecast")
+    assert done.exit_code == 1
+    assert "a forecast needs 7 full days" in done.output
+    assert run(stack, "forecast", "--backtest").exit_code == 1
 
 
 def test_wrong_words_are_answered_with_the_right_ones(stack: Stack) -> None:
