@@ -7,6 +7,7 @@ import click
 
 from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
 from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
+from llmtrace_cli.cost_prices import prices, reprice
 from llmtrace_cli.extras import needs
 
 
@@ -84,7 +85,7 @@ def report(
     for row in missing.to_dict(orient="records"):
         click.echo(
             f"unpriced: {row['calls']} calls of {row['provider'] or 'an unnamed provider'}/{row['model']}"
-            f"{' in tier ' + row['tier'] if row['tier'] else ''}; give it a price in [[collector.prices]]",
+            f"{' in tier ' + row['tier'] if row['tier'] else ''}; give it a price: llmtrace cost prices set",
             err=True,
         )
 
@@ -118,5 +119,5 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     write(pd.concat([spent, saved], ignore_index=True), fmt, output)
 
 
-for command in (forecast, whatif, reserved, reconcile, export):
+for command in (forecast, whatif, reserved, reconcile, export, prices, reprice):
     cost.add_command(command)

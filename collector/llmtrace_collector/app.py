@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import maintenance, query, receive, records
+from . import maintenance, price_routes, query, receive, records
 from .auth import is_loopback, load_keys
 from .log import Log, free_bytes
 from .metrics import Metrics
@@ -51,7 +51,8 @@ class Collector:
             on_closed=self.writer.submit,
         )
         self.readers = query.reader_pool()
-        self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        self.pricing = Pricing(self.store, settings.prices)
+        self.tasks = [self._task("pricing", _PRICING_SECONDS, self.pricing.sync)]
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
@@ -124,6 +125,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.keys))
     app.include_router(maintenance.router(collector.store, collector.keys))
+    app.include_router(price_routes.router(collector.store, collector.keys, collector.pricing))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +22,7 @@ import genai_prices
 
 from .settings import ModelPrice
 from .store.store import Store
-from .tariffs import Tariff, listing
+from .tariffs import ALWAYS, Tariff, listing
 
 #: Name of a book of the public list and the user's own prices; a change of either makes another.
 BookName = str
@@ -33,12 +35,18 @@ class Pricing:
         self._store = store
         self._own = own
         self._version = f"genai-prices {genai_prices.__version__} {_fingerprint(own)}"
+        self._set: list[dict[str, Any]] = []
+        self._turn = threading.Lock()
         self.book: BookName = book_name(own)
-        self._offered = False
+        self._offered = ""
 
     def sync(self) -> int:
         """Price every (provider, model, response model) that the current list has no row of; their number."""
-        self._sync_book()
+        with self._turn:
+            self._sync_book()
+            return self._sync_flat()
+
+    def _sync_flat(self) -> int:
         pairs = self._store.rows(_UNPRICED_PAIRS, {"version": self._version})
         now = datetime.now(UTC).timestamp()
         rows = []
@@ -67,6 +75,15 @@ class Pricing:
         """The tariffs of one pair, none where nobody knows its price. A price of one's own goes by the name
         that was asked for, else the one that answered; the list's by the one that answered first.
         """
+        tariffs = self._first_known(provider, model, response_model, service_tier)
+        for row in self._set:
+            if row["Model"] in (model, response_model) and row["Provider"] in ("", provider):
+                tariffs = _from_day_on(tariffs, row)
+        return tariffs
+
+    def _first_known(
+        self, provider: str, model: str, response_model: str, service_tier: str
+    ) -> tuple[Tariff, ...]:
         for name in (model, response_model):
             for own in self._own:
                 if own.model == name and own.provider in ("", provider):
@@ -78,20 +95,22 @@ class Pricing:
         return ()
 
     def _sync_book(self) -> None:
-        if not self._offered:
+        self._set = self._store.rows(_SET_PRICES)
+        self.book = book_name(self._own, self._set)
+        in_effect = self._store.rows("SELECT argMax(Book, At) AS book FROM price_books")[0]["book"]
+        # Pairs seen since are priced in the book in effect too, which may be an older one.
+        for book in {self.book, in_effect} - {""}:
+            unknown = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
+            rows = [row for pair in unknown for row in self._book_rows(book, pair)]
+            self._store.insert_rows("price_book", rows)
+        if self._offered != self.book:
             # A book that was never offered before takes effect; one that was left for another stays left.
             known = self._store.rows(
                 "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
             )
             if not known:
                 choose_book(self._store, self.book, "llmtrace", "the current price list and own prices")
-            self._offered = True
-        # Pairs seen since are priced in the book in effect too, which may be another one.
-        in_effect = self._store.rows("SELECT argMax(Book, At) AS book FROM price_books")[0]["book"]
-        for book in {self.book, in_effect}:
-            unknown = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
-            rows = [row for pair in unknown for row in self._book_rows(book, pair)]
-            self._store.insert_rows("price_book", rows)
+            self._offered = self.book
 
     def _book_rows(self, book: BookName, pair: dict[str, Any]) -> list[dict[str, Any]]:
         found = self.tariffs(pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"])
@@ -105,10 +124,32 @@ def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
     )
 
 
-def book_name(own: Sequence[ModelPrice]) -> BookName:
+def book_name(own: Sequence[ModelPrice], set_prices: Sequence[dict[str, Any]] = ()) -> BookName:
     """`genai-prices 0.2.3`, with a mark of the user's own prices where there are any."""
     name = f"genai-prices {genai_prices.__version__}"
-    return f"{name} own {hashlib.sha256(_fingerprint(own).encode()).hexdigest()[:8]}" if own else name
+    if not own and not set_prices:
+        return name
+    text = _fingerprint(own) + json.dumps(list(set_prices))
+    return f"{name} own {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _from_day_on(tariffs: Sequence[Tariff], row: dict[str, Any]) -> tuple[Tariff, ...]:
+    """`tariffs` with a price that was set taking their place from its day on."""
+    start = int(row["ValidFrom"])
+    kept = [
+        replace(each, valid=(each.valid[0], min(each.valid[1], start)))
+        for each in tariffs
+        if each.valid[0] < start
+    ]
+    own = Tariff(
+        row["InputPrice"],
+        row["CacheReadPrice"],
+        row["CacheWritePrice"],
+        row["OutputPrice"],
+        valid=(start, ALWAYS[1]),
+        source="llmtrace cost prices set",
+    )
+    return (*kept, own)
 
 
 def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dict[str, Any]:
@@ -169,3 +210,16 @@ FROM usage_hour
 WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
     SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {book:String}
 )"""
+
+# By day, so that each takes over from the one before; of one model and day the newest holds.
+_SET_PRICES = """SELECT
+    Provider,
+    Model,
+    toUnixTimestamp(ValidFrom) AS ValidFrom,
+    argMax(InputPrice, At) AS InputPrice,
+    argMax(tuple(CacheReadPrice), At).1 AS CacheReadPrice,
+    argMax(tuple(CacheWritePrice), At).1 AS CacheWritePrice,
+    argMax(OutputPrice, At) AS OutputPrice
+FROM own_prices
+GROUP BY Provider, Model, ValidFrom
+ORDER BY ValidFrom, Provider, Model"""

@@ -146,6 +146,54 @@ def test_a_forecast_says_when_it_has_too_little_to_learn_from(stack: Stack) -> N
     assert run(stack, "forecast", "--backtest").exit_code == 1
 
 
+def test_a_price_is_set_shown_and_taken_back(stack: Stack) -> None:
+    _, options = period(stack)
+
+    def spent() -> dict[str, float | None]:
+        found = json.loads(run(stack, "report", "--by", "model", *options, "--format", "json").stdout)
+        return {row["model"]: row["cost"] for row in found}
+
+    first = json.loads(run(stack, "prices", "books", "--format", "json").stdout)[0]["book"]
+    before = spent()
+    unpriced = next(model for model, cost in before.items() if cost is None)
+    try:
+        done = run(stack, "prices", "set", f"/{unpriced}", "--input", "1", "--output", "2", "--note", "guess")
+        assert done.exit_code == 0, done.output
+        priced = spent()
+        assert priced[unpriced] == pytest.approx(_flat(stack, unpriced, 1, 2))
+        assert {**priced, unpriced: None} == before
+        second = done.output.strip().removeprefix("in effect: ")
+        changed = json.loads(run(stack, "prices", "diff", first, second, "--format", "json").stdout)
+        assert {(row["model"], row["price"]) for row in changed} == {
+            (unpriced, "input"),
+            (unpriced, "output"),
+        }
+        shown = run(stack, "reprice", "--book", first, "--dry-run", *options, "--format", "json")
+        assert {row["model"] for row in json.loads(shown.stdout)} == {unpriced}
+        lost = sum(row["difference"] for row in json.loads(shown.stdout))
+        assert -lost == pytest.approx(priced[unpriced])
+        assert spent() == priced
+        # From tomorrow on is not today.
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+        run(stack, "prices", "set", f"/{unpriced}", "--input", "9", "--output", "9", "--from", tomorrow)
+        assert spent() == priced
+    finally:
+        assert run(stack, "reprice", "--book", first, *options).exit_code == 0
+    assert spent() == before
+    assert "there is no price in a book 'none'" in run(stack, "prices", "list", "--book", "none").output
+    listed = json.loads(run(stack, "prices", "list", "--format", "json").stdout)
+    assert any(row["model"] == unpriced and not row["priced"] for row in listed)
+
+
+def _flat(stack: Stack, model: str, input_price: float, output_price: float) -> float:
+    """USD of a model's live calls at flat prices per million tokens."""
+    sql = (
+        "SELECT sum(InputTokens), sum(OutputTokens) FROM usage_10s WHERE NOT Simulated AND Model = {m:String}"
+    )
+    ((tokens_in, tokens_out),) = stack.reader().query(sql, parameters={"m": model}).result_rows
+    return float((tokens_in * input_price + tokens_out * output_price) / 1e6)
+
+
 def test_wrong_words_are_answered_with_the_right_ones(stack: Stack) -> None:
     wrong = run(stack, "report", "--by", "colour")
     assert wrong.exit_code == 2

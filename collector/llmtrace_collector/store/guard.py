@@ -42,6 +42,7 @@ TABLES = frozenset(
         "price_book",
         "price_books",
         "price_now",
+        "own_prices",
         "scores",
         "incidents",
         "incident_history",
