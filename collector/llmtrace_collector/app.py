@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import maintenance, price_routes, query, receive, records
+from . import budget, maintenance, price_routes, query, receive, records
 from .auth import is_loopback, load_keys
 from .log import Log, free_bytes
 from .metrics import Metrics
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 _DRAIN_SECONDS = 15.0
 
 _PRICING_SECONDS = 3.0
+
+#: How old the answer about a budget may be.
+_BUDGET_SECONDS = 2.0
 
 
 class Collector:
@@ -53,6 +56,8 @@ class Collector:
         self.readers = query.reader_pool()
         self.pricing = Pricing(self.store, settings.prices)
         self.tasks = [self._task("pricing", _PRICING_SECONDS, self.pricing.sync)]
+        self.budgets = budget.Budgets(self.store, settings.budgets)
+        self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.count))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
@@ -125,6 +130,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(query.router(collector.store, collector.keys, collector.metrics, collector.readers))
     app.include_router(records.router(collector.store, collector.keys))
     app.include_router(maintenance.router(collector.store, collector.keys))
+    app.include_router(budget.router(collector.budgets, collector.keys))
     app.include_router(price_routes.router(collector.store, collector.keys, collector.pricing))
 
     @app.get("/health/live")
