@@ -18,6 +18,8 @@ from llmtrace_collector.pricing import Pricing, book_row, choose_book
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store import Store, open_store
 from llmtrace_collector.tariffs import CONTEXT_BOUNDS, Listing, list_model
+from llmtrace_dashboard.cost import ledger
+from llmtrace_dashboard.queries.scope import Scope
 
 #: Service tiers as spans name them → what the price list's calculator wants to hear.
 TIERS = {
@@ -142,6 +144,16 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
             if not row["priced"] or row["cost"] != pytest.approx(expected[key], rel=1e-9, abs=1e-12)
         ]
         assert not wrong, f"{len(wrong)} of {len(rows)} in {table}, first: {wrong[:3]}"
+
+    # Reports add up before they price: over the whole time, all lengths and tiers, the sum is the same.
+    client = store.client
+    scope = Scope(datetime(2024, 12, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
+    reported = ledger.report(client, scope, ["model"]).set_index("model")["cost"].to_dict()
+    client.close()
+    by_model: defaultdict[str, float] = defaultdict(float)
+    for (name, _, _), amount in expected.items():
+        by_model[name] += amount
+    assert reported == {name: pytest.approx(amount, rel=1e-9) for name, amount in by_model.items()}
 
     models = {call.name for call in calls}
     print(
