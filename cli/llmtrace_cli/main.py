@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from llmtrace_cli.configure import config
+from llmtrace_cli.cost import cost
 from llmtrace_cli.doctor import doctor
 from llmtrace_cli.keys import keys
 from llmtrace_cli.parts import collector, dashboard, inference, mlflow, watch
@@ -19,6 +20,7 @@ Examples:
   llmtrace up                     everything on this machine, with four URLs
   llmtrace demo --once            drive real calls through everything, print what was stored, stop
   llmtrace doctor                 what is wrong, and how to mend it
+  llmtrace cost report --by model what calls cost
   llmtrace config init            write a commented llmtrace.toml
   llmtrace --config prod.toml collector --port 4319
 """,
@@ -38,7 +40,7 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, config, keys, store):
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, cost, config, keys, store):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import backup, key_routes, maintenance, quarantine, query, receive, records
+from . import backup, budget, key_routes, maintenance, price_routes, quarantine, query, receive, records
 from .accept import Intake
 from .auth import Doors, is_loopback, load_keys
 from .completeness import Tally
@@ -47,6 +47,9 @@ _LEDGER_SECONDS = 10.0
 #: How soon a key that another collector on the same store made or revoked is known here.
 _KEYS_SECONDS = 5.0
 
+#: How old the answer about a budget may be.
+_BUDGET_SECONDS = 2.0
+
 
 class Collector:
     """The running parts. `open` starts them in the order in which data flows, `close` drains them."""
@@ -72,10 +75,13 @@ class Collector:
         self.intake = Intake(settings, self.log, self.metrics, self.tally)
         self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
-        self.tasks = [self._task("pricing", _PRICING_SECONDS, Pricing(self.store, settings.prices).sync)]
+        self.pricing = Pricing(self.store, settings.prices)
+        self.tasks = [self._task("pricing", _PRICING_SECONDS, self.pricing.sync)]
         self.tasks.append(self._task("ledger", _LEDGER_SECONDS, Ledger(self.store).sync))
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
+        self.budgets = budget.Budgets(self.store, settings.budgets)
+        self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.count))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
@@ -168,6 +174,8 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
     app.include_router(backup.router(collector.store, collector.doors, settings.data_dir / "backups"))
     app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
+    app.include_router(budget.router(collector.budgets, collector.doors))
+    app.include_router(price_routes.router(collector.store, collector.doors, collector.pricing))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

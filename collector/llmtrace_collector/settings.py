@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -22,6 +23,30 @@ class ModelPrice(BaseModel):
     cache_write_per_million: float | None = Field(
         default=None, ge=0, description="USD per million input tokens written to cache; default: input price."
     )
+
+
+class Budget(BaseModel):
+    """How much may be spent in a window of time, as GET /v1/budget tells applications."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, description="Name of the budget, as answers give it.")
+    limit: float = Field(gt=0, description="Amount at which the budget is exceeded.")
+    unit: Literal["usd", "tokens", "requests"] = Field(
+        default="usd", description="What is counted: usd, tokens or requests."
+    )
+    window: Literal["day", "month", "24h", "7d", "30d"] = Field(
+        default="month", description="Calendar day or month (UTC), or the last 24h, 7d or 30d."
+    )
+    per: Literal["all", "user", "project", "model", "service"] = Field(
+        default="all", description="One budget for all calls together, or one for each user, project, …"
+    )
+    warn_at: float = Field(
+        default=0.8, gt=0, le=1, description="Share of the limit from which on the state is a warning."
+    )
+    user: str = Field(default="", description="Only calls of this user; empty: of all.")
+    project: str = Field(default="", description="Only calls of this project; empty: of all.")
+    model: str = Field(default="", description="Only calls of this model; empty: of all.")
 
 
 class CollectorSettings(BaseModel):
@@ -105,6 +130,9 @@ class CollectorSettings(BaseModel):
     )
     prices: tuple[ModelPrice, ...] = Field(
         default=(), description="Prices of your own ([[collector.prices]]), before the public list."
+    )
+    budgets: tuple[Budget, ...] = Field(
+        default=(), description="Budgets that GET /v1/budget answers for ([[collector.budgets]])."
     )
 
     @field_validator("retention")

@@ -12,6 +12,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from .engine import Engine, StoreError, literal, open_engine
+from .hourly import rebuild_hours
 from .schema import foreign_probe, migrate, protobuf_schema, usage_select
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
@@ -85,7 +86,8 @@ class Store:
         return [json.loads(line) for line in data.splitlines()]
 
     def rebuild_usage(self, day: str | None = None) -> list[str]:
-        """Rebuild `usage_10s` from the spans, for one day (`YYYY-MM-DD`) or every day; returns the days.
+        """Rebuild `usage_10s` and `usage_hour` from the spans, for one day (`YYYY-MM-DD`) or every day;
+        returns the days.
 
         A day is rebuilt beside the live table and swapped in as a whole, so readers never see half of it.
         Inserts wait meanwhile.
@@ -161,6 +163,7 @@ class Store:
             settings={"allow_replace_partition_from_empty_source": "1"},
         )
         self.engine.execute("DROP TABLE usage_10s_rebuild SYNC")
+        rebuild_hours(self.engine, day)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -1,0 +1,186 @@
+"""What reading the ledger takes: a month's cost by model and user, a re-pricing, a budget check.
+
+    python -m benchmarks.cost [--calls N] [--users N] [--rounds N]
+
+Fills `usage_hour` of an embedded store with thirty days of hours, written as the hours of N calls: each row
+is one hour, model, tier, context class, user and prompt. Times are those of the functions that the command
+line uses, on a client in the same process; the budget is asked over HTTP. Progress goes to stderr; the last
+line of stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median, quantiles
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from tests.collector.running import free_port, until
+
+from llmtrace_collector.auth import Keys
+from llmtrace_collector.budget import Budgets, router
+from llmtrace_collector.pricing import Pricing
+from llmtrace_collector.settings import Budget, ModelPrice
+from llmtrace_collector.store import Store, open_store
+from llmtrace_dashboard.cost import books, ledger
+from llmtrace_dashboard.queries.scope import Scope
+
+_MODELS = (
+    "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "o3", "o4-mini",
+    "claude-sonnet-4-5", "claude-haiku-4-5", "gemini-2.5-pro", "gemini-2.5-flash",
+)  # fmt: skip
+
+# Ten calls to a row on average, so that rows are a tenth of the calls.
+_FILL = """INSERT INTO usage_hour
+SELECT
+    'default' AS Project,
+    toStartOfHour(toDateTime({end:UInt32}) - (rand(1) % 720) * 3600 - 1800) AS Time,
+    concat('service-', toString(rand(2) % 4)) AS ServiceName,
+    multiIf(model <= 6, 'openai', model <= 8, 'anthropic', 'gcp.gemini') AS Provider,
+    arrayElement({models:Array(String)}, model) AS Model,
+    Model AS ResponseModel,
+    '' AS ServiceTier,
+    if(rand(4) % 50 = 0, 200000, 0) AS ContextClass,
+    'chat' AS Operation,
+    concat('user-', toString(rand(5) % {users:UInt32})) AS UserId,
+    '' AS Experiment,
+    '' AS RunId,
+    concat('prompt-', toString(rand(6) % 5)) AS PromptName,
+    '' AS PromptVersion,
+    false AS Simulated,
+    1 + rand(7) % 19 AS Calls,
+    0 AS Errors,
+    0 AS UnknownUsage,
+    Calls * (500 + rand(8) % 3000) AS InputTokens,
+    Calls * (50 + rand(9) % 800) AS OutputTokens,
+    intDiv(InputTokens, 4) AS CacheReadTokens,
+    0 AS CacheWriteTokens,
+    0 AS ReasoningTokens
+FROM (SELECT 1 + rand(3) % length({models:Array(String)}) AS model FROM numbers({rows:UInt64}))"""
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def timed(work: Callable[[], object], rounds: int) -> list[float]:
+    """Milliseconds of each of `rounds` runs, after one that is not counted."""
+    work()
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - began) * 1e3)
+    return taken
+
+
+def fill(store: Store, calls: int, users: int, end: datetime) -> tuple[int, int]:
+    """Write the hours; the number of rows and of calls."""
+    store.engine.execute(
+        _FILL,
+        {
+            "end": str(int(end.timestamp())),
+            "rows": str(calls // 10),
+            "users": str(users),
+            "models": "[" + ",".join(f"'{model}'" for model in _MODELS) + "]",
+        },
+        {"max_partitions_per_insert_block": "0"},
+    )
+    store.engine.execute("OPTIMIZE TABLE usage_hour FINAL")
+    (found,) = store.rows("SELECT count() AS n, sum(Calls) AS calls FROM usage_hour")
+    return int(found["n"]), int(found["calls"])
+
+
+def ask_budget(store: Store, rounds: int) -> list[float]:
+    """Milliseconds of budget checks over HTTP while the budgets are counted anew every two seconds."""
+    rules = (
+        Budget(name="user", limit=100, window="day", per="user"),
+        Budget(name="all", limit=1e6, window="month"),
+    )
+    budgets = Budgets(store, rules)
+    budgets.count()
+    app = FastAPI()
+    app.include_router(router(budgets, Keys(None, None, "admin")))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
+    serving = threading.Thread(target=server.run, daemon=True)
+    serving.start()
+    until(lambda: server.started, what="the server's start")
+    stopping = threading.Event()
+
+    def count() -> None:
+        while not stopping.wait(2.0):
+            budgets.count()
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    taken = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        for number in range(rounds):
+            began = time.perf_counter()
+            client.get(f"/v1/budget?user=user-{number % 500}").raise_for_status()
+            taken.append((time.perf_counter() - began) * 1e3)
+            time.sleep(0.002)
+    stopping.set()
+    counting.join()
+    server.should_exit = True
+    serving.join(10)
+    return taken
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the ledger.")
+    parser.add_argument("--calls", type=int, default=10_000_000)
+    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args(arguments)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    scope = Scope(end - timedelta(days=30), end)
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"chdb://{Path(folder) / 'store'}", 3650)
+        rows, calls = fill(store, given.calls, given.users, end)
+        say(f"{rows} rows of {calls} calls")
+        first = Pricing(store, ())
+        first.sync()
+        second = Pricing(store, (ModelPrice(model="gpt-4o", input_per_million=2, output_per_million=8),))
+        second.sync()
+        client = store.client
+        cost = timed(lambda: ledger.report(client, scope, ["model", "user"]), given.rounds)
+        say(f"cost by model and user: {cost}")
+        reprice = timed(
+            lambda: books.reprice(
+                books.usage(client, scope),
+                books.prices(client, first.book),
+                books.prices(client, second.book),
+            ),
+            given.rounds,
+        )
+        say(f"re-pricing: {reprice}")
+        budget = ask_budget(store, max(1000, given.rounds * 100))
+        client.close()
+        store.close()
+    result = {
+        "calls": calls,
+        "rows": rows,
+        "cost_30d_ms_p50": round(median(cost), 1),
+        "cost_30d_ms_max": round(max(cost), 1),
+        "reprice_diff_ms": round(median(reprice), 1),
+        "budget_ms_p50": round(median(budget), 2),
+        "budget_ms_p99": round(quantiles(budget, n=100)[98], 2),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

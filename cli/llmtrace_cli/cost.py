@@ -1,0 +1,123 @@
+"""`llmtrace cost`: what calls cost, by what, and what to do about it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
+from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
+from llmtrace_cli.cost_prices import prices, reprice
+from llmtrace_cli.extras import needs
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  llmtrace cost report --by model,user
+  llmtrace cost report --by day,model --from 2026-11 --format csv -o november.csv
+  llmtrace cost waste --from 7d
+  llmtrace cost forecast
+"""
+)
+def cost() -> None:
+    """Report what calls cost. Amounts are USD; calls without a price are counted apart, never as 0."""
+
+
+def names(_: click.Context, __: click.Parameter, value: str) -> list[str]:
+    """The words of a list with commas."""
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+@cost.command(
+    epilog="""\b
+Examples:
+  llmtrace cost report
+  llmtrace cost report --by model,user --from 2026-11-01 --to 2026-12-01
+  llmtrace cost report --by session --from 24h --format json
+  llmtrace cost report --by prompt --score solved --success 0.5
+"""
+)
+@click.option(
+    "--by", default="", callback=names, help="Dimensions with commas between: model,user,service,day,…"
+)
+@click.option("--score", help="Report what a successful outcome costs, by the score of this name.")
+@click.option(
+    "--success", type=float, default=0.5, show_default=True, help="Least score of an outcome that succeeded."
+)
+@scope_options
+@output_options
+@click.pass_context
+def report(
+    context: click.Context,
+    /,
+    by: list[str],
+    score: str | None,
+    success: float,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+    **scope: Any,
+) -> None:
+    """Report calls, tokens and cost by any dimension.
+
+    Dimensions: project, provider, model, response_model, tier, service, operation, user, experiment, run,
+    prompt, prompt_version, hour, day, month; and from single calls session, trace, tag.
+    """
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import ledger
+    chosen = make_scope(**scope)
+    with ledger_client(context, url) as client:
+        try:
+            data = (
+                ledger.per_success(client, chosen, score, success, by)
+                if score
+                else ledger.report(client, chosen, by)
+            )
+        except ledger.UnknownDimension as error:
+            raise click.UsageError(str(error)) from error
+        missing = ledger.unpriced(client, chosen)
+    if fmt == "table" and not score:
+        data = data[
+            [*by, "calls", "unpriced_calls", "input_tokens", "cache_read_tokens", "output_tokens", "cost"]
+        ]
+    write(data, fmt, output)
+    for row in missing.to_dict(orient="records"):
+        click.echo(
+            f"unpriced: {row['calls']} calls of {row['provider'] or 'an unnamed provider'}/{row['model']}"
+            f"{' in tier ' + row['tier'] if row['tier'] else ''}; give it a price: llmtrace cost prices set",
+            err=True,
+        )
+
+
+@cost.command(
+    epilog="""\b
+Examples:
+  llmtrace cost waste
+  llmtrace cost waste --from 7d --format json
+"""
+)
+@scope_options
+@output_options
+@click.pass_context
+def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any) -> None:
+    """Report money that bought nothing, and what cache reads saved.
+
+    Failed calls whose tokens were billed, streams left before their end, exact repeats of a prompt.
+    """
+    with needs("dashboard"):
+        import pandas as pd
+
+        from llmtrace_dashboard.cost import waste as wasted
+    chosen = make_scope(**scope)
+    with ledger_client(context, url) as client:
+        spent = wasted.waste(client, chosen)
+        saved = wasted.savings(client, chosen)
+    spent.insert(0, "sort", "waste")
+    saved = saved.rename(columns={"tokens": "input_tokens", "saved": "cost"}).drop(columns="unpriced_tokens")
+    saved.insert(0, "sort", "saving")
+    write(pd.concat([spent, saved], ignore_index=True), fmt, output)
+
+
+for command in (forecast, whatif, reserved, reconcile, export, prices, reprice):
+    cost.add_command(command)

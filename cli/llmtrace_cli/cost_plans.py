@@ -1,0 +1,247 @@
+"""`llmtrace cost forecast|whatif|reserved|reconcile|export`: from what was spent to what to do."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmtrace_cli.cost_options import (
+    collector_option,
+    ledger_client,
+    make_scope,
+    output_options,
+    scope_options,
+    write,
+)
+from llmtrace_cli.extras import needs
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost forecast
+  llmtrace cost forecast --project shop --confidence 0.8 --format json
+  llmtrace cost forecast --backtest
+"""
+)
+@click.option(
+    "--history", type=click.IntRange(7, 790), default=90, show_default=True, help="Days to learn from."
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 0.99),
+    default=0.9,
+    show_default=True,
+    help="How often the interval should hold what comes.",
+)
+@click.option("--backtest", is_flag=True, help="Show how forecasts of two weeks would have done so far.")
+@click.option("--project", default="", help="Only this project.")
+@click.option("--model", default="", help="Only this model.")
+@click.option("--user", default="", help="Only this user.")
+@click.option("--simulated", is_flag=True, help="Count simulated calls too.")
+@collector_option
+@output_options
+@click.pass_context
+def forecast(
+    context: click.Context,
+    /,
+    history: int,
+    confidence: float,
+    backtest: bool,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+    **filters: Any,
+) -> None:
+    """Forecast what this month will have cost at its end, with an interval."""
+    with needs("dashboard"):
+        import pandas as pd
+
+        from llmtrace_dashboard.cost import forecast as forecasts
+        from llmtrace_dashboard.cost import ledger
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    scope = make_scope(midnight - timedelta(days=history), midnight, **filters)
+    with ledger_client(context, url) as client:
+        daily = ledger.daily(client, scope)
+    try:
+        if backtest:
+            data = forecasts.backtest(daily, midnight.date(), confidence=confidence)
+        else:
+            found = forecasts.month_end(daily, midnight.date(), confidence)
+            data = pd.DataFrame([dataclasses.asdict(found)])
+    except forecasts.TooLittleHistory as error:
+        raise click.ClickException(str(error)) from error
+    write(data, fmt, output)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost whatif openai/gpt-4o-mini
+  llmtrace cost whatif openai/gpt-4o@batch anthropic/claude-haiku-4-5 --model gpt-4o --from 30d
+  llmtrace cost whatif openai/gpt-4o --cached 0.6
+"""
+)
+@click.argument("candidates", nargs=-1, required=True, metavar="PROVIDER/MODEL[@TIER]...")
+@click.option(
+    "--cached",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the fresh input that a prompt cache would serve.",
+)
+@scope_options
+@output_options
+@click.pass_context
+def whatif(
+    context: click.Context,
+    /,
+    candidates: tuple[str, ...],
+    cached: float,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+    **scope: Any,
+) -> None:
+    """Replay the period's real token mix on other models, tiers or with caching."""
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import whatif as replays
+    try:
+        wanted = [dataclasses.replace(replays.candidate(each), cached=cached) for each in candidates]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with ledger_client(context, url) as client:
+        tokens = replays.mix(client, make_scope(**scope))
+    write(replays.replay(tokens, wanted), fmt, output)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost reserved --price 1.0 --tpm 2500 --model gpt-4o --from 30d
+  llmtrace cost reserved --price 1.0 --tpm 2500 --output-weight 4 --step 15 --format json
+"""
+)
+@click.option("--price", type=click.FloatRange(min=0), required=True, help="USD per unit and hour.")
+@click.option(
+    "--tpm", type=click.FloatRange(min=1), required=True, help="Tokens per minute that a unit serves."
+)
+@click.option(
+    "--output-weight",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Input tokens that one output token counts as in --tpm.",
+)
+@click.option(
+    "--step", type=click.IntRange(min=1), default=1, show_default=True, help="Units are sold in such steps."
+)
+@scope_options
+@output_options
+@click.pass_context
+def reserved(
+    context: click.Context,
+    /,
+    price: float,
+    tpm: float,
+    output_weight: float,
+    step: int,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+    **scope: Any,
+) -> None:
+    """Compare pay-as-you-go with reserved capacity (PTU) for the period's real load, hour by hour."""
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import reserved as capacity
+    unit = capacity.Unit(price, tpm, output_weight, step)
+    with ledger_client(context, url) as client:
+        hours = capacity.load(client, make_scope(**scope))
+    table = capacity.compare(hours, unit)
+    write(table, fmt, output)
+    best, even = capacity.best(table), capacity.break_even(hours, unit)
+    click.echo(f"cheapest: {best['units']:.0f} units, saving {best['saving']:.2f} USD", err=True)
+    if even == even:
+        never = "; it never pays" if even > 1 else ""
+        click.echo(f"a unit breaks even at {even:.0%} utilisation{never}", err=True)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost reconcile openai usage.csv
+  llmtrace cost reconcile azure export.csv --format csv -o differences.csv
+"""
+)
+@click.argument("provider", type=click.Choice(["openai", "anthropic", "azure"]))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--all", "everything", is_flag=True, help="Show the rows that agree too.")
+@collector_option
+@output_options
+@click.pass_context
+def reconcile(
+    context: click.Context,
+    /,
+    provider: str,
+    file: Path,
+    everything: bool,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+) -> None:
+    """Hold a provider's usage export against the ledger, by day and model, with likely causes of gaps."""
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import invoices
+        from llmtrace_dashboard.cost import reconcile as matching
+    try:
+        theirs = invoices.read(provider, file)
+    except invoices.UnreadableExport as error:
+        raise click.ClickException(str(error)) from error
+    if theirs.empty:
+        raise click.ClickException(f"{file} has no rows")
+    days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in theirs["day"]]
+    scope = make_scope(min(days), max(days) + timedelta(days=1))
+    with ledger_client(context, url) as client:
+        found = matching.reconcile(theirs, matching.ours(client, scope, provider))
+    agree = int(found["matches"].sum())
+    write(found if everything else found[~found["matches"]], fmt, output)
+    click.echo(f"{agree} of {len(found)} rows of day and model agree", err=True)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost export --from 2026-11-01 --to 2026-12-01 --format csv -o focus.csv
+  llmtrace cost export --account acct-1 --account-name Research --format parquet -o focus.parquet
+"""
+)
+@click.option("--account", default="llmtrace", show_default=True, help="BillingAccountId of the rows.")
+@click.option("--account-name", default="llmtrace", show_default=True, help="BillingAccountName of the rows.")
+@scope_options
+@output_options
+@click.pass_context
+def export(
+    context: click.Context,
+    /,
+    account: str,
+    account_name: str,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+    **scope: Any,
+) -> None:
+    """Export priced usage as FOCUS 1.2 rows, with every mandatory column."""
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import focus, ledger
+    chosen = make_scope(**scope)
+    with ledger_client(context, url) as client:
+        data = focus.export(client, chosen, focus.Account(account, account_name))
+        missing = ledger.unpriced(client, chosen)
+    broken = focus.violations(data)
+    if broken:
+        raise click.ClickException("the rows break FOCUS 1.2: " + "; ".join(broken))
+    write(data, fmt, output)
+    if len(missing):
+        click.echo(f"{int(missing['calls'].sum())} calls without a price have no row", err=True)

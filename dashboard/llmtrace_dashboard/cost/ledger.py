@@ -1,0 +1,244 @@
+"""What calls cost, by anything that calls are told apart by."""
+
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_dashboard.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
+
+#: Name of a dimension → its SQL over the ledger.
+DIMENSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "project": "Project",
+        "provider": "Provider",
+        "model": "Model",
+        "response_model": "ResponseModel",
+        "tier": "ServiceTier",
+        "service": "ServiceName",
+        "operation": "Operation",
+        "user": "UserId",
+        "experiment": "Experiment",
+        "run": "RunId",
+        "prompt": "PromptName",
+        "prompt_version": "PromptVersion",
+        "hour": "formatDateTime(toStartOfHour(Time), '%Y-%m-%d %H:00')",
+        "day": "toString(toDate(Time))",
+        "month": "formatDateTime(Time, '%Y-%m')",
+    }
+)
+
+#: Dimensions that only single calls have. A call with several tags counts under each of them.
+CALL_DIMENSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "session": "SessionId",
+        "trace": "TraceId",
+        "tag": "arrayJoin(if(empty(Tags), [''], arrayMap(tag -> toString(tag), Tags)))",
+    }
+)
+
+_AMOUNTS = """sum(Calls) AS calls,
+    sum(Errors) AS errors,
+    sumIf(Calls, NOT Priced) AS unpriced_calls,
+    sum(UnknownUsage) AS calls_without_tokens,
+    sum(InputTokens) AS input_tokens,
+    sum(CacheReadTokens) AS cache_read_tokens,
+    sum(CacheWriteTokens) AS cache_write_tokens,
+    sum(OutputTokens) AS output_tokens,
+    sum(ReasoningTokens) AS reasoning_tokens,
+    sum(InputCost) AS input_cost,
+    sum(CacheReadCost) AS cache_read_cost,
+    sum(CacheWriteCost) AS cache_write_cost,
+    sum(OutputCost + ReasoningCost) AS output_cost,
+    sum(RequestCost) AS request_cost,
+    sum(CacheSavings) AS cache_savings,
+    sum(Cost) AS cost"""
+
+COSTS = (
+    "input_cost",
+    "cache_read_cost",
+    "cache_write_cost",
+    "output_cost",
+    "request_cost",
+    "cache_savings",
+    "cost",
+)
+
+
+class UnknownDimension(ValueError):
+    """There is no such dimension; the message names those that there are."""
+
+
+def report(client: Client, scope: Scope, by: Sequence[str] = (), limit: int = 100_000) -> pd.DataFrame:
+    """One row per combination of the dimensions `by`, dearest first.
+
+    Columns: the dimensions, `calls`, `errors`, `unpriced_calls`, `calls_without_tokens`, tokens by bucket
+    (cached and reasoning tokens are parts of input and output), their costs, what cache reads saved, and
+    `cost`, which is NaN where no call has a price. Without dimensions it is one row, the total.
+    Raises UnknownDimension.
+    """
+    names = _expressions(by)
+    source = _hours(names) if _whole_hours(scope, by) else _calls(names)
+    keys = "".join(f"toString(`{name}`) AS `{name}`,\n    " for name in names)
+    group = f"GROUP BY {', '.join(f'`{name}`' for name in names)}" if names else ""
+    order = ", ".join(["ifNull(cost, 0) DESC", "calls DESC", *(f"`{name}`" for name in names)])
+    text = f"""SELECT
+    {keys}{_AMOUNTS}
+FROM ({source}) AS charges
+{group}
+ORDER BY {order}
+LIMIT {{limit:UInt32}}"""
+    data = frame(client, text, {**scope.params(), "limit": limit})
+    for column in COSTS:
+        data[column] = pd.to_numeric(data[column], errors="coerce")
+    return data
+
+
+def _calls(names: Mapping[str, str]) -> str:
+    keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
+    return f"SELECT {keys}* FROM call_cost WHERE {SPAN_SCOPE}"
+
+
+def _hours(names: Mapping[str, str]) -> str:
+    """The figures of `cost_hour`, added up before they are priced: a month of ten million calls is a million
+    rows, but only thousands that differ in what a price depends on.
+    """
+    keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
+    groups = "".join(f"`{name}`, " for name in names)
+    picked = "".join(f"usage.`{name}` AS `{name}`, " for name in names)
+    sums = ", ".join(f"sum({name}) AS Sum{name}" for name in _COUNTS)
+    counts = ", ".join(f"usage.Sum{name} AS {name}" for name in _COUNTS)
+    costs = ",\n    ".join(f"if(price.Priced, {sql}, NULL) AS {name}" for name, sql in _PRICED.items())
+    return f"""SELECT {picked}{counts}, price.Priced AS Priced,
+    {costs},
+    InputCost + CacheReadCost + CacheWriteCost + OutputCost + ReasoningCost + RequestCost AS Cost
+FROM (
+    SELECT {keys}Provider, Model, ResponseModel, ServiceTier, ContextClass, {_SPELL} AS Spell,
+        min(Time) AS First, {sums}
+    FROM usage_hour
+    WHERE {USAGE_SCOPE}
+    GROUP BY {groups}Provider, Model, ResponseModel, ServiceTier, ContextClass, Spell
+) AS usage
+LEFT JOIN price_now AS price
+    ON usage.Provider = price.Provider AND usage.Model = price.Model
+    AND usage.ResponseModel = price.ResponseModel AND usage.ServiceTier = price.ServiceTier
+    AND usage.First >= price.ValidFrom AND usage.First < price.ValidTo
+    AND usage.ContextClass >= price.ContextFrom AND usage.ContextClass < price.ContextTo"""
+
+
+_COUNTS = (
+    "Calls",
+    "Errors",
+    "UnknownUsage",
+    "InputTokens",
+    "CacheReadTokens",
+    "CacheWriteTokens",
+    "OutputTokens",
+    "ReasoningTokens",
+)
+
+# Between two of these days no price of the book changes.
+_SPELL = """arrayCount(day -> day <= toUnixTimestamp(Time), (
+        SELECT groupUniqArray(toUnixTimestamp(ValidFrom)) FROM price_now
+        WHERE toUnixTimestamp(ValidFrom) * 1000 > {since:Int64}
+        AND toUnixTimestamp(ValidFrom) * 1000 < {until:Int64}
+    ))"""
+
+#: As in the views `cost_hour` and `call_cost`, to which a test holds it.
+_PRICED: Mapping[str, str] = MappingProxyType(
+    {
+        "InputCost": "greatest(toFloat64(usage.SumInputTokens) - usage.SumCacheReadTokens"
+        " - usage.SumCacheWriteTokens, 0) * ifNull(price.InputPrice, 0)",
+        "CacheReadCost": "usage.SumCacheReadTokens * coalesce(price.CacheReadPrice, price.InputPrice, 0)",
+        "CacheWriteCost": "usage.SumCacheWriteTokens * coalesce(price.CacheWritePrice, price.InputPrice, 0)",
+        "OutputCost": "greatest(toFloat64(usage.SumOutputTokens) - usage.SumReasoningTokens, 0)"
+        " * ifNull(price.OutputPrice, 0)",
+        "ReasoningCost": "usage.SumReasoningTokens * coalesce(price.ReasoningPrice, price.OutputPrice, 0)",
+        "RequestCost": "(usage.SumCalls - usage.SumUnknownUsage) * ifNull(price.RequestPrice, 0)",
+        "CacheSavings": "usage.SumCacheReadTokens * (ifNull(price.InputPrice, 0)"
+        " - coalesce(price.CacheReadPrice, price.InputPrice, 0))",
+    }
+)
+
+
+def unpriced(client: Client, scope: Scope) -> pd.DataFrame:
+    """Calls without a price, by provider, model and service tier: what to give a price to."""
+    text = f"""SELECT
+    Provider AS provider,
+    Model AS model,
+    ServiceTier AS tier,
+    sum(Calls) AS calls,
+    sum(InputTokens) AS input_tokens,
+    sum(OutputTokens) AS output_tokens
+FROM cost_hour
+WHERE {USAGE_SCOPE} AND NOT Priced
+GROUP BY provider, model, tier
+ORDER BY calls DESC, provider, model, tier"""
+    return frame(client, text, scope.params())
+
+
+def per_success(
+    client: Client, scope: Scope, score: str, at_least: float, by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """What one successful outcome costs. An outcome is a trace with the score; all its calls count.
+
+    Columns: the dimensions, `outcomes`, `successes` (the trace's best score is `at_least` that high),
+    `unpriced_calls`, `cost` of all outcomes, and `cost_per_success` (NaN without a success).
+    """
+    names = {**_expressions([name for name in by if name not in CALL_DIMENSIONS]),
+             **{name: CALL_DIMENSIONS[name] for name in by if name in CALL_DIMENSIONS}}  # fmt: skip
+    keys = "".join(f"toString({sql}) AS `{name}`,\n    " for name, sql in names.items())
+    group = f"GROUP BY {', '.join(f'`{name}`' for name in names)}" if names else ""
+    text = f"""SELECT
+    {keys}uniqExact(TraceId) AS outcomes,
+    uniqExactIf(TraceId, Success) AS successes,
+    countIf(NOT Priced) AS unpriced_calls,
+    sum(Cost) AS cost
+FROM call_cost
+INNER JOIN (
+    SELECT TraceId, max(Value) >= {{at_least:Float64}} AS Success
+    FROM scores
+    WHERE Name = {{score:String}}
+    GROUP BY TraceId
+) AS outcome USING (TraceId)
+WHERE {SPAN_SCOPE}
+{group}
+ORDER BY ifNull(cost, 0) DESC"""
+    data = frame(client, text, {**scope.params(), "score": score, "at_least": at_least})
+    data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
+    successes = data["successes"].astype("float64")
+    data["cost_per_success"] = data["cost"] / successes.where(successes > 0)
+    return data
+
+
+def daily(client: Client, scope: Scope) -> pd.Series:
+    """Cost in USD per UTC day of the whole scope; days without a call cost 0."""
+    data = report(client, scope, ["day"])
+    index = pd.date_range(scope.since.date(), _last_day(scope.until), freq="D", name="day")
+    costs = data.set_index(pd.to_datetime(data["day"]))["cost"]
+    return costs.reindex(index).fillna(0.0).rename("cost")
+
+
+def _last_day(until: datetime) -> pd.Timestamp:
+    return pd.Timestamp(until).tz_localize(None).ceil("D") - pd.Timedelta(days=1)
+
+
+def _expressions(by: Sequence[str]) -> dict[str, str]:
+    known = {**DIMENSIONS, **CALL_DIMENSIONS}
+    for name in by:
+        if name not in known:
+            raise UnknownDimension(f"there is no dimension {name!r}; there are {', '.join(known)}")
+    return {name: known[name] for name in by}
+
+
+def _whole_hours(scope: Scope, by: Sequence[str]) -> bool:
+    """Whether the hours tell enough; if not, the calls do, which are kept for fewer days."""
+    whole = all(each.minute == each.second == each.microsecond == 0 for each in (scope.since, scope.until))
+    return whole and not any(name in CALL_DIMENSIONS for name in by)

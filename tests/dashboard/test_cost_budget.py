@@ -1,0 +1,143 @@
+"""Budgets: windows, keys and states over a real store, and the endpoint that applications ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from llmtrace_collector.auth import Keys
+from llmtrace_collector.budget import Answer, Budgets, router, window_start
+from llmtrace_collector.pricing import Pricing
+from llmtrace_collector.settings import Budget
+from llmtrace_collector.store import Store, open_store
+from tests.collector.otlp import llm, traces
+from tests.collector.running import CLIENT, Launched, settings
+
+NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
+
+
+def call(at: datetime, user: str, model: str = "gpt-4o") -> dict[str, object]:
+    """A million input tokens: 2.50 USD of gpt-4o."""
+    return {
+        "Timestamp": at.strftime("%Y-%m-%d %H:%M:%S"),
+        "TraceId": "t",
+        "SpanId": "s",
+        "SpanKind": "Client",
+        "SpanAttributes": {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": model,
+            "gen_ai.usage.input_tokens": "1000000",
+            "gen_ai.usage.output_tokens": "0",
+            "user.id": user,
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = open_store(f"chdb://{tmp_path_factory.mktemp('budget')}", 3650)
+    calls = [
+        call(NOW - timedelta(minutes=10), "ann"),
+        call(NOW - timedelta(hours=20), "ann"),
+        call(NOW - timedelta(days=5), "bob"),
+        call(NOW - timedelta(days=25), "bob"),
+        call(NOW - timedelta(minutes=5), "bob", "no-price"),
+    ]
+    opened.insert_rows("otel_traces", calls)
+    Pricing(opened, ()).sync()
+    yield opened
+    opened.close()
+
+
+def ask(store: Store, rule: Budget, **asked: str) -> Answer:
+    budgets = Budgets(store, (rule,))
+    budgets.count(NOW)
+    found = budgets.answer({"user": "", "project": "default", "model": "", "service": "", **asked})
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("window", "ann", "bob"),
+    [("day", 2.5, 0), ("24h", 5.0, 0), ("7d", 5.0, 2.5), ("month", 5.0, 2.5), ("30d", 5.0, 5.0)],
+)
+def test_each_window_counts_its_own_calls(store: Store, window: str, ann: float, bob: float) -> None:
+    rule = Budget.model_validate({"name": "b", "limit": 100, "window": window, "per": "user"})
+    for user, spent in (("ann", ann), ("bob", bob), ("new", 0)):
+        (standing,) = ask(store, rule, user=user).budgets
+        assert standing.key == user
+        assert [standing.spent, standing.remaining] == pytest.approx([spent, 100 - spent])
+    assert ask(store, rule).budgets == []
+
+
+def test_states_follow_the_limit_and_the_pace(store: Store) -> None:
+    def state(limit: float, **fields: object) -> tuple[bool, str]:
+        rule = Budget.model_validate({"name": "b", "limit": limit, "window": "24h", **fields})
+        found = ask(store, rule)
+        return found.allowed, found.budgets[0].state
+
+    assert state(100) == (True, "ok")
+    assert state(6) == (True, "warning")
+    assert state(6, warn_at=0.9) == (True, "ok")
+    assert state(5) == (False, "exceeded")
+    # Half of the day is over: 2.5 now are about 4.8 at its end.
+    assert state(4, window="day") == (True, "warning")
+    assert state(2, unit="requests") == (False, "exceeded")
+    assert state(3_500_000, unit="tokens", warn_at=1) == (True, "ok")
+
+
+def test_calls_without_a_price_are_told(store: Store) -> None:
+    rule = Budget(name="b", limit=1, window="24h", per="user")
+    (standing,) = ask(store, rule, user="bob").budgets
+    assert (standing.spent, standing.unpriced_calls, standing.state) == (0, 1, "ok")
+
+
+def test_a_budget_of_one_model_concerns_calls_of_it_alone(store: Store) -> None:
+    rule = Budget(name="b", limit=1, window="24h", model="gpt-4o")
+    assert ask(store, rule, model="gpt-4o").allowed is False
+    assert ask(store, rule, model="other").budgets == []
+
+
+def test_calendar_windows_begin_where_calendars_do() -> None:
+    month = Budget(name="b", limit=1, window="month")
+    assert window_start(month, NOW) == datetime(2026, 11, 1, tzinfo=UTC)
+    assert window_start(Budget(name="b", limit=1, window="day"), NOW) == datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def test_applications_ask_the_collector_and_are_told_within_seconds(tmp_path: Path) -> None:
+    rules = [{"name": "per user", "limit": 2, "unit": "requests", "window": "24h", "per": "user"}]
+    with Launched(settings(tmp_path, budgets=rules)) as door:
+        url = f"{door.url}/v1/budget?user=ann"
+        deadline = time.monotonic() + 15
+        while (answer := CLIENT.get(url)).status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert answer.json()["allowed"] is True
+        door.post(traces([llm({"user.id": "ann"}), llm({"user.id": "ann"})]))
+        while CLIENT.get(url).json()["allowed"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        told = CLIENT.get(url).json()
+        assert told["allowed"] is False
+        assert told["budgets"][0]["state"] == "exceeded"
+        assert CLIENT.get(f"{door.url}/v1/budget?user=bob").json()["allowed"] is True
+
+
+def test_a_key_that_may_send_or_read_is_needed_where_there_are_keys(store: Store) -> None:
+    app = FastAPI()
+    budgets = Budgets(store, ())
+    app.include_router(router(budgets, Keys("send", "read", "admin")))
+    with TestClient(app) as door:
+        assert door.get("/v1/budget").status_code == 401
+        early = door.get("/v1/budget", headers={"authorization": "Bearer send"})
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        budgets.count()
+        for key in ("send", "read", "admin"):
+            assert (
+                door.get("/v1/budget", headers={"authorization": f"Bearer {key}"}).json()["allowed"] is True
+            )

@@ -1,0 +1,224 @@
+"""Cost in SQL against the price list's own calculator, for every model that the list has."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from genai_prices import Usage
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo, Provider
+
+from llmtrace_collector.pricing import Pricing, book_row, choose_book
+from llmtrace_collector.settings import ModelPrice
+from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.tariffs import CONTEXT_BOUNDS, Listing, list_model
+from llmtrace_dashboard.cost import ledger
+from llmtrace_dashboard.queries.scope import Scope
+
+#: Service tiers as spans name them → what the price list's calculator wants to hear.
+TIERS = {
+    "": None,
+    "batch": {"processing": "batch"},
+    "flex": {"service_tier": "flex"},
+    "priority": {"service_tier": "priority"},
+    "default": {"service_tier": "default"},
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One random call of a model of the list."""
+
+    owner: Provider
+    model: ModelInfo
+    tier: str
+    at: datetime
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.owner.id}/{self.model.id}"
+
+    def expected(self) -> float:
+        """The calculator's word."""
+        usage = Usage(
+            input_tokens=self.input,
+            cache_read_tokens=self.cache_read,
+            cache_write_tokens=self.cache_write,
+            output_tokens=self.output,
+        )
+        price = self.model.calc_price(
+            usage, self.owner, genai_request_timestamp=self.at, price_context=TIERS[self.tier]
+        )
+        return float(price.total_price)
+
+    def row(self) -> dict[str, object]:
+        """The call as a stored span; the name stands for provider and model together."""
+        return {
+            "Timestamp": self.at.strftime("%Y-%m-%d %H:%M:%S"),
+            "TraceId": "t",
+            "SpanId": "s",
+            "SpanKind": "Client",
+            "UserId": f"{self.at.isoformat()} {self.input} {self.output}",
+            "SpanAttributes": {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": self.owner.id,
+                "gen_ai.request.model": self.name,
+                "gen_ai.usage.input_tokens": str(self.input),
+                "gen_ai.usage.cache_read.input_tokens": str(self.cache_read),
+                "gen_ai.usage.cache_write.input_tokens": str(self.cache_write),
+                "gen_ai.usage.output_tokens": str(self.output),
+                "openai.response.service_tier": self.tier,
+            },
+        }
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = open_store(f"chdb://{tmp_path_factory.mktemp('prices')}", 3650)
+    yield opened
+    opened.close()
+
+
+def draw(source: random.Random, owner: Provider, model: ModelInfo, tier: str) -> Call:
+    """Random usage: around the bounds of context classes as often as anywhere else."""
+    total = source.choice(
+        [source.randrange(0, 5000), source.randrange(0, 700_000),
+         max(0, source.choice(CONTEXT_BOUNDS) + source.randrange(-1, 2))]
+    )  # fmt: skip
+    read = source.randrange(0, total + 1) if source.random() < 0.5 else 0
+    write = source.randrange(0, total - read + 1) if source.random() < 0.5 else 0
+    # A day is a partition, and one insert takes a hundred of them.
+    day = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=source.randrange(0, 800, 9))
+    at = day + timedelta(seconds=source.randrange(0, 86_400))
+    return Call(owner, model, tier, at, total, read, write, source.randrange(0, 20_000))
+
+
+def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) -> None:
+    source = random.Random(7)
+    books, calls, unlisted = [], [], Counter[str]()
+    partly: dict[str, tuple[str, ...]] = {}
+    for owner in get_snapshot().providers:
+        for model in owner.models:
+            for tier in TIERS if model.price_variants else [""]:
+                found = list_model(owner, model, tier)
+                if found is None:
+                    unlisted[", ".join(sorted(_units(model)))] += 1
+                    continue
+                if found.gaps:
+                    partly[f"{owner.id}/{model.id}"] = found.gaps
+                if _of_time(found):
+                    continue
+                pair = {"Provider": _stored(owner.id), "Model": f"{owner.id}/{model.id}",
+                        "ResponseModel": "", "ServiceTier": tier}  # fmt: skip
+                books += [book_row("test", pair, tariff) for tariff in found.tariffs]
+                calls += [draw(source, owner, model, tier) for _ in range(4)]
+    store.insert_rows("price_book", books)
+    choose_book(store, "test", "tests", "")
+    store.insert_rows("otel_traces", [call.row() for call in calls])
+
+    expected: defaultdict[tuple[str, str, str], float] = defaultdict(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for call in calls:
+            expected[(call.name, call.tier, str(call.row()["UserId"]))] += call.expected()
+    for table in ("cost_hour", "call_cost"):
+        rows = store.rows(
+            f"SELECT Model, ServiceTier, UserId, sum(Cost) AS cost, min(Priced) AS priced, count() AS n "
+            f"FROM {table} GROUP BY Model, ServiceTier, UserId"
+        )
+        assert len(rows) == len(expected)
+        wrong = [
+            (row, expected[key])
+            for row in rows
+            for key in [(row["Model"], row["ServiceTier"], row["UserId"])]
+            if not row["priced"] or row["cost"] != pytest.approx(expected[key], rel=1e-9, abs=1e-12)
+        ]
+        assert not wrong, f"{len(wrong)} of {len(rows)} in {table}, first: {wrong[:3]}"
+
+    # Reports add up before they price: over the whole time, all lengths and tiers, the sum is the same.
+    client = store.client
+    scope = Scope(datetime(2024, 12, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
+    reported = ledger.report(client, scope, ["model"]).set_index("model")["cost"].to_dict()
+    client.close()
+    by_model: defaultdict[str, float] = defaultdict(float)
+    for (name, _, _), amount in expected.items():
+        by_model[name] += amount
+    assert reported == {name: pytest.approx(amount, rel=1e-9) for name, amount in by_model.items()}
+
+    models = {call.name for call in calls}
+    print(
+        f"{len(models)} models, {len(calls)} calls equal; not billed by tokens or requests: {dict(unlisted)}"
+    )
+    for name, gaps in sorted(partly.items()):
+        print(f"{name}: {'; '.join(gaps)}")
+    assert len(models) > 2000
+
+
+def _units(model: ModelInfo) -> set[str]:
+    prices = model.prices if isinstance(model.prices, list) else [model.prices]
+    return {
+        key
+        for each in prices
+        for key, value in vars(getattr(each, "prices", each)).items()
+        if value is not None
+    } or {"no price"}
+
+
+def _of_time(found: Listing) -> bool:
+    return any("time of day" in gap for gap in found.gaps)
+
+
+def _stored(provider: str) -> str:
+    """The store keeps the conventions' spelling of a provider."""
+    from llmtrace_collector.store.dialects import PROVIDER_NAMES
+
+    return PROVIDER_NAMES.get(provider, provider)
+
+
+def test_hours_are_rebuilt_to_the_same_figures(store: Store) -> None:
+    text = (
+        "SELECT sum(Calls) AS calls, sum(InputTokens) AS tokens, round(sum(Cost), 6) AS cost FROM cost_hour"
+    )
+    before = store.rows(text)
+    assert before[0]["calls"] > 0
+    (day,) = store.rows("SELECT toString(toDate(max(Time))) AS day FROM usage_hour")
+    store.engine.execute(f"ALTER TABLE usage_hour DROP PARTITION '{day['day']}'")
+    assert store.rows(text) != before
+    store.rebuild_usage(day["day"])
+    assert store.rows(text) == before
+
+
+def test_books_are_kept_and_going_back_to_one_changes_every_cost_at_once(store: Store) -> None:
+    spent = "SELECT Priced, sum(Cost) AS cost FROM cost_hour WHERE Model = 'house-model' GROUP BY Priced"
+    call = Call(get_snapshot().providers[0], get_snapshot().providers[0].models[0], "",
+                datetime(2026, 11, 1, tzinfo=UTC), 1000, 0, 0, 100)  # fmt: skip
+    row = call.row()
+    attributes = row["SpanAttributes"]
+    assert isinstance(attributes, dict)
+    attributes["gen_ai.request.model"] = "house-model"
+    store.insert_rows("otel_traces", [row])
+    first = Pricing(store, ())
+    first.sync()
+    assert store.rows(spent) == [{"Priced": False, "cost": None}]
+    own = (ModelPrice(model="house-model", input_per_million=2, output_per_million=10),)
+    second = Pricing(store, own)
+    second.sync()
+    (priced,) = store.rows(spent)
+    assert priced == {"Priced": True, "cost": pytest.approx(1000 * 2e-6 + 100 * 10e-6)}
+    choose_book(store, first.book, "tests", "back")
+    assert store.rows(spent) == [{"Priced": False, "cost": None}]
+    # A restart with the same prices does not undo the choice.
+    Pricing(store, own).sync()
+    assert store.rows(spent) == [{"Priced": False, "cost": None}]
+    choose_book(store, second.book, "tests", "forward")
+    assert store.rows(spent) == [priced]
