@@ -26,8 +26,9 @@ import uvicorn
 from fastapi import FastAPI
 from tests.collector.running import free_port, until
 
-from llmtrace_collector.auth import Keys
+from llmtrace_collector.auth import Doors, Keys
 from llmtrace_collector.budget import Budgets, router
+from llmtrace_collector.keys import KeyBook
 from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.settings import Budget, ModelPrice
 from llmtrace_collector.store import Store, open_store
@@ -110,7 +111,7 @@ def ask_budget(store: Store, rounds: int) -> list[float]:
     budgets = Budgets(store, rules)
     budgets.count()
     app = FastAPI()
-    app.include_router(router(budgets, Keys(None, None, "admin")))
+    app.include_router(router(budgets, Doors(Keys(None, None, "admin"), KeyBook(store))))
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
     serving = threading.Thread(target=server.run, daemon=True)

@@ -194,9 +194,10 @@ def router(budgets: Budgets, doors: Doors) -> APIRouter:
 
     @routes.get("/v1/budget")
     async def budget(
-        request: Request, user: str = "", project: str = "default", model: str = "", service: str = ""
+        request: Request, user: str = "", project: str = "", model: str = "", service: str = ""
     ) -> Answer:
         identity = _asker(doors, request)
+        project = project or identity.project or "default"
         if identity.project and project != identity.project:
             raise HTTPException(403, "this key is for another project")
         answer = budgets.answer({"user": user, "project": project, "model": model, "service": service})

@@ -11,8 +11,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from llmtrace_collector.auth import Keys
+from llmtrace_collector.auth import Doors, Keys
 from llmtrace_collector.budget import Answer, Budgets, router, window_start
+from llmtrace_collector.keys import KeyBook
 from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store import Store, open_store
@@ -131,7 +132,7 @@ def test_applications_ask_the_collector_and_are_told_within_seconds(tmp_path: Pa
 def test_a_key_that_may_send_or_read_is_needed_where_there_are_keys(store: Store) -> None:
     app = FastAPI()
     budgets = Budgets(store, ())
-    app.include_router(router(budgets, Keys("send", "read", "admin")))
+    app.include_router(router(budgets, Doors(Keys("send", "read", "admin"), KeyBook(store))))
     with TestClient(app) as door:
         assert door.get("/v1/budget").status_code == 401
         early = door.get("/v1/budget", headers={"authorization": "Bearer send"})
