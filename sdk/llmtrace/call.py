@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from opentelemetry.trace import Status, StatusCode
@@ -129,6 +129,17 @@ class Call:
             while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
                 self._tail_size -= len(self._tail.popleft())
 
+    def take(self, data: bytes) -> tuple[int, Callable[[bytes], None]]:
+        """As `chunk`, for the quick path: (bytes that may be appended with the function, the function).
+
+        Within that room a chunk costs the caller one append; when it is used up, this is called again.
+        """
+        if self._tail is None:
+            self._size = sum(map(len, self._chunks))
+        self.chunk(data)
+        room = 0 if self._tail is not None else self._runtime.config.max_body_bytes - self._size
+        return room, self._chunks.append
+
     def fail(self, error: BaseException) -> None:
         """End with the exception that the caller gets."""
         if self._end is None:
@@ -144,6 +155,8 @@ class Call:
             return
         self._end = self._started_at + int((time.perf_counter() - self._start) * 1e9)
         self._abandoned = self._abandoned or early
+        if self._tail is None:
+            self._size = sum(map(len, self._chunks))
         if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
             self._attempt.failed = attempts.is_repeatable(self._status)
         self._runtime.delivery.submit_call(self, quiet=quiet)

@@ -58,7 +58,7 @@ _FRAMES = {
     *(f"llmtrace.observed._{name}" for name in ("note_error", "end", "Steps.__init__", "Steps.active")),
     *(f"llmtrace.observed._Observed.{name}" for name in ("_span", "_start", "_note_result")),
     *(f"llmtrace.transports.crossing.{name}" for name in ("leave", "receive", "fail")),
-    *(f"llmtrace.transports.crossing.Stream.{name}" for name in ("note", "failed", "over", "forgotten")),
+    *(f"llmtrace.transports.crossing.Stream.{name}" for name in "note take failed over forgotten".split()),
     "llmtrace.transports.httpx_clients._begin",
     "llmtrace.transports.httpx_clients._receive",
     "llmtrace.transports.urllib3_pools._received",

@@ -134,6 +134,14 @@ class Stream:
         except Exception as error:  # noqa: BLE001  # the guard
             guard.report("noting a chunk", error)
 
+    def take(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
+        """See `Call.take`."""
+        try:
+            return self.call.take(chunk)
+        except Exception as error:  # noqa: BLE001  # the guard
+            guard.report("noting a chunk", error)
+            return 0, self.note
+
     def failed(self, error: BaseException) -> None:
         """The stream broke; the caller gets `error`."""
         try:

@@ -5,7 +5,7 @@ httpx and httpx2 check `isinstance(stream, SyncByteStream)`, so the classes are 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -29,10 +29,16 @@ def stream_types(module: ModuleType) -> StreamTypes:
 
     class TracedStream(_Traced, sync_base):  # type: ignore[misc]  # the base comes from an untyped module
         def __iter__(self) -> Iterator[bytes]:
-            note = self._notes.note
+            take = self._notes.take
+            room = 0
+            append: Callable[[bytes], None] = self._notes.note
             try:
                 for chunk in self._stream:
-                    note(chunk)
+                    room -= len(chunk)
+                    if room > 0:
+                        append(chunk)
+                    else:
+                        room, append = take(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
@@ -49,11 +55,17 @@ def stream_types(module: ModuleType) -> StreamTypes:
 
     class TracedAsyncStream(_Traced, async_base):  # type: ignore[misc]
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            note = self._notes.note
+            take = self._notes.take
+            room = 0
+            append: Callable[[bytes], None] = self._notes.note
             chunks = self._stream.__aiter__()
             try:
                 async for chunk in chunks:
-                    note(chunk)
+                    room -= len(chunk)
+                    if room > 0:
+                        append(chunk)
+                    else:
+                        room, append = take(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
