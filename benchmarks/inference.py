@@ -279,8 +279,8 @@ def main() -> None:
     """Run what the arguments ask for and print one JSON line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vs-transformers-serve", action="store_true", help="sweep both servers")
-    parser.add_argument("--pairs", type=int, default=12, help="interleaved rounds for the tracing overhead")
-    parser.add_argument("--output-tokens", type=int, default=128, help="tokens of every answer")
+    parser.add_argument("--pairs", type=int, default=10, help="interleaved rounds for the tracing overhead")
+    parser.add_argument("--output-tokens", type=int, default=64, help="tokens of every answer")
     arguments = parser.parse_args()
     tokens = arguments.output_tokens
     result: dict[str, Any] = {"device": "cpu", "output_tokens": tokens}

@@ -177,6 +177,8 @@ def test_built_in_models_are_made_once_and_always_the_same(
 
 
 def test_int8_weights_generate_and_say_so(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchao", reason="the extra 'quantisation' is not installed")
+
     async def body(engine: ContinuousBatchingEngine) -> None:
         assert engine.info.quantisation == "int8"
         assert engine.info.parameters > 500_000
