@@ -64,10 +64,11 @@ class Store:
         table, message = SIGNALS[signal]
         settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
         with self._turn:
-            self.engine.insert_messages(table, path, self._schema, message, settings)
-            # Spans of other dialects have a view of their own, which takes longer to set up than to run.
+            # Spans of other dialects have a view of their own, which takes longer to set up than to run. It
+            # comes first: what only its view refuses is refused before any row of the segment is stored.
             if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
                 self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
+            self.engine.insert_messages(table, path, self._schema, message, settings)
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""
