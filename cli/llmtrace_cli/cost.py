@@ -7,7 +7,7 @@ import click
 
 from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
 from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
-from llmtrace_cli.cost_prices import prices, reprice
+from llmtrace_cli.cost_prices import adjustments, close, prices, reprice
 from llmtrace_cli.extras import needs
 
 
@@ -119,5 +119,5 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     write(pd.concat([spent, saved], ignore_index=True), fmt, output)
 
 
-for command in (forecast, whatif, reserved, reconcile, export, prices, reprice):
+for command in (forecast, whatif, reserved, reconcile, export, prices, reprice, close, adjustments):
     cost.add_command(command)

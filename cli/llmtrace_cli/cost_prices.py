@@ -150,7 +150,7 @@ def set_price(
     }
     if since is not None:
         body["valid_from"] = since.date().isoformat()
-    click.echo(f"in effect: {_send(context, url, 'PUT', '/v1/prices', body)}")
+    click.echo(f"in effect: {_send(context, url, 'PUT', '/v1/prices', body)['book']}")
 
 
 @click.command(
@@ -187,7 +187,40 @@ def reprice(
     click.echo(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
     if not dry_run:
         body = {"book": book, "actor": getpass.getuser(), "note": note}
-        click.echo(f"in effect: {_send(context, url, 'POST', '/v1/prices/book', body)}", err=True)
+        click.echo(f"in effect: {_send(context, url, 'POST', '/v1/prices/book', body)['book']}", err=True)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost close 2026-10
+"""
+)
+@click.argument("month", metavar="YYYY-MM")
+@collector_option
+@click.pass_context
+def close(context: click.Context, /, month: str, url: str | None) -> None:
+    """Freeze the figures of a month that is over; what changes later is an adjustment."""
+    told = _send(context, url, "POST", "/v1/cost/close", {"month": month, "actor": getpass.getuser()})
+    click.echo(f"closed {month}: {told['cost']:.2f} USD in {told['rows']} rows")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace cost adjustments
+  llmtrace cost adjustments --format csv -o adjustments.csv
+"""
+)
+@collector_option
+@output_options
+@click.pass_context
+def adjustments(context: click.Context, /, fmt: str, output: Path | None, url: str | None) -> None:
+    """Show what changed in closed months since: late calls, other prices."""
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import closing
+    with ledger_client(context, url) as client:
+        write(closing.adjustments(client), fmt, output)
 
 
 def _read(client: Any, book: str | None) -> Any:
@@ -199,8 +232,8 @@ def _read(client: Any, book: str | None) -> Any:
         raise click.ClickException(str(error)) from error
 
 
-def _send(context: click.Context, url: str | None, method: str, path: str, body: dict[str, Any]) -> str:
-    """Write to the collector; the book in effect afterwards."""
+def _send(context: click.Context, url: str | None, method: str, path: str, body: dict[str, Any]) -> Any:
+    """Write to the collector; its answer."""
     settings = read_settings(context, "dashboard").dashboard
     with needs("dashboard"):
         import httpx
@@ -212,4 +245,4 @@ def _send(context: click.Context, url: str | None, method: str, path: str, body:
         raise click.ClickException(f"the collector at {address} did not answer ({error})") from error
     if not answer.is_success:
         raise click.ClickException(f"the collector refused: {answer.json().get('detail', answer.text)}")
-    return str(answer.json()["book"])
+    return answer.json()

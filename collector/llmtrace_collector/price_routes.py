@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, date, datetime
 from datetime import time as clock
+from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,9 +42,19 @@ class Choice(BaseModel):
     note: str = Field(default="", max_length=4096)
 
 
+class Closing(BaseModel):
+    """The month to close, `2026-11`, and who does."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    month: str = Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    actor: str = Field(default="", max_length=256)
+
+
 def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
-    """The routes under /v1/prices. All need the admin key."""
+    """The routes under /v1/prices, and /v1/cost/close. All need the admin key."""
     routes = APIRouter(dependencies=[Depends(owner(doors))])
+    turn = threading.Lock()
 
     @routes.put("/v1/prices")
     def set_price(price: OwnPrice) -> dict[str, str]:
@@ -82,7 +94,40 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
         pricing.sync()
         return {"book": choice.book}
 
+    @routes.post("/v1/cost/close")
+    def close_month(closing: Closing) -> dict[str, Any]:
+        """Keep the figures of a month that is over. A closed month stays as it was closed."""
+        if closing.month >= datetime.now(UTC).strftime("%Y-%m"):
+            raise HTTPException(409, f"{closing.month} is not over yet")
+        with turn:
+            month = {"month": closing.month}
+            if store.rows("SELECT 1 FROM cost_closed WHERE Month = {month:String} LIMIT 1", month):
+                raise HTTPException(409, f"{closing.month} is closed already")
+            rows = store.rows(_MONTH, month)
+            at = f"{time.time():.3f}"
+            store.insert_rows(
+                "cost_closed",
+                [{**row, "Month": closing.month, "At": at, "Actor": closing.actor} for row in rows],
+            )
+        if not rows:
+            raise HTTPException(409, f"there is no call in {closing.month}")
+        return {"month": closing.month, "rows": len(rows), "cost": sum(row["Cost"] or 0 for row in rows)}
+
     return routes
+
+
+_MONTH = """SELECT
+    Project,
+    Provider,
+    Model,
+    sum(charge.Calls) AS Calls,
+    sumIf(charge.Calls, NOT charge.Priced) AS UnpricedCalls,
+    sum(charge.Cost) AS Cost,
+    max(charge.Book) AS Book
+FROM cost_hour AS charge
+WHERE Time >= toDateTime(concat({month:String}, '-01 00:00:00'))
+    AND Time < toDateTime(concat({month:String}, '-01 00:00:00')) + INTERVAL 1 MONTH AND NOT Simulated
+GROUP BY Project, Provider, Model"""
 
 
 def _per_token(per_million: float | None) -> float | None:

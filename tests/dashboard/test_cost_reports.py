@@ -10,10 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
+from llmtrace_collector import price_routes
+from llmtrace_collector.auth import Keys
 from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.store import Store, open_store
-from llmtrace_dashboard.cost import ledger, waste
+from llmtrace_dashboard.cost import closing, ledger, waste
 from llmtrace_dashboard.queries.scope import Scope
 
 DAY = datetime(2026, 11, 10, tzinfo=UTC)
@@ -169,6 +173,32 @@ def test_days_without_calls_cost_nothing(client: Client) -> None:
     costs = ledger.daily(client, MONTH)
     assert len(costs) == 30
     assert costs[costs > 0].index.to_list() == [pd.Timestamp("2026-11-10")]
+
+
+def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store, client: Client) -> None:
+    app = FastAPI()
+    app.include_router(price_routes.router(store, Keys(None, None, "admin"), Pricing(store, ())))
+    early = [span(-24 * 20 - hour, user="fin") for hour in range(3)]
+    store.insert_rows("otel_traces", early)
+    october = Scope(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
+    (total,) = ledger.report(client, october).to_dict("records")
+    with TestClient(app, headers={"authorization": "Bearer admin"}) as door:
+        closed = door.post("/v1/cost/close", json={"month": "2026-10", "actor": "fin"})
+        assert closed.json() == {"month": "2026-10", "rows": 1, "cost": pytest.approx(total["cost"])}
+        assert "closed already" in door.post("/v1/cost/close", json={"month": "2026-10"}).json()["detail"]
+        assert "not over yet" in door.post("/v1/cost/close", json={"month": "2099-01"}).json()["detail"]
+        assert "no call" in door.post("/v1/cost/close", json={"month": "2020-01"}).json()["detail"]
+    assert closing.adjustments(client).empty
+    store.insert_rows("otel_traces", [span(-24 * 20 - 5, user="late")])
+    (late,) = closing.adjustments(client).to_dict("records")
+    assert (late["month"], late["model"], late["calls_closed"], late["calls_now"]) == (
+        "2026-10",
+        "gpt-4o",
+        3,
+        4,
+    )
+    assert late["adjustment"] == pytest.approx(gpt_4o({}))
+    assert late["cost_closed"] == pytest.approx(total["cost"])
 
 
 def test_an_unknown_dimension_is_answered_with_the_known_ones(client: Client) -> None:

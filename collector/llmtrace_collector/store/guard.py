@@ -47,6 +47,7 @@ TABLES = frozenset(
         "price_books",
         "price_now",
         "own_prices",
+        "cost_closed",
         "scores",
         "incidents",
         "incident_history",
