@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from llmtrace_collector import price_routes
-from llmtrace_collector.auth import Keys
+from llmtrace_collector.auth import Doors, Keys
+from llmtrace_collector.keys import KeyBook
 from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.store import Store, open_store
 from llmtrace_dashboard.cost import closing, ledger, waste
@@ -177,7 +178,9 @@ def test_days_without_calls_cost_nothing(client: Client) -> None:
 
 def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store, client: Client) -> None:
     app = FastAPI()
-    app.include_router(price_routes.router(store, Keys(None, None, "admin"), Pricing(store, ())))
+    app.include_router(
+        price_routes.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), Pricing(store, ()))
+    )
     early = [span(-24 * 20 - hour, user="fin") for hour in range(3)]
     store.insert_rows("otel_traces", early)
     october = Scope(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
