@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 import signal
 import sys
@@ -145,6 +146,8 @@ class _Demo:
     def play(self, started: float) -> report.Report:
         """Everything from the start of the parts to the report."""
         self._start(("collector", "inference"))
+        # What an earlier demo could not deliver is not this one's.
+        os.environ["LLMTRACE_SPOOL_DIR"] = str(self._stack.settings.data_dir / "spool")
         llmtrace.init(endpoint=self._collector_url, service_name=SERVICE)
         models = tuple(self._stack.settings.inference.models)
         traffic = self._traffic = Traffic(_url(self._stack, "inference"), models)
