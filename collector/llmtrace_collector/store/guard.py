@@ -58,11 +58,20 @@ TABLES = frozenset(
     }
 )
 
+#: The prices of what a project used: other projects' models are theirs to know.
+_OWN_PAIRS = (
+    "(Provider, Model, ResponseModel) IN "
+    "(SELECT Provider, Model, ResponseModel FROM usage_10s WHERE Project = {project})"
+)
+
 #: How a project's own rows are told where a table has no column for it.
 _FILTERS: Mapping[str, str] = MappingProxyType(
     {
-        "prices": "(Provider, Model, ResponseModel) IN "
-        "(SELECT Provider, Model, ResponseModel FROM usage_10s WHERE Project = {project})"
+        "prices": _OWN_PAIRS,
+        "price_book": _OWN_PAIRS,
+        "price_now": _OWN_PAIRS,
+        "own_prices": "Model IN (SELECT Model FROM usage_10s WHERE Project = {project})",
+        "price_books": "0 = 1",  # who chose a book, and why, is for keys of every project
     }
 )
 
