@@ -119,7 +119,7 @@ def test_check_runs_everything_and_names_what_failed(clone: Clone) -> None:
 def test_test_checks_first_then_hands_options_to_pytest(clone: Clone) -> None:
     done, calls = clone.run("scripts/test", "tests/sdk", "-x")
     assert done.returncode == 0, done.stderr
-    assert calls[-1] == "python -m pytest tests/sdk -x"
+    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile tests/sdk -x"
     assert "lint-imports " in calls
 
     done, calls = clone.run("scripts/test", FAIL="ruff check")
