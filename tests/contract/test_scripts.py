@@ -124,11 +124,11 @@ def test_test_checks_first_then_hands_options_to_pytest(clone: Clone) -> None:
 
     done, calls = clone.run("scripts/test", FAIL="ruff check")
     assert done.returncode == 1, "a failed check fails the whole"
-    assert calls[-1] == "python -m pytest", "and hides no test"
+    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile", "and hides no test"
 
     done, calls = clone.run(".ci/run", FAIL="-m pytest")
     assert done.returncode == 7
-    assert calls[-1] == "python -m pytest"
+    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile"
 
 
 def test_demo_hands_its_options_to_the_command_line(clone: Clone) -> None:
