@@ -74,8 +74,8 @@ def test_errors_are_kept_with_all_of_their_trace() -> None:
 
 def test_slow_calls_are_kept() -> None:
     with (
-        ReplayServer(Answer(PLAIN.body, delay=0.15), PLAIN) as server,
-        capture(sample_rate=0.0, keep_slower_than=0.1) as traces,
+        ReplayServer(Answer(PLAIN.body, delay=2.5), PLAIN) as server,
+        capture(sample_rate=0.0, keep_slower_than=1.5) as traces,
     ):
         httpx.post(server.url + "/v1/chat/completions", json={**REQUEST, "model": "slow"})
         httpx.post(server.url + "/v1/chat/completions", json={**REQUEST, "model": "fast"})
