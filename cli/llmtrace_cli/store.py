@@ -86,15 +86,19 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
     erasure = admin.call("POST", "/v1/erasures", body)
     if erasure["quarantined_segments"]:
         click.echo("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
-    said = ""
-    while erasure["state"] == "running":
-        time.sleep(0.1)
+    said = 0
+    while True:
         erasure = admin.call("GET", f"/v1/erasures/{erasure['erasure_id']}")
-        if erasure["step"] != said:
-            said = erasure["step"]
-            click.echo(f"{erasure['done'] + 1} of {erasure['total']}: {said}", err=True)
+        steps, done = erasure["steps"], erasure["done"]
+        for number, step in enumerate(steps[said : done + 1], said + 1):
+            click.echo(f"{number} of {len(steps)}: {step}", err=True)
+            said = number
+        if erasure["state"] != "running":
+            break
+        time.sleep(0.1)
     if erasure["state"] != "done":
-        raise click.ClickException(f"stopped at {said}; run it again: {erasure['error']}")
+        at = (*steps, "cleaning up")[done] if steps else "the search for what to erase"
+        raise click.ClickException(f"stopped at {at}; run it again: {erasure['error']}")
     click.echo(f"deleted {sum(erasure['counts'].values()):,} rows")
 
 

@@ -20,15 +20,15 @@ _USER_KEYS = ("user.id", "enduser.id")
 
 @dataclass
 class Erasure:
-    """One request. `counts` are rows per table; `done` of `total` steps; `state` is running, done, failed."""
+    """One request. `counts` are rows per table; `done` of `steps` are finished; `state` is running, done,
+    failed."""
 
     erasure_id: str
     user: str
     project: str
     state: str = "running"
     done: int = 0
-    total: int = 0
-    step: str = ""
+    steps: tuple[str, ...] = ()
     error: str = ""
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -95,9 +95,8 @@ class Eraser:
                 (f"usage of {day}", lambda day=day: self._store.rebuild_usage(day))  # type: ignore[misc]
                 for day in days.decode().split()
             ]
-            erasure.total = len(steps)
-            for name, work in steps:
-                erasure.step = name
+            erasure.steps = tuple(name for name, _ in steps)
+            for _, work in steps:
                 work()
                 erasure.done += 1
         finally:

@@ -132,7 +132,7 @@ class WatchSettings(BaseModel):
         default=12, ge=3, description="Buckets of history that a model needs before it is watched."
     )
     min_live_buckets: int = Field(
-        default=2,
+        default=1,
         ge=1,
         description="How many of them must hold calls that are not simulated; they also form a band of "
         "their own.",
