@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from llmtrace_cli.context import read_settings
 from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
 from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
 from llmtrace_cli.cost_prices import adjustments, close, prices, reprice
@@ -36,6 +37,7 @@ Examples:
   llmtrace cost report --by model,user --from 2026-11-01 --to 2026-12-01
   llmtrace cost report --by session --from 24h --format json
   llmtrace cost report --by prompt --score solved --success 0.5
+  llmtrace cost report --by month --from 2026-01 --currency EUR
 """
 )
 @click.option(
@@ -44,6 +46,13 @@ Examples:
 @click.option("--score", help="Report what a successful outcome costs, by the score of this name.")
 @click.option(
     "--success", type=float, default=0.5, show_default=True, help="Least score of an outcome that succeeded."
+)
+@click.option(
+    "--currency",
+    default="USD",
+    show_default=True,
+    metavar="CODE",
+    help="Currency of the costs, at the rates under [[dashboard.exchange_rates]].",
 )
 @scope_options
 @output_options
@@ -54,6 +63,7 @@ def report(
     by: list[str],
     score: str | None,
     success: float,
+    currency: str,
     fmt: str,
     output: Path | None,
     url: str | None,
@@ -65,16 +75,20 @@ def report(
     prompt, prompt_version, hour, day, month; and from single calls session, trace, tag.
     """
     with needs("dashboard"):
+        from llmtrace_dashboard.cost import currency as money
         from llmtrace_dashboard.cost import ledger
+    if score and currency != money.USD:
+        raise click.UsageError("costs per success are in USD alone: leave --currency out")
+    rates = read_settings(context, "dashboard").dashboard.exchange_rates
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
         try:
             data = (
                 ledger.per_success(client, chosen, score, success, by)
                 if score
-                else ledger.report(client, chosen, by)
+                else money.report(client, chosen, by, currency=currency.upper(), rates=rates)
             )
-        except ledger.UnknownDimension as error:
+        except (ledger.UnknownDimension, money.NoRate) as error:
             raise click.UsageError(str(error)) from error
         missing = ledger.unpriced(client, chosen)
     if fmt == "table" and not score:

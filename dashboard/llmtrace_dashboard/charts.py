@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -65,6 +67,13 @@ def _x(domain: Sequence[float] | None = None) -> alt.X:
         scale=scale,
         axis=alt.Axis(grid=False, labelOverlap=True, tickCount=8, labelExpr=_TIME_AXIS),
     )
+
+
+def _reach(ends: Sequence[float]) -> alt.Chart:
+    """An invisible layer that makes the time axis of a layered chart reach from end to end: Vega-Lite cannot
+    merge the given domains of several layers."""
+    chart: alt.Chart = alt.Chart(pd.DataFrame({"at": list(ends)})).mark_point(opacity=0).encode(x=_x())
+    return chart
 
 
 def _y(field: str, expression: str, whole: bool = False, **options: Any) -> alt.Y:
@@ -223,6 +232,155 @@ def stacked(
     ]
     ends = _ends(window, zone, long)
     return _bars(long, _USD_AXIS if axis == "usd" else _COUNT_AXIS, colors, tooltip, height, ends)
+
+
+def areas(
+    data: pd.DataFrame,
+    zone: ZoneInfo,
+    window: tuple[datetime, datetime],
+    step: int,
+    colors: dict[str, str],
+    currency: str,
+    text: Callable[[float], str],
+    height: int = 260,
+) -> alt.LayerChart | alt.FacetChart:
+    """`value` per bucket of `step` seconds as areas stacked by `series`, flat over each bucket.
+
+    `colors` names the series in stacking order from below; `text` writes an amount of `currency`.
+    """
+    long = local(data[["time", "series", "value"]], zone)
+    # Every series has every bucket, or the areas above would lean across the gaps. A gap needs a zero where
+    # it begins; the first and last hour of daylight saving time make none.
+    width = step * 1000
+    ends = _ends(window, zone, long.sort_values("at").assign(end=long["at"] + width))
+    known = sorted(set(long["at"]))
+    after = [
+        at + width for at, following in itertools.pairwise([*known, math.inf]) if following > at + 1.5 * width
+    ]
+    every = sorted({int(ends[0]), *known, *after})
+    wide = long.pivot_table(index="at", columns="series", values="value", aggfunc="sum")
+    wide = wide.reindex(index=every, columns=list(colors)).fillna(0.0)
+    full = wide.reset_index().melt(id_vars=["at"], var_name="series", value_name="value")
+    order = {name: index for index, name in enumerate(colors)}
+    full["order"] = [order[name] for name in full["series"]]
+    axis = _USD_AXIS if currency == "USD" else _USD_AXIS.replace("$", f"{currency} ")
+    drawn = (
+        alt.Chart(full)
+        .mark_area(interpolate="step-after", line={"strokeWidth": 1.5}, opacity=0.75)
+        .encode(
+            x=_x(),
+            y=_y("value", axis, stack="zero"),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
+                legend=_legend(),
+            ),
+            order=alt.Order("order:Q"),
+        )
+    )
+    when = pd.to_datetime(wide.index.to_series(), unit="ms").dt.strftime("%d %b %H:%M")
+    whole = [text(value) for value in wide.sum(axis="columns")]
+    spoken = pd.DataFrame({"at": wide.index, "when": when.to_numpy(), "whole": whole})
+    tooltip = [alt.Tooltip("when:N", title="From"), alt.Tooltip("whole:N", title="In all")]
+    for place, name in enumerate(colors):
+        spoken[f"amount_{place}"] = [text(value) for value in wide[name]]
+        tooltip.append(alt.Tooltip(f"amount_{place}:N", title=name))
+    return alt.layer(_reach(ends), drawn, _crosshair(spoken, tooltip)).properties(
+        height=height, padding=_PADDING
+    )
+
+
+def month(
+    summed: pd.Series,
+    first: datetime,
+    end: datetime,
+    outlook: tuple[float, float, float],
+    limits: dict[str, float],
+) -> alt.LayerChart | alt.FacetChart:
+    """Cost summed up over a month's full UTC days, where it is expected to end, and limits as lines.
+
+    `outlook` is the expected sum at the month's end with the low and the high end of its interval, in USD.
+    """
+    ends = [first.timestamp() * 1000, end.timestamp() * 1000]
+    days = [day.timestamp() * 1000 + 86_400_000 for day in pd.DatetimeIndex(summed.index).tz_localize("UTC")]
+    spent = pd.DataFrame({"at": [ends[0], *days], "value": [0.0, *summed.to_list()]})
+    spent["text"] = [formats.usd(value) for value in spent["value"]]
+    expected, low, high = outlook
+    ahead = pd.DataFrame(
+        {"at": [spent["at"].iloc[-1], ends[1]], "value": [spent["value"].iloc[-1], expected]}
+    )
+    interval = pd.DataFrame(
+        {
+            "at": [ends[1]],
+            "low": [low],
+            "high": [high],
+            "text": [f"{formats.usd(expected)}, {formats.usd(low)} to {formats.usd(high)}"],
+        }
+    )
+    layers: list[alt.Chart] = [
+        _reach(ends),
+        alt.Chart(spent)
+        .mark_area(line={"strokeWidth": 2, "color": theme.P95}, color=theme.P95, opacity=0.18)
+        .encode(x=_x(), y=_y("value", _USD_AXIS), tooltip=[alt.Tooltip("text:N", title="Spent")]),
+        alt.Chart(ahead)
+        .mark_line(strokeDash=[5, 4], strokeWidth=2, color=theme.P95)
+        .encode(x=_x(), y=_y("value", _USD_AXIS)),
+        alt.Chart(interval)
+        .mark_rule(strokeWidth=7, color=theme.P50, opacity=0.7)
+        .encode(
+            x=_x(),
+            y=_y("low", _USD_AXIS),
+            y2="high:Q",
+            tooltip=[alt.Tooltip("text:N", title="At the end")],
+        ),
+    ]
+    if limits:
+        lines = pd.DataFrame({"name": list(limits), "value": list(limits.values())})
+        layers.append(
+            alt.Chart(lines).mark_rule(color=theme.ERROR, strokeDash=[2, 3]).encode(y=_y("value", _USD_AXIS))
+        )
+        layers.append(
+            alt.Chart(lines.assign(at=ends[0]))
+            .mark_text(align="left", dx=4, dy=-6, color=theme.ERROR)
+            .encode(x=_x(), y=_y("value", _USD_AXIS), text="name:N")
+        )
+    return alt.layer(*layers).properties(height=_HEIGHT, padding=_PADDING)
+
+
+def units(data: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """Cost by number of reserved units: what the units cost, and what overflows at pay-as-you-go.
+
+    Columns of `data`: `units`, `reserved_cost`, `overflow_cost` in USD, `utilisation`.
+    """
+    names = {"reserved_cost": "Reserved", "overflow_cost": "Pay-as-you-go"}
+    long = data.rename(columns=names).melt(
+        id_vars=["units", "utilisation"],
+        value_vars=list(names.values()),
+        var_name="series",
+        value_name="value",
+    )
+    long["text"] = [formats.usd(value) for value in long["value"]]
+    long["use"] = [formats.percent(value) for value in long["utilisation"]]
+    bars = (
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            x=alt.X("units:O", title="Units", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=_y("value", _USD_AXIS, stack="zero"),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=list(names.values()), range=[theme.P95, theme.P99]),
+                legend=_legend(),
+            ),
+            tooltip=[
+                alt.Tooltip("units:Q", title="Units"),
+                alt.Tooltip("series:N", title="Of"),
+                alt.Tooltip("text:N", title="Cost"),
+                alt.Tooltip("use:N", title="Units are used to"),
+            ],
+        )
+    )
+    return alt.layer(bars).properties(height=_HEIGHT, padding=_PADDING)
 
 
 def around_incident(

@@ -69,6 +69,12 @@ def usd(value: float | None) -> str:
     return f"${value:.{digits}f}"
 
 
+def money(value: float | None, currency: str) -> str:
+    """As `usd`, in another currency: `EUR 12.30`."""
+    text = usd(value)
+    return text if currency == "USD" else text.replace("$", f"{currency} ")
+
+
 def price(value: float | None) -> str:
     """USD per million tokens: `$0.15`, `$2.50`, `$0.075`."""
     if value is None or _missing(value):

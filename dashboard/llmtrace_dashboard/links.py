@@ -10,14 +10,24 @@ from .address import SHARED
 
 #: Path → page file, relative to main.py.
 PAGES = {
-    "/": "pages/overview.py",
-    "/traces": "pages/traces.py",
-    "/cost": "pages/cost.py",
-    "/incidents": "pages/incidents.py",
+    "/": "screens/overview.py",
+    "/traces": "screens/traces.py",
+    "/cost": "screens/cost.py",
+    "/incidents": "screens/incidents.py",
 }
 
 #: Filters of the list of traces; links to one trace carry them, so that the way back finds the same list.
-LIST_FILTERS = ("q", "status", "longer", "session", "experiment", "page")
+LIST_FILTERS = (
+    "q",
+    "status",
+    "longer",
+    "session",
+    "experiment",
+    "provider",
+    "prompt",
+    "tag",
+    "page",
+)
 
 
 def page_url(path: str, **params: str) -> str:

@@ -9,6 +9,8 @@ import streamlit as st
 from llmtrace_dashboard import address, filters, theme
 from llmtrace_dashboard.app import current_settings
 
+# The folder is not called `pages`: Streamlit takes that name for its own, and a first visitor who follows a
+# link to a page would see that page without this frame.
 HERE = Path(__file__).parent
 
 
@@ -26,21 +28,21 @@ def main() -> None:
     page = st.navigation(
         [
             st.Page(
-                HERE / "pages" / "overview.py",
+                HERE / "screens" / "overview.py",
                 title="Overview",
                 icon=":material/monitoring:",
                 url_path="overview",
                 default=True,
             ),
             st.Page(
-                HERE / "pages" / "traces.py",
+                HERE / "screens" / "traces.py",
                 title="Traces",
                 icon=":material/account_tree:",
                 url_path="traces",
             ),
-            st.Page(HERE / "pages" / "cost.py", title="Cost", icon=":material/payments:", url_path="cost"),
+            st.Page(HERE / "screens" / "cost.py", title="Cost", icon=":material/payments:", url_path="cost"),
             st.Page(
-                HERE / "pages" / "incidents.py",
+                HERE / "screens" / "incidents.py",
                 title="Incidents",
                 icon=":material/notification_important:",
                 url_path="incidents",

@@ -6,6 +6,7 @@ import base64
 import binascii
 import ipaddress
 import os
+from datetime import date
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -300,6 +301,16 @@ class WatchSettings(BaseModel):
         return resolve_admin_key(self.admin_key, self.data_dir)
 
 
+class ExchangeRate(BaseModel):
+    """What a US dollar was worth from a day on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    currency: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217 code of the other currency: EUR.")
+    per_usd: float = Field(gt=0, description="Units of that currency for one US dollar.")
+    since: date = Field(description="First UTC day on which this rate holds, until the next one's.")
+
+
 class DashboardSettings(BaseModel):
     """How the dashboard listens and where it reads."""
 
@@ -329,6 +340,10 @@ class DashboardSettings(BaseModel):
     )
     refresh_seconds: float = Field(
         default=5.0, ge=1, le=3600, description="How often pages bring themselves up to date."
+    )
+    exchange_rates: tuple[ExchangeRate, ...] = Field(
+        default=(),
+        description="Currencies that costs can also be shown in, each day's cost at the rate of that day.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."

@@ -46,18 +46,20 @@ def error_cell(errors: int, calls: int) -> Cell:
     return cell(formats.percent(share), tone=tone, title=f"{errors:,} of {calls:,} calls failed")
 
 
-def cost_cell(cost: float | None, unpriced: int, calls: int, bar: float | None = None) -> Cell:
-    """Cost in USD; where calls have no price it says so instead of counting them as nothing."""
+def cost_cell(
+    cost: float | None, unpriced: int, calls: int, bar: float | None = None, currency: str = "USD"
+) -> Cell:
+    """Cost in `currency`; where calls have no price it says so instead of counting them as nothing."""
     if unpriced and unpriced >= calls:
         return cell("unpriced", tone="warn", title="No price is known: see the Cost page")
     if unpriced:
         return cell(
-            formats.usd(cost),
+            formats.money(cost, currency),
             sub=f"+ {formats.count(unpriced)} unpriced",
             title=f"{unpriced:,} of {calls:,} calls have no price and are not in this sum",
             bar=bar,
         )
-    return cell(formats.usd(cost), bar=bar)
+    return cell(formats.money(cost, currency), bar=bar)
 
 
 def badge(kind: dict[str, tuple[str, str]], value: str) -> dict[str, str]:

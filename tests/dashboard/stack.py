@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -24,19 +25,29 @@ from .traffic import SpanData, Traffic, otlp
 ADMIN_KEY = "admin-key-of-the-tests"
 
 _COLLECTOR = """
-import sys
+import json, sys
 from pathlib import Path
 from llmtrace_collector.app import serve
 from llmtrace_collector.settings import CollectorSettings
-serve(CollectorSettings(port=int(sys.argv[1]), data_dir=Path(sys.argv[2]), segment_seconds=0.2))
+more = json.loads(sys.argv[3])
+serve(
+    CollectorSettings.model_validate(
+        {"port": int(sys.argv[1]), "data_dir": Path(sys.argv[2]), "segment_seconds": 0.2, **more}
+    )
+)
 """
 
 _DASHBOARD = """
-import sys
+import json, sys
 from pathlib import Path
 from llmtrace_dashboard.app import serve
 from llmtrace_dashboard.settings import DashboardSettings
-serve(DashboardSettings(port=int(sys.argv[1]), collector_url=sys.argv[2], data_dir=Path(sys.argv[3])))
+more = json.loads(sys.argv[4])
+serve(
+    DashboardSettings.model_validate(
+        {"port": int(sys.argv[1]), "collector_url": sys.argv[2], "data_dir": Path(sys.argv[3]), **more}
+    )
+)
 """
 
 
@@ -168,13 +179,23 @@ def send(url: str, traffic: Traffic) -> None:
 
 
 @contextmanager
-def collector(data_dir: Path, traces: int = 420, deep: int = 5000, port: int = 0) -> Iterator[Stack]:
-    """A collector process with generated traffic; without `traces` it is empty."""
+def collector(
+    data_dir: Path,
+    traces: int = 420,
+    deep: int = 5000,
+    port: int = 0,
+    seconds: int = 3300,
+    **settings: object,
+) -> Iterator[Stack]:
+    """A collector process with generated traffic of the last `seconds`; without `traces` it is empty.
+
+    `settings` are further ones of the collector.
+    """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    with _process(_COLLECTOR, str(port), str(data_dir), ready=url + "/health/ready"):
+    with _process(_COLLECTOR, str(port), str(data_dir), json.dumps(settings), ready=url + "/health/ready"):
         end = int(time.time()) - 20
-        traffic = Traffic(end, traces=traces)
+        traffic = Traffic(end, seconds, traces)
         stack = Stack(url, data_dir, end, traffic, "", "")
         if traces:
             stack.hostile_trace = traffic.hostile(end)
@@ -184,9 +205,10 @@ def collector(data_dir: Path, traces: int = 420, deep: int = 5000, port: int = 0
 
 
 @contextmanager
-def dashboard(collector_url: str, data_dir: Path) -> Iterator[str]:
-    """A dashboard process; its base URL."""
+def dashboard(collector_url: str, data_dir: Path, **settings: object) -> Iterator[str]:
+    """A dashboard process with further `settings`; its base URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with _process(_DASHBOARD, str(port), collector_url, str(data_dir), ready=url + "/_stcore/health"):
+    arguments = (str(port), collector_url, str(data_dir), json.dumps(settings))
+    with _process(_DASHBOARD, *arguments, ready=url + "/_stcore/health"):
         yield url

@@ -13,9 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llmtrace_cli.main import cli
-from llmtrace_dashboard.cost import focus
+from llmtrace_dashboard.cost import focus, ledger
 from llmtrace_dashboard.cost.reconcile import plain_name
-from llmtrace_dashboard.queries import cost as page
 from llmtrace_dashboard.queries.scope import Scope
 from tests.dashboard.stack import ADMIN_KEY, Stack
 
@@ -34,9 +33,9 @@ def period(stack: Stack) -> tuple[Scope, list[str]]:
 
 
 @pytest.mark.parametrize("by", ["model", "user", "service", "provider"])
-def test_a_report_gives_the_figures_of_the_page(stack: Stack, by: page.By) -> None:
+def test_a_report_gives_the_figures_of_the_ledger(stack: Stack, by: str) -> None:
     scope, options = period(stack)
-    shown = page.cost_by(stack.reader(), scope, by).set_index("key")
+    shown = ledger.report(stack.reader(), scope, [by]).set_index(by)
     done = run(stack, "report", "--by", by, *options, "--format", "json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -44,7 +43,7 @@ def test_a_report_gives_the_figures_of_the_page(stack: Stack, by: page.By) -> No
     for row in found:
         expected = shown.loc[row[by]]
         assert row["calls"] == expected["calls"]
-        assert row["unpriced_calls"] == expected["unpriced"]
+        assert row["unpriced_calls"] == expected["unpriced_calls"]
         assert row["input_tokens"] == expected["input_tokens"]
         assert (row["cost"] is None) == pd.isna(expected["cost"])
         if row["cost"] is not None:
@@ -67,11 +66,11 @@ def test_every_format_says_the_same(stack: Stack, tmp_path: Path) -> None:
 
 def test_what_has_no_price_is_named(stack: Stack) -> None:
     scope, options = period(stack)
-    unpriced = page.cost_by(stack.reader(), scope, "model")
-    unpriced = unpriced[unpriced["unpriced"] > 0]
+    unpriced = ledger.report(stack.reader(), scope, ["model"])
+    unpriced = unpriced[unpriced["unpriced_calls"] > 0]
     done = run(stack, "report", *options)
     assert not unpriced.empty
-    assert all(f"/{model}" in done.stderr for model in unpriced["key"])
+    assert all(f"/{model}" in done.stderr for model in unpriced["model"])
 
 
 def test_waste_is_reported(stack: Stack) -> None:
@@ -88,7 +87,7 @@ def test_what_if_starts_from_what_was_spent(stack: Stack) -> None:
     done = run(stack, "whatif", "openai/gpt-4o-mini", "openai/nothing", *options, "--format", "json")
     assert done.exit_code == 0, done.output
     was, mini, nothing = json.loads(done.stdout)
-    assert was["cost"] == pytest.approx(page.cost_by(stack.reader(), scope, "model")["cost"].sum())
+    assert was["cost"] == pytest.approx(ledger.report(stack.reader(), scope)["cost"].sum())
     assert 0 < mini["cost"] < was["cost"]
     assert mini["saving"] == pytest.approx(was["cost"] - mini["cost"])
     assert nothing["cost"] is None
@@ -100,7 +99,7 @@ def test_reserved_capacity_is_held_against_the_same_money(stack: Stack) -> None:
     done = run(stack, "reserved", "--price", "0.01", "--tpm", "5000", *options, "--format", "json")
     assert done.exit_code == 0, done.output
     none = json.loads(done.stdout)[0]
-    assert none["cost"] == pytest.approx(page.cost_by(stack.reader(), scope, "model")["cost"].sum())
+    assert none["cost"] == pytest.approx(ledger.report(stack.reader(), scope)["cost"].sum())
     assert "a unit breaks even at" in done.stderr
 
 
@@ -110,9 +109,7 @@ def test_the_focus_export_adds_up_and_keeps_the_rules(stack: Stack) -> None:
     assert done.exit_code == 0, done.output
     data = pd.read_csv(io.StringIO(done.stdout))
     assert focus.violations(data) == []
-    assert data["BilledCost"].sum() == pytest.approx(
-        page.cost_by(stack.reader(), scope, "model")["cost"].sum()
-    )
+    assert data["BilledCost"].sum() == pytest.approx(ledger.report(stack.reader(), scope)["cost"].sum())
     assert "calls without a price have no row" in done.stderr
 
 

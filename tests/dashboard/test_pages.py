@@ -44,7 +44,7 @@ def _open(name: str, settings: DashboardSettings, **params: str) -> AppTest:
         test.query_params[key] = value
     test.run()
     if name != "overview":
-        test.switch_page(f"pages/{name}.py")
+        test.switch_page(f"screens/{name}.py")
         for key, value in params.items():
             test.query_params[key] = value
         test.run()
@@ -52,7 +52,7 @@ def _open(name: str, settings: DashboardSettings, **params: str) -> AppTest:
     return test
 
 
-def _shown(test: AppTest) -> str:
+def shown_by(test: AppTest) -> str:
     """All text on the page: Streamlit's own elements, and what its parts were given."""
     found = [str(getattr(item, "value", "")) for item in test.main]
     for item in test.main:
@@ -71,7 +71,7 @@ def test_overview_shows_the_numbers_of_the_store(stack: Stack) -> None:
     assert shown["Cost"].startswith("$")
     deltas = {metric.label: metric.delta for metric in page.metric}
     assert "unpriced" in deltas["Cost"]
-    assert "Latency of claude-sonnet-4-5" in _shown(page)
+    assert "Latency of claude-sonnet-4-5" in shown_by(page)
 
 
 def test_simulated_traffic_counts_only_when_asked_for(stack: Stack) -> None:
@@ -90,7 +90,7 @@ def test_traces_list_and_detail(stack: Stack) -> None:
     assert any(f"of {len(failed)} traces" in caption.value for caption in listed.caption)
     call = stack.slow_calls()[0]
     detail = _open("traces", settings, trace=call.trace_id)
-    text = _shown(detail)
+    text = shown_by(detail)
     assert call.trace_id in text
     assert "chat claude-sonnet-4-5" in text
     assert [tab.label.split(" (")[0] for tab in detail.tabs] == [
@@ -112,19 +112,18 @@ def test_cost_says_what_is_unpriced_and_how_to_price_it(stack: Stack) -> None:
     assert shown["Cost"].startswith("$")
     assert int(shown["Unpriced calls"]) > 0
     snippet = "\n".join(code.value for code in page.code)
-    assert "[[collector.prices]]" in snippet
-    assert 'model = "acme-7b-instruct"' in snippet
+    assert "llmtrace cost prices set llmtrace/acme-7b-instruct" in snippet
 
 
 def test_incidents_list_and_detail(stack: Stack) -> None:
     settings = DashboardSettings(collector_url=stack.url)
-    assert "Latency of claude-sonnet-4-5" in _shown(_open("incidents", settings))
-    assert "No incident is in this state" in _shown(_open("incidents", settings, state="resolved"))
+    assert "Latency of claude-sonnet-4-5" in shown_by(_open("incidents", settings))
+    assert "No incident is in this state" in shown_by(_open("incidents", settings, state="resolved"))
     detail = _open("incidents", settings, incident="anomaly-1")
-    text = _shown(detail)
+    text = shown_by(detail)
     assert "1.40 s to 4.10 s" in text
     assert stack.slow_calls()[0].trace_id in text
-    assert "not in the store" in _shown(_open("incidents", settings, incident="unknown"))
+    assert "not in the store" in shown_by(_open("incidents", settings, incident="unknown"))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -139,7 +138,7 @@ def test_without_a_collector_the_page_says_how_to_start_it(page: str) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     found = _open(page, DashboardSettings(collector_url=url, refresh_seconds=60))
     assert "cannot be read" in found.subheader[0].value
-    assert url in _shown(found)
+    assert url in shown_by(found)
     assert "llmtrace up" in found.code[0].value
 
 

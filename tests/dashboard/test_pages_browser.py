@@ -189,7 +189,7 @@ def test_what_users_write_stays_text(page: Page, url: str, stack: Stack) -> None
 
 
 def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack) -> None:
-    page.goto(f"{url}/cost")
+    page.goto(f"{url}/cost?view=prices")
     prices = page.get_by_role("table", name="Prices in use")
     expect(prices).to_be_visible(timeout=WAIT)
     expect(prices.get_by_role("row").filter(has_text="gpt-4o-mini")).to_contain_text("$0.15")
@@ -199,16 +199,41 @@ def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack)
         if not call.simulated
     )
     assert _metric(page, "Unpriced calls") == str(unpriced)
-    expect(page.get_by_text('model = "acme-7b-instruct"')).to_be_visible()
+    expect(page.get_by_text("cost prices set llmtrace/acme-7b-instruct")).to_be_visible()
+    page.get_by_test_id("stMain").get_by_role("radio", name="Spend", exact=True).click()
     _shoot(page, "cost")
     page.get_by_test_id("stMain").get_by_role("radio", name="User", exact=True).click()
     expect(page).to_have_url(re.compile("by=user"), timeout=WAIT)
     expect(page.get_by_role("table", name="Cost by user")).to_contain_text("ada", timeout=WAIT)
 
 
+@pytest.mark.parametrize(
+    ("view", "table"),
+    [
+        ("outlook", "No forecast yet"),
+        ("savings", "Spent for nothing"),
+        ("whatif", "As it was"),
+        ("reserved", "Cost by reserved units"),
+    ],
+)
+def test_cost_has_its_calculators(page: Page, url: str, view: str, table: str) -> None:
+    page.goto(f"{url}/cost?view={view}")
+    expect(page.get_by_text(table).first).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(re.compile("^llmtrace cost ")).first).to_be_visible(timeout=WAIT)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    _shoot(page, f"cost_{view}")
+
+
+def test_a_link_to_a_page_shows_the_frame_to_the_first_visitor(stack: Stack, page: Page) -> None:
+    with dashboard(stack.url, stack.data_dir) as fresh:
+        page.goto(f"{fresh}/cost?range=6h")
+        expect(page.get_by_test_id("stSidebar").get_by_text("Include simulated")).to_be_visible(timeout=WAIT)
+
+
 def test_an_incident_is_acknowledged_and_resolved(page: Page, url: str, stack: Stack) -> None:
     page.goto(f"{url}/incidents")
-    expect(page.get_by_role("table", name="Incidents").get_by_role("row")).to_have_count(3, timeout=WAIT)
+    latency = page.get_by_role("table", name="Incidents").get_by_role("row").filter(has_text="Latency")
+    expect(latency.first).to_be_visible(timeout=WAIT)
     _shoot(page, "incidents")
     page.get_by_role("table", name="Incidents").get_by_role("row").filter(has_text="Latency").click()
     expect(page).to_have_url(re.compile("incident=anomaly-1"), timeout=WAIT)

@@ -10,7 +10,8 @@ from statistics import quantiles
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_dashboard.queries import cost, incidents, traces, usage
+from llmtrace_dashboard.cost import course, ledger
+from llmtrace_dashboard.queries import incidents, traces, usage
 from llmtrace_dashboard.queries.scope import Scope
 from llmtrace_dashboard.queries.traces import TraceFilter
 from tests.dashboard.stack import Stack
@@ -147,35 +148,37 @@ def test_facets_offer_what_was_seen(stack: Stack, client: Client, scope: Scope) 
 def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Scope) -> None:
     total = usage.totals(client, scope).cost
     assert total is not None
-    for by in ("model", "user", "service", "provider", "experiment"):
-        assert cost.cost_by(client, scope, by)["cost"].sum() == pytest.approx(total)
-    users = cost.cost_by(client, scope, "user")
+    for by in ("model", "user", "service", "provider", "experiment", "prompt", "session", "tier"):
+        assert ledger.report(client, scope, [by])["cost"].sum() == pytest.approx(total)
+    users = ledger.report(client, scope, ["user"])
     expected: dict[str, list[SpanData]] = defaultdict(list)
     for call in _calls(stack, scope):
         expected[str(call.attributes["user.id"])].append(call)
-    assert dict(zip(users["key"], users["cost"], strict=True)) == {
+    assert dict(zip(users["user"], users["cost"], strict=True)) == {
         user: pytest.approx(_cost(client, calls)) for user, calls in expected.items()
     }
-    dearest = tuple(users["key"][:2])
-    series = cost.cost_over_time(client, scope, "user", dearest, 600, 7200)
+    dearest = tuple(users["user"][:2])
+    series = course.over_time(client, scope, "user", dearest, 600, 7200)
     assert series["cost"].sum() == pytest.approx(total)
     assert set(series[series["named"] == 1]["key"]) == set(dearest)
-    tokens = cost.tokens_over_time(client, scope, 600, 0)
-    sums = tokens[["fresh", "cached", "written", "answer", "reasoning"]].sum().sum()
-    assert sums == usage.totals(client, scope).tokens, "the kinds of tokens neither overlap nor miss any"
+    tagged = course.over_time(client, scope, "tag", ("beta",), 600, 7200)
+    beta = [call for user in ("grace",) for call in expected[user]]
+    assert tagged[tagged["key"] == "beta"]["cost"].sum() == pytest.approx(_cost(client, beta))
+    parts = course.parts_over_time(client, scope, 600, 0)
+    assert parts[list(course.PARTS)].sum().sum() == pytest.approx(total), (
+        "the parts neither overlap nor miss any"
+    )
 
 
 def test_prices_name_their_source_and_unpriced_models_have_none(client: Client, scope: Scope) -> None:
-    found = cost.cost_by_price(client, scope)
+    found = ledger.by_price(client, scope)
     assert len(found) == len(found[["provider", "model"]].drop_duplicates()), "one row per price"
-    priced = found[found["priced"]].set_index("model")
+    priced = found.set_index("model")
     assert priced.loc["gpt-4o-mini", "input_price"] == pytest.approx(0.15)
     assert priced.loc["gpt-4o-mini", "output_price"] == pytest.approx(0.6)
     assert str(priced.loc["gpt-4o-mini", "source"]).startswith("genai-prices")
-    unpriced = found[~found["priced"]]
-    assert list(unpriced["model"]) == ["acme-7b-instruct"]
-    assert unpriced["cost"].isna().all()
     assert found["cost"].sum() == pytest.approx(usage.totals(client, scope).cost)
+    assert list(ledger.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
 
 
 def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:

@@ -73,7 +73,12 @@ class Traffic:
         choose = self._random
         trace_id, start = self._id(128), int(at * 1e9)
         user = choose.choices(USERS, weights=[30, 22, 15, 10, 8, 5, 4, 3, 2, 1])[0]
-        common: dict[str, Value] = {"user.id": user, "session.id": f"session-{user}-{int(at) // 900 % 97}"}
+        common: dict[str, Value] = {
+            "user.id": user,
+            "session.id": f"session-{user}-{int(at) // 900 % 97}",
+            "gen_ai.prompt.name": "orders" if len(user) % 2 else "complaints",
+            "llmtrace.tags": ["shop", "beta"] if user == "grace" else ["shop"],
+        }
         if choose.random() < 0.1:
             common |= {"llmtrace.experiment": "tone-of-voice", "llmtrace.run": f"v{choose.randint(1, 3)}"}
         simulated = choose.random() < 0.05

@@ -170,6 +170,7 @@ _PRICED: Mapping[str, str] = MappingProxyType(
 
 def unpriced(client: Client, scope: Scope) -> pd.DataFrame:
     """Calls without a price, by provider, model and service tier: what to give a price to."""
+    source, where = _priced_source(scope)
     text = f"""SELECT
     Provider AS provider,
     Model AS model,
@@ -177,11 +178,54 @@ def unpriced(client: Client, scope: Scope) -> pd.DataFrame:
     sum(Calls) AS calls,
     sum(InputTokens) AS input_tokens,
     sum(OutputTokens) AS output_tokens
-FROM cost_hour
-WHERE {USAGE_SCOPE} AND NOT Priced
+FROM {source}
+WHERE {where} AND NOT Priced
 GROUP BY provider, model, tier
 ORDER BY calls DESC, provider, model, tier"""
     return frame(client, text, scope.params())
+
+
+def by_price(client: Client, scope: Scope) -> pd.DataFrame:
+    """One row per price that was used, dearest first.
+
+    Columns: `provider`, `model`, `response_model`, `tier`, `context_from` (least input tokens, 0 for all),
+    unit prices in USD per million tokens (NaN where the book has none), `source`, `calls`, `input_tokens`,
+    `output_tokens` and `cost`.
+    """
+    source, where = _priced_source(scope)
+    text = f"""SELECT
+    Provider AS provider,
+    Model AS model,
+    max(ResponseModel) AS response_model,
+    ServiceTier AS tier,
+    price.ContextFrom AS context_from,
+    price.InputPrice * 1000000 AS input_price,
+    coalesce(price.CacheReadPrice, price.InputPrice) * 1000000 AS cache_read_price,
+    price.OutputPrice * 1000000 AS output_price,
+    price.Source AS source,
+    sum(Calls) AS calls,
+    sum(InputTokens) AS input_tokens,
+    sum(OutputTokens) AS output_tokens,
+    sum(Cost) AS cost
+FROM (
+    SELECT Provider, Model, ResponseModel, ServiceTier, ContextClass, toStartOfHour(Time) AS Hour,
+        sum(Calls) AS Calls, sum(InputTokens) AS InputTokens, sum(OutputTokens) AS OutputTokens,
+        sum(Cost) AS Cost
+    FROM {source}
+    WHERE {where} AND Priced
+    GROUP BY Provider, Model, ResponseModel, ServiceTier, ContextClass, Hour
+) AS charges
+INNER JOIN price_now AS price
+    ON charges.Provider = price.Provider AND charges.Model = price.Model
+    AND charges.ResponseModel = price.ResponseModel AND charges.ServiceTier = price.ServiceTier
+    AND charges.Hour >= price.ValidFrom AND charges.Hour < price.ValidTo
+    AND charges.ContextClass >= price.ContextFrom AND charges.ContextClass < price.ContextTo
+GROUP BY provider, model, tier, context_from, input_price, cache_read_price, output_price, source
+ORDER BY ifNull(cost, 0) DESC, calls DESC, model"""
+    data = frame(client, text, scope.params())
+    for column in ("input_price", "cache_read_price", "output_price", "cost"):
+        data[column] = pd.to_numeric(data[column], errors="coerce")
+    return data
 
 
 def per_success(
@@ -236,6 +280,11 @@ def _expressions(by: Sequence[str]) -> dict[str, str]:
         if name not in known:
             raise UnknownDimension(f"there is no dimension {name!r}; there are {', '.join(known)}")
     return {name: known[name] for name in by}
+
+
+def _priced_source(scope: Scope) -> tuple[str, str]:
+    """The view that holds these calls with their prices, and its WHERE clause."""
+    return ("cost_hour", USAGE_SCOPE) if _whole_hours(scope, ()) else ("call_cost", SPAN_SCOPE)
 
 
 def _whole_hours(scope: Scope, by: Sequence[str]) -> bool:

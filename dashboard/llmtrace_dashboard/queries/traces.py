@@ -26,6 +26,9 @@ FROM otel_traces
 WHERE {SPAN_SCOPE}
     AND ({{session:String}} = '' OR SessionId = {{session:String}})
     AND ({{experiment:String}} = '' OR Experiment = {{experiment:String}})
+    AND ({{provider:String}} = '' OR Provider = {{provider:String}})
+    AND ({{prompt:String}} = '' OR PromptName = {{prompt:String}})
+    AND ({{tag:String}} = '' OR has(Tags, {{tag:String}}))
     AND ({{text:String}} = ''
         OR positionCaseInsensitiveUTF8(SpanName, {{text:String}}) > 0
         OR positionCaseInsensitiveUTF8(InputMessages, {{text:String}}) > 0
@@ -185,6 +188,9 @@ class TraceFilter:
 
     session: str = ""
     experiment: str = ""
+    provider: str = ""
+    prompt: str = ""
+    tag: str = ""
     text: str = ""
     status: str = ""
     min_duration: float = 0.0
@@ -194,6 +200,9 @@ class TraceFilter:
         return {
             "session": self.session,
             "experiment": self.experiment,
+            "provider": self.provider,
+            "prompt": self.prompt,
+            "tag": self.tag,
             "text": self.text,
             "text_json": json.dumps(self.text)[1:-1],
             "status": self.status,

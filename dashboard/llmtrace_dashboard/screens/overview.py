@@ -88,7 +88,7 @@ def _incidents(project: str) -> None:
         )
     show("facts", {"strip": strip}, "open_incidents")
     if len(found) > len(strip):
-        st.page_link("pages/incidents.py", label="All open incidents", icon=":material/arrow_forward:")
+        st.page_link("screens/incidents.py", label="All open incidents", icon=":material/arrow_forward:")
 
 
 def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) -> None:

@@ -19,6 +19,8 @@ from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
 PAGE_SIZE = 25
 
 _STATUS = {"error": "Failed", "ok": "Succeeded"}
+#: Filters that only links of other pages set; each has a field while it is set.
+_LINKED = ("provider", "prompt", "tag")
 _DURATIONS = {"1": "over 1 s", "5": "over 5 s", "15": "over 15 s", "60": "over 1 min"}
 
 
@@ -27,6 +29,9 @@ def _chosen() -> TraceFilter:
     return TraceFilter(
         session=(state.get("session") or "").strip(),
         experiment=(state.get("experiment") or "").strip(),
+        provider=(state.get("provider") or "").strip(),
+        prompt=(state.get("prompt") or "").strip(),
+        tag=(state.get("tag") or "").strip(),
         text=(state.get("q") or "").strip(),
         status=state.get("status") or "",
         min_duration=float(state.get("longer") or 0),
@@ -67,6 +72,10 @@ def _filters() -> None:
         for label, key in (("Session", "session"), ("Experiment", "experiment")):
             with bound(key, ""):
                 st.text_input(label, key=key, placeholder="Any", max_chars=200, width=180)
+        for key in _LINKED:
+            with bound(key, ""):
+                if key in st.query_params or st.session_state.get(key):
+                    st.text_input(key.capitalize(), key=key, placeholder="Any", max_chars=200, width=180)
 
 
 def render() -> None:

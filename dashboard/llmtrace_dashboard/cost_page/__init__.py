@@ -1,0 +1,1 @@
+"""The views of the Cost page, one module each."""

@@ -1,0 +1,167 @@
+"""Calculators: the same tokens elsewhere, and reserved capacity instead of pay-as-you-go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from llmtrace_dashboard import charts, formats
+from llmtrace_dashboard.address import bound
+from llmtrace_dashboard.cost import ledger, reserved, whatif
+from llmtrace_dashboard.cost_page.view import View, terminal
+from llmtrace_dashboard.reading import load
+from llmtrace_dashboard.tables import cell, column, row, table
+
+#: Models that are compared when nothing was chosen yet.
+_USUAL = "openai/gpt-4o-mini, openai/gpt-4o@batch, anthropic/claude-haiku-4-5"
+
+
+def elsewhere(view: View) -> None:
+    """Draw what the period's tokens would have cost on other models, tiers, or with a cache."""
+    view = view.whole_hours()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with bound("models", _USUAL):
+            text = st.text_input(
+                "Instead on",
+                key="models",
+                max_chars=400,
+                help="provider/model or provider/model@tier, with commas between.",
+            )
+        with bound("cached", 0, _percent):
+            share = st.number_input(
+                "Input from a cache, %",
+                min_value=0,
+                max_value=100,
+                step=10,
+                key="cached",
+                width=190,
+                help="Share of the fresh input that a prompt cache would serve.",
+            )
+    names = list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+    try:
+        wanted = [replace(whatif.candidate(name), cached=share / 100) for name in names]
+    except ValueError as error:
+        st.warning(_plain(str(error)), icon=":material/error:")
+        return
+    if not wanted:
+        st.text("Name a model to compare with.")
+        return
+    data = whatif.replay(load(whatif.mix, view.scope), wanted)
+    most = float(data["cost"].max())
+    rows = []
+    for item in data.to_dict(orient="records"):
+        cost, saving = float(item["cost"]), float(item["saving"])
+        known = cost == cost
+        first = item["candidate"] == "as it was"
+        rows.append(
+            row(
+                [
+                    cell("As it was" if first else str(item["candidate"]), sub=str(item["note"])),
+                    cell(formats.usd(cost), bar=cost / most if known and most > 0 else None),
+                    cell(formats.NONE if first or not known else _signed(saving), tone=_tone(saving)),
+                    cell(
+                        formats.NONE
+                        if first or item["saving_share"] != item["saving_share"]
+                        else f"{item['saving_share']:+.0%}"
+                    ),
+                ]
+            )
+        )
+    columns = [
+        column("On", fit="grow"),
+        column("Cost", "right", help="US dollars"),
+        column("Saving", "right"),
+        column("Share", "right"),
+    ]
+    table("What if", columns, rows, "whatif")
+    st.caption(
+        "Tokens are taken over as they are, although another model splits the same text otherwise; whether "
+        "its answers would do is not a question of price."
+    )
+    options = ["--cached", f"{share / 100:g}"] if share else []
+    terminal("whatif", *names, *options, *view.options())
+
+
+def capacity(view: View) -> None:
+    """Draw what reserved units would cost for the period's load, hour by hour."""
+    view = view.whole_hours()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        price = _number("price", "USD per unit and hour", 1.0, 0.0, 0.1, "What one unit costs, used or not.")
+        tpm = _number("tpm", "Tokens per minute and unit", 2500.0, 1.0, 100.0, "What one unit serves.")
+        weight = _number(
+            "weight", "Weight of an output token", 1.0, 0.0, 1.0, "Input tokens that one counts as above."
+        )
+        step = int(_number("units", "Sold in steps of", 1.0, 1.0, 1.0, "Units come in such steps."))
+    unit = reserved.Unit(price, tpm, weight, step)
+    hours = load(reserved.load, view.scope)
+    data = reserved.compare(hours, unit)
+    if not float(hours["cost"].sum()):
+        st.text("No priced call in this time: there is no load to reserve for.")
+        return
+    best, even = reserved.best(data), reserved.break_even(hours, unit)
+    total = load(ledger.report, view.scope).iloc[0]
+    cards = [
+        (
+            "Pay-as-you-go",
+            formats.usd(float(data["cost"].iloc[0])),
+            "What the priced calls did cost.",
+        ),
+        (
+            "Cheapest",
+            formats.plural(int(best["units"]), "unit"),
+            f"Together {formats.usd(float(best['cost']))}, with what does not fit at pay-as-you-go.",
+        ),
+        ("Saving", formats.usd(float(best["saving"])), "Against pay-as-you-go alone."),
+        (
+            "A unit breaks even at",
+            formats.percent(even) if even <= 1 else "never",
+            f"Use of its capacity at which it costs as much as pay-as-you-go ({formats.percent(even)}).",
+        ),
+    ]
+    for place, (label, value, help) in zip(st.columns(4, gap="small"), cards, strict=True):
+        place.metric(label, value, help=help, border=True)
+    with st.container(border=True):
+        st.subheader("Cost by reserved units", anchor=False)
+        st.altair_chart(
+            charts.units(data), key="units_chart", alt="Cost by number of reserved units, and what overflows"
+        )
+    note = "Load is taken as even within an hour: where it comes in bursts, more overflows than shown."
+    if int(total["unpriced_calls"]):
+        note += f" {formats.plural(int(total['unpriced_calls']), 'unpriced call')} are left out."
+    st.caption(note)
+    words = ["--price", f"{price:g}", "--tpm", f"{tpm:g}"]
+    words += ["--output-weight", f"{weight:g}"] if weight != 1 else []
+    words += ["--step", str(step)] if step != 1 else []
+    terminal("reserved", *words, *view.options())
+
+
+def _number(key: str, label: str, default: float, least: float, step: float, help: str) -> float:
+    with bound(key, default, lambda text: _at_least(least, text)):
+        value = st.number_input(
+            label, min_value=least, step=step, key=key, width=190, help=help, format="%.10g"
+        )
+    return float(value if value is not None else default)
+
+
+def _at_least(least: float, text: str) -> float | None:
+    value = float(text)
+    return value if least <= value < 1e12 else None
+
+
+def _percent(text: str) -> int | None:
+    value = int(text)
+    return value if 0 <= value <= 100 else None
+
+
+def _signed(amount: float) -> str:
+    return formats.usd(amount).replace("$-", "−$")
+
+
+def _tone(saving: float) -> str:
+    return "good" if saving > 0 else "warn" if saving < 0 else ""
+
+
+def _plain(text: str) -> str:
+    """Text for a place that reads Markdown."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!<>:$~|" else char for char in text)

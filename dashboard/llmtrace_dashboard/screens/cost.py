@@ -1,0 +1,71 @@
+"""Cost: where the money goes, at which prices, what it will come to, and what would be cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from llmtrace_dashboard import filters
+from llmtrace_dashboard.address import bound, one_of
+from llmtrace_dashboard.app import current_settings
+from llmtrace_dashboard.cost.currency import USD, NoRate, currencies
+from llmtrace_dashboard.cost_page import outlook, plans, prices, savings, spend
+from llmtrace_dashboard.cost_page.view import View, current
+from llmtrace_dashboard.page import empty, header, live
+from llmtrace_dashboard.queries import usage
+from llmtrace_dashboard.reading import load
+
+_VIEWS: dict[str, tuple[str, Callable[[View], None]]] = {
+    "spend": ("Spend", spend.draw),
+    "prices": ("Prices", prices.draw),
+    "outlook": ("Forecast and budgets", outlook.draw),
+    "savings": ("Waste and savings", savings.draw),
+    "whatif": ("What if", plans.elsewhere),
+    "reserved": ("Reserved capacity", plans.capacity),
+}
+
+
+def render() -> None:
+    """Draw the page's data."""
+    header("Cost", filters.range_label())
+    if not load(usage.totals, filters.scope()).calls:
+        empty("calls")
+        return
+    chosen, currency = _choices()
+    view = current(currency)
+    try:
+        spend.totals(view)
+        if chosen in ("spend", "prices"):
+            prices.warning(view)
+        if currency != USD and chosen != "spend":
+            st.caption("What follows is in US dollars, as prices are quoted.")
+        _VIEWS[chosen][1](view)
+    except NoRate as reason:
+        st.text(f"Costs cannot be shown in {currency}: {reason}.")
+
+
+def _choices() -> tuple[str, str]:
+    """What to look at, and in which currency."""
+    known = currencies(current_settings().exchange_rates)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with bound("view", "spend", one_of(_VIEWS)):
+            chosen = st.segmented_control(
+                "View",
+                list(_VIEWS),
+                required=True,
+                format_func=lambda name: _VIEWS[name][0],
+                key="view",
+                label_visibility="collapsed",
+            )
+        currency = USD
+        if len(known) > 1:
+            with bound("currency", USD, one_of(known)):
+                currency = st.selectbox(
+                    "Currency", known, key="currency", label_visibility="collapsed", width=110
+                )
+    return chosen or "spend", currency or USD
+
+
+if __name__ == "__main__":
+    live(render)
