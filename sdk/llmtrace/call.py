@@ -225,7 +225,7 @@ class Call:
 
     def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
         received = self._received_body()
-        events = frames.events(self._headers.get("content-type", ""), received)
+        events = frames.events(self._headers.get("content-type", ""), received, self._format.joined)
         is_stream = events is not None
         if events is not None:
             attributes[semconv.REQUEST_STREAM] = True
