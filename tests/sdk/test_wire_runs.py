@@ -100,11 +100,7 @@ BETWEEN: dict[WireFormat, list[Json]] = {
         [],
     ],
     cohere_chat.FORMAT: [
-        {
-            "type": "content-start",
-            "index": 0,
-            "delta": {"message": {"content": {"type": "text", "text": ""}}},
-        },
+        {**said("text", ""), "type": "content-start"},
         {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": {}}},
     ],
     ollama.FORMAT: [
@@ -159,10 +155,8 @@ def test_joined_streams_say_the_same(wire: WireFormat, data: st.DataObject) -> N
             events = [make(text) for text in data.draw(TEXTS)]
         padded = data.draw(st.booleans())
         pieces += [framed(wire, each, dumps, end, len(str(each)) % 9 * padded) for each in events]
-    odd = data.draw(
-        st.sampled_from(["", "", "data: {torn", f": comment{end}{end}", f"data: [DONE]{end}{end}"])
-    )
-    pieces.insert(data.draw(st.integers(0, len(pieces))), odd)
+    odd = ("", "data: {torn", f": comment{end}{end}", f"data: [DONE]{end}{end}")
+    pieces.insert(data.draw(st.integers(0, len(pieces))), data.draw(st.sampled_from(odd)))
     body = "".join(pieces).encode()
     body = body[: len(body) - data.draw(st.sampled_from([0, 0, 0, 1, 5, 40, 400]))]
     assert read(wire, body, joined=True) == read(wire, body, joined=False)
@@ -179,6 +173,21 @@ def test_a_run_is_one_event(wire: WireFormat) -> None:
             assert len(short) < len(body) / 5
             assert "".join(texts)[:-20] in str(read(wire, body, joined=True)[0]).replace("\\n", "\n")
             assert read(wire, body, joined=True) == read(wire, body, joined=False)
+
+
+def test_other_texts_in_between_are_no_run() -> None:
+    wire = openai_chat.FORMAT
+    words = ["same", *(f"word {n} " for n in range(40))]
+    hidden = [{"other": {"content": text}, **chat({"delta": {"content": "same"}})} for text in words]
+    beside = [chat({"delta": {"content": text, "reasoning": "same"}}) for text in words]
+    turns = [
+        each
+        for text in words
+        for each in (chat({"delta": {"content": text}}), chat({"delta": {"reasoning": "same"}}))
+    ]
+    for events in (hidden, beside, turns):
+        body = "".join(framed(wire, each, json.dumps, "\n", 0) for each in events).encode()
+        assert read(wire, body, joined=True) == read(wire, body, joined=False)
 
 
 def test_what_is_random_in_each_event_is_no_obstacle() -> None:
@@ -230,9 +239,8 @@ def test_of_a_responses_stream_the_last_event_is_enough() -> None:
     wire = openai_responses.FORMAT
     assert wire.joined is not None
     whole = responses(*deltas, final)
-    assert (
-        len(sse.events(wire.joined(whole))) == len(sse.events(wire.joined(whole + b"data: [DONE]\n\n"))) == 1
-    )
+    for body in (whole, whole + b"data: [DONE]\n\n"):
+        assert len(sse.events(wire.joined(body))) == 1
     torn = whole[:-30]
     early = responses(deltas[0], {**final, "type": "response.failed"}, *deltas, final)
     unfinished = responses(*deltas)

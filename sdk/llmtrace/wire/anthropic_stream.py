@@ -50,7 +50,7 @@ def _sole_text(event: Json) -> Json:
     """See `runs.Runs`."""
     told = mapping(event)
     delta = mapping(told.get("delta"))
-    return delta.get(_FIELDS.get(word(delta, "type"))) if told.get("type") == _DELTA else None
+    return delta.get(_FIELDS.get(word(delta, "type"), "")) if told.get("type") == _DELTA else None
 
 
 # Anthropic pads its events with spaces before the last brace.
