@@ -5,10 +5,12 @@
 With --peers, PYTHON being an interpreter that has openai and some of OpenLLMetry, OpenInference, Langfuse and
 Logfire, each of these that it has is measured too, in a process of its own, interleaved with a bare one.
 
-The client talks to an in-memory transport. A round is a block of calls; bare and instrumented rounds are
-interleaved and compared pairwise. "total" is process CPU and includes the delivery thread down to the
-gzipped OTLP bytes, which go to an in-memory sink; "caller" is the CPU of the calling thread alone.
-The last line is one JSON object; `*_upper` are 95 % bootstrap bounds of the medians, times in µs.
+The client talks to an in-memory transport. Bare and instrumented calls take turns in short blocks, so that
+both meet the same machine, and are compared pair of rounds by pair of rounds. "caller" is the CPU of the
+calling thread alone; "total" adds what the other threads used meanwhile, down to the gzipped OTLP bytes,
+which go to an in-memory sink.
+The last line is one JSON object; `*_upper` are 95 % bootstrap bounds of the medians, times in µs of CPU;
+`import_ms` and `init_ms` are ms of CPU in a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 import openai
@@ -36,10 +41,12 @@ from llmtrace.delivery.post import OtlpOutlet
 
 from . import fake_openai, peers
 
+_BLOCKS: Final = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds of one round: of the process, and of the calling thread."""
+    """CPU seconds of one call: in all, and of the calling thread."""
 
     total: float
     caller: float
@@ -60,43 +67,47 @@ class _Sink(OtlpOutlet):
         return Outcome("acknowledged")
 
 
-def _round(call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int, traced: bool) -> Cost:
+def _block(
+    call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int, *, traced: bool
+) -> float:
+    """CPU seconds of the calling thread."""
     hooked = httpx2.Client.send
     if not traced:
         httpx2.Client.send = hooked.__wrapped__  # type: ignore[attr-defined, method-assign]
-    sent = runtime.stats().sent
-    gc.collect()
-    total, caller = time.process_time(), time.thread_time()
+    started = time.thread_time()
     for _ in range(calls):
         call(client)
-    caller = time.thread_time() - caller
-    if traced:
-        runtime.flush(30)
-    total = time.process_time() - total
+    taken = time.thread_time() - started
     httpx2.Client.send = hooked  # type: ignore[method-assign]
-    if runtime.stats().sent - sent != (calls if traced else 0):
+    return taken
+
+
+def _pair(call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int) -> tuple[Cost, Cost]:
+    """(bare, traced): a round of each, block by block in turns."""
+    sent = runtime.stats().sent
+    gc.collect()
+    size = max(1, calls // _BLOCKS)
+    callers = {False: 0.0, True: 0.0}
+    process, own = time.process_time(), time.thread_time()
+    for block in range(_BLOCKS):
+        for traced in (False, True) if block % 2 else (True, False):
+            callers[traced] += _block(call, client, size, traced=traced)
+    flushing = time.thread_time()
+    runtime.flush(30)
+    ended = time.thread_time()
+    # Bare calls leave nothing to do: whatever other threads did, idling included, is the traced ones'.
+    others = (time.process_time() - process) - (ended - own) + (ended - flushing)
+    calls = size * _BLOCKS
+    if runtime.stats().sent - sent != calls:
         raise RuntimeError(f"a round of {calls} calls left {runtime.stats()}")
-    return Cost(total / calls, caller / calls)
+    bare, caller = callers[False] / calls, callers[True] / calls
+    return Cost(bare, bare), Cost(caller + others / calls, caller)
 
 
 def _start() -> None:
     config = configuration.resolve(http_spans="none", environ={})
     scope = InstrumentationScope("llmtrace", "0")
     runtime.start(config, open_outlet=lambda: _Sink(config, Resource.create({}), scope))
-
-
-def _pairs(
-    call: Callable[[openai.OpenAI], None], client: openai.OpenAI, pairs: int, calls: int
-) -> list[tuple[Cost, Cost]]:
-    """(bare, traced) rounds, one right after the other, in alternating order."""
-    for traced in (False, True):
-        _round(call, client, calls, traced=traced)
-    result = []
-    for pair in range(pairs):
-        order = (False, True) if pair % 2 else (True, False)
-        costs = {traced: _round(call, client, calls, traced=traced) for traced in order}
-        result.append((costs[False], costs[True]))
-    return result
 
 
 def _upper(values: list[float]) -> float:
@@ -106,18 +117,25 @@ def _upper(values: list[float]) -> float:
 
 
 def _fresh(code: str) -> float:
-    """Median of five fresh interpreters."""
-    runs = [
-        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
-        for _ in range(5)
-    ]
-    return statistics.median(runs)
+    """Median of nine fresh interpreters, of compiled modules as an installed package has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "LLMTRACE_SPOOL_DIR": "off"}
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        runs = [
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environ
+                ).stdout
+            )
+            for _ in range(10)
+        ]
+    return statistics.median(runs[1:])  # the first one compiles
 
 
-_IMPORT = "import time; t = time.perf_counter(); import llmtrace; print((time.perf_counter() - t) * 1e3)"
+_IMPORT = "import time; t = time.process_time(); import llmtrace; print((time.process_time() - t) * 1e3)"
 _INIT = (
-    "import time, openai, llmtrace; t = time.perf_counter(); llmtrace.init(); "
-    "print((time.perf_counter() - t) * 1e3)"
+    "import time, openai, llmtrace; t = time.process_time(); llmtrace.init(); "
+    "print((time.process_time() - t) * 1e3)"
 )
 _RSS = """
 import json, sys, openai, httpx2
@@ -156,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         ("plain_us", fake_openai.plain, options.calls),
         ("stream100_us", fake_openai.stream, max(1, options.calls // 4)),
     ):
-        pairs = _pairs(call, client, options.pairs, calls)
+        _pair(call, client, calls)
+        pairs = [_pair(call, client, calls) for _ in range(options.pairs)]
         for key, cpu in ((name, _total), (f"caller_{name}", _caller)):
             added = [(cpu(traced) - cpu(bare)) * 1e6 for bare, traced in pairs]
             figures[key] = round(statistics.median(added), 1)

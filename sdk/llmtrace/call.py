@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, Protocol
 
 from opentelemetry.trace import Status, StatusCode
@@ -25,6 +26,9 @@ from .wire.providers import provider_name
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
+_USUAL_CHUNK: Final = 64 * 1024
+"""What transports read at most at once."""
+_MOST_UNSEEN: Final = 128
 _BASE_WEIGHT: Final = 2048
 _KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 
@@ -66,6 +70,7 @@ class Call:
         "_streamed",
         "_tail",
         "_tail_size",
+        "_weighed",
         "encoded",
         "span",
     )
@@ -78,7 +83,7 @@ class Call:
         self._content = attribution.captures_content(runtime.config.capture_content)
         self._chunks: list[bytes] = []
         self._tail: deque[bytes] | None = None
-        self._size = self._tail_size = 0
+        self._size = self._tail_size = self._weighed = 0
         self._headers: Mapping[str, str] = {}
         self._status: int | None = None
         self._error: tuple[str, str] | None = None
@@ -130,15 +135,16 @@ class Call:
                 self._tail_size -= len(self._tail.popleft())
 
     def take(self, data: bytes) -> tuple[int, Callable[[bytes], None]]:
-        """As `chunk`, for the quick path: (bytes that may be appended with the function, the function).
+        """As `chunk`, for the quick path: (chunks that may be appended with the function, the function).
 
         Within that room a chunk costs the caller one append; when it is used up, this is called again.
         """
         if self._tail is None:
-            self._size = sum(map(len, self._chunks))
+            self._size += sum(map(len, islice(self._chunks, self._weighed, None)))
         self.chunk(data)
+        self._weighed = len(self._chunks)
         room = 0 if self._tail is not None else self._runtime.config.max_body_bytes - self._size
-        return room, self._chunks.append
+        return min(room // max(_USUAL_CHUNK, len(data)), _MOST_UNSEEN), self._chunks.append
 
     def fail(self, error: BaseException) -> None:
         """End with the exception that the caller gets."""
@@ -225,7 +231,7 @@ class Call:
 
     def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
         received = self._received_body()
-        events = frames.events(self._headers.get("content-type", ""), received)
+        events = frames.events(self._headers.get("content-type", ""), received, self._format.joined)
         is_stream = events is not None
         if events is not None:
             attributes[semconv.REQUEST_STREAM] = True

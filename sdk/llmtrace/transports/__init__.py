@@ -8,11 +8,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-import wrapt
-
 from .. import guard
 from ..runtime_type import Runtime
 from . import crossing
+from .imports import when_imported
 
 # requests and botocore send through urllib3.
 _HOOKS: Final = {
@@ -32,8 +31,7 @@ def install(running: Callable[[], Runtime | None]) -> None:
     crossing.running = running
     if not _watching:
         _watching = True
-        for name in _HOOKS:
-            wrapt.register_post_import_hook(_hook, name)
+        when_imported(tuple(_HOOKS), _hook)
     elif not _hooked:
         for name in _HOOKS:
             if name in sys.modules:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from itertools import filterfalse, islice
 from types import ModuleType
 from typing import Any
 
@@ -30,16 +31,14 @@ def stream_types(module: ModuleType) -> StreamTypes:
     class TracedStream(_Traced, sync_base):  # type: ignore[misc]  # the base comes from an untyped module
         def __iter__(self) -> Iterator[bytes]:
             take = self._notes.take
-            room = 0
-            append: Callable[[bytes], None] = self._notes.note
+            chunks = iter(self._stream)
             try:
-                for chunk in self._stream:
-                    room -= len(chunk)
-                    if room > 0:
-                        append(chunk)
-                    else:
-                        room, append = take(chunk)
+                for chunk in chunks:
+                    room, append = take(chunk)
                     yield chunk
+                    if room:
+                        # `append` gives None: each chunk is noted and passed on, at the cost of a C call.
+                        yield from islice(filterfalse(append, chunks), room)
             except GeneratorExit:
                 raise
             except BaseException as error:
@@ -61,8 +60,8 @@ def stream_types(module: ModuleType) -> StreamTypes:
             chunks = self._stream.__aiter__()
             try:
                 async for chunk in chunks:
-                    room -= len(chunk)
-                    if room > 0:
+                    if room:
+                        room -= 1
                         append(chunk)
                     else:
                         room, append = take(chunk)

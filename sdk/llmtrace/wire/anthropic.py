@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import semconv
 from . import parts
 from .anthropic_content import message, tool
-from .anthropic_stream import fold
+from .anthropic_stream import RUNS, fold
 from .base import (
     Json,
     Translation,
@@ -111,4 +111,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    joined=RUNS.joined,
 )

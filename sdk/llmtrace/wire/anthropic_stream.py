@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from .base import Json, items, mapping, parsed, place, word
+from .runs import Runs
 
+_DELTA: Final = "content_block_delta"
 # Which field of a block a delta lengthens.
 _FIELDS: Final = {
     "text_delta": "text",
@@ -23,7 +27,7 @@ def fold(events: Iterable[Json]) -> Json:
     blocks: dict[Any, _Block] = {}
     for event in map(mapping, events):
         kind = word(event, "type")
-        if kind == "content_block_delta":
+        if kind == _DELTA:
             blocks.setdefault(place(event.get("index")), _Block({})).add(mapping(event.get("delta")))
         elif kind == "content_block_start":
             blocks[place(event.get("index"))] = _Block(mapping(event.get("content_block")))
@@ -40,6 +44,21 @@ def fold(events: Iterable[Json]) -> Json:
         message["usage"] = usage
         message["content"] = items(message.get("content")) + [each.folded() for each in blocks.values()]
     return message
+
+
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    told = mapping(event)
+    delta = mapping(told.get("delta"))
+    return delta.get(_FIELDS.get(word(delta, "type"), "")) if told.get("type") == _DELTA else None
+
+
+# Anthropic pads its events with spaces before the last brace.
+RUNS: Final = Runs(
+    fields=("text", "thinking", "partial_json"),
+    sole_text=_sole_text,
+    quieted=partial(re.compile(rb"\} +(?=\}\r?\n)").sub, b"}"),
+)
 
 
 class _Block:

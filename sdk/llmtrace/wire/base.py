@@ -38,6 +38,7 @@ class WireFormat:
     request: decoded request body and path → attributes; `content` says whether messages are wanted.
     response: decoded (or folded) response body → attributes.
     fold: the events of a stream → the body that the same call would have had without streaming.
+    joined: the raw body of a stream → a shorter one that `fold` gives the same for; see `wire.runs`.
     method: `POST`, or `GET` for what was made earlier and is fetched now.
     fetched_again: whether the same answer can be met on several calls; see `wire.deferred`.
     """
@@ -49,6 +50,7 @@ class WireFormat:
     request: Callable[[Json, str, bool], Translation]
     response: Callable[[Json, bool], Translation]
     fold: Callable[[Iterable[Json]], Json]
+    joined: Callable[[bytes], bytes] | None = None
     method: str = "POST"
     fetched_again: bool = False
 

@@ -22,6 +22,7 @@ from .base import (
 )
 from .finish import finish_reason
 from .openai_settings import put_format
+from .runs import Runs
 from .settings import put_settings
 
 
@@ -105,6 +106,14 @@ def fold(events: Iterable[Json]) -> Json:
     return body
 
 
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    told = mapping(event)
+    content = mapping(mapping(mapping(told.get("delta")).get("message")).get("content"))
+    given = [value for key, value in content.items() if key != "type"]
+    return given[0] if told.get("type") == "content-delta" and len(given) == 1 else None
+
+
 FORMAT: Final = WireFormat(
     provider="cohere",
     operation="chat",
@@ -113,4 +122,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    joined=Runs(fields=("text", "thinking"), sole_text=_sole_text).joined,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Final
 
 from . import aws_stream, sse
@@ -13,15 +14,29 @@ _MANY_BYTES: Final = 64 * 1024
 _LONG_ARRAY: Final = 512
 
 
-def events(content_type: str, body: bytes) -> list[Json] | None:
-    """The events of a streamed body, in order; None where the body is one JSON value."""
+def events(
+    content_type: str, body: bytes, joined: Callable[[bytes], bytes] | None = None
+) -> list[Json] | None:
+    """The events of a streamed body, in order; None where the body is one JSON value.
+
+    joined: what a format shortens the lines of a stream by; see `WireFormat.joined`.
+    """
     if sse.is_stream(content_type, body):
-        return sse.events(body)
+        return sse.events(joined(body) if joined is not None else body)
     if content_type.startswith(aws_stream.CONTENT_TYPE):
         return aws_stream.events(body)
     if content_type.startswith(_LINES):
-        return [value for line in body.splitlines() if (value := decoded(line)) is not None]
+        return _lines(joined(body) if joined is not None else body)
     return None
+
+
+def _lines(body: bytes) -> list[Json]:
+    try:
+        # All at once: a third of the time of one by one.
+        parsed: list[Json] = json.loads(b"[" + b",".join(filter(None, body.splitlines())) + b"]")
+    except ValueError:
+        return [value for line in body.splitlines() if (value := decoded(line)) is not None]
+    return parsed
 
 
 def decoded(body: bytes) -> Json:

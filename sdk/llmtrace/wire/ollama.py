@@ -5,8 +5,10 @@ The first two stream lines of JSON, unless told not to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry.util.types import AttributeValue
@@ -26,7 +28,10 @@ from .base import (
 )
 from .finish import finish_reason
 from .openai_completions import inputs
+from .runs import Runs
 from .settings import put_settings
+
+_TEXTS: Final = ("content", "response", "thinking")
 
 
 def matches_chat(path: str, body: bytes) -> bool:
@@ -139,7 +144,7 @@ def fold(events: Iterable[Json]) -> Json:
         chat = chat or isinstance(message, dict)
         said = mapping(message) if isinstance(message, dict) else event
         calls.extend(items(said.get("tool_calls")))
-        for key in ("content", "response", "thinking"):
+        for key in _TEXTS:
             if isinstance(said.get(key), str):
                 texts.setdefault(key, []).append(said[key])
     joined: dict[str, Any] = {key: "".join(pieces) for key, pieces in texts.items()}
@@ -150,6 +155,14 @@ def fold(events: Iterable[Json]) -> Json:
     return body
 
 
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    told = mapping(event)
+    said = mapping(told.get("message")) or told
+    given = [said[key] for key in _TEXTS if said.get(key)]
+    return given[0] if len(given) == 1 and not said.get("tool_calls") else None
+
+
 FORMAT: Final = WireFormat(
     provider="ollama",
     operation="chat",
@@ -158,6 +171,12 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    joined=Runs(
+        fields=_TEXTS,
+        sole_text=_sole_text,
+        quieted=partial(re.compile(rb'"created_at":"[^"\\]*",').sub, b""),
+        line=b"",
+    ).joined,
 )
 GENERATE: Final = replace(
     FORMAT, operation="text_completion", endings=("generate",), matches=matches_generate
@@ -170,4 +189,5 @@ EMBED: Final = replace(
     request=request_embed,
     response=response_embed,
     fold=whole,
+    joined=None,
 )

@@ -6,7 +6,9 @@ Mistral's agents (`…/agents/completions`) and fill-in-the-middle (`…/fim/com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from .. import semconv
@@ -14,6 +16,7 @@ from . import openai_messages as messages
 from . import parts
 from .base import Json, Translation, WireFormat, items, mapping, place, put_text, word
 from .openai_settings import put_choices, put_completion, put_model
+from .runs import Runs
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -77,6 +80,21 @@ def fold(events: Iterable[Json]) -> Json:
     if choices:
         body["choices"] = [choices[index].folded() for index in sorted(choices, key=_position)]
     return body
+
+
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    choices = items(mapping(event).get("choices"))
+    delta = mapping(mapping(choices[0]).get("delta")) if len(choices) == 1 else {}
+    given = [(key, value) for key, value in delta.items() if value and key != "role"]
+    if len(given) != 1:
+        return None
+    key, value = given[0]
+    if key != "tool_calls" or not isinstance(value, list) or len(value) != 1:
+        return value
+    call = mapping(value[0])
+    function = mapping(call.get("function"))
+    return function.get("arguments") if "index" in call and not function.get("name") else None
 
 
 class _Choice:
@@ -146,4 +164,9 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    joined=Runs(
+        fields=("content", "reasoning_content", "reasoning", "arguments"),
+        sole_text=_sole_text,
+        quieted=partial(re.compile(rb',"obfuscation":"[^"\\]*"').sub, b""),
+    ).joined,
 )

@@ -12,6 +12,7 @@ from .. import semconv
 from . import parts
 from .base import Json, Translation, WireFormat, items, mapping, place
 from .openai_settings import put_choices, put_completion, put_model
+from .runs import Runs
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -71,6 +72,12 @@ def fold(events: Iterable[Json]) -> Json:
     return body
 
 
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    choices = items(mapping(event).get("choices"))
+    return mapping(choices[0]).get("text") or None if len(choices) == 1 else None
+
+
 FORMAT: Final = WireFormat(
     provider="openai",
     operation="text_completion",
@@ -79,4 +86,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    joined=Runs(fields=("text",), sole_text=_sole_text).joined,
 )

@@ -16,7 +16,7 @@ from . import openai_items as item_parts
 from .base import Json, Translation, WireFormat, between, items, mapping, put_int, put_text, word
 from .finish import finish_reason
 from .openai_settings import OUTPUT_TYPES, put_common, put_head, put_model
-from .openai_stream import fold
+from .openai_stream import fold, last_event
 from .settings import put_settings
 
 _CALLS: Final = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call"})
@@ -141,6 +141,7 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    joined=last_event,
     fetched_again=True,
 )
 FETCH: Final = replace(

@@ -6,12 +6,16 @@ missing, in a stream that was left or torn, is the response put together from th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from .base import Json, items, mapping, place, word
 
 _FINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_FINAL_MARKS: Final = tuple(f'"{kind}"'.encode() for kind in sorted(_FINAL))
+_FINAL_EVENT: Final = re.compile(rb'\ndata: ?\{"type": ?"response\.(?:completed|incomplete|failed)",')
+_DONE: Final = b"\ndata: [DONE]"
 # Where the pieces of an item go, by the kind of event: (field of the item, type of the part in it).
 _PIECES: Final[dict[str, tuple[str, str | None]]] = {
     "response.output_text": ("content", "output_text"),
@@ -45,6 +49,19 @@ def fold(events: Iterable[Json]) -> Json:
         response["output"] = [output[index].folded() for index in sorted(output)]
         response["status"] = None  # it never came to an end
     return response
+
+
+def last_event(body: bytes) -> bytes:
+    """A stream of the final event alone where it came, for `fold` looks at nothing else; else as it was."""
+    end = len(body)
+    if not body.endswith((b"\n\n", b"\r\n\r\n")):
+        return body  # torn
+    while (start := body.rfind(b"\ndata:", 0, end)) >= 0 and body.startswith(_DONE, start):
+        end = start
+    if start < 0 or _FINAL_EVENT.match(body, start) is None:
+        return body
+    earlier = any(body.find(mark, 0, start) >= 0 for mark in _FINAL_MARKS)
+    return body if earlier else body[start + 1 : end]
 
 
 class _Item:
