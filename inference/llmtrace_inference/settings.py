@@ -161,6 +161,23 @@ class InferenceSettings(BaseModel):
     )
     embedding_batch: int = Field(default=32, ge=1, description="Most texts in one pass of embeddings.")
 
+    batch_concurrency: int = Field(
+        default=4, ge=1, description="Lines of batches in work at once; they wait behind all other requests."
+    )
+    max_batch_lines: int = Field(default=50_000, ge=1, description="Most lines of one batch.")
+    max_open_batches: int = Field(
+        default=20, ge=1, description="Batches of one key that may be under way; one more gets a 429."
+    )
+    max_file_bytes: int = Field(
+        default=100 << 20, ge=1024, description="Largest uploaded file in bytes; a larger one gets a 413."
+    )
+    max_stored_bytes: int = Field(
+        default=1 << 30, ge=1024, description="Bytes of files that one key may keep; beyond it a 413."
+    )
+    file_days: int = Field(
+        default=30, ge=1, le=366, description="Days after which files and ended batches are deleted."
+    )
+
     trace: bool = Field(default=True, description="Record and export spans.")
     trace_every_step: int = Field(
         default=100,
