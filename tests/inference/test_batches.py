@@ -471,7 +471,6 @@ SERVE = """
 import sys, uvicorn
 from llmtrace_inference.app import create_app
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.tiny import ensure_tiny
 from tests.inference.fakes import FakeEngine
 settings = InferenceSettings.model_validate_json(sys.argv[1])
 app = create_app(settings, load=lambda *_: FakeEngine(pause=0.002))
