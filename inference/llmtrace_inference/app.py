@@ -23,6 +23,7 @@ from llmtrace_inference.export import SpanPipeline
 from llmtrace_inference.gpu import open_sampler
 from llmtrace_inference.metrics import Metrics
 from llmtrace_inference.models import LoadEngine, Models
+from llmtrace_inference.otlp_metrics import MetricsPipeline
 from llmtrace_inference.routes import completion_routes, health_routes, model_routes, named
 from llmtrace_inference.service import CompletionService
 from llmtrace_inference.settings import InferenceSettings
@@ -63,12 +64,17 @@ class _Parts:
         self.gpu = open_sampler()
         if self.gpu is not None:
             self.metrics.registry.register(self.gpu)
+        self.metrics_pipeline = None
+        if settings.metrics_interval_seconds and self.pipeline is not None:
+            self.metrics_pipeline = MetricsPipeline(settings, self.metrics.registry)
         self.completions = CompletionService(
             engines, settings, self.tracer, self.metrics, self.blocks, self.gpu
         )
         self.batches = BatchService(settings, engines, self.completions, self.tracer, self.metrics)
 
     async def begin(self) -> None:
+        if self.metrics_pipeline is not None:
+            self.metrics_pipeline.start()
         self.models.begin(self.tracer.tracer)
         await self.batches.begin()
 
@@ -81,6 +87,8 @@ class _Parts:
         await self.stop_working()
         if self.gpu is not None:
             await asyncio.to_thread(self.gpu.close)
+        if self.metrics_pipeline is not None:
+            await asyncio.to_thread(self.metrics_pipeline.close, _FLUSH_SECONDS / 2)
         if self.pipeline is not None:
             await asyncio.to_thread(self.pipeline.close, _FLUSH_SECONDS)
 

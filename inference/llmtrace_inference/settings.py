@@ -184,6 +184,9 @@ class InferenceSettings(BaseModel):
         ge=0,
         description="Every how manieth forward pass gets a span that its requests link to; 0: none.",
     )
+    metrics_interval_seconds: float = Field(
+        default=15.0, ge=0, description="With trace: how often metrics go to the collector too; 0: never."
+    )
     otlp_endpoint: str = Field(
         default="http://127.0.0.1:4318", description="OTLP/HTTP base URL of the collector (no /v1/traces)."
     )
