@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -33,8 +34,8 @@ from llmtrace_inference.tracing import RequestTracer
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
-_GRACE_SECONDS = 1.5
-"""How long running requests may go on after the signal to stop."""
+_LEAVE_SECONDS = 1.5
+"""How long those that were cut short then have for their last words."""
 
 
 def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
@@ -162,9 +163,10 @@ class _Server(uvicorn.Server):
                 port=settings.port,
                 log_level="warning",
                 access_log=False,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=math.ceil(settings.drain_seconds + _LEAVE_SECONDS),
             )
         )
+        self._drain_seconds = settings.drain_seconds
         self._stop_batches = app.state.stop_batches
         self._close_engines = app.state.close_engines
 
@@ -175,12 +177,12 @@ class _Server(uvicorn.Server):
         closing.cancel()
 
     async def _close_after_grace(self) -> None:
-        await asyncio.sleep(_GRACE_SECONDS)
+        await asyncio.sleep(self._drain_seconds)
         await self._close_engines()
 
 
 def serve(settings: InferenceSettings) -> None:
-    """Serve until SIGTERM or Ctrl-C; then stop within about five seconds. Blocks.
+    """Serve until SIGTERM or Ctrl-C; then let running requests end, for `drain_seconds`, and stop. Blocks.
 
     The port answers at once (`/health/live`); `/health/ready` turns 200 when every model is loaded. Raises
     RuntimeError when a model cannot be loaded; exits with status 1 when the port is taken.

@@ -90,6 +90,11 @@ class InferenceSettings(BaseModel):
         ge=8,
         description="KV cache blocks per model: page_size × num_blocks tokens. Always bounded.",
     )
+    max_kv_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Memory of each model's KV cache in GB, instead of num_blocks: as many as fit.",
+    )
     max_batch_tokens: int = Field(
         default=512, ge=16, description="Tokens of one forward pass; longer prompts are prefilled in chunks."
     )
@@ -122,6 +127,9 @@ class InferenceSettings(BaseModel):
     )
     request_timeout_seconds: float = Field(
         default=300.0, gt=0, description="Longest time for one whole request before a 504."
+    )
+    drain_seconds: float = Field(
+        default=1.5, ge=0, description="How long running requests may go on after the signal to stop."
     )
     default_max_tokens: int = Field(
         default=128, ge=1, description="Generated tokens where the request sets no max_tokens."
@@ -226,7 +234,7 @@ class InferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _kv_holds_a_batch(self) -> InferenceSettings:
-        if self.default_max_tokens >= self.page_size * self.num_blocks:
+        if self.max_kv_gb is None and self.default_max_tokens >= self.page_size * self.num_blocks:
             raise ValueError(
                 f"default_max_tokens {self.default_max_tokens} does not fit the KV cache of page_size × "
                 f"num_blocks = {self.page_size * self.num_blocks} tokens: raise num_blocks or lower it"

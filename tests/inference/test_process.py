@@ -152,3 +152,52 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path: Path) -> None:
     with _process(settings, log) as process:
         assert process.wait(60) == 1
     assert "give a directory with a transformers model" in log.read_text().splitlines()[-1]
+
+
+DRAINS = """
+import sys
+from llmtrace_inference.app import _Server, create_app
+from llmtrace_inference.settings import InferenceSettings
+from tests.inference.fakes import FakeEngine
+settings = InferenceSettings.model_validate_json(sys.argv[1])
+class Noting(FakeEngine):
+    def submit(self, generation):
+        print("submitted", flush=True)
+        return super().submit(generation)
+load = lambda *_: Noting(says="a slow answer", pause=0.2)
+_Server(create_app(settings, load=load), settings).run()
+"""
+
+
+def test_running_requests_end_before_the_service_does(tmp_path: Path) -> None:
+    settings = InferenceSettings(
+        port=_free_port(), data_dir=tmp_path, trace=False, models={"fake": "x"}, drain_seconds=60
+    )
+    url = f"http://127.0.0.1:{settings.port}"
+    body = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}]}
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRAINS, settings.model_dump_json()], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    answers: list[httpx.Response] = []
+    try:
+        wait_until(lambda: _answers(f"{url}/health/ready"), 60)
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60))
+        )
+        with httpx.stream(
+            "POST", f"{url}/v1/chat/completions", json=body | {"stream": True}, timeout=60
+        ) as response:
+            lines = response.iter_lines()
+            next(lines)
+            asking.start()
+            assert [process.stdout.readline() for _ in range(2)] == [b"submitted\n"] * 2
+            process.send_signal(signal.SIGTERM)
+            assert [line for line in lines if line][-1] == "data: [DONE]"
+        asking.join(60)
+        assert [answer.status_code for answer in answers] == [200]
+        assert answers[0].json()["choices"][0]["message"]["content"] == "a slow answer"
+        assert process.wait(60) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()
