@@ -139,6 +139,7 @@ def dashboard(context: click.Context, host: str | None, port: int | None) -> Non
 Examples:
   llmtrace inference
   llmtrace inference --port 8001
+  llmtrace inference --device cuda --max-kv-gb 20
   llmtrace inference block mallory --for 1h
 """,
 )
@@ -148,13 +149,15 @@ Examples:
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]"
 )
+@click.option(
+    "--max-kv-gb",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Memory of each model's KV cache in GB.  [default: num_blocks of the settings]",
+)
 @click.pass_context
-def inference(
-    context: click.Context, host: str | None, port: int | None, data_dir: Path | None, device: str | None
-) -> None:
+def inference(context: click.Context, /, **given: object) -> None:
     """Serve local models by the OpenAI completions API, with a span for every phase of a request."""
-    given = {"inference": {"host": host, "port": port, "data_dir": data_dir, "device": device}}
-    settings = read_settings(context, "inference", given)
+    settings = read_settings(context, "inference", {"inference": given})
     if context.invoked_subcommand is not None:
         context.obj = settings.inference
         return

@@ -1,31 +1,32 @@
-"""The HTTP service: routes, keys, loading of models, start and stop."""
+"""The HTTP service: its parts put together, its start and its stop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import math
 import socket
-import time
 from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import Response
 from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from llmtrace_inference.admin import admin_routes
-from llmtrace_inference.auth import authenticate
+from llmtrace_inference.batch_api import batch_routes, file_routes
+from llmtrace_inference.batch_service import BatchService
 from llmtrace_inference.blocks import BlockList
 from llmtrace_inference.engine import Engine
 from llmtrace_inference.errors import ApiError
 from llmtrace_inference.export import SpanPipeline
 from llmtrace_inference.gpu import open_sampler
-from llmtrace_inference.measured import PROVIDER
 from llmtrace_inference.metrics import Metrics
 from llmtrace_inference.models import LoadEngine, Models
-from llmtrace_inference.service import CompletionService, Operation
+from llmtrace_inference.otlp_metrics import MetricsPipeline
+from llmtrace_inference.routes import completion_routes, health_routes, model_routes, named
+from llmtrace_inference.service import CompletionService
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
 from llmtrace_inference.tracing import RequestTracer
@@ -33,9 +34,8 @@ from llmtrace_inference.tracing import RequestTracer
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
-_GRACE_SECONDS = 1.5
-"""How long running requests may go on after the signal to stop."""
-PROVIDER_HEADER = "x-llmtrace-provider"
+_LEAVE_SECONDS = 1.5
+"""How long those that were cut short then have for their last words."""
 
 
 def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
@@ -45,6 +45,53 @@ def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
     from llmtrace_inference.model import load_model
 
     return ContinuousBatchingEngine(load_model(name, source, settings), settings)
+
+
+class _Parts:
+    """Everything that the service consists of, and the order in which it starts and stops."""
+
+    def __init__(
+        self, settings: InferenceSettings, load: LoadEngine, provider: TracerProvider | None
+    ) -> None:
+        self.models = Models(settings, load)
+        engines = self.models.engines
+        self.metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in engines.items()})
+        self.pipeline = None
+        if provider is None and settings.trace:
+            self.pipeline = SpanPipeline(settings, on_lost=self.metrics.spans_lost.inc)
+            provider = self.pipeline.provider
+        self.tracer = RequestTracer(provider, capture_content=settings.capture_content)
+        self.blocks = BlockList(settings.data_dir / "blocks.json")
+        self.gpu = open_sampler()
+        if self.gpu is not None:
+            self.metrics.registry.register(self.gpu)
+        self.metrics_pipeline = None
+        if settings.metrics_interval_seconds and self.pipeline is not None:
+            self.metrics_pipeline = MetricsPipeline(settings, self.metrics.registry)
+        self.completions = CompletionService(
+            engines, settings, self.tracer, self.metrics, self.blocks, self.gpu
+        )
+        self.batches = BatchService(settings, engines, self.completions, self.tracer, self.metrics)
+
+    async def begin(self) -> None:
+        if self.metrics_pipeline is not None:
+            self.metrics_pipeline.start()
+        self.models.begin(self.tracer.tracer)
+        await self.batches.begin()
+
+    async def stop_working(self) -> None:
+        """End what runs: batches first, for they go on after the restart."""
+        await self.batches.close()
+        await self.models.close()
+
+    async def close(self) -> None:
+        await self.stop_working()
+        if self.gpu is not None:
+            await asyncio.to_thread(self.gpu.close)
+        if self.metrics_pipeline is not None:
+            await asyncio.to_thread(self.metrics_pipeline.close, _FLUSH_SECONDS / 2)
+        if self.pipeline is not None:
+            await asyncio.to_thread(self.pipeline.close, _FLUSH_SECONDS)
 
 
 def create_app(
@@ -58,31 +105,15 @@ def create_app(
 
     `on_failed_load` is called with the reason when a model cannot be loaded; its requests keep getting 503.
     """
-    models = Models(settings, load)
-    metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in models.engines.items()})
-    pipeline = None
-    if provider is None and settings.trace:
-        pipeline = SpanPipeline(settings, on_lost=metrics.spans_lost.inc)
-        provider = pipeline.provider
-    tracer = RequestTracer(provider, capture_content=settings.capture_content)
-    blocks = BlockList(settings.data_dir / "blocks.json")
-    gpu = open_sampler()
-    if gpu is not None:
-        metrics.registry.register(gpu)
-    service = CompletionService(models.engines, settings, tracer, metrics, blocks, gpu)
-    created = int(time.time())
+    parts = _Parts(settings, load, provider)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        models.begin(tracer.tracer)
-        watch = asyncio.get_running_loop().create_task(_watch_load(models, on_failed_load))
+        await parts.begin()
+        watch = asyncio.get_running_loop().create_task(_watch_load(parts.models, on_failed_load))
         yield
         watch.cancel()
-        await models.close()
-        if gpu is not None:
-            await asyncio.to_thread(gpu.close)
-        if pipeline is not None:
-            await asyncio.to_thread(pipeline.close, _FLUSH_SECONDS)
+        await parts.close()
 
     app = FastAPI(
         title="llmtrace inference",
@@ -91,70 +122,24 @@ def create_app(
         # FastAPI's own spans would stand beside ours where the process has a global tracer provider.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.include_router(admin_routes(settings, blocks, models))
-    app.state.engines = models.engines
-    app.state.request_tracer = tracer
-    app.state.close_engines = models.close
-
-    async def complete(request: Request, operation: Operation) -> Response:
-        response = await service.answer(request, operation, authenticate(request.headers, settings))
-        response.headers[PROVIDER_HEADER] = PROVIDER
-        return response
+    for router in (
+        completion_routes(settings, parts.completions),
+        model_routes(settings, parts.models),
+        file_routes(settings, parts.batches),
+        batch_routes(settings, parts.batches),
+        health_routes(parts.models, parts.metrics),
+        admin_routes(settings, parts.blocks, parts.models),
+    ):
+        app.include_router(router)
 
     @app.exception_handler(ApiError)
     async def refuse(_: Request, error: ApiError) -> Response:
-        response = error.response()
-        response.headers[PROVIDER_HEADER] = PROVIDER
-        return response
+        return named(error.response())
 
-    @app.post("/v1/chat/completions")
-    async def chat_completions(request: Request) -> Response:
-        return await complete(request, "chat")
-
-    @app.post("/v1/completions")
-    async def completions(request: Request) -> Response:
-        return await complete(request, "text_completion")
-
-    @app.post("/v1/embeddings")
-    async def embed(request: Request) -> Response:
-        response = await service.embed(request, authenticate(request.headers, settings))
-        response.headers[PROVIDER_HEADER] = PROVIDER
-        return response
-
-    @app.get("/v1/models")
-    async def list_models(request: Request) -> Response:
-        authenticate(request.headers, settings)
-        data = [
-            {"id": name, "object": "model", "created": created, "owned_by": PROVIDER}
-            for name in models.engines
-        ]
-        return JSONResponse({"object": "list", "data": data}, headers={PROVIDER_HEADER: PROVIDER})
-
-    @app.get("/v1/models/{name:path}")
-    async def one_model(name: str, request: Request) -> Response:
-        authenticate(request.headers, settings)
-        if name not in models.engines:
-            raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")
-        return JSONResponse({"id": name, "object": "model", "created": created, "owned_by": PROVIDER})
-
-    @app.get("/health/live")
-    async def live() -> Response:
-        return JSONResponse({"status": "ok"})
-
-    @app.get("/health/ready")
-    async def ready() -> Response:
-        states = {
-            name: engine is not None and engine.stats().healthy for name, engine in models.engines.items()
-        }
-        everything = all(states.values())
-        return JSONResponse(
-            {"status": "ok" if everything else "unavailable", "models": states}, 200 if everything else 503
-        )
-
-    @app.get("/metrics")
-    async def prometheus() -> Response:
-        return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
+    app.state.engines = parts.models.engines
+    app.state.request_tracer = parts.tracer
+    app.state.stop_batches = parts.batches.close
+    app.state.close_engines = parts.stop_working
     return app
 
 
@@ -178,23 +163,26 @@ class _Server(uvicorn.Server):
                 port=settings.port,
                 log_level="warning",
                 access_log=False,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=math.ceil(settings.drain_seconds + _LEAVE_SECONDS),
             )
         )
+        self._drain_seconds = settings.drain_seconds
+        self._stop_batches = app.state.stop_batches
         self._close_engines = app.state.close_engines
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._stop_batches()  # what they would compute now is for those who wait for an answer
         closing = asyncio.get_running_loop().create_task(self._close_after_grace())
         await super().shutdown(sockets)
         closing.cancel()
 
     async def _close_after_grace(self) -> None:
-        await asyncio.sleep(_GRACE_SECONDS)
+        await asyncio.sleep(self._drain_seconds)
         await self._close_engines()
 
 
 def serve(settings: InferenceSettings) -> None:
-    """Serve until SIGTERM or Ctrl-C; then stop within about five seconds. Blocks.
+    """Serve until SIGTERM or Ctrl-C; then let running requests end, for `drain_seconds`, and stop. Blocks.
 
     The port answers at once (`/health/live`); `/health/ready` turns 200 when every model is loaded. Raises
     RuntimeError when a model cannot be loaded; exits with status 1 when the port is taken.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +19,36 @@ class Caller:
 
     name: str
     limits: KeySettings | None = None
+    owner: str = "anybody"
+    """Whose files and batches these are, the same after a restart with other keys beside this one."""
+    priority: int = 0
+    """Added to that of its requests; lower goes first."""
 
 
 ANYBODY = Caller("anybody")
 
 
+def _callers(settings: InferenceSettings) -> list[tuple[Caller, SecretStr]]:
+    found = [
+        # Its place in the list may change, and would then show another's files.
+        (Caller(f"key-{i}", owner=f"key:{_digest(key)}"), key)
+        for i, key in enumerate(settings.api_keys, 1)
+    ]
+    for limits in settings.keys:
+        caller = Caller(limits.name, limits, owner=f"name:{limits.name}", priority=limits.priority)
+        found.append((caller, limits.key))
+    return found
+
+
+def caller_of(owner: str, settings: InferenceSettings) -> Caller | None:
+    """The caller with this `owner`; None where its key is no longer accepted."""
+    callers = [caller for caller, _ in _callers(settings)] or [ANYBODY]
+    return next((caller for caller in callers if caller.owner == owner), None)
+
+
 def authenticate(headers: Mapping[str, str], settings: InferenceSettings) -> Caller:
     """The caller of a request with these headers. Raises ApiError 401."""
-    callers = [(Caller(f"key-{i}"), key) for i, key in enumerate(settings.api_keys, 1)]
-    callers += [(Caller(limits.name, limits), limits.key) for limits in settings.keys]
+    callers = _callers(settings)
     if not callers:
         return ANYBODY
     given = bearer(headers)
@@ -59,3 +81,7 @@ def bearer(headers: Mapping[str, str]) -> str:
 
 def _same(given: str, key: SecretStr) -> bool:
     return hmac.compare_digest(given.encode(), key.get_secret_value().encode())
+
+
+def _digest(key: SecretStr) -> str:
+    return hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:32]

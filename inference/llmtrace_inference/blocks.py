@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from llmtrace_inference.durable import write_durably
 from llmtrace_inference.errors import ApiError
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,4 @@ class BlockList:
 
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps([asdict(block) for block in self.current()]), encoding="utf-8")
-        draft.replace(self._path)
+        write_durably(self._path, json.dumps([asdict(block) for block in self.current()]).encode())

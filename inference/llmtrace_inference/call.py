@@ -167,7 +167,6 @@ class Call:
         seed = request.seed
         if seed is not None and which:
             seed = (seed + which * 0x9E3779B97F4A7C15) % 2**63  # the first choice is the one without n
-        limits = self._grant.caller.limits
         wants_tools = isinstance(request, ChatRequest) and bool(request.usable_tools)
         ticket = self.engine.submit(
             Generation(
@@ -185,7 +184,7 @@ class Call:
                 matcher=matcher.deep_copy() if matcher is not None else None,
                 every_token=request.stream or bool(request.stop),
                 ignore_eos=bool(request.ignore_eos),
-                priority=(request.priority or 0) + (limits.priority if limits is not None else 0),
+                priority=(request.priority or 0) + self._grant.caller.priority,
             )
         )
         choice_trace = ChoiceTrace(ticket.progress)

@@ -134,7 +134,7 @@ class ContinuousBatchingEngine:
         flash = self._loaded.model.device.type == "cuda" and find_spec("flash_attn") is not None
         batching = ContinuousBatchingConfig(
             page_size=settings.page_size,
-            num_blocks=settings.num_blocks,
+            num_blocks=self._loaded.num_blocks,
             max_batch_tokens=settings.max_batch_tokens,
             max_requests_per_batch=settings.max_batch_requests,
             per_request_processors=True,
@@ -158,9 +158,7 @@ class ContinuousBatchingEngine:
 
     def submit(self, generation: Generation) -> Ticket:
         """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
-        refuse_what_kills_the_loop(
-            generation, self.info, self._blocks(generation) <= self._settings.num_blocks
-        )
+        refuse_what_kills_the_loop(generation, self.info, self._blocks(generation) <= self._loaded.num_blocks)
         if self._breaker.state != "closed":
             raise self._circuit_open()
         if self._closed or self._manager is None:
@@ -174,7 +172,7 @@ class ContinuousBatchingEngine:
     def _ticket(self, generation: Generation) -> _CbTicket:
         ticket = _CbTicket(generation, blocks=self._blocks(generation))
         ticket.progress.submitted_ns = time.perf_counter_ns()
-        ticket.progress.kv_blocks_total = self._settings.num_blocks
+        ticket.progress.kv_blocks_total = self._loaded.num_blocks
         ticket.progress.kv_blocks_request = ticket.blocks
         return ticket
 
@@ -235,7 +233,7 @@ class ContinuousBatchingEngine:
             running=len(self._running),
             waiting=len(self._waiting),
             kv_blocks_used=scheduler.kv_blocks_used(self._cache) if self._cache is not None else 0,
-            kv_blocks_total=self._settings.num_blocks,
+            kv_blocks_total=self._loaded.num_blocks,
             restarts=self._restarts,
             healthy=self._manager is not None and not self._closed and self._breaker.state == "closed",
             waiting_tokens=self._waiting.tokens,
@@ -273,7 +271,7 @@ class ContinuousBatchingEngine:
         return (
             not self._waiting
             and len(self._running) < self._settings.max_batch_requests
-            and self._reserved + self._blocks(generation) <= self._settings.num_blocks
+            and self._reserved + self._blocks(generation) <= self._loaded.num_blocks
         )
 
     def _admit(self) -> None:
@@ -282,7 +280,7 @@ class ContinuousBatchingEngine:
             ticket = self._waiting.first
             if (
                 len(self._running) >= self._settings.max_batch_requests
-                or self._reserved + ticket.blocks > self._settings.num_blocks
+                or self._reserved + ticket.blocks > self._loaded.num_blocks
             ):
                 return
             self._waiting.remove(ticket)

@@ -9,6 +9,9 @@ from starlette.responses import JSONResponse
 
 from llmtrace_inference.engine import EngineError
 
+SHOULD_RETRY = "x-should-retry"
+"""Header by which OpenAI's clients know that trying again cannot help, whatever the status."""
+
 
 class ApiError(Exception):
     """A request that is answered with an error. `code` is also the span's and the metrics' error.type."""
@@ -21,6 +24,7 @@ class ApiError(Exception):
         code: str,
         param: str | None = None,
         retry_after_seconds: int | None = None,
+        retry_is_vain: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -28,6 +32,7 @@ class ApiError(Exception):
         self.code = code
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        self.retry_is_vain = retry_is_vain
 
     @property
     def type(self) -> str:
@@ -46,6 +51,8 @@ class ApiError(Exception):
         headers = {}
         if self.retry_after_seconds is not None:
             headers["Retry-After"] = str(self.retry_after_seconds)
+        if self.retry_is_vain:
+            headers[SHOULD_RETRY] = "false"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers=headers)

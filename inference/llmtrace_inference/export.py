@@ -98,10 +98,9 @@ class SpanPipeline:
     """A tracer provider with its own exporter; touches no global of OpenTelemetry."""
 
     def __init__(self, settings: InferenceSettings, on_lost: Callable[[int], None]) -> None:
-        key = settings.otlp_api_key
         self._exporter = PatientExporter(
             settings.otlp_endpoint.rstrip("/") + "/v1/traces",
-            {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
+            authorization(settings),
             settings.export_patience_seconds,
             on_lost,
         )
@@ -123,6 +122,12 @@ class SpanPipeline:
         timer.start()
         self.provider.shutdown()
         timer.cancel()
+
+
+def authorization(settings: InferenceSettings) -> dict[str, str]:
+    """The header that the collector asks for; none where no key is set."""
+    key = settings.otlp_api_key
+    return {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
 
 
 def service_resource(settings: InferenceSettings) -> Resource:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from opentelemetry.trace import SpanContext
+
 from llmtrace_inference.engine import ModelInfo, Progress, TokenLogprob
 from llmtrace_inference.schema import ChatRequest, CompletionRequest
 from llmtrace_inference.toolcalls import ToolCall
@@ -38,6 +40,25 @@ class ChoiceTrace:
     """Time spent on turning tokens to text, all deltas together."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """Where a request that no client sent comes from: a line of a batch."""
+
+    batch_id: str
+    custom_id: str
+    span: SpanContext | None = None
+    """The batch's span, which the request's own span links to."""
+
+    @property
+    def attributes(self) -> Attributes:
+        """Attributes of the line's SERVER span."""
+        return {
+            OWN + "batch.id": self.batch_id,
+            OWN + "batch.custom_id": self.custom_id,
+            "openai.response.service_tier": "batch",
+        }
+
+
 @dataclass(slots=True)
 class RequestTrace:
     """What is known of one request, filled in on its way. Times are perf_counter_ns; 0: not reached."""
@@ -66,6 +87,8 @@ class RequestTrace:
     status: int | None = None
     error_type: str | None = None
     error_message: str = ""
+    links: list[SpanContext] = field(default_factory=list)
+    """Spans beside the sampled steps' that the SERVER span links to."""
     extra: Attributes = field(default_factory=dict)
     """Further attributes of the SERVER span, from the parts that make them."""
     ended_ns: int = 0

@@ -72,6 +72,12 @@ class Metrics:
             ("model",),
             registry=self.registry,
         )
+        self.batch_lines = Counter(
+            "llmtrace_inference_batch_lines",
+            "Lines of batches that were answered, with or without an error.",
+            ("result",),
+            registry=self.registry,
+        )
         self.spans_lost = Counter(
             "llmtrace_inference_spans_lost",
             "Spans given up because the collector could not be reached or refused them.",

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from llmtrace_inference import attention
 from llmtrace_inference.engine import ModelInfo
+from llmtrace_inference.kv import KvShape, blocks_within
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
 from llmtrace_inference.text import ChatTokenizer
@@ -35,6 +36,21 @@ class LoadedModel:
     eos_ids: tuple[int, ...]
     suppressed_ids: tuple[int, ...]
     info: ModelInfo
+    num_blocks: int
+    """Blocks of its KV cache."""
+
+
+def _num_blocks(config: Any, dtype: torch.dtype, settings: InferenceSettings) -> int:
+    if settings.max_kv_gb is None:
+        return settings.num_blocks
+    heads = int(config.num_attention_heads)
+    shape = KvShape(
+        layers=int(config.num_hidden_layers),
+        kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
+        head_size=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+        value_bytes=dtype.itemsize,
+    )
+    return blocks_within(settings.max_kv_gb, settings.page_size, shape)
 
 
 def _device(setting: str) -> torch.device:
@@ -110,7 +126,8 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
     if settings.quantisation == "int8":
         _to_int8(model)
     config = model.config.get_text_config()
-    context = min(int(config.max_position_embeddings), settings.page_size * settings.num_blocks)
+    num_blocks = _num_blocks(config, dtype, settings)
+    context = min(int(config.max_position_embeddings), settings.page_size * num_blocks)
     info = ModelInfo(
         name=name,
         engine=ENGINE,
@@ -141,4 +158,5 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         eos_ids=eos_ids,
         suppressed_ids=tuple(model.generation_config.suppress_tokens or ()),
         info=info,
+        num_blocks=num_blocks,
     )

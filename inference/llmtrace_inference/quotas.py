@@ -21,12 +21,13 @@ _DAY = 86_400
 class RateLimited(ApiError):
     """429: the caller has used up what its key allows."""
 
-    def __init__(self, what: str, seconds: float) -> None:
+    def __init__(self, what: str, seconds: float, *, retry_is_vain: bool = False) -> None:
         super().__init__(
             429,
             f"{what}: try again in {math.ceil(seconds)} s",
             code="rate_limit_exceeded",
             retry_after_seconds=max(math.ceil(seconds), 1),
+            retry_is_vain=retry_is_vain,
         )
 
 
@@ -128,12 +129,16 @@ class Quotas:
                     f"the request may come to {tokens} tokens, and the key allows {bucket.limit} per minute: "
                     "lower max_tokens or shorten the prompt",
                     60,
+                    retry_is_vain=True,
                 )
             seconds = bucket.seconds_until(tokens, now)
             if seconds > 0:
                 raise RateLimited(f"the key allows {bucket.limit} tokens per minute", seconds)
         if daily is not None and account.used_today + tokens > daily:
-            raise RateLimited(f"the key allows {daily} tokens per day (UTC)", _DAY - now % _DAY)
+            left = _DAY - now % _DAY
+            raise RateLimited(
+                f"the key allows {daily} tokens per day (UTC)", left, retry_is_vain=tokens > daily
+            )
         if bucket is not None:
             bucket.take(tokens)
         account.used_today += tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -168,7 +169,7 @@ Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Identifier = Annotated[str, Field(max_length=512)]
 
 
-class GenerationRequest(_Strict):
+class GenerationRequest(_Strict, ABC):
     """What chat and plain completions share.
 
     `top_k`, `min_p`, `priority` (lower goes first) and `ignore_eos` (answers of exactly max_tokens tokens,
@@ -228,9 +229,9 @@ class GenerationRequest(_Strict):
         return self.stream_options is not None and self.stream_options.include_usage
 
     @property
+    @abstractmethod
     def wanted_logprobs(self) -> int | None:
         """Alternatives to report beside each token's log-probability; None: nothing."""
-        raise NotImplementedError
 
 
 class ChatRequest(GenerationRequest):

@@ -22,7 +22,7 @@ from llmtrace_inference.embeddings import MicroBatcher
 from llmtrace_inference.engine import Engine, EngineError
 from llmtrace_inference.errors import ApiError, from_engine, from_validation
 from llmtrace_inference.gpu import GpuSampler
-from llmtrace_inference.measured import OWN, RequestTrace
+from llmtrace_inference.measured import OWN, BatchLine, RequestTrace
 from llmtrace_inference.metrics import UNKNOWN_MODEL, Metrics
 from llmtrace_inference.quotas import Quotas
 from llmtrace_inference.safety import open_guard
@@ -63,15 +63,11 @@ class CompletionService:
         self._batchers: dict[str, MicroBatcher] = {}
         self._guard = open_guard(settings)
 
-    async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
+    async def answer(
+        self, http: Request, operation: Operation, caller: Caller, line: BatchLine | None = None
+    ) -> Response:
         """The response to one POST; every outcome leaves a trace and a metric."""
-        trace = RequestTrace(
-            headers=dict(http.headers),
-            server=http.scope.get("server"),
-            operation=operation,
-            path=http.url.path,
-        )
-        trace.extra[OWN + "key"] = caller.name
+        trace = _trace_of(http, operation, caller, line)
         response = await self._answer(http, trace, operation, caller)
         response.headers.update(self._quotas.headers(caller))
         return response
@@ -152,15 +148,9 @@ class CompletionService:
             )
         return engine
 
-    async def embed(self, http: Request, caller: Caller) -> Response:
+    async def embed(self, http: Request, caller: Caller, line: BatchLine | None = None) -> Response:
         """The response to one POST of embeddings."""
-        trace = RequestTrace(
-            headers=dict(http.headers),
-            server=http.scope.get("server"),
-            operation="embeddings",
-            path=http.url.path,
-        )
-        trace.extra[OWN + "key"] = caller.name
+        trace = _trace_of(http, "embeddings", caller, line)
         try:
             response = await self._embed(http, trace, caller)
         except ApiError as error:
@@ -287,6 +277,20 @@ class CompletionService:
             error_type=trace.error_type,
         )
         self._tracer.record(trace)
+
+
+def _trace_of(http: Request, operation: str, caller: Caller, line: BatchLine | None) -> RequestTrace:
+    trace = RequestTrace(
+        headers=dict(http.headers),
+        server=http.scope.get("server"),
+        operation=operation,
+        path=http.url.path,
+    )
+    trace.extra[OWN + "key"] = caller.name
+    if line is not None:
+        trace.extra.update(line.attributes)
+        trace.links += [line.span] if line.span is not None else []
+    return trace
 
 
 def _parse(body: bytes, trace: RequestTrace, operation: Operation) -> ChatRequest | CompletionRequest:

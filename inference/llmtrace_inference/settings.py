@@ -90,6 +90,11 @@ class InferenceSettings(BaseModel):
         ge=8,
         description="KV cache blocks per model: page_size × num_blocks tokens. Always bounded.",
     )
+    max_kv_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Memory of each model's KV cache in GB, instead of num_blocks: as many as fit.",
+    )
     max_batch_tokens: int = Field(
         default=512, ge=16, description="Tokens of one forward pass; longer prompts are prefilled in chunks."
     )
@@ -122,6 +127,9 @@ class InferenceSettings(BaseModel):
     )
     request_timeout_seconds: float = Field(
         default=300.0, gt=0, description="Longest time for one whole request before a 504."
+    )
+    drain_seconds: float = Field(
+        default=1.5, ge=0, description="How long running requests may go on after the signal to stop."
     )
     default_max_tokens: int = Field(
         default=128, ge=1, description="Generated tokens where the request sets no max_tokens."
@@ -161,11 +169,31 @@ class InferenceSettings(BaseModel):
     )
     embedding_batch: int = Field(default=32, ge=1, description="Most texts in one pass of embeddings.")
 
+    batch_concurrency: int = Field(
+        default=4, ge=1, description="Lines of batches in work at once; they wait behind all other requests."
+    )
+    max_batch_lines: int = Field(default=50_000, ge=1, description="Most lines of one batch.")
+    max_open_batches: int = Field(
+        default=20, ge=1, description="Batches of one key that may be under way; one more gets a 429."
+    )
+    max_file_bytes: int = Field(
+        default=100 << 20, ge=1024, description="Largest uploaded file in bytes; a larger one gets a 413."
+    )
+    max_stored_bytes: int = Field(
+        default=1 << 30, ge=1024, description="Bytes of files that one key may keep; beyond it a 413."
+    )
+    file_days: int = Field(
+        default=30, ge=1, le=366, description="Days after which files and ended batches are deleted."
+    )
+
     trace: bool = Field(default=True, description="Record and export spans.")
     trace_every_step: int = Field(
         default=100,
         ge=0,
         description="Every how manieth forward pass gets a span that its requests link to; 0: none.",
+    )
+    metrics_interval_seconds: float = Field(
+        default=15.0, ge=0, description="With trace: how often metrics go to the collector too; 0: never."
     )
     otlp_endpoint: str = Field(
         default="http://127.0.0.1:4318", description="OTLP/HTTP base URL of the collector (no /v1/traces)."
@@ -206,7 +234,7 @@ class InferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _kv_holds_a_batch(self) -> InferenceSettings:
-        if self.default_max_tokens >= self.page_size * self.num_blocks:
+        if self.max_kv_gb is None and self.default_max_tokens >= self.page_size * self.num_blocks:
             raise ValueError(
                 f"default_max_tokens {self.default_max_tokens} does not fit the KV cache of page_size × "
                 f"num_blocks = {self.page_size * self.num_blocks} tokens: raise num_blocks or lower it"

@@ -194,7 +194,10 @@ class RequestTracer:
             context=self._propagator.extract(trace.headers),
             kind=SpanKind.SERVER,
             attributes=attributes,
-            links=[Link(step) for choice in trace.choices for step in choice.progress.sampled_steps],
+            links=[
+                *map(Link, trace.links),
+                *(Link(step) for choice in trace.choices for step in choice.progress.sampled_steps),
+            ],
             start_time=trace.arrived_ns + offset,
         )
         if trace.error_type is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from llmtrace_cli.main import cli
+from llmtrace_inference.settings import InferenceSettings
 from tests.cli.running import run
 
 
@@ -122,3 +123,21 @@ def test_an_open_door_without_keys_is_refused_with_a_sentence(tmp_path: Path) ->
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert "LLMTRACE_COLLECTOR__INGEST_KEY" in refused.stderr
+
+
+def test_options_of_inference_reach_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[InferenceSettings] = []
+    monkeypatch.setattr("llmtrace_inference.app.serve", served.append)
+    monkeypatch.chdir(tmp_path)
+
+    def start(*options: str) -> Result:
+        return CliRunner().invoke(cli, ["inference", *options], prog_name="llmtrace")
+
+    assert start("--device", "cpu", "--max-kv-gb", "0.5", "--port", "8123").exit_code == 0
+    assert start().exit_code == 0
+    assert [(s.device, s.max_kv_gb, s.port) for s in served] == [("cpu", 0.5, 8123), ("auto", None, 8000)]
+    for bad in (("--device", "tpu"), ("--max-kv-gb", "0"), ("--max-kv-gb", "much")):
+        refused = start(*bad)
+        assert refused.exit_code == 2
+        assert bad[0] in refused.output
+    assert len(served) == 2

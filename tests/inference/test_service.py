@@ -205,21 +205,39 @@ def test_extreme_but_valid_values_work(service: Running, change: dict[str, Any])
 
 
 def test_values_that_change_nothing_are_accepted(service: Running) -> None:
-    service.client.chat.completions.create(
+    plain = service.client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello!"}],
+        max_tokens=6,
+        seed=3,
+        **EXACT,
+    )
+    answer = service.client.chat.completions.create(
         model=MODEL,
         messages=[
             {"role": "developer", "content": "Be brief."},
             {"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "!"}]},
         ],
-        max_tokens=2,
+        max_tokens=6,
+        seed=3,
         n=1,
         temperature=1,
+        top_p=1,
         presence_penalty=0,
         frequency_penalty=0.0,
         logprobs=False,
         response_format={"type": "text"},
         metadata={"session_id": "s1"},
+        store=False,
+        parallel_tool_calls=True,
+        extra_body={"ignore_eos": True, "min_p": 0.0, "priority": 0},
     )
+    assert answer.choices[0].message.content == plain.choices[0].message.content
+    assert answer.choices[0].finish_reason == plain.choices[0].finish_reason == "length"
+    assert answer.choices[0].logprobs is None
+    assert answer.usage is not None
+    assert plain.usage is not None
+    assert answer.usage.prompt_tokens == plain.usage.prompt_tokens
 
 
 def test_unknown_model_and_broken_json(service: Running) -> None:

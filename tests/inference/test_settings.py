@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from llmtrace_inference import gpu, safety, scheduler, service, stages, tracing
+from llmtrace_inference import batch_run, gpu, measured, safety, scheduler, service, stages, tracing
 from llmtrace_inference.engine import EngineStats
 from llmtrace_inference.metrics import Metrics
 from llmtrace_inference.settings import InferenceSettings
@@ -46,7 +46,9 @@ def test_settings_and_app_import_without_torch() -> None:
 def test_the_docs_name_every_setting_and_attribute() -> None:
     docs = (Path(__file__).parents[2] / "docs/inference.md").read_text()
     assert [n for n in InferenceSettings.model_fields if f"| `{n}` |" not in docs] == []
-    source = "".join(map(inspect.getsource, (tracing, stages, scheduler, service, safety, gpu)))
+    source = "".join(
+        map(inspect.getsource, (tracing, stages, scheduler, service, safety, gpu, measured, batch_run))
+    )
     attributes = re.findall(r'OWN \+ "([a-z_.]+)"', source)
     assert len(attributes) > 20
     assert [a for a in attributes if f"`{a}`" not in docs] == []

@@ -1,0 +1,123 @@
+"""The lines of a batch's input file: where each lies, and what is wrong with it. Pure but for the reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_MOST_FAULTS = 100
+_WRAPPING = 4096
+"""Bytes of a line beside the request's body: custom_id, method and url."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request of an input file; `number` counts from 1. Its bytes stay in the file."""
+
+    number: int
+    custom_id: str
+    model: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineFault:
+    """Why an input file cannot be run; `line` None: the file as a whole."""
+
+    code: str
+    message: str
+    line: int | None = None
+    param: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """The fault as OpenAI's API shows it in a batch's `errors`."""
+        return {"code": self.code, "message": self.message, "line": self.line, "param": self.param}
+
+
+@dataclass(frozen=True, slots=True)
+class LineRules:
+    """What the lines of one batch must keep to."""
+
+    endpoint: str
+    models: Collection[str]
+    max_lines: int
+    max_body_bytes: int
+
+
+class _BadLine(Exception):
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+def read_lines(path: Path, rules: LineRules) -> tuple[list[Line], list[LineFault]]:
+    """Every line of a file, or what is wrong with it: of many faults the first hundred."""
+    lines: list[Line] = []
+    faults: list[LineFault] = []
+    seen: dict[str, int] = {}
+    with path.open("rb") as file:
+        offset, number = 0, 0
+        while raw := file.readline():
+            number, at, offset = number + 1, offset, offset + len(raw)
+            if not raw.strip():
+                continue
+            try:
+                line = _checked(raw, number, at, rules, seen)
+            except _BadLine as bad:
+                faults.append(LineFault(bad.code, str(bad), number, bad.param))
+                if len(faults) >= _MOST_FAULTS:
+                    break
+                continue
+            seen[line.custom_id] = number
+            lines.append(line)
+            if len(lines) > rules.max_lines:
+                faults.append(LineFault("too_many_lines", f"a batch may have {rules.max_lines} lines"))
+                break
+    if not lines and not faults:
+        faults.append(LineFault("empty_file", "the input file has no lines"))
+    return lines, faults
+
+
+def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[str, int]) -> Line:
+    if len(raw) > rules.max_body_bytes + _WRAPPING:
+        raise _BadLine("line_too_long", f"the line is longer than {rules.max_body_bytes} bytes")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise _BadLine("invalid_json_line", f"the line is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise _BadLine("invalid_json_line", "the line is not a JSON object")
+    unknown = sorted(set(value) - {"custom_id", "method", "url", "body"})
+    if unknown:
+        raise _BadLine("unknown_field", f"'{unknown[0]}' is not supported: leave it out", unknown[0])
+    custom_id, body = value.get("custom_id"), value.get("body")
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 512:
+        raise _BadLine("invalid_custom_id", "custom_id must be text of 1 to 512 characters", "custom_id")
+    if custom_id in seen:
+        message = f"custom_id {custom_id!r} is that of line {seen[custom_id]} too"
+        raise _BadLine("duplicate_custom_id", message, "custom_id")
+    if value.get("method") != "POST":
+        raise _BadLine("invalid_method", "method must be POST", "method")
+    if value.get("url") != rules.endpoint:
+        raise _BadLine("mismatched_url", f"url must be {rules.endpoint}, the batch's endpoint", "url")
+    if not isinstance(body, dict):
+        raise _BadLine("invalid_body", "body must be a JSON object", "body")
+    model = body.get("model")
+    if not isinstance(model, str) or model not in rules.models:
+        served = ", ".join(rules.models)
+        raise _BadLine("model_not_found", f"body.model is not served here: use one of {served}", "body.model")
+    if body.get("stream"):
+        raise _BadLine("stream_unsupported", "a line of a batch cannot be streamed", "body.stream")
+    return Line(number, custom_id, model, offset, len(raw))
+
+
+def body_of(path: Path, line: Line) -> bytes:
+    """The body of one line's request, as JSON."""
+    with path.open("rb") as file:
+        file.seek(line.offset)
+        return json.dumps(json.loads(file.read(line.size))["body"]).encode()
