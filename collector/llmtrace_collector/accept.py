@@ -68,7 +68,10 @@ class Intake:
     def append(self, arrival: Arrival, checked: Checked) -> Future[bool]:
         """Hand the rows to the log; the future resolves when they are on disk, or fails with LogFull."""
         return self._log.append(
-            arrival.signal, Record(arrival.project, arrival.received, checked.body), checked.days
+            arrival.signal,
+            Record(arrival.project, arrival.received, checked.body),
+            checked.days,
+            checked.services,
         )
 
     def note(self, arrival: Arrival, checked: Checked, *, new: bool) -> None:

@@ -71,15 +71,17 @@ class Collector:
             segment_seconds=settings.segment_seconds,
             budget_bytes=settings.log_budget_bytes,
             on_closed=self.writer.submit,
+            behind=self.writer.behind,
         )
         self.intake = Intake(settings, self.log, self.metrics, self.tally)
         self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
         self.pricing = Pricing(self.store, settings.prices)
         self.tasks = [self._task("pricing", _PRICING_SECONDS, self.pricing.sync)]
-        self.tasks.append(self._task("ledger", _LEDGER_SECONDS, Ledger(self.store).sync))
+        self.tasks.append(self._task("ledger", _LEDGER_SECONDS, Ledger(self.store, self.tally.flag).sync))
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
+        self.tasks.append(self._task("sdk reports", _LEDGER_SECONDS, self.tally.ask_sdks))
         self.budgets = budget.Budgets(self.store, settings.budgets)
         self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.count))
         self._runs: MlflowRuns | None = None

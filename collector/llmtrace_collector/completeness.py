@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +25,17 @@ _MINUTE = 60_000_000_000
 
 #: Services that have a metric of their own; names come from senders and must not grow without end.
 _SERVICES = 200
+
+
+#: Each process of an SDK says what it counted since its start; the largest of its words is the last.
+_SDK_COUNTS = """SELECT ServiceName, sum(g) AS generated, sum(s) AS sent, sum(p) AS spooled, sum(d) AS dropped
+FROM (
+    SELECT ServiceName, max(Generated) AS g, max(Sent) AS s, max(Spooled) AS p, max(Dropped) AS d
+    FROM sdk_reports
+    WHERE Timestamp >= now() - INTERVAL 1 DAY
+    GROUP BY Project, ServiceName, Instance
+)
+GROUP BY ServiceName"""
 
 
 @dataclass(frozen=True)
@@ -56,18 +69,39 @@ class Tally:
         with self._turn:
             counts = self._counts.setdefault(key, {})
             counts[outcome] = counts.get(outcome, 0) + count
-            if rows.service not in self._services and len(self._services) < _SERVICES:
-                self._services.add(rows.service)
-            service = rows.service if rows.service in self._services else "(other)"
         if count > 0:
-            self._metrics.completeness.labels(service, origin.signal, outcome).inc(count)
+            self._metrics.completeness.labels(self.label(rows.service), origin.signal, outcome).inc(count)
 
-    def set_aside(self, signal: str, file: Path, *, back: bool = False) -> int:
-        """Count the rows of a quarantined file, or take them off when it goes `back`; their number."""
-        total = 0
+    def label(self, service: str) -> str:
+        """The service as a label of metrics; `(other)` beyond the first 200."""
+        with self._turn:
+            if service not in self._services and len(self._services) < _SERVICES:
+                self._services.add(service)
+            return service if service in self._services else "(other)"
+
+    def stored(self, signal: str, rows: Mapping[str, int]) -> None:
+        """Count rows by service that reached the store; in the store itself the engine counts them."""
+        for service, count in rows.items():
+            self._metrics.completeness.labels(self.label(service), signal, "stored").inc(count)
+
+    def flag(self, service: str, flag: str, count: int) -> None:
+        """Count calls that the ledger flagged."""
+        self._metrics.flagged.labels(self.label(service), flag).inc(count)
+
+    def ask_sdks(self) -> None:
+        """Bring the gauges of what SDKs say of themselves up to date. Raises StoreError."""
+        for row in self._store.rows(_SDK_COUNTS):
+            for what in ("generated", "sent", "spooled", "dropped"):
+                self._metrics.sdk_spans.labels(self.label(row["ServiceName"]), what).set(int(row[what]))
+
+    def set_aside(self, signal: str, file: Path, *, back: bool = False) -> Counter[str]:
+        """Count the rows of a quarantined file, or take them off when it goes `back`; their number by
+        service.
+        """
+        total: Counter[str] = Counter()
         for record, _ in decode(file.read_bytes()):
             for rows in service_rows(signal, record.body):
-                total += rows.accepted
+                total[rows.service] += rows.accepted
                 count = -rows.accepted if back else rows.accepted
                 self.add(Origin(signal, record.project, record.received), rows, "quarantined", count)
         return total

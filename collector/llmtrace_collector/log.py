@@ -14,7 +14,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from .envelope import Record, decode, encode
 from .seen import Seen, digest
+from .validate import ServiceRows, service_rows
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ MAX_DAYS = 50
 #: Records written by one group commit at most, so that the first of them is not kept waiting.
 _GROUP = 256
 
+#: How soon a segment that is overdue is looked at again, in seconds.
+_BEHIND_PAUSE = 0.02
+
 
 class LogFull(Exception):
     """The log may not grow further: the disk or its budget is full. The sender should try again later."""
@@ -38,7 +43,9 @@ class LogFull(Exception):
 
 @dataclass
 class Segment:
-    """A file of the log. `token` names it for good, in the log and as the store's deduplication token."""
+    """A file of the log. `token` names it for good, in the log and as the store's deduplication token;
+    `rows` counts its rows by service.
+    """
 
     signal: str
     path: Path
@@ -46,6 +53,7 @@ class Segment:
     opened: float = field(default_factory=time.monotonic)
     days: set[int] = field(default_factory=set)
     digests: list[bytes] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
 
     @property
     def token(self) -> str:
@@ -58,11 +66,16 @@ class _Append:
     signal: str
     record: Record
     days: frozenset[int]
+    services: tuple[ServiceRows, ...]
     done: Future[bool]
 
 
 class Log:
-    """Appends records durably and hands closed segments to `on_closed`, oldest first."""
+    """Appends records durably and hands closed segments to `on_closed`, oldest first.
+
+    While `behind` says that earlier segments are still being stored, one that is old enough stays open: it
+    would only wait, and an insert of two segments' rows costs less than two inserts.
+    """
 
     def __init__(
         self,
@@ -72,6 +85,7 @@ class Log:
         segment_seconds: float,
         budget_bytes: int,
         on_closed: Callable[[Segment], None],
+        behind: Callable[[], bool] = lambda: False,
     ) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +93,7 @@ class Log:
         self._segment_seconds = segment_seconds
         self._budget = budget_bytes
         self._on_closed = on_closed
+        self._behind = behind
         self._seen = Seen(folder / "seen.sqlite")
         self._unstored: dict[bytes, str] = {}
         self._bytes = 0
@@ -100,15 +115,18 @@ class Log:
                 self._on_closed(segment)
         self._thread.start()
 
-    def append(self, signal: str, record: Record, days: frozenset[int]) -> Future[bool]:
+    def append(
+        self, signal: str, record: Record, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
+    ) -> Future[bool]:
         """Queue one record. The future resolves once it is on disk: True when new, False when it was
-        stored before; it fails with LogFull when it cannot be kept. `days` are the Unix days of its rows.
+        stored before; it fails with LogFull when it cannot be kept. `days` are the Unix days of its rows,
+        `services` whose they are.
         """
         done: Future[bool] = Future()
         if self._bytes + len(record.body) > self._budget:
             done.set_exception(LogFull("the log's disk budget is used up while the store is behind"))
         else:
-            self._queue.put(_Append(signal, record, days, done))
+            self._queue.put(_Append(signal, record, days, services, done))
         return done
 
     def stored(self, segment: Segment) -> None:
@@ -197,7 +215,8 @@ class Log:
         if not self._open:
             return None
         oldest = min(segment.opened for segment, _ in self._open.values())
-        return max(0.0, oldest + self._segment_seconds - time.monotonic())
+        due = oldest + self._segment_seconds - time.monotonic()
+        return due if due > 0 else _BEHIND_PAUSE
 
     def _commit(self, group: list[_Append]) -> None:
         # From here on nobody can cancel; a request that was given up before is not written.
@@ -252,9 +271,10 @@ class Log:
             with self._bytes_lock:
                 self._bytes += size - segment.size
             segment.size = size
-            for key, _ in items[start : start + count]:
+            for key, item in items[start : start + count]:
                 segment.digests.append(key)
                 self._unstored[key] = segment.token
+                _add_rows(segment.rows, item.services)
             start += count
 
     def _cut(self, signal: str) -> None:
@@ -294,7 +314,8 @@ class Log:
     def _close_due(self, *, everything: bool) -> None:
         now = time.monotonic()
         for signal, (segment, _) in list(self._open.items()):
-            if everything or now - segment.opened >= self._segment_seconds:
+            old = now - segment.opened >= self._segment_seconds
+            if everything or (old and not self._behind()):
                 self._close_segment(signal)
 
     def _close_segment(self, signal: str) -> None:
@@ -313,6 +334,7 @@ class Log:
         for record, end in decode(data):
             segment.digests.append(digest(signal, record))
             segment.size = end
+            _add_rows(segment.rows, service_rows(signal, record.body))
         if segment.size < len(data):
             # Normally bytes that were never acknowledged; kept aside in case a disk damaged good ones.
             folder = self._folder / "quarantine"
@@ -334,6 +356,11 @@ class Log:
         with self._bytes_lock:
             self._bytes += segment.size
         return segment
+
+
+def _add_rows(total: Counter[str], services: Iterable[ServiceRows]) -> None:
+    for each in services:
+        total[each.service] += each.accepted
 
 
 def free_bytes(folder: Path) -> int:

@@ -26,8 +26,21 @@ class Metrics:
         )
         self.completeness = Counter(
             "llmtrace_service_items",
-            "Spans, log records or data points of a service: received, rejected, duplicate, quarantined.",
+            "Spans, log records or data points of a service: received, stored, rejected, duplicate, "
+            "quarantined.",
             ["service", "signal", "outcome"],
+            registry=registry,
+        )
+        self.flagged = Counter(
+            "llmtrace_flagged_calls",
+            "Calls whose usage contradicts itself, or that are not counted because others tell of them.",
+            ["service", "flag"],
+            registry=registry,
+        )
+        self.sdk_spans = Gauge(
+            "llmtrace_sdk_spans",
+            "What the SDK processes of the last day say they generated, sent, spooled and dropped.",
+            ["service", "what"],
             registry=registry,
         )
         self.repeated = Counter(

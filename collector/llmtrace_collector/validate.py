@@ -192,8 +192,11 @@ def row_times(signal: str, body: bytes) -> list[int]:
 
 
 def service_rows(signal: str, body: bytes) -> list[ServiceRows]:
-    """Whose the rows of a checked request are."""
-    request = REQUESTS[signal].FromString(body)
+    """Whose the rows of a checked request are; nobody's where the body is no request."""
+    try:
+        request = REQUESTS[signal].FromString(body)
+    except DecodeError:
+        return []
     return [
         ServiceRows(*_owner(resource), sum(len(rows) for rows in _rows(signal, resource)), 0)
         for resource in _resources(request)

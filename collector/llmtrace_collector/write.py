@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import Counter
 
 from .completeness import Tally
 from .log import Log, Segment
@@ -31,12 +32,17 @@ class Writer:
         self._metrics = metrics
         self._tally = tally
         self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._inserting = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
 
     def submit(self, segment: Segment) -> None:
         """Queue a closed segment."""
         self._queue.put(segment)
+
+    def behind(self) -> bool:
+        """Whether a segment closed now would have to wait."""
+        return self._inserting or not self._queue.empty()
 
     def start(self, log: Log) -> None:
         """Begin to insert; `log` learns which segments are done."""
@@ -58,8 +64,10 @@ class Writer:
 
     def _run(self) -> None:
         while (segment := self._queue.get()) is not None:
+            self._inserting = True
             if not self._insert(segment):
                 return
+            self._inserting = False
 
     def _insert(self, segment: Segment) -> bool:
         """Insert one segment; False when the writer was told to stop before the store took it."""
@@ -95,6 +103,7 @@ class Writer:
                 self._metrics.insert_seconds.observe(time.perf_counter() - started)
                 self._log.stored(segment)
                 self._metrics.stored_segments.inc()
+                self._tally.stored(segment.signal, segment.rows)
                 return
         self._take_apart(segment, reason)
 
@@ -102,8 +111,11 @@ class Writer:
         """Store what is good of a refused segment and set the rest aside."""
         parts = Dissection(self._store, segment, segment.path.parent / "split")
         parts.run(reason)
+        bad: Counter[str] = Counter()
         for file, why in parts.bad:
-            rows = self._tally.set_aside(segment.signal, file)
+            services = self._tally.set_aside(segment.signal, file)
+            bad += services
+            rows = services.total()
             self._metrics.quarantined_segments.inc()
             self._metrics.quarantined.labels(segment.signal).inc(rows)
             whole = file == segment.path
@@ -113,5 +125,6 @@ class Writer:
             )
         if parts.stored or not any(file == segment.path for file, _ in parts.bad):
             self._metrics.split_segments.inc()
+            self._tally.stored(segment.signal, segment.rows - bad)
             self._log.stored(segment)
         journal(segment).unlink(missing_ok=True)

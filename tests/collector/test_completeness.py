@@ -41,6 +41,8 @@ def test_every_row_is_accounted_for(served: Served) -> None:
     labels = {"service": "one", "signal": "traces"}
     assert served.metric("llmtrace_service_items_total", outcome="received", **labels) == 3
     assert served.metric("llmtrace_service_items_total", outcome="duplicate", **labels) == 2
+    assert served.metric("llmtrace_service_items_total", outcome="rejected", **labels) == 2
+    assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 3
 
     # The same counts again are not taken for a repetition.
     for _ in range(2):
@@ -69,8 +71,12 @@ def test_what_is_set_aside_counts_until_it_is_stored(served: Served, monkeypatch
     monkeypatch.undo()
     assert totals(served, "bad") == [2, 0, 0, 0, 2]
     (name,) = [each.stem for each in served.collector.log.quarantined.glob("*.seg")]
+    labels = {"service": "bad", "signal": "traces"}
+    assert served.metric("llmtrace_service_items_total", outcome="quarantined", **labels) == 2
+    assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 0
     assert served.write("POST", f"/v1/quarantine/{name}/replay", {}).status_code == 200
     assert totals(served, "bad") == [2, 2, 0, 0, 0]
+    assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 2
 
 
 def test_what_sdks_report_is_beside_it(served: Served) -> None:
@@ -89,3 +95,6 @@ def test_what_sdks_report_is_beside_it(served: Served) -> None:
     assert served.value(text) == "30\t4"
     text = "SELECT max(Sent) FROM sdk_reports WHERE Instance = 'i/1'"
     assert served.value(text) == "22"
+    served.collector.tally.ask_sdks()
+    for what, spans in (("generated", 30), ("dropped", 4), ("sent", 26)):
+        assert served.metric("llmtrace_sdk_spans", service="app", what=what) == spans

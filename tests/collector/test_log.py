@@ -26,7 +26,7 @@ DAY = frozenset({20_000})
 class Harness:
     """A log and the segments that it handed over."""
 
-    def __init__(self, folder: Path, **fields: float) -> None:
+    def __init__(self, folder: Path, behind: Callable[[], bool] = lambda: False, **fields: float) -> None:
         self.closed: list[Segment] = []
         given_fields = {"segment_bytes": 1 << 20, "segment_seconds": 60.0, "budget_bytes": 1 << 30, **fields}
         self.log = Log(
@@ -35,6 +35,7 @@ class Harness:
             segment_seconds=given_fields["segment_seconds"],
             budget_bytes=int(given_fields["budget_bytes"]),
             on_closed=self.closed.append,
+            behind=behind,
         )
 
     def start(self) -> Harness:
@@ -144,6 +145,22 @@ def test_a_segment_closes_by_age(tmp_path: Path) -> None:
         time.sleep(0.01)
     assert len(harness.closed) == 1
     harness.end()
+
+
+def test_a_segment_stays_open_while_those_before_it_are_stored(tmp_path: Path) -> None:
+    busy = True
+    harness = Harness(tmp_path, segment_seconds=0.01, behind=lambda: busy).start()
+    looks = 0
+    for body in (b"x", b"y", b"z"):
+        harness.add(body).result(5)
+        looks += len(harness.closed)
+    assert looks == 0
+    busy = False
+    deadline = time.monotonic() + 20
+    while not harness.closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (segment,) = harness.end()
+    assert bodies(segment) == [b"x", b"y", b"z"]
 
 
 def test_the_budget_is_kept(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ traces and responses that gained spans since the last one; minutes whose sums ch
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -46,6 +46,7 @@ class Call:
     end: int
     tokens: int | None
     uncounted: str
+    service: str = ""
     above: Call | None = None
     group: list[Call] = field(default_factory=list)
 
@@ -145,10 +146,16 @@ def _rank(call: Call) -> tuple[bool, int, int, int, str]:
 
 
 class Ledger:
-    """Keeps `Counted`, `Uncounted` and the rollup true. `sync` is one pass."""
+    """Keeps `Counted`, `Uncounted` and the rollup true. `sync` is one pass.
 
-    def __init__(self, store: Store) -> None:
+    `on_flag` is told of each flag that calls got: service, flag, number of calls.
+    """
+
+    def __init__(
+        self, store: Store, on_flag: Callable[[str, str, int], None] = lambda service, flag, count: None
+    ) -> None:
         self._store = store
+        self._on_flag = on_flag
         self._since: str | None = None
 
     def sync(self) -> int:
@@ -174,8 +181,18 @@ class Ledger:
         if calls:
             row = {"At": upto, "ScannedTo": upto, "Looked": len(calls), "Changed": len(changed)}
             self._store.insert_rows("ledger_passes", [row])
+        self._tell(since, upto, changes)
         self._since = upto
         return len(changed)
+
+    def _tell(self, since: str, upto: str, changes: Mapping[str, Sequence[Call]]) -> None:
+        """Say which flags calls got: those they came with, and those of this pass."""
+        for row in self._store.rows(_FLAGS, {"since": since, "upto": upto}):
+            self._on_flag(row["ServiceName"], row["Flag"], int(row["Spans"]))
+        for reason, group in changes.items():
+            for service, count in Counter(call.service for call in group).items():
+                if reason:
+                    self._on_flag(service, reason, count)
 
     def _scanned(self) -> str:
         """How far the last pass came, in this process or the one before."""
@@ -195,6 +212,7 @@ class Ledger:
                 int(row["End"]),
                 None if row["Tokens"] is None else int(row["Tokens"]),
                 row["Uncounted"],
+                row["ServiceName"],
             )
             for row in rows
         ]
@@ -243,7 +261,7 @@ _CALLS = f"""WITH fresh AS (
     SELECT Project, TraceId, ResponseId, Timestamp FROM otel_traces
     WHERE StoredAt >= toDateTime64({{since:String}}, 3) - INTERVAL 1 SECOND
 )
-SELECT Project, TraceId, SpanId, ParentSpanId, ResponseId, Uncounted,
+SELECT Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, Uncounted,
     toUnixTimestamp64Nano(Timestamp) AS Start,
     toUnixTimestamp64Nano(Timestamp) + Duration AS End,
     if(InputTokens IS NULL AND OutputTokens IS NULL, NULL,
@@ -256,6 +274,14 @@ WHERE IsLlm
         OR (ResponseId != '' AND (Project, ResponseId) IN (SELECT Project, ResponseId FROM fresh)))
 QUALIFY count() OVER (PARTITION BY Project, TraceId) > 1
     OR (ResponseId != '' AND count() OVER (PARTITION BY Project, ResponseId) > 1)"""  # noqa: S608, a number of ours
+
+# Flags that spans have from the start; spans of now may still become visible, so the end is open.
+_FLAGS = """SELECT ServiceName, Flag, count() AS Spans
+FROM otel_traces
+ARRAY JOIN [UsageFault, if(Uncounted IN ('sender', 'server'), Uncounted, '')] AS Flag
+WHERE (UsageFault != '' OR Uncounted IN ('sender', 'server')) AND Flag != ''
+    AND StoredAt >= toDateTime64({since:String}, 3) AND StoredAt < toDateTime64({upto:String}, 3)
+GROUP BY ServiceName, Flag"""
 
 _LINKS = """SELECT TraceId, SpanId, ParentSpanId FROM otel_traces
 WHERE NOT IsLlm AND Operation = ''

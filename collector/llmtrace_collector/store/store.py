@@ -34,6 +34,10 @@ _ONE_BLOCK: Mapping[str, str] = {
     # The views that decode are long: these searches through them take longer than a small segment's insert.
     "optimize_and_compare_chain": "0",
     "query_plan_merge_expressions": "0",
+    # Compiling the views to machine code takes as long as one insert and makes the next ones no faster.
+    "compile_expressions": "0",
+    "compile_aggregate_expressions": "0",
+    "compile_sort_description": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     "input_format_protobuf_oneof_presence": "1",
     "output_format_json_escape_forward_slashes": "0",

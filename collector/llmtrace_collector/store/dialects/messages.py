@@ -55,7 +55,8 @@ def of_events(column: str) -> str:
         '[concat(\'{"role":"\', x.1, \'","content":\', '
         "if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), "
         f"arrayFilter(x -> x.2 != '', arrayMap(e -> ({renamed('e.1', roles)}, {text}), "
-        f"arrayFilter(e -> e.1 IN ({listed(events)}), arrayZip(event_names, event_maps)))))"
+        f"arrayFilter(e -> e.1 IN ({listed(events)}), "
+        "arrayZip(event_names, arraySlice(nested_maps, 1, length(event_names)))))))"
     )
     return let(
         "l",

@@ -1,5 +1,6 @@
 -- Decoded spans of one of the tables that requests go into: what both views of 0001_traces.sql build on.
--- Keys are reversed so that of a key sent twice the last comes first.
+-- Keys are reversed so that of a key sent twice the last comes first. Events' attributes and links' go through
+-- one text, as does whatever can: the view is analysed anew for every insert.
 SELECT
     project,
     ReceivedAt,
@@ -19,13 +20,12 @@ SELECT
     arrayReverse(span.attributes.key) AS keys,
     arrayReverse(arrayMap(v -> {any_value}, span.attributes.value)) AS vals,
     {codes} AS codes,
-    arrayMap(e -> e.name, span.events) AS event_names,
-    arrayMap(e -> e.time_unix_nano, span.events) AS event_times,
-    arrayMap(e -> {nested_map}, span.events) AS event_maps,
-    arrayMap(e -> lower(hex(e.trace_id)), span.links) AS link_traces,
-    arrayMap(e -> lower(hex(e.span_id)), span.links) AS link_spans,
-    arrayMap(e -> e.trace_state, span.links) AS link_states,
-    arrayMap(e -> {nested_map}, span.links) AS link_maps
+    span.events.name AS event_names,
+    span.events.time_unix_nano AS event_times,
+    arrayMap(a -> {pairs_map}, arrayConcat(span.events.attributes, span.links.attributes)) AS nested_maps,
+    arrayMap(t -> lower(hex(t)), span.links.trace_id) AS link_traces,
+    arrayMap(t -> lower(hex(t)), span.links.span_id) AS link_spans,
+    span.links.trace_state AS link_states
 FROM (
     SELECT
         project,

@@ -17,11 +17,11 @@ SELECT
     StatusMessage,
     arrayMap(t -> fromUnixTimestamp64Nano(toInt64(t)), event_times) AS `Events.Timestamp`,
     event_names AS `Events.Name`,
-    event_maps AS `Events.Attributes`,
+    arraySlice(nested_maps, 1, length(event_names)) AS `Events.Attributes`,
     link_traces AS `Links.TraceId`,
     link_spans AS `Links.SpanId`,
     link_states AS `Links.TraceState`,
-    link_maps AS `Links.Attributes`,
+    arraySlice(nested_maps, length(event_names) + 1) AS `Links.Attributes`,
     multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
     ReceivedAt,
 {columns}

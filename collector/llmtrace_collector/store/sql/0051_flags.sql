@@ -1,0 +1,35 @@
+-- What the ledger excludes and doubts, beside what was received and stored; and its way to the newest spans.
+
+ALTER TABLE otel_traces ADD INDEX IF NOT EXISTS idx_stored_at StoredAt TYPE minmax GRANULARITY 1;
+
+CREATE OR REPLACE VIEW completeness AS
+SELECT
+    Project,
+    ServiceName,
+    Minute,
+    Signal,
+    sum(r) AS Received,
+    sum(s) AS Stored,
+    sum(j) AS Rejected,
+    sum(d) AS Duplicate,
+    sum(q) AS Quarantined,
+    sum(g) AS SdkGenerated,
+    sum(x) AS SdkDropped,
+    sum(f) AS UsageFaults,
+    sum(o) AS UsageRepeated,
+    sum(t) AS UsageToldTwice
+FROM (
+    SELECT Project, ServiceName, Minute, Signal, Received AS r, Stored AS s, Rejected AS j, Duplicate AS d,
+        Quarantined AS q, 0 AS g, 0 AS x, 0 AS f, 0 AS o, 0 AS t
+    FROM completeness_counts
+    UNION ALL
+    SELECT Project, ServiceName, toStartOfMinute(toDateTime(Timestamp)) AS Minute, 'traces' AS Signal, 0, 0, 0, 0, 0,
+        NewGenerated, NewDropped, 0, 0, 0
+    FROM sdk_reports
+    UNION ALL
+    SELECT Project, ServiceName, toStartOfMinute(toDateTime(ReceivedAt)) AS Minute, 'traces' AS Signal, 0, 0, 0, 0, 0,
+        0, 0, UsageFault != '', Uncounted = 'repeats', Uncounted = 'duplicate'
+    FROM otel_traces
+    WHERE UsageFault != '' OR Uncounted IN ('repeats', 'duplicate')
+)
+GROUP BY Project, ServiceName, Minute, Signal;
