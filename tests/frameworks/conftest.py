@@ -1,0 +1,25 @@
+"""One store for the tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtrace_collector.store import Store, open_store
+
+from .running import Collector
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    found = open_store(f"chdb://{tmp_path_factory.mktemp('frameworks')}/store")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def collector(store: Store, tmp_path: Path) -> Iterator[Collector]:
+    with Collector(store, tmp_path) as found:
+        yield found

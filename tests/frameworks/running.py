@@ -1,0 +1,117 @@
+"""Programs in virtual environments of their own, between a replayed provider and a real store."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from llmtrace.testing import Answer, ReplayServer
+from llmtrace_collector.envelope import Record, encode
+from llmtrace_collector.otlp_json import to_protobuf
+from llmtrace_collector.store import Store
+from llmtrace_collector.validate import check
+from tests.sdk.naive import FOLDER, Recording, recordings
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parent / "programs"
+needs_recordings = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no recorded traffic at {FOLDER}")
+
+
+def needs(group: str) -> pytest.MarkDecorator:
+    """Skips where the environment is missing; `scripts/test` makes all of them first."""
+    home = ROOT / ".venvs" / group
+    return pytest.mark.skipif(
+        not (home / "bin" / "python").exists(), reason=f"no {home}; scripts/setup --frameworks makes it"
+    )
+
+
+def run(group: str, program: str, *arguments: str, said: str = "", **env: str) -> str:
+    """What the program printed; its failure fails the test with what it wrote."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))}
+    kept.pop("VIRTUAL_ENV", None)
+    ended = subprocess.run(
+        [str(ROOT / ".venvs" / group / "bin" / "python"), str(PROGRAMS / program), *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={
+            **kept,
+            "PYTHONPATH": str(ROOT / "sdk"),
+            "LLMTRACE_STRICT": "1",
+            "LLMTRACE_SPOOL_DIR": "off",
+            **env,
+        },
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return ended.stdout
+
+
+@functools.cache
+def _by_name() -> Mapping[str, Recording]:
+    return {each.record["id"]: each for each in recordings()}
+
+
+def recording(name: str) -> Recording:
+    """One recorded exchange by its id."""
+    return _by_name()[name]
+
+
+def events(recorded: Recording) -> list[dict[str, Any]]:
+    """The decoded events of a stream; the one body otherwise."""
+    body = recorded.answered
+    text = (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).decode()
+    if not recorded.is_stream:
+        return [json.loads(text)]
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+
+
+class Collector(ReplayServer):
+    """Takes OTLP as a collector does; `rows` is what the store then holds of it, and of nothing else."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        super().__init__(Answer(headers={"content-type": "application/x-protobuf"}))
+        self._store, self._folder = store, folder
+
+    def __enter__(self) -> Self:
+        self._store.engine.execute("TRUNCATE TABLE otel_traces")
+        return super().__enter__()
+
+    def rows(self, where: str = "1") -> list[dict[str, Any]]:
+        """All spans that arrived since the last reading join those before; in the order of their starts."""
+        arrived, self.requests = self.requests, []
+        records = []
+        for request in arrived:
+            if not request.path.endswith("/v1/traces"):
+                continue
+            body = request.body
+            if request.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            if "json" in request.headers["content-type"]:
+                body = to_protobuf("traces", body)
+            if body:
+                checked = check("traces", body, now=time.time_ns(), retention_days=30)
+                records.append(b"".join(encode(Record("", time.time_ns(), checked.body))))
+        if records:
+            path = self._folder / f"{uuid.uuid4().hex}.seg"
+            path.write_bytes(b"".join(records))
+            self._store.insert_segment("traces", path, path.stem)
+        return self._store.rows(f"SELECT * FROM otel_traces WHERE {where} ORDER BY Timestamp")
+
+
+def message_text(text: str) -> str:
+    """The text parts of the last message."""
+    messages = json.loads(text or "[]")
+    parts: Sequence[Mapping[str, Any]] = messages[-1]["parts"] if messages else []
+    return "".join(part.get("content") or "" for part in parts if part["type"] == "text")

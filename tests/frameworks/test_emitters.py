@@ -1,0 +1,120 @@
+"""Real emitters, run against a replay of recorded answers, give the same canonical record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llmtrace.testing import ReplayServer
+from tests.sdk.naive import Recording
+from tests.sdk.test_recordings import answer_of
+
+from .running import Collector, events, message_text, needs, needs_recordings, recording, run
+
+pytestmark = [needs("emitters"), needs_recordings]
+
+CALLS = {
+    ("openai", False): "genai_openai/inference_conformance#0",
+    ("openai", True): "genai_langchain/inference_streaming_conformance#0",
+    ("anthropic", False): "genai_anthropic/inference_conformance#0",
+    ("anthropic", True): "genai_anthropic/test_sync_messages_create_streaming_captures_content#0",
+}
+
+EMITTERS = {
+    "openai": (
+        "openllmetry openai",
+        "openinference openai",
+        "otel openai",
+        "logfire openai",
+        "langfuse openai",
+    ),
+    "anthropic": (
+        "openllmetry anthropic",
+        "openinference anthropic",
+        "otel anthropic",
+        "logfire anthropic",
+        "anthropic native",
+    ),
+}
+
+#: What an emitter does not tell, streamed or not: the column is not compared.
+GAPS: dict[tuple[str, bool], set[str]] = {
+    # It adds up the usage that the stream repeats.
+    ("openllmetry anthropic", True): {"OutputTokens", "first token"},
+    # The log at a stream's end says what was answered and used, no more.
+    ("logfire openai", True): {"first token", "FinishReasons", "ResponseModel"},
+    ("logfire anthropic", True): {"first token", "FinishReasons"},
+    # Nothing tells of the first token.
+    ("openinference anthropic", True): {"first token"},
+    # One model, the one that answered, and no provider.
+    **{
+        ("langfuse openai", streamed): {"Provider", "RequestModel", "ResponseModel", "FinishReasons"}
+        for streamed in (False, True)
+    },
+    # The answer is only on the span of a call that is not streamed.
+    ("anthropic native", True): {"said"},
+}
+
+
+def told(kind: str, recorded: Recording) -> dict[str, Any]:
+    """The canonical record that the recorded answer calls for."""
+    request = json.loads(recorded.sent)
+    parts = events(recorded)
+    body = parts[0]
+    if kind == "openai":
+        key = "delta" if recorded.is_stream else "message"
+        choices = [part["choices"][0] for part in parts if part["choices"]]
+        said = "".join(choice[key].get("content") or "" for choice in choices)
+        reason = choices[-1]["finish_reason"]
+        usage = next(part["usage"] for part in reversed(parts) if part.get("usage"))
+        tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    elif recorded.is_stream:
+        body = body["message"]
+        said = "".join(part["delta"].get("text", "") for part in parts if part["type"] == "content_block_delta")
+        last = next(part for part in parts if part["type"] == "message_delta")
+        reason = last["delta"]["stop_reason"]
+        tokens = body["usage"]["input_tokens"], last["usage"]["output_tokens"]
+    else:
+        said, reason = body["content"][0]["text"], body["stop_reason"]
+        tokens = body["usage"]["input_tokens"], body["usage"]["output_tokens"]
+    return {
+        "Provider": kind,
+        "Operation": "chat",
+        "RequestModel": request["model"],
+        "ResponseModel": body["model"],
+        "InputTokens": tokens[0],
+        "OutputTokens": tokens[1],
+        "FinishReasons": [{"end_turn": "stop"}.get(reason, reason)],
+        "asked": request["messages"][-1]["content"],
+        "said": said,
+        "first token": recorded.is_stream,
+    }
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("emitter", [name for names in EMITTERS.values() for name in names])
+def test_the_real_emitter_gives_the_canonical_record(
+    emitter: str, streamed: bool, collector: Collector
+) -> None:
+    kind = "anthropic" if "anthropic" in emitter else "openai"
+    recorded = recording(CALLS[kind, streamed])
+    with ReplayServer(answer_of(recorded)) as provider:
+        run("emitters", "emit.py", emitter, provider.url, collector.url, said=recorded.sent.decode())
+    (row,) = collector.rows("Counted")
+    found = {
+        **row,
+        "InputTokens": int(row["InputTokens"] or 0),
+        "OutputTokens": int(row["OutputTokens"] or 0),
+        "asked": message_text(row["InputMessages"]),
+        "said": message_text(row["OutputMessages"]),
+        "first token": row["TimeToFirstToken"] is not None,
+    }
+    expected = {
+        key: value
+        for key, value in told(kind, recorded).items()
+        if key not in GAPS.get((emitter, streamed), set())
+    }
+    assert {key: found[key] for key in expected} == expected
+    assert row["UsageFault"] == ""

@@ -1,0 +1,171 @@
+"""Frameworks as their users use them: each call of a model is counted once, below the function it is part of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from llmtrace.testing import Received, ReplayServer
+from llmtrace_collector.store import Store
+from tests.sdk.test_recordings import answer_of
+
+from .running import Collector, events, message_text, needs, needs_recordings, recording, run
+
+pytestmark = needs_recordings
+
+WHOLE = "genai_langchain/workflow_conformance#0"
+WHOLE_2 = "genai_langchain/workflow_conformance#1"
+STREAMED = "genai_langchain/inference_streaming_conformance#0"
+STREAMED_2 = "genai_openai/test_async_chat_completion_streaming#0"
+RESPONSE = "test_responses/test_responses#0"
+RESPONSE_STREAMED = "test_responses/test_responses_streaming_async_with_context_manager#0"
+AGENT = [f"genai_langchain/agent_conformance#{number}" for number in range(3)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, and of each of its functions in turn what the provider answers."""
+
+    group: str
+    program: str
+    functions: dict[str, list[str]]
+    arguments: tuple[str, ...] = field(default=())
+
+
+BOTH_WAYS = {
+    "whole": [WHOLE],
+    "streamed": [STREAMED],
+    "whole_async": [WHOLE_2],
+    "streamed_async": [STREAMED_2],
+    "invoke_agent calculator": AGENT,
+}
+ONE_LOOP = {"whole": [WHOLE], "streamed": [STREAMED], "invoke_agent calculator": AGENT}
+CASES = {
+    "langchain": Case("frameworks", "with_langchain.py", BOTH_WAYS),
+    "langgraph": Case(
+        "frameworks",
+        "with_langgraph.py",
+        {"nodes": [WHOLE, WHOLE_2], "streamed": [STREAMED], "invoke_agent calculator": AGENT},
+    ),
+    "llamaindex": Case("llamaindex", "with_llamaindex.py", BOTH_WAYS),
+    "openai agents": Case(
+        "frameworks",
+        "with_openai_agents.py",
+        {"whole": [RESPONSE], "streamed": [RESPONSE_STREAMED], "invoke_agent calculator": AGENT},
+    ),
+    "pydantic-ai": Case("frameworks", "with_pydantic_ai.py", ONE_LOOP),
+    "pydantic-ai with its own spans": Case(
+        "frameworks", "with_pydantic_ai.py", ONE_LOOP, arguments=("instrumented",)
+    ),
+}
+
+
+def told(name: str) -> dict[str, Any]:
+    """What the store has to hold of an answer, read from its body."""
+    parts = events(recording(name))
+    if name.startswith("test_responses"):
+        body = parts[-1].get("response", parts[-1])
+        usage = body["usage"]
+        texts = [part["text"] for item in body["output"] for part in item.get("content") or ()]
+        tokens = usage["input_tokens"], usage["output_tokens"]
+        return {"id": body["id"], "model": body["model"], "tokens": tokens, "said": "".join(texts)}
+    usage = next(part["usage"] for part in reversed(parts) if part.get("usage"))
+    key = "delta" if recording(name).is_stream else "message"
+    said = "".join(part["choices"][0][key].get("content") or "" for part in parts if part["choices"])
+    tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    return {"id": parts[0]["id"], "model": parts[0]["model"], "tokens": tokens, "said": said}
+
+
+def found(row: dict[str, Any]) -> dict[str, Any]:
+    """The same of a stored span."""
+    return {
+        "id": row["ResponseId"],
+        "model": row["ResponseModel"],
+        "tokens": (int(row["InputTokens"]), int(row["OutputTokens"])),
+        "said": message_text(row["OutputMessages"]),
+    }
+
+
+def above(row: dict[str, Any], spans: dict[str, dict[str, Any]]) -> list[str]:
+    """The names of the spans that a span lies in, from the innermost out."""
+    names = []
+    while parent := spans.get(row["ParentSpanId"]):
+        assert parent["TraceId"] == row["TraceId"]
+        names.append(parent["SpanName"])
+        row = parent
+    assert row["ParentSpanId"] == "", "a parent that never arrived"
+    return names
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the provider was asked and what the store holds afterwards."""
+
+    case: Case
+    names: list[tuple[str, str]]
+    """The function and the recording of each call, in order."""
+    requests: list[Received]
+    rows: list[dict[str, Any]]
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["Operation"] == "chat" and row["Counted"]]
+
+    @property
+    def spans(self) -> dict[str, dict[str, Any]]:
+        return {row["SpanId"]: row for row in self.rows}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(case, id=name, marks=needs(case.group)) for name, case in CASES.items()],
+)
+def ran(request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    case: Case = request.param
+    names = [(function, name) for function, calls in case.functions.items() for name in calls]
+    with (
+        ReplayServer(*(answer_of(recording(name)) for _, name in names)) as provider,
+        Collector(store, tmp_path_factory.mktemp("segments")) as collector,
+    ):
+        run(case.group, case.program, provider.url, *case.arguments, LLMTRACE_ENDPOINT=collector.url)
+        return Ran(case, names, provider.requests, collector.rows())
+
+
+def test_each_call_is_counted_once_as_it_was_answered(ran: Ran) -> None:
+    assert [found(row) for row in ran.calls] == [told(name) for _, name in ran.names]
+
+
+def test_each_call_lies_below_the_function_that_made_it(ran: Ran) -> None:
+    chains = [above(row, ran.spans) for row in ran.calls]
+    assert [chain[-1] for chain in chains] == [function for function, _ in ran.names]
+    if not ran.case.arguments:
+        assert all(len(chain) == 1 for chain in chains), "and nothing lies between"
+
+
+def test_the_provider_is_told_the_calls_own_span(ran: Ran) -> None:
+    sent = [request.headers["traceparent"].split("-")[1:3] for request in ran.requests]
+    assert sent == [[row["TraceId"], row["SpanId"]] for row in ran.calls]
+
+
+def test_streams_tell_of_their_first_token(ran: Ran) -> None:
+    streams = [recording(name).is_stream for _, name in ran.names]
+    assert any(streams)
+    assert [row["TimeToFirstToken"] is not None for row in ran.calls] == streams
+
+
+def test_tools_are_steps_of_the_agent(ran: Ran) -> None:
+    """And functions under `llmtrace.tool` still show a framework their arguments and description."""
+    steps = [row for row in ran.rows if row["ScopeName"] == "llmtrace" and row["Operation"] == "execute_tool"]
+    assert [row["SpanName"] for row in steps] == ["execute_tool multiply", "execute_tool add"]
+    assert [above(row, ran.spans)[-1] for row in steps] == ["invoke_agent calculator"] * 2
+    arguments = [json.loads(row["SpanAttributes"]["gen_ai.tool.call.arguments"]) for row in steps]
+    assert arguments == [{"a": 3.0, "b": 4.0}, {"a": 12.0, "b": 7.0}]
+    offered = [(each["name"], each["description"]) for each in json.loads(ran.calls[-3]["ToolDefinitions"])]
+    # LlamaIndex puts the signature before the description.
+    assert [(name, text.splitlines()[-1]) for name, text in offered] == [
+        ("multiply", "Multiply two numbers together."),
+        ("add", "Add two numbers together."),
+    ]
