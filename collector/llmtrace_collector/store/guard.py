@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from types import MappingProxyType
@@ -131,6 +131,9 @@ class SafeQuery:
     format: str | None
 
 
+# Dashboards ask the same texts again and again with other parameters; to parse one takes longer than many
+# a read.
+@lru_cache(maxsize=512)
 def make_safe(text: str, project: str = "") -> SafeQuery:
     """The SELECT in `text`, regenerated; with `project`, every table in it shows that project's rows alone.
 

@@ -153,10 +153,11 @@ def _part(name: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
 
 
-def _spans(source: str, *, foreign: bool) -> str:
-    """SELECT of the rows of `otel_traces` out of requests in `source`: the foreign spans or the others."""
+def _spans(source: str, *, foreign: bool, read: str = "decoded_spans") -> str:
+    """SELECT of the rows of `otel_traces` out of `source`, by way of the part `read`: the foreign spans or
+    the others."""
     decoded = _part(
-        "decoded_spans",
+        read,
         source=source,
         any_value=_ANY_VALUE,
         codes=dialects.codes("keys"),
@@ -205,6 +206,8 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
         "resource_map": _attributes_map("resource_span.resource"),
         "plain_spans": _spans("otlp_traces_in", foreign=False),
         "foreign_spans": _spans("otlp_foreign_in", foreign=True),
+        "landed_plain_spans": _spans("otel_traces_landing", foreign=False, read="landed_spans"),
+        "landed_foreign_spans": _spans("otel_traces_landing", foreign=True, read="landed_spans"),
         "usage_cost": _USAGE_COST,
         "usage_select": usage_select("otel_traces"),
     }
