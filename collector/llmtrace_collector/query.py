@@ -75,7 +75,7 @@ def router(store: Store, doors: Doors, metrics: Metrics, pool: ThreadPoolExecuto
             return _failure(400, _SYNTAX_ERROR, str(error))
         try:
             loop = asyncio.get_running_loop()
-            data = await loop.run_in_executor(pool, store.read, query.sql, params, fmt)
+            data = await loop.run_in_executor(pool, store.read, query.sql, params, fmt, project)
         except StoreUnavailable as error:
             metrics.reads.labels("unavailable").inc()
             return _failure(503, error.code, str(error))

@@ -65,7 +65,7 @@ _OWN_PAIRS = (
 )
 
 #: How a project's own rows are told where a table has no column for it.
-_FILTERS: Mapping[str, str] = MappingProxyType(
+FILTERS: Mapping[str, str] = MappingProxyType(
     {
         "prices": _OWN_PAIRS,
         "price_book": _OWN_PAIRS,
@@ -237,7 +237,7 @@ def _confine(tree: exp.Expr, project: str) -> None:
         if isinstance(table.parent, exp.Final):
             place = table.parent
             rows += " FINAL"
-        condition = _FILTERS.get(table.name, "Project = {project}")
+        condition = FILTERS.get(table.name, "Project = {project}")
         quoted = exp.Literal.string(project).sql(dialect="clickhouse")
         select = sqlglot.parse_one(
             f"{rows} WHERE {condition.replace('{project}', quoted)}", read="clickhouse"
