@@ -59,7 +59,12 @@ class Collector:
         self.settings = settings
         self.keys = load_keys(settings)
         self.metrics = Metrics()
-        self.store: Store = open_store(settings.store_dsn, settings.retention_days)
+        self.store: Store = open_store(
+            settings.store_dsn,
+            settings.retention_days,
+            cluster=settings.cluster,
+            reader=settings.store_reader,
+        )
         set_retention(self.store.engine, settings.retention_days, settings.retention)
         self.book = KeyBook(self.store)
         self.doors = Doors(self.keys, self.book, locked=settings.require_keys)

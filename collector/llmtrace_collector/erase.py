@@ -74,12 +74,13 @@ class Eraser:
         execute = self._store.engine.execute
         params = {"user": erasure.user, "project": erasure.project}
         # What is found is written down first: deletions must not change what later ones look for.
-        found = f"erasure_{erasure.erasure_id}"
+        engine = self._store.engine
+        found = f"{engine.own}erasure_{erasure.erasure_id}"
         execute(f"CREATE TABLE {found} (Project String, TraceId String) ENGINE = MergeTree ORDER BY TraceId")
         try:
             execute(
-                f"INSERT INTO {found} SELECT DISTINCT Project, TraceId FROM otel_traces "  # noqa: S608
-                f"WHERE {_names_user('UserId = {user:String}')}",
+                f"INSERT INTO {found} SELECT DISTINCT Project, TraceId "  # noqa: S608
+                f"FROM {engine.everywhere}otel_traces WHERE {_names_user('UserId = {user:String}')}",
                 params,
             )
             erasure.counts = self._counts(erasure.user, erasure.project, found)
@@ -114,7 +115,7 @@ class Eraser:
         counts = {}
         for table, where in _conditions(found):
             text = self._store.read(
-                f"SELECT count() FROM {table} WHERE {where}",  # noqa: S608
+                f"SELECT count() FROM {self._store.engine.own}{table} WHERE {where}",  # noqa: S608
                 {"user": user, "project": project},
             )
             counts[table] = int(text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from email.parser import BytesParser
+from email.policy import HTTP
 
 from fastapi import APIRouter, Request, Response
 
@@ -73,7 +75,7 @@ def router(store: Store, doors: Doors, metrics: Metrics, pool: ThreadPoolExecuto
             return _failure(400, _SYNTAX_ERROR, str(error))
         try:
             loop = asyncio.get_running_loop()
-            data = await loop.run_in_executor(pool, store.read, query.sql, params, fmt)
+            data = await loop.run_in_executor(pool, store.read, query.sql, params, fmt, project)
         except StoreUnavailable as error:
             metrics.reads.labels("unavailable").inc()
             return _failure(503, error.code, str(error))
@@ -94,15 +96,36 @@ def reader_pool() -> ThreadPoolExecutor:
 
 async def _question(request: Request) -> tuple[str, dict[str, str]]:
     """The query's text and the values of its placeholders."""
-    body = (await request.body()).decode(errors="replace") if request.method == "POST" else ""
-    text = "\n".join(part for part in (request.query_params.get("query", ""), body) if part.strip())
+    body = await request.body() if request.method == "POST" else b""
+    given = list(request.query_params.items())
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        # How clickhouse-connect sends parameters that are too long for an address.
+        given += _form(kind, body)
+        body = b""
+    texts = [value for name, value in given if name == "query"]
+    text = "\n".join(part for part in (*texts, body.decode(errors="replace")) if part.strip())
     params: dict[str, str] = {}
-    for name, value in request.query_params.items():
+    for name, value in given:
         if name.startswith("param_"):
             params[name.removeprefix("param_")] = value
         elif name not in _IGNORED:
             raise QueryRefused(f"setting {name[:60]!r} cannot be changed here")
     return text.strip(), params
+
+
+def _form(kind: str, body: bytes) -> list[tuple[str, str]]:
+    """Names and values of a form's fields. Raises QueryRefused when it is none."""
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    if not message.is_multipart():
+        raise QueryRefused("the body is no multipart form")
+    found = []
+    for part in message.iter_parts():
+        value = part.get_payload(decode=True)
+        data = value if isinstance(value, bytes) else b""
+        name = part.get_param("name", header="content-disposition")
+        found.append((str(name or ""), data.decode(errors="replace")))
+    return found
 
 
 def _failure(status: int, code: int, message: str, retry_after: int | None = None) -> Response:

@@ -74,6 +74,17 @@ class CollectorSettings(BaseModel):
         description="chdb:///absolute/path (embedded) or clickhouse://user:password@host:8123/db; "
         "default: embedded, in data_dir/store.",
     )
+    cluster: str = Field(
+        default="",
+        pattern=r"^\w*$",
+        description="Name of the ClickHouse cluster, as its remote_servers have it, that the store is spread "
+        "over; empty: one server.",
+    )
+    store_reader: str = Field(
+        default="",
+        description="clickhouse://user:password@host:8123/db of the user that `llmtrace store policies` "
+        "makes: reads with a project's key are that user's, whom row policies confine.",
+    )
     retention_days: int = Field(default=30, ge=1, le=3650, description="Days that spans and logs are kept.")
     retention: dict[str, int] = Field(
         default={}, description="Days by project, where they are not retention_days: { shop = 90 }."
@@ -147,6 +158,16 @@ class CollectorSettings(BaseModel):
     def _both_or_neither(self) -> CollectorSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _server_where_needed(self) -> CollectorSettings:
+        on_server = self.store.startswith(("clickhouse://", "clickhouses://"))
+        for name in ("cluster", "store_reader"):
+            if getattr(self, name) and not on_server:
+                raise ValueError(f"{name} needs a ClickHouse server: set store = clickhouse://… as well")
+        if self.store_reader and not self.store_reader.startswith(("clickhouse://", "clickhouses://")):
+            raise ValueError("store_reader should be an address like clickhouse://user:password@host:8123/db")
         return self
 
     @property

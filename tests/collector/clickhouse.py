@@ -1,6 +1,9 @@
 """ClickHouse's HTTP interface in front of the embedded engine, as much of it as clients use.
 
-python -m tests.collector.clickhouse PORT DIRECTORY
+python -m tests.collector.clickhouse PORT DIRECTORY [one-node]
+
+With `one-node` it takes the statements of a cluster, without what needs more than one process: ON CLUSTER is
+left out, Replicated tables are plain ones, and a Distributed table is a Merge over the one shard.
 """
 
 from __future__ import annotations
@@ -21,7 +24,17 @@ _NOT_SETTINGS = {"query", "database", "user", "password", "session_id", "query_i
 _NOT_SETTINGS |= {"default_format", "client_protocol_version", "quota_key", "role", "wait_end_of_query"}
 
 
-def handler(directory: Path) -> type[BaseHTTPRequestHandler]:
+def on_one_node(text: str) -> str:
+    """A cluster's statement as one node without a Keeper can run it."""
+    text = re.sub(r" ON CLUSTER \w+", "", text)
+    text = re.sub(r"ENGINE = Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"ENGINE = \1(", text)
+    text = re.sub(r"ENGINE = Distributed\(\w+, (\w+), (\w+)\)", r"ENGINE = Merge('\1', '^\2$')", text)
+    return text.replace(
+        "replicated_deduplication_window = ", "non_replicated_deduplication_window = "
+    ).replace("non_non_", "non_")
+
+
+def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHandler]:
     """The handler of requests over the engine in `directory`; each request has a handle of its own."""
     import chdb
 
@@ -56,11 +69,15 @@ def handler(directory: Path) -> type[BaseHTTPRequestHandler]:
                 insert = re.match(rb"\s*INSERT\s[^\n]*\sFORMAT\s+\w+[ \t]*\n", body, re.IGNORECASE)
                 end = insert.end() if insert else len(body)
                 text, body = body[:end].decode(), body[end:]
+            if one_node:
+                text = on_one_node(text)
             fmt = address.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
             asked = re.search(r"\sFORMAT\s+(\w+)\s*;?\s*$", text)
             params = {name[6:]: value for name, value in address.items() if name.startswith("param_")}
             handle = connect(str(directory))
             try:
+                if address.get("database"):
+                    handle.query(f"USE {address['database']}")
                 for name, value in address.items():
                     if name not in _NOT_SETTINGS and not name.startswith("param_"):
                         quoted = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -108,4 +125,5 @@ def handler(directory: Path) -> type[BaseHTTPRequestHandler]:
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), handler(Path(sys.argv[2]))).serve_forever()
+    served = handler(Path(sys.argv[2]), "one-node" in sys.argv[3:])
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), served).serve_forever()

@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from llmtrace_collector.bodies import Refused, decompress
 
 from .otlp import DAY, SECOND, llm, logs, score, span, traces
-from .running import Served
+from .running import CLIENT, Served
 
 
 def status_of(answer: httpx.Response) -> Status:
@@ -63,6 +63,21 @@ def test_acknowledged_spans_are_read_by_a_clickhouse_client(served: Served) -> N
     assert row["OutputMessages"] == '[{"role":"assistant"}]'
     assert "gen_ai.output.messages" not in row["SpanAttributes"]
     assert ids(served, *sent) == sorted(each.span_id.hex() for each in sent)
+
+
+def test_parameters_too_long_for_an_address_are_read(served: Served) -> None:
+    given = [f"it's \\ number\r\n{number}\té" for number in range(500)]
+    client = served.reader()
+    text = "SELECT arrayJoin({given:Array(String)}) AS value, {n:UInt8} AS n"
+    rows = client.query(text, parameters={"given": given, "n": 7}).result_rows
+    client.close()
+    assert rows == [(value, 7) for value in given]
+    form = {"query": (None, "SELECT 1"), "max_threads": (None, "9")}
+    answer = CLIENT.post(f"{served.url}/clickhouse/", files=form)
+    assert answer.status_code == 400
+    assert "cannot be changed" in answer.text
+    broken = {"content-type": "multipart/form-data"}
+    assert CLIENT.post(f"{served.url}/clickhouse/", content=b"SELECT 1", headers=broken).status_code == 400
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "identity", "GZIP", "two gzip", "two zstd"])

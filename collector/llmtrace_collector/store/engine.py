@@ -15,6 +15,8 @@ from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from .cluster import Cluster
+
 #: Walls behind the parser at the door: what one read may cost. Times in seconds, sizes in bytes.
 READ_LIMITS: Mapping[str, str] = {
     "max_execution_time": "30",
@@ -24,6 +26,10 @@ READ_LIMITS: Mapping[str, str] = {
     "result_overflow_mode": "throw",
     "max_threads": "2",
 }
+
+
+#: The setting by which a server's row policies know whose rows a read may see.
+PROJECT_SETTING = "SQL_llmtrace_project"
 
 
 class StoreError(Exception):
@@ -39,7 +45,15 @@ class StoreUnavailable(StoreError):
 
 
 class Engine(ABC):
-    """Runs SQL text. Every method is safe to call from any thread."""
+    """Runs SQL text. Every method is safe to call from any thread.
+
+    On a cluster, `execute` and inserts work on the tables of one shard and `read` on those of all; `own` and
+    `everywhere` are what one of these writes before a table's name to mean the other's.
+    """
+
+    cluster: Cluster | None = None
+    own = ""
+    everywhere = ""
 
     @abstractmethod
     def execute(
@@ -48,10 +62,17 @@ class Engine(ABC):
         """Run one statement with full rights; the bytes are TabSeparated unless the SQL names a FORMAT."""
 
     @abstractmethod
-    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
+    def read(
+        self,
+        sql: str,
+        params: Mapping[str, str] | None = None,
+        fmt: str = "TabSeparated",
+        project: str = "",
+    ) -> bytes:
         """Run one SELECT read-only and within `READ_LIMITS`; the bytes are in ClickHouse format `fmt`.
 
-        `params` are the values of `{name:Type}` placeholders as ClickHouse's escaped text.
+        `params` are the values of `{name:Type}` placeholders as ClickHouse's escaped text. `project` is
+        the one whose rows alone may come out, for engines that have a wall of their own for that.
         """
 
     @abstractmethod
@@ -155,7 +176,13 @@ class EmbeddedEngine(Engine):
             sql = f"{sql} SETTINGS {_settings_clause(settings)}"
         return self._query("write", sql, "TabSeparated", params)
 
-    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
+    def read(
+        self,
+        sql: str,
+        params: Mapping[str, str] | None = None,
+        fmt: str = "TabSeparated",
+        project: str = "",
+    ) -> bytes:
         return self._query("read", sql, fmt, params)
 
     def insert_messages(
@@ -203,54 +230,88 @@ class _Escaped:
 
 
 class ServerEngine(Engine):
-    """A ClickHouse server over HTTP."""
+    """A ClickHouse server over HTTP, or a cluster by way of one of its nodes.
 
-    def __init__(self, dsn: str) -> None:
-        parts = urlsplit(dsn)
-        self._arguments: dict[str, Any] = {
-            "host": parts.hostname or "127.0.0.1",
-            "port": parts.port or 8123,
-            "username": unquote(parts.username or "default"),
-            "password": unquote(parts.password or ""),
-            "database": parts.path.strip("/") or "default",
-            "secure": "secure=true" in parts.query.lower(),
-        }
+    With a `reader`, the address of a user whom row policies confine (see policies.py), reads for a project
+    are that user's.
+    """
+
+    def __init__(self, dsn: str, cluster: str = "", reader: str = "") -> None:
+        self._arguments = {"read": server_arguments(dsn), "write": server_arguments(dsn)}
+        self._arguments["confined"] = server_arguments(reader) if reader else self._arguments["read"]
+        self._confines = bool(reader)
         # Settings are the server's to judge: the client knows only those of the server that it was made for.
         common.set_setting("invalid_setting_action", "send")
         self._local = threading.local()
+        self._settings: dict[str, str] = {}
+        if cluster:
+            self._join(Cluster(cluster, str(self._arguments["read"]["database"])))
+
+    def _join(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.own, self.everywhere = f"{cluster.shard_database}.", f"{cluster.database}."
+        # Subqueries over Distributed tables are asked once, of all shards, and their result is sent along.
+        self._settings = {"distributed_product_mode": "global"}
+        first = self._open({**self._arguments["read"], "database": "default"})
+        try:
+            for statement in cluster.databases():
+                first.command(statement)
+        except ClickHouseError as error:
+            raise _store_error(str(error)) from error
+        finally:
+            first.close()
+        self._arguments["write"]["database"] = cluster.shard_database
 
     def client(self) -> Client:
+        return self._open(self._arguments["read"])
+
+    def _open(self, arguments: Mapping[str, Any]) -> Client:
         try:
-            return clickhouse_connect.get_client(**self._arguments, autogenerate_session_id=False)
+            return clickhouse_connect.get_client(**arguments, autogenerate_session_id=False)
         except ClickHouseError as error:
             raise StoreUnavailable(
-                f"the ClickHouse server at {self._arguments['host']}:{self._arguments['port']} "
-                f"did not answer: {error}"
+                f"the ClickHouse server at {arguments['host']}:{arguments['port']} did not answer: {error}"
             ) from error
 
-    def _client(self) -> Client:
-        client: Client | None = getattr(self._local, "client", None)
+    def _client(self, kind: str) -> Client:
+        client: Client | None = getattr(self._local, kind, None)
         if client is None:
-            client = self.client()
-            self._local.client = client
+            client = self._open(self._arguments[kind])
+            setattr(self._local, kind, client)
         return client
 
     def _run(
-        self, sql: str, params: Mapping[str, str] | None, settings: Mapping[str, str], fmt: str | None
+        self,
+        kind: str,
+        sql: str,
+        params: Mapping[str, str] | None,
+        settings: Mapping[str, str],
+        fmt: str | None,
     ) -> bytes:
         values = {name: _Escaped(value) for name, value in (params or {}).items()}
         try:
-            return self._client().raw_query(sql, values, settings=dict(settings), fmt=fmt)
+            given = {**self._settings, **settings}
+            return self._client(kind).raw_query(sql, values, settings=given, fmt=fmt)
         except ClickHouseError as error:
             raise _store_error(str(error)) from error
 
     def execute(
         self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
     ) -> bytes:
-        return self._run(sql, params, settings or {}, None)
+        return self._run("write", sql, params, settings or {}, None)
 
-    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
-        return self._run(sql, params, {**READ_LIMITS, "readonly": "1"}, fmt)
+    def read(
+        self,
+        sql: str,
+        params: Mapping[str, str] | None = None,
+        fmt: str = "TabSeparated",
+        project: str = "",
+    ) -> bytes:
+        settings = {**READ_LIMITS, "readonly": "1"}
+        if not (project and self._confines):
+            return self._run("read", sql, params, settings, fmt)
+        settings[PROJECT_SETTING] = literal(project)
+        return self._run("confined", sql, params, settings, fmt)
 
     def insert_messages(
         self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
@@ -270,23 +331,40 @@ class ServerEngine(Engine):
 
     def _insert(self, table: str, data: bytes, fmt: str, settings: Mapping[str, str]) -> None:
         try:
-            self._client().raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings))
+            self._client("write").raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings))
         except ClickHouseError as error:
             raise _store_error(str(error)) from error
 
     def close(self) -> None:
-        client: Client | None = getattr(self._local, "client", None)
-        if client is not None:
-            client.close()
+        for kind in self._arguments:
+            client: Client | None = getattr(self._local, kind, None)
+            if client is not None:
+                client.close()
 
 
-def open_engine(dsn: str) -> Engine:
-    """The engine of a DSN: `chdb:///path/to/dir` or `clickhouse://user:password@host:8123/database`."""
+def server_arguments(dsn: str) -> dict[str, Any]:
+    """What clickhouse-connect needs to reach `clickhouse://user:password@host:8123/database`."""
+    parts = urlsplit(dsn)
+    return {
+        "host": parts.hostname or "127.0.0.1",
+        "port": parts.port or 8123,
+        "username": unquote(parts.username or "default"),
+        "password": unquote(parts.password or ""),
+        "database": parts.path.strip("/") or "default",
+        "secure": "secure=true" in parts.query.lower(),
+    }
+
+
+def open_engine(dsn: str, cluster: str = "", reader: str = "") -> Engine:
+    """The engine of a DSN: `chdb:///path/to/dir` or `clickhouse://user:password@host:8123/database`.
+
+    `cluster` and `reader` are for a server, see `ServerEngine`.
+    """
     scheme, _, rest = dsn.partition("://")
     if scheme == "chdb" and rest:
         return EmbeddedEngine(Path(unquote(rest)))
     if scheme in ("clickhouse", "clickhouses") and rest:
-        return ServerEngine(dsn)
+        return ServerEngine(dsn, cluster, reader)
     raise ValueError(
         f"store = {scheme + '://…' if rest else dsn!r} is not a store address: use chdb:///path/to/directory "
         "or clickhouse://user:password@host:8123/database"

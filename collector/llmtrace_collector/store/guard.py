@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from types import MappingProxyType
@@ -65,7 +65,7 @@ _OWN_PAIRS = (
 )
 
 #: How a project's own rows are told where a table has no column for it.
-_FILTERS: Mapping[str, str] = MappingProxyType(
+FILTERS: Mapping[str, str] = MappingProxyType(
     {
         "prices": _OWN_PAIRS,
         "price_book": _OWN_PAIRS,
@@ -131,6 +131,9 @@ class SafeQuery:
     format: str | None
 
 
+# Dashboards ask the same texts again and again with other parameters; to parse one takes longer than many
+# a read.
+@lru_cache(maxsize=512)
 def make_safe(text: str, project: str = "") -> SafeQuery:
     """The SELECT in `text`, regenerated; with `project`, every table in it shows that project's rows alone.
 
@@ -234,7 +237,7 @@ def _confine(tree: exp.Expr, project: str) -> None:
         if isinstance(table.parent, exp.Final):
             place = table.parent
             rows += " FINAL"
-        condition = _FILTERS.get(table.name, "Project = {project}")
+        condition = FILTERS.get(table.name, "Project = {project}")
         quoted = exp.Literal.string(project).sql(dialect="clickhouse")
         select = sqlglot.parse_one(
             f"{rows} WHERE {condition.replace('{project}', quoted)}", read="clickhouse"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .engine import Engine, literal
 
 
@@ -14,7 +16,7 @@ def rebuild_hours(engine: Engine, day: str) -> None:
         "SELECT as_select FROM system.tables WHERE database = currentDatabase() "
         "AND name = 'usage_hour_mv' FORMAT TSVRaw"
     ).decode()
-    engine.execute("CREATE OR REPLACE TABLE usage_hour_rebuild AS usage_hour")
+    make_empty_copy(engine, "usage_hour")
     of_day = f"WHERE toDate(Time) = toDate({literal(day)})"
     engine.execute(f"INSERT INTO usage_hour_rebuild SELECT * FROM ({select}) {of_day}")  # noqa: S608 - our text
     engine.execute(
@@ -22,3 +24,20 @@ def rebuild_hours(engine: Engine, day: str) -> None:
         settings={"allow_replace_partition_from_empty_source": "1"},
     )
     engine.execute("DROP TABLE usage_hour_rebuild SYNC")
+
+
+def make_empty_copy(engine: Engine, table: str) -> None:
+    """Make an empty `TABLE_rebuild` that partitions of `table` can be made in; on one replica alone, where
+    the table itself has several."""
+    text = engine.execute(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String} "
+        "FORMAT TSVRaw",
+        {"table": table},
+    ).decode()
+    alone = unreplicated(text.strip())
+    engine.execute(f"CREATE OR REPLACE TABLE {table}_rebuild AS {table} ENGINE = {alone}")
+
+
+def unreplicated(engine_full: str) -> str:
+    """A table's engine, as the engine's books have it, without its replicas."""
+    return re.sub(r"^Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"\1(", engine_full)

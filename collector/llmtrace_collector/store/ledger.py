@@ -196,7 +196,8 @@ class Ledger:
 
     def _scanned(self) -> str:
         """How far the last pass came, in this process or the one before."""
-        (row,) = self._store.rows("SELECT toString(max(ScannedTo)) AS At FROM ledger_passes")
+        passes = f"{self._store.engine.own}ledger_passes"
+        (row,) = self._store.rows(f"SELECT toString(max(ScannedTo)) AS At FROM {passes}")  # noqa: S608, ours
         return str(row["At"])
 
     def _calls(self, since: str) -> list[Call]:

@@ -6,6 +6,7 @@ import re
 from importlib import resources
 
 from . import dialects
+from .cluster import Names, names_of
 from .engine import Engine
 
 #: Settings of every table that an acknowledged span may reach: an insert returns when it is on disk, and
@@ -154,10 +155,11 @@ def _part(name: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
 
 
-def _spans(source: str, *, foreign: bool) -> str:
-    """SELECT of the rows of `otel_traces` out of requests in `source`: the foreign spans or the others."""
+def _spans(source: str, *, foreign: bool, read: str = "decoded_spans") -> str:
+    """SELECT of the rows of `otel_traces` out of `source`, by way of the part `read`: the foreign spans or
+    the others."""
     decoded = _part(
-        "decoded_spans",
+        read,
         source=source,
         any_value=_ANY_VALUE,
         codes=dialects.codes("keys"),
@@ -206,6 +208,8 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
         "resource_map": _attributes_map("resource_span.resource.attributes"),
         "plain_spans": _spans("otlp_traces_in", foreign=False),
         "foreign_spans": _spans("otlp_foreign_in", foreign=True),
+        "landed_plain_spans": _spans("otel_traces_landing", foreign=False, read="landed_spans"),
+        "landed_foreign_spans": _spans("otel_traces_landing", foreign=True, read="landed_spans"),
         "usage_cost": _USAGE_COST,
         "usage_select": usage_select("otel_traces"),
     }
@@ -221,22 +225,35 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
     return found
 
 
+#: Which migrations a store has.
+VERSIONS = (
+    "CREATE TABLE IF NOT EXISTS schema_versions (Version UInt32, AppliedAt DateTime)\n"
+    f"ENGINE = MergeTree\nORDER BY Version\nSETTINGS {DURABLE}"
+)
+
+
+def _for_home(engine: Engine, statements: list[str], names: Names) -> list[str]:
+    """Statements as the engine's home needs them."""
+    return statements if engine.cluster is None else engine.cluster.render(statements, names)
+
+
 def migrate(engine: Engine, retention_days: int) -> int:
     """Bring the schema up to date and return its version. Each statement may run twice without harm."""
-    engine.execute(
-        "CREATE TABLE IF NOT EXISTS schema_versions (Version UInt32, AppliedAt DateTime) "
-        f"ENGINE = MergeTree ORDER BY Version SETTINGS {DURABLE}"
-    )
+    wanted = {0: [VERSIONS], **migrations(retention_days)}
+    names = names_of(wanted)
+    for statement in _for_home(engine, wanted.pop(0), names):
+        engine.execute(statement)
     # The numbers of parts of the schema leave gaps, and a gap may be filled later.
-    applied = {int(text) for text in engine.execute("SELECT Version FROM schema_versions").split()}
-    for version, statements in sorted(migrations(retention_days).items()):
+    applied = {int(text) for text in engine.read("SELECT Version FROM schema_versions").split()}
+    for version in sorted(wanted):
         if version in applied:
             continue
+        statements = _for_home(engine, wanted[version], names)
         for statement in statements:
             engine.execute(statement)
         # Recorded last: a migration that failed half-way runs again from its first statement.
         engine.insert_bytes(
-            "schema_versions (Version, AppliedAt)",
+            f"{engine.everywhere}schema_versions (Version, AppliedAt)",
             f'{{"Version": {version}, "AppliedAt": {_now(engine)}}}'.encode(),
             "JSONEachRow",
         )

@@ -11,9 +11,10 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from .cluster import names_of
 from .engine import Engine, StoreError, literal, open_engine
-from .hourly import rebuild_hours
-from .schema import foreign_probe, migrate, protobuf_schema, usage_select
+from .hourly import make_empty_copy, rebuild_hours
+from .schema import foreign_probe, migrate, migrations, protobuf_schema, usage_select
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
 SIGNALS: Mapping[str, tuple[str, str]] = {
@@ -52,6 +53,7 @@ class Store:
         self.version = migrate(engine, retention_days)
         self._schema = protobuf_schema()
         self._foreign = foreign_probe()
+        self._names = names_of(migrations(retention_days))
         self._turn = threading.Lock()
 
     @property
@@ -78,12 +80,20 @@ class Store:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""
         lines = "\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
         if lines:
+            cluster = self.engine.cluster
+            place = table if cluster is None else cluster.table(table, self._names)
             with self._turn:
-                self.engine.insert_bytes(table, lines.encode(), "JSONEachRow")
+                self.engine.insert_bytes(place, lines.encode(), "JSONEachRow")
 
-    def read(self, sql: str, params: Mapping[str, str] | None = None, fmt: str = "TabSeparated") -> bytes:
+    def read(
+        self,
+        sql: str,
+        params: Mapping[str, str] | None = None,
+        fmt: str = "TabSeparated",
+        project: str = "",
+    ) -> bytes:
         """Run one SELECT, read-only and within limits; see `Engine.read`."""
-        return self.engine.read(sql, params, fmt)
+        return self.engine.read(sql, params, fmt, project)
 
     def rows(self, sql: str, params: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """The result of one SELECT as dictionaries; 64-bit integers stay integers."""
@@ -150,7 +160,7 @@ class Store:
 
     def _rebuild_day(self, day: str, minutes: Iterable[str] = ()) -> None:
         """Rebuild one day from its spans, or some minutes of it (Unix seconds) and the rest as it is."""
-        self.engine.execute("CREATE OR REPLACE TABLE usage_10s_rebuild AS usage_10s")
+        make_empty_copy(self.engine, "usage_10s")
         where = f"AND toDate(Timestamp) = toDate({literal(day)})"
         starts = ", ".join(minutes)
         if starts:
@@ -188,10 +198,12 @@ class Store:
         self.engine.close()
 
 
-def open_store(dsn: str, retention_days: int = 30) -> Store:
+def open_store(dsn: str, retention_days: int = 30, *, cluster: str = "", reader: str = "") -> Store:
     """Open the store of a DSN and bring its schema up to date.
 
     `chdb:///path/to/dir` (embedded; one process per directory) or `clickhouse://user:password@host:8123/db`.
+    On a server, `cluster` is the name of the cluster to spread over, `reader` the address of the user who
+    reads for projects.
     Raises ValueError for another address and StoreUnavailable when it cannot be opened.
     """
-    return Store(open_engine(dsn), retention_days)
+    return Store(open_engine(dsn, cluster, reader), retention_days)

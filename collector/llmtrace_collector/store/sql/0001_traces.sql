@@ -44,7 +44,7 @@ ENGINE = MergeTree
 PARTITION BY (RetentionDays, toDate(Timestamp))
 ORDER BY (Project, toStartOfMinute(Timestamp), ServiceName, SpanName, Timestamp)
 TTL toDateTime(Timestamp) + toIntervalDay(RetentionDays)
-SETTINGS {durable}, ttl_only_drop_parts = 1;
+SETTINGS {durable}, ttl_only_drop_parts = 1, index_granularity = 2048;
 
 CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts (
     TraceId String CODEC(ZSTD(1)),
