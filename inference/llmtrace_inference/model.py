@@ -65,6 +65,11 @@ def _to_int8(model: Any) -> None:
     quantize_(model, Int8WeightOnlyConfig())
 
 
+def _head_dim(config: Any) -> int:
+    """Numbers per head; older configurations do not say it themselves."""
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 def weights_hash(directory: Path) -> str:
     """`sha256:` and 16 digits over the weight files; "" where there are none. About a second per gigabyte."""
     files = sorted(directory.glob("*.safetensors")) if directory.is_dir() else []
@@ -100,8 +105,7 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         raise RuntimeError(
             f"model {name!r} has no chat template: serve a chat model, or add chat_template.jinja"
         )
-    if device.type == "cpu":
-        attention.install()
+    attention.install()
     model: Any = AutoModelForCausalLM.from_pretrained(
         where, local_files_only=offline, trust_remote_code=False, dtype=dtype, attn_implementation="sdpa"
     )
@@ -116,7 +120,7 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         engine=ENGINE,
         dtype=str(dtype).removeprefix("torch."),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        attention="sdpa-per-sequence" if device.type == "cpu" else "sdpa",
+        attention=attention.name_of(device, dtype, _head_dim(config)),
         parameters=parameters,
         vocab_size=int(config.vocab_size),
         context_length=context,
