@@ -21,7 +21,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import socket
 import statistics
 import subprocess
@@ -94,11 +93,11 @@ def _prompts(count: int, seed: int) -> list[str]:
 
 
 def _endless_model(directory: Path) -> Path:
-    """The built-in model without an end token, so that every answer has the full length on both servers."""
-    from llmtrace_inference.tiny import ensure_tiny
+    """A model without an end token, so that every answer has the full length on both servers."""
+    from benchmarks.random_model import make_model
 
     target = directory / MODEL
-    shutil.copytree(ensure_tiny(MODEL, directory / "built-in"), target)
+    make_model(target)
     for name in ("generation_config.json", "config.json"):
         config = json.loads((target / name).read_text())
         config["eos_token_id"] = -1

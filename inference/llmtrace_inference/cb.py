@@ -73,7 +73,7 @@ class ContinuousBatchingEngine:
         self._loaded = loaded
         self._settings = settings
         self._manager: ContinuousBatchingManager | None = None
-        self._journal = scheduler.Journal(loaded.info.name)
+        self._journal = scheduler.Journal(loaded.info)
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
         self._waiting: WaitingLine[_CbTicket] = WaitingLine()

@@ -85,7 +85,6 @@ def note(trace: RequestTrace, queued_ns: int, embedded: Sequence[Embedded]) -> N
     trace.extra[OWN + "batch_size.max"] = max(e.batch_size for e in embedded)
     if trace.info is not None:
         trace.extra["gen_ai.response.model"] = trace.info.name
-        trace.extra[OWN + "model.weights_hash"] = trace.info.weights_hash
 
 
 def body(request: EmbeddingRequest, embedded: Sequence[Embedded], tokens: int) -> dict[str, Any]:

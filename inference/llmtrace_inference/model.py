@@ -13,13 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from llmtrace_inference import attention
+from llmtrace_inference import attention, demo_model
 from llmtrace_inference.engine import ModelInfo
 from llmtrace_inference.kv import KvShape, blocks_within
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.sources import parse_source
 from llmtrace_inference.text import ChatTokenizer
-from llmtrace_inference.tiny import ensure_tiny
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +80,28 @@ def _to_int8(model: Any) -> None:
     quantize_(model, Int8WeightOnlyConfig())
 
 
+def _head_dim(config: Any) -> int:
+    """Numbers per head; older configurations do not say it themselves."""
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
+def _quantised(config: Any) -> str:
+    """By what method the weights of this directory are quantised, as its config.json says; "" where not."""
+    found = getattr(config, "quantization_config", None) or {}
+    method = found.get("quant_method", "") if isinstance(found, dict) else found.quant_method
+    return str(getattr(method, "value", method))
+
+
+def _weights(name: str, where: str, offline: bool, dtype: torch.dtype) -> Any:
+    """The model in memory, on the CPU, or where its quantisation puts it."""
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            where, local_files_only=offline, trust_remote_code=False, dtype=dtype, attn_implementation="sdpa"
+        )
+    except ImportError as error:  # a quantised one, whose package is not here; the library says which
+        raise RuntimeError(f"model {name!r} needs a package that is not installed: {error}") from error
+
+
 def weights_hash(directory: Path) -> str:
     """`sha256:` and 16 digits over the weight files; "" where there are none. About a second per gigabyte."""
     files = sorted(directory.glob("*.safetensors")) if directory.is_dir() else []
@@ -104,7 +125,7 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
     offline = origin.kind != "hub"
     where = origin.where
     if origin.kind == "builtin":
-        where = str(ensure_tiny(where, settings.data_dir, settings.seed))
+        where = str(demo_model.directory(where))
     logger.info("loading %s from %s on %s as %s", name, where, device, dtype)
 
     tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline, trust_remote_code=False)
@@ -116,14 +137,15 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         raise RuntimeError(
             f"model {name!r} has no chat template: serve a chat model, or add chat_template.jinja"
         )
-    if device.type == "cpu":
-        attention.install()
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        where, local_files_only=offline, trust_remote_code=False, dtype=dtype, attn_implementation="sdpa"
-    )
-    model = model.to(device).eval()
+    attention.install()
+    model = _weights(name, where, offline, dtype).to(device).eval()
     parameters = sum(p.numel() for p in model.parameters())
+    quantised = _quantised(model.config)
     if settings.quantisation == "int8":
+        if quantised:
+            raise RuntimeError(
+                f"model {name!r} is quantised by {quantised} already: set quantisation to 'none'"
+            )
         _to_int8(model)
     config = model.config.get_text_config()
     num_blocks = _num_blocks(config, dtype, settings)
@@ -133,13 +155,13 @@ def load_model(name: str, source: str, settings: InferenceSettings) -> LoadedMod
         engine=ENGINE,
         dtype=str(dtype).removeprefix("torch."),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        attention="sdpa-per-sequence" if device.type == "cpu" else "sdpa",
+        attention=attention.name_of(device, dtype, _head_dim(config)),
         parameters=parameters,
         vocab_size=int(config.vocab_size),
         context_length=context,
         version=str(getattr(model.config, "_commit_hash", None) or Path(where).name),
         weights_hash=weights_hash(Path(where)),
-        quantisation=settings.quantisation,
+        quantisation=quantised or settings.quantisation,
     )
     logger.info(
         "loaded %s: %.1f M parameters, context %d tokens, %.1f s",

@@ -63,7 +63,11 @@ class Models:
         engine = await _in_daemon_thread(functools.partial(self._load, name, source, self._settings))
         if self._step_tracer is not None:
             engine.trace_steps(self._step_tracer, self._settings.trace_every_step)
-        await engine.start()
+        try:
+            await engine.start()
+        except BaseException:  # it holds memory and threads, and nobody else knows of it
+            await engine.close()
+            raise
         return engine
 
     async def replace(self, name: str, source: str) -> Engine:

@@ -19,7 +19,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
 from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPPING, FIFOScheduler
 
-from llmtrace_inference.engine import Chunk, Progress
+from llmtrace_inference.engine import Chunk, ModelInfo, Progress
 from llmtrace_inference.measured import OWN
 
 _MOST_LINKS = 64
@@ -29,7 +29,7 @@ _MOST_LINKS = 64
 class Journal:
     """What an engine's schedulers write to: each request's measurements by its id, and sampled steps."""
 
-    model: str
+    model: ModelInfo
     progress: dict[str, Progress] = field(default_factory=dict)
     tracer: Tracer | None = None
     every: int = 0
@@ -126,7 +126,9 @@ class TracingScheduler(FIFOScheduler):
             "engine step",
             context=Context(),
             attributes={
-                "gen_ai.request.model": journal.model,
+                "gen_ai.request.model": journal.model.name,
+                OWN + "model.version": journal.model.version,
+                OWN + "model.weights_hash": journal.model.weights_hash,
                 OWN + "batch_size": size,
                 OWN + "step.tokens": tokens,
                 OWN + "kv.blocks_used": kv_blocks,

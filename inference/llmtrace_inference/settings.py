@@ -62,12 +62,12 @@ class InferenceSettings(BaseModel):
         default={"tiny-chat-s": "builtin:tiny-chat-s", "tiny-chat-m": "builtin:tiny-chat-m"},
         min_length=1,
         description=(
-            "Served model name → where it is: `builtin:tiny-chat-s` or `builtin:tiny-chat-m` (made here in a "
-            "second; they say nothing sensible), a directory with a transformers model, or `hf:owner/name`."
+            "Served model name → where it is: `builtin:tiny-chat-s` or `builtin:tiny-chat-m` (ours, for the "
+            "demo: they know a small web shop), a directory with a transformers model, or `hf:owner/name`."
         ),
     )
     data_dir: Path = Field(
-        default=Path(".llmtrace/models"), description="Where built-in models are made and kept."
+        default=Path(".llmtrace/models"), description="Where the service keeps what must survive a restart."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="`auto` takes CUDA where torch sees it, else the CPU."
@@ -80,9 +80,7 @@ class InferenceSettings(BaseModel):
         description="`int8`: weights of linear layers in 8 bits by torchao (llmtrace[quantisation]).",
     )
     threads: int = Field(default=1, ge=1, description="torch threads per operation on the CPU.")
-    seed: int = Field(
-        default=0, ge=0, lt=2**31, description="Seed of the built-in weights and of unseeded sampling."
-    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of sampling where a request brings none.")
 
     page_size: int = Field(default=16, ge=4, description="Tokens in one KV cache block.")
     num_blocks: int = Field(

@@ -40,8 +40,10 @@ def server_attributes(trace: RequestTrace, *, capture_content: bool) -> Attribut
         out["http.response.status_code"] = trace.status
     if trace.error_type is not None:
         out["error.type"] = trace.error_type
-    if trace.choices and trace.info is not None:
-        _generation_attributes(out, trace, trace.info)
+    if trace.info is not None:
+        _model_attributes(out, trace.info)
+        if trace.choices:
+            _generation_attributes(out, trace, trace.info)
     if capture_content and trace.request is not None:
         _content_attributes(out, trace, trace.request)
     out.update(trace.extra)
@@ -70,6 +72,18 @@ def _request_attributes(
     out.update({key: value for key, value in optional.items() if value is not None})
 
 
+def _model_attributes(out: Attributes, info: ModelInfo) -> None:
+    """What answered, or would have: also on refused requests, cached answers and embeddings."""
+    out[OWN + "engine"] = info.engine
+    out[OWN + "dtype"] = info.dtype
+    out[OWN + "quantisation"] = info.quantisation
+    out[OWN + "device"] = info.device
+    out[OWN + "attention"] = info.attention
+    out[OWN + "model.parameters"] = info.parameters
+    out[OWN + "model.version"] = info.version
+    out[OWN + "model.weights_hash"] = info.weights_hash
+
+
 def _generation_attributes(out: Attributes, trace: RequestTrace, info: ModelInfo) -> None:
     progress = [choice.progress for choice in trace.choices]
     steps = sum(p.steps for p in progress)
@@ -79,14 +93,6 @@ def _generation_attributes(out: Attributes, trace: RequestTrace, info: ModelInfo
     out["gen_ai.usage.input_tokens"] = trace.input_tokens or 0
     out["gen_ai.usage.output_tokens"] = trace.output_tokens
     out["gen_ai.usage.cache_read.input_tokens"] = trace.cached_tokens
-    out[OWN + "engine"] = info.engine
-    out[OWN + "dtype"] = info.dtype
-    out[OWN + "quantisation"] = info.quantisation
-    out[OWN + "device"] = info.device
-    out[OWN + "attention"] = info.attention
-    out[OWN + "model.parameters"] = info.parameters
-    out[OWN + "model.version"] = info.version
-    out[OWN + "model.weights_hash"] = info.weights_hash
     out[OWN + "queue.depth"] = progress[0].queue_depth
     out[OWN + "cached_tokens"] = trace.cached_tokens
     out[OWN + "batch_size.mean"] = sum(p.batch_size_sum for p in progress) / steps if steps else 0.0

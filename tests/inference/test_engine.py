@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +28,6 @@ from llmtrace_inference.engine import (
 )
 from llmtrace_inference.model import load_model
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.sources import BUILTIN_MODELS
-from llmtrace_inference.tiny import SPECS, ensure_tiny
 
 PROMPT = tuple(range(40, 70))
 
@@ -199,41 +196,6 @@ def test_per_sequence_attention_gives_the_librarys_tokens(model_dir: Path) -> No
         attention.install = install
         install()
     assert found["ours"] == found["library"]
-
-
-def test_built_in_models_are_made_once_and_always_the_same(
-    tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert tuple(SPECS) == BUILTIN_MODELS
-    made = ensure_tiny("tiny-chat-s", tmp_path)
-    other = ensure_tiny("tiny-chat-s", model_dir)
-    for file in ("model.safetensors", "tokenizer.json", "generation_config.json"):
-        assert (made / file).read_bytes() == (other / file).read_bytes()
-    monkeypatch.setattr("llmtrace_inference.tiny._build", lambda *_: pytest.fail("made twice"))
-    assert ensure_tiny("tiny-chat-s", tmp_path) == made
-    assert not list(tmp_path.glob(".tiny*"))
-
-
-def test_int8_weights_generate_and_say_so(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torchao", reason="the extra 'quantisation' is not installed")
-
-    async def body(engine: ContinuousBatchingEngine) -> None:
-        assert engine.info.quantisation == "int8"
-        assert engine.info.parameters > 500_000
-        weight = engine._loaded.model.model.layers[0].mlp.up_proj.weight
-        assert type(weight).__name__ != "Parameter"
-        tickets = [engine.submit(_greedy(f"q{i}")) for i in range(3)]
-        answers = await asyncio.gather(*(_tokens(engine, t) for t in tickets))
-        assert answers[0] == answers[1] == answers[2]
-        assert len(answers[0]) == 12
-        vectors = await engine.embed([[1, 2, 3]])
-        assert len(vectors[0]) == 128
-        assert engine.stats().restarts == 0
-
-    _run(model_dir, body, quantisation="int8")
-    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
-    with pytest.raises(RuntimeError, match=r"pip install 'llmtrace\[quantisation\]'"):
-        _run(model_dir, body, quantisation="int8")
 
 
 def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from openai import BadRequestError
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
+from llmtrace_inference.demo_model import directory
 from llmtrace_inference.engine import Engine, EngineStats
+from llmtrace_inference.model import weights_hash
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.sources import BUILTIN_MODELS
 from tests.inference.fakes import FakeEngine
-from tests.inference.running import serving, wait_until
+from tests.inference.running import Running, serving, wait_until
 
 ADMIN = {"Authorization": "Bearer boss"}
 
@@ -85,18 +92,109 @@ def test_a_new_version_takes_over_while_the_old_one_finishes() -> None:
     assert made[-1].closed
 
 
+@dataclass
+class _Mute(_Draining):
+    """Loads, and does not answer its warm-up; or only when it is let go."""
+
+    gate: threading.Event | None = None
+
+    async def start(self) -> None:
+        if self.gate is None:
+            raise RuntimeError("no answer to the first prompt")
+        await asyncio.to_thread(self.gate.wait, 20)
+
+
+def test_a_version_that_does_not_answer_is_closed_and_the_old_one_goes_on() -> None:
+    made: dict[str, _Draining] = {}
+
+    def load(name: str, source: str, _: InferenceSettings) -> Engine:
+        made[source] = _Mute() if source == "mute" else _Draining(says=source)
+        return made[source]
+
+    with serving(InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss")), load=load) as running:
+        body = {"name": "m", "source": "mute"}
+        failed = httpx.post(f"{running.url}/admin/models", json=body, headers=ADMIN)
+        assert (failed.status_code, failed.json()["error"]["code"]) == (400, "load_failed")
+        assert "no answer to the first prompt" in failed.json()["error"]["message"]
+        assert made["mute"].closed
+        assert not made["old"].closed
+        back = httpx.post(f"{running.url}/admin/models", json={"name": "m", "rollback": True}, headers=ADMIN)
+        assert (back.status_code, back.json()["error"]["code"]) == (409, "no_previous")
+
+
+def test_one_change_at_a_time_and_a_drain_ends() -> None:
+    gate = threading.Event()
+    made: dict[str, _Draining] = {}
+
+    def load(name: str, source: str, _: InferenceSettings) -> Engine:
+        made[source] = _Mute(says=source, gate=gate) if source == "new" else _Draining(says=source, pause=600)
+        return made[source]
+
+    settings = InferenceSettings(
+        models={"m": "old"}, admin_key=SecretStr("boss"), request_timeout_seconds=1.0
+    )
+    with serving(settings, load=load) as running:
+
+        def change(answers: list[httpx.Response]) -> None:
+            body = {"name": "m", "source": "new"}
+            answers.append(httpx.post(f"{running.url}/admin/models", json=body, headers=ADMIN, timeout=30))
+
+        endless: list[httpx.Response] = []
+
+        def say() -> None:
+            body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            endless.append(httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=30))
+
+        threads = [threading.Thread(target=say)]
+        threads[0].start()
+        wait_until(lambda: made["old"].asked == 1)
+        first: list[httpx.Response] = []
+        threads.append(threading.Thread(target=change, args=(first,)))
+        threads[1].start()
+        wait_until(lambda: "new" in made)
+        second: list[httpx.Response] = []
+        change(second)
+        assert (second[0].status_code, second[0].json()["error"]["code"]) == (409, "model_loading")
+        assert int(second[0].headers["retry-after"]) > 0
+        gate.set()
+        for thread in threads:
+            thread.join(30)
+        assert first[0].status_code == 200
+        assert endless[0].status_code in (503, 504), "it never ends by itself"
+        wait_until(lambda: made["old"].closed)
+        assert not made["new"].closed
+
+
 def test_real_models_say_on_their_spans_which_version_answered(model_dir: Path) -> None:
     settings = InferenceSettings(
-        models={"m": "builtin:tiny-chat-s"}, data_dir=model_dir, admin_key=SecretStr("boss")
+        models={"m": "builtin:tiny-chat-s"},
+        data_dir=model_dir,
+        admin_key=SecretStr("boss"),
+        trace_every_step=1,
     )
+    versions = {name: (directory(name).name, weights_hash(directory(name))) for name in BUILTIN_MODELS}
+    small, middle = versions["tiny-chat-s"], versions["tiny-chat-m"]
+    assert small != middle
+    assert all(digest.startswith("sha256:") for _, digest in versions.values())
     with serving(settings) as running:
 
-        def attributes() -> tuple[Any, Any]:
-            answer = running.client.chat.completions.create(
-                model="m", messages=[{"role": "user", "content": "hi"}], max_tokens=2
-            )
-            found = running.request_spans(answer.id)[0].attributes or {}
-            return found["llmtrace.inference.model.version"], found["llmtrace.inference.model.weights_hash"]
+        def seen() -> set[tuple[Any, Any]]:
+            """Of an answer, an embedding, a refusal and the forward passes: version and hash on each."""
+            running.exporter.clear()
+            ask: Any = running.client.chat.completions.create
+            message = {"role": "user", "content": "hi"}
+            ask(model="m", messages=[message], max_tokens=2)
+            running.client.embeddings.create(model="m", input="hi")
+            with pytest.raises(BadRequestError):
+                ask(model="m", messages=[message], extra_body={"top_k": 10**6})
+            wait_until(lambda: len(_servers(running)) == 3)
+            spans = [*_servers(running), *_named(running, "engine step")]
+            assert {span.name for span in spans} == {"chat m", "embeddings m", "engine step"}
+            found = [span.attributes or {} for span in spans]
+            return {
+                (a["llmtrace.inference.model.version"], a["llmtrace.inference.model.weights_hash"])
+                for a in found
+            }
 
         async def change_under_load() -> list[int]:
             async with httpx.AsyncClient(timeout=30) as client:
@@ -106,10 +204,19 @@ def test_real_models_say_on_their_spans_which_version_answered(model_dir: Path) 
                 changed = client.post(f"{running.url}/admin/models", json=new, headers=ADMIN)
                 return [r.status_code for r in await asyncio.gather(*asked, changed)]
 
-        before = attributes()
+        assert seen() == {small}
         assert set(asyncio.run(change_under_load())) == {200}
-        after = attributes()
-        assert before[0] == "tiny-chat-s-v3-0"
-        assert after[0] == "tiny-chat-m-v3-0"
-        assert before[1] != after[1]
-        assert str(after[1]).startswith("sha256:")
+        assert seen() == {middle}
+        back = httpx.post(
+            f"{running.url}/admin/models", json={"name": "m", "rollback": True}, headers=ADMIN, timeout=30
+        )
+        assert (back.json()["version"], back.json()["weights_hash"]) == small
+        assert seen() == {small}
+
+
+def _named(running: Running, name: str) -> list[ReadableSpan]:
+    return [span for span in running.exporter.get_finished_spans() if span.name == name]
+
+
+def _servers(running: Running) -> list[ReadableSpan]:
+    return [span for span in running.exporter.get_finished_spans() if span.kind is SpanKind.SERVER]

@@ -125,7 +125,7 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
         "llmtrace.inference.engine": "transformers-continuous-batching",
         "llmtrace.inference.dtype": "float32",
         "llmtrace.inference.quantisation": "none",
-        "llmtrace.inference.model.version": "tiny-chat-m-v3-0",
+        "llmtrace.inference.model.version": "tiny-chat-m-v4",
         "llmtrace.inference.model.weights_hash": service.engine(MODEL).info.weights_hash,
         "llmtrace.inference.device": "cpu",
         "llmtrace.inference.attention": "sdpa-per-sequence",

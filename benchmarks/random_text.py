@@ -1,4 +1,4 @@
-"""Text of our own that the built-in models are made from: common words, and the words of our trade."""
+"""Text of our own that random_model.py counts words in: common ones, and the words of our trade."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sentences() -> list[str]:
 
 def answers(count: int, seed: int) -> list[str]:
     """`count` answers of one to four sentences, each sentence with a space before it; the same for a seed."""
-    random = Random(seed)  # noqa: S311 - reproducible, not secret
+    random = Random(seed)
     made = _made()
     prose = re.split(r"(?<=[.!?]) ", _PROSE.replace("\n", " "))
 
