@@ -44,7 +44,8 @@ from benchmarks.filled_store import (
 )
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import open_store
-from llmtrace_dashboard.queries import cost, incidents, traces, usage
+from llmtrace_dashboard.cost import ledger
+from llmtrace_dashboard.queries import incidents, traces, usage
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, Scope, rows
 
 #: Each bar: key, the bound, and whether the figure should be above it.
@@ -128,8 +129,8 @@ class Questions:
 
     def cost_month(self, _: random.Random) -> int:
         """Cost by model and by user for thirty days."""
-        by_model = cost.cost_by(self._client, self._month, "model")
-        return len(by_model) + len(cost.cost_by(self._client, self._month, "user"))
+        by_model = ledger.report(self._client, self._month, ["model"])
+        return len(by_model) + len(ledger.report(self._client, self._month, ["user"]))
 
     def _search(self, key: str, value: str) -> int:
         values = {**self._month.params(), "key": key, "value": value}

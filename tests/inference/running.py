@@ -24,7 +24,7 @@ from llmtrace_inference.models import LoadEngine
 from llmtrace_inference.settings import InferenceSettings
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Poll until the condition holds; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -23,12 +23,12 @@ from openai.types import Batch
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
+from llmtrace_inference.demo_model import directory
 from llmtrace_inference.engine import EngineFull, EngineUnavailable, Generation, Ticket
 from llmtrace_inference.files import FileStore
 from llmtrace_inference.journal import Journal, records
 from llmtrace_inference.lines import LineRules, read_lines
 from llmtrace_inference.settings import InferenceSettings, KeySettings
-from llmtrace_inference.tiny import ensure_tiny
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
 
@@ -320,9 +320,9 @@ def test_lines_wait_their_turn_and_try_again(tmp_path: Path, monkeypatch: pytest
         assert "llmtrace_inference_batch_lines_total" in httpx.get(f"{running.url}/metrics").text
 
 
-def test_interactive_requests_go_first(model_dir: Path, tmp_path: Path) -> None:
+def test_interactive_requests_go_first(tmp_path: Path) -> None:
     """One place: while anybody waits for it, no line of a batch begins."""
-    source = str(ensure_tiny(MODEL, model_dir))
+    source = str(directory(MODEL))
     settings = InferenceSettings(data_dir=tmp_path, models={"tiny": source}, max_batch_requests=1)
 
     async def ask(url: str) -> int:
