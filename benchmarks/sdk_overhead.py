@@ -5,12 +5,13 @@
 With --peers, PYTHON being an interpreter that has openai and some of OpenLLMetry, OpenInference, Langfuse and
 Logfire, each of these that it has is measured too, in a process of its own, interleaved with a bare one.
 
-The client talks to an in-memory transport. Bare and instrumented calls take turns in short blocks, so that
-both meet the same machine, and are compared pair of rounds by pair of rounds. "caller" is the CPU of the
-calling thread alone; "total" adds what the other threads used meanwhile, down to the gzipped OTLP bytes,
-which go to an in-memory sink.
-The last line is one JSON object; `*_upper` are 95 % bootstrap bounds of the medians, times in µs of CPU;
-`import_ms` and `init_ms` are ms of CPU in a fresh interpreter.
+The client talks to an in-memory transport. In each pair of rounds, bare and instrumented calls take turns in
+short blocks, so that both meet the same machine, and each block is compared with the one beside it. "caller"
+is the CPU of the calling thread alone; "total" adds what the other threads used meanwhile, down to the
+gzipped OTLP bytes, which go to an in-memory sink.
+
+The last line is one JSON object. Times are µs of CPU a call, the mean of the middle 60 % of all blocks;
+`*_upper` are their 95 % bootstrap bounds; `import_ms` and `init_ms` are ms of CPU in a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -82,16 +83,21 @@ def _block(
     return taken
 
 
-def _pair(call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int) -> tuple[Cost, Cost]:
-    """(bare, traced): a round of each, block by block in turns."""
+def _round(
+    call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int
+) -> list[tuple[Cost, Cost]]:
+    """(bare, traced) of each of its blocks."""
     sent = runtime.stats().sent
     gc.collect()
     size = max(1, calls // _BLOCKS)
-    callers = {False: 0.0, True: 0.0}
+    callers: list[tuple[float, float]] = []
     process, own = time.process_time(), time.thread_time()
     for block in range(_BLOCKS):
-        for traced in (False, True) if block % 2 else (True, False):
-            callers[traced] += _block(call, client, size, traced=traced)
+        taken = {
+            traced: _block(call, client, size, traced=traced)
+            for traced in ((False, True) if block % 2 else (True, False))
+        }
+        callers.append((taken[False] / size, taken[True] / size))
     flushing = time.thread_time()
     runtime.flush(30)
     ended = time.thread_time()
@@ -100,8 +106,7 @@ def _pair(call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: i
     calls = size * _BLOCKS
     if runtime.stats().sent - sent != calls:
         raise RuntimeError(f"a round of {calls} calls left {runtime.stats()}")
-    bare, caller = callers[False] / calls, callers[True] / calls
-    return Cost(bare, bare), Cost(caller + others / calls, caller)
+    return [(Cost(bare, bare), Cost(traced + others / calls, traced)) for bare, traced in callers]
 
 
 def _start() -> None:
@@ -110,10 +115,16 @@ def _start() -> None:
     runtime.start(config, open_outlet=lambda: _Sink(config, Resource.create({}), scope))
 
 
-def _upper(values: list[float]) -> float:
+def _middle(values: Sequence[float]) -> float:
+    """The mean without the lowest and the highest fifth, which are the machine's other work."""
+    fifth = len(values) // 5
+    return statistics.fmean(sorted(values)[fifth : len(values) - fifth])
+
+
+def _upper(values: Sequence[float]) -> float:
     chance = random.Random(1)
-    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
-    return medians[int(0.975 * len(medians))]
+    middles = sorted(_middle(chance.choices(values, k=len(values))) for _ in range(2000))
+    return middles[int(0.975 * len(middles))]
 
 
 def _fresh(code: str) -> float:
@@ -174,17 +185,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         ("plain_us", fake_openai.plain, options.calls),
         ("stream100_us", fake_openai.stream, max(1, options.calls // 4)),
     ):
-        _pair(call, client, calls)
-        pairs = [_pair(call, client, calls) for _ in range(options.pairs)]
+        _round(call, client, calls)
+        pairs = [each for _ in range(options.pairs) for each in _round(call, client, calls)]
         for key, cpu in ((name, _total), (f"caller_{name}", _caller)):
             added = [(cpu(traced) - cpu(bare)) * 1e6 for bare, traced in pairs]
-            figures[key] = round(statistics.median(added), 1)
+            figures[key] = round(_middle(added), 1)
             figures[f"{key}_upper"] = round(_upper(added), 1)
-            # Other work on the machine only ever adds: the best rounds say what an idle one would.
-            best = min(cpu(traced) for _, traced in pairs) - min(cpu(bare) for bare, _ in pairs)
             print(
                 f"{key}: {figures[key]} added (95 % below {figures[f'{key}_upper']}), "
-                f"between the best rounds {best * 1e6:.1f}, "
                 f"bare {statistics.median(cpu(bare) for bare, _ in pairs) * 1e6:.0f}"
             )
     figures["import_ms"] = round(_fresh(_IMPORT), 1)

@@ -128,23 +128,26 @@ def _flags(context: SpanContext | None) -> int:
 
 
 def _fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
+    # Each look at a field of a message makes an object: hence one `value`, and no keywords.
     add = target.add
     for key, value in attributes.items():
-        entry: KeyValue = add(key=key)
+        entry: KeyValue = add()
+        entry.key = key
+        holder = entry.value
         kind = type(value)
-        if kind is str:
-            try:
-                entry.value.string_value = value
-            except UnicodeEncodeError:
-                entry.value.string_value = _text(value)
-        elif kind is int and -_INT64_MAX <= value <= _INT64_MAX:
-            entry.value.int_value = value
-        elif kind is float:
-            entry.value.double_value = value
-        elif kind is bool:
-            entry.value.bool_value = value
-        else:
-            _fill_value(entry.value, value)
+        try:
+            if kind is str:
+                holder.string_value = value
+            elif kind is int:
+                holder.int_value = value
+            elif kind is float:
+                holder.double_value = value
+            elif kind is bool:
+                holder.bool_value = value
+            else:
+                _fill_value(holder, value)
+        except ValueError:
+            _fill_value(holder, value)
 
 
 def _fill_value(target: AnyValue, value: Any) -> None:

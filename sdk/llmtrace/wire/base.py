@@ -101,7 +101,11 @@ def put_sum(target: dict[str, AttributeValue], key: str, *values: Json) -> None:
 
 def either(value: Mapping[str, Json], *keys: str) -> Json:
     """The first of several spellings that is there."""
-    return next((value[key] for key in keys if value.get(key) is not None), None)
+    for key in keys:
+        found = value.get(key)
+        if found is not None:
+            return found
+    return None
 
 
 def word(value: Mapping[str, Json], key: str) -> str:

@@ -136,10 +136,11 @@ def fold(events: Iterable[Json]) -> Json:
         body.update({key: value for key, value in event.items() if key != "candidates" and value})
         for each in map(mapping, items(event.get("candidates"))):
             candidate = candidates.setdefault(place(each.get("index")), {"content": {"parts": []}})
-            said = items(mapping(each.get("content")).get("parts"))
-            candidate["content"]["parts"] = contents.joined([*candidate["content"]["parts"], *said])
+            candidate["content"]["parts"] += items(mapping(each.get("content")).get("parts"))
             if reason := each.get("finishReason"):
                 candidate["finishReason"] = reason
+    for candidate in candidates.values():
+        candidate["content"]["parts"] = contents.joined(candidate["content"]["parts"])
     if candidates:
         body["candidates"] = list(candidates.values())
     return body

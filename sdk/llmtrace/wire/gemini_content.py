@@ -44,13 +44,20 @@ def part(value: Any) -> Json:
 def joined(given: list[Json]) -> list[Json]:
     """Neighbouring texts of a stream as one, thoughts and words apart."""
     made: list[dict[str, Any]] = []
+    texts: list[list[str]] = []
     for each in map(mapping, given):
         last = made[-1] if made else {}
+        if each.get("text") == "":
+            continue
         if "text" in each and "text" in last and bool(each.get("thought")) == bool(last.get("thought")):
-            made[-1] = {**last, "text": f"{last['text']}{each['text']}"}
+            texts[-1].append(str(each["text"]))
         else:
             made.append(dict(each))
-    return [each for each in made if each.get("text") != ""]
+            texts.append([str(each.get("text"))])
+    for part, pieces in zip(made, texts, strict=True):
+        if len(pieces) > 1:
+            part["text"] = "".join(pieces)
+    return made
 
 
 def tools(given: Json) -> list[Json]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry.util.types import AttributeValue
 
 from .. import semconv
-from .base import either, put_float, put_int, put_texts
+from .base import Json, either, put_float, put_int, put_texts
 
 _FLOATS: Final = {
     semconv.REQUEST_TEMPERATURE: ("temperature",),
@@ -34,13 +35,28 @@ _STOPS: Final = ("stop", "stop_sequences", "stopSequences")
 _CHOICES: Final = ("n", "candidateCount", "candidate_count")
 
 
+def _put_choices(put: dict[str, AttributeValue], key: str, value: Json) -> None:
+    if value != 1:
+        put_int(put, key, value)
+
+
+_Put = Callable[[dict[str, AttributeValue], str, Json], None]
+_KINDS: Final[tuple[tuple[_Put, dict[str, tuple[str, ...]]], ...]] = (
+    (put_float, _FLOATS),
+    (put_int, _INTS),
+    (put_texts, {semconv.REQUEST_STOP_SEQUENCES: _STOPS}),
+    (_put_choices, {semconv.REQUEST_CHOICE_COUNT: _CHOICES}),
+)
+# By spelling: a request has few of them.
+_KNOWN: Final = {
+    name: (how, key, names) for how, kind in _KINDS for key, names in kind.items() for name in names
+}
+
+
 def put_settings(put: dict[str, AttributeValue], sent: Any) -> None:
     """The settings in an object of a request, wherever its provider keeps them."""
-    for key, names in _FLOATS.items():
-        put_float(put, key, either(sent, *names))
-    for key, names in _INTS.items():
-        put_int(put, key, either(sent, *names))
-    put_texts(put, semconv.REQUEST_STOP_SEQUENCES, either(sent, *_STOPS))
-    choices = either(sent, *_CHOICES)
-    if choices != 1:
-        put_int(put, semconv.REQUEST_CHOICE_COUNT, choices)
+    for name in sent:
+        known = _KNOWN.get(name)
+        if known is not None:
+            how, key, names = known
+            how(put, key, either(sent, *names))

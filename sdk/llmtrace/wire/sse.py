@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 from .base import Json
 
@@ -42,17 +43,12 @@ def _decoded(lines: list[bytes]) -> Iterator[Json]:
     # One line per event is the rule; the standard allows an event of several lines, and some servers
     # send several events without the blank line between them.
     if len(lines) > 1:
-        try:
+        with suppress(ValueError):
             yield json.loads(b"\n".join(lines))
-        except ValueError:
-            pass
-        else:
             return
     for line in lines:
-        try:
+        with suppress(ValueError):
             yield json.loads(line.decode("utf-8", "replace"))
-        except ValueError:
-            continue
 
 
 def is_done(body: bytes) -> bool:
