@@ -8,8 +8,10 @@ Arrivals are open-loop: at concurrency c, requests arrive at random (at the same
 times the rate at which our server answers one after the other. Times are seconds from arrival; TPOT is
 (end − first token) / (tokens − 1); goodput counts requests with TTFT ≤ 1 s and TPOT ≤ 0.1 s.
 `throughput_ratio` (output tokens per second, ours ÷ theirs) and `ttft_ratio` (median TTFT, theirs ÷ ours) are
-at concurrency 16. `tracing_overhead` is the median over pairs of interleaved rounds of CPU seconds of one
-service process with tracing switched on ÷ off; `tracing_overhead_upper` its bootstrap 95 % upper bound.
+at concurrency 16. `tracing_overhead` is the CPU seconds of one service process with tracing switched on ÷
+off, over pairs of interleaved rounds; `tracing_overhead_upper` its bootstrap 95 % upper bound over the pairs.
+The rounds of a pair have prompts of the same words, begin with a collected heap, take turns in going first, and
+pay for their own export. Off, requests are still measured for the metrics; no span is made or sent.
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
@@ -35,7 +37,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 MODEL = "tiny-chat-m"
 REQUESTS = {1: 6, 4: 16, 16: 48, 64: 96}
@@ -51,17 +52,23 @@ _WORDS = (
 
 
 _SWITCHED = """
-import sys, uvicorn
+import asyncio, gc, sys, time, uvicorn
 from llmtrace_inference.app import create_app
 from llmtrace_inference.settings import InferenceSettings
 settings = InferenceSettings.model_validate_json(sys.argv[1])
 app = create_app(settings)
-requests, real = app.state.request_tracer, app.state.request_tracer.tracer
+requests = app.state.request_tracer
 @app.post("/switch/{what}")
 async def switch(what: str):
-    requests.tracer = real if what == "on" else None
+    requests.enabled = what == "on"
     for engine in app.state.engines.values():
-        engine.trace_steps(real, settings.trace_every_step if what == "on" else 0)
+        engine.trace_steps(requests.tracer, settings.trace_every_step if what == "on" else 0)
+    gc.collect()
+    return time.process_time()
+@app.get("/cpu")
+async def cpu():
+    await asyncio.to_thread(app.state.flush, 30)
+    return time.process_time()
 uvicorn.run(app, host="127.0.0.1", port=settings.port, log_level="error", access_log=False)
 """
 """The service with a switch for tracing: two processes would differ by more than tracing costs."""
@@ -106,7 +113,7 @@ def _endless_model(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], url: str, health: str) -> Iterator[psutil.Process]:
+def _process(command: list[str], url: str, health: str) -> Iterator[None]:
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -124,7 +131,7 @@ def _process(command: list[str], url: str, health: str) -> Iterator[psutil.Proce
                     log.seek(0)
                     raise RuntimeError(f"{command[:4]} ended: {log.read()[-2000:].decode()}")
                 time.sleep(0.05)
-            yield psutil.Process(started.pid)
+            yield
         finally:
             started.terminate()
             try:
@@ -227,13 +234,15 @@ class _Sink(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-async def _round(url: str, tokens: int, seed: int) -> None:
-    """Sixteen requests at once, twice."""
+async def _round(url: str, tokens: int, pair: int, which: int) -> None:
+    """Sixteen requests at once, twice. The rounds of a pair ask the same, but for how each prompt begins.
+
+    The same prompts twice would find their prefixes in the cache; other words would be other tokens.
+    """
     async with httpx.AsyncClient(timeout=300, trust_env=False) as client:
         for part in range(2):
-            await asyncio.gather(
-                *(_ask(client, url, MODEL, p, tokens) for p in _prompts(16, 2 * seed + part))
-            )
+            prompts = [f"{1000 + 2 * pair + which} {p}" for p in _prompts(16, 2 * pair + part)]
+            await asyncio.gather(*(_ask(client, url, MODEL, p, tokens) for p in prompts))
 
 
 def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
@@ -244,32 +253,32 @@ def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
     endpoint = f"http://127.0.0.1:{sink.server_address[1]}"
     command = _ours(model, port, trace=True, otlp_endpoint=endpoint)
     command[2] = _SWITCHED
-    with _process(command, url, "/health/ready") as process:
+    with _process(command, url, "/health/ready"):
 
-        def cost(traced: bool, seed: int) -> float:
-            httpx.post(f"{url}/switch/{'on' if traced else 'off'}").raise_for_status()
-            before = process.cpu_times()
-            asyncio.run(_round(url, tokens, seed))
-            time.sleep(1.3)  # the export of these spans belongs to this round
-            after = process.cpu_times()
-            return (after.user + after.system) - (before.user + before.system)
+        def cost(pair: int, which: int, *, traced: bool) -> float:
+            before = float(httpx.post(f"{url}/switch/{'on' if traced else 'off'}", timeout=60).json())
+            asyncio.run(_round(url, tokens, pair, which))
+            return float(httpx.get(f"{url}/cpu", timeout=60).json()) - before
 
-        for seed in (1000, 1001):
-            cost(traced=bool(seed % 2), seed=seed)
-        ratios = []
-        for pair in range(pairs):
-            # The same prompts twice would find their prefixes in the cache: the rounds of a pair differ.
-            costs = {
-                on: cost(on, 2 * pair + which) for which, on in enumerate((bool(pair % 2), not pair % 2))
-            }
-            ratios.append(costs[True] / costs[False])
+        def measured(pair: int) -> tuple[float, float]:
+            """CPU seconds with tracing and without."""
+            costs = {on: cost(pair, w, traced=on) for w, on in enumerate((bool(pair % 2), not pair % 2))}
+            return costs[True], costs[False]
+
+        measured(1000)  # the first rounds pay for what is made once
+        spent = [measured(pair) for pair in range(pairs)]
     sink.shutdown()
     sink.server_close()
+    _say("  CPU seconds with and without: " + ", ".join(f"{on:.2f}/{off:.2f}" for on, off in spent))
+
+    def ratio(of: Sequence[tuple[float, float]]) -> float:
+        return sum(on for on, _ in of) / sum(off for _, off in of)
+
     dice = random.Random(0)
-    medians = sorted(statistics.median(dice.choices(ratios, k=len(ratios))) for _ in range(4000))
+    drawn = sorted(ratio(dice.choices(spent, k=pairs)) for _ in range(4000))
     return {
-        "tracing_overhead": round(statistics.median(ratios), 4),
-        "tracing_overhead_upper": round(medians[int(0.95 * len(medians))], 4),
+        "tracing_overhead": round(ratio(spent), 4),
+        "tracing_overhead_upper": round(drawn[int(0.95 * len(drawn))], 4),
         "tracing_pairs": pairs,
     }
 
@@ -278,7 +287,7 @@ def main() -> None:
     """Run what the arguments ask for and print one JSON line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vs-transformers-serve", action="store_true", help="sweep both servers")
-    parser.add_argument("--pairs", type=int, default=10, help="interleaved rounds for the tracing overhead")
+    parser.add_argument("--pairs", type=int, default=20, help="interleaved rounds for the tracing overhead")
     parser.add_argument("--output-tokens", type=int, default=64, help="tokens of every answer")
     arguments = parser.parse_args()
     tokens = arguments.output_tokens

@@ -60,7 +60,11 @@ class _Parts:
         if provider is None and settings.trace:
             self.pipeline = SpanPipeline(settings, on_lost=self.metrics.spans_lost.inc)
             provider = self.pipeline.provider
-        self.tracer = RequestTracer(provider, capture_content=settings.capture_content)
+        self.tracer = RequestTracer(
+            provider,
+            capture_content=settings.capture_content,
+            export=self.pipeline.put if self.pipeline is not None else None,
+        )
         self.blocks = BlockList(settings.data_dir / "blocks.json")
         self.gpu = open_sampler()
         if self.gpu is not None:
@@ -138,6 +142,7 @@ def create_app(
 
     app.state.engines = parts.models.engines
     app.state.request_tracer = parts.tracer
+    app.state.flush = parts.pipeline.flush if parts.pipeline is not None else None
     app.state.stop_batches = parts.batches.close
     app.state.close_engines = parts.stop_working
     return app

@@ -94,6 +94,11 @@ class RequestTrace:
     ended_ns: int = 0
 
     @property
+    def span_count(self) -> int:
+        """About how many spans it leaves."""
+        return 5 + sum(3 + len(choice.progress.prefill_chunks) for choice in self.choices)
+
+    @property
     def output_tokens(self) -> int:
         return sum(choice.output_tokens for choice in self.choices)
 

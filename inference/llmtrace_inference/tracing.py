@@ -6,12 +6,14 @@ Spans are built after the fact with explicit times. What the attributes mean is 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation import set_span_in_context
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace.propagation import get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from llmtrace_inference.engine import ModelInfo
@@ -19,6 +21,8 @@ from llmtrace_inference.measured import OWN, PROVIDER, Attributes, AttributeValu
 from llmtrace_inference.schema import ChatRequest, CompletionRequest
 from llmtrace_inference.stages import stages
 
+SCOPE = "llmtrace_inference"
+_MOST_LINKS = 128
 _CONTENT_LIMIT = 64 * 1024
 """Characters of one message kept on a span: beginning and end."""
 
@@ -181,42 +185,115 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-class RequestTracer:
-    """Emits a finished request's spans to a provider; without one, nothing."""
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """One span before it is one: the SERVER span or a stage. Times are perf_counter_ns."""
 
-    def __init__(self, provider: TracerProvider | None, *, capture_content: bool) -> None:
-        self.tracer = provider.get_tracer("llmtrace_inference") if provider is not None else None
-        self._propagator = TraceContextTextMapPropagator()
+    name: str
+    start_ns: int
+    end_ns: int
+    attributes: Attributes
+    links: Sequence[SpanContext] = ()
+    error: str | None = None
+    """Why it failed; None: it did not."""
+
+
+def span_records(trace: RequestTrace, *, capture_content: bool) -> list[SpanRecord]:
+    """The spans of a request whose `ended_ns` is set: the SERVER span, then its stages."""
+    steps = [step for choice in trace.choices for step in choice.progress.sampled_steps]
+    server = SpanRecord(
+        f"{trace.operation} {trace.model}" if trace.model else trace.operation,
+        trace.arrived_ns,
+        trace.ended_ns,
+        server_attributes(trace, capture_content=capture_content),
+        [*trace.links, *steps][:_MOST_LINKS],
+        trace.error_message if trace.error_type is not None else None,
+    )
+    made = [server]
+    for stage in stages(trace):
+        end_ns = max(stage.start_ns, min(stage.end_ns, trace.ended_ns))
+        made.append(SpanRecord(stage.name, stage.start_ns, end_ns, stage.attributes))
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The span that a request was made in, as its headers say."""
+
+    trace_id: bytes
+    span_id: bytes
+    trace_state: str
+    sampled: bool
+
+
+_propagator = TraceContextTextMapPropagator()
+
+
+def parent_of(trace: RequestTrace) -> Parent | None:
+    """The caller's span; None without a valid traceparent."""
+    if "traceparent" not in trace.headers:
+        return None
+    context = get_current_span(_propagator.extract(trace.headers, Context())).get_span_context()
+    if not context.is_valid:
+        return None
+    return Parent(
+        context.trace_id.to_bytes(16, "big"),
+        context.span_id.to_bytes(8, "big"),
+        ",".join(f"{key}={value}" for key, value in context.trace_state.items()),
+        context.trace_flags.sampled,
+    )
+
+
+class RequestTracer:
+    """Hands on a finished request: to `export`, or as SDK spans to `provider`; with neither, to nobody.
+
+    `tracer` is for spans that are not a request's: engine steps and batches.
+    """
+
+    def __init__(
+        self,
+        provider: TracerProvider | None,
+        *,
+        capture_content: bool,
+        export: Callable[[RequestTrace], None] | None = None,
+    ) -> None:
+        self.tracer = provider.get_tracer(SCOPE) if provider is not None else None
+        self.enabled = True
+        self._export = export
         self._capture_content = capture_content
 
     def record(self, trace: RequestTrace) -> None:
-        """Build and end all spans of a request whose `ended_ns` is set, under the caller's traceparent."""
-        if self.tracer is None:
+        """Take a request whose `ended_ns` is set; its spans stand under the caller's traceparent."""
+        if not self.enabled:
             return
-        offset = trace.arrived_wall_ns - trace.arrived_ns
-        attributes = server_attributes(trace, capture_content=self._capture_content)
-        span = self.tracer.start_span(
-            f"{trace.operation} {trace.model}" if trace.model else trace.operation,
-            context=self._propagator.extract(trace.headers),
-            kind=SpanKind.SERVER,
-            attributes=attributes,
-            links=[
-                *map(Link, trace.links),
-                *(Link(step) for choice in trace.choices for step in choice.progress.sampled_steps),
-            ],
-            start_time=trace.arrived_ns + offset,
-        )
-        if trace.error_type is not None:
-            span.set_status(Status(StatusCode.ERROR, trace.error_message))
-        if span.is_recording():
-            inside = set_span_in_context(span)
-            for stage in stages(trace):
-                child = self.tracer.start_span(
-                    stage.name,
-                    context=inside,
-                    kind=SpanKind.INTERNAL,
-                    attributes=stage.attributes,
-                    start_time=stage.start_ns + offset,
-                )
-                child.end(end_time=max(stage.start_ns, min(stage.end_ns, trace.ended_ns)) + offset)
-        span.end(end_time=trace.ended_ns + offset)
+        if self._export is not None:
+            self._export(trace)
+        elif self.tracer is not None:
+            _record(self.tracer, trace, capture_content=self._capture_content)
+
+
+def _record(tracer: Tracer, trace: RequestTrace, *, capture_content: bool) -> None:
+    """Build and end all spans of a request with the SDK."""
+    offset = trace.arrived_wall_ns - trace.arrived_ns
+    server, *children = span_records(trace, capture_content=capture_content)
+    span = tracer.start_span(
+        server.name,
+        context=_propagator.extract(trace.headers, Context()),
+        kind=SpanKind.SERVER,
+        attributes=server.attributes,
+        links=[Link(context) for context in server.links],
+        start_time=server.start_ns + offset,
+    )
+    if server.error is not None:
+        span.set_status(Status(StatusCode.ERROR, server.error))
+    if span.is_recording():
+        inside = set_span_in_context(span)
+        for child in children:
+            tracer.start_span(
+                child.name,
+                context=inside,
+                kind=SpanKind.INTERNAL,
+                attributes=child.attributes,
+                start_time=child.start_ns + offset,
+            ).end(end_time=child.end_ns + offset)
+    span.end(end_time=server.end_ns + offset)
