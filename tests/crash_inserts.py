@@ -2,10 +2,10 @@
 
     python -m tests.crash_inserts [--rounds N]
 
-Each round leaves a segment of acknowledged requests in the log, starts a collector and kills it with SIGKILL at
-the moment at which it writes a part of a table, or has written the n-th piece of a refused segment. In the end
-every span is in the store exactly once, except those that the store refuses, which are in the quarantine. The last
-line is one JSON object.
+Each round leaves a segment of acknowledged requests in the log, starts a collector and kills it with SIGKILL
+while it writes a part of a table, or when it has written the n-th piece of a refused segment. In the end
+every span is in the store exactly once, except those that the store refuses, which are in the quarantine. The
+last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _PATIENCE = 60.0
 
 @dataclass
 class Outcome:
-    """Counts of spans; `lost`, `doubled` and `stray` (refused, but stored) should be 0. `amid` says how often the
-    kill came while a part was being written, `apart` how often while a segment was being taken apart.
+    """Counts of spans; `lost`, `doubled` and `stray` (refused, but stored) should be 0. `amid` says how often
+    the kill came while a part was being written, `apart` how often while a segment was being taken apart.
     """
 
     rounds: int

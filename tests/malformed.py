@@ -3,9 +3,9 @@
     python -m tests.malformed [--bodies N] [--seed N]
 
 Valid requests of every signal, as protobuf and as JSON, plain and in every content-encoding, have some bytes
-changed, inserted, removed or repeated, before or after compression. Every answer is a 200, a 4xx or the deliberate
-503; the collector goes on, its memory does not grow, and what it acknowledged is what it stores. The last line is
-one JSON object.
+changed, inserted, removed or repeated, before or after compression. Every answer is a 200, a 4xx or the
+deliberate 503; the collector goes on, its memory does not grow, and what it acknowledged is what it stores or
+has set aside. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from pathlib import Path
 
 import psutil
 from backports import zstd
-from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
-from tests.collector.otlp import llm, logs, score, span, traces
+from tests.collector.otlp import as_json, llm, logs, score, span, traces
 from tests.collector.running import Launched, settings
 from tests.collector.test_metrics import request as metrics_request
 
@@ -78,11 +77,11 @@ def originals() -> list[tuple[str, Message]]:
 
 
 def mutated(body: bytes, source: random.Random) -> bytes:
-    """The body with one to four small changes."""
+    """The body with one or two small changes."""
     changed = bytearray(body)
-    for _ in range(source.randrange(1, 5)):
+    for _ in range(source.randrange(1, 3)):
         at = source.randrange(len(changed) + 1)
-        how = source.choice(("flip", "insert", "delete", "cut", "repeat", "large"))
+        how = source.choice(("flip", "flip", "flip", "insert", "delete", "cut", "repeat", "large"))
         if how == "flip" and at < len(changed):
             changed[at] ^= 1 << source.randrange(8)
         elif how == "insert":
@@ -102,7 +101,7 @@ def requests(count: int, seed: int) -> Iterator[tuple[str, dict[str, str], bytes
     """Signal, headers and body of each request."""
     source = random.Random(seed)
     valid = [
-        (signal, kind, message.SerializeToString() if kind == "protobuf" else MessageToJson(message).encode())
+        (signal, kind, message.SerializeToString() if kind == "protobuf" else as_json(message))
         for signal, message in originals()
         for kind in _TYPES
     ]
@@ -144,12 +143,13 @@ def run(directory: Path, count: int, seed: int = 0) -> Outcome:
         connection.close()
         collector.stored()
         grown = process.memory_info().rss - before
-        found = {
-            name: sum(
-                int(collector.metric(f"llmtrace_{name}_items_total", signal=s)) for s in ("traces", "logs")
+        received, quarantined = (
+            sum(
+                int(collector.metric(f"llmtrace_{name}_items_total", signal=signal))
+                for signal in ("traces", "logs")
             )
             for name in ("received", "quarantined")
-        }
+        )
         tables = ("otel_traces", "otel_logs")
         stored = sum(int(collector.value(f"SELECT count() FROM {table}")) for table in tables)
         collector.stop()
@@ -158,9 +158,9 @@ def run(directory: Path, count: int, seed: int = 0) -> Outcome:
         answers=dict(sorted(answers.items())),
         unexpected=unexpected,
         grown_mib=grown // _MEBIBYTE,
-        received=found["received"],
+        received=received,
         stored=stored,
-        quarantined=found["quarantined"],
+        quarantined=quarantined,
         seconds=round(time.monotonic() - started, 1),
     )
 

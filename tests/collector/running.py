@@ -197,7 +197,7 @@ class Launched(Door):
     def stored(self) -> None:
         """Wait until everything acknowledged so far can be read."""
         folder = self.settings.data_dir / "wal"
-        until(lambda: not list(folder.glob("*.seg")), what="storing")
+        until(lambda: not list(folder.glob("*.seg")), 60, what="storing")
 
     def __enter__(self) -> Launched:
         self.start()
