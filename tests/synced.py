@@ -2,13 +2,14 @@
 
     python -m tests.synced
 
-A collector runs under strace and gets one request with one span. Printed are, in order: the write of the record
-into the log, its sync, the answer, then the files and folders of the store that are synced, table by table, and
-last the removal of the segment. strace comes with the system: `apt-get install strace`.
+A collector runs under strace and gets one request with one span. Printed are, in order: the write of the
+record into the log, its sync, the answer, then what of the store is synced, table by table, and last the
+removal of the segment. strace comes with the system: `apt-get install strace`.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import signal
@@ -30,9 +31,10 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 @dataclass(frozen=True)
 class Step:
-    """One system call: `what` is the file or folder, with tables by name, or the answer's first line."""
+    """One system call. `where` is `wal`, a table, or `client`; `what` the file, the folder, or the answer."""
 
     call: str
+    where: str
     what: str
 
 
@@ -45,7 +47,7 @@ def available() -> bool:
 
 
 def record(directory: Path) -> list[Step]:
-    """Send one span to a collector under strace; the system calls from its log record to the segment's end."""
+    """Send one span to a collector under strace; its system calls up to the end of the segment."""
     trace = directory / "strace.txt"
     configured = settings(directory / "data")
     with Launched(configured) as collector:
@@ -63,10 +65,9 @@ def record(directory: Path) -> list[Step]:
             until(lambda: ".seg" in _removals(trace), 30, "the segment's removal")
         finally:
             watcher.send_signal(signal.SIGINT)
-            watcher.wait(30)
-        rows = collector.rows("SELECT name, toString(uuid) AS id FROM system.tables") if False else []
+            watcher.communicate(timeout=30)
         collector.stop()
-    names = {row["id"]: row["name"] for row in rows} or _tables(directory / "data" / "store")
+    names = _tables(directory / "data" / "store")
     return _steps(trace.read_text(errors="replace").splitlines(), names)
 
 
@@ -97,26 +98,42 @@ def _steps(lines: Sequence[str], names: Mapping[str, str]) -> list[Step]:
             continue
         call, rest = match["call"], match["rest"]
         if "HTTP/1.1" in rest:
-            steps.append(Step("answer", rest.split('"', 2)[1].split("\\r", 1)[0]))
-        elif call == "writev" and ".seg>" in rest:
-            steps.append(Step(call, "wal/segment"))
+            steps.append(Step("answer", "client", rest.split('"', 2)[1].split("\\r", 1)[0]))
+        elif ".seg" in rest and (call == "writev" or call.startswith("unlink")):
+            steps.append(Step(call, "wal", "segment"))
         elif call in ("fsync", "fdatasync"):
-            steps.append(Step(call, _short(rest, names)))
-        elif call.startswith("unlink") and ".seg" in rest:
-            steps.append(Step(call, "wal/segment"))
-    first = next(index for index, step in enumerate(steps) if step.what.startswith("wal"))
+            steps.append(_sync(call, rest.partition("<")[2].partition(">")[0], names))
+    first = next(index for index, step in enumerate(steps) if step.where == "wal")
     last = max(index for index, step in enumerate(steps) if step.call.startswith("unlink"))
     return steps[first : last + 1]
 
 
-def _short(rest: str, names: Mapping[str, str]) -> str:
-    """The path of a file descriptor, from the data directory on, with tables by name."""
-    path = rest.partition("<")[2].partition(">")[0]
-    path = re.sub(r"^.*?/data/", "", path)
+def _sync(call: str, path: str, names: Mapping[str, str]) -> Step:
+    """A sync of the file or folder at `path`."""
     table = _UUID.search(path)
-    if table is not None:
-        return f"{names.get(table[0], 'table')}/{path.split(table[0] + '/', 1)[-1]}"
-    return re.sub(r"[^/]+\.seg$", "segment", path)
+    if table is None:
+        name = Path(path).name
+        known = {"wal": "folder"}
+        return Step(call, "wal", "segment" if name.endswith(".seg") else known.get(name, name))
+    inside = path.split(table[0], 1)[1].strip("/").split("/")
+    what = "folder of the part" if len(inside) == 1 else inside[-1]
+    if inside == [""]:
+        what = "folder of the table"
+    return Step(call, names.get(table[0], "a table"), what)
+
+
+def printed(steps: Sequence[Step]) -> list[str]:
+    """Lines to read: syncs of one table beside each other are one line."""
+    lines = []
+    for (call, where), group in itertools.groupby(steps, key=lambda step: (step.call, step.where)):
+        what = [step.what for step in group]
+        shown = (
+            ", ".join(dict.fromkeys(what))
+            if len(what) < 5
+            else (f"{len(what)} times: {', '.join(what[:3])}, …, {', '.join(what[-2:])}")
+        )
+        lines.append(f"{call:10} {where:24} {shown}")
+    return lines
 
 
 def main() -> int:
@@ -126,8 +143,7 @@ def main() -> int:
         return 2
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        for step in record(Path(directory)):
-            print(f"{step.call:10} {step.what}")
+        print("\n".join(printed(record(Path(directory)))))
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     return 0
 
