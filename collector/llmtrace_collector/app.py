@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -22,6 +24,7 @@ from .metrics import Metrics
 from .pricing import Pricing
 from .settings import CollectorSettings
 from .store import Store, open_store
+from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
 from .store.ledger import Ledger
 from .store.retention import set_retention
 from .tasks import Periodic
@@ -55,16 +58,11 @@ class Collector:
     """The running parts. `open` starts them in the order in which data flows, `close` drains them."""
 
     def __init__(self, settings: CollectorSettings) -> None:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _demand_writable(settings.data_dir)
         self.settings = settings
         self.keys = load_keys(settings)
         self.metrics = Metrics()
-        self.store: Store = open_store(
-            settings.store_dsn,
-            settings.retention_days,
-            cluster=settings.cluster,
-            reader=settings.store_reader,
-        )
+        self.store: Store = _open_store(settings)
         set_retention(self.store.engine, settings.retention_days, settings.retention)
         self.book = KeyBook(self.store)
         self.doors = Doors(self.keys, self.book, locked=settings.require_keys)
@@ -146,6 +144,37 @@ class Collector:
         if free_bytes(self.settings.data_dir) < 2 * self.settings.segment_bytes:
             return "the disk is full"
         return ""
+
+
+def _demand_writable(folder: Path) -> None:
+    """Raise ValueError, saying how to mend it, when no file can be made in `folder`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"collector.data_dir = {str(folder)!r} cannot be written ({error.strerror}): make it writable, "
+            "or choose another directory by --data-dir or [collector] data_dir"
+        ) from error
+
+
+def _open_store(settings: CollectorSettings) -> Store:
+    try:
+        return open_store(
+            settings.store_dsn,
+            settings.retention_days,
+            cluster=settings.cluster,
+            reader=settings.store_reader,
+        )
+    except StoreUnavailable as error:
+        if error.code != NOT_ENOUGH_SPACE:
+            raise
+        raise StoreUnavailable(
+            f"the store has no space left: make room on its disk, or choose another directory by --data-dir "
+            f"or [collector] data_dir ({error})",
+            error.code,
+        ) from error
 
 
 def create_app(settings: CollectorSettings) -> FastAPI:

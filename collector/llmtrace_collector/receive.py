@@ -28,8 +28,11 @@ _INLINE_BYTES = 256 << 10
 #: JSON takes twenty times as long to read.
 _INLINE_JSON_BYTES = 16 << 10
 
+#: Seconds within which a body must be there; exporters in use give up after ten.
+_BODY_SECONDS = 60.0
+
 #: google.rpc.Code by HTTP status.
-_CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 429: 8, 503: 14}
+_CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 
 
 def router(settings: CollectorSettings, doors: Doors, intake: Intake, metrics: Metrics) -> APIRouter:
@@ -100,15 +103,20 @@ def _project(doors: Doors, request: Request) -> str:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The request's body as sent. Raises Refused beyond `limit` bytes, without reading the rest."""
+    """The request's body as sent. Raises Refused beyond `limit` bytes, without reading the rest, and when it
+    takes too long.
+    """
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise Refused(413, f"the body is larger than {limit} bytes: send smaller batches")
-            chunks.append(chunk)
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise Refused(413, f"the body is larger than {limit} bytes: send smaller batches")
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise Refused(408, f"the body was not there after {_BODY_SECONDS:g} s") from error
     except ClientDisconnect as error:
         raise Refused(400, "the connection was closed before the body was complete") from error
     return b"".join(chunks)

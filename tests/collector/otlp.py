@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import secrets
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -116,6 +119,23 @@ def score(values: Mapping[str, object], **fields: Any) -> LogRecord:
         **fields,
     }
     return LogRecord(attributes=attributes(values), **given)
+
+
+def as_json(message: Message) -> bytes:
+    """A request as OTLP/JSON: protobuf's own JSON, with ids in hexadecimal."""
+
+    def with_ids(value: Any) -> Any:
+        if isinstance(value, list):
+            return [with_ids(each) for each in value]
+        if isinstance(value, dict):
+            ids = ("traceId", "spanId", "parentSpanId")
+            return {
+                key: base64.b64decode(each).hex() if key in ids else with_ids(each)
+                for key, each in value.items()
+            }
+        return value
+
+    return json.dumps(with_ids(MessageToDict(message))).encode()
 
 
 _WORDS = (

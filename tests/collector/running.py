@@ -141,8 +141,9 @@ class Served(Door):
 class Launched(Door):
     """A collector in a process of its own, which can be started again after its end."""
 
-    def __init__(self, configured: CollectorSettings) -> None:
+    def __init__(self, configured: CollectorSettings, module: str = "tests.collector.running") -> None:
         self.settings = configured
+        self._module = module
         self.url = f"http://127.0.0.1:{configured.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._trusted: ssl.SSLContext | None = None
@@ -155,16 +156,20 @@ class Launched(Door):
 
     def start(self) -> None:
         """Start and wait until it is ready."""
+        self.spawn()
+        until(self._ready, 60, "the collector's start")
+        self.admin_key = (self.settings.data_dir / "admin.key").read_text().strip()
+
+    def spawn(self) -> None:
+        """Start, and do not wait."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.collector.running", self.settings.model_dump_json()],
+                [sys.executable, "-m", self._module, self.settings.model_dump_json()],
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 env={key: value for key, value in os.environ.items() if not key.startswith("LLMTRACE_")},
             )
-        until(self._ready, 60, "the collector's start")
-        self.admin_key = (self.settings.data_dir / "admin.key").read_text().strip()
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -192,7 +197,7 @@ class Launched(Door):
     def stored(self) -> None:
         """Wait until everything acknowledged so far can be read."""
         folder = self.settings.data_dir / "wal"
-        until(lambda: not list(folder.glob("*.seg")), what="storing")
+        until(lambda: not list(folder.glob("*.seg")), 60, what="storing")
 
     def __enter__(self) -> Launched:
         self.start()

@@ -9,11 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from google.protobuf import json_format
 
 from llmtrace_collector.otlp_json import to_protobuf
 
-from .otlp import SECOND, llm, logs, score, span, traces
+from .otlp import SECOND, as_json, llm, logs, score, span, traces
 from .running import CLIENT, Served
 
 TRACE, SPAN = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
@@ -90,23 +89,7 @@ def test_json_equals_protobuf() -> None:
         ("traces", traces([llm({"a": [1, "b"], "n": 2**63 - 1}, parent_span_id=b"12345678"), span()])),
         ("logs", logs([score({"gen_ai.evaluation.score.value": 0.5})])),
     ):
-        as_json = json_format.MessageToDict(sent)
-        text = json.dumps(_hex(as_json))
-        assert to_protobuf(signal, text.encode()) == sent.SerializeToString()
-
-
-def _hex(value: Any) -> Any:
-    """Protobuf's own JSON with ids as OTLP writes them."""
-    import base64
-
-    if isinstance(value, list):
-        return [_hex(each) for each in value]
-    if isinstance(value, dict):
-        return {
-            key: base64.b64decode(each).hex() if key in ("traceId", "spanId", "parentSpanId") else _hex(each)
-            for key, each in value.items()
-        }
-    return value
+        assert to_protobuf(signal, as_json(sent)) == sent.SerializeToString()
 
 
 def test_compressed_json_and_a_resend(served: Served) -> None:
@@ -154,6 +137,6 @@ def test_an_empty_body_and_unknown_fields_succeed(served: Served) -> None:
 
 def test_scores_by_json(served: Served) -> None:
     sent = logs([score({"gen_ai.evaluation.name": "by json", "gen_ai.evaluation.score.value": 0.25})])
-    assert post(served, _hex(json_format.MessageToDict(sent)), "logs").status_code == 200
+    assert post(served, json.loads(as_json(sent)), "logs").status_code == 200
     served.stored()
     assert served.value("SELECT Value FROM scores WHERE Name = 'by json'") == "0.25"

@@ -371,8 +371,11 @@ def open_engine(dsn: str, cluster: str = "", reader: str = "") -> Engine:
     )
 
 
+#: ClickHouse's error code of a full disk.
+NOT_ENOUGH_SPACE = 243
+
 #: Codes that say the same statement may work later: memory, timeouts, too many parts, network, shutdown.
-_TRANSIENT_CODES = frozenset({159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 999})
+_TRANSIENT_CODES = frozenset({159, 202, 203, 209, 210, 236, 241, 242, NOT_ENOUGH_SPACE, 252, 279, 319, 999})
 
 
 def _store_error(message: str) -> StoreError:
