@@ -23,13 +23,15 @@ HELD_SECONDS: Final = 10.0
 class Attempt:
     """One request, as the next one in the same context sees it. Holds nothing of the request itself."""
 
-    __slots__ = ("context", "failed", "superseded")
+    __slots__ = ("context", "failed", "superseded", "told")
 
     def __init__(self, context: SpanContext) -> None:
         self.context = context
         self.failed = False
         """Ended in a way that clients try again after."""
         self.superseded = False
+        self.told = False
+        """Another library's record of it was seen."""
 
 
 last: ContextVar[Attempt | None] = ContextVar("llmtrace-last-call", default=None)

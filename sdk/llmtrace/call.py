@@ -6,7 +6,6 @@ delivery thread: it parses the bodies, fills in the attributes and ends the span
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -15,7 +14,7 @@ from typing import Final, Protocol
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from . import attempts, attribution, encoding, guard, leaf, recent, semconv
+from . import attempts, attribution, clock, encoding, guard, leaf, recent, semconv
 from .runtime_type import Runtime
 from .wire import deferred, frames, sse
 from .wire import headers as response_headers
@@ -90,12 +89,12 @@ class Call:
         self._first_chunk: float | None = None
         self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
-        self._started_at = time.time_ns()
+        self._started_at = clock.time_ns()
         self.span = leaf.begin(runtime, wire.operation, self._started_at)
         self._repeats = attempts.supersede(sent.headers)
         self._attempt = attempts.Attempt(self.span.context)
         attempts.last.set(self._attempt)
-        self._start = time.perf_counter()
+        self._start = clock.perf_counter()
 
     @property
     def http_spans_too(self) -> bool:
@@ -121,7 +120,7 @@ class Call:
     def chunk(self, data: bytes) -> None:
         """Note one raw chunk of a streamed body."""
         if self._first_chunk is None:
-            self._first_chunk = time.perf_counter()
+            self._first_chunk = clock.perf_counter()
         self._size += len(data)
         if self._tail is None:
             self._chunks.append(data)
@@ -159,7 +158,7 @@ class Call:
         """Note the end once; `early` when the caller left before the stream was over."""
         if self._end is not None:
             return
-        self._end = self._started_at + int((time.perf_counter() - self._start) * 1e9)
+        self._end = self._started_at + int((clock.perf_counter() - self._start) * 1e9)
         self._abandoned = self._abandoned or early
         if self._tail is None:
             self._size = sum(map(len, self._chunks))
@@ -177,7 +176,7 @@ class Call:
         attempt = self._attempt
         if not attempt.failed or attempt.superseded or attempts.number(self._sent.headers) is None:
             return False
-        return time.time_ns() - (self._end or 0) < attempts.HELD_SECONDS * 1e9
+        return clock.time_ns() - (self._end or 0) < attempts.HELD_SECONDS * 1e9
 
     def complete(self) -> None:
         """Make the span; runs on the delivery thread, once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from . import attribution, guard
+from . import attribution, beside, guard
 from .delivery.queue import Delivery
 from .spans import is_local_root
 
@@ -22,6 +22,8 @@ class Processor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         try:
+            if self.delivery is not None:
+                beside.note_start(span)
             values = attribution.attributes(parent_context)
             if values and self.delivery is not None:
                 given = span.attributes or {}

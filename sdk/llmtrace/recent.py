@@ -12,11 +12,10 @@ from typing import Final
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
-from . import semconv
+from . import beside, semconv
 from .delivery.outlet import ScoreRecord
 
 _KEPT: Final = 4096
-_DIALECTS: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.")
 _span_of_response: OrderedDict[str, tuple[int, int]] = OrderedDict()
 _parents: OrderedDict[tuple[int, int], None] = OrderedDict()
 _response_of_span: OrderedDict[tuple[int, int], str] = OrderedDict()
@@ -46,7 +45,7 @@ def is_double(span: ReadableSpan) -> bool:
     """
     attributes = span.attributes or {}
     ids = span.get_span_context()
-    if ids is None or not any(key.startswith(_DIALECTS) for key in attributes):
+    if ids is None or not beside.tells_of_llm(attributes):
         return False
     response_id = attributes.get(semconv.RESPONSE_ID)
     return (isinstance(response_id, str) and response_id in _span_of_response) or (

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from . import beside, guard, http, process, semconv, transports
 from . import config as configuration
-from . import guard, http, process, semconv, transports
 from .config import Config
 from .delivery.late import otlp_outlet
 from .delivery.outlet import Outlet
@@ -36,6 +36,7 @@ _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 _lock = threading.RLock()  # a signal handler may interrupt its holder
 _running: Runtime | None = None
 _own_global: tuple[TracerProvider, Processor] | None = None
+_watched: weakref.ref[trace.TracerProvider] | None = None
 _attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.WeakKeyDictionary()
 
 
@@ -233,7 +234,7 @@ def stats() -> Stats:
 
 def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.TracerProvider, Processor]:
     """The application's provider with our processor on it, or one of our own."""
-    global _own_global
+    global _own_global, _watched
     present = trace.get_tracer_provider()
     foreign = isinstance(present, TracerProvider) and (_own_global is None or present is not _own_global[0])
     if foreign and id_generator is None:
@@ -254,7 +255,11 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
     processor = Processor()
     provider.add_span_processor(processor)
     provider.shared = False  # that one was ours
-    if isinstance(present, trace.ProxyTracerProvider):
+    if not isinstance(present, TracerProvider) and hasattr(present, "add_span_processor"):
+        if _watched is None or _watched() is not present:
+            present.add_span_processor(beside.Lookout(lambda: _running is not None))
+            _watched = weakref.ref(present)
+    elif isinstance(present, trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
         _own_global = (provider, processor)
         if not config.keep_propagators:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import urlencode
 
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
-from . import attempts, guard, runtime, semconv
+from . import attempts, clock, guard, runtime, semconv
 from .delivery.outlet import ScoreRecord
 
 
@@ -50,7 +49,9 @@ def score(
         ids = _number(trace_id), _number(span_id)
         if ids == (0, 0) and response_id is None:
             ids = _implied()
-        running.delivery.submit_score(ScoreRecord(time.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes))
+        running.delivery.submit_score(
+            ScoreRecord(clock.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes)
+        )
     except Exception as error:  # noqa: BLE001  # the guard
         guard.report("recording a score", error)
 

@@ -16,7 +16,7 @@ from llmtrace_collector.envelope import Record, encode
 from llmtrace_collector.store import Store, open_store
 from llmtrace_collector.store.ledger import Ledger
 
-from .otlp import INTERNAL, SECOND, SERVER, llm, span, traces
+from .otlp import INTERNAL, SECOND, SERVER, attributes, llm, span, traces
 
 
 class Book:
@@ -27,11 +27,13 @@ class Book:
         self.folder = folder
         self.ledger = Ledger(store)
 
-    def send(self, *spans: Span, project: str) -> None:
-        """Store spans as one segment."""
+    def send(self, *spans: Span, project: str, after: int = 0) -> None:
+        """Store spans as one segment, received so many seconds from now."""
         path = self.folder / f"{uuid.uuid4().hex}.seg"
         request = traces(spans, {"service.name": "shop", "llmtrace.project": project})
-        path.write_bytes(b"".join(encode(Record("", time.time_ns(), request.SerializeToString()))))
+        path.write_bytes(
+            b"".join(encode(Record("", time.time_ns() + after * SECOND, request.SerializeToString())))
+        )
         self.store.insert_segment("traces", path, path.stem)
 
     def sums(self, project: str) -> dict[str, int]:
@@ -141,6 +143,34 @@ def test_late_evidence_in_another_process_lifetime(book: Book) -> None:
     Ledger(book.store).sync()
     assert book.sums("late")["calls"] == 1
     assert book.reasons("late") == {"parent": "repeats", "child": ""}
+
+
+def test_a_span_that_arrives_twice_counts_once(book: Book) -> None:
+    """By the program's exporter and by ours, or sent again within another batch."""
+    call = llm({"gen_ai.response.id": "twice"}, name="call")
+    for after in range(3):
+        book.send(call, project="twice", after=after)
+        book.ledger.sync()
+    assert book.sums("twice")["calls"] == 1
+    rows = book.store.rows("SELECT Counted, Uncounted FROM otel_traces WHERE Project = 'twice'")
+    assert sorted((row["Counted"], row["Uncounted"]) for row in rows) == [
+        (False, "duplicate"),
+        (False, "duplicate"),
+        (True, ""),
+    ]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["marked later", "marked first"])
+def test_a_copy_that_says_it_does_not_count_speaks_for_all(book: Book, order: tuple[int, int]) -> None:
+    project = f"copies-{order[0]}"
+    plain = llm({"gen_ai.usage.input_tokens": 120}, name="theirs")
+    marked = Span()
+    marked.CopyFrom(plain)
+    marked.attributes.extend(attributes({"llmtrace.counted": False}))
+    for after, each in enumerate(order):
+        book.send((plain, marked)[each], project=project, after=after)
+        book.ledger.sync()
+    assert book.sums(project)["calls"] == 0
 
 
 def test_calls_beside_each_other_all_count(book: Book) -> None:

@@ -96,6 +96,40 @@ def test_a_python_that_is_too_old_is_refused_with_a_remedy(clone: Clone) -> None
     assert done.stderr == "setup: LLMTRACE_PYTHON=/bin/false is not a Python 3.11 or newer\n"
 
 
+def test_setup_makes_the_frameworks_environments_once_and_anew_when_a_lock_changed(clone: Clone) -> None:
+    locks = clone.root / "tests" / "venvs"
+    locks.mkdir(parents=True)
+    for name in ("one", "two"):
+        (locks / f"{name}.lock").write_text(f"{name}==1.0\n")
+    clone.run("scripts/setup")
+
+    done, calls = clone.run("scripts/setup", "--frameworks")
+    assert done.returncode == 0, done.stderr
+    assert [call for call in calls if "-m venv" in call] == [
+        "python -m venv .venvs/one",
+        "python -m venv .venvs/two",
+    ]
+    assert [call.split()[-1] for call in installs(calls)] == ["tests/venvs/one.lock", "tests/venvs/two.lock"]
+
+    done, calls = clone.run("scripts/setup", "--frameworks")
+    assert (done.returncode, done.stdout, calls) == (0, "", [])
+
+    (locks / "two.lock").write_text("two==2.0\n")
+    done, calls = clone.run("scripts/setup", "--frameworks", FAIL="two.lock")
+    assert done.returncode == 1
+    assert "pip could not install tests/venvs/two.lock" in done.stderr
+    done, calls = clone.run("scripts/setup", "--frameworks")
+    assert len(installs(calls)) == 1, "what failed is not taken for done, and the other is left alone"
+
+    uv = clone.root / ".venv" / "bin" / "uv"
+    uv.write_text(STAND_IN)
+    uv.chmod(0o755)
+    (locks / "two.lock").write_text("two==3.0\n")
+    done, calls = clone.run("scripts/setup", "--frameworks", FAIL="pip install")
+    assert [call.split()[:2] for call in calls[:2]] == [["uv", "venv"], ["uv", "pip"]]
+    assert "python -m venv .venvs/two" in calls, "where uv fails, pip has a try"
+
+
 def test_an_unknown_option_is_refused(clone: Clone) -> None:
     done, calls = clone.run("scripts/setup", "--brwser")
     assert done.returncode == 1

@@ -19,6 +19,7 @@ from llmtrace.testing import Answer, ReplayServer
 from llmtrace_collector.envelope import Record, encode
 from llmtrace_collector.otlp_json import to_protobuf
 from llmtrace_collector.store import Store
+from llmtrace_collector.store.ledger import Ledger
 from llmtrace_collector.validate import check
 from tests.sdk.naive import FOLDER, Recording, recordings
 
@@ -89,10 +90,10 @@ class Collector(ReplayServer):
         return super().__enter__()
 
     def rows(self, where: str = "1") -> list[dict[str, Any]]:
-        """All spans that arrived since the last reading join those before; in the order of their starts."""
+        """What arrived is stored, and the ledger decides what counts; in the order of the spans' starts."""
         arrived, self.requests = self.requests, []
         records = []
-        for request in arrived:
+        for received, request in enumerate(arrived, time.time_ns() // 10**6 - len(arrived)):
             if not request.path.endswith("/v1/traces"):
                 continue
             body = request.body
@@ -102,11 +103,12 @@ class Collector(ReplayServer):
                 body = to_protobuf("traces", body)
             if body:
                 checked = check("traces", body, now=time.time_ns(), retention_days=30)
-                records.append(b"".join(encode(Record("", time.time_ns(), checked.body))))
+                records.append(b"".join(encode(Record("", received * 10**6, checked.body))))
         if records:
             path = self._folder / f"{uuid.uuid4().hex}.seg"
             path.write_bytes(b"".join(records))
             self._store.insert_segment("traces", path, path.stem)
+            Ledger(self._store).sync()
         return self._store.rows(f"SELECT * FROM otel_traces WHERE {where} ORDER BY Timestamp")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llmtrace.testing import ReplayServer
+from llmtrace_collector.store import Store
 from tests.sdk.naive import Recording
 from tests.sdk.test_recordings import answer_of
 
@@ -72,7 +73,9 @@ def told(kind: str, recorded: Recording) -> dict[str, Any]:
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
     elif recorded.is_stream:
         body = body["message"]
-        said = "".join(part["delta"].get("text", "") for part in parts if part["type"] == "content_block_delta")
+        said = "".join(
+            part["delta"].get("text", "") for part in parts if part["type"] == "content_block_delta"
+        )
         last = next(part for part in parts if part["type"] == "message_delta")
         reason = last["delta"]["stop_reason"]
         tokens = body["usage"]["input_tokens"], last["usage"]["output_tokens"]
@@ -93,16 +96,31 @@ def told(kind: str, recorded: Recording) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module", params=[name for names in EMITTERS.values() for name in names])
+def emitted(
+    request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[dict[str, Any]]]:
+    """An emitter, and the spans that count of its two calls."""
+    kind = "anthropic" if "anthropic" in request.param else "openai"
+    calls = [recording(CALLS[kind, streamed]) for streamed in (False, True)]
+    with (
+        ReplayServer(*map(answer_of, calls)) as provider,
+        Collector(store, tmp_path_factory.mktemp("segments")) as collector,
+    ):
+        said = json.dumps([json.loads(each.sent) for each in calls])
+        run("emitters", "emit.py", request.param, provider.url, collector.url, said=said)
+        return request.param, collector.rows("Counted")
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("emitter", [name for names in EMITTERS.values() for name in names])
 def test_the_real_emitter_gives_the_canonical_record(
-    emitter: str, streamed: bool, collector: Collector
+    emitted: tuple[str, list[dict[str, Any]]], streamed: bool
 ) -> None:
+    emitter, rows = emitted
     kind = "anthropic" if "anthropic" in emitter else "openai"
     recorded = recording(CALLS[kind, streamed])
-    with ReplayServer(answer_of(recorded)) as provider:
-        run("emitters", "emit.py", emitter, provider.url, collector.url, said=recorded.sent.decode())
-    (row,) = collector.rows("Counted")
+    assert len(rows) == 2
+    row = rows[streamed]
     found = {
         **row,
         "InputTokens": int(row["InputTokens"] or 0),

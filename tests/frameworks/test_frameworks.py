@@ -1,4 +1,4 @@
-"""Frameworks as their users use them: each call of a model is counted once, below the function it is part of."""
+"""Frameworks as their users use them: a call of a model counts once, below the function it is part of."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import json
 from typing import Any
 
@@ -12,12 +14,15 @@ import httpx
 import openai
 import pytest
 from botocore.config import Config
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import llmtrace
 from llmtrace.testing import Answer, Captured, ReplayServer, capture
 
-from .chat import PLAIN, REQUEST
+from .chat import PLAIN, REQUEST, STREAM
 
 BUSY = Answer.json({"error": {"message": "busy", "code": "rate_limit"}}, 429, **{"retry-after-ms": "1"})
 
@@ -144,6 +149,68 @@ def test_a_span_of_another_library_beside_the_call(traces: Captured) -> None:
     assert spans["theirs"]["llmtrace.counted"] is False
     assert "llmtrace.counted" not in spans["chat gpt-4o-mini"]
     assert "llmtrace.counted" not in spans["a model in this process"]
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+@pytest.mark.parametrize("active", [True, False], ids=["active", "beside"])
+def test_their_own_exporter_sends_the_mark_too(traces: Captured, dialect: str, active: bool) -> None:
+    """Nothing can be added to a span that has ended: it is marked when our call begins."""
+    theirs = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(theirs))
+    running = llmtrace.runtime.current()
+    assert running is not None
+    provider.add_span_processor(running.processor)
+    tracer = provider.get_tracer("another.instrumentation")
+    with ReplayServer(PLAIN) as server, tracer.start_as_current_span("app"):
+        span = tracer.start_span("theirs", attributes=OTHERS[dialect])
+        with trace.use_span(span) if active else contextlib.nullcontext():
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        span.end()
+    marks = {
+        each.name: (each.attributes or {}).get("llmtrace.counted") for each in theirs.get_finished_spans()
+    }
+    assert marks == {"theirs": False, "app": None}
+
+
+def test_what_quiets_http_below_its_own_span_of_the_call_does_not_quiet_ours(traces: Captured) -> None:
+    """As Logfire does. Where nobody else tells of the call, quiet is quiet."""
+    tracer = trace.get_tracer("another.instrumentation")
+    with ReplayServer(PLAIN) as server:
+        with tracer.start_as_current_span("theirs", attributes=OTHERS["conventions"]):
+            token = context.attach(context.set_value("suppress_instrumentation", True))
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+            context.detach(token)
+        with tracer.start_as_current_span("app"):
+            token = context.attach(context.set_value("suppress_instrumentation", True))
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+            context.detach(token)
+    spans = {span["name"]: span["attributes"] for span in traces.snapshot()}
+    assert set(spans) == {"theirs", "chat gpt-4o-mini", "app"}
+    assert spans["theirs"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in spans["chat gpt-4o-mini"]
+
+
+def test_a_record_at_a_streams_end_is_marked(traces: Captured) -> None:
+    """Logfire tells of a stream by a record of no length, which is nobody's parent."""
+    record = {**OTHERS["conventions"], "logfire.span_type": "log"}
+    tracer = trace.get_tracer("logfire.openai")
+
+    def program() -> None:
+        tracer.start_span("before any call", attributes=record).end()
+        with ReplayServer(STREAM) as server:
+            httpx.post(server.url + "/v1/chat/completions", json={**REQUEST, "stream": True})
+            tracer.start_span("streaming response", attributes=record).end()
+            tracer.start_span("of another call", attributes=record).end()
+
+    contextvars.Context().run(program)
+    marks = {span["name"]: span["attributes"].get("llmtrace.counted") for span in traces.snapshot()}
+    assert marks == {
+        "before any call": None,
+        "chat gpt-4o-mini": None,
+        "streaming response": False,
+        "of another call": None,
+    }
 
 
 def test_our_own_steps_count_as_they_are(traces: Captured) -> None:

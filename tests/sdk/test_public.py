@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Iterator, Mapping
 from typing import assert_type
 
+import httpx
 import pytest
 
 import llmtrace
 import llmtrace.testing
+from llmtrace.testing import ReplayServer
 from llmtrace.wire import FORMATS, recognise
 from llmtrace.wire.providers import provider_name
+
+from .chat import REQUEST, STREAM
 
 
 def test_exported_members() -> None:
@@ -42,6 +47,7 @@ def test_exported_members() -> None:
         "Received",
         "ReplayServer",
         "SequentialIds",
+        "SteppingClock",
         "capture",
         "sse",
     ]
@@ -101,6 +107,42 @@ def test_repeatable_ids() -> None:
         outer()
         inner, first = traces.spans()
     assert [(span.context.trace_id, span.context.span_id) for span in (first, inner)] == [(1, 1), (1, 2)]
+
+
+def test_repeatable_times() -> None:
+    """Two runs give the same spans, ids and times and first chunks included."""
+
+    def run() -> list[tuple[str, str]]:
+        clock = llmtrace.testing.SteppingClock(step=0.5)
+
+        @llmtrace.tool
+        def look() -> None:
+            clock.advance(60)
+
+        with (
+            ReplayServer(STREAM) as server,
+            llmtrace.testing.capture(id_generator=llmtrace.testing.SequentialIds(), clock=clock) as traces,
+            httpx.Client() as client,
+        ):
+            body = {**REQUEST, "stream": True}
+            with client.stream("POST", server.url + "/v1/chat/completions", json=body) as answer:
+                answer.read()
+            look()
+            llmtrace.score("good", 1)
+            scores = [str(record) for record in traces.scores()]
+            spans = [span.to_json().replace(str(server.port), "port") for span in traces.spans()]
+            lengths = [(span.end_time or 0) - (span.start_time or 0) for span in traces.spans()]
+        assert lengths[0] >= 500_000_000
+        assert lengths[1] == 60_500_000_000
+        return [*zip(spans, scores * 2, strict=True)]
+
+    first = run()
+    assert first == run()
+    assert "2026-01-01T00:00:0" in first[0][0]
+    with llmtrace.testing.capture() as traces:
+        llmtrace.observe(lambda: None)()
+        (span,) = traces.spans()
+    assert abs((span.start_time or 0) - time.time_ns()) < 3600 * 10**9, "afterwards time is real again"
 
 
 def test_recognised_by_shape() -> None:

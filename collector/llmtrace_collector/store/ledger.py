@@ -1,7 +1,8 @@
 """The ledger: every call is counted once, whichever spans tell about it and whenever they arrive.
 
-Two rules, over the spans of a call that call a model:
+Three rules, over the spans of a call that call a model:
 
+- A span that arrived twice (by two exporters, or sent again in another batch) is one span.
 - Spans with the same response id whose times overlap are one call, seen by several instrumentations.
 - A span that encloses other calls repeats their usage; the calls themselves are counted.
 
@@ -47,6 +48,8 @@ class Call:
     tokens: int | None
     uncounted: str
     service: str = ""
+    received: int = 0
+    """Milliseconds; tells copies of a span apart."""
     above: Call | None = None
     group: list[Call] = field(default_factory=list)
 
@@ -145,6 +148,18 @@ def _rank(call: Call) -> tuple[bool, int, int, int, str]:
     return call.tokens is not None, call.depth, call.tokens or 0, -call.start, call.span
 
 
+def split(calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
+    """(one of each span, the further copies of it). A copy that says that it does not count has the word."""
+    best: dict[tuple[str, str, str], Call] = {}
+    for call in sorted(calls, key=lambda call: (call.eligible, call.received)):
+        best.setdefault((call.project, call.trace, call.span), call)
+    firsts = [best[call.project, call.trace, call.span] for call in calls]
+    kept = [call for call, first in zip(calls, firsts, strict=True) if call is first]
+    # Copies of one millisecond cannot be told apart in the store: they are left as they are.
+    copies = [call for call, first in zip(calls, firsts, strict=True) if call.received != first.received]
+    return kept, copies
+
+
 class Ledger:
     """Keeps `Counted`, `Uncounted` and the rollup true. `sync` is one pass.
 
@@ -167,12 +182,16 @@ class Ledger:
         since = self._since or self._scanned()
         upto = self._store.settled()
         calls = self._calls(since)
-        wanted = decide(calls, self._links(calls))
+        kept, copies = split(calls)
+        wanted = decide(kept, self._links(kept))
         changes: dict[str, list[Call]] = defaultdict(list)
-        for call in calls:
+        for call in kept:
             reason = wanted.get((call.trace, call.span))
             if reason is not None and reason != call.uncounted:
                 changes[reason].append(call)
+        for call in copies:
+            if call.eligible and call.uncounted != DUPLICATE:
+                changes[DUPLICATE].append(call)
         changed = [call for group in changes.values() for call in group]
         self._store.mark_stale({call.start // 60_000_000_000 * 60 for call in changed}, "ledger")
         for reason, group in changes.items():
@@ -214,6 +233,7 @@ class Ledger:
                 None if row["Tokens"] is None else int(row["Tokens"]),
                 row["Uncounted"],
                 row["ServiceName"],
+                int(row["Received"]),
             )
             for row in rows
         ]
@@ -245,11 +265,14 @@ class Ledger:
         first = min(call.start for call in calls) // 10**9
         last = max(call.start for call in calls) // 10**9 + 1
         for part in _chunks(calls):
-            spans = ", ".join(f"({literal(call.trace)}, {literal(call.span)})" for call in part)
+            spans = ", ".join(
+                f"({literal(call.trace)}, {literal(call.span)}, {call.received})" for call in part
+            )
             self._store.change(
                 f"ALTER TABLE otel_traces UPDATE Counted = {str(not reason).lower()}, "
                 f"Uncounted = {literal(reason)} WHERE IsLlm AND Timestamp >= toDateTime({first}) "
-                f"AND Timestamp <= toDateTime({last}) AND (TraceId, SpanId) IN ({spans})"
+                f"AND Timestamp <= toDateTime({last}) "
+                f"AND (TraceId, SpanId, toUnixTimestamp64Milli(ReceivedAt)) IN ({spans})"
             )
 
 
@@ -264,7 +287,7 @@ _CALLS = f"""WITH fresh AS (
 )
 SELECT Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, Uncounted,
     toUnixTimestamp64Nano(Timestamp) AS Start,
-    toUnixTimestamp64Nano(Timestamp) + Duration AS End,
+    toUnixTimestamp64Nano(Timestamp) + Duration AS End, toUnixTimestamp64Milli(ReceivedAt) AS Received,
     if(InputTokens IS NULL AND OutputTokens IS NULL, NULL,
         ifNull(InputTokens, 0) + ifNull(OutputTokens, 0)) AS Tokens
 FROM otel_traces

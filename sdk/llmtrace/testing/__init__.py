@@ -7,7 +7,17 @@ with llmtrace.testing.capture() as traces:
 
 from __future__ import annotations
 
+from .clock import SteppingClock
 from .memory import Captured, SequentialIds, capture
 from .replay import Answer, Received, ReplayServer, sse
 
-__all__ = ["Answer", "Captured", "Received", "ReplayServer", "SequentialIds", "capture", "sse"]
+__all__ = [
+    "Answer",
+    "Captured",
+    "Received",
+    "ReplayServer",
+    "SequentialIds",
+    "SteppingClock",
+    "capture",
+    "sse",
+]

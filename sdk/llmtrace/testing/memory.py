@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from .. import config as configuration
 from .. import runtime
 from ..delivery.outlet import Batch, Outcome, ScoreRecord
+from .clock import SteppingClock
 
 
 class SequentialIds(IdGenerator):
@@ -86,10 +87,12 @@ class Captured:
 def capture(
     *,
     id_generator: IdGenerator | None = None,
+    clock: SteppingClock | None = None,
     **settings: Any,
 ) -> Iterator[Captured]:
     """Trace the block into memory: nothing is sent. Ends a running `init`, which has to be called again.
 
+    id_generator, clock: `SequentialIds()` and `SteppingClock()` make spans the same in every run.
     settings: arguments of `init`, such as `capture_content=False`.
     """
     runtime.shutdown()
@@ -97,6 +100,7 @@ def capture(
     config = configuration.resolve(**settings)
     runtime.start(config, open_outlet=lambda: captured, id_generator=id_generator)
     try:
-        yield captured
+        with clock.installed() if clock is not None else nullcontext():
+            yield captured
     finally:
         runtime.shutdown()

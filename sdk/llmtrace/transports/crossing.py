@@ -16,7 +16,7 @@ from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY as SUPPRESS
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
-from .. import guard, http, propagation, wire
+from .. import beside, guard, http, propagation, wire
 from ..call import Call, Sent
 from ..runtime_type import Runtime
 from ..wire.base import WireFormat
@@ -43,7 +43,12 @@ def recording() -> Runtime | None:
     if runtime is None:
         return None
     around = otel_context.get_current()
-    return None if _INSIDE in around or around.get("suppress_instrumentation") else runtime
+    if _INSIDE in around:
+        return None
+    if around.get("suppress_instrumentation"):
+        # Logfire quiets the HTTP below its own span of the call; for us that span is the one to mark.
+        return runtime if beside.is_within() else None
+    return runtime
 
 
 def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, bytes] | None:
@@ -64,6 +69,8 @@ def begin(
     """Begin a call, write its headers with `put`, and enter it: `leave` with the second value."""
     if runtime.config.http_spans == "all":
         http.install(runtime)
+    if beside.met():
+        beside.mark()
     call = Call(runtime, found, sent)
     propagation.put_trace(call.span.context, put)
     if runtime.config.baggage_hosts:

@@ -94,6 +94,10 @@ def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, given.get("cached_tokens"))
     put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, given.get("cache_write_tokens"))
     put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, made.get("reasoning_tokens"))
+    put_int(put, semconv.USAGE_IMAGE_INPUT_TOKENS, given.get("image_tokens"))
+    put_int(put, semconv.USAGE_AUDIO_INPUT_TOKENS, given.get("audio_tokens"))
+    put_int(put, semconv.USAGE_IMAGE_OUTPUT_TOKENS, made.get("image_tokens"))
+    put_int(put, semconv.USAGE_AUDIO_OUTPUT_TOKENS, made.get("audio_tokens"))
 
 
 def _tool(tool: Any) -> Json:
