@@ -1,13 +1,16 @@
 """`llmtrace store`: how much there is, taking data out, erasing a user."""
 
 import json
+import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
 from llmtrace_cli.admin import Admin
+from llmtrace_cli.context import read_settings
 
 _TIMES = {
     "otel_traces": "Timestamp",
@@ -108,14 +111,25 @@ Examples:
   llmtrace store export spans/
   llmtrace store export spans/ --format jsonl --user u1 --since 2026-11-01 --until 2026-11-08
   llmtrace store export scores/ --table scores --project shop
+  llmtrace store export requests/ --format otlp --since 2026-11-01 --until 2026-11-08
+  llmtrace store export --to http://other:4318 --since 2026-11-01 --until 2026-11-08
 """
 )
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--table", type=click.Choice(sorted(_TIMES)), default="otel_traces", show_default=True, help="What."
 )
 @click.option(
-    "--format", "kind", type=click.Choice(sorted(_FORMATS)), default="parquet", show_default=True, help="How."
+    "--format",
+    "kind",
+    type=click.Choice([*sorted(_FORMATS), "otlp"]),
+    help="How; otlp: files of one request each, of spans or log records.  [default: parquet]",
+)
+@click.option(
+    "--to",
+    "url",
+    help="Send them as OTLP to this collector instead of to files; its key in LLMTRACE_EXPORT_KEY. "
+    "Sent again with the same --since and --until, what has not changed is not stored twice by ours.",
 )
 @click.option("--project", default="", help="Of one project alone.")
 @click.option("--user", default="", help="Of one user alone (spans).")
@@ -124,50 +138,125 @@ Examples:
 @click.pass_context
 def export(
     context: click.Context,
-    folder: Path,
+    folder: Path | None,
     table: str,
-    kind: str,
+    kind: str | None,
+    url: str | None,
     project: str,
     user: str,
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    """Write rows to files, in order of time; the folder should be empty."""
+    """Write rows to files, in order of time, or send them on; the folder should be empty."""
     if user and table != "otel_traces":
         raise click.UsageError("--user goes with spans: --table otel_traces")
-    admin = Admin(context)
+    if (folder is None) == (url is None):
+        raise click.UsageError("name a folder, or another collector by --to")
+    kind = kind or ("parquet" if url is None else "otlp")
+    if url is not None and kind != "otlp":
+        raise click.UsageError("what is sent is OTLP: leave --format out")
+    if kind == "otlp" and table not in ("otel_traces", "otel_logs"):
+        raise click.UsageError("OTLP goes with --table otel_traces or otel_logs")
     end = (until or datetime.now(UTC)).replace(tzinfo=UTC)
     start = (since or end - timedelta(days=30)).replace(tzinfo=UTC)
-    where = "1"
-    params = {}
-    for name, column, value in (("project", "Project", project), ("user", "UserId", user)):
-        if value:
-            where += f" AND {column} = {{{name}:String}}"
-            params[f"param_{name}"] = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise click.ClickException(f"there are files in {folder} already: choose another folder")
+    rows = _Rows(Admin(context), table, project, user)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise click.ClickException(f"there are files in {folder} already: choose another folder")
     total = 0
-    ranges = [(round(start.timestamp() * 1e9), round(end.timestamp() * 1e9))]
-    while ranges:
-        low, high = ranges.pop()
-        column = f"toUnixTimestamp64Nano({_TIMES[table]})"
-        span = f"{column} >= {low} AND {column} < {high} AND {where}"
-        counting = f"SELECT count() FROM {table} WHERE {span}"  # noqa: S608 - names are ours, values bound
-        count = admin.send("POST", "/clickhouse", data=counting, params=params)
-        rows = int(count.text)
-        if rows > _FILE_ROWS and high - low > 1:
-            middle = (low + high) // 2
-            ranges += [(middle, high), (low, middle)]
-            continue
-        if not rows:
-            continue
-        file = folder / f"{table}-{low}.{kind}"
-        query = f"SELECT * FROM {table} WHERE {span} ORDER BY {_TIMES[table]} FORMAT {_FORMATS[kind]}"  # noqa: S608
-        file.write_bytes(admin.send("POST", "/clickhouse", data=query, params=params).content)
-        total += rows
-        click.echo(f"{file}: {rows:,} rows", err=True)
+    for low, high, count in rows.ranges(start, end):
+        if kind == "otlp":
+            total += _as_requests(rows, low, high, folder, url or "")
+        elif folder is not None:
+            file = folder / f"{table}-{low}.{kind}"
+            query = f"SELECT * FROM {table} WHERE {{where}} ORDER BY {_TIMES[table]} FORMAT {_FORMATS[kind]}"  # noqa: S608
+            file.write_bytes(rows.ask(query, low, high))
+            total += count
+            click.echo(f"{file}: {count:,} rows", err=True)
     click.echo(f"{total:,} rows")
+
+
+class _Rows:
+    """Rows of a table of a running collector, those of one project or user alone where one is named."""
+
+    def __init__(self, admin: Admin, table: str, project: str, user: str) -> None:
+        self.table = table
+        self._admin = admin
+        self._where = "1"
+        self._params: dict[str, str] = {}
+        for name, column, value in (("project", "Project", project), ("user", "UserId", user)):
+            if value:
+                self._where += f" AND {column} = {{{name}:String}}"
+                escaped = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+                self._params[f"param_{name}"] = escaped
+
+    def ranges(self, start: datetime, end: datetime) -> Iterator[tuple[int, int, int]]:
+        """Spans of time [low, high) in Unix nanoseconds, of at most `_FILE_ROWS` rows each, and how many."""
+        waiting = [(round(start.timestamp() * 1e9), round(end.timestamp() * 1e9))]
+        while waiting:
+            low, high = waiting.pop()
+            rows = int(self.ask(f"SELECT count() FROM {self.table} WHERE {{where}}", low, high))  # noqa: S608
+            if rows > _FILE_ROWS and high - low > 1:
+                middle = (low + high) // 2
+                waiting += [(middle, high), (low, middle)]
+            elif rows:
+                yield low, high, rows
+
+    def ask(self, query: str, low: int, high: int) -> bytes:
+        """The answer to a query whose `{where}` is about the rows of [low, high)."""
+        column = f"toUnixTimestamp64Nano({_TIMES[self.table]})"
+        where = f"{column} >= {low} AND {column} < {high} AND {self._where}"
+        text = query.replace("{where}", where)
+        return self._admin.send("POST", "/clickhouse", data=text.encode(), params=self._params).content
+
+
+def _as_requests(rows: _Rows, low: int, high: int, folder: Path | None, url: str) -> int:
+    """Write or send the rows of [low, high) as OTLP requests; returns their number."""
+    from llmtrace_cli import export_otlp
+    from llmtrace_collector.store.dialects import TEXT_COLUMNS
+
+    texts = {column: keys[0] for column, keys in TEXT_COLUMNS.items()} if rows.table == "otel_traces" else {}
+    lines = rows.ask(export_otlp.query(rows.table, "{where}", texts), low, high).splitlines()
+    total = 0
+    for number, (body, count) in enumerate(export_otlp.requests_of(rows.table, lines, texts)):
+        if folder is not None:
+            file = folder / f"{rows.table}-{low}-{number}.binpb"
+            file.write_bytes(body)
+            click.echo(f"{file}: {count:,} rows", err=True)
+        else:
+            rejected = export_otlp.send(url, os.environ.get("LLMTRACE_EXPORT_KEY", ""), rows.table, body)
+            note = f", {rejected:,} of them rejected" if rejected else ""
+            click.echo(f"{url}: {count:,} rows{note}", err=True)
+        total += count
+    return total
+
+
+@store.command(
+    epilog="""\b
+Examples:
+  llmtrace store policies | clickhouse-client --multiquery
+"""
+)
+@click.pass_context
+def policies(context: click.Context) -> None:
+    """Print what confines reads with a project's key on a ClickHouse server, as SQL for its administrator.
+
+    A role with row policies, and the user that collector.store_reader names. Run it again after an upgrade.
+    """
+    settings = read_settings(context, "collector").collector
+    from llmtrace_collector.store.engine import server_arguments
+    from llmtrace_collector.store.policies import statements
+
+    if not settings.store_reader:
+        raise click.ClickException(
+            "collector.store_reader is not set: give it the address of the user to make, "
+            "clickhouse://reader:a-password@host:8123/database"
+        )
+    reader = server_arguments(settings.store_reader)
+    database = server_arguments(settings.store)["database"]
+    for statement in statements(database, reader["username"], reader["password"], settings.cluster):
+        click.echo(f"{statement};")
 
 
 @store.command(

@@ -17,8 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from llmtrace_cli.main import cli
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import open_store, policies
 from llmtrace_collector.store.cluster import Cluster, names_of
@@ -130,6 +132,21 @@ def test_every_readable_table_has_its_policy() -> None:
     assert "Project = getSetting('SQL_llmtrace_project')" in next(
         e for e in found if "ON llmtrace.otel_logs FOR" in e
     )
+
+
+def test_the_command_prints_the_policies(tmp_path: Path) -> None:
+    file = tmp_path / "llmtrace.toml"
+    text = '[collector]\nstore = "clickhouse://w:x@h:8123/llmtrace"\n'
+    file.write_text(text)
+    command = ["--config", str(file), "store", "policies"]
+    refused = CliRunner().invoke(cli, command)
+    assert refused.exit_code == 1
+    assert "store_reader is not set" in refused.output
+    file.write_text(f'{text}store_reader = "clickhouse://reader:s3cret@h:8123/llmtrace"\ncluster = "fleet"\n')
+    printed = CliRunner().invoke(cli, command)
+    assert printed.exit_code == 0, printed.output
+    found = printed.output.strip().removesuffix(";").split(";\n")
+    assert found == policies.statements("llmtrace", "reader", "s3cret", "fleet")
 
 
 @pytest.mark.parametrize(
