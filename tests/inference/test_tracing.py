@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -145,6 +147,22 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
         "llmtrace.inference.prefill.batch_size": 1,
         "llmtrace.inference.cached_tokens": 0,
     }
+
+
+def test_the_docs_walk_through_every_stage_and_number_of_a_real_trace(service: Running) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    walk = (docs / "inference.md").read_text().split("### A trace, number by number")[1].split("\n### ")[0]
+    pictures = re.findall(r"\]\((images/[^)]+)\)", walk)
+    assert len(pictures) == 2
+    assert all((docs / picture).stat().st_size < 200_000 for picture in pictures)
+    answer = service.client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=6, extra_body={"ignore_eos": True}
+    )
+    server, *children = service.request_spans(answer.id)
+    assert [child.name for child in children if f"- `{child.name}`, " not in walk] == []
+    ours = {name for span in (server, *children) for name in _attributes(span)}
+    own = {name.removeprefix("llmtrace.inference.") for name in ours if name.startswith("llmtrace.")}
+    assert [name for name in own if f"`{name}`" not in walk] == []
 
 
 def test_long_prompts_show_their_chunks_and_what_the_cache_saved(service: Running) -> None:

@@ -21,10 +21,9 @@ SELECT
     {codes} AS codes,
     CAST(`Events.Name` AS Array(String)) AS event_names,
     arrayMap(t -> toUInt64(toUnixTimestamp64Nano(t)), `Events.Timestamp`) AS event_times,
-    `Events.Attributes` AS event_maps,
+    arrayConcat(`Events.Attributes`, `Links.Attributes`) AS nested_maps,
     `Links.TraceId` AS link_traces,
     `Links.SpanId` AS link_spans,
-    `Links.TraceState` AS link_states,
-    `Links.Attributes` AS link_maps
+    `Links.TraceState` AS link_states
 FROM {source}
 WHERE Timestamp < now() + INTERVAL 1 HOUR
