@@ -10,8 +10,8 @@ times the rate at which our server answers one after the other. Times are second
 `throughput_ratio` (output tokens per second, ours ÷ theirs) and `ttft_ratio` (median TTFT, theirs ÷ ours) are
 at concurrency 16. `tracing_overhead` is the CPU seconds of one service process with tracing switched on ÷
 off, over pairs of interleaved rounds; `tracing_overhead_upper` its bootstrap 95 % upper bound over the pairs.
-The rounds of a pair have prompts of the same words, begin with a collected heap, take turns in going first and
-pay for their own export. Off, requests are still measured for the metrics; no span is made or sent.
+The rounds of a pair have prompts of the same words, begin with a collected heap, take turns in going first
+and pay for their own export. Off, requests are still measured for the metrics; no span is made or sent.
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
