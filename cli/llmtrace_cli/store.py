@@ -32,10 +32,11 @@ Examples:
   llmtrace store stats
   llmtrace store export spans/ --table otel_traces --since 2026-11-01 --project shop
   llmtrace store delete --user ann@example.com --dry-run
+  llmtrace store backup
 """
 )
 def store() -> None:
-    """What a running collector keeps: its size, exports, erasure."""
+    """What a running collector keeps: its size, exports, erasure, backups."""
 
 
 @store.command(
@@ -263,11 +264,20 @@ def policies(context: click.Context) -> None:
     epilog="""\b
 Examples:
   llmtrace store backup
+  llmtrace store backup --list
 """
 )
+@click.option("--list", "listed", is_flag=True, help="Say which there are and make none.")
 @click.pass_context
-def backup(context: click.Context) -> None:
-    """Write every table of the embedded store to data_dir/backups/TIME, as of one moment."""
+def backup(context: click.Context, listed: bool) -> None:
+    """Write every table of the embedded store to data_dir/backups/TIME, as of one moment.
+
+    Its name is printed; keep the folder elsewhere. Senders are acknowledged meanwhile, from the log.
+    """
+    if listed:
+        for each in Admin(context).call("GET", "/v1/backups")["backups"]:
+            click.echo(f"{each['name']}  {sum(each['tables'].values()):>12,} rows  schema {each['schema']}")
+        return
     made = Admin(context).call("POST", "/v1/backups")
     click.echo(f"{sum(made['tables'].values()):,} rows in {made['folder']}", err=True)
     click.echo(made["name"])
@@ -282,6 +292,10 @@ Examples:
 @click.argument("name")
 @click.pass_context
 def restore(context: click.Context, name: str) -> None:
-    """Fill an empty store from data_dir/backups/NAME."""
+    """Fill an empty store from data_dir/backups/NAME.
+
+    Start a collector with a new data_dir, copy the backup's folder into its backups folder, restore. The
+    collector should be of the version that wrote it. Rows are counted against what was saved.
+    """
     made = Admin(context).call("POST", f"/v1/backups/{name}/restore")
     click.echo(f"{sum(made['tables'].values()):,} rows are back")

@@ -59,7 +59,8 @@ class Backups:
         return [json.loads(file.read_text()) for file in sorted(self._folder.glob("*/manifest.json"))]
 
     def restore(self, name: str) -> dict[str, Any]:
-        """Fill an empty store. Raises HTTPException 404 or 409 when it cannot be done."""
+        """Fill an empty store. Raises HTTPException 404 or 409 when it cannot be done, 500 when rows are
+        missing."""
         self._check_home()
         folder = self._folder / name
         if not (folder / "manifest.json").exists():
@@ -83,7 +84,24 @@ class Backups:
                 if manifest["tables"][table]:
                     file = literal(str((folder / f"{table}.native.zst").absolute()))
                     execute(f"INSERT INTO {table} FROM INFILE {file} SETTINGS {_WHOLE} FORMAT Native")
+            self._check_rows({table: manifest["tables"][table] for table in tables})
         return manifest
+
+    def _check_rows(self, wanted: dict[str, int]) -> None:
+        """Raise HTTPException where a table does not hold what was saved of it."""
+        execute = self._store.engine.execute
+        # The other engines put rows of one key together while they are written.
+        plain = execute(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MergeTree'"
+        )
+        for table in set(plain.decode().split()) & set(wanted):
+            found = int(execute(f"SELECT count() FROM {table}"))  # noqa: S608
+            if found != wanted[table]:
+                raise HTTPException(
+                    500,
+                    f"{table} has {found} of the {wanted[table]} rows of the backup: its folder is not "
+                    "whole. Copy it again and restore into a new data_dir",
+                )
 
     def _tables(self) -> list[str]:
         text = self._store.engine.execute(

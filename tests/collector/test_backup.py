@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
         assert _ask(second, "SELECT count() FROM otel_traces", key) == "60"
     finally:
         second.close()
+
+    # A copy of which a part is missing is not taken for whole.
+    folder = tmp_path / "third" / "backups" / name
+    shutil.copytree(tmp_path / "first" / "backups" / name, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tables"]["scores"] += 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    third = Served(settings(tmp_path / "third"))
+    try:
+        answer = third.write("POST", f"/v1/backups/{name}/restore", None)
+        assert answer.status_code == 500
+        assert "1 of the 2 rows" in answer.text
+    finally:
+        third.close()
 
 
 def _ask(door: Served, text: str, key: str) -> str:

@@ -50,7 +50,7 @@ def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> No
     execute("CREATE TABLE landing_copy AS otel_traces ENGINE = Memory")
     execute("INSERT INTO landing_copy SELECT * FROM otel_traces WHERE ServiceName = 'landed'")
     served.collector.store.change("ALTER TABLE otel_traces DELETE WHERE ServiceName = 'landed'")
-    execute(f"INSERT INTO otel_traces_landing ({names}) SELECT {values} FROM landing_copy")
+    execute(f"INSERT INTO landing_traces ({names}) SELECT {values} FROM landing_copy")
     execute("DROP TABLE landing_copy")
     assert served.rows(f"SELECT {_OWN} FROM otel_traces {where}") == through_the_door
     assert served.value("SELECT count() FROM otel_traces_trace_id_ts WHERE Project = 'harbour'") != "0"
@@ -61,7 +61,7 @@ def test_a_span_of_tomorrow_does_not_land(served: Served) -> None:
     for ahead in (-SECOND, DAY):
         at = time.time_ns() + ahead
         execute(
-            "INSERT INTO otel_traces_landing (Timestamp, TraceId, SpanId, ServiceName, ResourceAttributes) "
+            "INSERT INTO landing_traces (Timestamp, TraceId, SpanId, ServiceName, ResourceAttributes) "
             f"SELECT fromUnixTimestamp64Nano({at}), '{ahead}', 'a', 'ahead', map('service.name', 'ahead')"
         )
     found = served.rows("SELECT TraceId FROM otel_traces WHERE ServiceName = 'ahead'")

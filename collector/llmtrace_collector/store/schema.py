@@ -208,8 +208,8 @@ def migrations(retention_days: int) -> dict[int, list[str]]:
         "resource_map": _attributes_map("resource_span.resource.attributes"),
         "plain_spans": _spans("otlp_traces_in", foreign=False),
         "foreign_spans": _spans("otlp_foreign_in", foreign=True),
-        "landed_plain_spans": _spans("otel_traces_landing", foreign=False, read="landed_spans"),
-        "landed_foreign_spans": _spans("otel_traces_landing", foreign=True, read="landed_spans"),
+        "landed_plain_spans": _spans("landing_traces", foreign=False, read="landed_spans"),
+        "landed_foreign_spans": _spans("landing_traces", foreign=True, read="landed_spans"),
         "usage_cost": _USAGE_COST,
         "usage_select": usage_select("otel_traces"),
     }

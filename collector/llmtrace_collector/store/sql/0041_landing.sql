@@ -1,7 +1,8 @@
--- Where an OpenTelemetry Collector or Rotel writes spans itself: the columns of its ClickHouse exporter. What
+-- Where an OpenTelemetry Collector or Rotel writes spans itself: the columns of its ClickHouse exporter, a name
+-- that both can be told (Rotel's are a prefix and `_traces`). What
 -- lands here goes through the same views as what came through our doors.
 
-CREATE TABLE IF NOT EXISTS otel_traces_landing (
+CREATE TABLE IF NOT EXISTS landing_traces (
     Timestamp DateTime64(9),
     TraceId String,
     SpanId String,
@@ -31,8 +32,8 @@ CREATE TABLE IF NOT EXISTS otel_traces_landing (
 )
 ENGINE = Null;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_landing_mv TO otel_traces AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS landing_traces_mv TO otel_traces AS
 {landed_plain_spans};
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_landing_foreign_mv TO otel_traces AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS landing_traces_foreign_mv TO otel_traces AS
 {landed_foreign_spans};
