@@ -374,7 +374,7 @@ def _encoded(name: str) -> bytes:
     if name == "deflate":
         return zlib.compress(BODY)
     if name == "br":
-        return brotli.compress(BODY)
+        return bytes(brotli.compress(BODY))
     if name == "gzip, zstd":
         return zstd.compress(gzip.compress(BODY))
     return gzip.compress(BODY)
