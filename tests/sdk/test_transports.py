@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import boto3
+import brotli
 import httpx
 import httpx2
 import pytest
@@ -372,17 +373,48 @@ def _encoded(name: str) -> bytes:
         return zstd.compress(BODY)
     if name == "deflate":
         return zlib.compress(BODY)
+    if name == "br":
+        return bytes(brotli.compress(BODY))
     if name == "gzip, zstd":
         return zstd.compress(gzip.compress(BODY))
     return gzip.compress(BODY)
 
 
-@pytest.mark.parametrize("name", ["gzip", "deflate", "zstd", "gzip, zstd"])
+@pytest.mark.parametrize("name", ["gzip", "deflate", "zstd", "br", "gzip, zstd"])
 def test_encodings_whole_and_torn(name: str) -> None:
     packed = _encoded(name)
     assert encoding.decoded(packed, name) == BODY
     assert BODY.startswith(encoding.decoded(packed[: len(packed) // 2], name))
     assert encoding.decoded(b"\x00garbage", name) == b""
+
+
+def _raw_httpx(url: str) -> bytes:
+    with httpx.stream("POST", url, json=ASK) as response:
+        return b"".join(response.iter_raw())
+
+
+def _read_httpx2(url: str) -> bytes:
+    content: bytes = httpx2.post(url, json=ASK).content
+    return content
+
+
+def _read_requests(url: str) -> bytes:
+    content: bytes = requests.post(url, json=ASK, timeout=5).content
+    return content
+
+
+@pytest.mark.parametrize(
+    "client", [_raw_httpx, _read_httpx2, _read_requests], ids=["httpx", "httpx2", "requests"]
+)
+def test_brotli_over_the_wire(traces: Captured, client: Callable[[str], bytes]) -> None:
+    """In pieces; the caller gets what it asked for, raw bytes or text."""
+    packed = brotli.compress(BODY)
+    headers = {"content-type": "text/event-stream", "content-encoding": "br"}
+    with ReplayServer(Answer(headers=headers, chunks=[packed[:50], packed[50:]])) as server:
+        assert client(server.url + PATH) in (packed, BODY)
+        assert "br" in server.requests[0].headers["accept-encoding"]
+    (span,) = traces.snapshot()
+    assert span["attributes"]["gen_ai.usage.output_tokens"] == 12
 
 
 @pytest.mark.parametrize("library", ["brotli", "brotlicffi"])

@@ -1,0 +1,250 @@
+"""The recipes of docs/sdk.md as they stand there, each in a process of its own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from llmtrace.testing import Answer, ReplayServer
+
+from .chat import PLAIN
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORKS = ROOT / ".venvs" / "frameworks" / "bin" / "python"
+OK = Answer(headers={"content-type": "application/x-protobuf"})
+CALL = "chat gpt-4o-mini"
+needs_frameworks = pytest.mark.skipif(
+    not FRAMEWORKS.exists(), reason=f"no {FRAMEWORKS}; scripts/setup --frameworks makes it"
+)
+
+
+def recipe(label: str) -> str:
+    """The code block that follows a label (or a heading) of the page."""
+    page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    found = re.search(rf"^(?:\*\*|## ){re.escape(label)}.*?^```python\n(.*?)^```", page, re.S | re.M)
+    assert found is not None, f"docs/sdk.md has no recipe for {label}"
+    return found[1]
+
+
+def spans(collector: ReplayServer) -> list[dict[str, Any]]:
+    """Name, service and attributes of what arrived."""
+    return [
+        {
+            "name": span.name,
+            "service": {each.key: each.value.string_value for each in resource.resource.attributes}.get(
+                "service.name"
+            ),
+            "in a trace": bool(span.parent_span_id),
+            **{each.key: each.value.string_value for each in span.attributes},
+        }
+        for request in list(collector.requests)
+        if request.path == "/v1/traces"
+        for resource in ExportTraceServiceRequest.FromString(
+            gzip.decompress(request.body)
+            if request.headers.get("content-encoding") == "gzip"
+            else request.body
+        ).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+@pytest.fixture
+def collector() -> Iterator[ReplayServer]:
+    with ReplayServer(OK) as server:
+        yield server
+
+
+@pytest.fixture
+def provider() -> Iterator[ReplayServer]:
+    with ReplayServer(PLAIN) as server:
+        yield server
+
+
+@pytest.fixture
+def environment(collector: ReplayServer, provider: ReplayServer, tmp_path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT / "sdk"),
+        "LLMTRACE_STRICT": "1",
+        "LLMTRACE_ENDPOINT": collector.url,
+        "LLMTRACE_SPOOL_DIR": str(tmp_path / "spool"),
+        "OPENAI_BASE_URL": provider.url + "/v1",
+        "OPENAI_API_KEY": "k",
+    }
+
+
+def run(code: str, environment: dict[str, str], python: str = sys.executable) -> str:
+    """What the code printed."""
+    done = subprocess.run(
+        [python, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout.strip()
+
+
+def test_fastapi(collector: ReplayServer, environment: dict[str, str]) -> None:
+    code = (
+        recipe("FastAPI")
+        + """
+import asyncio, httpx
+async def visit():
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as browser:
+        for user in ("ann", "bob"):
+            headers = {"x-user": user, "cookie": f"session=s-{user}"}
+            answer = await browser.get("/answer", params={"question": "Rain?"}, headers=headers)
+            print(answer.json())
+asyncio.run(visit())
+"""
+    )
+    assert run(code, environment) == "Let me look.\nLet me look."
+    calls = [span for span in spans(collector) if span["name"] == CALL]
+    told = [(call["service"], call["user.id"], call["session.id"]) for call in calls]
+    assert told == [("shop", "ann", "s-ann"), ("shop", "bob", "s-bob")]
+
+
+def test_flask(collector: ReplayServer, environment: dict[str, str]) -> None:
+    code = (
+        recipe("Flask")
+        + """
+for user in ("ann", "bob"):
+    print(app.test_client().get("/answer?question=Rain%3F", headers={"x-user": user}).text)
+"""
+    )
+    assert run(code, environment) == "Let me look.\nLet me look."
+    assert [(span["name"], span["user.id"]) for span in spans(collector)] == [(CALL, "ann"), (CALL, "bob")]
+
+
+@needs_frameworks
+def test_celery(collector: ReplayServer, environment: dict[str, str], tmp_path: Path) -> None:
+    """A prefork worker, told to stop as soon as the task was done."""
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "shop.py").write_text(
+        recipe("Celery")
+        + f"""
+queue = {str(tmp_path / "queue")!r}
+app.conf.broker_url = "filesystem://"
+app.conf.broker_transport_options = {{
+    "data_folder_in": queue, "data_folder_out": queue, "control_folder": queue + "-control"
+}}
+"""
+    )
+    environment["PYTHONPATH"] = f"{ROOT / 'sdk'}:{tmp_path}"
+    run("import shop; shop.summarise.delay('text')", environment, str(FRAMEWORKS))
+    assert not collector.requests
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen(
+            [FRAMEWORKS, "-m", "celery", "-A", "shop", "worker", "--pool", "prefork", "--concurrency", "1"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while len(spans(collector)) < 2 and worker.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(timeout=60)
+    finally:
+        worker.kill()
+    told = {span["name"]: (span["service"], span["in a trace"]) for span in spans(collector)}
+    wanted = {CALL: ("worker", True), "summarise": ("worker", False)}
+    assert told == wanted, (tmp_path / "worker.log").read_text()
+
+
+def test_notebook(collector: ReplayServer, environment: dict[str, str]) -> None:
+    """The cell is run twice."""
+    printed = run(f"for _ in range(2): exec({recipe('Notebooks')!r})", environment)
+    assert re.fullmatch(r"(http://\S+/traces\?trace=[0-9a-f]{32}\n?){2}", printed)
+    assert [span["name"] for span in spans(collector)] == [CALL, CALL]
+
+
+def test_serverless(collector: ReplayServer, environment: dict[str, str]) -> None:
+    """Nothing runs after the handler returned."""
+    code = (
+        recipe("Serverless")
+        + """
+import os
+print(handler({"question": "Rain?"}, None), flush=True)
+os._exit(0)
+"""
+    )
+    assert run(code, environment) == "Let me look."
+    assert [(span["name"], span["service"]) for span in spans(collector)] == [(CALL, "function")]
+
+
+def test_existing_opentelemetry(collector: ReplayServer, environment: dict[str, str]) -> None:
+    """Their back end gets their spans and ours, the collector gets ours."""
+    code = (
+        recipe("Existing OpenTelemetry")
+        + """
+from openai import OpenAI
+with trace.get_tracer("app").start_as_current_span("private"):
+    OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hi"}])
+"""
+    )
+    with ReplayServer(OK) as theirs:
+        run(code, {**environment, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": theirs.url + "/v1/traces"})
+        assert {span["name"] for span in spans(theirs)} == {"private", CALL}
+    assert [span["name"] for span in spans(collector)] == [CALL]
+
+
+@needs_frameworks
+def test_langchain(collector: ReplayServer, provider: ReplayServer, environment: dict[str, str]) -> None:
+    def answer(message: dict[str, Any], reason: str) -> Answer:
+        body = json.loads(PLAIN.body)
+        choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", **message}}
+        return Answer.json({**body, "choices": [choice]})
+
+    function = {"name": "multiply", "arguments": '{"a": 3, "b": 4}'}
+    called = {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+    provider.answer_with(answer(called, "tool_calls"), answer({"content": "12"}, "stop"))
+    printed = run(
+        recipe("LangChain") + "print(calculate('3 * 4?')['messages'][-1].content)",
+        environment,
+        str(FRAMEWORKS),
+    )
+    assert printed == "12"
+    names = [CALL, CALL, "execute_tool multiply", "invoke_agent calculator"]
+    assert sorted(span["name"] for span in spans(collector)) == names
+    assert {span.get("gen_ai.agent.name") for span in spans(collector)} == {"calculator"}
+
+
+def test_in_your_tests() -> None:
+    """The page's own test passes, twice, and fails where the program sends something else."""
+    namespace: dict[str, Any] = {}
+    exec(recipe("In your tests"), namespace)
+    namespace["test_answer"]()
+    namespace["test_answer"]()
+    namespace["ANSWER"]["usage"]["prompt_tokens"] = 13
+    with pytest.raises(AssertionError):
+        namespace["test_answer"]()
+
+
+def test_links_of_the_page_lead_somewhere() -> None:
+    page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([\w.-]+\.md)[^)]*\)", page)
+    assert "sdk-formats.md" in links
+    assert all((ROOT / "docs" / link).is_file() for link in links)
+
+
+def test_every_python_block_of_the_page_is_python() -> None:
+    page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.S | re.M):
+        compile(block, "docs/sdk.md", "exec")
