@@ -14,7 +14,8 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from openai import OpenAI
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -34,11 +35,12 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @dataclass(frozen=True)
 class Running:
-    """A running service."""
+    """A running service. `opened` are the spans that were started and have not ended."""
 
     url: str
     app: FastAPI
     exporter: InMemorySpanExporter
+    opened: set[int]
     loop: asyncio.AbstractEventLoop
 
     @property
@@ -63,6 +65,19 @@ class Running:
         return found()
 
 
+class _Opened(SpanProcessor):
+    """Keeps the ids of spans that are under way."""
+
+    def __init__(self, opened: set[int]) -> None:
+        self._opened = opened
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._opened.add(span.get_span_context().span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._opened.discard(span.context.span_id)
+
+
 @contextlib.contextmanager
 def serving(
     settings: InferenceSettings, load: LoadEngine = load_engine, *, ready: bool = True, export: bool = False
@@ -70,6 +85,8 @@ def serving(
     """Serve until the block ends. With `export`, spans and metrics go to the settings' collector instead."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
+    opened: set[int] = set()
+    provider.add_span_processor(_Opened(opened))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     app = create_app(settings, load=load, provider=None if export else provider)
     listener = socket.socket()
@@ -89,7 +106,7 @@ def serving(
     try:
         path = "/health/ready" if ready else "/health/live"
         wait_until(lambda: _answers(url + path), 30)
-        yield Running(url, app, exporter, loops[0])
+        yield Running(url, app, exporter, opened, loops[0])
     finally:
         server.should_exit = True
         thread.join(10)

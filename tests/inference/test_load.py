@@ -89,7 +89,13 @@ def test_a_thousand_mixed_requests_leave_nothing_behind(service: Running) -> Non
     wait_until(lambda: not processor.scheduler.active_requests, 5)
     assert not processor.scheduler.waiting_requests
     assert engine.stats().restarts == 0
-    # KV blocks: only prefixes for sharing may stay, and a request for the whole cache gets it.
+    # KV blocks: no request holds one, and only prefixes that may be shared and given up are kept.
+    cache = engine._cache
+    assert cache is not None
+    for allocator in cache.cache_allocators.values():
+        wait_until(lambda held=allocator.block_table: not held, 5)  # type: ignore[misc]
+        assert allocator.ledger.shared_ref_counts == {}
+        assert engine.stats().kv_blocks_used == len(allocator.ledger.cached_blocks)
     everything = {"prompt": "x", "max_tokens": 4000, "ignore_eos": True, "model": MODEL, "stream": True}
     with httpx.stream("POST", f"{service.url}/v1/completions", json=everything) as response:
         assert next(response.iter_lines()).startswith("data: ")
@@ -101,3 +107,4 @@ def test_a_thousand_mixed_requests_leave_nothing_behind(service: Running) -> Non
     answered = seen["200"] + seen["400"] + seen["503"]
     wait_until(lambda: len(servers()) >= answered, 5)
     assert answered <= len(servers()) <= REQUESTS + 1
+    wait_until(lambda: not service.opened, 10)

@@ -165,13 +165,29 @@ UNSUPPORTED: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "param"), KILLERS + UNSUPPORTED)
+PLAIN_KILLERS: list[tuple[dict[str, Any], str | None]] = [
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": []}, "prompt"),
+    ({"prompt": [1, 10**6]}, "prompt"),
+    ({"prompt": [-1]}, "prompt"),
+    ({"prompt": [[1], [10**9]]}, "prompt"),
+    ({"prompt": "word " * 20_000}, "prompt"),
+    ({"prompt": "x", "max_tokens": 1_000_000}, "prompt"),
+    ({"prompt": "x", "top_k": 10_000_000}, "top_k"),
+    ({"prompt": "x", "temperature": -1}, "temperature"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"), [*KILLERS, *UNSUPPORTED, *PLAIN_KILLERS], ids=lambda value: str(value)[:40]
+)
 def test_bad_requests_get_a_400_and_the_next_one_works(
     service: Running, change: dict[str, Any], param: str | None
 ) -> None:
     restarts = service.engine(MODEL).stats().restarts
-    body = {"model": MODEL, "messages": HELLO, "max_tokens": 2} | change
-    refused = httpx.post(f"{service.url}/v1/chat/completions", json=body)
+    plain = "prompt" in change
+    body = {"model": MODEL, "max_tokens": 2} | ({} if plain else {"messages": HELLO}) | change
+    refused = httpx.post(f"{service.url}/v1/{'' if plain else 'chat/'}completions", json=body)
     assert refused.status_code == 400, refused.text
     error = refused.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}

@@ -14,7 +14,10 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+from llmtrace_inference.engine import Chunk, Progress
+from llmtrace_inference.measured import ChoiceTrace, RequestTrace
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.stages import stages
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
 
@@ -192,7 +195,7 @@ def test_stages_sum_to_the_request(service: Running, stream: bool) -> None:
     shares = []
     for _ in range(5):
         body = {"model": MODEL, "messages": MESSAGES, "max_tokens": 150, "ignore_eos": True, "stream": stream}
-        text = httpx.post(f"{service.url}/v1/chat/completions", json=body).text
+        text = httpx.post(f"{service.url}/v1/chat/completions", json=body, timeout=60).text
         answer = json.loads(text.split("\n")[0].removeprefix("data: "))
         server, *children = service.request_spans(answer["id"])
         spent = sum((c.end_time or 0) - (c.start_time or 0) for c in children)
@@ -200,6 +203,28 @@ def test_stages_sum_to_the_request(service: Running, stream: bool) -> None:
     # The best of five: on a busy machine the thread may be put aside between two readings.
     assert min(abs(1 - share) for share in shares) < 0.02
     assert all(share < 1.02 for share in shares)
+
+
+def test_no_stage_is_what_the_others_leave_over() -> None:
+    """Readings with gaps between them: the gaps stay gaps."""
+    begin = 1_000_000
+    progress = Progress(begin + 20, begin + 30, begin + 55, begin + 90, steps=3, prefilled=True)
+    progress.prefill_chunks = [Chunk(begin + 32, 5, 1, begin + 40), Chunk(begin + 43, 3, 1, begin + 54)]
+    choice = ChoiceTrace(progress, 3, "hello", finish_reason="length")
+    choice.detokenize_from_ns, choice.detokenize_to_ns = begin + 95, begin + 96
+    trace = RequestTrace({}, arrived_ns=begin, choices=[choice], ended_ns=begin + 100)
+    trace.tokenize_from_ns, trace.tokenize_to_ns = begin + 5, begin + 10
+    assert [(s.name, s.start_ns - begin, s.end_ns - begin) for s in stages(trace)] == [
+        ("admission", 0, 5),
+        ("tokenize", 5, 10),
+        ("queue", 20, 30),
+        ("prefill", 32, 40),
+        ("prefill", 43, 55),
+        ("decode", 55, 90),
+        ("handover", 90, 95),
+        ("detokenize", 95, 96),
+        ("respond", 96, 100),
+    ]
 
 
 def test_inter_token_latency_and_sampled_steps(service: Running) -> None:
