@@ -246,7 +246,8 @@ class _Demo:
         until = spell + _SPELL_BEFORE + _SPELL_AFTER
         with self._step("a spell of slow and failing calls, and a flood of injections", 100) as advance:
             flooded = 0
-            makes = cycle((traffic.failing, traffic.slow, traffic.failing, traffic.ordinary))
+            turn = (traffic.failing, traffic.slow, traffic.failing, traffic.failing, traffic.ordinary)
+            makes = cycle(turn)
             for _ in traffic.pace(makes, _SPELL_CALLS_PER_SECOND, until):
                 share = min(1.0, (time.time() - spell) / (until - spell))
                 # A few at a time: on a busy machine the flood must not crowd out the failing calls.
