@@ -20,6 +20,9 @@ from .otlp_json import to_protobuf
 from .settings import CollectorSettings
 from .validate import Checked, Malformed, check
 
+#: The flag of spans that are kept although they end before they start.
+END_BEFORE_START = "end before start"
+
 #: Seconds after which a sender should try again when the log is full.
 RETRY_AFTER = 2
 
@@ -61,6 +64,7 @@ class Intake:
                 retention_days=self._settings.retention_days,
                 retention=self._settings.retention,
                 project=arrival.project,
+                keep_bytes=not (self._settings.redact or self._settings.redact_patterns),
             )
         except Malformed as error:
             raise Refused(400, str(error)) from error
@@ -82,6 +86,8 @@ class Intake:
         for rows in checked.services:
             self._tally.add(origin, rows, "received" if new else "duplicate", rows.accepted)
             self._tally.add(origin, rows, "rejected", rows.rejected)
+            if new and rows.faulty:
+                self._tally.flag(rows.service, END_BEFORE_START, rows.faulty)
         if not checked.accepted:
             return
         if new:

@@ -26,6 +26,7 @@ from .settings import CollectorSettings
 from .store import Store, open_store
 from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
 from .store.ledger import Ledger
+from .store.redaction import Redaction
 from .store.retention import set_retention
 from .tasks import Periodic
 from .write import Writer
@@ -75,6 +76,7 @@ class Collector:
             budget_bytes=settings.log_budget_bytes,
             on_closed=self.writer.submit,
             behind=self.writer.behind,
+            keep_refused=settings.keeps_refused,
         )
         self.intake = Intake(settings, self.log, self.metrics, self.tally)
         self.grpc = self._grpc_door()
@@ -166,6 +168,7 @@ def _open_store(settings: CollectorSettings) -> Store:
             settings.retention_days,
             cluster=settings.cluster,
             reader=settings.store_reader,
+            redaction=Redaction(settings.redact, settings.redact_patterns, settings.drop_content),
         )
     except StoreUnavailable as error:
         if error.code != NOT_ENOUGH_SPACE:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 Outcome = Literal["received", "rejected", "duplicate", "quarantined"]
 
+#: (project, service, minute, signal) → outcome → rows.
+Counts = dict[tuple[str, str, int, str], dict[str, int]]
+
 _MINUTE = 60_000_000_000
 
 #: Services that have a metric of their own; names come from senders and must not grow without end.
@@ -56,9 +59,9 @@ class Tally:
         self._store = store
         self._metrics = metrics
         self._turn = threading.Lock()
-        self._counts: dict[tuple[str, str, int, str], dict[str, int]] = {}
+        self._counts: Counts = {}
         self._unsent: list[dict[str, Any]] = []
-        self._services: set[str] = set()
+        self._services: dict[str, str] = {}
 
     def add(self, origin: Origin, rows: ServiceRows, outcome: Outcome, count: int) -> None:
         """Count rows of one service."""
@@ -73,11 +76,11 @@ class Tally:
             self._metrics.completeness.labels(self.label(rows.service), origin.signal, outcome).inc(count)
 
     def label(self, service: str) -> str:
-        """The service as a label of metrics; `(other)` beyond the first 200."""
+        """The service as a label of metrics, as it is stored; `(other)` beyond the first 200."""
         with self._turn:
             if service not in self._services and len(self._services) < _SERVICES:
-                self._services.add(service)
-            return service if service in self._services else "(other)"
+                (self._services[service],) = self._store.clean([service])
+            return self._services.get(service, "(other)")
 
     def stored(self, signal: str, rows: Mapping[str, int]) -> None:
         """Count rows by service that reached the store; in the store itself the engine counts them."""
@@ -85,7 +88,7 @@ class Tally:
             self._metrics.completeness.labels(self.label(service), signal, "stored").inc(count)
 
     def flag(self, service: str, flag: str, count: int) -> None:
-        """Count calls that the ledger flagged."""
+        """Count calls that the ledger flagged, or spans that were found wrong at the door."""
         self._metrics.flagged.labels(self.label(service), flag).inc(count)
 
     def ask_sdks(self) -> None:
@@ -121,10 +124,21 @@ class Tally:
                 "Batch": batch,
                 **{outcome.capitalize(): count for outcome, count in each.items()},
             }
-            for (project, service, minute, signal), each in counts.items()
+            for (project, service, minute, signal), each in self._as_stored(counts).items()
         ]
         self._store.insert_rows("completeness_counts", self._unsent)
         self._unsent = []
+
+    def _as_stored(self, counts: Counts) -> Counts:
+        """Counts under the names that the engine stores; senders choose them."""
+        names = sorted({name for project, service, _, _ in counts for name in (project, service)})
+        stored = dict(zip(names, self._store.clean(names), strict=True))
+        found: Counts = {}
+        for (project, service, minute, signal), each in counts.items():
+            into = found.setdefault((stored[project], stored[service], minute, signal), {})
+            for outcome, count in each.items():
+                into[outcome] = into.get(outcome, 0) + count
+        return found
 
     def close(self) -> None:
         """Flush for the last time."""

@@ -86,8 +86,10 @@ class Log:
         budget_bytes: int,
         on_closed: Callable[[Segment], None],
         behind: Callable[[], bool] = lambda: False,
+        keep_refused: bool = True,
     ) -> None:
         self._folder = folder
+        self._keep_refused = keep_refused
         folder.mkdir(parents=True, exist_ok=True)
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
@@ -152,12 +154,17 @@ class Log:
         return target
 
     def set_aside(self, file: Path, reason: str) -> Path:
-        """Move a segment, or a piece of one, to the quarantine with the reason beside it."""
+        """Move a segment, or a piece of one, to the quarantine with the reason beside it; where refused bytes
+        are not kept, only the reason is.
+        """
         folder = self.quarantined
         folder.mkdir(exist_ok=True)
         target = folder / file.name
         target.with_suffix(".reason").write_text(reason)
-        if file.exists():
+        if not self._keep_refused:
+            file.unlink(missing_ok=True)
+            target = target.with_suffix(".reason")
+        elif file.exists():
             file.rename(target)
         sync_folder(folder)
         return target
@@ -336,18 +343,8 @@ class Log:
             segment.size = end
             _add_rows(segment.rows, service_rows(signal, record.body))
         if segment.size < len(data):
-            # Normally bytes that were never acknowledged; kept aside in case a disk damaged good ones.
-            folder = self._folder / "quarantine"
-            folder.mkdir(exist_ok=True)
-            kept = folder / f"{path.stem}.tail"
-            kept.write_bytes(data[segment.size :])
+            self._cut_tail(path, data[segment.size :])
             os.truncate(path, segment.size)
-            logger.warning(
-                "%s ended in %d bytes that are no whole record; they were moved to %s",
-                path.name,
-                len(data) - segment.size,
-                kept,
-            )
         if segment.size == 0:
             path.unlink()
             return None
@@ -356,6 +353,18 @@ class Log:
         with self._bytes_lock:
             self._bytes += segment.size
         return segment
+
+    def _cut_tail(self, path: Path, tail: bytes) -> None:
+        """Normally bytes that were never acknowledged; kept aside in case a disk damaged good ones."""
+        moved = "dropped"
+        if self._keep_refused:
+            self.quarantined.mkdir(exist_ok=True)
+            kept = self.quarantined / f"{path.stem}.tail"
+            kept.write_bytes(tail)
+            moved = f"moved to {kept}"
+        logger.warning(
+            "%s ended in %d bytes that are no whole record; they were %s", path.name, len(tail), moved
+        )
 
 
 def _add_rows(total: Counter[str], services: Iterable[ServiceRows]) -> None:

@@ -33,7 +33,8 @@ class Metrics:
         )
         self.flagged = Counter(
             "llmtrace_flagged_calls",
-            "Calls whose usage contradicts itself, or that are not counted because others tell of them.",
+            "Calls whose usage contradicts itself, or that are not counted because others tell of them; "
+            "spans that end before they start.",
             ["service", "flag"],
             registry=registry,
         )

@@ -89,6 +89,24 @@ class CollectorSettings(BaseModel):
     retention: dict[str, int] = Field(
         default={}, description="Days by project, where they are not retention_days: { shop = 90 }."
     )
+    redact: tuple[Literal["secrets", "pii"], ...] = Field(
+        default=(),
+        description="Built-in patterns to replace by marks before anything is stored: secrets, pii.",
+    )
+    redact_patterns: tuple[str, ...] = Field(
+        default=(),
+        description="Regular expressions of your own (RE2), whose matches become [redacted:own]: "
+        "['EMP-[0-9]{6}'].",
+    )
+    drop_content: bool = Field(
+        default=False,
+        description="Store no messages, prompts, completions, instructions, tool arguments or results.",
+    )
+    keep_refused: bool | None = Field(
+        default=None,
+        description="Keep what the store refuses, as it was sent, in data_dir/wal/quarantine; otherwise only "
+        "the reason. Unset: yes, unless redact, redact_patterns or drop_content is set.",
+    )
     ingest_key: SecretStr | None = Field(
         default=None,
         description="Key that senders must give (Bearer or x-api-key); none on loopback by default.",
@@ -169,6 +187,13 @@ class CollectorSettings(BaseModel):
         if self.store_reader and not self.store_reader.startswith(("clickhouse://", "clickhouses://")):
             raise ValueError("store_reader should be an address like clickhouse://user:password@host:8123/db")
         return self
+
+    @property
+    def keeps_refused(self) -> bool:
+        """Whether what the store refuses is kept as it was sent."""
+        if self.keep_refused is not None:
+            return self.keep_refused
+        return not (self.redact or self.redact_patterns or self.drop_content)
 
     @property
     def store_dsn(self) -> str:

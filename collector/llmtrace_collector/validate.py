@@ -26,6 +26,8 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from .store.redaction import BYTES_MARK
+
 #: What can be sent, as in the paths of OTLP/HTTP.
 SIGNALS = ("traces", "logs", "metrics")
 
@@ -42,12 +44,15 @@ class Malformed(Exception):
 
 @dataclass(frozen=True)
 class ServiceRows:
-    """How many rows of a request are a service's; `project` is what the resource says."""
+    """How many rows of a request are a service's; `project` is what the resource says. `faulty` are accepted
+    spans that end before they start.
+    """
 
     project: str
     service: str
     accepted: int
     rejected: int
+    faulty: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,19 +75,20 @@ def check(
     retention_days: int,
     retention: Mapping[str, int] = MappingProxyType({}),
     project: str = "",
+    keep_bytes: bool = True,
 ) -> Checked:
     """Check one decompressed OTLP protobuf body received at `now` (Unix nanoseconds).
 
     Rows with bad ids or times outside the retention window or over an hour ahead are taken out and counted.
     The window is the project's in `retention`, else `retention_days`; `project` is the key's, before what
-    a resource says.
+    a resource says. Without `keep_bytes`, bytes within nested values become a mark.
     Raises Malformed when the body does not parse.
     """
     request = _flat_request(signal, body)
     flat = request is not None
     if request is None:
         request = _whole_request(signal, body)
-        _flatten(request)
+        _flatten(request, keep_bytes)
     newest = now + MAX_FUTURE
     check_row = _FAULTS[signal]
     accepted = rejected = 0
@@ -92,7 +98,7 @@ def check(
     for resource in _resources(request):
         named, service = _owner(resource)
         oldest = now - retention.get(project or named or "default", retention_days) * _DAY
-        kept = 0
+        kept = faulty = 0
         left_out = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
         for rows in _rows(signal, resource):
             bad: list[int] = []
@@ -107,9 +113,11 @@ def check(
             left_out += len(bad)
             for index in reversed(bad):
                 del rows[index]
+            if signal == "traces":
+                faulty += sum(row.end_time_unix_nano < row.start_time_unix_nano for row in rows)
         accepted += kept
         rejected += left_out
-        services.append(ServiceRows(named, service, kept, left_out))
+        services.append(ServiceRows(named, service, kept, left_out, faulty))
     if not flat or rejected:
         body = request.SerializeToString()
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
@@ -299,30 +307,30 @@ def _whole_request(signal: str, body: bytes) -> Any:
     return request
 
 
-def _flatten(request: Any) -> None:
+def _flatten(request: Any, keep_bytes: bool) -> None:
     """Rewrite every nested attribute value of `request` to the JSON text of it, in place."""
     for resource in _first_of(request, "resource_spans", "resource_logs", "resource_metrics"):
-        _flatten_all(resource.resource.attributes)
+        _flatten_all(resource.resource.attributes, keep_bytes)
         for scope in _first_of(resource, "scope_spans", "scope_logs", "scope_metrics"):
-            _flatten_all(scope.scope.attributes)
+            _flatten_all(scope.scope.attributes, keep_bytes)
             for span in getattr(scope, "spans", ()):
-                _flatten_all(span.attributes)
+                _flatten_all(span.attributes, keep_bytes)
                 for part in (*span.events, *span.links):
-                    _flatten_all(part.attributes)
+                    _flatten_all(part.attributes, keep_bytes)
             for record in getattr(scope, "log_records", ()):
-                _flatten_all(record.attributes)
+                _flatten_all(record.attributes, keep_bytes)
                 if record.HasField("body"):
-                    _flatten_value(record.body)
+                    _flatten_value(record.body, keep_bytes)
             for metric in getattr(scope, "metrics", ()):
-                _flatten_metric(metric)
+                _flatten_metric(metric, keep_bytes)
 
 
-def _flatten_metric(metric: Any) -> None:
+def _flatten_metric(metric: Any, keep_bytes: bool) -> None:
     kind = metric.WhichOneof("data")
     for point in getattr(metric, kind).data_points if kind else ():
-        _flatten_all(point.attributes)
+        _flatten_all(point.attributes, keep_bytes)
         for exemplar in getattr(point, "exemplars", ()):
-            _flatten_all(exemplar.filtered_attributes)
+            _flatten_all(exemplar.filtered_attributes, keep_bytes)
 
 
 def _first_of(message: Any, *names: str) -> Iterable[Any]:
@@ -331,12 +339,12 @@ def _first_of(message: Any, *names: str) -> Iterable[Any]:
     return found
 
 
-def _flatten_all(attributes: Iterable[Any]) -> None:
+def _flatten_all(attributes: Iterable[Any], keep_bytes: bool) -> None:
     for attribute in attributes:
-        _flatten_value(attribute.value)
+        _flatten_value(attribute.value, keep_bytes)
 
 
-def _flatten_value(value: Any) -> None:
+def _flatten_value(value: Any, keep_bytes: bool) -> None:
     kind = value.WhichOneof("value")
     if kind == "kvlist_value" or (
         kind == "array_value"
@@ -344,20 +352,20 @@ def _flatten_value(value: Any) -> None:
             item.WhichOneof("value") in ("kvlist_value", "array_value") for item in value.array_value.values
         )
     ):
-        value.string_value = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+        value.string_value = json.dumps(_plain(value, keep_bytes), ensure_ascii=False, separators=(",", ":"))
 
 
-def _plain(value: Any) -> Any:
-    """An attribute value as JSON data; bytes as base64 text, infinities and NaN as text."""
+def _plain(value: Any, keep_bytes: bool) -> Any:
+    """An attribute value as JSON data; bytes as base64 text or a mark, infinities and NaN as text."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
     if kind == "array_value":
-        return [_plain(item) for item in value.array_value.values]
+        return [_plain(item, keep_bytes) for item in value.array_value.values]
     if kind == "kvlist_value":
-        return {item.key: _plain(item.value) for item in value.kvlist_value.values}
+        return {item.key: _plain(item.value, keep_bytes) for item in value.kvlist_value.values}
     if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode()
+        return base64.b64encode(value.bytes_value).decode() if keep_bytes else BYTES_MARK
     if kind == "double_value" and not math.isfinite(value.double_value):
         return str(value.double_value)
     return getattr(value, kind)

@@ -121,7 +121,11 @@ class Writer:
             whole = file == segment.path
             kept = self._log.quarantine(segment, why) if whole else self._log.set_aside(file, why)
             logger.error(
-                "the store refused %d rows of %s; they are in %s: %s", rows, segment.token, kept, why
+                "the store refused %d rows of %s; what is kept of them is in %s: %s",
+                rows,
+                segment.token,
+                kept,
+                why,
             )
         if parts.stored or not any(file == segment.path for file, _ in parts.bad):
             self._metrics.split_segments.inc()

@@ -1,8 +1,8 @@
 """Secrets and personal data, taken out of what is recorded before it leaves the process.
 
 Runs on the delivery thread, on plain texts: each message, argument or error before it is rendered as JSON.
-Every pattern is linear: it can only start where its own run of characters starts (a look-behind), repeats are
-possessive or bounded, and what needs arithmetic (Luhn, IBAN) is checked on the short match.
+Every pattern of the table in `patterns` is linear, and what needs arithmetic (Luhn, IBAN) is checked on the
+short match.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
-from . import guard
+from . import guard, patterns
 from .spans import copied
 
 Redact = Callable[[str], str]
@@ -24,7 +24,6 @@ Redact = Callable[[str], str]
 
 _FAILED: Final = "[llmtrace left this out: redact failed]"
 _STRUCTURE: Final = frozenset({"type", "role", "id", "modality", "mime_type"})
-_PRIVATE_KEY: Final = "[redacted:private-key]"
 
 
 def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
@@ -39,48 +38,27 @@ def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
-# Each secret has a literal that a text without it cannot hold: looking for that is all that most texts cost.
-_SECRETS: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
-    (("sk-",), "key", r"(?<![\w-])sk-(?=[\w-]{0,255}\d)[A-Za-z0-9_-]{16,}+"),
-    (("gsk_",), "key", r"(?<!\w)gsk_[A-Za-z0-9]{32,}+"),
-    (("xai-", "pplx-"), "key", r"(?<![\w-])(?:xai|pplx)-[A-Za-z0-9]{32,}+"),
-    (("hf_", "r8_", "npm_"), "key", r"(?<!\w)(?:hf|r8|npm)_[A-Za-z0-9]{30,}+"),
-    (("AIza",), "key", r"(?<![\w-])AIza[\w-]{30,}+"),
-    (("ya29.",), "token", r"(?<![\w-])ya29\.[\w.-]{20,}+"),
-    (("AKIA", "ASIA"), "key", r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    (("ecret", "ECRET"), "key", r"(?i)(?<=secret)[_-]?(?:access[_-]?)?key\W{1,6}[A-Za-z0-9/+]{40}(?![\w/+])"),
-    (("AccountKey=",), "key", r"(?<=AccountKey=)[A-Za-z0-9+/]{80,}+={0,2}"),
-    (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), "token", r"(?<!\w)gh[pousr]_[A-Za-z0-9]{36,}+"),
-    (("github_pat_", "glpat-"), "token", r"(?<![\w-])(?:github_pat_|glpat-)[\w-]{20,}+"),
-    (("xox",), "token", r"(?<![\w-])xox[abeprs]-[A-Za-z0-9-]{10,}+"),
-    (("_live_", "_test_"), "key", r"(?<!\w)[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}+"),
-    (("eyJ",), "jwt", r"(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*+"),
-    (("earer ", "asic ", "EARER "), "token", r"(?i)(?<=bearer |.basic )[A-Za-z0-9._~+/-]{20,}+={0,2}"),
-    (("://",), "password", r"(?<=://)[^\s/:@]{1,64}+:[^\s/@]{1,256}+(?=@)"),
-)
 _COMPILED: Final = tuple(
-    (hints, f"[redacted:{kind}]", _compiled(pattern, re.ASCII)) for hints, kind, pattern in _SECRETS
+    (pattern.hints, pattern.mark, _compiled(pattern.python, re.ASCII)) for pattern in patterns.SECRETS
 )
-_ALL_HINTS: Final = ("PRIVATE KEY-----", *(hint for hints, _, _ in _COMPILED for hint in hints))
+_ALL_HINTS: Final = (*patterns.PRIVATE_KEY.hints, *(hint for hints, _, _ in _COMPILED for hint in hints))
 # By the character in them that texts have least of: most hints are ruled out together.
 _RARE: Final = "_=J2RA-x/"
 _HINTS: Final = tuple(
     (mark, tuple(hint for hint in _ALL_HINTS if next(filter(hint.__contains__, _RARE), "") == mark))
     for mark in (*_RARE, "")
 )
-_KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_BEGIN: Final = re.compile(patterns.PRIVATE_KEY.python)
+_KEY_END: Final = re.compile(patterns.PRIVATE_KEY.python.replace("BEGIN", "END"))
 
-_EMAIL: Final = _compiled(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+@[A-Za-z0-9-]{1,63}+(?:\.[A-Za-z0-9-]{1,63}+){1,8}+"
-)
-_CARD: Final = _compiled(r"(?<!\d)(?:\d[ -]?){12,18}\d")
-_IBAN: Final = _compiled(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}")
-_SSN: Final = _compiled(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
-_IPV4: Final = _compiled(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
-_IPV6: Final = _compiled(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?![\w:])")
-_PHONE: Final = _compiled(r"(?<![\w+.])(?:\+|\(|0)[ (]?\d(?:[ ()/.-]{0,2}\d){7,14}(?!\w)")
-_PHONE_US: Final = _compiled(r"(?<![\w-])\d{3}-\d{3}-\d{4}(?![\w-])")
+_EMAIL: Final = _compiled(patterns.EMAIL.python)
+_CARD: Final = _compiled(patterns.CARD.python)
+_IBAN: Final = _compiled(patterns.IBAN.python)
+_SSN: Final = _compiled(patterns.SSN.python)
+_IPV4: Final = _compiled(patterns.IPV4.python)
+_IPV6: Final = _compiled(patterns.IPV6.python)
+_PHONE: Final = _compiled(patterns.PHONE.python)
+_PHONE_US: Final = _compiled(patterns.PHONE_US.python)
 _DIGIT: Final = re.compile(r"\d")
 
 
@@ -192,7 +170,7 @@ def _without_private_keys(text: str) -> str:
     pieces: list[str] = []
     position = 0
     while (begin := _KEY_BEGIN.search(text, position)) is not None:
-        pieces += text[position : begin.start()], _PRIVATE_KEY
+        pieces += text[position : begin.start()], patterns.PRIVATE_KEY.mark
         end = _KEY_END.search(text, begin.end())
         if end is None:  # cut off: nothing after the beginning is safe
             return "".join(pieces)
@@ -202,26 +180,38 @@ def _without_private_keys(text: str) -> str:
 
 def _without_pii(text: str) -> str:
     if "@" in text:
-        text = _EMAIL.sub("[redacted:email]", text)
+        text = _EMAIL.sub(patterns.EMAIL.mark, text)
     if ":" in text:
         text = _IPV6.sub(_ip, text)
     if _DIGIT.search(text) is None:
         return text
-    text = _IBAN.sub(lambda found: _longest(found.group(), _is_iban, "[redacted:iban]"), text)
-    text = _CARD.sub(lambda found: _longest(found.group(), _is_card, "[redacted:card]"), text)
-    text = _SSN.sub("[redacted:ssn]", text)
+    text = _checked(text, _IBAN, _is_iban, patterns.IBAN.mark)
+    text = _checked(text, _CARD, _is_card, patterns.CARD.mark)
+    text = _SSN.sub(patterns.SSN.mark, text)
     text = _IPV4.sub(_ip, text)
     text = _PHONE.sub(_phone, text)
-    return _PHONE_US.sub("[redacted:phone]", text)
+    return _PHONE_US.sub(patterns.PHONE.mark, text)
 
 
-def _longest(found: str, valid: Callable[[str], bool], mark: str) -> str:
-    """Replace the longest beginning that is valid and ends where a group does: what follows is not part."""
+def _checked(text: str, pattern: re.Pattern[str], valid: Callable[[str], bool], mark: str) -> str:
+    """Replace what is valid; what a match holds beyond it is looked at again."""
+    pieces: list[str] = []
+    position = 0
+    while (found := pattern.search(text, position)) is not None:
+        length = _longest(found.group(), valid)
+        end = found.start() + length if length else found.end()
+        pieces += text[position : found.start()], mark if length else found.group()
+        position = end
+    return "".join([*pieces, text[position:]])
+
+
+def _longest(found: str, valid: Callable[[str], bool]) -> int:
+    """Length of the longest beginning that is valid and ends where a group does: what follows is not part."""
     for end in range(len(found), 0, -1):
         whole = found[end - 1].isalnum() and (end == len(found) or not found[end].isalnum())
         if whole and valid("".join(each for each in found[:end] if each.isalnum())):
-            return mark + found[end:]
-    return found
+            return end
+    return 0
 
 
 def _is_card(digits: str) -> bool:
@@ -248,7 +238,7 @@ def _ip(found: re.Match[str]) -> str:
         ipaddress.ip_address(text)
     except ValueError:
         return text
-    return "[redacted:ip]"
+    return patterns.IPV4.mark
 
 
 def _phone(found: re.Match[str]) -> str:
@@ -256,4 +246,4 @@ def _phone(found: re.Match[str]) -> str:
     text = found.group()
     if not text.startswith("+") and (text.isdigit() or "." in text):
         return text
-    return "[redacted:phone]"
+    return patterns.PHONE.mark

@@ -51,6 +51,27 @@ def test_every_row_is_accounted_for(served: Served) -> None:
     assert totals(served, "two") == [3, 3, 0, 0, 0]
 
 
+def test_a_span_that_ends_before_it_starts_is_kept_and_flagged(served: Served) -> None:
+    now = time.time_ns()
+    back, unfinished, fine = (span(start=now, duration=each) for each in (-SECOND, 1 - now, SECOND))
+    body = traces([back, unfinished, fine], {"service.name": "clock"})
+    for _ in range(2):  # a resend is no further fault
+        assert served.post(body).status_code == 200
+    assert totals(served, "clock") == [3, 3, 0, 3, 0]
+    found = served.rows(
+        "SELECT SpanId, Duration, EndBeforeStart FROM otel_traces WHERE ServiceName = 'clock' "
+        "ORDER BY Duration, EndBeforeStart"
+    )
+    assert [(row["Duration"], row["EndBeforeStart"]) for row in found] == [
+        (0, True),
+        (0, True),
+        (SECOND, False),
+    ]
+    assert served.value("SELECT sum(EndBeforeStart) FROM completeness WHERE ServiceName = 'clock'") == "2"
+    flagged = served.metric("llmtrace_flagged_calls_total", service="clock", flag="end before start")
+    assert flagged == 2
+
+
 def test_logs_and_metrics_count_as_well(served: Served) -> None:
     served.post(logs([score({"gen_ai.evaluation.name": "x"})], {"service.name": "logging"}), "logs")
     sent = request()

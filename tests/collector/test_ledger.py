@@ -260,3 +260,19 @@ def test_a_minute_marked_before_a_crash_is_rebuilt(book: Book) -> None:
     Ledger(book.store).sync()
     assert book.sums("crash")["calls"] == 1
     assert book.store.rebuild_stale() == 0
+
+
+def test_trap_4_the_sdk_and_an_instrumentation_tell_of_one_call(book: Book) -> None:
+    """Anthropic's SDK traces itself: under an instrumentation, or beside it, the call is counted once."""
+    outer = llm({"gen_ai.response.id": "msg_1"}, name="instrumentation")
+    native = inside(outer, {"gen_ai.response.id": "msg_1"}, name="anthropic.messages.create")
+    beside = [
+        llm({"gen_ai.response.id": "msg_2"}, name=name, start=outer.start_time_unix_nano + shift)
+        for name, shift in (("first", 0), ("second", 1000))
+    ]
+    book.send(outer, native, *beside, project="twice")
+    book.ledger.sync()
+    assert book.sums("twice")["calls"] == 2
+    reasons = book.reasons("twice")
+    assert (reasons["instrumentation"], reasons["anthropic.messages.create"]) == ("repeats", "")
+    assert sorted([reasons["first"], reasons["second"]]) == ["", "duplicate"]

@@ -92,6 +92,8 @@ PERSONAL = {
 def test_personal_data_goes(kind: str, text: str) -> None:
     for before, after in (("", ""), ("it is ", ", yes"), ("x ", " and 12 more"), ("\n", " OK")):
         assert PII.text(before + text + after) == f"{before}[redacted:{kind}]{after}"
+    if kind in ("email", "card", "iban", "ip"):
+        assert PII.text(f"{text}; {text}; {text}") == "; ".join([f"[redacted:{kind}]"] * 3)
     assert SECRETS.text(text) == text
 
 

@@ -55,6 +55,7 @@ TABLES = frozenset(
         "audit_log",
         "completeness",
         "sdk_reports",
+        "span_messages",
     }
 )
 

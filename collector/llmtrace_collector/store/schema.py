@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from importlib import resources
 
 from . import dialects
 from .cluster import Names, names_of
-from .engine import Engine
+from .dialects.sqltext import let
+from .engine import Engine, literal
+from .redaction import BYTES_MARK, NOTHING, Redaction, check_patterns
 
 #: Settings of every table that an acknowledged span may reach: an insert returns when it is on disk, and
 #: an insert repeated with the same token adds nothing. What one segment makes is one file of all columns: a
@@ -17,6 +21,12 @@ from .engine import Engine
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000, "
     "min_bytes_for_wide_part = 67108864, merge_selector_base = 8"
+)
+
+#: The name of a log record's event, which older SDKs send as an attribute.
+EVENT_OF_LOG = (
+    "if(e.event_name != '', e.event_name, "
+    "e.attributes.value[indexOf(e.attributes.key, 'event.name')].string_value)"
 )
 
 _SCALAR = "string_value String, bool_value Bool, int_value Int64, double_value Float64, bytes_value String"
@@ -40,17 +50,42 @@ _ELEMENT = (
     f"x.value = 'double_value', if(isFinite(x.double_value), {_DOUBLE.format(v='x')}, "
     "concat('\"', toString(x.double_value), '\"')), "
     "x.value = 'bool_value', if(x.bool_value, 'true', 'false'), "
-    "x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null')"
+    "x.value = 'bytes_value', {bytes}, 'null')"
 )
+_ARRAY = f"concat('[', arrayStringConcat(arrayMap(x -> {_ELEMENT}, v.array_value.values), ','), ']')"
 _ANY_VALUE = (
-    "multiIf(v.value = 'string_value', v.string_value, "
+    "multiIf(v.value = 'string_value', {string}, "
     "v.value = 'int_value', toString(v.int_value), "
     f"v.value = 'double_value', {_DOUBLE.format(v='v')}, "
     "v.value = 'bool_value', if(v.bool_value, 'true', 'false'), "
-    "v.value = 'bytes_value', base64Encode(v.bytes_value), "
-    "v.value = 'array_value', "
-    f"concat('[', arrayStringConcat(arrayMap(x -> {_ELEMENT}, v.array_value.values), ','), ']'), '')"
+    "v.value = 'bytes_value', {bytes}, "
+    "v.value = 'array_value', {array}, '')"
 )
+
+
+def _plain_texts(values: str) -> str:
+    """The array of attribute values `values` as texts."""
+    array = _ARRAY.replace("{bytes}", "toJSONString(base64Encode(x.bytes_value))")
+    text = _filled(_ANY_VALUE, string="v.string_value", bytes="base64Encode(v.bytes_value)", array=array)
+    return f"arrayMap(v -> {text}, {values})"
+
+
+def _raw_texts(values: str) -> str:
+    """What is text of attribute values: strings, and arrays as JSON; '' of others."""
+    array = _ARRAY.replace("{bytes}", f"'\"{BYTES_MARK}\"'")
+    text = f"multiIf(v.value = 'string_value', v.string_value, v.value = 'array_value', {array}, '')"
+    return f"arrayMap(v -> {text}, {values})"
+
+
+def _cleaned_texts(values: str, cleaned: str) -> str:
+    """Attribute values as texts, those of `_raw_texts` cleaned. No pattern can be read in bytes: they go."""
+    text = _filled(_ANY_VALUE, string="t", bytes=literal(BYTES_MARK), array="t")
+    return f"arrayMap((v, t) -> {text}, {values}, {cleaned})"
+
+
+def _filled(text: str, **values: str) -> str:
+    """`text` with what is in braces replaced."""
+    return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
 
 
 def _map_of(keys: str, values: str, keep: str = "") -> str:
@@ -69,11 +104,28 @@ def _map_of(keys: str, values: str, keep: str = "") -> str:
     )
 
 
-def _attributes_map(pairs: str) -> str:
-    """The Map of an array of OTLP attributes."""
-    keys = f"arrayReverse({pairs}.key)"
-    values = f"arrayReverse(arrayMap(v -> {_ANY_VALUE}, {pairs}.value))"
-    return _map_of(keys, values)
+def _attributes_map(pairs: str, redaction: Redaction, event: str = "") -> str:
+    """The Map of an array of OTLP attributes; `event` names the event that they belong to, if any."""
+    keys, values = f"{pairs}.key", f"{pairs}.value"
+    if redaction.replaces:
+        # Keys and values are looked through together, and once: a Map takes its arrays several times.
+        vals = f"arrayReverse({_cleaned_texts(values, f'arraySlice(l, length({keys}) + 1)')})"
+        named = f"arrayReverse(arraySlice(l, 1, length({keys})))"
+        found = f"arrayMap((ks, vs) -> {_map_of('ks', 'vs')}, [{named}], [{vals}])[1]"
+        found = let("l", redaction.clean(f"arrayConcat({keys}, {_raw_texts(values)})"), found)
+    else:
+        found = _map_of(f"arrayReverse({keys})", f"arrayReverse({_plain_texts(values)})")
+    return dialects.without_content(found, event) if redaction.drop_content else found
+
+
+def _landed_map(found: str, redaction: Redaction, event: str = "") -> str:
+    """A Map as another writer sent it, as `_attributes_map` gives those of requests."""
+    if redaction.replaces:
+        pairs = f"arrayConcat(CAST(mapKeys({found}) AS Array(String)), mapValues({found}))"
+        size = f"length(mapKeys({found}))"
+        cleaned = f"mapFromArrays(arraySlice(l, 1, {size}), arraySlice(l, {size} + 1))"
+        found = let("l", redaction.clean(pairs), cleaned)
+    return dialects.without_content(found, event) if redaction.drop_content else found
 
 
 #: USD of one rollup row or span; cache buckets are parts of input and priced at their own rate where known.
@@ -152,25 +204,101 @@ def _part(name: str, **values: str) -> str:
     """A piece of SQL that several statements share."""
     text = (resources.files(__package__) / "sql" / "parts" / f"{name}.sql").read_text()
     text = re.sub(r"^\s*--[^\n]*\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
+    return _filled(text, **values)
 
 
-def _spans(source: str, *, foreign: bool, read: str = "decoded_spans") -> str:
-    """SELECT of the rows of `otel_traces` out of `source`, by way of the part `read`: the foreign spans or
-    the others."""
+#: Where a span's texts stand, in requests and in the landing table.
+_DECODED = {
+    "span_name": "span.name",
+    "message": "span.status.message",
+    "state": "span.trace_state",
+    "scope": "scope_name",
+    "scope_version": "ScopeVersion",
+    "link_states": "span.links.trace_state",
+    "event_names": "span.events.name",
+    "keys": "span.attributes.key",
+}
+_LANDED = {
+    "span_name": "CAST(SpanName AS String)",
+    "message": "StatusMessage",
+    "state": "TraceState",
+    "scope": "ScopeName",
+    "scope_version": "ScopeVersion",
+    "link_states": "`Links.TraceState`",
+    "event_names": "CAST(`Events.Name` AS Array(String))",
+    "keys": "CAST(mapKeys(SpanAttributes) AS Array(String))",
+}
+#: Those that are one text each.
+_SINGLE = ("span_name", "message", "state", "scope", "scope_version")
+
+
+def _span_texts(redaction: Redaction, *, landed: bool) -> dict[str, str]:
+    """What a part reads a span's texts from: where they stand, or one array of them, cleaned at once."""
+    stand = _LANDED if landed else _DECODED
+    attributes = "span.attributes.value"
+    if not redaction.replaces:
+        values = "mapValues(SpanAttributes)" if landed else _plain_texts(attributes)
+        return {**stand, "values": values, "open": "", "close": "", "more": ""}
+    raw = "mapValues(SpanAttributes)" if landed else _raw_texts(attributes)
+    many = ("link_states", "event_names", "keys")
+    single = ", ".join(stand[name] for name in _SINGLE)
+    every = f"arrayConcat([{single}], {', '.join(stand[name] for name in many)}, {raw})"
+    texts = {name: f"cleaned[{position}]" for position, name in enumerate(_SINGLE, 1)}
+    start = str(len(_SINGLE) + 1)
+    for name in many:
+        texts[name] = f"arraySlice(cleaned, {start}, length({stand[name]}))"
+        start += f" + length({stand[name]})"
+    rest = f"arraySlice(cleaned, {start})"
+    return {
+        **texts,
+        "values": rest if landed else _cleaned_texts(attributes, rest),
+        "open": f"(SELECT *, {redaction.clean(every)} AS cleaned FROM ",  # noqa: S608, names of ours
+        "close": ")",
+        "more": ",\n    cleaned",
+    }
+
+
+def _nested_maps(redaction: Redaction, *, landed: bool) -> str:
+    """The maps of a span's events, then of its links."""
+    if landed:
+        maps, names = "arrayConcat(`Events.Attributes`, `Links.Attributes`)", _LANDED["event_names"]
+        if not redaction.on:
+            return maps
+        one = _landed_map("a", redaction, "said" if redaction.drop_content else "")
+    else:
+        maps, names = "arrayConcat(span.events.attributes, span.links.attributes)", _DECODED["event_names"]
+        one = _attributes_map("a", redaction, "said" if redaction.drop_content else "")
+    if not redaction.drop_content:
+        return f"arrayMap(a -> {one}, {maps})"
+    links = (_LANDED if landed else _DECODED)["link_states"]
+    return f"arrayMap((a, said) -> {one}, {maps}, arrayConcat({names}, arrayMap(s -> '', {links})))"
+
+
+def _spans(source: str, redaction: Redaction, *, foreign: bool, landed: bool = False) -> str:
+    """SELECT of the rows of `otel_traces` out of `source`, requests or the landing table: the foreign spans
+    or the others.
+    """
+    resource = "ResourceAttributes" if landed else "resource_span.resource.attributes"
     decoded = _part(
-        read,
+        "landed_spans" if landed else "decoded_spans",
         source=source,
-        any_value=_ANY_VALUE,
         codes=dialects.codes("keys"),
-        pairs_map=_attributes_map("a"),
-        resource_map=_attributes_map("resource_span.resource.attributes"),
+        nested_maps=_nested_maps(redaction, landed=landed),
+        resource_map=_landed_map(resource, redaction) if landed else _attributes_map(resource, redaction),
+        **_span_texts(redaction, landed=landed),
     )
     chosen = f"SELECT * FROM ({decoded}) WHERE {'' if foreign else 'NOT '}{dialects.is_foreign()}"  # noqa: S608, names of ours
     if foreign:
         chosen = f"SELECT * FROM ({dialects.translated(chosen)}) WHERE {dialects.not_pending()}"  # noqa: S608, names of ours
     texts = f"SELECT *, {dialects.texts(foreign)}, {dialects.kept(foreign)} AS keep FROM ({chosen})"  # noqa: S608, names of ours
-    columns = _part("span_columns", span_map=_map_of("keys", "vals", keep="keep"), columns=dialects.selects())
+    if redaction.drop_content:
+        texts = dialects.without_texts(texts)
+    columns = _part(
+        "span_columns",
+        span_map=_map_of("keys", "vals", keep="keep"),
+        columns=dialects.selects(),
+        scope="cleaned[4]" if redaction.replaces else "scope_name",
+    )
     return f"{columns} FROM ({texts})"
 
 
@@ -195,35 +323,50 @@ def foreign_probe() -> str:
     )
 
 
-def migrations(retention_days: int) -> dict[int, list[str]]:
+def migrations(retention_days: int, redaction: Redaction = NOTHING) -> dict[int, list[str]]:
     """Every migration's statements, rendered, by number."""
+    body = "[record.body]"
+    log_body = f"{_plain_texts(body)}[1]"
+    if redaction.replaces:
+        log_body = f"{_cleaned_texts(body, redaction.clean(_raw_texts(body)))}[1]"
+    if redaction.drop_content:
+        conversation = dialects.is_conversation(EVENT_OF_LOG.replace("e.", "record."))
+        log_body = f"if({conversation}, '', {log_body})"
     values = {
         "durable": DURABLE,
         "retention_days": str(retention_days),
         "default_columns": dialects.default_columns(),
         "key_values": _KEY_VALUES,
         "value": _VALUE,
-        "any_value": _ANY_VALUE,
-        "nested_map": _attributes_map("e.attributes"),
-        "resource_map": _attributes_map("resource_span.resource.attributes"),
-        "plain_spans": _spans("otlp_traces_in", foreign=False),
-        "foreign_spans": _spans("otlp_foreign_in", foreign=True),
-        "landed_plain_spans": _spans("landing_traces", foreign=False, read="landed_spans"),
-        "landed_foreign_spans": _spans("landing_traces", foreign=True, read="landed_spans"),
+        "log_body": log_body,
+        "log_map": f"arrayMap(e -> {_attributes_map('e.attributes', redaction, EVENT_OF_LOG)}, [record])[1]",
+        "log_names": redaction.clean("[record.severity_text, record.event_name, scope_name, scope_version]"),
+        "nested_map": _attributes_map("e.attributes", redaction),
+        "resource_map": _attributes_map("resource_span.resource.attributes", redaction),
+        "plain_spans": _spans("otlp_traces_in", redaction, foreign=False),
+        "foreign_spans": _spans("otlp_foreign_in", redaction, foreign=True),
+        "landed_plain_spans": _spans("landing_traces", redaction, foreign=False, landed=True),
+        "landed_foreign_spans": _spans("landing_traces", redaction, foreign=True, landed=True),
         "usage_cost": _USAGE_COST,
         "usage_select": usage_select("otel_traces"),
+        "span_messages": dialects.log_messages(),
     }
     found: dict[int, list[str]] = {}
     for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda item: item.name):
         if not file.name.endswith(".sql"):
             continue
         text = re.sub(r"^\s*--[^\n]*$", "", file.read_text(), flags=re.MULTILINE)
-        rendered = re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], text)
+        rendered = _filled(text, **values)
         found[int(file.name.split("_", 1)[0])] = [
             statement.strip() for statement in rendered.split(";\n") if statement.strip()
         ]
     return found
 
+
+_DECODING = re.compile(
+    r"CREATE MATERIALIZED VIEW IF NOT EXISTS (otlp_\w+_mv|landing_\w+_mv) TO \w+ AS\s+(.*)",
+    re.DOTALL,
+)
 
 #: Which migrations a store has.
 VERSIONS = (
@@ -237,14 +380,30 @@ def _for_home(engine: Engine, statements: list[str], names: Names) -> list[str]:
     return statements if engine.cluster is None else engine.cluster.render(statements, names)
 
 
-def migrate(engine: Engine, retention_days: int) -> int:
-    """Bring the schema up to date and return its version. Each statement may run twice without harm."""
-    wanted = {0: [VERSIONS], **migrations(retention_days)}
+def decoding_views(redaction: Redaction) -> dict[str, str]:
+    """The views that decode what comes in: name → SELECT. They differ by what is left out."""
+    found = {}
+    for statements in migrations(1, redaction).values():
+        for statement in statements:
+            named = _DECODING.match(statement)
+            if named is not None:
+                found[named.group(1)] = named.group(2)
+    return found
+
+
+def migrate(engine: Engine, retention_days: int, redaction: Redaction = NOTHING) -> int:
+    """Bring the schema up to date and return its version. Each statement may run twice without harm.
+
+    Raises ValueError where the engine cannot run a pattern of `redaction`.
+    """
+    check_patterns(engine, redaction.patterns)
+    wanted = {0: [VERSIONS], **migrations(retention_days, redaction)}
     names = names_of(wanted)
     for statement in _for_home(engine, wanted.pop(0), names):
         engine.execute(statement)
     # The numbers of parts of the schema leave gaps, and a gap may be filled later.
     applied = {int(text) for text in engine.read("SELECT Version FROM schema_versions").split()}
+    fresh = not applied
     for version in sorted(wanted):
         if version in applied:
             continue
@@ -258,8 +417,29 @@ def migrate(engine: Engine, retention_days: int) -> int:
             "JSONEachRow",
         )
         applied.add(version)
+    _set_views(engine, redaction, names, fresh=fresh)
     _set_retention(engine, retention_days)
     return max(applied)
+
+
+def _set_views(engine: Engine, redaction: Redaction, names: Names, *, fresh: bool) -> None:
+    """Let the decoding views be those of this version and `redaction`; each is changed in one step. In a
+    `fresh` store they are that already.
+    """
+    rows = engine.read("SELECT Name, argMax(Digest, At) FROM decoding_views GROUP BY Name").decode()
+    known = dict(line.split("\t") for line in rows.splitlines())
+    for name, select in decoding_views(redaction).items():
+        digest = hashlib.sha256(select.encode()).hexdigest()
+        if known.get(name) == digest:
+            continue
+        if not fresh:
+            for statement in _for_home(engine, [f"ALTER TABLE {name} MODIFY QUERY\n{select}"], names):
+                engine.execute(statement)
+        engine.insert_bytes(
+            f"{engine.everywhere}decoding_views (Name, Digest)",
+            json.dumps({"Name": name, "Digest": digest}).encode(),
+            "JSONEachRow",
+        )
 
 
 def _now(engine: Engine) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from .cluster import names_of
 from .engine import Engine, StoreError, literal, open_engine
 from .hourly import make_empty_copy, rebuild_hours
+from .redaction import NOTHING, Redaction
 from .schema import foreign_probe, migrate, migrations, protobuf_schema, usage_select
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
@@ -45,12 +46,17 @@ _ONE_BLOCK: Mapping[str, str] = {
 }
 
 
+#: Names that are cleaned by one query, and characters of each.
+_NAMES, _NAME = 50, 1000
+
+
 class Store:
     """One open store. Inserts and rebuilds take turns; reads run beside them."""
 
-    def __init__(self, engine: Engine, retention_days: int) -> None:
+    def __init__(self, engine: Engine, retention_days: int, redaction: Redaction = NOTHING) -> None:
         self.engine = engine
-        self.version = migrate(engine, retention_days)
+        self.version = migrate(engine, retention_days, redaction)
+        self.redaction = redaction
         self._schema = protobuf_schema()
         self._foreign = foreign_probe()
         self._names = names_of(migrations(retention_days))
@@ -99,6 +105,18 @@ class Store:
         """The result of one SELECT as dictionaries; 64-bit integers stay integers."""
         data = self.engine.read(sql, params, "JSONEachRow")
         return [json.loads(line) for line in data.splitlines()]
+
+    def clean(self, texts: Sequence[str]) -> list[str]:
+        """The texts, which are names and short, as the views would store them."""
+        if not self.redaction.replaces:
+            return list(texts)
+        found: list[str] = []
+        for first in range(0, len(texts), _NAMES):
+            names = ", ".join(literal(text[:_NAME]) for text in texts[first : first + _NAMES])
+            clean = self.redaction.clean("names")
+            (row,) = self.rows(f"SELECT {clean} AS clean FROM (SELECT [{names}] AS names)")  # noqa: S608, quoted
+            found += row["clean"]
+        return found
 
     def rebuild_usage(self, day: str | None = None) -> list[str]:
         """Rebuild `usage_10s` and `usage_hour` from the spans, for one day (`YYYY-MM-DD`) or every day;
@@ -198,12 +216,25 @@ class Store:
         self.engine.close()
 
 
-def open_store(dsn: str, retention_days: int = 30, *, cluster: str = "", reader: str = "") -> Store:
+def open_store(
+    dsn: str,
+    retention_days: int = 30,
+    *,
+    cluster: str = "",
+    reader: str = "",
+    redaction: Redaction = NOTHING,
+) -> Store:
     """Open the store of a DSN and bring its schema up to date.
 
     `chdb:///path/to/dir` (embedded; one process per directory) or `clickhouse://user:password@host:8123/db`.
     On a server, `cluster` is the name of the cluster to spread over, `reader` the address of the user who
-    reads for projects.
-    Raises ValueError for another address and StoreUnavailable when it cannot be opened.
+    reads for projects. `redaction` holds for what is inserted from now on, whoever inserts it.
+    Raises ValueError for another address or a pattern that the engine cannot run, and StoreUnavailable when
+    it cannot be opened.
     """
-    return Store(open_engine(dsn, cluster, reader), retention_days)
+    engine = open_engine(dsn, cluster, reader)
+    try:
+        return Store(engine, retention_days, redaction)
+    except ValueError:
+        engine.close()
+        raise

@@ -51,12 +51,13 @@ FROM ({_MATCHING})
 GROUP BY bucket
 ORDER BY bucket"""
 
-# The lookup table says when the traces ran, so that only those days are read.
+# The lookup table says when the traces ran, so that only those days are read. Not `<`: the engine takes a
+# DateTime for whole seconds when it looks for parts, and would leave out those of the last second.
 _OF_TRACES = """has({trace_ids:Array(String)}, TraceId)
     AND Timestamp >= (
         SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)}
     )
-    AND Timestamp < (
+    AND Timestamp <= (
         SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)}
     )"""
 
@@ -158,6 +159,16 @@ SPAN_DETAIL = f"""SELECT
     Links.SpanId AS link_spans
 FROM otel_traces
 WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
+LIMIT 1"""
+
+# Messages that came as log records; the view puts those of a span together.
+SPAN_MESSAGES = """SELECT
+    SystemInstructions AS system_instructions,
+    InputMessages AS input_messages,
+    OutputMessages AS output_messages,
+    ToolDefinitions AS tool_definitions
+FROM span_messages
+WHERE TraceId IN {trace_ids:Array(String)} AND SpanId = {span_id:String}
 LIMIT 1"""
 
 SPAN_COST = f"""SELECT Cost AS cost, Priced AS priced
@@ -294,14 +305,20 @@ def trace_spans(client: Client, trace_id: str, limit: int = MAX_SPANS) -> list[d
 
 
 def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | None:
-    """One span, its cost and its scores; None when the store has no such span."""
+    """One span, its cost and its scores; None when the store has no such span. What it does not say itself of
+    its messages is what log records say of them.
+    """
     params = {"trace_ids": [trace_id], "span_id": span_id}
     found = rows(client, SPAN_DETAIL, params)
     if not found:
         return None
+    values = found[0]
+    if not values["input_messages"] or not values["output_messages"]:
+        for logged in rows(client, SPAN_MESSAGES, params):
+            values.update({name: text for name, text in logged.items() if not values[name]})
     cost = rows(client, SPAN_COST, params)
     return SpanDetail(
-        values=found[0],
+        values=values,
         cost=cost[0]["cost"] if cost else None,
         priced=bool(cost[0]["priced"]) if cost else None,
         scores=tuple(row for row in trace_scores(client, trace_id) if row["span_id"] in ("", span_id)),

@@ -1,5 +1,6 @@
 """Dialects of LLM telemetry: the table of their attributes, and the SQL that reads them."""
 
+from .content import is_conversation, without_content, without_texts
 from .expressions import (
     any_foreign,
     codes,
@@ -11,6 +12,7 @@ from .expressions import (
     texts,
     translated,
 )
+from .logged import log_messages
 from .table import FIELDS, LLM_OPERATIONS, PROVIDER_NAMES, TEXT_COLUMNS
 
 __all__ = [
@@ -21,10 +23,14 @@ __all__ = [
     "any_foreign",
     "codes",
     "default_columns",
+    "is_conversation",
     "is_foreign",
     "kept",
+    "log_messages",
     "not_pending",
     "selects",
     "texts",
     "translated",
+    "without_content",
+    "without_texts",
 ]

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS otel_traces (
     RetentionDays UInt16 DEFAULT {retention_days},
     StoredAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
     Simulated Bool DEFAULT ResourceAttributes['llmtrace.simulated'] = 'true',
+    EndBeforeStart Bool DEFAULT false,
 {default_columns},
 
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,

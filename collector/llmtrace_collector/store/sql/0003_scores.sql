@@ -57,18 +57,19 @@ SELECT
     lower(hex(record.trace_id)) AS TraceId,
     lower(hex(record.span_id)) AS SpanId,
     toUInt8(bitAnd(record.flags, 255)) AS TraceFlags,
-    record.severity_text AS SeverityText,
+    named[1] AS SeverityText,
     toUInt8(record.severity_number) AS SeverityNumber,
     ResourceMap['service.name'] AS ServiceName,
-    arrayMap(v -> {any_value}, [record.body])[1] AS Body,
+    {log_body} AS Body,
     ResourceMap AS ResourceAttributes,
-    scope_name AS ScopeName,
-    scope_version AS ScopeVersion,
-    arrayMap(e -> {nested_map}, [record])[1] AS LogAttributes,
-    record.event_name AS EventName,
+    named[3] AS ScopeName,
+    named[4] AS ScopeVersion,
+    {log_map} AS LogAttributes,
+    named[2] AS EventName,
     multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
     fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt
 FROM (
+    SELECT *, {log_names} AS named FROM (
     SELECT
         project,
         received,
@@ -86,6 +87,7 @@ FROM (
             SELECT project, received, arrayJoin(request.resource_logs) AS resource_span
             FROM otlp_logs_in
         )
+    )
     )
 );
 

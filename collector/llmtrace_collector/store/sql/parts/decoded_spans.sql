@@ -6,27 +6,28 @@ SELECT
     ReceivedAt,
     ResourceMap,
     scope_name,
-    ScopeVersion,
+    {scope_version} AS ScopeVersion,
     lower(hex(span.trace_id)) AS TraceId,
     lower(hex(span.span_id)) AS SpanId,
     lower(hex(span.parent_span_id)) AS ParentSpanId,
-    span.trace_state AS TraceState,
-    span.name AS SpanName,
+    {state} AS TraceState,
+    {span_name} AS SpanName,
     transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
     transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
-    span.status.message AS StatusMessage,
+    {message} AS StatusMessage,
     span.start_time_unix_nano AS started,
     if(span.end_time_unix_nano > started, span.end_time_unix_nano - started, 0) AS Duration,
-    arrayReverse(span.attributes.key) AS keys,
-    arrayReverse(arrayMap(v -> {any_value}, span.attributes.value)) AS vals,
+    span.end_time_unix_nano < started AS EndBeforeStart,
+    arrayReverse({keys}) AS keys,
+    arrayReverse({values}) AS vals,
     {codes} AS codes,
-    span.events.name AS event_names,
+    {event_names} AS event_names,
     span.events.time_unix_nano AS event_times,
-    arrayMap(a -> {pairs_map}, arrayConcat(span.events.attributes, span.links.attributes)) AS nested_maps,
+    {nested_maps} AS nested_maps,
     arrayMap(t -> lower(hex(t)), span.links.trace_id) AS link_traces,
     arrayMap(t -> lower(hex(t)), span.links.span_id) AS link_spans,
-    span.links.trace_state AS link_states
-FROM (
+    {link_states} AS link_states{more}
+FROM {open}(
     SELECT
         project,
         ReceivedAt,
@@ -48,4 +49,4 @@ FROM (
             FROM {source}
         )
     )
-)
+){close}

@@ -1,0 +1,60 @@
+"""Looks for texts in everything that a collector leaves on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llmtrace_collector.store import Store, open_store
+
+
+@contextmanager
+def uncompressed(data_dir: Path) -> Iterator[Store]:
+    """A store in `data_dir` whose every column is written as it is, so that its files can be searched."""
+    store = open_store(f"chdb://{data_dir.absolute()}/store")
+    try:
+        for table in _tables(store):
+            names = store.read(
+                "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {t:String} "
+                "AND default_kind NOT IN ('ALIAS', 'EPHEMERAL')",
+                {"t": table},
+            )
+            changes = [f"MODIFY COLUMN `{name}` CODEC(NONE)" for name in names.decode().split("\n") if name]
+            store.engine.execute(f"ALTER TABLE {table} {', '.join(changes)}")
+        yield store
+    finally:
+        store.close()
+
+
+def _tables(store: Store) -> list[str]:
+    found = store.read(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+    )
+    return found.decode().split()
+
+
+def found_in_tables(store: Store, texts: Iterable[bytes]) -> set[bytes]:
+    """Those of `texts` that some row of some table holds."""
+    wanted = set(texts)
+    found: set[bytes] = set()
+    for table in _tables(store):
+        rows = store.engine.execute(f"SELECT * FROM {table} FORMAT RowBinary")
+        found |= {text for text in wanted if text in rows}
+    return found
+
+
+def found_in_files(folder: Path, texts: Iterable[bytes]) -> set[bytes]:
+    """Those of `texts` that a file below `folder` holds or is named by; not the log's segments."""
+    wanted = set(texts)
+    found: set[bytes] = set()
+    for file in folder.rglob("*"):
+        found |= {text for text in wanted if text in file.name.encode()}
+        if file.suffix == ".seg" and file.parent.name in ("wal", "split"):
+            continue
+        try:
+            data = file.read_bytes() if file.is_file() else b""
+        except FileNotFoundError:  # merged away meanwhile
+            continue
+        found |= {text for text in wanted if text in data}
+    return found
