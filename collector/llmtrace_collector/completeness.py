@@ -59,6 +59,7 @@ class Tally:
         self._store = store
         self._metrics = metrics
         self._turn = threading.Lock()
+        self._flushing = threading.Lock()
         self._counts: Counts = {}
         self._unsent: list[dict[str, Any]] = []
         self._services: dict[str, str] = {}
@@ -111,6 +112,10 @@ class Tally:
 
     def flush(self) -> None:
         """Add what was counted to the store. Raises StoreError; what could not be added is kept."""
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._turn:
             counts, self._counts = self._counts, {}
         batch = uuid.uuid4().hex

@@ -112,6 +112,30 @@ def points(plant: Canaries) -> Any:
     return body
 
 
+def land(door: Served, plant: Canaries) -> None:
+    """A span as another collector's exporter writes it, with canaries in every text."""
+    entry = f"map('{plant('k')}', '{plant()}')"
+    values = {
+        "Timestamp": "now64(9)",
+        "ResourceAttributes": entry,
+        "SpanAttributes": f"map('{plant('k')}', '{plant()}', 'gen_ai.input.messages', '{plant()}')",
+        "`Events.Timestamp`": "[now64(9)]",
+        "`Events.Name`": f"['{plant()}']",
+        "`Events.Attributes`": f"[{entry}]",
+        "`Links.TraceId`": "['t']",
+        "`Links.SpanId`": "['s']",
+        "`Links.TraceState`": f"['{plant()}']",
+        "`Links.Attributes`": f"[map('k', '{plant()}')]",
+        **{
+            name: f"'{plant(name)}'"
+            for name in ("SpanName", "TraceState", "StatusMessage", "ScopeName", "ScopeVersion")
+        },
+    }
+    door.collector.store.engine.execute(
+        f"INSERT INTO otel_traces_landing ({', '.join(values)}) SELECT {', '.join(values.values())}"
+    )
+
+
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("redaction")
@@ -127,6 +151,7 @@ def test_nothing_that_matches_is_anywhere(door: Served) -> None:
     sent = ((spans(plant), "traces"), (records(plant), "logs"), (points(plant), "metrics"))
     for body, signal in sent:
         assert door.post(body, signal).status_code == 200
+    land(door, plant)
     # Not looked into: what names an instrument is code. It also shows that the search below can find.
     kept = request()
     kept.resource_metrics[0].scope_metrics[0].metrics.add(
@@ -140,7 +165,7 @@ def test_nothing_that_matches_is_anywhere(door: Served) -> None:
         table: int(store.read(f"SELECT count() FROM {table}"))
         for table in ("otel_traces", "otel_logs", "scores", "otel_metrics_histogram")
     }
-    assert counts == {"otel_traces": 2, "otel_logs": 3, "scores": 1, "otel_metrics_histogram": 1}
+    assert counts == {"otel_traces": 3, "otel_logs": 3, "scores": 1, "otel_metrics_histogram": 1}
     inside = [text.encode() for text in plant.planted]
     wanted = [*inside, *(base64.b64encode(text)[:12] for text in inside)]
     assert found_in_tables(store, [*wanted, b"KEPT-1"]) == {b"KEPT-1"}
