@@ -1,6 +1,7 @@
 """What it costs to take spans in: CPU of the collector's process, from HTTP request to queryable row.
 
-    python -m benchmarks.ingest [--spans N] [--span-bytes 650|2000] [--senders N] [--json]
+    python -m benchmarks.ingest [--spans N] [--span-bytes 650|2000] [--senders N] [--redact SETS]
+        [--drop-content] [--json]
 
 A real collector in a process of its own gets real HTTP requests of unique LLM spans that were serialised
 beforehand. `engine_*` is the engine alone: the same bytes inserted as segments into the same schema by a
@@ -35,7 +36,9 @@ _ENGINE = """
 import json, resource, sys, time
 from pathlib import Path
 from llmtrace_collector.store import open_store
-store = open_store(f"chdb://{sys.argv[1]}/engine")
+from llmtrace_collector.store.redaction import Redaction
+sets, drop = json.loads(sys.argv[2])
+store = open_store(f"chdb://{sys.argv[1]}/engine", redaction=Redaction(tuple(sets), (), drop))
 def cpu():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -120,7 +123,7 @@ class Watch(threading.Thread):
 
 
 def through_the_collector(
-    directory: Path, bodies: Sequence[bytes], spans: int, senders: int, rate: float = 0.0
+    base: CollectorSettings, bodies: Sequence[bytes], spans: int, senders: int, rate: float = 0.0
 ) -> dict[str, float]:
     """Send everything to a fresh collector; CPU is its process's, from the first byte to the last row.
 
@@ -128,7 +131,8 @@ def through_the_collector(
     """
     probe = rate > 0
     pause = _SPANS_PER_REQUEST * senders / rate if probe else 0.0
-    configured = CollectorSettings(data_dir=directory, port=free_port())
+    configured = base.model_copy(update={"port": free_port()})
+    directory = configured.data_dir
     with Launched(configured) as collector:
         assert collector.process is not None
         process = psutil.Process(collector.process.pid)
@@ -171,8 +175,9 @@ def through_the_collector(
     }
 
 
-def through_the_engine(directory: Path, bodies: Sequence[bytes], segment_bytes: int) -> dict[str, float]:
+def through_the_engine(base: CollectorSettings, bodies: Sequence[bytes]) -> dict[str, float]:
     """Insert the same bytes straight into the engine, in segments of the collector's size."""
+    directory, segment_bytes = base.data_dir, base.segment_bytes
     directory.mkdir()
     now = time.time_ns()
     part: list[bytes] = []
@@ -185,29 +190,34 @@ def through_the_engine(directory: Path, bodies: Sequence[bytes], segment_bytes: 
             part, size = [], 0
             number += 1
     done = subprocess.run(
-        [sys.executable, "-c", _ENGINE, str(directory)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", _ENGINE, str(directory), json.dumps([base.redact, base.drop_content])],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def measure(spans: int, span_bytes: int, senders: int) -> dict[str, float]:
-    """Every figure, by name."""
+def measure(base: CollectorSettings, spans: int, span_bytes: int, senders: int) -> dict[str, float]:
+    """Every figure, by name, of collectors with the settings of `base`."""
     say(f"preparing {spans} spans of about {span_bytes} bytes")
     bodies = prepare(spans, span_bytes)
     total = sum(map(len, bodies))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         say("the engine alone")
-        engine = through_the_engine(directory / "engine", bodies, CollectorSettings().segment_bytes)
+        engine = through_the_engine(base.model_copy(update={"data_dir": directory / "engine"}), bodies)
         say("through the collector")
-        collector = through_the_collector(directory / "cpu", bodies, spans, senders)
+        fresh = base.model_copy(update={"data_dir": directory / "cpu"})
+        collector = through_the_collector(fresh, bodies, spans, senders)
         # Freshness under a flood is the length of the log; it is asked at half the rate, with reads beside.
         say("through the collector at half the rate, read meanwhile")
         rate = spans / collector["wall"] / 2
         some = bodies[: max(senders, len(bodies) // 2)]
         count = min(spans, len(some) * _SPANS_PER_REQUEST)
-        read = through_the_collector(directory / "read", some, count, senders, rate)
+        fresh = base.model_copy(update={"data_dir": directory / "read"})
+        read = through_the_collector(fresh, some, count, senders, rate)
     per_second = spans / collector["cpu"]
     engine_per_second = spans / engine["cpu"]
     return {
@@ -230,9 +240,13 @@ def main() -> int:
     parser.add_argument("--spans", type=int, default=60_000)
     parser.add_argument("--span-bytes", type=int, default=2000)
     parser.add_argument("--senders", type=int, default=4)
+    parser.add_argument("--redact", default="", help="sets of patterns, with commas: secrets,pii")
+    parser.add_argument("--drop-content", action="store_true")
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
     given = parser.parse_args()
-    found = measure(given.spans, given.span_bytes, given.senders)
+    sets = [each for each in given.redact.split(",") if each]
+    base = CollectorSettings.model_validate({"redact": sets, "drop_content": given.drop_content})
+    found = measure(base, given.spans, given.span_bytes, given.senders)
     if not given.json:
         for name, value in found.items():
             print(f"{name:32} {value:,}")

@@ -132,7 +132,7 @@ def land(door: Served, plant: Canaries) -> None:
         },
     }
     door.collector.store.engine.execute(
-        f"INSERT INTO otel_traces_landing ({', '.join(values)}) SELECT {', '.join(values.values())}"
+        f"INSERT INTO landing_traces ({', '.join(values)}) SELECT {', '.join(values.values())}"
     )
 
 
@@ -268,7 +268,7 @@ def test_another_redaction_holds_from_the_next_start(tmp_path: Path, door: Serve
             open_store(dsn, redaction=Redaction(patterns=(pattern,)))
 
 
-def test_what_the_store_refuses_is_not_kept(tmp_path: Path) -> None:
+def test_what_the_store_refuses_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = settings(tmp_path, redact=("secrets",))
     assert not refused.keeps_refused
     assert settings(tmp_path).keeps_refused
@@ -279,7 +279,7 @@ def test_what_the_store_refuses_is_not_kept(tmp_path: Path) -> None:
         def refuse(*_: object) -> None:
             raise StoreError("Code: 33. bad", 33)
 
-        served.collector.store.insert_segment = refuse  # type: ignore[method-assign]
+        monkeypatch.setattr(served.collector.store, "insert_segment", refuse)
         served.post(traces([llm({"a": "SECRET-TEXT"})]))
         served.stored()
         wal = tmp_path / "wal"
