@@ -105,11 +105,11 @@ def serving(
     thread.start()
     try:
         path = "/health/ready" if ready else "/health/live"
-        wait_until(lambda: _answers(url + path), 30)
+        wait_until(lambda: _answers(url + path), 180)
         yield Running(url, app, exporter, opened, loops[0])
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(30)
         listener.close()
         assert not thread.is_alive(), "the service did not stop"
 
