@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ SERVICE = "demo-history (simulated)"
 
 _SECOND = 1_000_000_000
 _MINUTES = 60
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def send_history(
 ) -> int:
     """Send an hour of simulated calls that ends at `until` (Unix ns), a minute a request; their number.
 
-    `progress` is told the minutes sent. Raises httpx.HTTPStatusError when the collector refuses one.
+    `progress` is told the minutes sent. Raises httpx.HTTPStatusError when the collector refuses one, and
+    httpx.TransportError when it stays away.
     """
     choice = random.Random(seed)  # noqa: S311 - a simulation
     sent = 0
@@ -55,15 +58,29 @@ def send_history(
             calls = round(60 * calls_per_second * choice.uniform(0.75, 1.25))
             load = choice.lognormvariate(0.0, 0.2)
             request = _minute(choice, measured, users, start, calls, load)
-            answer = client.post(
-                f"{collector_url}/v1/traces",
-                content=gzip.compress(request.SerializeToString(), 1),
-                headers={"content-type": "application/x-protobuf", "content-encoding": "gzip"},
-            )
-            answer.raise_for_status()
+            _post(client, f"{collector_url}/v1/traces", gzip.compress(request.SerializeToString(), 1))
             sent += calls
             progress(minute + 1)
     return sent
+
+
+def _post(client: httpx.Client, url: str, body: bytes) -> None:
+    """Send one request, again while the collector is away: the demo may have killed it."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            answer = client.post(
+                url,
+                content=body,
+                headers={"content-type": "application/x-protobuf", "content-encoding": "gzip"},
+            )
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.25)
+        else:
+            answer.raise_for_status()
+            return
 
 
 def _minute(
