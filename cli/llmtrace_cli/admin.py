@@ -16,11 +16,9 @@ class Admin:
         from llmtrace_cli.stack import local_url
 
         collector = read_settings(context, "collector").collector
-        self.url = local_url(collector.host, collector.port)
-        self._verify: str | bool = True
-        if collector.tls_certificate is not None:
-            self.url = self.url.replace("http://", "https://", 1)
-            self._verify = str(collector.tls_certificate)
+        certificate = collector.tls_certificate
+        self.url = local_url(collector.host, collector.port, certificate is not None)
+        self._verify: str | bool = True if certificate is None else str(certificate)
         self._key = self._find_key(collector)
 
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:

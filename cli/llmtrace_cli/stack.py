@@ -7,6 +7,7 @@ process manager, the demo starts them as `Process` so that it can kill and resta
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -44,11 +45,12 @@ class Part:
     host: str
     port: int | None
     """None for a part that listens on nothing (watch, unless it was given a health port)."""
+    tls: bool = False
 
     @property
     def url(self) -> str | None:
         """Where a browser or client on this machine reaches it."""
-        return None if self.port is None else local_url(self.host, self.port)
+        return None if self.port is None else local_url(self.host, self.port, self.tls)
 
     @property
     def health_url(self) -> str | None:
@@ -84,8 +86,8 @@ def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
     linked = link(settings, chosen)
     file = (settings.data_dir / "run" / f"settings-{os.getpid()}.toml").absolute()
     write_private(linked, file)
-    env = _child_environment()
-    collector = local_url(linked.collector.host, linked.collector.port) + _HEALTH["collector"]
+    env = _child_environment() | _trust(linked)
+    collector = _collector_url(linked) + _HEALTH["collector"]
     after = {AFTER: collector} if "collector" in chosen else {}
     parts = []
     for name in chosen:
@@ -97,6 +99,7 @@ def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
                 env=env | after if name == "watch" else env,
                 host=host,
                 port=port,
+                tls=name == "collector" and linked.collector.tls_certificate is not None,
             )
         )
     return Stack(settings=linked, parts=tuple(parts), file=file)
@@ -104,7 +107,7 @@ def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
 
 def link(settings: Settings, names: tuple[PartName, ...]) -> Settings:
     """Point the parts at each other. A link that was set explicitly stays as it is."""
-    collector = local_url(settings.collector.host, settings.collector.port)
+    collector = _collector_url(settings)
     dashboard = local_url(settings.dashboard.host, settings.dashboard.port)
     mlflow = local_url(settings.mlflow.host, settings.mlflow.port) if "mlflow" in names else ""
     reader = {
@@ -123,6 +126,28 @@ def link(settings: Settings, names: tuple[PartName, ...]) -> Settings:
         if getattr(settings, name).data_dir == settings.data_dir:
             changed[name] = changed[name].model_copy(update={"data_dir": settings.collector.data_dir})
     return settings.model_copy(update=changed)
+
+
+def _collector_url(settings: Settings) -> str:
+    collector = settings.collector
+    return local_url(collector.host, collector.port, collector.tls_certificate is not None)
+
+
+def _trust(settings: Settings) -> dict[str, str]:
+    """Environment in which the other parts trust the collector's certificate besides the usual ones.
+
+    The certificate has to name the address by which they reach the collector (127.0.0.1 unless
+    `collector.host` or their `collector_url` says otherwise).
+    """
+    certificate = settings.collector.tls_certificate
+    if certificate is None:
+        return {}
+    usual = ssl.get_default_verify_paths().cafile
+    bundle = (settings.data_dir / "trusted.pem").absolute()
+    texts = [Path(name).read_text() for name in (usual, certificate) if name is not None]
+    bundle.write_text("\n".join(texts))
+    # The second one is for the OTLP exporter of the inference service.
+    return {"SSL_CERT_FILE": str(bundle), "OTEL_EXPORTER_OTLP_CERTIFICATE": str(bundle)}
 
 
 def _fill(table: BaseModel, values: Mapping[str, Any]) -> BaseModel:
@@ -149,10 +174,11 @@ def _child_environment() -> dict[str, str]:
     return env | {SUPERVISOR_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 
 
-def local_url(host: str, port: int) -> str:
+def local_url(host: str, port: int, tls: bool = False) -> str:
     """The URL of a server on this machine; one that listens everywhere is reached over loopback."""
     reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
 
 def wait_ready(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Literal
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ def act(settings: DashboardSettings, incident_id: str, action: Action, actor: st
             json={"actor": actor, "note": note},
             headers={"Authorization": f"Bearer {key}"},
             timeout=10,
+            verify=ssl.create_default_context(),
         )
     except httpx.HTTPError as error:
         raise ActionFailed(

@@ -2,15 +2,22 @@
 
 import signal
 import socket
+import ssl
 import time
 from pathlib import Path
+from typing import Any
 
+import grpc
+import httpx
 import psutil
 import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from llmtrace_cli.healthcheck import healthy
 from llmtrace_cli.ports import free_port, is_free
 from tests.cli.running import Running, run, running, wait_until
+from tests.collector.otlp import llm, traces
+from tests.collector.running import PROTOBUF, make_certificate
 
 
 @pytest.fixture
@@ -83,6 +90,46 @@ def test_sigterm_while_parts_are_still_starting_is_a_clean_stop_too(
         assert stopped(it) == 0, it.output()
         assert it.left_over() == []
         assert "llmtrace is up" not in it.output()
+
+
+def test_both_doors_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, int], tmp_path: Path) -> None:
+    certificate, private = make_certificate(tmp_path)
+    grpc_port = free_port()
+    config = tmp_path / "llmtrace.toml"
+    config.write_text(
+        f'[collector]\ntls_certificate = "{certificate}"\ntls_key = "{private}"\n'
+        f'grpc_port = {grpc_port}\ningest_key = "in-key"\nread_key = "out-key"\n'
+    )
+    sent = [llm(), llm()]
+    with running("--config", str(config), *up(ports, "--no-mlflow", "--no-dashboard"), cwd=tmp_path) as it:
+        shown = it.wait_for("llmtrace is up")
+        url = f"https://127.0.0.1:{ports['collector']}"
+        assert url in shown
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        with httpx.Client(base_url=url, verify=trusted, trust_env=False, timeout=30) as client:
+            body = traces(sent[:1]).SerializeToString()
+            assert client.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 401
+            key = {"authorization": "Bearer in-key"}
+            assert client.post("/v1/traces", content=body, headers=PROTOBUF | key).status_code == 200
+            credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+            with grpc.secure_channel(f"127.0.0.1:{grpc_port}", credentials) as channel:
+                stub: Any = trace_service_pb2_grpc.TraceServiceStub
+                export = stub(channel).Export
+                with pytest.raises(grpc.RpcError) as refused:
+                    export(traces(sent[1:]))
+                assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+                export(traces(sent[1:]), metadata=tuple(key.items()))
+
+            def stored() -> bool:
+                text = "SELECT uniqExact(SpanId) FROM otel_traces"
+                answer = client.post("/clickhouse/", content=text, headers={"x-api-key": "out-key"})
+                return answer.text.strip() == "2"
+
+            wait_until(stored, 60, it.output)
+        assert it.part("watch").is_running()
+        assert "collector_away" not in it.output(), "watch trusts the certificate"
+        it.popen.send_signal(signal.SIGINT)
+        assert stopped(it) == 0, it.output()
 
 
 def test_a_busy_port_is_named_before_anything_starts(ports: dict[str, int], tmp_path: Path) -> None:

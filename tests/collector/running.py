@@ -44,6 +44,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of this machine's own and its key, as PEM files in `folder`."""
+    certificate, private = folder / "cert.pem", folder / "key.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "2", "-keyout", str(private), "-out", str(certificate), *names]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, private
+
+
 def settings(directory: Path, **fields: Any) -> CollectorSettings:
     """Settings of a collector in `directory` that stores quickly."""
     given = {"data_dir": directory, "port": free_port(), "segment_seconds": 0.05, **fields}

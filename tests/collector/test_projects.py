@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.guard import TABLES, QueryRefused, make_safe
 
 from .otlp import llm, logs, score, span, traces
-from .running import CLIENT, PROTOBUF, Launched, Served, free_port, settings
+from .running import CLIENT, PROTOBUF, Launched, Served, free_port, make_certificate, settings
 from .test_guard import QUESTIONS, WAYS_OUT
 from .test_metrics import point, request
 from .test_records import report
@@ -251,11 +250,7 @@ def test_what_administrators_did_is_kept(door: Served, keys: Keys) -> None:
 
 
 def test_keys_outlive_a_restart_and_tls_covers_both_doors(tmp_path: Path) -> None:
-    certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-days", "2", "-keyout", str(private), "-out", str(certificate), *names]
-    subprocess.run(command, check=True, capture_output=True)
+    certificate, private = make_certificate(tmp_path)
     configured = settings(
         tmp_path / "data",
         tls_certificate=certificate,

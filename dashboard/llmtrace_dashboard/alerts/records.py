@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +32,9 @@ class CollectorRecords:
     def __init__(self, url: str, key: Callable[[], str | None]) -> None:
         """`key` gives the admin key; asked each time, because the collector may make it after our start."""
         self._key = key
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False, verify=ssl.create_default_context()
+        )
         self._unrecorded: deque[dict[str, Any]] = deque(maxlen=_MAX_UNRECORDED)
         self._turn = threading.Lock()
 
