@@ -179,10 +179,13 @@ def reprice(
 ) -> None:
     """Show what another book would change, by day and model; put it into effect unless --dry-run."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books
+        from llmtrace_dashboard.cost import books, ledger
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
-        changes = books.reprice(books.usage(client, chosen), _read(client, None), _read(client, book))
+        try:
+            changes = books.reprice(client, chosen, books.in_effect(client), book)
+        except (books.NoSuchBook, ledger.UnknownDimension) as error:
+            raise click.ClickException(str(error)) from error
     write(changes, fmt, output)
     click.echo(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
     if not dry_run:

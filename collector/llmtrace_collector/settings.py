@@ -7,22 +7,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from .unit_prices import UnitPrices
 
-class ModelPrice(BaseModel):
+
+class ModelPrice(UnitPrices):
     """A price of the user's own, for models that no public price list has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(description="Model name as calls request it.")
     provider: str = Field(default="", description="Provider name; empty matches every provider.")
-    input_per_million: float = Field(ge=0, description="USD per million input tokens.")
-    output_per_million: float = Field(ge=0, description="USD per million output tokens.")
-    cache_read_per_million: float | None = Field(
-        default=None, ge=0, description="USD per million input tokens read from cache; default: input price."
-    )
-    cache_write_per_million: float | None = Field(
-        default=None, ge=0, description="USD per million input tokens written to cache; default: input price."
-    )
 
 
 class Budget(BaseModel):
