@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from llmtrace_collector.auth import Doors, Keys
-from llmtrace_collector.budget import Answer, Budgets, router, window_start
+from llmtrace_collector.budget import Answer, Asked, Budgets, router, window_start
 from llmtrace_collector.keys import KeyBook
 from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.settings import Budget
@@ -57,10 +57,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
-def ask(store: Store, rule: Budget, **asked: str) -> Answer:
+def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **asked: str) -> Answer:
     budgets = Budgets(store, (rule,))
     budgets.count(NOW)
-    found = budgets.answer({"user": "", "project": "default", "model": "", "service": "", **asked})
+    found = budgets.answer(Asked(**{"project": "default", **asked}, tags=tags))
     assert found is not None
     return found
 
