@@ -22,7 +22,7 @@ import genai_prices
 
 from .discounts import Discount, discounts, shares
 from .settings import ModelPrice
-from .store.charges import BUCKETS, PRICES
+from .store.charges import BUCKETS, PRICES, RESPONSE_CACHE
 from .store.store import Store
 from .tariffs import ALWAYS, RESERVED_TIERS, Tariff, listing
 
@@ -152,6 +152,8 @@ class Pricing:
                 tariffs = _spliced(tariffs, Tariff(_NOTHING, valid, source=f"fixed: {row['Name']}"))
         if service_tier in RESERVED_TIERS:
             return (Tariff(_NOTHING, source="reserved capacity: a fixed line"),)
+        if service_tier == RESPONSE_CACHE:
+            return (Tariff(_NOTHING, source="answered from a cache"),)
         return tariffs
 
     def _first_known(

@@ -215,6 +215,8 @@ _TIERS = (
     "anthropic.request.service_tier",
     "llmtrace.request.service_tier",
 )
+#: The tier of answers that came from a gateway's cache: no model ran.
+RESPONSE_CACHE = "response_cache"
 _STANDARD = ("auto", "default", "standard", "on_demand", "standard_only")
 
 
@@ -229,8 +231,10 @@ def span_columns() -> str:
 def _span_columns() -> list[tuple[str, str, str]]:
     standard = ", ".join(f"'{name}'" for name in _STANDARD)
     tier = f"lower({_first_of(_TIERS)})"
+    cached = "SpanAttributes['llmtrace.response.cache_hit'] = 'true'"
+    tier = f"multiIf(NOT IsLlm, '', {cached}, '{RESPONSE_CACHE}', {tier} IN ({standard}), '', {tier})"
     found = [
-        ("ServiceTier", "LowCardinality(String)", f"if(IsLlm AND {tier} NOT IN ({standard}), {tier}, '')"),
+        ("ServiceTier", "LowCardinality(String)", tier),
         ("Account", "LowCardinality(String)", "if(IsLlm, SpanAttributes['llmtrace.account'], '')"),
     ]
     for name, keys in SPAN_COUNTS.items():

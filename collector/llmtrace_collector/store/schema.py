@@ -245,9 +245,14 @@ def foreign_probe() -> str:
     )
 
 
+def _priced_calls(which: str) -> str:
+    counts = ",\n    ".join(f"ifNull(span.{name}, 0) AS {name}" for name in charges.COUNTS)
+    context = charges.context_class("span.InputTokens")
+    return charges.priced(f"({_part('calls', context=context, counts=counts, which=which)})")
+
+
 def _charge_values() -> dict[str, str]:
     """What the ledger's statements are rendered with."""
-    counts = ",\n    ".join(f"ifNull(span.{name}, 0) AS {name}" for name in charges.COUNTS)
     told = "price.Priced AND usage.UnknownUsage = 0"
     return {
         "span_columns": charges.span_columns(),
@@ -259,7 +264,9 @@ def _charge_values() -> dict[str, str]:
         "unit_prices": charges.unit_prices(),
         "priced_hours": charges.priced("usage_hour"),
         "priced_usage": charges.priced("usage_10s"),
-        "priced_calls": charges.priced(f"({_part('calls', context=charges.context_class('span.InputTokens'), counts=counts)})"),
+        "priced_calls": _priced_calls("Counted"),
+        # What a client's next attempt stands for, where it told tokens of its own.
+        "priced_attempts": _priced_calls("IsLlm AND Uncounted = 'sender' AND StatusCode = 'Error'"),
     }
 
 

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_collector.store.charges import BUCKETS
+from llmtrace_collector.unit_prices import FIELDS
 from llmtrace_dashboard.queries.scope import Scope, frame
 
 from . import ledger
@@ -22,6 +25,7 @@ _PRICES: Mapping[str, str] = MappingProxyType(
     {bucket.label.replace(" ", "_"): bucket.price for bucket in BUCKETS}
 )
 PRICES = tuple(_PRICES)
+_COLUMN: Mapping[str, str] = MappingProxyType({bucket.name: name for bucket, name in zip(BUCKETS, _PRICES, strict=True)})
 _BY_CALL = ("request", "web_search", "file_search")
 
 _BOOKS = """SELECT
@@ -84,6 +88,29 @@ def prices(client: Client, book: str) -> pd.DataFrame:
     for column in PRICES:
         data[column] = pd.to_numeric(data[column], errors="coerce")
     return data
+
+
+def read_prices(source: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV or JSON file with the columns of `prices`, as the collector takes prices of one's own.
+
+    Needed are `model`, `input` and `output` (USD per million tokens); unpriced rows are left out. Raises
+    ValueError and KeyError.
+    """
+    data = pd.read_json(source) if source.suffix == ".json" else pd.read_csv(source, keep_default_na=True)
+    missing = [name for name in ("model", "input", "output") if name not in data]
+    if missing:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    if "context_from" in data and (data["context_from"] > 0).any():
+        raise ValueError("a price of one's own is the same for every length of input: context_from must be 0")
+    found = []
+    for row in data[data["input"].notna()].to_dict(orient="records"):
+        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+        prices = {FIELDS[name]: known[_COLUMN[name]] for name in FIELDS if _COLUMN[name] in known}
+        entry = {**prices, "model": str(known["model"]), "provider": str(known.get("provider", ""))}
+        entry["service_tier"] = str(known.get("tier", ""))
+        entry["valid_from"] = str(known.get("valid_from", "1970-01-01"))
+        found.append({"output_per_million": 0.0, **entry})
+    return found
 
 
 def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,8 @@ _REQUEST_IDS: Final = (
 KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _ORGANISATIONS: Final = ("openai-organization", "anthropic-organization-id")
 _AWS_CREDENTIAL: Final = re.compile(r"Credential=(\w+)/")
+#: Headers in which gateways (Cloudflare, Helicone, Portkey) say whether their cache answered.
+_CACHES: Final = ("cf-aig-cache-status", "helicone-cache", "x-portkey-cache-status")
 _KINDS: Final = ("limit", "remaining", "reset")
 _MOST_LIMITS: Final = 24
 # Token counts of servers whose bodies need not have them (Bedrock InvokeModel, TGI).
@@ -55,6 +57,8 @@ def described(headers: Mapping[str, str]) -> dict[str, AttributeValue]:
                 subject.remove(kind)
                 key = ".".join((semconv.RATE_LIMIT, "_".join(subject) or "requests", kind))
                 found[key] = int(value) if kind != "reset" and value.isdecimal() else value
+    if any(headers.get(name, "").lower() == "hit" for name in _CACHES):
+        found[semconv.RESPONSE_CACHE_HIT] = True
     if value := headers.get("retry-after"):
         found[f"{semconv.RATE_LIMIT}.retry_after"] = value
     return found

@@ -142,6 +142,17 @@ SELECT
     {call_charges}
 FROM {priced_calls};
 
+-- The same for earlier attempts of calls that a client repeated after an error.
+CREATE OR REPLACE VIEW attempt_cost AS
+SELECT
+    usage.*,
+    price.Priced AS Priced,
+    price.Currency AS Currency,
+    price.Source AS PriceSource,
+    price.Book AS Book,
+    {call_charges}
+FROM {priced_attempts};
+
 -- Ten-second usage with its cost, and the cost of single spans: the same formula, for pages that are live.
 CREATE OR REPLACE VIEW usage_cost AS
 SELECT

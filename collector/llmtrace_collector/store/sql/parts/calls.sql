@@ -32,4 +32,4 @@ SELECT
     {counts},
     if(InputMessages = '', 0, cityHash64(Model, InputMessages, SystemInstructions, ToolDefinitions)) AS PromptHash
 FROM otel_traces AS span
-WHERE Counted
+WHERE {which}
