@@ -100,7 +100,9 @@ def report(
         ]
     write(data, fmt, output)
     if paid:
-        click.echo(f"fixed lines, apart: {paid:,.2f} USD in this period; see: llmtrace cost fixed list", err=True)
+        click.echo(
+            f"fixed lines, apart: {paid:,.2f} USD in this period; see: llmtrace cost fixed list", err=True
+        )
     for row in missing.to_dict(orient="records"):
         click.echo(
             f"unpriced: {row['calls']} calls of {row['provider'] or 'an unnamed provider'}/{row['model']}"
@@ -122,8 +124,8 @@ Examples:
 def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any) -> None:
     """Report money that bought nothing, and what was saved.
 
-    Failed calls whose tokens were billed, repeated attempts, streams left before their end, exact repeats of a
-    prompt, long inputs with next to no answer; and cache reads, batch tiers, answers out of a cache.
+    Failed calls whose tokens were billed, repeated attempts, streams left before their end, exact repeats
+    of a prompt, long inputs with next to no answer; and cache reads, batch tiers, answers out of a cache.
     """
     with needs("dashboard"):
         import pandas as pd

@@ -44,7 +44,7 @@ _FRAMES = {"limits": "headroom", "accounts": "accounts", "latency": "latency"}
 
 limits = _reader(
     "limits",
-    "Report what is left of rate limits (requests and tokens a minute), as providers told it, tightest first.",
+    "Report what is left of rate limits (requests, tokens a minute), as providers told it, tightest first.",
     "llmtrace cost limits --from 1h",
 )
 accounts = _reader(

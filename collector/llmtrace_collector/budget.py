@@ -30,9 +30,14 @@ _COLUMNS: Mapping[str, str] = {
 
 #: A budget's filters → their condition; an empty one lets every call through.
 _FILTERS: Mapping[str, str] = {
-    **{name: f"{_COLUMNS[name]} = {{{name}:String}}" for name in ("user", "project", "model", "service", "account")},
+    **{
+        name: f"{_COLUMNS[name]} = {{{name}:String}}"
+        for name in ("user", "project", "model", "service", "account")
+    },
     "tag": "has(Tags, {tag:String})",
 }
+
+_WINDOW = "Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})"
 
 _AMOUNTS: Mapping[str, str] = {
     "usd": "ifNull(sum(Cost), 0)",
@@ -53,11 +58,11 @@ _MOST_STANDINGS = 1000
 
 
 class Standing(BaseModel):
-    """How one budget stands. Amounts are in `unit`; `warn_at` is the amount from which the state is a warning.
+    """How one budget stands. Amounts are in `unit`; from `warn_at` on the state is a warning.
 
     `expected` is the amount at the end of a calendar window if it goes on at the same pace, and `breach_at`
-    when the limit is reached then; null in rolling windows, and where it is not reached. Calls without a price
-    count as nothing in USD.
+    when the limit is reached then; null in rolling windows, and where it is not reached. Calls without a
+    price count as nothing in USD.
     """
 
     budget: str
@@ -164,7 +169,7 @@ class Budgets:
             if key or rule.per == "all"
         ]
         shown = [each for each in found if every or each.state != "ok"]
-        shown.sort(key=lambda each: each.spent / each.limit, reverse=True)
+        shown.sort(key=lambda each: (-each.spent / each.limit, each.budget, each.key))
         return Answer(
             allowed=all(each.state != "exceeded" for each in found),
             as_of=counted.at,
@@ -174,10 +179,7 @@ class Budgets:
     def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
         filters = {name: str(getattr(rule, name)) for name in _FILTERS}
         where = ["NOT Simulated", *(_FILTERS[name] for name, value in filters.items() if value)]
-        window = (
-            "Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})"
-        )
-        charged = hours({"key": _COLUMNS[rule.per]}, " AND ".join([window, *where]))
+        charged = hours({"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
         # Names of columns and amounts are constants; everything from settings is bound.
         sql = f"""SELECT toString(key) AS key, {_AMOUNTS[rule.unit]} AS spent,
             sumIf(Calls, NOT Priced) AS unpriced
@@ -220,9 +222,7 @@ def _keys(rule: Budget, asked: Asked) -> tuple[str, ...]:
     return ("",) if rule.per == "all" else asked.values(rule.per)
 
 
-def _standing(
-    rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime
-) -> Standing:
+def _standing(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> Standing:
     amount, unpriced = spent.get(key, (0.0, 0))
     start = window_start(rule, now)
     expected, breach = _pace(rule, amount, start, now)
@@ -311,7 +311,5 @@ def router(budgets: Budgets, doors: Doors) -> APIRouter:
 
 def _ready(answer: Answer | None) -> Answer:
     if answer is None:
-        raise HTTPException(
-            503, "budgets are being counted for the first time", headers={"Retry-After": "1"}
-        )
+        raise HTTPException(503, "budgets are being counted for the first time", headers={"Retry-After": "1"})
     return answer

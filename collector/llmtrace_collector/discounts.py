@@ -27,9 +27,7 @@ class Discount:
 
     def fits(self, project: str, provider: str, model: str) -> bool:
         """Whether calls of that project, provider and model are concerned."""
-        return (
-            self.project in ("", project) and self.provider in ("", provider) and self.model in ("", model)
-        )
+        return self.project in ("", project) and self.provider in ("", provider) and self.model in ("", model)
 
     @property
     def rank(self) -> tuple[bool, bool, bool, int]:

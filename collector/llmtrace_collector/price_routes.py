@@ -1,5 +1,4 @@
-"""The write endpoints of the ledger: prices, discounts and fixed lines from a day on, the choice of a book, the
-close of a month."""
+"""The write endpoints of the ledger: prices, discounts, fixed lines, the choice of a book, closed months."""
 
 from __future__ import annotations
 
@@ -141,7 +140,9 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
         return {"book": pricing.book}
 
     @routes.put("/v1/cost/fixed/{line_id}")
-    def set_fixed(line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedLine) -> dict[str, str]:
+    def set_fixed(
+        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedLine
+    ) -> dict[str, str]:
         """Keep a fixed line; the newest of an id holds."""
         if line.valid_to is not None and line.valid_to <= line.valid_from:
             raise HTTPException(422, "valid_to must be after valid_from")

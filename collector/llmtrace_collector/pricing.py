@@ -83,13 +83,16 @@ class Pricing:
         return written
 
     def prepare(self, rows: Sequence[dict[str, Any]]) -> BookName:
-        """Fill a book of the installed list and these rows of `own_prices`, beside those that were set, without
-        keeping them or putting it into effect; its name."""
+        """Fill a book of the installed list and these rows of `own_prices`, beside those that were set;
+        nothing is kept or put into effect. Returns its name."""
         with self._turn:
             terms = self._terms()
             names = ("Provider", "Model", "ServiceTier", "ValidFrom")
             key = {tuple(row[name] for name in names): row for row in (*terms.prices, *rows)}
-            wanted = sorted(key.values(), key=lambda row: [str(row["ServiceTier"]), str(row["Provider"]), str(row["Model"])])
+            wanted = sorted(
+                key.values(),
+                key=lambda row: [str(row["ServiceTier"]), str(row["Provider"]), str(row["Model"])],
+            )
             wanted.sort(key=lambda row: int(row["ValidFrom"]))
             prices = tuple({name: row[name] for name in (*names[:3], "ValidFrom", *PRICES)} for row in wanted)
             terms = replace(terms, prices=prices)
@@ -132,7 +135,12 @@ class Pricing:
         return len(rows) + len(reduced)
 
     def tariffs(
-        self, provider: str, model: str, response_model: str, service_tier: str = "", terms: Terms | None = None
+        self,
+        provider: str,
+        model: str,
+        response_model: str,
+        service_tier: str = "",
+        terms: Terms | None = None,
     ) -> tuple[Tariff, ...]:
         """The tariffs of one pair, none where nobody knows its price. A price of one's own goes by the name
         that was asked for, else the one that answered; the list's by the one that answered first. Capacity
@@ -145,7 +153,9 @@ class Pricing:
             if named and row["ServiceTier"] in ("", service_tier):
                 prices = {each.name: row[each.price] for each in BUCKETS if row[each.price] is not None}
                 start = int(row["ValidFrom"])
-                tariffs = _spliced(tariffs, Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set"))
+                tariffs = _spliced(
+                    tariffs, Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set")
+                )
         for row in terms.covered:
             if row["Model"] in (model, response_model) and row["Provider"] in ("", provider):
                 valid = int(row["ValidFrom"]), int(row["ValidTo"])
@@ -182,7 +192,12 @@ class Pricing:
         covered = self._store.rows(_COVERED, until)
         of_projects = [
             Discount(
-                row["Project"], row["Provider"], row["Model"], int(row["ValidFrom"]), 100.0, int(row["ValidTo"])
+                row["Project"],
+                row["Provider"],
+                row["Model"],
+                int(row["ValidFrom"]),
+                100.0,
+                int(row["ValidTo"]),
             )
             for row in covered
             if row["Project"]

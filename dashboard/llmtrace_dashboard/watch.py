@@ -72,7 +72,9 @@ class Watch:
             *self._injection.findings(client, now),
             *budget_findings(self._records.budgets(), now),
         ]
-        changes = advance(findings, incidents, {**looks.calm(now, settings), **budget_calm(now)}, now, settings)
+        changes = advance(
+            findings, incidents, {**looks.calm(now, settings), **budget_calm(now)}, now, settings
+        )
         for change in changes:
             self._write(change)
         self._records.flush()

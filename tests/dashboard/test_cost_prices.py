@@ -120,7 +120,9 @@ def draw(source: random.Random, owner: Provider, model: ModelInfo, tier: str) ->
     day = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=source.randrange(0, 800, 9))
     at = day + timedelta(seconds=source.randrange(0, 86_400))
     output = source.randrange(0, 20_000)
-    return Call(owner, model, tier, at, total, read, write, output, _extra(source, total, read, write, output))
+    return Call(
+        owner, model, tier, at, total, read, write, output, _extra(source, total, read, write, output)
+    )
 
 
 def _extra(source: random.Random, total: int, read: int, write: int, output: int) -> dict[str, int]:

@@ -24,7 +24,11 @@ STANDING = {
 def told(**fields: object) -> Answer:
     """An answer of the collector's about one budget."""
     standing = {**STANDING, **fields}
-    body = {"allowed": standing["state"] != "exceeded", "as_of": "2026-11-20T12:00:00Z", "budgets": [standing]}
+    body = {
+        "allowed": standing["state"] != "exceeded",
+        "as_of": "2026-11-20T12:00:00Z",
+        "budgets": [standing],
+    }
     return Answer(json.dumps(body).encode(), 200, {"content-type": "application/json"})
 
 

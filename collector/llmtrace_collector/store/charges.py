@@ -96,11 +96,13 @@ _DISCOUNT_JOIN = """usage.Project = discount.Project AND usage.Provider = discou
     AND usage.{time} >= discount.ValidFrom AND usage.{time} < discount.ValidTo"""
 
 
-def priced(source: str, prices: str = "price_now", discounts: str = "discount_now", time: str = "Time") -> str:
+def priced(
+    source: str, prices: str = "price_now", discounts: str = "discount_now", time: str = "Time"
+) -> str:
     """What stands after FROM: rows of `source` as `usage`, each with its `price` and discount `Factor`."""
     # One join a level: with two, the engine would give `usage.*` other names.
     discounted = (
-        f"SELECT usage.*, discount.Factor AS Factor\nFROM {source} AS usage\n"  # noqa: S608 - names of ours
+        f"SELECT usage.*, discount.Factor AS Factor\nFROM {source} AS usage\n"
         f"LEFT JOIN {discounts} AS discount\n    ON {_DISCOUNT_JOIN.format(time=time)}"
     )
     return f"({discounted}) AS usage\nLEFT JOIN {prices} AS price\n    ON {_PRICE_JOIN.format(time=time)}"
@@ -170,9 +172,7 @@ CONTEXT_BOUNDS = (0, 32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_00
 def context_class(tokens: str) -> str:
     """The greatest bound that the input exceeds; a bound that is not known falls into the class below."""
     bounds = ", ".join(map(str, CONTEXT_BOUNDS))
-    return (
-        f"toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull({tokens}, 0), 1), [{bounds}])))"
-    )
+    return f"toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull({tokens}, 0), 1), [{bounds}])))"
 
 
 #: Columns of a span that only the ledger needs: name → attributes that may carry it, first come first.

@@ -52,7 +52,5 @@ def _spell(prices: str, discounts: str) -> str:
             (discounts, "ValidTo"),
         )
     )
-    return (
-        "arrayCount(day -> day <= toUnixTimestamp(Time), "
-        f"(SELECT groupUniqArray(day) FROM ({days}) AS days))"  # noqa: S608 - names of ours
-    )
+    found = f"(SELECT groupUniqArray(day) FROM ({days}) AS days)"  # noqa: S608 - names of ours
+    return f"arrayCount(day -> day <= toUnixTimestamp(Time), {found})"

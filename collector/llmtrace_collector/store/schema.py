@@ -107,6 +107,8 @@ _USAGE_SELECT = """SELECT
     quantilesTDigestStateIf(0.5, 0.95, 0.99)(
         ifNull(TimeToFirstToken, 0), TimeToFirstToken IS NOT NULL
     ) AS TtftDigest,
+    ServiceTier,
+    {context} AS ContextClass,
     {counts}
 FROM {source} AS span
 WHERE Counted {where}
@@ -127,7 +129,8 @@ def usage_select(source: str, where: str = "") -> str:
         errors=_weighted("StatusCode = 'Error'"),
         unknown=_weighted("span.InputTokens IS NULL AND span.OutputTokens IS NULL"),
         duration=_weighted("Duration"),
-        counts=f"ServiceTier,\n    {charges.context_class('span.InputTokens')} AS ContextClass,\n    {_sums(charges.SPAN_COUNTS)}",
+        context=charges.context_class("span.InputTokens"),
+        counts=_sums(charges.SPAN_COUNTS),
         **{name: _weighted(f"ifNull(span.{name}, 0)") for name in charges.COUNTS},
     )
 

@@ -19,13 +19,14 @@ from llmtrace_dashboard.queries.scope import Scope, frame
 
 from . import ledger
 
-
 #: Column of a price → the book's; USD per million tokens, or per request and search.
 _PRICES: Mapping[str, str] = MappingProxyType(
     {bucket.label.replace(" ", "_"): bucket.price for bucket in BUCKETS}
 )
 PRICES = tuple(_PRICES)
-_COLUMN: Mapping[str, str] = MappingProxyType({bucket.name: name for bucket, name in zip(BUCKETS, _PRICES, strict=True)})
+_COLUMN: Mapping[str, str] = MappingProxyType(
+    {bucket.name: name for bucket, name in zip(BUCKETS, _PRICES, strict=True)}
+)
 _BY_CALL = ("request", "web_search", "file_search")
 
 _BOOKS = """SELECT
@@ -91,7 +92,7 @@ def prices(client: Client, book: str) -> pd.DataFrame:
 
 
 def read_prices(source: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV or JSON file with the columns of `prices`, as the collector takes prices of one's own.
+    """The rows of a CSV or JSON file with the columns of `prices`, as the collector takes own prices.
 
     Needed are `model`, `input` and `output` (USD per million tokens); unpriced rows are left out. Raises
     ValueError and KeyError.
@@ -145,6 +146,8 @@ def reprice(client: Client, scope: Scope, before: str, after: str) -> pd.DataFra
 
 
 def _check(client: Client, book: str) -> None:
-    if frame(client, "SELECT 1 AS found FROM price_book WHERE Book = {book:String} LIMIT 1", {"book": book}).empty:
+    if frame(
+        client, "SELECT 1 AS found FROM price_book WHERE Book = {book:String} LIMIT 1", {"book": book}
+    ).empty:
         known = ", ".join(repr(name) for name in books(client)["book"]) or "none yet"
         raise NoSuchBook(f"there is no price in a book {book!r}; there are {known}")

@@ -1,4 +1,4 @@
-"""Limits and accounts: how much of a rate limit is left, who fails how often, and how fast capacity answers."""
+"""Limits and accounts: what is left of a rate limit, who fails how often, how fast capacity answers."""
 
 # Texts are put together from constants alone; values are bound.
 # ruff: noqa: S608
@@ -87,9 +87,9 @@ def accounts(client: Client, scope: Scope) -> pd.DataFrame:
 
 def latency(client: Client, scope: Scope) -> pd.DataFrame:
     """Pay-as-you-go and reserved capacity of each model side by side, as measured: `provider`, `model`,
-    `capacity` (reserved, pay as you go, or the tier), `calls`, `failure_rate`, percentiles of the duration and
-    of the first token in seconds (of calls that succeeded; 0 where none streamed), `output_tokens_per_second`
-    and `cost_per_call`.
+    `capacity` (reserved, pay as you go, or the tier), `calls`, `failure_rate`, percentiles of the duration
+    and of the first token in seconds (of calls that succeeded; NaN where none streamed),
+    `output_tokens_per_second` and `cost_per_call`.
 
     Reserved are calls that the provider answered from reserved capacity, or whose model a fixed line names.
     """

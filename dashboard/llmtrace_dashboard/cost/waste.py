@@ -118,8 +118,8 @@ def savings(client: Client, scope: Scope) -> pd.DataFrame:
     """One row per kind: `kind`, `tokens`, `unpriced_tokens`, `saved` in USD.
 
     `cache_reads`: against the price of fresh input. `batch`: calls in the batch and flex tiers against the
-    list's standard tier. `response_cache`: answers out of a gateway's cache against calls that would have been
-    made. Tokens whose standard price nobody knows are counted apart.
+    list's standard tier. `response_cache`: answers out of a gateway's cache against calls that would
+    have been made. Tokens whose standard price nobody knows are counted apart.
     """
     data = pd.concat([frame(client, _SAVED, scope.params()), _cheaper(client, scope)], ignore_index=True)
     data["saved"] = pd.to_numeric(data["saved"], errors="coerce")

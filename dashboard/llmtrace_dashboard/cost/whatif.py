@@ -31,6 +31,7 @@ FROM cost_hour AS charge
 WHERE {USAGE_SCOPE}
 GROUP BY day, provider, model, context"""
 
+
 @dataclass(frozen=True)
 class Candidate:
     """Another way to serve the same calls; `cached` is the share of fresh input that a cache would give."""
