@@ -55,7 +55,7 @@ def cost(want: Expected, at: datetime) -> float | None:
                 model,
                 provider_id=PROVIDERS[want.provider],
                 genai_request_timestamp=at,
-                price_context=tier,  # type: ignore[arg-type]  # a plain dictionary
+                price_context=tier,
             )
         except LookupError:
             continue

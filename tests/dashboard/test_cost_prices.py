@@ -17,7 +17,8 @@ from genai_prices.types import ModelInfo, Provider
 from llmtrace_collector.pricing import Pricing, book_row, choose_book
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.tariffs import CONTEXT_BOUNDS, Listing, list_model
+from llmtrace_collector.store.charges import CONTEXT_BOUNDS
+from llmtrace_collector.tariffs import Listing, list_model
 from llmtrace_dashboard.cost import ledger
 from llmtrace_dashboard.queries.scope import Scope
 

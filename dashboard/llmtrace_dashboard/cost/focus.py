@@ -105,8 +105,8 @@ def export(client: Client, scope: Scope, account: Account | None = None) -> pd.D
     """FOCUS rows of the scope's priced usage: one per day, project, provider, model, tier and kind of token.
 
     Costs are computed from the price book, not billed by anyone: `ListCost` is by the list, the other three
-    are less the discounts that were set. Calls without a price have no row: an amount of 0 would say that they
-    were free.
+    are less the discounts that were set. Calls without a price have no row: an amount of 0 would say that
+    they were free.
     """
     return rows(frame(client, _CHARGES, scope.params()), account or Account())
 

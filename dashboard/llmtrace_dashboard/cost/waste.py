@@ -128,16 +128,19 @@ def savings(client: Client, scope: Scope) -> pd.DataFrame:
 
 def _cheaper(client: Client, scope: Scope) -> pd.DataFrame:
     """What calls in cheaper tiers would have cost in the standard one, less what they did cost."""
-    found = {kind: {"kind": kind, "tokens": 0, "saved": 0.0, "unpriced_tokens": 0} for kind in SAVINGS[1:]}
-    for row in frame(client, _CHEAPER, scope.params()).itertuples(index=False):
-        kind = found[_TIERS[str(row.tier)]]
-        tokens = int(row.InputTokens) + int(row.OutputTokens)
-        kind["tokens"] += tokens
-        listed = listing(str(row.provider), str(row.response_model)) or listing(
-            str(row.provider), str(row.model)
-        )
-        if listed is None or pd.isna(row.cost):
-            kind["unpriced_tokens"] += tokens
-        else:
-            kind["saved"] += amount(row, listed.tariffs) - float(row.cost)
-    return pd.DataFrame(list(found.values()))
+    data = frame(client, _CHEAPER, scope.params())
+    data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
+    data["kind"] = data["tier"].map(_TIERS)
+    data["tokens"] = data["InputTokens"] + data["OutputTokens"]
+    standard = [_standard(row) for row in data.itertuples(index=False)]
+    data["saved"] = pd.Series(standard, dtype="float64", index=data.index) - data["cost"]
+    data["unpriced_tokens"] = data["tokens"].where(data["saved"].isna(), 0)
+    sums = data.groupby("kind")[["tokens", "saved", "unpriced_tokens"]].sum()
+    return sums.reindex(list(SAVINGS[1:]), fill_value=0).rename_axis("kind").reset_index()
+
+
+def _standard(row: object) -> float:
+    """USD of a row's usage by the list's standard tier; NaN where the list does not have the model."""
+    provider, answered, asked = (str(getattr(row, name)) for name in ("provider", "response_model", "model"))
+    listed = listing(provider, answered) or listing(provider, asked)
+    return float("nan") if listed is None else amount(row, listed.tariffs)

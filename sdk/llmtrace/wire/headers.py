@@ -77,8 +77,8 @@ def account(sent: Mapping[str, str], received: Mapping[str, str]) -> str | None:
         if key and not key.startswith(("ya29.", "eyJ", "Basic ", "AWS4")):
             return f"key-{_mark(key)}"
     for name in _ORGANISATIONS:
-        if value := received.get(name):
-            return f"org-{_mark(value)}"
+        if organisation := received.get(name):
+            return f"org-{_mark(organisation)}"
     return None
 
 
