@@ -81,7 +81,12 @@ Examples:
 """,
 )
 @click.argument("line", metavar="ID")
-@click.option("--kind", type=click.Choice(("reserved", "gpu", "hosting", "other")), required=True)
+@click.option(
+    "--kind",
+    type=click.Choice(("reserved", "gpu", "hosting", "other")),
+    required=True,
+    help="What sort of capacity it is.",
+)
 @click.option("--name", required=True, help="What it is, for people.")
 @click.option("--units", type=float, default=1.0, show_default=True, help="How many units.")
 @click.option("--price", type=click.FloatRange(min=0), required=True, help="USD for a unit and period.")
