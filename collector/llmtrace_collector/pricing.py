@@ -268,8 +268,9 @@ def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dic
 _IN_EFFECT = """SELECT argMax(Book, At) AS book, argMax(Actor, At) AS actor
 FROM price_books HAVING count() > 0"""
 
-_PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, ServiceTier
-FROM usage_hour
+# The standard tier of every pair too: savings are counted against it.
+_PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, arrayJoin(['', Tier]) AS ServiceTier
+FROM (SELECT DISTINCT Provider, Model, ResponseModel, toString(ServiceTier) AS Tier FROM usage_hour) AS seen
 WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
     SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {book:String}
 )"""
