@@ -41,7 +41,9 @@ _MODELS = (
 )  # fmt: skip
 
 # Ten calls to a row on average, so that rows are a tenth of the calls.
-_FILL = """INSERT INTO usage_hour
+_FILL = """INSERT INTO usage_hour (Project, Time, ServiceName, Provider, Model, ResponseModel, ServiceTier,
+    ContextClass, Operation, UserId, Experiment, RunId, PromptName, PromptVersion, Simulated, Calls, Errors,
+    UnknownUsage, InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens)
 SELECT
     'default' AS Project,
     toStartOfHour(toDateTime({end:UInt32}) - (rand(1) % 720) * 3600 - 1800) AS Time,
@@ -160,11 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cost = timed(lambda: ledger.report(client, scope, ["model", "user"]), given.rounds)
         say(f"cost by model and user: {cost}")
         reprice = timed(
-            lambda: books.reprice(
-                books.usage(client, scope),
-                books.prices(client, first.book),
-                books.prices(client, second.book),
-            ),
+            lambda: books.reprice(client, scope, first.book, second.book),
             given.rounds,
         )
         say(f"re-pricing: {reprice}")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from llmtrace_cli.context import read_settings
+from llmtrace_cli.cost_capacity import accounts, fixed, latency, limits
 from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
 from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
 from llmtrace_cli.cost_prices import adjustments, close, prices, reprice
@@ -71,11 +72,12 @@ def report(
 ) -> None:
     """Report calls, tokens and cost by any dimension.
 
-    Dimensions: project, provider, model, response_model, tier, service, operation, user, experiment, run,
-    prompt, prompt_version, hour, day, month; and from single calls session, trace, tag.
+    Dimensions: project, provider, model, response_model, tier, context, service, operation, user, account,
+    tag, experiment, run, prompt, prompt_version, hour, day, month; and from single calls session, trace.
     """
     with needs("dashboard"):
         from llmtrace_dashboard.cost import currency as money
+        from llmtrace_dashboard.cost import fixed as fixed_lines
         from llmtrace_dashboard.cost import ledger
     if score and currency != money.USD:
         raise click.UsageError("costs per success are in USD alone: leave --currency out")
@@ -91,11 +93,16 @@ def report(
         except (ledger.UnknownDimension, money.NoRate) as error:
             raise click.UsageError(str(error)) from error
         missing = ledger.unpriced(client, chosen)
+        paid = fixed_lines.amortised(fixed_lines.lines(client), chosen)["cost"].sum()
     if fmt == "table" and not score:
         data = data[
             [*by, "calls", "unpriced_calls", "input_tokens", "cache_read_tokens", "output_tokens", "cost"]
         ]
     write(data, fmt, output)
+    if paid:
+        click.echo(
+            f"fixed lines, apart: {paid:,.2f} USD in this period; see: llmtrace cost fixed list", err=True
+        )
     for row in missing.to_dict(orient="records"):
         click.echo(
             f"unpriced: {row['calls']} calls of {row['provider'] or 'an unnamed provider'}/{row['model']}"
@@ -115,9 +122,10 @@ Examples:
 @output_options
 @click.pass_context
 def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any) -> None:
-    """Report money that bought nothing, and what cache reads saved.
+    """Report money that bought nothing, and what was saved.
 
-    Failed calls whose tokens were billed, streams left before their end, exact repeats of a prompt.
+    Failed calls whose tokens were billed, repeated attempts, streams left before their end, exact repeats
+    of a prompt, long inputs with next to no answer; and cache reads, batch tiers, answers out of a cache.
     """
     with needs("dashboard"):
         import pandas as pd
@@ -133,5 +141,6 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     write(pd.concat([spent, saved], ignore_index=True), fmt, output)
 
 
-for command in (forecast, whatif, reserved, reconcile, export, prices, reprice, close, adjustments):
+for command in (forecast, whatif, reserved, reconcile, export, prices, reprice, close, adjustments,
+    limits, accounts, latency, fixed):  # fmt: skip
     cost.add_command(command)

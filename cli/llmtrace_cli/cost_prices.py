@@ -11,6 +11,7 @@ import click
 
 from llmtrace_cli.context import read_settings
 from llmtrace_cli.cost_options import (
+    Command,
     collector_option,
     ledger_client,
     make_scope,
@@ -39,7 +40,7 @@ def prices() -> None:
     epilog="""\b
 Examples:
   llmtrace cost prices list
-  llmtrace cost prices list --book 'genai-prices 0.2.3' --format csv
+  llmtrace cost prices list --book 'genai-prices 0.2.3/2' --format csv
 """,
 )
 @click.option("--book", help="Name of a book.  [default: the one in effect]")
@@ -79,7 +80,7 @@ def list_books(context: click.Context, /, fmt: str, output: Path | None, url: st
 @prices.command(
     epilog="""\b
 Examples:
-  llmtrace cost prices diff 'genai-prices 0.2.3' 'genai-prices 0.2.3 own 1a2b3c4d'
+  llmtrace cost prices diff 'genai-prices 0.2.3/2' 'genai-prices 0.2.3/2 own 1a2b3c4d'
 """
 )
 @click.argument("before")
@@ -97,11 +98,37 @@ def diff(
         write(books.differences(_read(client, before), _read(client, after)), fmt, output)
 
 
+#: Options of `prices set` for what not every model charges → the field of the collector's price.
+_MORE = {
+    "cache-read": "cache_read_per_million",
+    "cache-write": "cache_write_per_million",
+    "cache-write-1h": "cache_write_1h_per_million",
+    "reasoning": "reasoning_per_million",
+    "audio-input": "audio_input_per_million",
+    "image-input": "image_input_per_million",
+    "cache-read-audio": "cache_read_audio_per_million",
+    "cache-read-image": "cache_read_image_per_million",
+    "audio-output": "audio_output_per_million",
+    "image-output": "image_output_per_million",
+    "request": "per_request",
+    "web-search": "per_web_search",
+    "file-search": "per_file_search",
+}
+
+
+def _more_options(command: Command) -> Command:
+    for name, field in reversed(_MORE.items()):
+        what = "USD per million tokens." if field.endswith("_per_million") else "USD each."
+        command = click.option(f"--{name}", field, type=click.FloatRange(min=0), help=what)(command)
+    return command
+
+
 @prices.command(
     "set",
     epilog="""\b
 Examples:
   llmtrace cost prices set openai/gpt-4o --input 2.0 --cache-read 1.0 --output 8.0 --from 2026-11-01
+  llmtrace cost prices set openai/gpt-4o --input 1.0 --output 4.0 --tier batch
   llmtrace cost prices set /my-local-model --input 0 --output 0 --note 'own hardware'
 """,
 )
@@ -112,12 +139,8 @@ Examples:
 @click.option(
     "--output", "output_price", type=click.FloatRange(min=0), required=True, help="USD per million tokens."
 )
-@click.option(
-    "--cache-read", type=click.FloatRange(min=0), help="USD per million tokens.  [default: --input]"
-)
-@click.option(
-    "--cache-write", type=click.FloatRange(min=0), help="USD per million tokens.  [default: --input]"
-)
+@_more_options
+@click.option("--tier", default="", help="Only calls of this service tier (batch, flex, priority).")
 @click.option("--from", "since", callback=moment, help="Day from which it holds, UTC.  [default: always]")
 @click.option("--note", default="", help="Why, for those who read the books later.")
 @collector_option
@@ -128,36 +151,144 @@ def set_price(
     model: str,
     input_price: float,
     output_price: float,
-    cache_read: float | None,
-    cache_write: float | None,
+    tier: str,
     since: datetime | None,
     note: str,
     url: str | None,
+    **more: float | None,
 ) -> None:
-    """Set a price of your own; it holds at once, for calls from its day on. /MODEL is of any provider."""
+    """Set a price of your own, for calls from a day on; it goes before the public list. What is not given
+    costs what the more general kind of token costs."""
     provider, slash, name = model.partition("/")
     if not slash or not name:
-        raise click.UsageError(f"{model!r} names no model; write provider/model, or /model for any provider")
-    body: dict[str, Any] = {
+        raise click.UsageError("write PROVIDER/MODEL; /MODEL sets the price for every provider")
+    body = {
         "provider": provider,
         "model": name,
         "input_per_million": input_price,
         "output_per_million": output_price,
-        "cache_read_per_million": cache_read,
-        "cache_write_per_million": cache_write,
+        **more,
+        "service_tier": tier,
         "actor": getpass.getuser(),
         "note": note,
+        **from_day(since),
     }
-    if since is not None:
-        body["valid_from"] = since.date().isoformat()
-    click.echo(f"in effect: {_send(context, url, 'PUT', '/v1/prices', body)['book']}")
+    click.echo(f"in effect: {send(context, url, 'PUT', '/v1/prices', body)['book']}")
+
+
+def from_day(since: datetime | None) -> dict[str, str]:
+    """The day from which something holds, as the collector takes it; nothing for always."""
+    return {} if since is None else {"valid_from": since.date().isoformat()}
+
+
+@prices.command(
+    epilog="""\b
+Examples:
+  llmtrace cost prices update --dry-run
+  llmtrace cost prices update
+  llmtrace cost prices update --file negotiated.csv --note 'contract of 2027'
+"""
+)
+@click.option(
+    "--file",
+    "source",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Prices of your own to take with it: CSV or JSON with the columns of 'prices list'.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the difference and change nothing.")
+@click.option("--note", default="", help="Why, for those who read the books later.")
+@collector_option
+@output_options
+@click.pass_context
+def update(
+    context: click.Context,
+    /,
+    source: Path | None,
+    dry_run: bool,
+    note: str,
+    fmt: str,
+    output: Path | None,
+    url: str | None,
+) -> None:
+    """Take the price list that the collector has installed, and prices from a file, as a new book.
+
+    The difference is shown first. Older books are kept: 'llmtrace cost reprice --book BOOK' goes back.
+    """
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import books
+    given = [] if source is None else _from_file(source, note)
+    prepared = send(context, url, "POST", "/v1/prices/update", {"prices": given, "dry_run": True})["book"]
+    with ledger_client(context, url) as client:
+        before = books.in_effect(client)
+        if prepared == before:
+            click.echo(f"nothing new: {before} is in effect", err=True)
+            return
+        changes = books.differences(_read(client, before), _read(client, prepared)) if before else None
+    if changes is not None:
+        write(changes, fmt, output)
+    if dry_run:
+        click.echo(f"would take effect: {prepared}", err=True)
+        return
+    taken = send(context, url, "POST", "/v1/prices/update", {"prices": given})["book"]
+    click.echo(f"in effect: {taken}; go back with: llmtrace cost reprice --book '{before}'", err=True)
+
+
+def _from_file(source: Path, note: str) -> list[dict[str, Any]]:
+    """Rows of a file as the collector takes them. Raises click.ClickException."""
+    with needs("dashboard"):
+        from llmtrace_dashboard.cost import books
+    try:
+        found = books.read_prices(source)
+    except (ValueError, KeyError, OSError) as error:
+        raise click.ClickException(f"{source} holds no prices: {error}") from error
+    return [{**row, "actor": getpass.getuser(), "note": note or source.name} for row in found]
+
+
+@prices.command(
+    epilog="""\b
+Examples:
+  llmtrace cost prices discount 10 --from 2026-12-01
+  llmtrace cost prices discount 25 --provider openai --model gpt-4o --project shop
+  llmtrace cost prices discount 0 --provider openai --from 2027-01-01 --note 'contract ends'
+"""
+)
+@click.argument("percent", type=click.FloatRange(0, 100))
+@click.option("--project", default="", help="Only this project's calls.")
+@click.option("--provider", default="", help="Only this provider's models.")
+@click.option("--model", default="", help="Only this model.")
+@click.option("--from", "since", callback=moment, help="Day from which it holds, UTC.  [default: always]")
+@click.option("--note", default="", help="Why, for those who read the books later.")
+@collector_option
+@click.pass_context
+def discount(
+    context: click.Context,
+    /,
+    percent: float,
+    project: str,
+    provider: str,
+    model: str,
+    since: datetime | None,
+    note: str,
+    url: str | None,
+) -> None:
+    """Set a discount on list prices, for calls from a day on; 0 ends it. The most specific one holds."""
+    body = {
+        "percent": percent,
+        "project": project,
+        "provider": provider,
+        "model": model,
+        "actor": getpass.getuser(),
+        "note": note,
+        **from_day(since),
+    }
+    click.echo(f"in effect: {send(context, url, 'PUT', '/v1/prices/discounts', body)['book']}")
 
 
 @click.command(
     epilog="""\b
 Examples:
-  llmtrace cost reprice --book 'genai-prices 0.2.3' --dry-run
-  llmtrace cost reprice --book 'genai-prices 0.2.3' --note 'the discount was wrong'
+  llmtrace cost reprice --book 'genai-prices 0.2.3/2' --dry-run
+  llmtrace cost reprice --book 'genai-prices 0.2.3/2' --note 'the discount was wrong'
 """
 )
 @click.option("--book", required=True, help="Name of the book, as 'llmtrace cost prices books' shows it.")
@@ -179,15 +310,18 @@ def reprice(
 ) -> None:
     """Show what another book would change, by day and model; put it into effect unless --dry-run."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books
+        from llmtrace_dashboard.cost import books, ledger
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
-        changes = books.reprice(books.usage(client, chosen), _read(client, None), _read(client, book))
+        try:
+            changes = books.reprice(client, chosen, books.in_effect(client), book)
+        except (books.NoSuchBook, ledger.UnknownDimension) as error:
+            raise click.ClickException(str(error)) from error
     write(changes, fmt, output)
     click.echo(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
     if not dry_run:
         body = {"book": book, "actor": getpass.getuser(), "note": note}
-        click.echo(f"in effect: {_send(context, url, 'POST', '/v1/prices/book', body)['book']}", err=True)
+        click.echo(f"in effect: {send(context, url, 'POST', '/v1/prices/book', body)['book']}", err=True)
 
 
 @click.command(
@@ -201,7 +335,7 @@ Examples:
 @click.pass_context
 def close(context: click.Context, /, month: str, url: str | None) -> None:
     """Freeze the figures of a month that is over; what changes later is an adjustment."""
-    told = _send(context, url, "POST", "/v1/cost/close", {"month": month, "actor": getpass.getuser()})
+    told = send(context, url, "POST", "/v1/cost/close", {"month": month, "actor": getpass.getuser()})
     click.echo(f"closed {month}: {told['cost']:.2f} USD in {told['rows']} rows")
 
 
@@ -232,7 +366,7 @@ def _read(client: Any, book: str | None) -> Any:
         raise click.ClickException(str(error)) from error
 
 
-def _send(context: click.Context, url: str | None, method: str, path: str, body: dict[str, Any]) -> Any:
+def send(context: click.Context, url: str | None, method: str, path: str, body: dict[str, Any]) -> Any:
     """Write to the collector; its answer."""
     settings = read_settings(context, "dashboard").dashboard
     with needs("dashboard"):

@@ -88,7 +88,7 @@ class Collector:
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self.tasks.append(self._task("sdk reports", _LEDGER_SECONDS, self.tally.ask_sdks))
         self.budgets = budget.Budgets(self.store, settings.budgets)
-        self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.count))
+        self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.keep))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.

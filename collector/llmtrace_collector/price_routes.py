@@ -1,4 +1,4 @@
-"""The write endpoints of the price book: prices of one's own from a day on, and the choice of a book."""
+"""The write endpoints of the ledger: prices, discounts, fixed lines, the choice of a book, closed months."""
 
 from __future__ import annotations
 
@@ -6,28 +6,72 @@ import threading
 import time
 from datetime import UTC, date, datetime
 from datetime import time as clock
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from .auth import Doors, owner
 from .pricing import Pricing, choose_book
+from .store.charges import BUCKETS
 from .store.store import Store
+from .tariffs import ALWAYS
+from .unit_prices import UnitPrices
 
 
-class OwnPrice(BaseModel):
-    """A price that holds from a day on, UTC; USD per million tokens."""
-
-    model_config = ConfigDict(extra="forbid")
+class OwnPrice(UnitPrices):
+    """A price that holds from a day on, UTC."""
 
     provider: str = Field(default="", max_length=128, description="Empty matches every provider.")
     model: str = Field(min_length=1, max_length=256)
     valid_from: date = date(1970, 1, 1)
-    input_per_million: float = Field(ge=0, allow_inf_nan=False)
-    output_per_million: float = Field(ge=0, allow_inf_nan=False)
-    cache_read_per_million: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    cache_write_per_million: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    actor: str = Field(default="", max_length=256)
+    note: str = Field(default="", max_length=4096)
+
+
+class PriceUpdate(BaseModel):
+    """Another version of the prices: the installed list's, and prices of one's own with it.
+
+    With `dry_run` nothing is kept or put into effect; the answer says how a book would be named.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    prices: tuple[OwnPrice, ...] = Field(default=(), max_length=10_000)
+    dry_run: bool = False
+
+
+class DiscountGiven(BaseModel):
+    """So many percent off the list price from a day on; empty names stand for all. 0 ends a discount."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str = Field(default="", max_length=128)
+    provider: str = Field(default="", max_length=128)
+    model: str = Field(default="", max_length=256)
+    percent: float = Field(ge=0, le=100, allow_inf_nan=False)
+    valid_from: date = date(1970, 1, 1)
+    actor: str = Field(default="", max_length=256)
+    note: str = Field(default="", max_length=4096)
+
+
+class FixedLine(BaseModel):
+    """Capacity that is paid whether used or not: `units` at `price` USD each `period`, or once for all its
+    time (`total`). Calls of the model it names cost nothing by the token while it holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["reserved", "gpu", "hosting", "other"]
+    name: str = Field(min_length=1, max_length=256)
+    project: str = Field(default="", max_length=128)
+    provider: str = Field(default="", max_length=128)
+    model: str = Field(default="", max_length=256)
+    units: float = Field(default=1, gt=0, allow_inf_nan=False)
+    price: float = Field(ge=0, allow_inf_nan=False)
+    period: Literal["hour", "month", "total"] = "hour"
+    valid_from: date
+    valid_to: date | None = None
+    removed: bool = False
     actor: str = Field(default="", max_length=256)
     note: str = Field(default="", max_length=4096)
 
@@ -59,28 +103,75 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
     @routes.put("/v1/prices")
     def set_price(price: OwnPrice) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
-        start = datetime.combine(price.valid_from, clock(), UTC).timestamp()
-        if not 0 <= start < 2**32:
-            raise HTTPException(422, "valid_from must lie between 1970 and 2106")
+        store.insert_rows("own_prices", [_price_row(price, time.time())])
+        pricing.sync(take=True)
+        return {"book": pricing.book}
+
+    @routes.post("/v1/prices/update")
+    def update(asked: PriceUpdate) -> dict[str, str]:
+        """Take the installed price list, with these prices of one's own, as a new book."""
+        at = time.time()
+        rows = [_price_row(price, at) for price in asked.prices]
+        if asked.dry_run:
+            return {"book": pricing.prepare(rows)}
+        store.insert_rows("own_prices", rows)
+        pricing.sync(take=True)
+        return {"book": pricing.book}
+
+    @routes.put("/v1/prices/discounts")
+    def set_discount(given: DiscountGiven) -> dict[str, str]:
+        """Keep the discount and put the book that has it into effect."""
         store.insert_rows(
-            "own_prices",
+            "own_discounts",
             [
                 {
-                    "Provider": price.provider,
-                    "Model": price.model,
-                    "ValidFrom": int(start),
-                    "InputPrice": price.input_per_million / 1e6,
-                    "CacheReadPrice": _per_token(price.cache_read_per_million),
-                    "CacheWritePrice": _per_token(price.cache_write_per_million),
-                    "OutputPrice": price.output_per_million / 1e6,
+                    "Project": given.project,
+                    "Provider": given.provider,
+                    "Model": given.model,
+                    "ValidFrom": _seconds(given.valid_from),
+                    "Percent": given.percent,
                     "At": f"{time.time():.3f}",
-                    "Actor": price.actor,
-                    "Note": price.note,
+                    "Actor": given.actor,
+                    "Note": given.note,
                 }
             ],
         )
-        pricing.sync()
+        pricing.sync(take=True)
         return {"book": pricing.book}
+
+    @routes.put("/v1/cost/fixed/{line_id}")
+    def set_fixed(
+        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedLine
+    ) -> dict[str, str]:
+        """Keep a fixed line; the newest of an id holds."""
+        if line.valid_to is not None and line.valid_to <= line.valid_from:
+            raise HTTPException(422, "valid_to must be after valid_from")
+        if line.period == "total" and line.valid_to is None:
+            raise HTTPException(422, "a line that is paid once needs its end: give valid_to")
+        store.insert_rows(
+            "fixed_costs",
+            [
+                {
+                    "Id": line_id,
+                    "Kind": line.kind,
+                    "Name": line.name,
+                    "Project": line.project,
+                    "Provider": line.provider,
+                    "Model": line.model,
+                    "Units": line.units,
+                    "Price": line.price,
+                    "Period": line.period,
+                    "ValidFrom": _seconds(line.valid_from),
+                    "ValidTo": ALWAYS[1] if line.valid_to is None else _seconds(line.valid_to),
+                    "Removed": line.removed,
+                    "At": f"{time.time():.3f}",
+                    "Actor": line.actor,
+                    "Note": line.note,
+                }
+            ],
+        )
+        pricing.sync(take=bool(line.model))
+        return {"id": line_id, "book": pricing.book}
 
     @routes.post("/v1/prices/book")
     def choose(choice: Choice) -> dict[str, str]:
@@ -130,5 +221,23 @@ WHERE Time >= toDateTime(concat({month:String}, '-01 00:00:00'))
 GROUP BY Project, Provider, Model"""
 
 
-def _per_token(per_million: float | None) -> float | None:
-    return None if per_million is None else per_million / 1e6
+def _price_row(price: OwnPrice, at: float) -> dict[str, Any]:
+    units = price.per_unit()
+    return {
+        "Provider": price.provider,
+        "Model": price.model,
+        "ServiceTier": price.service_tier,
+        "ValidFrom": _seconds(price.valid_from),
+        **{bucket.price: units.get(bucket.name) for bucket in BUCKETS},
+        "At": f"{at:.3f}",
+        "Actor": price.actor,
+        "Note": price.note,
+    }
+
+
+def _seconds(day: date) -> int:
+    """The start of a day, UTC, in seconds since 1970. Raises HTTPException."""
+    start = int(datetime.combine(day, clock(), UTC).timestamp())
+    if not 0 <= start < ALWAYS[1]:
+        raise HTTPException(422, "a day must lie between 1970 and 2106")
+    return start

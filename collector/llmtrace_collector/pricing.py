@@ -1,10 +1,10 @@
 """Prices of the models that the store has seen: the user's own first, then the public list.
 
-Only pairs named by provider and model are looked up, and each once, so that a hundred million calls of one
-model cost one look-up. A pair that nobody knows a price for is written down as unpriced, never as free.
+Only pairs named by provider and model are looked up, and each once a book, so that a hundred million calls of
+one model cost one look-up. A pair that nobody knows a price for is written down as unpriced, never as free.
 
-`price_book` holds every tariff (by day, length of input and service tier); `prices` one flat price a pair,
-which is the tariff of today for short inputs.
+A book is never changed, only added to as new pairs are seen: another version of the list, another price or
+discount of one's own make another book.
 """
 
 from __future__ import annotations
@@ -14,71 +14,156 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import genai_prices
 
+from .discounts import Discount, discounts, shares
 from .settings import ModelPrice
+from .store.charges import BUCKETS, PRICES, RESPONSE_CACHE
 from .store.store import Store
-from .tariffs import ALWAYS, Tariff, listing
+from .tariffs import ALWAYS, RESERVED_TIERS, Tariff, listing
 
 #: Name of a book of the public list and the user's own prices; a change of either makes another.
 BookName = str
 
+#: Raised when another reading of the list fills more of the book, so that older books stay as they were.
+_READING = 2
+
+LIST_NAME = f"genai-prices {genai_prices.__version__}/{_READING}"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What people set, beside llmtrace.toml: prices and fixed lines from a day on, and discounts."""
+
+    prices: tuple[dict[str, Any], ...] = ()
+    covered: tuple[dict[str, Any], ...] = ()
+    discounts: tuple[Discount, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.prices or self.covered or self.discounts)
+
+    def text(self) -> str:
+        """Changes when any of them does."""
+        return json.dumps([self.prices, self.covered, [vars(each) for each in self.discounts]])
+
 
 class Pricing:
-    """Fills `prices` and `price_book`. `sync` is one pass."""
+    """Fills `price_book` and `discount_book`. `sync` is one pass."""
 
     def __init__(self, store: Store, own: Sequence[ModelPrice]) -> None:
         self._store = store
         self._own = own
-        self._version = f"genai-prices {genai_prices.__version__} {_fingerprint(own)}"
-        self._set: list[dict[str, Any]] = []
         self._turn = threading.Lock()
-        self.book: BookName = book_name(own)
         self._offered = ""
+        self.book: BookName = book_name(own)
 
-    def sync(self) -> int:
-        """Price every (provider, model, response model) that the current list has no row of; their number."""
+    def sync(self, take: bool = False) -> int:
+        """Price what was seen and is in no book yet; the number of rows written.
+
+        A book of other own prices takes effect by itself; one of another public list when it is taken
+        (`take`), or when there is none.
+        """
         with self._turn:
-            self._sync_book()
-            return self._sync_flat()
+            terms = self._terms()
+            self.book = book_name(self._own, terms)
+            chosen = next(iter(self._store.rows(_IN_EFFECT)), {"book": "", "actor": ""})
+            in_effect = str(chosen["book"])
+            # Pairs seen since are priced in the book in effect too, which may be an older one.
+            written = self._fill(self.book, terms)
+            if in_effect and in_effect != self.book:
+                written += self._fill(in_effect, self._terms(in_effect))
+            if self._should_offer(in_effect, chosen["actor"] == _ACTOR, take):
+                note = "the current price list and own prices"
+                choose_book(self._store, self.book, _ACTOR, note)
+            self._offered = self.book
+        return written
 
-    def _sync_flat(self) -> int:
-        pairs = self._store.rows(_UNPRICED_PAIRS, {"version": self._version})
-        now = datetime.now(UTC).timestamp()
-        rows = []
-        for pair in pairs:
-            price = _today(self.tariffs(pair["Provider"], pair["Model"], pair["ResponseModel"]), now)
-            rows.append(
-                {
-                    **pair,
-                    "Priced": price is not None,
-                    "InputPrice": price.input if price else None,
-                    "CacheReadPrice": price.cache_read if price else None,
-                    "CacheWritePrice": price.cache_write if price else None,
-                    "OutputPrice": price.output if price else None,
-                    "Currency": "USD",
-                    "Source": price.source if price else "",
-                    "Version": self._version,
-                    "UpdatedAt": f"{now:.3f}",
-                }
+    def prepare(self, rows: Sequence[dict[str, Any]]) -> BookName:
+        """Fill a book of the installed list and these rows of `own_prices`, beside those that were set;
+        nothing is kept or put into effect. Returns its name."""
+        with self._turn:
+            terms = self._terms()
+            names = ("Provider", "Model", "ServiceTier", "ValidFrom")
+            key = {tuple(row[name] for name in names): row for row in (*terms.prices, *rows)}
+            wanted = sorted(
+                key.values(),
+                key=lambda row: [str(row["ServiceTier"]), str(row["Provider"]), str(row["Model"])],
             )
-        self._store.insert_rows("prices", rows)
-        return len(rows)
+            wanted.sort(key=lambda row: int(row["ValidFrom"]))
+            prices = tuple({name: row[name] for name in (*names[:3], "ValidFrom", *PRICES)} for row in wanted)
+            terms = replace(terms, prices=prices)
+            book = book_name(self._own, terms)
+            self._fill(book, terms)
+        return book
+
+    def _should_offer(self, in_effect: BookName, by_itself: bool, take: bool) -> bool:
+        if take or not in_effect:
+            return self.book != in_effect
+        if self.book in (in_effect, self._offered) or _list_of(in_effect) != LIST_NAME:
+            return False
+        if by_itself:
+            return True
+        # One that somebody left for another stays left.
+        return not self._store.rows(
+            "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
+        )
+
+    def _fill(self, book: BookName, terms: Terms) -> int:
+        pairs = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
+        rows = [row for pair in pairs for row in self._book_rows(book, pair, terms)]
+        self._store.insert_rows("price_book", rows)
+        if not terms.discounts:
+            return len(rows)
+        reduced = []
+        for seen in self._store.rows(_NOT_DISCOUNTED, {"book": book}):
+            for share in shares(terms.discounts, seen["Project"], seen["Provider"], seen["Model"]):
+                reduced.append(
+                    {
+                        "Book": book,
+                        **seen,
+                        "ValidFrom": share.start,
+                        "ValidTo": share.end,
+                        "Factor": share.factor,
+                        "UpdatedAt": f"{time.time():.3f}",
+                    }
+                )
+        self._store.insert_rows("discount_book", reduced)
+        return len(rows) + len(reduced)
 
     def tariffs(
-        self, provider: str, model: str, response_model: str, service_tier: str = ""
+        self,
+        provider: str,
+        model: str,
+        response_model: str,
+        service_tier: str = "",
+        terms: Terms | None = None,
     ) -> tuple[Tariff, ...]:
         """The tariffs of one pair, none where nobody knows its price. A price of one's own goes by the name
-        that was asked for, else the one that answered; the list's by the one that answered first.
+        that was asked for, else the one that answered; the list's by the one that answered first. Capacity
+        that is paid anyway costs nothing by the token.
         """
+        terms = terms or Terms()
         tariffs = self._first_known(provider, model, response_model, service_tier)
-        for row in self._set:
+        for row in terms.prices:
+            named = row["Model"] in (model, response_model) and row["Provider"] in ("", provider)
+            if named and row["ServiceTier"] in ("", service_tier):
+                prices = {each.name: row[each.price] for each in BUCKETS if row[each.price] is not None}
+                start = int(row["ValidFrom"])
+                tariffs = _spliced(
+                    tariffs, Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set")
+                )
+        for row in terms.covered:
             if row["Model"] in (model, response_model) and row["Provider"] in ("", provider):
-                tariffs = _from_day_on(tariffs, row)
+                valid = int(row["ValidFrom"]), int(row["ValidTo"])
+                tariffs = _spliced(tariffs, Tariff(_NOTHING, valid, source=f"fixed: {row['Name']}"))
+        if service_tier in RESERVED_TIERS:
+            return (Tariff(_NOTHING, source="reserved capacity: a fixed line"),)
+        if service_tier == RESPONSE_CACHE:
+            return (Tariff(_NOTHING, source="answered from a cache"),)
         return tariffs
 
     def _first_known(
@@ -86,35 +171,47 @@ class Pricing:
     ) -> tuple[Tariff, ...]:
         for name in (model, response_model):
             for own in self._own:
-                if own.model == name and own.provider in ("", provider):
-                    return (_own_tariff(own),)
+                fits = own.model == name and own.provider in ("", provider)
+                if fits and own.service_tier in ("", service_tier):
+                    return (Tariff(own.per_unit(), source="llmtrace.toml"),)
         for name in (response_model, model):
             found = listing(provider, name, service_tier)
             if found is not None:
                 return found.tariffs
         return ()
 
-    def _sync_book(self) -> None:
-        self._set = self._store.rows(_SET_PRICES)
-        self.book = book_name(self._own, self._set)
-        in_effect = self._store.rows("SELECT argMax(Book, At) AS book FROM price_books")[0]["book"]
-        # Pairs seen since are priced in the book in effect too, which may be an older one.
-        for book in {self.book, in_effect} - {""}:
-            unknown = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
-            rows = [row for pair in unknown for row in self._book_rows(book, pair)]
-            self._store.insert_rows("price_book", rows)
-        if self._offered != self.book:
-            # A book that was never offered before takes effect; one that was left for another stays left.
-            known = self._store.rows(
-                "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
-            )
-            if not known:
-                choose_book(self._store, self.book, "llmtrace", "the current price list and own prices")
-            self._offered = self.book
-
-    def _book_rows(self, book: BookName, pair: dict[str, Any]) -> list[dict[str, Any]]:
-        found = self.tariffs(pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"])
+    def _book_rows(self, book: BookName, pair: dict[str, Any], terms: Terms) -> list[dict[str, Any]]:
+        found = self.tariffs(
+            pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"], terms
+        )
         return [book_row(book, pair, tariff) for tariff in found] or [book_row(book, pair, None)]
+
+    def _terms(self, book: BookName = "") -> Terms:
+        """What people have set; with `book`, had set when that book took effect first."""
+        until = {"book": book}
+        covered = self._store.rows(_COVERED, until)
+        of_projects = [
+            Discount(
+                row["Project"],
+                row["Provider"],
+                row["Model"],
+                int(row["ValidFrom"]),
+                100.0,
+                int(row["ValidTo"]),
+            )
+            for row in covered
+            if row["Project"]
+        ]
+        return Terms(
+            tuple(self._store.rows(_SET_PRICES, until)),
+            tuple(row for row in covered if not row["Project"]),
+            (*discounts(self._store.rows(_SET_DISCOUNTS, until)), *of_projects),
+        )
+
+
+#: Who puts a book into effect where nobody asked.
+_ACTOR = "llmtrace"
+_NOTHING = {"Input": 0.0, "Output": 0.0}
 
 
 def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
@@ -124,37 +221,35 @@ def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
     )
 
 
-def book_name(own: Sequence[ModelPrice], set_prices: Sequence[dict[str, Any]] = ()) -> BookName:
-    """`genai-prices 0.2.3`, with a mark of the user's own prices where there are any."""
-    name = f"genai-prices {genai_prices.__version__}"
-    if not own and not set_prices:
-        return name
-    text = _fingerprint(own) + json.dumps(list(set_prices))
-    return f"{name} own {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def book_name(own: Sequence[ModelPrice], terms: Terms | None = None) -> BookName:
+    """`genai-prices 0.2.3/2`, with a mark of the user's own prices where there are any."""
+    if not own and not terms:
+        return LIST_NAME
+    text = json.dumps([price.model_dump(exclude_none=True) for price in own], separators=(",", ":"))
+    text += terms.text() if terms else ""
+    return f"{LIST_NAME} own {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _from_day_on(tariffs: Sequence[Tariff], row: dict[str, Any]) -> tuple[Tariff, ...]:
-    """`tariffs` with a price that was set taking their place from its day on."""
-    start = int(row["ValidFrom"])
-    kept = [
-        replace(each, valid=(each.valid[0], min(each.valid[1], start)))
-        for each in tariffs
-        if each.valid[0] < start
-    ]
-    own = Tariff(
-        row["InputPrice"],
-        row["CacheReadPrice"],
-        row["CacheWritePrice"],
-        row["OutputPrice"],
-        valid=(start, ALWAYS[1]),
-        source="llmtrace cost prices set",
-    )
-    return (*kept, own)
+def _list_of(book: BookName) -> str:
+    """The public list that a book is made of."""
+    return book.partition(" own ")[0]
+
+
+def _spliced(tariffs: Sequence[Tariff], new: Tariff) -> tuple[Tariff, ...]:
+    """`tariffs` with `new` in their place for as long as it holds."""
+    start, end = new.valid
+    kept = []
+    for each in tariffs:
+        if each.valid[0] < start:
+            kept.append(replace(each, valid=(each.valid[0], min(each.valid[1], start))))
+        if each.valid[1] > end:
+            kept.append(replace(each, valid=(max(each.valid[0], end), each.valid[1])))
+    return (*kept, new)
 
 
 def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dict[str, Any]:
     """A row of `price_book`; no tariff: looked up, and nobody knows."""
-    shown = tariff or Tariff()
+    shown = tariff or Tariff({})
     return {
         "Book": book,
         **pair,
@@ -163,63 +258,65 @@ def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dic
         "ContextFrom": shown.context[0],
         "ContextTo": shown.context[1],
         "Priced": tariff is not None,
-        "InputPrice": shown.input,
-        "CacheReadPrice": shown.cache_read,
-        "CacheWritePrice": shown.cache_write,
-        "OutputPrice": shown.output,
-        "ReasoningPrice": shown.reasoning,
-        "RequestPrice": shown.request,
+        **{bucket.price: shown.prices.get(bucket.name) for bucket in BUCKETS},
         "Currency": "USD",
         "Source": shown.source,
-        "UpdatedAt": f"{time.time():.3f}",
+        "UpdatedAt": f"{datetime.now(UTC).timestamp():.3f}",
     }
 
 
-def _today(tariffs: Sequence[Tariff], now: float) -> Tariff | None:
-    """The tariff of short inputs that holds now."""
-    valid = [each for each in tariffs if each.valid[0] <= now < each.valid[1] and each.context[0] == 0]
-    return valid[0] if valid else None
+_IN_EFFECT = """SELECT argMax(Book, At) AS book, argMax(Actor, At) AS actor
+FROM price_books HAVING count() > 0"""
 
-
-def _own_tariff(own: ModelPrice) -> Tariff:
-    def per_token(per_million: float | None) -> float | None:
-        return None if per_million is None else per_million / 1e6
-
-    return Tariff(
-        per_token(own.input_per_million),
-        per_token(own.cache_read_per_million),
-        per_token(own.cache_write_per_million),
-        per_token(own.output_per_million),
-        source="llmtrace.toml",
-    )
-
-
-def _fingerprint(own: Sequence[ModelPrice]) -> str:
-    """Text that changes when the user's own prices do."""
-    return json.dumps([price.model_dump(exclude_none=True) for price in own], separators=(",", ":"))
-
-
-_UNPRICED_PAIRS = """SELECT DISTINCT Provider, Model, ResponseModel
-FROM usage_10s
-WHERE (Provider, Model, ResponseModel) NOT IN (
-    SELECT Provider, Model, ResponseModel FROM prices WHERE Version = {version:String}
-)"""
-
-_PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, ServiceTier
-FROM usage_hour
+# The standard tier of every pair too: savings are counted against it.
+_PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, arrayJoin(['', Tier]) AS ServiceTier
+FROM (SELECT DISTINCT Provider, Model, ResponseModel, toString(ServiceTier) AS Tier FROM usage_hour) AS seen
 WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
     SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {book:String}
 )"""
 
-# By day, so that each takes over from the one before; of one model and day the newest holds.
-_SET_PRICES = """SELECT
+_NOT_DISCOUNTED = """SELECT DISTINCT Project, Provider, Model
+FROM usage_hour
+WHERE (Project, Provider, Model) NOT IN (
+    SELECT Project, Provider, Model FROM discount_book WHERE Book = {book:String}
+)"""
+
+# Up to when a book's terms were set: its first day in effect, or now.
+_UNTIL = """({book:String} = '' OR At <= (SELECT min(At) FROM price_books WHERE Book = {book:String}))"""
+
+# By day, so that each takes over from the one before; of one model, tier and day the newest holds.
+_SET_PRICES = f"""SELECT
+    Provider,
+    Model,
+    ServiceTier,
+    toUnixTimestamp(ValidFrom) AS ValidFrom,
+    {", ".join(f"argMax(tuple({name}), At).1 AS {name}" for name in PRICES)}
+FROM own_prices
+WHERE {_UNTIL}
+GROUP BY Provider, Model, ServiceTier, ValidFrom
+ORDER BY ValidFrom, ServiceTier, Provider, Model"""  # noqa: S608 - names of ours
+
+_SET_DISCOUNTS = f"""SELECT
+    Project,
     Provider,
     Model,
     toUnixTimestamp(ValidFrom) AS ValidFrom,
-    argMax(InputPrice, At) AS InputPrice,
-    argMax(tuple(CacheReadPrice), At).1 AS CacheReadPrice,
-    argMax(tuple(CacheWritePrice), At).1 AS CacheWritePrice,
-    argMax(OutputPrice, At) AS OutputPrice
-FROM own_prices
-GROUP BY Provider, Model, ValidFrom
-ORDER BY ValidFrom, Provider, Model"""
+    argMax(Percent, At) AS Percent
+FROM own_discounts
+WHERE {_UNTIL}
+GROUP BY Project, Provider, Model, ValidFrom
+ORDER BY Project, Provider, Model, ValidFrom"""  # noqa: S608 - names of ours
+
+# Fixed lines that name a model: its calls are paid by them.
+_COVERED = f"""SELECT
+    argMax(Name, At) AS Name,
+    argMax(Project, At) AS Project,
+    argMax(Provider, At) AS Provider,
+    argMax(Model, At) AS Model,
+    toUnixTimestamp(argMax(ValidFrom, At)) AS ValidFrom,
+    toUnixTimestamp(argMax(ValidTo, At)) AS ValidTo
+FROM fixed_costs
+WHERE {_UNTIL}
+GROUP BY Id
+HAVING Model != '' AND NOT argMax(Removed, At)
+ORDER BY Id"""  # noqa: S608 - names of ours

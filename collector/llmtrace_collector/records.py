@@ -27,7 +27,7 @@ class IncidentReport(BaseModel):
 
     project: str = Field(default="default", max_length=256)
     fingerprint: str = Field(max_length=512)
-    kind: Literal["anomaly", "abuse"]
+    kind: Literal["anomaly", "abuse", "budget"]
     rule: str = Field(max_length=128)
     severity: Literal["warning", "critical"]
     state: Literal["open", "resolved"]

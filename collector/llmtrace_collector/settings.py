@@ -7,22 +7,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from .unit_prices import UnitPrices
 
-class ModelPrice(BaseModel):
+
+class ModelPrice(UnitPrices):
     """A price of the user's own, for models that no public price list has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(description="Model name as calls request it.")
     provider: str = Field(default="", description="Provider name; empty matches every provider.")
-    input_per_million: float = Field(ge=0, description="USD per million input tokens.")
-    output_per_million: float = Field(ge=0, description="USD per million output tokens.")
-    cache_read_per_million: float | None = Field(
-        default=None, ge=0, description="USD per million input tokens read from cache; default: input price."
-    )
-    cache_write_per_million: float | None = Field(
-        default=None, ge=0, description="USD per million input tokens written to cache; default: input price."
-    )
 
 
 class Budget(BaseModel):
@@ -35,11 +27,14 @@ class Budget(BaseModel):
     unit: Literal["usd", "tokens", "requests"] = Field(
         default="usd", description="What is counted: usd, tokens or requests."
     )
-    window: Literal["day", "month", "24h", "7d", "30d"] = Field(
-        default="month", description="Calendar day or month (UTC), or the last 24h, 7d or 30d."
+    window: Literal["day", "week", "month", "24h", "7d", "30d"] = Field(
+        default="month",
+        description="Calendar day, week (from Monday) or month (UTC), or the last 24h, 7d or 30d.",
     )
-    per: Literal["all", "user", "project", "model", "service"] = Field(
-        default="all", description="One budget for all calls together, or one for each user, project, …"
+    per: Literal["all", "user", "project", "model", "service", "tag", "account"] = Field(
+        default="all",
+        description="One budget for all calls together, or one for each user, project, model, service, tag "
+        "or account (the mark of an API key).",
     )
     warn_at: float = Field(
         default=0.8, gt=0, le=1, description="Share of the limit from which on the state is a warning."
@@ -47,6 +42,9 @@ class Budget(BaseModel):
     user: str = Field(default="", description="Only calls of this user; empty: of all.")
     project: str = Field(default="", description="Only calls of this project; empty: of all.")
     model: str = Field(default="", description="Only calls of this model; empty: of all.")
+    service: str = Field(default="", description="Only calls of this service; empty: of all.")
+    tag: str = Field(default="", description="Only calls with this tag; empty: all.")
+    account: str = Field(default="", description="Only calls of this account; empty: of all.")
 
 
 class CollectorSettings(BaseModel):

@@ -24,6 +24,8 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
+from .store.charges import CONTEXT_BOUNDS
+
 #: The conventions' provider names → the price list's, where they differ.
 _PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,20 +41,29 @@ _PROVIDERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Lengths of input, in tokens, at which the store can tell calls apart: those of `usage_hour.ContextClass`.
-CONTEXT_BOUNDS = (0, 32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 512_000, 524_288)
-
-#: The list's units that the store counts → the field of `Tariff` they fill.
+#: The list's units that the store counts → the bucket of `charges` whose price they are.
 _COUNTED: Mapping[str, str] = MappingProxyType(
     {
-        "input_mtok": "input",
-        "cache_read_mtok": "cache_read",
-        "cache_write_mtok": "cache_write",
-        "output_mtok": "output",
-        "output_reasoning_mtok": "reasoning",
-        "requests_kcount": "request",
+        "input_mtok": "Input",
+        "cache_read_mtok": "CacheRead",
+        "cache_write_mtok": "CacheWrite",
+        "cache_write_1h_mtok": "CacheWrite1h",
+        "input_audio_mtok": "AudioInput",
+        "input_image_mtok": "ImageInput",
+        "cache_audio_read_mtok": "CacheReadAudio",
+        "cache_image_read_mtok": "CacheReadImage",
+        "output_mtok": "Output",
+        "output_reasoning_mtok": "Reasoning",
+        "output_audio_mtok": "AudioOutput",
+        "output_image_mtok": "ImageOutput",
+        "requests_kcount": "Request",
+        "web_searches_kcount": "WebSearch",
+        "storage_searches_kcount": "FileSearch",
     }
 )
+
+#: Tiers that answer from capacity which is paid whether used or not: a fixed line, never by the token.
+RESERVED_TIERS = frozenset({"provisioned_throughput", "provisioned", "reserved", "scale"})
 
 #: The range of days of a tariff that has none of its own, in seconds since 1970: all that a DateTime holds.
 ALWAYS = (0, 2**32 - 1)
@@ -61,17 +72,13 @@ ANY_CONTEXT = (0, 2**32 - 1)
 
 @dataclass(frozen=True)
 class Tariff:
-    """USD per token, and per request; None where no price is known, and the more general one holds.
+    """USD per token, request or search by the names of `charges.BUCKETS`; where a bucket has none, the more
+    general one's holds.
 
     `valid` is [from, to) in seconds since 1970, `context` [from, to) in tokens of `CONTEXT_BOUNDS`.
     """
 
-    input: float | None = None
-    cache_read: float | None = None
-    cache_write: float | None = None
-    output: float | None = None
-    reasoning: float | None = None
-    request: float | None = None
+    prices: Mapping[str, float]
     valid: tuple[int, int] = ALWAYS
     context: tuple[int, int] = ANY_CONTEXT
     source: str = ""
@@ -114,7 +121,7 @@ def list_model(owner: Provider, model: ModelInfo, service_tier: str = "") -> Lis
         price = model.get_prices(moment, context)
         gaps.update(_gaps_of_units(price))
         tariffs.extend(_by_context(price, (start, end)))
-    if not any(_says_something(tariff) for tariff in tariffs):
+    if not any(tariff.prices for tariff in tariffs):
         return None
     return Listing(tuple(tariffs), tuple(sorted(gaps)))
 
@@ -178,7 +185,7 @@ def _gaps_of_units(price: ModelPrice) -> list[str]:
 
 def _by_context(price: ModelPrice, valid: tuple[int, int]) -> list[Tariff]:
     """One tariff per range of input lengths."""
-    values = {field: getattr(price, key) for key, field in _COUNTED.items()}
+    values = {name: getattr(price, key) for key, name in _COUNTED.items()}
     bounds = sorted(
         {0}
         | {
@@ -192,27 +199,15 @@ def _by_context(price: ModelPrice, valid: tuple[int, int]) -> list[Tariff]:
     source = f"genai-prices {genai_prices.__version__}"
     tariffs = []
     for start, end in zip(bounds, [*bounds[1:], ANY_CONTEXT[1]], strict=True):
-        units = {field: _unit(value, start, field) for field, value in values.items()}
-        tariffs.append(Tariff(**units, valid=valid, context=(start, end), source=source))
+        units = {name: _unit(value, start, name) for name, value in values.items()}
+        prices = {name: unit for name, unit in units.items() if unit is not None}
+        tariffs.append(Tariff(prices, valid=valid, context=(start, end), source=source))
     return tariffs
 
 
-def _unit(value: Decimal | TieredPrices | None, bound: int, field: str) -> float | None:
+def _unit(value: Decimal | TieredPrices | None, bound: int, name: str) -> float | None:
     if isinstance(value, TieredPrices):
         above = [tier.price for tier in value.tiers if tier.start <= bound and bound > 0]
         value = above[-1] if above else value.base
-    return None if value is None else float(value / (1000 if field == "request" else 1_000_000))
-
-
-def _says_something(tariff: Tariff) -> bool:
-    return any(
-        value is not None
-        for value in (
-            tariff.input,
-            tariff.cache_read,
-            tariff.cache_write,
-            tariff.output,
-            tariff.reasoning,
-            tariff.request,
-        )
-    )
+    counted = name in ("Request", "WebSearch", "FileSearch")
+    return None if value is None else float(value / (1000 if counted else 1_000_000))

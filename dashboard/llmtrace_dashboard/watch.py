@@ -18,6 +18,7 @@ from .alerts.health import Health, HealthServer
 from .alerts.outbox import Outbox
 from .alerts.records import CollectorAway, CollectorRecords, CollectorRefused
 from .detect import looks, queries
+from .detect.budgets import budget_calm, budget_findings
 from .detect.incidents import Change, Incident, advance, to_report
 from .settings import WatchSettings
 
@@ -69,8 +70,11 @@ class Watch:
             *looks.anomalies(client, incidents, now, settings),
             *looks.floods(client, now, settings),
             *self._injection.findings(client, now),
+            *budget_findings(self._records.budgets(), now),
         ]
-        changes = advance(findings, incidents, looks.calm(now, settings), now, settings)
+        changes = advance(
+            findings, incidents, {**looks.calm(now, settings), **budget_calm(now)}, now, settings
+        )
         for change in changes:
             self._write(change)
         self._records.flush()

@@ -11,6 +11,7 @@ clients do) becomes an OpenTelemetry span in the collector. See docs/sdk.md.
 from __future__ import annotations
 
 from .attribution import context, prompt
+from .budget import BudgetCheck, BudgetExceeded, BudgetStanding, check_budget
 from .delivery.stats import Stats
 from .observe import observe
 from .runtime import disable, flush, init, shutdown, stats
@@ -19,9 +20,13 @@ from .score import current_trace_id, score, trace_url
 from .steps import agent, retrieval, tool
 
 __all__ = [
+    "BudgetCheck",
+    "BudgetExceeded",
+    "BudgetStanding",
     "SampleRule",
     "Stats",
     "agent",
+    "check_budget",
     "context",
     "current_trace_id",
     "disable",

@@ -29,7 +29,6 @@ _USUAL_CHUNK: Final = 64 * 1024
 """What transports read at most at once."""
 _MOST_UNSEEN: Final = 128
 _BASE_WEIGHT: Final = 2048
-_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 
 
 class Sent(Protocol):
@@ -223,6 +222,8 @@ class Call:
         if self._attempt.superseded:
             attributes[semconv.COUNTED] = False
         attributes.update(response_headers.described(self._headers))
+        if account := response_headers.account(headers, self._headers):
+            attributes[semconv.ACCOUNT] = account
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
@@ -266,7 +267,7 @@ class Call:
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
         headers = self._sent.headers
-        secrets = [headers.get(name, "").removeprefix("Bearer ") for name in _KEY_HEADERS]
+        secrets = [headers.get(name, "").removeprefix("Bearer ") for name in response_headers.KEY_HEADERS]
         self._outcome = Status(
             StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
         )

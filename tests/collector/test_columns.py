@@ -173,7 +173,7 @@ def test_every_table_that_ingest_reaches_is_durable(served: Served) -> None:
         "SELECT name, engine, create_table_query AS ddl FROM system.tables "
         "WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )
-    assert {row["name"] for row in found} >= {"otel_traces", "otel_logs", "usage_10s", "scores", "prices"}
+    assert {row["name"] for row in found} >= {"otel_traces", "otel_logs", "usage_10s", "scores", "price_book"}
     for row in found:
         for setting in ("fsync_after_insert = 1", "fsync_part_directory = 1"):
             assert setting in row["ddl"], row["name"]

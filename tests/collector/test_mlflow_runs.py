@@ -24,7 +24,9 @@ from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from llmtrace_collector.mlflow_runs import MlflowRuns, MlflowUnavailable, SyncResult
+from llmtrace_collector.pricing import book_row, choose_book
 from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.tariffs import Tariff
 
 TRACE_URL = "http://127.0.0.1:8501/traces?trace={trace_id}"
 BASE = int(time.time()) - 600
@@ -98,23 +100,10 @@ def server(launched: Server, store: Store) -> Server:
 @pytest.fixture(scope="module")
 def store(launched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store = open_store(f"chdb://{tmp_path_factory.mktemp('store')}")
-    store.insert_rows(
-        "prices",
-        [
-            {
-                "Provider": "openai",
-                "Model": "gpt-a",
-                "ResponseModel": "gpt-a-2026",
-                "Priced": True,
-                "InputPrice": 2e-6,
-                "CacheReadPrice": 1e-6,
-                "OutputPrice": 8e-6,
-                "Currency": "USD",
-                "Source": "config",
-                "UpdatedAt": BASE,
-            }
-        ],
-    )
+    pair = {"Provider": "openai", "Model": "gpt-a", "ResponseModel": "gpt-a-2026", "ServiceTier": ""}
+    tariff = Tariff({"Input": 2e-6, "CacheRead": 1e-6, "Output": 8e-6}, source="config")
+    store.insert_rows("price_book", [book_row("tests", pair, tariff)])
+    choose_book(store, "tests", "tests", "")
     yield store
     store.close()
 
@@ -516,8 +505,9 @@ def test_prices_that_come_later_make_the_cost_known(
     before = runs_of(mlflow, "prices")["r1"].data.metrics
     assert "cost/total_usd" not in before
     assert before["cost/unpriced_calls"] == 1
-    price = {"Provider": "openai", "Model": "gpt-new", "ResponseModel": "gpt-new-2026", "Priced": True}
-    store.insert_rows("prices", [{**price, "InputPrice": 1e-6, "OutputPrice": 1e-6, "UpdatedAt": BASE}])
+    pair = {"Provider": "openai", "Model": "gpt-new", "ResponseModel": "gpt-new-2026", "ServiceTier": ""}
+    tariff = Tariff({"Input": 1e-6, "Output": 1e-6}, source="config")
+    store.insert_rows("price_book", [book_row("tests", pair, tariff)])
     assert syncer.sync() == SyncResult(updated=1)
     after = runs_of(mlflow, "prices")["r1"].data.metrics
     assert after["cost/total_usd"] == pytest.approx(1200e-6)

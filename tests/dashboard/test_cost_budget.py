@@ -10,20 +10,25 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
+import llmtrace
 from llmtrace_collector.auth import Doors, Keys
-from llmtrace_collector.budget import Answer, Budgets, router, window_start
+from llmtrace_collector.budget import Answer, Asked, Budgets, router, window_start
 from llmtrace_collector.keys import KeyBook
 from llmtrace_collector.pricing import Pricing
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store import Store, open_store
+from llmtrace_dashboard.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
+from llmtrace_dashboard.settings import WatchSettings
+from llmtrace_dashboard.watch import Watch
 from tests.collector.otlp import llm, traces
-from tests.collector.running import CLIENT, Launched, settings
+from tests.collector.running import CLIENT, Launched, settings, until
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 
-def call(at: datetime, user: str, model: str = "gpt-4o") -> dict[str, object]:
+def call(at: datetime, user: str, model: str = "gpt-4o", **more: str) -> dict[str, object]:
     """A million input tokens: 2.50 USD of gpt-4o."""
     return {
         "Timestamp": at.strftime("%Y-%m-%d %H:%M:%S"),
@@ -37,6 +42,7 @@ def call(at: datetime, user: str, model: str = "gpt-4o") -> dict[str, object]:
             "gen_ai.usage.input_tokens": "1000000",
             "gen_ai.usage.output_tokens": "0",
             "user.id": user,
+            **more,
         },
     }
 
@@ -50,6 +56,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         call(NOW - timedelta(days=5), "bob"),
         call(NOW - timedelta(days=25), "bob"),
         call(NOW - timedelta(minutes=5), "bob", "no-price"),
+        call(
+            NOW - timedelta(days=300), "eve", **{"llmtrace.tags": '["a", "b"]', "llmtrace.account": "key-1"}
+        ),
     ]
     opened.insert_rows("otel_traces", calls)
     Pricing(opened, ()).sync()
@@ -57,10 +66,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
-def ask(store: Store, rule: Budget, **asked: str) -> Answer:
+def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **asked: str) -> Answer:
     budgets = Budgets(store, (rule,))
     budgets.count(NOW)
-    found = budgets.answer({"user": "", "project": "default", "model": "", "service": "", **asked})
+    found = budgets.answer(Asked(**{"project": "default", **asked}, tags=tags))
     assert found is not None
     return found
 
@@ -106,9 +115,75 @@ def test_a_budget_of_one_model_concerns_calls_of_it_alone(store: Store) -> None:
     assert ask(store, rule, model="other").budgets == []
 
 
+def test_budgets_of_tags_and_accounts() -> None:
+    # A store of its own would cost seconds: what concerns a call is told without one.
+    assert Asked(tags=("a", "b")).values("tag") == ("a", "b")
+    assert Asked(account="key-1").values("account") == ("key-1",)
+    assert Asked().values("tag") == Asked().values("user") == ()
+
+
+def test_a_budget_for_each_tag_counts_a_call_under_all_of_its_tags(store: Store) -> None:
+    then = NOW - timedelta(days=300) + timedelta(hours=1)
+    rules = (
+        Budget(name="tags", limit=2, window="week", per="tag"),
+        Budget(name="account", limit=10, window="24h", account="key-1"),
+        Budget(name="other", limit=10, window="24h", tag="other"),
+    )
+    budgets = Budgets(store, rules)
+    budgets.count(then)
+    found = budgets.answer(Asked(project="default", account="key-1", tags=("a", "b", "c")))
+    assert found is not None
+    assert [(each.budget, each.key, each.spent) for each in found.budgets] == [
+        ("tags", "a", 2.5), ("tags", "b", 2.5), ("tags", "c", 0.0), ("account", "", 2.5)
+    ]  # fmt: skip
+    assert not found.allowed
+    full = budgets.standings()
+    assert full is not None
+    assert [(each.budget, each.key) for each in full.budgets] == [("tags", "a"), ("tags", "b")]
+    everyone = budgets.standings(every=True)
+    assert everyone is not None
+    assert {each.budget for each in everyone.budgets} == {"tags", "account"}
+
+
+def test_the_time_of_a_breach_is_told_before_it_comes(store: Store) -> None:
+    (standing,) = ask(store, Budget(name="b", limit=4, window="day")).budgets
+    assert standing.state == "warning"
+    assert standing.expected == pytest.approx(2.5 * 24 / 12.5)
+    assert standing.breach_at == datetime(2026, 11, 20, 20, tzinfo=UTC)
+    (finding,) = budget_findings([standing.model_dump(mode="json")], NOW.timestamp())
+    assert (finding.rule, finding.severity, finding.kind) == (FORECAST_RULE, "warning", "budget")
+    assert "At this pace the limit is reached at 2026-11-20 20:00 UTC" in finding.summary
+    (used,) = ask(store, Budget(name="b", limit=2, window="day")).budgets
+    rules = [each.rule for each in budget_findings([used.model_dump(mode="json")], NOW.timestamp())]
+    assert rules == [EXCEEDED_RULE, WARNING_RULE]
+
+
+def test_an_application_and_watch_are_told_by_the_same_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMTRACE_SPOOL_DIR", str(tmp_path / "spool"))
+    rules = [{"name": "per user", "limit": 2, "unit": "requests", "window": "24h", "per": "user"}]
+    with Launched(settings(tmp_path, budgets=rules)) as door:
+        door.post(traces([llm({"user.id": "ann"}), llm({"user.id": "ann"})]))
+        llmtrace.init(endpoint=door.url)
+        until(lambda: not llmtrace.check_budget("ann", timeout=5), 30, "the budget's end")
+        assert llmtrace.check_budget("bob", timeout=5)
+        llmtrace.shutdown(timeout=1)
+        watch = Watch(WatchSettings(collector_url=door.url, admin_key=SecretStr(door.admin_key)))
+        assert watch.look(time.time())
+        watch.close()
+        rows = door.rows("SELECT Rule, Kind, Severity FROM incidents ORDER BY Rule")
+        assert rows == [
+            {"Rule": "budget.exceeded", "Kind": "budget", "Severity": "critical"},
+            {"Rule": "budget.warning", "Kind": "budget", "Severity": "warning"},
+        ]
+
+
 def test_calendar_windows_begin_where_calendars_do() -> None:
     month = Budget(name="b", limit=1, window="month")
     assert window_start(month, NOW) == datetime(2026, 11, 1, tzinfo=UTC)
+    week = Budget(name="b", limit=1, window="week")
+    assert window_start(week, NOW) == datetime(2026, 11, 16, tzinfo=UTC)
     assert window_start(Budget(name="b", limit=1, window="day"), NOW) == datetime(2026, 11, 20, tzinfo=UTC)
 
 

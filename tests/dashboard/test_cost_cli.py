@@ -78,7 +78,9 @@ def test_waste_is_reported(stack: Stack) -> None:
     done = run(stack, "waste", *options, "--format", "json")
     assert done.exit_code == 0, done.output
     assert [(row["sort"], row["kind"]) for row in json.loads(done.stdout)] == [
-        ("waste", "failed"), ("waste", "abandoned"), ("waste", "duplicate"), ("saving", "cache_reads")
+        ("waste", "failed"), ("waste", "retry"), ("waste", "abandoned"), ("waste", "duplicate"),
+        ("waste", "unused_context"), ("saving", "cache_reads"), ("saving", "batch"),
+        ("saving", "response_cache"),
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from llmtrace_collector.store.charges import BUCKETS
 from llmtrace_dashboard.cost import focus, invoices
 from llmtrace_dashboard.cost.invoices.azure import model_of
 from llmtrace_dashboard.cost.reconcile import plain_name, reconcile
@@ -113,9 +114,11 @@ def test_days_cut_at_other_hours_are_told_from_calls_that_are_missing() -> None:
 CHARGES = pd.DataFrame(
     [
         {"day": "2026-12-31", "project": "default", "provider": "openai", "model": "gpt-4o", "tier": "flex",
-         "currency": "USD", "source": "genai-prices", "requests": 3, "fresh_tokens": 600,
-         "cache_read_tokens": 400, "cache_write_tokens": 0, "output_tokens": 100, "input_cost": 0.0015,
-         "cache_read_cost": 0.0005, "cache_write_cost": 0.0, "output_cost": 0.001, "request_cost": 0.0}
+         "currency": "USD", "source": "genai-prices",
+         **{f"{bucket.name}{kind}": 0.0 for bucket in BUCKETS for kind in ("Units", "List", "Paid")},
+         "InputUnits": 600, "InputList": 0.0015, "InputPaid": 0.0012, "CacheReadUnits": 400,
+         "CacheReadList": 0.0005, "CacheReadPaid": 0.0004, "OutputUnits": 100, "OutputList": 0.001,
+         "OutputPaid": 0.0008, "RequestUnits": 3}
     ]
 )  # fmt: skip
 
@@ -134,7 +137,9 @@ def test_focus_rows_have_every_mandatory_column_and_keep_the_rules() -> None:
     assert set(MANDATORY_IN_1_2) <= set(data.columns)
     assert focus.violations(data) == []
     assert data["x_TokenKind"].to_list() == ["input", "cache read", "output"]
-    assert data["BilledCost"].sum() == pytest.approx(0.003)
+    assert data["ListCost"].sum() == pytest.approx(0.003)
+    for column in ("BilledCost", "EffectiveCost", "ContractedCost"):
+        assert data[column].sum() == pytest.approx(0.0024)
     assert data["PricingQuantity"].to_list() == [600, 400, 100]
     first = data.iloc[0]
     assert (first["BillingPeriodStart"], first["BillingPeriodEnd"]) == (

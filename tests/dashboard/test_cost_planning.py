@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from genai_prices import Usage, calc_price
 
+from llmtrace_collector.store.charges import COUNTS
 from llmtrace_dashboard.cost import forecast, reserved, whatif
 from llmtrace_dashboard.cost.reserved import Unit
 from llmtrace_dashboard.cost.whatif import Candidate
@@ -71,12 +72,11 @@ def test_a_what_if_costs_what_the_price_list_says_call_by_call() -> None:
             "provider": "openai",
             "model": "gpt-4o",
             "context": [0, 200_000, 0],
-            "calls": 1,
-            "input_tokens": [call[0] for call in calls],
-            "cache_read_tokens": [call[1] for call in calls],
-            "cache_write_tokens": 0,
-            "output_tokens": [call[2] for call in calls],
-            "reasoning_tokens": 0,
+            **dict.fromkeys(COUNTS, 0),
+            "Requests": 1,
+            "InputTokens": [call[0] for call in calls],
+            "CacheReadTokens": [call[1] for call in calls],
+            "OutputTokens": [call[2] for call in calls],
             "unpriced_calls": 0,
             "cost": [0.01, 0.9, 0.002],
         }
@@ -104,9 +104,8 @@ def test_a_what_if_costs_what_the_price_list_says_call_by_call() -> None:
 
 
 def test_a_what_if_says_what_it_cannot_tell() -> None:
-    row = {"day": 1_790_000_000, "provider": "p", "model": "m", "context": 0, "calls": 1, "input_tokens": 100,
-           "cache_read_tokens": 0, "cache_write_tokens": 0, "output_tokens": 0,
-           "reasoning_tokens": 0}  # fmt: skip
+    row = {"day": 1_790_000_000, "provider": "p", "model": "m", "context": 0,
+           **dict.fromkeys(COUNTS, 0), "Requests": 1, "InputTokens": 100}  # fmt: skip
     mix = pd.DataFrame(
         [{**row, "unpriced_calls": 0, "cost": 1.0}, {**row, "unpriced_calls": 3, "cost": math.nan}]
     )

@@ -17,7 +17,8 @@ from genai_prices.types import ModelInfo, Provider
 from llmtrace_collector.pricing import Pricing, book_row, choose_book
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.tariffs import CONTEXT_BOUNDS, Listing, list_model
+from llmtrace_collector.store.charges import CONTEXT_BOUNDS
+from llmtrace_collector.tariffs import Listing, list_model
 from llmtrace_dashboard.cost import ledger
 from llmtrace_dashboard.queries.scope import Scope
 
@@ -28,6 +29,21 @@ TIERS = {
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
     "default": {"service_tier": "default"},
+}
+
+
+#: The calculator's units beside plain text → where spans tell of them.
+ATTRIBUTES = {
+    "cache_write_1h_tokens": "llmtrace.usage.cache_write_1h.input_tokens",
+    "input_audio_tokens": "gen_ai.usage.audio.input_tokens",
+    "input_image_tokens": "gen_ai.usage.image.input_tokens",
+    "cache_audio_read_tokens": "llmtrace.usage.cache_read_audio.input_tokens",
+    "cache_image_read_tokens": "llmtrace.usage.cache_read_image.input_tokens",
+    "output_audio_tokens": "gen_ai.usage.audio.output_tokens",
+    "output_image_tokens": "gen_ai.usage.image.output_tokens",
+    "output_reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "web_searches": "llmtrace.usage.web_searches",
+    "storage_searches": "llmtrace.usage.file_searches",
 }
 
 
@@ -43,6 +59,7 @@ class Call:
     cache_read: int
     cache_write: int
     output: int
+    extra: dict[str, int]
 
     @property
     def name(self) -> str:
@@ -55,6 +72,8 @@ class Call:
             cache_read_tokens=self.cache_read,
             cache_write_tokens=self.cache_write,
             output_tokens=self.output,
+            requests=1,
+            **self.extra,
         )
         price = self.model.calc_price(
             usage, self.owner, genai_request_timestamp=self.at, price_context=TIERS[self.tier]
@@ -78,6 +97,7 @@ class Call:
                 "gen_ai.usage.cache_write.input_tokens": str(self.cache_write),
                 "gen_ai.usage.output_tokens": str(self.output),
                 "openai.response.service_tier": self.tier,
+                **{ATTRIBUTES[name]: str(count) for name, count in self.extra.items()},
             },
         }
 
@@ -100,7 +120,37 @@ def draw(source: random.Random, owner: Provider, model: ModelInfo, tier: str) ->
     # A day is a partition, and one insert takes a hundred of them.
     day = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=source.randrange(0, 800, 9))
     at = day + timedelta(seconds=source.randrange(0, 86_400))
-    return Call(owner, model, tier, at, total, read, write, source.randrange(0, 20_000))
+    output = source.randrange(0, 20_000)
+    return Call(
+        owner, model, tier, at, total, read, write, output, _extra(source, total, read, write, output)
+    )
+
+
+def _extra(source: random.Random, total: int, read: int, write: int, output: int) -> dict[str, int]:
+    """Parts of the usage that have prices of their own, never more than the whole."""
+
+    def some(most: int) -> int:
+        return source.randrange(0, most + 1) if most > 0 and source.random() < 0.5 else 0
+
+    cached_audio = some(read)
+    cached_image = some(read - cached_audio)
+    fresh = total - read - write
+    audio = some(fresh)
+    image = some(fresh - audio)
+    spoken = some(output)
+    drawn = some(output - spoken)
+    return {
+        "cache_write_1h_tokens": some(write),
+        "cache_audio_read_tokens": cached_audio,
+        "cache_image_read_tokens": cached_image,
+        "input_audio_tokens": audio + cached_audio,
+        "input_image_tokens": image + cached_image,
+        "output_audio_tokens": spoken,
+        "output_image_tokens": drawn,
+        "output_reasoning_tokens": some(output - spoken - drawn),
+        "web_searches": some(5),
+        "storage_searches": some(5),
+    }
 
 
 def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) -> None:
@@ -119,7 +169,7 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
                 if _of_time(found):
                     continue
                 pair = {"Provider": _stored(owner.id), "Model": f"{owner.id}/{model.id}",
-                        "ResponseModel": "", "ServiceTier": tier}  # fmt: skip
+                        "ResponseModel": "", "ServiceTier": _tier(tier)}  # fmt: skip
                 books += [book_row("test", pair, tariff) for tariff in found.tariffs]
                 calls += [draw(source, owner, model, tier) for _ in range(4)]
     store.insert_rows("price_book", books)
@@ -130,7 +180,7 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for call in calls:
-            expected[(call.name, call.tier, str(call.row()["UserId"]))] += call.expected()
+            expected[(call.name, _tier(call.tier), str(call.row()["UserId"]))] += call.expected()
     for table in ("cost_hour", "call_cost"):
         rows = store.rows(
             f"SELECT Model, ServiceTier, UserId, sum(Cost) AS cost, min(Priced) AS priced, count() AS n "
@@ -178,6 +228,11 @@ def _of_time(found: Listing) -> bool:
     return any("time of day" in gap for gap in found.gaps)
 
 
+def _tier(name: str) -> str:
+    """The standard tier has no name in the store."""
+    return "" if name == "default" else name
+
+
 def _stored(provider: str) -> str:
     """The store keeps the conventions' spelling of a provider."""
     from llmtrace_collector.store.dialects import PROVIDER_NAMES
@@ -201,14 +256,14 @@ def test_hours_are_rebuilt_to_the_same_figures(store: Store) -> None:
 def test_books_are_kept_and_going_back_to_one_changes_every_cost_at_once(store: Store) -> None:
     spent = "SELECT Priced, sum(Cost) AS cost FROM cost_hour WHERE Model = 'house-model' GROUP BY Priced"
     call = Call(get_snapshot().providers[0], get_snapshot().providers[0].models[0], "",
-                datetime(2026, 11, 1, tzinfo=UTC), 1000, 0, 0, 100)  # fmt: skip
+                datetime(2026, 11, 1, tzinfo=UTC), 1000, 0, 0, 100, {})  # fmt: skip
     row = call.row()
     attributes = row["SpanAttributes"]
     assert isinstance(attributes, dict)
     attributes["gen_ai.request.model"] = "house-model"
     store.insert_rows("otel_traces", [row])
     first = Pricing(store, ())
-    first.sync()
+    first.sync(take=True)
     assert store.rows(spent) == [{"Priced": False, "cost": None}]
     own = (ModelPrice(model="house-model", input_per_million=2, output_per_million=10),)
     second = Pricing(store, own)

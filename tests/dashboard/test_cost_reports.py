@@ -163,7 +163,8 @@ def test_waste_is_failed_abandoned_and_repeated_calls_each_once(client: Client) 
     # The same prompt to another model, or after a failure alone, is no repeat.
     assert found["duplicate"]["calls"] == 1
     assert found["duplicate"]["cost"] == pytest.approx(gpt_4o(CALLS[7]))
-    (saved,) = waste.savings(client, MONTH).to_dict("records")
+    saved, *others = waste.savings(client, MONTH).to_dict("records")
+    assert [(row["kind"], row["saved"]) for row in others] == [("batch", 0.0), ("response_cache", 0.0)]
     assert saved["tokens"] == 400 * (len(CALLS) - 1)
     assert saved["unpriced_tokens"] == 400
     nothing = Scope(datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC))

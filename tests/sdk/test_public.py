@@ -22,9 +22,13 @@ from .chat import REQUEST, STREAM
 
 def test_exported_members() -> None:
     assert llmtrace.__all__ == [
+        "BudgetCheck",
+        "BudgetExceeded",
+        "BudgetStanding",
         "SampleRule",
         "Stats",
         "agent",
+        "check_budget",
         "context",
         "current_trace_id",
         "disable",

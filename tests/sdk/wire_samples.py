@@ -612,6 +612,7 @@ SAMPLES: list[Sample] = [
             "audio.input_tokens": 1,
             "image.output_tokens": 1,
             "audio.output_tokens": 2,
+            "web_searches": 1,
         },
         [("server_tool_call", "web_search"), ("refusal", "no")],
         more={"gen_ai.output.type": "json"},

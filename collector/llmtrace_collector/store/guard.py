@@ -43,10 +43,15 @@ TABLES = frozenset(
         "usage_hour",
         "cost_hour",
         "call_cost",
+        "attempt_cost",
         "price_book",
         "price_books",
         "price_now",
         "own_prices",
+        "own_discounts",
+        "discount_book",
+        "discount_now",
+        "fixed_costs",
         "cost_closed",
         "scores",
         "incidents",
@@ -72,6 +77,7 @@ FILTERS: Mapping[str, str] = MappingProxyType(
         "price_book": _OWN_PAIRS,
         "price_now": _OWN_PAIRS,
         "own_prices": "Model IN (SELECT Model FROM usage_10s WHERE Project = {project})",
+        "own_discounts": "Project = {project}",
         "price_books": "0 = 1",  # who chose a book, and why, is for keys of every project
     }
 )

@@ -18,7 +18,10 @@ def rebuild_hours(engine: Engine, day: str) -> None:
     ).decode()
     make_empty_copy(engine, "usage_hour")
     of_day = f"WHERE toDate(Time) = toDate({literal(day)})"
-    engine.execute(f"INSERT INTO usage_hour_rebuild SELECT * FROM ({select}) {of_day}")  # noqa: S608 - our text
+    names = columns(engine, "usage_hour")
+    engine.execute(
+        f"INSERT INTO usage_hour_rebuild ({names}) SELECT {names} FROM ({select}) {of_day}"  # noqa: S608 - our text
+    )
     engine.execute(
         f"ALTER TABLE usage_hour REPLACE PARTITION {literal(day)} FROM usage_hour_rebuild",
         settings={"allow_replace_partition_from_empty_source": "1"},
@@ -41,3 +44,13 @@ def make_empty_copy(engine: Engine, table: str) -> None:
 def unreplicated(engine_full: str) -> str:
     """A table's engine, as the engine's books have it, without its replicas."""
     return re.sub(r"^Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"\1(", engine_full)
+
+
+def columns(engine: Engine, table: str) -> str:
+    """A table's columns with commas between: their places differ between stores of different ages."""
+    found = engine.execute(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
+        "ORDER BY position FORMAT TSVRaw",
+        {"table": table},
+    )
+    return ", ".join(found.decode().split())

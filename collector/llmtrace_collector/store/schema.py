@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
 
-from . import dialects
+from . import charges, dialects
 from .cluster import Names, names_of
 from .dialects.sqltext import let
 from .engine import Engine, literal
@@ -128,15 +129,6 @@ def _landed_map(found: str, redaction: Redaction, event: str = "") -> str:
     return dialects.without_content(found, event) if redaction.drop_content else found
 
 
-#: USD of one rollup row or span; cache buckets are parts of input and priced at their own rate where known.
-_USAGE_COST = (
-    "greatest(toFloat64(ifNull(usage.InputTokens, 0)) - usage.CacheReadTokens - usage.CacheWriteTokens, 0)"
-    " * ifNull(price.InputPrice, 0)"
-    " + usage.CacheReadTokens * coalesce(price.CacheReadPrice, price.InputPrice, 0)"
-    " + usage.CacheWriteTokens * coalesce(price.CacheWritePrice, price.InputPrice, 0)"
-    " + ifNull(usage.OutputTokens, 0) * ifNull(price.OutputPrice, 0)"
-)
-
 _USAGE_SELECT = """SELECT
     Project,
     toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time,
@@ -166,11 +158,14 @@ _USAGE_SELECT = """SELECT
     quantilesTDigestState(0.5, 0.95, 0.99)(toFloat64(Duration / 1e9)) AS LatencyDigest,
     quantilesTDigestStateIf(0.5, 0.95, 0.99)(
         ifNull(TimeToFirstToken, 0), TimeToFirstToken IS NOT NULL
-    ) AS TtftDigest
+    ) AS TtftDigest,
+    ServiceTier,
+    {context} AS ContextClass,
+    {counts}
 FROM {source} AS span
 WHERE Counted {where}
 GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, UserId, Experiment, RunId,
-    PromptName, PromptVersion, Simulated"""
+    PromptName, PromptVersion, Simulated, ServiceTier, ContextClass"""
 
 
 def usage_select(source: str, where: str = "") -> str:
@@ -179,19 +174,77 @@ def usage_select(source: str, where: str = "") -> str:
     A span of weight 10 stands for ten calls: sums are weighted, and `Spans` counts the spans themselves.
     """
 
-    def weighted(number: str) -> str:
-        return f"toUInt64(round(least(sum(Weight * ({number})), 1e19)))"
-
-    tokens = ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens")
     return _USAGE_SELECT.format(
         source=source,
         where=where,
-        calls=weighted("1"),
-        errors=weighted("StatusCode = 'Error'"),
-        unknown=weighted("span.InputTokens IS NULL AND span.OutputTokens IS NULL"),
-        duration=weighted("Duration"),
-        **{name: weighted(f"ifNull(span.{name}, 0)") for name in tokens},
+        calls=_weighted("1"),
+        errors=_weighted("StatusCode = 'Error'"),
+        unknown=_weighted("span.InputTokens IS NULL AND span.OutputTokens IS NULL"),
+        duration=_weighted("Duration"),
+        context=charges.context_class("span.InputTokens"),
+        counts=_sums(charges.SPAN_COUNTS),
+        **{name: _weighted(f"ifNull(span.{name}, 0)") for name in charges.COUNTS},
     )
+
+
+_HOUR_SELECT = """SELECT
+    Project,
+    toStartOfHour(toDateTime(Timestamp, 'UTC')) AS Time,
+    ServiceName,
+    Provider,
+    Model,
+    ResponseModel,
+    ServiceTier,
+    {context} AS ContextClass,
+    Operation,
+    UserId,
+    Experiment,
+    RunId,
+    PromptName,
+    PromptVersion,
+    Simulated,
+    Account,
+    arraySort(span.Tags) AS Tags,
+    {calls} AS Calls,
+    {errors} AS Errors,
+    {unknown} AS UnknownUsage,
+    {counts}
+FROM otel_traces AS span
+WHERE Counted
+GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation,
+    UserId, Experiment, RunId, PromptName, PromptVersion, Simulated, Account, Tags"""
+
+
+def _hour_select() -> str:
+    """SELECT of rows of `usage_hour`."""
+    return _HOUR_SELECT.format(
+        context=charges.context_class("span.InputTokens"),
+        calls=_weighted("1"),
+        errors=_weighted("StatusCode = 'Error'"),
+        unknown=_weighted("span.InputTokens IS NULL AND span.OutputTokens IS NULL"),
+        counts=_sums(charges.COUNTS),
+    )
+
+
+def _weighted(number: str) -> str:
+    return f"toUInt64(round(least(sum(Weight * ({number})), 1e19)))"
+
+
+def _sums(names: Iterable[str]) -> str:
+    """Select items of counts added up over `span`, each span as often as it stands for."""
+    return ",\n    ".join(f"{_weighted(f'ifNull(span.{name}, 0)')} AS {name}" for name in names)
+
+
+def _count_columns() -> str:
+    """Columns of counts that rollups gained, as items of ALTER TABLE."""
+    kind = "SimpleAggregateFunction(sum, UInt64)"
+    return ",\n".join(f"    ADD COLUMN IF NOT EXISTS {name} {kind}" for name in charges.SPAN_COUNTS)
+
+
+def _price_columns(existing: Iterable[str]) -> str:
+    """Columns of unit prices that a table does not have yet, as items of ALTER TABLE."""
+    names = [name for name in charges.PRICES if name not in existing]
+    return ",\n".join(f"    ADD COLUMN IF NOT EXISTS {name} Nullable(Float64)" for name in names)
 
 
 def protobuf_schema() -> str:
@@ -323,6 +376,31 @@ def foreign_probe() -> str:
     )
 
 
+def _priced_calls(which: str) -> str:
+    counts = ",\n    ".join(f"ifNull(span.{name}, 0) AS {name}" for name in charges.COUNTS)
+    context = charges.context_class("span.InputTokens")
+    return charges.priced(f"({_part('calls', context=context, counts=counts, which=which)})")
+
+
+def _charge_values() -> dict[str, str]:
+    """What the ledger's statements are rendered with."""
+    told = "price.Priced AND usage.UnknownUsage = 0"
+    return {
+        "span_columns": charges.span_columns(),
+        "count_columns": _count_columns(),
+        "price_columns": _price_columns(()),
+        "hour_select": _hour_select(),
+        "charges": charges.columns(),
+        "call_charges": charges.columns(told),
+        "unit_prices": charges.unit_prices(),
+        "priced_hours": charges.priced("usage_hour"),
+        "priced_usage": charges.priced("usage_10s"),
+        "priced_calls": _priced_calls("Counted"),
+        # What a client's next attempt stands for, where it told tokens of its own.
+        "priced_attempts": _priced_calls("IsLlm AND Uncounted = 'sender' AND StatusCode = 'Error'"),
+    }
+
+
 def migrations(retention_days: int, redaction: Redaction = NOTHING) -> dict[int, list[str]]:
     """Every migration's statements, rendered, by number."""
     body = "[record.body]"
@@ -347,9 +425,9 @@ def migrations(retention_days: int, redaction: Redaction = NOTHING) -> dict[int,
         "foreign_spans": _spans("otlp_foreign_in", redaction, foreign=True),
         "landed_plain_spans": _spans("landing_traces", redaction, foreign=False, landed=True),
         "landed_foreign_spans": _spans("landing_traces", redaction, foreign=True, landed=True),
-        "usage_cost": _USAGE_COST,
         "usage_select": usage_select("otel_traces"),
         "span_messages": dialects.log_messages(),
+        **_charge_values(),
     }
     found: dict[int, list[str]] = {}
     for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda item: item.name):

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from .cluster import names_of
 from .engine import Engine, StoreError, literal, open_engine
-from .hourly import make_empty_copy, rebuild_hours
+from .hourly import columns, make_empty_copy, rebuild_hours
 from .redaction import NOTHING, Redaction
 from .schema import foreign_probe, migrate, migrations, protobuf_schema, usage_select
 
@@ -188,8 +188,9 @@ class Store:
                 f"AND toUnixTimestamp(toStartOfMinute(Time)) NOT IN ({starts})"
             )
             where += f" AND toUnixTimestamp(toStartOfMinute(Timestamp)) IN ({starts})"
+        names = columns(self.engine, "usage_10s")
         select = usage_select("otel_traces", where)
-        self.engine.execute(f"INSERT INTO usage_10s_rebuild {select}")
+        self.engine.execute(f"INSERT INTO usage_10s_rebuild ({names}) SELECT {names} FROM ({select})")  # noqa: S608 - ours
         # A day without a counted call has an empty rollup, which is right.
         self.engine.execute(
             f"ALTER TABLE usage_10s REPLACE PARTITION {literal(day)} FROM usage_10s_rebuild",

@@ -59,13 +59,26 @@ class CollectorRecords:
                     logger.warning("delivery_not_recorded reason=%s", error)
                 self._unrecorded.popleft()
 
-    def _send(self, method: str, path: str, body: dict[str, Any]) -> None:
+    def budgets(self) -> list[dict[str, Any]]:
+        """The budgets that are near their limit or over it; none before the collector has counted. Raises
+        CollectorAway or CollectorRefused."""
+        if (answer := self._send("GET", "/v1/budgets", missing=(404, 503))) is None:
+            return []
+        standings: list[dict[str, Any]] = answer.json()["budgets"]
+        return standings
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, missing: tuple[int, ...] = ()
+    ) -> httpx.Response | None:
+        """The answer; None for one of the statuses that mean there is nothing."""
         key = self._key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             response = self._client.request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
             raise CollectorAway(f"{type(error).__name__}: {error}") from error
+        if response.status_code in missing:
+            return None
         if response.status_code >= 500 or response.status_code == 429:
             raise CollectorAway(f"it answers {response.status_code}")
         if response.status_code in (401, 403):
@@ -75,6 +88,7 @@ class CollectorRecords:
             )
         if response.is_error:
             raise CollectorRefused(f"{response.status_code} {response.text[:300]}")
+        return response
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,18 +5,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.tariffs import Tariff
-from llmtrace_dashboard.queries.scope import USAGE_SCOPE, Scope, frame
+from llmtrace_collector.store.charges import BUCKETS
+from llmtrace_collector.unit_prices import FIELDS
+from llmtrace_dashboard.queries.scope import Scope, frame
 
-from .whatif import amount
+from . import ledger
 
-#: USD per million tokens.
-PRICES = ("input", "cache_read", "cache_write", "output", "reasoning")
+#: Column of a price → the book's; USD per million tokens, or per request and search.
+_PRICES: Mapping[str, str] = MappingProxyType(
+    {bucket.label.replace(" ", "_"): bucket.price for bucket in BUCKETS}
+)
+PRICES = tuple(_PRICES)
+_COLUMN: Mapping[str, str] = MappingProxyType(
+    {bucket.name: name for bucket, name in zip(BUCKETS, _PRICES, strict=True)}
+)
+_BY_CALL = ("request", "web_search", "file_search")
 
 _BOOKS = """SELECT
     Book AS book,
@@ -29,7 +40,11 @@ FROM price_books
 GROUP BY Book
 ORDER BY last_in_effect_from DESC"""
 
-_LIST = """SELECT
+_UNITS = ",\n    ".join(
+    f"{column}{'' if name in _BY_CALL else ' * 1000000'} AS {name}" for name, column in _PRICES.items()
+)
+
+_LIST = f"""SELECT
     Provider AS provider,
     Model AS model,
     ResponseModel AS response_model,
@@ -40,33 +55,11 @@ _LIST = """SELECT
     ContextFrom AS context_from,
     ContextTo AS context_to,
     Priced AS priced,
-    InputPrice * 1000000 AS input,
-    CacheReadPrice * 1000000 AS cache_read,
-    CacheWritePrice * 1000000 AS cache_write,
-    OutputPrice * 1000000 AS output,
-    ReasoningPrice * 1000000 AS reasoning,
-    RequestPrice AS request,
+    {_UNITS},
     Source AS source
 FROM price_book FINAL
-WHERE Book = {book:String}
+WHERE Book = {{book:String}}
 ORDER BY provider, model, response_model, tier, start, context_from"""
-
-_USAGE = f"""SELECT
-    toUnixTimestamp(toStartOfDay(Time)) AS day,
-    Provider AS provider,
-    Model AS model,
-    ResponseModel AS response_model,
-    ServiceTier AS tier,
-    ContextClass AS context,
-    sum(Calls) - sum(UnknownUsage) AS calls,
-    sum(InputTokens) AS input_tokens,
-    sum(CacheReadTokens) AS cache_read_tokens,
-    sum(CacheWriteTokens) AS cache_write_tokens,
-    sum(OutputTokens) AS output_tokens,
-    sum(ReasoningTokens) AS reasoning_tokens
-FROM usage_hour
-WHERE {USAGE_SCOPE}
-GROUP BY day, provider, model, response_model, tier, context"""
 
 _PAIR = ["provider", "model", "response_model", "tier"]
 
@@ -89,15 +82,36 @@ def in_effect(client: Client) -> str:
 
 def prices(client: Client, book: str) -> pd.DataFrame:
     """A book's rows: provider, model, response_model, tier, `valid_from`, `context_from`, `priced`, USD per
-    million tokens by bucket (NaN where the more general price holds), per request, `source`. Raises
-    NoSuchBook."""
+    million tokens by bucket (NaN where the more general price holds), per request and search, `source`.
+    Raises NoSuchBook."""
+    _check(client, book)
     data = frame(client, _LIST, {"book": book})
-    if data.empty:
-        known = ", ".join(repr(name) for name in books(client)["book"]) or "none yet"
-        raise NoSuchBook(f"there is no price in a book {book!r}; there are {known}")
-    for column in (*PRICES, "request"):
+    for column in PRICES:
         data[column] = pd.to_numeric(data[column], errors="coerce")
     return data
+
+
+def read_prices(source: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV or JSON file with the columns of `prices`, as the collector takes own prices.
+
+    Needed are `model`, `input` and `output` (USD per million tokens); unpriced rows are left out. Raises
+    ValueError and KeyError.
+    """
+    data = pd.read_json(source) if source.suffix == ".json" else pd.read_csv(source, keep_default_na=True)
+    missing = [name for name in ("model", "input", "output") if name not in data]
+    if missing:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    if "context_from" in data and (data["context_from"] > 0).any():
+        raise ValueError("a price of one's own is the same for every length of input: context_from must be 0")
+    found = []
+    for row in data[data["input"].notna()].to_dict(orient="records"):
+        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+        prices = {FIELDS[name]: known[_COLUMN[name]] for name in FIELDS if _COLUMN[name] in known}
+        entry = {**prices, "model": str(known["model"]), "provider": str(known.get("provider", ""))}
+        entry["service_tier"] = str(known.get("tier", ""))
+        entry["valid_from"] = str(known.get("valid_from", "1970-01-01"))
+        found.append({"output_per_million": 0.0, **entry})
+    return found
 
 
 def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -113,23 +127,17 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     return joined[~same].reset_index(drop=True)
 
 
-def usage(client: Client, scope: Scope) -> pd.DataFrame:
-    """The scope's tokens by day, pair, tier and context class, as `amount` reads them."""
-    return frame(client, _USAGE, scope.params())
-
-
-def reprice(tokens: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+def reprice(client: Client, scope: Scope, before: str, after: str) -> pd.DataFrame:
     """What the same usage costs by two books: one row per `day` and `model` that differs, greatest first.
 
-    Columns: `day`, `model`, `calls`, `before`, `after` (NaN: unpriced), `difference`.
+    Columns: `day`, `model`, `calls`, `before`, `after` (NaN: unpriced), `difference`. Raises NoSuchBook.
     """
-    old, new = _tariffs(before), _tariffs(after)
-    data = tokens.assign(
-        before=[_cost(row, old) for row in tokens.itertuples(index=False)],
-        after=[_cost(row, new) for row in tokens.itertuples(index=False)],
-    )
-    data["day"] = pd.to_datetime(data["day"], unit="s").dt.strftime("%Y-%m-%d")
-    grouped = data.groupby(["day", "model"])[["calls", "before", "after"]].sum(min_count=1).reset_index()
+    sides = []
+    for name, book in (("before", before), ("after", after)):
+        _check(client, book)
+        data = ledger.report(client, scope, ["day", "model"], book=book)
+        sides.append(data.set_index(["day", "model"])[["calls", "cost"]].rename(columns={"cost": name}))
+    grouped = sides[0].join(sides[1][["after"]], how="outer").reset_index()
     grouped["difference"] = grouped["after"].fillna(0) - grouped["before"].fillna(0)
     newly = grouped["before"].isna() != grouped["after"].isna()
     changed = grouped[newly | (grouped["difference"].abs() > 1e-12)]
@@ -137,35 +145,9 @@ def reprice(tokens: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> 
     return changed.loc[order].reset_index(drop=True)
 
 
-_Pair = tuple[str, str, str, str]
-
-
-def _tariffs(book: pd.DataFrame) -> dict[_Pair, list[Tariff]]:
-    found: dict[_Pair, list[Tariff]] = defaultdict(list)
-    for row in book.to_dict(orient="records"):
-        if not row["priced"]:
-            continue
-        units = {name: None if pd.isna(row[name]) else float(row[name]) / 1e6 for name in PRICES}
-        found[_key(row["provider"], row["model"], row["response_model"], row["tier"])].append(
-            Tariff(
-                units["input"],
-                units["cache_read"],
-                units["cache_write"],
-                units["output"],
-                units["reasoning"],
-                None if pd.isna(row["request"]) else float(row["request"]),
-                valid=(int(row["start"]), int(row["end"])),
-                context=(int(row["context_from"]), int(row["context_to"])),
-            )
-        )
-    return found
-
-
-def _key(*parts: object) -> _Pair:
-    provider, model, response_model, tier = map(str, parts)
-    return provider, model, response_model, tier
-
-
-def _cost(row: object, tariffs: dict[_Pair, list[Tariff]]) -> float:
-    found = tariffs.get(_key(*(getattr(row, name) for name in _PAIR)))
-    return amount(row, found) if found else float("nan")
+def _check(client: Client, book: str) -> None:
+    if frame(
+        client, "SELECT 1 AS found FROM price_book WHERE Book = {book:String} LIMIT 1", {"book": book}
+    ).empty:
+        known = ", ".join(repr(name) for name in books(client)["book"]) or "none yet"
+        raise NoSuchBook(f"there is no price in a book {book!r}; there are {known}")

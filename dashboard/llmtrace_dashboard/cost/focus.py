@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_collector.store import charges
 from llmtrace_dashboard.queries.scope import USAGE_SCOPE, Scope, frame
 
 #: The specification's mandatory columns.
@@ -66,15 +67,15 @@ _PROVIDERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Kind of charge → columns of the ledger with its quantity and its cost, and the unit.
-_KINDS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
-    {
-        "input": ("fresh_tokens", "input_cost", "Tokens"),
-        "cache read": ("cache_read_tokens", "cache_read_cost", "Tokens"),
-        "cache write": ("cache_write_tokens", "cache_write_cost", "Tokens"),
-        "output": ("output_tokens", "output_cost", "Tokens"),
-        "request": ("requests", "request_cost", "Requests"),
-    }
+#: What buckets count that are no tokens.
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {"Request": "Requests", "WebSearch": "Searches", "FileSearch": "Searches"}
+)
+
+_SUMS = ",\n    ".join(
+    f"sum({units}) AS {name}Units, sum({units} * usage.{name}Price) AS {name}List, "
+    f"sum(usage.{name}Cost) AS {name}Paid"
+    for name, units in charges.units().items()
 )
 
 _CHARGES = f"""SELECT
@@ -85,17 +86,8 @@ _CHARGES = f"""SELECT
     ServiceTier AS tier,
     any(Currency) AS currency,
     any(PriceSource) AS source,
-    sum(Calls) - sum(UnknownUsage) AS requests,
-    greatest(toFloat64(sum(InputTokens)) - sum(CacheReadTokens) - sum(CacheWriteTokens), 0) AS fresh_tokens,
-    sum(CacheReadTokens) AS cache_read_tokens,
-    sum(CacheWriteTokens) AS cache_write_tokens,
-    sum(OutputTokens) AS output_tokens,
-    sum(InputCost) AS input_cost,
-    sum(CacheReadCost) AS cache_read_cost,
-    sum(CacheWriteCost) AS cache_write_cost,
-    sum(OutputCost) + sum(ReasoningCost) AS output_cost,
-    sum(RequestCost) AS request_cost
-FROM cost_hour
+    {_SUMS}
+FROM cost_hour AS usage
 WHERE {USAGE_SCOPE} AND Priced
 GROUP BY day, project, provider, model, tier
 ORDER BY day, project, provider, model, tier"""
@@ -112,29 +104,32 @@ class Account:
 def export(client: Client, scope: Scope, account: Account | None = None) -> pd.DataFrame:
     """FOCUS rows of the scope's priced usage: one per day, project, provider, model, tier and kind of token.
 
-    Costs are computed from the price book, not billed by anyone: all four cost columns hold the same list
-    amount. Calls without a price have no row: an amount of 0 would say that they were free.
+    Costs are computed from the price book, not billed by anyone: `ListCost` is by the list, the other three
+    are less the discounts that were set. Calls without a price have no row: an amount of 0 would say that
+    they were free.
     """
     return rows(frame(client, _CHARGES, scope.params()), account or Account())
 
 
-def rows(charges: pd.DataFrame, account: Account) -> pd.DataFrame:
+def rows(days: pd.DataFrame, account: Account) -> pd.DataFrame:
     """The rows of a frame with the columns of the ledger's daily charges."""
     found = []
-    for charge in charges.to_dict(orient="records"):
+    for charge in days.to_dict(orient="records"):
         day = datetime.fromisoformat(str(charge["day"])).replace(tzinfo=UTC)
         month = day.replace(day=1)
         provider = str(charge["provider"])
         name = _PROVIDERS.get(provider, provider or "unknown")
         tier = f", {charge['tier']} tier" if charge["tier"] else ""
-        for kind, (quantity, cost, unit) in _KINDS.items():
-            amount = float(charge[cost])
-            if not float(charge[quantity]) or (kind == "request" and not amount):
+        for bucket in charges.BUCKETS:
+            quantity, paid = float(charge[f"{bucket.name}Units"]), float(charge[f"{bucket.name}Paid"])
+            listed, unit = float(charge[f"{bucket.name}List"]), _UNITS.get(bucket.name, "Tokens")
+            if not quantity or (unit != "Tokens" and not listed):
                 continue
-            what = "requests" if kind == "request" else f"{kind} tokens"
+            what = unit.lower() if unit == "Requests" else f"{bucket.label} {unit.lower()}"
             found.append(
                 {
-                    **dict.fromkeys(_COSTS, amount),
+                    **dict.fromkeys(_COSTS, paid),
+                    "ListCost": listed,
                     "BillingAccountId": account.id,
                     "BillingAccountName": account.name,
                     "BillingCurrency": str(charge["currency"]),
@@ -146,7 +141,7 @@ def rows(charges: pd.DataFrame, account: Account) -> pd.DataFrame:
                     "ChargePeriodStart": _time(day),
                     "ChargePeriodEnd": _time(day + timedelta(days=1)),
                     "InvoiceIssuerName": name,
-                    "PricingQuantity": float(charge[quantity]),
+                    "PricingQuantity": quantity,
                     "PricingUnit": unit,
                     "ProviderName": name,
                     "PublisherName": name,
@@ -154,7 +149,7 @@ def rows(charges: pd.DataFrame, account: Account) -> pd.DataFrame:
                     "ServiceName": f"{name} API",
                     "x_Model": str(charge["model"]),
                     "x_ServiceTier": str(charge["tier"]),
-                    "x_TokenKind": kind,
+                    "x_TokenKind": bucket.label,
                     "x_Project": str(charge["project"]),
                     "x_PriceSource": str(charge["source"]),
                 }

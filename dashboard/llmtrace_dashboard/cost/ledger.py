@@ -12,9 +12,11 @@ from types import MappingProxyType
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_collector.store.charges import BUCKETS, COUNTS
+from llmtrace_collector.store.hours import hours
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
 
-#: Name of a dimension → its SQL over the ledger.
+#: Name of a dimension → its SQL over the ledger. A call with several tags counts under each of them.
 DIMENSIONS: Mapping[str, str] = MappingProxyType(
     {
         "project": "Project",
@@ -22,9 +24,12 @@ DIMENSIONS: Mapping[str, str] = MappingProxyType(
         "model": "Model",
         "response_model": "ResponseModel",
         "tier": "ServiceTier",
+        "context": "toString(ContextClass)",
         "service": "ServiceName",
         "operation": "Operation",
         "user": "UserId",
+        "account": "Account",
+        "tag": "arrayJoin(if(empty(Tags), [''], arrayMap(tag -> toString(tag), Tags)))",
         "experiment": "Experiment",
         "run": "RunId",
         "prompt": "PromptName",
@@ -35,39 +40,51 @@ DIMENSIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Dimensions that only single calls have. A call with several tags counts under each of them.
+#: Dimensions that only single calls have.
 CALL_DIMENSIONS: Mapping[str, str] = MappingProxyType(
     {
         "session": "SessionId",
         "trace": "TraceId",
-        "tag": "arrayJoin(if(empty(Tags), [''], arrayMap(tag -> toString(tag), Tags)))",
     }
 )
 
-_AMOUNTS = """sum(Calls) AS calls,
+_TOKENS = ",\n    ".join(f"sum({name}) AS {column}" for name, column in {
+    "InputTokens": "input_tokens",
+    "CacheReadTokens": "cache_read_tokens",
+    "CacheWriteTokens": "cache_write_tokens",
+    "OutputTokens": "output_tokens",
+    "ReasoningTokens": "reasoning_tokens",
+    "AudioInputTokens + AudioOutputTokens": "audio_tokens",
+    "ImageInputTokens + ImageOutputTokens": "image_tokens",
+    "WebSearches + FileSearches": "searches",
+}.items())  # fmt: skip
+
+_AMOUNTS = f"""sum(Calls) AS calls,
     sum(Errors) AS errors,
     sumIf(Calls, NOT Priced) AS unpriced_calls,
     sum(UnknownUsage) AS calls_without_tokens,
-    sum(InputTokens) AS input_tokens,
-    sum(CacheReadTokens) AS cache_read_tokens,
-    sum(CacheWriteTokens) AS cache_write_tokens,
-    sum(OutputTokens) AS output_tokens,
-    sum(ReasoningTokens) AS reasoning_tokens,
+    {_TOKENS},
     sum(InputCost) AS input_cost,
-    sum(CacheReadCost) AS cache_read_cost,
-    sum(CacheWriteCost) AS cache_write_cost,
+    sum(CacheReadCost + CacheReadAudioCost + CacheReadImageCost) AS cache_read_cost,
+    sum(CacheWriteCost + CacheWrite1hCost) AS cache_write_cost,
     sum(OutputCost + ReasoningCost) AS output_cost,
-    sum(RequestCost) AS request_cost,
+    sum(AudioInputCost + ImageInputCost + AudioOutputCost + ImageOutputCost) AS media_cost,
+    sum(RequestCost + WebSearchCost + FileSearchCost) AS request_cost,
     sum(CacheSavings) AS cache_savings,
+    sum(ListCost) AS list_cost,
     sum(Cost) AS cost"""
+
+_COSTS = (*(bucket.cost for bucket in BUCKETS), "ListCost", "Cost", "CacheSavings")
 
 COSTS = (
     "input_cost",
     "cache_read_cost",
     "cache_write_cost",
     "output_cost",
+    "media_cost",
     "request_cost",
     "cache_savings",
+    "list_cost",
     "cost",
 )
 
@@ -76,16 +93,19 @@ class UnknownDimension(ValueError):
     """There is no such dimension; the message names those that there are."""
 
 
-def report(client: Client, scope: Scope, by: Sequence[str] = (), limit: int = 100_000) -> pd.DataFrame:
+def report(
+    client: Client, scope: Scope, by: Sequence[str] = (), limit: int = 100_000, book: str = ""
+) -> pd.DataFrame:
     """One row per combination of the dimensions `by`, dearest first.
 
     Columns: the dimensions, `calls`, `errors`, `unpriced_calls`, `calls_without_tokens`, tokens by bucket
     (cached and reasoning tokens are parts of input and output), their costs, what cache reads saved, and
-    `cost`, which is NaN where no call has a price. Without dimensions it is one row, the total.
-    Raises UnknownDimension.
+    `cost`, which is NaN where no call has a price; `list_cost` is what it were without discounts. Prices are
+    those of `book`, or of the book in effect. Sampled calls count as often as they stand for. Without
+    dimensions it is one row, the total. Raises UnknownDimension.
     """
     names = _expressions(by)
-    source = _hours(names) if _whole_hours(scope, by) else _calls(names)
+    source = hours(names, USAGE_SCOPE, book) if _whole_hours(scope, by) else _calls(names, book)
     keys = "".join(f"toString(`{name}`) AS `{name}`,\n    " for name in names)
     group = f"GROUP BY {', '.join(f'`{name}`' for name in names)}" if names else ""
     order = ", ".join(["ifNull(cost, 0) DESC", "calls DESC", *(f"`{name}`" for name in names)])
@@ -95,77 +115,20 @@ FROM ({source}) AS charges
 {group}
 ORDER BY {order}
 LIMIT {{limit:UInt32}}"""
-    data = frame(client, text, {**scope.params(), "limit": limit})
+    data = frame(client, text, {**scope.params(), "limit": limit, "book": book})
     for column in COSTS:
         data[column] = pd.to_numeric(data[column], errors="coerce")
     return data
 
 
-def _calls(names: Mapping[str, str]) -> str:
+def _calls(names: Mapping[str, str], book: str) -> str:
+    """Calls with what they cost, each as often as it stands for."""
+    if book:
+        raise UnknownDimension("another book prices whole hours: leave session and trace out, use full hours")
     keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
-    return f"SELECT {keys}* FROM call_cost WHERE {SPAN_SCOPE}"
-
-
-def _hours(names: Mapping[str, str]) -> str:
-    """The figures of `cost_hour`, added up before they are priced: a month of ten million calls is a million
-    rows, but only thousands that differ in what a price depends on.
-    """
-    keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
-    groups = "".join(f"`{name}`, " for name in names)
-    picked = "".join(f"usage.`{name}` AS `{name}`, " for name in names)
-    sums = ", ".join(f"sum({name}) AS Sum{name}" for name in _COUNTS)
-    counts = ", ".join(f"usage.Sum{name} AS {name}" for name in _COUNTS)
-    costs = ",\n    ".join(f"if(price.Priced, {sql}, NULL) AS {name}" for name, sql in _PRICED.items())
-    return f"""SELECT {picked}{counts}, price.Priced AS Priced,
-    {costs},
-    InputCost + CacheReadCost + CacheWriteCost + OutputCost + ReasoningCost + RequestCost AS Cost
-FROM (
-    SELECT {keys}Provider, Model, ResponseModel, ServiceTier, ContextClass, {_SPELL} AS Spell,
-        min(Time) AS First, {sums}
-    FROM usage_hour
-    WHERE {USAGE_SCOPE}
-    GROUP BY {groups}Provider, Model, ResponseModel, ServiceTier, ContextClass, Spell
-) AS usage
-LEFT JOIN price_now AS price
-    ON usage.Provider = price.Provider AND usage.Model = price.Model
-    AND usage.ResponseModel = price.ResponseModel AND usage.ServiceTier = price.ServiceTier
-    AND usage.First >= price.ValidFrom AND usage.First < price.ValidTo
-    AND usage.ContextClass >= price.ContextFrom AND usage.ContextClass < price.ContextTo"""
-
-
-_COUNTS = (
-    "Calls",
-    "Errors",
-    "UnknownUsage",
-    "InputTokens",
-    "CacheReadTokens",
-    "CacheWriteTokens",
-    "OutputTokens",
-    "ReasoningTokens",
-)
-
-# Between two of these days no price of the book changes.
-_SPELL = """arrayCount(day -> day <= toUnixTimestamp(Time), (
-        SELECT groupUniqArray(toUnixTimestamp(ValidFrom)) FROM price_now
-        WHERE toUnixTimestamp(ValidFrom) * 1000 > {since:Int64}
-        AND toUnixTimestamp(ValidFrom) * 1000 < {until:Int64}
-    ))"""
-
-#: As in the views `cost_hour` and `call_cost`, to which a test holds it.
-_PRICED: Mapping[str, str] = MappingProxyType(
-    {
-        "InputCost": "greatest(toFloat64(usage.SumInputTokens) - usage.SumCacheReadTokens"
-        " - usage.SumCacheWriteTokens, 0) * ifNull(price.InputPrice, 0)",
-        "CacheReadCost": "usage.SumCacheReadTokens * coalesce(price.CacheReadPrice, price.InputPrice, 0)",
-        "CacheWriteCost": "usage.SumCacheWriteTokens * coalesce(price.CacheWritePrice, price.InputPrice, 0)",
-        "OutputCost": "greatest(toFloat64(usage.SumOutputTokens) - usage.SumReasoningTokens, 0)"
-        " * ifNull(price.OutputPrice, 0)",
-        "ReasoningCost": "usage.SumReasoningTokens * coalesce(price.ReasoningPrice, price.OutputPrice, 0)",
-        "RequestCost": "(usage.SumCalls - usage.SumUnknownUsage) * ifNull(price.RequestPrice, 0)",
-        "CacheSavings": "usage.SumCacheReadTokens * (ifNull(price.InputPrice, 0)"
-        " - coalesce(price.CacheReadPrice, price.InputPrice, 0))",
-    }
-)
+    weighed = ("Calls", "Errors", "UnknownUsage", *COUNTS, *_COSTS)
+    sums = ", ".join(f"call.{name} * call.Weight AS {name}" for name in weighed)
+    return f"SELECT {keys}{sums}, call.Priced AS Priced FROM call_cost AS call WHERE {SPAN_SCOPE}"
 
 
 def unpriced(client: Client, scope: Scope) -> pd.DataFrame:
@@ -243,8 +206,8 @@ def per_success(
     text = f"""SELECT
     {keys}uniqExact(TraceId) AS outcomes,
     uniqExactIf(TraceId, Success) AS successes,
-    countIf(NOT Priced) AS unpriced_calls,
-    sum(Cost) AS cost
+    sumIf(Weight, NOT Priced) AS unpriced_calls,
+    sum(Cost * Weight) AS cost
 FROM call_cost
 INNER JOIN (
     SELECT TraceId, max(Value) >= {{at_least:Float64}} AS Success

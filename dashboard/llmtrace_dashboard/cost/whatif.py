@@ -11,27 +11,25 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_collector.store import charges
+from llmtrace_collector.store.charges import COUNTS
 from llmtrace_collector.tariffs import Tariff, listing
 from llmtrace_dashboard.queries.scope import USAGE_SCOPE, Scope, frame
+
+_COUNTED = ", ".join(f"sum(charge.{name}) AS {name}" for name in COUNTS)
 
 _MIX = f"""SELECT
     toUnixTimestamp(toStartOfDay(Time)) AS day,
     Provider AS provider,
     Model AS model,
     ContextClass AS context,
-    sum(Calls) - sum(UnknownUsage) AS calls,
-    sum(InputTokens) AS input_tokens,
-    sum(CacheReadTokens) AS cache_read_tokens,
-    sum(CacheWriteTokens) AS cache_write_tokens,
-    sum(OutputTokens) AS output_tokens,
-    sum(ReasoningTokens) AS reasoning_tokens,
-    sumIf(Calls, NOT Priced) AS unpriced_calls,
-    sum(Cost) AS cost
-FROM cost_hour
+    sum(charge.Calls) - sum(charge.UnknownUsage) AS Requests,
+    {_COUNTED},
+    sumIf(charge.Calls, NOT Priced) AS unpriced_calls,
+    sum(charge.ListCost) AS cost
+FROM cost_hour AS charge
 WHERE {USAGE_SCOPE}
 GROUP BY day, provider, model, context"""
-
-_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,10 @@ def candidate(text: str) -> Candidate:
 
 def mix(client: Client, scope: Scope) -> pd.DataFrame:
     """The period's tokens by `day` (seconds since 1970), `provider`, `model` and `context` class, with
-    `calls` whose tokens are known, `unpriced_calls` and `cost` (NaN where unpriced)."""
+    `Requests` whose tokens are known, `unpriced_calls` and `cost` by the list (NaN where unpriced)."""
     data = frame(client, _MIX, scope.params())
     data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
-    for column in (*_TOKENS, "calls"):
+    for column in (*COUNTS, "Requests"):
         data[column] = data[column].astype("int64")
     return data
 
@@ -104,31 +102,16 @@ def replay(tokens: pd.DataFrame, candidates: Sequence[Candidate]) -> pd.DataFram
 
 def amount(row: object, tariffs: Sequence[Tariff], cached: float = 0.0) -> float:
     """USD of one row of a mix at the tariff that held on its day for its length of input."""
-    values = {name: int(getattr(row, name)) for name in ("day", "context", "calls", *_TOKENS)}
+    day, context = int(getattr(row, "day")), int(getattr(row, "context"))  # noqa: B009 - a row of any frame
     (tariff,) = (
         each
         for each in tariffs
-        if each.valid[0] <= values["day"] < each.valid[1]
-        and each.context[0] <= values["context"] < each.context[1]
+        if each.valid[0] <= day < each.valid[1] and each.context[0] <= context < each.context[1]
     )
-    read, written = values["cache_read_tokens"], values["cache_write_tokens"]
-    fresh = max(0, values["input_tokens"] - read - written)
-    moved = fresh * cached
-    reasoning = min(values["reasoning_tokens"], values["output_tokens"])
-    input_price = tariff.input or 0.0
-    output_price = tariff.output or 0.0
-    return (
-        (fresh - moved) * input_price
-        + (read + moved) * _first(tariff.cache_read, input_price)
-        + written * _first(tariff.cache_write, input_price)
-        + (values["output_tokens"] - reasoning) * output_price
-        + reasoning * _first(tariff.reasoning, output_price)
-        + values["calls"] * (tariff.request or 0.0)
-    )
-
-
-def _first(price: float | None, otherwise: float) -> float:
-    return otherwise if price is None else price
+    counts = {name: float(getattr(row, name)) for name in (*COUNTS, "Requests")}
+    fresh = max(0.0, counts["InputTokens"] - counts["CacheReadTokens"] - counts["CacheWriteTokens"])
+    counts["CacheReadTokens"] += fresh * cached
+    return charges.amount(counts, tariff.prices)
 
 
 def _differs(each: Candidate) -> bool:

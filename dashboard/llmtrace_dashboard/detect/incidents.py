@@ -65,7 +65,7 @@ class Finding:
     """What a rule sees now. Texts hold no words of prompts: they reach people and other machines."""
 
     rule: str
-    kind: Literal["anomaly", "abuse"]
+    kind: Literal["anomaly", "abuse", "budget"]
     project: str
     dimensions: Mapping[str, str]
     metric: str

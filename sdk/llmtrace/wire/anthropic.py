@@ -99,6 +99,8 @@ def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     by_age = mapping(usage.get("cache_creation"))
     put_int(put, semconv.USAGE_CACHE_WRITE_5M, by_age.get("ephemeral_5m_input_tokens"))
     put_int(put, semconv.USAGE_CACHE_WRITE_1H, by_age.get("ephemeral_1h_input_tokens"))
+    searches = mapping(usage.get("server_tool_use")).get("web_search_requests")
+    put_int(put, semconv.USAGE_WEB_SEARCHES, searches or None)
     thought = mapping(usage.get("output_tokens_details")).get("thinking_tokens")
     put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, thought)
 

@@ -111,13 +111,17 @@ def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_sum(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("candidatesTokenCount"), thoughts)
     put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cachedContentTokenCount"))
     put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
-    put_text(put, semconv.RESPONSE_SERVICE_TIER, usage.get("serviceTier"))
-    put_modalities(put, either(usage, "promptTokensDetails", "promptTokenDetails"), "input_tokens")
-    put_modalities(put, usage.get("candidatesTokensDetails"), "output_tokens")
+    reserved = usage.get("trafficType") == "PROVISIONED_THROUGHPUT"
+    tier = "provisioned_throughput" if reserved else usage.get("serviceTier")
+    put_text(put, semconv.RESPONSE_SERVICE_TIER, tier)
+    prompt = either(usage, "promptTokensDetails", "promptTokenDetails")
+    put_modalities(put, prompt, semconv.USAGE_MODALITY_INPUT)
+    put_modalities(put, usage.get("candidatesTokensDetails"), semconv.USAGE_MODALITY_OUTPUT)
+    put_modalities(put, usage.get("cacheTokensDetails"), semconv.USAGE_MODALITY_CACHE_READ)
 
 
-def put_modalities(put: dict[str, AttributeValue], details: Json, side: str) -> None:
-    """Tokens of each modality, which may be listed in several pieces."""
+def put_modalities(put: dict[str, AttributeValue], details: Json, key: str) -> None:
+    """Tokens of each modality, which may be listed in several pieces; `key` has a `{modality}`."""
     totals: dict[str, int] = {}
     for each in map(mapping, items(details)):
         name = _MODALITIES.get(str(each.get("modality")).upper())
@@ -125,7 +129,7 @@ def put_modalities(put: dict[str, AttributeValue], details: Json, side: str) -> 
         if name is not None and type(count) is int:
             totals[name] = totals.get(name, 0) + count
     for name, count in totals.items():
-        put[f"gen_ai.usage.{name}.{side}"] = count
+        put[key.format(modality=name)] = count
 
 
 def fold(events: Iterable[Json]) -> Json:

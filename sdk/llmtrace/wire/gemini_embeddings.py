@@ -53,7 +53,8 @@ def response(body: Json, content: bool) -> Translation:
         for vector in map(mapping, vectors)
     ]
     put_sum(put, semconv.USAGE_INPUT_TOKENS, usage.get("promptTokenCount"), *counted)
-    put_modalities(put, either(usage, "promptTokensDetails", "promptTokenDetails"), "input_tokens")
+    prompt = either(usage, "promptTokensDetails", "promptTokenDetails")
+    put_modalities(put, prompt, semconv.USAGE_MODALITY_INPUT)
     sizes = [len(items(vector.get("values"))) for vector in map(mapping, vectors)]
     put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, max(sizes) or None)
     return translation

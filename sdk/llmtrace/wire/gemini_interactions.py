@@ -119,8 +119,8 @@ def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_sum(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("total_output_tokens"), thoughts)
     put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("total_cached_tokens"))
     put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
-    put_modalities(put, usage.get("input_tokens_by_modality"), "input_tokens")
-    put_modalities(put, usage.get("output_tokens_by_modality"), "output_tokens")
+    put_modalities(put, usage.get("input_tokens_by_modality"), semconv.USAGE_MODALITY_INPUT)
+    put_modalities(put, usage.get("output_tokens_by_modality"), semconv.USAGE_MODALITY_OUTPUT)
 
 
 def _inputs(given: Json) -> list[Json]:

@@ -64,6 +64,7 @@ def response(body: Json, content: bool) -> Translation:
         return translation
     _put_usage(put, mapping(received.get("usage")))
     output = [mapping(each) for each in items(received.get("output"))]
+    _put_searches(put, output)
     if received.get("status") or output:
         put[semconv.RESPONSE_FINISH_REASONS] = [_finish_reason(received, output)]
     if any(each.get("type") == "compaction" for each in output):
@@ -98,6 +99,13 @@ def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_int(put, semconv.USAGE_AUDIO_INPUT_TOKENS, given.get("audio_tokens"))
     put_int(put, semconv.USAGE_IMAGE_OUTPUT_TOKENS, made.get("image_tokens"))
     put_int(put, semconv.USAGE_AUDIO_OUTPUT_TOKENS, made.get("audio_tokens"))
+
+
+def _put_searches(put: dict[str, AttributeValue], output: list[Any]) -> None:
+    """Searches are billed by the call, beside the tokens."""
+    kinds = [word(each, "type") for each in output]
+    put_int(put, semconv.USAGE_WEB_SEARCHES, kinds.count("web_search_call") or None)
+    put_int(put, semconv.USAGE_FILE_SEARCHES, kinds.count("file_search_call") or None)
 
 
 def _tool(tool: Any) -> Json:

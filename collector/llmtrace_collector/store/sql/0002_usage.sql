@@ -35,10 +35,6 @@ ORDER BY (Project, Time, Model, ServiceName, Provider, ResponseModel, Operation,
 TTL Time + toIntervalDay(400)
 SETTINGS {durable}, ttl_only_drop_parts = 1;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS usage_10s_mv TO usage_10s AS
-{usage_select}
-;
-
 -- USD per token of each pair that the store has seen; Priced = 0 says: looked up, and nobody knows.
 CREATE TABLE IF NOT EXISTS prices (
     Provider LowCardinality(String),
@@ -57,28 +53,3 @@ CREATE TABLE IF NOT EXISTS prices (
 ENGINE = ReplacingMergeTree(UpdatedAt)
 ORDER BY (Provider, Model, ResponseModel)
 SETTINGS {durable};
-
-CREATE OR REPLACE VIEW usage_cost AS
-SELECT
-    usage.*,
-    price.Priced AS Priced,
-    if(price.Priced, {usage_cost}, NULL) AS Cost,
-    price.Currency AS Currency
-FROM usage_10s AS usage
-LEFT JOIN (SELECT * FROM prices FINAL) AS price
-    ON usage.Provider = price.Provider AND usage.Model = price.Model AND usage.ResponseModel = price.ResponseModel;
-
-CREATE OR REPLACE VIEW span_cost AS
-SELECT
-    usage.Project AS Project,
-    usage.Timestamp AS Timestamp,
-    usage.TraceId AS TraceId,
-    usage.SpanId AS SpanId,
-    price.Priced AS Priced,
-    if(price.Priced AND usage.InputTokens IS NOT NULL, {usage_cost}, NULL) AS Cost,
-    price.Currency AS Currency,
-    price.Source AS PriceSource
-FROM otel_traces AS usage
-LEFT JOIN (SELECT * FROM prices FINAL) AS price
-    ON usage.Provider = price.Provider AND usage.Model = price.Model AND usage.ResponseModel = price.ResponseModel
-WHERE usage.Counted;

@@ -1,0 +1,249 @@
+"""The formula of cost, written once: what of a call is charged, in which bucket, at whose price.
+
+The store keeps inclusive counts: cached, audio and image tokens are parts of input, reasoning tokens of
+output. Buckets are disjoint and add up to all of a call, so nothing is charged twice. The views, the reports
+and the what-if read the same table, in SQL or in Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A part of usage with a price of its own.
+
+    `counts` less `less` are its units, never fewer than none. Where the book has no price for it, that of
+    the first of `otherwise` that has one holds; where none has, it costs nothing.
+    """
+
+    name: str
+    counts: tuple[str, ...]
+    less: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name in words: `cache write 1h`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", self.name).lower()
+
+    @property
+    def cost(self) -> str:
+        """Its column of cost."""
+        return f"{self.name}Cost"
+
+    @property
+    def price(self) -> str:
+        """Its column of the price book: USD per token, request or search."""
+        return f"{self.name}Price"
+
+
+#: Columns of counts in the rollups; `Requests` is made of `Calls` and `UnknownUsage`.
+COUNTS = (
+    "InputTokens",
+    "CacheReadTokens",
+    "CacheWriteTokens",
+    "OutputTokens",
+    "ReasoningTokens",
+    "CacheWrite1hTokens",
+    "AudioInputTokens",
+    "ImageInputTokens",
+    "CacheReadAudioTokens",
+    "CacheReadImageTokens",
+    "AudioOutputTokens",
+    "ImageOutputTokens",
+    "WebSearches",
+    "FileSearches",
+)
+
+BUCKETS = (
+    Bucket(
+        "Input",
+        ("InputTokens", "CacheReadAudioTokens", "CacheReadImageTokens"),
+        ("CacheReadTokens", "CacheWriteTokens", "AudioInputTokens", "ImageInputTokens"),
+    ),
+    Bucket("CacheRead", ("CacheReadTokens",), ("CacheReadAudioTokens", "CacheReadImageTokens"), ("Input",)),
+    Bucket("CacheWrite", ("CacheWriteTokens",), ("CacheWrite1hTokens",), ("Input",)),
+    Bucket("CacheWrite1h", ("CacheWrite1hTokens",), (), ("CacheWrite", "Input")),
+    Bucket("AudioInput", ("AudioInputTokens",), ("CacheReadAudioTokens",), ("Input",)),
+    Bucket("ImageInput", ("ImageInputTokens",), ("CacheReadImageTokens",), ("Input",)),
+    Bucket("CacheReadAudio", ("CacheReadAudioTokens",), (), ("CacheRead", "AudioInput", "Input")),
+    Bucket("CacheReadImage", ("CacheReadImageTokens",), (), ("CacheRead", "ImageInput", "Input")),
+    Bucket("Output", ("OutputTokens",), ("ReasoningTokens", "AudioOutputTokens", "ImageOutputTokens")),
+    Bucket("Reasoning", ("ReasoningTokens",), (), ("Output",)),
+    Bucket("AudioOutput", ("AudioOutputTokens",), (), ("Output",)),
+    Bucket("ImageOutput", ("ImageOutputTokens",), (), ("Output",)),
+    Bucket("Request", ("Requests",)),
+    Bucket("WebSearch", ("WebSearches",)),
+    Bucket("FileSearch", ("FileSearches",)),
+)
+
+#: Columns of the price book.
+PRICES = tuple(bucket.price for bucket in BUCKETS)
+
+#: How a row of usage finds the price that holds for it; `{time}` is the column of its time.
+_PRICE_JOIN = """usage.Provider = price.Provider AND usage.Model = price.Model
+    AND usage.ResponseModel = price.ResponseModel AND usage.ServiceTier = price.ServiceTier
+    AND usage.{time} >= price.ValidFrom AND usage.{time} < price.ValidTo
+    AND usage.ContextClass >= price.ContextFrom AND usage.ContextClass < price.ContextTo"""
+
+_DISCOUNT_JOIN = """usage.Project = discount.Project AND usage.Provider = discount.Provider
+    AND usage.Model = discount.Model
+    AND usage.{time} >= discount.ValidFrom AND usage.{time} < discount.ValidTo"""
+
+
+def priced(
+    source: str, prices: str = "price_now", discounts: str = "discount_now", time: str = "Time"
+) -> str:
+    """What stands after FROM: rows of `source` as `usage`, each with its `price` and discount `Factor`."""
+    # One join a level: with two, the engine would give `usage.*` other names.
+    discounted = (
+        f"SELECT usage.*, discount.Factor AS Factor\nFROM {source} AS usage\n"
+        f"LEFT JOIN {discounts} AS discount\n    ON {_DISCOUNT_JOIN.format(time=time)}"
+    )
+    return f"({discounted}) AS usage\nLEFT JOIN {prices} AS price\n    ON {_PRICE_JOIN.format(time=time)}"
+
+
+def columns(known: str = "price.Priced", prefix: str = "") -> str:
+    """Select items of every charge over rows `usage` joined with `price`, as `priced` has them.
+
+    `known` says whether the row's cost can be told at all: it is NULL where not. `prefix` stands before the
+    names of the counts. `ListCost` is what it would be without a discount, `CacheSavings` what cache reads
+    saved against fresh input.
+    """
+    factor = "ifNull(usage.Factor, 1)"
+    lists = {bucket.cost: f"{_units(bucket, prefix)} * {_price(bucket)}" for bucket in BUCKETS}
+    items = [f"if({known}, {text} * {factor}, NULL) AS {name}" for name, text in lists.items()]
+    items.append(f"if({known}, {' + '.join(lists.values())}, NULL) AS ListCost")
+    items.append(f"if({known}, ({' + '.join(lists.values())}) * {factor}, NULL) AS Cost")
+    saved = f"{_count('CacheReadTokens', prefix)} * ({_price(BUCKETS[0])} - {_price(BUCKETS[1])})"
+    items.append(f"if({known}, {saved} * {factor}, NULL) AS CacheSavings")
+    return ",\n    ".join(items)
+
+
+def unit_prices() -> str:
+    """Select items of the unit prices that hold, fallbacks filled in and discounts not."""
+    return ",\n    ".join(f"{_price(bucket)} AS {bucket.price}" for bucket in BUCKETS)
+
+
+def units() -> Mapping[str, str]:
+    """Bucket → SQL of its units in rows called `usage`."""
+    return {bucket.name: _units(bucket, "") for bucket in BUCKETS}
+
+
+def amount(counts: Mapping[str, float], prices: Mapping[str, float | None]) -> float:
+    """The list cost in USD of `counts` (COUNTS and `Requests`) at `prices` (names of buckets), as the views
+    compute it."""
+    total = 0.0
+    for bucket in BUCKETS:
+        units = sum(counts.get(name, 0) for name in bucket.counts)
+        units = max(0.0, units - sum(counts.get(name, 0) for name in bucket.less))
+        tried = (prices.get(name) for name in (bucket.name, *bucket.otherwise))
+        total += units * next((price for price in tried if price is not None), 0.0)
+    return total
+
+
+def _price(bucket: Bucket) -> str:
+    tried = ", ".join(f"price.{name}Price" for name in (bucket.name, *bucket.otherwise))
+    return f"coalesce({tried}, 0)"
+
+
+def _units(bucket: Bucket, prefix: str) -> str:
+    first, *more = (_count(name, prefix) for name in bucket.counts)
+    text = " + ".join([f"toFloat64({first})", *more])
+    less = "".join(f" - {_count(name, prefix)}" for name in bucket.less)
+    return f"greatest({text}{less}, 0)" if less else text if len(bucket.counts) == 1 else f"({text})"
+
+
+def _count(name: str, prefix: str) -> str:
+    if name == "Requests":
+        return f"(usage.{prefix}Calls - usage.{prefix}UnknownUsage)"
+    return f"usage.{prefix}{name}"
+
+
+#: Lengths of input at which calls are told apart; prices by context length change at one of them.
+CONTEXT_BOUNDS = (0, 32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 512_000, 524_288)
+
+
+def context_class(tokens: str) -> str:
+    """The greatest bound that the input exceeds; a bound that is not known falls into the class below."""
+    bounds = ", ".join(map(str, CONTEXT_BOUNDS))
+    return f"toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull({tokens}, 0), 1), [{bounds}])))"
+
+
+#: Columns of a span that only the ledger needs: name → attributes that may carry it, first come first.
+SPAN_COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "CacheWrite1hTokens": (
+            "llmtrace.usage.cache_write_1h.input_tokens",
+            "langfuse.observation.usage_details.input_cache_creation_1h",
+        ),
+        "AudioInputTokens": (
+            "gen_ai.usage.audio.input_tokens",
+            "gen_ai.usage.details.input_audio_tokens",
+            "llm.token_count.prompt_details.audio",
+        ),
+        "ImageInputTokens": ("gen_ai.usage.image.input_tokens", "gen_ai.usage.details.input_image_tokens"),
+        "CacheReadAudioTokens": (
+            "llmtrace.usage.cache_read_audio.input_tokens",
+            "gen_ai.usage.details.cache_audio_read_tokens",
+        ),
+        "CacheReadImageTokens": ("llmtrace.usage.cache_read_image.input_tokens",),
+        "AudioOutputTokens": (
+            "gen_ai.usage.audio.output_tokens",
+            "gen_ai.usage.details.output_audio_tokens",
+            "llm.token_count.completion_details.audio",
+        ),
+        "ImageOutputTokens": ("gen_ai.usage.image.output_tokens",),
+        "WebSearches": ("llmtrace.usage.web_searches", "gen_ai.usage.details.web_search_requests"),
+        "FileSearches": ("llmtrace.usage.file_searches",),
+    }
+)
+
+#: Attributes that name the service tier; what answered goes before what was asked for.
+_TIERS = (
+    "openai.response.service_tier",
+    "gen_ai.openai.response.service_tier",
+    "anthropic.response.service_tier",
+    "llmtrace.response.service_tier",
+    "openai.request.service_tier",
+    "gen_ai.openai.request.service_tier",
+    "anthropic.request.service_tier",
+    "llmtrace.request.service_tier",
+)
+#: The tier of answers that came from a gateway's cache: no model ran.
+RESPONSE_CACHE = "response_cache"
+_STANDARD = ("auto", "default", "standard", "on_demand", "standard_only")
+
+
+def span_columns() -> str:
+    """Columns of `otel_traces` that the ledger reads, as items of ALTER TABLE."""
+    lines = [
+        f"    ADD COLUMN IF NOT EXISTS {name} {kind} DEFAULT {text}" for name, kind, text in _span_columns()
+    ]
+    return ",\n".join(lines)
+
+
+def _span_columns() -> list[tuple[str, str, str]]:
+    standard = ", ".join(f"'{name}'" for name in _STANDARD)
+    tier = f"lower({_first_of(_TIERS)})"
+    cached = "SpanAttributes['llmtrace.response.cache_hit'] = 'true'"
+    tier = f"multiIf(NOT IsLlm, '', {cached}, '{RESPONSE_CACHE}', {tier} IN ({standard}), '', {tier})"
+    found = [
+        ("ServiceTier", "LowCardinality(String)", tier),
+        ("Account", "LowCardinality(String)", "if(IsLlm, SpanAttributes['llmtrace.account'], '')"),
+    ]
+    for name, keys in SPAN_COUNTS.items():
+        found.append((name, "UInt64", f"if(IsLlm, toUInt64OrZero({_first_of(keys)}), 0)"))
+    return found
+
+
+def _first_of(keys: tuple[str, ...]) -> str:
+    if len(keys) == 1:
+        return f"SpanAttributes['{keys[0]}']"
+    tried = "".join(f"SpanAttributes['{key}'] != '', SpanAttributes['{key}'], " for key in keys[:-1])
+    return f"multiIf({tried}SpanAttributes['{keys[-1]}'])"

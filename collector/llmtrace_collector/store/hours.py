@@ -1,0 +1,56 @@
+"""Cost of hours, added up before they are priced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import charges
+
+_COUNTS = ("Calls", "Errors", "UnknownUsage", *charges.COUNTS)
+
+
+def hours(names: Mapping[str, str], where: str, book: str = "") -> str:
+    """SELECT over `usage_hour` with what it cost: `names` (column → its SQL), the counts, `Priced` and the
+    charges of every bucket.
+
+    A month of ten million calls is a million rows, but only thousands that differ in what a price depends on:
+    they are added up first. Prices are those of the book in effect, or of that in the parameter `book` where
+    it is not empty; `since` and `until` (milliseconds) are parameters too.
+    """
+    chosen = "Book = {book:String}"
+    prices = f"(SELECT * FROM price_book FINAL WHERE {chosen})" if book else "price_now"  # noqa: S608 - ours
+    discounts = f"(SELECT * FROM discount_book FINAL WHERE {chosen})" if book else "discount_now"  # noqa: S608
+    keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
+    groups = "".join(f"`{name}`, " for name in names)
+    sums = ", ".join(f"sum({name}) AS Sum{name}" for name in _COUNTS)
+    counts = ", ".join(f"usage.Sum{name} AS {name}" for name in _COUNTS)
+    picked = "".join(f"usage.`{name}` AS `{name}`, " for name in names)
+    pair = "Provider, Model, ResponseModel, ServiceTier, ContextClass"
+    # Where nobody has a discount, projects need not be told apart.
+    whose = f"if((SELECT count() FROM {discounts}) = 0, '', Project)"  # noqa: S608 - ours
+    added = f"""SELECT {keys}{pair}, {whose} AS Whose, {_spell(prices, discounts)} AS Spell,
+        min(Time) AS First, {sums}
+    FROM usage_hour
+    WHERE {where}
+    GROUP BY {groups}{pair}, Whose, Spell"""  # noqa: S608 - names of ours
+    source = f"(SELECT *, Whose AS Project FROM ({added}))"  # noqa: S608 - names of ours
+    return f"""SELECT {picked}{counts}, price.Priced AS Priced,
+    {charges.columns(prefix="Sum")}
+FROM {charges.priced(source, prices, discounts, "First")}"""  # noqa: S608 - names of ours
+
+
+def _spell(prices: str, discounts: str) -> str:
+    """Between two of these days no price and no discount changes."""
+    within = "* 1000 > {since:Int64} AND toUnixTimestamp({day}) * 1000 < {until:Int64}"
+    days = " UNION ALL ".join(
+        f"SELECT toUnixTimestamp({day}) AS day FROM {table} "  # noqa: S608 - names of ours
+        f"WHERE toUnixTimestamp({day}) {within.replace('{day}', day)}"
+        for table, day in (
+            (prices, "ValidFrom"),
+            (prices, "ValidTo"),
+            (discounts, "ValidFrom"),
+            (discounts, "ValidTo"),
+        )
+    )
+    found = f"(SELECT groupUniqArray(day) FROM ({days}) AS days)"  # noqa: S608 - names of ours
+    return f"arrayCount(day -> day <= toUnixTimestamp(Time), {found})"
