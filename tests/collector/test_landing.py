@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from llmtrace_collector.store.schema import SERVER_ONLY, migrations
+
 from .otlp import DAY, SECOND, llm, span, traces
 from .running import Served
 
@@ -17,6 +21,14 @@ _EXPORTED = (
 ).split()
 
 _OWN = "* EXCEPT(ReceivedAt, StoredAt)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def landing(served: Served) -> None:
+    """Servers have the table; here it is made on the embedded engine."""
+    for version in SERVER_ONLY:
+        for statement in migrations(30)[version]:
+            served.collector.store.engine.execute(statement)
 
 
 def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> None:

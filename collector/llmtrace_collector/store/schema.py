@@ -11,7 +11,7 @@ from importlib import resources
 from . import charges, dialects
 from .cluster import Names, names_of
 from .dialects.sqltext import let
-from .engine import Engine, literal
+from .engine import EmbeddedEngine, Engine, literal
 from .redaction import BYTES_MARK, NOTHING, Redaction, check_patterns
 
 #: Settings of every table that an acknowledged span may reach: an insert returns when it is on disk, and
@@ -446,6 +446,9 @@ _DECODING = re.compile(
     re.DOTALL,
 )
 
+#: Migrations of tables that others write to: the embedded engine has one owner, and remakes views at a start.
+SERVER_ONLY = frozenset({41})
+
 #: Which migrations a store has.
 VERSIONS = (
     "CREATE TABLE IF NOT EXISTS schema_versions (Version UInt32, AppliedAt DateTime)\n"
@@ -458,11 +461,13 @@ def _for_home(engine: Engine, statements: list[str], names: Names) -> list[str]:
     return statements if engine.cluster is None else engine.cluster.render(statements, names)
 
 
-def decoding_views(redaction: Redaction) -> dict[str, str]:
-    """The views that decode what comes in: name → SELECT. They differ by what is left out."""
+def decoding_views(redaction: Redaction, *, embedded: bool = False) -> dict[str, str]:
+    """The views that decode what comes in: name → SELECT. They differ by what is left out; the `embedded`
+    engine has fewer.
+    """
     found = {}
-    for statements in migrations(1, redaction).values():
-        for statement in statements:
+    for version, statements in migrations(1, redaction).items():
+        for statement in () if embedded and version in SERVER_ONLY else statements:
             named = _DECODING.match(statement)
             if named is not None:
                 found[named.group(1)] = named.group(2)
@@ -483,7 +488,7 @@ def migrate(engine: Engine, retention_days: int, redaction: Redaction = NOTHING)
     applied = {int(text) for text in engine.read("SELECT Version FROM schema_versions").split()}
     fresh = not applied
     for version in sorted(wanted):
-        if version in applied:
+        if version in applied or (version in SERVER_ONLY and isinstance(engine, EmbeddedEngine)):
             continue
         statements = _for_home(engine, wanted[version], names)
         for statement in statements:
@@ -506,7 +511,8 @@ def _set_views(engine: Engine, redaction: Redaction, names: Names, *, fresh: boo
     """
     rows = engine.read("SELECT Name, argMax(Digest, At) FROM decoding_views GROUP BY Name").decode()
     known = dict(line.split("\t") for line in rows.splitlines())
-    for name, select in decoding_views(redaction).items():
+    embedded = isinstance(engine, EmbeddedEngine)
+    for name, select in decoding_views(redaction, embedded=embedded).items():
         digest = hashlib.sha256(select.encode()).hexdigest()
         if known.get(name) == digest:
             continue
