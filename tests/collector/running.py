@@ -204,10 +204,10 @@ class Launched(Door):
         self.process = None
         return status
 
-    def stored(self) -> None:
+    def stored(self, seconds: float = 60.0) -> None:
         """Wait until everything acknowledged so far can be read."""
         folder = self.settings.data_dir / "wal"
-        until(lambda: not list(folder.glob("*.seg")), 60, what="storing")
+        until(lambda: not list(folder.glob("*.seg")), seconds, what="storing")
 
     def __enter__(self) -> Launched:
         self.start()
