@@ -79,7 +79,7 @@ def test_waste_is_reported(stack: Stack) -> None:
     assert done.exit_code == 0, done.output
     assert [(row["sort"], row["kind"]) for row in json.loads(done.stdout)] == [
         ("waste", "failed"), ("waste", "retry"), ("waste", "abandoned"), ("waste", "duplicate"),
-        ("waste", "unused_context"), ("saving", "cache_reads"), ("saving", "batch"),
+        ("waste", "long_context"), ("saving", "cache_reads"), ("saving", "batch"),
         ("saving", "response_cache"),
     ]  # fmt: skip
 

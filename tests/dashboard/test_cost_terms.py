@@ -220,8 +220,8 @@ def test_waiting_and_caches_are_savings_against_the_standard_price(client: Clien
     found = waste.waste(client, MONTH).set_index("kind")
     assert (found["calls"]["retry"], found["input_tokens"]["retry"]) == (1, 1000)
     assert found.loc["retry", "cost"] == pytest.approx(ONE)
-    assert found.loc["unused_context", "calls"] == 1
-    assert found.loc["unused_context", "cost"] == pytest.approx(30_000 * 2.5 / 1e6)
+    assert found.loc["long_context", "calls"] == 1
+    assert found.loc["long_context", "cost"] == pytest.approx(30_000 * 2.5 / 1e6)
 
 
 def test_a_sampled_call_counts_as_often_as_it_stands_for(client: Client) -> None:

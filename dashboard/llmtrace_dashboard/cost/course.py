@@ -18,14 +18,15 @@ from llmtrace_dashboard.settings import ExchangeRate
 # Buckets start at midnight of a zone `offset` seconds east of UTC.
 _BUCKET = "intDiv(toUnixTimestamp(Time) + {offset:Int64}, {step:Int64}) * {step:Int64} - {offset:Int64}"
 
-#: Parts of a call's cost as they are named on the page → the ledger's columns.
+#: Parts of a call's cost as they are named on the page → the ledger's columns. They add up to all of it.
 PARTS = {
     "Input": "InputCost",
-    "Cached input": "CacheReadCost",
-    "Cache writes": "CacheWriteCost",
+    "Cached input": "CacheReadCost + CacheReadAudioCost + CacheReadImageCost",
+    "Cache writes": "CacheWriteCost + CacheWrite1hCost",
     "Output": "OutputCost",
     "Reasoning": "ReasoningCost",
-    "Requests": "RequestCost",
+    "Audio and images": "AudioInputCost + ImageInputCost + AudioOutputCost + ImageOutputCost",
+    "Requests": "RequestCost + WebSearchCost + FileSearchCost",
 }
 
 
@@ -45,7 +46,7 @@ def over_time(
     start at midnight of a zone that is `offset` seconds east of UTC. Raises currency.NoRate.
     """
     sql = {**DIMENSIONS, **CALL_DIMENSIONS}[by]
-    source, where = _source(scope, step, offset, by in CALL_DIMENSIONS)
+    source, where, weight = _source(scope, step, offset, by in CALL_DIMENSIONS)
     # The dimension first: a tag's arrayJoin must happen once.
     text = f"""SELECT
     bucket,
@@ -54,7 +55,7 @@ def over_time(
     if(named, name, '') AS key,
     sum(Cost) AS cost
 FROM (
-    SELECT {_BUCKET} AS bucket, toString(toDate(Time)) AS day, toString({sql}) AS name, Cost
+    SELECT {_BUCKET} AS bucket, toString(toDate(Time)) AS day, toString({sql}) AS name, {weight} * Cost AS Cost
     FROM {source}
     WHERE {where}
 ) AS charges
@@ -79,8 +80,8 @@ def parts_over_time(
 
     Raises currency.NoRate.
     """
-    source, where = _source(scope, step, offset, single=False)
-    sums = ", ".join(f"sum({sql}) AS `{name}`" for name, sql in PARTS.items())
+    source, where, weight = _source(scope, step, offset, single=False)
+    sums = ", ".join(f"sum({weight} * ({sql})) AS `{name}`" for name, sql in PARTS.items())
     text = f"""SELECT {_BUCKET} AS bucket, toString(toDate(Time)) AS day, {sums}
 FROM {source}
 WHERE {where}
@@ -102,9 +103,10 @@ def _converted(
     return data
 
 
-def _source(scope: Scope, step: int, offset: int, single: bool) -> tuple[str, str]:
-    """The ledger's hours where they tell enough, else its calls, which are kept for fewer days."""
+def _source(scope: Scope, step: int, offset: int, single: bool) -> tuple[str, str, str]:
+    """The ledger's hours where they tell enough, else its calls, which are kept for fewer days; with its WHERE
+    clause and what a row weighs: a sampled call stands for several."""
     edges = (scope.since.timestamp(), scope.until.timestamp(), float(step), float(offset))
     if not single and all(edge % 3600 == 0 for edge in edges):
-        return "cost_hour", USAGE_SCOPE
-    return "call_cost", SPAN_SCOPE
+        return "cost_hour", USAGE_SCOPE, "1"
+    return "call_cost", SPAN_SCOPE, "Weight"

@@ -15,7 +15,7 @@ from llmtrace_dashboard.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, fra
 from .whatif import amount
 
 #: Kinds of waste; a call is of the first that fits.
-KINDS = ("failed", "retry", "abandoned", "duplicate", "unused_context")
+KINDS = ("failed", "retry", "abandoned", "duplicate", "long_context")
 
 #: Kinds of savings.
 SAVINGS = ("cache_reads", "batch", "response_cache")
@@ -47,14 +47,14 @@ FROM (
                 PARTITION BY Project, PromptHash, Errors, Abandoned ORDER BY Timestamp, SpanId
             ) > 1, 'duplicate',
             Operation != 'embeddings' AND InputTokens > {LONG_INPUT}
-                AND OutputTokens < InputTokens * {LEAST_ANSWER}, 'unused_context',
+                AND OutputTokens < InputTokens * {LEAST_ANSWER}, 'long_context',
             ''
         ) AS kind,
         Weight,
         Priced,
         InputTokens,
         OutputTokens,
-        if(kind = 'unused_context', InputCost * (1 - {LONG_INPUT} / InputTokens), Cost) AS Wasted
+        if(kind = 'long_context', InputCost * (1 - {LONG_INPUT} / InputTokens), Cost) AS Wasted
     FROM call_cost
     WHERE {SPAN_SCOPE} AND ServiceTier != '{RESPONSE_CACHE}'
 ) AS calls
@@ -101,7 +101,7 @@ def waste(client: Client, scope: Scope) -> pd.DataFrame:
 
     `failed`: calls that ended in an error although tokens were billed; `retry`: earlier attempts that the
     client repeated, with a cost only where they told tokens; `abandoned`: streams that the application left
-    before their end; `duplicate`: repeats of a prompt that had been answered; `unused_context`: what goes
+    before their end; `duplicate`: repeats of a prompt that had been answered; `long_context`: what goes
     beyond LONG_INPUT in calls whose answer is next to nothing. Read from single calls, so only as far back as
     these are kept; sampled calls count as often as they stand for.
     """
