@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -81,7 +82,7 @@ class BatchRun:
         except Exception:
             logger.exception("batch %s failed", self._id)
             fault = LineFault("internal_error", "internal error: the service's log has the details")
-            await self._change(status="failed", failed_at=_now(), errors=(fault.body(),))
+            await self._fail([fault], self.state.total)
         finally:
             self._end_span()
 
@@ -89,21 +90,30 @@ class BatchRun:
         self._shop.batches.change(self._id, **changes)
         await asyncio.to_thread(self._shop.batches.save, self._id)
 
+    async def _fail(self, faults: list[LineFault], total: int) -> None:
+        errors = tuple(fault.body() for fault in faults)
+        await self._change(status="failed", failed_at=_now(), errors=errors, total=total)
+        await asyncio.to_thread(self._clear_away)
+
+    def _clear_away(self) -> None:
+        for path in (self._journal_path, self._input):
+            path.unlink(missing_ok=True)
+
     # --- the lines --------------------------------------------------------------------------------------
 
     async def _lines(self) -> list[Line] | None:
         """The lines of the input file; None where it has faults, and the batch is then failed."""
         state, shop = self.state, self._shop
-        rules = LineRules(state.endpoint, tuple(shop.engines), shop.max_lines, shop.max_body_bytes)
+        # What held when it began must not fail it now, after a restart with other settings.
+        models = tuple(shop.engines) if state.status == "validating" else None
+        limit = shop.max_lines if state.status == "validating" else sys.maxsize
+        rules = LineRules(state.endpoint, models, limit, shop.max_body_bytes)
         lines, faults = await asyncio.to_thread(read_lines, self._input, rules)
         if faults:
-            errors = tuple(fault.body() for fault in faults)
-            await self._change(status="failed", failed_at=_now(), errors=errors, total=len(lines))
+            await self._fail(faults, len(lines))
             return None
-        models = {line.model for line in lines}
-        self._shop.batches.change(
-            self._id, total=len(lines), model=models.pop() if len(models) == 1 else None
-        )
+        asked = {line.model for line in lines}
+        shop.batches.change(self._id, total=len(lines), model=asked.pop() if len(asked) == 1 else None)
         if self.state.status == "validating":
             await self._change(status="in_progress", in_progress_at=_now())
         return lines
@@ -162,7 +172,9 @@ class BatchRun:
     async def _turn(self, line: Line) -> None:
         """Wait until no other request waits for the model."""
         while not self._is_to_end:
-            engine = self._shop.engines.get(line.model)
+            if line.model not in self._shop.engines:
+                return  # not any more: the answer will say so
+            engine = self._shop.engines[line.model]
             if engine is not None and not engine.stats().waiting:
                 return
             await self._pause(_LOOK_SECONDS)
@@ -223,8 +235,7 @@ class BatchRun:
             end = "completed" if counts["answered"] == len(lines) else "expired"
         found = {key: counts[key] for key in ("completed", "failed", "usage", "has_output", "has_errors")}
         await self._change(status=end, **{f"{end}_at": _now()}, **found)
-        for path in (self._journal_path, self._input):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(self._clear_away)
 
     def _write_files(self, lines: list[Line]) -> dict[str, Any]:
         """Make the output and the error file from the journal: each answered line once, in one of them."""

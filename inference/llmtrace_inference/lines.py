@@ -40,10 +40,10 @@ class LineFault:
 
 @dataclass(frozen=True, slots=True)
 class LineRules:
-    """What the lines of one batch must keep to."""
+    """What the lines of one batch must keep to. `models` None: a batch that began when all were served."""
 
     endpoint: str
-    models: Collection[str]
+    models: Collection[str] | None
     max_lines: int
     max_body_bytes: int
 
@@ -108,8 +108,8 @@ def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[
     if not isinstance(body, dict):
         raise _BadLine("invalid_body", "body must be a JSON object", "body")
     model = body.get("model")
-    if not isinstance(model, str) or model not in rules.models:
-        served = ", ".join(rules.models)
+    if not isinstance(model, str) or (rules.models is not None and model not in rules.models):
+        served = ", ".join(rules.models or ())
         raise _BadLine("model_not_found", f"body.model is not served here: use one of {served}", "body.model")
     if body.get("stream"):
         raise _BadLine("stream_unsupported", "a line of a batch cannot be streamed", "body.stream")

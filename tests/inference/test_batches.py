@@ -390,6 +390,22 @@ def test_a_batch_is_cancelled_and_keeps_what_is_answered(tmp_path: Path) -> None
         assert [b.id for b in client.batches.list(limit=1)] == [batch.id]
 
 
+def test_a_model_that_is_gone_after_the_restart_costs_only_the_lines_that_are_left(tmp_path: Path) -> None:
+    both = InferenceSettings(models={"fake": "x", "other": "x"}, data_dir=tmp_path)
+    with serving(both, load=lambda *_: FakeEngine(pause=0.03)) as running:
+        batch = _begin(running.client, [_line(f"l{i}", model="other") for i in range(60)])
+        journal = tmp_path / "batches" / batch.id / "answers.jsonl"
+        wait_until(lambda: len(list(records(journal))) >= 3)
+    with serving(_settings(tmp_path, max_batch_lines=10), load=_fake) as running:
+        done = _ended(running.client, batch)
+        assert done.status == "completed"
+        answers, faults = (_read(running.client, f) for f in (done.output_file_id, done.error_file_id))
+        assert len(answers) >= 3
+        assert {fault["response"]["status_code"] for fault in faults} == {404}
+        assert len({a["custom_id"] for a in [*answers, *faults]}) == 60 == len(answers) + len(faults)
+    assert [p.name for p in (tmp_path / "batches" / batch.id).iterdir()] == ["batch.json"]
+
+
 def test_a_batch_past_its_window_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmtrace_inference.batch_service.WINDOW_SECONDS", 1)
     with serving(_settings(tmp_path), load=lambda *_: FakeEngine(pause=0.1)) as running:
