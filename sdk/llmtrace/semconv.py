@@ -58,6 +58,8 @@ USAGE_MODALITY_OUTPUT: Final = "gen_ai.usage.{modality}.output_tokens"
 USAGE_MODALITY_CACHE_READ: Final = "llmtrace.usage.cache_read_{modality}.input_tokens"
 USAGE_WEB_SEARCHES: Final = "llmtrace.usage.web_searches"
 USAGE_FILE_SEARCHES: Final = "llmtrace.usage.file_searches"
+USAGE_TOOL_CALLS: Final = "llmtrace.usage.{tool}_calls"
+"""Runs of a provider's own tools, which are billed beside the tokens."""
 
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, assert_type
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
+import requests
+import urllib3
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import llmtrace
 from llmtrace.testing import Captured, ReplayServer, capture
@@ -150,3 +156,54 @@ def test_disable_takes_the_hooks_off(module: Any) -> None:
             with capture() as traces:
                 module.post(server.url + "/v1/chat/completions", json=REQUEST)
                 assert len(traces.spans()) == 1
+
+
+def _by_requests(url: str) -> None:
+    requests.post(url + "/v1/chat/completions", json=REQUEST, timeout=30)
+
+
+def _by_urllib3(url: str) -> None:
+    with urllib3.PoolManager() as pool:
+        pool.request("POST", url + "/v1/chat/completions", json=REQUEST)
+
+
+def _by_aiohttp(url: str) -> None:
+    async def post() -> None:
+        address = url + "/v1/chat/completions"
+        async with aiohttp.ClientSession() as session, session.post(address, json=REQUEST) as answer:
+            await answer.read()
+
+    asyncio.run(post())
+
+
+@pytest.mark.parametrize(
+    "call", [_by_requests, _by_urllib3, _by_aiohttp], ids=["requests", "urllib3", "aiohttp"]
+)
+def test_disable_lets_go_of_every_transport(call: Callable[[str], None]) -> None:
+    with ReplayServer(PLAIN) as server:
+        for _ in range(2):
+            with capture() as traces:
+                call(server.url)
+                assert len(traces.spans()) == 1
+                llmtrace.disable()
+                call(server.url)
+                assert "traceparent" not in server.requests[-1].headers
+                assert len(traces.spans()) == 1
+
+
+def test_disable_leaves_another_provider_at_work() -> None:
+    """Spans of the application go on; ours end, and what it recorded before is there."""
+    theirs = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(theirs))
+    with ReplayServer(PLAIN) as server, capture() as traces:
+        running = llmtrace.runtime.current()
+        assert running is not None
+        provider.add_span_processor(running.processor)
+        with provider.get_tracer("app").start_as_current_span("before"):
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        llmtrace.disable()
+        with provider.get_tracer("app").start_as_current_span("after"):
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        assert [span.name for span in traces.spans()] == ["chat gpt-4o-mini", "before"]
+    assert [span.name for span in theirs.get_finished_spans()] == ["before", "after"]

@@ -567,6 +567,33 @@ SAMPLES: list[Sample] = [
         more={"error.type": "server_error", "gen_ai.response.id": "resp_1"},
     ),
     Sample(
+        "a Responses call with tools of the provider",
+        "/v1/responses",
+        {"model": "m", "input": "hi"},
+        {
+            "id": "resp_4",
+            "status": "completed",
+            "model": "m-1",
+            "output": [
+                {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1"},
+                {"type": "code_interpreter_call", "id": "ci_2", "status": "completed", "code": "2"},
+                {"type": "mcp_call", "id": "mcp_1", "name": "f", "server_label": "s"},
+                {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+            ],
+            "usage": {"input_tokens": 5, "output_tokens": 3},
+        },
+        "chat",
+        "openai",
+        ["tool_call"],
+        {"input_tokens": 5, "output_tokens": 3, "code_interpreter_calls": 2, "mcp_calls": 1},
+        [
+            ("server_tool_call", "code_interpreter"),
+            ("server_tool_call", "code_interpreter"),
+            ("server_tool_call", "mcp"),
+            ("tool_call", {}),
+        ],
+    ),
+    Sample(
         "a Responses call in the background",
         "/v1/responses",
         {"model": "m", "input": "hi", "background": True},

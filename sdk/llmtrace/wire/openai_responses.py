@@ -21,6 +21,9 @@ from .settings import put_settings
 
 _CALLS: Final = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call"})
 
+#: Tools that OpenAI runs, but for searches.
+_BUILT_IN: Final = frozenset({"code_interpreter_call", "image_generation_call", "mcp_call", "shell_call"})
+
 
 def matches(path: str, body: bytes) -> bool:
     """By the end of the path and what every request has: a model, or a stored prompt that names one."""
@@ -64,7 +67,7 @@ def response(body: Json, content: bool) -> Translation:
         return translation
     _put_usage(put, mapping(received.get("usage")))
     output = [mapping(each) for each in items(received.get("output"))]
-    _put_searches(put, output)
+    _put_tool_calls(put, output)
     if received.get("status") or output:
         put[semconv.RESPONSE_FINISH_REASONS] = [_finish_reason(received, output)]
     if any(each.get("type") == "compaction" for each in output):
@@ -101,11 +104,14 @@ def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_int(put, semconv.USAGE_AUDIO_OUTPUT_TOKENS, made.get("audio_tokens"))
 
 
-def _put_searches(put: dict[str, AttributeValue], output: list[Any]) -> None:
-    """Searches are billed by the call, beside the tokens."""
+def _put_tool_calls(put: dict[str, AttributeValue], output: list[Any]) -> None:
+    """Runs of OpenAI's own tools, which are billed beside the tokens."""
     kinds = [word(each, "type") for each in output]
     put_int(put, semconv.USAGE_WEB_SEARCHES, kinds.count("web_search_call") or None)
     put_int(put, semconv.USAGE_FILE_SEARCHES, kinds.count("file_search_call") or None)
+    for kind in sorted(_BUILT_IN.intersection(kinds)):
+        key = semconv.USAGE_TOOL_CALLS.format(tool=kind.removesuffix("_call"))
+        put[key] = kinds.count(kind)
 
 
 def _tool(tool: Any) -> Json:
