@@ -177,7 +177,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return False
 
     until(answers, 60, "the server")
-    yield f"clickhouse://default:@127.0.0.1:{port}/llmtrace"
+    dsn = f"clickhouse://default:@127.0.0.1:{port}/llmtrace"
+    # Everything is made here, which takes its time: a collector that is started finds it.
+    open_store(dsn, cluster="fleet").close()
+    yield dsn
     process.send_signal(signal.SIGKILL)
     process.wait()
 

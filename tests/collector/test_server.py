@@ -40,7 +40,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return False
 
     until(answers, 30, "the server")
-    yield f"clickhouse://default:@127.0.0.1:{port}/default"
+    dsn = f"clickhouse://default:@127.0.0.1:{port}/default"
+    # Everything is made here, which takes its time: a collector that is started finds it.
+    open_store(dsn).close()
+    yield dsn
     process.send_signal(signal.SIGKILL)
     process.wait()
 

@@ -1,6 +1,6 @@
 -- Where an OpenTelemetry Collector or Rotel writes spans itself: the columns of its ClickHouse exporter, a name
--- that both can be told (Rotel's are a prefix and `_traces`). What
--- lands here goes through the same views as what came through our doors.
+-- that both can be told (Rotel's are a prefix and `_traces`). What lands here goes through the same views as what
+-- came through our doors.
 
 CREATE TABLE IF NOT EXISTS landing_traces (
     Timestamp DateTime64(9),
