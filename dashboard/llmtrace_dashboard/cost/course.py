@@ -55,7 +55,8 @@ def over_time(
     if(named, name, '') AS key,
     sum(Cost) AS cost
 FROM (
-    SELECT {_BUCKET} AS bucket, toString(toDate(Time)) AS day, toString({sql}) AS name, {weight} * Cost AS Cost
+    SELECT {_BUCKET} AS bucket, toString(toDate(Time)) AS day, toString({sql}) AS name,
+        {weight} * Cost AS Cost
     FROM {source}
     WHERE {where}
 ) AS charges
@@ -104,8 +105,8 @@ def _converted(
 
 
 def _source(scope: Scope, step: int, offset: int, single: bool) -> tuple[str, str, str]:
-    """The ledger's hours where they tell enough, else its calls, which are kept for fewer days; with its WHERE
-    clause and what a row weighs: a sampled call stands for several."""
+    """The ledger's hours where they tell enough, else its calls, which are kept for fewer days; with its
+    WHERE clause and what a row weighs: a sampled call stands for several."""
     edges = (scope.since.timestamp(), scope.until.timestamp(), float(step), float(offset))
     if not single and all(edge % 3600 == 0 for edge in edges):
         return "cost_hour", USAGE_SCOPE, "1"
