@@ -30,8 +30,12 @@ _BACKSLASH = "\\"
 _UNICODE = ("\uf8f5", "\uf8f6")
 _BETWEEN = "\uf8f7"
 
-#: A text that no match of the personal patterns can be in does not match this.
-_PERSONAL_HINT = r"@|:[0-9A-Fa-f]{0,4}:|\d[\d .()/-]{5,}\d|[A-Z]{2}\d{2} ?[A-Z0-9]"
+#: What every text with a match of the personal patterns holds: signs of an address, digits in number, or with
+#: something between them as in dates. Ids of hexadecimal digits mostly hold none.
+_PERSONAL_HINT = (
+    r"@|:[0-9A-Fa-f]{0,4}:|\d{13}|[+(][ (]?\d(?:[ ()/.-]{0,2}\d){7}|\d[ ()/.-]{1,3}\d[\d ()/.-]{4}|"
+    r"[\d ()/.-]{4}\d[ ()/.-]{1,3}\d|[A-Z]{2}\d{2} ?[A-Z0-9]{4}"
+)
 
 
 @dataclass(frozen=True)
