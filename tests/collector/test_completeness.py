@@ -10,7 +10,7 @@ import pytest
 from llmtrace_collector.store.engine import StoreError
 
 from .otlp import DAY, SECOND, logs, score, span, traces
-from .running import Served
+from .running import Served, until
 from .test_metrics import point, request
 
 
@@ -28,6 +28,12 @@ def totals(door: Served, service: str, signal: str = "traces") -> list[int]:
     return [int(row[name]) for name in "abcde"]
 
 
+def stored_metric(door: Served, count: int, **labels: str) -> None:
+    """Wait for the metric of stored rows, which is set a moment after the log has let go of them."""
+    name = "llmtrace_service_items_total"
+    until(lambda: door.metric(name, outcome="stored", **labels) == count, what=f"{count} stored {labels}")
+
+
 def test_every_row_is_accounted_for(served: Served) -> None:
     good = traces([span(), span()], {"service.name": "one"})
     mixed = traces(
@@ -42,7 +48,7 @@ def test_every_row_is_accounted_for(served: Served) -> None:
     assert served.metric("llmtrace_service_items_total", outcome="received", **labels) == 3
     assert served.metric("llmtrace_service_items_total", outcome="duplicate", **labels) == 2
     assert served.metric("llmtrace_service_items_total", outcome="rejected", **labels) == 2
-    assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 3
+    stored_metric(served, 3, **labels)
 
     # The same counts again are not taken for a repetition.
     for _ in range(2):
@@ -97,7 +103,7 @@ def test_what_is_set_aside_counts_until_it_is_stored(served: Served, monkeypatch
     assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 0
     assert served.write("POST", f"/v1/quarantine/{name}/replay", {}).status_code == 200
     assert totals(served, "bad") == [2, 2, 0, 0, 0]
-    assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 2
+    stored_metric(served, 2, **labels)
 
 
 def test_what_sdks_report_is_beside_it(served: Served) -> None:
