@@ -63,7 +63,7 @@ def _process(code: str, *arguments: str, ready: str) -> Iterator[None]:
     environment = {**os.environ, "LLMTRACE_ADMIN_KEY": ADMIN_KEY}
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment)
     try:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 120
         while True:
             try:
                 if httpx.get(ready, timeout=2).status_code == 200:
@@ -167,7 +167,7 @@ def send(url: str, traffic: Traffic) -> None:
         )
         assert answer.status_code == 200, answer.text
     client = open_reader(url)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     models = {call.attributes["gen_ai.request.model"] for call in traffic.calls()}
     while True:
         stored = client.query("SELECT count() FROM otel_traces").result_rows[0][0]

@@ -203,3 +203,26 @@ def test_wrong_words_are_answered_with_the_right_ones(stack: Stack) -> None:
     nobody = CliRunner().invoke(cli, ["cost", "report", "--url", "http://127.0.0.1:9"])
     assert "cannot be read" in nobody.output
     assert nobody.exit_code == 1
+
+
+def test_capacity_discounts_and_updates_are_kept_on_the_command_line(stack: Stack) -> None:
+    _, options = period(stack)
+    for command in ("limits", "accounts", "latency"):
+        done = run(stack, command, *options, "--format", "json")
+        assert done.exit_code == 0, done.output
+        assert isinstance(json.loads(done.stdout), list)
+    line = ["--kind", "gpu", "--name", "GPUs", "--units", "2", "--price", "3", "--from", options[1][:10]]
+    assert run(stack, "fixed", "set", "gpus", *line).output == "kept: gpus\n"
+    (kept,) = json.loads(run(stack, "fixed", "list", *options, "--format", "json").stdout)
+    assert kept["cost"] == pytest.approx(2 * 3 * kept["hours"])
+    assert "fixed lines, apart:" in run(stack, "report", *options).stderr
+    assert run(stack, "fixed", "remove", "gpus").output == "removed: gpus\n"
+    assert "there is no fixed line 'gpus'" in run(stack, "fixed", "remove", "gpus").output
+    book = json.loads(run(stack, "prices", "books", "--format", "json").stdout)[0]["book"]
+    try:
+        done = run(stack, "prices", "discount", "10", "--project", "nobody")
+        assert done.exit_code == 0, done.output
+        again = run(stack, "prices", "update", "--dry-run")
+        assert "nothing new" in again.stderr
+    finally:
+        assert run(stack, "reprice", "--book", book, *options).exit_code == 0

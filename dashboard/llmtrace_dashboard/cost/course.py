@@ -53,10 +53,10 @@ def over_time(
     day,
     has({{keys:Array(String)}}, name) AS named,
     if(named, name, '') AS key,
-    sum(Cost) AS cost
+    sum(Charged) AS cost
 FROM (
     SELECT {_BUCKET} AS bucket, toString(toDate(Time)) AS day, toString({sql}) AS name,
-        {weight} * Cost AS Cost
+        {weight} * Cost AS Charged
     FROM {source}
     WHERE {where}
 ) AS charges
