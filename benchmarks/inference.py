@@ -263,13 +263,13 @@ def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
         def measured(pair: int) -> tuple[float, float]:
             """CPU seconds with tracing and without."""
             costs = {on: cost(pair, w, traced=on) for w, on in enumerate((bool(pair % 2), not pair % 2))}
+            _say(f"  CPU seconds with tracing {costs[True]:.2f}, without {costs[False]:.2f}")
             return costs[True], costs[False]
 
         measured(1000)  # the first rounds pay for what is made once
         spent = [measured(pair) for pair in range(pairs)]
     sink.shutdown()
     sink.server_close()
-    _say("  CPU seconds with and without: " + ", ".join(f"{on:.2f}/{off:.2f}" for on, off in spent))
 
     def ratio(of: Sequence[tuple[float, float]]) -> float:
         return sum(on for on, _ in of) / sum(off for _, off in of)
