@@ -55,7 +55,6 @@ _SPELL_CALLS_PER_SECOND = 9.0
 _EXPERIMENT_CALLS = 20
 _SPELL_BEFORE, _SPELL_AFTER = 4.0, 5.0  # around a bucket's edge, so that two buckets show it
 _FLOOD_CALLS = 90
-_FLOOD_AT_ONCE = 2
 _WAIT_SECONDS = 60.0
 
 
@@ -157,6 +156,10 @@ class _Demo:
         with ThreadPoolExecutor(1) as aside:
             simulated = aside.submit(self._send_history, list(traffic.tally.measured))
             spell = self._calm(traffic)
+        if time.time() > spell:  # a busy machine: the history, which must be there, took longer than the calm
+            spell = _next_edge(time.time()) - _SPELL_BEFORE
+            for _ in traffic.pace(repeat(traffic.ordinary), _CALLS_PER_SECOND, spell):
+                pass
         self._spell(traffic, spell)
         reader = open_reader(self._collector_url)
         try:
@@ -223,8 +226,7 @@ class _Demo:
     def _calm(self, traffic: Traffic) -> float:
         """Ordinary traffic and the experiment; returns when the spell begins."""
         begin = time.time()
-        edge = math.ceil((begin + _CALM_SECONDS + _SPELL_BEFORE) / _BUCKET) * _BUCKET
-        spell = edge - _SPELL_BEFORE
+        spell = _next_edge(begin + _CALM_SECONDS) - _SPELL_BEFORE
         turn: list[Callable[[], Call]] = [traffic.ordinary]
         turn += [partial(traffic.experiment, name) for name in RUNS]
         makes = chain(turn * _EXPERIMENT_CALLS, repeat(traffic.ordinary))
@@ -246,12 +248,12 @@ class _Demo:
         until = spell + _SPELL_BEFORE + _SPELL_AFTER
         with self._step("a spell of slow and failing calls, and a flood of injections", 100) as advance:
             flooded = 0
-            turn = (traffic.failing, traffic.slow, traffic.failing, traffic.failing, traffic.ordinary)
-            makes = cycle(turn)
+            refused = (traffic.failing, traffic.failing)
+            makes = cycle((traffic.failing, traffic.slow, *refused, traffic.ordinary, *refused))
             for _ in traffic.pace(makes, _SPELL_CALLS_PER_SECOND, until):
                 share = min(1.0, (time.time() - spell) / (until - spell))
-                # A few at a time: on a busy machine the flood must not crowd out the failing calls.
-                for _ in range(min(_FLOOD_AT_ONCE, math.ceil(share * _FLOOD_CALLS) - flooded)):
+                # One at a time: on a busy machine the flood must not crowd out the failing calls.
+                if flooded < share * _FLOOD_CALLS:
                     traffic.send(traffic.injection())
                     flooded += 1
                 advance(round(100 * share))
@@ -277,7 +279,7 @@ class _Demo:
             llmtrace.flush(30)
             expected = traffic.tally.calls
             answered = expected - traffic.tally.errors
-            _until(lambda: int(report.spans(reader)["calls"]) >= expected)
+            _until(lambda: int(report.spans(reader)["distinct_calls"]) >= expected)
             _until(lambda: report.whole_traces(reader) >= answered)
             self._wait_ready(("dashboard", "mlflow"))
             mlflow_url = _url(self._stack, "mlflow")
@@ -325,6 +327,11 @@ class _Demo:
         task = self._progress.add_task(text, total=total)
         yield lambda done: self._progress.update(task, completed=done)
         self._progress.update(task, total=total or 1, completed=total or 1)
+
+
+def _next_edge(after: float) -> float:
+    """The first bucket's edge (Unix seconds) before which the spell's first part fits."""
+    return math.ceil((after + _SPELL_BEFORE) / _BUCKET) * _BUCKET
 
 
 def stop_all(processes: list[Process]) -> None:
