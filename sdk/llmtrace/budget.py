@@ -5,9 +5,7 @@ A budget is a brake, not a wall: whatever goes wrong with the question, the call
 
 from __future__ import annotations
 
-import http.client
 import json
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -111,6 +109,8 @@ def _checked(
     running = runtime.current()
     if running is None:
         return BudgetCheck(allowed=True, known=False, reason="llmtrace.init() was not called, or it is off")
+    import http.client  # slow to import, with ssl behind it, and few programs ask
+
     around = attribution.attributes()
     given = around.get(semconv.TAGS, ()) if tags is None else tags
     labels = [str(tag) for tag in given] if isinstance(given, Iterable) else []
@@ -143,10 +143,14 @@ def _hold_off() -> None:
 
 def _asked(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
     """The collector's answer. By the standard library, which is not traced and has no pool to wait for."""
+    import http.client
+
     base = urlsplit(running.config.traces_endpoint.removesuffix("/v1/traces"))
     host = base.hostname or "localhost"
     connection: http.client.HTTPConnection
     if base.scheme == "https":
+        import ssl
+
         connection = http.client.HTTPSConnection(
             host, base.port, timeout=timeout, context=ssl.create_default_context()
         )
