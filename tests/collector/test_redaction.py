@@ -18,6 +18,7 @@ from llmtrace_collector.envelope import Record, encode
 from llmtrace_collector.store import open_store
 from llmtrace_collector.store.engine import StoreError, literal
 from llmtrace_collector.store.redaction import Redaction
+from llmtrace_collector.store.schema import SERVER_ONLY, migrations
 from tests import leaks
 from tests.sdk.test_redaction import ALL, ATTACKS, FOUND, PERSONAL
 
@@ -113,7 +114,11 @@ def points(plant: Canaries) -> Any:
 
 
 def land(door: Served, plant: Canaries) -> None:
-    """A span as another collector's exporter writes it, with canaries in every text."""
+    """A span as another collector's exporter writes it to a server, with canaries in every text."""
+    leaves_out = Redaction(("secrets", "pii"), (OWN,))
+    for version in SERVER_ONLY:
+        for statement in migrations(30, leaves_out)[version]:
+            door.collector.store.engine.execute(statement)
     entry = f"map('{plant('k')}', '{plant()}')"
     values = {
         "Timestamp": "now64(9)",
