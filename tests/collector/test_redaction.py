@@ -244,6 +244,24 @@ def test_hostile_texts_take_linear_time(door: Served) -> None:
     assert int(door.collector.store.read(sql)) == len(every)
 
 
+def test_what_the_store_refuses_is_not_kept(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = door.collector.settings.data_dir
+    assert not door.collector.settings.keeps_refused
+    assert settings(folder).keeps_refused
+    assert settings(folder, redact=("secrets",), keep_refused=True).keeps_refused
+
+    def refuse(*_: object) -> None:
+        raise StoreError("Code: 33. bad", 33)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(door.collector.store, "insert_segment", refuse)
+        door.post(traces([llm({"a": "REFUSED-TEXT"})]))
+        door.stored()
+    assert [path.suffix for path in (folder / "wal" / "quarantine").iterdir()] == [".reason"]
+    assert found_in_files(folder, [b"REFUSED-TEXT"]) == set()
+    assert door.metric("llmtrace_quarantined_items_total", signal="traces") == 1
+
+
 def test_another_redaction_holds_from_the_next_start(tmp_path: Path, door: Served) -> None:
     """Of a store that has spans already: on, other patterns, off; and what it refuses to start with."""
     door.close()
@@ -271,28 +289,6 @@ def test_another_redaction_holds_from_the_next_start(tmp_path: Path, door: Serve
     for pattern, why in (("(?<=a)b", "no regular expression of RE2"), ("a*", "matches the empty text")):
         with pytest.raises(ValueError, match=why):
             open_store(dsn, redaction=Redaction(patterns=(pattern,)))
-
-
-def test_what_the_store_refuses_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = settings(tmp_path, redact=("secrets",))
-    assert not refused.keeps_refused
-    assert settings(tmp_path).keeps_refused
-    assert settings(tmp_path, redact=("secrets",), keep_refused=True).keeps_refused
-    served = Served(refused)
-    try:
-
-        def refuse(*_: object) -> None:
-            raise StoreError("Code: 33. bad", 33)
-
-        monkeypatch.setattr(served.collector.store, "insert_segment", refuse)
-        served.post(traces([llm({"a": "SECRET-TEXT"})]))
-        served.stored()
-        wal = tmp_path / "wal"
-        assert [path.suffix for path in (wal / "quarantine").iterdir()] == [".reason"]
-        assert found_in_files(tmp_path, [b"SECRET-TEXT"]) == set()
-        assert served.metric("llmtrace_quarantined_items_total", signal="traces") == 1
-    finally:
-        served.close()
 
 
 def test_kills_leave_no_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
