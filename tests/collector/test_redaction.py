@@ -136,6 +136,10 @@ def land(door: Served, plant: Canaries) -> None:
             for name in ("SpanName", "TraceState", "StatusMessage", "ScopeName", "ScopeVersion")
         },
     }
+    # Servers have the table; here it is made on the embedded engine.
+    for version in SERVER_ONLY:
+        for statement in migrations(30, door.collector.store.redaction)[version]:
+            door.collector.store.engine.execute(statement)
     door.collector.store.engine.execute(
         f"INSERT INTO landing_traces ({', '.join(values)}) SELECT {', '.join(values.values())}"
     )
