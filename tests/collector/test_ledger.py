@@ -274,5 +274,5 @@ def test_trap_4_the_sdk_and_an_instrumentation_tell_of_one_call(book: Book) -> N
     book.ledger.sync()
     assert book.sums("twice")["calls"] == 2
     reasons = book.reasons("twice")
-    assert (reasons["instrumentation"], reasons["anthropic.messages.create"]) == ("repeats", "")
+    assert (reasons["instrumentation"], reasons["anthropic.messages.create"]) == ("duplicate", "")
     assert sorted([reasons["first"], reasons["second"]]) == ["", "duplicate"]
