@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +20,8 @@ from .store.store import Store
 from .validate import row_times
 
 logger = logging.getLogger(__name__)
+
+_MINUTE = 60_000_000_000
 
 #: Rows that one query asks for.
 _CHUNK = 2000
@@ -62,9 +63,9 @@ class Dissection:
         self._folder.mkdir(exist_ok=True)
         self._piece(0, len(self._records), self._segment.token, reason)
         if self._segment.signal == "traces":
-            # A rollup may have taken a part of what was refused: it is made anew from the spans.
-            for day in sorted({_day(at) for record in self._records for at in self._times(record)}):
-                self._store.rebuild_usage(day)
+            # A rollup may have taken a part of what was refused: it is to be made anew from the spans.
+            minutes = {at // _MINUTE * 60 for record in self._records for at in self._times(record)}
+            self._store.mark_stale(minutes, "a refused segment was taken apart")
 
     def _piece(self, start: int, end: int, token: str, reason: str) -> None:
         file = self._segment.path
@@ -138,7 +139,3 @@ def _write(file: Path, records: Sequence[Record]) -> None:
             out.writelines(encode(record))
         out.flush()
         os.fsync(out.fileno())
-
-
-def _day(at: int) -> str:
-    return datetime.fromtimestamp(at / 1e9, UTC).date().isoformat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sqlite3
@@ -33,6 +34,7 @@ class Writer:
         self._tally = tally
         self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._inserting = False
+        self._recovered = contextlib.ExitStack()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
 
@@ -45,8 +47,11 @@ class Writer:
         return self._inserting or not self._queue.empty()
 
     def start(self, log: Log) -> None:
-        """Begin to insert; `log` learns which segments are done."""
+        """Begin to insert; `log` learns which segments are done. Those of before may have been begun."""
         self._log = log
+        self._left = self._queue.qsize()
+        if self._left:
+            self._recovered.enter_context(self._store.half_stored())
         self._thread.start()
 
     def close(self, timeout: float) -> bool:
@@ -68,15 +73,25 @@ class Writer:
             if not self._insert(segment):
                 return
             self._inserting = False
+            self._left -= 1
+            if self._left == 0:
+                self._recovered.close()
 
     def _insert(self, segment: Segment) -> bool:
         """Insert one segment; False when the writer was told to stop before the store took it."""
+        with contextlib.ExitStack() as begun:
+            return self._insist(segment, begun)
+
+    def _insist(self, segment: Segment, begun: contextlib.ExitStack) -> bool:
+        """Try until it is stored; a failed attempt may have stored a part, which `begun` then remembers."""
         pause = _FIRST_PAUSE
         while True:
             try:
                 self._attempt(segment)
             # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
             except (StoreUnavailable, OSError, sqlite3.Error) as error:
+                if pause == _FIRST_PAUSE:
+                    begun.enter_context(self._store.half_stored())
                 self._metrics.store_failures.inc()
                 logger.warning(
                     "the store did not take %s, trying again in %.1f s: %s", segment.token, pause, error
@@ -105,7 +120,8 @@ class Writer:
                 self._metrics.stored_segments.inc()
                 self._tally.stored(segment.signal, segment.rows)
                 return
-        self._take_apart(segment, reason)
+        with self._store.half_stored():
+            self._take_apart(segment, reason)
 
     def _take_apart(self, segment: Segment, reason: str) -> None:
         """Store what is good of a refused segment and set the rest aside."""

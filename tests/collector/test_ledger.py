@@ -270,9 +270,9 @@ def test_trap_4_the_sdk_and_an_instrumentation_tell_of_one_call(book: Book) -> N
         llm({"gen_ai.response.id": "msg_2"}, name=name, start=outer.start_time_unix_nano + shift)
         for name, shift in (("first", 0), ("second", 1000))
     ]
-    book.send(outer, native, *beside, project="twice")
+    book.send(outer, native, *beside, project="trap 4")
     book.ledger.sync()
-    assert book.sums("twice")["calls"] == 2
-    reasons = book.reasons("twice")
+    assert book.sums("trap 4")["calls"] == 2
+    reasons = book.reasons("trap 4")
     assert (reasons["instrumentation"], reasons["anthropic.messages.create"]) == ("duplicate", "")
     assert sorted([reasons["first"], reasons["second"]]) == ["", "duplicate"]

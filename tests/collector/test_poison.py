@@ -55,6 +55,7 @@ def count(door: Served, *spans: object) -> tuple[int, int]:
 
 
 def calls(door: Served, name: str) -> str:
+    door.collector.store.rebuild_stale()
     return door.value("SELECT sum(Calls) FROM usage_10s WHERE ServiceName = {n:String}", n=name)
 
 

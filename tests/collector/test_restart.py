@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import httpx
+import pytest
 
-from .otlp import span, traces
+from llmtrace_collector.envelope import Record, encode
+from llmtrace_collector.store import open_store
+from llmtrace_collector.store.engine import StoreUnavailable
+
+from .otlp import llm, span, traces
 from .running import Served, settings
 from .test_receive import ids
 
@@ -22,6 +28,31 @@ def test_a_resend_after_a_restart_is_stored_once(tmp_path: Path) -> None:
         door.stored()
         assert len(ids(door, sent)) == 1
         door.close()
+
+
+def test_a_rollup_waits_for_what_an_interrupted_insert_left(tmp_path: Path) -> None:
+    store = open_store(f"chdb://{tmp_path}/store", 30)
+    try:
+        sent = llm()
+        file = tmp_path / "segment"
+        record = Record("default", time.time_ns(), traces([sent]).SerializeToString())
+        file.write_bytes(b"".join(encode(record)))
+        # As a kill between its tables leaves a segment: the spans are there, the rollup is not.
+        view = store.engine.execute("SHOW CREATE VIEW usage_10s_mv FORMAT TSVRaw").decode()
+        store.engine.execute("DROP VIEW usage_10s_mv SYNC")
+        store.insert_segment("traces", file, "token")
+        store.engine.execute(view)
+        store.mark_stale([sent.start_time_unix_nano // 60_000_000_000 * 60], "a test")
+        with store.half_stored():
+            assert store.rebuild_stale() == 0
+            with pytest.raises(StoreUnavailable, match="interrupted insert"):
+                store.rebuild_usage()
+            store.insert_segment("traces", file, "token")
+        for _ in range(2):
+            assert store.read("SELECT sum(Calls) FROM usage_10s") == b"1\n"
+            store.rebuild_stale()
+    finally:
+        store.close()
 
 
 def test_metrics_are_prometheus_text(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -87,7 +88,12 @@ def test_whole_span(traces: Captured, client: str, stream: bool) -> None:
         CLIENTS[client](server.url, stream)
         (span,) = traces.snapshot()
         first = span["attributes"].pop("gen_ai.response.time_to_first_chunk", None)
-        assert span == expected_span(server, stream=stream)
+        expected = expected_span(server, stream=stream)
+        if client.startswith(("openai", "groq")):
+            # The others send no key; of this one a mark is told, never the key.
+            mark = hashlib.sha256(b"key-1").hexdigest()[:12]
+            expected["attributes"]["llmtrace.account"] = f"key-{mark}"
+        assert span == expected
         if stream:
             assert isinstance(first, float)
             assert 0 < first < 5

@@ -12,7 +12,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from .cluster import names_of
-from .engine import Engine, StoreError, literal, open_engine
+from .engine import Engine, StoreError, StoreUnavailable, literal, open_engine
 from .hourly import columns, make_empty_copy, rebuild_hours
 from .redaction import NOTHING, Redaction
 from .schema import foreign_probe, migrate, migrations, protobuf_schema, usage_select
@@ -61,6 +61,8 @@ class Store:
         self._foreign = foreign_probe()
         self._names = names_of(migrations(retention_days))
         self._turn = threading.Lock()
+        # Segments that a kill or a failure may have stored in some of their tables only.
+        self._half_stored = 0
 
     @property
     def client(self) -> Client:
@@ -81,6 +83,19 @@ class Store:
             if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
                 self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
             self.engine.insert_messages(table, path, self._schema, message, settings)
+
+    @contextmanager
+    def half_stored(self) -> Iterator[None]:
+        """Around the insert of a segment that an earlier attempt may have begun: no rollup is rebuilt then.
+        Rebuilt from its spans, and then fed by the attempt that completes it, it would hold them twice.
+        """
+        with self._turn:
+            self._half_stored += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._half_stored -= 1
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert small rows, column name → JSON value, into one of the tables written through endpoints."""
@@ -123,9 +138,13 @@ class Store:
         returns the days.
 
         A day is rebuilt beside the live table and swapped in as a whole, so readers never see half of it.
-        Inserts wait meanwhile.
+        Inserts wait meanwhile. Raises StoreUnavailable while a segment may be stored in part.
         """
         with self._turn:
+            if self._half_stored:
+                raise StoreUnavailable(
+                    "what an interrupted insert left is stored first; try again in a moment"
+                )
             days = [each for each in self._days() if day in (None, each)]
             for each in days:
                 self._rebuild_day(each)
@@ -148,9 +167,12 @@ class Store:
     def rebuild_stale(self) -> int:
         """Rebuild the minutes that are marked and unmark them; returns their number.
 
-        As `rebuild_usage`, but only the marked minutes' spans are read.
+        As `rebuild_usage`, but only the marked minutes' spans are read; while a segment may be stored in part
+        they stay marked.
         """
         with self._turn:
+            if self._half_stored:
+                return 0
             marked = self.engine.execute(
                 "SELECT toString(toDate(Minute)), toUnixTimestamp(Minute), toString(max(MarkedAt)) "
                 "FROM usage_stale GROUP BY Minute ORDER BY Minute"
