@@ -33,7 +33,7 @@ from llmtrace_inference.tracing import RequestTracer
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_SECONDS = 1.0
+_FLUSH_SECONDS = 2.0
 _LEAVE_SECONDS = 1.5
 """How long those that were cut short then have for their last words."""
 

@@ -25,6 +25,7 @@ def run(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.long
 def test_every_figure_is_there_and_a_store_is_made_once(tmp_path: Path) -> None:
     found = run(tmp_path)
     assert found["spans"] == _SPANS

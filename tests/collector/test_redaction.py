@@ -295,6 +295,7 @@ def test_another_redaction_holds_from_the_next_start(tmp_path: Path, door: Serve
             open_store(dsn, redaction=Redaction(patterns=(pattern,)))
 
 
+@pytest.mark.long
 def test_kills_leave_no_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rounds of `python -m tests.leaks`."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -55,7 +55,7 @@ _SPELL_CALLS_PER_SECOND = 9.0
 _EXPERIMENT_CALLS = 20
 _SPELL_BEFORE, _SPELL_AFTER = 4.0, 5.0  # around a bucket's edge, so that two buckets show it
 _FLOOD_CALLS = 90
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 120.0
 
 
 class DemoFailed(Exception):
