@@ -115,7 +115,7 @@ def test_an_empty_request_succeeds(served: Served) -> None:
         ({}, b"\xff\xff\xff", 400, 3, "OTLP"),
         ({}, b"\x0a\x7fshort", 400, 3, "OTLP"),
         ({"content-encoding": "gzip"}, b"not gzip", 400, 3, "not valid gzip"),
-        ({"content-encoding": "gzip"}, gzip.compress(b"x" * 999)[:-9], 400, 3, "ends early"),
+        ({"content-encoding": "gzip"}, gzip.compress(b"x" * 999, mtime=0)[:-9], 400, 3, "ends early"),
         ({"content-encoding": "zstd"}, b"not zstd", 400, 3, "not valid zstd"),
         ({"content-encoding": "zstd"}, zstd.compress(b"x" * 999)[:-9], 400, 3, "ends early"),
     ],
