@@ -56,7 +56,23 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
+#: One pair of each library; the others are long.
+_FIRST = {
+    ("openllmetry openai", "after"),
+    ("openinference openai", "after"),
+    ("logfire openai", "after"),
+    ("langfuse openai", "after"),
+    ("sentry openai", "after"),
+    ("anthropic native", "after"),
+    ("anthropic native", "before"),
+}
+
+
+def _params() -> list[object]:
+    return [pytest.param(each, marks=() if each in _FIRST else pytest.mark.long) for each in PAIRS]
+
+
+@pytest.fixture(scope="module", params=_params(), ids=["-".join(pair) for pair in PAIRS])
 def beside(request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Beside:
     emitter, order = request.param
     kind = "anthropic" if "anthropic" in emitter else "openai"
