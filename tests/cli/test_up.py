@@ -69,6 +69,7 @@ def test_a_part_that_dies_takes_the_others_along_and_is_named(ports: dict[str, i
         assert it.left_over() == []
 
 
+@pytest.mark.long
 def test_nothing_is_left_when_up_itself_is_killed(ports: dict[str, int], tmp_path: Path) -> None:
     with running(*up(ports, "--no-dashboard"), cwd=tmp_path) as it:
         it.wait_for("llmtrace is up")

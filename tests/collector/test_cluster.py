@@ -185,6 +185,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait()
 
 
+@pytest.mark.long
 def test_a_collector_works_on_a_cluster(address: str, folder: Path) -> None:
     with Launched(settings(folder, store=address, cluster="fleet")) as collector:
         first, other = llm({"user.id": "ann"}), span()

@@ -46,6 +46,7 @@ def counts(door: Served, name: str) -> str:
     )
 
 
+@pytest.mark.long
 def test_kills_amid_inserts_and_amid_a_split(tmp_path: Path) -> None:
     outcome = kill_amid_inserts(tmp_path / "data", rounds=4)
     assert outcome.good, outcome

@@ -14,7 +14,8 @@ from tests.sdk.test_recordings import answer_of
 
 from .running import Collector, events, message_text, needs, needs_recordings, recording, run
 
-pytestmark = [needs("emitters"), needs_recordings]
+#: Long, for test_beside.py runs one of each library too.
+pytestmark = [needs("emitters"), needs_recordings, pytest.mark.long]
 
 CALLS = {
     ("openai", False): "genai_openai/inference_conformance#0",
