@@ -24,6 +24,8 @@ from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from llmtrace_collector.mlflow_runs import MlflowRuns, MlflowUnavailable, SyncResult
+from llmtrace_collector.mlflow_runs.contents import contents
+from llmtrace_collector.mlflow_runs.facts import RunKey, RunReader
 from llmtrace_collector.pricing import book_row, choose_book
 from llmtrace_collector.store import Store, open_store
 from llmtrace_collector.tariffs import Tariff
@@ -429,6 +431,34 @@ def test_a_run_deleted_in_mlflow_stays_deleted_and_holds_up_no_other(
     runs = runs_of(mlflow, "mixed")
     assert runs["kept"].data.metrics["calls"] == 2
     assert runs["gone"].data.metrics["calls"] == 1
+
+
+def test_what_a_run_shows_does_not_hang_on_the_order_in_which_its_spans_came(store: Store) -> None:
+    """Equal times and durations, amounts that floating point adds up to this or that: nothing to log anew."""
+    calls = [
+        call(index, experiment="ties", run="there", tokens=(7 * index**5 + 1, 3 * index**4, 0), error=True)
+        | {"Timestamp": f"{BASE}.250000000"}
+        for index in range(12)
+    ]
+    for one in calls:
+        store.insert_rows("otel_traces", [one])
+    for one in reversed(calls):
+        attributes = one["SpanAttributes"] | {"llmtrace.run": "back"}
+        store.insert_rows("otel_traces", [one | {"SpanAttributes": attributes}])
+    reader = RunReader(store.rows)
+    there, back = (reader.facts(RunKey("shop", "ties", run)) for run in ("there", "back"))
+    assert there is not None
+    assert back is not None
+    shown, again = contents(there, TRACE_URL), contents(back, TRACE_URL)
+    assert shown.metrics == again.metrics
+    traces = sorted(one["TraceId"] for one in calls)
+    for facts in (there, back):
+        assert (facts.first_trace, facts.last_trace, facts.slowest_trace) == (
+            traces[0],
+            traces[-1],
+            traces[-1],
+        )
+        assert facts.error_traces == tuple(traces[:5])
 
 
 def test_a_long_run_is_written_less_often_and_completely_in_the_end(

@@ -106,7 +106,12 @@ def _metrics(facts: RunFacts) -> dict[str, float]:
         name = _metric_name(score.name, taken=metrics)
         metrics[name] = score.mean
         metrics[f"{name}_count"] = score.count
-    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+    return {name: _steady(float(value)) for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _steady(value: float) -> float:
+    """Without the last digits of a sum, which depend on the order in which the engine added."""
+    return value if value.is_integer() else float(f"{value:.12g}")
 
 
 def _metric_name(score: str, taken: Mapping[str, float]) -> str:

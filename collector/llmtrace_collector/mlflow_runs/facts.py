@@ -163,6 +163,7 @@ FROM usage_cost
 WHERE {the_run}
 """
 
+# Whatever the order in which the engine reads, the answer is the same: another one would be logged anew.
 _CALL_FACTS = """
 SELECT
     count() AS calls,
@@ -179,10 +180,12 @@ SELECT
     toUnixTimestamp64Milli(min(Timestamp)) AS started,
     max(intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), 1000000)) AS ended,
     toUnixTimestamp64Milli(max(ReceivedAt)) AS received,
-    argMin(TraceId, Timestamp) AS first_trace,
-    argMax(TraceId, Timestamp) AS last_trace,
-    argMax(TraceId, Duration) AS slowest_trace,
-    arrayDistinct(groupArrayIf(5)(TraceId, StatusCode = 'Error')) AS error_traces,
+    argMin(TraceId, (Timestamp, TraceId)) AS first_trace,
+    argMax(TraceId, (Timestamp, TraceId)) AS last_trace,
+    argMax(TraceId, (Duration, TraceId)) AS slowest_trace,
+    arrayDistinct(arrayMap(
+        call -> call.2, groupArraySortedIf(5)((Timestamp, TraceId), StatusCode = 'Error')
+    )) AS error_traces,
     {parameters}
 FROM otel_traces
 WHERE {calls}
@@ -245,7 +248,7 @@ WHERE Project = {{project:String}} AND Name != '' AND (
     TraceId IN (SELECT TraceId FROM ({first_calls}))
     OR (ResponseId != '' AND ResponseId IN (SELECT ResponseId FROM ({first_calls})))
 )
-ORDER BY Timestamp
+ORDER BY Timestamp, SpanId, Name, Value, Label
 """
 
 
