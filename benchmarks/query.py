@@ -46,7 +46,7 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import open_store
 from llmtrace_dashboard.cost import ledger
 from llmtrace_dashboard.queries import incidents, traces, usage
-from llmtrace_dashboard.queries.scope import SPAN_SCOPE, Scope, rows
+from llmtrace_dashboard.queries.scope import SPAN_SCOPE, Scope, aligned, rows
 
 #: Each bar: key, the bound, and whether the figure should be above it.
 BARS: tuple[tuple[str, float, bool], ...] = (
@@ -120,17 +120,16 @@ class Questions:
         """Everything that the overview page reads for 24 hours, one after the other."""
         client, day = self._client, self._day
         incidents.incident_list(client, "", ("open",), 5)
-        found = usage.totals(client, day)
-        usage.totals(client, day.before())
-        usage.over_time(client, day)
-        usage.top_models(client, day)
+        found = usage.course(client, day)
         usage.top_users(client, day)
-        return found.calls
+        return found.totals.calls
 
     def cost_month(self, _: random.Random) -> int:
-        """Cost by model and by user for thirty days."""
-        by_model = ledger.report(self._client, self._month, ["model"])
-        return len(by_model) + len(ledger.report(self._client, self._month, ["user"]))
+        """Cost by model and by user for thirty days, in whole hours as the page of cost asks."""
+        since, until = aligned(self._month.since, self._month.until, 3600)
+        month = Scope(since, until)
+        by_model = ledger.report(self._client, month, ["model"])
+        return len(by_model) + len(ledger.report(self._client, month, ["user"]))
 
     def _search(self, key: str, value: str) -> int:
         values = {**self._month.params(), "key": key, "value": value}

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from .auth import Denied, Doors, Identity
 from .settings import Budget
-from .store.hours import hours
 from .store.store import Store
+from .store.sums import priced_sums
 
 #: What a budget is for each of → the ledger's column. A call with several tags counts for each of them.
 _COLUMNS: Mapping[str, str] = {
@@ -179,7 +179,7 @@ class Budgets:
     def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
         filters = {name: str(getattr(rule, name)) for name in _FILTERS}
         where = ["NOT Simulated", *(_FILTERS[name] for name, value in filters.items() if value)]
-        charged = hours({"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
+        charged = priced_sums("usage_hour", {"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
         # Names of columns and amounts are constants; everything from settings is bound.
         sql = f"""SELECT toString(key) AS key, {_AMOUNTS[rule.unit]} AS spent,
             sumIf(Calls, NOT Priced) AS unpriced

@@ -110,7 +110,7 @@ def test_totals_are_those_of_the_calls(
 
 
 def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, scope: Scope) -> None:
-    found = usage.over_time(client, scope)
+    found = usage.course(client, scope).over_time
     counted = Counter(
         int(call.start // 1_000_000_000 // scope.step * scope.step) for call in _calls(stack, scope)
     )
@@ -119,13 +119,26 @@ def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, sc
     assert list(found["bucket"].diff().dropna().unique()) == [scope.step]
     assert found["errors"].sum() == sum(bool(call.error) for call in _calls(stack, scope))
     empty = Scope(scope.since - timedelta(days=2), scope.until - timedelta(days=2))
-    assert usage.over_time(client, empty)["calls"].sum() == 0
-    assert usage.totals(client, empty).p95 is None
+    nothing = usage.course(client, empty)
+    assert nothing.over_time["calls"].sum() == 0
+    assert nothing.models.empty
+    assert nothing.totals == nothing.before == usage.totals(client, empty) == usage.NOTHING
+
+
+def test_the_window_before_is_measured_alike(stack: Stack, client: Client, scope: Scope) -> None:
+    middle = scope.since + (scope.until - scope.since) / 2
+    found = usage.course(client, Scope(middle, scope.until))
+    later, earlier = Scope(middle, scope.until), Scope(scope.since, middle)
+    assert found.totals == usage.totals(client, later)
+    assert found.before == usage.totals(client, earlier)
+    assert found.totals.calls
+    assert found.before.calls
+    assert found.over_time["calls"].sum() == found.models["calls"].sum() == found.totals.calls
 
 
 def test_top_models_and_users_are_ranked_by_calls(stack: Stack, client: Client, scope: Scope) -> None:
     calls = _calls(stack, scope)
-    models = usage.top_models(client, scope)
+    models = usage.course(client, scope).models
     assert dict(zip(models["model"], models["calls"], strict=True)) == Counter(
         call.attributes["gen_ai.request.model"] for call in calls
     )

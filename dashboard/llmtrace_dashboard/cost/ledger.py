@@ -13,7 +13,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_collector.store.charges import BUCKETS, COUNTS
-from llmtrace_collector.store.hours import hours
+from llmtrace_collector.store.sums import priced_sums
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
 
 #: Name of a dimension → its SQL over the ledger. A call with several tags counts under each of them.
@@ -105,7 +105,11 @@ def report(
     dimensions it is one row, the total. Raises UnknownDimension.
     """
     names = _expressions(by)
-    source = hours(names, USAGE_SCOPE, book) if _whole_hours(scope, by) else _calls(names, book)
+    source = (
+        priced_sums("usage_hour", names, USAGE_SCOPE, book)
+        if _whole_hours(scope, by)
+        else _calls(names, book)
+    )
     keys = "".join(f"toString(`{name}`) AS `{name}`,\n    " for name in names)
     group = f"GROUP BY {', '.join(f'`{name}`' for name in names)}" if names else ""
     order = ", ".join(["ifNull(cost, 0) DESC", "calls DESC", *(f"`{name}`" for name in names)])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from .scope import USAGE_SCOPE, Scope, frame, rows, with_times
+from llmtrace_collector.store.sums import priced_sums
+
+from .scope import USAGE_SCOPE, Scope, frame, millis, rows, with_times
 
 _MEASURES = """sum(Calls) AS calls,
     sum(Errors) AS errors,
@@ -28,31 +31,50 @@ _MEASURES = """sum(Calls) AS calls,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest) AS ttft,
     sum(Cost) AS cost"""
 
+#: Columns of the rollup that the measures need beside what is charged.
+_ALSO = ("TtftCount", "LatencyDigest", "TtftDigest")
+
+
+def _source(names: Mapping[str, str], where: str = USAGE_SCOPE) -> str:
+    return priced_sums("usage_10s", names, where, also=_ALSO)
+
+
 USAGE_TOTALS = f"""SELECT {_MEASURES}
-FROM usage_cost
-WHERE {USAGE_SCOPE}"""
+FROM ({_source({})}) AS charged"""
 
-USAGE_OVER_TIME = f"""SELECT
-    intDiv(toUnixTimestamp(Time), {{step:UInt32}}) * {{step:UInt32}} AS bucket,
+_EARLIER = "toUnixTimestamp(Time) * 1000 < {middle:Int64}"
+
+#: One reading for all that a page shows of a window and the one before it: the whole of both, and every
+#: bucket and model of the later.
+USAGE_COURSE = f"""SELECT earlier, bucket, model, provider,
+    grouping(bucket) = 0 AS of_bucket,
+    grouping(model) = 0 AS of_model,
     {_MEASURES}
-FROM usage_cost
-WHERE {USAGE_SCOPE}
-GROUP BY bucket
-ORDER BY bucket"""
+FROM ({
+    _source(
+        {
+            "earlier": _EARLIER,
+            "bucket": f"if({_EARLIER}, 0, intDiv(toUnixTimestamp(Time), {{step:UInt32}}) * {{step:UInt32}})",
+            "model": f"if({_EARLIER}, '', Model)",
+            "provider": f"if({_EARLIER}, '', Provider)",
+        }
+    )
+}) AS charged
+GROUP BY GROUPING SETS ((earlier), (earlier, bucket), (earlier, model, provider))
+ORDER BY bucket, calls DESC, model, provider"""
 
-TOP_MODELS = f"""SELECT Model AS model, Provider AS provider, {_MEASURES}
-FROM usage_cost
-WHERE {USAGE_SCOPE}
-GROUP BY model, provider
-ORDER BY calls DESC, model, provider
-LIMIT {{limit:UInt32}}"""
+#: Users are ranked before anything else of them is read: there may be very many.
+_BUSIEST = f"""{USAGE_SCOPE} AND UserId IN (
+    SELECT UserId FROM usage_10s
+    WHERE {USAGE_SCOPE} AND UserId != ''
+    GROUP BY UserId
+    ORDER BY sum(Calls) DESC, UserId
+    LIMIT {{limit:UInt32}})"""
 
-TOP_USERS = f"""SELECT UserId AS user, {_MEASURES}
-FROM usage_cost
-WHERE {USAGE_SCOPE} AND UserId != ''
+TOP_USERS = f"""SELECT user, {_MEASURES}
+FROM ({_source({"user": "UserId"}, _BUSIEST)}) AS charged
 GROUP BY user
-ORDER BY calls DESC, user
-LIMIT {{limit:UInt32}}"""
+ORDER BY calls DESC, user"""
 
 FACETS = """SELECT
     groupUniqArray(200)(Project) AS projects,
@@ -108,6 +130,23 @@ class Totals:
         return self.input_tokens + self.output_tokens
 
 
+NOTHING = Totals(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, None, None, None, None)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A window and the one of the same length `before` it, measured.
+
+    `over_time` has one row per bucket of `scope.step` seconds: `time` (UTC), the measures, `p50`…`ttft_p95`
+    in seconds. `models` has the most called ones: `model`, `provider` and the same measures.
+    """
+
+    totals: Totals
+    before: Totals
+    over_time: pd.DataFrame
+    models: pd.DataFrame
+
+
 @dataclass(frozen=True)
 class Facets:
     """What the filters may offer, sorted."""
@@ -123,15 +162,21 @@ def totals(client: Client, scope: Scope) -> Totals:
     return _totals(rows(client, USAGE_TOTALS, scope.params())[0])
 
 
-def over_time(client: Client, scope: Scope) -> pd.DataFrame:
-    """One row per bucket of `scope.step` seconds: `time` (UTC), the measures, `p50`…`ttft_p95` in seconds."""
-    data = _spread(frame(client, USAGE_OVER_TIME, {**scope.params(), "step": scope.step}))
-    return with_times(data, scope, scope.step)
-
-
-def top_models(client: Client, scope: Scope, limit: int = 8) -> pd.DataFrame:
-    """The most called models: `model`, `provider` and the measures."""
-    return _spread(frame(client, TOP_MODELS, {**scope.params(), "limit": limit}))
+def course(client: Client, scope: Scope, models: int = 8) -> Course:
+    """The window beside the one before it, over time and by its most called models, in one reading."""
+    params = {**scope.params(), "since": millis(scope.before().since), "middle": millis(scope.since)}
+    data = frame(client, USAGE_COURSE, {**params, "step": scope.step})
+    earlier, of_bucket, of_model = (
+        data.pop(kind).astype(bool) for kind in ("earlier", "of_bucket", "of_model")
+    )
+    whole = ~(of_bucket | of_model)
+    buckets, called = data[of_bucket & ~earlier], data[of_model & ~earlier]
+    return Course(
+        totals=_whole(data[whole & ~earlier]),
+        before=_whole(data[whole & earlier]),
+        over_time=with_times(_spread(buckets.drop(columns=["model", "provider"])), scope, scope.step),
+        models=_spread(called.head(models).drop(columns="bucket")),
+    )
 
 
 def top_users(client: Client, scope: Scope, limit: int = 8) -> pd.DataFrame:
@@ -160,6 +205,12 @@ def _known(value: float | None) -> float | None:
     return None if value is None or isnan(value) else float(value)
 
 
+def _whole(data: pd.DataFrame) -> Totals:
+    for row in data.drop(columns=["bucket", "model", "provider"]).to_dict("records"):
+        return _totals({str(name): value for name, value in row.items()})
+    return NOTHING
+
+
 def _totals(row: dict[str, Any]) -> Totals:
     p50, p95, p99 = (_known(value) for value in row.pop("latency"))
     ttft_p50, ttft_p95, _ = (_known(value) for value in row.pop("ttft"))
@@ -170,6 +221,7 @@ def _totals(row: dict[str, Any]) -> Totals:
 
 def _spread(data: pd.DataFrame) -> pd.DataFrame:
     """Digest columns as one column per percentile."""
+    data = data.copy()
     for source, names in (("latency", ("p50", "p95", "p99")), ("ttft", ("ttft_p50", "ttft_p95", "ttft_p99"))):
         for index, name in enumerate(names):
             data[name] = [float(value[index]) for value in data[source]]

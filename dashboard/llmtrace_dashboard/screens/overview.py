@@ -37,13 +37,13 @@ def render() -> None:
     scope = filters.scope()
     header("Overview", filters.range_label())
     _incidents(scope.project)
-    totals = load(usage.totals, scope)
+    course = load(usage.course, scope)
+    totals, series = course.totals, course.over_time
     if not totals.calls:
         empty("calls")
         return
-    series = load(usage.over_time, scope)
     minutes = (scope.until - scope.since).total_seconds() / 60
-    _kpis(totals, load(usage.totals, scope.before()), series, minutes)
+    _kpis(totals, course.before, series, minutes)
     zone = filters.zone()
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
@@ -63,7 +63,7 @@ def render() -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Top models", anchor=False)
-        _models(load(usage.top_models, scope))
+        _models(course.models)
     with right:
         st.subheader("Top users", anchor=False)
         _users(load(usage.top_users, scope))

@@ -1,17 +1,24 @@
-"""Cost of hours, added up before they are priced."""
+"""Cost of a rollup, added up before it is priced."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from . import charges
 
 _COUNTS = ("Calls", "Errors", "UnknownUsage", *charges.COUNTS)
 
 
-def hours(names: Mapping[str, str], where: str, book: str = "") -> str:
-    """SELECT over `usage_hour` with what it cost: `names` (column → its SQL), the counts, `Priced` and the
-    charges of every bucket.
+def priced_sums(
+    rollup: Literal["usage_hour", "usage_10s"],
+    names: Mapping[str, str],
+    where: str,
+    book: str = "",
+    also: Sequence[str] = (),
+) -> str:
+    """SELECT over `rollup` with what it cost: `names` (column → its SQL), the counts, `Priced`, the charges
+    of every bucket, and the columns `also`: counts, or states of an aggregate (names that end with `Digest`).
 
     A month of ten million calls is a million rows, but only thousands that differ in what a price depends on:
     they are added up first. Prices are those of the book in effect, or of that in the parameter `book` where
@@ -22,15 +29,16 @@ def hours(names: Mapping[str, str], where: str, book: str = "") -> str:
     discounts = f"(SELECT * FROM discount_book FINAL WHERE {chosen})" if book else "discount_now"  # noqa: S608
     keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
     groups = "".join(f"`{name}`, " for name in names)
-    sums = ", ".join(f"sum({name}) AS Sum{name}" for name in _COUNTS)
-    counts = ", ".join(f"usage.Sum{name} AS {name}" for name in _COUNTS)
+    wanted = (*_COUNTS, *also)
+    sums = ", ".join(f"{_adding(name)} AS Sum{name}" for name in wanted)
+    counts = ", ".join(f"usage.Sum{name} AS {name}" for name in wanted)
     picked = "".join(f"usage.`{name}` AS `{name}`, " for name in names)
     pair = "Provider, Model, ResponseModel, ServiceTier, ContextClass"
     # Where nobody has a discount, projects need not be told apart.
     whose = f"if((SELECT count() FROM {discounts}) = 0, '', Project)"  # noqa: S608 - ours
     added = f"""SELECT {keys}{pair}, {whose} AS Whose, {_spell(prices, discounts)} AS Spell,
         min(Time) AS First, {sums}
-    FROM usage_hour
+    FROM {rollup}
     WHERE {where}
     GROUP BY {groups}{pair}, Whose, Spell"""  # noqa: S608 - names of ours
     source = f"(SELECT *, Whose AS Project FROM ({added}))"  # noqa: S608 - names of ours
@@ -39,18 +47,18 @@ def hours(names: Mapping[str, str], where: str, book: str = "") -> str:
 FROM {charges.priced(source, prices, discounts, "First")}"""  # noqa: S608 - names of ours
 
 
+def _adding(name: str) -> str:
+    return (
+        f"quantilesTDigestMergeState(0.5, 0.95, 0.99)({name})" if name.endswith("Digest") else f"sum({name})"
+    )
+
+
 def _spell(prices: str, discounts: str) -> str:
     """Between two of these days no price and no discount changes."""
-    within = "* 1000 > {since:Int64} AND toUnixTimestamp({day}) * 1000 < {until:Int64}"
-    days = " UNION ALL ".join(
-        f"SELECT toUnixTimestamp({day}) AS day FROM {table} "  # noqa: S608 - names of ours
-        f"WHERE toUnixTimestamp({day}) {within.replace('{day}', day)}"
-        for table, day in (
-            (prices, "ValidFrom"),
-            (prices, "ValidTo"),
-            (discounts, "ValidFrom"),
-            (discounts, "ValidTo"),
-        )
+    edges = " UNION ALL ".join(
+        f"SELECT toUnixTimestamp(arrayJoin([ValidFrom, ValidTo])) AS day FROM {table}"  # noqa: S608 - ours
+        for table in (prices, discounts)
     )
-    found = f"(SELECT groupUniqArray(day) FROM ({days}) AS days)"  # noqa: S608 - names of ours
+    found = f"""(SELECT groupUniqArray(day) FROM ({edges}) AS days
+        WHERE day * 1000 > {{since:Int64}} AND day * 1000 < {{until:Int64}})"""  # noqa: S608 - names of ours
     return f"arrayCount(day -> day <= toUnixTimestamp(Time), {found})"
