@@ -235,14 +235,13 @@ class _Sink(BaseHTTPRequestHandler):
 
 
 async def _round(url: str, tokens: int, pair: int, which: int) -> None:
-    """Sixteen requests at once, twice. The rounds of a pair ask the same, but for how each prompt begins.
+    """Sixteen requests at once. The rounds of a pair ask the same, but for how each prompt begins.
 
     The same prompts twice would find their prefixes in the cache; other words would be other tokens.
     """
     async with httpx.AsyncClient(timeout=300, trust_env=False) as client:
-        for part in range(2):
-            prompts = [f"{1000 + 2 * pair + which} {p}" for p in _prompts(16, 2 * pair + part)]
-            await asyncio.gather(*(_ask(client, url, MODEL, p, tokens) for p in prompts))
+        prompts = [f"{1000 + 2 * pair + which} {p}" for p in _prompts(16, pair)]
+        await asyncio.gather(*(_ask(client, url, MODEL, p, tokens) for p in prompts))
 
 
 def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
@@ -287,7 +286,7 @@ def main() -> None:
     """Run what the arguments ask for and print one JSON line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vs-transformers-serve", action="store_true", help="sweep both servers")
-    parser.add_argument("--pairs", type=int, default=20, help="interleaved rounds for the tracing overhead")
+    parser.add_argument("--pairs", type=int, default=50, help="interleaved rounds for the tracing overhead")
     parser.add_argument("--output-tokens", type=int, default=64, help="tokens of every answer")
     arguments = parser.parse_args()
     tokens = arguments.output_tokens

@@ -247,5 +247,7 @@ def test_links_of_the_page_lead_somewhere() -> None:
 
 def test_every_python_block_of_the_page_is_python() -> None:
     page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
-    for block in re.findall(r"^```python\n(.*?)^```", page, re.S | re.M):
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
+    assert len(blocks) > 5
+    for block in blocks:
         compile(block, "docs/sdk.md", "exec")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from opentelemetry.util.types import AttributeValue
-
 from .. import semconv
 from . import parts
 from .base import Json, Translation, WireFormat, items, mapping, put_int, whole
-from .openai_settings import put_common, put_model
+from .openai_settings import put_common, put_model, put_newer_usage
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -38,7 +36,7 @@ def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; a stream's last event holds one image in place of a list."""
     received = mapping(body)
     translation = Translation()
-    _put_usage(translation.attributes, mapping(received.get("usage")))
+    put_newer_usage(translation.attributes, mapping(received.get("usage")))
     if received.get("type") == "image_generation.completed":
         translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
     images = items(received.get("data")) or ([received] if received.get("b64_json") else [])
@@ -54,17 +52,6 @@ def _image(image: Any, mime: str) -> Json:
     if image.get("url"):
         return parts.uri("image", image["url"])
     return parts.blob("image", mime, image.get("b64_json"))
-
-
-def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
-    given, made = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
-    put_int(put, semconv.USAGE_INPUT_TOKENS, usage.get("input_tokens"))
-    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("output_tokens"))
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, given.get("cached_tokens"))
-    put_int(put, semconv.USAGE_TEXT_INPUT_TOKENS, given.get("text_tokens"))
-    put_int(put, semconv.USAGE_IMAGE_INPUT_TOKENS, given.get("image_tokens"))
-    put_int(put, semconv.USAGE_TEXT_OUTPUT_TOKENS, made.get("text_tokens"))
-    put_int(put, semconv.USAGE_IMAGE_OUTPUT_TOKENS, made.get("image_tokens"))
 
 
 FORMAT: Final = WireFormat(

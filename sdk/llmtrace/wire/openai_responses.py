@@ -15,7 +15,7 @@ from . import deferred, parts
 from . import openai_items as item_parts
 from .base import Json, Translation, WireFormat, between, items, mapping, put_int, put_text, word
 from .finish import finish_reason
-from .openai_settings import OUTPUT_TYPES, put_common, put_head, put_model
+from .openai_settings import OUTPUT_TYPES, put_common, put_head, put_model, put_newer_usage
 from .openai_stream import fold, last_event
 from .settings import put_settings
 
@@ -65,7 +65,7 @@ def response(body: Json, content: bool) -> Translation:
     if deferred.is_pending(received.get("status")):
         put[semconv.OPERATION_NAME] = deferred.QUEUED
         return translation
-    _put_usage(put, mapping(received.get("usage")))
+    put_newer_usage(put, mapping(received.get("usage")))
     output = [mapping(each) for each in items(received.get("output"))]
     _put_tool_calls(put, output)
     if received.get("status") or output:
@@ -89,19 +89,6 @@ def _finish_reason(received: Any, output: list[Any]) -> str:
             return "tool_call"
         return "compaction" if received.get("object") == "response.compaction" else "stop"
     return finish_reason(status)
-
-
-def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
-    given, made = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
-    put_int(put, semconv.USAGE_INPUT_TOKENS, usage.get("input_tokens"))
-    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("output_tokens"))
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, given.get("cached_tokens"))
-    put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, given.get("cache_write_tokens"))
-    put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, made.get("reasoning_tokens"))
-    put_int(put, semconv.USAGE_IMAGE_INPUT_TOKENS, given.get("image_tokens"))
-    put_int(put, semconv.USAGE_AUDIO_INPUT_TOKENS, given.get("audio_tokens"))
-    put_int(put, semconv.USAGE_IMAGE_OUTPUT_TOKENS, made.get("image_tokens"))
-    put_int(put, semconv.USAGE_AUDIO_OUTPUT_TOKENS, made.get("audio_tokens"))
 
 
 def _put_tool_calls(put: dict[str, AttributeValue], output: list[Any]) -> None:

@@ -83,6 +83,22 @@ def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
     put_int(put, semconv.USAGE_AUDIO_OUTPUT_TOKENS, produced.get("audio_tokens") or None)
 
 
+def put_newer_usage(put: dict[str, AttributeValue], usage: Any) -> None:
+    """Usage as the newer endpoints tell it (Responses, images)."""
+    given, made = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
+    put_int(put, semconv.USAGE_INPUT_TOKENS, usage.get("input_tokens"))
+    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("output_tokens"))
+    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, given.get("cached_tokens"))
+    put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, given.get("cache_write_tokens"))
+    put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, made.get("reasoning_tokens"))
+    put_int(put, semconv.USAGE_TEXT_INPUT_TOKENS, given.get("text_tokens"))
+    put_int(put, semconv.USAGE_IMAGE_INPUT_TOKENS, given.get("image_tokens"))
+    put_int(put, semconv.USAGE_AUDIO_INPUT_TOKENS, given.get("audio_tokens"))
+    put_int(put, semconv.USAGE_TEXT_OUTPUT_TOKENS, made.get("text_tokens"))
+    put_int(put, semconv.USAGE_IMAGE_OUTPUT_TOKENS, made.get("image_tokens"))
+    put_int(put, semconv.USAGE_AUDIO_OUTPUT_TOKENS, made.get("audio_tokens"))
+
+
 def _output_tokens(usage: Any, reasoning: Json) -> Json:
     """Output including reasoning: xAI reports the two side by side, which its own total gives away."""
     prompt, completion, total = (
