@@ -143,7 +143,7 @@ class CollectorSettings(BaseModel):
         default=16 << 20, ge=1 << 16, le=32 << 20, description="Size at which a segment of the log is closed."
     )
     segment_seconds: float = Field(
-        default=0.5, gt=0, le=60, description="Age at which a segment of the log is closed and stored."
+        default=1.0, gt=0, le=60, description="Age at which a segment of the log is closed and stored."
     )
     mlflow_url: str = Field(
         default="", description="MLflow tracking server that experiment runs are logged to; empty: none."

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -23,8 +23,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import llmtrace
 from llmtrace import config as configuration
 from llmtrace import runtime
-from llmtrace.delivery.outlet import Batch
+from llmtrace.delivery.outlet import Batch, Outcome, Outlet
+from llmtrace.delivery.sender import Sender
 from llmtrace.delivery.spool import Spool, SpoolFullError
+from llmtrace.delivery.stats import Ledger
 from llmtrace.testing import Answer, Received, ReplayServer
 
 from .chat import PLAIN, REQUEST
@@ -300,6 +302,25 @@ def test_sigterm_with_a_hanging_collector_ends_by_the_deadline(
     assert len(_files(tmp_path)) == 1
 
 
+def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
+    """The thread that ends the process keeps it, and the attempt fails only then."""
+    ledger = Ledger("nowhere")
+    config = configuration.Config(
+        "http://127.0.0.1:9/v1/traces", "http://127.0.0.1:9/v1/logs", spool_dir=str(tmp_path)
+    )
+
+    class Hanging:
+        def send(self, batch: Batch, patience: float) -> Outcome:
+            sender.rescue([])
+            return Outcome("retry", detail="timed out")
+
+    sender = Sender(config, lambda: cast("Outlet", Hanging()), ledger, Spool(config))
+    sender.leave_by(time.monotonic() + 60)
+    sender.deliver(Batch("traces", 1, b"one span"))
+    assert [file.read_bytes() for file in _files(tmp_path)] == [b"one span"]
+    assert ledger.spooled == 1
+
+
 def test_the_applications_handler_is_left_alone(provider: ReplayServer) -> None:
     """Set before `init` or after it; leaving by it sends all the same."""
     handler = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
@@ -401,6 +422,7 @@ asyncio.run(main())
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
+        # asyncio closes abandoned generators in any order; in some of them httpcore's own says that it runs.
+        assert str(Path(llmtrace.__file__).parent) not in done.stderr
         assert len(set(_span_ids(collector.requests))) >= 2
         assert all("traceparent" not in request.headers for request in collector.requests)

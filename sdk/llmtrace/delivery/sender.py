@@ -46,6 +46,8 @@ class Sender:
         self._pause = _FIRST_PAUSE
         self._next_probe = self._next_scan = 0.0
         self._in_flight: Batch | None = None
+        #: Of the delivery thread and the one that ends the process, one keeps what is in flight.
+        self._keeping = threading.Lock()
         self.hurry = threading.Event()
         self._deadline: float | None = None
 
@@ -73,11 +75,10 @@ class Sender:
 
     def deliver(self, batch: Batch) -> None:
         """Send, keep on disk, or count as lost; returns when one of these is done."""
-        if self._away and self._keep(batch):
-            return
         self._in_flight = batch
         try:
-            self._attempt_until_settled(batch)
+            if not (self._away and self._keep_in_flight(batch)):
+                self._attempt_until_settled(batch)
         finally:
             self._in_flight = None
 
@@ -88,11 +89,12 @@ class Sender:
 
     def rescue(self, batches: list[Batch]) -> None:
         """Keep on disk what another thread is still trying to send, and `batches`; for the way out."""
-        held = self._in_flight
-        self._away = True
-        for batch in ([held] if held is not None else []) + batches:
-            if not self._keep(batch):
-                self._ledger.lose(batch.items)
+        with self._keeping:
+            held, self._in_flight = self._in_flight, None
+            self._away = True
+            for batch in ([held] if held is not None else []) + batches:
+                if not self._keep(batch):
+                    self._ledger.lose(batch.items)
 
     def replay(self) -> bool:
         """Send what is on disk, this process's first; True when nothing of its own is left there."""
@@ -165,7 +167,11 @@ class Sender:
         too_late = time.monotonic() + self._config.retry_for
         pause, attempts, attempts_at_exit = _FIRST_PAUSE, 0, 0
         while True:
-            if self._deadline is not None and time.monotonic() >= self._deadline and self._keep(batch):
+            if (
+                self._deadline is not None
+                and time.monotonic() >= self._deadline
+                and self._keep_in_flight(batch)
+            ):
                 return
             outcome = self.outlet.send(batch, self._patience())
             if outcome.kind == "acknowledged":
@@ -181,7 +187,7 @@ class Sender:
             attempts_at_exit += leaving
             wait = outcome.retry_after or pause * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
             over = attempts_at_exit >= _ATTEMPTS_AT_EXIT or time.monotonic() + wait > too_late
-            if (leaving or over or attempts >= _ATTEMPTS_BEFORE_SPOOLING) and self._keep(batch):
+            if (leaving or over or attempts >= _ATTEMPTS_BEFORE_SPOOLING) and self._keep_in_flight(batch):
                 self._went_away(outcome)
                 return
             if over:
@@ -200,6 +206,16 @@ class Sender:
         if outcome.rejected:
             self._ledger.lose(outcome.rejected)
             guard.warn_once("rejected", "The collector rejected spans: %s", outcome.detail)
+
+    def _keep_in_flight(self, batch: Batch) -> bool:
+        """Keep it on disk, unless `rescue` has done so."""
+        with self._keeping:
+            if self._in_flight is None:
+                return True
+            if not self._keep(batch):
+                return False
+            self._in_flight = None
+            return True
 
     def _keep(self, batch: Batch) -> bool:
         if self._spool is None:
