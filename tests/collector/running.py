@@ -31,6 +31,8 @@ from llmtrace_collector.app import Collector, create_app, serve
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import open_reader
 
+from .prefilled import prefill
+
 #: One client for all: making one loads certificates, which takes longer than a request.
 CLIENT = httpx.Client(timeout=60, trust_env=False)
 
@@ -55,7 +57,9 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def settings(directory: Path, **fields: Any) -> CollectorSettings:
-    """Settings of a collector in `directory` that stores quickly."""
+    """Settings of a collector in `directory` that stores quickly; its store is there, and empty."""
+    if not fields.keys() & {"store", "retention_days"}:
+        prefill(directory / "store")
     given = {"data_dir": directory, "port": free_port(), "segment_seconds": 0.05, **fields}
     return CollectorSettings.model_validate(given)
 

@@ -21,6 +21,7 @@ from llmtrace_collector.store import Store, open_store
 from llmtrace_collector.validate import check
 
 from .otlp import SECOND, any_value, logs, score, span, traces
+from .prefilled import prefill
 from .reference import TEXT_KEYS, double_text, rows
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -149,7 +150,7 @@ _READ = {
 @pytest.fixture(scope="module")
 def loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loader]:
     directory = tmp_path_factory.mktemp("decode")
-    store = open_store(f"chdb://{directory}/store")
+    store = open_store(f"chdb://{prefill(directory / 'store')}")
     yield Loader(store, directory)
     store.close()
 

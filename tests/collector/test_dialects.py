@@ -17,6 +17,7 @@ from llmtrace_collector.envelope import Record, encode
 from llmtrace_collector.store import Store, open_store
 
 from .otlp import CLIENT, SECOND, attributes, span, traces
+from .prefilled import prefill
 
 _READ = """SELECT SpanName, Operation, Provider, RequestModel, ResponseModel, Model, ResponseId,
     FinishReasons, ErrorType, UserId, SessionId, Tags, PromptName, PromptVersion, InputTokens, OutputTokens,
@@ -55,7 +56,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     directory = tmp_path_factory.mktemp("dialects")
-    store = open_store(f"chdb://{directory}/store")
+    store = open_store(f"chdb://{prefill(directory / 'store')}")
     yield Reader(store, directory)
     store.close()
 

@@ -17,6 +17,7 @@ from llmtrace_collector.store import Store, open_store
 from llmtrace_collector.store.ledger import Ledger
 
 from .otlp import INTERNAL, SECOND, SERVER, attributes, llm, span, traces
+from .prefilled import prefill
 
 
 class Book:
@@ -59,7 +60,7 @@ class Book:
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
     directory = tmp_path_factory.mktemp("ledger")
-    store = open_store(f"chdb://{directory}/store")
+    store = open_store(f"chdb://{prefill(directory / 'store')}")
     yield Book(store, directory)
     store.close()
 

@@ -30,6 +30,8 @@ from llmtrace_collector.pricing import book_row, choose_book
 from llmtrace_collector.store import Store, open_store
 from llmtrace_collector.tariffs import Tariff
 
+from .prefilled import prefill
+
 TRACE_URL = "http://127.0.0.1:8501/traces?trace={trace_id}"
 BASE = int(time.time()) - 600
 
@@ -101,7 +103,7 @@ def server(launched: Server, store: Store) -> Server:
 
 @pytest.fixture(scope="module")
 def store(launched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = open_store(f"chdb://{tmp_path_factory.mktemp('store')}")
+    store = open_store(f"chdb://{prefill(tmp_path_factory.mktemp('runs') / 'store')}")
     pair = {"Provider": "openai", "Model": "gpt-a", "ResponseModel": "gpt-a-2026", "ServiceTier": ""}
     tariff = Tariff({"Input": 2e-6, "CacheRead": 1e-6, "Output": 8e-6}, source="config")
     store.insert_rows("price_book", [book_row("tests", pair, tariff)])

@@ -153,16 +153,20 @@ def test_check_runs_everything_and_names_what_failed(clone: Clone) -> None:
 def test_test_checks_first_then_hands_options_to_pytest(clone: Clone) -> None:
     done, calls = clone.run("scripts/test", "tests/sdk", "-x")
     assert done.returncode == 0, done.stderr
-    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile tests/sdk -x"
+    assert (
+        calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/sdk -x"
+    )
     assert "lint-imports " in calls
 
     done, calls = clone.run("scripts/test", FAIL="ruff check")
     assert done.returncode == 1, "a failed check fails the whole"
-    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile", "and hides no test"
+    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder", (
+        "and hides no test"
+    )
 
     done, calls = clone.run(".ci/run", FAIL="-m pytest")
     assert done.returncode == 7
-    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile"
+    assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder"
 
 
 def test_demo_hands_its_options_to_the_command_line(clone: Clone) -> None:

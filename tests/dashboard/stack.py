@@ -20,6 +20,7 @@ from clickhouse_connect.driver.client import Client
 
 from llmtrace_collector.store import open_reader
 
+from ..collector.prefilled import prefill
 from .traffic import SpanData, Traffic, otlp
 
 ADMIN_KEY = "admin-key-of-the-tests"
@@ -193,6 +194,8 @@ def collector(
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
+    if not settings.keys() & {"store", "retention_days"}:
+        prefill(data_dir / "store")
     with _process(_COLLECTOR, str(port), str(data_dir), json.dumps(settings), ready=url + "/health/ready"):
         end = int(time.time()) - 20
         traffic = Traffic(end, seconds, traces)

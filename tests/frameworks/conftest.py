@@ -9,12 +9,13 @@ import pytest
 
 from llmtrace_collector.store import Store, open_store
 
+from ..collector.prefilled import prefill
 from .running import Collector
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    found = open_store(f"chdb://{tmp_path_factory.mktemp('frameworks')}/store")
+    found = open_store(f"chdb://{prefill(tmp_path_factory.mktemp('frameworks') / 'store')}")
     yield found
     found.close()
 
