@@ -16,6 +16,7 @@ import pytest
 
 from llmtrace_collector import receive
 from llmtrace_collector.app import create_app
+from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.engine import StoreUnavailable
 from tests.crash_inserts import run as kill_amid_inserts
 from tests.malformed import run as send_malformed
@@ -119,11 +120,11 @@ def test_a_directory_that_cannot_be_written_stops_the_start(tmp_path: Path) -> N
         small_disk(tmp_path / "data", "1m", "ro"),
         pytest.raises(ValueError, match=r"cannot be written \(Read-only file system\).*--data-dir"),
     ):
-        create_app(settings(tmp_path / "data"))
+        create_app(CollectorSettings(data_dir=tmp_path / "data"))
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ValueError, match="cannot be written"):
-        create_app(settings(file))
+        create_app(CollectorSettings(data_dir=file))
 
 
 def test_a_store_that_is_down_for_long_is_ridden_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
