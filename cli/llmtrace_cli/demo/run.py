@@ -156,7 +156,8 @@ class _Demo:
         with ThreadPoolExecutor(1) as aside:
             simulated = aside.submit(self._send_history, list(traffic.tally.measured))
             spell = self._calm(traffic)
-        if time.time() > spell:  # a busy machine: the history, which must be there, took longer than the calm
+        # A busy machine: the history, which must be there, took longer than the calm.
+        if time.time() > spell + 1:
             spell = _next_edge(time.time()) - _SPELL_BEFORE
             for _ in traffic.pace(repeat(traffic.ordinary), _CALLS_PER_SECOND, spell):
                 pass
