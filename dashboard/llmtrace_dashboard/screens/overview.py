@@ -92,7 +92,10 @@ def _incidents(project: str) -> None:
 
 
 def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) -> None:
-    rate = series["errors"] / series["calls"].where(series["calls"] > 0)
+    # Lines go on at nothing where nothing was called; latency has no such value.
+    called = series["calls"] > 0
+    rate = series["errors"] / series["calls"].where(called, 1)
+    tokens = (series["input_tokens"] + series["output_tokens"]).where(called, 0)
     without = (
         f" {formats.plural(totals.without_tokens, 'call')} reported no token counts."
         if totals.without_tokens
@@ -136,7 +139,7 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
             "Tokens",
             formats.count(totals.tokens),
             f"{formats.count(totals.output_tokens)} out",
-            series["input_tokens"] + series["output_tokens"],
+            tokens,
             f"{totals.input_tokens:,} in and {totals.output_tokens:,} out.{without}",
             formats.change(totals.tokens, before.tokens),
         ),
@@ -144,7 +147,7 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
             "Cost",
             "unpriced" if totals.cost is None else formats.usd(totals.cost),
             f"{formats.count(totals.unpriced)} unpriced" if totals.unpriced else "all priced",
-            series["cost"],
+            series["cost"].where(called, 0),
             f"In US dollars, without {formats.plural(totals.unpriced, 'call')} that no price is known for. "
             f"See the Cost page.{without}",
             formats.change(totals.cost, before.cost),
