@@ -1,16 +1,21 @@
 """What it costs to take spans in: CPU of the collector's process, from HTTP request to queryable row.
 
     python -m benchmarks.ingest [--spans N] [--span-bytes 650|2000] [--senders N] [--redact SETS]
-        [--drop-content] [--json]
+        [--drop-content] [--apart] [--json]
 
 A real collector in a process of its own gets real HTTP requests of unique LLM spans that were serialised
 beforehand. `engine_*` is the engine alone: the same bytes inserted as segments into the same schema by a
-process that does nothing else. Progress goes to stderr; the last line of stdout is one JSON object.
+process that does nothing else.
+
+With `--apart` the same is sent four times more, for `gzip_`, `zstd_`, `text_index_` (an index of the words in
+both columns of messages) and `log_events_per_cpu_second` (a log record a call, its messages structured).
+Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import http.client
 import json
 import random
@@ -20,11 +25,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from tests.collector.otlp import DAY, SECOND, realistic, traces
+from backports import zstd
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from tests.collector.otlp import DAY, SECOND, any_value, logs, realistic, traces
 from tests.collector.running import PROTOBUF, Launched, free_port
 
 from llmtrace_collector.envelope import Record, encode
@@ -51,28 +60,69 @@ store.close()
 """
 
 
+_TEXT_INDEX = """
+import sys
+from llmtrace_collector.store import open_store
+store = open_store(sys.argv[1])
+for column in ("InputMessages", "OutputMessages"):
+    kind = "text(tokenizer = 'splitByNonAlpha')"
+    store.engine.execute(f"ALTER TABLE otel_traces ADD INDEX idx_words_{column} {column} TYPE {kind}")
+store.close()
+"""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What is posted: where to, how encoded, and the table in which each of its items is a row."""
+
+    signal: str = "traces"
+    table: str = "otel_traces"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_SPANS = Sent()
+
+
 def say(text: str) -> None:
     """Progress, for people."""
     print(text, file=sys.stderr, flush=True)
 
 
-def prepare(spans: int, span_bytes: int) -> list[bytes]:
-    """Serialised requests of unique spans."""
+def prepare(spans: int, span_bytes: int, *, as_events: bool = False) -> list[bytes]:
+    """Serialised requests of unique spans, or of a log record for each."""
     source = random.Random(1)
     now = time.time_ns()
     bodies = []
     for first in range(0, spans, _SPANS_PER_REQUEST):
         count = min(_SPANS_PER_REQUEST, spans - first)
         part = [realistic(source, span_bytes, now - source.randrange(600) * SECOND) for _ in range(count)]
-        bodies.append(traces(part, {"service.name": f"service-{source.randrange(4)}"}).SerializeToString())
+        resource = {"service.name": f"service-{source.randrange(4)}"}
+        request = logs(map(event, part), resource) if as_events else traces(part, resource)
+        bodies.append(request.SerializeToString())
     return bodies
+
+
+def event(span: Span) -> LogRecord:
+    """The call of a span as the conventions' event, its messages as structures."""
+    record = LogRecord(
+        time_unix_nano=span.end_time_unix_nano,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        event_name="gen_ai.client.inference.operation.details",
+    )
+    for each in span.attributes:
+        added = record.attributes.add(key=each.key, value=each.value)
+        if each.key in ("gen_ai.input.messages", "gen_ai.output.messages"):
+            added.value.CopyFrom(any_value(json.loads(each.value.string_value)))
+    return record
 
 
 class Post(threading.Thread):
     """Posts its share of the bodies over one connection; keeps the time of each acknowledgement (ms)."""
 
-    def __init__(self, port: int, bodies: Sequence[bytes], pause: float) -> None:
+    def __init__(self, port: int, bodies: Sequence[bytes], pause: float, sent: Sent) -> None:
         super().__init__(daemon=True)
+        self._sent = sent
         self._port = port
         self._pause = pause
         self._bodies = bodies
@@ -85,7 +135,8 @@ class Post(threading.Thread):
         for number, body in enumerate(self._bodies):
             time.sleep(max(0.0, began + number * self._pause - time.perf_counter()))
             started = time.perf_counter()
-            connection.request("POST", "/v1/traces", body, PROTOBUF)
+            headers = {**PROTOBUF, **self._sent.headers}
+            connection.request("POST", f"/v1/{self._sent.signal}", body, headers)
             answer = connection.getresponse()
             answer.read()
             if answer.status != 200:
@@ -123,7 +174,12 @@ class Watch(threading.Thread):
 
 
 def through_the_collector(
-    base: CollectorSettings, bodies: Sequence[bytes], spans: int, senders: int, rate: float = 0.0
+    base: CollectorSettings,
+    bodies: Sequence[bytes],
+    spans: int,
+    senders: int,
+    rate: float = 0.0,
+    sent: Sent = _SPANS,
 ) -> dict[str, float]:
     """Send everything to a fresh collector; CPU is its process's, from the first byte to the last row.
 
@@ -139,7 +195,7 @@ def through_the_collector(
         watch = Watch(collector, process)
         used = process.cpu_times()
         started = time.perf_counter()
-        posts = [Post(configured.port, bodies[n::senders], pause) for n in range(senders)]
+        posts = [Post(configured.port, bodies[n::senders], pause, sent) for n in range(senders)]
         for post in posts:
             post.start()
         if probe:
@@ -156,7 +212,7 @@ def through_the_collector(
         watch.stopping.set()
         if probe:
             watch.join()
-        stored = int(collector.value("SELECT count() FROM otel_traces")) - len(watch.queryable)
+        stored = int(collector.value(f"SELECT count() FROM {sent.table}")) - len(watch.queryable)
         acks = sorted(ack for post in posts for ack in post.acks)
         if not stored == spans or len(acks) != len(bodies):
             raise RuntimeError(f"{stored} of {spans} spans were stored")
@@ -234,6 +290,28 @@ def measure(base: CollectorSettings, spans: int, span_bytes: int, senders: int) 
     }
 
 
+def measure_apart(base: CollectorSettings, spans: int, span_bytes: int, senders: int) -> dict[str, float]:
+    """Spans (or events) per CPU second, by name, where something is otherwise than as shipped and plain."""
+    bodies = prepare(spans, span_bytes)
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+
+        def send(what: str, some: Sequence[bytes], sent: Sent = _SPANS) -> None:
+            say(f"through the collector: {what}")
+            fresh = base.model_copy(update={"data_dir": Path(name) / what})
+            cpu = through_the_collector(fresh, some, spans, senders, sent=sent)["cpu"]
+            found[f"{what}_per_cpu_second"] = round(spans / cpu)
+
+        send("gzip", [gzip.compress(each, 6) for each in bodies], Sent(headers={"content-encoding": "gzip"}))
+        send("zstd", [zstd.compress(each) for each in bodies], Sent(headers={"content-encoding": "zstd"}))
+        indexed = Path(name) / "text_index" / "store"
+        indexed.parent.mkdir()
+        subprocess.run([sys.executable, "-c", _TEXT_INDEX, f"chdb://{indexed}"], check=True)
+        send("text_index", bodies)
+        send("log_events", prepare(spans, span_bytes, as_events=True), Sent("logs", "otel_logs"))
+    return found
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest")
@@ -242,11 +320,16 @@ def main() -> int:
     parser.add_argument("--senders", type=int, default=4)
     parser.add_argument("--redact", default="", help="sets of patterns, with commas: secrets,pii")
     parser.add_argument("--drop-content", action="store_true")
+    parser.add_argument(
+        "--apart", action="store_true", help="compressed, with an index of words, log events too"
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
     given = parser.parse_args()
     sets = [each for each in given.redact.split(",") if each]
     base = CollectorSettings.model_validate({"redact": sets, "drop_content": given.drop_content})
     found = measure(base, given.spans, given.span_bytes, given.senders)
+    if given.apart:
+        found |= measure_apart(base, given.spans, given.span_bytes, given.senders)
     if not given.json:
         for name, value in found.items():
             print(f"{name:32} {value:,}")
