@@ -93,6 +93,7 @@ def test_sigterm_while_parts_are_still_starting_is_a_clean_stop_too(
         assert "llmtrace is up" not in it.output()
 
 
+@pytest.mark.long
 def test_both_doors_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, int], tmp_path: Path) -> None:
     certificate, private = make_certificate(tmp_path)
     grpc_port = free_port()
