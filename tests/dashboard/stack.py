@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,11 +66,9 @@ def _process(code: str, *arguments: str, ready: str) -> Iterator[None]:
     try:
         deadline = time.monotonic() + 120
         while True:
-            try:
+            with suppress(httpx.HTTPError):  # not there yet: the two assertions bound the waiting
                 if httpx.get(ready, timeout=2).status_code == 200:
                     break
-            except httpx.HTTPError:
-                pass
             assert process.poll() is None, f"the process for {ready} ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{ready} did not answer in time"
             time.sleep(0.1)
