@@ -36,9 +36,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llmtrace import config as configuration
-from llmtrace import runtime
-from llmtrace.delivery.outlet import Batch, Outcome
-from llmtrace.delivery.post import OtlpOutlet
+from llmtrace.api import lifecycle
+from llmtrace.delivery.exporter import Batch, Outcome
+from llmtrace.delivery.otlp_http import OtlpOutlet
 
 from . import fake_openai, peers
 
@@ -87,7 +87,7 @@ def _round(
     call: Callable[[openai.OpenAI], None], client: openai.OpenAI, calls: int
 ) -> list[tuple[Cost, Cost]]:
     """(bare, traced) of each of its blocks."""
-    sent = runtime.stats().sent
+    sent = lifecycle.stats().sent
     gc.collect()
     size = max(1, calls // _BLOCKS)
     callers: list[tuple[float, float]] = []
@@ -99,20 +99,20 @@ def _round(
         }
         callers.append((taken[False] / size, taken[True] / size))
     flushing = time.thread_time()
-    runtime.flush(30)
+    lifecycle.flush(30)
     ended = time.thread_time()
     # Bare calls leave nothing to do: whatever other threads did, idling included, is the traced ones'.
     others = (time.process_time() - process) - (ended - own) + (ended - flushing)
     calls = size * _BLOCKS
-    if runtime.stats().sent - sent != calls:
-        raise RuntimeError(f"a round of {calls} calls left {runtime.stats()}")
+    if lifecycle.stats().sent - sent != calls:
+        raise RuntimeError(f"a round of {calls} calls left {lifecycle.stats()}")
     return [(Cost(bare, bare), Cost(traced + others / calls, traced)) for bare, traced in callers]
 
 
 def _start() -> None:
     config = configuration.resolve(http_spans="none", environ={})
     scope = InstrumentationScope("llmtrace", "0")
-    runtime.start(config, open_outlet=lambda: _Sink(config, Resource.create({}), scope))
+    lifecycle.start(config, open_outlet=lambda: _Sink(config, Resource.create({}), scope))
 
 
 def _middle(values: Sequence[float]) -> float:

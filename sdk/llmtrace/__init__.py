@@ -10,14 +10,14 @@ clients do) becomes an OpenTelemetry span in the collector. See docs/sdk.md.
 
 from __future__ import annotations
 
-from .attribution import context, prompt
-from .budget import BudgetCheck, BudgetExceeded, BudgetStanding, check_budget
+from .api.budget import BudgetCheck, BudgetExceeded, BudgetStanding, check_budget
+from .api.lifecycle import disable, flush, init, shutdown, stats
+from .api.observe import observe
+from .api.score import current_trace_id, score, trace_url
+from .api.steps import agent, retrieval, tool
 from .delivery.stats import Stats
-from .observe import observe
-from .runtime import disable, flush, init, shutdown, stats
-from .sampling import SampleRule
-from .score import current_trace_id, score, trace_url
-from .steps import agent, retrieval, tool
+from .spans.context_attributes import context, prompt
+from .spans.sampling import SampleRule
 
 __all__ = [
     "BudgetCheck",

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from opentelemetry.util.re import parse_env_headers
 
 from . import semconv
-from .sampling import SampleRule
+from .spans.sampling import SampleRule
 
 HttpSpans = Literal["other", "all", "none"]
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4318"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from llmtrace.testing import Answer, Captured, ReplayServer
-from llmtrace.wire.headers import account
+from llmtrace.wire.response_headers import account
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 ANSWER = {"id": "c-1", "object": "chat.completion", "model": "gpt-4o", "choices": []}

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import llmtrace
-from llmtrace import budget
+from llmtrace.api import budget
 from llmtrace.testing import Answer, ReplayServer
 
 STANDING = {

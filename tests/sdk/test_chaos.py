@@ -17,7 +17,7 @@ import pytest
 import requests
 
 import llmtrace
-from llmtrace import runtime
+from llmtrace.api import lifecycle
 from llmtrace.testing import ReplayServer
 
 from .chat import PLAIN, REQUEST, STREAM
@@ -51,24 +51,30 @@ TARGETS = {label: (owner, name, function) for label, owner, name, function in _t
 # What runs the program's own code inside, or is nothing but a guard around another function here:
 # raising there is raising in the program. Each is short enough to be read.
 _FRAMES = {
-    *(f"llmtrace.attribution.context.__{name}__" for name in ("aenter", "aexit", "enter", "exit", "init")),
-    "llmtrace.sampling.SampleRule.__init__",
+    *(
+        f"llmtrace.spans.context_attributes.context.__{name}__"
+        for name in ("aenter", "aexit", "enter", "exit", "init")
+    ),
+    "llmtrace.spans.sampling.SampleRule.__init__",
     "llmtrace.delivery.stats.Stats.__init__",
-    "llmtrace.observed.observed",
-    *(f"llmtrace.observed._{name}" for name in ("note_error", "end", "Steps.__init__", "Steps.active")),
-    *(f"llmtrace.observed._Observed.{name}" for name in ("_span", "_start", "_note_result")),
-    *(f"llmtrace.transports.crossing.{name}" for name in ("leave", "receive", "fail")),
-    *(f"llmtrace.transports.crossing.Stream.{name}" for name in "note take failed over forgotten".split()),
-    "llmtrace.transports.httpx_clients._begin",
-    "llmtrace.transports.httpx_clients._receive",
-    "llmtrace.transports.urllib3_pools._received",
+    "llmtrace.api.decorator.observed",
+    *(f"llmtrace.api.decorator._{name}" for name in ("note_error", "end", "Steps.__init__", "Steps.active")),
+    *(f"llmtrace.api.decorator._Observed.{name}" for name in ("_span", "_start", "_note_result")),
+    *(f"llmtrace.capture.interceptor.{name}" for name in ("leave", "receive", "fail")),
+    *(f"llmtrace.capture.interceptor.Stream.{name}" for name in "note take failed over forgotten".split()),
+    "llmtrace.capture.hooks.httpx_clients._begin",
+    "llmtrace.capture.hooks.httpx_clients._receive",
+    "llmtrace.capture.hooks.urllib3_pools._received",
 }
 
 
 # Only these run before the first call does.
 _STARTING = tuple(
     f"llmtrace.{name}."
-    for name in "config delivery.queue delivery.spool process processor redaction runtime transports".split()
+    for name in (
+        *("config", "delivery.queue", "delivery.spool", "delivery.span_processor", "redaction"),
+        *("api.process_hooks", "api.lifecycle", "capture.hooks"),
+    )
 )
 
 
@@ -173,5 +179,5 @@ def test_the_program_does_not_notice(
             except Exception as error:
                 noticed.append(f"{label}: {error!r}")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runtime, "_running", None)
+            patch.setattr(lifecycle, "_running", None)
     assert not noticed, f"{len(noticed)} of {len(TARGETS)}:\n" + "\n".join(noticed)

@@ -71,7 +71,7 @@ def test_a_failed_attempt_waits_for_its_repetition_before_it_is_sent() -> None:
     """In the background: the second attempt comes after the next delivery."""
     slow = Answer.json({"error": {"message": "busy"}}, 503, **{"retry-after-ms": "400"})
     with ReplayServer(slow, PLAIN) as server, capture() as traces:
-        running = llmtrace.runtime.current()
+        running = llmtrace.api.lifecycle.current()
         assert running is not None
         object.__setattr__(running.config, "schedule_delay", 0.05)
         _openai(server.url)
@@ -158,7 +158,7 @@ def test_their_own_exporter_sends_the_mark_too(traces: Captured, dialect: str, a
     theirs = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(theirs))
-    running = llmtrace.runtime.current()
+    running = llmtrace.api.lifecycle.current()
     assert running is not None
     provider.add_span_processor(running.processor)
     tracer = provider.get_tracer("another.instrumentation")

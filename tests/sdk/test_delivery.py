@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 import llmtrace
 from llmtrace import config as configuration
-from llmtrace import runtime
+from llmtrace.api import lifecycle
 from llmtrace.testing import Answer, ReplayServer
 
 from .chat import PLAIN, REQUEST
@@ -48,7 +48,7 @@ def _free_port() -> int:
 
 def _start(url: str, **changes: Any) -> None:
     config = configuration.resolve(endpoint=url, service_name="svc", project="proj", api_key="key")
-    runtime.start(replace(config, spool_dir="", **changes))
+    lifecycle.start(replace(config, spool_dir="", **changes))
 
 
 def test_what_arrives(provider: ReplayServer) -> None:
@@ -200,7 +200,7 @@ def test_one_span_that_cannot_be_encoded_does_not_cost_the_others(provider: Repl
     with ReplayServer(OK) as collector:
         _start(collector.url, schedule_delay=30.0)
         _ask(provider)
-        running = runtime.current()
+        running = lifecycle.current()
         assert running is not None
         from opentelemetry.sdk.trace import ReadableSpan
 

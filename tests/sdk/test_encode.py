@@ -12,7 +12,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace.delivery.encode import encode_spans
+from llmtrace.delivery.otlp_encoder import encode_spans
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _INT = st.integers(-(2**63) + 1, 2**63 - 1)

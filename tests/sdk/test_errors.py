@@ -127,4 +127,4 @@ def test_odd_requests_and_answers(traces: Captured, body: Any) -> None:
         httpx.post(server.url + "/chat/completions", json=body)
     (span,) = traces.snapshot()
     assert span["attributes"]["gen_ai.response.finish_reasons"] == ["error", "error"]
-    assert not llmtrace.guard.failures()
+    assert not llmtrace.internal_errors.failures()

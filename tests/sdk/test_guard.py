@@ -11,9 +11,10 @@ import openai
 import pytest
 
 import llmtrace
-from llmtrace import call, wire
+from llmtrace.capture import call
 from llmtrace.delivery import queue
 from llmtrace.testing import ReplayServer, capture
+from llmtrace.wire import registry
 
 from .chat import PLAIN, REQUEST, STREAM
 
@@ -31,15 +32,15 @@ def _use(url: str) -> list[Any]:
 
 
 def _break_request(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(wire, "FORMATS", (replace(wire.FORMATS[0], request=_broken),))
+    patch.setattr(registry, "FORMATS", (replace(registry.FORMATS[0], request=_broken),))
 
 
 def _break_response(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(wire, "FORMATS", (replace(wire.FORMATS[0], response=_broken, fold=_broken),))
+    patch.setattr(registry, "FORMATS", (replace(registry.FORMATS[0], response=_broken, fold=_broken),))
 
 
 def _break_matches(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(wire, "FORMATS", (replace(wire.FORMATS[0], matches=_broken),))
+    patch.setattr(registry, "FORMATS", (replace(registry.FORMATS[0], matches=_broken),))
 
 
 def _break_begin(patch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,7 @@ def test_the_program_is_unaffected(
             assert _use(server.url) == bare
             llmtrace.flush()
             spans = traces.snapshot()
-            assert sum(llmtrace.guard.failures().values()) >= 2
+            assert sum(llmtrace.internal_errors.failures().values()) >= 2
     kinds = [record.getMessage().partition(" (")[0] for record in caplog.records]
     assert kinds
     assert len(kinds) == len(set(kinds))

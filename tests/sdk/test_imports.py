@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from llmtrace.transports.imports import when_imported
+from llmtrace.capture.hooks.import_hook import when_imported
 
 
 @pytest.fixture
@@ -67,5 +67,5 @@ def test_importing_and_starting_leaves_out_what_is_slow_to_import() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environ
     ).stdout.split()
-    assert "llmtrace.runtime" in loaded
+    assert "llmtrace.api.lifecycle" in loaded
     assert not {"asyncio", "ssl", "requests", "httpx", "httpx2", "google.protobuf"} & set(loaded)

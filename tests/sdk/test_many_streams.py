@@ -11,13 +11,13 @@ import httpx2
 
 import llmtrace
 from llmtrace import config as configuration
-from llmtrace import runtime
-from llmtrace.attempts import Attempt
-from llmtrace.call import Call
-from llmtrace.leaf import LeafSpan
+from llmtrace.api import lifecycle
+from llmtrace.capture.call import Call
+from llmtrace.capture.hooks.httpx_streams import StreamTypes
+from llmtrace.capture.interceptor import Stream
+from llmtrace.capture.llm_span import LeafSpan
+from llmtrace.spans.retries import Attempt
 from llmtrace.testing import Captured
-from llmtrace.transports.crossing import Stream
-from llmtrace.transports.httpx_streams import StreamTypes
 
 from .chat import REQUEST, STREAM
 
@@ -75,7 +75,7 @@ def test_ten_thousand_concurrent_streams() -> None:
     config = replace(
         configuration.resolve(http_spans="none"), max_queue_items=2 * COUNT, max_queue_bytes=2**30
     )
-    runtime.start(config, open_outlet=lambda: captured)
+    lifecycle.start(config, open_outlet=lambda: captured)
     before = _alive()
     assert asyncio.run(_run()) == COUNT // 10 * (3 + 9 * len(STREAM.chunks or ()))
     assert llmtrace.flush(60)
@@ -85,6 +85,6 @@ def test_ten_thousand_concurrent_streams() -> None:
     abandoned = sum("llmtrace.stream.abandoned" in (span.attributes or {}) for span in spans)
     assert abandoned == COUNT // 10
     assert _alive() == before
-    running = runtime.current()
+    running = lifecycle.current()
     assert running is not None
     assert running.delivery._queued_bytes == 0

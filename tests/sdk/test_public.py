@@ -14,8 +14,8 @@ import pytest
 import llmtrace
 import llmtrace.testing
 from llmtrace.testing import ReplayServer
-from llmtrace.wire import FORMATS, recognise
-from llmtrace.wire.providers import provider_name
+from llmtrace.wire.provider_names import provider_name
+from llmtrace.wire.registry import FORMATS, recognise
 
 from .chat import REQUEST, STREAM
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmtrace
-from llmtrace.redaction import Redactor
+from llmtrace.redaction.redactor import Redactor
 from llmtrace.testing import Answer, ReplayServer, capture
 
 from .chat import PLAIN, REQUEST

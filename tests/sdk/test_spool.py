@@ -22,8 +22,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import llmtrace
 from llmtrace import config as configuration
-from llmtrace import runtime
-from llmtrace.delivery.outlet import Batch, Outcome, Outlet
+from llmtrace.api import lifecycle
+from llmtrace.delivery.exporter import Batch, Outcome, Outlet
 from llmtrace.delivery.sender import Sender
 from llmtrace.delivery.spool import Spool, SpoolFullError
 from llmtrace.delivery.stats import Ledger
@@ -46,7 +46,7 @@ def _free_port() -> int:
 
 
 def _start(url: str, **changes: Any) -> None:
-    runtime.start(replace(configuration.resolve(endpoint=url), schedule_delay=0.05, **changes))
+    lifecycle.start(replace(configuration.resolve(endpoint=url), schedule_delay=0.05, **changes))
 
 
 def _ask(provider: ReplayServer, count: int = 1) -> None:
@@ -114,7 +114,7 @@ def test_leaving_keeps_and_the_next_start_sends(provider: ReplayServer, tmp_path
     contents = {kept.read_bytes() for kept in _files(tmp_path)}
     with ReplayServer(OK, port=port) as collector:
         # Another key is another project: what belongs to one is never sent under the other.
-        runtime.start(configuration.resolve(endpoint=f"http://127.0.0.1:{port}", api_key="other"))
+        lifecycle.start(configuration.resolve(endpoint=f"http://127.0.0.1:{port}", api_key="other"))
         assert llmtrace.flush(5)
         llmtrace.shutdown()
         assert collector.requests == []

@@ -197,7 +197,7 @@ def test_disable_leaves_another_provider_at_work() -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(theirs))
     with ReplayServer(PLAIN) as server, capture() as traces:
-        running = llmtrace.runtime.current()
+        running = llmtrace.api.lifecycle.current()
         assert running is not None
         provider.add_span_processor(running.processor)
         with provider.get_tracer("app").start_as_current_span("before"):

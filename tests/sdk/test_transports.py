@@ -25,7 +25,7 @@ import urllib3
 from backports import zstd
 from botocore.config import Config as BotoConfig
 
-from llmtrace import encoding
+from llmtrace.capture import content_encoding
 from llmtrace.testing import Answer, Captured, ReplayServer, capture
 
 from .chat import PLAIN, REQUEST, STREAM, expected_span
@@ -383,9 +383,9 @@ def _encoded(name: str) -> bytes:
 @pytest.mark.parametrize("name", ["gzip", "deflate", "zstd", "br", "gzip, zstd"])
 def test_encodings_whole_and_torn(name: str) -> None:
     packed = _encoded(name)
-    assert encoding.decoded(packed, name) == BODY
-    assert BODY.startswith(encoding.decoded(packed[: len(packed) // 2], name))
-    assert encoding.decoded(b"\x00garbage", name) == b""
+    assert content_encoding.decoded(packed, name) == BODY
+    assert BODY.startswith(content_encoding.decoded(packed[: len(packed) // 2], name))
+    assert content_encoding.decoded(b"\x00garbage", name) == b""
 
 
 def _raw_httpx(url: str) -> bytes:
@@ -429,7 +429,7 @@ def test_brotli_by_whichever_library_the_client_has(library: str, monkeypatch: p
 
     module = type("Module", (), {"Decompressor": Machine})
     monkeypatch.setattr(importlib, "import_module", lambda name: _only(name, library, module))
-    assert encoding.decoded(zlib.compress(BODY), "br") == BODY
+    assert content_encoding.decoded(zlib.compress(BODY), "br") == BODY
 
 
 def _only(name: str, wanted: str, module: Any) -> Any:
@@ -439,8 +439,8 @@ def _only(name: str, wanted: str, module: Any) -> Any:
 
 
 def test_unknown_encodings_give_nothing() -> None:
-    assert encoding.decoded(BODY, "rot13") == b""
-    assert encoding.decoded(BODY, "identity") == BODY
+    assert content_encoding.decoded(BODY, "rot13") == b""
+    assert content_encoding.decoded(BODY, "identity") == BODY
 
 
 def test_zstd_over_the_wire(traces: Captured) -> None:

@@ -10,15 +10,17 @@ import pytest
 from backports import zstd
 
 from llmtrace.testing import Answer, Captured, ReplayServer
-from llmtrace.wire import frames, openai_chat, recognise, sse
-from llmtrace.wire.content import render
+from llmtrace.wire.framing import decode, sse
+from llmtrace.wire.openai import chat
+from llmtrace.wire.registry import recognise
+from llmtrace.wire.render import render
 
 from .chat import PLAIN, REQUEST, STREAM
 
 
 def _messages(*messages: Any) -> Any:
     body = {"model": "m", "messages": list(messages)}
-    return openai_chat.request(body, "/v1/chat/completions", True).content["gen_ai.input.messages"]
+    return chat.request(body, "/v1/chat/completions", True).content["gen_ai.input.messages"]
 
 
 def test_message_parts() -> None:
@@ -136,7 +138,7 @@ USAGES: list[tuple[dict[str, Any], dict[str, int]]] = [
 
 @pytest.mark.parametrize(("usage", "expected"), USAGES)
 def test_usage(usage: dict[str, Any], expected: dict[str, int]) -> None:
-    attributes = openai_chat.response({"usage": usage}, True).attributes
+    attributes = chat.response({"usage": usage}, True).attributes
     assert attributes == {f"gen_ai.usage.{key}": value for key, value in expected.items()}
 
 
@@ -153,7 +155,7 @@ def test_request_settings() -> None:
         "stop": "END",
     }
     path = "/openai/deployments/my-gpt/chat/completions"
-    assert openai_chat.request(body, path, False).attributes == {
+    assert chat.request(body, path, False).attributes == {
         "openai.api.type": "chat_completions",
         "gen_ai.provider.name": "azure.ai.openai",
         "gen_ai.request.model": "my-gpt",
@@ -165,7 +167,7 @@ def test_request_settings() -> None:
         "gen_ai.request.frequency_penalty": 1.0,
         "gen_ai.request.stop_sequences": ["END"],
     }
-    assert not openai_chat.request(body, path, False).content
+    assert not chat.request(body, path, False).content
 
 
 @pytest.mark.parametrize(
@@ -213,13 +215,13 @@ def test_many_vectors_are_not_decoded(traces: Captured) -> None:
         "usage": {"prompt_tokens": 7, "total_tokens": 7},
     }
     packed = json.dumps(body).encode()
-    slim = frames.without_vectors(packed)
+    slim = decode.without_vectors(packed)
     assert len(slim) < len(packed) / 10
     assert [len(each["embedding"]) for each in json.loads(slim)["data"]] == [300] + [0] * 199
     said = json.dumps({"texts": ["[" + "x" * 70_000 + "]"], "rows": [["a" * 600], [{"b": 1}] * 99]}).encode()
-    assert json.loads(frames.without_vectors(said)) == json.loads(said)
+    assert json.loads(decode.without_vectors(said)) == json.loads(said)
     for cut in range(0, len(packed), 997):
-        frames.without_vectors(packed[cut:])
+        decode.without_vectors(packed[cut:])
     with ReplayServer(Answer(packed)) as server:
         httpx2.post(server.url + "/v1/embeddings", json={"model": "e", "input": ["a"] * 200})
     attributes = traces.snapshot()[0]["attributes"]

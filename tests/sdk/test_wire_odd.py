@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from llmtrace import wire
-from llmtrace.wire import aws_stream, frames
-from llmtrace.wire.base import WireFormat
-from llmtrace.wire.content import render
+from llmtrace.wire import registry
+from llmtrace.wire.format import WireFormat
+from llmtrace.wire.framing import aws_event_stream, decode
+from llmtrace.wire.render import render
 
 from .naive import FOLDER, recordings
 from .wire_samples import SAMPLES
@@ -60,8 +60,8 @@ def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
         sent = json.loads(recording.sent) if recording.sent else None
         raw = recording.answered
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        events = frames.events(recording.headers.get("content-type", ""), raw)
-        answer = frames.decoded(raw) if events is None else events[:3] + events[-4:]
+        events = decode.events(recording.headers.get("content-type", ""), raw)
+        answer = decode.decoded(raw) if events is None else events[:3] + events[-4:]
         shape = (recording.path.rpartition("/")[2][-12:], str(sorted(sent or {})), str(answer)[:60])
         if recording.left_out is None and shape not in seen:
             seen.add(shape)
@@ -74,7 +74,7 @@ def test_odd_bodies() -> None:
     chance = random.Random(7)
     tried = 0
     for method, path, sent, answer, is_stream in _exchanges():
-        found = wire.recognise(path, json.dumps(sent).encode() if sent else b"", method)
+        found = registry.recognise(path, json.dumps(sent).encode() if sent else b"", method)
         assert found is not None, path
         _translate(found, path, sent, answer, is_stream)
         pieces = [(True, at) for at in _pieces(sent)] + [(False, at) for at in _pieces(answer)]
@@ -98,7 +98,7 @@ def test_torn_and_odd_event_streams(torn: int) -> None:
     message = (16 + len(name) + len(payload)).to_bytes(4, "big") + len(name).to_bytes(4, "big")
     message += b"\0\0\0\0" + name + payload + b"\0\0\0\0"
     whole = message * 3
-    assert aws_stream.events(whole) == [{"chunk": json.loads(payload)}] * 3
-    assert len(aws_stream.events(whole[:torn])) == torn // len(message)
-    aws_stream.events(whole[torn:])
-    aws_stream.events(random.Random(torn).randbytes(300))
+    assert aws_event_stream.events(whole) == [{"chunk": json.loads(payload)}] * 3
+    assert len(aws_event_stream.events(whole[:torn])) == torn // len(message)
+    aws_event_stream.events(whole[torn:])
+    aws_event_stream.events(random.Random(torn).randbytes(300))

@@ -10,17 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtrace.wire import (
-    anthropic,
-    cohere_chat,
-    frames,
-    ollama,
-    openai_chat,
-    openai_completions,
-    openai_responses,
-    sse,
-)
-from llmtrace.wire.base import Json, WireFormat
+from llmtrace.wire import ollama
+from llmtrace.wire.anthropic import messages
+from llmtrace.wire.cohere import chat as cohere_chat
+from llmtrace.wire.format import Json, WireFormat
+from llmtrace.wire.framing import decode, sse
+from llmtrace.wire.openai import chat as openai_chat
+from llmtrace.wire.openai import completions
+from llmtrace.wire.openai import responses as openai_responses
 
 LONG = "m" * 300  # short streams are left alone
 Event = dict[str, Any]
@@ -64,11 +61,11 @@ GROWING: dict[WireFormat, list[Callable[[str], Event]]] = {
         lambda text: {"other": {"content": text}, **chat({"delta": {"content": "same"}})},
         lambda text: {"choices": [{"index": 0, "delta": {"content": each}} for each in (text, "b")]},
     ],
-    openai_completions.FORMAT: [
+    completions.FORMAT: [
         lambda text: {"id": "c", "model": LONG, "choices": [{"index": 0, "text": text, "logprobs": None}]},
         lambda text: {"id": LONG, "choices": [{"index": 1, "text": text, "finish_reason": "stop"}]},
     ],
-    anthropic.FORMAT: [
+    messages.FORMAT: [
         lambda text: block("text_delta", "text", text),
         lambda text: block("thinking_delta", "thinking", text),
         lambda text: block("input_json_delta", "partial_json", text),
@@ -91,8 +88,8 @@ BETWEEN: dict[WireFormat, list[Json]] = {
         {"error": {"message": "late"}},
         7,
     ],
-    openai_completions.FORMAT: [{"usage": {"prompt_tokens": 3, "completion_tokens": 5}}, None],
-    anthropic.FORMAT: [
+    completions.FORMAT: [{"usage": {"prompt_tokens": 3, "completion_tokens": 5}}, None],
+    messages.FORMAT: [
         {"type": "ping"},
         {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 3}, "content": []}},
         {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
@@ -121,7 +118,7 @@ def framed(wire: WireFormat, event: Json, dumps: Callable[[Json], str], end: str
     text = dumps(event)
     if wire is ollama.FORMAT:
         return text + end
-    if wire is anthropic.FORMAT and isinstance(event, dict):
+    if wire is messages.FORMAT and isinstance(event, dict):
         return f"event: {event['type']}{end}data: {text[:-1]}{' ' * pad}}}{end}{end}"
     return f"data: {text}{end}{end}"
 
@@ -129,7 +126,7 @@ def framed(wire: WireFormat, event: Json, dumps: Callable[[Json], str], end: str
 def read(wire: WireFormat, body: bytes, *, joined: bool) -> tuple[Json, Json]:
     """What comes of the stream: content and all else."""
     kind = "application/x-ndjson" if wire is ollama.FORMAT else "text/event-stream"
-    events = frames.events(kind, body, wire.joined if joined else None)
+    events = decode.events(kind, body, wire.joined if joined else None)
     assert events is not None
     found = wire.response(wire.fold(events), True)
     return found.content, found.attributes
@@ -196,7 +193,7 @@ def test_what_is_random_in_each_event_is_no_obstacle() -> None:
         for each in (chat({"delta": {"content": "word "}}, obfuscation="x" * (n % 11)) for n in range(100))
     ]
     padded = [
-        framed(anthropic.FORMAT, block("text_delta", "text", "word "), json.dumps, "\n", n % 11)
+        framed(messages.FORMAT, block("text_delta", "text", "word "), json.dumps, "\n", n % 11)
         for n in range(100)
     ]
     stamped = [
@@ -205,7 +202,7 @@ def test_what_is_random_in_each_event_is_no_obstacle() -> None:
     ]
     for wire, pieces in (
         (openai_chat.FORMAT, obscured),
-        (anthropic.FORMAT, padded),
+        (messages.FORMAT, padded),
         (ollama.FORMAT, stamped),
     ):
         body = "".join(pieces).encode()

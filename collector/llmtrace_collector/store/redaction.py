@@ -15,7 +15,7 @@ from .dialects.sqltext import let, listed, quote
 from .engine import Engine, StoreError, StoreUnavailable, literal
 
 if TYPE_CHECKING:
-    from llmtrace.patterns import Pattern
+    from llmtrace.redaction.patterns import Pattern
 
 #: What stands in the place of what a pattern of the user's own matched.
 OWN_MARK = "[redacted:own]"
@@ -69,7 +69,7 @@ class Redaction:
 
     def _concerns(self, text: str) -> str:
         """Whether a text may hold anything to replace; false matches only cost time."""
-        from llmtrace.patterns import PRIVATE_KEY, SECRETS
+        from llmtrace.redaction.patterns import PRIVATE_KEY, SECRETS
 
         found = []
         if "secrets" in self.sets:
@@ -86,7 +86,7 @@ class Redaction:
 
     def _stages(self) -> Iterable[str]:
         """SQL over `t` of one replacement each, in order."""
-        from llmtrace.patterns import CARD, IBAN, PERSONAL, PRIVATE_KEY, SECRETS
+        from llmtrace.redaction.patterns import CARD, IBAN, PERSONAL, PRIVATE_KEY, SECRETS
 
         built_in = [*SECRETS, PRIVATE_KEY] if "secrets" in self.sets else []
         built_in += PERSONAL if "pii" in self.sets else []

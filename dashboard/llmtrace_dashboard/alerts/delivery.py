@@ -19,7 +19,8 @@ from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attem
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_exponential, wait_random
 
-from ..settings import WatchSettings, Webhook
+from llmtrace_dashboard.settings import WatchSettings, Webhook
+
 from .addresses import AddressRefused, resolve
 from .messages import Message
 

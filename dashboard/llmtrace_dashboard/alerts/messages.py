@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from ..detect.incidents import Incident, to_iso
-from ..settings import WebhookEvent
+from llmtrace_dashboard.detect.incidents import Incident, to_iso
+from llmtrace_dashboard.settings import WebhookEvent
 
 _NAMESPACE = uuid.UUID("0d3f1c52-7b0e-5a5e-8f63-2f9a1f6b7c21")
 _MAX_TRACES = 10

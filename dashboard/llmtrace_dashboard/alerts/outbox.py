@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..detect.incidents import Incident
-from ..settings import WatchSettings
+from llmtrace_dashboard.detect.incidents import Incident
+from llmtrace_dashboard.settings import WatchSettings
+
 from .delivery import Receiver
 from .messages import messages_since
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from ..links import follow
+from llmtrace_dashboard.links import follow
 
 
 def _read(name: str) -> str:

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..settings import WatchSettings
+from llmtrace_dashboard.settings import WatchSettings
+
 from .bands import Band, chance_of, pooled_rate, ratio_band, spread, widest, wilson_lower
 from .series import BoolArray, FloatArray, Series, SeriesKey
 

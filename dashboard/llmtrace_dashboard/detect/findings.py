@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..settings import WatchSettings
+from llmtrace_dashboard.settings import WatchSettings
+
 from .anomalies import UNITS, Metric, Verdict
 from .flood import Flood
 from .incidents import Finding

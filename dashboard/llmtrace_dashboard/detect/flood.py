@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..settings import WatchSettings
+from llmtrace_dashboard.settings import WatchSettings
 
 #: Own stretches of traffic from which a user's usual volume is known.
 _OWN_HISTORY = 10

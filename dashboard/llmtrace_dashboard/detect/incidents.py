@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ..settings import WatchSettings
+from llmtrace_dashboard.settings import WatchSettings
 
 _NAMESPACE = uuid.UUID("6b1e7f2e-3f0b-5d8a-9c1d-7a4d0f6a2b11")
 _MAX_EVIDENCE = 20

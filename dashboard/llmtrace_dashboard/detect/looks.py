@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from clickhouse_connect.driver.client import Client
 
-from ..settings import WatchSettings
+from llmtrace_dashboard.settings import WatchSettings
+
 from . import queries
 from .anomalies import Interval, Verdict, complete_until, judge
 from .findings import FLOOD_RULE, INJECTION_RULE, RULES, anomaly_finding, flood_finding, injection_finding

@@ -1,1 +1,4 @@
-"""From finished spans to the collector: queue → encode → post, on a thread of our own."""
+"""From finished spans to an acknowledged request: queue, encoder, sender, spool on disk.
+
+Capture and the API import it; the inference service and the command line may too.
+"""

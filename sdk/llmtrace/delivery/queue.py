@@ -18,12 +18,14 @@ from typing import Final, Protocol
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from .. import guard, recent, semconv
-from ..config import Config
-from ..redaction import Redactor
-from ..sampling import TailSampler
-from ..spans import copied, is_ours
-from .outlet import Batch, Outlet, ScoreRecord
+from llmtrace import internal_errors, semconv
+from llmtrace.config import Config
+from llmtrace.redaction.redactor import Redactor
+from llmtrace.spans.finished_spans import copied, is_ours
+from llmtrace.spans.sampling import TailSampler
+
+from . import double_spans
+from .exporter import Batch, Outlet, ScoreRecord
 from .sender import Sender
 from .spool import Spool
 from .stats import Ledger, Stats
@@ -210,7 +212,7 @@ class Delivery:
                     batches.append(self._sender.outlet.pack_scores(scores))
                 self._sender.rescue(batches)
         except Exception as error:  # noqa: BLE001  # the guard
-            guard.report("keeping the last spans", error, may_raise=False)
+            internal_errors.report("keeping the last spans", error, may_raise=False)
         with self._lock:
             rest = len(self._calls) + len(self._spans) + len(self._scores)
             if rest:
@@ -237,7 +239,7 @@ class Delivery:
             thread.start()
         except RuntimeError as error:  # the interpreter is leaving; shutdown() sends on its own thread
             self._thread = None
-            guard.report("starting the delivery thread", error, may_raise=False)
+            internal_errors.report("starting the delivery thread", error, may_raise=False)
 
     def _run(self) -> None:
         with _quietly():
@@ -248,7 +250,7 @@ class Delivery:
                 try:
                     self._last_cycle() if stopping else self._cycle()
                 except Exception as error:  # noqa: BLE001  # the guard: the thread must outlive any failure
-                    guard.report("delivering spans", error, may_raise=False)
+                    internal_errors.report("delivering spans", error, may_raise=False)
                 if not stopping:
                     self._sender.hurry.clear()
                 with self._done:
@@ -298,7 +300,7 @@ class Delivery:
         try:
             call.complete()
         except Exception as error:  # noqa: BLE001  # the guard: one call must not stop the others
-            guard.report("building the span of a call", error, may_raise=False)
+            internal_errors.report("building the span of a call", error, may_raise=False)
         return 1
 
     def _send_spans(self) -> int:
@@ -341,13 +343,13 @@ class Delivery:
         """A span that was not made from a call: redacted, and not counted where it tells of one."""
         try:
             span = self._redactor.span(span)
-            if is_ours(span) or not recent.is_double(span):
+            if is_ours(span) or not double_spans.is_double(span):
                 return span
             attributes = {**(span.attributes or {}), semconv.COUNTED: False}
             message = span.status.description
             return copied(span, attributes=attributes, events=span.events, description=message)
         except Exception as error:  # noqa: BLE001  # the guard: what cannot be redacted is not sent whole
-            guard.report("redacting a span", error, may_raise=False)
+            internal_errors.report("redacting a span", error, may_raise=False)
             return copied(span)
 
     def _take_scores(self, count: int) -> list[ScoreRecord]:
@@ -356,14 +358,14 @@ class Delivery:
             self._queued_bytes -= _SCORE_WEIGHT * len(taken)
         return [
             replace(record, attributes=self._redactor.attributes(record.attributes))
-            for record in map(recent.resolved, taken)
+            for record in map(double_spans.resolved, taken)
         ]
 
     def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
         try:
             batch = self._sender.outlet.pack_spans(spans)
         except Exception as error:  # noqa: BLE001  # the guard: a span that cannot be packed is dropped alone
-            guard.report("encoding spans", error, may_raise=False)
+            internal_errors.report("encoding spans", error, may_raise=False)
             if len(spans) == 1:
                 self._ledger.lose(1)
                 return

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .. import guard
-from ..config import Config
-from .outlet import Batch, Outcome, Outlet
+from llmtrace import internal_errors
+from llmtrace.config import Config
+
+from .exporter import Batch, Outcome, Outlet
 from .spool import Spool, Spooled
 from .stats import Ledger
 
@@ -146,7 +147,7 @@ class Sender:
         kept.remove()
         lost = batch.items if outcome.kind == "refused" else outcome.rejected
         if lost:
-            guard.warn_once("refused", "The collector refused a batch: %s", outcome.detail)
+            internal_errors.warn_once("refused", "The collector refused a batch: %s", outcome.detail)
         self._settle(kept, sent=batch.items - lost, dropped=lost, own=own)
         return True
 
@@ -179,7 +180,7 @@ class Sender:
                 self._acknowledged(batch, outcome)
                 return
             if outcome.kind == "refused":
-                guard.warn_once("refused", "The collector refused a batch: %s", outcome.detail)
+                internal_errors.warn_once("refused", "The collector refused a batch: %s", outcome.detail)
                 break
             self._say_away(outcome)
             leaving = self._deadline is not None
@@ -205,7 +206,7 @@ class Sender:
             self._ledger.sent += batch.items - outcome.rejected
         if outcome.rejected:
             self._ledger.lose(outcome.rejected)
-            guard.warn_once("rejected", "The collector rejected spans: %s", outcome.detail)
+            internal_errors.warn_once("rejected", "The collector rejected spans: %s", outcome.detail)
 
     def _keep_in_flight(self, batch: Batch) -> bool:
         """Keep it on disk, unless `rescue` has done so."""
@@ -223,7 +224,7 @@ class Sender:
         try:
             kept = self._spool.put(batch)
         except OSError as error:
-            guard.warn_once(
+            internal_errors.warn_once(
                 "spool",
                 "Spans cannot be kept on disk while the collector is away (%s); they wait in memory. "
                 "LLMTRACE_SPOOL_DIR names a folder that can be written to, LLMTRACE_SPOOL_BYTES its bound.",
@@ -244,7 +245,7 @@ class Sender:
         self._pause = min(self._pause * 2, _LONGEST_PROBE_PAUSE)
 
     def _say_away(self, outcome: Outcome) -> None:
-        guard.warn_once(
+        internal_errors.warn_once(
             "away",
             "No acknowledgement from %s (%s). Batches are kept and sent again%s; is the "
             "collector running there (`llmtrace up`), or is LLMTRACE_ENDPOINT wrong?",

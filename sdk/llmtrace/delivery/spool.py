@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from ..config import Config
-from .outlet import Batch
+from llmtrace.config import Config
+
+from .exporter import Batch
 
 _SUFFIX: Final = ".otlp"
 _PART: Final = ".part"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 
 from opentelemetry.util.types import AttributeValue
 
-from .. import guard, semconv
-from .outlet import ScoreRecord
+from llmtrace import internal_errors, semconv
+
+from .exporter import ScoreRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Ledger:
         """Count what never arrives."""
         with self.lock:
             self.dropped += count
-        guard.warn_once(
+        internal_errors.warn_once(
             "drop",
             "llmtrace drops spans (the collector at %s is away or too slow and queue and spool are full, or "
             "it refused them); llmtrace.stats() counts them.",

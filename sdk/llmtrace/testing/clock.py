@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import opentelemetry.sdk.trace
 
-from .. import clock
+from llmtrace import clock
 
 _BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,9 +10,10 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from .. import config as configuration
-from .. import runtime
-from ..delivery.outlet import Batch, Outcome, ScoreRecord
+from llmtrace import config as configuration
+from llmtrace.api import lifecycle
+from llmtrace.delivery.exporter import Batch, Outcome, ScoreRecord
+
 from .clock import SteppingClock
 
 
@@ -43,12 +44,12 @@ class Captured:
 
     def spans(self) -> list[ReadableSpan]:
         """Ended spans, in the order of their ends."""
-        runtime.flush()
+        lifecycle.flush()
         return sorted(self._spans, key=lambda span: span.end_time or 0)
 
     def scores(self) -> list[ScoreRecord]:
         """Recorded scores, in order."""
-        runtime.flush()
+        lifecycle.flush()
         return list(self._scores)
 
     def snapshot(self) -> list[dict[str, Any]]:
@@ -95,12 +96,12 @@ def capture(
     id_generator, clock: `SequentialIds()` and `SteppingClock()` make spans the same in every run.
     settings: arguments of `init`, such as `capture_content=False`.
     """
-    runtime.shutdown()
+    lifecycle.shutdown()
     captured = Captured()
     config = configuration.resolve(**settings)
-    runtime.start(config, open_outlet=lambda: captured, id_generator=id_generator)
+    lifecycle.start(config, open_outlet=lambda: captured, id_generator=id_generator)
     try:
         with clock.installed() if clock is not None else nullcontext():
             yield captured
     finally:
-        runtime.shutdown()
+        lifecycle.shutdown()

@@ -6,21 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from .. import semconv
-from . import parts
-from .base import (
-    Json,
-    Translation,
-    WireFormat,
-    between,
-    items,
-    mapping,
-    put_int,
-    put_text,
-)
-from .finish import finish_reason
-from .openai_completions import inputs
-from .settings import put_settings
+from llmtrace import semconv
+
+from . import message_parts
+from .finish_reasons import finish_reason
+from .format import Json, Translation, WireFormat, between, items, mapping, put_int, put_text
+from .openai.completions import inputs
+from .request_params import put_settings
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -66,7 +58,8 @@ def response(body: Json, content: bool) -> Translation:
         put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(each.get("finish_reason")) for each in known]
     if content and answers:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            parts.message("assistant", [parts.text(each.get("generated_text"))]) for each in answers
+            message_parts.message("assistant", [message_parts.text(each.get("generated_text"))])
+            for each in answers
         ]
     return translation
 

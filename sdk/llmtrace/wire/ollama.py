@@ -13,23 +13,15 @@ from typing import Any, Final
 
 from opentelemetry.util.types import AttributeValue
 
-from .. import semconv
-from . import openai_messages as messages
-from . import parts
-from .base import (
-    Json,
-    Translation,
-    WireFormat,
-    items,
-    mapping,
-    put_int,
-    put_text,
-    whole,
-)
-from .finish import finish_reason
-from .openai_completions import inputs
-from .runs import Runs
-from .settings import put_settings
+from llmtrace import semconv
+
+from . import message_parts
+from .finish_reasons import finish_reason
+from .format import Json, Translation, WireFormat, items, mapping, put_int, put_text, whole
+from .framing.stream_joiner import Runs
+from .openai import chat_messages as messages
+from .openai.completions import inputs
+from .request_params import put_settings
 
 _TEXTS: Final = ("content", "response", "thinking")
 
@@ -60,7 +52,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     if sent.get("stream") is not False:
         put[semconv.REQUEST_STREAM] = True
     if content:
-        if told := parts.instructions(sent.get("system")):
+        if told := message_parts.instructions(sent.get("system")):
             translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
         given = [_message(mapping(each)) for each in items(sent.get("messages"))]
         if "messages" not in sent:
@@ -128,7 +120,7 @@ def _message(sent: Any) -> Json:
     made = messages.message({**sent, "reasoning": sent.get("thinking")})
     if sent.get("role") == "tool":
         return {**made, "name": sent["tool_name"]} if sent.get("tool_name") else made
-    made["parts"].extend(parts.blob("image", None, each) for each in items(sent.get("images")))
+    made["parts"].extend(message_parts.blob("image", None, each) for each in items(sent.get("images")))
     return made
 
 

@@ -1,0 +1,192 @@
+"""Budgets: whether there is money left for a call, asked of the collector before the call is made.
+
+A budget is a brake, not a wall: whatever goes wrong with the question, the call is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from llmtrace import internal_errors, semconv
+from llmtrace.capture.runtime import Runtime
+from llmtrace.spans import context_attributes
+
+from . import lifecycle
+
+_PATH: Final = "/v1/budget"
+_MOST_BYTES: Final = 2**20
+#: After the collector did not answer, nobody waits for it again for so many seconds.
+_HOLD_OFF: Final = 5.0
+
+_silent_until = 0.0
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStanding:
+    """One budget that concerns the call; amounts in `unit` (usd, tokens, requests).
+
+    state: ok, warning or exceeded. breach_at: when the limit is reached at this pace, ISO 8601, if it is.
+    """
+
+    budget: str
+    key: str
+    unit: str
+    window: str
+    spent: float
+    limit: float
+    remaining: float
+    state: str
+    breach_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCheck:
+    """What the collector said. `known` is False where it could not be asked; `allowed` is True then."""
+
+    allowed: bool
+    known: bool
+    budgets: tuple[BudgetStanding, ...] = ()
+    reason: str = ""
+    """Why it is not known."""
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+class BudgetExceeded(Exception):
+    """A budget is used up; `check` says which. Only raised where `check_budget` was asked to."""
+
+    def __init__(self, check: BudgetCheck) -> None:
+        self.check = check
+        used = [each for each in check.budgets if each.state == "exceeded"]
+        told = "; ".join(
+            f"{each.budget}{f' of {each.key}' if each.key else ''}: "
+            f"{each.spent:g} of {each.limit:g} {each.unit} in {each.window}"
+            for each in used
+        )
+        super().__init__(f"the budget is used up ({told})")
+
+
+def check_budget(
+    user_id: object = None,
+    *,
+    model: str = "",
+    service: str = "",
+    account: str = "",
+    tags: Iterable[str] | None = None,
+    timeout: float = 0.25,
+    raise_exceeded: bool = False,
+) -> BudgetCheck:
+    """Ask the collector whether a call may be paid for; truthy when it may.
+
+        if not llmtrace.check_budget(user_id="u-17", model="gpt-4o"):
+            return "You have used up today's budget."
+
+    Who and what is asked about is taken from the enclosing `llmtrace.context` where it is not given. It takes
+    a few milliseconds; in async code, `await asyncio.to_thread(llmtrace.check_budget)`. Where the collector
+    does not answer within `timeout` seconds, refuses or is not set up, the call is allowed (`known` is False)
+    and nobody waits for the collector for the next seconds. Never raises, except BudgetExceeded where
+    `raise_exceeded` asks for it.
+    """
+    try:
+        check = _checked(user_id, model, service, account, tags, timeout)
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("checking a budget", error)
+        check = BudgetCheck(allowed=True, known=False, reason=f"{type(error).__name__}: {error}")
+    if raise_exceeded and not check.allowed:
+        raise BudgetExceeded(check)
+    return check
+
+
+def _checked(
+    user_id: object, model: str, service: str, account: str, tags: Iterable[str] | None, timeout: float
+) -> BudgetCheck:
+    running = lifecycle.current()
+    if running is None:
+        return BudgetCheck(allowed=True, known=False, reason="llmtrace.init() was not called, or it is off")
+    import http.client  # slow to import, with ssl behind it, and few programs ask
+
+    around = context_attributes.attributes()
+    given = around.get(semconv.TAGS, ()) if tags is None else tags
+    labels = [str(tag) for tag in given] if isinstance(given, Iterable) else []
+    asked = {
+        "user": str(around.get(semconv.USER_ID, "") if user_id is None else user_id),
+        "project": running.config.project or "",
+        "model": model,
+        "service": service or running.config.service_name or "",
+        "account": account,
+    }
+    query = [(name, value) for name, value in asked.items() if value] + [("tag", tag) for tag in labels[:32]]
+    with _lock:
+        if time.monotonic() < _silent_until:
+            return BudgetCheck(allowed=True, known=False, reason="the collector did not answer just before")
+    try:
+        return _answer(_asked(running, query, timeout))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        _hold_off()
+        internal_errors.warn_once(
+            "asking for a budget", "llmtrace: the collector did not tell the budget (%s); calls go on", error
+        )
+        return BudgetCheck(allowed=True, known=False, reason=f"{type(error).__name__}: {error}")
+
+
+def _hold_off() -> None:
+    global _silent_until
+    with _lock:
+        _silent_until = time.monotonic() + _HOLD_OFF
+
+
+def _asked(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
+    """The collector's answer. By the standard library, which is not traced and has no pool to wait for."""
+    import http.client
+
+    base = urlsplit(running.config.traces_endpoint.removesuffix("/v1/traces"))
+    host = base.hostname or "localhost"
+    connection: http.client.HTTPConnection
+    if base.scheme == "https":
+        import ssl
+
+        connection = http.client.HTTPSConnection(
+            host, base.port, timeout=timeout, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(host, base.port, timeout=timeout)
+    try:
+        target = f"{base.path.rstrip('/')}{_PATH}?{urlencode(query)}"
+        connection.request("GET", target, headers=dict(running.config.headers))
+        response = connection.getresponse()
+        body = response.read(_MOST_BYTES)
+        if response.status != http.client.OK:
+            raise ValueError(f"HTTP {response.status}: {body[:200].decode('utf-8', 'replace')}")
+    finally:
+        connection.close()
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise TypeError("the answer is no JSON object")
+    return found
+
+
+def _answer(found: Mapping[str, Any]) -> BudgetCheck:
+    standings = tuple(
+        BudgetStanding(
+            budget=str(each["budget"]),
+            key=str(each["key"]),
+            unit=str(each["unit"]),
+            window=str(each["window"]),
+            spent=float(each["spent"]),
+            limit=float(each["limit"]),
+            remaining=float(each["remaining"]),
+            state=str(each["state"]),
+            breach_at=each.get("breach_at") and datetime.fromisoformat(each["breach_at"]).isoformat(),
+        )
+        for each in found["budgets"]
+    )
+    return BudgetCheck(allowed=found["allowed"] is not False, known=True, budgets=standings)

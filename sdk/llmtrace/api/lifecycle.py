@@ -1,0 +1,291 @@
+"""init, flush, shutdown: what is running, and on whose TracerProvider."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from opentelemetry import propagate, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from llmtrace import config as configuration
+from llmtrace import internal_errors, semconv
+from llmtrace.capture import other_http
+from llmtrace.capture.hooks import install
+from llmtrace.capture.llm_span import OwnProvider
+from llmtrace.capture.runtime import Runtime
+from llmtrace.config import Config
+from llmtrace.delivery.exporter import Outlet
+from llmtrace.delivery.lazy_import import otlp_outlet
+from llmtrace.delivery.queue import Delivery
+from llmtrace.delivery.span_processor import Processor
+from llmtrace.delivery.spool import Spool
+from llmtrace.delivery.stats import Stats
+from llmtrace.redaction.redactor import Redact, Redactor
+from llmtrace.spans import other_tracers
+from llmtrace.spans.finished_spans import SCOPE
+from llmtrace.spans.sampling import SampleRule, TailSampler
+
+from . import process_hooks
+
+_HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
+
+
+_lock = threading.RLock()  # a signal handler may interrupt its holder
+_running: Runtime | None = None
+_own_global: tuple[TracerProvider, Processor] | None = None
+_watched: weakref.ref[trace.TracerProvider] | None = None
+_attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.WeakKeyDictionary()
+
+
+def current() -> Runtime | None:
+    """What `init` started, or None."""
+    return _running
+
+
+def init(
+    endpoint: str | None = None,
+    service_name: str | None = None,
+    capture_content: bool | None = None,
+    project: str | None = None,
+    http_spans: configuration.HttpSpans | None = None,
+    resource_attributes: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    api_key: str | None = None,
+    *,
+    redact: Redact | Sequence[Redact] | None = None,
+    redact_secrets: bool | None = None,
+    redact_pii: bool | None = None,
+    baggage_hosts: Sequence[str] | None = None,
+    sample_rate: float | None = None,
+    rules: Sequence[SampleRule] | None = None,
+    keep_slower_than: float | None = None,
+    dashboard_url: str | None = None,
+) -> None:
+    """Start tracing LLM calls of this process. Call it once, early; a second call changes nothing.
+
+    Never raises and never waits for the network; what goes wrong is logged once by the logger "llmtrace"
+    (raised when LLMTRACE_STRICT=1). An argument wins over `LLMTRACE_<ARGUMENT>`, which wins over `OTEL_*`.
+
+    endpoint: collector's base URL, default http://127.0.0.1:4318.
+    service_name: `service.name` of the spans.
+    capture_content: record messages and tool definitions; default True.
+    project: the collector's project to file spans under.
+    http_spans: which HTTP calls of httpx and httpx2 get spans of their own: "other" (those that are not
+        LLM calls, the default), "all", or "none".
+    resource_attributes: further attributes of the resource.
+    headers: further headers of export requests.
+    api_key: the project's key, sent as `Authorization: Bearer`.
+    redact: your function (or several), given each recorded text (a message, an argument, an error) on the
+        background thread, returning what to record instead. A text it fails on is not recorded.
+    redact_secrets: replace provider keys, JWTs, cloud keys and private keys in texts; default True.
+    redact_pii: replace e-mail addresses, phone, card, IBAN and social security numbers and IP addresses;
+        default False.
+    baggage_hosts: hosts (also `*.example.org`) that requests may carry baggage to; default none.
+    sample_rate: share of traces to send, 0 to 1; those with an error or a slow span are always sent.
+        Spans kept by chance have the attribute `llmtrace.sample.weight` (1/rate) to correct sums by.
+    rules: other rates for some traces; the first `SampleRule` that matches counts.
+    keep_slower_than: seconds from which a span is slow; default 10.
+    dashboard_url: where `trace_url` points; default http://127.0.0.1:8501.
+    """
+    arguments: dict[str, Any] = {
+        "endpoint": endpoint,
+        "service_name": service_name,
+        "capture_content": capture_content,
+        "project": project,
+        "http_spans": http_spans,
+        "resource_attributes": resource_attributes,
+        "headers": headers,
+        "api_key": api_key,
+        "redact": redact,
+        "redact_secrets": redact_secrets,
+        "redact_pii": redact_pii,
+        "baggage_hosts": baggage_hosts,
+        "sample_rate": sample_rate,
+        "rules": rules,
+        "keep_slower_than": keep_slower_than,
+        "dashboard_url": dashboard_url,
+    }
+    try:
+        running = _running
+        if running is not None:
+            if running.arguments != arguments and any(value is not None for value in arguments.values()):
+                internal_errors.warn_once(
+                    "init again",
+                    "llmtrace.init was called again with other arguments; the first call stands. "
+                    "Call llmtrace.shutdown() first to change them.",
+                )
+            return
+        internal_errors.configure(strict=configuration.strict_from_environment())
+        config = configuration.resolve(**arguments)
+        if not config.disabled:
+            start(config, arguments=arguments)
+    except Exception as error:  # noqa: BLE001  # the guard: init never breaks the program
+        internal_errors.report("init (tracing stays off)", error)
+
+
+def start(
+    config: Config,
+    *,
+    open_outlet: Callable[[], Outlet] | None = None,
+    id_generator: IdGenerator | None = None,
+    arguments: Mapping[str, object] | None = None,
+) -> Runtime:
+    """Start with a resolved configuration; tests pass their own outlet and ids."""
+    global _running
+    with _lock:
+        if _running is not None:
+            return _running
+        internal_errors.configure(strict=config.strict)
+        provider, processor = _provider(config, id_generator)
+        scope = InstrumentationScope(SCOPE, _version())
+        resource = getattr(provider, "resource", None) or Resource.get_empty()
+
+        def open_otlp() -> Outlet:
+            return otlp_outlet()(config, resource, scope)
+
+        real = open_outlet is None
+        spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
+        redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
+        delivery = Delivery(
+            config,
+            open_outlet or open_otlp,
+            spool=spool,
+            reports=real,
+            redactor=redactor,
+            open_sampler=_sampler(config),
+        )
+        processor.delivery = delivery
+        if _own_global is not None:
+            _own_global[1].delivery = delivery
+        _running = Runtime(
+            config,
+            delivery,
+            provider,
+            provider.get_tracer(SCOPE, scope.version),
+            scope,
+            processor,
+            redactor,
+            arguments or {},
+        )
+        process_hooks.watch(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
+    install.install(current)
+    delivery.resume()
+    return _running
+
+
+def flush(timeout: float = 10.0) -> bool:
+    """Send everything recorded before now; waits at most `timeout` seconds.
+
+    True when all of it was acknowledged by the collector (or nothing was recorded); never raises.
+    """
+    running = _running
+    if running is None:
+        return True
+    try:
+        return running.delivery.flush(timeout)
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("flush", error)
+        return False
+
+
+def shutdown(timeout: float | None = None) -> bool:
+    """Flush for at most `timeout` seconds (default: 5), then stop tracing; `init` may be called again."""
+    global _running
+    with _lock:
+        running, _running = _running, None
+    if running is None:
+        return True
+    try:
+        other_http.remove()
+        sent = running.delivery.shutdown(running.config.exit_timeout if timeout is None else timeout)
+        running.processor.delivery = None
+        if _own_global is not None:
+            _own_global[1].delivery = None
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("shutdown", error)
+        return False
+    return sent
+
+
+def disable() -> None:
+    """Stop tracing now: what was recorded is sent, the hooks come off the HTTP libraries.
+
+    `init` starts again. Unlike `shutdown`, nothing of this package stays in the path of a call.
+    """
+    shutdown()
+    try:
+        install.remove()
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("taking the hooks off", error)
+
+
+def stats() -> Stats:
+    """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
+    running = _running
+    try:
+        return running.delivery.stats() if running is not None else Stats()
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("reading the counters", error)
+        return Stats()
+
+
+def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.TracerProvider, Processor]:
+    """The application's provider with our processor on it, or one of our own."""
+    global _own_global, _watched
+    present = trace.get_tracer_provider()
+    foreign = isinstance(present, TracerProvider) and (_own_global is None or present is not _own_global[0])
+    if foreign and id_generator is None:
+        processor = _attached.get(present)
+        if processor is None:
+            processor = Processor(scopes=frozenset({SCOPE, _HTTP_SCOPE}))
+            present.add_span_processor(processor)  # type: ignore[attr-defined]  # checked by isinstance
+            _attached[present] = processor
+        return present, processor
+    attributes = {**config.resource_attributes}
+    if config.service_name:
+        attributes[semconv.SERVICE_NAME] = config.service_name
+    if config.project:
+        attributes[semconv.PROJECT] = config.project
+    provider = OwnProvider(
+        resource=Resource.create(dict(attributes)), shutdown_on_exit=False, id_generator=id_generator
+    )
+    processor = Processor()
+    provider.add_span_processor(processor)
+    provider.shared = False  # that one was ours
+    if not isinstance(present, TracerProvider) and hasattr(present, "add_span_processor"):
+        if _watched is None or _watched() is not present:
+            present.add_span_processor(other_tracers.Lookout(lambda: _running is not None))
+            _watched = weakref.ref(present)
+    elif isinstance(present, trace.ProxyTracerProvider):
+        trace.set_tracer_provider(provider)
+        _own_global = (provider, processor)
+        if not config.keep_propagators:
+            # The default also sends baggage, which may hold anything, to every host that is called.
+            propagate.set_global_textmap(TraceContextTextMapPropagator())
+    return provider, processor
+
+
+def _sampler(config: Config) -> Callable[[], TailSampler] | None:
+    if config.sample_rate == 1.0 and not config.rules:
+        return None
+    return lambda: TailSampler(config.sample_rate, config.rules, config.keep_slower_than)
+
+
+def _renew_locks() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+def _version() -> str:
+    try:
+        return version("llmtrace")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,94 @@
+"""Scores: what a person, a test or a judge thinks of a span."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from opentelemetry import trace
+from opentelemetry.util.types import AttributeValue
+
+from llmtrace import clock, internal_errors, semconv
+from llmtrace.delivery.exporter import ScoreRecord
+from llmtrace.spans import retries
+
+from . import lifecycle
+
+
+def score(
+    name: str,
+    value: float | None = None,
+    label: str | None = None,
+    explanation: str | None = None,
+    *,
+    trace_id: str | int | None = None,
+    span_id: str | int | None = None,
+    response_id: str | None = None,
+) -> None:
+    """Record a score; sent to the collector as a `gen_ai.evaluation.result` event. Never raises.
+
+    What is scored: the span of `trace_id` and `span_id` (hexadecimal text or int) if given; else the LLM
+    call that returned `response_id` (`completion.id`); else the active span; else, outside any span, the
+    last LLM call made in this context, so that this just works:
+
+        completion = client.chat.completions.create(...)
+        llmtrace.score("helpful", 1.0)
+
+    name: what was judged ("helpful"). value: a number, for averages. label: a word ("pass").
+    explanation: why.
+    """
+    try:
+        running = lifecycle.current()
+        if running is None:
+            return
+        attributes: dict[str, AttributeValue] = {semconv.EVALUATION_NAME: str(name)}
+        if value is not None:
+            attributes[semconv.EVALUATION_SCORE_VALUE] = float(value)
+        if label is not None:
+            attributes[semconv.EVALUATION_SCORE_LABEL] = str(label)
+        if explanation is not None:
+            attributes[semconv.EVALUATION_EXPLANATION] = str(explanation)
+        if response_id is not None:
+            attributes[semconv.RESPONSE_ID] = str(response_id)
+        ids = _number(trace_id), _number(span_id)
+        if ids == (0, 0) and response_id is None:
+            ids = _implied()
+        running.delivery.submit_score(
+            ScoreRecord(clock.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes)
+        )
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("recording a score", error)
+
+
+def current_trace_id() -> str | None:
+    """The active trace's id, else that of the last LLM call made in this context: 32 hex digits, or None."""
+    try:
+        trace_id, _ = _implied()
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("looking for the current trace", error)
+        return None
+    return f"{trace_id:032x}" if trace_id else None
+
+
+def trace_url(trace_id: str | None = None) -> str | None:
+    """The address of a trace in the dashboard, by default of the current one; None where there is none."""
+    try:
+        running = lifecycle.current()
+        found = trace_id or current_trace_id()
+        if running is None or found is None:
+            return None
+        return f"{running.config.dashboard_url}/traces?{urlencode({'trace': found})}"
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("making a trace's address", error)
+        return None
+
+
+def _implied() -> tuple[int, int]:
+    active = trace.get_current_span().get_span_context()
+    if active.is_valid:
+        return active.trace_id, active.span_id
+    last = retries.last.get()
+    return (last.context.trace_id, last.context.span_id) if last is not None else (0, 0)
+
+
+def _number(given: str | int | None) -> int:
+    return int(given, 16) if isinstance(given, str) else given or 0

@@ -1,0 +1,294 @@
+"""One LLM call: what the caller's path notes down, and the span made of it afterwards.
+
+The caller pays for the span's ids, two clock readings and references to the bodies. `complete` runs on the
+delivery thread: it parses the bodies, fills in the attributes and ends the span with the noted time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Final, Protocol
+
+from opentelemetry.trace import Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from llmtrace import clock, internal_errors, semconv
+from llmtrace.delivery import double_spans
+from llmtrace.spans import context_attributes, retries
+from llmtrace.wire import background_responses, response_headers
+from llmtrace.wire.format import Translation, WireFormat
+from llmtrace.wire.framing import decode, sse
+from llmtrace.wire.provider_errors import provider_error, without_secrets
+from llmtrace.wire.provider_names import provider_name
+from llmtrace.wire.render import render
+
+from . import content_encoding, llm_span
+from .runtime import Runtime
+
+_UNSET: Final = Status(StatusCode.UNSET)
+_TAIL_BYTES: Final = 64 * 1024
+_USUAL_CHUNK: Final = 64 * 1024
+"""What transports read at most at once."""
+_MOST_UNSEEN: Final = 128
+_BASE_WEIGHT: Final = 2048
+
+
+class Sent(Protocol):
+    """A request as its transport knows it; nothing is worked out before it is asked for."""
+
+    path: str
+    """Percent-encoded, without query."""
+    body: bytes
+    headers: Mapping[str, str]
+    """`get` takes names in any case."""
+
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+
+
+class Call:
+    """The evidence of one request and its response, from `begin` until its span is ended."""
+
+    __slots__ = (
+        "_abandoned",
+        "_attempt",
+        "_chunks",
+        "_content",
+        "_end",
+        "_error",
+        "_first_chunk",
+        "_format",
+        "_headers",
+        "_outcome",
+        "_repeats",
+        "_runtime",
+        "_sent",
+        "_size",
+        "_start",
+        "_started_at",
+        "_status",
+        "_streamed",
+        "_tail",
+        "_tail_size",
+        "_weighed",
+        "encoded",
+        "span",
+    )
+
+    def __init__(self, runtime: Runtime, wire: WireFormat, sent: Sent) -> None:
+        self._runtime = runtime
+        self._format = wire
+        self._sent = sent
+        self._outcome = _UNSET
+        self._content = context_attributes.captures_content(runtime.config.capture_content)
+        self._chunks: list[bytes] = []
+        self._tail: deque[bytes] | None = None
+        self._size = self._tail_size = self._weighed = 0
+        self._headers: Mapping[str, str] = {}
+        self._status: int | None = None
+        self._error: tuple[str, str] | None = None
+        self._first_chunk: float | None = None
+        self._streamed = self.encoded = self._abandoned = False
+        self._end: int | None = None
+        self._started_at = clock.time_ns()
+        self.span = llm_span.begin(runtime, wire.operation, self._started_at)
+        self._repeats = retries.supersede(sent.headers)
+        self._attempt = retries.Attempt(self.span.context)
+        retries.last.set(self._attempt)
+        self._start = clock.perf_counter()
+
+    @property
+    def http_spans_too(self) -> bool:
+        """Whether the HTTP request below this call gets a span as well."""
+        return self._runtime.config.http_spans == "all"
+
+    def receive(
+        self, status: int, headers: Mapping[str, str], body: bytes | None, *, encoded: bool = True
+    ) -> None:
+        """Note the response's head, and its (decoded) body where it was read already.
+
+        encoded: whether the chunks of a streamed body are still compressed.
+        """
+        self._status = status
+        self._headers = headers
+        if body is not None:
+            self._chunks.append(body)
+            self._size = len(body)
+            self.end()
+        else:
+            self._streamed, self.encoded = True, encoded
+
+    def chunk(self, data: bytes) -> None:
+        """Note one raw chunk of a streamed body."""
+        if self._first_chunk is None:
+            self._first_chunk = clock.perf_counter()
+        self._size += len(data)
+        if self._tail is None:
+            self._chunks.append(data)
+            if self._size > self._runtime.config.max_body_bytes:
+                self._tail = deque()
+        else:
+            # Beyond the bound only the tail is kept, for that is where usage is.
+            self._tail.append(data)
+            self._tail_size += len(data)
+            while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
+                self._tail_size -= len(self._tail.popleft())
+
+    def take(self, data: bytes) -> tuple[int, Callable[[bytes], None]]:
+        """As `chunk`, for the quick path: (chunks that may be appended with the function, the function).
+
+        Within that room a chunk costs the caller one append; when it is used up, this is called again.
+        """
+        if self._tail is None:
+            self._size += sum(map(len, islice(self._chunks, self._weighed, None)))
+        self.chunk(data)
+        self._weighed = len(self._chunks)
+        room = 0 if self._tail is not None else self._runtime.config.max_body_bytes - self._size
+        return min(room // max(_USUAL_CHUNK, len(data)), _MOST_UNSEEN), self._chunks.append
+
+    def fail(self, error: BaseException) -> None:
+        """End with the exception that the caller gets."""
+        if self._end is None:
+            # As text: the exception would keep the caller's frames, and all they hold, alive.
+            self._error = type(error).__qualname__, str(error)
+            # Not an Exception: a cancelled task, Ctrl-C. The caller gave up, nothing broke.
+            self._abandoned = not isinstance(error, Exception)
+            self.end()
+
+    def end(self, *, early: bool = False, quiet: bool = False) -> None:
+        """Note the end once; `early` when the caller left before the stream was over."""
+        if self._end is not None:
+            return
+        self._end = self._started_at + int((clock.perf_counter() - self._start) * 1e9)
+        self._abandoned = self._abandoned or early
+        if self._tail is None:
+            self._size = sum(map(len, self._chunks))
+        if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
+            self._attempt.failed = retries.is_repeatable(self._status)
+        self._runtime.delivery.submit_call(self, quiet=quiet)
+
+    def weight(self) -> int:
+        """Bytes held."""
+        kept = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
+        return len(self._sent.body) + kept + _BASE_WEIGHT
+
+    def may_be_repeated(self) -> bool:
+        """Whether its client may be about to try again, which would make this an attempt."""
+        attempt = self._attempt
+        if not attempt.failed or attempt.superseded or retries.number(self._sent.headers) is None:
+            return False
+        return clock.time_ns() - (self._end or 0) < retries.HELD_SECONDS * 1e9
+
+    def complete(self) -> None:
+        """Make the span; runs on the delivery thread, once."""
+        attributes: dict[str, AttributeValue] = {
+            semconv.OPERATION_NAME: self._format.operation,
+            semconv.PROVIDER_NAME: self._format.provider,
+        }
+        # Looked into many times, and the libraries' own mappings are slow.
+        self._headers = {name.lower(): value for name, value in self._headers.items()}
+        try:
+            self._describe_transport(attributes)
+            sent = decode.decoded(self._sent.body) if self._sent.body else None
+            self._merge(self._format.request(sent, self._sent.path, self._content), attributes)
+            self._describe_response(attributes)
+            if self._format.fetched_again:
+                fetched = self._format.method == "GET"
+                background_responses.settle(attributes, self._runtime.delivery, fetched=fetched)
+        except Exception as error:  # noqa: BLE001  # the guard: the span ends with what is known
+            internal_errors.report("translating a call", error, may_raise=False)
+        finally:
+            if semconv.USER_ID in self.span.given:
+                attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
+            name = " ".join(
+                str(attributes[key])
+                for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
+                if key in attributes
+            )
+            if self.span.parent is not None:
+                double_spans.remember_parent(self.span.parent)
+            self.span.finish(
+                name, attributes, self._outcome, self._end or self._started_at, repeats=self._repeats
+            )
+
+    def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
+        headers = self._sent.headers
+        host, port = self._sent.address()
+        attributes[semconv.PROVIDER_NAME] = provider_name(host, self._headers, self._format.provider)
+        attributes[semconv.SERVER_ADDRESS] = host
+        attributes[semconv.SERVER_PORT] = port
+        if self._status is not None:
+            attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
+        if attempt := retries.number(headers):
+            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = attempt
+        if self._attempt.superseded:
+            attributes[semconv.COUNTED] = False
+        attributes.update(response_headers.described(self._headers))
+        if account := response_headers.account(headers, self._headers):
+            attributes[semconv.ACCOUNT] = account
+        if self._tail is not None:
+            attributes[semconv.BODY_TRUNCATED] = True
+        if self._error is not None:
+            self._describe_error(attributes, *self._error)
+
+    def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
+        received = self._received_body()
+        events = decode.events(self._headers.get("content-type", ""), received, self._format.joined)
+        is_stream = events is not None
+        if events is not None:
+            attributes[semconv.REQUEST_STREAM] = True
+            if self._first_chunk is not None:
+                attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
+            body = self._format.fold(events)
+        else:
+            vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
+            body = decode.decoded(decode.without_vectors(received) if vectors else received)
+        if body is not None:
+            self._merge(self._format.response(body, self._content), attributes)
+        for key, count in response_headers.counts(self._headers).items():
+            attributes.setdefault(key, count)
+        response_id = attributes.get(semconv.RESPONSE_ID)
+        if isinstance(response_id, str):
+            double_spans.remember(response_id, self.span.context.trace_id, self.span.context.span_id)
+
+        failed = self._status is not None and self._status >= 400
+        kind, message = provider_error(body, failed=failed)
+        if self._error is None and self._status is not None and (failed or kind or message):
+            kind = kind or response_headers.error_type(self._headers)
+            kind = kind or (str(self._status) if failed else "_OTHER")
+            self._describe_error(attributes, kind, message or received[:200].decode("utf-8", "replace"))
+        reasons = attributes.get(semconv.RESPONSE_FINISH_REASONS)
+        if self._streamed and (is_stream or self._abandoned or self._error is not None):
+            if not reasons:
+                attributes[semconv.RESPONSE_FINISH_REASONS] = reasons = ["error"]
+            # Leaving after the last event is not giving up: clients close once they saw it.
+            unfinished = not isinstance(reasons, list) or "error" in reasons
+            if self._abandoned and unfinished and not sse.is_done(received):
+                attributes[semconv.STREAM_ABANDONED] = True
+
+    def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
+        attributes[semconv.ERROR_TYPE] = kind
+        headers = self._sent.headers
+        secrets = [headers.get(name, "").removeprefix("Bearer ") for name in response_headers.KEY_HEADERS]
+        self._outcome = Status(
+            StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
+        )
+
+    def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
+        redactor = self._runtime.redactor
+        attributes.update(translation.attributes)
+        for key, messages in translation.content.items():
+            limit = self._runtime.config.max_content_chars
+            text = render(messages, limit)
+            if redactor.concerns(text):
+                text = render(redactor.tree(messages), limit)
+            attributes[key] = text
+
+    def _received_body(self) -> bytes:
+        raw = b"".join((*self._chunks, *(self._tail or ())))
+        found = self._headers.get("content-encoding")
+        if not found or not content_encoding.is_encoded(raw, found, otherwise=self.encoded):
+            return raw
+        return content_encoding.decoded(raw, found)

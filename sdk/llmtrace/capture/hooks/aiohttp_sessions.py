@@ -1,0 +1,192 @@
+"""The hook on aiohttp's client sessions. Requests that are not LLM calls pass untouched."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+from llmtrace import internal_errors
+from llmtrace.capture import interceptor
+from llmtrace.capture.call import Call
+from llmtrace.capture.runtime import Runtime
+
+
+def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
+    """(class, method, what wraps it)."""
+    yield module.ClientSession, "_request", lambda original: _request(original, module)
+    for name in ("close", "release"):
+        yield module.ClientResponse, name, _leaving
+
+
+class _Sent:
+    """See `call.Sent`."""
+
+    __slots__ = ("_url", "body", "headers", "path")
+
+    def __init__(self, url: Any, headers: Mapping[str, str], path: str, body: bytes) -> None:
+        self._url = url
+        self.headers = headers
+        self.path = path
+        self.body = body
+
+    def address(self) -> tuple[str, int]:
+        return str(self._url.host), int(self._url.port or 80)
+
+
+def _request(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def request(session: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
+        begun = interceptor.NOTHING
+        try:
+            runtime = interceptor.recording()
+            if runtime is not None:
+                begun = _begin(module, runtime, session, method, str_or_url, kwargs)
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("beginning a call", error)
+        call, token = begun
+        try:
+            response = await original(session, method, str_or_url, **kwargs)
+        except BaseException as error:
+            if call is not None:
+                interceptor.fail(call, error)
+            raise
+        finally:
+            interceptor.leave(token)
+        if call is not None:
+            decoded = kwargs.get("auto_decompress")
+            decoded = getattr(session, "auto_decompress", True) if decoded is None else decoded
+            content = interceptor.receive(
+                call,
+                response.status,
+                response.headers,
+                lambda: None,
+                wrap=lambda: _Content(response.content, call),
+                encoded=not decoded,
+            )
+            if content is not None:
+                response.content = content
+        return response
+
+    return request
+
+
+def _begin(
+    module: ModuleType, runtime: Runtime, session: Any, method: str, target: Any, kwargs: dict[str, Any]
+) -> interceptor.Begun:
+    """Begin a call; its headers, and its body where it had to be serialized to be read, go into `kwargs`."""
+    if method.upper() not in interceptor.METHODS:
+        return interceptor.NOTHING
+    url = session._build_url(target)
+    json, data = kwargs.get("json"), kwargs.get("data")
+    payload = None
+    if json is not None and data is None:
+        # What aiohttp itself would make of it, made a little earlier.
+        payload = module.JsonPayload(json, dumps=session.json_serialize)
+        data = payload._value
+    found = interceptor.recognised(method.upper(), url.raw_path, data)
+    if found is None:
+        if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
+            kwargs["json"], kwargs["data"] = None, payload
+        return interceptor.NOTHING
+    headers = session._prepare_headers(kwargs.get("headers"))
+    begun = interceptor.begin(
+        runtime,
+        found[0],
+        _Sent(url, headers, *found[1:]),
+        lambda: str(url.host),
+        headers.__setitem__,
+    )
+    kwargs["headers"] = {
+        **dict(kwargs.get("headers") or {}),
+        **{name: headers[name] for name in ("traceparent", "tracestate", "baggage") if name in headers},
+    }
+    if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
+        kwargs["json"], kwargs["data"] = None, payload
+    return begun
+
+
+def _leaving(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Closing or releasing a response before its end is leaving it."""
+
+    @functools.wraps(original)
+    def leaving(response: Any) -> Any:
+        content = response.content
+        try:
+            return original(response)
+        finally:
+            if type(content) is _Content:
+                content._self_notes.over(early=True)
+
+    return leaving
+
+
+class _Content(wrapt.ObjectProxy[Any]):
+    """A body whose pieces are noted as they are read, in whichever way."""
+
+    def __init__(self, content: Any, call: Call) -> None:
+        super().__init__(content)
+        self._self_notes = interceptor.Stream(call)
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._self_passing(self.__wrapped__.read(n))
+
+    async def readany(self) -> bytes:
+        return await self._self_passing(self.__wrapped__.readany())
+
+    async def readline(self, *args: Any, **kwargs: Any) -> bytes:
+        return await self._self_passing(self.__wrapped__.readline(*args, **kwargs))
+
+    async def readuntil(self, *args: Any, **kwargs: Any) -> bytes:
+        return await self._self_passing(self.__wrapped__.readuntil(*args, **kwargs))
+
+    async def readexactly(self, n: int) -> bytes:
+        return await self._self_passing(self.__wrapped__.readexactly(n))
+
+    async def readchunk(self) -> tuple[bytes, bool]:
+        try:
+            data, end = await self.__wrapped__.readchunk()
+        except BaseException as error:
+            self._self_notes.failed(error)
+            raise
+        self._self_note(data)
+        return data, end
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        data: bytes = self.__wrapped__.read_nowait(n)
+        self._self_note(data)
+        return data
+
+    # aiohttp's own iterators, by way of the methods above.
+    def __aiter__(self) -> Any:
+        return type(self.__wrapped__).__aiter__(self)
+
+    def iter_any(self) -> Any:
+        return type(self.__wrapped__).iter_any(self)
+
+    def iter_chunked(self, n: int) -> Any:
+        return type(self.__wrapped__).iter_chunked(self, n)
+
+    def iter_chunks(self) -> Any:
+        return type(self.__wrapped__).iter_chunks(self)
+
+    def __del__(self) -> None:
+        self._self_notes.forgotten()
+
+    async def _self_passing(self, reading: Awaitable[bytes]) -> bytes:
+        try:
+            data = await reading
+        except BaseException as error:
+            self._self_notes.failed(error)
+            raise
+        self._self_note(data)
+        return data
+
+    def _self_note(self, data: bytes) -> None:
+        if data:
+            self._self_notes.note(data)
+        if self.__wrapped__.at_eof():
+            self._self_notes.over(early=False)

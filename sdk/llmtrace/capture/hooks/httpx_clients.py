@@ -1,0 +1,124 @@
+"""The hook on `send` of httpx and httpx2 clients, sync and async.
+
+A request that is an LLM call by its shape gets a span and a `traceparent` header; every other request passes
+untouched, but for the HTTP spans of `llmtrace.http`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from llmtrace import internal_errors
+from llmtrace.capture import interceptor, other_http
+from llmtrace.capture.call import Call
+from llmtrace.wire import registry
+
+from .httpx_streams import StreamTypes, stream_types
+
+
+def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
+    """(class, method, what wraps it)."""
+    streams = stream_types(module)
+    yield module.Client, "send", lambda original: _sync(original, streams)
+    yield module.AsyncClient, "send", lambda original: _async(original, streams)
+
+
+class _Sent:
+    """See `call.Sent`."""
+
+    __slots__ = ("_url", "body", "headers", "path")
+
+    def __init__(self, request: Any, path: str, body: bytes) -> None:
+        self._url = request.url
+        self.headers: Mapping[str, str] = request.headers
+        self.path = path
+        self.body = body
+
+    def address(self) -> tuple[str, int]:
+        url = self._url
+        return url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def _sync(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        call, token = _begin(request)
+        if call is None:
+            try:
+                return original(client, request, *args, **kwargs)
+            finally:
+                interceptor.leave(token)
+        try:
+            response = original(client, request, *args, **kwargs)
+        except BaseException as error:
+            interceptor.fail(call, error)
+            raise
+        finally:
+            interceptor.leave(token)
+        _receive(call, response, kwargs.get("stream", False), streams.sync)
+        return response
+
+    return send
+
+
+def _async(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        call, token = _begin(request)
+        if call is None:
+            try:
+                return await original(client, request, *args, **kwargs)
+            finally:
+                interceptor.leave(token)
+        try:
+            response = await original(client, request, *args, **kwargs)
+        except BaseException as error:
+            interceptor.fail(call, error)
+            raise
+        finally:
+            interceptor.leave(token)
+        _receive(call, response, kwargs.get("stream", False), streams.asynchronous)
+        return response
+
+    return send
+
+
+def _begin(request: Any) -> interceptor.Begun:
+    try:
+        runtime = interceptor.recording()
+        if runtime is None:
+            return interceptor.NOTHING
+        if request.method in interceptor.METHODS:
+            path = request.url.raw_path.decode("ascii").partition("?")[0]
+            body = _body(request)
+            found = registry.recognise(path, body, request.method)
+            if found is not None:
+                sent = _Sent(request, path, body)
+                put = request.headers.__setitem__
+                return interceptor.begin(runtime, found, sent, lambda: str(request.url.host), put)
+        return None, other_http.other_call(runtime, request)
+    except Exception as error:  # noqa: BLE001  # the guard
+        internal_errors.report("beginning a call", error)
+    return interceptor.NOTHING
+
+
+def _body(request: Any) -> bytes:
+    # A streamed upload has no `_content`, and reading it here would change what is sent.
+    content = request.__dict__.get("_content")
+    return content if isinstance(content, bytes) else b""
+
+
+def _receive(call: Call, response: Any, stream: bool, wrapper: type[Any]) -> None:
+    # Read already when the caller did not ask for a stream, or the transport had it whole.
+    wrapped = interceptor.receive(
+        call,
+        response.status_code,
+        response.headers,
+        lambda: response.content if not stream or response.is_stream_consumed else None,
+        wrap=lambda: wrapper(response.stream, call),
+    )
+    if wrapped is not None:
+        response.stream = wrapped

@@ -1,0 +1,100 @@
+"""Response streams that note each chunk as it passes: the caller sees the same bytes, errors and timing.
+
+httpx and httpx2 check `isinstance(stream, SyncByteStream)`, so the classes are made per library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from itertools import filterfalse, islice
+from types import ModuleType
+from typing import Any
+
+from llmtrace.capture.call import Call
+from llmtrace.capture.interceptor import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTypes:
+    """The two wrappers for one library's base classes."""
+
+    sync: type[Any]
+    asynchronous: type[Any]
+
+
+def stream_types(module: ModuleType) -> StreamTypes:
+    """Build the wrappers for `httpx` or `httpx2`."""
+    sync_base: Any = module.SyncByteStream
+    async_base: Any = module.AsyncByteStream
+
+    class TracedStream(_Traced, sync_base):  # type: ignore[misc]  # the base comes from an untyped module
+        def __iter__(self) -> Iterator[bytes]:
+            take = self._notes.take
+            chunks = iter(self._stream)
+            try:
+                for chunk in chunks:
+                    room, append = take(chunk)
+                    yield chunk
+                    if room:
+                        # `append` gives None: each chunk is noted and passed on, at the cost of a C call.
+                        yield from islice(filterfalse(append, chunks), room)
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                self._notes.failed(error)
+                raise
+            self._notes.over(early=False)
+
+        def close(self) -> None:
+            try:
+                self._stream.close()
+            finally:
+                self._notes.over(early=True)
+
+    class TracedAsyncStream(_Traced, async_base):  # type: ignore[misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            take = self._notes.take
+            room = 0
+            append: Callable[[bytes], None] = self._notes.note
+            chunks = self._stream.__aiter__()
+            try:
+                async for chunk in chunks:
+                    if room:
+                        room -= 1
+                        append(chunk)
+                    else:
+                        room, append = take(chunk)
+                    yield chunk
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                self._notes.failed(error)
+                raise
+            finally:
+                # As httpx does it: the inner generator is closed now, not at garbage collection.
+                if isinstance(chunks, AsyncGenerator):
+                    await chunks.aclose()
+            self._notes.over(early=False)
+
+        async def aclose(self) -> None:
+            try:
+                await self._stream.aclose()
+            finally:
+                self._notes.over(early=True)
+
+    return StreamTypes(TracedStream, TracedAsyncStream)
+
+
+class _Traced:
+    """What both wrappers share."""
+
+    def __init__(self, stream: Any, call: Call) -> None:
+        self._stream = stream
+        self._notes = Stream(call)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # such as httpx2's `elapsed`
+
+    def __del__(self) -> None:
+        self._notes.forgotten()

@@ -1,0 +1,63 @@
+"""The hooks on HTTP libraries, installed when a library is imported: at once, or whenever that happens."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+from llmtrace import internal_errors
+from llmtrace.capture import interceptor
+from llmtrace.capture.runtime import Runtime
+
+from .import_hook import when_imported
+
+# requests and botocore send through urllib3.
+_HOOKS: Final = {
+    "httpx": "httpx_clients",
+    "httpx2": "httpx_clients",
+    "urllib3": "urllib3_pools",
+    "aiohttp": "aiohttp_sessions",
+}
+_MARK: Final = "_llmtrace_hook"
+_watching = False
+_hooked: list[tuple[Any, str, Any]] = []
+
+
+def install(running: Callable[[], Runtime | None]) -> None:
+    """Hook every library that is imported or will be; `running` says what records, if anything."""
+    global _watching
+    interceptor.running = running
+    if not _watching:
+        _watching = True
+        when_imported(tuple(_HOOKS), _hook)
+    elif not _hooked:
+        for name in _HOOKS:
+            if name in sys.modules:
+                _hook(sys.modules[name])
+
+
+def remove() -> None:
+    """Take the hooks off, but where somebody has put another one on top: that one needs ours below it."""
+    while _hooked:
+        owner, name, ours = _hooked.pop()
+        if owner.__dict__.get(name) is ours:
+            setattr(owner, name, ours.__wrapped__)
+
+
+def _hook(module: ModuleType) -> None:
+    if interceptor.running() is None:
+        return  # disabled before the library was imported
+    try:
+        hooks = importlib.import_module(f"{__package__}.{_HOOKS[module.__name__]}")
+        for owner, name, wrapped in hooks.hooks(module):
+            ours: Any = getattr(owner, name)
+            if not getattr(ours, _MARK, False):
+                ours = wrapped(ours)
+                setattr(ours, _MARK, True)
+                setattr(owner, name, ours)
+            _hooked.append((owner, name, ours))
+    except Exception as error:  # noqa: BLE001  # the guard: an unknown version of the library
+        internal_errors.report(f"hooking {module.__name__}", error)

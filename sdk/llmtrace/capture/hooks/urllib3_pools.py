@@ -1,0 +1,209 @@
+"""The hook on urllib3's connection pools, through which requests and botocore send as well.
+
+Requests that are not LLM calls pass untouched.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Self
+
+import wrapt
+
+from llmtrace import internal_errors
+from llmtrace.capture import interceptor
+from llmtrace.capture.call import Call
+
+
+def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
+    """(class, method, what wraps it)."""
+    yield module.HTTPConnectionPool, "urlopen", lambda original: _wrapped(original, module)
+
+
+def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Botocore writes some values as bytes, which urllib3 sends but cannot look up."""
+    for name, value in headers.items():
+        yield name, value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+class _Sent:
+    """See `call.Sent`."""
+
+    __slots__ = ("_pool", "body", "headers", "path")
+
+    def __init__(self, pool: Any, headers: Mapping[str, str], path: str, body: bytes) -> None:
+        self._pool = pool
+        self.headers = headers
+        self.path = path
+        self.body = body
+
+    def address(self) -> tuple[str, int]:
+        pool = self._pool
+        return str(pool.host), pool.port or (443 if pool.scheme == "https" else 80)
+
+
+def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def urlopen(pool: Any, *args: Any, **kwargs: Any) -> Any:
+        begun = interceptor.NOTHING
+        try:
+            runtime = interceptor.recording()
+            found = None
+            if runtime is not None:
+                given = signature.bind(pool, *args, **kwargs).arguments
+                found = interceptor.recognised(given["method"], given["url"], given.get("body"))
+            if runtime is not None and found is not None:
+                headers = given.get("headers")
+                # A copy: the caller's own headers stay as they are.
+                copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
+                sent = _Sent(pool, copied, *found[1:])
+                begun = interceptor.begin(runtime, found[0], sent, lambda: str(pool.host), copied.__setitem__)
+                kwargs["headers"] = copied
+                args = args[:3]
+                kwargs |= {name: given[name] for name in list(signature.parameters)[5:] if name in given}
+                kwargs |= kwargs.pop("response_kw", {})
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("beginning a call", error)
+        call, token = begun
+        try:
+            response = original(pool, *args, **kwargs)
+        except BaseException as error:
+            if call is not None:
+                interceptor.fail(call, error)
+            raise
+        finally:
+            interceptor.leave(token)
+        return response if call is None else _received(call, response, given)
+
+    return urlopen
+
+
+def _received(call: Call, response: Any, given: Mapping[str, Any]) -> Any:
+    preloaded = given.get("preload_content", True)
+    wrapped = interceptor.receive(
+        call,
+        response.status,
+        response.headers,
+        lambda: response.data if preloaded else None,
+        wrap=lambda: _Response(response, call),
+        encoded=not given.get("decode_content", True),
+    )
+    return response if wrapped is None else wrapped
+
+
+class _Response(wrapt.ObjectProxy[Any]):
+    """A response whose body is noted as it is read, in whichever way."""
+
+    def __init__(self, response: Any, call: Call) -> None:
+        super().__init__(response)
+        self._self_call = call
+        self._self_notes = interceptor.Stream(call)
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, **kwargs: Any) -> bytes:
+        data = self._self_passing(
+            decode_content, lambda: self.__wrapped__.read(amt, decode_content, **kwargs)
+        )
+        if amt is None or amt < 0 or (not data and amt != 0):
+            self._self_notes.over(early=False)
+        return data
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        data = self._self_passing(decode_content, lambda: self.__wrapped__.read1(amt, decode_content))
+        if not data and amt != 0:
+            self._self_notes.over(early=False)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readline(self, limit: int = -1) -> bytes:
+        data = self._self_passing(None, lambda: self.__wrapped__.readline(limit))
+        if not data and limit != 0:
+            self._self_notes.over(early=False)
+        return data
+
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+        return self._self_noted(self.__wrapped__.stream(amt, decode_content), decode_content)
+
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        return self._self_noted(self.__wrapped__.read_chunked(amt, decode_content), decode_content)
+
+    def __iter__(self) -> Iterator[bytes]:
+        # urllib3's own, by way of `stream` above.
+        lines: Iterator[bytes] = type(self.__wrapped__).__iter__(self)
+        return lines
+
+    @property
+    def data(self) -> bytes:
+        had = self.__wrapped__._body if hasattr(self.__wrapped__, "_body") else None
+        data = self._self_passing(None, lambda: self.__wrapped__.data, note=had is None)
+        self._self_notes.over(early=False)
+        return data
+
+    def json(self) -> Any:
+        self.data  # noqa: B018  # read through here; urllib3 keeps it
+        return self.__wrapped__.json()
+
+    def close(self) -> None:
+        try:
+            self.__wrapped__.close()
+        finally:
+            self._self_notes.over(early=True)
+
+    def release_conn(self) -> None:
+        try:
+            self.__wrapped__.release_conn()
+        finally:
+            self._self_notes.over(early=True)
+
+    def drain_conn(self) -> None:
+        try:
+            self.__wrapped__.drain_conn()
+        finally:
+            self._self_notes.over(early=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._self_notes.forgotten()
+
+    def _self_passing(
+        self, decode_content: bool | None, read: Callable[[], bytes], *, note: bool = True
+    ) -> bytes:
+        try:
+            data = read()
+        except BaseException as error:
+            self._self_notes.failed(error)
+            raise
+        if data and note:
+            self._self_decoding(decode_content)
+            self._self_notes.note(data)
+        return data
+
+    def _self_noted(self, chunks: Iterator[bytes], decode_content: bool | None) -> Iterator[bytes]:
+        self._self_decoding(decode_content)
+        try:
+            for chunk in chunks:
+                self._self_notes.note(chunk)
+                yield chunk
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._self_notes.failed(error)
+            raise
+        self._self_notes.over(early=False)
+
+    def _self_decoding(self, decode_content: bool | None) -> None:
+        if decode_content is not None:
+            self._self_call.encoded = not decode_content

@@ -1,0 +1,173 @@
+"""What every transport does with a request: recognise it, begin its call, enter, and note what came of it.
+
+Nothing here raises outside strict mode; whatever happens, the request is sent as the caller made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import Token
+from typing import Any, Final
+
+from opentelemetry import baggage
+from opentelemetry import context as otel_context
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY as SUPPRESS_HTTP
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, set_span_in_context
+
+from llmtrace import internal_errors
+from llmtrace.spans import other_tracers
+from llmtrace.wire import registry
+from llmtrace.wire.format import WireFormat
+
+from . import other_http, propagation
+from .call import Call, Sent
+from .runtime import Runtime
+
+METHODS: Final = frozenset({"POST", "GET"})
+_INSIDE: Final = otel_context.create_key("llmtrace-inside")
+
+Begun = tuple[Call | None, Token[Context] | None]
+NOTHING: Final[Begun] = (None, None)
+
+
+def running() -> Runtime | None:
+    """What is running; `transports.install` puts the real one here."""
+    return None
+
+
+def recording() -> Runtime | None:
+    """What records here, if anything does.
+
+    Nothing does within another call (a transport that sends by another client), or where the application
+    or our own export asked for nothing to be traced.
+    """
+    runtime = running()
+    if runtime is None:
+        return None
+    around = otel_context.get_current()
+    if _INSIDE in around:
+        return None
+    if around.get("suppress_instrumentation"):
+        # Logfire quiets the HTTP below its own span of the call; for us that span is the one to mark.
+        return runtime if other_tracers.is_within() else None
+    return runtime
+
+
+def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, bytes] | None:
+    """(format, path, body) of a request given as text, if it is an LLM call."""
+    if method not in METHODS:
+        return None
+    path = target.partition("?")[0]
+    if "://" in path:
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    raw = body.encode() if isinstance(body, str) else body if isinstance(body, (bytes, bytearray)) else b""
+    found = registry.recognise(path, bytes(raw), method)
+    return None if found is None else (found, path, bytes(raw))
+
+
+def begin(
+    runtime: Runtime, found: WireFormat, sent: Sent, host: Callable[[], str], put: propagation.Put
+) -> Begun:
+    """Begin a call, write its headers with `put`, and enter it: `leave` with the second value."""
+    if runtime.config.http_spans == "all":
+        other_http.install(runtime)
+    if other_tracers.met():
+        other_tracers.mark()
+    call = Call(runtime, found, sent)
+    propagation.put_trace(call.span.context, put)
+    if runtime.config.baggage_hosts:
+        propagation.put_baggage(runtime.config, host(), put)
+    return call if call.span.recording else None, _enter(call)
+
+
+def _enter(call: Call) -> Token[Context]:
+    """While it is sent: the HTTP instrumentation keeps quiet, or hangs its span below ours."""
+    inside = otel_context.set_value(_INSIDE, True)
+    if call.http_spans_too:
+        inside = baggage.clear(set_span_in_context(NonRecordingSpan(call.span.context), inside))
+    else:
+        inside = otel_context.set_value(SUPPRESS_HTTP, True, inside)
+    return otel_context.attach(inside)
+
+
+def leave(token: Token[Context] | None) -> None:
+    """The request was sent, or could not be."""
+    if token is not None:
+        otel_context.detach(token)
+
+
+def fail(call: Call, error: BaseException) -> None:
+    """Note the exception that the caller gets."""
+    try:
+        call.fail(error)
+    except Exception as ours:  # noqa: BLE001  # the guard
+        internal_errors.report("noting a failed call", ours)
+
+
+def receive(
+    call: Call,
+    status: int,
+    headers: Mapping[str, str],
+    body: Callable[[], bytes | None],
+    *,
+    wrap: Callable[[], Any],
+    encoded: bool = True,
+) -> Any:
+    """Note a response. What `wrap` makes of a stream is returned; None when `body` gives it whole.
+
+    encoded: whether a stream's chunks are as they came over the wire (else decompressed).
+    """
+    try:
+        whole = body()
+        call.receive(status, headers, whole, encoded=encoded)
+        return wrap() if whole is None else None
+    except Exception as error:  # noqa: BLE001  # the guard
+        with suppress(Exception):  # the first failure is the one to report
+            call.end()
+        internal_errors.report("receiving a response", error)
+        return None
+
+
+class Stream:
+    """The notes that a wrapped response stream makes; everything is guarded."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def note(self, chunk: bytes) -> None:
+        """A chunk went by."""
+        try:
+            self.call.chunk(chunk)
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("noting a chunk", error)
+
+    def take(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
+        """See `Call.take`."""
+        try:
+            return self.call.take(chunk)
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("noting a chunk", error)
+            return 0, self.note
+
+    def failed(self, error: BaseException) -> None:
+        """The stream broke; the caller gets `error`."""
+        try:
+            self.call.fail(error)
+        except Exception as ours:  # noqa: BLE001  # the guard
+            internal_errors.report("noting a stream's error", ours)
+
+    def over(self, *, early: bool) -> None:
+        """It ended, or was left before its end."""
+        try:
+            self.call.end(early=early)
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("noting a stream's end", error)
+
+    def forgotten(self) -> None:
+        """It was garbage-collected."""
+        with suppress(Exception):  # while the interpreter exits, not even logging can be relied on
+            self.call.end(early=True, quiet=True)

@@ -1,0 +1,64 @@
+"""Spans of HTTP calls that are not LLM calls (tools, retrieval), by opentelemetry-instrumentation-httpx.
+
+Installed at the first such call: a program that only talks to models never pays for its import.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import Token
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+
+from llmtrace import internal_errors
+
+from . import propagation
+from .runtime import Runtime
+
+_instrumented: list[Any] = []
+_installed_for: Runtime | None = None
+
+
+def other_call(runtime: Runtime, request: Any) -> Token[Context] | None:
+    """Called before any request that is not a recorded LLM call is sent; what it returns is detached then."""
+    host = request.url.host
+    propagation.put_baggage(runtime.config, host, request.headers.__setitem__)
+    token = propagation.without_baggage(runtime.config, host)
+    if runtime.config.http_spans != "none":
+        install(runtime)
+    elif trace.get_current_span().get_span_context().is_valid:
+        propagate.inject(request.headers)
+    return token
+
+
+def install(runtime: Runtime) -> None:
+    """Instrument httpx and httpx2 where the application did not do so itself."""
+    global _installed_for
+    if _installed_for is runtime:
+        return
+    remove()
+    _installed_for = runtime
+    from opentelemetry.instrumentation import httpx as instrumentation
+
+    for library, name in (("httpx", "HTTPXClientInstrumentor"), ("httpx2", "HTTPX2ClientInstrumentor")):
+        kind = getattr(instrumentation, name, None)
+        if kind is None or library not in sys.modules:
+            continue
+        instrumentor = kind()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            continue
+        instrumentor.instrument(tracer_provider=runtime.provider, skip_dep_check=True)
+        _instrumented.append(instrumentor)
+
+
+def remove() -> None:
+    """Take our instrumentation off again."""
+    global _installed_for
+    _installed_for = None
+    while _instrumented:
+        try:
+            _instrumented.pop().uninstrument()
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("removing HTTP instrumentation", error)

@@ -1,0 +1,65 @@
+"""What a request carries to the other side: `traceparent` always, baggage only to hosts that are listed.
+
+Baggage may hold user ids and worse, and OpenTelemetry's default propagators send it to whoever is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Token
+from typing import Final
+
+from opentelemetry import baggage
+from opentelemetry import context as otel_context
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Setter
+from opentelemetry.trace import SpanContext
+
+from llmtrace.config import Config
+
+Put = Callable[[str, str], None]
+"""Sets one header of a request."""
+
+_BAGGAGE: Final = W3CBaggagePropagator()
+
+
+class _Setter(Setter[Put]):
+    def set(self, carrier: Put, key: str, value: str) -> None:
+        carrier(key, value)
+
+
+_SETTER: Final = _Setter()
+
+
+def put_trace(ids: SpanContext, put: Put) -> None:
+    """The headers that make the receiver's spans children of `ids`."""
+    put("traceparent", f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}")
+    if ids.trace_state:
+        put("tracestate", ids.trace_state.to_header())
+
+
+def put_baggage(config: Config, host: str, put: Put) -> None:
+    """The context's baggage, if it may go to `host`."""
+    if config.baggage_hosts and may_have_baggage(config, host):
+        _BAGGAGE.inject(put, setter=_SETTER)
+
+
+def may_have_baggage(config: Config, host: str) -> bool:
+    """Whether `host` is listed, by name or below `*.name`."""
+    name = host.lower().rstrip(".")
+    return any(
+        name == listed or (listed.startswith("*.") and name.endswith(listed[1:]))
+        for listed in config.baggage_hosts
+    )
+
+
+def without_baggage(config: Config, host: str) -> Token[Context] | None:
+    """Take the baggage off the context while a request to `host` is sent, unless it may go there.
+
+    None when there is nothing to take off, or when the application chose its propagators itself
+    (OTEL_PROPAGATORS), which is its word on the matter.
+    """
+    if config.keep_propagators or not baggage.get_all() or may_have_baggage(config, host):
+        return None
+    return otel_context.attach(baggage.clear())

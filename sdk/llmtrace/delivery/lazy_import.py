@@ -1,0 +1,43 @@
+"""What is imported late, on the delivery thread, because it is slow; and forks, which must not meet that.
+
+A child forked in the middle of an import inherits a module that is half there, and no thread to finish it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .otlp_http import OtlpOutlet
+
+#: A fork waits for the import under way, a tenth of a second once in a program's life; never for ever.
+_PATIENCE: Final = 5.0
+
+_importing = threading.Lock()
+_held_for_fork = False
+
+
+def otlp_outlet() -> type[OtlpOutlet]:
+    """The outlet's class, imported on the first call."""
+    with _importing:
+        from .otlp_http import OtlpOutlet
+
+        return OtlpOutlet
+
+
+def _before_fork() -> None:
+    global _held_for_fork
+    _held_for_fork = _importing.acquire(timeout=_PATIENCE)
+
+
+def _after_fork() -> None:
+    global _held_for_fork
+    if _held_for_fork:
+        _held_for_fork = False
+        _importing.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

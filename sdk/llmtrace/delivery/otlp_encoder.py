@@ -1,0 +1,181 @@
+"""Spans and scores to OTLP protobuf.
+
+The same message that `opentelemetry.exporter.otlp.proto.common` makes, built by filling the protobuf in
+place instead of nesting constructors: about a third of the CPU. `tests/sdk/test_encode.py` holds the two
+equal. A value that protobuf refuses (a lone surrogate, an integer beyond 64 bits) is mended, so that one
+odd span never costs its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope as Scope
+from opentelemetry.trace import SpanContext
+
+from .exporter import ScoreRecord
+
+_HAS_IS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_IS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+_INT64_MAX: Final = 2**63 - 1
+
+
+def encode_spans(spans: Iterable[ReadableSpan], overrides: Mapping[str, str]) -> bytes:
+    """Serialized ExportTraceServiceRequest; `overrides` replace resource attributes of the same key."""
+    request = ExportTraceServiceRequest()
+    # Keyed by identity: hashing a Resource serializes it to JSON. The spans keep the objects alive.
+    scopes: dict[tuple[int, int], Any] = {}
+    resources: dict[int, Any] = {}
+    for span in spans:
+        resource, scope = span.resource, span.instrumentation_scope
+        key = (id(resource), id(scope))
+        scope_spans = scopes.get(key)
+        if scope_spans is None:
+            resource_spans = resources.get(id(resource))
+            if resource_spans is None:
+                resource_spans = resources[id(resource)] = request.resource_spans.add(
+                    schema_url=resource.schema_url
+                )
+                _fill_resource(resource_spans.resource, resource, overrides)
+            scope_spans = scopes[key] = resource_spans.scope_spans.add()
+            if scope is not None:
+                _fill_scope(scope_spans.scope, scope)
+                scope_spans.schema_url = scope.schema_url or ""
+        _fill_span(scope_spans.spans.add(), span)
+    return request.SerializeToString()
+
+
+def encode_scores(
+    records: Iterable[ScoreRecord], resource: Resource, scope: Scope, overrides: Mapping[str, str]
+) -> bytes:
+    """Serialized ExportLogsServiceRequest with one log record per score."""
+    request = ExportLogsServiceRequest()
+    resource_logs = request.resource_logs.add(schema_url=resource.schema_url)
+    _fill_resource(resource_logs.resource, resource, overrides)
+    scope_logs = resource_logs.scope_logs.add()
+    _fill_scope(scope_logs.scope, scope)
+    for record in records:
+        message = scope_logs.log_records.add(
+            time_unix_nano=record.time, observed_time_unix_nano=record.time, event_name=record.event_name
+        )
+        if record.trace_id:
+            message.trace_id = record.trace_id.to_bytes(16, "big")
+        if record.span_id:
+            message.span_id = record.span_id.to_bytes(8, "big")
+        _fill_attributes(message.attributes, record.attributes)
+    return request.SerializeToString()
+
+
+def _fill_resource(message: ResourceMessage, resource: Resource, overrides: Mapping[str, str]) -> None:
+    _fill_attributes(message.attributes, {**resource.attributes, **overrides})
+
+
+def _fill_scope(message: InstrumentationScope, scope: Scope) -> None:
+    message.name = scope.name
+    message.version = scope.version or ""
+    if scope.attributes:
+        _fill_attributes(message.attributes, scope.attributes)
+
+
+def _fill_span(message: SpanMessage, span: ReadableSpan) -> None:
+    context = span.get_span_context()
+    if context is None:
+        raise ValueError(f"span {span.name!r} has no context")
+    message.trace_id = context.trace_id.to_bytes(16, "big")
+    message.span_id = context.span_id.to_bytes(8, "big")
+    if context.trace_state:
+        message.trace_state = context.trace_state.to_header()
+    if span.parent is not None:
+        message.parent_span_id = span.parent.span_id.to_bytes(8, "big")
+    message.flags = _flags(span.parent)
+    message.name = _text(span.name)
+    message.kind = span.kind.value + 1  # type: ignore[assignment]  # OTLP counts from UNSPECIFIED = 0
+    message.start_time_unix_nano = span.start_time or 0
+    message.end_time_unix_nano = span.end_time or 0
+    if span.attributes:
+        _fill_attributes(message.attributes, span.attributes)
+    message.dropped_attributes_count = span.dropped_attributes
+    for event in span.events:
+        entry = message.events.add(name=_text(event.name), time_unix_nano=event.timestamp)
+        if event.attributes:
+            _fill_attributes(entry.attributes, event.attributes)
+    message.dropped_events_count = span.dropped_events
+    for link in span.links:
+        pointer = message.links.add(
+            trace_id=link.context.trace_id.to_bytes(16, "big"),
+            span_id=link.context.span_id.to_bytes(8, "big"),
+            flags=_flags(link.context),
+        )
+        if link.attributes:
+            _fill_attributes(pointer.attributes, link.attributes)
+    message.dropped_links_count = span.dropped_links
+    message.status.code = span.status.status_code.value  # type: ignore[assignment]
+    if span.status.description:
+        message.status.message = _text(span.status.description)
+
+
+def _flags(context: SpanContext | None) -> int:
+    return _HAS_IS_REMOTE | _IS_REMOTE if context is not None and context.is_remote else _HAS_IS_REMOTE
+
+
+def _fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
+    # Each look at a field of a message makes an object: hence one `value`, and no keywords.
+    add = target.add
+    for key, value in attributes.items():
+        entry: KeyValue = add()
+        entry.key = key
+        holder = entry.value
+        kind = type(value)
+        try:
+            if kind is str:
+                holder.string_value = value
+            elif kind is int:
+                holder.int_value = value
+            elif kind is float:
+                holder.double_value = value
+            elif kind is bool:
+                holder.bool_value = value
+            else:
+                _fill_value(holder, value)
+        except ValueError:
+            _fill_value(holder, value)
+
+
+def _fill_value(target: AnyValue, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, str):
+        target.string_value = _text(value)
+    elif isinstance(value, int):
+        if -_INT64_MAX <= value <= _INT64_MAX:
+            target.int_value = value
+        else:
+            target.string_value = str(value)
+    elif isinstance(value, float):
+        target.double_value = value
+    elif isinstance(value, bytes):
+        target.bytes_value = value
+    elif isinstance(value, Mapping):
+        target.kvlist_value.SetInParent()
+        _fill_attributes(target.kvlist_value.values, {str(key): item for key, item in value.items()})
+    elif isinstance(value, Sequence):
+        target.array_value.SetInParent()
+        for item in value:
+            _fill_value(target.array_value.values.add(), item)
+    else:
+        target.string_value = _text(repr(value))
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "replace").decode()

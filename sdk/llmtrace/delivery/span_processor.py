@@ -1,0 +1,56 @@
+"""The span processor: writes the context's attributes on spans that start, hands ended spans to delivery."""
+
+from __future__ import annotations
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from llmtrace import internal_errors
+from llmtrace.spans import context_attributes, other_tracers
+from llmtrace.spans.finished_spans import is_local_root
+
+from .queue import Delivery
+
+
+class Processor(SpanProcessor):
+    """Attached once to a provider and kept for good (a provider cannot let go of one): it only does
+    something while a delivery is set, so `shutdown` followed by `init` works.
+    """
+
+    def __init__(self, *, scopes: frozenset[str] | None = None) -> None:
+        """`scopes`: the instrumentation scopes to deliver; None delivers every span of the provider."""
+        self._scopes = scopes
+        self.delivery: Delivery | None = None
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        try:
+            if self.delivery is not None:
+                other_tracers.note_start(span)
+            values = context_attributes.attributes(parent_context)
+            if values and self.delivery is not None:
+                given = span.attributes or {}
+                span.set_attributes({key: value for key, value in values.items() if key not in given})
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("writing context attributes", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        delivery = self.delivery
+        if delivery is None:
+            return
+        try:
+            ids = span.get_span_context()
+            if ids is None or not ids.trace_flags.sampled:
+                return
+            if self._scopes is not None:
+                scope = span.instrumentation_scope
+                if scope is None or scope.name not in self._scopes:
+                    if is_local_root(span):
+                        delivery.note_root(ids.trace_id)
+                    return
+            delivery.submit_span(span)
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("queueing a span", error)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        delivery = self.delivery
+        return True if delivery is None else delivery.flush(timeout_millis / 1e3)

@@ -1,0 +1,251 @@
+"""Secrets and personal data, taken out of what is recorded before it leaves the process.
+
+Runs on the delivery thread, on plain texts: each message, argument or error before it is rendered as JSON.
+Every pattern of the table in `patterns` is linear, and what needs arithmetic (Luhn, IBAN) is checked on the
+short match.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.util.types import AttributeValue
+
+from llmtrace import internal_errors
+from llmtrace.spans.finished_spans import copied
+
+from . import patterns
+
+Redact = Callable[[str], str]
+"""The application's own: a text in, the text to record out."""
+
+_FAILED: Final = "[llmtrace left this out: redact failed]"
+_STRUCTURE: Final = frozenset({"type", "role", "id", "modality", "mime_type"})
+
+
+def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    r"""Compile; a leading look-behind also lets a match start after `\n`, `\r`, `\t` in escaped text.
+
+    JSON inside a text (a tool's answer) holds these as two characters, and the letter is no part of the run.
+    """
+    behind = re.match(r"\(\?<!(?:\[[^]]*\]|\\w|\\d)\)", pattern)
+    if behind is not None:
+        start = rf"(?:{behind.group()}(?!(?<=\\)[nrt])|(?<=\\[nrt]))"
+        pattern = start + pattern[behind.end() :]
+    return re.compile(pattern, flags)
+
+
+_COMPILED: Final = tuple(
+    (pattern.hints, pattern.mark, _compiled(pattern.python, re.ASCII)) for pattern in patterns.SECRETS
+)
+_ALL_HINTS: Final = (*patterns.PRIVATE_KEY.hints, *(hint for hints, _, _ in _COMPILED for hint in hints))
+# By the character in them that texts have least of: most hints are ruled out together.
+_RARE: Final = "_=J2RA-x/"
+_HINTS: Final = tuple(
+    (mark, tuple(hint for hint in _ALL_HINTS if next(filter(hint.__contains__, _RARE), "") == mark))
+    for mark in (*_RARE, "")
+)
+_KEY_BEGIN: Final = re.compile(patterns.PRIVATE_KEY.python)
+_KEY_END: Final = re.compile(patterns.PRIVATE_KEY.python.replace("BEGIN", "END"))
+
+_EMAIL: Final = _compiled(patterns.EMAIL.python)
+_CARD: Final = _compiled(patterns.CARD.python)
+_IBAN: Final = _compiled(patterns.IBAN.python)
+_SSN: Final = _compiled(patterns.SSN.python)
+_IPV4: Final = _compiled(patterns.IPV4.python)
+_IPV6: Final = _compiled(patterns.IPV6.python)
+_PHONE: Final = _compiled(patterns.PHONE.python)
+_PHONE_US: Final = _compiled(patterns.PHONE_US.python)
+_DIGIT: Final = re.compile(r"\d")
+
+
+class Redactor:
+    """What one `init` asked for. Pure but for the application's own functions."""
+
+    def __init__(self, *, secrets: bool, pii: bool, functions: Sequence[Redact] = ()) -> None:
+        """secrets, pii: the built-in patterns; functions: applied after them, in order."""
+        self._secrets = secrets
+        self._pii = pii
+        self._functions = tuple(functions)
+
+    def concerns(self, text: str) -> bool:
+        """Whether `text` may hold anything to redact; False costs a few substring searches."""
+        if self._functions:
+            return True
+        if self._secrets:
+            # Plain loops, and whole groups ruled out by one character: this runs for each text of each call.
+            for mark, hints in _HINTS:
+                if mark in text:
+                    for hint in hints:
+                        if hint in text:
+                            return True
+        return self._pii and ("@" in text or ":" in text or _DIGIT.search(text) is not None)
+
+    def text(self, text: str) -> str:
+        """The text without what must not leave."""
+        if self._secrets:
+            text = _without_secrets(text)
+        if self._pii:
+            text = _without_pii(text)
+        for function in self._functions:
+            try:
+                text = function(text)
+                if not isinstance(text, str):
+                    raise TypeError(f"redact gave {type(text).__name__}, not str")  # noqa: TRY301
+            except Exception as error:  # noqa: BLE001  # rather nothing than what should have been redacted
+                internal_errors.report("redacting with the application's function", error, may_raise=False)
+                return _FAILED
+        return text
+
+    def tree(self, value: Any) -> Any:
+        """Every text within a JSON value, the words of its structure (types, roles, ids) aside."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {
+                key: item if key in _STRUCTURE and isinstance(item, str) else self.tree(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.tree(item) for item in value]
+        return value
+
+    def attributes(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        """Texts and lists of texts; JSON texts stay JSON."""
+        return {key: self._value(value) for key, value in attributes.items()}
+
+    def span(self, span: ReadableSpan) -> ReadableSpan:
+        """The span, or a copy of it where something had to go."""
+        found = span.attributes or {}
+        attributes = self.attributes(found)
+        events = [
+            Event(event.name, self.attributes(event.attributes or {}), event.timestamp)
+            for event in span.events
+        ]
+        message = span.status.description
+        clean = self.text(message) if message and self.concerns(message) else message
+        same = message == clean and all(found[key] is value for key, value in attributes.items())
+        if same and all(
+            (old.attributes or {}).get(key) is value
+            for old, new in zip(span.events, events, strict=True)
+            for key, value in (new.attributes or {}).items()
+        ):
+            return span
+        return copied(span, attributes=attributes, events=events, description=clean)
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            if not self.concerns(value):
+                return value
+            clean = self._json_or_text(value)
+            return value if clean == value else clean
+        if isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value):
+            clean_items = [self._value(item) for item in value]
+            return clean_items if any(a is not b for a, b in zip(value, clean_items, strict=True)) else value
+        return value
+
+    def _json_or_text(self, text: str) -> str:
+        if text[:1] in {"{", "[", '"'}:
+            try:
+                value = json.loads(text)
+            except ValueError:
+                return self.text(text)
+            clean = self.tree(value)
+            # As it was, unless something went: another spacing is no redaction.
+            return text if clean == value else json.dumps(clean, ensure_ascii=False)
+        return self.text(text)
+
+
+def _without_secrets(text: str) -> str:
+    for hints, mark, pattern in _COMPILED:
+        if any(hint in text for hint in hints):
+            text = pattern.sub(mark, text)
+    return _without_private_keys(text) if "PRIVATE KEY-----" in text else text
+
+
+def _without_private_keys(text: str) -> str:
+    pieces: list[str] = []
+    position = 0
+    while (begin := _KEY_BEGIN.search(text, position)) is not None:
+        pieces += text[position : begin.start()], patterns.PRIVATE_KEY.mark
+        end = _KEY_END.search(text, begin.end())
+        if end is None:  # cut off: nothing after the beginning is safe
+            return "".join(pieces)
+        position = end.end()
+    return "".join([*pieces, text[position:]])
+
+
+def _without_pii(text: str) -> str:
+    if "@" in text:
+        text = _EMAIL.sub(patterns.EMAIL.mark, text)
+    if ":" in text:
+        text = _IPV6.sub(_ip, text)
+    if _DIGIT.search(text) is None:
+        return text
+    text = _checked(text, _IBAN, _is_iban, patterns.IBAN.mark)
+    text = _checked(text, _CARD, _is_card, patterns.CARD.mark)
+    text = _SSN.sub(patterns.SSN.mark, text)
+    text = _IPV4.sub(_ip, text)
+    text = _PHONE.sub(_phone, text)
+    return _PHONE_US.sub(patterns.PHONE.mark, text)
+
+
+def _checked(text: str, pattern: re.Pattern[str], valid: Callable[[str], bool], mark: str) -> str:
+    """Replace what is valid; what a match holds beyond it is looked at again."""
+    pieces: list[str] = []
+    position = 0
+    while (found := pattern.search(text, position)) is not None:
+        length = _longest(found.group(), valid)
+        end = found.start() + length if length else found.end()
+        pieces += text[position : found.start()], mark if length else found.group()
+        position = end
+    return "".join([*pieces, text[position:]])
+
+
+def _longest(found: str, valid: Callable[[str], bool]) -> int:
+    """Length of the longest beginning that is valid and ends where a group does: what follows is not part."""
+    for end in range(len(found), 0, -1):
+        whole = found[end - 1].isalnum() and (end == len(found) or not found[end].isalnum())
+        if whole and valid("".join(each for each in found[:end] if each.isalnum())):
+            return end
+    return 0
+
+
+def _is_card(digits: str) -> bool:
+    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
+        return False
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (1 + place % 2)
+        total += doubled - 9 if doubled > 9 else doubled
+    return total % 10 == 0
+
+
+def _is_iban(text: str) -> bool:
+    if not 15 <= len(text) <= 34:
+        return False
+    return int("".join(str(int(each, 36)) for each in text[4:] + text[:4])) % 97 == 1
+
+
+def _ip(found: re.Match[str]) -> str:
+    text = found.group()
+    if sum(each.isalnum() for each in text) < 3:
+        return text
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    return patterns.IPV4.mark
+
+
+def _phone(found: re.Match[str]) -> str:
+    """A leading plus, bracket or zero, and a separator or country code: bare digits are ids and amounts."""
+    text = found.group()
+    if not text.startswith("+") and (text.isdigit() or "." in text):
+        return text
+    return patterns.PHONE.mark

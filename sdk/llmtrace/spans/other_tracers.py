@@ -1,0 +1,95 @@
+"""Spans that other libraries make of the same calls: they are marked as not counted while they still can be.
+
+Once a span has ended nothing can be added to it, and its library may send it to the collector by an exporter
+of its own. So it is marked when our call begins within it: where it is the active span, or was begun in the
+same context and is still open (some libraries never make their spans the active ones).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from llmtrace import internal_errors, semconv
+
+from . import retries
+from .finished_spans import SCOPE
+
+_DIALECTS: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
+#: Logfire tells of a stream by a record at its end.
+_RECORD: Final = ("logfire.span_type", "log")
+#: Their spans get their attributes after they began.
+_SAY_LATER: Final = frozenset({"langfuse-sdk"})
+
+_open: ContextVar[weakref.ref[trace.Span] | None] = ContextVar("llmtrace-others-span", default=None)
+_met = False
+
+
+def met() -> bool:
+    """Whether another library that traces LLM calls was ever seen; until then there is nothing to mark."""
+    return _met
+
+
+def tells_of_llm(attributes: Mapping[str, Any] | None) -> bool:
+    """Whether a span has attributes of a dialect for LLM calls."""
+    return any(key.startswith(_DIALECTS) for key in attributes or ())
+
+
+def note_start(span: Span) -> None:
+    """A span began in this context, on a provider that we look on."""
+    global _met
+    attributes = span.attributes
+    scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
+    if scope == SCOPE or not (tells_of_llm(attributes) or scope in _SAY_LATER):
+        return
+    _met = True
+    if attributes and attributes.get(_RECORD[0]) == _RECORD[1]:
+        last = retries.last.get()
+        if last is not None and not last.told:
+            last.told = True
+            span.set_attribute(semconv.COUNTED, False)
+    else:
+        _open.set(weakref.ref(span))
+
+
+def is_within() -> bool:
+    """Whether the active span is another library's of an LLM call."""
+    return _is_theirs(trace.get_current_span())
+
+
+def mark() -> None:
+    """A call of ours begins: what encloses it does not count."""
+    last = _open.get()
+    for span in (trace.get_current_span(), None if last is None else last()):
+        if span is not None and _is_theirs(span):
+            span.set_attribute(semconv.COUNTED, False)
+
+
+def _is_theirs(span: trace.Span) -> bool:
+    return span.is_recording() and not _is_ours(span) and tells_of_llm(getattr(span, "attributes", None))
+
+
+def _is_ours(span: trace.Span) -> bool:
+    scope: InstrumentationScope | None = getattr(span, "instrumentation_scope", None)
+    return scope is not None and scope.name == SCOPE
+
+
+class Lookout(SpanProcessor):
+    """Attached to a provider that is not the OTel SDK's own (Logfire's), where our spans do not go."""
+
+    def __init__(self, is_running: Callable[[], bool]) -> None:
+        self._is_running = is_running
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        try:
+            if self._is_running():
+                note_start(span)
+        except Exception as error:  # noqa: BLE001  # the guard
+            internal_errors.report("looking at another library's span", error)

@@ -1,0 +1,87 @@
+"""The events of an Anthropic stream to the message they add up to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final
+
+from llmtrace.wire.format import Json, items, mapping, parsed, place, word
+from llmtrace.wire.framing.stream_joiner import Runs
+
+_DELTA: Final = "content_block_delta"
+# Which field of a block a delta lengthens.
+_FIELDS: Final = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "compaction_delta": "content",
+    "input_json_delta": "partial_json",
+}
+
+
+def fold(events: Iterable[Json]) -> Json:
+    """The message, with usage as it was last told: later events repeat and replace earlier counts."""
+    message: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
+    blocks: dict[Any, _Block] = {}
+    for event in map(mapping, events):
+        kind = word(event, "type")
+        if kind == _DELTA:
+            blocks.setdefault(place(event.get("index")), _Block({})).add(mapping(event.get("delta")))
+        elif kind == "content_block_start":
+            blocks[place(event.get("index"))] = _Block(mapping(event.get("content_block")))
+        elif kind == "message_start":
+            message = dict(mapping(event.get("message")))
+            usage.update(mapping(message.get("usage")))
+        elif kind == "message_delta":
+            message.update(mapping(event.get("delta")))
+            told = mapping(event.get("usage"))
+            usage.update({key: count for key, count in told.items() if count is not None})
+        elif kind == "error":
+            message["error"] = event.get("error")
+    if message or blocks:
+        message["usage"] = usage
+        message["content"] = items(message.get("content")) + [each.folded() for each in blocks.values()]
+    return message
+
+
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    told = mapping(event)
+    delta = mapping(told.get("delta"))
+    return delta.get(_FIELDS.get(word(delta, "type"), "")) if told.get("type") == _DELTA else None
+
+
+# Anthropic pads its events with spaces before the last brace.
+RUNS: Final = Runs(
+    fields=("text", "thinking", "partial_json"),
+    sole_text=_sole_text,
+    quieted=partial(re.compile(rb"\} +(?=\}\r?\n)").sub, b"}"),
+)
+
+
+class _Block:
+    """One content block of a stream, being put together."""
+
+    def __init__(self, start: Any) -> None:
+        self._start = start
+        self._pieces: dict[str, list[str]] = {}
+
+    def add(self, delta: Any) -> None:
+        field = _FIELDS.get(str(delta.get("type")))
+        if field is not None:
+            piece = delta.get(field)
+            if isinstance(piece, str):
+                self._pieces.setdefault(field, []).append(piece)
+
+    def folded(self) -> Json:
+        block = dict(self._start)
+        block.setdefault("type", "text")
+        for field, pieces in self._pieces.items():
+            text = "".join(pieces)
+            if field == "partial_json":
+                block["input"] = parsed(text)
+            else:
+                block[field] = str(block.get(field) or "") + text
+        return block

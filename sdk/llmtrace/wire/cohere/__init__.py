@@ -1,0 +1,4 @@
+"""Cohere's chat, embeddings and rerank APIs.
+
+The registry imports it.
+"""

@@ -1,0 +1,84 @@
+"""The framing of AWS event streams (`application/vnd.amazon.eventstream`) to JSON.
+
+A message is `total length, headers length, CRC of these (4 bytes each) | headers | payload | CRC`; checksums
+are the transport's business and not looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from llmtrace.wire.format import Json, mapping
+
+CONTENT_TYPE: Final = "application/vnd.amazon.eventstream"
+_PRELUDE: Final = struct.Struct(">III")
+_LENGTH: Final = struct.Struct(">H")
+_TRAILER: Final = 4
+_STRING: Final = 7
+# Bytes of the value of a header, by the number of its type; None: two bytes say how many follow.
+_SIZES: Final[tuple[int | None, ...]] = (0, 0, 1, 2, 4, 8, None, None, 8, 16)
+
+
+def events(body: bytes) -> list[Json]:
+    """The events, in order; a torn last message is left out.
+
+    An event is `{name: payload}`; the payload of a `chunk` (of InvokeModel) is the model's own JSON, given
+    as it is. An exception is `{"error": {"type", "message"}}`.
+    """
+    return [event for headers, payload in _messages(body) for event in _event(headers, payload)]
+
+
+def _messages(body: bytes) -> Iterator[tuple[dict[str, str], bytes]]:
+    at = 0
+    while at + _PRELUDE.size + _TRAILER <= len(body):
+        total, headers_size, _ = _PRELUDE.unpack_from(body, at)
+        start = at + _PRELUDE.size + headers_size
+        end = at + total - _TRAILER
+        if end + _TRAILER > len(body) or start > end:
+            return
+        yield _headers(body[at + _PRELUDE.size : start]), body[start:end]
+        at += total
+
+
+def _headers(data: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    at = 0
+    try:
+        while at < len(data):
+            value_at = at + 1 + data[at]
+            name, kind = data[at + 1 : value_at].decode("utf-8", "replace"), data[value_at]
+            value_at += 1
+            size = _SIZES[kind]
+            if size is None:
+                (size,) = _LENGTH.unpack_from(data, value_at)
+                value_at += _LENGTH.size
+            at = value_at + size
+            if kind == _STRING:
+                headers[name] = data[value_at:at].decode("utf-8", "replace")
+    except (IndexError, struct.error):
+        return headers  # not as AWS writes them: what was read so far
+    return headers
+
+
+def _event(headers: dict[str, str], payload: bytes) -> Iterator[Json]:
+    try:
+        value = json.loads(payload)
+    except ValueError:
+        return
+    if headers.get(":message-type") in {"exception", "error"}:
+        kind = headers.get(":exception-type") or headers.get(":error-code")
+        yield {"error": {"type": kind, "message": mapping(value).get("message")}}
+        return
+    encoded = mapping(value).get("bytes")
+    if not isinstance(encoded, str):
+        yield {headers.get(":event-type", ""): value}
+        return
+    try:
+        yield json.loads(base64.b64decode(encoded))
+    except (ValueError, binascii.Error):
+        return

@@ -1,0 +1,70 @@
+"""A received body to JSON: one value, or the events of a stream in any of its framings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+from llmtrace.wire.format import Json
+
+from . import aws_event_stream, sse
+
+_LINES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json")
+_MANY_BYTES: Final = 64 * 1024
+_LONG_ARRAY: Final = 512
+
+
+def events(
+    content_type: str, body: bytes, joined: Callable[[bytes], bytes] | None = None
+) -> list[Json] | None:
+    """The events of a streamed body, in order; None where the body is one JSON value.
+
+    joined: what a format shortens the lines of a stream by; see `WireFormat.joined`.
+    """
+    if sse.is_stream(content_type, body):
+        return sse.events(joined(body) if joined is not None else body)
+    if content_type.startswith(aws_event_stream.CONTENT_TYPE):
+        return aws_event_stream.events(body)
+    if content_type.startswith(_LINES):
+        return _lines(joined(body) if joined is not None else body)
+    return None
+
+
+def _lines(body: bytes) -> list[Json]:
+    try:
+        # All at once: a third of the time of one by one.
+        parsed: list[Json] = json.loads(b"[" + b",".join(filter(None, body.splitlines())) + b"]")
+    except ValueError:
+        return [value for line in body.splitlines() if (value := decoded(line)) is not None]
+    return parsed
+
+
+def decoded(body: bytes) -> Json:
+    """The JSON value, or None where it is not JSON."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def without_vectors(body: bytes) -> bytes:
+    """A response of embeddings with all vectors but the first emptied.
+
+    Vectors are not recorded, and decoding megabytes of numbers would hold the interpreter, and so the
+    program, for a good part of a second; finding them takes a fiftieth of it.
+    """
+    if len(body) < _MANY_BYTES:
+        return body
+    kept: list[bytes] = []
+    seen = at = 0
+    while (end := body.find(b"]", at)) >= 0:
+        start = body.rfind(b"[", at, end) + 1
+        if start and end - start > _LONG_ARRAY and not any(mark in body[start:end] for mark in (b'"', b"{")):
+            seen += 1
+            if seen > 1:
+                kept.append(body[at:start])
+                at = end
+        kept.append(body[at : end + 1])
+        at = end + 1
+    return b"".join((*kept, body[at:]))

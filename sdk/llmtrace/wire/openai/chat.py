@@ -1,0 +1,173 @@
+"""OpenAI chat completions, spoken by OpenAI, Azure OpenAI, Groq, DeepSeek, Mistral, xAI, vLLM and many more.
+
+`POST …/chat/completions`; Azure puts the model in the path (`/openai/deployments/{model}/chat/completions`).
+Mistral's agents (`…/agents/completions`) and fill-in-the-middle (`…/fim/completions`) answer the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final
+
+from llmtrace import semconv
+from llmtrace.wire import message_parts
+from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place, put_text, word
+from llmtrace.wire.framing.stream_joiner import Runs
+
+from . import chat_messages as messages
+from .shared import put_choices, put_completion, put_model
+
+
+def matches(path: str, body: bytes) -> bool:
+    """By the end of the path and the one field every request has."""
+    if path.endswith(("/chat/completions", "/agents/completions")):
+        return b'"messages"' in body
+    return path.endswith("/fim/completions") and b'"prompt"' in body
+
+
+def request(body: Json, path: str, content: bool) -> Translation:
+    """Request body to attributes."""
+    sent = mapping(body)
+    translation = Translation()
+    put = translation.attributes
+    put[semconv.OPENAI_API_TYPE] = "chat_completions"
+    put_model(put, sent, path)
+    put_completion(put, sent)
+    put_text(put, semconv.REQUEST_REASONING_LEVEL, sent.get("reasoning_effort"))
+    put_text(put, semconv.AGENT_ID, sent.get("agent_id"))
+    if content:
+        given = [messages.message(each) for each in items(sent.get("messages"))]
+        if prompt := sent.get("prompt"):
+            given.append(message_parts.message("user", [message_parts.text(prompt)]))
+        translation.content[semconv.INPUT_MESSAGES] = given
+        if tools := messages.tools(sent):
+            translation.content[semconv.TOOL_DEFINITIONS] = tools
+    return translation
+
+
+def response(body: Json, content: bool) -> Translation:
+    """Response body to attributes."""
+    received = mapping(body)
+    translation = Translation()
+    choices = put_choices(translation.attributes, received)
+    if content and choices:
+        translation.content[semconv.OUTPUT_MESSAGES] = [
+            messages.message({"role": "assistant", **mapping(each.get("message"))}) for each in choices
+        ]
+    return translation
+
+
+def fold(events: Iterable[Json]) -> Json:
+    """Chunks to the completion they add up to."""
+    body: dict[str, Any] = {}
+    choices: dict[int | str, _Choice] = {}
+    for event in events:
+        if not isinstance(event, dict):
+            continue
+        for key in ("id", "model", "service_tier", "system_fingerprint", "error"):
+            if value := event.get(key):
+                body[key] = value
+        # Groq sends the usage of a stream under a key of its own.
+        if usage := event.get("usage") or mapping(event.get("x_groq")).get("usage"):
+            body["usage"] = usage
+        for chunk in items(event.get("choices")):
+            index = place(mapping(chunk).get("index"))
+            choice = choices.get(index)
+            if choice is None:
+                choice = choices[index] = _Choice()
+            choice.add(mapping(chunk))
+    if choices:
+        body["choices"] = [choices[index].folded() for index in sorted(choices, key=_position)]
+    return body
+
+
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    choices = items(mapping(event).get("choices"))
+    delta = mapping(mapping(choices[0]).get("delta")) if len(choices) == 1 else {}
+    given = [(key, value) for key, value in delta.items() if value and key != "role"]
+    if len(given) != 1:
+        return None
+    key, value = given[0]
+    if key != "tool_calls" or not isinstance(value, list) or len(value) != 1:
+        return value
+    call = mapping(value[0])
+    function = mapping(call.get("function"))
+    return function.get("arguments") if "index" in call and not function.get("name") else None
+
+
+class _Choice:
+    """One choice of a stream, being put together."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, list[str]] = {}
+        self._parts: list[Json] = []
+        self._tool_calls: dict[Any, dict[str, Any]] = {}
+        self._finish_reason: Json = None
+
+    def add(self, chunk: Any) -> None:
+        if reason := chunk.get("finish_reason"):
+            self._finish_reason = reason
+        for key, value in mapping(chunk.get("delta")).items():
+            if key == "tool_calls":
+                for call in items(value):
+                    index = mapping(call).get("index", len(self._tool_calls))
+                    self._add_call(place(index), mapping(call))
+            elif key == "function_call" and value:
+                self._add_call("function_call", {"function": value})
+            elif key == "content" and isinstance(value, list):
+                self._add_parts(value)
+            elif key != "role" and isinstance(value, str) and value:
+                self._texts.setdefault(key, []).append(value)
+
+    def _add_parts(self, content: list[Json]) -> None:
+        """Mistral's thinking models stream parts, each a few words of the one before."""
+        for part in content:
+            last = self._parts[-1] if self._parts else {}
+            kind = word(mapping(part), "type")
+            if kind == "thinking" and last.get("type") == kind:
+                last[kind] = [*items(last.get(kind)), *items(part.get(kind))]
+            elif isinstance(part, dict):
+                self._parts.append(dict(part))
+
+    def _add_call(self, index: Any, delta: Any) -> None:
+        call = self._tool_calls.setdefault(index, {"id": None, "function": {"name": "", "arguments": ""}})
+        call["id"] = delta.get("id") or call["id"]
+        function = mapping(delta.get("function")) or mapping(delta.get("custom"))
+        name, given = function.get("name"), function.get("arguments") or function.get("input")
+        call["function"]["name"] += name if isinstance(name, str) else ""
+        before = call["function"]["arguments"]
+        if given and isinstance(before, str):
+            # Some servers send the arguments whole and as an object.
+            call["function"]["arguments"] = before + given if isinstance(given, str) else given
+
+    def folded(self) -> Json:
+        message: dict[str, Any] = {key: "".join(pieces) for key, pieces in self._texts.items()}
+        if self._parts:
+            text = message.get("content")
+            message["content"] = self._parts + ([{"type": "text", "text": text}] if text else [])
+        if self._tool_calls:
+            message["tool_calls"] = list(self._tool_calls.values())
+        return {"message": message, "finish_reason": self._finish_reason}
+
+
+def _position(index: Json) -> int:
+    return index if isinstance(index, int) else 0
+
+
+FORMAT: Final = WireFormat(
+    provider="openai",
+    operation="chat",
+    endings=("completions",),
+    matches=matches,
+    request=request,
+    response=response,
+    fold=fold,
+    joined=Runs(
+        fields=("content", "reasoning_content", "reasoning", "arguments"),
+        sole_text=_sole_text,
+        quieted=partial(re.compile(rb',"obfuscation":"[^"\\]*"').sub, b""),
+    ).joined,
+)

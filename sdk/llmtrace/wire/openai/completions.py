@@ -1,0 +1,91 @@
+"""OpenAI's legacy text completions, still spoken by vLLM, llama.cpp, DeepSeek and Azure.
+
+`POST …/completions` with a `prompt`: a text, several, or tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from llmtrace import semconv
+from llmtrace.wire import message_parts
+from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place
+from llmtrace.wire.framing.stream_joiner import Runs
+
+from .shared import put_choices, put_completion, put_model
+
+
+def matches(path: str, body: bytes) -> bool:
+    """By the one field every request has."""
+    return path.endswith("/completions") and b'"prompt"' in body
+
+
+def request(body: Json, path: str, content: bool) -> Translation:
+    """Request body to attributes; each prompt is a message."""
+    sent = mapping(body)
+    translation = Translation()
+    put_model(translation.attributes, sent, path)
+    put_completion(translation.attributes, sent)
+    if content:
+        translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("prompt"))
+    return translation
+
+
+def inputs(given: Json) -> list[Json]:
+    """A message for each text of an input; token ids are told by their number, for nobody can read them."""
+    if isinstance(given, list) and not all(type(each) is int for each in given):
+        return [message for each in given for message in inputs(each)]
+    if isinstance(given, list):
+        return [message_parts.message("user", [{"type": "tokens", "count": len(given)}])]
+    return [message_parts.message("user", [message_parts.text(given)])]
+
+
+def response(body: Json, content: bool) -> Translation:
+    """Response body to attributes."""
+    received = mapping(body)
+    translation = Translation()
+    choices = put_choices(translation.attributes, received)
+    if content and choices:
+        translation.content[semconv.OUTPUT_MESSAGES] = [
+            message_parts.message("assistant", [message_parts.text(each.get("text"))]) for each in choices
+        ]
+    return translation
+
+
+def fold(events: Iterable[Json]) -> Json:
+    """Chunks to the completion they add up to."""
+    body: dict[str, Any] = {}
+    choices: dict[Any, dict[str, Any]] = {}
+    for event in map(mapping, events):
+        for key in ("id", "model", "system_fingerprint", "service_tier", "error", "usage"):
+            if value := event.get(key):
+                body[key] = value
+        for chunk in map(mapping, items(event.get("choices"))):
+            choice = choices.setdefault(place(chunk.get("index")), {"pieces": [], "finish_reason": None})
+            choice["pieces"].append(str(chunk.get("text") or ""))
+            choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
+    if choices:
+        body["choices"] = [
+            {"text": "".join(choice["pieces"]), "finish_reason": choice["finish_reason"]}
+            for _, choice in sorted(choices.items(), key=lambda each: str(each[0]).zfill(9))
+        ]
+    return body
+
+
+def _sole_text(event: Json) -> Json:
+    """See `runs.Runs`."""
+    choices = items(mapping(event).get("choices"))
+    return mapping(choices[0]).get("text") or None if len(choices) == 1 else None
+
+
+FORMAT: Final = WireFormat(
+    provider="openai",
+    operation="text_completion",
+    endings=("completions",),
+    matches=matches,
+    request=request,
+    response=response,
+    fold=fold,
+    joined=Runs(fields=("text",), sole_text=_sole_text).joined,
+)

@@ -1,0 +1,66 @@
+"""OpenAI image generation: `POST …/images/generations` with a `prompt`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from llmtrace import semconv
+from llmtrace.wire import message_parts
+from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, put_int, whole
+
+from .shared import put_common, put_model, put_newer_usage
+
+
+def matches(path: str, body: bytes) -> bool:
+    """By the end of the path and the one field every request has."""
+    return path.endswith("/images/generations") and b'"prompt"' in body
+
+
+def request(body: Json, path: str, content: bool) -> Translation:
+    """Request body to attributes."""
+    sent = mapping(body)
+    translation = Translation()
+    put = translation.attributes
+    put[semconv.OUTPUT_TYPE] = "image"
+    put_model(put, sent, path)
+    put_common(put, sent)
+    if sent.get("n") != 1:
+        put_int(put, semconv.REQUEST_CHOICE_COUNT, sent.get("n"))
+    if content:
+        translation.content[semconv.INPUT_MESSAGES] = [
+            message_parts.message("user", [message_parts.text(sent.get("prompt"))])
+        ]
+    return translation
+
+
+def response(body: Json, content: bool) -> Translation:
+    """Response body to attributes; a stream's last event holds one image in place of a list."""
+    received = mapping(body)
+    translation = Translation()
+    put_newer_usage(translation.attributes, mapping(received.get("usage")))
+    if received.get("type") == "image_generation.completed":
+        translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
+    images = items(received.get("data")) or ([received] if received.get("b64_json") else [])
+    if content and images:
+        mime = f"image/{received.get('output_format') or 'png'}"
+        translation.content[semconv.OUTPUT_MESSAGES] = [
+            message_parts.message("assistant", [_image(mapping(each), mime)]) for each in images
+        ]
+    return translation
+
+
+def _image(image: Any, mime: str) -> Json:
+    if image.get("url"):
+        return message_parts.uri("image", image["url"])
+    return message_parts.blob("image", mime, image.get("b64_json"))
+
+
+FORMAT: Final = WireFormat(
+    provider="openai",
+    operation="generate_content",
+    endings=("generations",),
+    matches=matches,
+    request=request,
+    response=response,
+    fold=whole,
+)

@@ -1,0 +1,50 @@
+"""The error bodies of providers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from .format import Json, mapping
+
+_SHORTEST_KEY: Final = 8
+
+
+def provider_error(body: Json, *, failed: bool) -> tuple[str | None, str | None]:
+    """(error type, message) of a body; None where it does not say.
+
+    failed: whether the HTTP status says so. If not, only what is plainly an error counts, such as one in the
+    middle of a stream.
+
+    Known shapes: `{"error": {"code", "type", "message"}}` (OpenAI and those like it), the same inside a
+    list (Google), `{"error": "text"}`, `{"last_error": …}` (runs), `{"detail": …}` (FastAPI),
+    `{"message": "text", "__type"}` (AWS, Cohere).
+    """
+    if isinstance(body, list) and body:
+        body = body[0]
+    outer = mapping(body)
+    error = outer.get("error") or outer.get("last_error")
+    inner = mapping(error)
+    kind = _first_text(inner.get("code"), inner.get("type"), inner.get("status"))
+    message = _first_text(inner.get("message"), error, inner.get("detail"))
+    if failed or kind or message:
+        named = outer.get("__type")
+        kind = kind or _first_text(
+            outer.get("code"),
+            outer.get("error_type"),
+            named.rpartition("#")[2] if isinstance(named, str) else None,
+        )
+        message = message or _first_text(outer.get("message"), outer.get("Message"), outer.get("detail"))
+    return kind, message
+
+
+def without_secrets(message: str, secrets: Iterable[str]) -> str:
+    """Providers echo keys in their messages; a span never holds one. Placeholders ("none") are no keys."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_KEY:
+            message = message.replace(secret, "[redacted]")
+    return message
+
+
+def _first_text(*candidates: Json) -> str | None:
+    return next((value for value in candidates if isinstance(value, str) and value), None)

@@ -1,0 +1,77 @@
+"""The wire formats this SDK reads; a new one is a module here and a line below."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import hugging_face, ollama
+from .anthropic import messages as anthropic_messages
+from .bedrock import converse, invoke_model
+from .cohere import chat as cohere_chat
+from .cohere import embeddings as cohere_embeddings
+from .cohere import rerank
+from .format import WireFormat
+from .gemini import embeddings as gemini_embeddings
+from .gemini import generate_content, interactions
+from .openai import assistants, completions, images, responses
+from .openai import chat as openai_chat
+from .openai import embeddings as openai_embeddings
+
+FORMATS: Final[tuple[WireFormat, ...]] = (
+    openai_chat.FORMAT,
+    completions.FORMAT,
+    openai_embeddings.FORMAT,
+    images.FORMAT,
+    responses.FORMAT,
+    responses.FETCH,
+    assistants.FORMAT,
+    assistants.FETCH,
+    anthropic_messages.FORMAT,
+    generate_content.FORMAT,
+    gemini_embeddings.FORMAT,
+    interactions.FORMAT,
+    interactions.FETCH,
+    converse.FORMAT,
+    invoke_model.FORMAT,
+    cohere_chat.FORMAT,
+    cohere_embeddings.FORMAT,
+    rerank.FORMAT,
+    ollama.FORMAT,
+    ollama.GENERATE,
+    ollama.EMBED,
+    hugging_face.FORMAT,
+    hugging_face.MODEL,
+)
+
+_indexed: tuple[WireFormat, ...] = ()
+_by_ending: dict[str, tuple[WireFormat, ...]] = {}
+_by_other: dict[str, tuple[WireFormat, ...]] = {}
+
+
+def recognise(path: str, body: bytes, method: str = "POST") -> WireFormat | None:
+    """The format of a request to `path` (percent-encoded, no query), by shape alone: hosts are not asked.
+
+    It runs on the caller's path for every HTTP request, hence the look-up by one word of the path.
+    """
+    if _indexed is not FORMATS:
+        _index()
+    head, _, last = path.rpartition("/")
+    if method == "POST":
+        if not body:
+            return None
+        if ":" in last:
+            last = last.rpartition(":")[2]
+    elif method == "GET":
+        last = head.rpartition("/")[2]
+    for candidate in _by_ending.get(last) or _by_other.get(method, ()):
+        if candidate.method == method and candidate.matches(path, body):
+            return candidate
+    return None
+
+
+def _index() -> None:
+    global _by_ending, _by_other, _indexed
+    words = {word for each in FORMATS for word in each.endings}
+    _by_ending = {word: tuple(each for each in FORMATS if word in each.endings) for word in words}
+    _by_other = {"POST": tuple(each for each in FORMATS if not each.endings)}
+    _indexed = FORMATS
