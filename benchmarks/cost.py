@@ -26,12 +26,12 @@ import uvicorn
 from fastapi import FastAPI
 from tests.collector.running import free_port, until
 
-from llmtrace_collector.auth import Doors, Keys
-from llmtrace_collector.budget import Budgets, router
-from llmtrace_collector.keys import KeyBook
-from llmtrace_collector.pricing import Pricing
+from llmtrace_collector.access.api_keys import KeyBook
+from llmtrace_collector.access.auth import Doors, Keys
+from llmtrace_collector.accounting.budgets import Budgets, router
+from llmtrace_collector.accounting.price_book import Pricing
 from llmtrace_collector.settings import Budget, ModelPrice
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.store.store import Store, open_store
 from llmtrace_dashboard.cost import books, ledger
 from llmtrace_dashboard.queries.scope import Scope
 

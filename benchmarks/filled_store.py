@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from llmtrace_collector.pricing import Pricing
-from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.store.schema import migrations
+from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.store.schema.migrations import migrations
+from llmtrace_collector.store.store import Store, open_store
 
 DAYS = 30
 USERS = 20_000

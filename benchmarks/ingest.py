@@ -36,7 +36,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.collector.otlp import DAY, SECOND, any_value, logs, realistic, traces
 from tests.collector.running import PROTOBUF, Launched, free_port
 
-from llmtrace_collector.envelope import Record, encode
+from llmtrace_collector.ingest.wal_frame import Record, encode
 from llmtrace_collector.settings import CollectorSettings
 
 _SPANS_PER_REQUEST = 512  # what OpenTelemetry's batch processor sends

@@ -43,7 +43,7 @@ from benchmarks.filled_store import (
     user_name,
 )
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_collector.store import open_store
+from llmtrace_collector.store.store import open_store
 from llmtrace_dashboard.cost import ledger
 from llmtrace_dashboard.queries import incidents, traces, usage
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, Scope, aligned, rows

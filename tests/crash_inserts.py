@@ -21,8 +21,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from llmtrace_collector.envelope import Record, decode
-from llmtrace_collector.log import Log, Segment
+from llmtrace_collector.ingest.wal import Log, Segment
+from llmtrace_collector.ingest.wal_frame import Record, decode
 from tests.collector.otlp import llm, traces
 from tests.collector.refusing import POISON
 from tests.collector.running import Launched, settings, until

@@ -128,7 +128,7 @@ def ledger_client(context: click.Context, url: str | None) -> Iterator[Client]:
     with needs("dashboard"):
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        from llmtrace_collector.store import open_reader
+        from llmtrace_collector.store.reader import open_reader
     key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
     address = url or settings.collector_url
     try:

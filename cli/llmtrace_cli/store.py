@@ -215,7 +215,7 @@ class _Rows:
 def _as_requests(rows: _Rows, low: int, high: int, folder: Path | None, url: str) -> int:
     """Write or send the rows of [low, high) as OTLP requests; returns their number."""
     from llmtrace_cli import export_otlp
-    from llmtrace_collector.store.dialects import TEXT_COLUMNS
+    from llmtrace_collector.store.schema.dialects import TEXT_COLUMNS
 
     texts = {column: keys[0] for column, keys in TEXT_COLUMNS.items()} if rows.table == "otel_traces" else {}
     lines = rows.ask(export_otlp.query(rows.table, "{where}", texts), low, high).splitlines()
@@ -247,7 +247,7 @@ def policies(context: click.Context) -> None:
     """
     settings = read_settings(context, "collector").collector
     from llmtrace_collector.store.engine import server_arguments
-    from llmtrace_collector.store.policies import statements
+    from llmtrace_collector.store.row_policies import statements
 
     if not settings.store_reader:
         raise click.ClickException(

@@ -14,26 +14,29 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from . import backup, budget, key_routes, maintenance, price_routes, quarantine, query, receive, records
-from .accept import Intake
-from .auth import Doors, is_loopback, load_keys
-from .completeness import Tally
-from .keys import KeyBook
-from .log import Log, free_bytes
+from .access.api_keys import KeyBook
+from .access.auth import Doors, is_loopback, load_keys
+from .accounting import budgets
+from .accounting.call_dedup import Ledger
+from .accounting.price_book import Pricing
+from .api import incidents, keys, maintenance, prices, quarantine, query
+from .ingest import otlp_http
+from .ingest.completeness import Tally
+from .ingest.intake import Intake
+from .ingest.wal import Log, free_bytes
+from .ingest.writer import Writer
 from .metrics import Metrics
-from .pricing import Pricing
 from .settings import CollectorSettings
-from .store import Store, open_store
+from .store import backup
 from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
-from .store.ledger import Ledger
-from .store.redaction import Redaction
 from .store.retention import set_retention
+from .store.schema.redaction import Redaction
+from .store.store import Store, open_store
 from .tasks import Periodic
-from .write import Writer
 
 if TYPE_CHECKING:
-    from .grpc_door import GrpcDoor
-    from .mlflow_runs import MlflowRuns
+    from .ingest.otlp_grpc import GrpcDoor
+    from .mlflow import MlflowRuns
 
 logger = logging.getLogger(__name__)
 
@@ -87,12 +90,12 @@ class Collector:
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self.tasks.append(self._task("sdk reports", _LEDGER_SECONDS, self.tally.ask_sdks))
-        self.budgets = budget.Budgets(self.store, settings.budgets)
+        self.budgets = budgets.Budgets(self.store, settings.budgets)
         self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.keep))
         self._runs: MlflowRuns | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
-            from .mlflow_runs import MlflowRuns
+            from .mlflow import MlflowRuns
 
             self._runs = MlflowRuns(self.store.rows, settings.mlflow_url, settings.trace_url)
             self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, self._runs.sync))
@@ -104,7 +107,7 @@ class Collector:
         if self.settings.grpc_port is None:
             return None
         try:
-            from .grpc_door import GrpcDoor
+            from .ingest.otlp_grpc import GrpcDoor
         except ModuleNotFoundError as error:
             raise ValueError(
                 "collector.grpc_port needs the Python package grpcio: pip install 'llmtrace[grpc]', or leave "
@@ -206,15 +209,15 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
         hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.include_router(receive.router(settings, collector.doors, collector.intake, collector.metrics))
+    app.include_router(otlp_http.router(settings, collector.doors, collector.intake, collector.metrics))
     app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
-    app.include_router(records.router(collector.store, collector.doors))
+    app.include_router(incidents.router(collector.store, collector.doors))
     app.include_router(maintenance.router(collector.store, collector.doors, collector.log))
     app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
     app.include_router(backup.router(collector.store, collector.doors, settings.data_dir / "backups"))
-    app.include_router(key_routes.router(collector.store, collector.doors, collector.book))
-    app.include_router(budget.router(collector.budgets, collector.doors))
-    app.include_router(price_routes.router(collector.store, collector.doors, collector.pricing))
+    app.include_router(keys.router(collector.store, collector.doors, collector.book))
+    app.include_router(budgets.router(collector.budgets, collector.doors))
+    app.include_router(prices.router(collector.store, collector.doors, collector.pricing))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

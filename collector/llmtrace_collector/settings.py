@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from .unit_prices import UnitPrices
+from .pricing.unit_prices import UnitPrices
 
 
 class ModelPrice(UnitPrices):

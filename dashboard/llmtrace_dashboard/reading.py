@@ -11,7 +11,7 @@ import streamlit as st
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from llmtrace_collector.store import open_reader
+from llmtrace_collector.store.reader import open_reader
 
 from .settings import DashboardSettings
 

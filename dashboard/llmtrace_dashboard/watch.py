@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from llmtrace_collector.store import open_reader
+from llmtrace_collector.store.reader import open_reader
 
 from .alerts.health import Health, HealthServer
 from .alerts.outbox import Outbox

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.store.store import Store, open_store
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import llmtrace_collector.store
+import llmtrace_collector
 
-_MAKE = "import sys; from llmtrace_collector.store import open_store; open_store(sys.argv[1]).close()"
+_MAKE = "import sys; from llmtrace_collector.store.store import open_store; open_store(sys.argv[1]).close()"
 
 
 def prefill(store: Path) -> Path:
@@ -25,10 +25,13 @@ def prefill(store: Path) -> Path:
 
 @cache
 def _template() -> Path:
-    sources = Path(llmtrace_collector.store.__file__).parent
-    digest = hashlib.sha256(llmtrace_collector.store.__file__.encode())
+    sources = Path(llmtrace_collector.__file__).parent
+    digest = hashlib.sha256(llmtrace_collector.__file__.encode())
     for file in sorted(
-        file for file in sources.rglob("*") if file.suffix in {".py", ".sql", ".proto", ".txt"}
+        file
+        for room in ("store", "pricing")
+        for file in (sources / room).rglob("*")
+        if file.suffix in {".py", ".sql", ".proto", ".txt"}
     ):
         digest.update(file.read_bytes())
     home = Path(tempfile.gettempdir()) / f"llmtrace-tests-{os.getuid()}"

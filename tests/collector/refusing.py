@@ -10,8 +10,8 @@ from pathlib import Path
 
 from llmtrace_collector.app import serve
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_collector.store import Store
 from llmtrace_collector.store.engine import StoreError
+from llmtrace_collector.store.store import Store
 
 POISON = "these bytes are refused"
 REASON = "Code: 33. DB::Exception: these bytes are refused"

@@ -29,7 +29,7 @@ from google.protobuf.message import Message
 
 from llmtrace_collector.app import Collector, create_app, serve
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_collector.store import open_reader
+from llmtrace_collector.store.reader import open_reader
 
 from .prefilled import prefill
 

@@ -22,12 +22,13 @@ from pydantic import ValidationError
 
 from llmtrace_cli.main import cli
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_collector.store import open_store, policies
+from llmtrace_collector.store import row_policies
 from llmtrace_collector.store.cluster import Cluster, names_of
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.guard import TABLES
-from llmtrace_collector.store.hourly import unreplicated
-from llmtrace_collector.store.schema import VERSIONS, migrations
+from llmtrace_collector.store.hourly_rebuild import unreplicated
+from llmtrace_collector.store.query_guard import TABLES
+from llmtrace_collector.store.schema.migrations import VERSIONS, migrations
+from llmtrace_collector.store.store import open_store
 
 from .otlp import llm, span, traces
 from .running import Launched, free_port, settings, until
@@ -48,7 +49,7 @@ def cluster_statements() -> list[str]:
 def policy_statements() -> list[str]:
     found = []
     for cluster in ("", "fleet"):
-        found += policies.statements("llmtrace", "reader", "s3cret", cluster)
+        found += row_policies.statements("llmtrace", "reader", "s3cret", cluster)
     return found
 
 
@@ -120,7 +121,7 @@ def test_what_no_cluster_can_have_is_refused() -> None:
 
 
 def test_every_readable_table_has_its_policy() -> None:
-    found = policies.statements("llmtrace", "reader", "s3cret")
+    found = row_policies.statements("llmtrace", "reader", "s3cret")
     assert not [each for each in found if "s3cret" in each]
     for name in TABLES:
         assert f"GRANT SELECT ON llmtrace.{name} TO llmtrace_project_reader" in found
@@ -146,7 +147,7 @@ def test_the_command_prints_the_policies(tmp_path: Path) -> None:
     printed = CliRunner().invoke(cli, command)
     assert printed.exit_code == 0, printed.output
     found = printed.output.strip().removesuffix(";").split(";\n")
-    assert found == policies.statements("llmtrace", "reader", "s3cret", "fleet")
+    assert found == row_policies.statements("llmtrace", "reader", "s3cret", "fleet")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llmtrace_collector.store import open_store
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.schema import migrate
+from llmtrace_collector.store.schema.migrations import migrate
+from llmtrace_collector.store.store import open_store
 
 from .otlp import CLIENT, DAY, SERVER, llm, span, traces
 from .running import Served

@@ -16,9 +16,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.validate import check
+from llmtrace_collector.ingest.validate import check
+from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import SECOND, any_value, logs, score, span, traces
 from .prefilled import prefill

@@ -13,8 +13,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import CLIENT, SECOND, attributes, span, traces
 from .prefilled import prefill

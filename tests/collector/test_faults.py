@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace_collector import receive
 from llmtrace_collector.app import create_app
+from llmtrace_collector.ingest import otlp_http
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.engine import StoreUnavailable
 from tests.crash_inserts import run as kill_amid_inserts
@@ -192,7 +192,7 @@ def test_slow_clients_are_served_and_hold_nobody_up(served: Served) -> None:
 
 
 def test_a_body_that_never_ends_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receive, "_BODY_SECONDS", 0.2)
+    monkeypatch.setattr(otlp_http, "_BODY_SECONDS", 0.2)
     body = traces([llm(name="never")]).SerializeToString()
     with connection(served) as slow:
         slow.sendall(head(len(body)) + body[:-1])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace_collector.store.guard import QueryRefused, make_safe
+from llmtrace_collector.store.query_guard import QueryRefused, make_safe
 
 from .otlp import llm, logs, score, traces
 from .running import CLIENT, Served

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from llmtrace_collector.otlp_json import to_protobuf
+from llmtrace_collector.ingest.otlp_json import to_protobuf
 
 from .otlp import SECOND, as_json, llm, logs, score, span, traces
 from .running import CLIENT, Served

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from llmtrace_collector.store.schema import SERVER_ONLY, migrations
+from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
 
 from .otlp import DAY, SECOND, llm, span, traces
 from .running import Served

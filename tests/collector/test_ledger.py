@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.store.ledger import Ledger
+from llmtrace_collector.accounting.call_dedup import Ledger
+from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import INTERNAL, SECOND, SERVER, attributes, llm, span, traces
 from .prefilled import prefill

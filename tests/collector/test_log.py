@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import settings as sample
 from hypothesis import strategies as st
 
-from llmtrace_collector.envelope import Record, decode, encode, varint
-from llmtrace_collector.log import Log, LogFull, Segment
+from llmtrace_collector.ingest.wal import Log, LogFull, Segment
+from llmtrace_collector.ingest.wal_frame import Record, decode, encode, varint
 
 RECORDS = st.builds(Record, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
 DAY = frozenset({20_000})

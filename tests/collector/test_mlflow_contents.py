@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from llmtrace_collector.mlflow_runs.contents import cut, escape_markdown, join_values, run_key, shorten
-from llmtrace_collector.mlflow_runs.facts import RunKey, parameter_text
-from llmtrace_collector.mlflow_runs.messages import messages_text
+from llmtrace_collector.mlflow.message_text import messages_text
+from llmtrace_collector.mlflow.runs.run_contents import cut, escape_markdown, join_values, run_key, shorten
+from llmtrace_collector.mlflow.runs.run_data import RunKey, parameter_text
 
 TOOL_CALL = {"type": "tool_call", "id": "1", "name": "weather", "arguments": {"city": "Paris"}}
 

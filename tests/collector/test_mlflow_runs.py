@@ -23,12 +23,12 @@ import pytest
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from llmtrace_collector.mlflow_runs import MlflowRuns, MlflowUnavailable, SyncResult
-from llmtrace_collector.mlflow_runs.contents import contents
-from llmtrace_collector.mlflow_runs.facts import RunKey, RunReader
-from llmtrace_collector.pricing import book_row, choose_book
-from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.tariffs import Tariff
+from llmtrace_collector.accounting.price_book import book_row, choose_book
+from llmtrace_collector.mlflow import MlflowRuns, MlflowUnavailable, SyncResult
+from llmtrace_collector.mlflow.runs.run_contents import contents
+from llmtrace_collector.mlflow.runs.run_data import RunKey, RunReader
+from llmtrace_collector.pricing.tariffs import Tariff
+from llmtrace_collector.store.store import Store, open_store
 
 from .prefilled import prefill
 

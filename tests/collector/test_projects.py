@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_collector.store.guard import TABLES, QueryRefused, make_safe
+from llmtrace_collector.store.query_guard import TABLES, QueryRefused, make_safe
 
 from .otlp import llm, logs, score, span, traces
 from .running import CLIENT, PROTOBUF, Launched, Served, free_port, make_certificate, settings

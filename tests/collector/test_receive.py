@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from llmtrace_collector.bodies import Refused, decompress
+from llmtrace_collector.ingest.decompress import Refused, decompress
 
 from .otlp import DAY, SECOND, llm, logs, score, span, traces
 from .running import CLIENT, Served

@@ -10,7 +10,7 @@ import genai_prices
 import pytest
 from genai_prices import Usage
 
-from llmtrace_collector.pricing import Pricing
+from llmtrace_collector.accounting.price_book import Pricing
 from llmtrace_collector.settings import ModelPrice
 
 from .otlp import llm, traces

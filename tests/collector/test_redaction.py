@@ -14,11 +14,11 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.store import open_store
+from llmtrace_collector.ingest.wal_frame import Record, encode
 from llmtrace_collector.store.engine import StoreError, literal
-from llmtrace_collector.store.redaction import Redaction
-from llmtrace_collector.store.schema import SERVER_ONLY, migrations
+from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
+from llmtrace_collector.store.schema.redaction import Redaction
+from llmtrace_collector.store.store import open_store
 from tests import leaks
 from tests.sdk.test_redaction import ALL, ATTACKS, FOUND, PERSONAL
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.store import open_store
+from llmtrace_collector.ingest.wal_frame import Record, encode
 from llmtrace_collector.store.engine import StoreUnavailable
+from llmtrace_collector.store.store import open_store
 
 from .otlp import llm, span, traces
 from .running import Served, settings

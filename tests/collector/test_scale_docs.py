@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from llmtrace_cli import config
-from llmtrace_collector.store import policies
+from llmtrace_collector.store import row_policies
 from llmtrace_collector.store.cluster import Cluster
-from llmtrace_collector.store.schema import migrations
+from llmtrace_collector.store.schema.migrations import migrations
 
 _TEXT = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
 
@@ -35,7 +35,9 @@ def test_our_settings_are_settings(text: str, tmp_path: Path) -> None:
     collector = config.load(file, {}).collector
     assert collector.store.startswith("clickhouse://llmtrace:")
     if collector.store_reader:
-        assert policies.statements("llmtrace", "llmtrace_reader", "x")[-1].endswith("TO `llmtrace_reader`")
+        assert row_policies.statements("llmtrace", "llmtrace_reader", "x")[-1].endswith(
+            "TO `llmtrace_reader`"
+        )
 
 
 def collectors() -> list[dict[str, Any]]:

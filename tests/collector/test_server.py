@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.ingest.wal_frame import Record, encode
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import llm, traces
 from .running import Launched, free_port, settings, until

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store import open_reader
+from llmtrace_collector.store.reader import open_reader
 
 from ..collector.prefilled import prefill
 from .traffic import SpanData, Traffic, otlp

@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 import llmtrace
-from llmtrace_collector.auth import Doors, Keys
-from llmtrace_collector.budget import Answer, Asked, Budgets, router, window_start
-from llmtrace_collector.keys import KeyBook
-from llmtrace_collector.pricing import Pricing
+from llmtrace_collector.access.api_keys import KeyBook
+from llmtrace_collector.access.auth import Doors, Keys
+from llmtrace_collector.accounting.budgets import Answer, Asked, Budgets, router, window_start
+from llmtrace_collector.accounting.price_book import Pricing
 from llmtrace_collector.settings import Budget
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.store.store import Store, open_store
 from llmtrace_dashboard.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
 from llmtrace_dashboard.settings import WatchSettings
 from llmtrace_dashboard.watch import Watch

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace_collector.pricing import Pricing
-from llmtrace_collector.store import open_store
+from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.store.store import open_store
 
 GUIDE = Path(__file__).parents[2] / "docs" / "cost.md"
 

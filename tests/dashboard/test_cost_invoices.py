@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from llmtrace_collector.store.charges import BUCKETS
+from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_dashboard.cost import focus, invoices
 from llmtrace_dashboard.cost.invoices.azure import model_of
 from llmtrace_dashboard.cost.reconcile import plain_name, reconcile

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from genai_prices import Usage, calc_price
 
-from llmtrace_collector.store.charges import COUNTS
+from llmtrace_collector.pricing.charges import COUNTS
 from llmtrace_dashboard.cost import forecast, reserved, whatif
 from llmtrace_dashboard.cost.reserved import Unit
 from llmtrace_dashboard.cost.whatif import Candidate

@@ -14,11 +14,11 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, Provider
 
-from llmtrace_collector.pricing import Pricing, book_row, choose_book
+from llmtrace_collector.accounting.price_book import Pricing, book_row, choose_book
+from llmtrace_collector.pricing.charges import CONTEXT_BOUNDS
+from llmtrace_collector.pricing.tariffs import Listing, list_model
 from llmtrace_collector.settings import ModelPrice
-from llmtrace_collector.store import Store, open_store
-from llmtrace_collector.store.charges import CONTEXT_BOUNDS
-from llmtrace_collector.tariffs import Listing, list_model
+from llmtrace_collector.store.store import Store, open_store
 from llmtrace_dashboard.cost import ledger
 from llmtrace_dashboard.queries.scope import Scope
 
@@ -235,7 +235,7 @@ def _tier(name: str) -> str:
 
 def _stored(provider: str) -> str:
     """The store keeps the conventions' spelling of a provider."""
-    from llmtrace_collector.store.dialects import PROVIDER_NAMES
+    from llmtrace_collector.store.schema.dialects import PROVIDER_NAMES
 
     return PROVIDER_NAMES.get(provider, provider)
 

@@ -13,11 +13,11 @@ from clickhouse_connect.driver.client import Client
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from llmtrace_collector import price_routes
-from llmtrace_collector.auth import Doors, Keys
-from llmtrace_collector.keys import KeyBook
-from llmtrace_collector.pricing import Pricing
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.access.api_keys import KeyBook
+from llmtrace_collector.access.auth import Doors, Keys
+from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.api import prices
+from llmtrace_collector.store.store import Store, open_store
 from llmtrace_dashboard.cost import closing, ledger, waste
 from llmtrace_dashboard.queries.scope import Scope
 
@@ -180,7 +180,7 @@ def test_days_without_calls_cost_nothing(client: Client) -> None:
 def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store, client: Client) -> None:
     app = FastAPI()
     app.include_router(
-        price_routes.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), Pricing(store, ()))
+        prices.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), Pricing(store, ()))
     )
     early = [span(-24 * 20 - hour, user="fin") for hour in range(3)]
     store.insert_rows("otel_traces", early)

@@ -16,12 +16,12 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace_collector import price_routes
-from llmtrace_collector.auth import Doors, Keys
-from llmtrace_collector.discounts import Discount, discounts, shares
-from llmtrace_collector.keys import KeyBook
-from llmtrace_collector.pricing import LIST_NAME, Pricing
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.access.api_keys import KeyBook
+from llmtrace_collector.access.auth import Doors, Keys
+from llmtrace_collector.accounting.price_book import LIST_NAME, Pricing
+from llmtrace_collector.api import prices
+from llmtrace_collector.pricing.discounts import Discount, discounts, shares
+from llmtrace_collector.store.store import Store, open_store
 from llmtrace_dashboard.cost import books, fixed, ledger, limits, waste
 from llmtrace_dashboard.queries.scope import Scope
 
@@ -93,7 +93,7 @@ def door(store: Store) -> Iterator[TestClient]:
     app = FastAPI()
     pricing = Pricing(store, ())
     pricing.sync()
-    app.include_router(price_routes.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), pricing))
+    app.include_router(prices.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), pricing))
     with TestClient(app, headers={"authorization": "Bearer admin"}) as client:
         yield client
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace_collector.store import Store, open_store
+from llmtrace_collector.store.store import Store, open_store
 
 from ..collector.prefilled import prefill
 from .running import Collector

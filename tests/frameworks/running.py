@@ -16,11 +16,11 @@ from typing import Any, Self
 import pytest
 
 from llmtrace.testing import Answer, ReplayServer
-from llmtrace_collector.envelope import Record, encode
-from llmtrace_collector.otlp_json import to_protobuf
-from llmtrace_collector.store import Store
-from llmtrace_collector.store.ledger import Ledger
-from llmtrace_collector.validate import check
+from llmtrace_collector.accounting.call_dedup import Ledger
+from llmtrace_collector.ingest.otlp_json import to_protobuf
+from llmtrace_collector.ingest.validate import check
+from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.store.store import Store
 from tests.sdk.naive import FOLDER, Recording, recordings
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llmtrace.testing import Received, ReplayServer
-from llmtrace_collector.store import Store
+from llmtrace_collector.store.store import Store
 from tests.sdk.test_recordings import answer_of
 
 from .running import Collector, events, needs, needs_recordings, recording, run

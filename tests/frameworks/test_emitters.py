@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmtrace.testing import ReplayServer
-from llmtrace_collector.store import Store
+from llmtrace_collector.store.store import Store
 from tests.sdk.naive import Recording
 from tests.sdk.test_recordings import answer_of
 

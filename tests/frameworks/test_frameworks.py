@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmtrace.testing import Received, ReplayServer
-from llmtrace_collector.store import Store
+from llmtrace_collector.store.store import Store
 from tests.sdk.test_recordings import answer_of
 
 from .running import Collector, events, message_text, needs, needs_recordings, recording, run

@@ -27,7 +27,7 @@ from llmtrace_cli.config import Settings
 from llmtrace_cli.ports import free_port, is_free
 from llmtrace_cli.stack import PartName, Process, Stack, plan, wait_ready
 from llmtrace_collector.settings import ModelPrice
-from llmtrace_collector.store import open_reader
+from llmtrace_collector.store.reader import open_reader
 from llmtrace_dashboard.settings import Webhook
 
 from . import report

@@ -1,6 +1,4 @@
-"""The store: one ClickHouse schema in two homes. Readers need `open_reader` alone."""
+"""The store: one ClickHouse schema in two homes, embedded and as a server, and who may read what in it.
 
-from .reader import open_reader
-from .store import Store, open_store
-
-__all__ = ["Store", "open_reader", "open_store"]
+Readers outside the collector import `store.reader` and `store.incident` alone.
+"""

@@ -13,9 +13,9 @@ from clickhouse_connect.driver.client import Client
 
 from .cluster import names_of
 from .engine import Engine, StoreError, StoreUnavailable, literal, open_engine
-from .hourly import columns, make_empty_copy, rebuild_hours
-from .redaction import NOTHING, Redaction
-from .schema import foreign_probe, migrate, migrations, protobuf_schema, usage_select
+from .hourly_rebuild import columns, make_empty_copy, rebuild_hours
+from .schema.migrations import foreign_probe, migrate, migrations, protobuf_schema, usage_select
+from .schema.redaction import NOTHING, Redaction
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
 SIGNALS: Mapping[str, tuple[str, str]] = {

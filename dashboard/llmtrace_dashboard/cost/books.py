@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store.charges import BUCKETS
-from llmtrace_collector.unit_prices import FIELDS
+from llmtrace_collector.pricing.charges import BUCKETS
+from llmtrace_collector.pricing.unit_prices import FIELDS
 from llmtrace_dashboard.queries.scope import Scope, frame
 
 from . import ledger

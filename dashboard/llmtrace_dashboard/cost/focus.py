@@ -14,7 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store import charges
+from llmtrace_collector.pricing import charges
 from llmtrace_dashboard.queries.scope import USAGE_SCOPE, Scope, frame
 
 #: The specification's mandatory columns.

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store.charges import BUCKETS, COUNTS
-from llmtrace_collector.store.sums import priced_sums
+from llmtrace_collector.pricing.charges import BUCKETS, COUNTS
+from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
 
 #: Name of a dimension → its SQL over the ledger. A call with several tags counts under each of them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.tariffs import RESERVED_TIERS
+from llmtrace_collector.pricing.tariffs import RESERVED_TIERS
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, Scope, frame
 
 from . import ledger

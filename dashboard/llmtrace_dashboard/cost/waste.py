@@ -8,8 +8,8 @@ from __future__ import annotations
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store.charges import COUNTS, RESPONSE_CACHE
-from llmtrace_collector.tariffs import listing
+from llmtrace_collector.pricing.charges import COUNTS, RESPONSE_CACHE
+from llmtrace_collector.pricing.tariffs import listing
 from llmtrace_dashboard.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
 
 from .whatif import amount

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store import charges
-from llmtrace_collector.store.charges import COUNTS
-from llmtrace_collector.tariffs import Tariff, listing
+from llmtrace_collector.pricing import charges
+from llmtrace_collector.pricing.charges import COUNTS
+from llmtrace_collector.pricing.tariffs import Tariff, listing
 from llmtrace_dashboard.queries.scope import USAGE_SCOPE, Scope, frame
 
 _COUNTED = ", ".join(f"sum(charge.{name}) AS {name}" for name in COUNTS)

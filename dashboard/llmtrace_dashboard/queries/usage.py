@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store.sums import priced_sums
+from llmtrace_collector.pricing.priced_sums import priced_sums
 
 from .scope import USAGE_SCOPE, Scope, frame, millis, rows, with_times
 

@@ -1,0 +1,191 @@
+"""Who may do what: keys for sending, reading and administration, compared in constant time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import math
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import Headers
+
+from llmtrace_collector.settings import CollectorSettings
+
+from .api_keys import KeyBook, RateLimit, Role
+
+
+class UnsafeBind(ValueError):
+    """The settings would serve other machines without keys."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The collector's keys; None means that the door is open, which only loopback binds may have."""
+
+    ingest: str | None
+    read: str | None
+    admin: str
+
+    def of(self, role: Role) -> str | None:
+        """The key of a door."""
+        return {"ingest": self.ingest, "read": self.read, "admin": self.admin}[role]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose request it is. `project` empty: not confined; `key_id` empty: an open door, no key."""
+
+    key_id: str
+    project: str = ""
+
+
+class Denied(Exception):
+    """A request that may not pass: HTTP status (401, 429), what is wrong, when to try again (seconds)."""
+
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Doors:
+    """Decides who passes: the keys of the settings open every project, keys of the book their own.
+
+    A door without any key is open, unless `locked`; the first key made for it closes it.
+    """
+
+    def __init__(self, keys: Keys, book: KeyBook, *, locked: bool = False) -> None:
+        self.keys = keys
+        self._book = book
+        self._locked = locked
+        self._limit = RateLimit()
+
+    def admit(self, headers: Headers, role: Role) -> Identity:
+        """The request's identity at the door of `role`. Raises Denied."""
+        fixed = self.keys.of(role)
+        for given in _given(headers):
+            if _same(given, self.keys.admin):
+                return Identity("admin_key")
+            if fixed is not None and _same(given, fixed):
+                return Identity(f"{role}_key")
+            key = self._book.find(given)
+            if key is not None and key.role in (role, "admin"):
+                wait = self._limit.wait(key)
+                if wait:
+                    raise Denied(
+                        429,
+                        f"key {key.key_id} is limited to {key.requests_per_minute} requests a minute",
+                        math.ceil(wait),
+                    )
+                return Identity(key.key_id, key.project)
+        if fixed is None and not self._locked and not self._book.serves(role):
+            return Identity("")
+        raise Denied(401, f"a valid {role} key is needed: send it as 'Authorization: Bearer KEY'")
+
+
+def administrator(doors: Doors) -> Callable[[Request], None]:
+    """A dependency of routes that admin keys open; the identity is then in `request.state.identity`."""
+
+    def check(request: Request) -> None:
+        try:
+            request.state.identity = doors.admit(request.headers, "admin")
+        except Denied as denied:
+            headers = {} if denied.retry_after is None else {"Retry-After": str(denied.retry_after)}
+            message = (
+                str(denied)
+                if denied.status != 401
+                else "the admin key is needed: send it as 'Authorization: Bearer KEY' (it is in admin.key of "
+                "the collector's data directory)"
+            )
+            raise HTTPException(denied.status, message, headers) from denied
+
+    return check
+
+
+def owner(doors: Doors) -> Callable[[Request], None]:
+    """A dependency of routes that touch every project: a project's own admin key does not open them."""
+    check_admin = administrator(doors)
+
+    def check(request: Request) -> None:
+        check_admin(request)
+        if request.state.identity.project:
+            raise HTTPException(403, "this needs an admin key of every project, not of one")
+
+    return check
+
+
+def within(request: Request, project: str) -> None:
+    """Raise HTTPException 403 when the request's key is of another project."""
+    own = request.state.identity.project
+    if own and own != project:
+        raise HTTPException(403, f"this key is of project {own!r} and may not write into {project!r}")
+
+
+def load_keys(settings: CollectorSettings) -> Keys:
+    """The keys of the settings; the admin key is made at the first start, readable by its owner alone.
+
+    Raises UnsafeBind when the host is reachable from elsewhere and a key is missing.
+    """
+    ingest = settings.ingest_key.get_secret_value() if settings.ingest_key else None
+    read = settings.read_key.get_secret_value() if settings.read_key else None
+    if not is_loopback(settings.host) and not (ingest and read) and not settings.require_keys:
+        raise UnsafeBind(
+            f"collector.host = {settings.host!r} can be reached from other machines, so keys are needed: set "
+            "collector.ingest_key and collector.read_key (or LLMTRACE_COLLECTOR__INGEST_KEY and "
+            "LLMTRACE_COLLECTOR__READ_KEY), or collector.require_keys = true and make keys by `llmtrace keys "
+            "create`, or bind 127.0.0.1."
+        )
+    admin = settings.admin_key.get_secret_value() if settings.admin_key else None
+    return Keys(ingest or None, read or None, admin or admin_key(settings.data_dir))
+
+
+def admin_key(data_dir: Path) -> str:
+    """The admin key of a data directory: the environment's, else the file's, made when absent."""
+    given = os.environ.get("LLMTRACE_ADMIN_KEY")
+    if given:
+        return given
+    path = data_dir / "admin.key"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        key = secrets.token_urlsafe(32)
+        file.write(key + "\n")
+    return key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _same(given: str, key: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), key.encode())
+
+
+def _given(headers: Headers) -> list[str]:
+    """Every key that the request carries: Bearer, Basic's password, x-api-key, ClickHouse's header."""
+    found = [headers[name] for name in ("x-api-key", "x-clickhouse-key") if name in headers]
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        found.append(value.strip())
+    elif scheme.lower() == "basic":
+        try:
+            found.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
+        except (binascii.Error, UnicodeDecodeError):
+            return found
+    return found

@@ -1,0 +1,315 @@
+"""Budgets: what was spent of each, kept in memory so that applications may ask before every call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from pydantic import BaseModel
+
+from llmtrace_collector.access.auth import Denied, Doors, Identity
+from llmtrace_collector.pricing.priced_sums import priced_sums
+from llmtrace_collector.settings import Budget
+from llmtrace_collector.store.store import Store
+
+#: What a budget is for each of → the ledger's column. A call with several tags counts for each of them.
+_COLUMNS: Mapping[str, str] = {
+    "all": "''",
+    "user": "UserId",
+    "project": "Project",
+    "model": "Model",
+    "service": "ServiceName",
+    "account": "Account",
+    "tag": "arrayJoin(Tags)",
+}
+
+#: A budget's filters → their condition; an empty one lets every call through.
+_FILTERS: Mapping[str, str] = {
+    **{
+        name: f"{_COLUMNS[name]} = {{{name}:String}}"
+        for name in ("user", "project", "model", "service", "account")
+    },
+    "tag": "has(Tags, {tag:String})",
+}
+
+_WINDOW = "Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})"
+
+_AMOUNTS: Mapping[str, str] = {
+    "usd": "ifNull(sum(Cost), 0)",
+    "tokens": "sum(InputTokens) + sum(OutputTokens)",
+    "requests": "sum(Calls)",
+}
+
+_ROLLING: Mapping[str, timedelta] = {
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+
+
+#: Counting takes this part of the time at most: one in so many.
+_REST = 10.0
+_MOST_STANDINGS = 1000
+
+
+class Standing(BaseModel):
+    """How one budget stands. Amounts are in `unit`; from `warn_at` on the state is a warning.
+
+    `expected` is the amount at the end of a calendar window if it goes on at the same pace, and `breach_at`
+    when the limit is reached then; null in rolling windows, and where it is not reached. Calls without a
+    price count as nothing in USD.
+    """
+
+    budget: str
+    key: str
+    per: str
+    project: str
+    unit: str
+    window: str
+    window_start: datetime
+    spent: float
+    warn_at: float
+    limit: float
+    remaining: float
+    expected: float | None
+    breach_at: datetime | None
+    unpriced_calls: int
+    state: str
+
+
+class Answer(BaseModel):
+    """`allowed` is false when a budget that concerns the caller is used up. `as_of`: when it was counted."""
+
+    allowed: bool
+    as_of: datetime
+    budgets: list[Standing]
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What each key spent of each rule, by the rule's place."""
+
+    at: datetime
+    spent: Sequence[Mapping[str, tuple[float, int]]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The call that is asked about; empty where not known."""
+
+    user: str = ""
+    project: str = ""
+    model: str = ""
+    service: str = ""
+    account: str = ""
+    tags: tuple[str, ...] = ()
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """What it is by a budget's `per`; a call may have several tags."""
+        if name == "tag":
+            return self.tags
+        value = getattr(self, name)
+        return (value,) if value else ()
+
+
+class Budgets:
+    """Counts every few seconds (`keep` is one pass) and answers from memory."""
+
+    def __init__(self, store: Store, rules: Sequence[Budget]) -> None:
+        self._store = store
+        self._rules = rules
+        self._counted: _Counted | None = None
+        self._turn = threading.Lock()
+        self._rested_at = 0.0
+
+    def keep(self) -> None:
+        """Count, unless counting takes so long that it would keep the store busy."""
+        if time.monotonic() >= self._rested_at:
+            began = time.monotonic()
+            self.count()
+            self._rested_at = time.monotonic() + _REST * (time.monotonic() - began)
+
+    def count(self, now: datetime | None = None) -> None:
+        """Read what was spent of every budget. Hours are the finest step of windows."""
+        with self._turn:
+            at = now or datetime.now(UTC)
+            self._counted = _Counted(at, [self._spent(rule, at) for rule in self._rules])
+
+    def answer(self, asked: Asked) -> Answer | None:
+        """How the budgets that concern a call stand; None before the first count.
+
+        A budget for each user concerns calls of a known user alone.
+        """
+        counted = self._counted
+        if counted is None:
+            return None
+        found = [
+            _standing(rule, key, spent, counted.at)
+            for rule, spent in zip(self._rules, counted.spent, strict=True)
+            for key in _keys(rule, asked)
+        ]
+        return Answer(
+            allowed=all(each.state != "exceeded" for each in found), as_of=counted.at, budgets=found
+        )
+
+    def standings(self, every: bool = False) -> Answer | None:
+        """The budgets that are not all right, or every one that something was spent of; the fullest first."""
+        counted = self._counted
+        if counted is None:
+            return None
+        found = [
+            _standing(rule, key, spent, counted.at)
+            for rule, spent in zip(self._rules, counted.spent, strict=True)
+            for key in spent
+            if key or rule.per == "all"
+        ]
+        shown = [each for each in found if every or each.state != "ok"]
+        shown.sort(key=lambda each: (-each.spent / each.limit, each.budget, each.key))
+        return Answer(
+            allowed=all(each.state != "exceeded" for each in found),
+            as_of=counted.at,
+            budgets=shown[:_MOST_STANDINGS],
+        )
+
+    def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
+        filters = {name: str(getattr(rule, name)) for name in _FILTERS}
+        where = ["NOT Simulated", *(_FILTERS[name] for name, value in filters.items() if value)]
+        charged = priced_sums("usage_hour", {"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
+        # Names of columns and amounts are constants; everything from settings is bound.
+        sql = f"""SELECT toString(key) AS key, {_AMOUNTS[rule.unit]} AS spent,
+            sumIf(Calls, NOT Priced) AS unpriced
+        FROM ({charged}) AS charges
+        GROUP BY key"""  # noqa: S608
+        params = {
+            "since": str(int(window_start(rule, now).timestamp() * 1000)),
+            "until": str(int(now.timestamp() * 1000) + 1),
+            **{name: value for name, value in filters.items() if value},
+        }
+        rows: list[dict[str, Any]] = self._store.rows(sql, params)
+        return {row["key"]: (float(row["spent"]), int(row["unpriced"])) for row in rows}
+
+
+def window_start(rule: Budget, now: datetime) -> datetime:
+    """Where the window that holds `now` begins, UTC; rolling ones begin at a whole hour."""
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if rule.window in _ROLLING:
+        return hour - _ROLLING[rule.window] + timedelta(hours=1)
+    day = hour.replace(hour=0)
+    if rule.window == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if rule.window == "month" else day
+
+
+def _window_end(rule: Budget, start: datetime) -> datetime | None:
+    """Where a calendar window ends; rolling ones do not."""
+    if rule.window in _ROLLING:
+        return None
+    if rule.window == "month":
+        return (start + timedelta(days=32)).replace(day=1)
+    return start + timedelta(days=7 if rule.window == "week" else 1)
+
+
+def _keys(rule: Budget, asked: Asked) -> tuple[str, ...]:
+    """Which of a rule's budgets concern the call."""
+    wanted = {name: str(getattr(rule, name)) for name in _FILTERS}
+    if any(value and value not in asked.values(name) for name, value in wanted.items()):
+        return ()
+    return ("",) if rule.per == "all" else asked.values(rule.per)
+
+
+def _standing(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> Standing:
+    amount, unpriced = spent.get(key, (0.0, 0))
+    start = window_start(rule, now)
+    expected, breach = _pace(rule, amount, start, now)
+    state = "ok"
+    if amount >= rule.limit:
+        state = "exceeded"
+    elif amount >= rule.warn_at * rule.limit or breach is not None:
+        state = "warning"
+    return Standing(
+        budget=rule.name,
+        key=key,
+        per=rule.per,
+        project=key if rule.per == "project" else rule.project,
+        unit=rule.unit,
+        window=rule.window,
+        window_start=start,
+        spent=amount,
+        warn_at=rule.warn_at * rule.limit,
+        limit=rule.limit,
+        remaining=max(0.0, rule.limit - amount),
+        expected=expected,
+        breach_at=breach,
+        unpriced_calls=unpriced,
+        state=state,
+    )
+
+
+def _pace(
+    rule: Budget, amount: float, start: datetime, now: datetime
+) -> tuple[float | None, datetime | None]:
+    """The amount at the window's end, and when the limit is reached before it, if it goes on like this."""
+    end = _window_end(rule, start)
+    # The first hundredth of a window says nothing about its end.
+    if end is None or now - start <= (end - start) / 100:
+        return None, None
+    expected = amount * ((end - start) / (now - start))
+    if expected <= rule.limit or amount >= rule.limit:
+        return expected, None
+    return expected, start + (now - start) * (rule.limit / amount)
+
+
+def _asker(doors: Doors, request: Request) -> Identity:
+    """Whoever may send or read may ask. Raises HTTPException."""
+    try:
+        return doors.admit(request.headers, "ingest")
+    except Denied:
+        try:
+            return doors.admit(request.headers, "read")
+        except Denied as denied:
+            raise HTTPException(denied.status, "a key that may send or read is needed") from denied
+
+
+def router(budgets: Budgets, doors: Doors) -> APIRouter:
+    """The routes GET /v1/budget, for keys that may send or read, and GET /v1/budgets, for those that may read
+    every project."""
+    routes = APIRouter()
+
+    @routes.get("/v1/budget")
+    async def budget(
+        request: Request,
+        user: str = "",
+        project: str = "",
+        model: str = "",
+        service: str = "",
+        account: str = "",
+        tag: Annotated[list[str], Query(max_length=32)] = [],  # noqa: B006 - FastAPI copies it
+    ) -> Answer:
+        identity = _asker(doors, request)
+        project = project or identity.project or "default"
+        if identity.project and project != identity.project:
+            raise HTTPException(403, "this key is for another project")
+        return _ready(budgets.answer(Asked(user, project, model, service, account, tuple(tag))))
+
+    @routes.get("/v1/budgets")
+    async def standings(request: Request, every: bool = False) -> Answer:
+        try:
+            identity = doors.admit(request.headers, "read")
+        except Denied as denied:
+            raise HTTPException(denied.status, "a key that may read is needed") from denied
+        if identity.project:
+            raise HTTPException(403, "budgets span projects: this key is for one alone")
+        return _ready(budgets.standings(every))
+
+    return routes
+
+
+def _ready(answer: Answer | None) -> Answer:
+    if answer is None:
+        raise HTTPException(503, "budgets are being counted for the first time", headers={"Retry-After": "1"})
+    return answer

@@ -1,0 +1,322 @@
+"""Prices of the models that the store has seen: the user's own first, then the public list.
+
+Only pairs named by provider and model are looked up, and each once a book, so that a hundred million calls of
+one model cost one look-up. A pair that nobody knows a price for is written down as unpriced, never as free.
+
+A book is never changed, only added to as new pairs are seen: another version of the list, another price or
+discount of one's own make another book.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import genai_prices
+
+from llmtrace_collector.pricing.charges import BUCKETS, PRICES, RESPONSE_CACHE
+from llmtrace_collector.pricing.discounts import Discount, discounts, shares
+from llmtrace_collector.pricing.tariffs import ALWAYS, RESERVED_TIERS, Tariff, listing
+from llmtrace_collector.settings import ModelPrice
+from llmtrace_collector.store.store import Store
+
+#: Name of a book of the public list and the user's own prices; a change of either makes another.
+BookName = str
+
+#: Raised when another reading of the list fills more of the book, so that older books stay as they were.
+_READING = 2
+
+LIST_NAME = f"genai-prices {genai_prices.__version__}/{_READING}"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What people set, beside llmtrace.toml: prices and fixed lines from a day on, and discounts."""
+
+    prices: tuple[dict[str, Any], ...] = ()
+    covered: tuple[dict[str, Any], ...] = ()
+    discounts: tuple[Discount, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.prices or self.covered or self.discounts)
+
+    def text(self) -> str:
+        """Changes when any of them does."""
+        return json.dumps([self.prices, self.covered, [vars(each) for each in self.discounts]])
+
+
+class Pricing:
+    """Fills `price_book` and `discount_book`. `sync` is one pass."""
+
+    def __init__(self, store: Store, own: Sequence[ModelPrice]) -> None:
+        self._store = store
+        self._own = own
+        self._turn = threading.Lock()
+        self._offered = ""
+        self.book: BookName = book_name(own)
+
+    def sync(self, take: bool = False) -> int:
+        """Price what was seen and is in no book yet; the number of rows written.
+
+        A book of other own prices takes effect by itself; one of another public list when it is taken
+        (`take`), or when there is none.
+        """
+        with self._turn:
+            terms = self._terms()
+            self.book = book_name(self._own, terms)
+            chosen = next(iter(self._store.rows(_IN_EFFECT)), {"book": "", "actor": ""})
+            in_effect = str(chosen["book"])
+            # Pairs seen since are priced in the book in effect too, which may be an older one.
+            written = self._fill(self.book, terms)
+            if in_effect and in_effect != self.book:
+                written += self._fill(in_effect, self._terms(in_effect))
+            if self._should_offer(in_effect, chosen["actor"] == _ACTOR, take):
+                note = "the current price list and own prices"
+                choose_book(self._store, self.book, _ACTOR, note)
+            self._offered = self.book
+        return written
+
+    def prepare(self, rows: Sequence[dict[str, Any]]) -> BookName:
+        """Fill a book of the installed list and these rows of `own_prices`, beside those that were set;
+        nothing is kept or put into effect. Returns its name."""
+        with self._turn:
+            terms = self._terms()
+            names = ("Provider", "Model", "ServiceTier", "ValidFrom")
+            key = {tuple(row[name] for name in names): row for row in (*terms.prices, *rows)}
+            wanted = sorted(
+                key.values(),
+                key=lambda row: [str(row["ServiceTier"]), str(row["Provider"]), str(row["Model"])],
+            )
+            wanted.sort(key=lambda row: int(row["ValidFrom"]))
+            prices = tuple({name: row[name] for name in (*names[:3], "ValidFrom", *PRICES)} for row in wanted)
+            terms = replace(terms, prices=prices)
+            book = book_name(self._own, terms)
+            self._fill(book, terms)
+        return book
+
+    def _should_offer(self, in_effect: BookName, by_itself: bool, take: bool) -> bool:
+        if take or not in_effect:
+            return self.book != in_effect
+        if self.book in (in_effect, self._offered) or _list_of(in_effect) != LIST_NAME:
+            return False
+        if by_itself:
+            return True
+        # One that somebody left for another stays left.
+        return not self._store.rows(
+            "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
+        )
+
+    def _fill(self, book: BookName, terms: Terms) -> int:
+        pairs = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
+        rows = [row for pair in pairs for row in self._book_rows(book, pair, terms)]
+        self._store.insert_rows("price_book", rows)
+        if not terms.discounts:
+            return len(rows)
+        reduced = []
+        for seen in self._store.rows(_NOT_DISCOUNTED, {"book": book}):
+            for share in shares(terms.discounts, seen["Project"], seen["Provider"], seen["Model"]):
+                reduced.append(
+                    {
+                        "Book": book,
+                        **seen,
+                        "ValidFrom": share.start,
+                        "ValidTo": share.end,
+                        "Factor": share.factor,
+                        "UpdatedAt": f"{time.time():.3f}",
+                    }
+                )
+        self._store.insert_rows("discount_book", reduced)
+        return len(rows) + len(reduced)
+
+    def tariffs(
+        self,
+        provider: str,
+        model: str,
+        response_model: str,
+        service_tier: str = "",
+        terms: Terms | None = None,
+    ) -> tuple[Tariff, ...]:
+        """The tariffs of one pair, none where nobody knows its price. A price of one's own goes by the name
+        that was asked for, else the one that answered; the list's by the one that answered first. Capacity
+        that is paid anyway costs nothing by the token.
+        """
+        terms = terms or Terms()
+        tariffs = self._first_known(provider, model, response_model, service_tier)
+        for row in terms.prices:
+            named = row["Model"] in (model, response_model) and row["Provider"] in ("", provider)
+            if named and row["ServiceTier"] in ("", service_tier):
+                prices = {each.name: row[each.price] for each in BUCKETS if row[each.price] is not None}
+                start = int(row["ValidFrom"])
+                tariffs = _spliced(
+                    tariffs, Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set")
+                )
+        for row in terms.covered:
+            if row["Model"] in (model, response_model) and row["Provider"] in ("", provider):
+                valid = int(row["ValidFrom"]), int(row["ValidTo"])
+                tariffs = _spliced(tariffs, Tariff(_NOTHING, valid, source=f"fixed: {row['Name']}"))
+        if service_tier in RESERVED_TIERS:
+            return (Tariff(_NOTHING, source="reserved capacity: a fixed line"),)
+        if service_tier == RESPONSE_CACHE:
+            return (Tariff(_NOTHING, source="answered from a cache"),)
+        return tariffs
+
+    def _first_known(
+        self, provider: str, model: str, response_model: str, service_tier: str
+    ) -> tuple[Tariff, ...]:
+        for name in (model, response_model):
+            for own in self._own:
+                fits = own.model == name and own.provider in ("", provider)
+                if fits and own.service_tier in ("", service_tier):
+                    return (Tariff(own.per_unit(), source="llmtrace.toml"),)
+        for name in (response_model, model):
+            found = listing(provider, name, service_tier)
+            if found is not None:
+                return found.tariffs
+        return ()
+
+    def _book_rows(self, book: BookName, pair: dict[str, Any], terms: Terms) -> list[dict[str, Any]]:
+        found = self.tariffs(
+            pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"], terms
+        )
+        return [book_row(book, pair, tariff) for tariff in found] or [book_row(book, pair, None)]
+
+    def _terms(self, book: BookName = "") -> Terms:
+        """What people have set; with `book`, had set when that book took effect first."""
+        until = {"book": book}
+        covered = self._store.rows(_COVERED, until)
+        of_projects = [
+            Discount(
+                row["Project"],
+                row["Provider"],
+                row["Model"],
+                int(row["ValidFrom"]),
+                100.0,
+                int(row["ValidTo"]),
+            )
+            for row in covered
+            if row["Project"]
+        ]
+        return Terms(
+            tuple(self._store.rows(_SET_PRICES, until)),
+            tuple(row for row in covered if not row["Project"]),
+            (*discounts(self._store.rows(_SET_DISCOUNTS, until)), *of_projects),
+        )
+
+
+#: Who puts a book into effect where nobody asked.
+_ACTOR = "llmtrace"
+_NOTHING = {"Input": 0.0, "Output": 0.0}
+
+
+def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
+    """Put a book into effect; costs follow at once."""
+    store.insert_rows(
+        "price_books", [{"Book": book, "At": f"{time.time():.3f}", "Actor": actor, "Note": note}]
+    )
+
+
+def book_name(own: Sequence[ModelPrice], terms: Terms | None = None) -> BookName:
+    """`genai-prices 0.2.3/2`, with a mark of the user's own prices where there are any."""
+    if not own and not terms:
+        return LIST_NAME
+    text = json.dumps([price.model_dump(exclude_none=True) for price in own], separators=(",", ":"))
+    text += terms.text() if terms else ""
+    return f"{LIST_NAME} own {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _list_of(book: BookName) -> str:
+    """The public list that a book is made of."""
+    return book.partition(" own ")[0]
+
+
+def _spliced(tariffs: Sequence[Tariff], new: Tariff) -> tuple[Tariff, ...]:
+    """`tariffs` with `new` in their place for as long as it holds."""
+    start, end = new.valid
+    kept = []
+    for each in tariffs:
+        if each.valid[0] < start:
+            kept.append(replace(each, valid=(each.valid[0], min(each.valid[1], start))))
+        if each.valid[1] > end:
+            kept.append(replace(each, valid=(max(each.valid[0], end), each.valid[1])))
+    return (*kept, new)
+
+
+def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dict[str, Any]:
+    """A row of `price_book`; no tariff: looked up, and nobody knows."""
+    shown = tariff or Tariff({})
+    return {
+        "Book": book,
+        **pair,
+        "ValidFrom": shown.valid[0],
+        "ValidTo": shown.valid[1],
+        "ContextFrom": shown.context[0],
+        "ContextTo": shown.context[1],
+        "Priced": tariff is not None,
+        **{bucket.price: shown.prices.get(bucket.name) for bucket in BUCKETS},
+        "Currency": "USD",
+        "Source": shown.source,
+        "UpdatedAt": f"{datetime.now(UTC).timestamp():.3f}",
+    }
+
+
+_IN_EFFECT = """SELECT argMax(Book, At) AS book, argMax(Actor, At) AS actor
+FROM price_books HAVING count() > 0"""
+
+# The standard tier of every pair too: savings are counted against it.
+_PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, arrayJoin(['', Tier]) AS ServiceTier
+FROM (SELECT DISTINCT Provider, Model, ResponseModel, toString(ServiceTier) AS Tier FROM usage_hour) AS seen
+WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
+    SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {book:String}
+)"""
+
+_NOT_DISCOUNTED = """SELECT DISTINCT Project, Provider, Model
+FROM usage_hour
+WHERE (Project, Provider, Model) NOT IN (
+    SELECT Project, Provider, Model FROM discount_book WHERE Book = {book:String}
+)"""
+
+# Up to when a book's terms were set: its first day in effect, or now.
+_UNTIL = """({book:String} = '' OR At <= (SELECT min(At) FROM price_books WHERE Book = {book:String}))"""
+
+# By day, so that each takes over from the one before; of one model, tier and day the newest holds.
+_SET_PRICES = f"""SELECT
+    Provider,
+    Model,
+    ServiceTier,
+    toUnixTimestamp(ValidFrom) AS ValidFrom,
+    {", ".join(f"argMax(tuple({name}), At).1 AS {name}" for name in PRICES)}
+FROM own_prices
+WHERE {_UNTIL}
+GROUP BY Provider, Model, ServiceTier, ValidFrom
+ORDER BY ValidFrom, ServiceTier, Provider, Model"""  # noqa: S608 - names of ours
+
+_SET_DISCOUNTS = f"""SELECT
+    Project,
+    Provider,
+    Model,
+    toUnixTimestamp(ValidFrom) AS ValidFrom,
+    argMax(Percent, At) AS Percent
+FROM own_discounts
+WHERE {_UNTIL}
+GROUP BY Project, Provider, Model, ValidFrom
+ORDER BY Project, Provider, Model, ValidFrom"""  # noqa: S608 - names of ours
+
+# Fixed lines that name a model: its calls are paid by them.
+_COVERED = f"""SELECT
+    argMax(Name, At) AS Name,
+    argMax(Project, At) AS Project,
+    argMax(Provider, At) AS Provider,
+    argMax(Model, At) AS Model,
+    toUnixTimestamp(argMax(ValidFrom, At)) AS ValidFrom,
+    toUnixTimestamp(argMax(ValidTo, At)) AS ValidTo
+FROM fixed_costs
+WHERE {_UNTIL}
+GROUP BY Id
+HAVING Model != '' AND NOT argMax(Removed, At)
+ORDER BY Id"""  # noqa: S608 - names of ours

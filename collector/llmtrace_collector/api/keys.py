@@ -1,0 +1,54 @@
+"""The endpoints behind `llmtrace keys`. Only a key of every project opens them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmtrace_collector.access.api_keys import KeyBook, Role
+from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.store.store import Store
+
+from .audit import audit
+
+#: Names that need no quoting anywhere; empty: every project.
+PROJECT = r"^[A-Za-z0-9_.:@/-]*$"
+
+
+class NewKey(BaseModel):
+    """Which key to make. `project` empty: every project; `requests_per_minute` 0: no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str = Field(default="", max_length=128, pattern=PROJECT)
+    role: Role
+    name: str = Field(default="", max_length=256)
+    requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
+
+
+def router(store: Store, doors: Doors, book: KeyBook) -> APIRouter:
+    """The routes under /v1/keys."""
+    routes = APIRouter(dependencies=[Depends(owner(doors))])
+
+    @routes.post("/v1/keys")
+    def create(new: NewKey, request: Request) -> dict[str, Any]:
+        key, secret = book.create(new.project, new.role, new.name, new.requests_per_minute)
+        audit(store, request, "keys.create", key.key_id, f"{key.role} {key.name}".strip(), key.project)
+        return {**asdict(key), "key": secret}
+
+    @routes.get("/v1/keys")
+    def listed() -> dict[str, list[dict[str, Any]]]:
+        return {"keys": [asdict(key) for key in book.all()]}
+
+    @routes.delete("/v1/keys/{key_id}")
+    def revoke(key_id: Annotated[str, Field(max_length=64)], request: Request) -> dict[str, Any]:
+        key = book.revoke(key_id)
+        if key is None:
+            raise HTTPException(404, f"there is no key {key_id}: `llmtrace keys list` shows them")
+        audit(store, request, "keys.revoke", key.key_id, project=key.project)
+        return asdict(key)
+
+    return routes

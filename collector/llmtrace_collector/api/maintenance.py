@@ -1,0 +1,101 @@
+"""Upkeep of the store, for administrators: what can be derived is derived anew."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmtrace_collector.access.api_keys import hashed
+from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.ingest.wal import Log
+from llmtrace_collector.store.erasure import Eraser
+from llmtrace_collector.store.store import Store
+
+from .audit import audit
+
+_WAIT_SECONDS = 20.0
+
+_STATS = """SELECT
+    table,
+    toInt64(sum(rows)) AS rows,
+    toInt64(sum(bytes_on_disk)) AS bytes_on_disk,
+    toInt64(sum(data_uncompressed_bytes)) AS bytes_uncompressed,
+    toInt64(count()) AS parts
+FROM system.parts
+WHERE active AND database = currentDatabase()
+GROUP BY table
+ORDER BY bytes_on_disk DESC
+SETTINGS output_format_json_quote_64bit_integers = 0"""
+
+
+class Rebuild(BaseModel):
+    """Which day's rollup to rebuild; none: every day whose spans are all kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    day: date | None = None
+
+
+class Erase(BaseModel):
+    """Whom to erase; `project` empty: in every project; `dry_run` only counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str = Field(min_length=1, max_length=1024)
+    project: str = Field(default="", max_length=256)
+    dry_run: bool = False
+
+
+def router(store: Store, doors: Doors, log: Log) -> APIRouter:
+    """The routes under /v1/usage, /v1/erasures and /v1/stats. All need an admin key of every project."""
+    eraser = Eraser(store)
+    routes = APIRouter(dependencies=[Depends(owner(doors))])
+
+    @routes.post("/v1/usage/rebuild")
+    def rebuild(asked: Rebuild, request: Request) -> dict[str, list[str]]:
+        days = store.rebuild_usage(asked.day.isoformat() if asked.day else None)
+        audit(store, request, "usage.rebuild", " ".join(days))
+        return {"days": days}
+
+    @routes.post("/v1/erasures")
+    def erase(asked: Erase, request: Request) -> dict[str, Any]:
+        if asked.dry_run:
+            return {"state": "dry run", "counts": eraser.count(asked.user, asked.project)}
+        # What was acknowledged before now is to be erased as well.
+        if not _stored(log):
+            raise HTTPException(503, "the log holds what is not stored yet: try again when it is")
+        # The audit log is not a place to keep the name of someone erased.
+        audit(store, request, "store.delete", f"sha256:{hashed(asked.user)}", project=asked.project)
+        erasure = eraser.start(asked.user, asked.project)
+        return {**asdict(erasure), "quarantined_segments": len(list(log.quarantined.glob("*.seg")))}
+
+    @routes.get("/v1/erasures/{erasure_id}")
+    def progress(erasure_id: str) -> dict[str, Any]:
+        erasure = eraser.get(erasure_id)
+        if erasure is None:
+            raise HTTPException(404, "there is no such erasure in this process: start it again")
+        return asdict(erasure)
+
+    @routes.get("/v1/stats")
+    def stats() -> dict[str, list[dict[str, Any]]]:
+        text = store.engine.execute(_STATS + " FORMAT JSONEachRow")
+        return {"tables": [json.loads(line) for line in text.splitlines()]}
+
+    return routes
+
+
+def _stored(log: Log) -> bool:
+    """Wait a little until the log is empty or holds only what came since."""
+    before = {path.name for path in log.segments()}
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while before & {path.name for path in log.segments()}:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,243 @@
+"""The write endpoints of the ledger: prices, discounts, fixed lines, the choice of a book, closed months."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, date, datetime
+from datetime import time as clock
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.accounting.price_book import Pricing, choose_book
+from llmtrace_collector.pricing.charges import BUCKETS
+from llmtrace_collector.pricing.tariffs import ALWAYS
+from llmtrace_collector.pricing.unit_prices import UnitPrices
+from llmtrace_collector.store.store import Store
+
+
+class OwnPrice(UnitPrices):
+    """A price that holds from a day on, UTC."""
+
+    provider: str = Field(default="", max_length=128, description="Empty matches every provider.")
+    model: str = Field(min_length=1, max_length=256)
+    valid_from: date = date(1970, 1, 1)
+    actor: str = Field(default="", max_length=256)
+    note: str = Field(default="", max_length=4096)
+
+
+class PriceUpdate(BaseModel):
+    """Another version of the prices: the installed list's, and prices of one's own with it.
+
+    With `dry_run` nothing is kept or put into effect; the answer says how a book would be named.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    prices: tuple[OwnPrice, ...] = Field(default=(), max_length=10_000)
+    dry_run: bool = False
+
+
+class DiscountGiven(BaseModel):
+    """So many percent off the list price from a day on; empty names stand for all. 0 ends a discount."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str = Field(default="", max_length=128)
+    provider: str = Field(default="", max_length=128)
+    model: str = Field(default="", max_length=256)
+    percent: float = Field(ge=0, le=100, allow_inf_nan=False)
+    valid_from: date = date(1970, 1, 1)
+    actor: str = Field(default="", max_length=256)
+    note: str = Field(default="", max_length=4096)
+
+
+class FixedLine(BaseModel):
+    """Capacity that is paid whether used or not: `units` at `price` USD each `period`, or once for all its
+    time (`total`). Calls of the model it names cost nothing by the token while it holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["reserved", "gpu", "hosting", "other"]
+    name: str = Field(min_length=1, max_length=256)
+    project: str = Field(default="", max_length=128)
+    provider: str = Field(default="", max_length=128)
+    model: str = Field(default="", max_length=256)
+    units: float = Field(default=1, gt=0, allow_inf_nan=False)
+    price: float = Field(ge=0, allow_inf_nan=False)
+    period: Literal["hour", "month", "total"] = "hour"
+    valid_from: date
+    valid_to: date | None = None
+    removed: bool = False
+    actor: str = Field(default="", max_length=256)
+    note: str = Field(default="", max_length=4096)
+
+
+class Choice(BaseModel):
+    """Which book to put into effect, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    book: str = Field(min_length=1, max_length=256)
+    actor: str = Field(default="", max_length=256)
+    note: str = Field(default="", max_length=4096)
+
+
+class Closing(BaseModel):
+    """The month to close, `2026-11`, and who does."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    month: str = Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    actor: str = Field(default="", max_length=256)
+
+
+def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
+    """The routes under /v1/prices, and /v1/cost/close. All need the admin key."""
+    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    turn = threading.Lock()
+
+    @routes.put("/v1/prices")
+    def set_price(price: OwnPrice) -> dict[str, str]:
+        """Keep the price and put the book that has it into effect; older books stay."""
+        store.insert_rows("own_prices", [_price_row(price, time.time())])
+        pricing.sync(take=True)
+        return {"book": pricing.book}
+
+    @routes.post("/v1/prices/update")
+    def update(asked: PriceUpdate) -> dict[str, str]:
+        """Take the installed price list, with these prices of one's own, as a new book."""
+        at = time.time()
+        rows = [_price_row(price, at) for price in asked.prices]
+        if asked.dry_run:
+            return {"book": pricing.prepare(rows)}
+        store.insert_rows("own_prices", rows)
+        pricing.sync(take=True)
+        return {"book": pricing.book}
+
+    @routes.put("/v1/prices/discounts")
+    def set_discount(given: DiscountGiven) -> dict[str, str]:
+        """Keep the discount and put the book that has it into effect."""
+        store.insert_rows(
+            "own_discounts",
+            [
+                {
+                    "Project": given.project,
+                    "Provider": given.provider,
+                    "Model": given.model,
+                    "ValidFrom": _seconds(given.valid_from),
+                    "Percent": given.percent,
+                    "At": f"{time.time():.3f}",
+                    "Actor": given.actor,
+                    "Note": given.note,
+                }
+            ],
+        )
+        pricing.sync(take=True)
+        return {"book": pricing.book}
+
+    @routes.put("/v1/cost/fixed/{line_id}")
+    def set_fixed(
+        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedLine
+    ) -> dict[str, str]:
+        """Keep a fixed line; the newest of an id holds."""
+        if line.valid_to is not None and line.valid_to <= line.valid_from:
+            raise HTTPException(422, "valid_to must be after valid_from")
+        if line.period == "total" and line.valid_to is None:
+            raise HTTPException(422, "a line that is paid once needs its end: give valid_to")
+        store.insert_rows(
+            "fixed_costs",
+            [
+                {
+                    "Id": line_id,
+                    "Kind": line.kind,
+                    "Name": line.name,
+                    "Project": line.project,
+                    "Provider": line.provider,
+                    "Model": line.model,
+                    "Units": line.units,
+                    "Price": line.price,
+                    "Period": line.period,
+                    "ValidFrom": _seconds(line.valid_from),
+                    "ValidTo": ALWAYS[1] if line.valid_to is None else _seconds(line.valid_to),
+                    "Removed": line.removed,
+                    "At": f"{time.time():.3f}",
+                    "Actor": line.actor,
+                    "Note": line.note,
+                }
+            ],
+        )
+        pricing.sync(take=bool(line.model))
+        return {"id": line_id, "book": pricing.book}
+
+    @routes.post("/v1/prices/book")
+    def choose(choice: Choice) -> dict[str, str]:
+        """Put a kept book into effect."""
+        known = store.rows("SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": choice.book})
+        if not known:
+            raise HTTPException(
+                404, f"there is no book {choice.book!r}; 'llmtrace cost prices books' lists them"
+            )
+        choose_book(store, choice.book, choice.actor, choice.note)
+        pricing.sync()
+        return {"book": choice.book}
+
+    @routes.post("/v1/cost/close")
+    def close_month(closing: Closing) -> dict[str, Any]:
+        """Keep the figures of a month that is over. A closed month stays as it was closed."""
+        if closing.month >= datetime.now(UTC).strftime("%Y-%m"):
+            raise HTTPException(409, f"{closing.month} is not over yet")
+        with turn:
+            month = {"month": closing.month}
+            if store.rows("SELECT 1 FROM cost_closed WHERE Month = {month:String} LIMIT 1", month):
+                raise HTTPException(409, f"{closing.month} is closed already")
+            rows = store.rows(_MONTH, month)
+            at = f"{time.time():.3f}"
+            store.insert_rows(
+                "cost_closed",
+                [{**row, "Month": closing.month, "At": at, "Actor": closing.actor} for row in rows],
+            )
+        if not rows:
+            raise HTTPException(409, f"there is no call in {closing.month}")
+        return {"month": closing.month, "rows": len(rows), "cost": sum(row["Cost"] or 0 for row in rows)}
+
+    return routes
+
+
+_MONTH = """SELECT
+    Project,
+    Provider,
+    Model,
+    sum(charge.Calls) AS Calls,
+    sumIf(charge.Calls, NOT charge.Priced) AS UnpricedCalls,
+    sum(charge.Cost) AS Cost,
+    max(charge.Book) AS Book
+FROM cost_hour AS charge
+WHERE Time >= toDateTime(concat({month:String}, '-01 00:00:00'))
+    AND Time < toDateTime(concat({month:String}, '-01 00:00:00')) + INTERVAL 1 MONTH AND NOT Simulated
+GROUP BY Project, Provider, Model"""
+
+
+def _price_row(price: OwnPrice, at: float) -> dict[str, Any]:
+    units = price.per_unit()
+    return {
+        "Provider": price.provider,
+        "Model": price.model,
+        "ServiceTier": price.service_tier,
+        "ValidFrom": _seconds(price.valid_from),
+        **{bucket.price: units.get(bucket.name) for bucket in BUCKETS},
+        "At": f"{at:.3f}",
+        "Actor": price.actor,
+        "Note": price.note,
+    }
+
+
+def _seconds(day: date) -> int:
+    """The start of a day, UTC, in seconds since 1970. Raises HTTPException."""
+    start = int(datetime.combine(day, clock(), UTC).timestamp())
+    if not 0 <= start < ALWAYS[1]:
+        raise HTTPException(422, "a day must lie between 1970 and 2106")
+    return start

@@ -1,0 +1,77 @@
+"""The endpoints behind `llmtrace collector quarantine`: what the store refused, why, and once more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import Path as PathParameter
+
+from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.ingest.completeness import Tally
+from llmtrace_collector.ingest.validate import row_times
+from llmtrace_collector.ingest.wal import Log
+from llmtrace_collector.ingest.wal_frame import decode
+from llmtrace_collector.store.store import Store
+
+from .audit import audit
+
+Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-[0-9]+)?$", max_length=120)]
+
+#: Requests of one segment that `show` describes.
+_SHOWN = 100
+
+
+def router(store: Store, doors: Doors, log: Log, tally: Tally) -> APIRouter:
+    """The routes under /v1/quarantine."""
+    routes = APIRouter(dependencies=[Depends(owner(doors))])
+
+    def find(name: str) -> Path:
+        path = log.quarantined / f"{name}.seg"
+        if not path.exists():
+            raise HTTPException(404, f"there is no {name} in the quarantine")
+        return path
+
+    @routes.get("/v1/quarantine")
+    def listed() -> dict[str, list[dict[str, Any]]]:
+        return {"segments": [_summary(path) for path in sorted(log.quarantined.glob("*.seg"))]}
+
+    @routes.get("/v1/quarantine/{name}")
+    def shown(name: Name) -> dict[str, Any]:
+        path = find(name)
+        requests = [
+            {
+                "project": record.project,
+                "received_at": datetime.fromtimestamp(record.received / 1e9, UTC).isoformat(),
+                "bytes": len(record.body),
+                "rows": len(row_times(_signal(path), record.body)),
+            }
+            for record, _ in decode(path.read_bytes())
+        ]
+        return {**_summary(path), "count": len(requests), "requests": requests[:_SHOWN]}
+
+    @routes.post("/v1/quarantine/{name}/replay")
+    def replay(name: Name, request: Request) -> dict[str, str]:
+        path = find(name)
+        tally.set_aside(_signal(path), path, back=True)
+        log.replay(name)
+        audit(store, request, "quarantine.replay", name)
+        return {"name": name, "state": "queued"}
+
+    return routes
+
+
+def _signal(path: Path) -> str:
+    return path.name.split("-", 1)[0]
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    reason = path.with_suffix(".reason")
+    return {
+        "name": path.stem,
+        "signal": _signal(path),
+        "bytes": path.stat().st_size,
+        "reason": reason.read_text() if reason.exists() else "",
+    }

@@ -1,0 +1,142 @@
+"""A segment that the store refuses is taken apart until only the bad requests are left.
+
+Pieces have tokens of their own, made of the segment's and their place in it, so that doing it all again
+after a crash adds nothing. A journal beside the segment says, before a piece is divided, that it is: the
+store is not asked for it again, and what its halves have stored is not mistaken for a part of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+from llmtrace_collector.store.store import Store
+
+from .validate import row_times
+from .wal import Segment, sync_folder
+from .wal_frame import Record, decode, encode
+
+logger = logging.getLogger(__name__)
+
+_MINUTE = 60_000_000_000
+
+#: Rows that one query asks for.
+_CHUNK = 2000
+
+#: Signal → (table, its time column) in which a stored row would be found.
+_TABLES: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType(
+    {
+        "traces": (("otel_traces", "Timestamp"),),
+        "logs": (("otel_logs", "Timestamp"),),
+        "metrics": tuple((f"otel_metrics_{kind}", "TimeUnix") for kind in ("gauge", "sum", "histogram")),
+    }
+)
+
+
+def journal(segment: Segment) -> Path:
+    """The file that says how far a segment was taken apart; there is one only for those that were refused."""
+    return segment.path.with_suffix(".split")
+
+
+class Dissection:
+    """Stores what is good of one refused segment. `bad` are the pieces that the store will not have: file
+    (to be moved away) and reason.
+    """
+
+    def __init__(self, store: Store, segment: Segment, folder: Path) -> None:
+        self._store = store
+        self._segment = segment
+        self._folder = folder
+        self._journal = journal(segment)
+        self._divided = set(self._journal.read_text().split()) if self._journal.exists() else set()
+        self._records = [record for record, _ in decode(segment.path.read_bytes())]
+        self.bad: list[tuple[Path, str]] = []
+        self.stored = 0
+
+    def run(self, reason: str = "") -> None:
+        """Take the segment apart; `reason` is what the store said of the whole, empty when it was not asked
+        this time. Raises StoreUnavailable: run another one later.
+        """
+        self._folder.mkdir(exist_ok=True)
+        self._piece(0, len(self._records), self._segment.token, reason)
+        if self._segment.signal == "traces":
+            # A rollup may have taken a part of what was refused: it is to be made anew from the spans.
+            minutes = {at // _MINUTE * 60 for record in self._records for at in self._times(record)}
+            self._store.mark_stale(minutes, "a refused segment was taken apart")
+
+    def _piece(self, start: int, end: int, token: str, reason: str) -> None:
+        file = self._segment.path
+        if token != self._segment.token:
+            file = self._folder / f"{token}.seg"
+        if token not in self._divided:
+            if not reason:
+                if file is not self._segment.path:
+                    _write(file, self._records[start:end])
+                reason = self._try(file, token)
+                if not reason:
+                    self.stored += end - start
+                    if file is not self._segment.path:
+                        file.unlink()
+                    return
+            if end - start <= 1 or self._any_stored(start, end):
+                if not file.exists():
+                    _write(file, self._records[start:end])
+                self.bad.append((file, reason))
+                return
+            self._divide(token)
+        if file is not self._segment.path:
+            file.unlink(missing_ok=True)
+        middle = (start + end) // 2
+        for low, high in ((start, middle), (middle, end)):
+            self._piece(low, high, f"{self._segment.token}.{low}-{high}", "")
+
+    def _try(self, file: Path, token: str) -> str:
+        """Insert a piece; what the store said against it, empty when it took it."""
+        try:
+            self._store.insert_segment(self._segment.signal, file, token)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    def _divide(self, token: str) -> None:
+        with self._journal.open("a") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(self._journal.parent)
+        self._divided.add(token)
+
+    def _any_stored(self, start: int, end: int) -> bool:
+        """Whether rows of a refused piece are in the store: some of its blocks may be, others not."""
+        rows = [
+            (at, record.received // 1_000_000)
+            for record in self._records[start:end]
+            for at in self._times(record)
+        ]
+        for first in range(0, len(rows), _CHUNK):
+            pairs = ", ".join(f"({at}, {received})" for at, received in rows[first : first + _CHUNK])
+            for table, column in _TABLES[self._segment.signal]:
+                found = self._store.read(
+                    f"SELECT count() FROM {table} WHERE (toUnixTimestamp64Nano({column}), "  # noqa: S608
+                    f"toUnixTimestamp64Milli(ReceivedAt)) IN ({pairs})"
+                )
+                if int(found):
+                    return True
+        return False
+
+    def _times(self, record: Record) -> list[int]:
+        return row_times(self._segment.signal, record.body)
+
+
+def _write(file: Path, records: Sequence[Record]) -> None:
+    with file.open("wb") as out:
+        for record in records:
+            out.writelines(encode(record))
+        out.flush()
+        os.fsync(out.fileno())

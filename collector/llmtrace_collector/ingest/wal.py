@@ -1,0 +1,396 @@
+"""The write-ahead log: a request is acknowledged when its record is on disk here.
+
+Requests that arrive while a sync runs are written and synced together (group commit). Closed segments go to
+the writer in order; a segment's bytes never change once it is closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import sqlite3
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .request_dedup import Seen, digest
+from .validate import ServiceRows, service_rows
+from .wal_frame import Record, decode, encode
+
+logger = logging.getLogger(__name__)
+
+#: The engine takes at most 100 partitions in one block; a segment keeps well below.
+MAX_DAYS = 50
+
+#: Records written by one group commit at most, so that the first of them is not kept waiting.
+_GROUP = 256
+
+#: How soon a segment that is overdue is looked at again, in seconds.
+_BEHIND_PAUSE = 0.02
+
+
+class LogFull(Exception):
+    """The log may not grow further: the disk or its budget is full. The sender should try again later."""
+
+
+@dataclass
+class Segment:
+    """A file of the log. `token` names it for good, in the log and as the store's deduplication token;
+    `rows` counts its rows by service.
+    """
+
+    signal: str
+    path: Path
+    size: int = 0
+    opened: float = field(default_factory=time.monotonic)
+    days: set[int] = field(default_factory=set)
+    digests: list[bytes] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def token(self) -> str:
+        """The segment's name."""
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class _Append:
+    signal: str
+    record: Record
+    days: frozenset[int]
+    services: tuple[ServiceRows, ...]
+    done: Future[bool]
+
+
+class Log:
+    """Appends records durably and hands closed segments to `on_closed`, oldest first.
+
+    While `behind` says that earlier segments are still being stored, one that is old enough stays open: it
+    would only wait, and an insert of two segments' rows costs less than two inserts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        segment_seconds: float,
+        budget_bytes: int,
+        on_closed: Callable[[Segment], None],
+        behind: Callable[[], bool] = lambda: False,
+        keep_refused: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._keep_refused = keep_refused
+        folder.mkdir(parents=True, exist_ok=True)
+        self._segment_bytes = segment_bytes
+        self._segment_seconds = segment_seconds
+        self._budget = budget_bytes
+        self._on_closed = on_closed
+        self._behind = behind
+        self._seen = Seen(folder / "seen.sqlite")
+        self._unstored: dict[bytes, str] = {}
+        self._bytes = 0
+        self._bytes_lock = threading.Lock()
+        self._open: dict[str, tuple[Segment, int]] = {}
+        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="llmtrace-log", daemon=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments on disk."""
+        return self._bytes
+
+    def start(self) -> None:
+        """Recover what an earlier process left, then accept records."""
+        for path in sorted(self._folder.glob("*.seg"), key=lambda item: item.name.split("-", 1)[1]):
+            segment = self._recover(path)
+            if segment is not None:
+                self._on_closed(segment)
+        self._thread.start()
+
+    def append(
+        self, signal: str, record: Record, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
+    ) -> Future[bool]:
+        """Queue one record. The future resolves once it is on disk: True when new, False when it was
+        stored before; it fails with LogFull when it cannot be kept. `days` are the Unix days of its rows,
+        `services` whose they are.
+        """
+        done: Future[bool] = Future()
+        if self._bytes + len(record.body) > self._budget:
+            done.set_exception(LogFull("the log's disk budget is used up while the store is behind"))
+        else:
+            self._queue.put(_Append(signal, record, days, services, done))
+        return done
+
+    def stored(self, segment: Segment) -> None:
+        """Delete a segment whose rows are in the store."""
+        self._seen.add(segment.digests)
+        segment.path.unlink(missing_ok=True)
+        self._drop(segment)
+
+    def segments(self) -> list[Path]:
+        """The files of what is not stored yet."""
+        return list(self._folder.glob("*.seg"))
+
+    @property
+    def quarantined(self) -> Path:
+        """The folder of what the store refused."""
+        return self._folder / "quarantine"
+
+    def quarantine(self, segment: Segment, reason: str) -> Path:
+        """Set a segment aside that the store refuses; returns where it went."""
+        target = self.set_aside(segment.path, reason)
+        self._seen.add(segment.digests)
+        self._drop(segment)
+        return target
+
+    def set_aside(self, file: Path, reason: str) -> Path:
+        """Move a segment, or a piece of one, to the quarantine with the reason beside it; where refused bytes
+        are not kept, only the reason is.
+        """
+        folder = self.quarantined
+        folder.mkdir(exist_ok=True)
+        target = folder / file.name
+        target.with_suffix(".reason").write_text(reason)
+        if not self._keep_refused:
+            file.unlink(missing_ok=True)
+            target = target.with_suffix(".reason")
+        elif file.exists():
+            file.rename(target)
+        sync_folder(folder)
+        return target
+
+    def replay(self, name: str) -> bool:
+        """Queue a segment of the quarantine again, under its own token: what of it is in the store already
+        is not stored twice. False when there is none of that name.
+        """
+        source = self.quarantined / f"{name}.seg"
+        if not source.exists():
+            return False
+        source.with_suffix(".reason").unlink(missing_ok=True)
+        path = self._folder / source.name
+        source.rename(path)
+        sync_folder(self._folder)
+        segment = self._recover(path)
+        if segment is not None:
+            self._on_closed(segment)
+        return True
+
+    def close(self) -> None:
+        """Write what is queued, close the open segments and hand them over."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def release(self) -> None:
+        """Release files, after the last segment was handed back."""
+        self._seen.close()
+
+    def _drop(self, segment: Segment) -> None:
+        for key in segment.digests:
+            self._unstored.pop(key, None)
+        with self._bytes_lock:
+            self._bytes -= segment.size
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group: list[_Append] = []
+            with suppress(queue.Empty):  # when nothing more is waiting, what there is is committed
+                item = self._queue.get(timeout=self._until_next_close())
+                while True:
+                    if item is None:
+                        running = False
+                        break
+                    group.append(item)
+                    if len(group) == _GROUP:
+                        break
+                    item = self._queue.get_nowait()
+            if group:
+                self._commit(group)
+            self._close_due(everything=not running)
+
+    def _until_next_close(self) -> float | None:
+        if not self._open:
+            return None
+        oldest = min(segment.opened for segment, _ in self._open.values())
+        due = oldest + self._segment_seconds - time.monotonic()
+        return due if due > 0 else _BEHIND_PAUSE
+
+    def _commit(self, group: list[_Append]) -> None:
+        # From here on nobody can cancel; a request that was given up before is not written.
+        group = [item for item in group if item.done.set_running_or_notify_cancel()]
+        new: list[_Append] = []
+        again: list[_Append] = []
+        keys: dict[str, list[tuple[bytes, _Append]]] = {}
+        in_group: set[bytes] = set()
+        try:
+            for item in group:
+                key = digest(item.signal, item.record)
+                if key in in_group or key in self._unstored or key in self._seen:
+                    again.append(item)
+                    continue
+                in_group.add(key)
+                keys.setdefault(item.signal, []).append((key, item))
+                new.append(item)
+            for signal, items in keys.items():
+                self._write(signal, items)
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("the log cannot be written: %s", error)
+            failure = LogFull(f"the log cannot be written: {getattr(error, 'strerror', None) or error}")
+            for item in group:
+                item.done.set_exception(failure)
+            return
+        for item in new:
+            item.done.set_result(True)
+        for item in again:
+            item.done.set_result(False)
+
+    def _write(self, signal: str, items: list[tuple[bytes, _Append]]) -> None:
+        """Write records into the signal's segment and sync; on failure nothing of them stays."""
+        start = 0
+        while start < len(items):
+            segment, descriptor = self._segment_for(signal, items[start][1])
+            size = segment.size
+            count = 0
+            try:
+                for _, item in items[start:]:
+                    if count and not self._fits(segment, size, item):
+                        break
+                    buffers = encode(item.record)
+                    _write_all(descriptor, buffers)
+                    size += sum(map(len, buffers))
+                    segment.days |= item.days
+                    count += 1
+                os.fdatasync(descriptor)
+            except OSError:
+                # Acknowledged records stay, the rest is cut; a file with unknown state is not appended to.
+                self._cut(signal)
+                raise
+            with self._bytes_lock:
+                self._bytes += size - segment.size
+            segment.size = size
+            for key, item in items[start : start + count]:
+                segment.digests.append(key)
+                self._unstored[key] = segment.token
+                _add_rows(segment.rows, item.services)
+            start += count
+
+    def _cut(self, signal: str) -> None:
+        """Close the signal's segment after a failed write, at the end of its last acknowledged record."""
+        segment, descriptor = self._open[signal]
+        try:
+            os.ftruncate(descriptor, segment.size)
+        except OSError as error:
+            # The store may not see it with a torn tail; recovery cuts that off at the next start.
+            del self._open[signal]
+            os.close(descriptor)
+            logger.error("%s is left for the next start: it cannot be cut: %s", segment.path.name, error)  # noqa: TRY400
+        else:
+            self._close_segment(signal)
+
+    def _fits(self, segment: Segment, size: int, item: _Append) -> bool:
+        return (size == 0 or size + len(item.record.body) <= self._segment_bytes) and len(
+            segment.days | item.days
+        ) <= MAX_DAYS
+
+    def _segment_for(self, signal: str, item: _Append) -> tuple[Segment, int]:
+        current = self._open.get(signal)
+        if current is not None and not self._fits(current[0], current[0].size, item):
+            self._close_segment(signal)
+            current = None
+        if current is None:
+            name = f"{signal}-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.seg"
+            path = self._folder / name
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
+            sync_folder(self._folder)
+            current = (Segment(signal, path), descriptor)
+            self._open[signal] = current
+        return current
+
+    def _close_due(self, *, everything: bool) -> None:
+        now = time.monotonic()
+        for signal, (segment, _) in list(self._open.items()):
+            old = now - segment.opened >= self._segment_seconds
+            if everything or (old and not self._behind()):
+                self._close_segment(signal)
+
+    def _close_segment(self, signal: str) -> None:
+        segment, descriptor = self._open.pop(signal)
+        os.close(descriptor)
+        if segment.size == 0:
+            segment.path.unlink()
+        else:
+            self._on_closed(segment)
+
+    def _recover(self, path: Path) -> Segment | None:
+        """The segment that an earlier process left in `path`, its torn tail cut; None when it is empty."""
+        signal = path.name.split("-", 1)[0]
+        data = path.read_bytes()
+        segment = Segment(signal, path)
+        for record, end in decode(data):
+            segment.digests.append(digest(signal, record))
+            segment.size = end
+            _add_rows(segment.rows, service_rows(signal, record.body))
+        if segment.size < len(data):
+            self._cut_tail(path, data[segment.size :])
+            os.truncate(path, segment.size)
+        if segment.size == 0:
+            path.unlink()
+            return None
+        for key in segment.digests:
+            self._unstored[key] = segment.token
+        with self._bytes_lock:
+            self._bytes += segment.size
+        return segment
+
+    def _cut_tail(self, path: Path, tail: bytes) -> None:
+        """Normally bytes that were never acknowledged; kept aside in case a disk damaged good ones."""
+        moved = "dropped"
+        if self._keep_refused:
+            self.quarantined.mkdir(exist_ok=True)
+            kept = self.quarantined / f"{path.stem}.tail"
+            kept.write_bytes(tail)
+            moved = f"moved to {kept}"
+        logger.warning(
+            "%s ended in %d bytes that are no whole record; they were %s", path.name, len(tail), moved
+        )
+
+
+def _add_rows(total: Counter[str], services: Iterable[ServiceRows]) -> None:
+    for each in services:
+        total[each.service] += each.accepted
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk of `folder`."""
+    return shutil.disk_usage(folder).free
+
+
+def _write_all(descriptor: int, buffers: list[bytes]) -> None:
+    """Write all buffers; a short write, which a full disk gives, is finished or raises."""
+    written = os.writev(descriptor, buffers)
+    total = sum(map(len, buffers))
+    if written < total:
+        rest = memoryview(b"".join(buffers))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were created or removed in `folder` last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

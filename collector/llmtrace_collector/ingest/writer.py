@@ -1,0 +1,151 @@
+"""The writer: closed segments of the log → the store, in order, exactly once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections import Counter
+
+from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+from llmtrace_collector.store.store import Store
+
+from .bisect_segment import Dissection, journal
+from .completeness import Tally
+from .wal import Log, Segment
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 5.0
+
+
+class Writer:
+    """One thread that inserts segments. A store that is away is waited for, however long; what the
+    store refuses is set aside and does not hold up what is behind it.
+    """
+
+    def __init__(self, store: Store, metrics: Metrics, tally: Tally) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._tally = tally
+        self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._inserting = False
+        self._recovered = contextlib.ExitStack()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
+
+    def submit(self, segment: Segment) -> None:
+        """Queue a closed segment."""
+        self._queue.put(segment)
+
+    def behind(self) -> bool:
+        """Whether a segment closed now would have to wait."""
+        return self._inserting or not self._queue.empty()
+
+    def start(self, log: Log) -> None:
+        """Begin to insert; `log` learns which segments are done. Those of before may have been begun."""
+        self._log = log
+        self._left = self._queue.qsize()
+        if self._left:
+            self._recovered.enter_context(self._store.half_stored())
+        self._thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Insert what is queued and stop; False when the store did not take everything in `timeout` seconds.
+
+        What is left stays in the log and is inserted at the next start.
+        """
+        self._queue.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._stopping.set()
+            self._thread.join()
+            return False
+        return True
+
+    def _run(self) -> None:
+        while (segment := self._queue.get()) is not None:
+            self._inserting = True
+            if not self._insert(segment):
+                return
+            self._inserting = False
+            self._left -= 1
+            if self._left == 0:
+                self._recovered.close()
+
+    def _insert(self, segment: Segment) -> bool:
+        """Insert one segment; False when the writer was told to stop before the store took it."""
+        with contextlib.ExitStack() as begun:
+            return self._insist(segment, begun)
+
+    def _insist(self, segment: Segment, begun: contextlib.ExitStack) -> bool:
+        """Try until it is stored; a failed attempt may have stored a part, which `begun` then remembers."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                self._attempt(segment)
+            # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
+            except (StoreUnavailable, OSError, sqlite3.Error) as error:
+                if pause == _FIRST_PAUSE:
+                    begun.enter_context(self._store.half_stored())
+                self._metrics.store_failures.inc()
+                logger.warning(
+                    "the store did not take %s, trying again in %.1f s: %s", segment.token, pause, error
+                )
+                if self._stopping.wait(pause):
+                    return False
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            self._metrics.log_bytes.set(self._log.size)
+            return True
+
+    def _attempt(self, segment: Segment) -> None:
+        """Insert one segment once; what the store refuses of it is set aside."""
+        started = time.perf_counter()
+        reason = ""
+        if not journal(segment).exists():
+            try:
+                self._store.insert_segment(segment.signal, segment.path, segment.token)
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                reason = str(error)
+            else:
+                self._metrics.insert_seconds.observe(time.perf_counter() - started)
+                self._log.stored(segment)
+                self._metrics.stored_segments.inc()
+                self._tally.stored(segment.signal, segment.rows)
+                return
+        with self._store.half_stored():
+            self._take_apart(segment, reason)
+
+    def _take_apart(self, segment: Segment, reason: str) -> None:
+        """Store what is good of a refused segment and set the rest aside."""
+        parts = Dissection(self._store, segment, segment.path.parent / "split")
+        parts.run(reason)
+        bad: Counter[str] = Counter()
+        for file, why in parts.bad:
+            services = self._tally.set_aside(segment.signal, file)
+            bad += services
+            rows = services.total()
+            self._metrics.quarantined_segments.inc()
+            self._metrics.quarantined.labels(segment.signal).inc(rows)
+            whole = file == segment.path
+            kept = self._log.quarantine(segment, why) if whole else self._log.set_aside(file, why)
+            logger.error(
+                "the store refused %d rows of %s; what is kept of them is in %s: %s",
+                rows,
+                segment.token,
+                kept,
+                why,
+            )
+        if parts.stored or not any(file == segment.path for file, _ in parts.bad):
+            self._metrics.split_segments.inc()
+            self._tally.stored(segment.signal, segment.rows - bad)
+            self._log.stored(segment)
+        journal(segment).unlink(missing_ok=True)

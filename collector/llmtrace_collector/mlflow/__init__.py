@@ -1,0 +1,6 @@
+"""Experiment runs in MLflow: read what a run did, summarise it, bring its MLflow run up to date."""
+
+from .sync import MlflowRuns, SyncResult
+from .tracking import MlflowUnavailable
+
+__all__ = ["MlflowRuns", "MlflowUnavailable", "SyncResult"]

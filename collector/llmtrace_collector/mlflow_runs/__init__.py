@@ -1,6 +1,0 @@
-"""Experiment runs in MLflow: read what a run did, summarise it, bring its MLflow run up to date."""
-
-from .runs import MlflowRuns, SyncResult
-from .tracking import MlflowUnavailable
-
-__all__ = ["MlflowRuns", "MlflowUnavailable", "SyncResult"]

@@ -1,0 +1,141 @@
+"""Backups of the embedded store: every table as a file, written and read back by the engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import Path as PathParameter
+
+from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.api.audit import audit
+
+from .engine import EmbeddedEngine, literal
+from .store import Store
+
+Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
+
+#: Tables that other tables are filled from while they are written.
+_SOURCES = re.compile(r"^otel_(?!traces_trace_id_ts)")
+
+_WHOLE = "insert_deduplicate = 0, max_partitions_per_insert_block = 0, async_insert = 0"
+
+
+class Backups:
+    """Backups in `folder`, one folder each, complete once it holds `manifest.json`."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+
+    def create(self) -> dict[str, Any]:
+        """Write all tables as they are at one moment; inserts wait meanwhile, in the log."""
+        self._check_home()
+        name = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        folder = self._folder / name
+        folder.mkdir(parents=True)
+        tables: dict[str, int] = {}
+        try:
+            with self._store.paused():
+                for table in self._tables():
+                    file = folder / f"{table}.native.zst"
+                    self._store.engine.execute(
+                        f"SELECT * FROM {table} INTO OUTFILE {literal(str(file.absolute()))} FORMAT Native"  # noqa: S608
+                    )
+                    tables[table] = int(self._store.engine.execute(f"SELECT count() FROM {table}"))  # noqa: S608
+            manifest = {"name": name, "schema": self._store.version, "tables": tables}
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        return {**manifest, "folder": str(folder)}
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every complete backup, oldest first."""
+        return [json.loads(file.read_text()) for file in sorted(self._folder.glob("*/manifest.json"))]
+
+    def restore(self, name: str) -> dict[str, Any]:
+        """Fill an empty store. Raises HTTPException 404 or 409 when it cannot be done, 500 when rows are
+        missing."""
+        self._check_home()
+        folder = self._folder / name
+        if not (folder / "manifest.json").exists():
+            raise HTTPException(404, f"there is no backup {name} in {self._folder}: copy its folder there")
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        if manifest["schema"] != self._store.version:
+            raise HTTPException(
+                409, f"the backup has schema {manifest['schema']}, this collector {self._store.version}"
+            )
+        with self._store.paused():
+            execute = self._store.engine.execute
+            for table in ("otel_traces", "otel_logs"):
+                if int(execute(f"SELECT count() FROM {table}")):  # noqa: S608
+                    raise HTTPException(409, "the store holds data already: restore into a new data_dir")
+            known = set(self._tables())
+            tables = [table for table in manifest["tables"] if table in known]
+            # What is derived is filled while its sources are, then replaced by what was saved of it, which
+            # may reach further back.
+            for table in sorted(tables, key=lambda each: _SOURCES.match(each) is None):
+                execute(f"TRUNCATE TABLE {table} SYNC")
+                if manifest["tables"][table]:
+                    file = literal(str((folder / f"{table}.native.zst").absolute()))
+                    execute(f"INSERT INTO {table} FROM INFILE {file} SETTINGS {_WHOLE} FORMAT Native")
+            self._check_rows({table: manifest["tables"][table] for table in tables})
+        return manifest
+
+    def _check_rows(self, wanted: dict[str, int]) -> None:
+        """Raise HTTPException where a table does not hold what was saved of it."""
+        execute = self._store.engine.execute
+        # The other engines put rows of one key together while they are written.
+        plain = execute(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MergeTree'"
+        )
+        for table in set(plain.decode().split()) & set(wanted):
+            found = int(execute(f"SELECT count() FROM {table}"))  # noqa: S608
+            if found != wanted[table]:
+                raise HTTPException(
+                    500,
+                    f"{table} has {found} of the {wanted[table]} rows of the backup: its folder is not "
+                    "whole. Copy it again and restore into a new data_dir",
+                )
+
+    def _tables(self) -> list[str]:
+        text = self._store.engine.execute(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
+            "AND name != 'schema_versions' AND name NOT LIKE '.inner%' AND name NOT LIKE 'erasure_%' "
+            "ORDER BY name"
+        )
+        return text.decode().split()
+
+    def _check_home(self) -> None:
+        if not isinstance(self._store.engine, EmbeddedEngine):
+            raise HTTPException(409, "the store is a ClickHouse server: use its own BACKUP and RESTORE")
+
+
+def router(store: Store, doors: Doors, folder: Path) -> APIRouter:
+    """The routes under /v1/backups."""
+    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    backups = Backups(store, folder)
+
+    @routes.post("/v1/backups")
+    def create(request: Request) -> dict[str, Any]:
+        made = backups.create()
+        audit(store, request, "store.backup", made["name"])
+        return made
+
+    @routes.get("/v1/backups")
+    def listed() -> dict[str, list[dict[str, Any]]]:
+        return {"backups": backups.all()}
+
+    @routes.post("/v1/backups/{name}/restore")
+    def restore(name: Name, request: Request) -> dict[str, Any]:
+        manifest = backups.restore(name)
+        audit(store, request, "store.restore", name)
+        return manifest
+
+    return routes

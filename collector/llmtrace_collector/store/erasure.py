@@ -1,0 +1,145 @@
+"""Erasure of a user: every trace that names them, with its scores, log records and share of the rollup."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .engine import StoreError, literal
+from .store import Store
+
+logger = logging.getLogger(__name__)
+
+#: Attributes by which log records and data points name a user.
+_USER_KEYS = ("user.id", "enduser.id")
+
+
+@dataclass
+class Erasure:
+    """One request. `counts` are rows per table; `done` of `steps` are finished; `state` is running, done,
+    failed."""
+
+    erasure_id: str
+    user: str
+    project: str
+    state: str = "running"
+    done: int = 0
+    steps: tuple[str, ...] = ()
+    error: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Eraser:
+    """Runs erasures, one at a time, each in a thread of its own. One that was interrupted is run again from
+    the start: the spans, by which everything else is found, go last.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turn = threading.Lock()
+        self._known: dict[str, Erasure] = {}
+
+    def count(self, user: str, project: str) -> dict[str, int]:
+        """Rows per table that an erasure would delete."""
+        traces = f"SELECT Project, TraceId FROM otel_traces WHERE {_names_user('UserId = {user:String}')}"  # noqa: S608
+        return self._counts(user, project, f"({traces})")
+
+    def start(self, user: str, project: str) -> Erasure:
+        """Begin to erase."""
+        erasure = Erasure(uuid.uuid4().hex[:12], user, project)
+        self._known[erasure.erasure_id] = erasure
+        threading.Thread(target=self._run, args=(erasure,), name="llmtrace-erase", daemon=True).start()
+        return erasure
+
+    def get(self, erasure_id: str) -> Erasure | None:
+        """An erasure of this process by its id."""
+        return self._known.get(erasure_id)
+
+    def _run(self, erasure: Erasure) -> None:
+        with self._turn:
+            try:
+                self._erase(erasure)
+            except StoreError as error:
+                erasure.error = str(error)[:1000]
+                erasure.state = "failed"
+                logger.warning("erasure %s failed: %s", erasure.erasure_id, error)
+            else:
+                erasure.state = "done"
+
+    def _erase(self, erasure: Erasure) -> None:
+        execute = self._store.engine.execute
+        params = {"user": erasure.user, "project": erasure.project}
+        # What is found is written down first: deletions must not change what later ones look for.
+        engine = self._store.engine
+        found = f"{engine.own}erasure_{erasure.erasure_id}"
+        execute(f"CREATE TABLE {found} (Project String, TraceId String) ENGINE = MergeTree ORDER BY TraceId")
+        try:
+            execute(
+                f"INSERT INTO {found} SELECT DISTINCT Project, TraceId "  # noqa: S608
+                f"FROM {engine.everywhere}otel_traces WHERE {_names_user('UserId = {user:String}')}",
+                params,
+            )
+            erasure.counts = self._counts(erasure.user, erasure.project, found)
+            days = execute(
+                "SELECT DISTINCT toString(toDate(Timestamp)) FROM otel_traces "  # noqa: S608
+                f"WHERE (Project, TraceId) IN (SELECT Project, TraceId FROM {found})"
+            )
+            steps: list[tuple[str, Callable[[], Any]]] = [
+                (table, lambda table=table, where=where: self._delete(table, where, params))  # type: ignore[misc]
+                for table, where in _conditions(found)
+            ]
+            steps += [
+                (f"usage of {day}", lambda day=day: self._store.rebuild_usage(day))  # type: ignore[misc]
+                for day in days.decode().split()
+            ]
+            erasure.steps = tuple(name for name, _ in steps)
+            for _, work in steps:
+                work()
+                erasure.done += 1
+        finally:
+            execute(f"DROP TABLE IF EXISTS {found} SYNC")
+
+    def _delete(self, table: str, where: str, params: dict[str, str]) -> None:
+        # Parameters do not reach a mutation's text, which outlives the query: it gets literals.
+        for name, value in params.items():
+            where = where.replace(f"{{{name}:String}}", literal(value))
+        self._store.engine.execute(
+            f"ALTER TABLE {table} DELETE WHERE {where}", settings={"mutations_sync": "2"}
+        )
+
+    def _counts(self, user: str, project: str, found: str) -> dict[str, int]:
+        counts = {}
+        for table, where in _conditions(found):
+            text = self._store.read(
+                f"SELECT count() FROM {self._store.engine.own}{table} WHERE {where}",  # noqa: S608
+                {"user": user, "project": project},
+            )
+            counts[table] = int(text)
+        return counts
+
+
+def _names_user(condition: str) -> str:
+    return f"({condition}) AND ({{project:String}} = '' OR Project = {{project:String}})"
+
+
+def _conditions(found: str) -> list[tuple[str, str]]:
+    """Table and condition of its rows, spans last. `found` holds (Project, TraceId) of the user's traces."""
+    rows = found if found.startswith("(") else f"(SELECT Project, TraceId FROM {found})"  # noqa: S608
+    traces = f"(Project, TraceId) IN {rows}"
+
+    def by(attributes: str) -> str:
+        return " OR ".join(f"{attributes}['{key}'] = {{user:String}}" for key in _USER_KEYS)
+
+    return [
+        ("scores", traces),
+        ("otel_logs", f"{traces} OR {_names_user(by('LogAttributes'))}"),
+        *((f"otel_metrics_{kind}", _names_user(by("Attributes"))) for kind in ("gauge", "sum", "histogram")),
+        ("otel_traces_trace_id_ts", traces),
+        # Days whose spans are gone keep their rollup, which names the user; the others are rebuilt after.
+        ("usage_10s", _names_user("UserId = {user:String}")),
+        ("otel_traces", traces),
+    ]

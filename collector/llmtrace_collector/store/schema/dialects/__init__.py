@@ -1,0 +1,36 @@
+"""Dialects of LLM telemetry: the table of their attributes, and the SQL that reads them."""
+
+from .attribute_table import FIELDS, LLM_OPERATIONS, PROVIDER_NAMES, TEXT_COLUMNS
+from .content import is_conversation, without_content, without_texts
+from .expressions import (
+    any_foreign,
+    codes,
+    default_columns,
+    is_foreign,
+    kept,
+    not_pending,
+    selects,
+    texts,
+    translated,
+)
+from .log_messages import log_messages
+
+__all__ = [
+    "FIELDS",
+    "LLM_OPERATIONS",
+    "PROVIDER_NAMES",
+    "TEXT_COLUMNS",
+    "any_foreign",
+    "codes",
+    "default_columns",
+    "is_conversation",
+    "is_foreign",
+    "kept",
+    "log_messages",
+    "not_pending",
+    "selects",
+    "texts",
+    "translated",
+    "without_content",
+    "without_texts",
+]
