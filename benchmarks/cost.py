@@ -26,14 +26,14 @@ import uvicorn
 from fastapi import FastAPI
 from tests.collector.running import free_port, until
 
+from llmtrace_analysis.cost import price_books, report
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import KeyBook
 from llmtrace_collector.access.auth import Doors, Keys
 from llmtrace_collector.accounting.budgets import Budgets, router
 from llmtrace_collector.accounting.price_book import Pricing
 from llmtrace_collector.settings import Budget, ModelPrice
 from llmtrace_collector.store.store import Store, open_store
-from llmtrace_dashboard.cost import books, ledger
-from llmtrace_dashboard.queries.scope import Scope
 
 _MODELS = (
     "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "o3", "o4-mini",
@@ -159,10 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         second = Pricing(store, (ModelPrice(model="gpt-4o", input_per_million=2, output_per_million=8),))
         second.sync()
         client = store.client
-        cost = timed(lambda: ledger.report(client, scope, ["model", "user"]), given.rounds)
+        cost = timed(lambda: report.report(client, scope, ["model", "user"]), given.rounds)
         say(f"cost by model and user: {cost}")
         reprice = timed(
-            lambda: books.reprice(client, scope, first.book, second.book),
+            lambda: price_books.reprice(client, scope, first.book, second.book),
             given.rounds,
         )
         say(f"re-pricing: {reprice}")

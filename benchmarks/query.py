@@ -42,11 +42,11 @@ from benchmarks.filled_store import (
     sizes,
     user_name,
 )
+from llmtrace_analysis.cost import report
+from llmtrace_analysis.queries import incidents, traces, usage
+from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, aligned, rows
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.store import open_store
-from llmtrace_dashboard.cost import ledger
-from llmtrace_dashboard.queries import incidents, traces, usage
-from llmtrace_dashboard.queries.scope import SPAN_SCOPE, Scope, aligned, rows
 
 #: Each bar: key, the bound, and whether the figure should be above it.
 BARS: tuple[tuple[str, float, bool], ...] = (
@@ -128,8 +128,8 @@ class Questions:
         """Cost by model and by user for thirty days, in whole hours as the page of cost asks."""
         since, until = aligned(self._month.since, self._month.until, 3600)
         month = Scope(since, until)
-        by_model = ledger.report(self._client, month, ["model"])
-        return len(by_model) + len(ledger.report(self._client, month, ["user"]))
+        by_model = report.report(self._client, month, ["model"])
+        return len(by_model) + len(report.report(self._client, month, ["user"]))
 
     def _search(self, key: str, value: str) -> int:
         values = {**self._month.params(), "key": key, "value": value}

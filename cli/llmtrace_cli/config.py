@@ -20,9 +20,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from llmtrace_analysis.settings import WatchSettings
 from llmtrace_cli.mlflow_server import MlflowSettings
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_dashboard.settings import DashboardSettings, WatchSettings
+from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_inference.settings import InferenceSettings
 
 DEFAULT_FILE = Path("llmtrace.toml")

@@ -76,9 +76,9 @@ def report(
     tag, experiment, run, prompt, prompt_version, hour, day, month; and from single calls session, trace.
     """
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import currency as money
-        from llmtrace_dashboard.cost import fixed as fixed_lines
-        from llmtrace_dashboard.cost import ledger
+        from llmtrace_analysis.cost import currency as money
+        from llmtrace_analysis.cost import fixed_costs as fixed_lines
+        from llmtrace_analysis.cost import report as ledger
     if score and currency != money.USD:
         raise click.UsageError("costs per success are in USD alone: leave --currency out")
     rates = read_settings(context, "dashboard").dashboard.exchange_rates
@@ -130,7 +130,7 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     with needs("dashboard"):
         import pandas as pd
 
-        from llmtrace_dashboard.cost import waste as wasted
+        from llmtrace_analysis.cost import waste as wasted
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
         spent = wasted.waste(client, chosen)

@@ -33,7 +33,7 @@ def _reader(name: str, says: str, example: str) -> click.Command:
         context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any
     ) -> None:
         with needs("dashboard"):
-            from llmtrace_dashboard.cost import limits as readers
+            from llmtrace_analysis.cost import rate_limits as readers
         with ledger_client(context, url) as client:
             write(getattr(readers, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
 
@@ -143,7 +143,7 @@ Examples:
 def remove(context: click.Context, /, line: str, url: str | None) -> None:
     """Take a fixed line out of every report; to end one, set it again with --to."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import fixed as lines
+        from llmtrace_analysis.cost import fixed_costs as lines
     with ledger_client(context, url) as client:
         kept = lines.lines(client)
     found = kept[kept["id"] == line].to_dict(orient="records")
@@ -176,7 +176,7 @@ def list_lines(
 ) -> None:
     """List fixed lines with what they cost in the period, spread evenly over the time they are paid for."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import fixed as lines
+        from llmtrace_analysis.cost import fixed_costs as lines
     with ledger_client(context, url) as client:
         data = lines.amortised(lines.lines(client), make_scope(**scope))
     if not by_day:

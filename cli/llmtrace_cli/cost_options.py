@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from clickhouse_connect.driver.client import Client
 
-    from llmtrace_dashboard.queries.scope import Scope
+    from llmtrace_analysis.queries.scope import Scope
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -110,7 +110,7 @@ def make_scope(
     simulated: bool = False,
 ) -> Scope:
     """The calls that a command is about. Raises click.UsageError when the period is empty."""
-    from llmtrace_dashboard.queries.scope import Scope
+    from llmtrace_analysis.queries.scope import Scope
 
     now = datetime.now(UTC)
     # Up to the end of this hour: whole hours are read from the ledger's hours, which outlive the calls.

@@ -59,12 +59,12 @@ def forecast(
     with needs("dashboard"):
         import pandas as pd
 
-        from llmtrace_dashboard.cost import forecast as forecasts
-        from llmtrace_dashboard.cost import ledger
+        from llmtrace_analysis.cost import forecast as forecasts
+        from llmtrace_analysis.cost import report
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scope = make_scope(midnight - timedelta(days=history), midnight, **filters)
     with ledger_client(context, url) as client:
-        daily = ledger.daily(client, scope)
+        daily = report.daily(client, scope)
     try:
         if backtest:
             data = forecasts.backtest(daily, midnight.date(), confidence=confidence)
@@ -107,7 +107,7 @@ def whatif(
 ) -> None:
     """Replay the period's real token mix on other models, tiers or with caching."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import whatif as replays
+        from llmtrace_analysis.cost import what_if as replays
     try:
         wanted = [dataclasses.replace(replays.candidate(each), cached=cached) for each in candidates]
     except ValueError as error:
@@ -155,7 +155,7 @@ def reserved(
 ) -> None:
     """Compare pay-as-you-go with reserved capacity (PTU) for the period's real load, hour by hour."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import reserved as capacity
+        from llmtrace_analysis.cost import reserved_capacity as capacity
     unit = capacity.Unit(price, tpm, output_weight, step)
     with ledger_client(context, url) as client:
         hours = capacity.load(client, make_scope(**scope))
@@ -193,8 +193,8 @@ def reconcile(
 ) -> None:
     """Hold a provider's usage export against the ledger, by day and model, with likely causes of gaps."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import invoices
-        from llmtrace_dashboard.cost import reconcile as matching
+        from llmtrace_analysis.cost import invoices
+        from llmtrace_analysis.cost import reconcile as matching
     try:
         theirs = invoices.read(provider, file)
     except invoices.UnreadableExport as error:
@@ -234,11 +234,11 @@ def export(
 ) -> None:
     """Export priced usage as FOCUS 1.2 rows, with every mandatory column."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import focus, ledger
+        from llmtrace_analysis.cost import focus, report
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
         data = focus.export(client, chosen, focus.Account(account, account_name))
-        missing = ledger.unpriced(client, chosen)
+        missing = report.unpriced(client, chosen)
     broken = focus.violations(data)
     if broken:
         raise click.ClickException("the rows break FOCUS 1.2: " + "; ".join(broken))

@@ -53,9 +53,9 @@ def list_prices(
     """List the prices of every model seen, USD per million tokens; unpriced models too."""
     with ledger_client(context, url) as client:
         with needs("dashboard"):
-            from llmtrace_dashboard.cost import books
+            from llmtrace_analysis.cost import price_books
         data = _read(client, book)
-        click.echo(f"book: {book or books.in_effect(client)}", err=True)
+        click.echo(f"book: {book or price_books.in_effect(client)}", err=True)
     write(data.drop(columns=["start", "end", "context_to"]), fmt, output)
 
 
@@ -72,9 +72,9 @@ Examples:
 def list_books(context: click.Context, /, fmt: str, output: Path | None, url: str | None) -> None:
     """List the books that are kept, newest first."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books
+        from llmtrace_analysis.cost import price_books
     with ledger_client(context, url) as client:
-        write(books.books(client), fmt, output)
+        write(price_books.books(client), fmt, output)
 
 
 @prices.command(
@@ -93,9 +93,9 @@ def diff(
 ) -> None:
     """Show the prices that differ between two books."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books
+        from llmtrace_analysis.cost import price_books
     with ledger_client(context, url) as client:
-        write(books.differences(_read(client, before), _read(client, after)), fmt, output)
+        write(price_books.differences(_read(client, before), _read(client, after)), fmt, output)
 
 
 #: Options of `prices set` for what not every model charges → the field of the collector's price.
@@ -215,15 +215,15 @@ def update(
     The difference is shown first. Older books are kept: 'llmtrace cost reprice --book BOOK' goes back.
     """
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books
+        from llmtrace_analysis.cost import price_books
     given = [] if source is None else _from_file(source, note)
     prepared = send(context, url, "POST", "/v1/prices/update", {"prices": given, "dry_run": True})["book"]
     with ledger_client(context, url) as client:
-        before = books.in_effect(client)
+        before = price_books.in_effect(client)
         if prepared == before:
             click.echo(f"nothing new: {before} is in effect", err=True)
             return
-        changes = books.differences(_read(client, before), _read(client, prepared)) if before else None
+        changes = price_books.differences(_read(client, before), _read(client, prepared)) if before else None
     if changes is not None:
         write(changes, fmt, output)
     if dry_run:
@@ -236,9 +236,9 @@ def update(
 def _from_file(source: Path, note: str) -> list[dict[str, Any]]:
     """Rows of a file as the collector takes them. Raises click.ClickException."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books
+        from llmtrace_analysis.cost import price_books
     try:
-        found = books.read_prices(source)
+        found = price_books.read_prices(source)
     except (ValueError, KeyError, OSError) as error:
         raise click.ClickException(f"{source} holds no prices: {error}") from error
     return [{**row, "actor": getpass.getuser(), "note": note or source.name} for row in found]
@@ -310,12 +310,12 @@ def reprice(
 ) -> None:
     """Show what another book would change, by day and model; put it into effect unless --dry-run."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import books, ledger
+        from llmtrace_analysis.cost import price_books, report
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
         try:
-            changes = books.reprice(client, chosen, books.in_effect(client), book)
-        except (books.NoSuchBook, ledger.UnknownDimension) as error:
+            changes = price_books.reprice(client, chosen, price_books.in_effect(client), book)
+        except (price_books.NoSuchBook, report.UnknownDimension) as error:
             raise click.ClickException(str(error)) from error
     write(changes, fmt, output)
     click.echo(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
@@ -352,17 +352,17 @@ Examples:
 def adjustments(context: click.Context, /, fmt: str, output: Path | None, url: str | None) -> None:
     """Show what changed in closed months since: late calls, other prices."""
     with needs("dashboard"):
-        from llmtrace_dashboard.cost import closing
+        from llmtrace_analysis.cost import closed_months
     with ledger_client(context, url) as client:
-        write(closing.adjustments(client), fmt, output)
+        write(closed_months.adjustments(client), fmt, output)
 
 
 def _read(client: Any, book: str | None) -> Any:
-    from llmtrace_dashboard.cost import books
+    from llmtrace_analysis.cost import price_books
 
     try:
-        return books.prices(client, book or books.in_effect(client))
-    except books.NoSuchBook as error:
+        return price_books.prices(client, book or price_books.in_effect(client))
+    except price_books.NoSuchBook as error:
         raise click.ClickException(str(error)) from error
 
 

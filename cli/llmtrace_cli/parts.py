@@ -111,7 +111,7 @@ def watch(context: click.Context) -> None:
     """Look for anomalies and abuse every few seconds; open incidents and send webhooks."""
     settings = read_settings(context, "dashboard")
     with needs("dashboard"):
-        from llmtrace_dashboard.watch import run
+        from llmtrace_analysis.watch.service import run
     _run("dashboard", run, settings.watch)
 
 

@@ -14,8 +14,10 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from llmtrace.common.loopback import is_loopback
+
 from .access.api_keys import KeyBook
-from .access.auth import Doors, is_loopback, load_keys
+from .access.auth import Doors, load_keys
 from .accounting import budgets
 from .accounting.call_dedup import Ledger
 from .accounting.price_book import Pricing

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from llmtrace_analysis.queries import usage
+from llmtrace_analysis.queries.scope import Scope, window
+
 from .address import bound, one_of, remember
-from .queries import usage
-from .queries.scope import Scope, window
 from .reading import ReadFailed, load
 
 #: Choice → label and length; "custom" has a from and a to.

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from llmtrace_analysis.queries import usage
+
 from . import filters
 from .app import current_settings
-from .queries import usage
 from .reading import ReadFailed, load
 
 FIRST_TRACE = """import llmtrace

@@ -8,14 +8,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.queries import traces
+from llmtrace_analysis.queries.scope import moment
+from llmtrace_analysis.queries.traces import MAX_SPANS, SpanDetail, TraceSummary
+
 from . import filters, formats, theme
 from .app import current_settings
 from .components import choose_span, show
 from .links import page_url, trace_url
 from .messages import turns
-from .queries import traces
-from .queries.scope import moment
-from .queries.traces import MAX_SPANS, SpanDetail, TraceSummary
 from .reading import load
 from .tables import cell, column, row, table
 from .tree import Node, arrange

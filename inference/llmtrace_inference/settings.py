@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+from llmtrace.common.loopback import is_loopback
 
 
 class KeySettings(BaseModel):
@@ -216,7 +208,7 @@ class InferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _keys_where_others_can_reach(self) -> InferenceSettings:
-        if not _is_loopback(self.host) and not self.api_keys and not self.keys:
+        if not is_loopback(self.host) and not self.api_keys and not self.keys:
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so api_keys must not be empty: "
                 "set at least one key, or listen on 127.0.0.1"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace_collector.access.auth import UnsafeBind, is_loopback, load_keys
+from llmtrace.common.loopback import is_loopback
+from llmtrace_collector.access.auth import UnsafeBind, load_keys
 from llmtrace_collector.settings import CollectorSettings
 
 from .otlp import DAY, span, traces

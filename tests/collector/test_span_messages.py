@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from llmtrace_dashboard.queries import traces as queries
+from llmtrace_analysis.queries import traces as queries
 
 from .otlp import any_value, attributes, llm, logs, traces
 from .running import Served

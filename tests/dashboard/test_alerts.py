@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from llmtrace_dashboard.alerts import addresses
-from llmtrace_dashboard.alerts.messages import messages_since, to_message
-from llmtrace_dashboard.alerts.outbox import Outbox
-from llmtrace_dashboard.detect.incidents import Incident
-from llmtrace_dashboard.settings import WatchSettings, Webhook
+from llmtrace_analysis.alerts.channels import url_guard
+from llmtrace_analysis.alerts.messages import messages_since, to_message
+from llmtrace_analysis.alerts.outbox import Outbox
+from llmtrace_analysis.detect.incident_lifecycle import Incident
+from llmtrace_analysis.settings import WatchSettings, Webhook
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOW = 1_800_000_000.0
@@ -291,10 +291,10 @@ def test_private_addresses_are_refused_unless_allowed(
     port = int(receiver.url.split(":")[2].split("/")[0])
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("10.0.0.1", "1.1.1.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    assert addresses.resolve("https://hooks.example/x", allow_private=False) == "1.1.1.1"
+    assert url_guard.resolve("https://hooks.example/x", allow_private=False) == "1.1.1.1"
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1])
-    with pytest.raises(addresses.AddressRefused):
-        addresses.resolve("https://hooks.example/x", allow_private=False)
+    with pytest.raises(url_guard.AddressRefused):
+        url_guard.resolve("https://hooks.example/x", allow_private=False)
 
 
 def test_the_checked_address_is_connected_to_under_the_urls_name(
@@ -337,7 +337,7 @@ def test_the_checked_address_is_connected_to_under_the_urls_name(
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
-    assert addresses.is_public(address) is public
+    assert url_guard.is_public(address) is public
 
 
 def test_the_largest_incident_stays_below_20_kb() -> None:

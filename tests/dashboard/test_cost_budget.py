@@ -13,15 +13,15 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 import llmtrace
+from llmtrace_analysis.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
+from llmtrace_analysis.settings import WatchSettings
+from llmtrace_analysis.watch.service import Watch
 from llmtrace_collector.access.api_keys import KeyBook
 from llmtrace_collector.access.auth import Doors, Keys
 from llmtrace_collector.accounting.budgets import Answer, Asked, Budgets, router, window_start
 from llmtrace_collector.accounting.price_book import Pricing
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store.store import Store, open_store
-from llmtrace_dashboard.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
-from llmtrace_dashboard.settings import WatchSettings
-from llmtrace_dashboard.watch import Watch
 from tests.collector.otlp import llm, traces
 from tests.collector.running import CLIENT, Launched, settings, until
 

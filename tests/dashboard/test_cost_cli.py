@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from llmtrace_analysis.cost import focus, report
+from llmtrace_analysis.cost.reconcile import plain_name
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_cli.main import cli
-from llmtrace_dashboard.cost import focus, ledger
-from llmtrace_dashboard.cost.reconcile import plain_name
-from llmtrace_dashboard.queries.scope import Scope
 from tests.dashboard.stack import ADMIN_KEY, Stack
 
 
@@ -35,7 +35,7 @@ def period(stack: Stack) -> tuple[Scope, list[str]]:
 @pytest.mark.parametrize("by", ["model", "user", "service", "provider"])
 def test_a_report_gives_the_figures_of_the_ledger(stack: Stack, by: str) -> None:
     scope, options = period(stack)
-    shown = ledger.report(stack.reader(), scope, [by]).set_index(by)
+    shown = report.report(stack.reader(), scope, [by]).set_index(by)
     done = run(stack, "report", "--by", by, *options, "--format", "json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -66,7 +66,7 @@ def test_every_format_says_the_same(stack: Stack, tmp_path: Path) -> None:
 
 def test_what_has_no_price_is_named(stack: Stack) -> None:
     scope, options = period(stack)
-    unpriced = ledger.report(stack.reader(), scope, ["model"])
+    unpriced = report.report(stack.reader(), scope, ["model"])
     unpriced = unpriced[unpriced["unpriced_calls"] > 0]
     done = run(stack, "report", *options)
     assert not unpriced.empty
@@ -89,7 +89,7 @@ def test_what_if_starts_from_what_was_spent(stack: Stack) -> None:
     done = run(stack, "whatif", "openai/gpt-4o-mini", "openai/nothing", *options, "--format", "json")
     assert done.exit_code == 0, done.output
     was, mini, nothing = json.loads(done.stdout)
-    assert was["cost"] == pytest.approx(ledger.report(stack.reader(), scope)["cost"].sum())
+    assert was["cost"] == pytest.approx(report.report(stack.reader(), scope)["cost"].sum())
     assert 0 < mini["cost"] < was["cost"]
     assert mini["saving"] == pytest.approx(was["cost"] - mini["cost"])
     assert nothing["cost"] is None
@@ -101,7 +101,7 @@ def test_reserved_capacity_is_held_against_the_same_money(stack: Stack) -> None:
     done = run(stack, "reserved", "--price", "0.01", "--tpm", "5000", *options, "--format", "json")
     assert done.exit_code == 0, done.output
     none = json.loads(done.stdout)[0]
-    assert none["cost"] == pytest.approx(ledger.report(stack.reader(), scope)["cost"].sum())
+    assert none["cost"] == pytest.approx(report.report(stack.reader(), scope)["cost"].sum())
     assert "a unit breaks even at" in done.stderr
 
 
@@ -111,7 +111,7 @@ def test_the_focus_export_adds_up_and_keeps_the_rules(stack: Stack) -> None:
     assert done.exit_code == 0, done.output
     data = pd.read_csv(io.StringIO(done.stdout))
     assert focus.violations(data) == []
-    assert data["BilledCost"].sum() == pytest.approx(ledger.report(stack.reader(), scope)["cost"].sum())
+    assert data["BilledCost"].sum() == pytest.approx(report.report(stack.reader(), scope)["cost"].sum())
     assert "calls without a price have no row" in done.stderr
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from llmtrace_analysis.cost import focus, invoices
+from llmtrace_analysis.cost.invoices.azure import model_of
+from llmtrace_analysis.cost.reconcile import plain_name, reconcile
 from llmtrace_collector.pricing.charges import BUCKETS
-from llmtrace_dashboard.cost import focus, invoices
-from llmtrace_dashboard.cost.invoices.azure import model_of
-from llmtrace_dashboard.cost.reconcile import plain_name, reconcile
 
 OPENAI = """\
 start_time,end_time,start_time_iso,model,num_model_requests,input_tokens,input_cached_tokens,output_tokens

@@ -15,11 +15,12 @@ import streamlit as st
 from click.testing import CliRunner
 from streamlit.testing.v1 import AppTest
 
+from llmtrace_analysis.cost import currency, over_time, report
+from llmtrace_analysis.queries.scope import Scope, aligned
+from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_cli.main import cli
 from llmtrace_dashboard import app, formats
-from llmtrace_dashboard.cost import course, currency, ledger
-from llmtrace_dashboard.queries.scope import Scope, aligned
-from llmtrace_dashboard.settings import DashboardSettings, ExchangeRate
+from llmtrace_dashboard.settings import DashboardSettings
 from tests.dashboard.stack import ADMIN_KEY, Stack, collector
 from tests.dashboard.test_pages import shown_by
 
@@ -153,7 +154,7 @@ def test_the_prices_in_use_are_those_of_the_book(shop: Stack) -> None:
     page = _open(shop, view="prices")
     rows = _printed(shop, page)
     # Some rows hold for long inputs alone, or no longer; those in use are the page's.
-    prices = ledger.by_price(shop.reader(), _month(shop))
+    prices = report.by_price(shop.reader(), _month(shop))
     text = shown_by(page)
     for model in ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5"):
         assert model in text
@@ -187,7 +188,7 @@ def test_the_forecast_is_the_commands_and_budgets_say_how_they_stand(shop: Stack
 def test_a_currency_takes_the_rate_of_each_day(shop: Stack) -> None:
     rates = tuple(ExchangeRate.model_validate(rate) for rate in RATES)
     scope = _month(shop)
-    with_days = ledger.report(shop.reader(), scope, ["model", "day"])
+    with_days = report.report(shop.reader(), scope, ["model", "day"])
     expected: dict[str, float] = {}
     for row in with_days.dropna(subset=["cost"]).to_dict(orient="records"):
         rate = 0.8 if row["day"] >= "2026-11-10" else 0.9
@@ -198,12 +199,12 @@ def test_a_currency_takes_the_rate_of_each_day(shop: Stack) -> None:
     }
     assert priced == pytest.approx(expected)
     assert found["cost"].isna().sum() > 0, "unpriced stays unpriced in any currency"
-    usd = ledger.report(shop.reader(), scope, ["model"])
+    usd = report.report(shop.reader(), scope, ["model"])
     assert found["calls"].sum() == usd["calls"].sum()
-    series = course.over_time(shop.reader(), scope, "model", [], 86_400, 0, "EUR", rates)
+    series = over_time.over_time(shop.reader(), scope, "model", [], 86_400, 0, "EUR", rates)
     assert series["cost"].sum() == pytest.approx(sum(expected.values()))
-    parts = course.parts_over_time(shop.reader(), scope, 86_400, 0, "EUR", rates)
-    assert parts[list(course.PARTS)].sum().sum() == pytest.approx(sum(expected.values()))
+    parts = over_time.parts_over_time(shop.reader(), scope, 86_400, 0, "EUR", rates)
+    assert parts[list(over_time.PARTS)].sum().sum() == pytest.approx(sum(expected.values()))
     with pytest.raises(currency.NoRate, match="no rate for EUR on"):
         currency.report(shop.reader(), scope, [], currency="EUR", rates=rates[1:])
     with pytest.raises(currency.NoRate, match="no rate for CHF"):

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from genai_prices import Usage, calc_price
 
+from llmtrace_analysis.cost import forecast, reserved_capacity, what_if
+from llmtrace_analysis.cost.reserved_capacity import Unit
+from llmtrace_analysis.cost.what_if import Candidate
 from llmtrace_collector.pricing.charges import COUNTS
-from llmtrace_dashboard.cost import forecast, reserved, whatif
-from llmtrace_dashboard.cost.reserved import Unit
-from llmtrace_dashboard.cost.whatif import Candidate
 
 
 def days(values: list[float] | np.ndarray, start: str = "2026-08-01") -> pd.Series:
@@ -83,7 +83,7 @@ def test_a_what_if_costs_what_the_price_list_says_call_by_call() -> None:
     )
     names = [("anthropic", "claude-sonnet-4-5", ""), ("anthropic", "claude-sonnet-4-5", "batch"),
              ("openai", "gpt-4o-mini", "")]  # fmt: skip
-    table = whatif.replay(mix, [Candidate(*name) for name in names]).set_index("candidate")
+    table = what_if.replay(mix, [Candidate(*name) for name in names]).set_index("candidate")
     assert table.loc["as it was", "cost"] == pytest.approx(0.912)
     for provider, model, tier in names:
         expected = sum(
@@ -109,7 +109,7 @@ def test_a_what_if_says_what_it_cannot_tell() -> None:
     mix = pd.DataFrame(
         [{**row, "unpriced_calls": 0, "cost": 1.0}, {**row, "unpriced_calls": 3, "cost": math.nan}]
     )
-    table = whatif.replay(
+    table = what_if.replay(
         mix,
         [Candidate("openai", "no-such-model"), Candidate("openai", "gpt-4o", cached=0.5),
          Candidate("mistral", "mistral-large-latest", "flex")],
@@ -123,8 +123,8 @@ def test_a_what_if_says_what_it_cannot_tell() -> None:
     assert pd.isna(table["cost"][1])
     assert table["cost"][2] == pytest.approx((50 * 2.5 + 50 * 1.25) / 1e6)
     with pytest.raises(ValueError, match="write provider/model"):
-        whatif.candidate("gpt-4o")
-    assert whatif.candidate("openai/gpt-4o@batch") == Candidate("openai", "gpt-4o", "batch")
+        what_if.candidate("gpt-4o")
+    assert what_if.candidate("openai/gpt-4o@batch") == Candidate("openai", "gpt-4o", "batch")
 
 
 def test_reserved_units_pay_where_the_load_is_steady() -> None:
@@ -132,10 +132,10 @@ def test_reserved_units_pay_where_the_load_is_steady() -> None:
     # 60,000 tokens an hour for 2 USD all day, and 300,000 for 10 USD in one hour of it.
     hours = pd.DataFrame({"hour": range(24), "input_tokens": 60_000.0, "output_tokens": 0.0, "cost": 2.0})
     hours.loc[12, ["input_tokens", "cost"]] = [300_000.0, 10.0]
-    table = reserved.compare(hours, unit)
+    table = reserved_capacity.compare(hours, unit)
     assert table["units"].to_list() == [0, 1, 2, 3, 4, 5]
     assert table["cost"][0] == pytest.approx(56)
-    chosen = reserved.best(table)
+    chosen = reserved_capacity.best(table)
     assert (chosen["units"], chosen["cost"], chosen["saving"]) == (
         1,
         pytest.approx(24 + 8),
@@ -143,8 +143,8 @@ def test_reserved_units_pay_where_the_load_is_steady() -> None:
     )
     assert chosen["utilisation"] == pytest.approx(1.0)
     assert table["cost"][5] == pytest.approx(120)
-    assert reserved.break_even(hours, unit) == pytest.approx(0.5)
+    assert reserved_capacity.break_even(hours, unit) == pytest.approx(0.5)
     dear = Unit(price_per_hour=5.0, tokens_per_minute=1000)
-    assert reserved.break_even(hours, dear) > 1
-    assert reserved.best(reserved.compare(hours, dear))["units"] == 0
-    assert reserved.compare(hours, Unit(1.0, 1000, step=3))["units"].to_list() == [0, 3, 6]
+    assert reserved_capacity.break_even(hours, dear) > 1
+    assert reserved_capacity.best(reserved_capacity.compare(hours, dear))["units"] == 0
+    assert reserved_capacity.compare(hours, Unit(1.0, 1000, step=3))["units"].to_list() == [0, 3, 6]

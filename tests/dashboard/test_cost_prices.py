@@ -14,13 +14,13 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, Provider
 
+from llmtrace_analysis.cost import report
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.accounting.price_book import Pricing, book_row, choose_book
 from llmtrace_collector.pricing.charges import CONTEXT_BOUNDS
 from llmtrace_collector.pricing.tariffs import Listing, list_model
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.store import Store, open_store
-from llmtrace_dashboard.cost import ledger
-from llmtrace_dashboard.queries.scope import Scope
 
 #: Service tiers as spans name them → what the price list's calculator wants to hear.
 TIERS = {
@@ -198,7 +198,7 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
     # Reports add up before they price: over the whole time, all lengths and tiers, the sum is the same.
     client = store.client
     scope = Scope(datetime(2024, 12, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
-    reported = ledger.report(client, scope, ["model"]).set_index("model")["cost"].to_dict()
+    reported = report.report(client, scope, ["model"]).set_index("model")["cost"].to_dict()
     client.close()
     by_model: defaultdict[str, float] = defaultdict(float)
     for (name, _, _), amount in expected.items():

@@ -13,13 +13,13 @@ from clickhouse_connect.driver.client import Client
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from llmtrace_analysis.cost import closed_months, report, waste
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import KeyBook
 from llmtrace_collector.access.auth import Doors, Keys
 from llmtrace_collector.accounting.price_book import Pricing
 from llmtrace_collector.api import prices
 from llmtrace_collector.store.store import Store, open_store
-from llmtrace_dashboard.cost import closing, ledger, waste
-from llmtrace_dashboard.queries.scope import Scope
 
 DAY = datetime(2026, 11, 10, tzinfo=UTC)
 MONTH = Scope(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -110,7 +110,7 @@ def client(store: Store) -> Iterator[Client]:
 
 
 def test_cost_by_model_and_user_adds_up_and_lists_what_has_no_price(client: Client) -> None:
-    data = ledger.report(client, MONTH, ["model", "user"])
+    data = report.report(client, MONTH, ["model", "user"])
     expected: defaultdict[str, float] = defaultdict(float)
     for fields in CALLS:
         if fields.get("model", "gpt-4o") == "gpt-4o":
@@ -122,36 +122,36 @@ def test_cost_by_model_and_user_adds_up_and_lists_what_has_no_price(client: Clie
     assert local["unpriced_calls"] == local["calls"] == 1
     parts = data[["input_cost", "cache_read_cost", "cache_write_cost", "output_cost", "request_cost"]]
     assert parts.sum(axis=1).to_list() == pytest.approx(data["cost"].fillna(0).to_list())
-    (total,) = ledger.report(client, MONTH).to_dict("records")
+    (total,) = report.report(client, MONTH).to_dict("records")
     assert total["cost"] == pytest.approx(data["cost"].sum())
     assert (total["calls"], total["unpriced_calls"], total["calls_without_tokens"]) == (len(CALLS), 1, 1)
-    (unknown,) = ledger.unpriced(client, MONTH).to_dict("records")
+    (unknown,) = report.unpriced(client, MONTH).to_dict("records")
     assert (unknown["provider"], unknown["model"], unknown["calls"]) == ("openai", "local-model", 1)
 
 
 def test_sessions_and_tags_are_read_from_the_calls(client: Client) -> None:
-    sessions = ledger.report(client, MONTH, ["session"]).set_index("session")
+    sessions = report.report(client, MONTH, ["session"]).set_index("session")
     assert sessions.loc["s1", "cost"] == pytest.approx(gpt_4o(CALLS[0]) + gpt_4o(CALLS[1]))
     assert sessions.loc["s3", "calls"] == 2
-    tags = ledger.report(client, MONTH, ["tag"]).set_index("tag")
+    tags = report.report(client, MONTH, ["tag"]).set_index("tag")
     assert tags["cost"][["search", "beta"]].to_list() == [pytest.approx(gpt_4o(CALLS[0]))] * 2
     assert tags.loc["", "calls"] == len(CALLS) - 1
 
 
 def test_times_inside_an_hour_are_exact(client: Client) -> None:
     narrow = Scope(DAY + timedelta(minutes=30), DAY + timedelta(hours=1, minutes=30))
-    (total,) = ledger.report(client, narrow).to_dict("records")
+    (total,) = report.report(client, narrow).to_dict("records")
     assert (total["calls"], total["cost"]) == (1, pytest.approx(gpt_4o(CALLS[1])))
 
 
 def test_cost_per_successful_outcome(client: Client) -> None:
-    (row,) = ledger.per_success(client, MONTH, "solved", 0.5).to_dict("records")
+    (row,) = report.per_success(client, MONTH, "solved", 0.5).to_dict("records")
     assert (row["outcomes"], row["successes"]) == (3, 2)
-    (mini,) = (each for each in ledger.report(client, MONTH, ["model"]).to_dict("records")
+    (mini,) = (each for each in report.report(client, MONTH, ["model"]).to_dict("records")
                if each["model"] == "gpt-4o-mini")  # fmt: skip
     cost = gpt_4o(CALLS[0]) + gpt_4o(CALLS[1]) + gpt_4o(CALLS[7]) + mini["cost"]
     assert row["cost_per_success"] == pytest.approx(cost / 2)
-    assert ledger.per_success(client, MONTH, "no such score", 0.5)["cost_per_success"].isna().all()
+    assert report.per_success(client, MONTH, "no such score", 0.5)["cost_per_success"].isna().all()
 
 
 def test_waste_is_failed_abandoned_and_repeated_calls_each_once(client: Client) -> None:
@@ -172,7 +172,7 @@ def test_waste_is_failed_abandoned_and_repeated_calls_each_once(client: Client) 
 
 
 def test_days_without_calls_cost_nothing(client: Client) -> None:
-    costs = ledger.daily(client, MONTH)
+    costs = report.daily(client, MONTH)
     assert len(costs) == 30
     assert costs[costs > 0].index.to_list() == [pd.Timestamp("2026-11-10")]
 
@@ -185,16 +185,16 @@ def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store,
     early = [span(-24 * 20 - hour, user="fin") for hour in range(3)]
     store.insert_rows("otel_traces", early)
     october = Scope(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
-    (total,) = ledger.report(client, october).to_dict("records")
+    (total,) = report.report(client, october).to_dict("records")
     with TestClient(app, headers={"authorization": "Bearer admin"}) as door:
         closed = door.post("/v1/cost/close", json={"month": "2026-10", "actor": "fin"})
         assert closed.json() == {"month": "2026-10", "rows": 1, "cost": pytest.approx(total["cost"])}
         assert "closed already" in door.post("/v1/cost/close", json={"month": "2026-10"}).json()["detail"]
         assert "not over yet" in door.post("/v1/cost/close", json={"month": "2099-01"}).json()["detail"]
         assert "no call" in door.post("/v1/cost/close", json={"month": "2020-01"}).json()["detail"]
-    assert closing.adjustments(client).empty
+    assert closed_months.adjustments(client).empty
     store.insert_rows("otel_traces", [span(-24 * 20 - 5, user="late")])
-    (late,) = closing.adjustments(client).to_dict("records")
+    (late,) = closed_months.adjustments(client).to_dict("records")
     assert (late["month"], late["model"], late["calls_closed"], late["calls_now"]) == (
         "2026-10",
         "gpt-4o",
@@ -206,5 +206,5 @@ def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store,
 
 
 def test_an_unknown_dimension_is_answered_with_the_known_ones(client: Client) -> None:
-    with pytest.raises(ledger.UnknownDimension, match="there is no dimension 'colour'; there are project, "):
-        ledger.report(client, MONTH, ["colour"])
+    with pytest.raises(report.UnknownDimension, match="there is no dimension 'colour'; there are project, "):
+        report.report(client, MONTH, ["colour"])

@@ -16,14 +16,14 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtrace_analysis.cost import fixed_costs, price_books, rate_limits, report, waste
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import KeyBook
 from llmtrace_collector.access.auth import Doors, Keys
 from llmtrace_collector.accounting.price_book import LIST_NAME, Pricing
 from llmtrace_collector.api import prices
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
 from llmtrace_collector.store.store import Store, open_store
-from llmtrace_dashboard.cost import books, fixed, ledger, limits, waste
-from llmtrace_dashboard.queries.scope import Scope
 
 DAY = datetime(2026, 11, 10, tzinfo=UTC)
 MONTH = Scope(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -113,19 +113,19 @@ def _list_prices(door: TestClient) -> Iterator[None]:
 
 
 def costs(client: Client, by: str, scope: Scope = MONTH) -> dict[str, float]:
-    data = ledger.report(client, scope, [by])
+    data = report.report(client, scope, [by])
     return dict(zip(data[by], data["cost"], strict=True))
 
 
 def test_a_discount_holds_for_its_project_from_its_day_on(client: Client, door: TestClient) -> None:
-    before = ledger.report(client, MONTH, ["project"]).set_index("project")
+    before = report.report(client, MONTH, ["project"]).set_index("project")
     given = [
         {"percent": 10, "provider": "openai"},
         {"percent": 50, "project": "shop", "valid_from": "2026-11-11"},
     ]
     for body in given:
         assert door.put("/v1/prices/discounts", json=body).status_code == 200
-    after = ledger.report(client, MONTH, ["project"]).set_index("project")
+    after = report.report(client, MONTH, ["project"]).set_index("project")
     assert before.loc["shop", "cost"] == pytest.approx(2 * ONE)
     # Its own discount goes before that of all: 10 % on the first day, 50 % on the second.
     assert after.loc["shop", "cost"] == pytest.approx(0.9 * ONE + 0.5 * ONE)
@@ -174,20 +174,20 @@ def test_of_the_discounts_that_fit_the_most_specific_holds(
 
 
 def test_capacity_that_is_paid_anyway_costs_nothing_by_the_token(client: Client, door: TestClient) -> None:
-    tiers = ledger.report(client, MONTH, ["tier"]).set_index("tier")
+    tiers = report.report(client, MONTH, ["tier"]).set_index("tier")
     assert tiers["unpriced_calls"]["provisioned_throughput"] == 0
     assert tiers["cost"]["provisioned_throughput"] == 0
     assert tiers.loc["response_cache", "cost"] == 0
     line = {"kind": "reserved", "name": "PTU East", "provider": "azure.ai.openai", "model": "ptu-deployment",
             "units": 50, "price": 2.0, "valid_from": "2026-11-10", "valid_to": "2026-11-12"}  # fmt: skip
-    assert ledger.report(client, MONTH, ["user"]).set_index("user").loc["fixed", "unpriced_calls"] == 1
+    assert report.report(client, MONTH, ["user"]).set_index("user").loc["fixed", "unpriced_calls"] == 1
     assert door.put("/v1/cost/fixed/ptu-1", json=line).status_code == 200
-    covered = ledger.report(client, MONTH, ["user"]).set_index("user").loc["fixed"]
+    covered = report.report(client, MONTH, ["user"]).set_index("user").loc["fixed"]
     assert (covered["unpriced_calls"], covered["cost"]) == (0, 0.0)
-    paid = fixed.amortised(fixed.lines(client), MONTH)
+    paid = fixed_costs.amortised(fixed_costs.lines(client), MONTH)
     assert paid["cost"].to_list() == [50 * 2.0 * 24] * 2
     assert door.put("/v1/cost/fixed/ptu-1", json={**line, "removed": True}).status_code == 200
-    assert fixed.lines(client).empty
+    assert fixed_costs.lines(client).empty
     backwards = door.put("/v1/cost/fixed/x", json={**line, "valid_to": "2026-11-01"})
     assert (backwards.status_code, backwards.json()["detail"]) == (422, "valid_to must be after valid_from")
     endless = {**line, "period": "total", "valid_to": None}
@@ -210,7 +210,7 @@ def test_fixed_lines_are_spread_over_the_time_they_are_paid_for(
         "price": 3.0, "period": period, "start": pd.Timestamp(start).timestamp(),
         "end": pd.Timestamp(end).timestamp(), "note": "",
     }  # fmt: skip
-    assert fixed.amortised(pd.DataFrame([line]), MONTH)["cost"].sum() == pytest.approx(expected)
+    assert fixed_costs.amortised(pd.DataFrame([line]), MONTH)["cost"].sum() == pytest.approx(expected)
 
 
 def test_waiting_and_caches_are_savings_against_the_standard_price(client: Client) -> None:
@@ -225,12 +225,12 @@ def test_waiting_and_caches_are_savings_against_the_standard_price(client: Clien
 
 
 def test_a_sampled_call_counts_as_often_as_it_stands_for(client: Client) -> None:
-    hours = ledger.report(client, MONTH, ["user"]).set_index("user").loc["ten"]
-    calls = ledger.report(client, MONTH, ["user", "session"]).set_index("user").loc["ten"]
+    hours = report.report(client, MONTH, ["user"]).set_index("user").loc["ten"]
+    calls = report.report(client, MONTH, ["user", "session"]).set_index("user").loc["ten"]
     for row in (hours, calls):
         assert (row["calls"], row["input_tokens"]) == (10, 10_000)
         assert row["cost"] == pytest.approx(10 * ONE)
-    tags = ledger.report(client, MONTH, ["tag"]).set_index("tag")
+    tags = report.report(client, MONTH, ["tag"]).set_index("tag")
     assert tags.loc[["a", "b"], "cost"].to_list() == [pytest.approx(10 * ONE)] * 2
     live = client.query("SELECT sum(Cost) FROM usage_cost WHERE UserId = 'ten'").result_rows
     assert live == [(pytest.approx(10 * ONE),)]
@@ -239,34 +239,36 @@ def test_a_sampled_call_counts_as_often_as_it_stands_for(client: Client) -> None
 def test_a_price_of_a_tier_and_prices_from_a_file_make_books_of_their_own(
     client: Client, door: TestClient, tmp_path: Path
 ) -> None:
-    first = ledger.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
+    first = report.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
     body = {"provider": "openai", "model": "gpt-4o", "input_per_million": 1.0, "output_per_million": 1.0,
             "service_tier": "batch", "per_request": 0.5}  # fmt: skip
     assert door.put("/v1/prices", json=body).status_code == 200
-    tiers = ledger.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
+    tiers = report.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
     assert tiers["batch"] == pytest.approx(1100 / 1e6 + 0.5)
     assert tiers[""] == pytest.approx(first[""])
 
     file = tmp_path / "mine.csv"
     file.write_text("provider,model,input,output,cache_read,web_search\nopenai,gpt-4o,5,20,1,0.01\n")
-    rows = books.read_prices(file)
+    rows = price_books.read_prices(file)
     assert rows == [
         {"provider": "openai", "model": "gpt-4o", "input_per_million": 5, "output_per_million": 20,
          "cache_read_per_million": 1, "per_web_search": 0.01, "service_tier": "", "valid_from": "1970-01-01"}
     ]  # fmt: skip
-    before = books.in_effect(client)
+    before = price_books.in_effect(client)
     prepared = door.post("/v1/prices/update", json={"prices": rows, "dry_run": True}).json()["book"]
-    assert books.in_effect(client) == before != prepared
-    changes = books.differences(books.prices(client, before), books.prices(client, prepared))
+    assert price_books.in_effect(client) == before != prepared
+    changes = price_books.differences(
+        price_books.prices(client, before), price_books.prices(client, prepared)
+    )
     assert {"input", "output", "cache_read", "web_search"} <= set(changes["price"])
-    shown = books.reprice(client, MONTH, before, prepared)
+    shown = price_books.reprice(client, MONTH, before, prepared)
     taken = door.post("/v1/prices/update", json={"prices": rows}).json()["book"]
-    assert taken == prepared == books.in_effect(client)
-    after = ledger.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
+    assert taken == prepared == price_books.in_effect(client)
+    after = report.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
     assert shown["difference"].sum() == pytest.approx(after.sum() - tiers.sum())
     file.write_text("model,input\nx,1\n")
     with pytest.raises(ValueError, match="no column 'output'"):
-        books.read_prices(file)
+        price_books.read_prices(file)
 
 
 def test_another_public_list_waits_until_it_is_taken(store: Store, client: Client) -> None:
@@ -275,22 +277,22 @@ def test_another_public_list_waits_until_it_is_taken(store: Store, client: Clien
     )
     pricing = Pricing(store, ())
     pricing.sync()
-    assert books.in_effect(client) == "genai-prices 0.1/2"
+    assert price_books.in_effect(client) == "genai-prices 0.1/2"
     store.engine.execute(
         "ALTER TABLE price_books DELETE WHERE Book = 'genai-prices 0.1/2'", settings={"mutations_sync": "2"}
     )
-    assert books.in_effect(client) == LIST_NAME
+    assert price_books.in_effect(client) == LIST_NAME
 
 
 def test_limits_accounts_and_latency_are_read_from_the_calls(client: Client) -> None:
-    (row,) = limits.headroom(client, MONTH).to_dict("records")
+    (row,) = rate_limits.headroom(client, MONTH).to_dict("records")
     assert (row["account"], row["limited_calls"], row["requests_left"]) == ("key-abc", 1, 5)
     assert row["requests_least_share"] == pytest.approx(0.05)
     assert pd.isna(row["tokens_limit"])
-    accounts = limits.accounts(client, MONTH).set_index("account")
+    accounts = rate_limits.accounts(client, MONTH).set_index("account")
     assert accounts.loc["key-abc", "cost"] == pytest.approx(ONE)
     assert accounts.loc["key-abc", "failure_rate"] == 0
-    capacity = limits.latency(client, MONTH)
+    capacity = rate_limits.latency(client, MONTH)
     openai = capacity[capacity["provider"] == "openai"].set_index("capacity")
     assert {"reserved", "pay as you go", "batch"} <= set(openai.index)
     assert openai.loc["reserved", "p95_seconds"] == pytest.approx(2.0)

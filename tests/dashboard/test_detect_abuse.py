@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from llmtrace_dashboard.detect.flood import Minutes, find_floods
-from llmtrace_dashboard.detect.injection import match, newest_texts, normalise, patterns, scan
-from llmtrace_dashboard.settings import WatchSettings
+from llmtrace_analysis.detect.abuse.prompt_injection import match, newest_texts, normalise, patterns, scan
+from llmtrace_analysis.detect.abuse.request_flood import Minutes, find_floods
+from llmtrace_analysis.settings import WatchSettings
 
 SETTINGS = WatchSettings()
 

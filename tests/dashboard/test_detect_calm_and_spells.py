@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from llmtrace_dashboard.detect.anomalies import Metric, judge
-from llmtrace_dashboard.detect.series import FloatArray, Series, SeriesKey
-from llmtrace_dashboard.settings import WatchSettings
+from llmtrace_analysis.detect.detectors.anomalies import Metric, judge
+from llmtrace_analysis.detect.detectors.series import FloatArray, Series, SeriesKey
+from llmtrace_analysis.settings import WatchSettings
 
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")
 #: One judgement per bucket, as its data is complete at once here; everything else as shipped.

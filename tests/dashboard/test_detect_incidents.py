@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmtrace_dashboard.detect.incidents import Calm, Change, Finding, Incident, advance, to_report
-from llmtrace_dashboard.detect.looks import excluded_times
-from llmtrace_dashboard.detect.series import SeriesKey
-from llmtrace_dashboard.settings import WatchSettings
+from llmtrace_analysis.detect.detectors.series import SeriesKey
+from llmtrace_analysis.detect.incident_lifecycle import Calm, Change, Finding, Incident, advance, to_report
+from llmtrace_analysis.detect.rules import excluded_times
+from llmtrace_analysis.settings import WatchSettings
 
 SETTINGS = WatchSettings()
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")

@@ -11,10 +11,10 @@ from statistics import quantiles
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_dashboard.cost import course, ledger
-from llmtrace_dashboard.queries import incidents, traces, usage
-from llmtrace_dashboard.queries.scope import Scope
-from llmtrace_dashboard.queries.traces import TraceFilter
+from llmtrace_analysis.cost import over_time, report
+from llmtrace_analysis.queries import incidents, traces, usage
+from llmtrace_analysis.queries.scope import Scope
+from llmtrace_analysis.queries.traces import TraceFilter
 from tests.dashboard.stack import Stack
 from tests.dashboard.traffic import HOSTILE_USER, SpanData
 
@@ -169,8 +169,8 @@ def test_facets_offer_what_was_seen(stack: Stack, client: Client, scope: Scope) 
 def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Scope) -> None:
     total = _cost(client, _calls(stack, scope))
     for by in ("model", "user", "service", "provider", "experiment", "prompt", "session", "tier"):
-        assert ledger.report(client, scope, [by])["cost"].sum() == pytest.approx(total)
-    users = ledger.report(client, scope, ["user"])
+        assert report.report(client, scope, [by])["cost"].sum() == pytest.approx(total)
+    users = report.report(client, scope, ["user"])
     expected: dict[str, list[SpanData]] = defaultdict(list)
     for call in _calls(stack, scope):
         expected[str(call.attributes["user.id"])].append(call)
@@ -178,14 +178,14 @@ def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Sc
         user: pytest.approx(_cost(client, calls)) for user, calls in expected.items()
     }
     dearest = tuple(users["user"][:2])
-    series = course.over_time(client, scope, "user", dearest, 600, 7200)
+    series = over_time.over_time(client, scope, "user", dearest, 600, 7200)
     assert series["cost"].sum() == pytest.approx(total)
     assert set(series[series["named"] == 1]["key"]) == set(dearest)
-    tagged = course.over_time(client, scope, "tag", ("beta",), 600, 7200)
+    tagged = over_time.over_time(client, scope, "tag", ("beta",), 600, 7200)
     beta = [call for user in ("grace",) for call in expected[user]]
     assert tagged[tagged["key"] == "beta"]["cost"].sum() == pytest.approx(_cost(client, beta))
-    parts = course.parts_over_time(client, scope, 600, 0)
-    assert parts[list(course.PARTS)].sum().sum() == pytest.approx(total), (
+    parts = over_time.parts_over_time(client, scope, 600, 0)
+    assert parts[list(over_time.PARTS)].sum().sum() == pytest.approx(total), (
         "the parts neither overlap nor miss any"
     )
 
@@ -193,14 +193,14 @@ def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Sc
 def test_prices_name_their_source_and_unpriced_models_have_none(
     stack: Stack, client: Client, scope: Scope
 ) -> None:
-    found = ledger.by_price(client, scope)
+    found = report.by_price(client, scope)
     assert len(found) == len(found[["provider", "model"]].drop_duplicates()), "one row per price"
     priced = found.set_index("model")
     assert priced.loc["gpt-4o-mini", "input_price"] == pytest.approx(0.15)
     assert priced.loc["gpt-4o-mini", "output_price"] == pytest.approx(0.6)
     assert str(priced.loc["gpt-4o-mini", "source"]).startswith("genai-prices")
     assert found["cost"].sum() == pytest.approx(_cost(client, _calls(stack, scope)))
-    assert list(ledger.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
+    assert list(report.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
 
 
 def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:

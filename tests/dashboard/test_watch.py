@@ -23,9 +23,9 @@ import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from llmtrace_dashboard.detect.queries import incidents
-from llmtrace_dashboard.settings import WatchSettings
-from llmtrace_dashboard.watch import Watch
+from llmtrace_analysis.detect.store_queries import incidents
+from llmtrace_analysis.settings import WatchSettings
+from llmtrace_analysis.watch.service import Watch
 from tests.collector import otlp
 from tests.collector.running import Launched, Served, free_port, settings, until
 
@@ -317,8 +317,9 @@ def test_the_process_watches_answers_probes_and_ends_on_sigterm(served: Served, 
         "webhooks": [{"url": "http://127.0.0.1:9/", "secret": SECRET}],
     }
     code = (
-        "import json, sys; from llmtrace_dashboard.settings import WatchSettings; "
-        "from llmtrace_dashboard.watch import run; run(WatchSettings.model_validate(json.loads(sys.argv[1])))"
+        "import json, sys; from llmtrace_analysis.settings import WatchSettings; "
+        "from llmtrace_analysis.watch.service import run; "
+        "run(WatchSettings.model_validate(json.loads(sys.argv[1])))"
     )
     environment = {**os.environ, "LLMTRACE_ADMIN_KEY": served.admin_key}
     process = subprocess.Popen(

@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import llmtrace
+from llmtrace_analysis.settings import Webhook
 from llmtrace_cli.config import Settings
 from llmtrace_cli.ports import free_port, is_free
 from llmtrace_cli.stack import PartName, Process, Stack, plan, wait_ready
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.reader import open_reader
-from llmtrace_dashboard.settings import Webhook
 
 from . import report
 from .history import Measured, send_history

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import math
 import os
 import secrets
@@ -16,6 +15,7 @@ from pathlib import Path
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
 
+from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
 from .api_keys import KeyBook, RateLimit, Role
@@ -161,16 +161,6 @@ def admin_key(data_dir: Path) -> str:
         key = secrets.token_urlsafe(32)
         file.write(key + "\n")
     return key
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _same(given: str, key: str) -> bool:

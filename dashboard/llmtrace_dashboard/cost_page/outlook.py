@@ -10,11 +10,11 @@ import httpx
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.cost import forecast, report
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_dashboard import charts, formats
 from llmtrace_dashboard.app import current_settings
-from llmtrace_dashboard.cost import forecast, ledger
 from llmtrace_dashboard.cost_page.view import View, terminal
-from llmtrace_dashboard.queries.scope import Scope
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.tables import badge, cell, column, row, table
@@ -31,7 +31,7 @@ def draw(view: View) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scope = replace(view.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
     budgets = standings(current_settings(), scope)
-    daily = load(ledger.daily, scope)
+    daily = load(report.daily, scope)
     try:
         found = forecast.month_end(daily, midnight.date())
     except forecast.TooLittleHistory as reason:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import streamlit as st
 
+from llmtrace_analysis.cost import report, reserved_capacity, what_if
 from llmtrace_dashboard import charts, formats
 from llmtrace_dashboard.address import bound
-from llmtrace_dashboard.cost import ledger, reserved, whatif
 from llmtrace_dashboard.cost_page.view import View, terminal
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import cell, column, row, table
@@ -40,14 +40,14 @@ def elsewhere(view: View) -> None:
             )
     names = list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
     try:
-        wanted = [replace(whatif.candidate(name), cached=share / 100) for name in names]
+        wanted = [replace(what_if.candidate(name), cached=share / 100) for name in names]
     except ValueError as error:
         st.warning(_plain(str(error)), icon=":material/error:")
         return
     if not wanted:
         st.text("Name a model to compare with.")
         return
-    data = whatif.replay(load(whatif.mix, view.scope), wanted)
+    data = what_if.replay(load(what_if.mix, view.scope), wanted)
     most = float(data["cost"].max())
     rows = []
     for item in data.to_dict(orient="records"):
@@ -93,14 +93,14 @@ def capacity(view: View) -> None:
             "weight", "Weight of an output token", 1.0, 0.0, 1.0, "Input tokens that one counts as above."
         )
         step = int(_number("units", "Sold in steps of", 1.0, 1.0, 1.0, "Units come in such steps."))
-    unit = reserved.Unit(price, tpm, weight, step)
-    hours = load(reserved.load, view.scope)
-    data = reserved.compare(hours, unit)
+    unit = reserved_capacity.Unit(price, tpm, weight, step)
+    hours = load(reserved_capacity.load, view.scope)
+    data = reserved_capacity.compare(hours, unit)
     if not float(hours["cost"].sum()):
         st.text("No priced call in this time: there is no load to reserve for.")
         return
-    best, even = reserved.best(data), reserved.break_even(hours, unit)
-    total = load(ledger.report, view.scope).iloc[0]
+    best, even = reserved_capacity.best(data), reserved_capacity.break_even(hours, unit)
+    total = load(report.report, view.scope).iloc[0]
     cards = [
         (
             "Pay-as-you-go",

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.cost import report
 from llmtrace_dashboard import formats
-from llmtrace_dashboard.cost import ledger
 from llmtrace_dashboard.cost_page.view import View, terminal
 from llmtrace_dashboard.links import page_url
 from llmtrace_dashboard.reading import load
@@ -22,7 +22,7 @@ _SPELLED_OUT = 3
 
 def warning(view: View) -> None:
     """Say that calls have no price, and the command that gives them one; nothing where all are priced."""
-    missing = load(ledger.unpriced, view.scope)
+    missing = load(report.unpriced, view.scope)
     if missing.empty:
         return
     with st.container(border=True):
@@ -82,7 +82,7 @@ def _commands(data: pd.DataFrame) -> str:
 
 def draw(view: View) -> None:
     """Draw the prices in use, in US dollars as lists quote them."""
-    data = load(ledger.by_price, view.scope)
+    data = load(report.by_price, view.scope)
     rows = [
         row(
             [
@@ -120,7 +120,7 @@ def draw(view: View) -> None:
     st.subheader("Prices in use", anchor=False)
     table("Prices in use", columns, rows, "prices", "No call in this time has a price.")
     terminal("prices", "list")
-    missing = load(ledger.unpriced, view.scope)
+    missing = load(report.unpriced, view.scope)
     if len(missing):
         _unpriced(missing)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.cost import waste
 from llmtrace_dashboard import formats
-from llmtrace_dashboard.cost import waste
 from llmtrace_dashboard.cost_page.view import View, terminal
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import Column, cell, column, row, table

@@ -8,9 +8,9 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.cost import currency, focus, over_time
 from llmtrace_dashboard import charts, filters, formats, theme
 from llmtrace_dashboard.address import bound, one_of
-from llmtrace_dashboard.cost import course, currency, focus
 from llmtrace_dashboard.cost_page.view import View, terminal
 from llmtrace_dashboard.links import page_url
 from llmtrace_dashboard.reading import load
@@ -159,7 +159,7 @@ def _key_series(view: View, by: str, step: int) -> tuple[pd.DataFrame, dict[str,
     keys = [str(key) for key in dearest[by].head(_NAMED)]
     names = [_name(key, by) for key in keys]
     offset = filters.zone_offset(view.scope.since)
-    data = load(course.over_time, view.scope, by, keys, step, offset, view.currency, view.rates)
+    data = load(over_time.over_time, view.scope, by, keys, step, offset, view.currency, view.rates)
     colors = theme.colors_of(names)
     data["series"] = [
         _name(str(key), by) if named else "All others"
@@ -172,12 +172,12 @@ def _key_series(view: View, by: str, step: int) -> tuple[pd.DataFrame, dict[str,
 
 def _parts_series(view: View, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
     offset = filters.zone_offset(view.scope.since)
-    wide = load(course.parts_over_time, view.scope, step, offset, view.currency, view.rates)
+    wide = load(over_time.parts_over_time, view.scope, step, offset, view.currency, view.rates)
     long = wide.melt(
-        id_vars=["time"], value_vars=list(course.PARTS), var_name="series", value_name="value"
+        id_vars=["time"], value_vars=list(over_time.PARTS), var_name="series", value_name="value"
     ).dropna(subset=["value"])
     spent = set(long.loc[long["value"] > 0, "series"])
-    colors = {name: theme.TOKENS.get(name, theme.OTHER) for name in course.PARTS if name in spent}
+    colors = {name: theme.TOKENS.get(name, theme.OTHER) for name in over_time.PARTS if name in spent}
     return long[long["series"].isin(spent)], colors
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
+from llmtrace_analysis.queries.scope import Scope, aligned
+from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_dashboard import filters, formats
 from llmtrace_dashboard.app import current_settings
-from llmtrace_dashboard.queries.scope import Scope, aligned
-from llmtrace_dashboard.settings import ExchangeRate
 
 #: From this length on, a period is read in whole hours, which outlive single calls and are quick.
 _WHOLE_HOURS = timedelta(hours=12)

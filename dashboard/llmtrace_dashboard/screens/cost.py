@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from llmtrace_analysis.cost.currency import USD, NoRate, currencies
+from llmtrace_analysis.queries import usage
 from llmtrace_dashboard import filters
 from llmtrace_dashboard.address import bound, one_of
 from llmtrace_dashboard.app import current_settings
-from llmtrace_dashboard.cost.currency import USD, NoRate, currencies
 from llmtrace_dashboard.cost_page import outlook, plans, prices, savings, spend
 from llmtrace_dashboard.cost_page.view import View, current
 from llmtrace_dashboard.page import empty, header, live
-from llmtrace_dashboard.queries import usage
 from llmtrace_dashboard.reading import load
 
 _VIEWS: dict[str, tuple[str, Callable[[View], None]]] = {

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from llmtrace_analysis.queries import incidents, traces
+from llmtrace_analysis.queries.incidents import Incident
+from llmtrace_analysis.queries.scope import moment
 from llmtrace_dashboard import charts, filters, formats
 from llmtrace_dashboard.address import bound, one_of
 from llmtrace_dashboard.app import current_settings
@@ -13,9 +16,6 @@ from llmtrace_dashboard.components import show
 from llmtrace_dashboard.incident_actions import Action, ActionFailed, act
 from llmtrace_dashboard.links import incident_url, page_url, trace_url
 from llmtrace_dashboard.page import header, live
-from llmtrace_dashboard.queries import incidents, traces
-from llmtrace_dashboard.queries.incidents import Incident
-from llmtrace_dashboard.queries.scope import moment
 from llmtrace_dashboard.reading import ReadFailed, load
 from llmtrace_dashboard.tables import SEVERITIES, STATES, badge, cell, column, row, table
 

@@ -9,12 +9,12 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.queries import incidents, usage
+from llmtrace_analysis.queries.usage import Totals
 from llmtrace_dashboard import charts, filters, formats
 from llmtrace_dashboard.components import show
 from llmtrace_dashboard.links import incident_url, page_url
 from llmtrace_dashboard.page import empty, header, live
-from llmtrace_dashboard.queries import incidents, usage
-from llmtrace_dashboard.queries.usage import Totals
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import SEVERITIES, badge, cell, column, cost_cell, error_cell, row, table
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from llmtrace_analysis.queries import traces
+from llmtrace_analysis.queries.scope import moment
+from llmtrace_analysis.queries.traces import TraceFilter, TraceSummary
 from llmtrace_dashboard import charts, filters, formats, trace_view
 from llmtrace_dashboard.address import bound, one_of
 from llmtrace_dashboard.links import trace_url
 from llmtrace_dashboard.page import empty, header, live
-from llmtrace_dashboard.queries import traces
-from llmtrace_dashboard.queries.scope import moment
-from llmtrace_dashboard.queries.traces import TraceFilter, TraceSummary
 from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
 

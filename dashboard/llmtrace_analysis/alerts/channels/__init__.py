@@ -1,0 +1,4 @@
+"""The ways to reach a receiver, one module each, and what guards the addresses that they are sent to.
+
+Delivery imports it.
+"""

@@ -1,0 +1,103 @@
+"""What webhooks say: one message per event of an incident, its id the same whenever it is made."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from llmtrace_analysis.detect.incident_lifecycle import Incident, to_iso
+from llmtrace_analysis.settings import WebhookEvent
+
+_NAMESPACE = uuid.UUID("0d3f1c52-7b0e-5a5e-8f63-2f9a1f6b7c21")
+_MAX_TRACES = 10
+_MAX_VALUE = 256
+_MAX_SUMMARY = 4000
+
+
+@dataclass(frozen=True)
+class Message:
+    """One event, ready to be signed. A restart gives it the same `message_id`, so repeats can be told."""
+
+    message_id: str
+    event: WebhookEvent
+    at: float
+    project: str
+    incident_id: str
+    body: str
+
+    def delivery_id(self, url: str) -> str:
+        """The id of this message's delivery to one receiver, all attempts together."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self.message_id} {url}"))
+
+
+def events_of(incident: Incident) -> Iterator[tuple[WebhookEvent, float]]:
+    """What happened to an incident, and when, in that order."""
+    yield "incident.opened", incident.opened_at
+    if incident.acknowledged_at is not None:
+        yield "incident.acknowledged", incident.acknowledged_at
+    if incident.state == "resolved":
+        yield "incident.resolved", incident.resolved_at or incident.last_seen_at
+
+
+def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: str) -> list[Message]:
+    """The events of these incidents since then as messages, oldest first."""
+    found = [
+        to_message(incident, event, at, dashboard_url)
+        for incident in incidents
+        for event, at in events_of(incident)
+        if at >= since
+    ]
+    return sorted(found, key=lambda message: message.at)
+
+
+def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url: str) -> Message:
+    """One event as a message of well under 20 kB."""
+    base = dashboard_url.rstrip("/")
+    traces = incident.evidence[:_MAX_TRACES]
+    payload: dict[str, Any] = {
+        "type": event,
+        "timestamp": to_iso(at),
+        "data": {
+            "incident": {
+                "id": incident.incident_id,
+                "project": _short(incident.project),
+                "kind": incident.kind,
+                "rule": incident.rule,
+                "severity": incident.severity,
+                "state": "open" if event == "incident.opened" else event.removeprefix("incident."),
+                "title": incident.title[:512],
+                "summary": incident.summary[:_MAX_SUMMARY],
+                "metric": incident.metric,
+                "dimensions": {_short(key): _short(value) for key, value in incident.dimensions.items()},
+                "observed": incident.observed,
+                "expected_low": incident.expected_low,
+                "expected_high": incident.expected_high,
+                "unit": incident.unit,
+                "opened_at": to_iso(incident.opened_at),
+                "last_seen_at": to_iso(incident.last_seen_at),
+                "acknowledged_by": _short(incident.acknowledged_by),
+                "resolved_at": None if incident.resolved_at is None else to_iso(incident.resolved_at),
+                "count": incident.count,
+            },
+            "links": {
+                "incident": f"{base}/incidents?incident={quote(incident.incident_id, safe='')}",
+                "traces": [f"{base}/traces?trace={quote(trace, safe='')}" for trace in traces],
+            },
+        },
+    }
+    return Message(
+        message_id=f"msg_{uuid.uuid5(_NAMESPACE, incident.incident_id + event).hex}",
+        event=event,
+        at=at,
+        project=incident.project,
+        incident_id=incident.incident_id,
+        body=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+    )
+
+
+def _short(text: str) -> str:
+    return text[:_MAX_VALUE]

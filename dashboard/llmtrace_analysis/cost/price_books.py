@@ -1,0 +1,153 @@
+"""Price books: what is in them, how two differ, and what another one would change."""
+
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_analysis.queries.scope import Scope, frame
+from llmtrace_collector.pricing.charges import BUCKETS
+from llmtrace_collector.pricing.unit_prices import FIELDS
+
+from . import report
+
+#: Column of a price → the book's; USD per million tokens, or per request and search.
+_PRICES: Mapping[str, str] = MappingProxyType(
+    {bucket.label.replace(" ", "_"): bucket.price for bucket in BUCKETS}
+)
+PRICES = tuple(_PRICES)
+_COLUMN: Mapping[str, str] = MappingProxyType(
+    {bucket.name: name for bucket, name in zip(BUCKETS, _PRICES, strict=True)}
+)
+_BY_CALL = ("request", "web_search", "file_search")
+
+_BOOKS = """SELECT
+    Book AS book,
+    max(At) AS last_in_effect_from,
+    count() AS times,
+    argMax(Actor, At) AS actor,
+    argMax(Note, At) AS note,
+    Book = (SELECT argMax(Book, At) FROM price_books) AS in_effect
+FROM price_books
+GROUP BY Book
+ORDER BY last_in_effect_from DESC"""
+
+_UNITS = ",\n    ".join(
+    f"{column}{'' if name in _BY_CALL else ' * 1000000'} AS {name}" for name, column in _PRICES.items()
+)
+
+_LIST = f"""SELECT
+    Provider AS provider,
+    Model AS model,
+    ResponseModel AS response_model,
+    ServiceTier AS tier,
+    toString(toDate(ValidFrom)) AS valid_from,
+    toUnixTimestamp(ValidFrom) AS start,
+    toUnixTimestamp(ValidTo) AS end,
+    ContextFrom AS context_from,
+    ContextTo AS context_to,
+    Priced AS priced,
+    {_UNITS},
+    Source AS source
+FROM price_book FINAL
+WHERE Book = {{book:String}}
+ORDER BY provider, model, response_model, tier, start, context_from"""
+
+_PAIR = ["provider", "model", "response_model", "tier"]
+
+
+class NoSuchBook(LookupError):
+    """There is no book of that name."""
+
+
+def books(client: Client) -> pd.DataFrame:
+    """Newest first: `book`, `last_in_effect_from`, `times`, `actor`, `note`, `in_effect`."""
+    return frame(client, _BOOKS, {})
+
+
+def in_effect(client: Client) -> str:
+    """The book whose prices hold; empty before the first."""
+    found = books(client)
+    chosen = found[found["in_effect"].astype(bool)]
+    return str(chosen["book"].iloc[0]) if len(chosen) else ""
+
+
+def prices(client: Client, book: str) -> pd.DataFrame:
+    """A book's rows: provider, model, response_model, tier, `valid_from`, `context_from`, `priced`, USD per
+    million tokens by bucket (NaN where the more general price holds), per request and search, `source`.
+    Raises NoSuchBook."""
+    _check(client, book)
+    data = frame(client, _LIST, {"book": book})
+    for column in PRICES:
+        data[column] = pd.to_numeric(data[column], errors="coerce")
+    return data
+
+
+def read_prices(source: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV or JSON file with the columns of `prices`, as the collector takes own prices.
+
+    Needed are `model`, `input` and `output` (USD per million tokens); unpriced rows are left out. Raises
+    ValueError and KeyError.
+    """
+    data = pd.read_json(source) if source.suffix == ".json" else pd.read_csv(source, keep_default_na=True)
+    missing = [name for name in ("model", "input", "output") if name not in data]
+    if missing:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    if "context_from" in data and (data["context_from"] > 0).any():
+        raise ValueError("a price of one's own is the same for every length of input: context_from must be 0")
+    found = []
+    for row in data[data["input"].notna()].to_dict(orient="records"):
+        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+        prices = {FIELDS[name]: known[_COLUMN[name]] for name in FIELDS if _COLUMN[name] in known}
+        entry = {**prices, "model": str(known["model"]), "provider": str(known.get("provider", ""))}
+        entry["service_tier"] = str(known.get("tier", ""))
+        entry["valid_from"] = str(known.get("valid_from", "1970-01-01"))
+        found.append({"output_per_million": 0.0, **entry})
+    return found
+
+
+def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Prices that are not the same in two books: the keys of a price, `price`, `before` and `after` (USD per
+    million tokens; NaN: none)."""
+    keys = [*_PAIR, "valid_from", "context_from"]
+    sides = [
+        data.melt(id_vars=keys, value_vars=list(PRICES), var_name="price", value_name=name).dropna()
+        for data, name in ((before, "before"), (after, "after"))
+    ]
+    joined = sides[0].merge(sides[1], on=[*keys, "price"], how="outer")
+    same = (joined["before"] - joined["after"]).abs() <= 1e-9 * joined[["before", "after"]].max(axis=1)
+    return joined[~same].reset_index(drop=True)
+
+
+def reprice(client: Client, scope: Scope, before: str, after: str) -> pd.DataFrame:
+    """What the same usage costs by two books: one row per `day` and `model` that differs, greatest first.
+
+    Columns: `day`, `model`, `calls`, `before`, `after` (NaN: unpriced), `difference`. Raises NoSuchBook.
+    """
+    sides = []
+    for name, book in (("before", before), ("after", after)):
+        _check(client, book)
+        data = report.report(client, scope, ["day", "model"], book=book)
+        sides.append(data.set_index(["day", "model"])[["calls", "cost"]].rename(columns={"cost": name}))
+    grouped = sides[0].join(sides[1][["after"]], how="outer").reset_index()
+    grouped["difference"] = grouped["after"].fillna(0) - grouped["before"].fillna(0)
+    newly = grouped["before"].isna() != grouped["after"].isna()
+    changed = grouped[newly | (grouped["difference"].abs() > 1e-12)]
+    order = changed["difference"].abs().sort_values(ascending=False, kind="stable").index
+    return changed.loc[order].reset_index(drop=True)
+
+
+def _check(client: Client, book: str) -> None:
+    if frame(
+        client, "SELECT 1 AS found FROM price_book WHERE Book = {book:String} LIMIT 1", {"book": book}
+    ).empty:
+        known = ", ".join(repr(name) for name in books(client)["book"]) or "none yet"
+        raise NoSuchBook(f"there is no price in a book {book!r}; there are {known}")

@@ -1,0 +1,98 @@
+"""Limits and accounts: what is left of a rate limit, who fails how often, how fast capacity answers."""
+
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
+from llmtrace_collector.pricing.tariffs import RESERVED_TIERS
+
+from . import report
+
+
+def _limit(subject: str) -> str:
+    """Of one limit: what it is, what was left last and at the least."""
+    limit = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.limit'])"
+    left = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.remaining'])"
+    return f"""argMaxIf({limit}, Timestamp, {limit} IS NOT NULL) AS {subject}_limit,
+    argMaxIf({left}, Timestamp, {left} IS NOT NULL) AS {subject}_left,
+    min({left} / {limit}) AS {subject}_least_share"""
+
+
+_HEADROOM = f"""SELECT
+    toString(Provider) AS provider,
+    toString(Model) AS model,
+    toString(Account) AS account,
+    count() AS calls,
+    countIf(SpanAttributes['http.response.status_code'] = '429') AS limited_calls,
+    max(Timestamp) AS last_told,
+    {_limit("requests")},
+    {_limit("tokens")},
+    {_limit("input_tokens")},
+    {_limit("output_tokens")}
+FROM otel_traces
+WHERE {SPAN_SCOPE} AND IsLlm
+    AND arrayExists(key -> startsWith(key, 'llmtrace.ratelimit.'), mapKeys(SpanAttributes))
+GROUP BY provider, model, account
+ORDER BY least(ifNull(requests_least_share, 1), ifNull(tokens_least_share, 1)), provider, model, account"""
+
+_KINDS = ", ".join(f"'{tier}'" for tier in sorted(RESERVED_TIERS))
+
+# The answering model: deployments of one model have names of their own.
+_LATENCY = f"""SELECT
+    toString(Provider) AS provider,
+    toString(if(ResponseModel != '', ResponseModel, Model)) AS model,
+    multiIf(ServiceTier IN ({_KINDS}) OR startsWith(PriceSource, 'fixed: '), 'reserved',
+        ServiceTier = '', 'pay as you go', toString(ServiceTier)) AS capacity,
+    sum(Weight) AS calls,
+    sum(Weight * Errors) / sum(Weight) AS failure_rate,
+    quantileIf(0.5)(Duration / 1e9, Errors = 0) AS p50_seconds,
+    quantileIf(0.95)(Duration / 1e9, Errors = 0) AS p95_seconds,
+    quantileIf(0.5)(ifNull(TimeToFirstToken, 0), TimeToFirstToken IS NOT NULL) AS first_token_p50_seconds,
+    quantileIf(0.95)(ifNull(TimeToFirstToken, 0), TimeToFirstToken IS NOT NULL) AS first_token_p95_seconds,
+    sum(Weight * OutputTokens) / sum(Weight * Duration / 1e9) AS output_tokens_per_second,
+    sum(Weight * Cost) / sum(Weight) AS cost_per_call
+FROM call_cost
+WHERE {SPAN_SCOPE} AND Operation != 'embeddings'
+GROUP BY provider, model, capacity
+ORDER BY provider, model, capacity"""
+
+
+def headroom(client: Client, scope: Scope) -> pd.DataFrame:
+    """Rate limits as providers told them in headers, tightest first: one row per provider, model and account.
+
+    For requests, tokens, input_tokens and output_tokens: `…_limit` and `…_left` as told last, and
+    `…_least_share`, the least share of the limit that was left in the period; NaN where not told.
+    `limited_calls` were refused with status 429.
+    """
+    data = frame(client, _HEADROOM, scope.params())
+    for column in data.columns[6:]:
+        data[column] = pd.to_numeric(data[column], errors="coerce")
+    return data
+
+
+def accounts(client: Client, scope: Scope) -> pd.DataFrame:
+    """One row per account (the mark of an API key or organisation) and provider, dearest first: `account`,
+    `provider`, `calls`, `errors`, `failure_rate`, `unpriced_calls`, tokens and `cost`."""
+    data = report.report(client, scope, ["account", "provider"])
+    data.insert(4, "failure_rate", data["errors"] / data["calls"].where(data["calls"] > 0))
+    kept = ["account", "provider", "calls", "errors", "failure_rate", "unpriced_calls", "input_tokens",
+            "output_tokens", "cost"]  # fmt: skip
+    return data[kept]
+
+
+def latency(client: Client, scope: Scope) -> pd.DataFrame:
+    """Pay-as-you-go and reserved capacity of each model side by side, as measured: `provider`, `model`,
+    `capacity` (reserved, pay as you go, or the tier), `calls`, `failure_rate`, percentiles of the duration
+    and of the first token in seconds (of calls that succeeded; NaN where none streamed),
+    `output_tokens_per_second` and `cost_per_call`.
+
+    Reserved are calls that the provider answered from reserved capacity, or whose model a fixed line names.
+    """
+    data = frame(client, _LATENCY, scope.params())
+    data["cost_per_call"] = pd.to_numeric(data["cost_per_call"], errors="coerce")
+    return data

@@ -1,0 +1,124 @@
+"""What the same tokens would have cost on another model, tier, or with more of them cached."""
+
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_analysis.queries.scope import USAGE_SCOPE, Scope, frame
+from llmtrace_collector.pricing import charges
+from llmtrace_collector.pricing.charges import COUNTS
+from llmtrace_collector.pricing.tariffs import Tariff, listing
+
+_COUNTED = ", ".join(f"sum(charge.{name}) AS {name}" for name in COUNTS)
+
+_MIX = f"""SELECT
+    toUnixTimestamp(toStartOfDay(Time)) AS day,
+    Provider AS provider,
+    Model AS model,
+    ContextClass AS context,
+    sum(charge.Calls) - sum(charge.UnknownUsage) AS Requests,
+    {_COUNTED},
+    sumIf(charge.Calls, NOT Priced) AS unpriced_calls,
+    sum(charge.ListCost) AS cost
+FROM cost_hour AS charge
+WHERE {USAGE_SCOPE}
+GROUP BY day, provider, model, context"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Another way to serve the same calls; `cached` is the share of fresh input that a cache would give."""
+
+    provider: str
+    model: str
+    tier: str = ""
+    cached: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """`openai/gpt-4o-mini@batch, 50% cached`."""
+        tier = f"@{self.tier}" if self.tier else ""
+        cached = f", {self.cached:.0%} cached" if self.cached else ""
+        return f"{self.provider}/{self.model}{tier}{cached}"
+
+
+def candidate(text: str) -> Candidate:
+    """`provider/model` or `provider/model@tier` as a candidate. Raises ValueError."""
+    provider, slash, rest = text.partition("/")
+    model, _, tier = rest.partition("@")
+    if not slash or not provider or not model:
+        raise ValueError(f"{text!r} names no model; write provider/model or provider/model@batch")
+    return Candidate(provider, model, tier)
+
+
+def mix(client: Client, scope: Scope) -> pd.DataFrame:
+    """The period's tokens by `day` (seconds since 1970), `provider`, `model` and `context` class, with
+    `Requests` whose tokens are known, `unpriced_calls` and `cost` by the list (NaN where unpriced)."""
+    data = frame(client, _MIX, scope.params())
+    data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
+    for column in (*COUNTS, "Requests"):
+        data[column] = data[column].astype("int64")
+    return data
+
+
+def replay(tokens: pd.DataFrame, candidates: Sequence[Candidate]) -> pd.DataFrame:
+    """What the mix would have cost, first as it was, then with each candidate for all of it.
+
+    Columns: `candidate`, `cost`, `saving` against what it did cost (negative: dearer), `saving_share`,
+    `note`. Calls that have no price today are in no row: a saving over an unknown amount is none. Tokens are
+    taken over as they are, although another model would have split the same text otherwise.
+    """
+    priced = tokens[tokens["cost"].notna()]
+    now = float(priced["cost"].sum())
+    left_out = int(tokens["unpriced_calls"].sum())
+    rows = [
+        {
+            "candidate": "as it was",
+            "cost": now,
+            "note": f"{left_out} unpriced calls are left out" if left_out else "",
+        }
+    ]
+    for each in candidates:
+        found = listing(each.provider, each.model, each.tier)
+        if found is None:
+            note = f"the price list has no {each.provider}/{each.model}"
+            rows.append({"candidate": each.label, "cost": float("nan"), "note": note})
+            continue
+        note = "" if not each.tier or _differs(each) else f"the list has no price of its own for {each.tier}"
+        amounts = [amount(row, found.tariffs, each.cached) for row in priced.itertuples(index=False)]
+        rows.append({"candidate": each.label, "cost": float(sum(amounts)), "note": note})
+    data = pd.DataFrame(rows)
+    data.insert(2, "saving", now - data["cost"])
+    data.insert(3, "saving_share", data["saving"] / now if now else float("nan"))
+    return data
+
+
+def amount(row: object, tariffs: Sequence[Tariff], cached: float = 0.0) -> float:
+    """USD of one row of a mix at the tariff that held on its day for its length of input."""
+    day, context = int(getattr(row, "day")), int(getattr(row, "context"))  # noqa: B009 - a row of any frame
+    (tariff,) = (
+        each
+        for each in tariffs
+        if each.valid[0] <= day < each.valid[1] and each.context[0] <= context < each.context[1]
+    )
+    counts = {name: float(getattr(row, name)) for name in (*COUNTS, "Requests")}
+    fresh = max(0.0, counts["InputTokens"] - counts["CacheReadTokens"] - counts["CacheWriteTokens"])
+    counts["CacheReadTokens"] += fresh * cached
+    return charges.amount(counts, tariff.prices)
+
+
+def _differs(each: Candidate) -> bool:
+    usual = listing(each.provider, each.model)
+    own = listing(each.provider, each.model, each.tier)
+    return usual is not None and own is not None and _prices(usual.tariffs) != _prices(own.tariffs)
+
+
+def _prices(tariffs: Sequence[Tariff]) -> list[Tariff]:
+    return [replace(each, source="") for each in tariffs]

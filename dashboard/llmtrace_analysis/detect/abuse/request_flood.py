@@ -1,0 +1,73 @@
+"""Users who send far more requests than anyone else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from llmtrace_analysis.settings import WatchSettings
+
+#: Own stretches of traffic from which a user's usual volume is known.
+_OWN_HISTORY = 10
+
+
+class Minutes(NamedTuple):
+    """One bar of a histogram: `times` stretches of the flood window held `calls` calls each."""
+
+    project: str
+    user: str
+    """A busy user, or empty: all others together."""
+    calls: int
+    times: int
+    users: int
+    """How many users these stretches belong to."""
+
+
+@dataclass(frozen=True)
+class Flood:
+    """A user above the limit."""
+
+    project: str
+    user: str
+    calls: int
+    usual: float
+    """Median of the other users' stretches; 0 when there are too few others."""
+    limit: float
+
+
+def flood_limit(others: Sequence[Minutes], settings: WatchSettings) -> tuple[float, float]:
+    """Median of other users' calls per stretch, and the number of calls above which a user floods."""
+    if sum(bar.users for bar in others if bar.user == "") + len({b.user for b in others if b.user}) < (
+        settings.flood_min_users
+    ):
+        return 0.0, float(settings.flood_calls_alone)
+    calls = np.repeat([float(bar.calls) for bar in others], [bar.times for bar in others])
+    usual = float(np.median(calls))
+    sigma = 1.4826 * float(np.median(np.abs(calls - usual)))
+    return usual, max(
+        float(settings.flood_calls), usual * settings.flood_ratio, usual + settings.flood_width * sigma
+    )
+
+
+def find_floods(
+    busy: Sequence[tuple[str, str, int]], history: Sequence[Minutes], settings: WatchSettings
+) -> list[Flood]:
+    """The floods among busy users (project, user, calls in the newest stretch).
+
+    `history`: stretches before the newest. A user whose own usual volume is that high, a batch account,
+    is no flood.
+    """
+    floods = []
+    for project, user, calls in busy:
+        own = [bar for bar in history if bar.project == project and bar.user == user]
+        others = [bar for bar in history if bar.project == project and bar.user != user]
+        usual, limit = flood_limit(others, settings)
+        if sum(bar.times for bar in own) >= _OWN_HISTORY:
+            mine = np.repeat([float(bar.calls) for bar in own], [bar.times for bar in own])
+            limit = max(limit, 2 * float(np.median(mine)))
+        if calls > limit:
+            floods.append(Flood(project, user, calls, usual, limit))
+    return floods

@@ -1,0 +1,265 @@
+"""Which buckets of a model's series lie outside what its history lets expect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from llmtrace_analysis.settings import WatchSettings
+
+from .robust_bands import Band, chance_of, pooled_rate, ratio_band, spread, widest, wilson_lower
+from .series import BoolArray, FloatArray, Series, SeriesKey
+
+Metric = Literal["latency", "error_rate", "tokens_per_call", "cost"]
+
+Statistic = Literal["", "p50", "p95"]
+
+UNITS: dict[Metric, str] = {"latency": "s", "error_rate": "ratio", "tokens_per_call": "tokens", "cost": "USD"}
+
+#: The MAD of fewer values is too rough: one restless minute would make a band that holds everything.
+_OWN_SPREAD_BUCKETS = 30
+
+Interval = tuple[float, float]
+"""Start and end, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A complete bucket outside the band."""
+
+    time: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the recent complete buckets of one series say about one metric."""
+
+    key: SeriesKey
+    metric: Metric
+    band: Band
+    outside: tuple[Outside, ...]
+    """Recent buckets outside the band, ascending."""
+    openings: tuple[int, ...]
+    """Start of the first outside bucket of each window that is enough for an incident, ascending."""
+    statistic: Statistic = ""
+    """Of latency: what `band` and `outside` are about."""
+
+
+def complete_until(now: float, settings: WatchSettings) -> int:
+    """End of the newest bucket that is complete at `now` (both Unix seconds)."""
+    return int((now - settings.late_seconds) // settings.bucket_seconds) * settings.bucket_seconds
+
+
+def judge(
+    series: Series, now: float, settings: WatchSettings, excluded: Sequence[Interval] = ()
+) -> list[Verdict]:
+    """Judge the recent complete buckets of a series: one verdict per metric that has enough history.
+
+    `excluded`: times of anomalies, which are no part of the history. Buckets of fewer than `min_calls`
+    calls count neither as history nor as outside, and a bucket of simulated calls alone is history only.
+    """
+    until = complete_until(now, settings)
+    counted = (series.calls >= settings.min_calls) & (series.times < until)
+    usable = counted & (series.times >= until - settings.lookback_minutes * 60)
+    for start, end in excluded:
+        usable &= (series.times + settings.bucket_seconds <= start) | (series.times >= end)
+    live = series.live_calls > 0
+    frame = _Frame(series, settings, until, counted & live, usable, usable & live)
+    verdicts = (
+        _judge_latency(frame),
+        _judge_errors(frame),
+        _judge_values(frame, "tokens_per_call", series.tokens, settings.tokens_ratio, settings.tokens_floor),
+        _judge_values(frame, "cost", series.cost, settings.cost_ratio, settings.cost_floor_usd),
+    )
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+@dataclass(frozen=True)
+class _Frame:
+    series: Series
+    settings: WatchSettings
+    until: int
+    judged: BoolArray
+    usable: BoolArray
+    usable_live: BoolArray
+
+    def windows(self, buckets: int) -> list[tuple[int, int]]:
+        """Start and end of each window of that many buckets to look at, oldest first."""
+        width = self.settings.bucket_seconds
+        oldest = self.until - self.settings.late_buckets * width
+        return [(end - buckets * width, end) for end in range(oldest, self.until + 1, width)]
+
+    def settled(self, end: int) -> int:
+        """Until when buckets are history for a window: all but the ones that would have to be outside."""
+        return end - self.settings.window_outside * self.settings.bucket_seconds
+
+    def inside(self, start: int, end: int) -> BoolArray:
+        """Which judged buckets lie in a window."""
+        return self.judged & (self.series.times >= start) & (self.series.times < end)
+
+    def history(self, before: int, known: BoolArray | None = None) -> tuple[BoolArray, BoolArray] | None:
+        """The usable buckets before a time, and the live ones among them; None when they are too few."""
+        earlier = self.series.times < before
+        if known is not None:
+            earlier = earlier & known
+        usable, live = self.usable & earlier, self.usable_live & earlier
+        if int(usable.sum()) < self.settings.min_history_buckets:
+            return None
+        if int(live.sum()) < self.settings.min_live_buckets:
+            return None
+        return usable, live
+
+    def band(self, values: FloatArray, before: int, ratio: float, floor: float) -> Band | None:
+        """The band of a metric from the buckets before a time.
+
+        Once the live history is long enough it speaks alone. Before, all history, simulated too, tells how
+        much the values vary and the live part their level; what is outside must be outside of both.
+        """
+        history = self.history(before, np.isfinite(values))
+        if history is None:
+            return None
+        usable, live = history
+        width = self.settings.band_width
+        recent = spread(values[live])
+        if int(live.sum()) >= _OWN_SPREAD_BUCKETS:
+            return ratio_band(recent, width, ratio, floor)
+        whole = spread(values[usable])
+        moved = replace(recent, sigma=whole.sigma)
+        return widest(ratio_band(whole, width, ratio, floor), ratio_band(moved, width, ratio, floor))
+
+    def verdict(
+        self,
+        metric: Metric,
+        band: Band | None,
+        outside: dict[int, float],
+        openings: set[int],
+        statistic: Statistic = "",
+    ) -> Verdict | None:
+        if band is None:
+            return None
+        return Verdict(
+            key=self.series.key,
+            metric=metric,
+            band=band,
+            outside=tuple(Outside(time, value) for time, value in sorted(outside.items())),
+            openings=tuple(sorted(openings)),
+            statistic=statistic,
+        )
+
+
+def _judge_values(
+    frame: _Frame, metric: Metric, values: FloatArray, ratio: float, floor: float
+) -> Verdict | None:
+    """A metric is outside when enough buckets of one window are above the band."""
+    outside: dict[int, float] = {}
+    openings: set[int] = set()
+    newest: Band | None = None
+    for start, end in frame.windows(frame.settings.window_buckets):
+        band = frame.band(values, frame.settled(end), ratio, floor)
+        if band is None:
+            continue
+        newest = band
+        found = _above(frame, values, band, start, end)
+        outside |= found
+        if len(found) >= frame.settings.window_outside:
+            openings.add(min(found))
+    return frame.verdict(metric, newest, outside, openings)
+
+
+def _judge_latency(frame: _Frame) -> Verdict | None:
+    """Calls are slow when p50 says so in one bucket at least, and p50 or p95 in enough of a window.
+
+    p95 alone takes a longer window: with a handful of calls per bucket it is the slowest call, and a slow
+    call or two in neighbouring buckets is ordinary. p50 alone is enough where p95 is restless anyway.
+    """
+    settings, series = frame.settings, frame.series
+    slow: dict[int, float] = {}
+    median: dict[int, float] = {}
+    openings: set[int] = set()
+    newest: tuple[Band, Band] | None = None
+    for start, end in frame.windows(settings.window_buckets):
+        bands = _latency_bands(frame, frame.settled(end))
+        if bands is None:
+            continue
+        newest = bands
+        in_tail = _above(frame, series.p95, bands[0], start, end)
+        in_median = _above(frame, series.p50, bands[1], start, end)
+        slow |= in_tail
+        median |= in_median
+        found = in_tail.keys() | in_median.keys()
+        if in_median and len(found) >= settings.window_outside:
+            openings.add(min(found))
+    if slow:
+        start, end = frame.until - settings.tail_buckets * settings.bucket_seconds, frame.until
+        bands = _latency_bands(frame, start)
+        tail = {} if bands is None else _above(frame, series.p95, bands[0], start, end)
+        if len(tail) >= settings.tail_outside:
+            openings.add(min(tail))
+    if newest is None:
+        return None
+    if not slow:
+        return frame.verdict("latency", newest[1], median, openings, "p50")
+    times = sorted(slow.keys() | median.keys())
+    p95 = dict(zip(series.times.tolist(), series.p95.tolist(), strict=True))
+    return frame.verdict("latency", newest[0], {time: p95[time] for time in times}, openings, "p95")
+
+
+def _latency_bands(frame: _Frame, before: int) -> tuple[Band, Band] | None:
+    """The bands of p95 and p50."""
+    ratio, floor = frame.settings.latency_ratio, frame.settings.latency_floor_seconds
+    tail = frame.band(frame.series.p95, before, ratio, floor)
+    median = frame.band(frame.series.p50, before, ratio, floor)
+    return None if tail is None or median is None else (tail, median)
+
+
+def _above(frame: _Frame, values: FloatArray, band: Band, start: int, end: int) -> dict[int, float]:
+    where = frame.inside(start, end) & (values > band.high)
+    return {
+        int(time): float(value) for time, value in zip(frame.series.times[where], values[where], strict=True)
+    }
+
+
+def _judge_errors(frame: _Frame) -> Verdict | None:
+    """A handful of calls makes a rate jump about, so a window must fail beyond chance too."""
+    settings, series = frame.settings, frame.series
+    outside: dict[int, float] = {}
+    openings: set[int] = set()
+    newest: Band | None = None
+    rates = series.errors / np.maximum(series.calls, 1)
+    for start, end in frame.windows(settings.window_buckets):
+        history = frame.history(frame.settled(end))
+        if history is None:
+            continue
+        # The higher of the two usual rates, as with the other bands.
+        usual = max(
+            pooled_rate(int(series.errors[part].sum()), int(series.calls[part].sum())) for part in history
+        )
+        newest = Band(0.0, usual, min(1.0, max(usual + settings.error_floor, usual * settings.error_ratio)))
+        inside = frame.inside(start, end)
+        high = inside & (rates > newest.high) & (series.errors > 1)
+        outside |= {int(t): float(v) for t, v in zip(series.times[high], rates[high], strict=True)}
+        if opening := _error_opening(frame, inside, newest, rates):
+            openings.add(opening)
+    return frame.verdict("error_rate", newest, outside, openings)
+
+
+def _error_opening(frame: _Frame, inside: BoolArray, band: Band, rates: FloatArray) -> int | None:
+    """Start of the first failing bucket when this window, or its newer part, fails beyond chance."""
+    settings, series = frame.settings, frame.series
+    where = np.flatnonzero(inside)
+    for first in range(len(where) - settings.window_outside + 1):
+        part = where[first:]
+        failing = part[rates[part] > band.high]
+        errors, calls = int(series.errors[part].sum()), int(series.calls[part].sum())
+        if (
+            len(failing) >= settings.window_outside
+            and errors >= settings.min_errors
+            and wilson_lower(errors, calls, settings.error_z) > band.high
+            and chance_of(errors, calls, band.usual) < settings.error_chance
+        ):
+            return int(series.times[failing[0]])
+    return None

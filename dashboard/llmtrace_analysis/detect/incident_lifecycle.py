@@ -1,0 +1,230 @@
+"""The life of an incident: opened by a finding, updated while it lasts, resolved when calm.
+
+State lives in the store alone: every look starts from the incidents read there, so a restart of watch
+forgets nothing and what people decide is honoured.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from llmtrace_analysis.settings import WatchSettings
+
+_NAMESPACE = uuid.UUID("6b1e7f2e-3f0b-5d8a-9c1d-7a4d0f6a2b11")
+_MAX_EVIDENCE = 20
+
+Action = Literal["open", "update", "resolve"]
+
+
+def fingerprint(rule: str, project: str, dimensions: Mapping[str, str]) -> str:
+    """What makes two findings the same trouble: rule, project and dimensions, as one stable id."""
+    parts = [rule, project, *(f"{key}={value}" for key, value in sorted(dimensions.items()))]
+    return uuid.uuid5(_NAMESPACE, "\x1f".join(parts)).hex
+
+
+def incident_id(of: str, opened_at: float) -> str:
+    """The id of the incident with this fingerprint that began then; the same after a restart."""
+    return str(uuid.uuid5(_NAMESPACE, f"{of}@{round(opened_at * 1000)}"))
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident as stored; times in Unix seconds, `observed` and `expected_*` in `unit`."""
+
+    incident_id: str
+    project: str
+    fingerprint: str
+    kind: str
+    rule: str
+    severity: str
+    state: str
+    title: str
+    summary: str
+    metric: str
+    dimensions: Mapping[str, str]
+    observed: float | None
+    expected_low: float | None
+    expected_high: float | None
+    unit: str
+    opened_at: float
+    last_seen_at: float
+    updated_at: float
+    acknowledged_at: float | None
+    acknowledged_by: str
+    resolved_at: float | None
+    evidence: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule sees now. Texts hold no words of prompts: they reach people and other machines."""
+
+    rule: str
+    kind: Literal["anomaly", "abuse", "budget"]
+    project: str
+    dimensions: Mapping[str, str]
+    metric: str
+    severity: Literal["warning", "critical"]
+    title: str
+    summary: str
+    observed: float
+    expected_low: float
+    expected_high: float
+    unit: str
+    seen: tuple[float, ...]
+    """When it was seen (ends of buckets, times of messages), ascending."""
+    openings: tuple[float, ...]
+    """Each time from which on it is enough to open an incident, ascending; empty: enough only to go on."""
+    evidence: tuple[str, ...] = field(default=())
+
+    @property
+    def fingerprint(self) -> str:
+        """The id of this trouble, whenever it happens."""
+        return fingerprint(self.rule, self.project, self.dimensions)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An incident to write."""
+
+    action: Action
+    incident: Incident
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """How far a rule has looked, and how long it must have seen nothing before an incident is over."""
+
+    examined_until: float
+    seconds: float
+
+
+def advance(
+    findings: Sequence[Finding],
+    incidents: Sequence[Incident],
+    calm: Mapping[str, Calm],
+    now: float,
+    settings: WatchSettings,
+) -> list[Change]:
+    """What to write, given what is seen now and the incidents in the store.
+
+    `incidents`: those not resolved, and those resolved within the rest period. `calm`: per rule that
+    looked; incidents of other rules are left alone.
+    """
+    going_on = {item.fingerprint: item for item in incidents if item.state != "resolved"}
+    changes = []
+    seen_now = {}
+    for finding in findings:
+        seen_now[finding.fingerprint] = finding
+        if finding.fingerprint not in going_on:
+            changes += _open(finding, incidents, settings, now)
+    for incident in going_on.values():
+        if incident.rule in calm:
+            current = seen_now.get(incident.fingerprint)
+            changes += _go_on(incident, current, calm[incident.rule], now, settings)
+    return changes
+
+
+def _open(
+    finding: Finding, incidents: Sequence[Incident], settings: WatchSettings, now: float
+) -> list[Change]:
+    rested = max(
+        (
+            (item.resolved_at or item.last_seen_at) + settings.rest_seconds
+            for item in incidents
+            if item.fingerprint == finding.fingerprint and item.state == "resolved"
+        ),
+        default=0.0,
+    )
+    if rested > now:
+        return []
+    opened = next((time for time in finding.openings if time >= rested), None)
+    if opened is None:
+        return []
+    seen = [time for time in finding.seen if time >= opened]
+    incident = Incident(
+        incident_id=incident_id(finding.fingerprint, opened),
+        project=finding.project,
+        fingerprint=finding.fingerprint,
+        kind=finding.kind,
+        rule=finding.rule,
+        severity=finding.severity,
+        state="open",
+        title=finding.title,
+        summary=finding.summary,
+        metric=finding.metric,
+        dimensions=finding.dimensions,
+        observed=finding.observed,
+        expected_low=finding.expected_low,
+        expected_high=finding.expected_high,
+        unit=finding.unit,
+        opened_at=opened,
+        last_seen_at=max(seen, default=opened),
+        updated_at=now,
+        acknowledged_at=None,
+        acknowledged_by="",
+        resolved_at=None,
+        evidence=finding.evidence[:_MAX_EVIDENCE],
+        count=max(1, len(seen)),
+    )
+    return [Change("open", incident)]
+
+
+def _go_on(
+    incident: Incident, finding: Finding | None, calm: Calm, now: float, settings: WatchSettings
+) -> list[Change]:
+    fresh = [] if finding is None else [time for time in finding.seen if time > incident.last_seen_at]
+    current = incident
+    if finding is not None and fresh:
+        current = _updated(incident, finding, fresh)
+    if incident.kind == "anomaly" and now - incident.opened_at > settings.adapt_seconds:
+        note = (
+            f"the level has held for {settings.adapt_seconds / 60:g} minutes and counts as usual from now on"
+        )
+        return [_resolve(current, now, note)]
+    if calm.examined_until - current.last_seen_at >= calm.seconds:
+        return [_resolve(current, now, "calm again")]
+    if fresh and now - incident.updated_at >= settings.update_seconds:
+        return [Change("update", current)]
+    return []
+
+
+def _updated(incident: Incident, finding: Finding, fresh: Sequence[float]) -> Incident:
+    worse = incident.observed is None or finding.observed >= incident.observed
+    merged = (*incident.evidence, *(item for item in finding.evidence if item not in incident.evidence))
+    return replace(
+        incident,
+        severity="critical" if "critical" in (incident.severity, finding.severity) else "warning",
+        title=finding.title if worse else incident.title,
+        summary=finding.summary if worse else incident.summary,
+        observed=finding.observed if worse else incident.observed,
+        last_seen_at=max(fresh),
+        count=incident.count + len(fresh),
+        evidence=merged[:_MAX_EVIDENCE],
+    )
+
+
+def _resolve(incident: Incident, now: float, note: str) -> Change:
+    return Change("resolve", replace(incident, state="resolved", resolved_at=now), note)
+
+
+def to_report(change: Change) -> dict[str, Any]:
+    """The body of `PUT /v1/incidents/{id}`. People's fields are the collector's to keep."""
+    body = asdict(change.incident)
+    for name in ("incident_id", "updated_at", "acknowledged_at", "acknowledged_by"):
+        del body[name]
+    body["state"] = "resolved" if change.action == "resolve" else "open"
+    for name in ("opened_at", "last_seen_at", "resolved_at"):
+        body[name] = None if body[name] is None else to_iso(body[name])
+    return {**body, "evidence": list(body["evidence"]), "actor": "watch", "note": change.note}
+
+
+def to_iso(time: float) -> str:
+    """Unix seconds as ISO 8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

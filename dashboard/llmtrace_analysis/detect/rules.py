@@ -1,0 +1,157 @@
+"""One look at the store by each rule: ask, judge, and put the findings into words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_analysis.settings import WatchSettings
+
+from . import store_queries
+from .abuse.prompt_injection import Hit, scan
+from .abuse.request_flood import find_floods
+from .detectors.anomalies import Interval, Verdict, complete_until, judge
+from .detectors.series import SeriesKey
+from .findings import FLOOD_RULE, INJECTION_RULE, RULES, anomaly_finding, flood_finding, injection_finding
+from .incident_lifecycle import Calm, Finding, Incident
+
+#: Spans become readable a moment after they were received, and not in order; this far back is read again.
+_SETTLING_MS = 10_000
+_PAGE = 500
+_MAX_PAGES = 20
+
+
+def anomalies(
+    client: Client, incidents: Sequence[Incident], now: float, settings: WatchSettings
+) -> list[Finding]:
+    """What the bands of every model say now. Anomalies of the past are no part of the history."""
+    bucket = settings.bucket_seconds
+    since = int(now - settings.lookback_minutes * 60) // bucket * bucket
+    findings = []
+    for series in store_queries.usage(client, since, bucket):
+        for verdict in judge(series, now, settings, excluded_times(series.key, incidents, settings)):
+            finding = anomaly_finding(verdict, settings)
+            if finding is not None:
+                findings.append(_with_evidence(client, finding, verdict, incidents, settings))
+    return findings
+
+
+def excluded_times(key: SeriesKey, incidents: Sequence[Incident], settings: WatchSettings) -> list[Interval]:
+    """When the model was not as usual. An anomaly that lasted too long has become the usual."""
+    times = []
+    for incident in incidents:
+        if incident.kind != "anomaly" or incident.project != key.project:
+            continue
+        if dict(incident.dimensions) != key.dimensions:
+            continue
+        end = incident.last_seen_at if incident.state == "resolved" else float("inf")
+        if incident.last_seen_at - incident.opened_at < settings.adapt_seconds:
+            times.append((incident.opened_at, end))
+    return times
+
+
+def _with_evidence(
+    client: Client,
+    finding: Finding,
+    verdict: Verdict,
+    incidents: Sequence[Incident],
+    settings: WatchSettings,
+) -> Finding:
+    """The finding with its traces, where it will be written: asking for them is not for every look."""
+    known = next(
+        (i for i in incidents if i.fingerprint == finding.fingerprint and i.state != "resolved"), None
+    )
+    news = finding.openings if known is None else [t for t in finding.seen if t > known.last_seen_at]
+    if not news:
+        return finding
+    found = store_queries.anomaly_evidence(
+        client,
+        verdict.key,
+        verdict.metric,
+        verdict.outside[0].time,
+        verdict.outside[-1].time + settings.bucket_seconds,
+    )
+    types = Counter(item.error_type for item in found if item.error_type)
+    summary = finding.summary
+    if verdict.metric == "error_rate" and types:
+        shown = "".join(c for c in types.most_common(1)[0][0] if c.isprintable())[:60]
+        summary = f"{summary} Most fail with {shown}."
+    return replace(finding, summary=summary, evidence=tuple(item.trace_id for item in found))
+
+
+def floods(client: Client, now: float, settings: WatchSettings) -> list[Finding]:
+    """The users who send far more than others, in the newest stretch up to now."""
+    window = settings.flood_window_seconds
+    until = (int(now) // 10 + 1) * 10
+    busy = store_queries.busy_users(client, until - window, until, settings.flood_calls)
+    if not busy:
+        return []
+    users = sorted({user for _, user, _ in busy})
+    start = until - settings.lookback_minutes * 60
+    history = store_queries.minutes(client, users, start, until - window, window)
+    return [
+        replace(
+            flood_finding(flood, now, settings),
+            evidence=tuple(store_queries.user_traces(client, flood.project, flood.user, until - window)),
+        )
+        for flood in find_floods(busy, history, settings)
+    ]
+
+
+class InjectionScan:
+    """Reads each call's new messages once and remembers who sent which patterns within the window.
+
+    After a restart it reads the whole window again, so nothing needs to be kept.
+    """
+
+    def __init__(self, settings: WatchSettings) -> None:
+        self._settings = settings
+        self._read_until = 0
+        self._seen: dict[str, int] = {}
+        self._hits: list[Hit] = []
+
+    def findings(self, client: Client, now: float) -> list[Finding]:
+        """Who sent messages that match, once they are enough or an incident may go on."""
+        self._read(client, now)
+        oldest = now - self._settings.injection_window_seconds
+        self._hits = [hit for hit in self._hits if hit.at >= oldest]
+        by_user: dict[tuple[str, str], list[Hit]] = {}
+        for hit in sorted(self._hits, key=lambda hit: hit.at):
+            by_user.setdefault((hit.project, hit.user), []).append(hit)
+        return [
+            injection_finding(project, user, hits, self._settings)
+            for (project, user), hits in by_user.items()
+        ]
+
+    def _read(self, client: Client, now: float) -> None:
+        since = int(now) - self._settings.injection_window_seconds
+        after = (max(0, self._read_until - _SETTLING_MS), "")
+        for _ in range(_MAX_PAGES):
+            rows = store_queries.messages(client, since, after, _PAGE)
+            for row in rows:
+                if row.span_id in self._seen:
+                    continue
+                self._seen[row.span_id] = row.received_ms
+                if names := scan(row.text, row.cut):
+                    self._hits.append(Hit(row.project, row.user, row.at, row.trace_id, row.span_id, names))
+            if rows:
+                after = (rows[-1].received_ms, rows[-1].span_id)
+                self._read_until = max(self._read_until, rows[-1].received_ms)
+            if len(rows) < _PAGE:
+                break
+        kept = self._read_until - 2 * _SETTLING_MS
+        self._seen = {span: received for span, received in self._seen.items() if received >= kept}
+
+
+def calm(now: float, settings: WatchSettings) -> dict[str, Calm]:
+    """How far each rule has looked at `now`, and when its incidents are over."""
+    seconds = float(settings.calm_buckets * settings.bucket_seconds)
+    bands = Calm(float(complete_until(now, settings)), seconds)
+    return {
+        **dict.fromkeys(RULES.values(), bands),
+        FLOOD_RULE: Calm(now, seconds),
+        INJECTION_RULE: Calm(now, float(settings.injection_window_seconds)),
+    }

@@ -1,0 +1,310 @@
+"""Settings of the readers: the [watch] table of llmtrace.toml, and what the dashboard shares with it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from datetime import date
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+ADMIN_KEY_VARIABLE = "LLMTRACE_ADMIN_KEY"
+"""Environment variable with the admin key, instead of the file in the data directory."""
+
+WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
+
+
+def resolve_admin_key(admin_key: SecretStr | None, data_dir: Path) -> str | None:
+    """The key of the collector's write endpoints: as set, else from the environment, else from the file that
+    the collector makes. None where there is none (yet): the collector may still be starting."""
+    if admin_key is not None:
+        return admin_key.get_secret_value()
+    if from_environment := os.environ.get(ADMIN_KEY_VARIABLE, "").strip():
+        return from_environment
+    try:
+        return (data_dir / "admin.key").read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+class Webhook(BaseModel):
+    """One receiver of incidents, addressed as Standard Webhooks (standardwebhooks.com) describe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(description="http(s) address that events are POSTed to.")
+    secret: SecretStr = Field(
+        description="Signing secret shared with the receiver: `whsec_` and base64 of 24 to 64 random bytes."
+    )
+    events: tuple[WebhookEvent, ...] = Field(
+        default=("incident.opened", "incident.resolved"),
+        min_length=1,
+        description="Events to send; also possible: incident.acknowledged.",
+    )
+    allow_private: bool = Field(
+        default=False, description="Whether this url may lead to a loopback, private or link-local address."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be a http:// or https:// address with a host")
+        if parts.username or parts.password:
+            raise ValueError("must not carry user or password: receivers verify the signature instead")
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _is_signing_secret(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        try:
+            size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True))
+        except binascii.Error:
+            size = 0
+        if not text.startswith("whsec_") or not 24 <= size <= 64:
+            raise ValueError(
+                "must be `whsec_` and base64 of 24 to 64 bytes; "
+                'make one with: python -c "import base64, secrets; '
+                "print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
+            )
+        return secret
+
+
+class WatchSettings(BaseModel):
+    """What watch looks for, how sure it must be, and whom it tells."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collector_url: str = Field(
+        default="http://127.0.0.1:4318",
+        description="Base URL of the collector: reads, and writes of incidents.",
+    )
+    read_key: SecretStr | None = Field(
+        default=None,
+        description="Read key, where the collector asks for one; the admin key serves otherwise.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="Key of the collector's write endpoints; "
+        "default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
+    )
+    data_dir: Path = Field(default=Path(".llmtrace"), description="Folder with the collector's admin.key.")
+    dashboard_url: str = Field(
+        default="http://127.0.0.1:8501", description="Base URL of the dashboard, for links in webhooks."
+    )
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of /health/live, /health/ready and /metrics; 0: none."
+    )
+    health_host: str = Field(default="127.0.0.1", description="Address that the health port listens on.")
+
+    interval_seconds: float = Field(
+        default=3.0, gt=0, le=300, description="Time between two looks at the store."
+    )
+    bucket_seconds: int = Field(
+        default=10,
+        ge=10,
+        le=3600,
+        multiple_of=10,
+        description="Width of the time buckets that bands are made of; wider ones suit sparse traffic.",
+    )
+    lookback_minutes: int = Field(
+        default=60, ge=2, le=7 * 24 * 60, description="History that a band is computed from."
+    )
+    late_seconds: float = Field(
+        default=4.0, ge=0, le=300, description="How long after its end a bucket counts as complete."
+    )
+    late_buckets: int = Field(
+        default=3,
+        ge=0,
+        le=60,
+        description="Further complete buckets that are looked at again, because slow calls report late.",
+    )
+    min_calls: int = Field(
+        default=3, ge=1, description="Calls that a bucket needs to count, for or against an anomaly."
+    )
+    min_history_buckets: int = Field(
+        default=12, ge=3, description="Buckets of history that a model needs before it is watched."
+    )
+    min_live_buckets: int = Field(
+        default=1,
+        ge=1,
+        description="How many of them must hold calls that are not simulated; they also form a band of "
+        "their own.",
+    )
+    window_buckets: int = Field(
+        default=3, ge=1, le=60, description="Neighbouring complete buckets that are judged together."
+    )
+    window_outside: int = Field(
+        default=2, ge=1, le=60, description="How many of them must lie outside the band to open an incident."
+    )
+    tail_buckets: int = Field(
+        default=6,
+        ge=1,
+        le=120,
+        description="Neighbouring complete buckets in which a slow tail alone (p95 without p50) is judged.",
+    )
+    tail_outside: int = Field(
+        default=5, ge=1, le=120, description="How many of them must have a p95 outside its band."
+    )
+    band_width: float = Field(
+        default=3.5,
+        gt=0,
+        description="Half-width of a band in robust standard deviations (1.4826 × MAD of the logarithms).",
+    )
+    latency_ratio: float = Field(
+        default=4.5, gt=1, description="Bands of latency reach at least this many times the usual value."
+    )
+    latency_floor_seconds: float = Field(
+        default=0.25, ge=0, description="Bands of latency reach at least this far above the usual value."
+    )
+    error_floor: float = Field(
+        default=0.05, ge=0, le=1, description="The error band reaches at least this far above the usual rate."
+    )
+    error_ratio: float = Field(
+        default=2.0, ge=1, description="The error band reaches at least this many times the usual rate."
+    )
+    error_z: float = Field(
+        default=1.64,
+        gt=0,
+        description="z of the Wilson lower bound of a window's error rate, which must exceed the band.",
+    )
+    error_chance: float = Field(
+        default=5e-5,
+        gt=0,
+        lt=1,
+        description="Largest chance of seeing so many failures at the usual rate (binomial) to call them "
+        "an anomaly.",
+    )
+    min_errors: int = Field(
+        default=3, ge=1, description="Failed calls that a window needs to count as an anomaly."
+    )
+    tokens_ratio: float = Field(
+        default=4.0,
+        gt=1,
+        description="Bands of tokens per call reach at least this many times the usual value.",
+    )
+    tokens_floor: float = Field(
+        default=200.0,
+        ge=0,
+        description="Bands of tokens per call reach at least this far above the usual value.",
+    )
+    cost_ratio: float = Field(
+        default=5.0,
+        gt=1,
+        description="Bands of cost per bucket reach at least this many times the usual value.",
+    )
+    cost_floor_usd: float = Field(
+        default=0.002,
+        ge=0,
+        description="Bands of cost reach at least this far above usual, in USD per bucket.",
+    )
+    calm_buckets: int = Field(
+        default=3, ge=1, description="Calm complete buckets after which an anomaly is resolved."
+    )
+    rest_seconds: float = Field(
+        default=300.0, ge=0, description="Time after an incident is resolved in which it is not opened anew."
+    )
+    adapt_minutes: float = Field(
+        default=30.0,
+        gt=0,
+        description="An anomaly that lasts longer (or half of lookback_minutes, if that is less) is resolved "
+        "and its level taken as the new usual one.",
+    )
+    update_seconds: float = Field(
+        default=15.0, ge=0, description="Least time between two updates of an incident that goes on."
+    )
+
+    flood_window_seconds: int = Field(
+        default=30, ge=10, multiple_of=10, description="Time over which a user's requests are counted."
+    )
+    flood_calls: int = Field(
+        default=40, ge=1, description="Requests in that time below which no user is reported."
+    )
+    flood_ratio: float = Field(
+        default=4.0, gt=1, description="Reported users send at least this many times what others usually do."
+    )
+    flood_width: float = Field(
+        default=6.0, gt=0, description="… and more than the others' median plus this many robust deviations."
+    )
+    flood_min_users: int = Field(
+        default=3,
+        ge=1,
+        description="Other users needed for that comparison; with fewer, flood_calls_alone holds.",
+    )
+    flood_calls_alone: int = Field(
+        default=120,
+        ge=1,
+        description="Requests in that time that are reported where too few others are active.",
+    )
+    injection_hits: int = Field(
+        default=3, ge=1, description="Messages of one user matching injection patterns that open an incident."
+    )
+    injection_window_seconds: int = Field(
+        default=600, ge=10, description="Time over which such messages are counted."
+    )
+
+    webhooks: tuple[Webhook, ...] = Field(
+        default=(), description="Receivers of incidents ([[watch.webhooks]])."
+    )
+    allow_private_webhooks: bool = Field(
+        default=False,
+        description="Whether every webhook may lead to a loopback, private or link-local address.",
+    )
+    webhook_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=120, description="Longest wait for a receiver's answer."
+    )
+    webhook_attempts: int = Field(
+        default=6, ge=1, le=50, description="Attempts in a row before an event rests."
+    )
+    webhook_backoff_seconds: float = Field(
+        default=2.0, gt=0, description="First wait between attempts; doubles each time, with jitter."
+    )
+    webhook_backoff_max_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Longest wait between attempts; where Retry-After asks for more, the event rests.",
+    )
+    webhook_rest_seconds: float = Field(
+        default=300.0, ge=0, description="Rest before an event that failed all attempts is tried again."
+    )
+    webhook_window_minutes: float = Field(
+        default=60.0, gt=0, description="Age after which an event that could not be delivered is given up."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> WatchSettings:
+        if self.window_outside > self.window_buckets:
+            raise ValueError("window_outside must not exceed window_buckets: that many can never be outside")
+        buckets = self.lookback_minutes * 60 // self.bucket_seconds
+        if self.min_history_buckets + self.window_buckets > buckets:
+            raise ValueError(
+                f"lookback_minutes = {self.lookback_minutes} holds {buckets} buckets of "
+                f"{self.bucket_seconds} s, fewer than min_history_buckets + window_buckets: "
+                "raise lookback_minutes"
+            )
+        return self
+
+    @property
+    def adapt_seconds(self) -> float:
+        """How long an anomaly may last: history must not run out under it."""
+        return min(self.adapt_minutes, self.lookback_minutes / 2) * 60
+
+    def writing_key(self) -> str | None:
+        """The admin key in effect; None where there is none (yet)."""
+        return resolve_admin_key(self.admin_key, self.data_dir)
+
+
+class ExchangeRate(BaseModel):
+    """What a US dollar was worth from a day on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    currency: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217 code of the other currency: EUR.")
+    per_usd: float = Field(gt=0, description="Units of that currency for one US dollar.")
+    since: date = Field(description="First UTC day on which this rate holds, until the next one's.")

@@ -1,0 +1,187 @@
+"""`llmtrace watch`: looks at the store every few seconds, writes incidents, tells receivers."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from types import FrameType
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from llmtrace_analysis.alerts.outbox import Outbox
+from llmtrace_analysis.collector_client import CollectorAway, CollectorRecords, CollectorRefused
+from llmtrace_analysis.detect import rules, store_queries
+from llmtrace_analysis.detect.budgets import budget_calm, budget_findings
+from llmtrace_analysis.detect.incident_lifecycle import Change, Incident, advance, to_report
+from llmtrace_analysis.settings import WatchSettings
+from llmtrace_collector.store.reader import open_reader
+
+from .health import Health, HealthServer
+
+logger = logging.getLogger(__name__)
+
+#: Looks that may fail to come before the health port calls watch stuck, and the least time for that.
+_PATIENCE_LOOKS, _PATIENCE_SECONDS = 10, 60.0
+
+
+class Watch:
+    """One watcher. State lives in the store; here is only what can be read from it again."""
+
+    def __init__(self, settings: WatchSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._injection = rules.InjectionScan(settings)
+        self._records = CollectorRecords(settings.collector_url, settings.writing_key)
+        self._away: set[str] = set()
+        self.outbox = Outbox(settings, self._records.add_delivery)
+        self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_LOOKS * settings.interval_seconds))
+
+    def start(self) -> None:
+        """Start delivering webhooks."""
+        self.outbox.start()
+
+    def look(self, now: float) -> bool:
+        """Look once, at `now` (Unix seconds): judge, write what changed, queue what is to be told.
+
+        False when the collector is away or refuses; it is said once, and the next look starts afresh.
+        """
+        started = time.monotonic()
+        try:
+            self._look(now)
+        except (ClickHouseError, HTTPError, CollectorAway, OSError) as error:
+            self._close_client()
+            self._say_away(error)
+            self.health.looked(False, time.monotonic() - started)
+            return False
+        if self._away:
+            logger.info("collector_back url=%s", self._settings.collector_url)
+            self._away.clear()
+        self.health.looked(True, time.monotonic() - started)
+        return True
+
+    def _look(self, now: float) -> None:
+        client, settings = self._reader(), self._settings
+        incidents = store_queries.incidents(client, self._known_since(now))
+        findings = [
+            *rules.anomalies(client, incidents, now, settings),
+            *rules.floods(client, now, settings),
+            *self._injection.findings(client, now),
+            *budget_findings(self._records.budgets(), now),
+        ]
+        changes = advance(
+            findings, incidents, {**rules.calm(now, settings), **budget_calm(now)}, now, settings
+        )
+        for change in changes:
+            self._write(change)
+        self._records.flush()
+        if self.outbox.receivers:
+            if changes:
+                incidents = store_queries.incidents(client, self._known_since(now))
+            self._tell(client, incidents, now)
+
+    def _known_since(self, now: float) -> float:
+        """How far back incidents matter: for bands, for rests and for deliveries."""
+        settings = self._settings
+        return now - max(
+            settings.lookback_minutes * 60, settings.rest_seconds, settings.webhook_window_minutes * 60
+        )
+
+    def _tell(self, client: Client, incidents: list[Incident], now: float) -> None:
+        # Twice the window: an attempt is recorded after the event it tells of.
+        since = now - 2 * self._settings.webhook_window_minutes * 60
+        self.outbox.sync(incidents, store_queries.deliveries(client, since), now)
+
+    def _write(self, change: Change) -> None:
+        incident = change.incident
+        try:
+            self._records.put_incident(incident.incident_id, to_report(change))
+        except CollectorRefused as error:
+            logger.error("incident_refused incident=%s reason=%s", incident.incident_id, error)  # noqa: TRY400
+            return
+        self.health.changes.labels(change.action, incident.rule).inc()
+        if change.action != "update":
+            logger.info(
+                "incident_%s incident=%s rule=%s severity=%s project=%r observed=%s expected_high=%s",
+                {"open": "opened", "resolve": "resolved"}[change.action],
+                incident.incident_id,
+                incident.rule,
+                incident.severity,
+                incident.project,
+                _rounded(incident.observed),
+                _rounded(incident.expected_high),
+            )
+
+    def _reader(self) -> Client:
+        if self._client is None:
+            settings = self._settings
+            key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
+            self._client = open_reader(settings.collector_url, key)
+        return self._client
+
+    def _close_client(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _say_away(self, error: Exception) -> None:
+        """Say it once for each kind of trouble, not every few seconds."""
+        kind = type(error).__name__
+        if kind not in self._away:
+            self._away.add(kind)
+            reason = " ".join(str(error).split())[:300]
+            logger.warning("collector_away url=%s reason=%s: %s", self._settings.collector_url, kind, reason)
+
+    def close(self) -> None:
+        """Stop delivering and close the connections."""
+        self.outbox.close()
+        self._records.flush()
+        self._records.close()
+        self._close_client()
+
+
+def run(settings: WatchSettings) -> None:
+    """Watch until SIGTERM or SIGINT. Raises OSError when the health port is taken."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    watch = Watch(settings)
+    server = None
+    try:
+        if settings.health_port:
+            server = HealthServer(watch.health, settings.health_host, settings.health_port)
+        watch.start()
+        logger.info(
+            "watching url=%s interval_seconds=%g webhooks=%d",
+            settings.collector_url,
+            settings.interval_seconds,
+            len(settings.webhooks),
+        )
+        while not stopping.is_set():
+            started = time.monotonic()
+            try:
+                watch.look(time.time())
+            except Exception:
+                # A fault of ours in one look must not end the watch; it is loud here and in the metrics.
+                logger.exception("look_failed")
+                watch.health.looked(False, time.monotonic() - started)
+            stopping.wait(max(0.0, settings.interval_seconds - (time.monotonic() - started)))
+    finally:
+        watch.close()
+        if server is not None:
+            server.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    logger.info("stopped")
+
+
+def _rounded(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

@@ -1,1 +1,0 @@
-"""Telling others: signed webhooks, delivered off the detection's path, each attempt recorded."""

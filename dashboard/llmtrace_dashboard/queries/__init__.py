@@ -1,1 +1,0 @@
-"""Every number on a page: one named SQL text, bound parameters, one typed function."""
