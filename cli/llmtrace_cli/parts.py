@@ -129,7 +129,7 @@ def dashboard(context: click.Context, host: str | None, port: int | None) -> Non
     """Serve the dashboard over a running collector."""
     settings = read_settings(context, "dashboard", {"dashboard": {"host": host, "port": port}})
     with needs("dashboard"):
-        from llmtrace_dashboard.app import serve
+        from llmtrace_dashboard.server.app import serve
     _run("dashboard", serve, settings.dashboard)
 
 

@@ -1,0 +1,4 @@
+"""The dashboard: Streamlit's pages over what llmtrace_analysis reads. Nothing else of ours needs Streamlit.
+
+The command line starts `server`; nothing imports the rest.
+"""

@@ -19,8 +19,11 @@ from llmtrace_analysis.cost import currency, over_time, report
 from llmtrace_analysis.queries.scope import Scope, aligned
 from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_cli.main import cli
-from llmtrace_dashboard import app, formats
+from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
+from llmtrace_dashboard.ui import formats
+from llmtrace_dashboard.ui.current_settings import configure
+from llmtrace_dashboard.ui.page_links import PAGES
 from tests.dashboard.stack import ADMIN_KEY, Stack, collector
 from tests.dashboard.test_pages import shown_by
 
@@ -49,7 +52,7 @@ def _fresh() -> Iterator[None]:
     st.cache_data.clear()
     st.cache_resource.clear()
     yield
-    app.configure(DashboardSettings())
+    configure(DashboardSettings())
 
 
 def _settings(shop: Stack) -> DashboardSettings:
@@ -59,11 +62,11 @@ def _settings(shop: Stack) -> DashboardSettings:
 
 
 def _open(shop: Stack, **params: str) -> AppTest:
-    app.configure(_settings(shop))
+    configure(_settings(shop))
     test = AppTest.from_file(str(app.SCRIPT), default_timeout=60)
     test.query_params["range"] = "30d"
     test.run()
-    test.switch_page("screens/cost.py")
+    test.switch_page(str(PAGES["/cost"]))
     for name, value in {"range": "30d", **params}.items():
         test.query_params[name] = value
     # What the sidebar keeps; AppTest runs a page without it.

@@ -13,13 +13,16 @@ import streamlit as st
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
-from llmtrace_dashboard import app, formats, tree
 from llmtrace_dashboard.incident_actions import ActionFailed, act
-from llmtrace_dashboard.messages import MAX_TEXT, turns
+from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
+from llmtrace_dashboard.ui import formats, span_tree
+from llmtrace_dashboard.ui.current_settings import configure
+from llmtrace_dashboard.ui.message_turns import MAX_TEXT, turns
+from llmtrace_dashboard.ui.page_links import PAGES
 from tests.dashboard.stack import ADMIN_KEY, Stack, collector, free_port
 
-PAGES = ("overview", "traces", "cost", "incidents")
+PAGE_NAMES = ("overview", "traces", "cost", "incidents")
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +36,18 @@ def _fresh() -> Iterator[None]:
     st.cache_data.clear()
     st.cache_resource.clear()
     yield
-    app.configure(DashboardSettings())
+    configure(DashboardSettings())
 
 
 def _open(name: str, settings: DashboardSettings, **params: str) -> AppTest:
     """The page after one run. AppTest runs the frame with the overview, and other pages without the frame."""
-    app.configure(settings)
+    configure(settings)
     test = AppTest.from_file(str(app.SCRIPT), default_timeout=30)
     for key, value in params.items():
         test.query_params[key] = value
     test.run()
     if name != "overview":
-        test.switch_page(f"screens/{name}.py")
+        test.switch_page(str(PAGES[f"/{name}"]))
         for key, value in params.items():
             test.query_params[key] = value
         test.run()
@@ -126,14 +129,14 @@ def test_incidents_list_and_detail(stack: Stack) -> None:
     assert "not in the store" in shown_by(_open("incidents", settings, incident="unknown"))
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAGE_NAMES)
 def test_an_empty_store_says_what_to_do_next(empty: Stack, page: str) -> None:
     found = _open(page, DashboardSettings(collector_url=empty.url))
     said = "\n".join(code.value for code in found.code)
     assert ("llmtrace watch" if page == "incidents" else "llmtrace.init()") in said
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAGE_NAMES)
 def test_without_a_collector_the_page_says_how_to_start_it(page: str) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     found = _open(page, DashboardSettings(collector_url=url, refresh_seconds=60))
@@ -212,7 +215,7 @@ def test_spans_are_arranged_under_their_parents() -> None:
         _span("y", "x", 2),
         _span("self", "self", 3),
     ]
-    found = [(node.span["span_id"], node.depth, node.children) for node in tree.arrange(spans)]
+    found = [(node.span["span_id"], node.depth, node.children) for node in span_tree.arrange(spans)]
     assert found == [
         ("self", 0, 0),
         ("a", 0, 2),
@@ -224,7 +227,7 @@ def test_spans_are_arranged_under_their_parents() -> None:
         ("y", 1, 1),
     ]
     chain = [_span(str(index), str(index - 1), index) for index in range(5000)]
-    assert tree.arrange(chain)[-1].depth == 4999
+    assert span_tree.arrange(chain)[-1].depth == 4999
 
 
 def test_messages_become_turns_whatever_they_hold() -> None:

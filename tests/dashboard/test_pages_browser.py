@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Dialog, Page, expect, sync_playwright
 
-from llmtrace_dashboard import formats
+from llmtrace_dashboard.ui import formats
 from tests.dashboard.stack import Stack, collector, dashboard, free_port
 from tests.dashboard.traffic import HOSTILE_MODEL, HOSTILE_PROMPT, HOSTILE_USER
 

@@ -9,15 +9,15 @@ import streamlit as st
 from llmtrace_analysis.queries import incidents, traces
 from llmtrace_analysis.queries.incidents import Incident
 from llmtrace_analysis.queries.scope import moment
-from llmtrace_dashboard import charts, filters, formats
-from llmtrace_dashboard.address import bound, one_of
-from llmtrace_dashboard.app import current_settings
-from llmtrace_dashboard.components import show
 from llmtrace_dashboard.incident_actions import Action, ActionFailed, act
-from llmtrace_dashboard.links import incident_url, page_url, trace_url
-from llmtrace_dashboard.page import header, live
-from llmtrace_dashboard.reading import ReadFailed, load
-from llmtrace_dashboard.tables import SEVERITIES, STATES, badge, cell, column, row, table
+from llmtrace_dashboard.ui import charts, filters, formats
+from llmtrace_dashboard.ui.cached_reads import ReadFailed, load
+from llmtrace_dashboard.ui.components import show
+from llmtrace_dashboard.ui.current_settings import current_settings
+from llmtrace_dashboard.ui.page_frame import header, live
+from llmtrace_dashboard.ui.page_links import incident_url, page_url, trace_url
+from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column, row, table
+from llmtrace_dashboard.ui.url_state import bound, one_of
 
 _SHOWN = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
 _LABELS = {"unresolved": "Unresolved", "resolved": "Resolved", "all": "All"}

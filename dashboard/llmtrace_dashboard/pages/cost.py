@@ -8,13 +8,13 @@ import streamlit as st
 
 from llmtrace_analysis.cost.currency import USD, NoRate, currencies
 from llmtrace_analysis.queries import usage
-from llmtrace_dashboard import filters
-from llmtrace_dashboard.address import bound, one_of
-from llmtrace_dashboard.app import current_settings
-from llmtrace_dashboard.cost_page import outlook, plans, prices, savings, spend
-from llmtrace_dashboard.cost_page.view import View, current
-from llmtrace_dashboard.page import empty, header, live
-from llmtrace_dashboard.reading import load
+from llmtrace_dashboard.ui import filters
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.current_settings import current_settings
+from llmtrace_dashboard.ui.page_frame import empty, header, live
+from llmtrace_dashboard.ui.url_state import bound, one_of
+from llmtrace_dashboard.views.cost import outlook, plans, prices, savings, spend
+from llmtrace_dashboard.views.cost.shared import View, current
 
 _VIEWS: dict[str, tuple[str, Callable[[View], None]]] = {
     "spend": ("Spend", spend.draw),

@@ -12,8 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from llmtrace_collector.store.reader import open_reader
-
-from .settings import DashboardSettings
+from llmtrace_dashboard.settings import DashboardSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,7 +93,7 @@ def load(read: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.k
 
     `read` is a function of `queries`; its arguments must have a `repr` that tells them apart.
     """
-    from .app import current_settings
+    from .current_settings import current_settings
 
     settings = current_settings()
     pool = _pool(settings.collector_url, settings)

@@ -10,11 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from llmtrace_analysis.cost import report
-from llmtrace_dashboard import formats
-from llmtrace_dashboard.cost_page.view import View, terminal
-from llmtrace_dashboard.links import page_url
-from llmtrace_dashboard.reading import load
-from llmtrace_dashboard.tables import cell, column, row, table
+from llmtrace_dashboard.ui import formats
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.page_links import page_url
+from llmtrace_dashboard.ui.tables import cell, column, row, table
+
+from .shared import View, terminal
 
 #: Unpriced models that the page writes the command for.
 _SPELLED_OUT = 3

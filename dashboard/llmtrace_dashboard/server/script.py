@@ -6,12 +6,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmtrace_dashboard import address, filters, theme
-from llmtrace_dashboard.app import current_settings
+from llmtrace_dashboard.ui import filters, theme, url_state
+from llmtrace_dashboard.ui.current_settings import current_settings
+from llmtrace_dashboard.ui.page_links import PAGES
 
-# The folder is not called `pages`: Streamlit takes that name for its own, and a first visitor who follows a
-# link to a page would see that page without this frame.
-HERE = Path(__file__).parent
+# The pages do not lie beside this file: a folder `pages` there is Streamlit's own, and a first visitor who
+# follows a link to a page would see that page without this frame.
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def main() -> None:
@@ -19,37 +20,37 @@ def main() -> None:
     settings = current_settings()
     st.set_page_config(
         page_title=settings.title,
-        page_icon=str(HERE / "assets" / "icon.svg"),
+        page_icon=str(ASSETS / "icon.svg"),
         layout="wide",
         menu_items={"Get help": None, "Report a bug": None, "About": None},
     )
     st.html(theme.PAGE_STYLE)
-    st.logo(str(HERE / "assets" / "logo.svg"), size="large", icon_image=str(HERE / "assets" / "icon.svg"))
+    st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
     page = st.navigation(
         [
             st.Page(
-                HERE / "screens" / "overview.py",
+                PAGES["/"],
                 title="Overview",
                 icon=":material/monitoring:",
                 url_path="overview",
                 default=True,
             ),
             st.Page(
-                HERE / "screens" / "traces.py",
+                PAGES["/traces"],
                 title="Traces",
                 icon=":material/account_tree:",
                 url_path="traces",
             ),
-            st.Page(HERE / "screens" / "cost.py", title="Cost", icon=":material/payments:", url_path="cost"),
+            st.Page(PAGES["/cost"], title="Cost", icon=":material/payments:", url_path="cost"),
             st.Page(
-                HERE / "screens" / "incidents.py",
+                PAGES["/incidents"],
                 title="Incidents",
                 icon=":material/notification_important:",
                 url_path="incidents",
             ),
         ]
     )
-    address.carry(page.url_path)
+    url_state.carry(page.url_path)
     filters.sidebar()
     with st.sidebar:
         if settings.mlflow_url:

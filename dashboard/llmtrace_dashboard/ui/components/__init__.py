@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from llmtrace_dashboard.links import follow
+from llmtrace_dashboard.ui.page_links import follow
 
 
 def _read(name: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import streamlit as st
 
-from .address import SHARED
+from .url_state import SHARED
 
-#: Path → page file, relative to main.py.
+_FOLDER = Path(__file__).parents[1] / "pages"
+
+#: Path → the script of that page.
 PAGES = {
-    "/": "screens/overview.py",
-    "/traces": "screens/traces.py",
-    "/cost": "screens/cost.py",
-    "/incidents": "screens/incidents.py",
+    "/": _FOLDER / "overview.py",
+    "/traces": _FOLDER / "traces.py",
+    "/cost": _FOLDER / "cost.py",
+    "/incidents": _FOLDER / "incidents.py",
 }
 
 #: Filters of the list of traces; links to one trace carry them, so that the way back finds the same list.

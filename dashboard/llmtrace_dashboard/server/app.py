@@ -5,29 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .settings import DashboardSettings
+from llmtrace_dashboard.settings import DashboardSettings
+from llmtrace_dashboard.ui.current_settings import configure
 
 #: What Streamlit executes for each visitor.
-SCRIPT = Path(__file__).with_name("main.py")
-
-_settings: DashboardSettings | None = None
-
-
-def configure(settings: DashboardSettings) -> None:
-    """Set what the pages of this process show."""
-    global _settings
-    _settings = settings
-
-
-def current_settings() -> DashboardSettings:
-    """The settings given to `configure`, else the defaults."""
-    return _settings or DashboardSettings()
+SCRIPT = Path(__file__).with_name("script.py")
 
 
 def streamlit_options(settings: DashboardSettings) -> dict[str, Any]:
     """Streamlit's options under which the dashboard runs, by their configuration names."""
     # No theme here would let a stray .streamlit/config.toml restyle or reopen the pages.
-    from . import theme
+    from llmtrace_dashboard.ui import theme
 
     return {
         "server.address": settings.host,
@@ -44,7 +32,7 @@ def streamlit_options(settings: DashboardSettings) -> dict[str, Any]:
         "logger.level": "warning",
         "logger.hideWelcomeMessage": True,
         "global.developmentMode": False,
-        # Values come from the address (address.py): a widget's own default beside them is no mistake.
+        # Values come from the address (ui/url_state.py): a widget's own default beside them is no mistake.
         "global.disableWidgetStateDuplicationWarning": True,
         **theme.options(),
     }

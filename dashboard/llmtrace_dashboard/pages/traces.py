@@ -9,12 +9,13 @@ import streamlit as st
 from llmtrace_analysis.queries import traces
 from llmtrace_analysis.queries.scope import moment
 from llmtrace_analysis.queries.traces import TraceFilter, TraceSummary
-from llmtrace_dashboard import charts, filters, formats, trace_view
-from llmtrace_dashboard.address import bound, one_of
-from llmtrace_dashboard.links import trace_url
-from llmtrace_dashboard.page import empty, header, live
-from llmtrace_dashboard.reading import load
-from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
+from llmtrace_dashboard.ui import charts, filters, formats
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.page_frame import empty, header, live
+from llmtrace_dashboard.ui.page_links import trace_url
+from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
+from llmtrace_dashboard.ui.url_state import bound, one_of
+from llmtrace_dashboard.views import trace as trace_view
 
 PAGE_SIZE = 25
 

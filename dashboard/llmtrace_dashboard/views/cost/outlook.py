@@ -12,12 +12,13 @@ import streamlit as st
 
 from llmtrace_analysis.cost import forecast, report
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_dashboard import charts, formats
-from llmtrace_dashboard.app import current_settings
-from llmtrace_dashboard.cost_page.view import View, terminal
-from llmtrace_dashboard.reading import load
 from llmtrace_dashboard.settings import DashboardSettings
-from llmtrace_dashboard.tables import badge, cell, column, row, table
+from llmtrace_dashboard.ui import charts, formats
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.current_settings import current_settings
+from llmtrace_dashboard.ui.tables import badge, cell, column, row, table
+
+from .shared import View, terminal
 
 #: Days to learn from, as `llmtrace cost forecast` takes by default.
 HISTORY_DAYS = 90

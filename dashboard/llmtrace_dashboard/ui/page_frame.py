@@ -10,8 +10,8 @@ import streamlit as st
 from llmtrace_analysis.queries import usage
 
 from . import filters
-from .app import current_settings
-from .reading import ReadFailed, load
+from .cached_reads import ReadFailed, load
+from .current_settings import current_settings
 
 FIRST_TRACE = """import llmtrace
 llmtrace.init()

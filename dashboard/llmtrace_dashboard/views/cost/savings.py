@@ -6,10 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from llmtrace_analysis.cost import waste
-from llmtrace_dashboard import formats
-from llmtrace_dashboard.cost_page.view import View, terminal
-from llmtrace_dashboard.reading import load
-from llmtrace_dashboard.tables import Column, cell, column, row, table
+from llmtrace_dashboard.ui import formats
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.tables import Column, cell, column, row, table
+
+from .shared import View, terminal
 
 #: Kind → what it is called and what it means.
 _KINDS = {

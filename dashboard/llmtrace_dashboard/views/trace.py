@@ -11,15 +11,14 @@ import streamlit as st
 from llmtrace_analysis.queries import traces
 from llmtrace_analysis.queries.scope import moment
 from llmtrace_analysis.queries.traces import MAX_SPANS, SpanDetail, TraceSummary
-
-from . import filters, formats, theme
-from .app import current_settings
-from .components import choose_span, show
-from .links import page_url, trace_url
-from .messages import turns
-from .reading import load
-from .tables import cell, column, row, table
-from .tree import Node, arrange
+from llmtrace_dashboard.ui import filters, formats, theme
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.components import choose_span, show
+from llmtrace_dashboard.ui.current_settings import current_settings
+from llmtrace_dashboard.ui.message_turns import turns
+from llmtrace_dashboard.ui.page_links import page_url, trace_url
+from llmtrace_dashboard.ui.span_tree import Node, arrange
+from llmtrace_dashboard.ui.tables import cell, column, row, table
 
 
 def render(trace_id: str) -> None:

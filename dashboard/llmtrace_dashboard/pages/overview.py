@@ -11,12 +11,12 @@ import streamlit as st
 
 from llmtrace_analysis.queries import incidents, usage
 from llmtrace_analysis.queries.usage import Totals
-from llmtrace_dashboard import charts, filters, formats
-from llmtrace_dashboard.components import show
-from llmtrace_dashboard.links import incident_url, page_url
-from llmtrace_dashboard.page import empty, header, live
-from llmtrace_dashboard.reading import load
-from llmtrace_dashboard.tables import SEVERITIES, badge, cell, column, cost_cell, error_cell, row, table
+from llmtrace_dashboard.ui import charts, filters, formats
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.components import show
+from llmtrace_dashboard.ui.page_frame import empty, header, live
+from llmtrace_dashboard.ui.page_links import PAGES, incident_url, page_url
+from llmtrace_dashboard.ui.tables import SEVERITIES, badge, cell, column, cost_cell, error_cell, row, table
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _incidents(project: str) -> None:
         )
     show("facts", {"strip": strip}, "open_incidents")
     if len(found) > len(strip):
-        st.page_link("screens/incidents.py", label="All open incidents", icon=":material/arrow_forward:")
+        st.page_link(PAGES["/incidents"], label="All open incidents", icon=":material/arrow_forward:")
 
 
 def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) -> None:

@@ -10,8 +10,8 @@ import streamlit as st
 
 from llmtrace_analysis.queries.scope import Scope, aligned
 from llmtrace_analysis.settings import ExchangeRate
-from llmtrace_dashboard import filters, formats
-from llmtrace_dashboard.app import current_settings
+from llmtrace_dashboard.ui import filters, formats
+from llmtrace_dashboard.ui.current_settings import current_settings
 
 #: From this length on, a period is read in whole hours, which outlive single calls and are quick.
 _WHOLE_HOURS = timedelta(hours=12)

@@ -7,11 +7,12 @@ from dataclasses import replace
 import streamlit as st
 
 from llmtrace_analysis.cost import report, reserved_capacity, what_if
-from llmtrace_dashboard import charts, formats
-from llmtrace_dashboard.address import bound
-from llmtrace_dashboard.cost_page.view import View, terminal
-from llmtrace_dashboard.reading import load
-from llmtrace_dashboard.tables import cell, column, row, table
+from llmtrace_dashboard.ui import charts, formats
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.tables import cell, column, row, table
+from llmtrace_dashboard.ui.url_state import bound
+
+from .shared import View, terminal
 
 #: Models that are compared when nothing was chosen yet.
 _USUAL = "openai/gpt-4o-mini, openai/gpt-4o@batch, anthropic/claude-haiku-4-5"

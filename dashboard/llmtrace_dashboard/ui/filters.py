@@ -10,8 +10,8 @@ import streamlit as st
 from llmtrace_analysis.queries import usage
 from llmtrace_analysis.queries.scope import Scope, window
 
-from .address import bound, one_of, remember
-from .reading import ReadFailed, load
+from .cached_reads import ReadFailed, load
+from .url_state import bound, one_of, remember
 
 #: Choice → label and length; "custom" has a from and a to.
 RANGES: dict[str, tuple[str, timedelta]] = {

@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from llmtrace_analysis.cost import currency, focus, over_time
-from llmtrace_dashboard import charts, filters, formats, theme
-from llmtrace_dashboard.address import bound, one_of
-from llmtrace_dashboard.cost_page.view import View, terminal
-from llmtrace_dashboard.links import page_url
-from llmtrace_dashboard.reading import load
-from llmtrace_dashboard.tables import cell, column, cost_cell, row, table
+from llmtrace_dashboard.ui import charts, filters, formats, theme
+from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.page_links import page_url
+from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
+from llmtrace_dashboard.ui.url_state import bound, one_of
+
+from .shared import View, terminal
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,4 @@
+"""What every page is made of: frame, filters, tables, charts, formats, state in the address, cached reads.
+
+Views, pages and the server import it; it imports settings and llmtrace_analysis.
+"""
