@@ -14,22 +14,23 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from opentelemetry.sdk.trace import TracerProvider
 
-from llmtrace_inference.admin import admin_routes
-from llmtrace_inference.batch_api import batch_routes, file_routes
-from llmtrace_inference.batch_service import BatchService
-from llmtrace_inference.blocks import BlockList
-from llmtrace_inference.engine import Engine
-from llmtrace_inference.errors import ApiError
-from llmtrace_inference.export import SpanPipeline
-from llmtrace_inference.gpu import open_sampler
-from llmtrace_inference.metrics import Metrics
-from llmtrace_inference.models import LoadEngine, Models
-from llmtrace_inference.otlp_metrics import MetricsPipeline
-from llmtrace_inference.routes import completion_routes, health_routes, model_routes, named
-from llmtrace_inference.service import CompletionService
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.sources import parse_source
-from llmtrace_inference.tracing import RequestTracer
+
+from .access.blocked_users import BlockList
+from .api.admin import admin_routes
+from .api.batches import batch_routes, file_routes
+from .api.openai_routes import completion_routes, health_routes, model_routes, named
+from .batches.service import BatchService
+from .engine.interface import Engine
+from .engine.local.model_source import parse_source
+from .protocol.errors import ApiError
+from .serving.model_registry import LoadEngine, Models
+from .serving.service import CompletionService
+from .telemetry.export import SpanPipeline
+from .telemetry.gpu import open_sampler
+from .telemetry.metrics import Metrics
+from .telemetry.otlp_metrics import MetricsPipeline
+from .telemetry.spans import RequestTracer
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ _LEAVE_SECONDS = 1.5
 def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
     """Load a model into a continuous batching engine."""
     # Here and not above: importing torch takes seconds, and the port should answer before.
-    from llmtrace_inference.cb import ContinuousBatchingEngine
-    from llmtrace_inference.model import load_model
+    from .engine.local.continuous_batching import ContinuousBatchingEngine
+    from .engine.local.model_loader import load_model
 
     return ContinuousBatchingEngine(load_model(name, source, settings), settings)
 

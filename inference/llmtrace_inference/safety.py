@@ -14,12 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llmtrace_inference.cache import load_callable
-from llmtrace_inference.call import Call, Piece
-from llmtrace_inference.errors import ApiError
-from llmtrace_inference.measured import OWN, ChoiceTrace, RequestTrace
-from llmtrace_inference.schema import ChatRequest, CompletionRequest
 from llmtrace_inference.settings import InferenceSettings
+
+from .protocol.errors import ApiError
+from .protocol.requests import ChatRequest, CompletionRequest
+from .serving.answer_cache import load_callable
+from .serving.request import Call, Piece
+from .telemetry.request_record import OWN, ChoiceTrace, RequestTrace
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import Tracer
 
-from llmtrace_inference.engine import (
+from llmtrace_inference.engine.interface import (
     Delta,
     EngineError,
     EngineStats,

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from llmtrace_inference.app import create_app, load_engine
-from llmtrace_inference.engine import Engine
-from llmtrace_inference.models import LoadEngine
+from llmtrace_inference.engine.interface import Engine
+from llmtrace_inference.serving.model_registry import LoadEngine
 from llmtrace_inference.settings import InferenceSettings
 
 

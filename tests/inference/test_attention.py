@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from llmtrace_inference import attention
-from llmtrace_inference.attention import Kernel, Packed, choose, flash, name_of, per_sequence
-from llmtrace_inference.cb import ContinuousBatchingEngine
-from llmtrace_inference.engine import Generation
-from llmtrace_inference.model import load_model
+from llmtrace_inference.engine.interface import Generation
+from llmtrace_inference.engine.local import attention
+from llmtrace_inference.engine.local.attention import Kernel, Packed, choose, flash, name_of, per_sequence
+from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
+from llmtrace_inference.engine.local.model_loader import load_model
 from llmtrace_inference.settings import InferenceSettings
 
 CPU = torch.device("cpu")

@@ -23,11 +23,11 @@ from openai.types import Batch
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
+from llmtrace_inference.batches.file_store import FileStore
+from llmtrace_inference.batches.input_lines import LineRules, read_lines
+from llmtrace_inference.batches.journal import Journal, records
 from llmtrace_inference.demo_model import directory
-from llmtrace_inference.engine import EngineFull, EngineUnavailable, Generation, Ticket
-from llmtrace_inference.files import FileStore
-from llmtrace_inference.journal import Journal, records
-from llmtrace_inference.lines import LineRules, read_lines
+from llmtrace_inference.engine.interface import EngineFull, EngineUnavailable, Generation, Ticket
 from llmtrace_inference.settings import InferenceSettings, KeySettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
@@ -298,7 +298,7 @@ class _Moody(FakeEngine):
 
 
 def test_lines_wait_their_turn_and_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmtrace_inference.batch_run._LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("llmtrace_inference.batches.runner._LONGEST_PAUSE_SECONDS", 0.01)
     engine = _Moody()
     limited = KeySettings(name="k", key=SecretStr("none"), tokens_per_minute=600, priority=10)
     with serving(_settings(tmp_path, keys=(limited,)), load=lambda *_: engine) as running:
@@ -407,7 +407,7 @@ def test_a_model_that_is_gone_after_the_restart_costs_only_the_lines_that_are_le
 
 
 def test_a_batch_past_its_window_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmtrace_inference.batch_service.WINDOW_SECONDS", 1)
+    monkeypatch.setattr("llmtrace_inference.batches.service.WINDOW_SECONDS", 1)
     with serving(_settings(tmp_path), load=lambda *_: FakeEngine(pause=0.1)) as running:
         client = running.client
         done = _ended(client, _begin(client, [_line(f"l{i}") for i in range(60)]))

@@ -11,7 +11,8 @@ import pytest
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
-from llmtrace_inference.cache import (
+from llmtrace_inference.engine.interface import Generation, Ticket
+from llmtrace_inference.serving.answer_cache import (
     AnswerCache,
     Eviction,
     Question,
@@ -19,7 +20,6 @@ from llmtrace_inference.cache import (
     StoredChoice,
     load_callable,
 )
-from llmtrace_inference.engine import Generation, Ticket
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until

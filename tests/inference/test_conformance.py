@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from llmtrace_inference.engine import EngineFull, QueueTimeout
+from llmtrace_inference.engine.interface import EngineFull, QueueTimeout
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until

@@ -20,7 +20,7 @@ from llmtrace_inference import demo_model
 from llmtrace_inference.demo_model import train as training
 from llmtrace_inference.demo_model.corpus import answers_about, conversation, conversations, split, words
 from llmtrace_inference.demo_model.tokens import IGNORED, encode
-from llmtrace_inference.sources import BUILTIN_MODELS
+from llmtrace_inference.engine.local.model_source import BUILTIN_MODELS
 from tests.inference.running import Running
 
 HOME = Path(demo_model.__file__).parent

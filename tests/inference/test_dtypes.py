@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from llmtrace_inference.cb import ContinuousBatchingEngine
 from llmtrace_inference.demo_model import directory
-from llmtrace_inference.engine import Generation
-from llmtrace_inference.model import LoadedModel, load_model
+from llmtrace_inference.engine.interface import Generation
+from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
+from llmtrace_inference.engine.local.model_loader import LoadedModel, load_model
 from llmtrace_inference.settings import InferenceSettings
 
 SOURCE = "builtin:tiny-chat-s"

@@ -10,7 +10,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from llmtrace_inference.engine import Engine, EngineFull, EngineUnavailable, QueueTimeout, RequestTooLarge
+from llmtrace_inference.engine.interface import (
+    Engine,
+    EngineFull,
+    EngineUnavailable,
+    QueueTimeout,
+    RequestTooLarge,
+)
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import serving

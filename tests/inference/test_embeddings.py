@@ -13,7 +13,7 @@ import torch
 from openai import AsyncOpenAI
 from openai.types import CreateEmbeddingResponse
 
-from llmtrace_inference.cb import ContinuousBatchingEngine
+from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
 from tests.inference.running import Running, wait_until
 
 MODEL = "tiny-chat-m"

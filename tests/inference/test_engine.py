@@ -14,10 +14,8 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from llmtrace_inference import attention
-from llmtrace_inference.breaker import Breaker
-from llmtrace_inference.cb import ContinuousBatchingEngine
-from llmtrace_inference.engine import (
+from llmtrace_inference.engine.circuit_breaker import Breaker
+from llmtrace_inference.engine.interface import (
     CircuitOpen,
     EngineFull,
     EngineUnavailable,
@@ -26,7 +24,9 @@ from llmtrace_inference.engine import (
     RequestTooLarge,
     Ticket,
 )
-from llmtrace_inference.model import load_model
+from llmtrace_inference.engine.local import attention
+from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
+from llmtrace_inference.engine.local.model_loader import load_model
 from llmtrace_inference.settings import InferenceSettings
 
 PROMPT = tuple(range(40, 70))

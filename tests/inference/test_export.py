@@ -16,14 +16,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
 
-from llmtrace_inference import export
-from llmtrace_inference.engine import Chunk, ModelInfo, Progress
-from llmtrace_inference.export import SpanPipeline, service_resource
-from llmtrace_inference.measured import ChoiceTrace, RequestTrace
-from llmtrace_inference.otlp_spans import request_of, spans_of
-from llmtrace_inference.schema import ChatRequest
+from llmtrace_inference.engine.interface import Chunk, ModelInfo, Progress
+from llmtrace_inference.protocol.requests import ChatRequest
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.tracing import RequestTracer
+from llmtrace_inference.telemetry import export
+from llmtrace_inference.telemetry.export import SpanPipeline, service_resource
+from llmtrace_inference.telemetry.otlp_spans import request_of, spans_of
+from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
+from llmtrace_inference.telemetry.spans import RequestTracer
 from tests.inference.running import wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

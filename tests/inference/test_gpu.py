@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from llmtrace_inference.engine import ModelInfo
-from llmtrace_inference.gpu import GpuSampler, open_sampler
+from llmtrace_inference.engine.interface import ModelInfo
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.gpu import GpuSampler, open_sampler
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import serving, wait_until
 

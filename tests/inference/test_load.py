@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from opentelemetry.trace import SpanKind
 
-from llmtrace_inference.cb import ContinuousBatchingEngine
+from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
 from tests.inference.running import Running, wait_until
 
 MODEL = "tiny-chat-s"

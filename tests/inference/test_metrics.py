@@ -8,17 +8,17 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from llmtrace_inference.engine import EngineStats
-from llmtrace_inference.gpu import GpuSampler
-from llmtrace_inference.metrics import (
+from llmtrace_inference.engine.interface import EngineStats
+from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.gpu import GpuSampler
+from llmtrace_inference.telemetry.metrics import (
     DURATION_BUCKETS,
     FIRST_TOKEN_BUCKETS,
     OUTPUT_TOKEN_BUCKETS,
     UNKNOWN_MODEL,
     Metrics,
 )
-from llmtrace_inference.otlp_metrics import ATTRIBUTES, NAMES, to_otlp
-from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.otlp_metrics import ATTRIBUTES, NAMES, to_otlp
 from tests.collector.running import Launched
 from tests.collector.running import settings as collector_settings
 from tests.inference.fakes import FakeEngine

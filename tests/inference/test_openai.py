@@ -15,8 +15,8 @@ import pytest
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
+from llmtrace_inference.protocol.tool_calls import ToolCallParser
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.toolcalls import ToolCallParser
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving
 

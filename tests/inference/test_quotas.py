@@ -10,8 +10,8 @@ import pytest
 from openai import OpenAI
 from pydantic import SecretStr
 
-from llmtrace_inference.auth import Caller
-from llmtrace_inference.quotas import Grant, Quotas, RateLimited
+from llmtrace_inference.access.auth import Caller
+from llmtrace_inference.access.quotas import Grant, Quotas, RateLimited
 from llmtrace_inference.settings import InferenceSettings, KeySettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import serving, wait_until

@@ -16,10 +16,10 @@ from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
 from llmtrace_inference.demo_model import directory
-from llmtrace_inference.engine import Engine, EngineStats
-from llmtrace_inference.model import weights_hash
+from llmtrace_inference.engine.interface import Engine, EngineStats
+from llmtrace_inference.engine.local.model_loader import weights_hash
+from llmtrace_inference.engine.local.model_source import BUILTIN_MODELS
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.sources import BUILTIN_MODELS
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
 

@@ -13,8 +13,8 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from llmtrace_inference.blocks import BlockList
-from llmtrace_inference.errors import ApiError
+from llmtrace_inference.access.blocked_users import BlockList
+from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.safety import Content, Verdict
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.fakes import FakeEngine

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from llmtrace_inference import batch_run, gpu, measured, safety, scheduler, service, stages, tracing
-from llmtrace_inference.engine import EngineStats
-from llmtrace_inference.metrics import Metrics
+from llmtrace_inference import safety
+from llmtrace_inference.batches import runner
+from llmtrace_inference.engine.interface import EngineStats
+from llmtrace_inference.engine.local import traced_scheduler
+from llmtrace_inference.serving import service
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry import gpu, phases, request_record, spans
+from llmtrace_inference.telemetry.metrics import Metrics
 
 
 def test_other_machines_only_with_keys() -> None:
@@ -47,7 +51,9 @@ def test_the_docs_name_every_setting_and_attribute() -> None:
     docs = (Path(__file__).parents[2] / "docs/inference.md").read_text()
     assert [n for n in InferenceSettings.model_fields if f"| `{n}` |" not in docs] == []
     source = "".join(
-        map(inspect.getsource, (tracing, stages, scheduler, service, safety, gpu, measured, batch_run))
+        map(
+            inspect.getsource, (spans, phases, traced_scheduler, service, safety, gpu, request_record, runner)
+        )
     )
     attributes = re.findall(r'OWN \+ "([a-z_.]+)"', source)
     assert len(attributes) > 20

@@ -14,10 +14,10 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from llmtrace_inference.engine import Chunk, Progress
-from llmtrace_inference.measured import ChoiceTrace, RequestTrace
+from llmtrace_inference.engine.interface import Chunk, Progress
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.stages import stages
+from llmtrace_inference.telemetry.phases import stages
+from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
 

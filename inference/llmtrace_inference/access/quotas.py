@@ -1,0 +1,174 @@
+"""How much each caller may still do: requests and tokens per minute, tokens per day.
+
+A request first pays for itself, then for the tokens of its longest course; what it did not use is given back
+when it is over. All of it is in memory: a restart forgets what was used. One event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from llmtrace_inference.protocol.errors import ApiError
+from llmtrace_inference.settings import KeySettings
+
+from .auth import Caller
+
+_DAY = 86_400
+
+
+class RateLimited(ApiError):
+    """429: the caller has used up what its key allows."""
+
+    def __init__(self, what: str, seconds: float, *, retry_is_vain: bool = False) -> None:
+        super().__init__(
+            429,
+            f"{what}: try again in {math.ceil(seconds)} s",
+            code="rate_limit_exceeded",
+            retry_after_seconds=max(math.ceil(seconds), 1),
+            retry_is_vain=retry_is_vain,
+        )
+
+
+class _Bucket:
+    """Refills evenly to `limit` within a minute."""
+
+    def __init__(self, limit: int, now: float) -> None:
+        self.limit = limit
+        self._left = float(limit)
+        self._at = now
+
+    def left(self, now: float) -> float:
+        self._left = min(self._left + (now - self._at) * self.limit / 60, self.limit)
+        self._at = now
+        return self._left
+
+    def take(self, amount: int) -> None:
+        """Take what `left` says is there; a negative amount gives back."""
+        self._left = min(self._left - amount, self.limit)
+
+    def seconds_until(self, amount: int, now: float) -> float:
+        return max((amount - self.left(now)) * 60 / self.limit, 0.0)
+
+
+@dataclass(slots=True)
+class _Account:
+    """One caller's counters."""
+
+    limits: KeySettings
+    requests: _Bucket | None
+    tokens: _Bucket | None
+    day: int = 0
+    used_today: int = 0
+
+
+@dataclass(slots=True)
+class Grant:
+    """One request's payments. Without an account everything is allowed."""
+
+    caller: Caller
+    quotas: Quotas
+    reserved: int = 0
+    day: int = 0
+
+    def reserve(self, tokens: int) -> None:
+        """Pay for a request's longest course. Raises RateLimited."""
+        self.quotas.reserve(self, tokens)
+
+    def settle(self, tokens: int) -> None:
+        """The request is over and came to `tokens`: give the rest back."""
+        self.quotas.settle(self, tokens)
+
+    def headers(self) -> dict[str, str]:
+        """`x-ratelimit-*` headers, as OpenAI names them."""
+        return self.quotas.headers(self.caller)
+
+
+@dataclass(slots=True)
+class Quotas:
+    """All callers' accounts."""
+
+    clock: Callable[[], float] = time.time
+    _accounts: dict[str, _Account] = field(default_factory=dict)
+
+    def admit(self, caller: Caller) -> Grant:
+        """Pay for one request. Raises RateLimited."""
+        account, now = self._account(caller), self.clock()
+        if account is not None and account.requests is not None:
+            seconds = account.requests.seconds_until(1, now)
+            if seconds > 0:
+                raise RateLimited(f"the key allows {account.requests.limit} requests per minute", seconds)
+            account.requests.take(1)
+        return Grant(caller, self)
+
+    def _account(self, caller: Caller) -> _Account | None:
+        limits = caller.limits
+        if limits is None:
+            return None
+        now = self.clock()
+        account = self._accounts.get(caller.name)
+        if account is None:
+            rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
+            account = self._accounts[caller.name] = _Account(
+                limits, _Bucket(rpm, now) if rpm else None, _Bucket(tpm, now) if tpm else None
+            )
+        if account.day != int(now // _DAY):
+            account.day, account.used_today = int(now // _DAY), 0
+        return account
+
+    def reserve(self, grant: Grant, tokens: int) -> None:
+        """See Grant.reserve."""
+        account, now = self._account(grant.caller), self.clock()
+        if account is None:
+            return
+        bucket, daily = account.tokens, account.limits.tokens_per_day
+        if bucket is not None:
+            if tokens > bucket.limit:
+                raise RateLimited(
+                    f"the request may come to {tokens} tokens, and the key allows {bucket.limit} per minute: "
+                    "lower max_tokens or shorten the prompt",
+                    60,
+                    retry_is_vain=True,
+                )
+            seconds = bucket.seconds_until(tokens, now)
+            if seconds > 0:
+                raise RateLimited(f"the key allows {bucket.limit} tokens per minute", seconds)
+        if daily is not None and account.used_today + tokens > daily:
+            left = _DAY - now % _DAY
+            raise RateLimited(
+                f"the key allows {daily} tokens per day (UTC)", left, retry_is_vain=tokens > daily
+            )
+        if bucket is not None:
+            bucket.take(tokens)
+        account.used_today += tokens
+        grant.reserved, grant.day = tokens, account.day
+
+    def settle(self, grant: Grant, tokens: int) -> None:
+        """See Grant.settle."""
+        account = self._account(grant.caller)
+        unused, grant.reserved = grant.reserved - tokens, 0
+        if account is None or unused == -tokens:  # nothing was reserved
+            return
+        if account.tokens is not None:
+            account.tokens.take(-unused)
+        if account.day == grant.day:  # else the new day has begun without it
+            account.used_today -= unused
+
+    def headers(self, caller: Caller) -> dict[str, str]:
+        """See Grant.headers."""
+        account, now = self._account(caller), self.clock()
+        out: dict[str, str] = {}
+        if account is None:
+            return out
+        for name, bucket in (("requests", account.requests), ("tokens", account.tokens)):
+            if bucket is not None:
+                out[f"x-ratelimit-limit-{name}"] = str(bucket.limit)
+                out[f"x-ratelimit-remaining-{name}"] = str(max(int(bucket.left(now)), 0))
+                out[f"x-ratelimit-reset-{name}"] = f"{bucket.seconds_until(bucket.limit, now):.3f}s"
+        if (daily := account.limits.tokens_per_day) is not None:
+            out["x-ratelimit-limit-tokens-day"] = str(daily)
+            out["x-ratelimit-remaining-tokens-day"] = str(max(daily - account.used_today, 0))
+            out["x-ratelimit-reset-tokens-day"] = f"{_DAY - now % _DAY:.0f}s"
+        return out

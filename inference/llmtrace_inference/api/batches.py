@@ -1,0 +1,204 @@
+"""/v1/files and /v1/batches, in OpenAI's shapes. Each key sees its own files and batches, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import IO, Any, cast
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from llmtrace_inference.access.auth import Caller, authenticate
+from llmtrace_inference.batches.service import BatchRequest, BatchService, ExpiresAfter
+from llmtrace_inference.protocol.errors import ApiError, from_validation
+from llmtrace_inference.settings import InferenceSettings
+
+_FORM_BYTES = 16 * 1024
+"""What a form may have beside the file itself."""
+_FIELDS = {"file", "purpose", "expires_after[anchor]", "expires_after[seconds]"}
+
+
+def file_routes(settings: InferenceSettings, service: BatchService) -> APIRouter:
+    """`/v1/files`: POST uploads, GET lists, `{id}` GET and DELETE, `{id}/content` GET."""
+    router = APIRouter(prefix="/v1/files")
+
+    async def enter(request: Request) -> Caller:
+        caller = authenticate(request.headers, settings)
+        await service.open()
+        return caller
+
+    @router.post("")
+    async def upload(request: Request) -> Response:
+        caller = await enter(request)
+        form = await _form(request, settings.max_file_bytes + _FORM_BYTES)
+        try:
+            file, expires_in = _checked(form, settings.max_file_bytes)
+            content, size = cast("IO[bytes]", file.file), file.size or 0
+            name = (file.filename or "file.jsonl")[:255]
+            kept = await service.add_file(caller, name, content, size, expires_in)
+        finally:
+            await form.close()
+        return JSONResponse(kept.body())
+
+    @router.get("")
+    async def list_files(request: Request) -> Response:
+        caller = await enter(request)
+        purpose = request.query_params.get("purpose")
+        found = [f for f in service.files.list(caller.owner) if purpose in (None, f.purpose)]
+        return _page(request, found, lambda f: f.id, lambda f: f.body(), most=10_000, usual=10_000)
+
+    @router.get("/{file_id}")
+    async def one(file_id: str, request: Request) -> Response:
+        caller = await enter(request)
+        return JSONResponse(service.files.get(file_id, caller.owner).body())
+
+    @router.delete("/{file_id}")
+    async def delete(file_id: str, request: Request) -> Response:
+        caller = await enter(request)
+        await service.remove_file(service.files.get(file_id, caller.owner))
+        return JSONResponse({"id": file_id, "object": "file", "deleted": True})
+
+    @router.get("/{file_id}/content")
+    async def content(file_id: str, request: Request) -> Response:
+        caller = await enter(request)
+        file = service.files.get(file_id, caller.owner)
+        # Somebody's text: never to be shown as a page of this server's.
+        headers = {"X-Content-Type-Options": "nosniff"}
+        return FileResponse(service.files.path(file), media_type="application/octet-stream", headers=headers)
+
+    return router
+
+
+def batch_routes(settings: InferenceSettings, service: BatchService) -> APIRouter:
+    """`/v1/batches`: POST begins one, GET lists, `{id}` GET, `{id}/cancel` POST."""
+    router = APIRouter(prefix="/v1/batches")
+
+    async def enter(request: Request) -> Caller:
+        caller = authenticate(request.headers, settings)
+        await service.open()
+        return caller
+
+    @router.post("")
+    async def create(request: Request) -> Response:
+        caller = await enter(request)
+        try:
+            wanted = BatchRequest.model_validate_json(
+                b"".join([c async for c in _limited(request, _FORM_BYTES)])
+            )
+        except ValidationError as error:
+            raise from_validation(error) from error
+        made = await service.create(caller, wanted, request.headers.get("traceparent", ""))
+        return JSONResponse(made.body())
+
+    @router.get("")
+    async def list_batches(request: Request) -> Response:
+        caller = await enter(request)
+        found = service.list(caller)
+        return _page(request, found, lambda b: b.id, lambda b: b.body(), most=100, usual=20)
+
+    @router.get("/{batch_id}")
+    async def one(batch_id: str, request: Request) -> Response:
+        caller = await enter(request)
+        return JSONResponse(service.get(caller, batch_id).body())
+
+    @router.post("/{batch_id}/cancel")
+    async def cancel(batch_id: str, request: Request) -> Response:
+        caller = await enter(request)
+        return JSONResponse((await service.cancel(caller, batch_id)).body())
+
+    return router
+
+
+async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
+        yield chunk
+
+
+async def _form(request: Request, limit: int) -> FormData:
+    """The fields of an upload; the file is spooled to disk as it comes. Raises ApiError 400 and 413."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise ApiError(400, "send the file as multipart/form-data", code="invalid_value", param="file")
+    parser = MultiPartParser(request.headers, _limited(request, limit), max_files=1, max_fields=8)
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        raise ApiError(400, f"the form cannot be read: {error.message}", code="invalid_value") from error
+
+
+def _checked(form: FormData, limit: int) -> tuple[UploadFile, int | None]:
+    """The file and its lifetime in seconds, where one is asked for."""
+    unknown = sorted(set(form) - _FIELDS)
+    if unknown:
+        raise ApiError(
+            400,
+            f"'{unknown[0]}' is not supported by this server: leave it out",
+            code="unsupported_parameter",
+            param=unknown[0],
+        )
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise ApiError(400, "'file': a file is missing", code="invalid_value", param="file")
+    if form.get("purpose") != "batch":
+        raise ApiError(400, "'purpose': only batch is supported", code="invalid_value", param="purpose")
+    if (file.size or 0) > limit:
+        raise ApiError(413, f"the file is larger than {limit} bytes", code="request_too_large", param="file")
+    if not file.size:
+        raise ApiError(400, "'file': the file is empty", code="invalid_value", param="file")
+    asked = {key.partition("[")[2][:-1]: form[key] for key in form if key.startswith("expires_after[")}
+    if not asked:
+        return file, None
+    try:
+        return file, ExpiresAfter.model_validate(asked).seconds
+    except ValidationError as error:
+        refused = from_validation(error)
+        refused.param = f"expires_after.{refused.param}"
+        raise refused from error
+
+
+def _page(
+    request: Request,
+    items: Sequence[Any],
+    id_of: Callable[[Any], str],
+    body: Callable[[Any], dict[str, Any]],
+    *,
+    most: int,
+    usual: int,
+) -> Response:
+    """One page of a list given oldest first: `limit`, `order` (desc without it) and `after` as at OpenAI."""
+    query = request.query_params
+    limit = _whole_number(query.get("limit"), usual, most)
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise ApiError(400, "'order': asc or desc", code="invalid_value", param="order")
+    found = list(items)[::-1] if order == "desc" else list(items)
+    after = query.get("after")
+    if after is not None:
+        at = next((i for i, item in enumerate(found) if id_of(item) == after), None)
+        if at is None:
+            raise ApiError(400, f"'after': there is no {after!r}", code="invalid_value", param="after")
+        found = found[at + 1 :]
+    page = found[:limit]
+    return JSONResponse(
+        {
+            "object": "list",
+            "data": [body(item) for item in page],
+            "first_id": id_of(page[0]) if page else None,
+            "last_id": id_of(page[-1]) if page else None,
+            "has_more": len(found) > limit,
+        }
+    )
+
+
+def _whole_number(text: str | None, usual: int, most: int) -> int:
+    if text is None:
+        return usual
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= most:
+        return int(text)
+    raise ApiError(400, f"'limit': a number from 1 to {most}", code="invalid_value", param="limit")

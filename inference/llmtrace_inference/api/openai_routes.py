@@ -1,0 +1,92 @@
+"""The routes of completions, embeddings, models and health; those of batches and of the admin stand apart."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from llmtrace_inference.access.auth import authenticate
+from llmtrace_inference.protocol.errors import ApiError
+from llmtrace_inference.serving.model_registry import Models
+from llmtrace_inference.serving.service import CompletionService
+from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.metrics import Metrics
+from llmtrace_inference.telemetry.request_record import PROVIDER
+
+PROVIDER_HEADER = "x-llmtrace-provider"
+
+
+def named(response: Response) -> Response:
+    """With the header by which the SDK names the provider rightly."""
+    response.headers[PROVIDER_HEADER] = PROVIDER
+    return response
+
+
+def completion_routes(settings: InferenceSettings, service: CompletionService) -> APIRouter:
+    """`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        return named(await service.answer(request, "chat", authenticate(request.headers, settings)))
+
+    @router.post("/completions")
+    async def completions(request: Request) -> Response:
+        caller = authenticate(request.headers, settings)
+        return named(await service.answer(request, "text_completion", caller))
+
+    @router.post("/embeddings")
+    async def embed(request: Request) -> Response:
+        return named(await service.embed(request, authenticate(request.headers, settings)))
+
+    return router
+
+
+def model_routes(settings: InferenceSettings, models: Models) -> APIRouter:
+    """`GET /v1/models` and `/v1/models/{name}`."""
+    router = APIRouter(prefix="/v1/models")
+    created = int(time.time())
+
+    def body(name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": created, "owned_by": PROVIDER}
+
+    @router.get("")
+    async def list_models(request: Request) -> Response:
+        authenticate(request.headers, settings)
+        return named(JSONResponse({"object": "list", "data": [body(name) for name in models.engines]}))
+
+    @router.get("/{name:path}")
+    async def one_model(name: str, request: Request) -> Response:
+        authenticate(request.headers, settings)
+        if name not in models.engines:
+            raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")
+        return named(JSONResponse(body(name)))
+
+    return router
+
+
+def health_routes(models: Models, metrics: Metrics) -> APIRouter:
+    """`GET /health/live`, `/health/ready` and `/metrics`. They need no key."""
+    router = APIRouter()
+
+    @router.get("/health/live")
+    async def live() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/health/ready")
+    async def ready() -> Response:
+        states = {
+            name: engine is not None and engine.stats().healthy for name, engine in models.engines.items()
+        }
+        everything = all(states.values())
+        status = "ok" if everything else "unavailable"
+        return JSONResponse({"status": status, "models": states}, 200 if everything else 503)
+
+    @router.get("/metrics")
+    async def prometheus() -> Response:
+        return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,435 @@
+"""The engine: transformers' continuous batching, with admission, supervision and measurements around it.
+
+One bad request or one unlucky batch kills the library's loop for good, so: sizes are judged before a
+request gets in, KV blocks are reserved for its longest course, and a dead loop is replaced while its requests
+get 503.
+All state here belongs to the event loop's thread; the library's thread only calls back into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from opentelemetry.trace import Tracer
+from transformers import GenerationConfig
+from transformers.generation.configuration_utils import ContinuousBatchingConfig
+from transformers.generation.continuous_batching.cache import PagedAttentionCache
+from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
+from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
+
+from llmtrace_inference.engine.admission_queue import WaitingLine
+from llmtrace_inference.engine.circuit_breaker import Breaker
+from llmtrace_inference.engine.interface import (
+    CircuitOpen,
+    ConstraintFailed,
+    Delta,
+    EngineError,
+    EngineFull,
+    EngineStats,
+    EngineUnavailable,
+    FinishReason,
+    Generation,
+    ModelInfo,
+    QueueTimeout,
+    Ticket,
+)
+from llmtrace_inference.settings import InferenceSettings
+
+from . import logits_processors, pooling, traced_scheduler
+from .generation_limits import refuse_what_kills_the_loop
+from .model_loader import LoadedModel
+from .tokenizer import ChatTokenizer
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 2.0
+_RECOVERY_PAUSE_SECONDS = 0.5
+_GREEDY_BELOW = 1e-3
+"""Lower temperatures choose the likeliest token anyway, and logits divided by them may overflow to NaN."""
+
+
+@dataclass(slots=True, eq=False)
+class _CbTicket(Ticket):
+    """A request with its place in the engine. `blocks` are reserved while `admitted`."""
+
+    deltas: asyncio.Queue[Delta | EngineError] = field(default_factory=asyncio.Queue)
+    blocks: int = 0
+    seen: int = 0
+    row: logits_processors.Row | None = None
+    admitted: bool = False
+    over: bool = False
+
+
+class ContinuousBatchingEngine:
+    """Serves one model. See `engine.Engine` for the contract."""
+
+    def __init__(self, loaded: LoadedModel, settings: InferenceSettings) -> None:
+        self._loaded = loaded
+        self._settings = settings
+        self._manager: ContinuousBatchingManager | None = None
+        self._journal = traced_scheduler.Journal(loaded.info)
+        self._scheduler_name = f"llmtrace-{id(self)}"
+        self._cache: PagedAttentionCache | None = None
+        self._waiting: WaitingLine[_CbTicket] = WaitingLine()
+        self._breaker = Breaker(
+            settings.breaker_faults, settings.breaker_window_seconds, settings.breaker_pause_seconds
+        )
+        self._running: dict[str, _CbTicket] = {}
+        self._reserved = 0
+        self._restarts = 0
+        self._recovery: asyncio.Task[None] | None = None
+        self._closed = False
+        self._twin: Any = None
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._loaded.info
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        return self._loaded.tokenizer
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the loop and run one short request, so that the first user does not pay for the warm-up."""
+        traced_scheduler.register(self._scheduler_name, self._journal, self._on_cache)
+        await asyncio.to_thread(self._start_manager)
+        ticket = self.submit(Generation("warm-up", prompt_ids=(0,) * 4, max_tokens=2, temperature=0.0))
+        async for _ in self.stream(ticket):
+            pass
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._recovery is not None:
+            self._recovery.cancel()
+        self._fail_all(EngineUnavailable("the service is shutting down"))
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            await asyncio.to_thread(_stop, manager)
+        traced_scheduler.unregister(self._scheduler_name)
+
+    def _on_cache(self, cache: PagedAttentionCache) -> None:
+        self._cache = cache
+
+    def _start_manager(self) -> None:
+        settings = self._settings
+        # The warpers exist only where these differ from "off"; every request then brings its own values.
+        generation = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=True,
+            temperature=0.5,
+            top_k=2,
+            top_p=0.5,
+            eos_token_id=list(self._loaded.eos_ids) or -1,
+            pad_token_id=0,
+            max_new_tokens=settings.default_max_tokens,
+        )
+        # Only where it is installed: the library would else fetch a kernel from the network.
+        flash = self._loaded.model.device.type == "cuda" and find_spec("flash_attn") is not None
+        batching = ContinuousBatchingConfig(
+            page_size=settings.page_size,
+            num_blocks=self._loaded.num_blocks,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_requests_per_batch=settings.max_batch_requests,
+            per_request_processors=True,
+            scheduler_type=self._scheduler_name,
+            seed=settings.seed,
+            auto_switch_to_flash=flash,
+            # Penalties and grammars need every token before the next one is drawn (rows.py).
+            use_async_batching=False,
+            use_cuda_graph=False,
+        )
+        manager = self._loaded.model.init_continuous_batching(generation, batching)
+        logits_processors.add_to(manager.logit_processor, self._loaded.suppressed_ids)
+        # The library's thread is no daemon by itself, but takes after the thread that starts it: a forward
+        # pass that never ends must not keep the process alive.
+        starter = threading.Thread(target=manager.start, name=f"start-{self.info.name}", daemon=True)
+        starter.start()
+        starter.join()
+        self._manager = manager
+
+    # --- requests ---------------------------------------------------------------------------------------
+
+    def submit(self, generation: Generation) -> Ticket:
+        """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
+        refuse_what_kills_the_loop(generation, self.info, self._blocks(generation) <= self._loaded.num_blocks)
+        if self._breaker.state != "closed":
+            raise self._circuit_open()
+        if self._closed or self._manager is None:
+            raise EngineUnavailable(f"model {self.info.name} is not ready")
+        self._refuse_when_full(generation)
+        ticket = self._ticket(generation)
+        ticket.progress.queue_depth = self._waiting.add(ticket)
+        self._admit()
+        return ticket
+
+    def _ticket(self, generation: Generation) -> _CbTicket:
+        ticket = _CbTicket(generation, blocks=self._blocks(generation))
+        ticket.progress.submitted_ns = time.perf_counter_ns()
+        ticket.progress.kv_blocks_total = self._loaded.num_blocks
+        ticket.progress.kv_blocks_request = ticket.blocks
+        return ticket
+
+    def _circuit_open(self) -> CircuitOpen:
+        left = self._breaker.seconds_left
+        return CircuitOpen(
+            f"model {self.info.name} failed several times in a row and is tried again in {left:.0f} s", left
+        )
+
+    async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
+        assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
+        deadline = time.monotonic() + self._settings.queue_timeout_seconds
+        try:
+            while True:
+                if ticket.progress.scheduled_ns or not ticket.deltas.empty():
+                    item = await ticket.deltas.get()
+                else:
+                    try:
+                        # Short waits: being scheduled happens in the other thread, without a call-back.
+                        left = deadline - time.monotonic()
+                        item = await asyncio.wait_for(ticket.deltas.get(), max(min(left, 1.0), 0.001))
+                    except TimeoutError:
+                        if ticket.progress.scheduled_ns or time.monotonic() < deadline:
+                            continue
+                        raise QueueTimeout(
+                            f"no free place within {self._settings.queue_timeout_seconds:g} s: try again"
+                        ) from None
+                # Under load several tokens may have come by now: they go out together.
+                while isinstance(item, Delta) and item.finish is None and not ticket.deltas.empty():
+                    following = ticket.deltas.get_nowait()
+                    if isinstance(following, EngineError):
+                        ticket.deltas.put_nowait(following)
+                        break
+                    item = item.joined(following)
+                if isinstance(item, EngineError):
+                    raise item
+                yield item
+                if item.finish is not None:
+                    return
+        finally:
+            self.cancel(ticket)
+
+    def cancel(self, ticket: Ticket) -> None:
+        assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
+        if ticket.over:
+            return
+        manager = self._manager
+        if ticket.admitted and manager is not None:
+            request_id = ticket.generation.request_id
+            # A cancelled request never gets a last result, so nobody else removes its handler.
+            manager.output_router.result_handlers.pop(request_id, None)
+            manager.cancel_request(request_id)
+        self._release(ticket)
+        self._admit()
+
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            kv_blocks_used=traced_scheduler.kv_blocks_used(self._cache) if self._cache is not None else 0,
+            kv_blocks_total=self._loaded.num_blocks,
+            restarts=self._restarts,
+            healthy=self._manager is not None and not self._closed and self._breaker.state == "closed",
+            waiting_tokens=self._waiting.tokens,
+            circuit=self._breaker.state,
+        )
+
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        if self._closed or self._manager is None:
+            raise EngineUnavailable(f"model {self.info.name} is not ready")
+        if self._twin is None:
+            self._twin = await asyncio.to_thread(pooling.twin_of, self._loaded.model)
+        return await asyncio.to_thread(pooling.embed, self._twin, sequences)
+
+    def trace_steps(self, tracer: Tracer, every: int) -> None:
+        self._journal.tracer, self._journal.every = tracer, every
+
+    # --- admission --------------------------------------------------------------------------------------
+
+    def _blocks(self, generation: Generation) -> int:
+        return -(-generation.total_tokens // self._settings.page_size)
+
+    def _refuse_when_full(self, generation: Generation) -> None:
+        if self._has_room(generation):
+            return
+        settings, waiting = self._settings, self._waiting
+        # A single request may always wait, however long it is.
+        too_long = waiting and waiting.tokens + generation.total_tokens > settings.max_queue_tokens
+        if len(waiting) >= settings.max_queue_requests or too_long:
+            raise EngineFull(
+                f"model {self.info.name} has {len(self._running)} requests running and {len(waiting)} with "
+                f"{waiting.tokens} tokens waiting: try again shortly"
+            )
+
+    def _has_room(self, generation: Generation) -> bool:
+        return (
+            not self._waiting
+            and len(self._running) < self._settings.max_batch_requests
+            and self._reserved + self._blocks(generation) <= self._loaded.num_blocks
+        )
+
+    def _admit(self) -> None:
+        """Move waiting requests into the batch, in order, while their whole course fits the KV cache."""
+        while self._waiting and (manager := self._manager) is not None and not self._closed:
+            ticket = self._waiting.first
+            if (
+                len(self._running) >= self._settings.max_batch_requests
+                or self._reserved + ticket.blocks > self._loaded.num_blocks
+            ):
+                return
+            self._waiting.remove(ticket)
+            self._hand_over(manager, ticket)
+
+    def _hand_over(self, manager: ContinuousBatchingManager, ticket: _CbTicket) -> None:
+        generation = ticket.generation
+        request_id = generation.request_id
+        ticket.admitted = True
+        self._reserved += ticket.blocks
+        self._running[request_id] = ticket
+        self._journal.progress[request_id] = ticket.progress
+        greedy = generation.temperature < _GREEDY_BELOW
+        parameters: dict[str, Any] = {
+            "temperature": 1.0 if greedy else float(generation.temperature),
+            "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,
+            "top_p": 1.0 if greedy else float(generation.top_p),
+        }
+        ticket.row = logits_processors.row_of(generation, self._loaded.eos_ids)
+        if ticket.row is not None:
+            parameters[logits_processors.KWARG] = ticket.row
+        manager.register_result_handler(request_id, lambda output: self._on_output(ticket, output))
+        accepted = manager.add_request(
+            list(generation.prompt_ids),
+            request_id=request_id,
+            max_new_tokens=generation.max_tokens,
+            streaming=generation.every_token,
+            record_timestamps=True,
+            eos_token_id=-1 if generation.ignore_eos else list(self._loaded.eos_ids) or -1,
+            **parameters,
+        )
+        if accepted is None:  # the loop died and nobody has noticed yet
+            self._on_fault(ticket, "the generation loop has stopped")
+
+    def _release(self, ticket: _CbTicket) -> None:
+        """Give back what a request holds. After this it is over."""
+        ticket.over = True
+        if ticket.admitted:
+            ticket.admitted = False
+            self._reserved -= ticket.blocks
+            self._running.pop(ticket.generation.request_id, None)
+            self._journal.progress.pop(ticket.generation.request_id, None)
+        else:
+            self._waiting.remove(ticket)
+
+    # --- results ----------------------------------------------------------------------------------------
+
+    def _on_output(self, ticket: _CbTicket, output: GenerationOutput) -> None:
+        if ticket.over:
+            return
+        if output.status == RequestStatus.FAILED:
+            self._on_fault(ticket, output.error or "unknown")
+            return
+        progress = ticket.progress
+        tokens = output.generated_tokens
+        stamps = output.timestamps or []
+        now = time.perf_counter_ns()
+        if stamps and len(stamps) == len(tokens):
+            progress.first_token_ns = int(stamps[0] * 1e9)
+        else:  # evicted once: the library restarted its stamps
+            progress.first_token_ns = progress.first_token_ns or now
+        progress.last_token_ns = int(stamps[-1] * 1e9) if stamps else now
+        progress.token_seconds = stamps
+        new = tuple(tokens[ticket.seen :])
+        noted = tuple(ticket.row.found[ticket.seen : len(tokens)]) if ticket.row is not None else ()
+        ticket.seen = len(tokens)
+        finished = output.is_finished()
+        eos = bool(new) and new[-1] in self._loaded.eos_ids and not ticket.generation.ignore_eos
+        if ticket.row is not None and ticket.row.error:
+            reason = ticket.row.error.split("\n")[0]
+            ticket.deltas.put_nowait(ConstraintFailed(f"the answer cannot keep to its format: {reason}"))
+        else:
+            finish: FinishReason | None = ("stop" if eos else "length") if finished else None
+            ticket.deltas.put_nowait(Delta(new, finish, eos=eos, logprobs=noted))
+        if finished:
+            self._release(ticket)
+            self._admit()
+
+    # --- faults -----------------------------------------------------------------------------------------
+
+    def _on_fault(self, ticket: _CbTicket, reason: str) -> None:
+        """One request failed inside the library: tell it, and see whether the loop died with it."""
+        self._release(ticket)
+        ticket.deltas.put_nowait(
+            EngineUnavailable("the engine failed on this batch and is being rebuilt: try again")
+        )
+        if self._recovery is None and not self._closed:
+            logger.error("model %s: generation failed: %s", self.info.name, reason)
+            self._breaker.fault()
+            manager, self._manager = self._manager, None
+            if manager is not None:
+                self._recovery = asyncio.get_running_loop().create_task(self._recover(manager))
+
+    async def _recover(self, manager: ContinuousBatchingManager) -> None:
+        """Stop what is left of the loop and start a new one. Waiting requests keep their places.
+
+        Where the circuit is open they are refused instead, and the new loop must first answer a probe.
+        """
+        try:
+            while not self._closed:
+                try:
+                    await asyncio.to_thread(_stop, manager)
+                    for ticket in list(self._running.values()):
+                        self._release(ticket)
+                        ticket.deltas.put_nowait(EngineUnavailable("the engine is being rebuilt: try again"))
+                    await self._wait_while_open()
+                    await asyncio.to_thread(self._start_manager)
+                    if self._breaker.state != "closed":
+                        await self._probe()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
+                    logger.error("model %s: could not rebuild the engine: %s", self.info.name, error)  # noqa: TRY400
+                    self._breaker.fault()
+                    manager, self._manager = self._manager or manager, None
+                    await asyncio.sleep(_RECOVERY_PAUSE_SECONDS)
+                    continue
+                self._restarts += 1
+                logger.warning("model %s: engine rebuilt (%d so far)", self.info.name, self._restarts)
+                break
+        finally:
+            self._recovery = None
+        self._admit()
+
+    async def _wait_while_open(self) -> None:
+        if self._breaker.state != "open":
+            return
+        logger.error("model %s: circuit open for %.0f s", self.info.name, self._breaker.seconds_left)
+        for ticket in self._waiting:
+            self._release(ticket)
+            ticket.deltas.put_nowait(self._circuit_open())
+        await asyncio.sleep(self._breaker.seconds_left)
+
+    async def _probe(self) -> None:
+        """One short request through the new loop, past the closed door. Raises what it raises."""
+        manager = self._manager
+        assert manager is not None  # noqa: S101 - just started
+        ticket = self._ticket(Generation("probe", prompt_ids=(0,) * 4, max_tokens=1, temperature=0.0))
+        self._hand_over(manager, ticket)
+        async with asyncio.timeout(self._settings.queue_timeout_seconds):
+            async for _ in self.stream(ticket):
+                pass
+        self._breaker.recovered()
+
+    def _fail_all(self, error: EngineError) -> None:
+        for ticket in [*self._running.values(), *self._waiting]:
+            self._release(ticket)
+            ticket.deltas.put_nowait(error)
+
+
+def _stop(manager: ContinuousBatchingManager) -> None:
+    if manager.is_running():
+        manager.stop(block=True, timeout=_STOP_SECONDS, hard_stop=True)

@@ -1,0 +1,99 @@
+"""Text to tokens and back: the chat template, streaming decoding, one token's bytes, grammars over tokens."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from tokenizers.decoders import ByteLevel, DecodeStream
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from llmtrace_inference.engine.interface import Matcher
+from llmtrace_inference.protocol.tool_calls import OPEN
+
+
+class ChatTokenizer:
+    """The model's own fast tokenizer and chat template."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, vocab_size: int, eos_ids: tuple[int, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._vocab_size = vocab_size
+        self._eos_ids = eos_ids
+        template = tokenizer.chat_template
+        self.speaks_tools = "tools" in str(template) and OPEN in str(template)
+
+    def encode_chat(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> list[int]:
+        """Token ids of the rendered conversation, ready for an answer. ValueError where it cannot be."""
+        offered: Any = tools
+        try:
+            ids: Any = self._tokenizer.apply_chat_template(
+                messages, tools=offered, add_generation_prompt=True, tokenize=True, return_dict=False
+            )
+        except Exception as error:  # jinja and template code raise what they like
+            raise ValueError(f"the model's chat template refused these messages: {error}") from error
+        return [int(i) for i in ids]
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text, with the special tokens that the tokenizer itself adds."""
+        return [int(i) for i in self._tokenizer.encode(text)]
+
+    def decoder(self) -> StreamingDecoder:
+        return StreamingDecoder(self._tokenizer)
+
+    @cached_property
+    def _byte_of(self) -> dict[str, int] | None:
+        backend = self._tokenizer.backend_tokenizer
+        if not isinstance(backend.decoder, ByteLevel):
+            return None
+        return {c: byte for byte, c in bytes_to_unicode().items()}  # type: ignore[no-untyped-call]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """What one token stands for; for other than byte-level tokenizers, the UTF-8 of its text."""
+        piece = self._tokenizer.backend_tokenizer.id_to_token(token_id) or ""
+        byte_of = self._byte_of
+        if byte_of is not None and all(character in byte_of for character in piece):
+            return bytes(byte_of[character] for character in piece)
+        return str(self._tokenizer.decode([token_id])).encode()
+
+    @cached_property
+    def _grammar_tokenizer(self) -> Any:
+        try:
+            from llguidance.hf import from_tokenizer
+        except ImportError:
+            raise RuntimeError(
+                "constrained answers need llguidance: pip install 'llmtrace[inference]'"
+            ) from None
+        return from_tokenizer(
+            self._tokenizer, n_vocab=self._vocab_size, eos_token=list(self._eos_ids) or None
+        )
+
+    def matcher(self, grammar: str) -> Matcher:
+        """Compile a grammar; see `engine.Tokenizer`."""
+        tokenizer = self._grammar_tokenizer  # a missing package is said here
+        from llguidance import LLMatcher
+
+        made = LLMatcher(tokenizer, grammar, log_level=0)
+        if made.is_error():
+            raise ValueError(_first_reason(made.get_error()))
+        return made
+
+
+def _first_reason(message: str) -> str:
+    """llguidance's error without its excerpt of the grammar."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    kept = [line for line in lines if "|" not in line and not line.startswith("^")]
+    return " ".join(kept[:4]) or "the grammar is not valid"
+
+
+class StreamingDecoder:
+    """Text of one answer, token by token; special tokens are left out."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._backend = tokenizer.backend_tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+
+    def feed(self, token_ids: tuple[int, ...]) -> str:
+        return "".join(self._stream.step(self._backend, i) or "" for i in token_ids)

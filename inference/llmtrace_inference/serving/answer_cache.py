@@ -1,0 +1,242 @@
+"""Caches of whole answers: exactly the same request, or one that means nearly the same. Both are opt-in.
+
+Entries belong to the caller that made them: no key ever sees another key's answers. One event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import numpy as np
+
+from llmtrace_inference.engine.interface import ModelInfo, TokenLogprob
+from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
+from llmtrace_inference.protocol.tool_calls import ToolCall
+from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
+
+Embed = Callable[[str], Sequence[float]]
+Eviction = Literal["lru", "lfu", "fifo"]
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+_UNIMPORTANT = {"stream", "stream_options", "user", "safety_identifier", "metadata", "priority", "store"}
+"""Fields that do not change the answer."""
+_DIMENSIONS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChoice:
+    """One answer as it was."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    logprobs: tuple[TokenLogprob, ...]
+    finish_reason: str
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A request's answers."""
+
+    input_tokens: int
+    choices: tuple[StoredChoice, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that need not be computed again."""
+        return self.input_tokens + sum(choice.output_tokens for choice in self.choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An answer found; `score` is 1 for exactly the same request, else the cosine similarity."""
+
+    answer: StoredAnswer
+    kind: Literal["exact", "semantic"]
+    score: float
+
+
+@dataclass(slots=True)
+class _Entry:
+    answer: StoredAnswer
+    expires: float
+    vector: Vector | None
+    context: str
+    uses: int = 0
+
+
+@dataclass(slots=True)
+class Question:
+    """A request as the caches see it."""
+
+    key: str
+    context: str
+    """Everything but the last user message; "" where only an exact match will do."""
+    text: str
+    vector: Vector | None = field(default=None, repr=False)
+
+
+class AnswerCache:
+    """Bounded by entries and by age. `embed` None: exact matches only."""
+
+    def __init__(
+        self,
+        *,
+        entries: int,
+        ttl_seconds: float,
+        eviction: Eviction,
+        threshold: float,
+        embed: Embed | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit = entries
+        self._ttl = ttl_seconds
+        self._eviction = eviction
+        self._threshold = threshold
+        self._embed = embed
+        self._clock = clock
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def find(self, question: Question) -> Hit | None:
+        """The answer to this request, or to one that is similar enough. Notes its embedding for `put`."""
+        self._drop_expired()
+        entry = self._entries.get(question.key)
+        if entry is not None:
+            return self._hit(question.key, entry, "exact", 1.0)
+        if self._embed is None or not question.context:
+            return None
+        made = await asyncio.to_thread(self._embed, question.text)
+        question.vector = _unit(np.asarray(made, dtype=np.float32))
+        alike = [
+            (float(entry.vector @ question.vector), key)
+            for key, entry in self._entries.items()
+            if entry.vector is not None
+            and entry.context == question.context
+            and entry.vector.shape == question.vector.shape
+        ]
+        if not alike:
+            return None
+        score, key = max(alike)
+        if score < self._threshold:
+            return None
+        return self._hit(key, self._entries[key], "semantic", score)
+
+    def put(self, question: Question, answer: StoredAnswer) -> None:
+        """Keep an answer; what the eviction rule picks makes room for it."""
+        self._entries.pop(question.key, None)
+        while len(self._entries) >= self._limit:
+            # LRU and FIFO both take the first: a hit moves an entry to the end under LRU only.
+            key = next(iter(self._entries))
+            if self._eviction == "lfu":
+                key = min(self._entries, key=lambda k: self._entries[k].uses)
+            del self._entries[key]
+        self._entries[question.key] = _Entry(
+            answer, self._clock() + self._ttl, question.vector, question.context
+        )
+
+    def _hit(self, key: str, entry: _Entry, kind: Literal["exact", "semantic"], score: float) -> Hit:
+        entry.uses += 1
+        if self._eviction == "lru":
+            self._entries.move_to_end(key)
+        return Hit(entry.answer, kind, score)
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        for key in [key for key, entry in self._entries.items() if entry.expires <= now]:
+            del self._entries[key]
+
+
+def question_of(request: ChatRequest | CompletionRequest, caller: str, info: ModelInfo) -> Question:
+    """What identifies a request: model and version, caller, parameters and messages."""
+    body = request.model_dump(mode="json", exclude=_UNIMPORTANT, exclude_none=True, by_alias=True)
+    scope = [caller, info.name, info.version, info.weights_hash, type(request).__name__]
+    context, text = "", ""
+    if isinstance(request, ChatRequest) and request.messages[-1].role == "user":
+        text = request.messages[-1].text
+        rest = {**body, "messages": body["messages"][:-1]}
+        context = _digest([*scope, rest])
+    return Question(_digest([*scope, body]), context, text)
+
+
+def answer_of(trace: RequestTrace) -> StoredAnswer | None:
+    """What a finished request leaves for others; None where an answer is not whole."""
+    wanted = ("stop", "length", "tool_calls")
+    if trace.error_type is not None or not trace.is_complete:
+        return None
+    if any(choice.finish_reason not in wanted for choice in trace.choices):
+        return None
+    return StoredAnswer(trace.input_tokens or 0, tuple(_stored(choice) for choice in trace.choices))
+
+
+def _stored(choice: ChoiceTrace) -> StoredChoice:
+    return StoredChoice(
+        choice.text,
+        tuple(choice.tool_calls),
+        tuple(choice.logprobs),
+        choice.finish_reason or "stop",
+        choice.output_tokens,
+    )
+
+
+def embed_by_character_ngrams(text: str) -> list[float]:
+    """The embedding where none is set: hashed character trigrams. Sees spelling, not meaning."""
+    vector = np.zeros(_DIMENSIONS, dtype=np.float32)
+    padded = f"  {' '.join(text.lower().split())}  "
+    for at in range(len(padded) - 2):
+        number = int.from_bytes(hashlib.blake2s(padded[at : at + 3].encode(), digest_size=4).digest())
+        vector[number % _DIMENSIONS] += 1 if number & 0x8000_0000 else -1
+    return [float(value) for value in vector]
+
+
+def open_cache(settings: InferenceSettings) -> AnswerCache | None:
+    """The cache that the settings ask for; None: off. RuntimeError for an embedder that cannot be loaded."""
+    if settings.response_cache == "off":
+        return None
+    embed: Embed | None = None
+    if settings.response_cache == "semantic":
+        embed = embed_by_character_ngrams
+        if settings.semantic_embedder is not None:
+            embed = cast(Embed, load_callable(settings.semantic_embedder, "semantic_embedder"))
+    return AnswerCache(
+        entries=settings.cache_entries,
+        ttl_seconds=settings.cache_ttl_seconds,
+        eviction=settings.cache_eviction,
+        threshold=settings.semantic_threshold,
+        embed=embed,
+    )
+
+
+def load_callable(path: str, setting: str) -> Callable[..., object]:
+    """`module:name` to what it names. RuntimeError with what to mend."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RuntimeError(
+            f"{setting} {path!r} cannot be loaded ({error}): give module:function, importable from here"
+        ) from error
+    if not callable(found):
+        raise RuntimeError(f"{setting} {path!r} is not callable: name a function")  # noqa: TRY004
+    return found  # type: ignore[no-any-return]
+
+
+def _unit(vector: Vector) -> Vector:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length else vector
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
