@@ -7,7 +7,11 @@ from typing import Literal
 
 import click
 
-Extra = Literal["collector", "dashboard", "inference", "all"]
+Extra = Literal["collector", "analysis", "dashboard", "inference", "all"]
+
+
+MODULES_OF_ALL = ("pydantic_settings", "psutil", "rich", "mlflow.server", "openai")
+"""Modules of the extra `all` that only the parts import; a missing one is better said before they start."""
 
 
 @contextmanager

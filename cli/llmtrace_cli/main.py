@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from llmtrace_cli.configure import config
-from llmtrace_cli.cost import cost
-from llmtrace_cli.doctor import doctor
-from llmtrace_cli.keys import keys
-from llmtrace_cli.parts import collector, dashboard, inference, mlflow, watch
-from llmtrace_cli.store import store
-from llmtrace_cli.up import demo, up
+from .admin.keys import keys
+from .admin.store import store
+from .config.commands import config
+from .cost.commands import cost
+from .demo.commands import demo
+from .doctor.commands import doctor
+from .serve.commands import collector, dashboard, inference, mlflow, watch
+from .stack.up import up
 
 
 @click.group(

@@ -57,6 +57,8 @@ def test_help_imports_click_and_nothing_heavy() -> None:
     [
         ("collector", "pydantic_settings", "collector"),
         ("collector", "chdb", "collector"),
+        ("watch", "scipy", "analysis"),
+        ("cost report", "pandas", "analysis"),
         ("dashboard", "streamlit", "dashboard"),
         ("inference", "torch", "inference"),
         ("mlflow", "mlflow", "all"),

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from llmtrace_cli import config
+from llmtrace_cli.config import load
 from llmtrace_cli.main import cli
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def test_the_environment_makes_settings_that_are_accepted(name: str, monkeypatch
     """Names, types and the rule that an address others can reach demands keys."""
     for variable, value in OURS[name]["environment"].items():
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:\?[^}]+\}", "0123456789abcdef", value))
-    table = getattr(config.load(Path("/dev/null")), name)
+    table = getattr(load.load(Path("/dev/null")), name)
     checked = {"watch": "health_host"}.get(name, "host")
     assert getattr(table, checked) == "0.0.0.0"
     health = OURS[name]["healthcheck"]["test"][-1]

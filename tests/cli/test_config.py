@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from llmtrace_cli import config, config_file
+from llmtrace_cli.config import load, toml_file
 from llmtrace_collector.settings import CollectorSettings
 
 ROOT = Path(__file__).parents[2]
@@ -30,18 +30,18 @@ def test_command_line_beats_environment_beats_file_beats_defaults(monkeypatch: p
     monkeypatch.setenv("LLMTRACE_COLLECTOR__PORT", "1002")
     monkeypatch.setenv("LLMTRACE_COLLECTOR__RETENTION_DAYS", "8")
 
-    collector = config.load(overrides={"collector": {"port": 1003}}).collector
+    collector = load.load(overrides={"collector": {"port": 1003}}).collector
 
     assert (collector.port, collector.retention_days, collector.host) == (1003, 8, "localhost")
     assert collector.segment_bytes == CollectorSettings().segment_bytes
 
 
 def test_an_absent_file_means_defaults_but_a_named_one_must_exist() -> None:
-    assert config.load().collector.port == 4318
+    assert load.load().collector.port == 4318
     with pytest.raises(
-        config.ConfigError, match=r"prod\.toml does not exist; `llmtrace config init prod\.toml`"
+        load.ConfigError, match=r"prod\.toml does not exist; `llmtrace config init prod\.toml`"
     ):
-        config.load(Path("prod.toml"))
+        load.load(Path("prod.toml"))
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_an_absent_file_means_defaults_but_a_named_one_must_exist() -> None:
 )
 def test_errors_name_the_setting_its_origin_and_what_would_do(text: str, message: str) -> None:
     write(text)
-    with pytest.raises(config.ConfigError) as caught:
-        config.load()
+    with pytest.raises(load.ConfigError) as caught:
+        load.load()
     assert message.replace("@", "from llmtrace.toml") in str(caught.value)
 
 
 def test_an_error_from_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     write("[collector]\nport = 1\n")
     monkeypatch.setenv("LLMTRACE_COLLECTOR__RETENTION_DAY", "3")
-    with pytest.raises(config.ConfigError) as caught:
-        config.load()
+    with pytest.raises(load.ConfigError) as caught:
+        load.load()
     assert str(caught.value) == (
         "unknown setting [collector] retention_day (from the environment, "
         "LLMTRACE_COLLECTOR__RETENTION_DAY): did you mean [collector] retention_days?"
@@ -89,8 +89,8 @@ def test_an_error_from_the_environment_names_the_variable(monkeypatch: pytest.Mo
 
 def test_every_error_is_reported_at_once_and_none_shows_a_secret() -> None:
     write("[collector]\ningest_key = 12345\nprot = 1\n[inference]\napi_keys = [99999]\n")
-    with pytest.raises(config.ConfigError) as caught:
-        config.load()
+    with pytest.raises(load.ConfigError) as caught:
+        load.load()
     assert len(str(caught.value).splitlines()) == 3
     assert "12345" not in str(caught.value)
     assert "99999" not in str(caught.value)
@@ -98,7 +98,7 @@ def test_every_error_is_reported_at_once_and_none_shows_a_secret() -> None:
 
 def test_parts_share_the_data_directory_unless_one_has_its_own() -> None:
     write('data_dir = "/srv/llmtrace"\n[mlflow]\ndata_dir = "/mnt/mlflow"\n')
-    settings = config.load()
+    settings = load.load()
     assert settings.collector.data_dir == Path("/srv/llmtrace")
     assert settings.watch.data_dir == Path("/srv/llmtrace")
     assert settings.inference.data_dir == Path("/srv/llmtrace/models")
@@ -113,44 +113,44 @@ def test_shown_settings_hide_keys_and_passwords_and_private_ones_survive_a_round
         'secret = "whsec_c2VzYW1lLXdlYmhvb2stc2VjcmV0LXNlc2FtZS0="\n'
         '[[collector.prices]]\nmodel = "m"\ninput_per_million = 1.5\noutput_per_million = 2.5\n'
     )
-    settings = config.load()
-    shown = config_file.effective(settings)
+    settings = load.load()
+    shown = toml_file.effective(settings)
     assert "sesame" not in shown
     assert "c2VzYW1l" not in shown
-    assert f"clickhouse://u:{config_file.MASK}@db:8123/x" in shown
+    assert f"clickhouse://u:{toml_file.MASK}@db:8123/x" in shown
 
     copy = tmp_path / "run" / "settings.toml"
-    config_file.write_private(settings, copy)
+    toml_file.write_private(settings, copy)
     assert copy.stat().st_mode & 0o777 == 0o600
-    again = config.load(copy)
+    again = load.load(copy)
     assert again.model_dump() == settings.model_dump()
     assert isinstance(again.collector.ingest_key, SecretStr)
 
 
 def test_the_template_is_valid_and_says_the_defaults() -> None:
-    template = config_file.template()
-    assert config.load(write(template)).model_dump() == config.load(Path("/dev/null")).model_dump()
+    template = toml_file.template()
+    assert load.load(write(template)).model_dump() == load.load(Path("/dev/null")).model_dump()
 
     without_lists = re.sub(r"^# \[\[.*?\n\n", "", template, flags=re.MULTILINE | re.DOTALL)
     uncommented = re.sub(r"^# (?=[a-z_]+ = (?! *\(unset\)))", "", without_lists, flags=re.MULTILINE)
     assert tomllib.loads(uncommented)["watch"]["bucket_seconds"] == 10
-    assert config.load(write(uncommented)).model_dump() == config.load(Path("/dev/null")).model_dump()
+    assert load.load(write(uncommented)).model_dump() == load.load(Path("/dev/null")).model_dump()
 
 
 def test_every_setting_is_described_in_the_committed_documentation() -> None:
     """When it fails: `llmtrace config reference > docs/configuration.md`, and
     `llmtrace config init --force llmtrace.example.toml`."""
     reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for table, model in config.tables().items():
+    for table, model in load.tables().items():
         for name, field in model.model_fields.items():
             assert field.description, f"[{table}] {name} has no description"
             assert f"| `{name}` |" in reference.partition(f"## [{table}]")[2], f"[{table}] {name}"
-    assert reference == config_file.reference()
-    assert (ROOT / "llmtrace.example.toml").read_text(encoding="utf-8") == config_file.template()
+    assert reference == toml_file.reference()
+    assert (ROOT / "llmtrace.example.toml").read_text(encoding="utf-8") == toml_file.template()
 
 
 def test_settings_cannot_be_changed_after_loading() -> None:
-    settings = config.load()
-    models: list[BaseModel] = [settings, *(getattr(settings, name) for name in config.tables())]
+    settings = load.load()
+    models: list[BaseModel] = [settings, *(getattr(settings, name) for name in load.tables())]
     assert all(model.model_config.get("frozen") for model in models)
     assert all(model.model_config.get("extra") == "forbid" for model in models)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from llmtrace_cli import checks, config
-from llmtrace_cli.ports import free_port
-from llmtrace_cli.stack import Process, plan, wait_ready
+from llmtrace_cli.config import load
+from llmtrace_cli.doctor import checks
+from llmtrace_cli.local_servers import free_port
+from llmtrace_cli.stack.processes import Process, plan, wait_ready
 from tests.cli.running import run
 
 
@@ -84,7 +85,7 @@ def test_settings_that_cannot_be_read_fail_but_the_other_checks_go_on(
 
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[str]:
-    settings = config.load(
+    settings = load.load(
         Path("/dev/null"),
         {"data_dir": tmp_path / "data", "collector": {"port": free_port(), "ingest_key": "sesame"}},
     )

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmtrace_cli import config
-from llmtrace_cli.ports import free_port, holder, is_free
-from llmtrace_cli.stack import Process, Stack, plan, wait_ready
+from llmtrace_cli.config import load
+from llmtrace_cli.local_servers import free_port, holder, is_free
+from llmtrace_cli.stack.processes import Process, Stack, plan, wait_ready
 from tests.cli.running import clean_environment, is_alive, wait_until
 
 
 def planned(tmp_path: Path, *names: str, **tables: dict[str, object]) -> Stack:
-    settings = config.load(Path("/dev/null"), {"data_dir": tmp_path / "data", **tables})
+    settings = load.load(Path("/dev/null"), {"data_dir": tmp_path / "data", **tables})
     return plan(settings, names or ("collector", "mlflow", "watch", "dashboard", "inference"))  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from llmtrace_cli.healthcheck import healthy
-from llmtrace_cli.ports import free_port, is_free
+from llmtrace_cli.local_servers import free_port, is_free
 from tests.cli.running import Running, run, running, wait_until
 from tests.collector.otlp import llm, traces
 from tests.collector.running import PROTOBUF, make_certificate

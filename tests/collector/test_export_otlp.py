@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-import llmtrace_cli.export_otlp
+import llmtrace_cli.admin.export_otlp
 
 from .conftest import Run
 from .otlp import SECOND, llm, logs, score, span, traces
@@ -84,7 +84,7 @@ def fill(door: Served) -> None:
 def test_files_that_are_posted_become_the_same_rows(
     door: Served, other: Launched, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llmtrace_cli.export_otlp, "_REQUEST_BYTES", 20_000)
+    monkeypatch.setattr(llmtrace_cli.admin.export_otlp, "_REQUEST_BYTES", 20_000)
     for table in ("otel_traces", "otel_logs"):
         out = run("store", "export", str(tmp_path / table), "--format", "otlp", "--table", table)
         assert out.stdout == ("43 rows\n" if table == "otel_traces" else "2 rows\n")

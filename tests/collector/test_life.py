@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-import llmtrace_cli.store
+import llmtrace_cli.admin.store
 from llmtrace_collector.settings import CollectorSettings
 
 from .conftest import Run
@@ -93,7 +93,7 @@ def test_a_user_is_erased_and_nobody_else(door: Served, run: Run) -> None:
 def test_exports_hold_every_row(
     door: Served, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llmtrace_cli.store, "_FILE_ROWS", 10)
+    monkeypatch.setattr(llmtrace_cli.admin.store, "_FILE_ROWS", 10)
     sent = [llm({"user.id": "exported\t" if n % 2 else "not"}) for n in range(60)]
     assert door.post(traces(sent)).status_code == 200
     door.stored()

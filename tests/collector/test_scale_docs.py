@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmtrace_cli import config
+from llmtrace_cli.config import load
 from llmtrace_collector.store import row_policies
 from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.schema.migrations import migrations
@@ -32,7 +32,7 @@ def figure(pattern: str) -> float:
 def test_our_settings_are_settings(text: str, tmp_path: Path) -> None:
     file = tmp_path / "llmtrace.toml"
     file.write_text(text)
-    collector = config.load(file, {}).collector
+    collector = load.load(file, {}).collector
     assert collector.store.startswith("clickhouse://llmtrace:")
     if collector.store_reader:
         assert row_policies.statements("llmtrace", "llmtrace_reader", "x")[-1].endswith(

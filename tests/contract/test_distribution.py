@@ -142,6 +142,7 @@ def test_the_base_install_has_a_command_line_that_says_what_to_install(
     assert "llmtrace up" in shown.stdout
     for command, extra in {
         "collector": "collector",
+        "watch": "analysis",
         "dashboard": "dashboard",
         "up": "all",
         "demo": "all",

@@ -14,8 +14,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .sink import Received
 from .traffic import EXPERIMENT, SERVICE
+from .webhook_sink import Received
 
 _OVERALL = """SELECT
     sum(Calls) AS calls,

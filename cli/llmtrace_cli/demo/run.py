@@ -24,16 +24,16 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 import llmtrace
 from llmtrace_analysis.settings import Webhook
-from llmtrace_cli.config import Settings
-from llmtrace_cli.ports import free_port, is_free
-from llmtrace_cli.stack import PartName, Process, Stack, plan, wait_ready
+from llmtrace_cli.config.load import Settings
+from llmtrace_cli.local_servers import free_port, is_free
+from llmtrace_cli.stack.processes import PartName, Process, Stack, plan, wait_ready
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.reader import open_reader
 
 from . import report
-from .history import Measured, send_history
-from .sink import WebhookSink
+from .simulated_history import Measured, send_history
 from .traffic import RUNS, SERVICE, USERS, Call, Traffic
+from .webhook_sink import WebhookSink
 
 _Answer = TypeVar("_Answer")
 

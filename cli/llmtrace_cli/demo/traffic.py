@@ -19,7 +19,7 @@ import openai
 
 import llmtrace
 
-from .history import Measured
+from .simulated_history import Measured
 
 SERVICE = "demo-app"
 EXPERIMENT = "temperature"

@@ -7,15 +7,9 @@ from typing import Any
 
 import click
 
-from llmtrace_cli.cost_options import (
-    collector_option,
-    ledger_client,
-    make_scope,
-    output_options,
-    scope_options,
-    write,
-)
 from llmtrace_cli.extras import needs
+
+from .options import collector_option, ledger_client, make_scope, output_options, scope_options, write
 
 
 @click.command(
@@ -56,7 +50,7 @@ def forecast(
     **filters: Any,
 ) -> None:
     """Forecast what this month will have cost at its end, with an interval."""
-    with needs("dashboard"):
+    with needs("analysis"):
         import pandas as pd
 
         from llmtrace_analysis.cost import forecast as forecasts
@@ -106,7 +100,7 @@ def whatif(
     **scope: Any,
 ) -> None:
     """Replay the period's real token mix on other models, tiers or with caching."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import what_if as replays
     try:
         wanted = [dataclasses.replace(replays.candidate(each), cached=cached) for each in candidates]
@@ -154,7 +148,7 @@ def reserved(
     **scope: Any,
 ) -> None:
     """Compare pay-as-you-go with reserved capacity (PTU) for the period's real load, hour by hour."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import reserved_capacity as capacity
     unit = capacity.Unit(price, tpm, output_weight, step)
     with ledger_client(context, url) as client:
@@ -192,7 +186,7 @@ def reconcile(
     url: str | None,
 ) -> None:
     """Hold a provider's usage export against the ledger, by day and model, with likely causes of gaps."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import invoices
         from llmtrace_analysis.cost import reconcile as matching
     try:
@@ -233,7 +227,7 @@ def export(
     **scope: Any,
 ) -> None:
     """Export priced usage as FOCUS 1.2 rows, with every mandatory column."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import focus, report
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:

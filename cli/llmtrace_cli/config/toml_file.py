@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from tomlkit.items import Item
 
-from llmtrace_cli.config import Settings, env_name, tables
+from .load import Settings, env_name, tables
 
 MASK = "********"
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")

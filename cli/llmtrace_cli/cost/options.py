@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llmtrace_cli.context import read_settings
+from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def make_scope(
 @contextmanager
 def ledger_client(context: click.Context, url: str | None) -> Iterator[Client]:
     """A reader of the collector. Raises click.ClickException with a sentence when it cannot be read."""
-    settings = read_settings(context, "dashboard").dashboard
-    with needs("dashboard"):
+    settings = read_settings(context, "analysis").dashboard
+    with needs("analysis"):
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         from llmtrace_collector.store.reader import open_reader

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llmtrace_cli.context import read_settings
+from llmtrace_cli.admin.quarantine import quarantine
+from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import Extra, needs, present
-from llmtrace_cli.guard import SUPERVISOR_PID, follow_supervisor, wait_for_source
-from llmtrace_cli.quarantine import quarantine
+from llmtrace_cli.stack.lifeline import SUPERVISOR_PID, follow_supervisor, wait_for_source
 
 if TYPE_CHECKING:
     from llmtrace_inference.settings import InferenceSettings
@@ -109,10 +109,10 @@ Examples:
 @click.pass_context
 def watch(context: click.Context) -> None:
     """Look for anomalies and abuse every few seconds; open incidents and send webhooks."""
-    settings = read_settings(context, "dashboard")
-    with needs("dashboard"):
+    settings = read_settings(context, "analysis")
+    with needs("analysis"):
         from llmtrace_analysis.watch.service import run
-    _run("dashboard", run, settings.watch)
+    _run("analysis", run, settings.watch)
 
 
 @click.command(
@@ -228,5 +228,5 @@ def mlflow(context: click.Context, host: str | None, port: int | None, data_dir:
     settings = read_settings(context, "all", given)
     with needs("all"):
         present("mlflow.server")
-        from llmtrace_cli.mlflow_server import serve
+        from .mlflow_server import serve
     _run("all", serve, settings.mlflow)

@@ -21,10 +21,11 @@ from pydantic_settings import (
 )
 
 from llmtrace_analysis.settings import WatchSettings
-from llmtrace_cli.mlflow_server import MlflowSettings
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_inference.settings import InferenceSettings
+
+from .mlflow_settings import MlflowSettings
 
 DEFAULT_FILE = Path("llmtrace.toml")
 ENV_PREFIX = "LLMTRACE_"

@@ -15,8 +15,8 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Process
 
-from llmtrace_cli.guard import when_ended
-from llmtrace_cli.stack import Part, Stack, wait_ready
+from .lifeline import when_ended
+from .processes import Part, Stack, wait_ready
 
 # After this many seconds the parts that have not stopped are killed. Nothing acknowledged is lost by
 # that: the collector replays its log. honcho's own 5 s would cut short a drain of a busy collector.

@@ -1,4 +1,4 @@
-"""`llmtrace up` and `llmtrace demo`: all parts on this machine."""
+"""`llmtrace up`: all parts on this machine."""
 
 import importlib.util
 import sys
@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmtrace_cli.context import read_settings
-from llmtrace_cli.extras import needs, present
-from llmtrace_cli.ports import holder, is_free
+from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.extras import MODULES_OF_ALL, needs, present
+from llmtrace_cli.local_servers import holder, is_free
 
 if TYPE_CHECKING:
-    from llmtrace_cli.config import Settings
-    from llmtrace_cli.stack import PartName, Stack
+    from llmtrace_cli.config.load import Settings
 
-# Packages of the extra `all` that only the parts import; a missing one is better said before they start.
-_WHOLE = ("pydantic_settings", "psutil", "rich", "mlflow.server", "openai")
+    from .processes import PartName, Stack
 
 _GRPC_PORT = 4317
 
@@ -77,10 +75,10 @@ def up(
         },
     )
     with needs("all"):
-        for module in _WHOLE:
+        for module in MODULES_OF_ALL:
             present(module)
-        from llmtrace_cli.stack import EVERYDAY, plan
-        from llmtrace_cli.supervise import Supervisor
+        from .processes import EVERYDAY, plan
+        from .supervise import Supervisor
 
     left_out = {"mlflow": no_mlflow, "dashboard": no_dashboard}
     names: list[PartName] = [name for name in EVERYDAY if not left_out.get(name, False)]
@@ -150,40 +148,3 @@ def _panel(stack: "Stack", seconds: float) -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 110)
     console.print(Panel.fit(table, title=f"llmtrace is up ({seconds:.0f} s)", border_style="green"))
     sys.stdout.flush()
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  llmtrace demo
-  llmtrace demo --once
-  llmtrace demo --once --crash --report report.json
-  llmtrace demo --calls 600 --data-dir ./demo --keep
-"""
-)
-@click.option("--once", is_flag=True, help="Drive the calls, check and print what was stored, and stop.")
-@click.option("--keep", is_flag=True, help="Leave the demo's data in place afterwards.")
-@click.option("--calls", type=click.IntRange(min=1), default=320, show_default=True, help="Calls to drive.")
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default=Path(".llmtrace/demo"),
-    show_default=True,
-    help="Where the demo keeps its data.",
-)
-@click.option(
-    "--crash", is_flag=True, help="Kill the collector (SIGKILL) amid the traffic and start it again."
-)
-@click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write the report there, as JSON."
-)
-def demo(once: bool, keep: bool, calls: int, data_dir: Path, crash: bool, report: Path | None) -> None:
-    """Start everything, drive real calls through it and show what arrived where.
-
-    Without --once it stays up with light traffic until Ctrl-C.
-    """
-    with needs("all"):
-        for module in _WHOLE:
-            present(module)
-        from llmtrace_cli.demo.run import run
-    sys.exit(run(once=once, keep=keep, calls=calls, data_dir=data_dir, crash=crash, report_file=report))

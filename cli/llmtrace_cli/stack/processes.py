@@ -18,10 +18,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from llmtrace_cli.config import ENV_DELIMITER, ENV_PREFIX, Settings, tables
-from llmtrace_cli.config_file import write_private
-from llmtrace_cli.guard import AFTER, SUPERVISOR_PID
+from llmtrace_cli.config.load import ENV_DELIMITER, ENV_PREFIX, Settings, tables
+from llmtrace_cli.config.toml_file import write_private
 from llmtrace_cli.healthcheck import healthy
+from llmtrace_cli.local_servers import local_url
+
+from .lifeline import AFTER, SUPERVISOR_PID
 
 PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference"]
 EVERYDAY: tuple[PartName, ...] = ("collector", "mlflow", "watch", "dashboard")
@@ -172,13 +174,6 @@ def _child_environment() -> dict[str, str]:
         if not name.upper().startswith(ours) and name.upper() != f"{ENV_PREFIX}DATA_DIR"
     }
     return env | {SUPERVISOR_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
-
-
-def local_url(host: str, port: int, tls: bool = False) -> str:
-    """The URL of a server on this machine; one that listens everywhere is reached over loopback."""
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-    scheme = "https" if tls else "http"
-    return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
 
 def wait_ready(

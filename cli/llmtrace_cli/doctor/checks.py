@@ -20,17 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llmtrace_cli.ports import holder, is_free
+from llmtrace_cli.local_servers import holder, is_free
 
 if TYPE_CHECKING:
-    from llmtrace_cli.config import Settings
+    from llmtrace_cli.config.load import Settings
 
 Status = Literal["ok", "warn", "fail", "skip"]
 
 _PACKAGES = {
     "base": ("opentelemetry-sdk", "opentelemetry-instrumentation-httpx", "opentelemetry-proto"),
     "collector": ("chdb", "clickhouse-connect", "fastapi", "genai-prices"),
-    "dashboard": ("streamlit", "pandas", "scipy"),
+    "analysis": ("clickhouse-connect", "pandas", "scipy"),
+    "dashboard": ("streamlit", "altair"),
     "inference": ("torch", "transformers"),
     "all": ("mlflow", "honcho", "psutil"),
 }
@@ -104,15 +105,15 @@ def configuration(file: Path | None) -> "tuple[Settings | None, Result]":
     """The settings can be read. Returns them too, None when they cannot."""
     if importlib.util.find_spec("pydantic_settings") is None:
         return None, Result("configuration", "skip", "only services have settings; none is installed")
-    from llmtrace_cli import config
+    from llmtrace_cli.config import load
 
     try:
-        settings = config.load(file)
-    except config.ConfigError as error:
+        settings = load.load(file)
+    except load.ConfigError as error:
         return None, Result(
             "configuration", "fail", str(error), "`llmtrace config reference` lists what there is"
         )
-    source = file or (config.DEFAULT_FILE if config.DEFAULT_FILE.exists() else None)
+    source = file or (load.DEFAULT_FILE if load.DEFAULT_FILE.exists() else None)
     return settings, Result("configuration", "ok", f"read from {source}" if source else "no file; defaults")
 
 

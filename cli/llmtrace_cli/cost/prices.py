@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
-from llmtrace_cli.context import read_settings
-from llmtrace_cli.cost_options import (
+from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.extras import needs
+
+from .options import (
     Command,
     collector_option,
     ledger_client,
@@ -20,7 +22,6 @@ from llmtrace_cli.cost_options import (
     scope_options,
     write,
 )
-from llmtrace_cli.extras import needs
 
 
 @click.group(
@@ -52,7 +53,7 @@ def list_prices(
 ) -> None:
     """List the prices of every model seen, USD per million tokens; unpriced models too."""
     with ledger_client(context, url) as client:
-        with needs("dashboard"):
+        with needs("analysis"):
             from llmtrace_analysis.cost import price_books
         data = _read(client, book)
         click.echo(f"book: {book or price_books.in_effect(client)}", err=True)
@@ -71,7 +72,7 @@ Examples:
 @click.pass_context
 def list_books(context: click.Context, /, fmt: str, output: Path | None, url: str | None) -> None:
     """List the books that are kept, newest first."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     with ledger_client(context, url) as client:
         write(price_books.books(client), fmt, output)
@@ -92,7 +93,7 @@ def diff(
     context: click.Context, /, before: str, after: str, fmt: str, output: Path | None, url: str | None
 ) -> None:
     """Show the prices that differ between two books."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     with ledger_client(context, url) as client:
         write(price_books.differences(_read(client, before), _read(client, after)), fmt, output)
@@ -214,7 +215,7 @@ def update(
 
     The difference is shown first. Older books are kept: 'llmtrace cost reprice --book BOOK' goes back.
     """
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     given = [] if source is None else _from_file(source, note)
     prepared = send(context, url, "POST", "/v1/prices/update", {"prices": given, "dry_run": True})["book"]
@@ -235,7 +236,7 @@ def update(
 
 def _from_file(source: Path, note: str) -> list[dict[str, Any]]:
     """Rows of a file as the collector takes them. Raises click.ClickException."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     try:
         found = price_books.read_prices(source)
@@ -309,7 +310,7 @@ def reprice(
     **scope: Any,
 ) -> None:
     """Show what another book would change, by day and model; put it into effect unless --dry-run."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import price_books, report
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
@@ -351,7 +352,7 @@ Examples:
 @click.pass_context
 def adjustments(context: click.Context, /, fmt: str, output: Path | None, url: str | None) -> None:
     """Show what changed in closed months since: late calls, other prices."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import closed_months
     with ledger_client(context, url) as client:
         write(closed_months.adjustments(client), fmt, output)
@@ -368,8 +369,8 @@ def _read(client: Any, book: str | None) -> Any:
 
 def send(context: click.Context, url: str | None, method: str, path: str, body: dict[str, Any]) -> Any:
     """Write to the collector; its answer."""
-    settings = read_settings(context, "dashboard").dashboard
-    with needs("dashboard"):
+    settings = read_settings(context, "analysis").dashboard
+    with needs("analysis"):
         import httpx
     address = (url or settings.collector_url).rstrip("/")
     headers = {"Authorization": f"Bearer {settings.writing_key() or ''}"}

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from llmtrace_cli.context import read_settings
-from llmtrace_cli.cost_capacity import accounts, fixed, latency, limits
-from llmtrace_cli.cost_options import ledger_client, make_scope, output_options, scope_options, write
-from llmtrace_cli.cost_plans import export, forecast, reconcile, reserved, whatif
-from llmtrace_cli.cost_prices import adjustments, close, prices, reprice
+from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
+
+from .capacity import accounts, fixed, latency, limits
+from .options import ledger_client, make_scope, output_options, scope_options, write
+from .plans import export, forecast, reconcile, reserved, whatif
+from .prices import adjustments, close, prices, reprice
 
 
 @click.group(
@@ -75,13 +76,13 @@ def report(
     Dimensions: project, provider, model, response_model, tier, context, service, operation, user, account,
     tag, experiment, run, prompt, prompt_version, hour, day, month; and from single calls session, trace.
     """
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import currency as money
         from llmtrace_analysis.cost import fixed_costs as fixed_lines
         from llmtrace_analysis.cost import report as ledger
     if score and currency != money.USD:
         raise click.UsageError("costs per success are in USD alone: leave --currency out")
-    rates = read_settings(context, "dashboard").dashboard.exchange_rates
+    rates = read_settings(context, "analysis").dashboard.exchange_rates
     chosen = make_scope(**scope)
     with ledger_client(context, url) as client:
         try:
@@ -127,7 +128,7 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     Failed calls whose tokens were billed, repeated attempts, streams left before their end, exact repeats
     of a prompt, long inputs with next to no answer; and cache reads, batch tiers, answers out of a cache.
     """
-    with needs("dashboard"):
+    with needs("analysis"):
         import pandas as pd
 
         from llmtrace_analysis.cost import waste as wasted

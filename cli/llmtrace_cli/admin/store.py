@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from llmtrace_cli.admin import Admin
-from llmtrace_cli.context import read_settings
+from llmtrace_cli.config.read_settings import read_settings
+
+from .client import Admin
 
 _TIMES = {
     "otel_traces": "Timestamp",
@@ -214,8 +215,9 @@ class _Rows:
 
 def _as_requests(rows: _Rows, low: int, high: int, folder: Path | None, url: str) -> int:
     """Write or send the rows of [low, high) as OTLP requests; returns their number."""
-    from llmtrace_cli import export_otlp
     from llmtrace_collector.store.schema.dialects import TEXT_COLUMNS
+
+    from . import export_otlp
 
     texts = {column: keys[0] for column, keys in TEXT_COLUMNS.items()} if rows.table == "otel_traces" else {}
     lines = rows.ask(export_otlp.query(rows.table, "{where}", texts), low, high).splitlines()

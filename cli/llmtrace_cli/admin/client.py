@@ -6,14 +6,14 @@ from typing import Any
 import click
 import requests
 
-from llmtrace_cli.context import read_settings
+from llmtrace_cli.config.read_settings import read_settings
 
 
 class Admin:
     """The collector that the settings name. Failures are click.ClickExceptions with its own words."""
 
     def __init__(self, context: click.Context) -> None:
-        from llmtrace_cli.stack import local_url
+        from llmtrace_cli.local_servers import local_url
 
         collector = read_settings(context, "collector").collector
         certificate = collector.tls_certificate

@@ -9,7 +9,7 @@ import click
 from llmtrace_cli.extras import Extra, needs
 
 if TYPE_CHECKING:
-    from llmtrace_cli.config import Settings
+    from .load import Settings
 
 
 def read_settings(
@@ -21,10 +21,10 @@ def read_settings(
     Raises click.ClickException on settings that cannot be used.
     """
     with needs(extra):
-        from llmtrace_cli import config
+        from . import load
     try:
-        return config.load(config_file(context), _given(overrides or {}))
-    except config.ConfigError as error:
+        return load.load(config_file(context), _given(overrides or {}))
+    except load.ConfigError as error:
         raise click.ClickException(str(error)) from error
 
 

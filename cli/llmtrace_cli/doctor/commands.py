@@ -6,8 +6,9 @@ import sys
 
 import click
 
-from llmtrace_cli.checks import Result, Status, run_all
-from llmtrace_cli.context import config_file
+from llmtrace_cli.config.read_settings import config_file
+
+from .checks import Result, Status, run_all
 
 _MARK: dict[Status, tuple[str, str]] = {
     "ok": ("ok", "green"),

@@ -9,17 +9,10 @@ from typing import Any
 
 import click
 
-from llmtrace_cli.cost_options import (
-    collector_option,
-    ledger_client,
-    make_scope,
-    moment,
-    output_options,
-    scope_options,
-    write,
-)
-from llmtrace_cli.cost_prices import send
 from llmtrace_cli.extras import needs
+
+from .options import collector_option, ledger_client, make_scope, moment, output_options, scope_options, write
+from .prices import send
 
 
 def _reader(name: str, says: str, example: str) -> click.Command:
@@ -32,7 +25,7 @@ def _reader(name: str, says: str, example: str) -> click.Command:
     def command(
         context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any
     ) -> None:
-        with needs("dashboard"):
+        with needs("analysis"):
             from llmtrace_analysis.cost import rate_limits as readers
         with ledger_client(context, url) as client:
             write(getattr(readers, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
@@ -142,7 +135,7 @@ Examples:
 @click.pass_context
 def remove(context: click.Context, /, line: str, url: str | None) -> None:
     """Take a fixed line out of every report; to end one, set it again with --to."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import fixed_costs as lines
     with ledger_client(context, url) as client:
         kept = lines.lines(client)
@@ -175,7 +168,7 @@ def list_lines(
     context: click.Context, /, by_day: bool, fmt: str, output: Path | None, url: str | None, **scope: Any
 ) -> None:
     """List fixed lines with what they cost in the period, spread evenly over the time they are paid for."""
-    with needs("dashboard"):
+    with needs("analysis"):
         from llmtrace_analysis.cost import fixed_costs as lines
     with ledger_client(context, url) as client:
         data = lines.amortised(lines.lines(client), make_scope(**scope))

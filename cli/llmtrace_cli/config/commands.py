@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from llmtrace_cli.context import read_settings
 from llmtrace_cli.extras import needs
+
+from .read_settings import read_settings
 
 
 @click.group(
@@ -32,7 +33,7 @@ def show(context: click.Context) -> None:
     """Print the settings in effect as TOML; keys and passwords are hidden."""
     settings = read_settings(context, "all")
     with needs("all"):
-        from llmtrace_cli.config_file import effective
+        from .toml_file import effective
     click.echo(effective(settings), nl=False)
 
 
@@ -49,7 +50,7 @@ Examples:
 def init(path: Path, force: bool) -> None:
     """Write a file (./llmtrace.toml) with every setting described and commented out."""
     with needs("all"):
-        from llmtrace_cli.config_file import template
+        from .toml_file import template
     if str(path) == "-":
         click.echo(template(), nl=False)
         return
@@ -70,5 +71,5 @@ Examples:
 def reference() -> None:
     """Print the reference of all settings as Markdown (docs/configuration.md)."""
     with needs("all"):
-        from llmtrace_cli.config_file import reference as render
+        from .toml_file import reference as render
     click.echo(render(), nl=False)

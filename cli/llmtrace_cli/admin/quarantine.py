@@ -4,7 +4,7 @@ import json
 
 import click
 
-from llmtrace_cli.admin import Admin
+from .client import Admin
 
 
 @click.group(
