@@ -28,10 +28,10 @@ from tests.collector.running import free_port, until
 
 from llmtrace_analysis.cost import price_books, report
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_collector.access.api_keys import KeyBook
-from llmtrace_collector.access.auth import Doors, Keys
+from llmtrace_collector.access.api_keys import ApiKeyStore
+from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
 from llmtrace_collector.accounting.budgets import Budgets, router
-from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.settings import Budget, ModelPrice
 from llmtrace_collector.store.store import Store, open_store
 
@@ -113,7 +113,9 @@ def ask_budget(store: Store, rounds: int) -> list[float]:
     budgets = Budgets(store, rules)
     budgets.count()
     app = FastAPI()
-    app.include_router(router(budgets, Doors(Keys(None, None, "admin"), KeyBook(store))))
+    app.include_router(
+        router(budgets, Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)))
+    )
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
     serving = threading.Thread(target=server.run, daemon=True)
@@ -154,9 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         store = open_store(f"chdb://{Path(folder) / 'store'}", 3650)
         rows, calls = fill(store, given.calls, given.users, end)
         say(f"{rows} rows of {calls} calls")
-        first = Pricing(store, ())
+        first = PriceBook(store, ())
         first.sync()
-        second = Pricing(store, (ModelPrice(model="gpt-4o", input_per_million=2, output_per_million=8),))
+        second = PriceBook(store, (ModelPrice(model="gpt-4o", input_per_million=2, output_per_million=8),))
         second.sync()
         client = store.client
         cost = timed(lambda: report.report(client, scope, ["model", "user"]), given.rounds)

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.store.schema.migrations import migrations
 from llmtrace_collector.store.store import Store, open_store
 
@@ -104,7 +104,7 @@ def fill(folder: Path, spans: int, progress: Callable[[int, int], None]) -> Fill
     try:
         _insert(store, spans, begin, end, progress)
         # A collector that ran all the while would have priced what came and looked it through.
-        Pricing(store, ()).sync()
+        PriceBook(store, ()).sync()
         at = f"{time.time():.3f}"
         store.insert_rows("ledger_passes", [{"At": at, "ScannedTo": at, "Looked": 0, "Changed": 0}])
         _wait_for_merges(store)

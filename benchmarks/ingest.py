@@ -36,7 +36,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.collector.otlp import DAY, SECOND, any_value, logs, realistic, traces
 from tests.collector.running import PROTOBUF, Launched, free_port
 
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.settings import CollectorSettings
 
 _SPANS_PER_REQUEST = 512  # what OpenTelemetry's batch processor sends
@@ -239,7 +239,7 @@ def through_the_engine(base: CollectorSettings, bodies: Sequence[bytes]) -> dict
     part: list[bytes] = []
     number = size = 0
     for index, body in enumerate(bodies):
-        part += encode(Record("", now, body))
+        part += encode(Frame("", now, body))
         size += len(body)
         if size + len(body) > segment_bytes or index == len(bodies) - 1:
             (directory / f"{number:06d}.seg").write_bytes(b"".join(part))

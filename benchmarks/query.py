@@ -120,7 +120,7 @@ class Questions:
         """Everything that the overview page reads for 24 hours, one after the other."""
         client, day = self._client, self._day
         incidents.incident_list(client, "", ("open",), 5)
-        found = usage.course(client, day)
+        found = usage.over_time(client, day)
         usage.top_users(client, day)
         return found.totals.calls
 

@@ -37,8 +37,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
-from llmtrace.delivery.exporter import Batch, Outcome
-from llmtrace.delivery.otlp_http import OtlpOutlet
+from llmtrace.delivery.exporter import Batch, ExportResult
+from llmtrace.delivery.otlp_http import OtlpHttpExporter
 
 from . import fake_openai, peers
 
@@ -61,11 +61,11 @@ def _caller(cost: Cost) -> float:
     return cost.caller
 
 
-class _Sink(OtlpOutlet):
+class _Sink(OtlpHttpExporter):
     """Packs as in production and keeps nothing."""
 
-    def send(self, batch: Batch, timeout: float) -> Outcome:
-        return Outcome("acknowledged")
+    def send(self, batch: Batch, timeout: float) -> ExportResult:
+        return ExportResult("acknowledged")
 
 
 def _block(

@@ -21,8 +21,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from llmtrace_collector.ingest.wal import Log, Segment
-from llmtrace_collector.ingest.wal_frame import Record, decode
+from llmtrace_collector.ingest.wal import Segment, WriteAheadLog
+from llmtrace_collector.ingest.wal_frame import Frame, decode
 from tests.collector.otlp import llm, traces
 from tests.collector.refusing import POISON
 from tests.collector.running import Launched, settings, until
@@ -69,7 +69,7 @@ class _Sent:
 def _leave_segment(folder: Path, sent: _Sent, *, poisoned: bool) -> None:
     """One segment in the log, as a collector that was killed leaves it."""
     closed: list[Segment] = []
-    log = Log(
+    log = WriteAheadLog(
         folder,
         segment_bytes=32 << 20,
         segment_seconds=60.0,
@@ -85,7 +85,7 @@ def _leave_segment(folder: Path, sent: _Sent, *, poisoned: bool) -> None:
             spans = [llm({"text": POISON})]
             ids = sent.bad
         body = traces(spans).SerializeToString()
-        log.append("traces", Record("", now, body), frozenset({now // _DAY})).result(30)
+        log.append("traces", Frame("", now, body), frozenset({now // _DAY})).result(30)
         ids.update(span.span_id.hex() for span in spans)
     log.close()
     log.release()

@@ -16,16 +16,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from llmtrace.common.loopback import is_loopback
 
-from .access.api_keys import KeyBook
-from .access.auth import Doors, load_keys
+from .access.api_keys import ApiKeyStore
+from .access.auth import Authenticator, load_keys
 from .accounting import budgets
-from .accounting.call_dedup import Ledger
-from .accounting.price_book import Pricing
+from .accounting.call_dedup import CallDeduplicator
+from .accounting.price_book import PriceBook
 from .api import incidents, keys, maintenance, prices, quarantine, query
 from .ingest import otlp_http
-from .ingest.completeness import Tally
+from .ingest.completeness import ArrivalCounts
 from .ingest.intake import Intake
-from .ingest.wal import Log, free_bytes
+from .ingest.wal import WriteAheadLog, free_bytes
 from .ingest.writer import Writer
 from .metrics import Metrics
 from .settings import CollectorSettings
@@ -34,11 +34,11 @@ from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
 from .store.retention import set_retention
 from .store.schema.redaction import Redaction
 from .store.store import Store, open_store
-from .tasks import Periodic
+from .tasks import PeriodicTask
 
 if TYPE_CHECKING:
-    from .ingest.otlp_grpc import GrpcDoor
-    from .mlflow import MlflowRuns
+    from .ingest.otlp_grpc import OtlpGrpcServer
+    from .mlflow import MlflowSync
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +70,11 @@ class Collector:
         self.metrics = Metrics()
         self.store: Store = _open_store(settings)
         set_retention(self.store.engine, settings.retention_days, settings.retention)
-        self.book = KeyBook(self.store)
-        self.doors = Doors(self.keys, self.book, locked=settings.require_keys)
-        self.tally = Tally(self.store, self.metrics)
+        self.book = ApiKeyStore(self.store)
+        self.doors = Authenticator(self.keys, self.book, locked=settings.require_keys)
+        self.tally = ArrivalCounts(self.store, self.metrics)
         self.writer = Writer(self.store, self.metrics, self.tally)
-        self.log = Log(
+        self.log = WriteAheadLog(
             settings.data_dir / "wal",
             segment_bytes=settings.segment_bytes,
             segment_seconds=settings.segment_seconds,
@@ -86,36 +86,38 @@ class Collector:
         self.intake = Intake(settings, self.log, self.metrics, self.tally)
         self.grpc = self._grpc_door()
         self.readers = query.reader_pool()
-        self.pricing = Pricing(self.store, settings.prices)
+        self.pricing = PriceBook(self.store, settings.prices)
         self.tasks = [self._task("pricing", _PRICING_SECONDS, self.pricing.sync)]
-        self.tasks.append(self._task("ledger", _LEDGER_SECONDS, Ledger(self.store, self.tally.flag).sync))
+        self.tasks.append(
+            self._task("ledger", _LEDGER_SECONDS, CallDeduplicator(self.store, self.tally.flag).sync)
+        )
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self.tasks.append(self._task("sdk reports", _LEDGER_SECONDS, self.tally.ask_sdks))
         self.budgets = budgets.Budgets(self.store, settings.budgets)
         self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.keep))
-        self._runs: MlflowRuns | None = None
+        self._runs: MlflowSync | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
-            from .mlflow import MlflowRuns
+            from .mlflow import MlflowSync
 
-            self._runs = MlflowRuns(self.store.rows, settings.mlflow_url, settings.trace_url)
+            self._runs = MlflowSync(self.store.rows, settings.mlflow_url, settings.trace_url)
             self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, self._runs.sync))
 
-    def _task(self, name: str, interval: float, work: Callable[[], object]) -> Periodic:
-        return Periodic(name, interval, work, self.metrics)
+    def _task(self, name: str, interval: float, work: Callable[[], object]) -> PeriodicTask:
+        return PeriodicTask(name, interval, work, self.metrics)
 
-    def _grpc_door(self) -> GrpcDoor | None:
+    def _grpc_door(self) -> OtlpGrpcServer | None:
         if self.settings.grpc_port is None:
             return None
         try:
-            from .ingest.otlp_grpc import GrpcDoor
+            from .ingest.otlp_grpc import OtlpGrpcServer
         except ModuleNotFoundError as error:
             raise ValueError(
                 "collector.grpc_port needs the Python package grpcio: pip install 'llmtrace[grpc]', or leave "
                 "grpc_port unset"
             ) from error
-        return GrpcDoor(self.settings, self.doors, self.intake)
+        return OtlpGrpcServer(self.settings, self.doors, self.intake)
 
     def open(self) -> None:
         """Recover the log and start."""

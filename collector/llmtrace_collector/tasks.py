@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 _LONGEST_PAUSE = 5.0
 
 
-class Periodic:
+class PeriodicTask:
     """Runs `work` every `interval` seconds in a thread of its own. A pass that fails is logged once per
     spell of failures and repeated with growing pauses; it never ends the task.
     """

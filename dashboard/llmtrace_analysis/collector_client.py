@@ -18,7 +18,7 @@ _TIMEOUT_SECONDS = 10.0
 _MAX_UNRECORDED = 1000
 
 
-class CollectorAway(Exception):
+class CollectorUnavailable(Exception):
     """The collector cannot take this now; the same call may succeed later."""
 
 
@@ -26,7 +26,7 @@ class CollectorRefused(Exception):
     """The collector refuses this call as it stands; the message says why."""
 
 
-class CollectorRecords:
+class CollectorClient:
     """Writes incidents and delivery attempts. Every write is idempotent, so each may be repeated."""
 
     def __init__(self, url: str, key: Callable[[], str | None]) -> None:
@@ -39,7 +39,7 @@ class CollectorRecords:
         self._turn = threading.Lock()
 
     def put_incident(self, incident_id: str, report: dict[str, Any]) -> None:
-        """Write an incident. Raises CollectorAway or CollectorRefused."""
+        """Write an incident. Raises CollectorUnavailable or CollectorRefused."""
         self._send("PUT", f"/v1/incidents/{quote(incident_id, safe='')}", report)
 
     def add_delivery(self, attempt: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class CollectorRecords:
             while self._unrecorded:
                 try:
                     self._send("POST", "/v1/deliveries", self._unrecorded[0])
-                except CollectorAway:
+                except CollectorUnavailable:
                     return
                 except CollectorRefused as error:
                     logger.warning("delivery_not_recorded reason=%s", error)
@@ -61,7 +61,7 @@ class CollectorRecords:
 
     def budgets(self) -> list[dict[str, Any]]:
         """The budgets that are near their limit or over it; none before the collector has counted. Raises
-        CollectorAway or CollectorRefused."""
+        CollectorUnavailable or CollectorRefused."""
         if (answer := self._send("GET", "/v1/budgets", missing=(404, 503))) is None:
             return []
         standings: list[dict[str, Any]] = answer.json()["budgets"]
@@ -76,13 +76,13 @@ class CollectorRecords:
         try:
             response = self._client.request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
-            raise CollectorAway(f"{type(error).__name__}: {error}") from error
+            raise CollectorUnavailable(f"{type(error).__name__}: {error}") from error
         if response.status_code in missing:
             return None
         if response.status_code >= 500 or response.status_code == 429:
-            raise CollectorAway(f"it answers {response.status_code}")
+            raise CollectorUnavailable(f"it answers {response.status_code}")
         if response.status_code in (401, 403):
-            raise CollectorAway(
+            raise CollectorUnavailable(
                 f"it answers {response.status_code}: watch needs the admin key, from LLMTRACE_ADMIN_KEY, "
                 "[watch] admin_key or admin.key in [watch] data_dir"
             )

@@ -24,7 +24,7 @@ from .batches.service import BatchService
 from .engine.interface import Engine
 from .engine.local.model_source import parse_source
 from .protocol.errors import ApiError
-from .serving.model_registry import LoadEngine, Models
+from .serving.model_registry import LoadEngine, ModelRegistry
 from .serving.service import CompletionService
 from .telemetry.export import SpanPipeline
 from .telemetry.gpu import open_sampler
@@ -54,7 +54,7 @@ class _Parts:
     def __init__(
         self, settings: InferenceSettings, load: LoadEngine, provider: TracerProvider | None
     ) -> None:
-        self.models = Models(settings, load)
+        self.models = ModelRegistry(settings, load)
         engines = self.models.engines
         self.metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in engines.items()})
         self.pipeline = None
@@ -149,7 +149,7 @@ def create_app(
     return app
 
 
-async def _watch_load(models: Models, on_failed: Callable[[Exception], None] | None) -> None:
+async def _watch_load(models: ModelRegistry, on_failed: Callable[[Exception], None] | None) -> None:
     while models.failed is None:
         if all(engine is not None for engine in models.engines.values()):
             return

@@ -19,8 +19,8 @@ from llmtrace_inference.settings import InferenceSettings
 from .protocol.errors import ApiError
 from .protocol.requests import ChatRequest, CompletionRequest
 from .serving.answer_cache import load_callable
-from .serving.request import Call, Piece
-from .telemetry.request_record import OWN, ChoiceTrace, RequestTrace
+from .serving.request import InferenceRequest, TextDelta
+from .telemetry.request_record import OWN, ChoiceRecord, RequestRecord
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +51,13 @@ Check = Callable[[Content], "Verdict | Awaitable[Verdict]"]
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class ContentChecks:
     """The service's checks by their names."""
 
     inputs: dict[str, Check] = field(default_factory=dict)
     outputs: dict[str, Check] = field(default_factory=dict)
 
-    async def check_input(self, request: ChatRequest | CompletionRequest, trace: RequestTrace) -> None:
+    async def check_input(self, request: ChatRequest | CompletionRequest, trace: RequestRecord) -> None:
         """Raise ApiError 400 where a check refuses the prompt."""
         if not self.inputs:
             return
@@ -76,7 +76,7 @@ class Guard:
                 param=param,
             )
 
-    async def pieces(self, call: Call) -> AsyncIterator[Piece]:
+    async def pieces(self, call: InferenceRequest) -> AsyncIterator[TextDelta]:
         """A call's pieces, each finished sentence checked; a refusal ends its choice and recalls it."""
         if not self.outputs:
             async for piece in call.pieces():
@@ -104,10 +104,10 @@ class Guard:
             _recall(choice, refusal)
             call.trace.extra[OWN + "safety.recalled"] = True
             call.cancel_choice(piece.index)
-            yield Piece(piece.index, finish="content_filter", recall=refusal)
+            yield TextDelta(piece.index, finish="content_filter", recall=refusal)
 
 
-def _recall(choice: ChoiceTrace, refusal: str) -> None:
+def _recall(choice: ChoiceRecord, refusal: str) -> None:
     choice.recalled = refusal
     choice.text = ""
     choice.tool_calls.clear()
@@ -115,7 +115,7 @@ def _recall(choice: ChoiceTrace, refusal: str) -> None:
     choice.finish_reason, choice.stop_reason = "content_filter", "content_filter"
 
 
-async def _run(checks: dict[str, Check], content: Content, trace: RequestTrace) -> str | None:
+async def _run(checks: dict[str, Check], content: Content, trace: RequestRecord) -> str | None:
     """The name or category of the first refusal; None where all allow. Verdicts go on the span."""
     attribute = OWN + f"safety.{content.stage}"
     for name, check in checks.items():
@@ -157,9 +157,9 @@ def _sentences(text: str, *, last: bool) -> tuple[list[str], str]:
     return [sentence for sentence in found if sentence.strip()], rest
 
 
-def open_guard(settings: InferenceSettings) -> Guard:
+def open_checks(settings: InferenceSettings) -> ContentChecks:
     """The checks that the settings name. RuntimeError for one that cannot be loaded."""
-    return Guard(
+    return ContentChecks(
         {path: load_callable(path, "input_checks") for path in settings.input_checks},  # type: ignore[misc]
         {path: load_callable(path, "output_checks") for path in settings.output_checks},  # type: ignore[misc]
     )

@@ -10,7 +10,9 @@ clients do) becomes an OpenTelemetry span in the collector. See docs/sdk.md.
 
 from __future__ import annotations
 
-from .api.budget import BudgetCheck, BudgetExceeded, BudgetStanding, check_budget
+from typing import TYPE_CHECKING
+
+from .api.budget import BudgetCheck, BudgetExceeded, BudgetStatus, check_budget
 from .api.lifecycle import disable, flush, init, shutdown, stats
 from .api.observe import observe
 from .api.score import current_trace_id, score, trace_url
@@ -22,7 +24,7 @@ from .spans.sampling import SampleRule
 __all__ = [
     "BudgetCheck",
     "BudgetExceeded",
-    "BudgetStanding",
+    "BudgetStatus",
     "SampleRule",
     "Stats",
     "agent",
@@ -41,3 +43,17 @@ __all__ = [
     "tool",
     "trace_url",
 ]
+
+_RENAMED = {"BudgetStanding": "BudgetStatus"}
+
+if not TYPE_CHECKING:  # a type checker must know the present names alone
+
+    def __getattr__(name: str) -> object:
+        """Former names, with a warning. Raises AttributeError for any other."""
+        if name not in _RENAMED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import warnings
+
+        message = f"llmtrace.{name} is now called llmtrace.{_RENAMED[name]}; the old name goes in 0.3"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return globals()[_RENAMED[name]]

@@ -17,7 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace_collector.ingest.validate import check
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import SECOND, any_value, logs, score, span, traces
@@ -129,7 +129,7 @@ class Loader:
         table = "otel_traces" if signal == "traces" else "otel_logs"
         self.store.engine.execute(f"TRUNCATE TABLE {table}")
         path = self.folder / f"{uuid.uuid4().hex}.seg"
-        path.write_bytes(b"".join(b"".join(encode(Record("", time.time_ns(), body))) for body in bodies))
+        path.write_bytes(b"".join(b"".join(encode(Frame("", time.time_ns(), body))) for body in bodies))
         self.store.insert_segment(signal, path, token or path.stem)
         return self.store.rows(_READ[signal])
 
@@ -234,7 +234,7 @@ def test_numbers_that_json_lacks_leave_arrays_readable(loader: Loader) -> None:
 
 def test_a_token_is_inserted_once(loader: Loader) -> None:
     path = loader.folder / "twice.seg"
-    path.write_bytes(b"".join(encode(Record("", time.time_ns(), traces([span()]).SerializeToString()))))
+    path.write_bytes(b"".join(encode(Frame("", time.time_ns(), traces([span()]).SerializeToString()))))
     loader.store.engine.execute("TRUNCATE TABLE otel_traces")
     for _ in range(3):
         loader.store.insert_segment("traces", path, "one-token")

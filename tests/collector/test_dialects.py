@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import CLIENT, SECOND, attributes, span, traces
@@ -36,7 +36,7 @@ class Reader:
     def rows(self, request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
         """The canonical records of a request of one trace."""
         path = self.folder / f"{uuid.uuid4().hex}.seg"
-        path.write_bytes(b"".join(encode(Record("", time.time_ns(), request.SerializeToString()))))
+        path.write_bytes(b"".join(encode(Frame("", time.time_ns(), request.SerializeToString()))))
         self.store.insert_segment("traces", path, path.stem)
         trace = request.resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
         found = self.store.rows(_READ, {"trace": trace})

@@ -105,8 +105,8 @@ def test_what_is_no_request_is_an_invalid_argument(channel: Any) -> None:
 
 
 def test_a_taken_port_says_so(door: Served, tmp_path: Any) -> None:
-    from llmtrace_collector.ingest.otlp_grpc import GrpcDoor
+    from llmtrace_collector.ingest.otlp_grpc import OtlpGrpcServer
 
     collector = door.collector
     with pytest.raises(ValueError, match="grpc_port"):
-        GrpcDoor(collector.settings, collector.doors, collector.intake)
+        OtlpGrpcServer(collector.settings, collector.doors, collector.intake)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from llmtrace_collector.accounting.call_dedup import Ledger
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.accounting.call_dedup import CallDeduplicator
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import INTERNAL, SECOND, SERVER, attributes, llm, span, traces
@@ -26,14 +26,14 @@ class Book:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
         self.folder = folder
-        self.ledger = Ledger(store)
+        self.ledger = CallDeduplicator(store)
 
     def send(self, *spans: Span, project: str, after: int = 0) -> None:
         """Store spans as one segment, received so many seconds from now."""
         path = self.folder / f"{uuid.uuid4().hex}.seg"
         request = traces(spans, {"service.name": "shop", "llmtrace.project": project})
         path.write_bytes(
-            b"".join(encode(Record("", time.time_ns() + after * SECOND, request.SerializeToString())))
+            b"".join(encode(Frame("", time.time_ns() + after * SECOND, request.SerializeToString())))
         )
         self.store.insert_segment("traces", path, path.stem)
 
@@ -142,7 +142,7 @@ def test_late_evidence_in_another_process_lifetime(book: Book) -> None:
     assert book.sums("late")["calls"] == 1
     book.send(spans["function"], spans["child"], project="late")
     assert book.sums("late")["calls"] == 2
-    Ledger(book.store).sync()
+    CallDeduplicator(book.store).sync()
     assert book.sums("late")["calls"] == 1
     assert book.reasons("late") == {"parent": "repeats", "child": ""}
 
@@ -259,7 +259,7 @@ def test_a_minute_marked_before_a_crash_is_rebuilt(book: Book) -> None:
     minute = call.start_time_unix_nano // (60 * SECOND) * 60
     book.store.mark_stale([minute], "test")
     book.store.change("ALTER TABLE otel_traces DELETE WHERE SpanName = 'erased' AND Project = 'crash'")
-    Ledger(book.store).sync()
+    CallDeduplicator(book.store).sync()
     assert book.sums("crash")["calls"] == 1
     assert book.store.rebuild_stale() == 0
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import settings as sample
 from hypothesis import strategies as st
 
-from llmtrace_collector.ingest.wal import Log, LogFull, Segment
-from llmtrace_collector.ingest.wal_frame import Record, decode, encode, varint
+from llmtrace_collector.ingest.wal import Segment, WalFull, WriteAheadLog
+from llmtrace_collector.ingest.wal_frame import Frame, decode, encode, varint
 
-RECORDS = st.builds(Record, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
+RECORDS = st.builds(Frame, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
 DAY = frozenset({20_000})
 
 
@@ -29,7 +29,7 @@ class Harness:
     def __init__(self, folder: Path, behind: Callable[[], bool] = lambda: False, **fields: float) -> None:
         self.closed: list[Segment] = []
         given_fields = {"segment_bytes": 1 << 20, "segment_seconds": 60.0, "budget_bytes": 1 << 30, **fields}
-        self.log = Log(
+        self.log = WriteAheadLog(
             folder,
             segment_bytes=int(given_fields["segment_bytes"]),
             segment_seconds=given_fields["segment_seconds"],
@@ -43,7 +43,7 @@ class Harness:
         return self
 
     def add(self, body: bytes, days: frozenset[int] = DAY, signal: str = "traces") -> Future[bool]:
-        return self.log.append(signal, Record("", 1, body), days)
+        return self.log.append(signal, Frame("", 1, body), days)
 
     def end(self) -> list[Segment]:
         self.log.close()
@@ -60,16 +60,14 @@ def bodies(segment: Segment) -> list[bytes]:
 
 
 @given(st.lists(RECORDS, max_size=6))
-def test_records_round_trip(records: list[Record]) -> None:
+def test_records_round_trip(records: list[Frame]) -> None:
     data = b"".join(b"".join(encode(record)) for record in records)
     assert [record for record, _ in decode(data)] == records
 
 
 @sample(max_examples=40, deadline=None)
 @given(st.lists(RECORDS, min_size=1, max_size=3), st.data())
-def test_a_torn_or_damaged_tail_ends_the_records_before_it(
-    records: list[Record], data: st.DataObject
-) -> None:
+def test_a_torn_or_damaged_tail_ends_the_records_before_it(records: list[Frame], data: st.DataObject) -> None:
     frames = [b"".join(encode(record)) for record in records]
     whole = b"".join(frames)
     ends = list(itertools.accumulate(map(len, frames)))
@@ -90,7 +88,7 @@ def test_lengths_are_varints() -> None:
 
 
 def test_every_torn_tail_is_cut_at_recovery(tmp_path: Path) -> None:
-    first, second = (b"".join(encode(Record("", 1, bytes([n]) * 30))) for n in (1, 2))
+    first, second = (b"".join(encode(Frame("", 1, bytes([n]) * 30))) for n in (1, 2))
     name = "traces-00000000000000000001-aa.seg"
     for cut in range(len(second)):
         folder = tmp_path / str(cut)
@@ -166,7 +164,7 @@ def test_a_segment_stays_open_while_those_before_it_are_stored(tmp_path: Path) -
 def test_the_budget_is_kept(tmp_path: Path) -> None:
     harness = Harness(tmp_path, budget_bytes=2000).start()
     harness.add(b"a" * 1500).result(5)
-    with pytest.raises(LogFull, match="budget"):
+    with pytest.raises(WalFull, match="budget"):
         harness.add(b"b" * 1000).result(5)
     assert harness.add(b"c" * 100).result(5)
     (segment,) = harness.end()
@@ -193,7 +191,7 @@ def test_a_failed_write_is_not_acknowledged(
         monkeypatch.setattr(os, name, function)
     if failing == "short":
         monkeypatch.setattr(os, "write", full)
-    with pytest.raises(LogFull, match="No space left"):
+    with pytest.raises(WalFull, match="No space left"):
         harness.add(b"lost" * 100).result(5)
     monkeypatch.undo()
     assert harness.add(b"lost" * 100).result(5) is True
@@ -213,7 +211,7 @@ def test_a_segment_that_cannot_be_cut_waits_for_recovery(
 
     monkeypatch.setattr(os, "fdatasync", broken)
     monkeypatch.setattr(os, "ftruncate", broken)
-    with pytest.raises(LogFull, match="Input/output"):
+    with pytest.raises(WalFull, match="Input/output"):
         harness.add(b"torn").result(5)
     monkeypatch.undo()
     assert harness.add(b"after").result(5)

@@ -24,7 +24,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from llmtrace_collector.accounting.price_book import book_row, choose_book
-from llmtrace_collector.mlflow import MlflowRuns, MlflowUnavailable, SyncResult
+from llmtrace_collector.mlflow import MlflowSync, MlflowUnavailable, SyncResult
 from llmtrace_collector.mlflow.runs.run_contents import contents
 from llmtrace_collector.mlflow.runs.run_data import RunKey, RunReader
 from llmtrace_collector.pricing.tariffs import Tariff
@@ -256,7 +256,7 @@ def test_two_runs_compare_by_the_numbers_of_their_spans(
         + [{**score(rows["long prompt"][0], "bleu", 0.25), "SpanId": "f" * 16}],
     )
 
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL)
     assert syncer.sync() == SyncResult(created=2, updated=2)
     runs = runs_of(mlflow, "prompts")
     assert set(runs) == {"short prompt", "long prompt"}
@@ -321,7 +321,7 @@ def test_a_repeated_pass_adds_nothing_and_new_spans_raise_the_step(
     server: Server, store: Store, mlflow: MlflowClient
 ) -> None:
     clock = Clock()
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL, clock=clock)
     rows = [call(index, experiment="growing", run="r1", latency_ms=100) for index in range(3)]
     store.insert_rows("otel_traces", rows)
     syncer.sync()
@@ -329,7 +329,7 @@ def test_a_repeated_pass_adds_nothing_and_new_spans_raise_the_step(
     assert run.info.status == "RUNNING"
     assert syncer.sync() == SyncResult()
     # Another process, which knows nothing yet, finds nothing to do either.
-    again = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
+    again = MlflowSync(store.rows, server.url, TRACE_URL, clock=clock)
     assert again.sync() == SyncResult()
     assert history(mlflow, run, "calls") == [(1, 3.0)]
 
@@ -386,8 +386,8 @@ def test_a_crash_between_create_and_log_leaves_one_whole_run(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", crash)
         with pytest.raises(KeyboardInterrupt):
-            MlflowRuns(store.rows, server.url, TRACE_URL).sync()
-    MlflowRuns(store.rows, server.url, TRACE_URL).sync()
+            MlflowSync(store.rows, server.url, TRACE_URL).sync()
+    MlflowSync(store.rows, server.url, TRACE_URL).sync()
     run = runs_of(mlflow, experiment)["r1"]
     assert run.data.metrics["calls"] == 4
     assert len(history(mlflow, run, "calls")) == 1
@@ -401,9 +401,9 @@ def test_odd_names_reach_their_own_run_and_a_refused_run_holds_up_no_other(
     rows = [call(0, project=project, experiment=odd, run=run) for project, run in pairs]
     store.insert_rows("otel_traces", rows)
     store.insert_rows("scores", [score(rows[2], odd, 0.5), score(rows[2], "../../etc", 0.25)])
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL)
     assert syncer.sync() == SyncResult(created=4, updated=4)
-    assert MlflowRuns(store.rows, server.url, TRACE_URL).sync() == SyncResult()
+    assert MlflowSync(store.rows, server.url, TRACE_URL).sync() == SyncResult()
     run = runs_of(mlflow, odd)[odd]
     scores = [
         value
@@ -420,7 +420,7 @@ def test_a_run_deleted_in_mlflow_stays_deleted_and_holds_up_no_other(
     server: Server, store: Store, mlflow: MlflowClient
 ) -> None:
     clock = Clock()
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL, clock=clock)
     store.insert_rows("otel_traces", [call(0, experiment="mixed", run=run) for run in ("gone", "kept")])
     syncer.sync()
     mlflow.delete_run(runs_of(mlflow, "mixed")["gone"].info.run_id)
@@ -429,7 +429,7 @@ def test_a_run_deleted_in_mlflow_stays_deleted_and_holds_up_no_other(
     store.insert_rows("otel_traces", [call(1, experiment="mixed", run=run) for run in ("gone", "kept")])
     # What is remembered says that the run is there: MLflow refuses, the other run goes on.
     assert syncer.sync() == SyncResult(updated=1, refused=1)
-    assert MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock).sync() == SyncResult()
+    assert MlflowSync(store.rows, server.url, TRACE_URL, clock=clock).sync() == SyncResult()
     runs = runs_of(mlflow, "mixed")
     assert runs["kept"].data.metrics["calls"] == 2
     assert runs["gone"].data.metrics["calls"] == 1
@@ -467,7 +467,7 @@ def test_a_long_run_is_written_less_often_and_completely_in_the_end(
     server: Server, store: Store, mlflow: MlflowClient
 ) -> None:
     clock = Clock()
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL, clock=clock)
 
     def add(index: int) -> None:
         row = call(index, experiment="long", run="r1") | {"ReceivedAt": f"{clock.now:.3f}"}
@@ -494,7 +494,7 @@ def test_spans_that_expire_take_nothing_from_a_run(
     store.insert_rows("otel_traces", [call(index, experiment="old", run="r1") for index in range(3)])
     rows = [call(index, experiment="old", run="r2") for index in range(2)]
     store.insert_rows("otel_traces", rows)
-    MlflowRuns(store.rows, server.url, TRACE_URL).sync()
+    MlflowSync(store.rows, server.url, TRACE_URL).sync()
     store.engine.execute(
         "ALTER TABLE otel_traces DELETE WHERE Experiment = 'old' AND RunId = 'r1' AND SpanId != "
         f"'{call(0, experiment='old', run='r1')['SpanId']}'",
@@ -503,7 +503,7 @@ def test_spans_that_expire_take_nothing_from_a_run(
     # A score makes both runs look changed.
     late = [score(call(0, experiment="old", run=run), "q", 1.0) for run in ("r1", "r2")]
     store.insert_rows("scores", late)
-    assert MlflowRuns(store.rows, server.url, TRACE_URL).sync() == SyncResult(updated=1)
+    assert MlflowSync(store.rows, server.url, TRACE_URL).sync() == SyncResult(updated=1)
     runs = runs_of(mlflow, "old")
     assert runs["r1"].data.metrics["calls"] == 3
     assert runs["r2"].data.metrics["scores/q"] == 1.0
@@ -513,7 +513,7 @@ def test_closing_stops_a_pass_at_the_run_it_is_at(
     server: Server, store: Store, mlflow: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.insert_rows("otel_traces", [call(0, experiment="closing", run=f"r{n}") for n in range(3)])
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL)
     create = MlflowClient.create_run
 
     def closing(self: MlflowClient, *arguments: Any, **options: Any) -> Run:
@@ -524,14 +524,14 @@ def test_closing_stops_a_pass_at_the_run_it_is_at(
         patch.setattr(MlflowClient, "create_run", closing)
         assert syncer.sync() == SyncResult(created=1, updated=1)
     assert syncer.sync() == SyncResult()
-    assert MlflowRuns(store.rows, server.url, TRACE_URL).sync() == SyncResult(created=2, updated=2)
+    assert MlflowSync(store.rows, server.url, TRACE_URL).sync() == SyncResult(created=2, updated=2)
     assert len(runs_of(mlflow, "closing")) == 3
 
 
 def test_prices_that_come_later_make_the_cost_known(
     server: Server, store: Store, mlflow: MlflowClient
 ) -> None:
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL)
     store.insert_rows("otel_traces", [call(0, experiment="prices", run="r1", model="gpt-new")])
     syncer.sync()
     before = runs_of(mlflow, "prices")["r1"].data.metrics
@@ -551,7 +551,7 @@ def test_a_server_that_is_away_fails_fast_and_is_caught_up_with(
     server: Server, store: Store, mlflow: MlflowClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    syncer = MlflowRuns(store.rows, server.url, TRACE_URL, clock=clock)
+    syncer = MlflowSync(store.rows, server.url, TRACE_URL, clock=clock)
     syncer.sync()
     server.stop()
     store.insert_rows("otel_traces", [call(0, experiment="away", run="r1")])
@@ -579,5 +579,5 @@ def test_a_server_that_is_away_fails_fast_and_is_caught_up_with(
 )
 def test_an_address_that_cannot_serve_is_refused_at_once(url: str, mend: str, store: Store) -> None:
     with pytest.raises(ValueError, match=mend) as raised:
-        MlflowRuns(store.rows, url, TRACE_URL)
+        MlflowSync(store.rows, url, TRACE_URL)
     assert "secret" not in str(raised.value)

@@ -10,7 +10,7 @@ import genai_prices
 import pytest
 from genai_prices import Usage
 
-from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.settings import ModelPrice
 
 from .otlp import llm, traces
@@ -199,7 +199,7 @@ def test_cost_is_that_of_the_price_list(
     }
     assert served.post(traces([llm(values), llm(values)])).status_code == 200
     served.stored()
-    Pricing(served.collector.store, ()).sync()
+    PriceBook(served.collector.store, ()).sync()
     expected = genai_prices.calc_price(
         Usage(
             input_tokens=usage["input"],
@@ -225,22 +225,22 @@ def test_unknown_models_are_unpriced_until_a_price_is_given(served: Served) -> N
     assert served.post(traces(calls)).status_code == 200
     served.stored()
     store = served.collector.store
-    Pricing(store, ()).sync()
+    PriceBook(store, ()).sync()
     assert spent(served, "gpt-4o-mini-local") == (False, None)
     assert spent(served, "no-such-model") == (False, None)
     own = (
         ModelPrice(model="gpt-4o-mini-local", input_per_million=1.0, output_per_million=2.0),
         ModelPrice(model="no-such-model", provider="other", input_per_million=9.0, output_per_million=9.0),
     )
-    pricing = Pricing(store, own)
+    pricing = PriceBook(store, own)
     assert pricing.sync() > 0
     assert pricing.sync() == 0
     assert spent(served, "gpt-4o-mini-local") == (True, pytest.approx((120 * 1.0 + 40 * 2.0) / 1e6))
     assert spent(served, "no-such-model") == (False, None)
     dearer = (own[0].model_copy(update={"input_per_million": 10.0}),)
-    Pricing(store, dearer).sync()
+    PriceBook(store, dearer).sync()
     assert spent(served, "gpt-4o-mini-local") == (True, pytest.approx((120 * 10.0 + 40 * 2.0) / 1e6))
-    Pricing(store, ()).sync()
+    PriceBook(store, ()).sync()
     assert spent(served, "gpt-4o-mini-local") == (False, None)
 
 
@@ -248,7 +248,7 @@ def test_own_prices_come_before_the_list(served: Served) -> None:
     served.post(traces([llm({"gen_ai.request.model": "gpt-4.1-mini", "gen_ai.response.model": None})]))
     served.stored()
     own = ModelPrice(model="gpt-4.1-mini", provider="openai", input_per_million=0.0, output_per_million=0.0)
-    Pricing(served.collector.store, (own,)).sync()
+    PriceBook(served.collector.store, (own,)).sync()
     assert spent(served, "gpt-4.1-mini") == (True, 0.0)
 
 

@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreError, literal
 from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
 from llmtrace_collector.store.schema.redaction import Redaction
@@ -278,7 +278,7 @@ def test_another_redaction_holds_from_the_next_start(tmp_path: Path, door: Serve
             file = tmp_path / f"traces-{next(sent)}.seg"
             one = Span(trace_id=b"t" * 16, span_id=b"s" * 8, name=text, start_time_unix_nano=time.time_ns())
             body = traces([one]).SerializeToString()
-            file.write_bytes(b"".join(encode(Record("", time.time_ns(), body))))
+            file.write_bytes(b"".join(encode(Frame("", time.time_ns(), body))))
             store.insert_segment("traces", file, file.stem)
             found = store.read("SELECT SpanName FROM otel_traces ORDER BY Timestamp DESC LIMIT 1")
             return found.decode().strip()

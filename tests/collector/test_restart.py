@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreUnavailable
 from llmtrace_collector.store.store import open_store
 
@@ -35,7 +35,7 @@ def test_a_rollup_waits_for_what_an_interrupted_insert_left(tmp_path: Path) -> N
     try:
         sent = llm()
         file = tmp_path / "segment"
-        record = Record("default", time.time_ns(), traces([sent]).SerializeToString())
+        record = Frame("default", time.time_ns(), traces([sent]).SerializeToString())
         file.write_bytes(b"".join(encode(record)))
         # As a kill between its tables leaves a segment: the spans are there, the rollup is not.
         view = store.engine.execute("SHOW CREATE VIEW usage_10s_mv FORMAT TSVRaw").decode()

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.store import Store, open_store
 
@@ -59,8 +59,7 @@ def segment(folder: Path, count: int) -> Path:
     """A segment of `count` requests with one call each."""
     path = folder / "traces-1.seg"
     frames = [
-        b"".join(encode(Record("", time.time_ns(), traces([llm()]).SerializeToString())))
-        for _ in range(count)
+        b"".join(encode(Frame("", time.time_ns(), traces([llm()]).SerializeToString()))) for _ in range(count)
     ]
     path.write_bytes(b"".join(frames))
     return path

@@ -16,10 +16,10 @@ import llmtrace
 from llmtrace_analysis.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_analysis.watch.service import Watch
-from llmtrace_collector.access.api_keys import KeyBook
-from llmtrace_collector.access.auth import Doors, Keys
-from llmtrace_collector.accounting.budgets import Answer, Asked, Budgets, router, window_start
-from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.access.api_keys import ApiKeyStore
+from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
+from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets, router, window_start
+from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store.store import Store, open_store
 from tests.collector.otlp import llm, traces
@@ -61,15 +61,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ),
     ]
     opened.insert_rows("otel_traces", calls)
-    Pricing(opened, ()).sync()
+    PriceBook(opened, ()).sync()
     yield opened
     opened.close()
 
 
-def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **asked: str) -> Answer:
+def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **asked: str) -> BudgetAnswer:
     budgets = Budgets(store, (rule,))
     budgets.count(NOW)
-    found = budgets.answer(Asked(**{"project": "default", **asked}, tags=tags))
+    found = budgets.answer(BudgetQuery(**{"project": "default", **asked}, tags=tags))
     assert found is not None
     return found
 
@@ -117,9 +117,9 @@ def test_a_budget_of_one_model_concerns_calls_of_it_alone(store: Store) -> None:
 
 def test_budgets_of_tags_and_accounts() -> None:
     # A store of its own would cost seconds: what concerns a call is told without one.
-    assert Asked(tags=("a", "b")).values("tag") == ("a", "b")
-    assert Asked(account="key-1").values("account") == ("key-1",)
-    assert Asked().values("tag") == Asked().values("user") == ()
+    assert BudgetQuery(tags=("a", "b")).values("tag") == ("a", "b")
+    assert BudgetQuery(account="key-1").values("account") == ("key-1",)
+    assert BudgetQuery().values("tag") == BudgetQuery().values("user") == ()
 
 
 def test_a_budget_for_each_tag_counts_a_call_under_all_of_its_tags(store: Store) -> None:
@@ -131,7 +131,7 @@ def test_a_budget_for_each_tag_counts_a_call_under_all_of_its_tags(store: Store)
     )
     budgets = Budgets(store, rules)
     budgets.count(then)
-    found = budgets.answer(Asked(project="default", account="key-1", tags=("a", "b", "c")))
+    found = budgets.answer(BudgetQuery(project="default", account="key-1", tags=("a", "b", "c")))
     assert found is not None
     assert [(each.budget, each.key, each.spent) for each in found.budgets] == [
         ("tags", "a", 2.5), ("tags", "b", 2.5), ("tags", "c", 0.0), ("account", "", 2.5)
@@ -207,7 +207,9 @@ def test_applications_ask_the_collector_and_are_told_within_seconds(tmp_path: Pa
 def test_a_key_that_may_send_or_read_is_needed_where_there_are_keys(store: Store) -> None:
     app = FastAPI()
     budgets = Budgets(store, ())
-    app.include_router(router(budgets, Doors(Keys("send", "read", "admin"), KeyBook(store))))
+    app.include_router(
+        router(budgets, Authenticator(ConfiguredKeys("send", "read", "admin"), ApiKeyStore(store)))
+    )
     with TestClient(app) as door:
         assert door.get("/v1/budget").status_code == 401
         early = door.get("/v1/budget", headers={"authorization": "Bearer send"})

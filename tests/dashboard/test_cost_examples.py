@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.store.store import open_store
 
 GUIDE = Path(__file__).parents[2] / "docs" / "cost.md"
@@ -97,7 +97,7 @@ def test_every_worked_example_is_what_the_ledger_computes(tmp_path: Path) -> Non
                 for number, each in enumerate(found)
             ],
         )
-        Pricing(store, ()).sync()
+        PriceBook(store, ()).sync()
         rows = {int(row["SpanId"]): row for row in store.rows("SELECT SpanId, Cost FROM call_cost")}
     finally:
         store.close()

@@ -16,7 +16,7 @@ from genai_prices.types import ModelInfo, Provider
 
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_collector.accounting.price_book import Pricing, book_row, choose_book
+from llmtrace_collector.accounting.price_book import PriceBook, book_row, choose_book
 from llmtrace_collector.pricing.charges import CONTEXT_BOUNDS
 from llmtrace_collector.pricing.tariffs import Listing, list_model
 from llmtrace_collector.settings import ModelPrice
@@ -262,18 +262,18 @@ def test_books_are_kept_and_going_back_to_one_changes_every_cost_at_once(store: 
     assert isinstance(attributes, dict)
     attributes["gen_ai.request.model"] = "house-model"
     store.insert_rows("otel_traces", [row])
-    first = Pricing(store, ())
+    first = PriceBook(store, ())
     first.sync(take=True)
     assert store.rows(spent) == [{"Priced": False, "cost": None}]
     own = (ModelPrice(model="house-model", input_per_million=2, output_per_million=10),)
-    second = Pricing(store, own)
+    second = PriceBook(store, own)
     second.sync()
     (priced,) = store.rows(spent)
     assert priced == {"Priced": True, "cost": pytest.approx(1000 * 2e-6 + 100 * 10e-6)}
     choose_book(store, first.book, "tests", "back")
     assert store.rows(spent) == [{"Priced": False, "cost": None}]
     # A restart with the same prices does not undo the choice.
-    Pricing(store, own).sync()
+    PriceBook(store, own).sync()
     assert store.rows(spent) == [{"Priced": False, "cost": None}]
     choose_book(store, second.book, "tests", "forward")
     assert store.rows(spent) == [priced]

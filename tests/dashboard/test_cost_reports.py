@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 
 from llmtrace_analysis.cost import closed_months, report, waste
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_collector.access.api_keys import KeyBook
-from llmtrace_collector.access.auth import Doors, Keys
-from llmtrace_collector.accounting.price_book import Pricing
+from llmtrace_collector.access.api_keys import ApiKeyStore
+from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
+from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.api import prices
 from llmtrace_collector.store.store import Store, open_store
 
@@ -97,7 +97,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             for trace, value in ((0, 1.0), (0, 0.0), (1, 0.2), (7, 0.9))
         ],
     )
-    Pricing(opened, ()).sync()
+    PriceBook(opened, ()).sync()
     yield opened
     opened.close()
 
@@ -180,7 +180,11 @@ def test_days_without_calls_cost_nothing(client: Client) -> None:
 def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store, client: Client) -> None:
     app = FastAPI()
     app.include_router(
-        prices.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), Pricing(store, ()))
+        prices.router(
+            store,
+            Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)),
+            PriceBook(store, ()),
+        )
     )
     early = [span(-24 * 20 - hour, user="fin") for hour in range(3)]
     store.insert_rows("otel_traces", early)

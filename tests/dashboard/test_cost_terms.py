@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from llmtrace_analysis.cost import fixed_costs, price_books, rate_limits, report, waste
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_collector.access.api_keys import KeyBook
-from llmtrace_collector.access.auth import Doors, Keys
-from llmtrace_collector.accounting.price_book import LIST_NAME, Pricing
+from llmtrace_collector.access.api_keys import ApiKeyStore
+from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
+from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook
 from llmtrace_collector.api import prices
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
 from llmtrace_collector.store.store import Store, open_store
@@ -91,9 +91,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def door(store: Store) -> Iterator[TestClient]:
     app = FastAPI()
-    pricing = Pricing(store, ())
+    pricing = PriceBook(store, ())
     pricing.sync()
-    app.include_router(prices.router(store, Doors(Keys(None, None, "admin"), KeyBook(store)), pricing))
+    app.include_router(
+        prices.router(store, Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)), pricing)
+    )
     with TestClient(app, headers={"authorization": "Bearer admin"}) as client:
         yield client
 
@@ -275,7 +277,7 @@ def test_another_public_list_waits_until_it_is_taken(store: Store, client: Clien
     store.insert_rows(
         "price_books", [{"Book": "genai-prices 0.1/2", "At": "4000000000.000", "Actor": "llmtrace"}]
     )
-    pricing = Pricing(store, ())
+    pricing = PriceBook(store, ())
     pricing.sync()
     assert price_books.in_effect(client) == "genai-prices 0.1/2"
     store.engine.execute(

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from llmtrace_analysis.detect.abuse.prompt_injection import match, newest_texts, normalise, patterns, scan
-from llmtrace_analysis.detect.abuse.request_flood import Minutes, find_floods
+from llmtrace_analysis.detect.abuse.request_flood import MinuteCounts, find_floods
 from llmtrace_analysis.settings import WatchSettings
 
 SETTINGS = WatchSettings()
@@ -166,8 +166,8 @@ def test_only_new_words_of_user_and_tools_are_read() -> None:
         assert scan(odd) == ()
 
 
-def minutes(project: str, user: str, calls: dict[int, int], users: int = 1) -> list[Minutes]:
-    return [Minutes(project, user, count, times, users) for count, times in calls.items()]
+def minutes(project: str, user: str, calls: dict[int, int], users: int = 1) -> list[MinuteCounts]:
+    return [MinuteCounts(project, user, count, times, users) for count, times in calls.items()]
 
 
 OTHERS = minutes("p", "", {1: 80, 2: 60, 3: 30, 6: 10, 12: 3}, users=8)
@@ -191,7 +191,7 @@ def test_a_user_far_above_the_others_floods() -> None:
         (150, [*OTHERS, *minutes("p", "eve", {120: 8, 140: 6})]),
     ],
 )
-def test_what_is_usual_here_is_no_flood(calls: int, history: list[Minutes]) -> None:
+def test_what_is_usual_here_is_no_flood(calls: int, history: list[MinuteCounts]) -> None:
     assert find_floods([("p", "eve", calls)], history, SETTINGS) == []
 
 

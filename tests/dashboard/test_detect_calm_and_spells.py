@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from llmtrace_analysis.detect.detectors.anomalies import Metric, judge
+from llmtrace_analysis.detect.detectors.anomalies import Metric, evaluate_series
 from llmtrace_analysis.detect.detectors.series import FloatArray, Series, SeriesKey
 from llmtrace_analysis.settings import WatchSettings
 
@@ -115,7 +115,7 @@ def alarms(series: Series, watched_from: int, settings: WatchSettings = SETTINGS
     counts: dict[str, int] = {}
     rested: dict[str, int] = {}
     for end in range(watched_from, len(series.times) + 1):
-        for verdict in judge(cut(series, end - HISTORY, end), end * 10, settings):
+        for verdict in evaluate_series(cut(series, end - HISTORY, end), end * 10, settings):
             if verdict.openings and end * 10 >= rested.get(verdict.metric, 0):
                 counts[verdict.metric] = counts.get(verdict.metric, 0) + 1
                 rested[verdict.metric] = end * 10 + REST
@@ -146,7 +146,7 @@ def detection(
         start = HOUR * 10 + rng.uniform(0, 10)
         series = simulate(rng, HOUR + 6, regime, Spell(metric, size, start))
         for end in range(HOUR + 1, HOUR + 7):
-            verdicts = judge(cut(series, 0, end), end * 10, SETTINGS)
+            verdicts = evaluate_series(cut(series, 0, end), end * 10, SETTINGS)
             if any(verdict.openings and verdict.metric == metric for verdict in verdicts):
                 delays.append(end * 10 - start)
                 break
@@ -216,7 +216,10 @@ def test_the_tail_alone_takes_longer() -> None:
     first = next(
         end
         for end in range(HOUR, HOUR + 9)
-        if any(v.openings and v.metric == "latency" for v in judge(cut(series, 0, end), end * 10, SETTINGS))
+        if any(
+            v.openings and v.metric == "latency"
+            for v in evaluate_series(cut(series, 0, end), end * 10, SETTINGS)
+        )
     )
     assert first == HOUR + 5
 
@@ -234,7 +237,7 @@ def test_an_anomaly_does_not_become_its_own_history() -> None:
 
 
 def _latency_outside(series: Series, now: float, excluded: tuple[tuple[float, float], ...]) -> list[int]:
-    (verdict,) = (v for v in judge(series, now, SETTINGS, excluded) if v.metric == "latency")
+    (verdict,) = (v for v in evaluate_series(series, now, SETTINGS, excluded) if v.metric == "latency")
     return [bucket.time for bucket in verdict.outside]
 
 
@@ -243,19 +246,19 @@ def test_incomplete_buckets_and_few_calls_are_not_judged() -> None:
     series = simulate(rng, HOUR + 2, Regime(calls=(8, 15)), Spell("latency", 10.0, HOUR * 10.0))
     end = (HOUR + 2) * 10
     shipped = WatchSettings()
-    early = [v for v in judge(series, end + 3.9, shipped) if v.metric == "latency"]
-    late = [v for v in judge(series, end + 4.1, shipped) if v.metric == "latency"]
+    early = [v for v in evaluate_series(series, end + 3.9, shipped) if v.metric == "latency"]
+    late = [v for v in evaluate_series(series, end + 4.1, shipped) if v.metric == "latency"]
     assert not early[0].openings
     assert late[0].openings == (HOUR * 10,)
     demanding = WatchSettings(min_calls=16)
-    assert judge(series, end + 4.1, demanding) == []
+    assert evaluate_series(series, end + 4.1, demanding) == []
 
 
 def test_late_reports_still_raise() -> None:
     """Calls of 20 seconds report when their bucket is long complete."""
     rng = np.random.default_rng(8)
     series = simulate(rng, HOUR + 5, Regime(calls=(8, 15), wander=1.2), Spell("latency", 20.0, HOUR * 10.0))
-    verdicts = judge(series, (HOUR + 5) * 10 + 5, WatchSettings())
+    verdicts = evaluate_series(series, (HOUR + 5) * 10 + 5, WatchSettings())
     assert any(v.openings == (HOUR * 10,) for v in verdicts if v.metric == "latency")
 
 

@@ -9,7 +9,14 @@ import pytest
 from pydantic import ValidationError
 
 from llmtrace_analysis.detect.detectors.series import SeriesKey
-from llmtrace_analysis.detect.incident_lifecycle import Calm, Change, Finding, Incident, advance, to_report
+from llmtrace_analysis.detect.incident_lifecycle import (
+    Change,
+    Finding,
+    Incident,
+    QuietPeriod,
+    advance,
+    to_report,
+)
 from llmtrace_analysis.detect.rules import excluded_times
 from llmtrace_analysis.settings import WatchSettings
 
@@ -42,7 +49,7 @@ def finding(*seen: float, openings: tuple[float, ...] = (), **changes: Any) -> F
 
 def step(found: list[Finding], known: list[Incident], at: float, until: float | None = None) -> list[Change]:
     """One look at START + at, complete up to `until`."""
-    calm = {RULE: Calm(START + (at if until is None else until), 30.0)}
+    calm = {RULE: QuietPeriod(START + (at if until is None else until), 30.0)}
     return advance(found, known, calm, START + at, SETTINGS)
 
 

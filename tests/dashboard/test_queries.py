@@ -111,7 +111,7 @@ def test_totals_are_those_of_the_calls(
 
 
 def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, scope: Scope) -> None:
-    found = usage.course(client, scope).over_time
+    found = usage.over_time(client, scope).over_time
     counted = Counter(
         int(call.start // 1_000_000_000 // scope.step * scope.step) for call in _calls(stack, scope)
     )
@@ -120,7 +120,7 @@ def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, sc
     assert list(found["bucket"].diff().dropna().unique()) == [scope.step]
     assert found["errors"].sum() == sum(bool(call.error) for call in _calls(stack, scope))
     empty = Scope(scope.since - timedelta(days=2), scope.until - timedelta(days=2))
-    nothing = usage.course(client, empty)
+    nothing = usage.over_time(client, empty)
     assert nothing.over_time["calls"].sum() == 0
     assert nothing.models.empty
     assert nothing.totals == nothing.before == usage.totals(client, empty) == usage.NOTHING
@@ -128,7 +128,7 @@ def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, sc
 
 def test_the_window_before_is_measured_alike(stack: Stack, client: Client, scope: Scope) -> None:
     middle = scope.since + (scope.until - scope.since) / 2
-    found = usage.course(client, Scope(middle, scope.until))
+    found = usage.over_time(client, Scope(middle, scope.until))
     later, earlier = Scope(middle, scope.until), Scope(scope.since, middle)
     for whole, alone in ((found.totals, later), (found.before, earlier)):
         expected = asdict(usage.totals(client, alone))
@@ -145,7 +145,7 @@ def test_the_window_before_is_measured_alike(stack: Stack, client: Client, scope
 
 def test_top_models_and_users_are_ranked_by_calls(stack: Stack, client: Client, scope: Scope) -> None:
     calls = _calls(stack, scope)
-    models = usage.course(client, scope).models
+    models = usage.over_time(client, scope).models
     assert dict(zip(models["model"], models["calls"], strict=True)) == Counter(
         call.attributes["gen_ai.request.model"] for call in calls
     )

@@ -16,10 +16,10 @@ from typing import Any, Self
 import pytest
 
 from llmtrace.testing import Answer, ReplayServer
-from llmtrace_collector.accounting.call_dedup import Ledger
+from llmtrace_collector.accounting.call_dedup import CallDeduplicator
 from llmtrace_collector.ingest.otlp_json import to_protobuf
 from llmtrace_collector.ingest.validate import check
-from llmtrace_collector.ingest.wal_frame import Record, encode
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.store import Store
 from tests.sdk.naive import FOLDER, Recording, recordings
 
@@ -103,12 +103,12 @@ class Collector(ReplayServer):
                 body = to_protobuf("traces", body)
             if body:
                 checked = check("traces", body, now=time.time_ns(), retention_days=30)
-                records.append(b"".join(encode(Record("", received * 10**6, checked.body))))
+                records.append(b"".join(encode(Frame("", received * 10**6, checked.body))))
         if records:
             path = self._folder / f"{uuid.uuid4().hex}.seg"
             path.write_bytes(b"".join(records))
             self._store.insert_segment("traces", path, path.stem)
-            Ledger(self._store).sync()
+            CallDeduplicator(self._store).sync()
         return self._store.rows(f"SELECT * FROM otel_traces WHERE {where} ORDER BY Timestamp")
 
 

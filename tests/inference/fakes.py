@@ -17,7 +17,7 @@ from llmtrace_inference.engine.interface import (
     Generation,
     Matcher,
     ModelInfo,
-    Ticket,
+    Submission,
     TokenDecoder,
 )
 
@@ -65,14 +65,14 @@ class FakeEngine:
 
     async def start(self) -> None: ...
 
-    def submit(self, generation: Generation) -> Ticket:
+    def submit(self, generation: Generation) -> Submission:
         if self.refuse is not None:
             raise self.refuse
-        ticket = Ticket(generation)
+        ticket = Submission(generation)
         ticket.progress.submitted_ns = ticket.progress.scheduled_ns = time.perf_counter_ns()
         return ticket
 
-    async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
+    async def stream(self, ticket: Submission) -> AsyncIterator[Delta]:
         for at, character in enumerate(self.says):
             if at == self.fail_after and self.failure is not None:
                 raise self.failure
@@ -82,7 +82,7 @@ class FakeEngine:
             ticket.progress.last_token_ns = now
             yield Delta((ord(character),), "stop" if at == len(self.says) - 1 else None)
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: Submission) -> None:
         self.cancelled.append(ticket.generation.request_id)
 
     async def embed(self, sequences: list[list[int]]) -> list[list[float]]:

@@ -25,9 +25,9 @@ from pydantic import SecretStr
 
 from llmtrace_inference.batches.file_store import FileStore
 from llmtrace_inference.batches.input_lines import LineRules, read_lines
-from llmtrace_inference.batches.journal import Journal, records
+from llmtrace_inference.batches.journal import AnswerJournal, records
 from llmtrace_inference.demo_model import directory
-from llmtrace_inference.engine.interface import EngineFull, EngineUnavailable, Generation, Ticket
+from llmtrace_inference.engine.interface import EngineFull, EngineUnavailable, Generation, Submission
 from llmtrace_inference.settings import InferenceSettings, KeySettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
@@ -287,7 +287,7 @@ class _Moody(FakeEngine):
         self.moods: list[Exception] = []
         self.priorities: dict[str, int] = {}
 
-    def submit(self, generation: Generation) -> Ticket:
+    def submit(self, generation: Generation) -> Submission:
         if self.moods:
             raise self.moods.pop()
         text = "".join(map(chr, generation.prompt_ids))
@@ -469,7 +469,7 @@ def test_a_journal_cut_anywhere_keeps_its_whole_records(
     path = tmp_path_factory.mktemp("journal") / "j"
 
     async def write(made: list[dict[str, Any]]) -> None:
-        journal = Journal(path)
+        journal = AnswerJournal(path)
         await asyncio.gather(*(journal.append(record) for record in made))
         await journal.close()
 

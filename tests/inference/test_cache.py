@@ -11,11 +11,11 @@ import pytest
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
-from llmtrace_inference.engine.interface import Generation, Ticket
+from llmtrace_inference.engine.interface import Generation, Submission
 from llmtrace_inference.serving.answer_cache import (
     AnswerCache,
+    CacheKey,
     Eviction,
-    Question,
     StoredAnswer,
     StoredChoice,
     load_callable,
@@ -31,7 +31,7 @@ class _Counting(FakeEngine):
 
     asked: list[str] = field(default_factory=list)
 
-    def submit(self, generation: Generation) -> Ticket:
+    def submit(self, generation: Generation) -> Submission:
         self.asked.append("".join(map(chr, generation.prompt_ids)))
         return super().submit(generation)
 
@@ -109,13 +109,13 @@ def test_what_makes_room_and_what_expires(eviction: Eviction, gone: str) -> None
     answer = StoredAnswer(1, (StoredChoice("x", (), (), "stop", 1),))
 
     def has(key: str) -> bool:
-        return asyncio.run(cache.find(Question(key, "", ""))) is not None
+        return asyncio.run(cache.find(CacheKey(key, "", ""))) is not None
 
     for key in "abc":
-        cache.put(Question(key, "", ""), answer)
+        cache.put(CacheKey(key, "", ""), answer)
     for key in "abbca" if eviction != "lru" else "bcca":  # c is used least; under LRU b is longest ago
         assert has(key)
-    cache.put(Question("d", "", ""), answer)
+    cache.put(CacheKey("d", "", ""), answer)
     assert len(cache) == 3
     assert [key for key in "abcd" if not has(key)] == [gone]
     now = 10.0

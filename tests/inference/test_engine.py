@@ -22,7 +22,7 @@ from llmtrace_inference.engine.interface import (
     Generation,
     QueueTimeout,
     RequestTooLarge,
-    Ticket,
+    Submission,
 )
 from llmtrace_inference.engine.local import attention
 from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
@@ -49,7 +49,7 @@ def _run(
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
-async def _tokens(engine: ContinuousBatchingEngine, ticket: Ticket) -> list[int]:
+async def _tokens(engine: ContinuousBatchingEngine, ticket: Submission) -> list[int]:
     return [i async for delta in engine.stream(ticket) for i in delta.token_ids]
 
 
@@ -104,7 +104,7 @@ def test_a_started_engine_has_answered_already(model_dir: Path, monkeypatch: pyt
     asked: list[str] = []
     submit = ContinuousBatchingEngine.submit
 
-    def noting(engine: ContinuousBatchingEngine, generation: Generation) -> Ticket:
+    def noting(engine: ContinuousBatchingEngine, generation: Generation) -> Submission:
         asked.append(generation.request_id)
         return submit(engine, generation)
 

@@ -22,7 +22,7 @@ from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry import export
 from llmtrace_inference.telemetry.export import SpanPipeline, service_resource
 from llmtrace_inference.telemetry.otlp_spans import request_of, spans_of
-from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
+from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 from llmtrace_inference.telemetry.spans import RequestTracer
 from tests.inference.running import wait_until
 
@@ -35,7 +35,7 @@ PARENTS = {
 }
 
 
-def _trace(headers: dict[str, str], **more: Any) -> RequestTrace:
+def _trace(headers: dict[str, str], **more: Any) -> RequestRecord:
     now = time.perf_counter_ns()
     request = ChatRequest.model_validate(
         {
@@ -51,9 +51,9 @@ def _trace(headers: dict[str, str], **more: Any) -> RequestTrace:
     progress = Progress(now + 20, now + 30, now + 50, now + 90, [1.0, 1.5, 1.75], steps=3, batch_size_sum=6)
     progress.prefill_chunks = [Chunk(now + 30, 5, 2, now + 40), Chunk(now + 40, 3, 2, now + 50)]
     progress.prefilled, progress.sampled_steps = True, [link]
-    choice = ChoiceTrace(progress, 3, "hello", finish_reason="length", stop_reason="length")
+    choice = ChoiceRecord(progress, 3, "hello", finish_reason="length", stop_reason="length")
     choice.detokenize_from_ns, choice.detokenize_to_ns = now + 95, now + 96
-    trace = RequestTrace(headers, ("127.0.0.1", 80), path="/v1/chat/completions", model="m", request=request)
+    trace = RequestRecord(headers, ("127.0.0.1", 80), path="/v1/chat/completions", model="m", request=request)
     trace.arrived_ns, trace.tokenize_from_ns, trace.tokenize_to_ns = now, now + 5, now + 10
     trace.choices, trace.input_tokens, trace.ended_ns = [choice], 8, now + 100
     trace.info = ModelInfo("m", "e", "float32", "cpu", "sdpa", 5, 100, 50)

@@ -11,7 +11,7 @@ from openai import OpenAI
 from pydantic import SecretStr
 
 from llmtrace_inference.access.auth import Caller
-from llmtrace_inference.access.quotas import Grant, Quotas, RateLimited
+from llmtrace_inference.access.quotas import QuotaReservation, Quotas, RateLimited
 from llmtrace_inference.settings import InferenceSettings, KeySettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import serving, wait_until
@@ -75,7 +75,7 @@ def test_refill_and_the_day_by_a_clock_of_their_own() -> None:
     quotas = Quotas(clock=lambda: now)
     caller = Caller("a", _key("a", requests_per_minute=60, tokens_per_minute=600, tokens_per_day=1000))
 
-    def spend(reserved: int, used: int) -> Grant:
+    def spend(reserved: int, used: int) -> QuotaReservation:
         grant = quotas.admit(caller)
         grant.reserve(reserved)
         grant.settle(used)

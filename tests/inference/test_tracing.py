@@ -16,8 +16,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from llmtrace_inference.engine.interface import Chunk, Progress
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.telemetry.phases import stages
-from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
+from llmtrace_inference.telemetry.phases import phases
+from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
 
@@ -210,11 +210,11 @@ def test_no_stage_is_what_the_others_leave_over() -> None:
     begin = 1_000_000
     progress = Progress(begin + 20, begin + 30, begin + 55, begin + 90, steps=3, prefilled=True)
     progress.prefill_chunks = [Chunk(begin + 32, 5, 1, begin + 40), Chunk(begin + 43, 3, 1, begin + 54)]
-    choice = ChoiceTrace(progress, 3, "hello", finish_reason="length")
+    choice = ChoiceRecord(progress, 3, "hello", finish_reason="length")
     choice.detokenize_from_ns, choice.detokenize_to_ns = begin + 95, begin + 96
-    trace = RequestTrace({}, arrived_ns=begin, choices=[choice], ended_ns=begin + 100)
+    trace = RequestRecord({}, arrived_ns=begin, choices=[choice], ended_ns=begin + 100)
     trace.tokenize_from_ns, trace.tokenize_to_ns = begin + 5, begin + 10
-    assert [(s.name, s.start_ns - begin, s.end_ns - begin) for s in stages(trace)] == [
+    assert [(s.name, s.start_ns - begin, s.end_ns - begin) for s in phases(trace)] == [
         ("admission", 0, 5),
         ("tokenize", 5, 10),
         ("queue", 20, 30),

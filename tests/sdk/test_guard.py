@@ -44,23 +44,23 @@ def _break_matches(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_begin(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call.Call, "__init__", _broken)
+    patch.setattr(call.LlmCall, "__init__", _broken)
 
 
 def _break_receive(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call.Call, "receive", _broken)
+    patch.setattr(call.LlmCall, "receive", _broken)
 
 
 def _break_chunk(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call.Call, "chunk", _broken)
+    patch.setattr(call.LlmCall, "chunk", _broken)
 
 
 def _break_end(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call.Call, "end", _broken)
+    patch.setattr(call.LlmCall, "end", _broken)
 
 
 def _break_queue(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(queue.Delivery, "submit_call", _broken)
+    patch.setattr(queue.DeliveryWorker, "submit_call", _broken)
 
 
 BREAKS = [

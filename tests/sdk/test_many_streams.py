@@ -12,17 +12,17 @@ import httpx2
 import llmtrace
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
-from llmtrace.capture.call import Call
+from llmtrace.capture.call import LlmCall
 from llmtrace.capture.hooks.httpx_streams import StreamTypes
 from llmtrace.capture.interceptor import Stream
-from llmtrace.capture.llm_span import LeafSpan
-from llmtrace.spans.retries import Attempt
+from llmtrace.capture.llm_span import LlmSpan
+from llmtrace.spans.retries import Retry
 from llmtrace.testing import Captured
 
 from .chat import REQUEST, STREAM
 
 COUNT = 10_000
-_PER_CALL = {each.__module__ for each in (Call, LeafSpan, Attempt, Stream, StreamTypes)}
+_PER_CALL = {each.__module__ for each in (LlmCall, LlmSpan, Retry, Stream, StreamTypes)}
 
 
 class _Chunks(httpx2.AsyncByteStream):

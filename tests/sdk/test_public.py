@@ -24,7 +24,7 @@ def test_exported_members() -> None:
     assert llmtrace.__all__ == [
         "BudgetCheck",
         "BudgetExceeded",
-        "BudgetStanding",
+        "BudgetStatus",
         "SampleRule",
         "Stats",
         "agent",
@@ -55,6 +55,14 @@ def test_exported_members() -> None:
         "capture",
         "sse",
     ]
+
+
+def test_a_former_name_works_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="llmtrace.BudgetStatus"):
+        former = getattr(llmtrace, "BudgetStanding")  # noqa: B009
+    assert former is llmtrace.BudgetStatus
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        getattr(llmtrace, "Nothing")  # noqa: B009
 
 
 def test_observe_keeps_the_functions_type() -> None:

@@ -23,10 +23,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import llmtrace
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
-from llmtrace.delivery.exporter import Batch, Outcome, Outlet
+from llmtrace.delivery.exporter import Batch, Exporter, ExportResult
 from llmtrace.delivery.sender import Sender
 from llmtrace.delivery.spool import Spool, SpoolFullError
-from llmtrace.delivery.stats import Ledger
+from llmtrace.delivery.stats import DeliveryCounters
 from llmtrace.testing import Answer, Received, ReplayServer
 
 from .chat import PLAIN, REQUEST
@@ -304,17 +304,17 @@ def test_sigterm_with_a_hanging_collector_ends_by_the_deadline(
 
 def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
     """The thread that ends the process keeps it, and the attempt fails only then."""
-    ledger = Ledger("nowhere")
+    ledger = DeliveryCounters("nowhere")
     config = configuration.Config(
         "http://127.0.0.1:9/v1/traces", "http://127.0.0.1:9/v1/logs", spool_dir=str(tmp_path)
     )
 
     class Hanging:
-        def send(self, batch: Batch, patience: float) -> Outcome:
+        def send(self, batch: Batch, patience: float) -> ExportResult:
             sender.rescue([])
-            return Outcome("retry", detail="timed out")
+            return ExportResult("retry", detail="timed out")
 
-    sender = Sender(config, lambda: cast("Outlet", Hanging()), ledger, Spool(config))
+    sender = Sender(config, lambda: cast("Exporter", Hanging()), ledger, Spool(config))
     sender.leave_by(time.monotonic() + 60)
     sender.deliver(Batch("traces", 1, b"one span"))
     assert [file.read_bytes() for file in _files(tmp_path)] == [b"one span"]

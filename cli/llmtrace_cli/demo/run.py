@@ -32,7 +32,7 @@ from llmtrace_collector.store.reader import open_reader
 
 from . import report
 from .simulated_history import Measured, send_history
-from .traffic import RUNS, SERVICE, USERS, Call, Traffic
+from .traffic import RUNS, SERVICE, USERS, DemoCall, Traffic
 from .webhook_sink import WebhookSink
 
 _Answer = TypeVar("_Answer")
@@ -228,7 +228,7 @@ class _Demo:
         """Ordinary traffic and the experiment; returns when the spell begins."""
         begin = time.time()
         spell = _next_edge(begin + _CALM_SECONDS) - _SPELL_BEFORE
-        turn: list[Callable[[], Call]] = [traffic.ordinary]
+        turn: list[Callable[[], DemoCall]] = [traffic.ordinary]
         turn += [partial(traffic.experiment, name) for name in RUNS]
         makes = chain(turn * _EXPERIMENT_CALLS, repeat(traffic.ordinary))
         with self._step("ordinary calls: 20 users, two runs of an experiment", 100) as advance:

@@ -62,7 +62,7 @@ _TOO_MANY = 10_000_000
 
 
 @dataclass(frozen=True)
-class Call:
+class DemoCall:
     """What one call asks for, and for whom."""
 
     way: Way
@@ -84,7 +84,7 @@ class Tally:
     measured: list[Measured] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, call: Call, outcome: Outcome | None, seconds: float) -> None:
+    def add(self, call: DemoCall, outcome: CallOutcome | None, seconds: float) -> None:
         """Count one call; `outcome` is None for a failed one."""
         with self._lock:
             self.calls += 1
@@ -97,7 +97,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """A finished answer; `ttft` in seconds where it was streamed."""
 
     text: str
@@ -125,11 +125,11 @@ class Traffic:
         self._openai_async = openai.AsyncOpenAI(base_url=self._url, api_key="demo", max_retries=0, timeout=60)
         self._httpx = httpx.Client(timeout=60)
 
-    def ordinary(self) -> Call:
+    def ordinary(self) -> DemoCall:
         """An everyday call of one of the twenty users."""
         turn = next(self._turn)
         user = self._random.choice(USERS)
-        return Call(
+        return DemoCall(
             way=WAYS[turn % len(WAYS)],
             model=self._models[turn % len(self._models)],
             user=user,
@@ -137,21 +137,21 @@ class Traffic:
             question=self._random.choice(QUESTIONS),
         )
 
-    def experiment(self, run: str) -> Call:
+    def experiment(self, run: str) -> DemoCall:
         """A call of one run of the experiment."""
         return replace(self.ordinary(), run=run, temperature=RUNS[run])
 
-    def slow(self) -> Call:
+    def slow(self) -> DemoCall:
         """A call with a long answer."""
         return replace(
             self.ordinary(), model=self._models[-1], question=LONG_QUESTION, max_tokens=_LONG_ANSWER
         )
 
-    def failing(self) -> Call:
+    def failing(self) -> DemoCall:
         """A call that the service refuses."""
         return replace(self.ordinary(), model=self._models[0], max_tokens=_TOO_MANY)
 
-    def injection(self) -> Call:
+    def injection(self) -> DemoCall:
         """A call of the user who floods with injection prompts."""
         turn = next(self._turn)
         return replace(
@@ -162,12 +162,14 @@ class Traffic:
             question=INJECTIONS[turn % len(INJECTIONS)],
         )
 
-    def send(self, call: Call) -> None:
+    def send(self, call: DemoCall) -> None:
         """Make the call in the background; blocks while too many are under way."""
         self._room.acquire()
         self._pool.submit(self._perform, call)
 
-    def pace(self, makes: Iterable[Callable[[], Call]], per_second: float, until: float) -> Iterator[None]:
+    def pace(
+        self, makes: Iterable[Callable[[], DemoCall]], per_second: float, until: float
+    ) -> Iterator[None]:
         """Send calls at a steady pace until `until` (Unix seconds); yields after each."""
         due = time.time()
         for make in makes:
@@ -194,9 +196,9 @@ class Traffic:
         self._loop_thread.join(10)
         self._loop.close()
 
-    def _perform(self, call: Call) -> None:
+    def _perform(self, call: DemoCall) -> None:
         started = time.perf_counter()
-        outcome: Outcome | None = None
+        outcome: CallOutcome | None = None
         try:
             # A failed call is an outcome too: it is counted below.
             with suppress(openai.APIError, httpx.HTTPError):
@@ -212,7 +214,7 @@ class Traffic:
             self._room.release()
 
     @llmtrace.observe(name="answer_question")
-    def _answer(self, call: Call) -> Outcome:
+    def _answer(self, call: DemoCall) -> CallOutcome:
         if call.way == "openai":
             return _rate(_outcome(self._openai.chat.completions.create(**_request(call)).model_dump()))
         if call.way == "openai stream":
@@ -233,12 +235,12 @@ class Traffic:
                 response.raise_for_status()
             return _rate(_assemble(_events(response.iter_lines()), started))
 
-    async def _answer_async(self, call: Call) -> Outcome:
+    async def _answer_async(self, call: DemoCall) -> CallOutcome:
         with _who(call):
             return await self._observed_async(call)
 
     @llmtrace.observe(name="answer_question")
-    async def _observed_async(self, call: Call) -> Outcome:
+    async def _observed_async(self, call: DemoCall) -> CallOutcome:
         completions = self._openai_async.chat.completions
         if call.way == "openai async":
             return _rate(_outcome((await completions.create(**_request(call))).model_dump()))
@@ -251,7 +253,7 @@ class Traffic:
 _USAGE: Any = {"include_usage": True}
 
 
-def _who(call: Call) -> AbstractContextManager[object]:
+def _who(call: DemoCall) -> AbstractContextManager[object]:
     return llmtrace.context(
         user_id=call.user,
         session_id=call.session,
@@ -263,7 +265,7 @@ def _who(call: Call) -> AbstractContextManager[object]:
     )
 
 
-def _request(call: Call) -> dict[str, Any]:
+def _request(call: DemoCall) -> dict[str, Any]:
     return {
         "model": call.model,
         "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": call.question}],
@@ -273,14 +275,14 @@ def _request(call: Call) -> dict[str, Any]:
     }
 
 
-def _outcome(body: dict[str, Any]) -> Outcome:
+def _outcome(body: dict[str, Any]) -> CallOutcome:
     usage = body["usage"]
-    return Outcome(
+    return CallOutcome(
         body["choices"][0]["message"]["content"] or "", usage["prompt_tokens"], usage["completion_tokens"]
     )
 
 
-def _assemble(chunks: Iterator[dict[str, Any]], started: float, first: float | None = None) -> Outcome:
+def _assemble(chunks: Iterator[dict[str, Any]], started: float, first: float | None = None) -> CallOutcome:
     text = ""
     usage: dict[str, Any] = {}
     for chunk in chunks:
@@ -288,7 +290,7 @@ def _assemble(chunks: Iterator[dict[str, Any]], started: float, first: float | N
         for choice in chunk["choices"]:
             text += choice["delta"].get("content") or ""
         usage = chunk.get("usage") or usage
-    return Outcome(text, usage["prompt_tokens"], usage["completion_tokens"], (first or started) - started)
+    return CallOutcome(text, usage["prompt_tokens"], usage["completion_tokens"], (first or started) - started)
 
 
 def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -298,7 +300,7 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(data)
 
 
-def _rate(outcome: Outcome) -> Outcome:
+def _rate(outcome: CallOutcome) -> CallOutcome:
     """Score the answer just given by something that can be measured: how many of its words differ."""
     words = outcome.text.split()
     if words:

@@ -34,7 +34,7 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
 
 
-class KeyBook:
+class ApiKeyStore:
     """The keys in the store, and a copy in memory that requests are checked against.
 
     `refresh` brings the copy up to date with what other collectors on the same store did.

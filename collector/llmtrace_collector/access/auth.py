@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
-from .api_keys import KeyBook, RateLimit, Role
+from .api_keys import ApiKeyStore, RateLimit, Role
 
 
 class UnsafeBind(ValueError):
@@ -26,7 +26,7 @@ class UnsafeBind(ValueError):
 
 
 @dataclass(frozen=True)
-class Keys:
+class ConfiguredKeys:
     """The collector's keys; None means that the door is open, which only loopback binds may have."""
 
     ingest: str | None
@@ -55,13 +55,13 @@ class Denied(Exception):
         self.retry_after = retry_after
 
 
-class Doors:
+class Authenticator:
     """Decides who passes: the keys of the settings open every project, keys of the book their own.
 
     A door without any key is open, unless `locked`; the first key made for it closes it.
     """
 
-    def __init__(self, keys: Keys, book: KeyBook, *, locked: bool = False) -> None:
+    def __init__(self, keys: ConfiguredKeys, book: ApiKeyStore, *, locked: bool = False) -> None:
         self.keys = keys
         self._book = book
         self._locked = locked
@@ -90,7 +90,7 @@ class Doors:
         raise Denied(401, f"a valid {role} key is needed: send it as 'Authorization: Bearer KEY'")
 
 
-def administrator(doors: Doors) -> Callable[[Request], None]:
+def require_admin(doors: Authenticator) -> Callable[[Request], None]:
     """A dependency of routes that admin keys open; the identity is then in `request.state.identity`."""
 
     def check(request: Request) -> None:
@@ -109,9 +109,9 @@ def administrator(doors: Doors) -> Callable[[Request], None]:
     return check
 
 
-def owner(doors: Doors) -> Callable[[Request], None]:
+def require_unscoped_key(doors: Authenticator) -> Callable[[Request], None]:
     """A dependency of routes that touch every project: a project's own admin key does not open them."""
-    check_admin = administrator(doors)
+    check_admin = require_admin(doors)
 
     def check(request: Request) -> None:
         check_admin(request)
@@ -128,7 +128,7 @@ def within(request: Request, project: str) -> None:
         raise HTTPException(403, f"this key is of project {own!r} and may not write into {project!r}")
 
 
-def load_keys(settings: CollectorSettings) -> Keys:
+def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
     """The keys of the settings; the admin key is made at the first start, readable by its owner alone.
 
     Raises UnsafeBind when the host is reachable from elsewhere and a key is missing.
@@ -143,7 +143,7 @@ def load_keys(settings: CollectorSettings) -> Keys:
             "create`, or bind 127.0.0.1."
         )
     admin = settings.admin_key.get_secret_value() if settings.admin_key else None
-    return Keys(ingest or None, read or None, admin or admin_key(settings.data_dir))
+    return ConfiguredKeys(ingest or None, read or None, admin or admin_key(settings.data_dir))
 
 
 def admin_key(data_dir: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel
 
-from llmtrace_collector.access.auth import Denied, Doors, Identity
+from llmtrace_collector.access.auth import Authenticator, Denied, Identity
 from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store.store import Store
@@ -57,7 +57,7 @@ _REST = 10.0
 _MOST_STANDINGS = 1000
 
 
-class Standing(BaseModel):
+class BudgetStatus(BaseModel):
     """How one budget stands. Amounts are in `unit`; from `warn_at` on the state is a warning.
 
     `expected` is the amount at the end of a calendar window if it goes on at the same pace, and `breach_at`
@@ -82,12 +82,12 @@ class Standing(BaseModel):
     state: str
 
 
-class Answer(BaseModel):
+class BudgetAnswer(BaseModel):
     """`allowed` is false when a budget that concerns the caller is used up. `as_of`: when it was counted."""
 
     allowed: bool
     as_of: datetime
-    budgets: list[Standing]
+    budgets: list[BudgetStatus]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Counted:
 
 
 @dataclass(frozen=True)
-class Asked:
+class BudgetQuery:
     """The call that is asked about; empty where not known."""
 
     user: str = ""
@@ -140,7 +140,7 @@ class Budgets:
             at = now or datetime.now(UTC)
             self._counted = _Counted(at, [self._spent(rule, at) for rule in self._rules])
 
-    def answer(self, asked: Asked) -> Answer | None:
+    def answer(self, asked: BudgetQuery) -> BudgetAnswer | None:
         """How the budgets that concern a call stand; None before the first count.
 
         A budget for each user concerns calls of a known user alone.
@@ -153,11 +153,11 @@ class Budgets:
             for rule, spent in zip(self._rules, counted.spent, strict=True)
             for key in _keys(rule, asked)
         ]
-        return Answer(
+        return BudgetAnswer(
             allowed=all(each.state != "exceeded" for each in found), as_of=counted.at, budgets=found
         )
 
-    def standings(self, every: bool = False) -> Answer | None:
+    def standings(self, every: bool = False) -> BudgetAnswer | None:
         """The budgets that are not all right, or every one that something was spent of; the fullest first."""
         counted = self._counted
         if counted is None:
@@ -170,7 +170,7 @@ class Budgets:
         ]
         shown = [each for each in found if every or each.state != "ok"]
         shown.sort(key=lambda each: (-each.spent / each.limit, each.budget, each.key))
-        return Answer(
+        return BudgetAnswer(
             allowed=all(each.state != "exceeded" for each in found),
             as_of=counted.at,
             budgets=shown[:_MOST_STANDINGS],
@@ -214,7 +214,7 @@ def _window_end(rule: Budget, start: datetime) -> datetime | None:
     return start + timedelta(days=7 if rule.window == "week" else 1)
 
 
-def _keys(rule: Budget, asked: Asked) -> tuple[str, ...]:
+def _keys(rule: Budget, asked: BudgetQuery) -> tuple[str, ...]:
     """Which of a rule's budgets concern the call."""
     wanted = {name: str(getattr(rule, name)) for name in _FILTERS}
     if any(value and value not in asked.values(name) for name, value in wanted.items()):
@@ -222,7 +222,7 @@ def _keys(rule: Budget, asked: Asked) -> tuple[str, ...]:
     return ("",) if rule.per == "all" else asked.values(rule.per)
 
 
-def _standing(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> Standing:
+def _standing(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> BudgetStatus:
     amount, unpriced = spent.get(key, (0.0, 0))
     start = window_start(rule, now)
     expected, breach = _pace(rule, amount, start, now)
@@ -231,7 +231,7 @@ def _standing(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], no
         state = "exceeded"
     elif amount >= rule.warn_at * rule.limit or breach is not None:
         state = "warning"
-    return Standing(
+    return BudgetStatus(
         budget=rule.name,
         key=key,
         per=rule.per,
@@ -264,7 +264,7 @@ def _pace(
     return expected, start + (now - start) * (rule.limit / amount)
 
 
-def _asker(doors: Doors, request: Request) -> Identity:
+def _asker(doors: Authenticator, request: Request) -> Identity:
     """Whoever may send or read may ask. Raises HTTPException."""
     try:
         return doors.admit(request.headers, "ingest")
@@ -275,7 +275,7 @@ def _asker(doors: Doors, request: Request) -> Identity:
             raise HTTPException(denied.status, "a key that may send or read is needed") from denied
 
 
-def router(budgets: Budgets, doors: Doors) -> APIRouter:
+def router(budgets: Budgets, doors: Authenticator) -> APIRouter:
     """The routes GET /v1/budget, for keys that may send or read, and GET /v1/budgets, for those that may read
     every project."""
     routes = APIRouter()
@@ -289,15 +289,15 @@ def router(budgets: Budgets, doors: Doors) -> APIRouter:
         service: str = "",
         account: str = "",
         tag: Annotated[list[str], Query(max_length=32)] = [],  # noqa: B006 - FastAPI copies it
-    ) -> Answer:
+    ) -> BudgetAnswer:
         identity = _asker(doors, request)
         project = project or identity.project or "default"
         if identity.project and project != identity.project:
             raise HTTPException(403, "this key is for another project")
-        return _ready(budgets.answer(Asked(user, project, model, service, account, tuple(tag))))
+        return _ready(budgets.answer(BudgetQuery(user, project, model, service, account, tuple(tag))))
 
     @routes.get("/v1/budgets")
-    async def standings(request: Request, every: bool = False) -> Answer:
+    async def standings(request: Request, every: bool = False) -> BudgetAnswer:
         try:
             identity = doors.admit(request.headers, "read")
         except Denied as denied:
@@ -309,7 +309,7 @@ def router(budgets: Budgets, doors: Doors) -> APIRouter:
     return routes
 
 
-def _ready(answer: Answer | None) -> Answer:
+def _ready(answer: BudgetAnswer | None) -> BudgetAnswer:
     if answer is None:
         raise HTTPException(503, "budgets are being counted for the first time", headers={"Retry-After": "1"})
     return answer

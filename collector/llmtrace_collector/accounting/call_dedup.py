@@ -35,7 +35,7 @@ _CHUNK = 5000
 
 
 @dataclass
-class Call:
+class StoredCall:
     """One span that calls a model. Times in Unix nanoseconds."""
 
     project: str
@@ -50,8 +50,8 @@ class Call:
     service: str = ""
     received: int = 0
     """Milliseconds; tells copies of a span apart."""
-    above: Call | None = None
-    group: list[Call] = field(default_factory=list)
+    above: StoredCall | None = None
+    group: list[StoredCall] = field(default_factory=list)
 
     @property
     def eligible(self) -> bool:
@@ -67,7 +67,7 @@ class Call:
         return found
 
 
-def decide(calls: Sequence[Call], links: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+def decide(calls: Sequence[StoredCall], links: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
     """The reason why each eligible call is not counted, '' where it is: (trace, span) → reason.
 
     `links` are the plain spans between calls: (trace, span) → parent span.
@@ -105,8 +105,8 @@ def decide(calls: Sequence[Call], links: Mapping[tuple[str, str], str]) -> dict[
 
 
 def _enclosing(
-    call: Call, by_span: Mapping[tuple[str, str], Call], links: Mapping[tuple[str, str], str]
-) -> Call | None:
+    call: StoredCall, by_span: Mapping[tuple[str, str], StoredCall], links: Mapping[tuple[str, str], str]
+) -> StoredCall | None:
     """The nearest call around `call`, past a few plain spans."""
     parent = call.parent
     for _ in range(_HOPS + 1):
@@ -119,9 +119,9 @@ def _enclosing(
     return None
 
 
-def _group(calls: Iterable[Call]) -> None:
+def _group(calls: Iterable[StoredCall]) -> None:
     """Put spans of one response whose times overlap into one group; every other span is a group alone."""
-    responses: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    responses: dict[tuple[str, str], list[StoredCall]] = defaultdict(list)
     for call in calls:
         call.group = [call]
         if call.response:
@@ -139,18 +139,18 @@ def _group(calls: Iterable[Call]) -> None:
                 member.group = group
 
 
-def _has_usage(group: Iterable[Call]) -> bool:
+def _has_usage(group: Iterable[StoredCall]) -> bool:
     return any(call.eligible and call.tokens is not None for call in group)
 
 
-def _rank(call: Call) -> tuple[bool, int, int, int, str]:
+def _rank(call: StoredCall) -> tuple[bool, int, int, int, str]:
     """The better of two spans of one call: with usage, nearer to the call, earlier."""
     return call.tokens is not None, call.depth, call.tokens or 0, -call.start, call.span
 
 
-def split(calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
+def split(calls: Sequence[StoredCall]) -> tuple[list[StoredCall], list[StoredCall]]:
     """(one of each span, the further copies of it). A copy that says that it does not count has the word."""
-    best: dict[tuple[str, str, str], Call] = {}
+    best: dict[tuple[str, str, str], StoredCall] = {}
     for call in sorted(calls, key=lambda call: (call.eligible, call.received)):
         best.setdefault((call.project, call.trace, call.span), call)
     firsts = [best[call.project, call.trace, call.span] for call in calls]
@@ -160,7 +160,7 @@ def split(calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
     return kept, copies
 
 
-class Ledger:
+class CallDeduplicator:
     """Keeps `Counted`, `Uncounted` and the rollup true. `sync` is one pass.
 
     `on_flag` is told of each flag that calls got: service, flag, number of calls.
@@ -184,7 +184,7 @@ class Ledger:
         calls = self._calls(since)
         kept, copies = split(calls)
         wanted = decide(kept, self._links(kept))
-        changes: dict[str, list[Call]] = defaultdict(list)
+        changes: dict[str, list[StoredCall]] = defaultdict(list)
         for call in kept:
             reason = wanted.get((call.trace, call.span))
             if reason is not None and reason != call.uncounted:
@@ -204,7 +204,7 @@ class Ledger:
         self._since = upto
         return len(changed)
 
-    def _tell(self, since: str, upto: str, changes: Mapping[str, Sequence[Call]]) -> None:
+    def _tell(self, since: str, upto: str, changes: Mapping[str, Sequence[StoredCall]]) -> None:
         """Say which flags calls got: those they came with, and those of this pass."""
         for row in self._store.rows(_FLAGS, {"since": since, "upto": upto}):
             self._on_flag(row["ServiceName"], row["Flag"], int(row["Spans"]))
@@ -219,10 +219,10 @@ class Ledger:
         (row,) = self._store.rows(f"SELECT toString(max(ScannedTo)) AS At FROM {passes}")  # noqa: S608, ours
         return str(row["At"])
 
-    def _calls(self, since: str) -> list[Call]:
+    def _calls(self, since: str) -> list[StoredCall]:
         rows = self._store.rows(_CALLS, {"since": since})
         return [
-            Call(
+            StoredCall(
                 row["Project"],
                 row["TraceId"],
                 row["SpanId"],
@@ -238,7 +238,7 @@ class Ledger:
             for row in rows
         ]
 
-    def _links(self, calls: Sequence[Call]) -> dict[tuple[str, str], str]:
+    def _links(self, calls: Sequence[StoredCall]) -> dict[tuple[str, str], str]:
         """The plain spans above calls, a few levels up."""
         known = {(call.trace, call.span) for call in calls}
         wanted = {(call.trace, call.parent) for call in calls if call.parent} - known
@@ -261,7 +261,7 @@ class Ledger:
                 break
         return found
 
-    def _write(self, reason: str, calls: Sequence[Call]) -> None:
+    def _write(self, reason: str, calls: Sequence[StoredCall]) -> None:
         first = min(call.start for call in calls) // 10**9
         last = max(call.start for call in calls) // 10**9 + 1
         for part in _chunks(calls):

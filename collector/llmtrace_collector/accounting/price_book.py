@@ -36,7 +36,7 @@ LIST_NAME = f"genai-prices {genai_prices.__version__}/{_READING}"
 
 
 @dataclass(frozen=True)
-class Terms:
+class PriceOverrides:
     """What people set, beside llmtrace.toml: prices and fixed lines from a day on, and discounts."""
 
     prices: tuple[dict[str, Any], ...] = ()
@@ -51,7 +51,7 @@ class Terms:
         return json.dumps([self.prices, self.covered, [vars(each) for each in self.discounts]])
 
 
-class Pricing:
+class PriceBook:
     """Fills `price_book` and `discount_book`. `sync` is one pass."""
 
     def __init__(self, store: Store, own: Sequence[ModelPrice]) -> None:
@@ -112,7 +112,7 @@ class Pricing:
             "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
         )
 
-    def _fill(self, book: BookName, terms: Terms) -> int:
+    def _fill(self, book: BookName, terms: PriceOverrides) -> int:
         pairs = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
         rows = [row for pair in pairs for row in self._book_rows(book, pair, terms)]
         self._store.insert_rows("price_book", rows)
@@ -140,13 +140,13 @@ class Pricing:
         model: str,
         response_model: str,
         service_tier: str = "",
-        terms: Terms | None = None,
+        terms: PriceOverrides | None = None,
     ) -> tuple[Tariff, ...]:
         """The tariffs of one pair, none where nobody knows its price. A price of one's own goes by the name
         that was asked for, else the one that answered; the list's by the one that answered first. Capacity
         that is paid anyway costs nothing by the token.
         """
-        terms = terms or Terms()
+        terms = terms or PriceOverrides()
         tariffs = self._first_known(provider, model, response_model, service_tier)
         for row in terms.prices:
             named = row["Model"] in (model, response_model) and row["Provider"] in ("", provider)
@@ -180,13 +180,13 @@ class Pricing:
                 return found.tariffs
         return ()
 
-    def _book_rows(self, book: BookName, pair: dict[str, Any], terms: Terms) -> list[dict[str, Any]]:
+    def _book_rows(self, book: BookName, pair: dict[str, Any], terms: PriceOverrides) -> list[dict[str, Any]]:
         found = self.tariffs(
             pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"], terms
         )
         return [book_row(book, pair, tariff) for tariff in found] or [book_row(book, pair, None)]
 
-    def _terms(self, book: BookName = "") -> Terms:
+    def _terms(self, book: BookName = "") -> PriceOverrides:
         """What people have set; with `book`, had set when that book took effect first."""
         until = {"book": book}
         covered = self._store.rows(_COVERED, until)
@@ -202,7 +202,7 @@ class Pricing:
             for row in covered
             if row["Project"]
         ]
-        return Terms(
+        return PriceOverrides(
             tuple(self._store.rows(_SET_PRICES, until)),
             tuple(row for row in covered if not row["Project"]),
             (*discounts(self._store.rows(_SET_DISCOUNTS, until)), *of_projects),
@@ -221,7 +221,7 @@ def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
     )
 
 
-def book_name(own: Sequence[ModelPrice], terms: Terms | None = None) -> BookName:
+def book_name(own: Sequence[ModelPrice], terms: PriceOverrides | None = None) -> BookName:
     """`genai-prices 0.2.3/2`, with a mark of the user's own prices where there are any."""
     if not own and not terms:
         return LIST_NAME

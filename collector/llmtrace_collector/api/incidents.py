@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtrace_collector.access.auth import Doors, administrator, within
+from llmtrace_collector.access.auth import Authenticator, require_admin, within
 from llmtrace_collector.store.store import Store
 
 from .audit import audit
@@ -58,7 +58,7 @@ class Decision(BaseModel):
     note: str = Field(default="", max_length=4096)
 
 
-class Delivery(BaseModel):
+class AlertDelivery(BaseModel):
     """One attempt to deliver a webhook; `url` without query or credentials, duration in milliseconds."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,11 +76,11 @@ class Delivery(BaseModel):
     duration_ms: float = Field(default=0.0, ge=0)
 
 
-def router(store: Store, doors: Doors) -> APIRouter:
+def router(store: Store, doors: Authenticator) -> APIRouter:
     """The routes under /v1/incidents and /v1/deliveries. All need the admin key."""
     incidents = Incidents(store)
 
-    routes = APIRouter(dependencies=[Depends(administrator(doors))])
+    routes = APIRouter(dependencies=[Depends(require_admin(doors))])
 
     @routes.put("/v1/incidents/{incident_id}")
     def put_incident(incident_id: Identifier, report: IncidentReport, request: Request) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def router(store: Store, doors: Doors) -> APIRouter:
         return answer
 
     @routes.post("/v1/deliveries")
-    def add_delivery(delivery: Delivery, request: Request) -> dict[str, Any]:
+    def add_delivery(delivery: AlertDelivery, request: Request) -> dict[str, Any]:
         within(request, delivery.project)
         row = {_column(name): value for name, value in delivery.model_dump().items()}
         row["At"] = _milliseconds(delivery.at)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtrace_collector.access.api_keys import KeyBook, Role
-from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.access.api_keys import ApiKeyStore, Role
+from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.store.store import Store
 
 from .audit import audit
@@ -29,9 +29,9 @@ class NewKey(BaseModel):
     requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
 
 
-def router(store: Store, doors: Doors, book: KeyBook) -> APIRouter:
+def router(store: Store, doors: Authenticator, book: ApiKeyStore) -> APIRouter:
     """The routes under /v1/keys."""
-    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
 
     @routes.post("/v1/keys")
     def create(new: NewKey, request: Request) -> dict[str, Any]:

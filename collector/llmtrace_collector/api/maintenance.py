@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace_collector.access.api_keys import hashed
-from llmtrace_collector.access.auth import Doors, owner
-from llmtrace_collector.ingest.wal import Log
+from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
+from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.store.erasure import Eraser
 from llmtrace_collector.store.store import Store
 
@@ -52,10 +52,10 @@ class Erase(BaseModel):
     dry_run: bool = False
 
 
-def router(store: Store, doors: Doors, log: Log) -> APIRouter:
+def router(store: Store, doors: Authenticator, log: WriteAheadLog) -> APIRouter:
     """The routes under /v1/usage, /v1/erasures and /v1/stats. All need an admin key of every project."""
     eraser = Eraser(store)
-    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
 
     @routes.post("/v1/usage/rebuild")
     def rebuild(asked: Rebuild, request: Request) -> dict[str, list[str]]:
@@ -90,7 +90,7 @@ def router(store: Store, doors: Doors, log: Log) -> APIRouter:
     return routes
 
 
-def _stored(log: Log) -> bool:
+def _stored(log: WriteAheadLog) -> bool:
     """Wait a little until the log is empty or holds only what came since."""
     before = {path.name for path in log.segments()}
     deadline = time.monotonic() + _WAIT_SECONDS

@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtrace_collector.access.auth import Doors, owner
-from llmtrace_collector.accounting.price_book import Pricing, choose_book
+from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
+from llmtrace_collector.accounting.price_book import PriceBook, choose_book
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.pricing.tariffs import ALWAYS
 from llmtrace_collector.pricing.unit_prices import UnitPrices
 from llmtrace_collector.store.store import Store
 
 
-class OwnPrice(UnitPrices):
+class SetPrice(UnitPrices):
     """A price that holds from a day on, UTC."""
 
     provider: str = Field(default="", max_length=128, description="Empty matches every provider.")
@@ -37,11 +37,11 @@ class PriceUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prices: tuple[OwnPrice, ...] = Field(default=(), max_length=10_000)
+    prices: tuple[SetPrice, ...] = Field(default=(), max_length=10_000)
     dry_run: bool = False
 
 
-class DiscountGiven(BaseModel):
+class SetDiscount(BaseModel):
     """So many percent off the list price from a day on; empty names stand for all. 0 ends a discount."""
 
     model_config = ConfigDict(extra="forbid")
@@ -55,7 +55,7 @@ class DiscountGiven(BaseModel):
     note: str = Field(default="", max_length=4096)
 
 
-class FixedLine(BaseModel):
+class FixedCost(BaseModel):
     """Capacity that is paid whether used or not: `units` at `price` USD each `period`, or once for all its
     time (`total`). Calls of the model it names cost nothing by the token while it holds."""
 
@@ -76,7 +76,7 @@ class FixedLine(BaseModel):
     note: str = Field(default="", max_length=4096)
 
 
-class Choice(BaseModel):
+class BookSelection(BaseModel):
     """Which book to put into effect, and why."""
 
     model_config = ConfigDict(extra="forbid")
@@ -86,7 +86,7 @@ class Choice(BaseModel):
     note: str = Field(default="", max_length=4096)
 
 
-class Closing(BaseModel):
+class CloseMonth(BaseModel):
     """The month to close, `2026-11`, and who does."""
 
     model_config = ConfigDict(extra="forbid")
@@ -95,13 +95,13 @@ class Closing(BaseModel):
     actor: str = Field(default="", max_length=256)
 
 
-def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
+def router(store: Store, doors: Authenticator, pricing: PriceBook) -> APIRouter:
     """The routes under /v1/prices, and /v1/cost/close. All need the admin key."""
-    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
     turn = threading.Lock()
 
     @routes.put("/v1/prices")
-    def set_price(price: OwnPrice) -> dict[str, str]:
+    def set_price(price: SetPrice) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
         store.insert_rows("own_prices", [_price_row(price, time.time())])
         pricing.sync(take=True)
@@ -119,7 +119,7 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
         return {"book": pricing.book}
 
     @routes.put("/v1/prices/discounts")
-    def set_discount(given: DiscountGiven) -> dict[str, str]:
+    def set_discount(given: SetDiscount) -> dict[str, str]:
         """Keep the discount and put the book that has it into effect."""
         store.insert_rows(
             "own_discounts",
@@ -141,7 +141,7 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
 
     @routes.put("/v1/cost/fixed/{line_id}")
     def set_fixed(
-        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedLine
+        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedCost
     ) -> dict[str, str]:
         """Keep a fixed line; the newest of an id holds."""
         if line.valid_to is not None and line.valid_to <= line.valid_from:
@@ -174,7 +174,7 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
         return {"id": line_id, "book": pricing.book}
 
     @routes.post("/v1/prices/book")
-    def choose(choice: Choice) -> dict[str, str]:
+    def choose(choice: BookSelection) -> dict[str, str]:
         """Put a kept book into effect."""
         known = store.rows("SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": choice.book})
         if not known:
@@ -186,7 +186,7 @@ def router(store: Store, doors: Doors, pricing: Pricing) -> APIRouter:
         return {"book": choice.book}
 
     @routes.post("/v1/cost/close")
-    def close_month(closing: Closing) -> dict[str, Any]:
+    def close_month(closing: CloseMonth) -> dict[str, Any]:
         """Keep the figures of a month that is over. A closed month stays as it was closed."""
         if closing.month >= datetime.now(UTC).strftime("%Y-%m"):
             raise HTTPException(409, f"{closing.month} is not over yet")
@@ -221,7 +221,7 @@ WHERE Time >= toDateTime(concat({month:String}, '-01 00:00:00'))
 GROUP BY Project, Provider, Model"""
 
 
-def _price_row(price: OwnPrice, at: float) -> dict[str, Any]:
+def _price_row(price: SetPrice, at: float) -> dict[str, Any]:
     units = price.per_unit()
     return {
         "Provider": price.provider,

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as PathParameter
 
-from llmtrace_collector.access.auth import Doors, owner
-from llmtrace_collector.ingest.completeness import Tally
+from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
+from llmtrace_collector.ingest.completeness import ArrivalCounts
 from llmtrace_collector.ingest.validate import row_times
-from llmtrace_collector.ingest.wal import Log
+from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import decode
 from llmtrace_collector.store.store import Store
 
@@ -24,9 +24,9 @@ Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-
 _SHOWN = 100
 
 
-def router(store: Store, doors: Doors, log: Log, tally: Tally) -> APIRouter:
+def router(store: Store, doors: Authenticator, log: WriteAheadLog, tally: ArrivalCounts) -> APIRouter:
     """The routes under /v1/quarantine."""
-    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
 
     def find(name: str) -> Path:
         path = log.quarantined / f"{name}.seg"

@@ -9,7 +9,7 @@ from email.policy import HTTP
 
 from fastapi import APIRouter, Request, Response
 
-from llmtrace_collector.access.auth import Denied, Doors
+from llmtrace_collector.access.auth import Authenticator, Denied
 from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.query_guard import QueryRefused, check_format, make_safe
@@ -42,7 +42,7 @@ _CONTENT_TYPES = {
 _SYNTAX_ERROR, _AUTHENTICATION_FAILED, _QUOTA_EXCEEDED = 62, 516, 201
 
 
-def router(store: Store, doors: Doors, metrics: Metrics, pool: ThreadPoolExecutor) -> APIRouter:
+def router(store: Store, doors: Authenticator, metrics: Metrics, pool: ThreadPoolExecutor) -> APIRouter:
     """The routes under /clickhouse, by which clickhouse-connect, Grafana or curl read the store."""
     routes = APIRouter()
 

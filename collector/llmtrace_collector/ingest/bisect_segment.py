@@ -18,7 +18,7 @@ from llmtrace_collector.store.store import Store
 
 from .validate import row_times
 from .wal import Segment, sync_folder
-from .wal_frame import Record, decode, encode
+from .wal_frame import Frame, decode, encode
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def journal(segment: Segment) -> Path:
     return segment.path.with_suffix(".split")
 
 
-class Dissection:
+class SegmentBisection:
     """Stores what is good of one refused segment. `bad` are the pieces that the store will not have: file
     (to be moved away) and reason.
     """
@@ -130,11 +130,11 @@ class Dissection:
                     return True
         return False
 
-    def _times(self, record: Record) -> list[int]:
+    def _times(self, record: Frame) -> list[int]:
         return row_times(self._segment.signal, record.body)
 
 
-def _write(file: Path, records: Sequence[Record]) -> None:
+def _write(file: Path, records: Sequence[Frame]) -> None:
     with file.open("wb") as out:
         for record in records:
             out.writelines(encode(record))

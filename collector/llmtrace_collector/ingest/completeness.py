@@ -43,7 +43,7 @@ GROUP BY ServiceName"""
 
 
 @dataclass(frozen=True)
-class Origin:
+class RequestOrigin:
     """Of a request: signal, the key's project, arrival (Unix nanoseconds)."""
 
     signal: str
@@ -51,7 +51,7 @@ class Origin:
     received: int
 
 
-class Tally:
+class ArrivalCounts:
     """Counts in memory and adds them to `completeness_counts` by `flush`. A process that is killed loses
     what it counted since the last flush; what is stored is counted by the engine, exactly.
     """
@@ -65,7 +65,7 @@ class Tally:
         self._unsent: list[dict[str, Any]] = []
         self._services: dict[str, str] = {}
 
-    def add(self, origin: Origin, rows: ServiceRows, outcome: Outcome, count: int) -> None:
+    def add(self, origin: RequestOrigin, rows: ServiceRows, outcome: Outcome, count: int) -> None:
         """Count rows of one service."""
         if not count:
             return
@@ -108,7 +108,7 @@ class Tally:
             for rows in service_rows(signal, record.body):
                 total[rows.service] += rows.accepted
                 count = -rows.accepted if back else rows.accepted
-                self.add(Origin(signal, record.project, record.received), rows, "quarantined", count)
+                self.add(RequestOrigin(signal, record.project, record.received), rows, "quarantined", count)
         return total
 
     def flush(self) -> None:

@@ -14,12 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.settings import CollectorSettings
 
-from .completeness import Origin, Tally
+from .completeness import ArrivalCounts, RequestOrigin
 from .decompress import Refused, decompress
 from .otlp_json import to_protobuf
 from .validate import Checked, Malformed, check
-from .wal import Log, LogFull
-from .wal_frame import Record
+from .wal import WalFull, WriteAheadLog
+from .wal_frame import Frame
 
 #: The flag of spans that are kept although they end before they start.
 END_BEFORE_START = "end before start"
@@ -29,7 +29,7 @@ RETRY_AFTER = 2
 
 
 @dataclass(frozen=True)
-class Arrival:
+class IncomingRequest:
     """A request as it came in, at `received` (Unix nanoseconds). `project` is the key's; empty: the one that
     the resource names.
     """
@@ -45,13 +45,15 @@ class Arrival:
 class Intake:
     """The one way into the log, for OTLP/HTTP and OTLP/gRPC alike. Safe to call from any thread."""
 
-    def __init__(self, settings: CollectorSettings, log: Log, metrics: Metrics, tally: Tally) -> None:
+    def __init__(
+        self, settings: CollectorSettings, log: WriteAheadLog, metrics: Metrics, tally: ArrivalCounts
+    ) -> None:
         self._settings = settings
         self._log = log
         self._metrics = metrics
         self._tally = tally
 
-    def check(self, arrival: Arrival) -> Checked:
+    def check(self, arrival: IncomingRequest) -> Checked:
         """The request's rows fit for the log. Raises Refused (400, 413, 415)."""
         limit = self._settings.max_body_bytes
         plain = decompress(arrival.body, arrival.encoding, limit)
@@ -70,20 +72,20 @@ class Intake:
         except Malformed as error:
             raise Refused(400, str(error)) from error
 
-    def append(self, arrival: Arrival, checked: Checked) -> Future[bool]:
-        """Hand the rows to the log; the future resolves when they are on disk, or fails with LogFull."""
+    def append(self, arrival: IncomingRequest, checked: Checked) -> Future[bool]:
+        """Hand the rows to the log; the future resolves when they are on disk, or fails with WalFull."""
         return self._log.append(
             arrival.signal,
-            Record(arrival.project, arrival.received, checked.body),
+            Frame(arrival.project, arrival.received, checked.body),
             checked.days,
             checked.services,
         )
 
-    def note(self, arrival: Arrival, checked: Checked, *, new: bool) -> None:
+    def note(self, arrival: IncomingRequest, checked: Checked, *, new: bool) -> None:
         """Count an acknowledged request."""
         self._metrics.log_bytes.set(self._log.size)
         self._metrics.rejected.labels(arrival.signal).inc(checked.rejected)
-        origin = Origin(arrival.signal, arrival.project, arrival.received)
+        origin = RequestOrigin(arrival.signal, arrival.project, arrival.received)
         for rows in checked.services:
             self._tally.add(origin, rows, "received" if new else "duplicate", rows.accepted)
             self._tally.add(origin, rows, "rejected", rows.rejected)
@@ -96,11 +98,11 @@ class Intake:
         else:
             self._metrics.repeated.labels(arrival.signal).inc()
 
-    def refuse(self, arrival: Arrival, refused: Refused) -> None:
+    def refuse(self, arrival: IncomingRequest, refused: Refused) -> None:
         """Count a refused request."""
         self._metrics.refused.labels(arrival.signal, str(refused.status)).inc()
 
-    def accept(self, arrival: Arrival) -> Checked:
+    def accept(self, arrival: IncomingRequest) -> Checked:
         """All of it, waiting for the disk. Raises Refused."""
         started = time.perf_counter()
         checked = self.check(arrival)
@@ -108,14 +110,14 @@ class Intake:
         if checked.accepted:
             try:
                 new = self.append(arrival, checked).result()
-            except LogFull as error:
+            except WalFull as error:
                 raise full(error) from error
         self.note(arrival, checked, new=new)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
         return checked
 
 
-def full(error: LogFull) -> Refused:
+def full(error: WalFull) -> Refused:
     """The answer when the log may not grow."""
     return Refused(503, str(error), retry_after=RETRY_AFTER)
 

@@ -18,11 +18,11 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers
 
-from llmtrace_collector.access.auth import Denied, Doors
+from llmtrace_collector.access.auth import Authenticator, Denied
 from llmtrace_collector.settings import CollectorSettings
 
 from .decompress import Refused
-from .intake import Arrival, Intake, acknowledgement
+from .intake import IncomingRequest, Intake, acknowledgement
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +50,12 @@ _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType(
 )
 
 
-class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
+class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     """A gRPC server for OTLP. An OK means what a 200 means over HTTP. Larger messages than
     `max_body_bytes`, before or after decompression, end in RESOURCE_EXHAUSTED.
     """
 
-    def __init__(self, settings: CollectorSettings, doors: Doors, intake: Intake) -> None:
+    def __init__(self, settings: CollectorSettings, doors: Authenticator, intake: Intake) -> None:
         self._doors = doors
         self._intake = intake
         self._server = grpc.server(
@@ -101,9 +101,9 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _export(self, signal: str) -> Callable[[bytes, Any], bytes]:
         def export(body: bytes, context: Any) -> bytes:
-            arrival = Arrival(signal, body)
+            arrival = IncomingRequest(signal, body)
             try:
-                arrival = Arrival(signal, body, project=self._project(context))
+                arrival = IncomingRequest(signal, body, project=self._project(context))
                 return acknowledgement(signal, self._intake.accept(arrival)).SerializeToString()
             except Refused as refused:
                 self._intake.refuse(arrival, refused)

@@ -11,15 +11,15 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from starlette.requests import ClientDisconnect
 
-from llmtrace_collector.access.auth import Denied, Doors
+from llmtrace_collector.access.auth import Authenticator, Denied
 from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.settings import CollectorSettings
 
 from .decompress import Refused
-from .intake import Arrival, Intake, acknowledgement, full
+from .intake import IncomingRequest, Intake, acknowledgement, full
 from .otlp_json import to_json
 from .validate import SIGNALS, Checked
-from .wal import LogFull
+from .wal import WalFull
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -36,7 +36,7 @@ _BODY_SECONDS = 60.0
 _CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 
 
-def router(settings: CollectorSettings, doors: Doors, intake: Intake, metrics: Metrics) -> APIRouter:
+def router(settings: CollectorSettings, doors: Authenticator, intake: Intake, metrics: Metrics) -> APIRouter:
     """The routes /v1/traces, /v1/logs and /v1/metrics.
 
     A 200 means that the request is on disk and will be in the store exactly once, whatever happens to this
@@ -63,7 +63,7 @@ def router(settings: CollectorSettings, doors: Doors, intake: Intake, metrics: M
             )
         body = await _body(request, settings.max_body_bytes)
         started = time.perf_counter()
-        arrival = Arrival(
+        arrival = IncomingRequest(
             signal,
             body,
             request.headers.get("content-encoding", "identity").strip().lower(),
@@ -76,7 +76,7 @@ def router(settings: CollectorSettings, doors: Doors, intake: Intake, metrics: M
         if checked.accepted:
             try:
                 new = await asyncio.wrap_future(intake.append(arrival, checked))
-            except LogFull as error:
+            except WalFull as error:
                 raise full(error) from error
         intake.note(arrival, checked, new=new)
         metrics.ack_seconds.observe(time.perf_counter() - started)
@@ -93,7 +93,7 @@ def router(settings: CollectorSettings, doors: Doors, intake: Intake, metrics: M
     return routes
 
 
-def _project(doors: Doors, request: Request) -> str:
+def _project(doors: Authenticator, request: Request) -> str:
     """The project of the request's key; empty when it has none. Raises Refused."""
     try:
         return doors.admit(request.headers, "ingest").project

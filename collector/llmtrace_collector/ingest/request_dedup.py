@@ -9,19 +9,19 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from .wal_frame import Record
+from .wal_frame import Frame
 
 #: Days that a resend is recognised; spools replay days later.
 KEPT_DAYS = 7
 
 
-def digest(signal: str, record: Record) -> bytes:
+def digest(signal: str, record: Frame) -> bytes:
     """What identifies a request: its signal, project and bytes."""
     head = f"{signal}\0{record.project}\0".encode()
     return hashlib.sha256(head + record.body).digest()
 
 
-class Seen:
+class RequestDedup:
     """Digests of requests on disk, kept `KEPT_DAYS`.
 
     `add` returns when they are on disk; the log calls it before it deletes a segment, whose own records

@@ -21,9 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .request_dedup import Seen, digest
+from .request_dedup import RequestDedup, digest
 from .validate import ServiceRows, service_rows
-from .wal_frame import Record, decode, encode
+from .wal_frame import Frame, decode, encode
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _GROUP = 256
 _BEHIND_PAUSE = 0.02
 
 
-class LogFull(Exception):
+class WalFull(Exception):
     """The log may not grow further: the disk or its budget is full. The sender should try again later."""
 
 
@@ -64,13 +64,13 @@ class Segment:
 @dataclass(frozen=True)
 class _Append:
     signal: str
-    record: Record
+    record: Frame
     days: frozenset[int]
     services: tuple[ServiceRows, ...]
     done: Future[bool]
 
 
-class Log:
+class WriteAheadLog:
     """Appends records durably and hands closed segments to `on_closed`, oldest first.
 
     While `behind` says that earlier segments are still being stored, one that is old enough stays open: it
@@ -96,7 +96,7 @@ class Log:
         self._budget = budget_bytes
         self._on_closed = on_closed
         self._behind = behind
-        self._seen = Seen(folder / "seen.sqlite")
+        self._seen = RequestDedup(folder / "seen.sqlite")
         self._unstored: dict[bytes, str] = {}
         self._bytes = 0
         self._bytes_lock = threading.Lock()
@@ -118,15 +118,15 @@ class Log:
         self._thread.start()
 
     def append(
-        self, signal: str, record: Record, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
+        self, signal: str, record: Frame, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
     ) -> Future[bool]:
         """Queue one record. The future resolves once it is on disk: True when new, False when it was
-        stored before; it fails with LogFull when it cannot be kept. `days` are the Unix days of its rows,
+        stored before; it fails with WalFull when it cannot be kept. `days` are the Unix days of its rows,
         `services` whose they are.
         """
         done: Future[bool] = Future()
         if self._bytes + len(record.body) > self._budget:
-            done.set_exception(LogFull("the log's disk budget is used up while the store is behind"))
+            done.set_exception(WalFull("the log's disk budget is used up while the store is behind"))
         else:
             self._queue.put(_Append(signal, record, days, services, done))
         return done
@@ -245,7 +245,7 @@ class Log:
                 self._write(signal, items)
         except (OSError, sqlite3.Error) as error:
             logger.warning("the log cannot be written: %s", error)
-            failure = LogFull(f"the log cannot be written: {getattr(error, 'strerror', None) or error}")
+            failure = WalFull(f"the log cannot be written: {getattr(error, 'strerror', None) or error}")
             for item in group:
                 item.done.set_exception(failure)
             return

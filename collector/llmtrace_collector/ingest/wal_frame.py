@@ -19,7 +19,7 @@ _CHECKSUM = b"\x7d"  # field 15, fixed32
 
 
 @dataclass(frozen=True)
-class Record:
+class Frame:
     """One request: `received` in Unix nanoseconds, `body` the OTLP request message."""
 
     project: str
@@ -27,7 +27,7 @@ class Record:
     body: bytes
 
 
-def encode(record: Record) -> list[bytes]:
+def encode(record: Frame) -> list[bytes]:
     """The record's frame as buffers for one `writev`; the body is not copied."""
     project = record.project.encode()
     head = b"".join(
@@ -46,14 +46,14 @@ def encode(record: Record) -> list[bytes]:
     return [varint(length) + _CHECKSUM + struct.pack("<I", checksum) + head, record.body]
 
 
-def decode(data: bytes) -> Iterator[tuple[Record, int]]:
+def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
     """The records at the start of `data`, each with the offset at which it ends.
 
     Stops before the first byte that is not part of a whole record with a good checksum.
     """
     offset = 0
     while offset < len(data):
-        found = _record_at(data, offset)
+        found = _frame_at(data, offset)
         if found is None:
             return
         yield found
@@ -70,7 +70,7 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _record_at(data: bytes, offset: int) -> tuple[Record, int] | None:
+def _frame_at(data: bytes, offset: int) -> tuple[Frame, int] | None:
     try:
         length, start = _read_varint(data, offset)
         end = start + length
@@ -85,7 +85,7 @@ def _record_at(data: bytes, offset: int) -> tuple[Record, int] | None:
         at += size
         (received,) = struct.unpack_from("<Q", data, at + 1)
         size, at = _read_varint(data, at + 10)
-        return Record(project, received, data[at : at + size]), end
+        return Frame(project, received, data[at : at + size]), end
     except (IndexError, struct.error, UnicodeDecodeError):
         return None
 

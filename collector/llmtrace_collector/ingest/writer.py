@@ -14,9 +14,9 @@ from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.store import Store
 
-from .bisect_segment import Dissection, journal
-from .completeness import Tally
-from .wal import Log, Segment
+from .bisect_segment import SegmentBisection, journal
+from .completeness import ArrivalCounts
+from .wal import Segment, WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Writer:
     store refuses is set aside and does not hold up what is behind it.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, tally: Tally) -> None:
+    def __init__(self, store: Store, metrics: Metrics, tally: ArrivalCounts) -> None:
         self._store = store
         self._metrics = metrics
         self._tally = tally
@@ -47,7 +47,7 @@ class Writer:
         """Whether a segment closed now would have to wait."""
         return self._inserting or not self._queue.empty()
 
-    def start(self, log: Log) -> None:
+    def start(self, log: WriteAheadLog) -> None:
         """Begin to insert; `log` learns which segments are done. Those of before may have been begun."""
         self._log = log
         self._left = self._queue.qsize()
@@ -126,7 +126,7 @@ class Writer:
 
     def _take_apart(self, segment: Segment, reason: str) -> None:
         """Store what is good of a refused segment and set the rest aside."""
-        parts = Dissection(self._store, segment, segment.path.parent / "split")
+        parts = SegmentBisection(self._store, segment, segment.path.parent / "split")
         parts.run(reason)
         bad: Counter[str] = Counter()
         for file, why in parts.bad:

@@ -1,6 +1,6 @@
 """Experiment runs in MLflow: read what a run did, summarise it, bring its MLflow run up to date."""
 
-from .sync import MlflowRuns, SyncResult
+from .sync import MlflowSync, SyncResult
 from .tracking import MlflowUnavailable
 
-__all__ = ["MlflowRuns", "MlflowUnavailable", "SyncResult"]
+__all__ = ["MlflowSync", "MlflowUnavailable", "SyncResult"]

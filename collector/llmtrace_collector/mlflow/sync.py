@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .runs.run_contents import contents, run_key
-from .runs.run_data import Rows, RunFacts, RunKey, RunReader
+from .runs.run_data import Rows, RunData, RunKey, RunReader
 from .tracking import Experiment, MlflowRefused, TrackedRun, Tracking
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class _Memory:
     pending: dict[RunKey, str] = field(default_factory=dict)
 
 
-class MlflowRuns:
+class MlflowSync:
     """Keeps MLflow's runs equal to the store's. One writer per MLflow server: run it in one collector.
 
     `rows` is `Store.rows`, `url` the tracking server, `trace_url` a link with `{trace_id}` in it; `clock`
@@ -169,7 +169,7 @@ class MlflowRuns:
         if run.status != "RUNNING" and not _quiet(run, now):
             self._tracking.reopen(run)
 
-    def _create(self, memory: _Memory, facts: RunFacts) -> TrackedRun:
+    def _create(self, memory: _Memory, facts: RunData) -> TrackedRun:
         name = facts.key.experiment
         experiment = memory.experiments.get(name)
         if experiment is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .runs.run_contents import RUN_KEY_TAG, SAMPLES_FILE, RunContents, run_key, shorten
-from .runs.run_data import RunFacts
+from .runs.run_data import RunData
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -167,7 +167,7 @@ class Tracking:
                 if not token:
                     return found
 
-    def create(self, experiment_id: str, facts: RunFacts) -> TrackedRun:
+    def create(self, experiment_id: str, facts: RunData) -> TrackedRun:
         """A new run for `facts`; it has its key from the first moment, so it is found again."""
         with self._talking() as client:
             run = client.create_run(

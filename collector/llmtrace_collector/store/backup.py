@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as PathParameter
 
-from llmtrace_collector.access.auth import Doors, owner
+from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.api.audit import audit
 
 from .engine import EmbeddedEngine, literal
@@ -117,9 +117,9 @@ class Backups:
             raise HTTPException(409, "the store is a ClickHouse server: use its own BACKUP and RESTORE")
 
 
-def router(store: Store, doors: Doors, folder: Path) -> APIRouter:
+def router(store: Store, doors: Authenticator, folder: Path) -> APIRouter:
     """The routes under /v1/backups."""
-    routes = APIRouter(dependencies=[Depends(owner(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
     backups = Backups(store, folder)
 
     @routes.post("/v1/backups")

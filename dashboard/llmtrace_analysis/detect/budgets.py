@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from .incident_lifecycle import Calm, Finding
+from .incident_lifecycle import Finding, QuietPeriod
 
 WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE = "budget.warning", "budget.exceeded", "budget.forecast"
 
@@ -29,9 +29,9 @@ def budget_findings(standings: Sequence[Mapping[str, Any]], now: float) -> list[
     return findings
 
 
-def budget_calm(now: float) -> dict[str, Calm]:
+def budget_quiet_periods(now: float) -> dict[str, QuietPeriod]:
     """When incidents of budgets are over: soon after their window is."""
-    return dict.fromkeys((WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE), Calm(now, 3 * _STEP))
+    return dict.fromkeys((WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE), QuietPeriod(now, 3 * _STEP))
 
 
 def _finding(

@@ -7,9 +7,9 @@ from typing import Literal
 
 from llmtrace_analysis.settings import WatchSettings
 
-from .abuse.prompt_injection import Hit
+from .abuse.prompt_injection import PatternMatch
 from .abuse.request_flood import Flood
-from .detectors.anomalies import UNITS, Metric, Verdict
+from .detectors.anomalies import UNITS, Metric, SeriesResult
 from .incident_lifecycle import Finding
 
 _NAMES: dict[Metric, str] = {
@@ -27,7 +27,7 @@ INJECTION_RULE = "abuse.prompt_injection"
 Severity = Literal["warning", "critical"]
 
 
-def anomaly_finding(verdict: Verdict, settings: WatchSettings) -> Finding | None:
+def anomaly_finding(verdict: SeriesResult, settings: WatchSettings) -> Finding | None:
     """The finding of a verdict, without evidence; None when nothing recent lies outside."""
     if not verdict.outside:
         return None
@@ -66,7 +66,7 @@ def anomaly_finding(verdict: Verdict, settings: WatchSettings) -> Finding | None
     )
 
 
-def _anomaly_severity(verdict: Verdict, worst: float) -> Severity:
+def _anomaly_severity(verdict: SeriesResult, worst: float) -> Severity:
     if verdict.metric == "error_rate":
         return "critical" if worst >= 0.5 else "warning"
     return "critical" if worst >= 2 * verdict.band.high else "warning"
@@ -110,7 +110,9 @@ def flood_finding(flood: Flood, now: float, settings: WatchSettings) -> Finding:
     )
 
 
-def injection_finding(project: str, user: str, hits: Sequence[Hit], settings: WatchSettings) -> Finding:
+def injection_finding(
+    project: str, user: str, hits: Sequence[PatternMatch], settings: WatchSettings
+) -> Finding:
     """The finding of one user's hits within the window, ascending in time. Names patterns, quotes nothing."""
     names = sorted({name for hit in hits for name in hit.patterns})
     who = _label(user, "callers without a user id")

@@ -98,7 +98,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Calm:
+class QuietPeriod:
     """How far a rule has looked, and how long it must have seen nothing before an incident is over."""
 
     examined_until: float
@@ -108,7 +108,7 @@ class Calm:
 def advance(
     findings: Sequence[Finding],
     incidents: Sequence[Incident],
-    calm: Mapping[str, Calm],
+    calm: Mapping[str, QuietPeriod],
     now: float,
     settings: WatchSettings,
 ) -> list[Change]:
@@ -177,7 +177,7 @@ def _open(
 
 
 def _go_on(
-    incident: Incident, finding: Finding | None, calm: Calm, now: float, settings: WatchSettings
+    incident: Incident, finding: Finding | None, calm: QuietPeriod, now: float, settings: WatchSettings
 ) -> list[Change]:
     fresh = [] if finding is None else [time for time in finding.seen if time > incident.last_seen_at]
     current = incident

@@ -11,12 +11,12 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_analysis.settings import WatchSettings
 
 from . import store_queries
-from .abuse.prompt_injection import Hit, scan
+from .abuse.prompt_injection import PatternMatch, scan
 from .abuse.request_flood import find_floods
-from .detectors.anomalies import Interval, Verdict, complete_until, judge
+from .detectors.anomalies import Interval, SeriesResult, complete_until, evaluate_series
 from .detectors.series import SeriesKey
 from .findings import FLOOD_RULE, INJECTION_RULE, RULES, anomaly_finding, flood_finding, injection_finding
-from .incident_lifecycle import Calm, Finding, Incident
+from .incident_lifecycle import Finding, Incident, QuietPeriod
 
 #: Spans become readable a moment after they were received, and not in order; this far back is read again.
 _SETTLING_MS = 10_000
@@ -32,7 +32,9 @@ def anomalies(
     since = int(now - settings.lookback_minutes * 60) // bucket * bucket
     findings = []
     for series in store_queries.usage(client, since, bucket):
-        for verdict in judge(series, now, settings, excluded_times(series.key, incidents, settings)):
+        for verdict in evaluate_series(
+            series, now, settings, excluded_times(series.key, incidents, settings)
+        ):
             finding = anomaly_finding(verdict, settings)
             if finding is not None:
                 findings.append(_with_evidence(client, finding, verdict, incidents, settings))
@@ -56,7 +58,7 @@ def excluded_times(key: SeriesKey, incidents: Sequence[Incident], settings: Watc
 def _with_evidence(
     client: Client,
     finding: Finding,
-    verdict: Verdict,
+    verdict: SeriesResult,
     incidents: Sequence[Incident],
     settings: WatchSettings,
 ) -> Finding:
@@ -111,14 +113,14 @@ class InjectionScan:
         self._settings = settings
         self._read_until = 0
         self._seen: dict[str, int] = {}
-        self._hits: list[Hit] = []
+        self._hits: list[PatternMatch] = []
 
     def findings(self, client: Client, now: float) -> list[Finding]:
         """Who sent messages that match, once they are enough or an incident may go on."""
         self._read(client, now)
         oldest = now - self._settings.injection_window_seconds
         self._hits = [hit for hit in self._hits if hit.at >= oldest]
-        by_user: dict[tuple[str, str], list[Hit]] = {}
+        by_user: dict[tuple[str, str], list[PatternMatch]] = {}
         for hit in sorted(self._hits, key=lambda hit: hit.at):
             by_user.setdefault((hit.project, hit.user), []).append(hit)
         return [
@@ -136,7 +138,9 @@ class InjectionScan:
                     continue
                 self._seen[row.span_id] = row.received_ms
                 if names := scan(row.text, row.cut):
-                    self._hits.append(Hit(row.project, row.user, row.at, row.trace_id, row.span_id, names))
+                    self._hits.append(
+                        PatternMatch(row.project, row.user, row.at, row.trace_id, row.span_id, names)
+                    )
             if rows:
                 after = (rows[-1].received_ms, rows[-1].span_id)
                 self._read_until = max(self._read_until, rows[-1].received_ms)
@@ -146,12 +150,12 @@ class InjectionScan:
         self._seen = {span: received for span, received in self._seen.items() if received >= kept}
 
 
-def calm(now: float, settings: WatchSettings) -> dict[str, Calm]:
+def quiet_periods(now: float, settings: WatchSettings) -> dict[str, QuietPeriod]:
     """How far each rule has looked at `now`, and when its incidents are over."""
     seconds = float(settings.calm_buckets * settings.bucket_seconds)
-    bands = Calm(float(complete_until(now, settings)), seconds)
+    bands = QuietPeriod(float(complete_until(now, settings)), seconds)
     return {
         **dict.fromkeys(RULES.values(), bands),
-        FLOOD_RULE: Calm(now, seconds),
-        INJECTION_RULE: Calm(now, float(settings.injection_window_seconds)),
+        FLOOD_RULE: QuietPeriod(now, seconds),
+        INJECTION_RULE: QuietPeriod(now, float(settings.injection_window_seconds)),
     }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from .abuse.request_flood import Minutes
+from .abuse.request_flood import MinuteCounts
 from .detectors.series import Series, SeriesKey, to_series
 from .incident_lifecycle import Incident
 
@@ -135,13 +135,13 @@ FROM (
 GROUP BY project, who, calls"""
 
 
-def minutes(client: Client, users: Sequence[str], since: int, until: int, window: int) -> list[Minutes]:
+def minutes(client: Client, users: Sequence[str], since: int, until: int, window: int) -> list[MinuteCounts]:
     """How often users sent how many calls in a stretch of `window` seconds: `users` by name, others together.
 
     Stretches in which a user sent nothing are left out.
     """
     rows = _rows(client, _MINUTES, users=list(users), since=since, until=until, window=window)
-    return [Minutes(*row) for row in rows]
+    return [MinuteCounts(*row) for row in rows]
 
 
 _USER_TRACES = """SELECT TraceId

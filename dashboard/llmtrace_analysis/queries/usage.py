@@ -134,7 +134,7 @@ NOTHING = Totals(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, None, None, None, Non
 
 
 @dataclass(frozen=True)
-class Course:
+class UsageOverTime:
     """A window and the one of the same length `before` it, measured.
 
     `over_time` has one row per bucket of `scope.step` seconds: `time` (UTC), the measures, `p50`…`ttft_p95`
@@ -162,7 +162,7 @@ def totals(client: Client, scope: Scope) -> Totals:
     return _totals(rows(client, USAGE_TOTALS, scope.params())[0])
 
 
-def course(client: Client, scope: Scope, models: int = 8) -> Course:
+def over_time(client: Client, scope: Scope, models: int = 8) -> UsageOverTime:
     """The window beside the one before it, over time and by its most called models, in one reading."""
     params = {**scope.params(), "since": millis(scope.before().since), "middle": millis(scope.since)}
     data = frame(client, USAGE_COURSE, {**params, "step": scope.step})
@@ -171,7 +171,7 @@ def course(client: Client, scope: Scope, models: int = 8) -> Course:
     )
     whole = ~(of_bucket | of_model)
     buckets, called = data[of_bucket & ~earlier], data[of_model & ~earlier]
-    return Course(
+    return UsageOverTime(
         totals=_whole(data[whole & ~earlier]),
         before=_whole(data[whole & earlier]),
         over_time=with_times(_spread(buckets.drop(columns=["model", "provider"])), scope, scope.step),

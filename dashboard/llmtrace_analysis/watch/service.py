@@ -13,9 +13,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from llmtrace_analysis.alerts.outbox import Outbox
-from llmtrace_analysis.collector_client import CollectorAway, CollectorRecords, CollectorRefused
+from llmtrace_analysis.collector_client import CollectorClient, CollectorRefused, CollectorUnavailable
 from llmtrace_analysis.detect import rules, store_queries
-from llmtrace_analysis.detect.budgets import budget_calm, budget_findings
+from llmtrace_analysis.detect.budgets import budget_findings, budget_quiet_periods
 from llmtrace_analysis.detect.incident_lifecycle import Change, Incident, advance, to_report
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_collector.store.reader import open_reader
@@ -35,7 +35,7 @@ class Watch:
         self._settings = settings
         self._client: Client | None = None
         self._injection = rules.InjectionScan(settings)
-        self._records = CollectorRecords(settings.collector_url, settings.writing_key)
+        self._records = CollectorClient(settings.collector_url, settings.writing_key)
         self._away: set[str] = set()
         self.outbox = Outbox(settings, self._records.add_delivery)
         self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_LOOKS * settings.interval_seconds))
@@ -52,7 +52,7 @@ class Watch:
         started = time.monotonic()
         try:
             self._look(now)
-        except (ClickHouseError, HTTPError, CollectorAway, OSError) as error:
+        except (ClickHouseError, HTTPError, CollectorUnavailable, OSError) as error:
             self._close_client()
             self._say_away(error)
             self.health.looked(False, time.monotonic() - started)
@@ -73,7 +73,11 @@ class Watch:
             *budget_findings(self._records.budgets(), now),
         ]
         changes = advance(
-            findings, incidents, {**rules.calm(now, settings), **budget_calm(now)}, now, settings
+            findings,
+            incidents,
+            {**rules.quiet_periods(now, settings), **budget_quiet_periods(now)},
+            now,
+            settings,
         )
         for change in changes:
             self._write(change)

@@ -14,9 +14,9 @@ from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_frame import empty, header, live
 from llmtrace_dashboard.ui.url_state import bound, one_of
 from llmtrace_dashboard.views.cost import outlook, plans, prices, savings, spend
-from llmtrace_dashboard.views.cost.shared import View, current
+from llmtrace_dashboard.views.cost.shared import CostViewContext, current
 
-_VIEWS: dict[str, tuple[str, Callable[[View], None]]] = {
+_VIEWS: dict[str, tuple[str, Callable[[CostViewContext], None]]] = {
     "spend": ("Spend", spend.draw),
     "prices": ("Prices", prices.draw),
     "outlook": ("Forecast and budgets", outlook.draw),
@@ -51,7 +51,7 @@ def _choices() -> tuple[str, str]:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with bound("view", "spend", one_of(_VIEWS)):
             chosen = st.segmented_control(
-                "View",
+                "CostViewContext",
                 list(_VIEWS),
                 required=True,
                 format_func=lambda name: _VIEWS[name][0],

@@ -37,7 +37,7 @@ def render() -> None:
     scope = filters.scope()
     header("Overview", filters.range_label())
     _incidents(scope.project)
-    course = load(usage.course, scope)
+    course = load(usage.over_time, scope)
     totals, series = course.totals, course.over_time
     if not totals.calls:
         empty("calls")

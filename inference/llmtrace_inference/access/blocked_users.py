@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class BlockedUser:
     """One user's block; `until` in seconds since 1970."""
 
     user: str
@@ -30,17 +30,17 @@ class BlockList:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._blocks: dict[str, Block] = {}
+        self._blocks: dict[str, BlockedUser] = {}
         if path.exists():
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
-                self._blocks = {item["user"]: Block(**item) for item in kept}
+                self._blocks = {item["user"]: BlockedUser(**item) for item in kept}
             except (ValueError, TypeError, KeyError) as error:
                 raise RuntimeError(f"{path} is damaged ({error}): mend or remove it") from error
 
-    def add(self, user: str, seconds: float, reason: str = "") -> Block:
+    def add(self, user: str, seconds: float, reason: str = "") -> BlockedUser:
         """Block a user from now on, for so long; replaces an earlier block. Saved when this returns."""
-        block = self._blocks[user] = Block(user, self._clock() + seconds, reason)
+        block = self._blocks[user] = BlockedUser(user, self._clock() + seconds, reason)
         self._save()
         return block
 
@@ -51,7 +51,7 @@ class BlockList:
             self._save()
         return was_there
 
-    def current(self) -> list[Block]:
+    def current(self) -> list[BlockedUser]:
         """All blocks that still hold."""
         now = self._clock()
         self._blocks = {user: block for user, block in self._blocks.items() if block.until > now}

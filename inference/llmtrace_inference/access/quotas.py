@@ -54,7 +54,7 @@ class _Bucket:
 
 
 @dataclass(slots=True)
-class _Account:
+class _CallerUsage:
     """One caller's counters."""
 
     limits: KeySettings
@@ -65,7 +65,7 @@ class _Account:
 
 
 @dataclass(slots=True)
-class Grant:
+class QuotaReservation:
     """One request's payments. Without an account everything is allowed."""
 
     caller: Caller
@@ -91,9 +91,9 @@ class Quotas:
     """All callers' accounts."""
 
     clock: Callable[[], float] = time.time
-    _accounts: dict[str, _Account] = field(default_factory=dict)
+    _accounts: dict[str, _CallerUsage] = field(default_factory=dict)
 
-    def admit(self, caller: Caller) -> Grant:
+    def admit(self, caller: Caller) -> QuotaReservation:
         """Pay for one request. Raises RateLimited."""
         account, now = self._account(caller), self.clock()
         if account is not None and account.requests is not None:
@@ -101,9 +101,9 @@ class Quotas:
             if seconds > 0:
                 raise RateLimited(f"the key allows {account.requests.limit} requests per minute", seconds)
             account.requests.take(1)
-        return Grant(caller, self)
+        return QuotaReservation(caller, self)
 
-    def _account(self, caller: Caller) -> _Account | None:
+    def _account(self, caller: Caller) -> _CallerUsage | None:
         limits = caller.limits
         if limits is None:
             return None
@@ -111,14 +111,14 @@ class Quotas:
         account = self._accounts.get(caller.name)
         if account is None:
             rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
-            account = self._accounts[caller.name] = _Account(
+            account = self._accounts[caller.name] = _CallerUsage(
                 limits, _Bucket(rpm, now) if rpm else None, _Bucket(tpm, now) if tpm else None
             )
         if account.day != int(now // _DAY):
             account.day, account.used_today = int(now // _DAY), 0
         return account
 
-    def reserve(self, grant: Grant, tokens: int) -> None:
+    def reserve(self, grant: QuotaReservation, tokens: int) -> None:
         """See Grant.reserve."""
         account, now = self._account(grant.caller), self.clock()
         if account is None:
@@ -145,7 +145,7 @@ class Quotas:
         account.used_today += tokens
         grant.reserved, grant.day = tokens, account.day
 
-    def settle(self, grant: Grant, tokens: int) -> None:
+    def settle(self, grant: QuotaReservation, tokens: int) -> None:
         """See Grant.settle."""
         account = self._account(grant.caller)
         unused, grant.reserved = grant.reserved - tokens, 0

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmtrace_inference.access.auth import require_admin
-from llmtrace_inference.access.blocked_users import Block, BlockList
+from llmtrace_inference.access.blocked_users import BlockedUser, BlockList
 from llmtrace_inference.protocol.errors import ApiError, from_validation
-from llmtrace_inference.serving.model_registry import Models
+from llmtrace_inference.serving.model_registry import ModelRegistry
 from llmtrace_inference.settings import InferenceSettings
 
 
@@ -41,7 +41,7 @@ class ModelRequest(BaseModel):
         return self
 
 
-def admin_routes(settings: InferenceSettings, blocks: BlockList, models: Models) -> APIRouter:
+def admin_routes(settings: InferenceSettings, blocks: BlockList, models: ModelRegistry) -> APIRouter:
     """`/admin/blocks`: GET lists, POST blocks, DELETE lifts. `/admin/models`: POST replaces."""
     router = APIRouter(prefix="/admin")
 
@@ -89,5 +89,5 @@ def admin_routes(settings: InferenceSettings, blocks: BlockList, models: Models)
     return router
 
 
-def _body(block: Block) -> dict[str, object]:
+def _body(block: BlockedUser) -> dict[str, object]:
     return {"user": block.user, "until": block.until, "reason": block.reason}

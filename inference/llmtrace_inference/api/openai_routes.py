@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from llmtrace_inference.access.auth import authenticate
 from llmtrace_inference.protocol.errors import ApiError
-from llmtrace_inference.serving.model_registry import Models
+from llmtrace_inference.serving.model_registry import ModelRegistry
 from llmtrace_inference.serving.service import CompletionService
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.metrics import Metrics
@@ -45,7 +45,7 @@ def completion_routes(settings: InferenceSettings, service: CompletionService) -
     return router
 
 
-def model_routes(settings: InferenceSettings, models: Models) -> APIRouter:
+def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRouter:
     """`GET /v1/models` and `/v1/models/{name}`."""
     router = APIRouter(prefix="/v1/models")
     created = int(time.time())
@@ -68,7 +68,7 @@ def model_routes(settings: InferenceSettings, models: Models) -> APIRouter:
     return router
 
 
-def health_routes(models: Models, metrics: Metrics) -> APIRouter:
+def health_routes(models: ModelRegistry, metrics: Metrics) -> APIRouter:
     """`GET /health/live`, `/health/ready` and `/metrics`. They need no key."""
     router = APIRouter()
 

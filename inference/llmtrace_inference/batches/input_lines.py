@@ -14,7 +14,7 @@ _WRAPPING = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class InputLine:
     """One request of an input file; `number` counts from 1. Its bytes stay in the file."""
 
     number: int
@@ -25,7 +25,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class LineFault:
+class InputError:
     """Why an input file cannot be run; `line` None: the file as a whole."""
 
     code: str
@@ -55,10 +55,10 @@ class _BadLine(Exception):
         self.param = param
 
 
-def read_lines(path: Path, rules: LineRules) -> tuple[list[Line], list[LineFault]]:
+def read_lines(path: Path, rules: LineRules) -> tuple[list[InputLine], list[InputError]]:
     """Every line of a file, or what is wrong with it: of many faults the first hundred."""
-    lines: list[Line] = []
-    faults: list[LineFault] = []
+    lines: list[InputLine] = []
+    faults: list[InputError] = []
     seen: dict[str, int] = {}
     with path.open("rb") as file:
         offset, number = 0, 0
@@ -69,21 +69,21 @@ def read_lines(path: Path, rules: LineRules) -> tuple[list[Line], list[LineFault
             try:
                 line = _checked(raw, number, at, rules, seen)
             except _BadLine as bad:
-                faults.append(LineFault(bad.code, str(bad), number, bad.param))
+                faults.append(InputError(bad.code, str(bad), number, bad.param))
                 if len(faults) >= _MOST_FAULTS:
                     break
                 continue
             seen[line.custom_id] = number
             lines.append(line)
             if len(lines) > rules.max_lines:
-                faults.append(LineFault("too_many_lines", f"a batch may have {rules.max_lines} lines"))
+                faults.append(InputError("too_many_lines", f"a batch may have {rules.max_lines} lines"))
                 break
     if not lines and not faults:
-        faults.append(LineFault("empty_file", "the input file has no lines"))
+        faults.append(InputError("empty_file", "the input file has no lines"))
     return lines, faults
 
 
-def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[str, int]) -> Line:
+def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[str, int]) -> InputLine:
     if len(raw) > rules.max_body_bytes + _WRAPPING:
         raise _BadLine("line_too_long", f"the line is longer than {rules.max_body_bytes} bytes")
     try:
@@ -113,10 +113,10 @@ def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[
         raise _BadLine("model_not_found", f"body.model is not served here: use one of {served}", "body.model")
     if body.get("stream"):
         raise _BadLine("stream_unsupported", "a line of a batch cannot be streamed", "body.stream")
-    return Line(number, custom_id, model, offset, len(raw))
+    return InputLine(number, custom_id, model, offset, len(raw))
 
 
-def body_of(path: Path, line: Line) -> bytes:
+def body_of(path: Path, line: InputLine) -> bytes:
     """The body of one line's request, as JSON."""
     with path.open("rb") as file:
         file.seek(line.offset)

@@ -11,7 +11,7 @@ from typing import Any
 from llmtrace.common.durable_files import sync_directory, sync_file
 
 
-class Journal:
+class AnswerJournal:
     """An append-only file. Answers that come while others are being written share one fsync."""
 
     def __init__(self, path: Path) -> None:

@@ -20,12 +20,12 @@ from starlette.responses import Response
 
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import SHOULD_RETRY
-from llmtrace_inference.telemetry.request_record import OWN, BatchLine
+from llmtrace_inference.telemetry.request_record import OWN, BatchItem
 
 from .batch_store import BatchState, BatchStore, Usage
 from .file_store import FileStore
-from .input_lines import Line, LineFault, LineRules, body_of, read_lines
-from .journal import Journal, records
+from .input_lines import InputError, InputLine, LineRules, body_of, read_lines
+from .journal import AnswerJournal, records
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _ENGINE_FAULTS = 3
 """So often may the engine fail on a line before the line is held to be the reason."""
 
-Answer = Callable[[str, bytes, BatchLine], Awaitable[Response]]
+Answer = Callable[[str, bytes, BatchItem], Awaitable[Response]]
 """(path, body, where it comes from) → the answer the service gives to such a request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class BatchContext:
     """What all batches share. `places` bounds the lines in work, all batches together."""
 
     batches: BatchStore
@@ -56,7 +56,7 @@ class Workplace:
 class BatchRun:
     """Runs one batch to its end. Cancelling `run` leaves it to be resumed by another one."""
 
-    def __init__(self, shop: Workplace, batch_id: str, answer: Answer) -> None:
+    def __init__(self, shop: BatchContext, batch_id: str, answer: Answer) -> None:
         self._shop = shop
         self._id = batch_id
         self._answer = answer
@@ -82,7 +82,7 @@ class BatchRun:
                 await self._finish(lines)
         except Exception:
             logger.exception("batch %s failed", self._id)
-            fault = LineFault("internal_error", "internal error: the service's log has the details")
+            fault = InputError("internal_error", "internal error: the service's log has the details")
             await self._fail([fault], self.state.total)
         finally:
             self._end_span()
@@ -91,7 +91,7 @@ class BatchRun:
         self._shop.batches.change(self._id, **changes)
         await asyncio.to_thread(self._shop.batches.save, self._id)
 
-    async def _fail(self, faults: list[LineFault], total: int) -> None:
+    async def _fail(self, faults: list[InputError], total: int) -> None:
         errors = tuple(fault.body() for fault in faults)
         await self._change(status="failed", failed_at=_now(), errors=errors, total=total)
         await asyncio.to_thread(self._clear_away)
@@ -102,7 +102,7 @@ class BatchRun:
 
     # --- the lines --------------------------------------------------------------------------------------
 
-    async def _lines(self) -> list[Line] | None:
+    async def _lines(self) -> list[InputLine] | None:
         """The lines of the input file; None where it has faults, and the batch is then failed."""
         state, shop = self.state, self._shop
         # What held when it began must not fail it now, after a restart with other settings.
@@ -124,11 +124,11 @@ class BatchRun:
         """A copy of its own, so that the file may be deleted while the batch runs."""
         return self._shop.batches.directory(self._id) / "input.jsonl"
 
-    async def _answer_lines(self, lines: list[Line]) -> None:
+    async def _answer_lines(self, lines: list[InputLine]) -> None:
         if self.state.status in ("finalizing", "cancelling"):
             return
         answered = await self._read_back()
-        journal = await asyncio.to_thread(Journal, self._journal_path)
+        journal = await asyncio.to_thread(AnswerJournal, self._journal_path)
         tasks: set[asyncio.Task[None]] = set()
         try:
             async with asyncio.TaskGroup() as group:  # what goes wrong with one ends them all
@@ -170,7 +170,7 @@ class BatchRun:
         self._shop.batches.change(self._id, completed=len(answered) - failed, failed=failed, usage=usage)
         return answered
 
-    async def _turn(self, line: Line) -> None:
+    async def _turn(self, line: InputLine) -> None:
         """Wait until no other request waits for the model."""
         while not self._is_to_end:
             if line.model not in self._shop.engines:
@@ -184,10 +184,10 @@ class BatchRun:
     def _is_to_end(self) -> bool:
         return self._asked_to_stop.is_set() or time.time() >= self.state.expires_at
 
-    async def _one(self, line: Line, journal: Journal) -> None:
+    async def _one(self, line: InputLine, journal: AnswerJournal) -> None:
         body = await asyncio.to_thread(body_of, self._input, line)
         span = self._span.get_span_context() if self._span is not None else None
-        origin = BatchLine(self._id, line.custom_id, span)
+        origin = BatchItem(self._id, line.custom_id, span)
         faults = 0
         while True:
             await self._turn(line)
@@ -223,7 +223,7 @@ class BatchRun:
 
     # --- the end ----------------------------------------------------------------------------------------
 
-    async def _finish(self, lines: list[Line]) -> None:
+    async def _finish(self, lines: list[InputLine]) -> None:
         state = self.state
         if state.status == "in_progress":
             status = "cancelling" if self._asked_to_stop.is_set() else "finalizing"
@@ -238,7 +238,7 @@ class BatchRun:
         await self._change(status=end, **{f"{end}_at": _now()}, **found)
         await asyncio.to_thread(self._clear_away)
 
-    def _write_files(self, lines: list[Line]) -> dict[str, Any]:
+    def _write_files(self, lines: list[InputLine]) -> dict[str, Any]:
         """Make the output and the error file from the journal: each answered line once, in one of them."""
         state, shop = self.state, self._shop
         left = {line.number: line for line in lines}
@@ -316,7 +316,7 @@ def _is_worth_another_try(response: Response) -> bool:
     return response.status_code in (429, 503) and response.headers.get(SHOULD_RETRY) != "false"
 
 
-def _record(batch_id: str, line: Line, status: int, body: Any) -> dict[str, Any]:
+def _record(batch_id: str, line: InputLine, status: int, body: Any) -> dict[str, Any]:
     """What the journal keeps of an answer; `answer` is its line in the output or the error file."""
     request_id = f"batch_req_{batch_id.removeprefix('batch_')}_{line.number}"
     response = {"status_code": status, "request_id": body.get("id") or request_id, "body": body}
@@ -324,7 +324,7 @@ def _record(batch_id: str, line: Line, status: int, body: Any) -> dict[str, Any]
     return {"line": line.number, "ok": status < 400, "answer": answer}
 
 
-def _unanswered(batch_id: str, line: Line) -> dict[str, Any]:
+def _unanswered(batch_id: str, line: InputLine) -> dict[str, Any]:
     message = "This request could not be executed before the completion window expired."
     return {
         "id": f"batch_req_{batch_id.removeprefix('batch_')}_{line.number}",

@@ -21,12 +21,12 @@ from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.serving.service import CompletionService, Operation
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.metrics import Metrics
-from llmtrace_inference.telemetry.request_record import BatchLine
+from llmtrace_inference.telemetry.request_record import BatchItem
 from llmtrace_inference.telemetry.spans import RequestTracer
 
 from .batch_store import WINDOW_SECONDS, BatchState, BatchStore, new_batch_id
 from .file_store import FileStore, StoredFile, new_file_id
-from .runner import BatchRun, Workplace
+from .runner import BatchContext, BatchRun
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class BatchService:
             settings.data_dir / "files", days=settings.file_days, bytes_per_owner=settings.max_stored_bytes
         )
         self._batches = BatchStore(settings.data_dir / "batches", days=settings.file_days)
-        self._shop = Workplace(
+        self._shop = BatchContext(
             batches=self._batches,
             files=self.files,
             engines=engines,
@@ -209,7 +209,7 @@ class BatchService:
     # --- work -------------------------------------------------------------------------------------------
 
     def _start(self, state: BatchState) -> None:
-        async def answer(path: str, body: bytes, line: BatchLine) -> Response:
+        async def answer(path: str, body: bytes, line: BatchItem) -> Response:
             return await self._answer(state.owner, path, body, line)
 
         run = BatchRun(self._shop, state.id, answer)
@@ -217,7 +217,7 @@ class BatchService:
         self._runs[state.id] = (run, task)
         task.add_done_callback(lambda _: self._runs.pop(state.id, None))
 
-    async def _answer(self, owner: str, path: str, body: bytes, line: BatchLine) -> Response:
+    async def _answer(self, owner: str, path: str, body: bytes, line: BatchItem) -> Response:
         """What the service answers to such a request, with its quotas, checks, caches and spans."""
         caller = caller_of(owner, self._settings)
         if caller is None:

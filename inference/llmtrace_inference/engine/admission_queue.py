@@ -6,12 +6,12 @@ from bisect import insort
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from .interface import Ticket
+from .interface import Submission
 
-TicketType = TypeVar("TicketType", bound=Ticket)
+TicketType = TypeVar("TicketType", bound=Submission)
 
 
-class WaitingLine(Generic[TicketType]):
+class AdmissionQueue(Generic[TicketType]):
     """Tickets that wait, lowest priority number first. Small enough to keep sorted in a list."""
 
     def __init__(self) -> None:

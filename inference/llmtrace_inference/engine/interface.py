@@ -239,7 +239,7 @@ class EngineStats:
 
 
 @dataclass(slots=True)
-class Ticket:
+class Submission:
     """An accepted request: what was asked and how far it is. Engines subclass it for their own state."""
 
     generation: Generation
@@ -298,15 +298,15 @@ class Engine(Protocol):
         """Make the engine ready to take requests."""
         ...
 
-    def submit(self, generation: Generation) -> Ticket:
+    def submit(self, generation: Generation) -> Submission:
         """Accept a request or raise RequestTooLarge, EngineFull or EngineUnavailable. Never blocks."""
         ...
 
-    def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
+    def stream(self, ticket: Submission) -> AsyncIterator[Delta]:
         """Deltas until the finish. Raises QueueTimeout or EngineUnavailable. Closing it early cancels."""
         ...
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: Submission) -> None:
         """Stop working on a request; harmless when it is over already."""
         ...
 

@@ -21,7 +21,7 @@ from llmtrace_inference.engine.interface import ModelInfo, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
+from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 
 Embed = Callable[[str], Sequence[float]]
 Eviction = Literal["lru", "lfu", "fifo"]
@@ -57,7 +57,7 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class CacheHit:
     """An answer found; `score` is 1 for exactly the same request, else the cosine similarity."""
 
     answer: StoredAnswer
@@ -75,7 +75,7 @@ class _Entry:
 
 
 @dataclass(slots=True)
-class Question:
+class CacheKey:
     """A request as the caches see it."""
 
     key: str
@@ -109,7 +109,7 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def find(self, question: Question) -> Hit | None:
+    async def find(self, question: CacheKey) -> CacheHit | None:
         """The answer to this request, or to one that is similar enough. Notes its embedding for `put`."""
         self._drop_expired()
         entry = self._entries.get(question.key)
@@ -133,7 +133,7 @@ class AnswerCache:
             return None
         return self._hit(key, self._entries[key], "semantic", score)
 
-    def put(self, question: Question, answer: StoredAnswer) -> None:
+    def put(self, question: CacheKey, answer: StoredAnswer) -> None:
         """Keep an answer; what the eviction rule picks makes room for it."""
         self._entries.pop(question.key, None)
         while len(self._entries) >= self._limit:
@@ -146,11 +146,11 @@ class AnswerCache:
             answer, self._clock() + self._ttl, question.vector, question.context
         )
 
-    def _hit(self, key: str, entry: _Entry, kind: Literal["exact", "semantic"], score: float) -> Hit:
+    def _hit(self, key: str, entry: _Entry, kind: Literal["exact", "semantic"], score: float) -> CacheHit:
         entry.uses += 1
         if self._eviction == "lru":
             self._entries.move_to_end(key)
-        return Hit(entry.answer, kind, score)
+        return CacheHit(entry.answer, kind, score)
 
     def _drop_expired(self) -> None:
         now = self._clock()
@@ -158,7 +158,7 @@ class AnswerCache:
             del self._entries[key]
 
 
-def question_of(request: ChatRequest | CompletionRequest, caller: str, info: ModelInfo) -> Question:
+def cache_key_of(request: ChatRequest | CompletionRequest, caller: str, info: ModelInfo) -> CacheKey:
     """What identifies a request: model and version, caller, parameters and messages."""
     body = request.model_dump(mode="json", exclude=_UNIMPORTANT, exclude_none=True, by_alias=True)
     scope = [caller, info.name, info.version, info.weights_hash, type(request).__name__]
@@ -167,10 +167,10 @@ def question_of(request: ChatRequest | CompletionRequest, caller: str, info: Mod
         text = request.messages[-1].text
         rest = {**body, "messages": body["messages"][:-1]}
         context = _digest([*scope, rest])
-    return Question(_digest([*scope, body]), context, text)
+    return CacheKey(_digest([*scope, body]), context, text)
 
 
-def answer_of(trace: RequestTrace) -> StoredAnswer | None:
+def answer_of(trace: RequestRecord) -> StoredAnswer | None:
     """What a finished request leaves for others; None where an answer is not whole."""
     wanted = ("stop", "length", "tool_calls")
     if trace.error_type is not None or not trace.is_complete:
@@ -180,7 +180,7 @@ def answer_of(trace: RequestTrace) -> StoredAnswer | None:
     return StoredAnswer(trace.input_tokens or 0, tuple(_stored(choice) for choice in trace.choices))
 
 
-def _stored(choice: ChoiceTrace) -> StoredChoice:
+def _stored(choice: ChoiceRecord) -> StoredChoice:
     return StoredChoice(
         choice.text,
         tuple(choice.tool_calls),

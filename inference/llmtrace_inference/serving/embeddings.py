@@ -13,7 +13,7 @@ import numpy as np
 
 from llmtrace_inference.engine.interface import Engine, EngineUnavailable
 from llmtrace_inference.protocol.requests import EmbeddingRequest
-from llmtrace_inference.telemetry.request_record import OWN, RequestTrace
+from llmtrace_inference.telemetry.request_record import OWN, RequestRecord
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class MicroBatcher:
                     one.done.set_result(Embedded(vector, len(batch), start, end))
 
 
-def note(trace: RequestTrace, queued_ns: int, embedded: Sequence[Embedded]) -> None:
+def note(trace: RequestRecord, queued_ns: int, embedded: Sequence[Embedded]) -> None:
     """Put the waiting and the forward passes on the request's trace."""
     first, last = min(e.start_ns for e in embedded), max(e.end_ns for e in embedded)
     trace.further += [("queue", queued_ns, first), ("embed", first, last)]

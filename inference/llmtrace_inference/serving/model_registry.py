@@ -24,7 +24,7 @@ LoadEngine = Callable[[str, str, InferenceSettings], Engine]
 """(served name, source, settings) → an engine that is not started yet. Runs in a thread; may take seconds."""
 
 
-class Models:
+class ModelRegistry:
     """The served engines: their loading, and new versions in their place."""
 
     def __init__(self, settings: InferenceSettings, load: LoadEngine) -> None:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from llmtrace_inference.access.quotas import Grant
+from llmtrace_inference.access.quotas import QuotaReservation
 from llmtrace_inference.engine.interface import (
     Delta,
     Engine,
@@ -16,14 +16,14 @@ from llmtrace_inference.engine.interface import (
     Matcher,
     Progress,
     RequestTimeout,
-    Ticket,
+    Submission,
     TokenLogprob,
 )
 from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall, ToolCallParser
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.telemetry.request_record import ChoiceTrace, RequestTrace
+from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 
 from .answer_cache import StoredAnswer
 from .output_grammar import grammar_for
@@ -34,7 +34,7 @@ _LONG_PROMPT_CHARACTERS = 8_000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextDelta:
     """What one delta adds to one choice; `finish` is set on the choice's last one."""
 
     index: int
@@ -51,22 +51,22 @@ class _Choice:
     """One answer: its ticket, and what its tokens have to go through."""
 
     index: int
-    ticket: Ticket
-    trace: ChoiceTrace
+    ticket: Submission
+    trace: ChoiceRecord
     stops: StopMatcher
     tools: ToolCallParser | None
 
 
-class Call:
+class InferenceRequest:
     """Runs one request; `trace` gets all that is measured. Raises ApiError and EngineError."""
 
     def __init__(
         self,
         engine: Engine,
         settings: InferenceSettings,
-        trace: RequestTrace,
+        trace: RequestRecord,
         request: ChatRequest | CompletionRequest,
-        grant: Grant,
+        grant: QuotaReservation,
     ) -> None:
         self.trace = trace
         self.request = request
@@ -76,8 +76,8 @@ class Call:
         self._deadline = time.monotonic() + settings.request_timeout_seconds
         self._choices: list[_Choice] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._pieces: AsyncIterator[Piece] | None = None
-        self._first: Piece | None = None
+        self._pieces: AsyncIterator[TextDelta] | None = None
+        self._first: TextDelta | None = None
         chat = isinstance(request, ChatRequest)
         self._prompt_field = "messages" if chat else "prompt"
         trace.response_id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
@@ -188,7 +188,7 @@ class Call:
                 priority=(request.priority or 0) + self._grant.caller.priority,
             )
         )
-        choice_trace = ChoiceTrace(ticket.progress)
+        choice_trace = ChoiceRecord(ticket.progress)
         trace.choices.append(choice_trace)
         self._choices.append(
             _Choice(
@@ -207,7 +207,7 @@ class Call:
         assert self._pieces is not None  # noqa: S101 - submit comes first
         self._first = await anext(self._pieces, None)
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncIterator[TextDelta]:
         """All pieces of all choices, as they may be shown."""
         assert self._pieces is not None  # noqa: S101 - submit comes first
         if self._first is not None:
@@ -221,7 +221,7 @@ class Call:
         pieces = []
         for index, stored in enumerate(answer.choices):
             self.trace.choices.append(
-                ChoiceTrace(
+                ChoiceRecord(
                     Progress(),
                     output_tokens=stored.output_tokens,
                     text=stored.text,
@@ -231,9 +231,11 @@ class Call:
                     stop_reason="cache",
                 )
             )
-            pieces.append(Piece(index, stored.text, stored.tool_calls, stored.logprobs, stored.finish_reason))
+            pieces.append(
+                TextDelta(index, stored.text, stored.tool_calls, stored.logprobs, stored.finish_reason)
+            )
 
-        async def stored_pieces() -> AsyncIterator[Piece]:
+        async def stored_pieces() -> AsyncIterator[TextDelta]:
             for piece in pieces:
                 yield piece
 
@@ -253,9 +255,9 @@ class Call:
         used = self.trace.input_tokens or 0 if self._choices else 0
         self._grant.settle(used + self.trace.output_tokens)
 
-    async def _all_choices(self) -> AsyncIterator[Piece]:
+    async def _all_choices(self) -> AsyncIterator[TextDelta]:
         """The pieces of several choices, mixed as they come."""
-        made: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
+        made: asyncio.Queue[TextDelta | BaseException | None] = asyncio.Queue()
 
         async def run(choice: _Choice) -> None:
             try:
@@ -282,7 +284,7 @@ class Call:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _generate(self, choice: _Choice) -> AsyncIterator[Piece]:
+    async def _generate(self, choice: _Choice) -> AsyncIterator[TextDelta]:
         decoder = self.engine.tokenizer.decoder()
         deltas = self.engine.stream(choice.ticket)
         trace = choice.trace
@@ -308,7 +310,7 @@ class Call:
         finally:
             self.engine.cancel(choice.ticket)
 
-    def _shown(self, choice: _Choice, delta: Delta, decoded: str) -> Iterator[Piece]:
+    def _shown(self, choice: _Choice, delta: Delta, decoded: str) -> Iterator[TextDelta]:
         """What a delta adds, past stop strings and tool calls; notes it in the choice's trace."""
         trace, stops = choice.trace, choice.stops
         if trace.recalled:
@@ -334,4 +336,4 @@ class Call:
         if trace.finish_reason == "stop" and trace.tool_calls:
             trace.finish_reason = "tool_calls"
         if text or calls or noted or last:
-            yield Piece(choice.index, text, tuple(calls), noted, trace.finish_reason)
+            yield TextDelta(choice.index, text, tuple(calls), noted, trace.finish_reason)

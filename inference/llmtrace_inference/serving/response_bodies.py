@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from llmtrace_inference.engine.interface import Tokenizer, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest
-from llmtrace_inference.telemetry.request_record import ChoiceTrace
+from llmtrace_inference.telemetry.request_record import ChoiceRecord
 
-from .request import Call, Piece
+from .request import InferenceRequest, TextDelta
 
 
-class Shape(Protocol):
+class ResponseBody(Protocol):
     """Writes one call's answer."""
 
     def whole(self) -> dict[str, Any]:
@@ -23,7 +23,7 @@ class Shape(Protocol):
         """Chunks before the first piece."""
         ...
 
-    def chunks(self, piece: Piece) -> list[dict[str, Any]]:
+    def chunks(self, piece: TextDelta) -> list[dict[str, Any]]:
         """A piece's chunks."""
         ...
 
@@ -36,7 +36,7 @@ class _Common:
     kind = ""
     chunk_kind = ""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: InferenceRequest) -> None:
         self._call = call
         self._created = int(time.time())
 
@@ -73,19 +73,19 @@ class _Common:
         return {**self._head(self.chunk_kind), "choices": [], "usage": self._usage()}
 
 
-class ChatShape(_Common):
+class ChatBody(_Common):
     """chat.completion and chat.completion.chunk."""
 
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: InferenceRequest) -> None:
         super().__init__(call)
         self._calls_seen: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
         return self._body([self._choice(i, choice) for i, choice in enumerate(self._call.trace.choices)])
 
-    def _choice(self, index: int, choice: ChoiceTrace) -> dict[str, Any]:
+    def _choice(self, index: int, choice: ChoiceRecord) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
         if choice.recalled:
             message |= {"content": None, "refusal": f"withdrawn by the content check: {choice.recalled}"}
@@ -126,7 +126,7 @@ class ChatShape(_Common):
         count = len(self._call.trace.choices)
         return [self._delta(i, {"role": "assistant", "content": ""}) for i in range(count)]
 
-    def chunks(self, piece: Piece) -> list[dict[str, Any]]:
+    def chunks(self, piece: TextDelta) -> list[dict[str, Any]]:
         made = []
         if piece.text or piece.logprobs:
             made.append(self._delta(piece.index, {"content": piece.text}, piece.logprobs))
@@ -139,12 +139,12 @@ class ChatShape(_Common):
         return made
 
 
-class TextShape(_Common):
+class CompletionBody(_Common):
     """text_completion, whole and in chunks of the same kind."""
 
     kind = chunk_kind = "text_completion"
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: InferenceRequest) -> None:
         super().__init__(call)
         self._offsets: dict[int, int] = {}
 
@@ -182,13 +182,13 @@ class TextShape(_Common):
     def opening(self) -> list[dict[str, Any]]:
         return []
 
-    def chunks(self, piece: Piece) -> list[dict[str, Any]]:
+    def chunks(self, piece: TextDelta) -> list[dict[str, Any]]:
         logprobs = self._logprobs(piece.logprobs, piece.index) if piece.logprobs else None
         choice = {"index": piece.index, "text": piece.text, "logprobs": logprobs}
         return [_recalling(piece, self._chunk({**choice, "finish_reason": piece.finish}))]
 
 
-def _recalling(piece: Piece, chunk: dict[str, Any]) -> dict[str, Any]:
+def _recalling(piece: TextDelta, chunk: dict[str, Any]) -> dict[str, Any]:
     """With a recall, the chunk tells the client to withdraw what it showed of this choice."""
     if piece.recall:
         chunk["recall"] = {"index": piece.index, "reason": piece.recall}
@@ -204,6 +204,6 @@ def _token(tokenizer: Tokenizer, token_id: int, logprob: float) -> dict[str, Any
     return {"token": data.decode("utf-8", errors="replace"), "logprob": logprob, "bytes": list(data)}
 
 
-def shape_of(call: Call) -> Shape:
+def response_body_of(call: InferenceRequest) -> ResponseBody:
     """The shape that the request's endpoint answers in."""
-    return ChatShape(call) if isinstance(call.request, ChatRequest) else TextShape(call)
+    return ChatBody(call) if isinstance(call.request, ChatRequest) else CompletionBody(call)

@@ -19,18 +19,18 @@ from llmtrace_inference.access.quotas import Quotas
 from llmtrace_inference.engine.interface import Engine, EngineError
 from llmtrace_inference.protocol.errors import ApiError, from_engine, from_validation
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
-from llmtrace_inference.safety import open_guard
+from llmtrace_inference.safety import open_checks
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.gpu import GpuSampler
 from llmtrace_inference.telemetry.metrics import UNKNOWN_MODEL, Metrics
-from llmtrace_inference.telemetry.request_record import OWN, BatchLine, RequestTrace
+from llmtrace_inference.telemetry.request_record import OWN, BatchItem, RequestRecord
 from llmtrace_inference.telemetry.spans import RequestTracer
 
 from . import embeddings
-from .answer_cache import Question, answer_of, open_cache, question_of
+from .answer_cache import CacheKey, answer_of, cache_key_of, open_cache
 from .embeddings import MicroBatcher
-from .request import Call, Piece
-from .response_bodies import Shape, shape_of
+from .request import InferenceRequest, TextDelta
+from .response_bodies import ResponseBody, response_body_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +62,10 @@ class CompletionService:
         self._quotas = Quotas()
         self._cache = open_cache(settings)
         self._batchers: dict[str, MicroBatcher] = {}
-        self._guard = open_guard(settings)
+        self._guard = open_checks(settings)
 
     async def answer(
-        self, http: Request, operation: Operation, caller: Caller, line: BatchLine | None = None
+        self, http: Request, operation: Operation, caller: Caller, line: BatchItem | None = None
     ) -> Response:
         """The response to one POST; every outcome leaves a trace and a metric."""
         trace = _trace_of(http, operation, caller, line)
@@ -74,9 +74,9 @@ class CompletionService:
         return response
 
     async def _answer(
-        self, http: Request, trace: RequestTrace, operation: Operation, caller: Caller
+        self, http: Request, trace: RequestRecord, operation: Operation, caller: Caller
     ) -> Response:
-        call: Call | None = None
+        call: InferenceRequest | None = None
         handed_over = False
         try:
             grant = self._quotas.admit(caller)
@@ -84,23 +84,23 @@ class CompletionService:
             trace.request = request = _parse(body, trace, operation)
             self._blocks.refuse(request.user_id)
             engine = self._engine(request.model)
-            call = Call(engine, self._settings, trace, request, grant)
+            call = InferenceRequest(engine, self._settings, trace, request, grant)
             await self._guard.check_input(request, trace)
-            question = question_of(request, caller.name, engine.info)
+            question = cache_key_of(request, caller.name, engine.info)
             if not await self._replayed(http, call, question):
                 await call.submit()
             if request.stream:
                 await call.first()
                 handed_over = True
                 return StreamingResponse(
-                    self._events(call, shape_of(call), question),
+                    self._events(call, response_body_of(call), question),
                     media_type="text/event-stream",
                     headers={"Cache-Control": "no-cache"},
                 )
             await _unless_disconnected(http, _exhaust(self._guard.pieces(call)))
             self._keep(http.headers, trace, question)
             trace.status = 200
-            return JSONResponse(shape_of(call).whole())
+            return JSONResponse(response_body_of(call).whole())
         except ApiError as error:
             _note(trace, error)
             return error.response()
@@ -149,7 +149,7 @@ class CompletionService:
             )
         return engine
 
-    async def embed(self, http: Request, caller: Caller, line: BatchLine | None = None) -> Response:
+    async def embed(self, http: Request, caller: Caller, line: BatchItem | None = None) -> Response:
         """The response to one POST of embeddings."""
         trace = _trace_of(http, "embeddings", caller, line)
         try:
@@ -166,7 +166,7 @@ class CompletionService:
         response.headers.update(self._quotas.headers(caller))
         return response
 
-    async def _embed(self, http: Request, trace: RequestTrace, caller: Caller) -> Response:
+    async def _embed(self, http: Request, trace: RequestRecord, caller: Caller) -> Response:
         grant = self._quotas.admit(caller)
         raw = await _read(http, self._settings.max_request_bytes)
         try:
@@ -204,7 +204,7 @@ class CompletionService:
         trace.status = 200
         return JSONResponse(embeddings.body(request, embedded, trace.input_tokens))
 
-    async def _replayed(self, http: Request, call: Call, question: Question) -> bool:
+    async def _replayed(self, http: Request, call: InferenceRequest, question: CacheKey) -> bool:
         """Answer from the cache, where it is on and has one."""
         trace, cache = call.trace, self._cache
         if cache is None or "no-cache" in http.headers.get("cache-control", ""):
@@ -223,7 +223,7 @@ class CompletionService:
         call.replay(hit.answer)
         return True
 
-    def _keep(self, headers: Mapping[str, str], trace: RequestTrace, question: Question) -> None:
+    def _keep(self, headers: Mapping[str, str], trace: RequestRecord, question: CacheKey) -> None:
         """Put a whole answer into the cache, where it is on."""
         if self._cache is None or trace.cache_hit or "no-store" in headers.get("cache-control", ""):
             return
@@ -231,7 +231,9 @@ class CompletionService:
         if answer is not None:
             self._cache.put(question, answer)
 
-    async def _events(self, call: Call, shape: Shape, question: Question) -> AsyncIterator[str]:
+    async def _events(
+        self, call: InferenceRequest, shape: ResponseBody, question: CacheKey
+    ) -> AsyncIterator[str]:
         """Server-sent events of one streamed answer. An error after the start becomes an error event."""
         trace = call.trace
         trace.status = 200
@@ -260,7 +262,7 @@ class CompletionService:
             await call.close()
             self._finish(trace)
 
-    def _finish(self, trace: RequestTrace) -> None:
+    def _finish(self, trace: RequestRecord) -> None:
         trace.ended_ns = time.perf_counter_ns()
         computed = trace.choices and not trace.cache_hit
         if self._gpu is not None and computed and trace.info is not None and trace.info.device != "cpu":
@@ -280,8 +282,8 @@ class CompletionService:
         self._tracer.record(trace)
 
 
-def _trace_of(http: Request, operation: str, caller: Caller, line: BatchLine | None) -> RequestTrace:
-    trace = RequestTrace(
+def _trace_of(http: Request, operation: str, caller: Caller, line: BatchItem | None) -> RequestRecord:
+    trace = RequestRecord(
         headers=dict(http.headers),
         server=http.scope.get("server"),
         operation=operation,
@@ -294,7 +296,7 @@ def _trace_of(http: Request, operation: str, caller: Caller, line: BatchLine | N
     return trace
 
 
-def _parse(body: bytes, trace: RequestTrace, operation: Operation) -> ChatRequest | CompletionRequest:
+def _parse(body: bytes, trace: RequestRecord, operation: Operation) -> ChatRequest | CompletionRequest:
     try:
         request = _REQUESTS[operation].model_validate_json(body)
     except ValidationError as error:
@@ -323,7 +325,7 @@ async def _read(http: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def _exhaust(pieces: AsyncIterator[Piece]) -> None:
+async def _exhaust(pieces: AsyncIterator[TextDelta]) -> None:
     """Run a call to its end; its texts are then in the trace."""
     async for _ in pieces:
         pass
@@ -349,7 +351,7 @@ async def _gone(http: Request) -> None:
         pass
 
 
-def _note(trace: RequestTrace, error: ApiError) -> None:
+def _note(trace: RequestRecord, error: ApiError) -> None:
     trace.status, trace.error_type, trace.error_message = error.status, error.code, error.message
     trace.stopped("error")
 

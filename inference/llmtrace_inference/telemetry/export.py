@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from llmtrace_inference.settings import InferenceSettings
 
 from .otlp_spans import request_of, spans_of
-from .request_record import RequestTrace
+from .request_record import RequestRecord
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class SpanPipeline:
         self._resource = service_resource(settings)
         self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
         self.provider.add_span_processor(_HandOver(self))
-        self._queue: deque[RequestTrace | ReadableSpan] = deque()
+        self._queue: deque[RequestRecord | ReadableSpan] = deque()
         self._spans = 0
         self._under_way = False
         self._lock = threading.Condition()
@@ -112,7 +112,7 @@ class SpanPipeline:
         self._thread = threading.Thread(target=self._run, name="span-export", daemon=True)
         self._thread.start()
 
-    def put(self, item: RequestTrace | ReadableSpan) -> None:
+    def put(self, item: RequestRecord | ReadableSpan) -> None:
         """Take a finished request or span, at the price of an append; a full queue loses its oldest."""
         lost = 0
         with self._lock:
@@ -159,7 +159,7 @@ class SpanPipeline:
                 self._sender.close()
                 return
 
-    def _taken(self) -> list[RequestTrace | ReadableSpan]:
+    def _taken(self) -> list[RequestRecord | ReadableSpan]:
         with self._lock:
             items, spans = [], 0
             while self._queue and spans < _BATCH:
@@ -170,10 +170,10 @@ class SpanPipeline:
             self._under_way = bool(items)
         return items
 
-    def _deliver(self, items: list[RequestTrace | ReadableSpan]) -> None:
+    def _deliver(self, items: list[RequestRecord | ReadableSpan]) -> None:
         made: list[Span] = []
         for item in items:
-            if isinstance(item, RequestTrace):
+            if isinstance(item, RequestRecord):
                 try:
                     made += spans_of(item, capture_content=self._capture_content)
                 except Exception:
@@ -201,9 +201,9 @@ class _HandOver(SpanProcessor):
         self._pipeline.put(span)
 
 
-def _weight(item: RequestTrace | ReadableSpan) -> int:
+def _weight(item: RequestRecord | ReadableSpan) -> int:
     """How many spans an item comes to."""
-    return item.span_count if isinstance(item, RequestTrace) else 1
+    return item.span_count if isinstance(item, RequestRecord) else 1
 
 
 def _gzip(body: bytes) -> bytes:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
-from .request_record import Attributes, AttributeValue, RequestTrace
+from .request_record import Attributes, AttributeValue, RequestRecord
 from .spans import SCOPE, Parent, SpanRecord, parent_of, span_records
 
 _SERVER = trace_pb2.Span.SPAN_KIND_SERVER
@@ -43,7 +43,7 @@ def request_of(
     return out
 
 
-def spans_of(trace: RequestTrace, *, capture_content: bool) -> list[trace_pb2.Span]:
+def spans_of(trace: RequestRecord, *, capture_content: bool) -> list[trace_pb2.Span]:
     """A request's SERVER span and its stages; nothing where the caller's trace is not sampled."""
     parent = parent_of(trace)
     if parent is not None and not parent.sampled:

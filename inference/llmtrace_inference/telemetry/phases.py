@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .request_record import OWN, Attributes, ChoiceTrace, RequestTrace
+from .request_record import OWN, Attributes, ChoiceRecord, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Phase:
     """One stage of a request; times are perf_counter_ns."""
 
     name: str
@@ -18,36 +18,36 @@ class Stage:
     attributes: Attributes
 
 
-def stages(trace: RequestTrace) -> list[Stage]:
+def phases(trace: RequestRecord) -> list[Phase]:
     """The stages that were reached, in order. One that was cut short ends with the request."""
     end = trace.ended_ns
     admitted = trace.cache_from_ns or trace.tokenize_from_ns or end
-    found = [Stage("admission", trace.arrived_ns, admitted, {})]
+    found = [Phase("admission", trace.arrived_ns, admitted, {})]
     if trace.cache_from_ns:
         looked_up = trace.cache_to_ns or end
-        found.append(Stage("cache", trace.cache_from_ns, looked_up, {OWN + "cache.hit": trace.cache_hit}))
+        found.append(Phase("cache", trace.cache_from_ns, looked_up, {OWN + "cache.hit": trace.cache_hit}))
         if trace.cache_hit:
-            return [*found, Stage("respond", looked_up, end, {})]
+            return [*found, Phase("respond", looked_up, end, {})]
     if trace.tokenize_from_ns:
         counted: Attributes = {} if trace.input_tokens is None else {OWN + "input_tokens": trace.input_tokens}
-        found.append(Stage("tokenize", trace.tokenize_from_ns, trace.tokenize_to_ns or end, counted))
-    found.extend(Stage(name, start, stop or end, {}) for name, start, stop in trace.further)
+        found.append(Phase("tokenize", trace.tokenize_from_ns, trace.tokenize_to_ns or end, counted))
+    found.extend(Phase(name, start, stop or end, {}) for name, start, stop in trace.further)
     for index, choice in enumerate(trace.choices):
         # With several choices their stages lie side by side, and each says whose it is.
         mark: Attributes = {OWN + "choice": index} if len(trace.choices) > 1 else {}
         found.extend(
-            Stage(s.name, s.start_ns, s.end_ns, s.attributes | mark) for s in _of_choice(choice, end)
+            Phase(s.name, s.start_ns, s.end_ns, s.attributes | mark) for s in _of_choice(choice, end)
         )
     text_ready = max((choice.detokenize_to_ns for choice in trace.choices), default=0)
     if trace.is_complete and text_ready:
-        found.append(Stage("respond", text_ready, end, {}))
+        found.append(Phase("respond", text_ready, end, {}))
     return found
 
 
-def _of_choice(choice: ChoiceTrace, end: int) -> Iterator[Stage]:
+def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
     progress = choice.progress
     first, last = progress.first_token_ns, progress.last_token_ns
-    yield Stage(
+    yield Phase(
         "queue",
         progress.submitted_ns,
         progress.scheduled_ns or end,
@@ -59,7 +59,7 @@ def _of_choice(choice: ChoiceTrace, end: int) -> Iterator[Stage]:
     for number, chunk in enumerate(progress.prefill_chunks):
         # The pass of the last chunk makes the first token.
         is_last = progress.prefilled and number == len(progress.prefill_chunks) - 1
-        yield Stage(
+        yield Phase(
             "prefill",
             chunk.start_ns,
             (first if is_last else chunk.end_ns) or chunk.end_ns or end,
@@ -72,7 +72,7 @@ def _of_choice(choice: ChoiceTrace, end: int) -> Iterator[Stage]:
         )
     if not first:
         return
-    yield Stage(
+    yield Phase(
         "decode",
         first,
         max(last, first),
@@ -84,8 +84,8 @@ def _of_choice(choice: ChoiceTrace, end: int) -> Iterator[Stage]:
     )
     if choice.detokenize_to_ns:
         # From the engine's thread to the request's own; then the last tokens become text.
-        yield Stage("handover", max(last, first), choice.detokenize_from_ns, {})
-        yield Stage(
+        yield Phase("handover", max(last, first), choice.detokenize_from_ns, {})
+        yield Phase(
             "detokenize",
             choice.detokenize_from_ns,
             choice.detokenize_to_ns,

@@ -20,7 +20,7 @@ OWN = "llmtrace.inference."
 
 
 @dataclass(slots=True)
-class ChoiceTrace:
+class ChoiceRecord:
     """One answer of a request."""
 
     progress: Progress
@@ -41,7 +41,7 @@ class ChoiceTrace:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchLine:
+class BatchItem:
     """Where a request that no client sent comes from: a line of a batch."""
 
     batch_id: str
@@ -60,7 +60,7 @@ class BatchLine:
 
 
 @dataclass(slots=True)
-class RequestTrace:
+class RequestRecord:
     """What is known of one request, filled in on its way. Times are perf_counter_ns; 0: not reached."""
 
     headers: Mapping[str, str]
@@ -81,7 +81,7 @@ class RequestTrace:
     tokenize_from_ns: int = 0
     tokenize_to_ns: int = 0
     input_tokens: int | None = None
-    choices: list[ChoiceTrace] = field(default_factory=list)
+    choices: list[ChoiceRecord] = field(default_factory=list)
     further: list[tuple[str, int, int]] = field(default_factory=list)
     """Stages of other operations: name, start and end; an end of 0 is the request's."""
     status: int | None = None

@@ -19,8 +19,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from llmtrace_inference.engine.interface import ModelInfo
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 
-from .phases import stages
-from .request_record import OWN, PROVIDER, Attributes, AttributeValue, RequestTrace
+from .phases import phases
+from .request_record import OWN, PROVIDER, Attributes, AttributeValue, RequestRecord
 
 SCOPE = "llmtrace_inference"
 _MOST_LINKS = 128
@@ -28,7 +28,7 @@ _CONTENT_LIMIT = 64 * 1024
 """Characters of one message kept on a span: beginning and end."""
 
 
-def server_attributes(trace: RequestTrace, *, capture_content: bool) -> Attributes:
+def server_attributes(trace: RequestRecord, *, capture_content: bool) -> Attributes:
     """Attributes of the SERVER span: the conventions' names, and ours under `llmtrace.inference.`."""
     out: Attributes = {
         "gen_ai.operation.name": trace.operation,
@@ -56,7 +56,7 @@ def server_attributes(trace: RequestTrace, *, capture_content: bool) -> Attribut
 
 
 def _request_attributes(
-    out: Attributes, trace: RequestTrace, request: ChatRequest | CompletionRequest
+    out: Attributes, trace: RequestRecord, request: ChatRequest | CompletionRequest
 ) -> None:
     format_ = request.response_format if isinstance(request, ChatRequest) else None
     optional: dict[str, AttributeValue | None] = {
@@ -89,7 +89,7 @@ def _model_attributes(out: Attributes, info: ModelInfo) -> None:
     out[OWN + "model.weights_hash"] = info.weights_hash
 
 
-def _generation_attributes(out: Attributes, trace: RequestTrace, info: ModelInfo) -> None:
+def _generation_attributes(out: Attributes, trace: RequestRecord, info: ModelInfo) -> None:
     progress = [choice.progress for choice in trace.choices]
     steps = sum(p.steps for p in progress)
     out["gen_ai.response.model"] = info.name
@@ -140,7 +140,7 @@ def _convention(finish_reason: str | None) -> str:
 
 
 def _content_attributes(
-    out: Attributes, trace: RequestTrace, request: ChatRequest | CompletionRequest
+    out: Attributes, trace: RequestRecord, request: ChatRequest | CompletionRequest
 ) -> None:
     if isinstance(request, ChatRequest):
         shown = []
@@ -199,7 +199,7 @@ class SpanRecord:
     """Why it failed; None: it did not."""
 
 
-def span_records(trace: RequestTrace, *, capture_content: bool) -> list[SpanRecord]:
+def span_records(trace: RequestRecord, *, capture_content: bool) -> list[SpanRecord]:
     """The spans of a request whose `ended_ns` is set: the SERVER span, then its stages."""
     steps = [step for choice in trace.choices for step in choice.progress.sampled_steps]
     server = SpanRecord(
@@ -211,7 +211,7 @@ def span_records(trace: RequestTrace, *, capture_content: bool) -> list[SpanReco
         trace.error_message if trace.error_type is not None else None,
     )
     made = [server]
-    for stage in stages(trace):
+    for stage in phases(trace):
         end_ns = max(stage.start_ns, min(stage.end_ns, trace.ended_ns))
         made.append(SpanRecord(stage.name, stage.start_ns, end_ns, stage.attributes))
     return made
@@ -230,7 +230,7 @@ class Parent:
 _propagator = TraceContextTextMapPropagator()
 
 
-def parent_of(trace: RequestTrace) -> Parent | None:
+def parent_of(trace: RequestRecord) -> Parent | None:
     """The caller's span; None without a valid traceparent."""
     if "traceparent" not in trace.headers:
         return None
@@ -256,14 +256,14 @@ class RequestTracer:
         provider: TracerProvider | None,
         *,
         capture_content: bool,
-        export: Callable[[RequestTrace], None] | None = None,
+        export: Callable[[RequestRecord], None] | None = None,
     ) -> None:
         self.tracer = provider.get_tracer(SCOPE) if provider is not None else None
         self.enabled = True
         self._export = export
         self._capture_content = capture_content
 
-    def record(self, trace: RequestTrace) -> None:
+    def record(self, trace: RequestRecord) -> None:
         """Take a request whose `ended_ns` is set; its spans stand under the caller's traceparent."""
         if not self.enabled:
             return
@@ -273,7 +273,7 @@ class RequestTracer:
             _record(self.tracer, trace, capture_content=self._capture_content)
 
 
-def _record(tracer: Tracer, trace: RequestTrace, *, capture_content: bool) -> None:
+def _record(tracer: Tracer, trace: RequestRecord, *, capture_content: bool) -> None:
     """Build and end all spans of a request with the SDK."""
     offset = trace.arrived_wall_ns - trace.arrived_ns
     server, *children = span_records(trace, capture_content=capture_content)

@@ -30,7 +30,7 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetStanding:
+class BudgetStatus:
     """One budget that concerns the call; amounts in `unit` (usd, tokens, requests).
 
     state: ok, warning or exceeded. breach_at: when the limit is reached at this pace, ISO 8601, if it is.
@@ -53,7 +53,7 @@ class BudgetCheck:
 
     allowed: bool
     known: bool
-    budgets: tuple[BudgetStanding, ...] = ()
+    budgets: tuple[BudgetStatus, ...] = ()
     reason: str = ""
     """Why it is not known."""
 
@@ -176,7 +176,7 @@ def _asked(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Ma
 
 def _answer(found: Mapping[str, Any]) -> BudgetCheck:
     standings = tuple(
-        BudgetStanding(
+        BudgetStatus(
             budget=str(each["budget"]),
             key=str(each["key"]),
             unit=str(each["unit"]),

@@ -28,7 +28,7 @@ _LONGEST_VALUE: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class SpanShape:
     """What the span of one decorated function looks like.
 
     arguments, result: the content to record, from the bound arguments by name and the result; None: nothing.
@@ -43,7 +43,7 @@ class Shape:
     result: Callable[[Any], Described] | None = None
 
 
-def observed(function: Callable[P, R], shape: Shape) -> Callable[P, R]:
+def observed(function: Callable[P, R], shape: SpanShape) -> Callable[P, R]:
     """The function with a span around each call."""
     each = _Observed(function, shape)
     wrapper: Callable[..., Any]
@@ -69,7 +69,7 @@ def as_text(value: Any) -> str:
 class _Observed:
     """One decorated function."""
 
-    def __init__(self, function: Callable[..., Any], shape: Shape) -> None:
+    def __init__(self, function: Callable[..., Any], shape: SpanShape) -> None:
         self._function = function
         self._shape = shape
 

@@ -22,9 +22,9 @@ from llmtrace.capture.hooks import install
 from llmtrace.capture.llm_span import OwnProvider
 from llmtrace.capture.runtime import Runtime
 from llmtrace.config import Config
-from llmtrace.delivery.exporter import Outlet
-from llmtrace.delivery.lazy_import import otlp_outlet
-from llmtrace.delivery.queue import Delivery
+from llmtrace.delivery.exporter import Exporter
+from llmtrace.delivery.lazy_import import otlp_exporter
+from llmtrace.delivery.queue import DeliveryWorker
 from llmtrace.delivery.span_processor import Processor
 from llmtrace.delivery.spool import Spool
 from llmtrace.delivery.stats import Stats
@@ -134,7 +134,7 @@ def init(
 def start(
     config: Config,
     *,
-    open_outlet: Callable[[], Outlet] | None = None,
+    open_outlet: Callable[[], Exporter] | None = None,
     id_generator: IdGenerator | None = None,
     arguments: Mapping[str, object] | None = None,
 ) -> Runtime:
@@ -148,13 +148,13 @@ def start(
         scope = InstrumentationScope(SCOPE, _version())
         resource = getattr(provider, "resource", None) or Resource.get_empty()
 
-        def open_otlp() -> Outlet:
-            return otlp_outlet()(config, resource, scope)
+        def open_otlp() -> Exporter:
+            return otlp_exporter()(config, resource, scope)
 
         real = open_outlet is None
         spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
         redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
-        delivery = Delivery(
+        delivery = DeliveryWorker(
             config,
             open_outlet or open_otlp,
             spool=spool,
@@ -262,7 +262,7 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
     provider.shared = False  # that one was ours
     if not isinstance(present, TracerProvider) and hasattr(present, "add_span_processor"):
         if _watched is None or _watched() is not present:
-            present.add_span_processor(other_tracers.Lookout(lambda: _running is not None))
+            present.add_span_processor(other_tracers.ForeignSpanWatcher(lambda: _running is not None))
             _watched = weakref.ref(present)
     elif isinstance(present, trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)

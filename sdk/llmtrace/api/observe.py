@@ -7,7 +7,7 @@ from typing import overload
 
 from llmtrace import semconv
 
-from .decorator import P, R, Shape, as_text, observed
+from .decorator import P, R, SpanShape, as_text, observed
 
 
 @overload
@@ -40,7 +40,7 @@ def observe(
     """
 
     def decorate(target: Callable[P, R]) -> Callable[P, R]:
-        shape = Shape(
+        shape = SpanShape(
             name or target.__qualname__,
             arguments=(lambda given: {semconv.FUNCTION_ARGUMENTS: as_text(given)}) if capture_args else None,
             result=(lambda result: {semconv.FUNCTION_RESULT: as_text(result)}) if capture_result else None,

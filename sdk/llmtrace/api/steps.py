@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 
-from .decorator import P, R, Shape, as_text, observed
+from .decorator import P, R, SpanShape, as_text, observed
 
 _QUERY_NAMES: Final = ("query", "question", "text")
 _TOP_K_NAMES: Final = ("top_k", "k", "limit")
@@ -52,7 +52,7 @@ def tool(
         }
         if described := _first_line(target):
             attributes[semconv.TOOL_DESCRIPTION] = described
-        shape = Shape(
+        shape = SpanShape(
             f"execute_tool {named}",
             attributes=attributes,
             arguments=(lambda given: {semconv.TOOL_CALL_ARGUMENTS: as_text(given)}) if capture else None,
@@ -88,7 +88,7 @@ def agent(
         }
         if described := _first_line(target):
             own[semconv.AGENT_DESCRIPTION] = described
-        shape = Shape(f"invoke_agent {named}", attributes=own, inherited={semconv.AGENT_NAME: named})
+        shape = SpanShape(f"invoke_agent {named}", attributes=own, inherited={semconv.AGENT_NAME: named})
         return observed(target, shape)
 
     return decorate(function) if function is not None else decorate
@@ -129,7 +129,7 @@ def retrieval(
         }
         if provider:
             attributes[semconv.PROVIDER_NAME] = provider
-        shape = Shape(
+        shape = SpanShape(
             f"retrieval {source}",
             SpanKind.CLIENT,
             attributes=attributes,

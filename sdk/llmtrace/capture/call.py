@@ -35,7 +35,7 @@ _MOST_UNSEEN: Final = 128
 _BASE_WEIGHT: Final = 2048
 
 
-class Sent(Protocol):
+class CapturedRequest(Protocol):
     """A request as its transport knows it; nothing is worked out before it is asked for."""
 
     path: str
@@ -48,7 +48,7 @@ class Sent(Protocol):
         """Host and port."""
 
 
-class Call:
+class LlmCall:
     """The evidence of one request and its response, from `begin` until its span is ended."""
 
     __slots__ = (
@@ -77,7 +77,7 @@ class Call:
         "span",
     )
 
-    def __init__(self, runtime: Runtime, wire: WireFormat, sent: Sent) -> None:
+    def __init__(self, runtime: Runtime, wire: WireFormat, sent: CapturedRequest) -> None:
         self._runtime = runtime
         self._format = wire
         self._sent = sent
@@ -95,7 +95,7 @@ class Call:
         self._started_at = clock.time_ns()
         self.span = llm_span.begin(runtime, wire.operation, self._started_at)
         self._repeats = retries.supersede(sent.headers)
-        self._attempt = retries.Attempt(self.span.context)
+        self._attempt = retries.Retry(self.span.context)
         retries.last.set(self._attempt)
         self._start = clock.perf_counter()
 

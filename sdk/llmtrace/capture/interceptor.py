@@ -22,13 +22,13 @@ from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
 
 from . import other_http, propagation
-from .call import Call, Sent
+from .call import CapturedRequest, LlmCall
 from .runtime import Runtime
 
 METHODS: Final = frozenset({"POST", "GET"})
 _INSIDE: Final = otel_context.create_key("llmtrace-inside")
 
-Begun = tuple[Call | None, Token[Context] | None]
+Begun = tuple[LlmCall | None, Token[Context] | None]
 NOTHING: Final[Begun] = (None, None)
 
 
@@ -68,21 +68,21 @@ def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, by
 
 
 def begin(
-    runtime: Runtime, found: WireFormat, sent: Sent, host: Callable[[], str], put: propagation.Put
+    runtime: Runtime, found: WireFormat, sent: CapturedRequest, host: Callable[[], str], put: propagation.Put
 ) -> Begun:
     """Begin a call, write its headers with `put`, and enter it: `leave` with the second value."""
     if runtime.config.http_spans == "all":
         other_http.install(runtime)
-    if other_tracers.met():
+    if other_tracers.mark_enclosing():
         other_tracers.mark()
-    call = Call(runtime, found, sent)
+    call = LlmCall(runtime, found, sent)
     propagation.put_trace(call.span.context, put)
     if runtime.config.baggage_hosts:
         propagation.put_baggage(runtime.config, host(), put)
     return call if call.span.recording else None, _enter(call)
 
 
-def _enter(call: Call) -> Token[Context]:
+def _enter(call: LlmCall) -> Token[Context]:
     """While it is sent: the HTTP instrumentation keeps quiet, or hangs its span below ours."""
     inside = otel_context.set_value(_INSIDE, True)
     if call.http_spans_too:
@@ -98,7 +98,7 @@ def leave(token: Token[Context] | None) -> None:
         otel_context.detach(token)
 
 
-def fail(call: Call, error: BaseException) -> None:
+def fail(call: LlmCall, error: BaseException) -> None:
     """Note the exception that the caller gets."""
     try:
         call.fail(error)
@@ -107,7 +107,7 @@ def fail(call: Call, error: BaseException) -> None:
 
 
 def receive(
-    call: Call,
+    call: LlmCall,
     status: int,
     headers: Mapping[str, str],
     body: Callable[[], bytes | None],
@@ -135,7 +135,7 @@ class Stream:
 
     __slots__ = ("call",)
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: LlmCall) -> None:
         self.call = call
 
     def note(self, chunk: bytes) -> None:

@@ -1,9 +1,9 @@
 """The span of an LLM call, begun on the caller's path and made afterwards.
 
 An LLM call has no child in this process, so while it runs only its ids are needed. On our own provider the
-span is therefore built in one piece at the end (`_Late`), for a third of the CPU of a recording span. Where
+span is therefore built in one piece at the end (`_BuiltAtEnd`), for a third of a recording span's CPU. Where
 others look on (an application's provider, further span processors, attribute limits) it is an ordinary
-recording span (`_Live`), which they see start and end like any other.
+recording span (`_Recording`), which they see start and end like any other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FLAGS: Final = {
 _REPEATS: Final = {"llmtrace.link": "repeats"}
 
 
-class LeafSpan(Protocol):
+class LlmSpan(Protocol):
     """A begun span: `given` are the attributes it has from its context."""
 
     context: SpanContext
@@ -70,15 +70,15 @@ class OwnProvider(TracerProvider):
         self.shared = True
 
 
-def begin(runtime: Runtime, name: str, start: int) -> LeafSpan:
+def begin(runtime: Runtime, name: str, start: int) -> LlmSpan:
     """Begin a CLIENT span below the active one, started at `start` (nanoseconds since 1970)."""
     provider = runtime.provider
     if isinstance(provider, OwnProvider) and not provider.shared and not runtime.config.attribute_limits:
-        return _Late(runtime, provider, name, start)
-    return _Live(runtime.tracer.start_span(name, kind=SpanKind.CLIENT, start_time=start))
+        return _BuiltAtEnd(runtime, provider, name, start)
+    return _Recording(runtime.tracer.start_span(name, kind=SpanKind.CLIENT, start_time=start))
 
 
-class _Late:
+class _BuiltAtEnd:
     __slots__ = ("_provider", "_runtime", "_start", "context", "given", "parent", "recording")
 
     def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int) -> None:
@@ -134,7 +134,7 @@ class _Late:
         self._runtime.delivery.submit_span(span, clean=True)
 
 
-class _Live:
+class _Recording:
     __slots__ = ("_span", "context", "parent", "recording")
 
     def __init__(self, span: Span) -> None:

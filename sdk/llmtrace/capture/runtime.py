@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llmtrace.config import Config
-from llmtrace.delivery.queue import Delivery
+from llmtrace.delivery.queue import DeliveryWorker
 from llmtrace.delivery.span_processor import Processor
 from llmtrace.redaction.redactor import Redactor
 
@@ -19,7 +19,7 @@ class Runtime:
     """The parts that were started together, and the arguments they were started with."""
 
     config: Config
-    delivery: Delivery
+    delivery: DeliveryWorker
     provider: trace.TracerProvider
     tracer: trace.Tracer
     scope: InstrumentationScope

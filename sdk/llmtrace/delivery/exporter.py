@@ -31,7 +31,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExportResult:
     """`acknowledged`: durable, but for `rejected` items; `retry`: send again; `refused`: give up."""
 
     kind: Literal["acknowledged", "retry", "refused"]
@@ -40,7 +40,7 @@ class Outcome:
     rejected: int = 0
 
 
-class Outlet(Protocol):
+class Exporter(Protocol):
     """Where batches go. Used by one thread at a time."""
 
     def pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
@@ -49,7 +49,7 @@ class Outlet(Protocol):
     def pack_scores(self, records: Sequence[ScoreRecord]) -> Batch:
         """Serialize scores."""
 
-    def send(self, batch: Batch, timeout: float) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> ExportResult:
         """One attempt of about `timeout` seconds; never raises for a network failure."""
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .otlp_http import OtlpOutlet
+    from .otlp_http import OtlpHttpExporter
 
 #: A fork waits for the import under way, a tenth of a second once in a program's life; never for ever.
 _PATIENCE: Final = 5.0
@@ -19,12 +19,12 @@ _importing = threading.Lock()
 _held_for_fork = False
 
 
-def otlp_outlet() -> type[OtlpOutlet]:
+def otlp_exporter() -> type[OtlpHttpExporter]:
     """The outlet's class, imported on the first call."""
     with _importing:
-        from .otlp_http import OtlpOutlet
+        from .otlp_http import OtlpHttpExporter
 
-        return OtlpOutlet
+        return OtlpHttpExporter
 
 
 def _before_fork() -> None:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from llmtrace import semconv
 from llmtrace.config import Config
 
-from .exporter import Batch, Outcome, ScoreRecord
+from .exporter import Batch, ExportResult, ScoreRecord
 from .otlp_encoder import encode_scores, encode_spans
 
 # What OTLP/HTTP names retryable, and 408.
@@ -28,7 +28,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _GZIP_LEVEL: Final = 1
 
 
-class OtlpOutlet:
+class OtlpHttpExporter:
     """Packs OTLP protobuf with gzip and POSTs it to the collector."""
 
     def __init__(self, config: Config, resource: Resource, scope: InstrumentationScope) -> None:
@@ -51,7 +51,7 @@ class OtlpOutlet:
         body = encode_scores(records, self._resource, self._scope, self._overrides)
         return Batch("logs", len(records), _compressed(body))
 
-    def send(self, batch: Batch, timeout: float) -> Outcome:
+    def send(self, batch: Batch, timeout: float) -> ExportResult:
         traces = batch.signal == "traces"
         url = self._config.traces_endpoint if traces else self._config.logs_endpoint
         if self._session is None:
@@ -65,14 +65,14 @@ class OtlpOutlet:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            return Outcome("retry", _reason(error))
+            return ExportResult("retry", _reason(error))
         status = response.status_code
         if 200 <= status < 300:
             return _acknowledged(response.content, traces=traces)
         detail = f"HTTP {status}: {response.text[:200]}"
         if status in _RETRYABLE:
-            return Outcome("retry", detail, retry_after=_retry_after(response.headers))
-        return Outcome("refused", detail)
+            return ExportResult("retry", detail, retry_after=_retry_after(response.headers))
+        return ExportResult("refused", detail)
 
     def close(self) -> None:
         session, self._session = self._session, None
@@ -101,15 +101,15 @@ def _compressed(body: bytes) -> bytes:
     return gzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0)
 
 
-def _acknowledged(body: bytes, *, traces: bool) -> Outcome:
+def _acknowledged(body: bytes, *, traces: bool) -> ExportResult:
     try:
         if traces:
             partial = ExportTraceServiceResponse.FromString(body).partial_success
-            return Outcome("acknowledged", partial.error_message, rejected=partial.rejected_spans)
+            return ExportResult("acknowledged", partial.error_message, rejected=partial.rejected_spans)
         logs = ExportLogsServiceResponse.FromString(body).partial_success
-        return Outcome("acknowledged", logs.error_message, rejected=logs.rejected_log_records)
+        return ExportResult("acknowledged", logs.error_message, rejected=logs.rejected_log_records)
     except Exception:  # noqa: BLE001  # a 2xx is an acknowledgement whatever its body is
-        return Outcome("acknowledged")
+        return ExportResult("acknowledged")
 
 
 def _reason(error: BaseException) -> str:

@@ -25,10 +25,10 @@ from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
 
 from . import double_spans
-from .exporter import Batch, Outlet, ScoreRecord
+from .exporter import Batch, Exporter, ScoreRecord
 from .sender import Sender
 from .spool import Spool
-from .stats import Ledger, Stats
+from .stats import DeliveryCounters, Stats
 
 _SPAN_BASE_WEIGHT: Final = 1024
 _SCORE_WEIGHT: Final = 512
@@ -48,13 +48,13 @@ class FinishedCall(Protocol):
         """Whether to wait a moment longer before `complete`."""
 
 
-class Delivery:
+class DeliveryWorker:
     """Queue and thread. Thread-safe; `after_fork` makes it usable in a child process."""
 
     def __init__(
         self,
         config: Config,
-        open_outlet: Callable[[], Outlet],
+        open_outlet: Callable[[], Exporter],
         *,
         spool: Spool | None = None,
         reports: bool = False,
@@ -77,7 +77,7 @@ class Delivery:
         self._reset()
 
     def _reset(self) -> None:
-        self._ledger = Ledger(self._config.traces_endpoint)
+        self._ledger = DeliveryCounters(self._config.traces_endpoint)
         self._lock = self._ledger.lock
         self._sender = Sender(self._config, self._open_outlet, self._ledger, self._spool)
         self._sampler = self._open_sampler() if self._open_sampler is not None else None

@@ -17,9 +17,9 @@ from typing import Final
 from llmtrace import internal_errors
 from llmtrace.config import Config
 
-from .exporter import Batch, Outcome, Outlet
+from .exporter import Batch, Exporter, ExportResult
 from .spool import Spool, Spooled
-from .stats import Ledger
+from .stats import DeliveryCounters
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
@@ -34,12 +34,16 @@ class Sender:
     """Delivers batches and keeps the ledger."""
 
     def __init__(
-        self, config: Config, open_outlet: Callable[[], Outlet], ledger: Ledger, spool: Spool | None
+        self,
+        config: Config,
+        open_outlet: Callable[[], Exporter],
+        ledger: DeliveryCounters,
+        spool: Spool | None,
     ) -> None:
         """`open_outlet` is called at the first batch: it may import what is slow to import."""
         self._config = config
         self._open_outlet = open_outlet
-        self._opened: Outlet | None = None
+        self._opened: Exporter | None = None
         self._ledger = ledger
         self._spool = spool
         self._own: dict[Path, Spooled] = {}
@@ -53,7 +57,7 @@ class Sender:
         self._deadline: float | None = None
 
     @property
-    def outlet(self) -> Outlet:
+    def outlet(self) -> Exporter:
         """Where batches go, opened when first asked for."""
         if self._opened is None:
             self._opened = self._open_outlet()
@@ -201,7 +205,7 @@ class Sender:
             pause = min(pause * 2, _LONGEST_PAUSE)
         self._ledger.lose(batch.items)
 
-    def _acknowledged(self, batch: Batch, outcome: Outcome) -> None:
+    def _acknowledged(self, batch: Batch, outcome: ExportResult) -> None:
         with self._ledger.lock:
             self._ledger.sent += batch.items - outcome.rejected
         if outcome.rejected:
@@ -236,7 +240,7 @@ class Sender:
             self._ledger.spooled += batch.items
         return True
 
-    def _went_away(self, outcome: Outcome) -> None:
+    def _went_away(self, outcome: ExportResult) -> None:
         self._say_away(outcome)
         self._away = True
         self._next_probe = time.monotonic() + (
@@ -244,7 +248,7 @@ class Sender:
         )
         self._pause = min(self._pause * 2, _LONGEST_PROBE_PAUSE)
 
-    def _say_away(self, outcome: Outcome) -> None:
+    def _say_away(self, outcome: ExportResult) -> None:
         internal_errors.warn_once(
             "away",
             "No acknowledgement from %s (%s). Batches are kept and sent again%s; is the "

@@ -9,7 +9,7 @@ from llmtrace import internal_errors
 from llmtrace.spans import context_attributes, other_tracers
 from llmtrace.spans.finished_spans import is_local_root
 
-from .queue import Delivery
+from .queue import DeliveryWorker
 
 
 class Processor(SpanProcessor):
@@ -20,7 +20,7 @@ class Processor(SpanProcessor):
     def __init__(self, *, scopes: frozenset[str] | None = None) -> None:
         """`scopes`: the instrumentation scopes to deliver; None delivers every span of the provider."""
         self._scopes = scopes
-        self.delivery: Delivery | None = None
+        self.delivery: DeliveryWorker | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         try:

@@ -33,7 +33,7 @@ class Stats:
     replayed: int = 0
 
 
-class Ledger:
+class DeliveryCounters:
     """Thread-safe counters. `lock` also guards the queue, so that `pending` is exact."""
 
     def __init__(self, destination: str) -> None:

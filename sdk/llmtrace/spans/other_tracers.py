@@ -32,7 +32,7 @@ _open: ContextVar[weakref.ref[trace.Span] | None] = ContextVar("llmtrace-others-
 _met = False
 
 
-def met() -> bool:
+def mark_enclosing() -> bool:
     """Whether another library that traces LLM calls was ever seen; until then there is nothing to mark."""
     return _met
 
@@ -81,7 +81,7 @@ def _is_ours(span: trace.Span) -> bool:
     return scope is not None and scope.name == SCOPE
 
 
-class Lookout(SpanProcessor):
+class ForeignSpanWatcher(SpanProcessor):
     """Attached to a provider that is not the OTel SDK's own (Logfire's), where our spans do not go."""
 
     def __init__(self, is_running: Callable[[], bool]) -> None:

@@ -20,7 +20,7 @@ HELD_SECONDS: Final = 10.0
 """Provider libraries wait at most 8 seconds, unless the server names a longer time."""
 
 
-class Attempt:
+class Retry:
     """One request, as the next one in the same context sees it. Holds nothing of the request itself."""
 
     __slots__ = ("context", "failed", "superseded", "told")
@@ -34,7 +34,7 @@ class Attempt:
         """Another library's record of it was seen."""
 
 
-last: ContextVar[Attempt | None] = ContextVar("llmtrace-last-call", default=None)
+last: ContextVar[Retry | None] = ContextVar("llmtrace-last-call", default=None)
 """The last LLM call begun in this context (also what `score` means outside any span)."""
 
 

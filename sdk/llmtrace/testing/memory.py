@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
-from llmtrace.delivery.exporter import Batch, Outcome, ScoreRecord
+from llmtrace.delivery.exporter import Batch, ExportResult, ScoreRecord
 
 from .clock import SteppingClock
 
@@ -77,8 +77,8 @@ class Captured:
         self._scores.extend(records)
         return Batch("logs", len(records), b"")
 
-    def send(self, batch: Batch, timeout: float) -> Outcome:
-        return Outcome("acknowledged")
+    def send(self, batch: Batch, timeout: float) -> ExportResult:
+        return ExportResult("acknowledged")
 
     def close(self) -> None:
         """Nothing to release."""

@@ -18,7 +18,7 @@ from llmtrace import semconv
 from . import message_parts
 from .finish_reasons import finish_reason
 from .format import Json, Translation, WireFormat, items, mapping, put_int, put_text, whole
-from .framing.stream_joiner import Runs
+from .framing.stream_joiner import StreamJoiner
 from .openai import chat_messages as messages
 from .openai.completions import inputs
 from .request_params import put_settings
@@ -163,7 +163,7 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
-    joined=Runs(
+    joined=StreamJoiner(
         fields=_TEXTS,
         sole_text=_sole_text,
         quieted=partial(re.compile(rb'"created_at":"[^"\\]*",').sub, b""),

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from llmtrace_collector.mlflow.message_text import messages_text
 
-from .run_data import RunFacts, RunKey, Sample
+from .run_data import RunData, RunKey, Sample
 
 #: Where the sample table lies among a run's artifacts.
 SAMPLES_FILE = "llmtrace/samples.json"
@@ -57,7 +57,7 @@ def shorten(name: str, length: int) -> str:
     return f"{name[: length - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def contents(facts: RunFacts, trace_url: str) -> RunContents:
+def contents(facts: RunData, trace_url: str) -> RunContents:
     """What the MLflow run of `facts` should show; `trace_url` has a `{trace_id}` to fill in."""
     metrics = _metrics(facts)
     params = {name: join_values(values, _PARAM_LENGTH) for name, values in facts.parameters.items()}
@@ -85,7 +85,7 @@ def join_values(values: Iterable[str], length: int) -> str:
     return f"{head}… (+{len(listed) - len(kept)})"
 
 
-def _metrics(facts: RunFacts) -> dict[str, float]:
+def _metrics(facts: RunData) -> dict[str, float]:
     metrics: dict[str, float] = {
         "calls": facts.calls,
         "errors": facts.errors,
@@ -129,7 +129,7 @@ def _metric_name(score: str, taken: Mapping[str, float]) -> str:
 
 
 def _tags(
-    facts: RunFacts, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
+    facts: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
 ) -> dict[str, str]:
     tags = {
         "llmtrace.project": facts.key.project,
@@ -146,7 +146,7 @@ def _tags(
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
 
 
-def _note(facts: RunFacts, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str) -> str:
+def _note(facts: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str) -> str:
     """A short markdown summary; names come from callers, so they are escaped."""
 
     def link(label: str, trace_id: str) -> str:

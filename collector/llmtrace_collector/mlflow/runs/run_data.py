@@ -83,7 +83,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunData:
     """Everything about one run, over its counted calls. Times are Unix milliseconds, latencies too."""
 
     key: RunKey
@@ -277,7 +277,7 @@ class RunReader:
         """How many scores there are: cheap, and enough to know whether to look for new ones."""
         return int(self._rows("SELECT count() AS amount FROM scores", None)[0]["amount"])
 
-    def facts(self, key: RunKey) -> RunFacts | None:
+    def facts(self, key: RunKey) -> RunData | None:
         """The facts of one run; None when its spans are gone, in whole or in part (retention)."""
         params = {
             "project": parameter_text(key.project),
@@ -300,7 +300,7 @@ class RunReader:
             _SCORES.format(scores_of_the_run=_SCORES_OF_THE_RUN.format(calls=_CALLS), limit=SCORE_NAMES),
             params,
         )
-        return RunFacts(
+        return RunData(
             key=key,
             calls=calls["calls"],
             errors=calls["errors"],

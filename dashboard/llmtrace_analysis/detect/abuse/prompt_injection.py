@@ -28,7 +28,7 @@ _LOOKALIKES = str.maketrans("аеорсухіјѕԁһӏνοραιτκ", "aeopcyx
 
 
 @dataclass(frozen=True)
-class Hit:
+class PatternMatch:
     """One call whose new messages match; `at` in Unix seconds."""
 
     project: str

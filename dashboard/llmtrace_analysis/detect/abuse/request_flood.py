@@ -14,7 +14,7 @@ from llmtrace_analysis.settings import WatchSettings
 _OWN_HISTORY = 10
 
 
-class Minutes(NamedTuple):
+class MinuteCounts(NamedTuple):
     """One bar of a histogram: `times` stretches of the flood window held `calls` calls each."""
 
     project: str
@@ -38,7 +38,7 @@ class Flood:
     limit: float
 
 
-def flood_limit(others: Sequence[Minutes], settings: WatchSettings) -> tuple[float, float]:
+def flood_limit(others: Sequence[MinuteCounts], settings: WatchSettings) -> tuple[float, float]:
     """Median of other users' calls per stretch, and the number of calls above which a user floods."""
     if sum(bar.users for bar in others if bar.user == "") + len({b.user for b in others if b.user}) < (
         settings.flood_min_users
@@ -53,7 +53,7 @@ def flood_limit(others: Sequence[Minutes], settings: WatchSettings) -> tuple[flo
 
 
 def find_floods(
-    busy: Sequence[tuple[str, str, int]], history: Sequence[Minutes], settings: WatchSettings
+    busy: Sequence[tuple[str, str, int]], history: Sequence[MinuteCounts], settings: WatchSettings
 ) -> list[Flood]:
     """The floods among busy users (project, user, calls in the newest stretch).
 

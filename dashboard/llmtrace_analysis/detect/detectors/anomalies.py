@@ -27,7 +27,7 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Outside:
+class Outlier:
     """A complete bucket outside the band."""
 
     time: int
@@ -35,13 +35,13 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SeriesResult:
     """What the recent complete buckets of one series say about one metric."""
 
     key: SeriesKey
     metric: Metric
     band: Band
-    outside: tuple[Outside, ...]
+    outside: tuple[Outlier, ...]
     """Recent buckets outside the band, ascending."""
     openings: tuple[int, ...]
     """Start of the first outside bucket of each window that is enough for an incident, ascending."""
@@ -54,9 +54,9 @@ def complete_until(now: float, settings: WatchSettings) -> int:
     return int((now - settings.late_seconds) // settings.bucket_seconds) * settings.bucket_seconds
 
 
-def judge(
+def evaluate_series(
     series: Series, now: float, settings: WatchSettings, excluded: Sequence[Interval] = ()
-) -> list[Verdict]:
+) -> list[SeriesResult]:
     """Judge the recent complete buckets of a series: one verdict per metric that has enough history.
 
     `excluded`: times of anomalies, which are no part of the history. Buckets of fewer than `min_calls`
@@ -70,10 +70,12 @@ def judge(
     live = series.live_calls > 0
     frame = _Frame(series, settings, until, counted & live, usable, usable & live)
     verdicts = (
-        _judge_latency(frame),
-        _judge_errors(frame),
-        _judge_values(frame, "tokens_per_call", series.tokens, settings.tokens_ratio, settings.tokens_floor),
-        _judge_values(frame, "cost", series.cost, settings.cost_ratio, settings.cost_floor_usd),
+        _evaluate_latency(frame),
+        _evaluate_errors(frame),
+        _evaluate_values(
+            frame, "tokens_per_call", series.tokens, settings.tokens_ratio, settings.tokens_floor
+        ),
+        _evaluate_values(frame, "cost", series.cost, settings.cost_ratio, settings.cost_floor_usd),
     )
     return [verdict for verdict in verdicts if verdict is not None]
 
@@ -138,22 +140,22 @@ class _Frame:
         outside: dict[int, float],
         openings: set[int],
         statistic: Statistic = "",
-    ) -> Verdict | None:
+    ) -> SeriesResult | None:
         if band is None:
             return None
-        return Verdict(
+        return SeriesResult(
             key=self.series.key,
             metric=metric,
             band=band,
-            outside=tuple(Outside(time, value) for time, value in sorted(outside.items())),
+            outside=tuple(Outlier(time, value) for time, value in sorted(outside.items())),
             openings=tuple(sorted(openings)),
             statistic=statistic,
         )
 
 
-def _judge_values(
+def _evaluate_values(
     frame: _Frame, metric: Metric, values: FloatArray, ratio: float, floor: float
-) -> Verdict | None:
+) -> SeriesResult | None:
     """A metric is outside when enough buckets of one window are above the band."""
     outside: dict[int, float] = {}
     openings: set[int] = set()
@@ -170,7 +172,7 @@ def _judge_values(
     return frame.verdict(metric, newest, outside, openings)
 
 
-def _judge_latency(frame: _Frame) -> Verdict | None:
+def _evaluate_latency(frame: _Frame) -> SeriesResult | None:
     """Calls are slow when p50 says so in one bucket at least, and p50 or p95 in enough of a window.
 
     p95 alone takes a longer window: with a handful of calls per bucket it is the slowest call, and a slow
@@ -223,7 +225,7 @@ def _above(frame: _Frame, values: FloatArray, band: Band, start: int, end: int) 
     }
 
 
-def _judge_errors(frame: _Frame) -> Verdict | None:
+def _evaluate_errors(frame: _Frame) -> SeriesResult | None:
     """A handful of calls makes a rate jump about, so a window must fail beyond chance too."""
     settings, series = frame.settings, frame.series
     outside: dict[int, float] = {}

@@ -18,7 +18,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.tables import badge, cell, column, row, table
 
-from .shared import View, terminal
+from .shared import CostViewContext, terminal
 
 #: Days to learn from, as `llmtrace cost forecast` takes by default.
 HISTORY_DAYS = 90
@@ -27,11 +27,11 @@ _STATES = {"ok": ("Within", "good"), "warning": ("Warning", "warn"), "exceeded":
 _WINDOWS = {"day": "this day", "month": "this month", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 
 
-def draw(view: View) -> None:
+def draw(view: CostViewContext) -> None:
     """Draw this month so far, its forecast, and how the budgets stand, in US dollars."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scope = replace(view.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
-    budgets = standings(current_settings(), scope)
+    budgets = budget_statuses(current_settings(), scope)
     daily = load(report.daily, scope)
     try:
         found = forecast.month_end(daily, midnight.date())
@@ -52,7 +52,7 @@ def _options(scope: Scope) -> list[str]:
     return [*words, *(["--simulated"] if scope.simulated else [])]
 
 
-def standings(settings: DashboardSettings, scope: Scope) -> list[dict[str, Any]]:
+def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str, Any]]:
     """How the budgets that concern these calls stand, from the collector; none where it has none."""
     key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
     asked = {name: getattr(scope, name) for name in ("user", "project", "model") if getattr(scope, name)}

@@ -12,13 +12,13 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.tables import cell, column, row, table
 from llmtrace_dashboard.ui.url_state import bound
 
-from .shared import View, terminal
+from .shared import CostViewContext, terminal
 
 #: Models that are compared when nothing was chosen yet.
 _USUAL = "openai/gpt-4o-mini, openai/gpt-4o@batch, anthropic/claude-haiku-4-5"
 
 
-def elsewhere(view: View) -> None:
+def elsewhere(view: CostViewContext) -> None:
     """Draw what the period's tokens would have cost on other models, tiers, or with a cache."""
     view = view.whole_hours()
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -84,7 +84,7 @@ def elsewhere(view: View) -> None:
     terminal("whatif", *names, *options, *view.options())
 
 
-def capacity(view: View) -> None:
+def capacity(view: CostViewContext) -> None:
     """Draw what reserved units would cost for the period's load, hour by hour."""
     view = view.whole_hours()
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -15,13 +15,13 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, row, table
 
-from .shared import View, terminal
+from .shared import CostViewContext, terminal
 
 #: Unpriced models that the page writes the command for.
 _SPELLED_OUT = 3
 
 
-def warning(view: View) -> None:
+def warning(view: CostViewContext) -> None:
     """Say that calls have no price, and the command that gives them one; nothing where all are priced."""
     missing = load(report.unpriced, view.scope)
     if missing.empty:
@@ -81,7 +81,7 @@ def _commands(data: pd.DataFrame) -> str:
     )
 
 
-def draw(view: View) -> None:
+def draw(view: CostViewContext) -> None:
     """Draw the prices in use, in US dollars as lists quote them."""
     data = load(report.by_price, view.scope)
     rows = [

@@ -10,7 +10,7 @@ from llmtrace_dashboard.ui import formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.tables import Column, cell, column, row, table
 
-from .shared import View, terminal
+from .shared import CostViewContext, terminal
 
 #: Kind → what it is called and what it means.
 _KINDS = {
@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-def draw(view: View) -> None:
+def draw(view: CostViewContext) -> None:
     """Draw both, in US dollars."""
     left, right = st.columns(2, gap="medium")
     with left:

@@ -18,7 +18,7 @@ _WHOLE_HOURS = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class View:
+class CostViewContext:
     """The calls that the page is about, and the currency that it speaks."""
 
     scope: Scope
@@ -29,7 +29,7 @@ class View:
         """An amount as text."""
         return formats.money(value, self.currency)
 
-    def whole_hours(self) -> View:
+    def whole_hours(self) -> CostViewContext:
         """The same over whole hours, for what is reckoned by the hour."""
         since, until = aligned(self.scope.since, self.scope.until, 3600)
         return replace(self, scope=replace(self.scope, since=since, until=until))
@@ -46,10 +46,10 @@ class View:
         return words
 
 
-def current(currency: str) -> View:
+def current(currency: str) -> CostViewContext:
     """The view that the filters and the currency make."""
     scope = filters.scope()
-    view = View(scope, currency, current_settings().exchange_rates)
+    view = CostViewContext(scope, currency, current_settings().exchange_rates)
     return view.whole_hours() if scope.until - scope.since >= _WHOLE_HOURS else view
 
 

@@ -15,7 +15,7 @@ from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
 from llmtrace_dashboard.ui.url_state import bound, one_of
 
-from .shared import View, terminal
+from .shared import CostViewContext, terminal
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _NAMED = 7
 _ROWS = 12
 
 
-def totals(view: View) -> None:
+def totals(view: CostViewContext) -> None:
     """Draw the sums of the period."""
     found = load(currency.report, view.scope, currency=view.currency, rates=view.rates).iloc[0]
     cost = float(found["cost"])
@@ -81,7 +81,7 @@ def totals(view: View) -> None:
         place.metric(label, value, help=help, border=True)
 
 
-def draw(view: View) -> None:
+def draw(view: CostViewContext) -> None:
     """Draw cost over time, by the chosen dimension, and the downloads."""
     with st.container(border=True):
         by = _over_time(view)
@@ -97,11 +97,11 @@ def draw(view: View) -> None:
     _downloads(data, by, view)
 
 
-def _currency(view: View) -> list[str]:
+def _currency(view: CostViewContext) -> list[str]:
     return [] if view.currency == currency.USD else ["--currency", view.currency]
 
 
-def _over_time(view: View) -> str:
+def _over_time(view: CostViewContext) -> str:
     """Draw cost over time with its controls; what it is split by."""
     st.subheader("Cost over time", anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -155,7 +155,7 @@ def _over_time(view: View) -> str:
     return by
 
 
-def _key_series(view: View, by: str, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
+def _key_series(view: CostViewContext, by: str, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
     dearest = load(currency.report, view.scope, [by], currency=view.currency, rates=view.rates)
     keys = [str(key) for key in dearest[by].head(_NAMED)]
     names = [_name(key, by) for key in keys]
@@ -171,7 +171,7 @@ def _key_series(view: View, by: str, step: int) -> tuple[pd.DataFrame, dict[str,
     return data.rename(columns={"cost": "value"}).dropna(subset=["value"]), colors
 
 
-def _parts_series(view: View, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
+def _parts_series(view: CostViewContext, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
     offset = filters.zone_offset(view.scope.since)
     wide = load(over_time.parts_over_time, view.scope, step, offset, view.currency, view.rates)
     long = wide.melt(
@@ -186,7 +186,7 @@ def _name(key: str, by: str) -> str:
     return key or f"No {_BY[by].label.lower()} named"
 
 
-def _table(data: pd.DataFrame, by: str, view: View) -> None:
+def _table(data: pd.DataFrame, by: str, view: CostViewContext) -> None:
     total, most = float(data["cost"].sum()), float(data["cost"].max())
     rows = []
     for item in data.head(_ROWS).to_dict(orient="records"):
@@ -241,7 +241,7 @@ _TOKENS: tuple[tuple[str, Literal["input", "output"], str, str], ...] = (
 )
 
 
-def _parts(view: View) -> None:
+def _parts(view: CostViewContext) -> None:
     """Draw how tokens and cost split."""
     found = load(currency.report, view.scope, currency=view.currency, rates=view.rates).iloc[0].copy()
     found["fresh"] = max(
@@ -286,7 +286,7 @@ def _parts(view: View) -> None:
         st.caption(f"{formats.count(reasoning)} of the output tokens were reasoning.")
 
 
-def _downloads(data: pd.DataFrame, by: str, view: View) -> None:
+def _downloads(data: pd.DataFrame, by: str, view: CostViewContext) -> None:
     """Offer the table and the period's FOCUS rows as files."""
     with st.container(horizontal=True):
         st.download_button(

@@ -24,7 +24,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
-from llmtrace_inference.engine.admission_queue import WaitingLine
+from llmtrace_inference.engine.admission_queue import AdmissionQueue
 from llmtrace_inference.engine.circuit_breaker import Breaker
 from llmtrace_inference.engine.interface import (
     CircuitOpen,
@@ -38,7 +38,7 @@ from llmtrace_inference.engine.interface import (
     Generation,
     ModelInfo,
     QueueTimeout,
-    Ticket,
+    Submission,
 )
 from llmtrace_inference.settings import InferenceSettings
 
@@ -56,13 +56,13 @@ _GREEDY_BELOW = 1e-3
 
 
 @dataclass(slots=True, eq=False)
-class _CbTicket(Ticket):
+class _Submission(Submission):
     """A request with its place in the engine. `blocks` are reserved while `admitted`."""
 
     deltas: asyncio.Queue[Delta | EngineError] = field(default_factory=asyncio.Queue)
     blocks: int = 0
     seen: int = 0
-    row: logits_processors.Row | None = None
+    row: logits_processors.SamplingState | None = None
     admitted: bool = False
     over: bool = False
 
@@ -74,14 +74,14 @@ class ContinuousBatchingEngine:
         self._loaded = loaded
         self._settings = settings
         self._manager: ContinuousBatchingManager | None = None
-        self._journal = traced_scheduler.Journal(loaded.info)
+        self._journal = traced_scheduler.StepLog(loaded.info)
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
-        self._waiting: WaitingLine[_CbTicket] = WaitingLine()
+        self._waiting: AdmissionQueue[_Submission] = AdmissionQueue()
         self._breaker = Breaker(
             settings.breaker_faults, settings.breaker_window_seconds, settings.breaker_pause_seconds
         )
-        self._running: dict[str, _CbTicket] = {}
+        self._running: dict[str, _Submission] = {}
         self._reserved = 0
         self._restarts = 0
         self._recovery: asyncio.Task[None] | None = None
@@ -157,7 +157,7 @@ class ContinuousBatchingEngine:
 
     # --- requests ---------------------------------------------------------------------------------------
 
-    def submit(self, generation: Generation) -> Ticket:
+    def submit(self, generation: Generation) -> Submission:
         """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
         refuse_what_kills_the_loop(generation, self.info, self._blocks(generation) <= self._loaded.num_blocks)
         if self._breaker.state != "closed":
@@ -170,8 +170,8 @@ class ContinuousBatchingEngine:
         self._admit()
         return ticket
 
-    def _ticket(self, generation: Generation) -> _CbTicket:
-        ticket = _CbTicket(generation, blocks=self._blocks(generation))
+    def _ticket(self, generation: Generation) -> _Submission:
+        ticket = _Submission(generation, blocks=self._blocks(generation))
         ticket.progress.submitted_ns = time.perf_counter_ns()
         ticket.progress.kv_blocks_total = self._loaded.num_blocks
         ticket.progress.kv_blocks_request = ticket.blocks
@@ -183,8 +183,8 @@ class ContinuousBatchingEngine:
             f"model {self.info.name} failed several times in a row and is tried again in {left:.0f} s", left
         )
 
-    async def stream(self, ticket: Ticket) -> AsyncIterator[Delta]:
-        assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
+    async def stream(self, ticket: Submission) -> AsyncIterator[Delta]:
+        assert isinstance(ticket, _Submission)  # noqa: S101 - tickets come from submit
         deadline = time.monotonic() + self._settings.queue_timeout_seconds
         try:
             while True:
@@ -216,8 +216,8 @@ class ContinuousBatchingEngine:
         finally:
             self.cancel(ticket)
 
-    def cancel(self, ticket: Ticket) -> None:
-        assert isinstance(ticket, _CbTicket)  # noqa: S101 - tickets come from submit
+    def cancel(self, ticket: Submission) -> None:
+        assert isinstance(ticket, _Submission)  # noqa: S101 - tickets come from submit
         if ticket.over:
             return
         manager = self._manager
@@ -287,7 +287,7 @@ class ContinuousBatchingEngine:
             self._waiting.remove(ticket)
             self._hand_over(manager, ticket)
 
-    def _hand_over(self, manager: ContinuousBatchingManager, ticket: _CbTicket) -> None:
+    def _hand_over(self, manager: ContinuousBatchingManager, ticket: _Submission) -> None:
         generation = ticket.generation
         request_id = generation.request_id
         ticket.admitted = True
@@ -300,7 +300,7 @@ class ContinuousBatchingEngine:
             "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,
             "top_p": 1.0 if greedy else float(generation.top_p),
         }
-        ticket.row = logits_processors.row_of(generation, self._loaded.eos_ids)
+        ticket.row = logits_processors.sampling_state_of(generation, self._loaded.eos_ids)
         if ticket.row is not None:
             parameters[logits_processors.KWARG] = ticket.row
         manager.register_result_handler(request_id, lambda output: self._on_output(ticket, output))
@@ -316,7 +316,7 @@ class ContinuousBatchingEngine:
         if accepted is None:  # the loop died and nobody has noticed yet
             self._on_fault(ticket, "the generation loop has stopped")
 
-    def _release(self, ticket: _CbTicket) -> None:
+    def _release(self, ticket: _Submission) -> None:
         """Give back what a request holds. After this it is over."""
         ticket.over = True
         if ticket.admitted:
@@ -329,7 +329,7 @@ class ContinuousBatchingEngine:
 
     # --- results ----------------------------------------------------------------------------------------
 
-    def _on_output(self, ticket: _CbTicket, output: GenerationOutput) -> None:
+    def _on_output(self, ticket: _Submission, output: GenerationOutput) -> None:
         if ticket.over:
             return
         if output.status == RequestStatus.FAILED:
@@ -362,7 +362,7 @@ class ContinuousBatchingEngine:
 
     # --- faults -----------------------------------------------------------------------------------------
 
-    def _on_fault(self, ticket: _CbTicket, reason: str) -> None:
+    def _on_fault(self, ticket: _Submission, reason: str) -> None:
         """One request failed inside the library: tell it, and see whether the loop died with it."""
         self._release(ticket)
         ticket.deltas.put_nowait(

@@ -1,8 +1,8 @@
 """What continuous batching lacks per request: seeds, penalties, min_p, grammars and log-probabilities.
 
-Two logits processors share the requests' `Row`s. The first sees the model's own logits and applies penalties
-and grammars; temperature, top_k and top_p follow; the last applies min_p and draws the token itself for rows
-with a seed: Gumbel-max with noise hashed from (seed, position, token), so a row's draw depends on nothing
+Two logits processors share the requests' `SamplingState`s. The first sees the model's own logits and applies
+penalties and grammars; temperature, top_k and top_p follow; the last applies min_p and draws the token itself for
+rows with a seed: Gumbel-max with noise hashed from (seed, position, token), so a row's draw depends on nothing
 else in the batch. What remains of chance is floating point: other batch shapes may round near-ties
 differently.
 
@@ -32,7 +32,7 @@ _LOWEST_LOGPROB = -9999.0
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class SamplingState:
     """One request's wishes and state, from its first token to its last."""
 
     prompt_length: int
@@ -50,7 +50,7 @@ class Row:
     position: int = 0
     counts: dict[int, int] = field(default_factory=dict)
 
-    def __deepcopy__(self, _: object) -> Row:
+    def __deepcopy__(self, _: object) -> SamplingState:
         # The library copies a request's parameters when it evicts it; the state must go on.
         return self
 
@@ -64,7 +64,7 @@ class Row:
         self.position = len(tokens)
 
 
-def row_of(generation: Generation, eos_ids: tuple[int, ...]) -> Row | None:
+def sampling_state_of(generation: Generation, eos_ids: tuple[int, ...]) -> SamplingState | None:
     """The row of a request; None where the library's own parameters say it all."""
     penalties = generation.presence_penalty or generation.frequency_penalty
     if not (
@@ -78,7 +78,7 @@ def row_of(generation: Generation, eos_ids: tuple[int, ...]) -> Row | None:
     seed = generation.seed
     if seed is None and generation.logprobs is not None:
         seed = secrets.randbits(31)  # the token must be drawn here, to know whose probability to note
-    return Row(
+    return SamplingState(
         prompt_length=len(generation.prompt_ids),
         eos_id=eos_ids[0] if eos_ids else 0,
         seed=seed,
@@ -94,17 +94,17 @@ def row_of(generation: Generation, eos_ids: tuple[int, ...]) -> Row | None:
 class _Batch:
     """The rows of the batch at hand, and the model's log-probabilities of those that ask for them."""
 
-    rows: list[Row | None] = field(default_factory=list)
+    rows: list[SamplingState | None] = field(default_factory=list)
     raw: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def wished(self, scores: torch.Tensor) -> list[tuple[int, Row]]:
+    def wished(self, scores: torch.Tensor) -> list[tuple[int, SamplingState]]:
         return [(i, row) for i, row in enumerate(self.rows[: scores.size(0)]) if row is not None]
 
 
-class BeforeWarping(ContinuousBatchingLogitsProcessor):
+class PenaltyProcessor(ContinuousBatchingLogitsProcessor):
     """Penalties and grammars on the model's own logits; notes log-probabilities where they are asked for."""
 
-    supported_kwargs: dict[str, type] = {KWARG: Row}  # noqa: RUF012 - the base class declares it so
+    supported_kwargs: dict[str, type] = {KWARG: SamplingState}  # noqa: RUF012 - the base class declares it so
     ignored_kwargs: tuple[str, ...] = ()
 
     def __init__(self, batch: _Batch, suppressed_ids: tuple[int, ...]) -> None:
@@ -115,7 +115,7 @@ class BeforeWarping(ContinuousBatchingLogitsProcessor):
         int32_tensor.zero_()
 
     def prepare_tensor_args(self, requests_with_new_token: list[FutureRequestState]) -> torch.Tensor:
-        rows: list[Row | None] = []
+        rows: list[SamplingState | None] = []
         for future in requests_with_new_token:
             state = future.state
             row = state.logit_processor_kwargs.get(KWARG)
@@ -152,7 +152,7 @@ class BeforeWarping(ContinuousBatchingLogitsProcessor):
         return scores
 
     @staticmethod
-    def _allowed(row: Row, matcher: Matcher, scores: torch.Tensor) -> torch.Tensor:
+    def _allowed(row: SamplingState, matcher: Matcher, scores: torch.Tensor) -> torch.Tensor:
         """Which tokens the grammar allows, `[vocabulary]`; never none: a failed grammar ends the answer."""
         size = scores.size(-1)
         allowed = np.zeros(size, dtype=bool)
@@ -175,7 +175,7 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
     return x ^ (x >> 16)
 
 
-class Draw(ContinuousBatchingLogitsProcessor):
+class SamplingProcessor(ContinuousBatchingLogitsProcessor):
     """min_p, and exactly one possible token for a row with a seed; other rows pass unchanged."""
 
     supported_kwargs: dict[str, type] = {}  # noqa: RUF012 - the base class declares it so
@@ -189,7 +189,7 @@ class Draw(ContinuousBatchingLogitsProcessor):
 
     def prepare_tensor_args(self, requests_with_new_token: list[FutureRequestState]) -> torch.Tensor:
         keys = []
-        for row in self._batch.rows:  # BeforeWarping has set them for this batch
+        for row in self._batch.rows:  # PenaltyProcessor has set them for this batch
             if row is None or row.seed is None:
                 keys.append(_NO_SEED)
             else:
@@ -235,8 +235,8 @@ def _noted(raw: torch.Tensor, token: int, alternatives: int) -> TokenLogprob:
 def add_to(processors: ContinuousBatchingLogitsProcessorList, suppressed_ids: tuple[int, ...]) -> None:
     """Put both processors around a manager's own, before its loop starts."""
     batch = _Batch()
-    processors.logits_processor.insert(0, BeforeWarping(batch, suppressed_ids))
-    processors.logits_processor.append(Draw(batch))
+    processors.logits_processor.insert(0, PenaltyProcessor(batch, suppressed_ids))
+    processors.logits_processor.append(SamplingProcessor(batch))
     processors.tensors_required += 2
-    processors.supported_keys[KWARG] = Row
+    processors.supported_keys[KWARG] = SamplingState
     processors.do_processing = True

@@ -26,7 +26,7 @@ _MOST_LINKS = 64
 
 
 @dataclass(slots=True)
-class Journal:
+class StepLog:
     """What an engine's schedulers write to: each request's measurements by its id, and sampled steps."""
 
     model: ModelInfo
@@ -56,7 +56,7 @@ class TracingScheduler(FIFOScheduler):
         safety_margin: float | None,
         max_requests_per_batch: int,
         *,
-        journal: Journal,
+        journal: StepLog,
         on_cache: Callable[[PagedAttentionCache], None],
     ) -> None:
         super().__init__(cache, safety_margin, max_requests_per_batch)
@@ -158,7 +158,7 @@ def kv_blocks_used(cache: PagedAttentionCache) -> int:
     return round(int(cache.num_blocks) * (1.0 - float(cache.compute_free_capacity())))
 
 
-def register(name: str, journal: Journal, on_cache: Callable[[PagedAttentionCache], None]) -> str:
+def register(name: str, journal: StepLog, on_cache: Callable[[PagedAttentionCache], None]) -> str:
     """Make a scheduler with this journal available under `name` in the continuous batching config."""
     make = functools.partial(TracingScheduler, journal=journal, on_cache=on_cache)
     SCHEDULER_MAPPING[name] = make  # type: ignore[assignment]

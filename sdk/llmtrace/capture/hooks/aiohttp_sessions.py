@@ -11,7 +11,7 @@ import wrapt
 
 from llmtrace import internal_errors
 from llmtrace.capture import interceptor
-from llmtrace.capture.call import Call
+from llmtrace.capture.call import LlmCall
 from llmtrace.capture.runtime import Runtime
 
 
@@ -22,7 +22,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
         yield module.ClientResponse, name, _leaving
 
 
-class _Sent:
+class _CapturedRequest:
     """See `call.Sent`."""
 
     __slots__ = ("_url", "body", "headers", "path")
@@ -96,7 +96,7 @@ def _begin(
     begun = interceptor.begin(
         runtime,
         found[0],
-        _Sent(url, headers, *found[1:]),
+        _CapturedRequest(url, headers, *found[1:]),
         lambda: str(url.host),
         headers.__setitem__,
     )
@@ -127,7 +127,7 @@ def _leaving(original: Callable[..., Any]) -> Callable[..., Any]:
 class _Content(wrapt.ObjectProxy[Any]):
     """A body whose pieces are noted as they are read, in whichever way."""
 
-    def __init__(self, content: Any, call: Call) -> None:
+    def __init__(self, content: Any, call: LlmCall) -> None:
         super().__init__(content)
         self._self_notes = interceptor.Stream(call)
 

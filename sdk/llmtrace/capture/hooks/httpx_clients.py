@@ -13,7 +13,7 @@ from typing import Any
 
 from llmtrace import internal_errors
 from llmtrace.capture import interceptor, other_http
-from llmtrace.capture.call import Call
+from llmtrace.capture.call import LlmCall
 from llmtrace.wire import registry
 
 from .httpx_streams import StreamTypes, stream_types
@@ -26,7 +26,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     yield module.AsyncClient, "send", lambda original: _async(original, streams)
 
 
-class _Sent:
+class _CapturedRequest:
     """See `call.Sent`."""
 
     __slots__ = ("_url", "body", "headers", "path")
@@ -96,7 +96,7 @@ def _begin(request: Any) -> interceptor.Begun:
             body = _body(request)
             found = registry.recognise(path, body, request.method)
             if found is not None:
-                sent = _Sent(request, path, body)
+                sent = _CapturedRequest(request, path, body)
                 put = request.headers.__setitem__
                 return interceptor.begin(runtime, found, sent, lambda: str(request.url.host), put)
         return None, other_http.other_call(runtime, request)
@@ -111,7 +111,7 @@ def _body(request: Any) -> bytes:
     return content if isinstance(content, bytes) else b""
 
 
-def _receive(call: Call, response: Any, stream: bool, wrapper: type[Any]) -> None:
+def _receive(call: LlmCall, response: Any, stream: bool, wrapper: type[Any]) -> None:
     # Read already when the caller did not ask for a stream, or the transport had it whole.
     wrapped = interceptor.receive(
         call,

@@ -11,7 +11,7 @@ from itertools import filterfalse, islice
 from types import ModuleType
 from typing import Any
 
-from llmtrace.capture.call import Call
+from llmtrace.capture.call import LlmCall
 from llmtrace.capture.interceptor import Stream
 
 
@@ -89,7 +89,7 @@ def stream_types(module: ModuleType) -> StreamTypes:
 class _Traced:
     """What both wrappers share."""
 
-    def __init__(self, stream: Any, call: Call) -> None:
+    def __init__(self, stream: Any, call: LlmCall) -> None:
         self._stream = stream
         self._notes = Stream(call)
 

@@ -15,7 +15,7 @@ import wrapt
 
 from llmtrace import internal_errors
 from llmtrace.capture import interceptor
-from llmtrace.capture.call import Call
+from llmtrace.capture.call import LlmCall
 
 
 def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
@@ -29,7 +29,7 @@ def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
         yield name, value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-class _Sent:
+class _CapturedRequest:
     """See `call.Sent`."""
 
     __slots__ = ("_pool", "body", "headers", "path")
@@ -61,7 +61,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
                 headers = given.get("headers")
                 # A copy: the caller's own headers stay as they are.
                 copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
-                sent = _Sent(pool, copied, *found[1:])
+                sent = _CapturedRequest(pool, copied, *found[1:])
                 begun = interceptor.begin(runtime, found[0], sent, lambda: str(pool.host), copied.__setitem__)
                 kwargs["headers"] = copied
                 args = args[:3]
@@ -83,7 +83,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
     return urlopen
 
 
-def _received(call: Call, response: Any, given: Mapping[str, Any]) -> Any:
+def _received(call: LlmCall, response: Any, given: Mapping[str, Any]) -> Any:
     preloaded = given.get("preload_content", True)
     wrapped = interceptor.receive(
         call,
@@ -99,7 +99,7 @@ def _received(call: Call, response: Any, given: Mapping[str, Any]) -> Any:
 class _Response(wrapt.ObjectProxy[Any]):
     """A response whose body is noted as it is read, in whichever way."""
 
-    def __init__(self, response: Any, call: Call) -> None:
+    def __init__(self, response: Any, call: LlmCall) -> None:
         super().__init__(response)
         self._self_call = call
         self._self_notes = interceptor.Stream(call)

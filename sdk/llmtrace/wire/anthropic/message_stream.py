@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from llmtrace.wire.format import Json, items, mapping, parsed, place, word
-from llmtrace.wire.framing.stream_joiner import Runs
+from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 _DELTA: Final = "content_block_delta"
 # Which field of a block a delta lengthens.
@@ -54,7 +54,7 @@ def _sole_text(event: Json) -> Json:
 
 
 # Anthropic pads its events with spaces before the last brace.
-RUNS: Final = Runs(
+RUNS: Final = StreamJoiner(
     fields=("text", "thinking", "partial_json"),
     sole_text=_sole_text,
     quieted=partial(re.compile(rb"\} +(?=\}\r?\n)").sub, b"}"),

@@ -10,7 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import semconv
 from llmtrace.wire.finish_reasons import finish_reason
 from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place, put_int, put_text, word
-from llmtrace.wire.framing.stream_joiner import Runs
+from llmtrace.wire.framing.stream_joiner import StreamJoiner
 from llmtrace.wire.openai import chat_messages as messages
 from llmtrace.wire.openai.shared import put_format
 from llmtrace.wire.request_params import put_settings
@@ -112,5 +112,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
-    joined=Runs(fields=("text", "thinking"), sole_text=_sole_text).joined,
+    joined=StreamJoiner(fields=("text", "thinking"), sole_text=_sole_text).joined,
 )

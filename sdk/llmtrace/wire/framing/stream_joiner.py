@@ -29,7 +29,7 @@ _NEEDLE: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class StreamJoiner:
     """How a format's streams repeat themselves.
 
     fields: the fields that hold the text which grows.

@@ -14,7 +14,7 @@ from typing import Any, Final
 from llmtrace import semconv
 from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place, put_text, word
-from llmtrace.wire.framing.stream_joiner import Runs
+from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from . import chat_messages as messages
 from .shared import put_choices, put_completion, put_model
@@ -165,7 +165,7 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
-    joined=Runs(
+    joined=StreamJoiner(
         fields=("content", "reasoning_content", "reasoning", "arguments"),
         sole_text=_sole_text,
         quieted=partial(re.compile(rb',"obfuscation":"[^"\\]*"').sub, b""),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from llmtrace import semconv
 from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place
-from llmtrace.wire.framing.stream_joiner import Runs
+from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from .shared import put_choices, put_completion, put_model
 
@@ -87,5 +87,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
-    joined=Runs(fields=("text",), sole_text=_sole_text).joined,
+    joined=StreamJoiner(fields=("text",), sole_text=_sole_text).joined,
 )
