@@ -30,8 +30,9 @@ from llmtrace_analysis.cost import price_books, report
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
-from llmtrace_collector.accounting.budgets import Budgets, router
+from llmtrace_collector.accounting.budgets import Budgets
 from llmtrace_collector.accounting.price_book import PriceBook
+from llmtrace_collector.api.budgets import router
 from llmtrace_collector.settings import Budget, ModelPrice
 from llmtrace_collector.store.store import Store, open_store
 

@@ -18,10 +18,10 @@ from llmtrace.common.loopback import is_loopback
 
 from .access.api_keys import ApiKeyStore
 from .access.auth import Authenticator, load_keys
-from .accounting import budgets
+from .accounting.budgets import Budgets
 from .accounting.call_dedup import CallDeduplicator
 from .accounting.price_book import PriceBook
-from .api import incidents, keys, maintenance, prices, quarantine, query
+from .api import backup, budgets, incidents, keys, maintenance, prices, quarantine, query
 from .ingest import otlp_http
 from .ingest.completeness import ArrivalCounts
 from .ingest.intake import Intake
@@ -29,7 +29,6 @@ from .ingest.wal import WriteAheadLog, free_bytes
 from .ingest.writer import Writer
 from .metrics import Metrics
 from .settings import CollectorSettings
-from .store import backup
 from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
 from .store.retention import set_retention
 from .store.schema.redaction import Redaction
@@ -94,7 +93,7 @@ class Collector:
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
         self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
         self.tasks.append(self._task("sdk reports", _LEDGER_SECONDS, self.tally.ask_sdks))
-        self.budgets = budgets.Budgets(self.store, settings.budgets)
+        self.budgets = Budgets(self.store, settings.budgets)
         self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.keep))
         self._runs: MlflowSync | None = None
         if settings.mlflow_url:

@@ -1,4 +1,4 @@
-"""The collector's write endpoints, as watch uses them."""
+"""The collector's write endpoints, for the watch and the dashboard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
@@ -18,12 +18,24 @@ _TIMEOUT_SECONDS = 10.0
 _MAX_UNRECORDED = 1000
 
 
+Decision = Literal["acknowledge", "resolve"]
+
+
 class CollectorUnavailable(Exception):
     """The collector cannot take this now; the same call may succeed later."""
 
 
+class KeyRefused(CollectorUnavailable):
+    """The collector wants another key."""
+
+
 class CollectorRefused(Exception):
     """The collector refuses this call as it stands; the message says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status} {text[:300]}")
+        self.status = status
+        self.text = text
 
 
 class CollectorClient:
@@ -41,6 +53,11 @@ class CollectorClient:
     def put_incident(self, incident_id: str, report: dict[str, Any]) -> None:
         """Write an incident. Raises CollectorUnavailable or CollectorRefused."""
         self._send("PUT", f"/v1/incidents/{quote(incident_id, safe='')}", report)
+
+    def decide(self, incident_id: str, action: Decision, actor: str, note: str) -> None:
+        """Acknowledge or resolve an incident. Raises CollectorUnavailable or CollectorRefused."""
+        path = f"/v1/incidents/{quote(incident_id, safe='')}/{action}"
+        self._send("POST", path, {"actor": actor, "note": note})
 
     def add_delivery(self, attempt: dict[str, Any]) -> None:
         """Record an attempt to deliver; written later when the collector is away. Raises neither."""
@@ -82,12 +99,12 @@ class CollectorClient:
         if response.status_code >= 500 or response.status_code == 429:
             raise CollectorUnavailable(f"it answers {response.status_code}")
         if response.status_code in (401, 403):
-            raise CollectorUnavailable(
+            raise KeyRefused(
                 f"it answers {response.status_code}: watch needs the admin key, from LLMTRACE_ADMIN_KEY, "
                 "[watch] admin_key or admin.key in [watch] data_dir"
             )
         if response.is_error:
-            raise CollectorRefused(f"{response.status_code} {response.text[:300]}")
+            raise CollectorRefused(response.status_code, response.text)
         return response
 
     def close(self) -> None:

@@ -127,3 +127,8 @@ EVALUATION_NAME: Final = "gen_ai.evaluation.name"
 EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
 EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
 EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+
+PROVIDER_LLMTRACE: Final = "llmtrace"
+"""`gen_ai.provider.name` of the bundled inference service."""
+INFERENCE: Final = "llmtrace.inference."
+"""What all attributes begin with that the inference service alone has."""

@@ -23,8 +23,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from llmtrace_analysis.alerts.channels import url_guard
 from llmtrace_analysis.alerts.messages import messages_since, to_message
 from llmtrace_analysis.alerts.outbox import Outbox
-from llmtrace_analysis.detect.incident_lifecycle import Incident
 from llmtrace_analysis.settings import WatchSettings, Webhook
+from llmtrace_collector.store.incident import Incident
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOW = 1_800_000_000.0
@@ -235,7 +235,7 @@ def test_410_ends_the_deliveries_to_one_receiver_alone(receiver: Receiver) -> No
         }
         until(lambda: len(recorded) == 3)
         assert gone.nothing()
-        assert [r.gone for r in box.receivers] == [True, False]
+        assert [r.channel.gone for r in box.receivers] == [True, False]
     gone.close()
 
 

@@ -18,8 +18,9 @@ from llmtrace_analysis.settings import WatchSettings
 from llmtrace_analysis.watch.service import Watch
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
-from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets, router, window_start
+from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets, window_start
 from llmtrace_collector.accounting.price_book import PriceBook
+from llmtrace_collector.api.budgets import router
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store.store import Store, open_store
 from tests.collector.otlp import llm, traces

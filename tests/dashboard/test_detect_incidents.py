@@ -9,16 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from llmtrace_analysis.detect.detectors.series import SeriesKey
-from llmtrace_analysis.detect.incident_lifecycle import (
-    Change,
-    Finding,
-    Incident,
-    QuietPeriod,
-    advance,
-    to_report,
-)
+from llmtrace_analysis.detect.incident_lifecycle import Change, Finding, QuietPeriod, advance, to_report
 from llmtrace_analysis.detect.rules import excluded_times
 from llmtrace_analysis.settings import WatchSettings
+from llmtrace_collector.store.incident import Incident
 
 SETTINGS = WatchSettings()
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")

@@ -13,13 +13,13 @@ import streamlit as st
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
-from llmtrace_dashboard.incident_actions import ActionFailed, act
 from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.ui import formats, span_tree
 from llmtrace_dashboard.ui.current_settings import configure
 from llmtrace_dashboard.ui.message_turns import MAX_TEXT, turns
 from llmtrace_dashboard.ui.page_links import PAGES
+from llmtrace_dashboard.views.incident_actions import ActionFailed, act
 from tests.dashboard.stack import ADMIN_KEY, Stack, collector, free_port
 
 PAGE_NAMES = ("overview", "traces", "cost", "incidents")

@@ -18,8 +18,8 @@ from llmtrace_inference.serving.answer_cache import (
     Eviction,
     StoredAnswer,
     StoredChoice,
-    load_callable,
 )
+from llmtrace_inference.serving.callables import load_callable
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until

@@ -1,6 +1,5 @@
 """llmtrace.toml written from the settings' models: every description and default exists once, there."""
 
-import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ import tomlkit
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from tomlkit.items import Item
+
+from llmtrace.common.durable_files import write_durably
 
 from .load import Settings, env_name, tables
 
@@ -57,11 +58,7 @@ def effective(settings: Settings, *, masked: bool = True) -> str:
 def write_private(settings: Settings, path: Path) -> None:
     """Write the settings, secrets included, for the parts to start from; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(effective(settings, masked=False))
-    draft.replace(path)
+    write_durably(path, effective(settings, masked=False).encode(), mode=0o600)
 
 
 def template() -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from llmtrace.common.token_bucket import TokenBucket
 from llmtrace_collector.store.store import Store
 
 Role = Literal["ingest", "read", "admin"]
@@ -122,23 +123,22 @@ def _now() -> str:
 
 
 class RateLimit:
-    """Requests of each key within its minute: a bucket that fills evenly."""
+    """Requests of each key within its minute. Any thread may ask."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+        self._buckets: dict[str, TokenBucket] = {}
 
     def wait(self, key: Key) -> float:
         """Take one request of the key's allowance; the seconds until the next when none is left, else 0."""
         if not key.requests_per_minute:
             return 0.0
         now = time.monotonic()
-        per_second = key.requests_per_minute / 60
-        with self._turn:
-            left, at = self._buckets.get(key.key_id, (float(key.requests_per_minute), now))
-            left = min(float(key.requests_per_minute), left + (now - at) * per_second)
-            if left < 1:
-                self._buckets[key.key_id] = (left, now)
-                return (1 - left) / per_second
-            self._buckets[key.key_id] = (left - 1, now)
-            return 0.0
+        with self._lock:
+            bucket = self._buckets.get(key.key_id)
+            if bucket is None or bucket.limit != key.requests_per_minute:
+                bucket = self._buckets[key.key_id] = TokenBucket(key.requests_per_minute, now)
+            seconds = bucket.seconds_until(1, now)
+            if not seconds:
+                bucket.take(1)
+            return seconds

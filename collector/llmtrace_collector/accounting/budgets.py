@@ -7,12 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel
 
-from llmtrace_collector.access.auth import Authenticator, Denied, Identity
 from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store.store import Store
@@ -262,54 +260,3 @@ def _pace(
     if expected <= rule.limit or amount >= rule.limit:
         return expected, None
     return expected, start + (now - start) * (rule.limit / amount)
-
-
-def _asker(doors: Authenticator, request: Request) -> Identity:
-    """Whoever may send or read may ask. Raises HTTPException."""
-    try:
-        return doors.admit(request.headers, "ingest")
-    except Denied:
-        try:
-            return doors.admit(request.headers, "read")
-        except Denied as denied:
-            raise HTTPException(denied.status, "a key that may send or read is needed") from denied
-
-
-def router(budgets: Budgets, doors: Authenticator) -> APIRouter:
-    """The routes GET /v1/budget, for keys that may send or read, and GET /v1/budgets, for those that may read
-    every project."""
-    routes = APIRouter()
-
-    @routes.get("/v1/budget")
-    async def budget(
-        request: Request,
-        user: str = "",
-        project: str = "",
-        model: str = "",
-        service: str = "",
-        account: str = "",
-        tag: Annotated[list[str], Query(max_length=32)] = [],  # noqa: B006 - FastAPI copies it
-    ) -> BudgetAnswer:
-        identity = _asker(doors, request)
-        project = project or identity.project or "default"
-        if identity.project and project != identity.project:
-            raise HTTPException(403, "this key is for another project")
-        return _ready(budgets.answer(BudgetQuery(user, project, model, service, account, tuple(tag))))
-
-    @routes.get("/v1/budgets")
-    async def standings(request: Request, every: bool = False) -> BudgetAnswer:
-        try:
-            identity = doors.admit(request.headers, "read")
-        except Denied as denied:
-            raise HTTPException(denied.status, "a key that may read is needed") from denied
-        if identity.project:
-            raise HTTPException(403, "budgets span projects: this key is for one alone")
-        return _ready(budgets.standings(every))
-
-    return routes
-
-
-def _ready(answer: BudgetAnswer | None) -> BudgetAnswer:
-    if answer is None:
-        raise HTTPException(503, "budgets are being counted for the first time", headers={"Retry-After": "1"})
-    return answer

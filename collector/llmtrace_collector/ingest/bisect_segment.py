@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from llmtrace.common.durable_files import sync_directory
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.store import Store
 
 from .validate import row_times
-from .wal import Segment, sync_folder
+from .wal import Segment
 from .wal_frame import Frame, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class SegmentBisection:
             file.write(token + "\n")
             file.flush()
             os.fsync(file.fileno())
-        sync_folder(self._journal.parent)
+        sync_directory(self._journal.parent)
         self._divided.add(token)
 
     def _any_stored(self, start: int, end: int) -> bool:

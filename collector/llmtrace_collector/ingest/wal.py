@@ -21,6 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llmtrace.common.durable_files import sync_directory
+
 from .request_dedup import RequestDedup, digest
 from .validate import ServiceRows, service_rows
 from .wal_frame import Frame, decode, encode
@@ -166,7 +168,7 @@ class WriteAheadLog:
             target = target.with_suffix(".reason")
         elif file.exists():
             file.rename(target)
-        sync_folder(folder)
+        sync_directory(folder)
         return target
 
     def replay(self, name: str) -> bool:
@@ -179,7 +181,7 @@ class WriteAheadLog:
         source.with_suffix(".reason").unlink(missing_ok=True)
         path = self._folder / source.name
         source.rename(path)
-        sync_folder(self._folder)
+        sync_directory(self._folder)
         segment = self._recover(path)
         if segment is not None:
             self._on_closed(segment)
@@ -313,7 +315,7 @@ class WriteAheadLog:
             descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
-            sync_folder(self._folder)
+            sync_directory(self._folder)
             current = (Segment(signal, path), descriptor)
             self._open[signal] = current
         return current
@@ -385,12 +387,3 @@ def _write_all(descriptor: int, buffers: list[bytes]) -> None:
         rest = memoryview(b"".join(buffers))[written:]
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names that were created or removed in `folder` last."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

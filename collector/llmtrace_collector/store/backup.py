@@ -7,23 +7,27 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated, Any
-
-from fastapi import APIRouter, Depends, HTTPException, Request
-from fastapi import Path as PathParameter
-
-from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
-from llmtrace_collector.api.audit import audit
+from typing import Any
 
 from .engine import EmbeddedEngine, literal
 from .store import Store
-
-Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 
 #: Tables that other tables are filled from while they are written.
 _SOURCES = re.compile(r"^otel_(?!traces_trace_id_ts)")
 
 _WHOLE = "insert_deduplicate = 0, max_partitions_per_insert_block = 0, async_insert = 0"
+
+
+class NoSuchBackup(Exception):
+    """There is no complete backup of that name."""
+
+
+class BackupRefused(Exception):
+    """This store cannot be backed up, or not be filled from that backup; the message says why."""
+
+
+class BackupIncomplete(Exception):
+    """The backup holds fewer rows than it says."""
 
 
 class Backups:
@@ -60,22 +64,25 @@ class Backups:
         return [json.loads(file.read_text()) for file in sorted(self._folder.glob("*/manifest.json"))]
 
     def restore(self, name: str) -> dict[str, Any]:
-        """Fill an empty store. Raises HTTPException 404 or 409 when it cannot be done, 500 when rows are
-        missing."""
+        """Fill an empty store.
+
+        Raises NoSuchBackup or BackupRefused before anything is changed, BackupIncomplete when rows are
+        missing afterwards.
+        """
         self._check_home()
         folder = self._folder / name
         if not (folder / "manifest.json").exists():
-            raise HTTPException(404, f"there is no backup {name} in {self._folder}: copy its folder there")
+            raise NoSuchBackup(f"there is no backup {name} in {self._folder}: copy its folder there")
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         if manifest["schema"] != self._store.version:
-            raise HTTPException(
-                409, f"the backup has schema {manifest['schema']}, this collector {self._store.version}"
+            raise BackupRefused(
+                f"the backup has schema {manifest['schema']}, this collector {self._store.version}"
             )
         with self._store.paused():
             execute = self._store.engine.execute
             for table in ("otel_traces", "otel_logs"):
                 if int(execute(f"SELECT count() FROM {table}")):  # noqa: S608
-                    raise HTTPException(409, "the store holds data already: restore into a new data_dir")
+                    raise BackupRefused("the store holds data already: restore into a new data_dir")
             known = set(self._tables())
             tables = [table for table in manifest["tables"] if table in known]
             # What is derived is filled while its sources are, then replaced by what was saved of it, which
@@ -89,7 +96,7 @@ class Backups:
         return manifest
 
     def _check_rows(self, wanted: dict[str, int]) -> None:
-        """Raise HTTPException where a table does not hold what was saved of it."""
+        """Raise BackupIncomplete where a table does not hold what was saved of it."""
         execute = self._store.engine.execute
         # The other engines put rows of one key together while they are written.
         plain = execute(
@@ -98,8 +105,7 @@ class Backups:
         for table in set(plain.decode().split()) & set(wanted):
             found = int(execute(f"SELECT count() FROM {table}"))  # noqa: S608
             if found != wanted[table]:
-                raise HTTPException(
-                    500,
+                raise BackupIncomplete(
                     f"{table} has {found} of the {wanted[table]} rows of the backup: its folder is not "
                     "whole. Copy it again and restore into a new data_dir",
                 )
@@ -114,28 +120,4 @@ class Backups:
 
     def _check_home(self) -> None:
         if not isinstance(self._store.engine, EmbeddedEngine):
-            raise HTTPException(409, "the store is a ClickHouse server: use its own BACKUP and RESTORE")
-
-
-def router(store: Store, doors: Authenticator, folder: Path) -> APIRouter:
-    """The routes under /v1/backups."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
-    backups = Backups(store, folder)
-
-    @routes.post("/v1/backups")
-    def create(request: Request) -> dict[str, Any]:
-        made = backups.create()
-        audit(store, request, "store.backup", made["name"])
-        return made
-
-    @routes.get("/v1/backups")
-    def listed() -> dict[str, list[dict[str, Any]]]:
-        return {"backups": backups.all()}
-
-    @routes.post("/v1/backups/{name}/restore")
-    def restore(name: Name, request: Request) -> dict[str, Any]:
-        manifest = backups.restore(name)
-        audit(store, request, "store.restore", name)
-        return manifest
-
-    return routes
+            raise BackupRefused("the store is a ClickHouse server: use its own BACKUP and RESTORE")

@@ -7,62 +7,38 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import httpx
-import standardwebhooks
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, stop_when_event_set
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_exponential, wait_random
 
-from llmtrace_analysis.settings import WatchSettings, Webhook
+from llmtrace_analysis.settings import WatchSettings
 
-from .channels.url_guard import AddressRefused, resolve
+from .channels.base import Channel, Outcome
 from .messages import Message
 
 logger = logging.getLogger(__name__)
 
 _QUEUE_SIZE = 256
-_USER_AGENT = "llmtrace-watch"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one attempt."""
-
-    ok: bool
-    status: int = 0
-    error: str = ""
-    retry_after: float | None = None
-    """Seconds that the receiver asks to wait."""
-    final: bool = False
-    """Whether trying again soon is pointless."""
-    duration_ms: float = 0.0
 
 
 class Receiver:
-    """One webhook with its queue and thread."""
+    """One channel with its queue and thread."""
 
     def __init__(
-        self, hook: Webhook, settings: WatchSettings, record: Callable[[dict[str, Any]], None]
+        self, channel: Channel, settings: WatchSettings, record: Callable[[dict[str, Any]], None]
     ) -> None:
         """`record` takes the fields of each attempt (`POST /v1/deliveries`)."""
-        self.hook = hook
-        self.gone = False
+        self.channel = channel
         self._settings = settings
         self._record = record
         self._queue: queue.Queue[tuple[Message, int]] = queue.Queue(_QUEUE_SIZE)
         self._stopping = threading.Event()
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
-        self._signer = standardwebhooks.Webhook(hook.secret.get_secret_value())
-        self._client = httpx.Client(
-            timeout=settings.webhook_timeout_seconds, follow_redirects=False, trust_env=False
-        )
         self._thread = threading.Thread(target=self._work, name="llmtrace-webhook", daemon=True)
 
     def start(self) -> None:
@@ -74,8 +50,8 @@ class Receiver:
 
         False when the queue is full: offer it again later.
         """
-        delivery = message.delivery_id(self.hook.url)
-        if self.gone or message.event not in self.hook.events or delivery in self._busy:
+        delivery = message.delivery_id(self.channel.url)
+        if self.channel.gone or message.event not in self.channel.events or delivery in self._busy:
             return True
         if self._rest_until.get(delivery, 0.0) > time.monotonic():
             return True
@@ -91,7 +67,7 @@ class Receiver:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
-        self._client.close()
+        self.channel.close()
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -105,7 +81,7 @@ class Receiver:
                 # One message must not end the thread that delivers all others.
                 logger.exception("webhook_failed event=%s incident=%s", message.event, message.incident_id)
                 outcome = Outcome(ok=False)
-            delivery = message.delivery_id(self.hook.url)
+            delivery = message.delivery_id(self.channel.url)
             if not outcome.ok:  # a delivered one stays busy: it is never to be queued again
                 rest = max(self._settings.webhook_rest_seconds, outcome.retry_after or 0.0)
                 self._rest_until[delivery] = time.monotonic() + rest
@@ -114,10 +90,10 @@ class Receiver:
     def _deliver(self, message: Message, attempts: int) -> Outcome:
         def attempt() -> Outcome:
             nonlocal attempts
-            if self._stopping.is_set() or self.gone:
+            if self._stopping.is_set() or self.channel.gone:
                 return Outcome(ok=False, final=True, error="stopped")
             attempts += 1
-            outcome = self._attempt(message)
+            outcome = self.channel.send(message)
             self._report(message, outcome, attempts)
             return outcome
 
@@ -141,59 +117,8 @@ class Receiver:
         backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
         return max(backoff(state), _last_outcome(state).retry_after or 0.0)
 
-    def _attempt(self, message: Message) -> Outcome:
-        started = time.monotonic()
-
-        def took() -> float:
-            return (time.monotonic() - started) * 1000
-
-        try:
-            request = self._request(message)
-            # The answer's body is of no use and never read, however long it is.
-            response = self._client.send(request, stream=True)
-            response.close()
-        except AddressRefused as error:
-            return Outcome(ok=False, error=str(error), final=True, duration_ms=took())
-        except (httpx.HTTPError, OSError) as error:
-            return Outcome(ok=False, error=f"{type(error).__name__}: {error}", duration_ms=took())
-        status = response.status_code
-        if response.is_success:
-            return Outcome(ok=True, status=status, duration_ms=took())
-        if status == httpx.codes.GONE:
-            self.gone = True
-        return Outcome(
-            ok=False,
-            status=status,
-            error="redirects are not followed" if response.is_redirect else f"answered {status}",
-            retry_after=_retry_after(response),
-            final=status == httpx.codes.GONE,
-            duration_ms=took(),
-        )
-
-    def _request(self, message: Message) -> httpx.Request:
-        """The signed request to the address that was checked; name and certificate stay those of the url."""
-        url = httpx.URL(self.hook.url)
-        address = resolve(self.hook.url, self.hook.allow_private or self._settings.allow_private_webhooks)
-        now = datetime.now(UTC)
-        headers = {
-            "Host": url.netloc.decode("ascii"),
-            "Content-Type": "application/json",
-            "User-Agent": _USER_AGENT,
-            "webhook-id": message.message_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._signer.sign(message.message_id, now, message.body),
-        }
-        extensions = {"sni_hostname": url.host} if url.scheme == "https" else {}
-        return self._client.build_request(
-            "POST",
-            url.copy_with(host=address),
-            content=message.body.encode(),
-            headers=headers,
-            extensions={**extensions, "timeout": self._client.timeout.as_dict()},
-        )
-
     def _report(self, message: Message, outcome: Outcome, attempts: int) -> None:
-        shown = shown_url(self.hook.url)
+        shown = self.channel.shown_url
         logger.log(
             logging.INFO if outcome.ok else logging.WARNING,
             "webhook event=%s incident=%s host=%s attempt=%d status=%d ok=%s%s",
@@ -205,12 +130,12 @@ class Receiver:
             str(outcome.ok).lower(),
             f" error={outcome.error!r}" if outcome.error else "",
         )
-        if self.gone:
+        if self.channel.gone:
             logger.warning("webhook_disabled host=%s reason='answered 410'", urlsplit(shown).netloc)
         self._record(
             {
                 "project": message.project,
-                "delivery_id": message.delivery_id(self.hook.url),
+                "delivery_id": message.delivery_id(self.channel.url),
                 "incident_id": message.incident_id,
                 "event": message.event,
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -224,25 +149,8 @@ class Receiver:
         )
 
 
-def shown_url(url: str) -> str:
-    """A url without its query, which may hold a token."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-
-
 def _last_outcome(state: RetryCallState) -> Outcome:
     if state.outcome is None:
         return Outcome(ok=False)
     outcome: Outcome = state.outcome.result()
     return outcome
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds of a Retry-After header, given as such or as a date."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None

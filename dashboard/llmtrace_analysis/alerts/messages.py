@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from llmtrace_analysis.detect.incident_lifecycle import Incident, to_iso
 from llmtrace_analysis.settings import WebhookEvent
+from llmtrace_collector.store.incident import Incident, to_iso
 
 _NAMESPACE = uuid.UUID("0d3f1c52-7b0e-5a5e-8f63-2f9a1f6b7c21")
 _MAX_TRACES = 10

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llmtrace_analysis.detect.incident_lifecycle import Incident
 from llmtrace_analysis.settings import WatchSettings
+from llmtrace_collector.store.incident import Incident
 
+from .channels.webhook import WebhookChannel
 from .delivery import Receiver
 from .messages import messages_since
 
@@ -22,7 +23,9 @@ class Outbox:
 
     def __init__(self, settings: WatchSettings, record: Callable[[dict[str, Any]], None]) -> None:
         self._settings = settings
-        self.receivers = [Receiver(hook, settings, record) for hook in settings.webhooks]
+        self.receivers = [
+            Receiver(WebhookChannel(hook, settings), settings, record) for hook in settings.webhooks
+        ]
 
     def start(self) -> None:
         """Start the receivers' threads."""
@@ -40,7 +43,7 @@ class Outbox:
         since = now - self._settings.webhook_window_minutes * 60
         for message in messages_since(incidents, since, self._settings.dashboard_url):
             for receiver in self.receivers:
-                done, attempts = delivered.get(message.delivery_id(receiver.hook.url), (False, 0))
+                done, attempts = delivered.get(message.delivery_id(receiver.channel.url), (False, 0))
                 if not done and not receiver.offer(message, attempts):
                     logger.warning("webhook_queue_full event=%s", message.event)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.settings import WatchSettings
+from llmtrace_collector.store.incident import Incident
 
 from . import store_queries
 from .abuse.prompt_injection import PatternMatch, scan
@@ -16,7 +17,7 @@ from .abuse.request_flood import find_floods
 from .detectors.anomalies import Interval, SeriesResult, complete_until, evaluate_series
 from .detectors.series import SeriesKey
 from .findings import FLOOD_RULE, INJECTION_RULE, RULES, anomaly_finding, flood_finding, injection_finding
-from .incident_lifecycle import Finding, Incident, QuietPeriod
+from .incident_lifecycle import Finding, QuietPeriod
 
 #: Spans become readable a moment after they were received, and not in order; this far back is read again.
 _SETTLING_MS = 10_000

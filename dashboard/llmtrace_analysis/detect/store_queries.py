@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_collector.store.incident import Incident
+
 from .abuse.request_flood import MinuteCounts
 from .detectors.series import Series, SeriesKey, to_series
-from .incident_lifecycle import Incident
 
 _USAGE = """SELECT
     toString(Project) AS project,

@@ -16,8 +16,9 @@ from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient, CollectorRefused, CollectorUnavailable
 from llmtrace_analysis.detect import rules, store_queries
 from llmtrace_analysis.detect.budgets import budget_findings, budget_quiet_periods
-from llmtrace_analysis.detect.incident_lifecycle import Change, Incident, advance, to_report
+from llmtrace_analysis.detect.incident_lifecycle import Change, advance, to_report
 from llmtrace_analysis.settings import WatchSettings
+from llmtrace_collector.store.incident import Incident
 from llmtrace_collector.store.reader import open_reader
 
 from .health import Health, HealthServer

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from llmtrace.common.token_bucket import TokenBucket
 from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.settings import KeySettings
 
@@ -32,34 +33,13 @@ class RateLimited(ApiError):
         )
 
 
-class _Bucket:
-    """Refills evenly to `limit` within a minute."""
-
-    def __init__(self, limit: int, now: float) -> None:
-        self.limit = limit
-        self._left = float(limit)
-        self._at = now
-
-    def left(self, now: float) -> float:
-        self._left = min(self._left + (now - self._at) * self.limit / 60, self.limit)
-        self._at = now
-        return self._left
-
-    def take(self, amount: int) -> None:
-        """Take what `left` says is there; a negative amount gives back."""
-        self._left = min(self._left - amount, self.limit)
-
-    def seconds_until(self, amount: int, now: float) -> float:
-        return max((amount - self.left(now)) * 60 / self.limit, 0.0)
-
-
 @dataclass(slots=True)
 class _CallerUsage:
     """One caller's counters."""
 
     limits: KeySettings
-    requests: _Bucket | None
-    tokens: _Bucket | None
+    requests: TokenBucket | None
+    tokens: TokenBucket | None
     day: int = 0
     used_today: int = 0
 
@@ -112,14 +92,14 @@ class Quotas:
         if account is None:
             rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
             account = self._accounts[caller.name] = _CallerUsage(
-                limits, _Bucket(rpm, now) if rpm else None, _Bucket(tpm, now) if tpm else None
+                limits, TokenBucket(rpm, now) if rpm else None, TokenBucket(tpm, now) if tpm else None
             )
         if account.day != int(now // _DAY):
             account.day, account.used_today = int(now // _DAY), 0
         return account
 
     def reserve(self, grant: QuotaReservation, tokens: int) -> None:
-        """See Grant.reserve."""
+        """See QuotaReservation.reserve."""
         account, now = self._account(grant.caller), self.clock()
         if account is None:
             return
@@ -146,7 +126,7 @@ class Quotas:
         grant.reserved, grant.day = tokens, account.day
 
     def settle(self, grant: QuotaReservation, tokens: int) -> None:
-        """See Grant.settle."""
+        """See QuotaReservation.settle."""
         account = self._account(grant.caller)
         unused, grant.reserved = grant.reserved - tokens, 0
         if account is None or unused == -tokens:  # nothing was reserved
@@ -157,7 +137,7 @@ class Quotas:
             account.used_today -= unused
 
     def headers(self, caller: Caller) -> dict[str, str]:
-        """See Grant.headers."""
+        """See QuotaReservation.headers."""
         account, now = self._account(caller), self.clock()
         out: dict[str, str] = {}
         if account is None:

@@ -8,20 +8,20 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from llmtrace.semconv import PROVIDER_LLMTRACE
 from llmtrace_inference.access.auth import authenticate
 from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.serving.model_registry import ModelRegistry
 from llmtrace_inference.serving.service import CompletionService
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.metrics import Metrics
-from llmtrace_inference.telemetry.request_record import PROVIDER
 
 PROVIDER_HEADER = "x-llmtrace-provider"
 
 
 def named(response: Response) -> Response:
     """With the header by which the SDK names the provider rightly."""
-    response.headers[PROVIDER_HEADER] = PROVIDER
+    response.headers[PROVIDER_HEADER] = PROVIDER_LLMTRACE
     return response
 
 
@@ -51,7 +51,7 @@ def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRoute
     created = int(time.time())
 
     def body(name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": created, "owned_by": PROVIDER}
+        return {"id": name, "object": "model", "created": created, "owned_by": PROVIDER_LLMTRACE}
 
     @router.get("")
     async def list_models(request: Request) -> Response:

@@ -18,9 +18,10 @@ from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.responses import Response
 
+from llmtrace.semconv import INFERENCE
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import SHOULD_RETRY
-from llmtrace_inference.telemetry.request_record import OWN, BatchItem
+from llmtrace_inference.telemetry.request_record import BatchItem
 
 from .batch_store import BatchState, BatchStore, Usage
 from .file_store import FileStore
@@ -283,9 +284,9 @@ class BatchRun:
             f"batch {state.endpoint}",
             context=propagator.extract({"traceparent": state.traceparent}),
             attributes={
-                OWN + "batch.id": state.id,
-                OWN + "batch.endpoint": state.endpoint,
-                OWN + "batch.resumed": resumed,
+                INFERENCE + "batch.id": state.id,
+                INFERENCE + "batch.endpoint": state.endpoint,
+                INFERENCE + "batch.resumed": resumed,
             },
         )
         if not state.traceparent:
@@ -298,10 +299,10 @@ class BatchRun:
         span, state = self._span, self.state
         if span is None:
             return
-        span.set_attribute(OWN + "batch.status", state.status)
-        span.set_attribute(OWN + "batch.lines", state.total)
-        span.set_attribute(OWN + "batch.completed", state.completed)
-        span.set_attribute(OWN + "batch.failed", state.failed)
+        span.set_attribute(INFERENCE + "batch.status", state.status)
+        span.set_attribute(INFERENCE + "batch.lines", state.total)
+        span.set_attribute(INFERENCE + "batch.completed", state.completed)
+        span.set_attribute(INFERENCE + "batch.failed", state.failed)
         if state.status in ("failed", "expired"):
             reason = str(state.errors[0]["message"]) if state.errors else "the completion window is over"
             span.set_status(Status(StatusCode.ERROR, reason))

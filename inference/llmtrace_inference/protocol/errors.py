@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape, and the one table from what went wrong to status, type and code."""
+"""Errors in OpenAI's shape: status, type, code and the field they are about."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
-
-from llmtrace_inference.engine.interface import EngineError
 
 SHOULD_RETRY = "x-should-retry"
 """Header by which OpenAI's clients know that trying again cannot help, whatever the status."""
@@ -56,18 +54,6 @@ class ApiError(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers=headers)
-
-
-def from_engine(error: EngineError, operation: str) -> ApiError:
-    """The engine's error; `operation` says which field a prompt that is too large came in."""
-    param = ("messages" if operation == "chat" else "prompt") if error.status == 400 else None
-    return ApiError(
-        error.status,
-        str(error),
-        code=error.code,
-        param=param,
-        retry_after_seconds=error.retry_after_seconds,
-    )
 
 
 def from_validation(error: ValidationError) -> ApiError:

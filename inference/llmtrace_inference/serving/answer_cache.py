@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib
 import json
 import time
 from collections import OrderedDict
@@ -22,6 +21,8 @@ from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
+
+from .callables import load_callable
 
 Embed = Callable[[str], Sequence[float]]
 Eviction = Literal["lru", "lfu", "fifo"]
@@ -216,20 +217,6 @@ def open_cache(settings: InferenceSettings) -> AnswerCache | None:
         threshold=settings.semantic_threshold,
         embed=embed,
     )
-
-
-def load_callable(path: str, setting: str) -> Callable[..., object]:
-    """`module:name` to what it names. RuntimeError with what to mend."""
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise RuntimeError(
-            f"{setting} {path!r} cannot be loaded ({error}): give module:function, importable from here"
-        ) from error
-    if not callable(found):
-        raise RuntimeError(f"{setting} {path!r} is not callable: name a function")  # noqa: TRY004
-    return found  # type: ignore[no-any-return]
 
 
 def _unit(vector: Vector) -> Vector:

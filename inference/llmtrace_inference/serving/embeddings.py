@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from llmtrace.semconv import INFERENCE
 from llmtrace_inference.engine.interface import Engine, EngineUnavailable
 from llmtrace_inference.protocol.requests import EmbeddingRequest
-from llmtrace_inference.telemetry.request_record import OWN, RequestRecord
+from llmtrace_inference.telemetry.request_record import RequestRecord
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def note(trace: RequestRecord, queued_ns: int, embedded: Sequence[Embedded]) -> 
     trace.further += [("queue", queued_ns, first), ("embed", first, last)]
     trace.further.append(("respond", time.perf_counter_ns(), 0))
     trace.extra["gen_ai.usage.input_tokens"] = trace.input_tokens or 0
-    trace.extra[OWN + "batch_size.max"] = max(e.batch_size for e in embedded)
+    trace.extra[INFERENCE + "batch_size.max"] = max(e.batch_size for e in embedded)
     if trace.info is not None:
         trace.extra["gen_ai.response.model"] = trace.info.name
 

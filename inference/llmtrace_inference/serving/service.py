@@ -13,22 +13,24 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from llmtrace.semconv import INFERENCE
 from llmtrace_inference.access.auth import Caller
 from llmtrace_inference.access.blocked_users import BlockList
 from llmtrace_inference.access.quotas import Quotas
 from llmtrace_inference.engine.interface import Engine, EngineError
-from llmtrace_inference.protocol.errors import ApiError, from_engine, from_validation
+from llmtrace_inference.protocol.errors import ApiError, from_validation
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
-from llmtrace_inference.safety import open_checks
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.gpu import GpuSampler
 from llmtrace_inference.telemetry.metrics import UNKNOWN_MODEL, Metrics
-from llmtrace_inference.telemetry.request_record import OWN, BatchItem, RequestRecord
+from llmtrace_inference.telemetry.request_record import BatchItem, RequestRecord
 from llmtrace_inference.telemetry.spans import RequestTracer
 
 from . import embeddings
 from .answer_cache import CacheKey, answer_of, cache_key_of, open_cache
+from .content_checks import open_checks
 from .embeddings import MicroBatcher
+from .engine_errors import from_engine
 from .request import InferenceRequest, TextDelta
 from .response_bodies import ResponseBody, response_body_of
 
@@ -213,12 +215,12 @@ class CompletionService:
         hit = await cache.find(question)
         trace.cache_to_ns = time.perf_counter_ns()
         trace.cache_hit = hit is not None
-        trace.extra[OWN + "cache.result"] = hit.kind if hit is not None else "miss"
+        trace.extra[INFERENCE + "cache.result"] = hit.kind if hit is not None else "miss"
         self._metrics.cache_requests.labels(trace.model, hit.kind if hit is not None else "miss").inc()
         if hit is None:
             return False
-        trace.extra[OWN + "cache.score"] = hit.score
-        trace.extra[OWN + "cache.saved_tokens"] = hit.answer.tokens
+        trace.extra[INFERENCE + "cache.score"] = hit.score
+        trace.extra[INFERENCE + "cache.saved_tokens"] = hit.answer.tokens
         self._metrics.cache_saved_tokens.labels(trace.model).inc(hit.answer.tokens)
         call.replay(hit.answer)
         return True
@@ -289,7 +291,7 @@ def _trace_of(http: Request, operation: str, caller: Caller, line: BatchItem | N
         operation=operation,
         path=http.url.path,
     )
-    trace.extra[OWN + "key"] = caller.name
+    trace.extra[INFERENCE + "key"] = caller.name
     if line is not None:
         trace.extra.update(line.attributes)
         trace.links += [line.span] if line.span is not None else []

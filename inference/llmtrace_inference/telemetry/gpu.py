@@ -15,7 +15,9 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .request_record import OWN, Attributes
+from llmtrace.semconv import INFERENCE
+
+from .request_record import Attributes
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +113,11 @@ class GpuSampler(Collector):
         used = inside or [min(readings, key=lambda r: abs(r.at_ns - end_ns))]
         power = sum(r.power_watts for r in used) / len(used)
         return {
-            OWN + "gpu.utilization": sum(r.utilization for r in used) / len(used),
-            OWN + "gpu.memory_used": max(r.memory_used for r in used),
-            OWN + "gpu.power": power,
-            OWN + "gpu.seconds_estimate": share_seconds,
-            OWN + "gpu.energy_estimate": power * share_seconds,
+            INFERENCE + "gpu.utilization": sum(r.utilization for r in used) / len(used),
+            INFERENCE + "gpu.memory_used": max(r.memory_used for r in used),
+            INFERENCE + "gpu.power": power,
+            INFERENCE + "gpu.seconds_estimate": share_seconds,
+            INFERENCE + "gpu.energy_estimate": power * share_seconds,
         }
 
     def collect(self) -> Iterable[Metric]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .request_record import OWN, Attributes, ChoiceRecord, RequestRecord
+from llmtrace.semconv import INFERENCE
+
+from .request_record import Attributes, ChoiceRecord, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +27,20 @@ def phases(trace: RequestRecord) -> list[Phase]:
     found = [Phase("admission", trace.arrived_ns, admitted, {})]
     if trace.cache_from_ns:
         looked_up = trace.cache_to_ns or end
-        found.append(Phase("cache", trace.cache_from_ns, looked_up, {OWN + "cache.hit": trace.cache_hit}))
+        found.append(
+            Phase("cache", trace.cache_from_ns, looked_up, {INFERENCE + "cache.hit": trace.cache_hit})
+        )
         if trace.cache_hit:
             return [*found, Phase("respond", looked_up, end, {})]
     if trace.tokenize_from_ns:
-        counted: Attributes = {} if trace.input_tokens is None else {OWN + "input_tokens": trace.input_tokens}
+        counted: Attributes = (
+            {} if trace.input_tokens is None else {INFERENCE + "input_tokens": trace.input_tokens}
+        )
         found.append(Phase("tokenize", trace.tokenize_from_ns, trace.tokenize_to_ns or end, counted))
     found.extend(Phase(name, start, stop or end, {}) for name, start, stop in trace.further)
     for index, choice in enumerate(trace.choices):
         # With several choices their stages lie side by side, and each says whose it is.
-        mark: Attributes = {OWN + "choice": index} if len(trace.choices) > 1 else {}
+        mark: Attributes = {INFERENCE + "choice": index} if len(trace.choices) > 1 else {}
         found.extend(
             Phase(s.name, s.start_ns, s.end_ns, s.attributes | mark) for s in _of_choice(choice, end)
         )
@@ -52,8 +58,8 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
         progress.submitted_ns,
         progress.scheduled_ns or end,
         {
-            OWN + "queue.depth": progress.queue_depth,
-            OWN + "kv.blocks_reserved": progress.kv_blocks_request,
+            INFERENCE + "queue.depth": progress.queue_depth,
+            INFERENCE + "kv.blocks_reserved": progress.kv_blocks_request,
         },
     )
     for number, chunk in enumerate(progress.prefill_chunks):
@@ -64,10 +70,10 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
             chunk.start_ns,
             (first if is_last else chunk.end_ns) or chunk.end_ns or end,
             {
-                OWN + "prefill.tokens": chunk.tokens,
-                OWN + "prefill.chunk": number,
-                OWN + "prefill.batch_size": chunk.batch_size,
-                OWN + "cached_tokens": progress.cached_tokens if number == 0 else 0,
+                INFERENCE + "prefill.tokens": chunk.tokens,
+                INFERENCE + "prefill.chunk": number,
+                INFERENCE + "prefill.batch_size": chunk.batch_size,
+                INFERENCE + "cached_tokens": progress.cached_tokens if number == 0 else 0,
             },
         )
     if not first:
@@ -77,9 +83,9 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
         first,
         max(last, first),
         {
-            OWN + "output_tokens": choice.output_tokens,
-            OWN + "batch_size.mean": progress.batch_size_mean,
-            OWN + "batch_size.max": progress.batch_size_max,
+            INFERENCE + "output_tokens": choice.output_tokens,
+            INFERENCE + "batch_size.mean": progress.batch_size_mean,
+            INFERENCE + "batch_size.max": progress.batch_size_max,
         },
     )
     if choice.detokenize_to_ns:
@@ -89,5 +95,5 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
             "detokenize",
             choice.detokenize_from_ns,
             choice.detokenize_to_ns,
-            {OWN + "detokenize.total": choice.detokenize_ns / 1e9},
+            {INFERENCE + "detokenize.total": choice.detokenize_ns / 1e9},
         )

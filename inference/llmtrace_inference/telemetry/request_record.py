@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 
 from opentelemetry.trace import SpanContext
 
+from llmtrace.semconv import INFERENCE
 from llmtrace_inference.engine.interface import ModelInfo, Progress, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 
 AttributeValue = str | bool | int | float | Sequence[str]
 Attributes = dict[str, AttributeValue]
-
-PROVIDER = "llmtrace"
-OWN = "llmtrace.inference."
 
 
 @dataclass(slots=True)
@@ -53,8 +51,8 @@ class BatchItem:
     def attributes(self) -> Attributes:
         """Attributes of the line's SERVER span."""
         return {
-            OWN + "batch.id": self.batch_id,
-            OWN + "batch.custom_id": self.custom_id,
+            INFERENCE + "batch.id": self.batch_id,
+            INFERENCE + "batch.custom_id": self.custom_id,
             "openai.response.service_tier": "batch",
         }
 

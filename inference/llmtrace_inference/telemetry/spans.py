@@ -16,11 +16,12 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.trace.propagation import get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from llmtrace.semconv import INFERENCE, PROVIDER_LLMTRACE
 from llmtrace_inference.engine.interface import ModelInfo
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 
 from .phases import phases
-from .request_record import OWN, PROVIDER, Attributes, AttributeValue, RequestRecord
+from .request_record import Attributes, AttributeValue, RequestRecord
 
 SCOPE = "llmtrace_inference"
 _MOST_LINKS = 128
@@ -32,7 +33,7 @@ def server_attributes(trace: RequestRecord, *, capture_content: bool) -> Attribu
     """Attributes of the SERVER span: the conventions' names, and ours under `llmtrace.inference.`."""
     out: Attributes = {
         "gen_ai.operation.name": trace.operation,
-        "gen_ai.provider.name": PROVIDER,
+        "gen_ai.provider.name": PROVIDER_LLMTRACE,
         "gen_ai.request.model": trace.model,
         "url.path": trace.path,
         "http.request.method": "POST",
@@ -79,14 +80,14 @@ def _request_attributes(
 
 def _model_attributes(out: Attributes, info: ModelInfo) -> None:
     """What answered, or would have: also on refused requests, cached answers and embeddings."""
-    out[OWN + "engine"] = info.engine
-    out[OWN + "dtype"] = info.dtype
-    out[OWN + "quantisation"] = info.quantisation
-    out[OWN + "device"] = info.device
-    out[OWN + "attention"] = info.attention
-    out[OWN + "model.parameters"] = info.parameters
-    out[OWN + "model.version"] = info.version
-    out[OWN + "model.weights_hash"] = info.weights_hash
+    out[INFERENCE + "engine"] = info.engine
+    out[INFERENCE + "dtype"] = info.dtype
+    out[INFERENCE + "quantisation"] = info.quantisation
+    out[INFERENCE + "device"] = info.device
+    out[INFERENCE + "attention"] = info.attention
+    out[INFERENCE + "model.parameters"] = info.parameters
+    out[INFERENCE + "model.version"] = info.version
+    out[INFERENCE + "model.weights_hash"] = info.weights_hash
 
 
 def _generation_attributes(out: Attributes, trace: RequestRecord, info: ModelInfo) -> None:
@@ -98,35 +99,35 @@ def _generation_attributes(out: Attributes, trace: RequestRecord, info: ModelInf
     out["gen_ai.usage.input_tokens"] = trace.input_tokens or 0
     out["gen_ai.usage.output_tokens"] = trace.output_tokens
     out["gen_ai.usage.cache_read.input_tokens"] = trace.cached_tokens
-    out[OWN + "queue.depth"] = progress[0].queue_depth
-    out[OWN + "cached_tokens"] = trace.cached_tokens
-    out[OWN + "batch_size.mean"] = sum(p.batch_size_sum for p in progress) / steps if steps else 0.0
-    out[OWN + "batch_size.max"] = max(p.batch_size_max for p in progress)
-    out[OWN + "steps"] = steps
-    out[OWN + "engine_seconds"] = sum(p.share_ns for p in progress) / 1e9
-    out[OWN + "preemptions"] = sum(p.preemptions for p in progress)
-    out[OWN + "kv.blocks_reserved"] = sum(p.kv_blocks_request for p in progress)
-    out[OWN + "kv.blocks_used"] = max(p.kv_blocks_used_max for p in progress)
-    out[OWN + "kv.blocks_total"] = progress[0].kv_blocks_total
+    out[INFERENCE + "queue.depth"] = progress[0].queue_depth
+    out[INFERENCE + "cached_tokens"] = trace.cached_tokens
+    out[INFERENCE + "batch_size.mean"] = sum(p.batch_size_sum for p in progress) / steps if steps else 0.0
+    out[INFERENCE + "batch_size.max"] = max(p.batch_size_max for p in progress)
+    out[INFERENCE + "steps"] = steps
+    out[INFERENCE + "engine_seconds"] = sum(p.share_ns for p in progress) / 1e9
+    out[INFERENCE + "preemptions"] = sum(p.preemptions for p in progress)
+    out[INFERENCE + "kv.blocks_reserved"] = sum(p.kv_blocks_request for p in progress)
+    out[INFERENCE + "kv.blocks_used"] = max(p.kv_blocks_used_max for p in progress)
+    out[INFERENCE + "kv.blocks_total"] = progress[0].kv_blocks_total
     reasons = [choice.stop_reason for choice in trace.choices if choice.stop_reason is not None]
     if reasons:
-        out[OWN + "stop_reason"] = reasons[0]
+        out[INFERENCE + "stop_reason"] = reasons[0]
     first, per_token = trace.first_token_seconds, trace.output_token_seconds
     if first is not None:
-        out[OWN + "time_to_first_token"] = first
+        out[INFERENCE + "time_to_first_token"] = first
         if trace.request is not None and trace.request.stream:
             out["gen_ai.response.time_to_first_chunk"] = first
     if per_token is not None:
-        out[OWN + "time_per_output_token"] = per_token
+        out[INFERENCE + "time_per_output_token"] = per_token
     gaps = sorted(
         later - earlier
         for p in progress
         for earlier, later in zip(p.token_seconds, p.token_seconds[1:], strict=False)
     )
     if gaps:
-        out[OWN + "inter_token_latency.p50"] = _quantile(gaps, 0.50)
-        out[OWN + "inter_token_latency.p95"] = _quantile(gaps, 0.95)
-        out[OWN + "inter_token_latency.max"] = gaps[-1]
+        out[INFERENCE + "inter_token_latency.p50"] = _quantile(gaps, 0.50)
+        out[INFERENCE + "inter_token_latency.p95"] = _quantile(gaps, 0.95)
+        out[INFERENCE + "inter_token_latency.max"] = gaps[-1]
 
 
 def _quantile(ordered: list[float], q: float) -> float:

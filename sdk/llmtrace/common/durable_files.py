@@ -22,10 +22,14 @@ def sync_file(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file's content. On disk when this returns."""
+def write_durably(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Replace a file's content. On disk when this returns.
+
+    `mode` is that of the new file, less the process's umask: 0o600 for what its owner alone may read.
+    """
     draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
+    draft.unlink(missing_ok=True)  # one left by a crash would keep its own mode
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
         sync_file(file)
     draft.replace(path)

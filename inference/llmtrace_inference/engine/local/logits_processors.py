@@ -1,9 +1,9 @@
 """What continuous batching lacks per request: seeds, penalties, min_p, grammars and log-probabilities.
 
 Two logits processors share the requests' `SamplingState`s. The first sees the model's own logits and applies
-penalties and grammars; temperature, top_k and top_p follow; the last applies min_p and draws the token itself for
-rows with a seed: Gumbel-max with noise hashed from (seed, position, token), so a row's draw depends on nothing
-else in the batch. What remains of chance is floating point: other batch shapes may round near-ties
+penalties and grammars; temperature, top_k and top_p follow; the last applies min_p and draws the token itself
+for rows with a seed: Gumbel-max with noise hashed from (seed, position, token), so a row's draw depends on
+nothing else in the batch. What remains of chance is floating point: other batch shapes may round near-ties
 differently.
 
 All of it runs in the engine's thread, between scheduling and sampling, so the tokens so far are complete only

@@ -19,8 +19,8 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
 from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPPING, FIFOScheduler
 
+from llmtrace.semconv import INFERENCE
 from llmtrace_inference.engine.interface import Chunk, ModelInfo, Progress
-from llmtrace_inference.telemetry.request_record import OWN
 
 _MOST_LINKS = 64
 
@@ -127,11 +127,11 @@ class TracingScheduler(FIFOScheduler):
             context=Context(),
             attributes={
                 "gen_ai.request.model": journal.model.name,
-                OWN + "model.version": journal.model.version,
-                OWN + "model.weights_hash": journal.model.weights_hash,
-                OWN + "batch_size": size,
-                OWN + "step.tokens": tokens,
-                OWN + "kv.blocks_used": kv_blocks,
+                INFERENCE + "model.version": journal.model.version,
+                INFERENCE + "model.weights_hash": journal.model.weights_hash,
+                INFERENCE + "batch_size": size,
+                INFERENCE + "step.tokens": tokens,
+                INFERENCE + "kv.blocks_used": kv_blocks,
             },
         )
 

@@ -1,0 +1,51 @@
+"""Endpoints of backups: make one, list them, read one back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import Path as PathParameter
+
+from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
+from llmtrace_collector.store.backup import BackupIncomplete, BackupRefused, Backups, NoSuchBackup
+from llmtrace_collector.store.store import Store
+
+from .audit import audit
+
+Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
+
+
+def router(store: Store, doors: Authenticator, folder: Path) -> APIRouter:
+    """The routes under /v1/backups."""
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
+    backups = Backups(store, folder)
+
+    @routes.post("/v1/backups")
+    def create(request: Request) -> dict[str, Any]:
+        try:
+            made = backups.create()
+        except BackupRefused as error:
+            raise HTTPException(409, str(error)) from error
+        audit(store, request, "store.backup", made["name"])
+        return made
+
+    @routes.get("/v1/backups")
+    def listed() -> dict[str, list[dict[str, Any]]]:
+        return {"backups": backups.all()}
+
+    @routes.post("/v1/backups/{name}/restore")
+    def restore(name: Name, request: Request) -> dict[str, Any]:
+        try:
+            manifest = backups.restore(name)
+        except NoSuchBackup as error:
+            raise HTTPException(404, str(error)) from error
+        except BackupRefused as error:
+            raise HTTPException(409, str(error)) from error
+        except BackupIncomplete as error:
+            raise HTTPException(500, str(error)) from error
+        audit(store, request, "store.restore", name)
+        return manifest
+
+    return routes

@@ -1,0 +1,49 @@
+"""What a channel is: it sends one message, once, and says what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from llmtrace_analysis.alerts.messages import Message
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one attempt."""
+
+    ok: bool
+    status: int = 0
+    error: str = ""
+    retry_after: float | None = None
+    """Seconds that the receiver asks to wait."""
+    final: bool = False
+    """Whether trying again soon is pointless."""
+    duration_ms: float = 0.0
+
+
+class Channel(Protocol):
+    """A way to reach one receiver. Used by one thread; queueing and retries are not its affair."""
+
+    @property
+    def url(self) -> str:
+        """What tells this receiver from others; it may hold a secret."""
+
+    @property
+    def shown_url(self) -> str:
+        """The same without what may be a secret."""
+
+    @property
+    def events(self) -> Collection[str]:
+        """The events that the receiver wants."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the receiver has said that it wants no more."""
+
+    def send(self, message: Message) -> Outcome:
+        """One attempt. Never raises for what the receiver or the network does."""
+
+    def close(self) -> None:
+        """Close the connections."""
