@@ -44,8 +44,8 @@ _SPANS_PER_REQUEST = 512  # what OpenTelemetry's batch processor sends
 _ENGINE = """
 import json, resource, sys, time
 from pathlib import Path
-from llmtrace_collector.store import open_store
-from llmtrace_collector.store.redaction import Redaction
+from llmtrace_collector.store.store import open_store
+from llmtrace_collector.store.schema.redaction import Redaction
 sets, drop = json.loads(sys.argv[2])
 store = open_store(f"chdb://{sys.argv[1]}/engine", redaction=Redaction(tuple(sets), (), drop))
 def cpu():
@@ -62,7 +62,7 @@ store.close()
 
 _TEXT_INDEX = """
 import sys
-from llmtrace_collector.store import open_store
+from llmtrace_collector.store.store import open_store
 store = open_store(sys.argv[1])
 for column in ("InputMessages", "OutputMessages"):
     kind = "text(tokenizer = 'splitByNonAlpha')"

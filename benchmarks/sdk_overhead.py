@@ -163,10 +163,10 @@ calls(200)
 before = rss()
 from benchmarks import sdk_overhead
 import llmtrace
-from llmtrace import runtime
+from llmtrace.api import lifecycle
 sdk_overhead._start()
 calls(2000)
-runtime.flush()
+lifecycle.flush()
 print(rss() - before)
 """
 

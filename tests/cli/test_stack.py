@@ -93,11 +93,11 @@ def test_a_part_drains_and_stops_when_its_supervisor_is_killed(tmp_path: Path) -
     script = textwrap.dedent(f"""
         import threading, time
         from pathlib import Path
-        from llmtrace_cli import config
-        from llmtrace_cli.stack import Process, plan, wait_ready
+        from llmtrace_cli.config import load
+        from llmtrace_cli.stack.processes import Process, plan, wait_ready
         base = Path({str(tmp_path)!r})
         given = {{"data_dir": base / "data", "collector": {{"port": {port}}}}}
-        stack = plan(config.load(Path("/dev/null"), given), ["collector"])
+        stack = plan(load.load(Path("/dev/null"), given), ["collector"])
         part = Process(stack.parts[0], base / "collector.log")
         thread = threading.Thread(target=part.start)
         thread.start()

@@ -41,7 +41,7 @@ serve(
 _DASHBOARD = """
 import json, sys
 from pathlib import Path
-from llmtrace_dashboard.app import serve
+from llmtrace_dashboard.server.app import serve
 from llmtrace_dashboard.settings import DashboardSettings
 more = json.loads(sys.argv[4])
 serve(

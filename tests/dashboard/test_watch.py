@@ -284,7 +284,7 @@ def test_a_collector_that_restarts_is_waited_for_and_said_once(
         assert watch.look(time.time())
         assert watch.look(time.time())
         watch.close()
-    said = [record.message.split()[0] for record in caplog.records if record.name.endswith("watch")]
+    said = [record.message.split()[0] for record in caplog.records if record.name.endswith("watch.service")]
     assert said == ["collector_away", "collector_back"]
 
 

@@ -72,7 +72,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho is untyped
         self._stack = stack
         self._timeout = timeout
         self._when_ready = when_ready
-        self._asked_to_stop = False
+        self._stop_when_started = False
         self._process_ctor = _Wrapper
         for part in stack.parts:
             # honcho runs commands in a shell; exec makes the part the process that gets the signals.
@@ -110,7 +110,18 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho is untyped
                         f"{part.name} stopped ({_exit_words(code)}); its last lines:\n{lines or '  (none)'}"
                     )
                     break
-        super().terminate()
+        # honcho knows a part's pid only once the part has said that it runs; see _all_started.
+        self._stop_when_started = not super()._all_started()
+        if not self._stop_when_started:
+            super().terminate()
+
+    def _all_started(self) -> bool:
+        """honcho's loop asks at every turn: here a stop that came before every part ran is made up for."""
+        started: bool = super()._all_started()
+        if started and self._stop_when_started:
+            self._stop_when_started = False
+            super().terminate()
+        return started
 
 
 def _exit_words(code: int) -> str:
