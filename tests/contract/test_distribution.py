@@ -4,17 +4,22 @@ import gzip
 import http.server
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import textwrap
 import threading
+import time
 import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -79,31 +84,55 @@ def test_the_lock_pins_every_direct_dependency_and_no_gpu_library() -> None:
     assert {n for n in names if n.startswith(("nvidia", "cuda", "triton"))} == {"nvidia-ml-py"}
 
 
-@pytest.fixture(scope="module")
-def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a clean environment in which `pip install .` was run and nothing else."""
-    directory = tmp_path_factory.mktemp("base") / "venv"
+def clean_environment(directory: Path, requirement: str) -> Path:
+    """The interpreter of a new environment in which `pip install <requirement>` was run and nothing else."""
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
     subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--constraint", ROOT / "requirements.lock", ROOT],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
+         "--constraint", ROOT / "requirements.lock", requirement],
         check=True,
         timeout=240,
     )  # fmt: skip
     return python
 
 
-def in_base(python: Path, script: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def installed(python: Path) -> set[str]:
+    """Names of the packages that an environment holds."""
+    listing = subprocess.run(
+        [python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {package["name"] for package in json.loads(listing.stdout)}
+
+
+@pytest.fixture(scope="module")
+def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clean_environment(tmp_path_factory.mktemp("base") / "venv", str(ROOT))
+
+
+@pytest.fixture(scope="module")
+def analysis_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clean_environment(tmp_path_factory.mktemp("analysis") / "venv", f"{ROOT}[analysis]")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without what would reach llmtrace, and `variables`."""
     clean = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("LLMTRACE_", "OTEL_", "PYTHON"))
     }
+    return clean | variables
+
+
+def in_base(python: Path, script: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, "-c", textwrap.dedent(script)],
         cwd=cwd,
-        env=clean | env,
+        env=environment(**env),
         capture_output=True,
         text=True,
         timeout=60,
@@ -112,13 +141,6 @@ def in_base(python: Path, script: str, cwd: Path, **env: str) -> subprocess.Comp
 
 
 def test_the_base_install_is_the_sdk_alone(base_python: Path, tmp_path: Path) -> None:
-    listing = subprocess.run(
-        [base_python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    installed = {item["name"].lower() for item in json.loads(listing.stdout)}
     heavy = {
         "torch",
         "fastapi",
@@ -130,8 +152,9 @@ def test_the_base_install_is_the_sdk_alone(base_python: Path, tmp_path: Path) ->
         "numpy",
         "httpx",
     }
-    assert not heavy & installed
-    assert len(installed) < 30, sorted(installed)
+    packages = {name.lower() for name in installed(base_python)}
+    assert not heavy & packages
+    assert len(packages) < 30, sorted(packages)
 
 
 def test_the_base_install_has_a_command_line_that_says_what_to_install(
@@ -238,3 +261,90 @@ def test_the_base_install_traces(base_python: Path, receiver: Receiver, tmp_path
     assert receiver.services == {"base-install"}
     users = {a.value.string_value for s in receiver.spans for a in s.attributes if a.key == "user.id"}
     assert users == {"ada"}
+
+
+@contextmanager
+def running(command: list[str], ready: str, cwd: Path, **variables: str) -> Iterator[None]:
+    """A process from the time that `ready` answers 200; it is stopped afterwards, and must stop cleanly."""
+    with (cwd / "output").open("w+") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment(**variables), stdout=output, stderr=output
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                with suppress(httpx.HTTPError):  # not there yet: the assertion bounds the waiting
+                    if httpx.get(ready, timeout=2).status_code == 200:
+                        break
+                output.seek(0)
+                assert process.poll() is None, output.read()
+                assert time.monotonic() < deadline, output.read()
+                time.sleep(0.2)
+            yield
+        finally:
+            process.terminate()
+            code = process.wait(30)
+        output.seek(0)
+        assert code in (0, -signal.SIGTERM), output.read()  # uvicorn stops, then takes the signal after all
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_the_extra_analysis_reports_cost_and_watches_without_streamlit(
+    analysis_python: Path, tmp_path: Path
+) -> None:
+    """Against a collector of the full installation, with a call that was sent as OTLP in JSON."""
+    assert not {"streamlit", "altair", "torch", "chdb", "mlflow"} & installed(analysis_python)
+    llmtrace = str(analysis_python.with_name("llmtrace"))
+    data, watching = tmp_path / "collector", tmp_path / "watch"
+    data.mkdir()
+    watching.mkdir()
+    url, health = f"http://127.0.0.1:{free_port()}", free_port()
+    collector = [sys.executable, "-m", "llmtrace_cli", "collector", "--port", url.rpartition(":")[2]]
+    with running([*collector, "--data-dir", str(data)], url + "/health/ready", data):
+        now = time.time_ns()
+        values = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai",
+                  "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 1_000_000}  # fmt: skip
+        attributes = [
+            {"key": key, "value": {"intValue": value} if isinstance(value, int) else {"stringValue": value}}
+            for key, value in values.items()
+        ]
+        span = {"traceId": "0" * 31 + "1", "spanId": "0" * 15 + "1", "name": "chat gpt-4o", "kind": 3,
+                "startTimeUnixNano": str(now - 10**9), "endTimeUnixNano": str(now),
+                "attributes": attributes}  # fmt: skip
+        body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+        httpx.post(url + "/v1/traces", json=body).raise_for_status()
+
+        deadline = time.monotonic() + 60
+        while True:
+            reported = subprocess.run(
+                [llmtrace, "cost", "report", "--by", "model", "--format", "json", "--url", url],
+                cwd=tmp_path,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert reported.returncode == 0, reported.stderr
+            rows = json.loads(reported.stdout)
+            if rows and rows[0]["cost"] is not None:
+                break
+            assert time.monotonic() < deadline, reported.stdout
+            time.sleep(1)
+        assert [(row["model"], row["calls"], row["cost"]) for row in rows] == [("gpt-4o", 1, 2.5)]
+
+        with running(
+            [llmtrace, "watch"],
+            f"http://127.0.0.1:{health}/health/ready",
+            watching,
+            LLMTRACE_WATCH__COLLECTOR_URL=url,
+            LLMTRACE_WATCH__DATA_DIR=str(data),
+            LLMTRACE_WATCH__HEALTH_PORT=str(health),
+        ):
+            metrics = httpx.get(f"http://127.0.0.1:{health}/metrics").text
+        assert "llmtrace_watch" in metrics
