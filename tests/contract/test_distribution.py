@@ -161,8 +161,8 @@ def test_the_base_install_has_a_command_line_that_says_what_to_install(
     base_python: Path, tmp_path: Path
 ) -> None:
     llmtrace = base_python.with_name("llmtrace")
-    shown = subprocess.run([llmtrace, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert "llmtrace up" in shown.stdout
+    help_text = subprocess.run([llmtrace, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "llmtrace up" in help_text.stdout
     for command, extra in {
         "collector": "collector",
         "watch": "analysis",
@@ -178,9 +178,9 @@ def test_the_base_install_has_a_command_line_that_says_what_to_install(
     checked = subprocess.run(
         [llmtrace, "doctor", "--json"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    found = {check["name"]: check["status"] for check in json.loads(checked.stdout)["checks"]}
-    assert found["packages: base"] == "ok"
-    assert found["packages: collector"] == found["configuration"] == "skip"
+    status = {check["name"]: check["status"] for check in json.loads(checked.stdout)["checks"]}
+    assert status["packages: base"] == "ok"
+    assert status["packages: collector"] == status["configuration"] == "skip"
 
 
 class Receiver(http.server.ThreadingHTTPServer):
