@@ -123,8 +123,8 @@ def misshapen(attributes: dict[str, Any]) -> list[str]:
             if not isinstance(message["role"], str) or not isinstance(message["parts"], list):
                 wrong.append(f"{key}: {message}")
             wrong += [f"{key}: {part}" for part in message["parts"] if not _is_part(part)]
-    told = json.loads(attributes.get("gen_ai.system_instructions", "[]"))
-    wrong += [f"system: {part}" for part in told if not _is_part(part)]
+    instructions = json.loads(attributes.get("gen_ai.system_instructions", "[]"))
+    wrong += [f"system: {part}" for part in instructions if not _is_part(part)]
     tools = json.loads(attributes.get("gen_ai.tool.definitions", "[]"))
     return wrong + [f"tool: {tool}" for tool in tools if not (tool["type"] and tool["name"])]
 
@@ -205,7 +205,7 @@ def _tool_names(tools: list[Any]) -> list[str]:
     names: list[str] = []
     for tool in tools:
         if "functionDeclarations" in tool:
-            names += [each["name"] for each in tool["functionDeclarations"]]
+            names += [declaration["name"] for declaration in tool["functionDeclarations"]]
         else:
             names.append(tool.get("function", tool).get("name") or tool["type"])
     return names
@@ -221,16 +221,16 @@ def _counts(**buckets: Any) -> dict[str, int]:
 
 
 def _openai_usage(usage: dict[str, Any]) -> dict[str, int]:
-    given = usage.get("prompt_tokens_details") or usage.get("prompt_token_details") or {}
-    made = usage.get("completion_tokens_details") or {}
+    prompt_details = usage.get("prompt_tokens_details") or usage.get("prompt_token_details") or {}
+    completion_details = usage.get("completion_tokens_details") or {}
     return _counts(
         input_tokens=usage.get("prompt_tokens"),
         output_tokens=usage.get("completion_tokens"),
-        cache_read__input_tokens=given.get("cached_tokens", usage.get("prompt_cache_hit_tokens")),
-        cache_write__input_tokens=given.get("cache_write_tokens"),
-        reasoning__output_tokens=made.get("reasoning_tokens"),
-        audio__input_tokens=given.get("audio_tokens") or None,
-        audio__output_tokens=made.get("audio_tokens") or None,
+        cache_read__input_tokens=prompt_details.get("cached_tokens", usage.get("prompt_cache_hit_tokens")),
+        cache_write__input_tokens=prompt_details.get("cache_write_tokens"),
+        reasoning__output_tokens=completion_details.get("reasoning_tokens"),
+        audio__input_tokens=prompt_details.get("audio_tokens") or None,
+        audio__output_tokens=completion_details.get("audio_tokens") or None,
     )
 
 
@@ -283,10 +283,10 @@ def _chat_stream(want: Expected, events: list[Any]) -> Expected:
             want.thoughts += delta.get("reasoning_content") or ""
             reasons[index] = choice.get("finish_reason") or reasons.get(index)
             for call in delta.get("tool_calls") or []:
-                told = calls.setdefault((index, call["index"]), [None, "", ""])
-                told[0] = call.get("id") or told[0]
-                told[1] += call["function"].get("name") or ""
-                told[2] += call["function"].get("arguments") or ""
+                call_fields = calls.setdefault((index, call["index"]), [None, "", ""])
+                call_fields[0] = call.get("id") or call_fields[0]
+                call_fields[1] += call["function"].get("name") or ""
+                call_fields[2] += call["function"].get("arguments") or ""
     want.text = "".join(texts[index] for index in sorted(texts))
     want.reasons = [_word(reasons[index]) for index in sorted(reasons)]
     want.calls = [(call[0], call[1], _arguments(call[2])) for call in calls.values()]
@@ -301,7 +301,7 @@ def _completion(sent: Any, answer: Any, path: str) -> Expected:
     finished = [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
     want.reasons = [_word(reason) for reason in finished] or ["error"]
     want.response_id, want.response_model = events[0].get("id"), events[0].get("model")
-    want.usage = _openai_usage(next((each["usage"] for each in events if each.get("usage")), {}))
+    want.usage = _openai_usage(next((event["usage"] for event in events if event.get("usage")), {}))
     return want
 
 
@@ -319,7 +319,7 @@ def _images(sent: Any, answer: Any, path: str) -> Expected:
 def _responses(sent: Any, answer: Any, path: str) -> Expected:
     want = Expected(request_model=sent["model"])
     if isinstance(answer, list):
-        answer = next(each["response"] for each in answer if each["type"] == "response.completed")
+        answer = next(event["response"] for event in answer if event["type"] == "response.completed")
     if not answer:
         return want
     for item in answer["output"]:
@@ -350,10 +350,10 @@ def _responses(sent: Any, answer: Any, path: str) -> Expected:
 def _runs(sent: Any, answer: Any, path: str) -> Expected:
     want = Expected("fetch_response" if not sent else "invoke_agent")
     if isinstance(answer, list):
-        written = [each for each in answer if each["object"] == "thread.message.delta"]
-        said = [part for each in written for part in each["delta"]["content"]]
-        want.text = "".join(part["text"].get("value", "") for part in said)
-        answer = [each for each in answer if each["object"] == "thread.run"][-1]
+        deltas = [event for event in answer if event["object"] == "thread.message.delta"]
+        parts = [part for event in deltas for part in event["delta"]["content"]]
+        want.text = "".join(part["text"].get("value", "") for part in parts)
+        answer = [event for event in answer if event["object"] == "thread.run"][-1]
     want.request_model = want.response_model = answer["model"]
     want.response_id = answer["id"]
     if answer["status"] == "completed":
@@ -436,8 +436,8 @@ def _converse(sent: Any, answer: Any, path: str) -> Expected:
 def _gemini(sent: Any, answer: Any, path: str) -> Expected:
     want = Expected("generate_content", request_model=path.split("/models/")[1].split(":")[0])
     want.response_id, want.response_model = answer.get("responseId"), answer["modelVersion"]
-    want.reasons = [_word(each["finishReason"]) for each in answer["candidates"]]
-    for part in [part for each in answer["candidates"] for part in each["content"]["parts"]]:
+    want.reasons = [_word(candidate["finishReason"]) for candidate in answer["candidates"]]
+    for part in [part for candidate in answer["candidates"] for part in candidate["content"]["parts"]]:
         want.text += part.get("text", "")
         if call := part.get("functionCall"):
             want.calls.append((call.get("id"), call["name"], call["args"]))
@@ -455,7 +455,7 @@ def _gemini(sent: Any, answer: Any, path: str) -> Expected:
 
 
 def _by_modality(details: Any, side: str, count: str) -> dict[str, int]:
-    return {f"{each['modality'].lower()}__{side}": each[count] for each in details or []}
+    return {f"{detail['modality'].lower()}__{side}": detail[count] for detail in details or []}
 
 
 def _gemini_embeddings(sent: Any, answer: Any, path: str) -> Expected:
@@ -473,15 +473,15 @@ def _interactions(sent: Any, answer: Any, path: str) -> Expected:
     want.response_id = None if sent else path.split("/")[-1]
     if isinstance(answer, list):
         want.text = "".join(
-            each["delta"].get("text", "") for each in answer if each["event_type"] == "step.delta"
+            event["delta"].get("text", "") for event in answer if event["event_type"] == "step.delta"
         )
-        failed = [each["error"] for each in answer if each["event_type"] == "error"]
+        failed = [event["error"] for event in answer if event["event_type"] == "error"]
         want.error = (failed[0]["code"], failed[0]["message"]) if failed else None
         want.reasons = ["error"] if failed else None
-        answer = {k: v for each in answer for k, v in (each.get("interaction") or {}).items()}
+        answer = {k: v for event in answer for k, v in (event.get("interaction") or {}).items()}
     else:
-        steps = [each for each in answer.get("steps", []) if each["type"] == "model_output"]
-        want.text = "".join(part["text"] for each in steps for part in each["content"])
+        steps = [step for step in answer.get("steps", []) if step["type"] == "model_output"]
+        want.text = "".join(part["text"] for step in steps for part in step["content"])
     if not answer:
         return want
     want.response_id, want.response_model = answer["id"], answer["model"]

@@ -19,7 +19,7 @@ _OPTIONAL = (
     "anthropic.response.service_tier",
     "llmtrace.response.service_tier",
 )
-_SETTINGS = {
+_REQUEST_PARAMS = {
     "temperature": ("temperature",),
     "top_p": ("top_p", "topP"),
     "top_k": ("top_k",),
@@ -32,7 +32,7 @@ _SETTINGS = {
     "reasoning.level": ("reasoning_effort", "effort"),
     "previous_response.id": ("previous_response_id",),
 }
-_SAID = frozenset({"text", "content", "prompt", "instructions", "system"})
+_TEXT_FIELDS = frozenset({"text", "content", "prompt", "instructions", "system"})
 
 
 class Loopback(httpx.HTTPTransport):
@@ -70,9 +70,9 @@ def test_every_recording(capsys: pytest.CaptureFixture[str]) -> None:
             left_out[recording.source, recording.left_out] += 1
             wrong += [f"{recording.name}: {recording.left_out}, but a span"] if spans else []
             continue
-        found = list(differences(recording, expected(recording, counted), spans))
-        wrong += [f"{recording.name}: {each}" for each in found]
-        passed[recording.source] += not found
+        mismatches = list(differences(recording, expected(recording, counted), spans))
+        wrong += [f"{recording.name}: {mismatch}" for mismatch in mismatches]
+        passed[recording.source] += not mismatches
     with capsys.disabled():
         print("".join(f"\n{source}: {count} calls as recorded" for source, count in passed.items()))
         print("".join(f"left out: {n} of {s}: {why}\n" for (s, why), n in left_out.items()), end="")
@@ -106,9 +106,9 @@ def differences(recording: Recording, want: Expected, spans: list[dict[str, Any]
     if len(spans) != 1:
         yield f"{len(spans)} spans"
         return
-    for name, found, wanted in _compared(recording, want, spans[0]):
-        if found != wanted:
-            yield f"{name} is {found!r}, expected {wanted!r}"
+    for name, actual, wanted in _compared(recording, want, spans[0]):
+        if actual != wanted:
+            yield f"{name} is {actual!r}, expected {wanted!r}"
 
 
 def _compared(recording: Recording, want: Expected, span: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -134,29 +134,31 @@ def _compared(recording: Recording, want: Expected, span: dict[str, Any]) -> Ite
     yield "status", get("http.response.status_code"), recording.status
     headers = recording.headers
     yield "request id", get("llmtrace.request.id"), headers.get("x-request-id", headers.get("request-id"))
-    left = headers.get("x-ratelimit-remaining-requests")
-    left = left or headers.get("anthropic-ratelimit-requests-remaining")
-    yield "rate limit", get("llmtrace.ratelimit.requests.remaining"), int(left) if left else None
+    remaining = headers.get("x-ratelimit-remaining-requests")
+    remaining = remaining or headers.get("anthropic-ratelimit-requests-remaining")
+    yield "rate limit", get("llmtrace.ratelimit.requests.remaining"), int(remaining) if remaining else None
     yield "tokens left", get("llmtrace.ratelimit.tokens.remaining"), _whole(headers, "remaining-tokens")
     yield "token limit", get("llmtrace.ratelimit.tokens.limit"), _whole(headers, "limit-tokens")
     yield "error", (get("error.type"), span["status"][1]), want.error or (None, None)
     tools = [tool["name"] for tool in json.loads(get("gen_ai.tool.definitions", "[]"))]
     if "assistant" not in recording.name:
         yield "tools", tools, want.tools
-    told = set(_strings(json.loads(get("gen_ai.input.messages", "[]"))))
-    told |= set(_strings(json.loads(get("gen_ai.system_instructions", "[]"))))
-    yield "words not told", [each for each in _said(sent) if each not in told], []
-    asked = {key: get(f"gen_ai.request.{key}") for key in _SETTINGS}
-    settings = sent.get("inferenceConfig") or sent.get("generationConfig") or sent
-    settings = {**settings, **(sent.get("reasoning") or {})}
-    for key, names in _SETTINGS.items():
-        given = next((settings[name] for name in names if settings.get(name) is not None), None)
-        given = [given] if key == "stop_sequences" and isinstance(given, str) else given
-        yield key, asked[key], None if key == "choice.count" and given == 1 else given
-    roles = ["tool" if each["role"] == "function" else each["role"] for each in sent.get("messages", [])]
+    span_texts = set(_strings(json.loads(get("gen_ai.input.messages", "[]"))))
+    span_texts |= set(_strings(json.loads(get("gen_ai.system_instructions", "[]"))))
+    yield "texts missing", [text for text in _request_texts(sent) if text not in span_texts], []
+    span_params = {key: get(f"gen_ai.request.{key}") for key in _REQUEST_PARAMS}
+    params = sent.get("inferenceConfig") or sent.get("generationConfig") or sent
+    params = {**params, **(sent.get("reasoning") or {})}
+    for key, names in _REQUEST_PARAMS.items():
+        value = next((params[name] for name in names if params.get(name) is not None), None)
+        value = [value] if key == "stop_sequences" and isinstance(value, str) else value
+        yield key, span_params[key], None if key == "choice.count" and value == 1 else value
+    roles = [
+        "tool" if message["role"] == "function" else message["role"] for message in sent.get("messages", [])
+    ]
     if roles:
-        found = [each["role"] for each in json.loads(get("gen_ai.input.messages", "[]"))]
-        yield "roles", found, roles
+        span_roles = [message["role"] for message in json.loads(get("gen_ai.input.messages", "[]"))]
+        yield "roles", span_roles, roles
 
 
 def _whole(headers: dict[str, str], name: str) -> int | None:
@@ -170,20 +172,20 @@ def _usage(attributes: dict[str, Any]) -> dict[str, int]:
 
 def _parts(attributes: dict[str, Any], kind: str, key: str | None = None) -> list[Any]:
     messages = json.loads(attributes.get("gen_ai.output.messages", "[]"))
-    found = [part for message in messages for part in message["parts"] if part["type"] == kind]
-    return [part[key] for part in found] if key else found
+    parts = [part for message in messages for part in message["parts"] if part["type"] == kind]
+    return [part[key] for part in parts] if key else parts
 
 
-def _said(sent: Any, key: str = "") -> Iterator[str]:
+def _request_texts(sent: Any, key: str = "") -> Iterator[str]:
     """What people, models and tools said in a request: every text in it that is short enough to be whole."""
     if isinstance(sent, dict):
         for name, value in sent.items():
             if name not in {"tools", "functions", "response_format", "text_format", "metadata", "arguments"}:
-                yield from _said(value, name)
+                yield from _request_texts(value, name)
     elif isinstance(sent, list):
         for value in sent:
-            yield from _said(value, key)
-    elif isinstance(sent, str) and key in _SAID and 0 < len(sent) < 2000:
+            yield from _request_texts(value, key)
+    elif isinstance(sent, str) and key in _TEXT_FIELDS and 0 < len(sent) < 2000:
         yield sent
 
 
@@ -191,7 +193,7 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        for each in value:
-            yield from _strings(each)
+        for item in value:
+            yield from _strings(item)
     elif isinstance(value, str):
         yield value

@@ -66,7 +66,7 @@ def _openai(url: str) -> Use:
             "/generations": at.images.generate,
             "/responses": at.responses.create,
         }
-        method = next(each for end, each in create.items() if recording.path.endswith(end))
+        method = next(method for end, method in create.items() if recording.path.endswith(end))
         _called(method, sent)
 
     return use
@@ -105,7 +105,9 @@ def _google(url: str) -> Use:
             return
         model = recording.path.split("/models/")[1].split(":")[0]
         if "requests" in sent:
-            at.models.embed_content(model=model, contents=[each["content"] for each in sent["requests"]])
+            at.models.embed_content(
+                model=model, contents=[embed_request["content"] for embed_request in sent["requests"]]
+            )
             return
         config: Any = {**sent.get("generationConfig", {}), "tools": sent.get("tools")}
         config["system_instruction"] = sent.get("systemInstruction")
@@ -157,7 +159,7 @@ _CLIENTS: list[tuple[str, Callable[[str], Use], Callable[[Recording], bool], str
 
 
 @pytest.mark.parametrize(
-    ("name", "library", "chosen", "provider", "count"), _CLIENTS, ids=[each[0] for each in _CLIENTS]
+    ("name", "library", "chosen", "provider", "count"), _CLIENTS, ids=[client[0] for client in _CLIENTS]
 )
 def test_every_recording_by_its_client(
     name: str,
@@ -167,20 +169,22 @@ def test_every_recording_by_its_client(
     count: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The address is the loopback's, so the provider is told by the format and the path alone."""
+    """The address is the loopback's, so the provider follows from the format and the path alone."""
     monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", "false")
     wrong: list[str] = []
     counted: set[str] = set()
-    taken: Counter[bool] = Counter()
-    for recording, spans in list(_replayed(library, (each for each in recordings() if chosen(each)))):
+    matched: Counter[bool] = Counter()
+    for recording, spans in list(
+        _replayed(library, (candidate for candidate in recordings() if chosen(candidate)))
+    ):
         want = expected(recording, counted)
         vendor = want.provider
         want.provider = vendor if vendor in {"azure.ai.openai", "gcp.vertex_ai"} else provider
-        found = list(differences(recording, want, spans))
-        wrong += [f"{recording.name}: {each}" for each in found]
-        taken[not found] += 1
+        mismatches = list(differences(recording, want, spans))
+        wrong += [f"{recording.name}: {mismatch}" for mismatch in mismatches]
+        matched[not mismatches] += 1
     assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong[:30])
-    assert taken[True] == count
+    assert matched[True] == count
 
 
 def _replayed(

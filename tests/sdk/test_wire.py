@@ -109,7 +109,7 @@ USAGES: list[tuple[dict[str, Any], dict[str, int]]] = [
         {"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 5},
         {"input_tokens": 9, "output_tokens": 1, "cache_read.input_tokens": 5},
     ),
-    (  # reasoning beside completion, as xAI counts
+    (  # reasoning outside completion, as xAI counts
         {
             "prompt_tokens": 10,
             "completion_tokens": 5,
@@ -142,7 +142,7 @@ def test_usage(usage: dict[str, Any], expected: dict[str, int]) -> None:
     assert attributes == {f"gen_ai.usage.{key}": value for key, value in expected.items()}
 
 
-def test_request_settings() -> None:
+def test_request_params() -> None:
     body = {
         "messages": [],
         "n": 3,
@@ -217,9 +217,11 @@ def test_many_vectors_are_not_decoded(traces: Captured) -> None:
     packed = json.dumps(body).encode()
     slim = decode.without_vectors(packed)
     assert len(slim) < len(packed) / 10
-    assert [len(each["embedding"]) for each in json.loads(slim)["data"]] == [300] + [0] * 199
-    said = json.dumps({"texts": ["[" + "x" * 70_000 + "]"], "rows": [["a" * 600], [{"b": 1}] * 99]}).encode()
-    assert json.loads(decode.without_vectors(said)) == json.loads(said)
+    assert [len(vector["embedding"]) for vector in json.loads(slim)["data"]] == [300] + [0] * 199
+    lookalike = json.dumps(
+        {"texts": ["[" + "x" * 70_000 + "]"], "rows": [["a" * 600], [{"b": 1}] * 99]}
+    ).encode()
+    assert json.loads(decode.without_vectors(lookalike)) == json.loads(lookalike)
     for cut in range(0, len(packed), 997):
         decode.without_vectors(packed[cut:])
     with ReplayServer(Answer(packed)) as server:
@@ -244,8 +246,8 @@ def test_media_anywhere_is_cut() -> None:
         ("/v1/messages", {"messages": [later], "max_tokens": 1}),
         ("/v1/chat/completions", {"messages": [later]}),
     ):
-        found = recognise(path, json.dumps(body).encode())
-        assert found is not None
-        text = json.dumps(found.request(body, path, True).content)
+        wire_format = recognise(path, json.dumps(body).encode())
+        assert wire_format is not None
+        text = json.dumps(wire_format.request(body, path, True).content)
         assert "llmtrace left out 99936 characters" in text
         assert len(text) < 1000 or words in text

@@ -32,8 +32,8 @@ def _used(attributes: dict[str, Any]) -> dict[str, int]:
     return {key.partition("usage.")[2]: value for key, value in attributes.items() if ".usage." in key}
 
 
-def _said(attributes: dict[str, Any]) -> list[Any]:
-    return [part for each in json.loads(attributes["gen_ai.output.messages"]) for part in each["parts"]]
+def _output_parts(attributes: dict[str, Any]) -> list[Any]:
+    return [part for message in json.loads(attributes["gen_ai.output.messages"]) for part in message["parts"]]
 
 
 _EVENTS: list[dict[str, Any]] = [
@@ -102,7 +102,7 @@ def test_cohere_chat(traces: Captured, server: ReplayServer, stream: bool) -> No
     assert attributes["gen_ai.response.finish_reasons"] == ["tool_call"]
     assert attributes.get("gen_ai.request.stream", False) == stream
     assert _used(attributes) == {"input_tokens": 5, "output_tokens": 7, "cache_read.input_tokens": 2}
-    assert _said(attributes) == [
+    assert _output_parts(attributes) == [
         {"type": "reasoning", "content": "I will look"},
         {"type": "text", "content": "Hello"},
         {"type": "tool_call", "id": "c1", "name": "f", "arguments": {"a": 1}},
@@ -148,7 +148,7 @@ _USAGE = {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 10}
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_mistral(traces: Captured, server: ReplayServer, stream: bool) -> None:
     def thought(*words: str) -> dict[str, Any]:
-        return {"type": "thinking", "thinking": [{"type": "text", "text": each} for each in words]}
+        return {"type": "thinking", "thinking": [{"type": "text", "text": word} for word in words]}
 
     events = [
         _chunk([thought("H")]),
@@ -172,7 +172,10 @@ def test_mistral(traces: Captured, server: ReplayServer, stream: bool) -> None:
     assert attributes["gen_ai.response.model"] == "magistral"
     assert attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert _used(attributes) == {"input_tokens": 4, "output_tokens": 6}
-    assert _said(attributes) == [{"type": "reasoning", "content": "Hm"}, {"type": "text", "content": "So!"}]
+    assert _output_parts(attributes) == [
+        {"type": "reasoning", "content": "Hm"},
+        {"type": "text", "content": "So!"},
+    ]
 
 
 def _lines(events: Sequence[Any]) -> Answer:
@@ -215,7 +218,7 @@ def test_ollama_chat(traces: Captured, server: ReplayServer, stream: bool) -> No
     assert attributes.get("gen_ai.request.stream", False) == stream
     assert attributes["gen_ai.response.finish_reasons"] == ["tool_call"]
     assert _used(attributes) == {"input_tokens": 8, "output_tokens": 3}
-    assert _said(attributes) == [
+    assert _output_parts(attributes) == [
         {"type": "reasoning", "content": "Hm"},
         {"type": "text", "content": "Hello"},
         {"type": "tool_call", "id": None, "name": "f", "arguments": {"a": 1}},

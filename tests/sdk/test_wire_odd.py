@@ -40,22 +40,22 @@ def _replaced(value: Any, at: tuple[Any, ...], odd: Any) -> Any:
     return copy
 
 
-def _translate(found: WireFormat, path: str, sent: Any, answer: Any, is_stream: bool) -> None:
-    made = [found.request(sent, path, True)]
+def _translate(wire_format: WireFormat, path: str, sent: Any, answer: Any, is_stream: bool) -> None:
+    translations = [wire_format.request(sent, path, True)]
     if is_stream:
-        answer = found.fold(answer if isinstance(answer, list) else [answer])
-    made.append(found.response(answer, True))
-    for translation in made:
+        answer = wire_format.fold(answer if isinstance(answer, list) else [answer])
+    translations.append(wire_format.response(answer, True))
+    for translation in translations:
         for key, value in translation.attributes.items():
             assert isinstance(value, str | int | float | list), key
-            assert not isinstance(value, list) or all(isinstance(each, str) for each in value), key
+            assert not isinstance(value, list) or all(isinstance(item, str) for item in value), key
         for messages in translation.content.values():
             json.loads(render(messages, 10_000))
 
 
 def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
     """(method, path, request, answer, whether it is events): one of each shape."""
-    seen = set()
+    shapes = set()
     for recording in recordings() if FOLDER.is_dir() else ():
         sent = json.loads(recording.sent) if recording.sent else None
         raw = recording.answered
@@ -63,8 +63,8 @@ def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
         events = decode.events(recording.headers.get("content-type", ""), raw)
         answer = decode.decoded(raw) if events is None else events[:3] + events[-4:]
         shape = (recording.path.rpartition("/")[2][-12:], str(sorted(sent or {})), str(answer)[:60])
-        if recording.left_out is None and shape not in seen:
-            seen.add(shape)
+        if recording.left_out is None and shape not in shapes:
+            shapes.add(shape)
             yield recording.record["method"], recording.path, sent, answer, events is not None
     for sample in SAMPLES:
         yield sample.method, sample.path, sample.sent, sample.answer, isinstance(sample.answer, list)
@@ -74,18 +74,18 @@ def test_odd_bodies() -> None:
     chance = random.Random(7)
     tried = 0
     for method, path, sent, answer, is_stream in _exchanges():
-        found = registry.recognise(path, json.dumps(sent).encode() if sent else b"", method)
-        assert found is not None, path
-        _translate(found, path, sent, answer, is_stream)
+        wire_format = registry.recognise(path, json.dumps(sent).encode() if sent else b"", method)
+        assert wire_format is not None, path
+        _translate(wire_format, path, sent, answer, is_stream)
         pieces = [(True, at) for at in _pieces(sent)] + [(False, at) for at in _pieces(answer)]
-        for theirs, at in chance.sample(pieces, min(len(pieces), 40)):
+        for in_request, at in chance.sample(pieces, min(len(pieces), 40)):
             odd = chance.choice(_ODD)
-            other = (_replaced(sent, at, odd), answer) if theirs else (sent, _replaced(answer, at, odd))
+            other = (_replaced(sent, at, odd), answer) if in_request else (sent, _replaced(answer, at, odd))
             try:
-                _translate(found, path, *other, is_stream)
+                _translate(wire_format, path, *other, is_stream)
             except Exception as error:
                 raise AssertionError(
-                    f"{path}: {at} = {odd!r} in the {'request' if theirs else 'answer'}"
+                    f"{path}: {at} = {odd!r} in the {'request' if in_request else 'answer'}"
                 ) from error
             tried += 1
     assert tried > 1000

@@ -31,14 +31,14 @@ def test_sample(traces: Captured, sample: Sample) -> None:
     used = {key.partition("usage.")[2]: value for key, value in attributes.items() if ".usage." in key}
     assert used == sample.usage
     output = json.loads(attributes.get("gen_ai.output.messages", "[]"))
-    assert [_said(part) for message in output for part in message["parts"]] == sample.said
+    assert [_summary(part) for message in output for part in message["parts"]] == sample.parts
     assert {key: attributes.get(key) for key in sample.more} == sample.more
     assert (span["status"][0] == "ERROR") == ("error.type" in sample.more)
     if sample.sent is not None and sample.operation not in {"invoke_agent", "rerank"}:
         assert "gen_ai.input.messages" in attributes
 
 
-def _said(part: dict[str, Any]) -> tuple[str, Any]:
+def _summary(part: dict[str, Any]) -> tuple[str, Any]:
     kind = part["type"]
     field = {"tool_call": "arguments", "server_tool_call": "name"}.get(kind, "content")
     return kind, part.get(field)

@@ -11,7 +11,7 @@ from typing import Any
 class Sample:
     """One exchange and what its span has to hold; `answer` is a list of events for a stream.
 
-    said: the answer's parts as (type, content or name). usage: by the last words of the attribute.
+    parts: the answer's parts as (type, content or name). usage: by the last words of the attribute.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Sample:
     provider: str
     reasons: list[str] | None
     usage: dict[str, int]
-    said: list[tuple[str, Any]]
+    parts: list[tuple[str, Any]]
     model: str | None = "m"
     more: dict[str, Any] = field(default_factory=dict)
     method: str = "POST"

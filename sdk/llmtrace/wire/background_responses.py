@@ -1,8 +1,8 @@
 """Answers that are made in the background, or can be fetched again: each counts once.
 
-A call that only queues an answer and each look at an unfinished one carry a status and no usage. The first
-call to meet the finished answer is the call that counts: it has the format's operation, the usage and the
-messages. Every later look of this process at the same answer is a `fetch_response` without usage.
+A call that only queues an answer and each poll of an unfinished one carry a status and no usage. The first
+call to return the finished answer is the call that counts: it has the format's operation, the usage and the
+messages. Every later fetch of the same answer by this process is a `fetch_response` without usage.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FETCH: Final = "fetch_response"
 QUEUED: Final = "create_response"
 """Operation of a call that was answered before the model was: not an LLM operation, so nothing is counted."""
 _PENDING: Final = frozenset({"queued", "in_progress", "cancelling", "requires_action"})
-_KEPT: Final = 8192
+_MOST_COUNTED: Final = 8192
 _counted: WeakKeyDictionary[object, OrderedDict[str, None]] = WeakKeyDictionary()
 
 
@@ -35,16 +35,16 @@ def settle(attributes: dict[str, AttributeValue], owner: object, *, fetched: boo
 
     owner: what the memory of counted answers belongs to and ends with. Used on the delivery thread only.
     """
-    answer = attributes.get(semconv.RESPONSE_ID)
+    response_id = attributes.get(semconv.RESPONSE_ID)
     unfinished = is_pending(attributes.get(semconv.RESPONSE_STATUS))
-    if unfinished or attributes[semconv.OPERATION_NAME] == FETCH or not isinstance(answer, str):
+    if unfinished or attributes[semconv.OPERATION_NAME] == FETCH or not isinstance(response_id, str):
         return
-    counted = _counted.setdefault(owner, OrderedDict())
-    if fetched and answer in counted:
+    counted_ids = _counted.setdefault(owner, OrderedDict())
+    if fetched and response_id in counted_ids:
         attributes[semconv.OPERATION_NAME] = FETCH
         for key in [key for key in attributes if ".usage." in key]:
             del attributes[key]
         return
-    counted[answer] = None
-    if len(counted) > _KEPT:
-        counted.popitem(last=False)
+    counted_ids[response_id] = None
+    if len(counted_ids) > _MOST_COUNTED:
+        counted_ids.popitem(last=False)

@@ -1,7 +1,7 @@
 """What a wire format is, and the small readers all of them share.
 
 A format only translates JSON to attributes. It never sees clocks, spans, sockets or failures: those are
-`llmtrace.call`, `llmtrace.streams` and `llmtrace.hooks`.
+`llmtrace.capture.call` and `llmtrace.capture.hooks`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Json = Any
 
 @dataclass(slots=True)
 class Translation:
-    """A request or response as span attributes; `content` holds messages, rendered by `content.render`."""
+    """A request or response as span attributes; `content` holds messages, rendered by `render.render`."""
 
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     content: dict[str, list[Json]] = field(default_factory=dict)
@@ -38,9 +38,9 @@ class WireFormat:
     request: decoded request body and path → attributes; `content` says whether messages are wanted.
     response: decoded (or folded) response body → attributes.
     fold: the events of a stream → the body that the same call would have had without streaming.
-    joined: the raw body of a stream → a shorter one that `fold` gives the same for; see `wire.runs`.
+    joined: the raw body of a stream → a shorter one that `fold` gives the same for; see `StreamJoiner`.
     method: `POST`, or `GET` for what was made earlier and is fetched now.
-    fetched_again: whether the same answer can be met on several calls; see `wire.deferred`.
+    fetched_again: whether several calls can return the same response; see `background_responses`.
     """
 
     provider: str
@@ -87,42 +87,42 @@ def put_float(target: dict[str, AttributeValue], key: str, value: Json) -> None:
 
 def put_texts(target: dict[str, AttributeValue], key: str, value: Json) -> None:
     """Set a string array from a string or the strings of an array, if there are any."""
-    texts = [value] if isinstance(value, str) else [each for each in items(value) if isinstance(each, str)]
+    texts = [value] if isinstance(value, str) else [item for item in items(value) if isinstance(item, str)]
     if texts:
         target[key] = texts
 
 
 def put_sum(target: dict[str, AttributeValue], key: str, *values: Json) -> None:
     """Set an integer attribute from parts that a provider counts apart, if at least one is given."""
-    given = [value for value in values if type(value) is int]
-    if given:
-        target[key] = sum(given)
+    counts = [value for value in values if type(value) is int]
+    if counts:
+        target[key] = sum(counts)
 
 
-def either(value: Mapping[str, Json], *keys: str) -> Json:
+def either(fields: Mapping[str, Json], *keys: str) -> Json:
     """The first of several spellings that is there."""
     for key in keys:
-        found = value.get(key)
-        if found is not None:
-            return found
+        value = fields.get(key)
+        if value is not None:
+            return value
     return None
 
 
-def word(value: Mapping[str, Json], key: str) -> str:
+def word(fields: Mapping[str, Json], key: str) -> str:
     """The text under `key`, such as a `type`, else an empty one: safe to look up."""
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
+    text = fields.get(key)
+    return text if isinstance(text, str) else ""
 
 
-def place(value: Json) -> int | str:
+def index_or_id(value: Json) -> int | str:
     """An index or id to collect the pieces of a stream by, 0 where it is neither."""
     return value if isinstance(value, int | str) else 0
 
 
 def between(path: str, before: str, after: str = "/") -> str | None:
     """What stands in a path between two marks, decoded: models and ids that are not in the body."""
-    _, found, rest = path.partition(before)
-    return unquote(rest.partition(after)[0]) or None if found else None
+    _, separator, rest = path.partition(before)
+    return unquote(rest.partition(after)[0]) or None if separator else None
 
 
 def whole(events: Iterable[Json]) -> Json:

@@ -12,7 +12,7 @@ from . import message_parts
 from .finish_reasons import finish_reason
 from .format import Json, Translation, WireFormat, between, items, mapping, put_int, put_text
 from .openai.completions import inputs
-from .request_params import put_settings
+from .request_params import put_request_params
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -21,7 +21,7 @@ def matches(path: str, body: bytes) -> bool:
 
 
 def matches_model(path: str, body: bytes) -> bool:
-    """A path that names the model, or an empty one; of the tasks called so, only this has settings."""
+    """A path that names the model, or an empty one; of the tasks called so, only this has parameters."""
     if path != "/" and ("/models/" not in path or "/pipeline/" in path):
         return False
     return b'"inputs"' in body and b'"parameters"' in body
@@ -29,37 +29,49 @@ def matches_model(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; the model is in the path, if anywhere."""
-    sent = mapping(body)
-    settings = mapping(sent.get("parameters"))
+    payload = mapping(body)
+    parameters = mapping(payload.get("parameters"))
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, between(path, "/models/", "?"))
-    put_settings(put, settings)
-    if sent.get("stream") is True or path.endswith("/generate_stream"):
-        put[semconv.REQUEST_STREAM] = True
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, between(path, "/models/", "?"))
+    put_request_params(attributes, parameters)
+    if payload.get("stream") is True or path.endswith("/generate_stream"):
+        attributes[semconv.REQUEST_STREAM] = True
     if content:
-        translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("inputs"))
+        translation.content[semconv.INPUT_MESSAGES] = inputs(payload.get("inputs"))
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; a list where the request was one."""
-    answers = [mapping(each) for each in (body if isinstance(body, list) else [body])]
-    answers = [each for each in answers if "generated_text" in each]
+    answers = [mapping(answer) for answer in (body if isinstance(body, list) else [body])]
+    answers = [answer for answer in answers if "generated_text" in answer]
     translation = Translation()
-    put = translation.attributes
-    details = [mapping(each.get("details")) for each in answers]
-    known = [each for each in details if each]
-    if known:
-        made = [each.get("generated_tokens") for each in known]
-        put_int(put, semconv.USAGE_OUTPUT_TOKENS, sum(each for each in made if type(each) is int))
-        given = [each.get("input_length", len(items(each.get("prefill"))) or None) for each in known]
-        put_int(put, semconv.USAGE_INPUT_TOKENS, sum(each for each in given if type(each) is int) or None)
-        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(each.get("finish_reason")) for each in known]
+    attributes = translation.attributes
+    details = [mapping(answer.get("details")) for answer in answers]
+    details = [detail for detail in details if detail]
+    if details:
+        output_counts = [detail.get("generated_tokens") for detail in details]
+        put_int(
+            attributes,
+            semconv.USAGE_OUTPUT_TOKENS,
+            sum(count for count in output_counts if type(count) is int),
+        )
+        input_counts = [
+            detail.get("input_length", len(items(detail.get("prefill"))) or None) for detail in details
+        ]
+        put_int(
+            attributes,
+            semconv.USAGE_INPUT_TOKENS,
+            sum(count for count in input_counts if type(count) is int) or None,
+        )
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [
+            finish_reason(detail.get("finish_reason")) for detail in details
+        ]
     if content and answers:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            message_parts.message("assistant", [message_parts.text(each.get("generated_text"))])
-            for each in answers
+            message_parts.message("assistant", [message_parts.text(answer.get("generated_text"))])
+            for answer in answers
         ]
     return translation
 

@@ -62,18 +62,21 @@ def unknown(part: Json) -> dict[str, Json]:
 
 def message(role: Json, parts: Iterable[Json]) -> dict[str, Json]:
     """A message; one of nothing but tools' answers is the tool's."""
-    made = list(parts)
-    if made and role == "user" and all(part.get("type") == "tool_call_response" for part in made):
+    parts = list(parts)
+    if parts and role == "user" and all(part.get("type") == "tool_call_response" for part in parts):
         role = "tool"
-    return {"role": role if isinstance(role, str) else "user", "parts": made}
+    return {"role": role if isinstance(role, str) else "user", "parts": parts}
 
 
 def instructions(value: Json) -> list[Json]:
     """System instructions from a text or a list of texts."""
     if isinstance(value, str):
         return [text(value)] if value else []
-    found = [each if isinstance(each, str) else mapping(each).get("text") for each in items(value)]
-    return [text(each) for each in found if isinstance(each, str)]
+    instruction_texts = [
+        instruction if isinstance(instruction, str) else mapping(instruction).get("text")
+        for instruction in items(value)
+    ]
+    return [text(instruction) for instruction in instruction_texts if isinstance(instruction, str)]
 
 
 def function(name: Json, description: Json, parameters: Json, kind: Json = None) -> dict[str, Json]:

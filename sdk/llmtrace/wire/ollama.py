@@ -1,6 +1,6 @@
 """Ollama's own API: `POST …/api/chat`, `/api/generate` and `/api/embed`.
 
-The first two stream lines of JSON, unless told not to.
+The first two stream lines of JSON, unless asked not to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .format import Json, Translation, WireFormat, items, mapping, put_int, put_
 from .framing.stream_joiner import StreamJoiner
 from .openai import chat_messages as messages
 from .openai.completions import inputs
-from .request_params import put_settings
+from .request_params import put_request_params
 
 _TEXTS: Final = ("content", "response", "thinking")
 
@@ -45,60 +45,61 @@ def matches_embed(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body of a chat or a completion to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    _put_settings(put, sent)
-    if sent.get("stream") is not False:
-        put[semconv.REQUEST_STREAM] = True
+    attributes = translation.attributes
+    _put_request_params(attributes, payload)
+    if payload.get("stream") is not False:
+        attributes[semconv.REQUEST_STREAM] = True
     if content:
-        if told := message_parts.instructions(sent.get("system")):
-            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
-        given = [_message(mapping(each)) for each in items(sent.get("messages"))]
-        if "messages" not in sent:
-            given = [_message({"role": "user", "content": sent.get("prompt"), "images": sent.get("images")})]
-        translation.content[semconv.INPUT_MESSAGES] = given
-        if tools := messages.tools(sent):
+        if instructions := message_parts.instructions(payload.get("system")):
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
+        input_messages = [_message(mapping(raw_message)) for raw_message in items(payload.get("messages"))]
+        if "messages" not in payload:
+            input_messages = [
+                _message({"role": "user", "content": payload.get("prompt"), "images": payload.get("images")})
+            ]
+        translation.content[semconv.INPUT_MESSAGES] = input_messages
+        if tools := messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
 
 def request_embed(body: Json, path: str, content: bool) -> Translation:
     """Request body of an embedding to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    _put_settings(translation.attributes, sent)
-    put_int(translation.attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, sent.get("dimensions"))
+    _put_request_params(translation.attributes, payload)
+    put_int(translation.attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, payload.get("dimensions"))
     if content:
-        translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("input", sent.get("prompt")))
+        translation.content[semconv.INPUT_MESSAGES] = inputs(payload.get("input", payload.get("prompt")))
     return translation
 
 
-def _put_settings(put: dict[str, AttributeValue], sent: Any) -> None:
-    options = mapping(sent.get("options"))
-    put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_settings(put, options)
-    put_text(put, semconv.REQUEST_REASONING_LEVEL, sent.get("think"))
-    if sent.get("format"):
-        put[semconv.OUTPUT_TYPE] = "json"
+def _put_request_params(attributes: dict[str, AttributeValue], payload: Any) -> None:
+    options = mapping(payload.get("options"))
+    put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
+    put_request_params(attributes, options)
+    put_text(attributes, semconv.REQUEST_REASONING_LEVEL, payload.get("think"))
+    if payload.get("format"):
+        attributes[semconv.OUTPUT_TYPE] = "json"
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body, or the lines of a stream put together, to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
-    put_int(put, semconv.USAGE_INPUT_TOKENS, received.get("prompt_eval_count"))
-    put_int(put, semconv.USAGE_OUTPUT_TOKENS, received.get("eval_count"))
-    message = mapping(received.get("message"))
-    if "response" in received:
-        thought = received.get("thinking")
-        message = {"content": received["response"], "thinking": thought}
-    if "done" in received:
-        reason = received.get("done_reason") or ("stop" if received["done"] is True else None)
-        called = reason == "stop" and message.get("tool_calls")
-        put[semconv.RESPONSE_FINISH_REASONS] = ["tool_call" if called else finish_reason(reason)]
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
+    put_int(attributes, semconv.USAGE_INPUT_TOKENS, payload.get("prompt_eval_count"))
+    put_int(attributes, semconv.USAGE_OUTPUT_TOKENS, payload.get("eval_count"))
+    message = mapping(payload.get("message"))
+    if "response" in payload:
+        message = {"content": payload["response"], "thinking": payload.get("thinking")}
+    if "done" in payload:
+        reason = payload.get("done_reason") or ("stop" if payload["done"] is True else None)
+        is_tool_call = reason == "stop" and message.get("tool_calls")
+        attributes[semconv.RESPONSE_FINISH_REASONS] = ["tool_call" if is_tool_call else finish_reason(reason)]
     if content and message:
         translation.content[semconv.OUTPUT_MESSAGES] = [_message({"role": "assistant", **message})]
     return translation
@@ -106,22 +107,24 @@ def response(body: Json, content: bool) -> Translation:
 
 def response_embed(body: Json, content: bool) -> Translation:
     """Response body of an embedding to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
-    put_int(put, semconv.USAGE_INPUT_TOKENS, received.get("prompt_eval_count"))
-    vectors = items(received.get("embeddings")) or [received.get("embedding")]
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(vectors[0])) or None)
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
+    put_int(attributes, semconv.USAGE_INPUT_TOKENS, payload.get("prompt_eval_count"))
+    vectors = items(payload.get("embeddings")) or [payload.get("embedding")]
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(vectors[0])) or None)
     return translation
 
 
-def _message(sent: Any) -> Json:
-    made = messages.message({**sent, "reasoning": sent.get("thinking")})
-    if sent.get("role") == "tool":
-        return {**made, "name": sent["tool_name"]} if sent.get("tool_name") else made
-    made["parts"].extend(message_parts.blob("image", None, each) for each in items(sent.get("images")))
-    return made
+def _message(raw_message: Any) -> Json:
+    message = messages.message({**raw_message, "reasoning": raw_message.get("thinking")})
+    if raw_message.get("role") == "tool":
+        return {**message, "name": raw_message["tool_name"]} if raw_message.get("tool_name") else message
+    message["parts"].extend(
+        message_parts.blob("image", None, image) for image in items(raw_message.get("images"))
+    )
+    return message
 
 
 def fold(events: Iterable[Json]) -> Json:
@@ -134,11 +137,11 @@ def fold(events: Iterable[Json]) -> Json:
         body.update(event)
         message = event.get("message")
         chat = chat or isinstance(message, dict)
-        said = mapping(message) if isinstance(message, dict) else event
-        calls.extend(items(said.get("tool_calls")))
+        delta = mapping(message) if isinstance(message, dict) else event
+        calls.extend(items(delta.get("tool_calls")))
         for key in _TEXTS:
-            if isinstance(said.get(key), str):
-                texts.setdefault(key, []).append(said[key])
+            if isinstance(delta.get(key), str):
+                texts.setdefault(key, []).append(delta[key])
     joined: dict[str, Any] = {key: "".join(pieces) for key, pieces in texts.items()}
     if chat:
         body["message"] = {**joined, "tool_calls": calls}
@@ -148,11 +151,11 @@ def fold(events: Iterable[Json]) -> Json:
 
 
 def _sole_text(event: Json) -> Json:
-    """See `runs.Runs`."""
-    told = mapping(event)
-    said = mapping(told.get("message")) or told
-    given = [said[key] for key in _TEXTS if said.get(key)]
-    return given[0] if len(given) == 1 and not said.get("tool_calls") else None
+    """See `StreamJoiner`."""
+    fields = mapping(event)
+    delta = mapping(fields.get("message")) or fields
+    texts = [delta[key] for key in _TEXTS if delta.get(key)]
+    return texts[0] if len(texts) == 1 and not delta.get("tool_calls") else None
 
 
 FORMAT: Final = WireFormat(
@@ -166,7 +169,7 @@ FORMAT: Final = WireFormat(
     joined=StreamJoiner(
         fields=_TEXTS,
         sole_text=_sole_text,
-        quieted=partial(re.compile(rb'"created_at":"[^"\\]*",').sub, b""),
+        strip_noise=partial(re.compile(rb'"created_at":"[^"\\]*",').sub, b""),
         line=b"",
     ).joined,
 )

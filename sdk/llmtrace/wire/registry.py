@@ -71,7 +71,9 @@ def recognise(path: str, body: bytes, method: str = "POST") -> WireFormat | None
 
 def _index() -> None:
     global _by_ending, _by_other, _indexed
-    words = {word for each in FORMATS for word in each.endings}
-    _by_ending = {word: tuple(each for each in FORMATS if word in each.endings) for word in words}
-    _by_other = {"POST": tuple(each for each in FORMATS if not each.endings)}
+    words = {word for wire_format in FORMATS for word in wire_format.endings}
+    _by_ending = {
+        word: tuple(wire_format for wire_format in FORMATS if word in wire_format.endings) for word in words
+    }
+    _by_other = {"POST": tuple(wire_format for wire_format in FORMATS if not wire_format.endings)}
     _indexed = FORMATS

@@ -1,4 +1,4 @@
-"""Sampling and length settings, which all providers have under a few spellings."""
+"""Sampling and length parameters, which all providers have under a few spellings."""
 
 from __future__ import annotations
 
@@ -36,28 +36,31 @@ _STOPS: Final = ("stop", "stop_sequences", "stopSequences")
 _CHOICES: Final = ("n", "candidateCount", "candidate_count")
 
 
-def _put_choices(put: dict[str, AttributeValue], key: str, value: Json) -> None:
+def _put_choices(attributes: dict[str, AttributeValue], key: str, value: Json) -> None:
     if value != 1:
-        put_int(put, key, value)
+        put_int(attributes, key, value)
 
 
-_Put = Callable[[dict[str, AttributeValue], str, Json], None]
-_KINDS: Final[tuple[tuple[_Put, dict[str, tuple[str, ...]]], ...]] = (
+_Setter = Callable[[dict[str, AttributeValue], str, Json], None]
+_BY_SETTER: Final[tuple[tuple[_Setter, dict[str, tuple[str, ...]]], ...]] = (
     (put_float, _FLOATS),
     (put_int, _INTS),
     (put_texts, {semconv.REQUEST_STOP_SEQUENCES: _STOPS}),
     (_put_choices, {semconv.REQUEST_CHOICE_COUNT: _CHOICES}),
 )
-# By spelling: a request has few of them.
-_KNOWN: Final = {
-    name: (how, key, names) for how, kind in _KINDS for key, names in kind.items() for name in names
+# A request has few of them.
+_BY_SPELLING: Final = {
+    spelling: (setter, key, spellings)
+    for setter, keys in _BY_SETTER
+    for key, spellings in keys.items()
+    for spelling in spellings
 }
 
 
-def put_settings(put: dict[str, AttributeValue], sent: Any) -> None:
-    """The settings in an object of a request, wherever its provider keeps them."""
-    for name in sent:
-        known = _KNOWN.get(name)
-        if known is not None:
-            how, key, names = known
-            how(put, key, either(sent, *names))
+def put_request_params(attributes: dict[str, AttributeValue], fields: Any) -> None:
+    """The parameters in an object of a request, wherever its provider keeps them."""
+    for name in fields:
+        param = _BY_SPELLING.get(name)
+        if param is not None:
+            setter, key, spellings = param
+            setter(attributes, key, either(fields, *spellings))

@@ -43,41 +43,41 @@ def described(headers: Mapping[str, str]) -> dict[str, AttributeValue]:
     `llmtrace.ratelimit.{requests,tokens,…}.{limit,remaining}` are integers where they are whole numbers;
     `.reset` and `llmtrace.ratelimit.retry_after` stay as the provider wrote them.
     """
-    found: dict[str, AttributeValue] = {}
+    attributes: dict[str, AttributeValue] = {}
     for name in _REQUEST_IDS:
         if value := headers.get(name):
-            found[semconv.REQUEST_ID] = value
+            attributes[semconv.REQUEST_ID] = value
             break
     for name, value in headers.items():
         lower = name.lower()
-        if "ratelimit" in lower and len(found) < _MOST_LIMITS:
+        if "ratelimit" in lower and len(attributes) < _MOST_LIMITS:
             subject = [word for word in lower.partition("ratelimit")[2].split("-") if word]
             kind = next((word for word in _KINDS if word in subject), None)
             if kind is not None:
                 subject.remove(kind)
                 key = ".".join((semconv.RATE_LIMIT, "_".join(subject) or "requests", kind))
-                found[key] = int(value) if kind != "reset" and value.isdecimal() else value
+                attributes[key] = int(value) if kind != "reset" and value.isdecimal() else value
     if any(headers.get(name, "").lower() == "hit" for name in _CACHES):
-        found[semconv.RESPONSE_CACHE_HIT] = True
+        attributes[semconv.RESPONSE_CACHE_HIT] = True
     if value := headers.get("retry-after"):
-        found[f"{semconv.RATE_LIMIT}.retry_after"] = value
-    return found
+        attributes[f"{semconv.RATE_LIMIT}.retry_after"] = value
+    return attributes
 
 
-def account(sent: Mapping[str, str], received: Mapping[str, str]) -> str | None:
+def account(request_headers: Mapping[str, str], response_headers: Mapping[str, str]) -> str | None:
     """A mark that stays the same for calls of one API key, else of one organisation; not to be turned back.
 
     Tokens that change by the hour (OAuth) say nothing about whose call it is.
     """
     for name in KEY_HEADERS:
-        value = sent.get(name) or ""
-        if found := _AWS_CREDENTIAL.search(value):
-            return f"key-{_mark(found[1])}"
+        value = request_headers.get(name) or ""
+        if credential := _AWS_CREDENTIAL.search(value):
+            return f"key-{_mark(credential[1])}"
         key = value.removeprefix("Bearer ").strip()
         if key and not key.startswith(("ya29.", "eyJ", "Basic ", "AWS4")):
             return f"key-{_mark(key)}"
     for name in _ORGANISATIONS:
-        if organisation := received.get(name):
+        if organisation := response_headers.get(name):
             return f"org-{_mark(organisation)}"
     return None
 
@@ -87,7 +87,7 @@ def _mark(text: str) -> str:
 
 
 def counts(headers: Mapping[str, str]) -> dict[str, int]:
-    """Token counts given beside the body; the body's go first."""
+    """Token counts given outside the body; the body's go first."""
     return {
         key: int(value)
         for name, key in _COUNTS.items()

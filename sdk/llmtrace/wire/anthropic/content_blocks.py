@@ -10,13 +10,13 @@ from llmtrace.wire.format import Json, items, mapping, word
 
 def message(value: Json) -> Json:
     """One message, of either side."""
-    sent = mapping(value)
-    content = sent.get("content")
+    raw_message = mapping(value)
+    content = raw_message.get("content")
     if isinstance(content, str):
-        made = [message_parts.text(content)]
+        parts = [message_parts.text(content)]
     else:
-        made = [block(mapping(each)) for each in items(content)]
-    return message_parts.message(sent.get("role"), made)
+        parts = [block(mapping(content_block)) for content_block in items(content)]
+    return message_parts.message(raw_message.get("role"), parts)
 
 
 def block(value: Any) -> Json:
@@ -69,7 +69,7 @@ def _answer(content: Json) -> Json:
     """A tool's answer: its text where it is only text; pictures as parts."""
     if not isinstance(content, list):
         return content
-    made = [block(mapping(each)) for each in content]
-    if made and all(each["type"] == "text" for each in made):
-        return "".join(str(each["content"]) for each in made)
-    return made
+    parts = [block(mapping(content_block)) for content_block in content]
+    if parts and all(part["type"] == "text" for part in parts):
+        return "".join(str(part["content"]) for part in parts)
+    return parts

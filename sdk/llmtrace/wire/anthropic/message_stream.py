@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
-from llmtrace.wire.format import Json, items, mapping, parsed, place, word
+from llmtrace.wire.format import Json, index_or_id, items, mapping, parsed, word
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 _DELTA: Final = "content_block_delta"
@@ -21,43 +21,43 @@ _FIELDS: Final = {
 
 
 def fold(events: Iterable[Json]) -> Json:
-    """The message, with usage as it was last told: later events repeat and replace earlier counts."""
+    """The message, with usage as it was last reported: later events repeat and replace earlier counts."""
     message: dict[str, Any] = {}
     usage: dict[str, Any] = {}
     blocks: dict[Any, _Block] = {}
     for event in map(mapping, events):
         kind = word(event, "type")
         if kind == _DELTA:
-            blocks.setdefault(place(event.get("index")), _Block({})).add(mapping(event.get("delta")))
+            blocks.setdefault(index_or_id(event.get("index")), _Block({})).add(mapping(event.get("delta")))
         elif kind == "content_block_start":
-            blocks[place(event.get("index"))] = _Block(mapping(event.get("content_block")))
+            blocks[index_or_id(event.get("index"))] = _Block(mapping(event.get("content_block")))
         elif kind == "message_start":
             message = dict(mapping(event.get("message")))
             usage.update(mapping(message.get("usage")))
         elif kind == "message_delta":
             message.update(mapping(event.get("delta")))
-            told = mapping(event.get("usage"))
-            usage.update({key: count for key, count in told.items() if count is not None})
+            delta_usage = mapping(event.get("usage"))
+            usage.update({key: count for key, count in delta_usage.items() if count is not None})
         elif kind == "error":
             message["error"] = event.get("error")
     if message or blocks:
         message["usage"] = usage
-        message["content"] = items(message.get("content")) + [each.folded() for each in blocks.values()]
+        message["content"] = items(message.get("content")) + [block.folded() for block in blocks.values()]
     return message
 
 
 def _sole_text(event: Json) -> Json:
-    """See `runs.Runs`."""
-    told = mapping(event)
-    delta = mapping(told.get("delta"))
-    return delta.get(_FIELDS.get(word(delta, "type"), "")) if told.get("type") == _DELTA else None
+    """See `StreamJoiner`."""
+    fields = mapping(event)
+    delta = mapping(fields.get("delta"))
+    return delta.get(_FIELDS.get(word(delta, "type"), "")) if fields.get("type") == _DELTA else None
 
 
 # Anthropic pads its events with spaces before the last brace.
-RUNS: Final = StreamJoiner(
+JOINER: Final = StreamJoiner(
     fields=("text", "thinking", "partial_json"),
     sole_text=_sole_text,
-    quieted=partial(re.compile(rb"\} +(?=\}\r?\n)").sub, b"}"),
+    strip_noise=partial(re.compile(rb"\} +(?=\}\r?\n)").sub, b"}"),
 )
 
 

@@ -15,15 +15,15 @@ from llmtrace.wire.format import (
     Translation,
     WireFormat,
     between,
+    index_or_id,
     items,
     mapping,
     parsed,
-    place,
     put_int,
     put_sum,
     put_text,
 )
-from llmtrace.wire.request_params import put_settings
+from llmtrace.wire.request_params import put_request_params
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -33,59 +33,66 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; the model is in the path."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, between(path, "/model/"))
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, between(path, "/model/"))
     if path.endswith("-stream"):
-        put[semconv.REQUEST_STREAM] = True
-    more = mapping(sent.get("additionalModelRequestFields"))
-    put_settings(put, {"top_k": more.get("top_k"), **mapping(sent.get("inferenceConfig"))})
-    put_text(put, semconv.REQUEST_SERVICE_TIER, mapping(sent.get("serviceTier")).get("type"))
-    guardrail = mapping(sent.get("guardrailConfig")).get("guardrailIdentifier")
-    put_text(put, semconv.AWS_BEDROCK_GUARDRAIL_ID, guardrail)
+        attributes[semconv.REQUEST_STREAM] = True
+    additional_fields = mapping(payload.get("additionalModelRequestFields"))
+    put_request_params(
+        attributes, {"top_k": additional_fields.get("top_k"), **mapping(payload.get("inferenceConfig"))}
+    )
+    put_text(attributes, semconv.REQUEST_SERVICE_TIER, mapping(payload.get("serviceTier")).get("type"))
+    guardrail = mapping(payload.get("guardrailConfig")).get("guardrailIdentifier")
+    put_text(attributes, semconv.AWS_BEDROCK_GUARDRAIL_ID, guardrail)
     if content:
-        if told := message_parts.instructions(sent.get("system")):
-            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
-        translation.content[semconv.INPUT_MESSAGES] = [_message(each) for each in items(sent.get("messages"))]
-        tools = [_tool(mapping(each)) for each in items(mapping(sent.get("toolConfig")).get("tools"))]
-        if tools := [each for each in tools if each is not None]:
+        if instructions := message_parts.instructions(payload.get("system")):
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
+        translation.content[semconv.INPUT_MESSAGES] = [
+            _message(raw_message) for raw_message in items(payload.get("messages"))
+        ]
+        tools = [
+            _tool(mapping(definition))
+            for definition in items(mapping(payload.get("toolConfig")).get("tools"))
+        ]
+        if tools := [tool for tool in tools if tool is not None]:
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_usage(put, mapping(received.get("usage")))
-    put_text(put, semconv.RESPONSE_SERVICE_TIER, mapping(received.get("serviceTier")).get("type"))
-    message = mapping(mapping(received.get("output")).get("message"))
-    if message or received.get("stopReason"):
-        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(received.get("stopReason"))]
+    attributes = translation.attributes
+    put_usage(attributes, mapping(payload.get("usage")))
+    put_text(attributes, semconv.RESPONSE_SERVICE_TIER, mapping(payload.get("serviceTier")).get("type"))
+    message = mapping(mapping(payload.get("output")).get("message"))
+    if message or payload.get("stopReason"):
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(payload.get("stopReason"))]
     if content and message:
         translation.content[semconv.OUTPUT_MESSAGES] = [_message({"role": "assistant", **message})]
     return translation
 
 
-def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
+def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
     """The convention's input includes what was read from and written to the cache; Bedrock's does not."""
-    read, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
-    put_sum(put, semconv.USAGE_INPUT_TOKENS, usage.get("inputTokens"), read, written)
-    put_int(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("outputTokens"))
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, read)
-    put_int(put, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, written)
+    cache_reads, cache_writes = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
+    put_sum(attributes, semconv.USAGE_INPUT_TOKENS, usage.get("inputTokens"), cache_reads, cache_writes)
+    put_int(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.get("outputTokens"))
+    put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, cache_reads)
+    put_int(attributes, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, cache_writes)
     ages = {"5m": semconv.USAGE_CACHE_WRITE_5M, "1h": semconv.USAGE_CACHE_WRITE_1H}
     for detail in map(mapping, items(usage.get("cacheDetails"))):
         if (key := ages.get(str(detail.get("ttl")))) is not None:
-            put_int(put, key, detail.get("inputTokens"))
+            put_int(attributes, key, detail.get("inputTokens"))
 
 
 def _message(value: Json) -> Json:
-    sent = mapping(value)
-    made = [_part(mapping(each)) for each in items(sent.get("content"))]
-    return message_parts.message(sent.get("role"), [each for each in made if each is not None])
+    raw_message = mapping(value)
+    parts = [_part(mapping(block)) for block in items(raw_message.get("content"))]
+    return message_parts.message(raw_message.get("role"), [part for part in parts if part is not None])
 
 
 def _part(part: Any) -> Json:
@@ -104,11 +111,11 @@ def _part(part: Any) -> Json:
         return {**answer, "is_error": True} if inner.get("status") == "error" else answer
     if kind in {"image", "document", "video", "audio"}:
         source = mapping(inner.get("source"))
-        place = mapping(source.get("s3Location")).get("uri")
+        s3_uri = mapping(source.get("s3Location")).get("uri")
         mime = f"{'application' if kind == 'document' else kind}/{inner.get('format')}"
         return (
-            message_parts.uri(kind, place, mime)
-            if place
+            message_parts.uri(kind, s3_uri, mime)
+            if s3_uri
             else message_parts.blob(kind, mime, source.get("bytes"))
         )
     if kind == "guardContent":
@@ -118,17 +125,17 @@ def _part(part: Any) -> Json:
 
 def _answer(content: list[Json]) -> Json:
     """A tool's answer: the value itself where there is only one."""
-    made = [each.get("json", each.get("text", each)) for each in map(mapping, content)]
-    return made[0] if len(made) == 1 else made
+    results = [block.get("json", block.get("text", block)) for block in map(mapping, content)]
+    return results[0] if len(results) == 1 else results
 
 
 def _tool(tool: Any) -> Json:
-    described = mapping(tool.get("toolSpec"))
-    if described:
-        schema = mapping(described.get("inputSchema")).get("json")
-        return message_parts.function(described.get("name"), described.get("description"), schema)
-    built_in = mapping(tool.get("systemTool"))
-    return {"type": "systemTool", "name": built_in.get("name")} if built_in else None
+    spec = mapping(tool.get("toolSpec"))
+    if spec:
+        schema = mapping(spec.get("inputSchema")).get("json")
+        return message_parts.function(spec.get("name"), spec.get("description"), schema)
+    system_tool = mapping(tool.get("systemTool"))
+    return {"type": "systemTool", "name": system_tool.get("name")} if system_tool else None
 
 
 def fold(events: Iterable[Json]) -> Json:
@@ -143,7 +150,7 @@ def fold(events: Iterable[Json]) -> Json:
         elif kind in {"metadata", "messageStop"}:
             body.update(inner)
         elif kind in {"contentBlockStart", "contentBlockDelta"}:
-            block = blocks.setdefault(place(inner.get("contentBlockIndex")), {})
+            block = blocks.setdefault(index_or_id(inner.get("contentBlockIndex")), {})
             _append(block, mapping(inner.get("start") or inner.get("delta")))
     if blocks:
         for block in blocks.values():
@@ -159,9 +166,9 @@ def _append(block: dict[str, Any], delta: Any) -> None:
             block["text"] = block.get("text", "") + str(value)
         elif kind == "toolUse":
             call = block.setdefault("toolUse", {"input": ""})
-            given = mapping(value)
-            call["input"] += str(given.get("input", ""))
-            call.update({key: each for key, each in given.items() if key != "input"})
+            call_delta = mapping(value)
+            call["input"] += str(call_delta.get("input", ""))
+            call.update({key: entry for key, entry in call_delta.items() if key != "input"})
         elif kind == "reasoningContent":
             thought = block.setdefault("reasoningContent", {})
             if words := mapping(value).get("text"):

@@ -2,7 +2,7 @@
 
 The body is the model's own: those of Anthropic, Nova (as in Converse) and of models that speak OpenAI's chat
 go to their formats; Titan, Llama, Mistral and Cohere on Bedrock have small ones, read here. Where a body has
-no counts, the transport's headers have (`wire.headers`).
+no counts, the transport's headers have (`wire.response_headers`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from llmtrace.wire.format import (
 )
 from llmtrace.wire.openai import chat
 from llmtrace.wire.openai.completions import inputs
-from llmtrace.wire.request_params import put_settings
+from llmtrace.wire.request_params import put_request_params
 
 from . import converse
 
@@ -42,111 +42,118 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; the model is in the path."""
-    sent = mapping(body)
-    if "anthropic_version" in sent:
+    payload = mapping(body)
+    if "anthropic_version" in payload:
         translation = messages.request(body, path, content)
-    elif "inferenceConfig" in sent or "schemaVersion" in sent:
+    elif "inferenceConfig" in payload or "schemaVersion" in payload:
         translation = converse.request(body, path, content)
-    elif "messages" in sent:
+    elif "messages" in payload:
         translation = chat.request(body, path, content)
         translation.attributes.pop(semconv.OPENAI_API_TYPE)
     else:
-        translation = _request(sent, content)
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, between(path, "/model/"))
+        translation = _request(payload, content)
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, between(path, "/model/"))
     if path.endswith("-stream"):
-        put[semconv.REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return translation
 
 
-def _request(sent: Any, content: bool) -> Translation:
+def _request(payload: Any, content: bool) -> Translation:
     translation = Translation()
-    put = translation.attributes
-    settings = mapping(sent.get("textGenerationConfig")) or sent
-    put_settings(put, settings)
-    given = either(sent, "prompt", "message", "inputText", "texts")
-    embeds = "texts" in sent or ("inputText" in sent and "textGenerationConfig" not in sent)
-    put[semconv.OPERATION_NAME] = "embeddings" if embeds else "text_completion"
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, sent.get("dimensions"))
-    if content and given is not None:
-        translation.content[semconv.INPUT_MESSAGES] = inputs(given)
+    attributes = translation.attributes
+    params = mapping(payload.get("textGenerationConfig")) or payload
+    put_request_params(attributes, params)
+    prompt = either(payload, "prompt", "message", "inputText", "texts")
+    embeds = "texts" in payload or ("inputText" in payload and "textGenerationConfig" not in payload)
+    attributes[semconv.OPERATION_NAME] = "embeddings" if embeds else "text_completion"
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, payload.get("dimensions"))
+    if content and prompt is not None:
+        translation.content[semconv.INPUT_MESSAGES] = inputs(prompt)
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes, by its own shape."""
-    received = mapping(body)
-    if received.get("type") == "message":
+    payload = mapping(body)
+    if payload.get("type") == "message":
         translation = messages.response(body, content)
-    elif "output" in received:
+    elif "output" in payload:
         translation = converse.response(body, content)
-    elif "choices" in received:
+    elif "choices" in payload:
         translation = chat.response(body, content)
     else:
-        translation = _response(received, content)
-    metrics = mapping(received.get(_METRICS))
-    read, written = metrics.get("cacheReadInputTokenCount"), metrics.get("cacheWriteInputTokenCount")
-    put = translation.attributes
-    if semconv.USAGE_INPUT_TOKENS not in put:
-        put_sum(put, semconv.USAGE_INPUT_TOKENS, metrics.get("inputTokenCount"), read, written)
-    if semconv.USAGE_OUTPUT_TOKENS not in put:
-        put_int(put, semconv.USAGE_OUTPUT_TOKENS, metrics.get("outputTokenCount"))
+        translation = _response(payload, content)
+    metrics = mapping(payload.get(_METRICS))
+    cache_reads, cache_writes = (
+        metrics.get("cacheReadInputTokenCount"),
+        metrics.get("cacheWriteInputTokenCount"),
+    )
+    attributes = translation.attributes
+    if semconv.USAGE_INPUT_TOKENS not in attributes:
+        put_sum(
+            attributes, semconv.USAGE_INPUT_TOKENS, metrics.get("inputTokenCount"), cache_reads, cache_writes
+        )
+    if semconv.USAGE_OUTPUT_TOKENS not in attributes:
+        put_int(attributes, semconv.USAGE_OUTPUT_TOKENS, metrics.get("outputTokenCount"))
     return translation
 
 
-def _response(received: Any, content: bool) -> Translation:
+def _response(payload: Any, content: bool) -> Translation:
     translation = Translation()
-    put = translation.attributes
+    attributes = translation.attributes
     answers = [
-        mapping(each) for key in ("results", "outputs", "generations") for each in items(received.get(key))
+        mapping(answer) for key in ("results", "outputs", "generations") for answer in items(payload.get(key))
     ]
-    if "generation" in received or ("text" in received and not answers):
-        answers = [received]
-    put_int(put, semconv.USAGE_INPUT_TOKENS, either(received, "inputTextTokenCount", "prompt_token_count"))
-    counted = [received.get("generation_token_count"), *(each.get("tokenCount") for each in answers)]
-    put_sum(put, semconv.USAGE_OUTPUT_TOKENS, *counted)
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(received.get("embedding"))) or None)
+    if "generation" in payload or ("text" in payload and not answers):
+        answers = [payload]
+    put_int(
+        attributes, semconv.USAGE_INPUT_TOKENS, either(payload, "inputTextTokenCount", "prompt_token_count")
+    )
+    output_counts = [payload.get("generation_token_count"), *(answer.get("tokenCount") for answer in answers)]
+    put_sum(attributes, semconv.USAGE_OUTPUT_TOKENS, *output_counts)
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(payload.get("embedding"))) or None)
     if answers:
-        put[semconv.RESPONSE_FINISH_REASONS] = [
-            finish_reason(either(each, "completionReason", "stop_reason", "finish_reason"))
-            for each in answers
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [
+            finish_reason(either(answer, "completionReason", "stop_reason", "finish_reason"))
+            for answer in answers
         ]
     if content and answers:
         translation.content[semconv.OUTPUT_MESSAGES] = [
             message_parts.message(
-                "assistant", [message_parts.text(either(each, "outputText", "generation", "text"))]
+                "assistant", [message_parts.text(either(answer, "outputText", "generation", "text"))]
             )
-            for each in answers
+            for answer in answers
         ]
     return translation
 
 
 def fold(events: Iterable[Json]) -> Json:
     """Chunks to the body they add up to, by the shape of the first."""
-    seen = [event for event in events if isinstance(event, dict)]
-    if any("type" in event for event in seen):
-        body = messages.FORMAT.fold(seen)
+    chunks = [event for event in events if isinstance(event, dict)]
+    if any("type" in chunk for chunk in chunks):
+        body = messages.FORMAT.fold(chunks)
         body["type"] = "message"
-    elif any("choices" in event for event in seen):
-        body = chat.fold(seen)
-    elif any("contentBlockDelta" in event or "messageStart" in event for event in seen):
-        body = converse.fold(seen)
+    elif any("choices" in chunk for chunk in chunks):
+        body = chat.fold(chunks)
+    elif any("contentBlockDelta" in chunk or "messageStart" in chunk for chunk in chunks):
+        body = converse.fold(chunks)
     else:
-        body = _fold(seen)
-    for event in seen:
-        if _METRICS in event:
-            body[_METRICS] = event[_METRICS]
-        if "error" in event:
-            body["error"] = event["error"]
+        body = _fold(chunks)
+    for chunk in chunks:
+        if _METRICS in chunk:
+            body[_METRICS] = chunk[_METRICS]
+        if "error" in chunk:
+            body["error"] = chunk["error"]
     return body
 
 
-def _fold(seen: list[dict[str, Any]]) -> dict[str, Any]:
+def _fold(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     """Llama, Titan, Mistral, Cohere: each chunk is a body with a few more words."""
     body: dict[str, Any] = {}
     words: list[str] = []
-    for event in seen:
-        inner = mapping(next(iter(items(event.get("outputs"))), event))
+    for chunk in chunks:
+        inner = mapping(next(iter(items(chunk.get("outputs"))), chunk))
         piece = either(inner, "generation", "outputText", "text")
         if isinstance(piece, str):
             words.append(piece)

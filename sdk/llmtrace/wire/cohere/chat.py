@@ -9,11 +9,21 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.wire.finish_reasons import finish_reason
-from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place, put_int, put_text, word
+from llmtrace.wire.format import (
+    Json,
+    Translation,
+    WireFormat,
+    index_or_id,
+    items,
+    mapping,
+    put_int,
+    put_text,
+    word,
+)
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 from llmtrace.wire.openai import chat_messages as messages
 from llmtrace.wire.openai.shared import put_format
-from llmtrace.wire.request_params import put_settings
+from llmtrace.wire.request_params import put_request_params
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -23,45 +33,45 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_settings(put, sent)
-    put_format(put, sent.get("response_format"))
-    if sent.get("stream") is True:
-        put[semconv.REQUEST_STREAM] = True
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
+    put_request_params(attributes, payload)
+    put_format(attributes, payload.get("response_format"))
+    if payload.get("stream") is True:
+        attributes[semconv.REQUEST_STREAM] = True
     if content:
-        given = [messages.message(each) for each in items(sent.get("messages"))]
-        translation.content[semconv.INPUT_MESSAGES] = given
-        if tools := messages.tools(sent):
+        input_messages = [messages.message(raw_message) for raw_message in items(payload.get("messages"))]
+        translation.content[semconv.INPUT_MESSAGES] = input_messages
+        if tools := messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_ID, received.get("id"))
-    put_usage(put, mapping(received.get("usage")))
-    message = received.get("message")
-    if isinstance(message, dict) or received.get("finish_reason"):
-        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(received.get("finish_reason"))]
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_ID, payload.get("id"))
+    put_usage(attributes, mapping(payload.get("usage")))
+    message = payload.get("message")
+    if isinstance(message, dict) or payload.get("finish_reason"):
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(payload.get("finish_reason"))]
     if content and isinstance(message, dict):
         translation.content[semconv.OUTPUT_MESSAGES] = [messages.message({"role": "assistant", **message})]
     return translation
 
 
-def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
+def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
     """The convention wants the billed count where there is one besides the consumed."""
     billed, consumed = mapping(usage.get("billed_units")), mapping(usage.get("tokens"))
     counts = billed if "input_tokens" in billed else consumed
-    put_int(put, semconv.USAGE_INPUT_TOKENS, counts.get("input_tokens"))
-    put_int(put, semconv.USAGE_OUTPUT_TOKENS, counts.get("output_tokens"))
-    put_int(put, semconv.USAGE_IMAGE_INPUT_TOKENS, billed.get("image_tokens"))
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cached_tokens"))
+    put_int(attributes, semconv.USAGE_INPUT_TOKENS, counts.get("input_tokens"))
+    put_int(attributes, semconv.USAGE_OUTPUT_TOKENS, counts.get("output_tokens"))
+    put_int(attributes, semconv.USAGE_IMAGE_INPUT_TOKENS, billed.get("image_tokens"))
+    put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cached_tokens"))
 
 
 def fold(events: Iterable[Json]) -> Json:
@@ -76,16 +86,18 @@ def fold(events: Iterable[Json]) -> Json:
         if kind == "message-start":
             body["id"] = event.get("id")
         elif kind in {"content-start", "content-delta"}:
-            part = content.setdefault(place(event.get("index")), {"type": "text"})
+            part = content.setdefault(index_or_id(event.get("index")), {"type": "text"})
             for key, value in mapping(message.get("content")).items():
                 part[key] = value if key == "type" else f"{part.get(key) or ''}{value}"
         elif kind == "tool-plan-delta":
             plan.append(str(message.get("tool_plan") or ""))
         elif kind in {"tool-call-start", "tool-call-delta"}:
-            told = mapping(message.get("tool_calls"))
-            call = calls.setdefault(place(event.get("index")), {"id": None, "function": {"arguments": ""}})
-            call["id"] = told.get("id") or call["id"]
-            function = mapping(told.get("function"))
+            call_delta = mapping(message.get("tool_calls"))
+            call = calls.setdefault(
+                index_or_id(event.get("index")), {"id": None, "function": {"arguments": ""}}
+            )
+            call["id"] = call_delta.get("id") or call["id"]
+            function = mapping(call_delta.get("function"))
             call["function"]["name"] = function.get("name") or call["function"].get("name")
             call["function"]["arguments"] += word(function, "arguments")
         elif kind == "message-end":
@@ -97,11 +109,11 @@ def fold(events: Iterable[Json]) -> Json:
 
 
 def _sole_text(event: Json) -> Json:
-    """See `runs.Runs`."""
-    told = mapping(event)
-    content = mapping(mapping(mapping(told.get("delta")).get("message")).get("content"))
-    given = [value for key, value in content.items() if key != "type"]
-    return given[0] if told.get("type") == "content-delta" and len(given) == 1 else None
+    """See `StreamJoiner`."""
+    fields = mapping(event)
+    content = mapping(mapping(mapping(fields.get("delta")).get("message")).get("content"))
+    texts = [value for key, value in content.items() if key != "type"]
+    return texts[0] if fields.get("type") == "content-delta" and len(texts) == 1 else None
 
 
 FORMAT: Final = WireFormat(

@@ -32,37 +32,40 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; each text, image or mixed input is a message."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_texts(put, semconv.REQUEST_ENCODING_FORMATS, sent.get("embedding_types"))
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, sent.get("output_dimension"))
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
+    put_texts(attributes, semconv.REQUEST_ENCODING_FORMATS, payload.get("embedding_types"))
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, payload.get("output_dimension"))
     if content:
-        texts = [message_parts.text(each) for each in items(sent.get("texts"))]
-        images = [url_part(each, "image") for each in items(sent.get("images"))]
+        texts = [message_parts.text(text) for text in items(payload.get("texts"))]
+        images = [url_part(url, "image") for url in items(payload.get("images"))]
         translation.content[semconv.INPUT_MESSAGES] = [
             *(message_parts.message("user", [part]) for part in texts + images),
-            *(message({"role": "user", **mapping(each)}) for each in items(sent.get("inputs"))),
+            *(
+                message({"role": "user", **mapping(mixed_input)})
+                for mixed_input in items(payload.get("inputs"))
+            ),
         ]
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; vectors come as a list (v1) or by their type (v2)."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_ID, received.get("id"))
-    meta = mapping(received.get("meta"))
-    put_usage(put, meta)
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_ID, payload.get("id"))
+    meta = mapping(payload.get("meta"))
+    put_usage(attributes, meta)
     billed = mapping(meta.get("billed_units"))
-    put.pop(semconv.USAGE_OUTPUT_TOKENS, None)
-    if semconv.USAGE_INPUT_TOKENS not in put:
-        put_int(put, semconv.USAGE_INPUT_TOKENS, billed.get("image_tokens"))
-    given = received.get("embeddings")
-    vectors = items(mapping(given).get("float") if isinstance(given, dict) else given)
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(next(iter(vectors), None))) or None)
+    attributes.pop(semconv.USAGE_OUTPUT_TOKENS, None)
+    if semconv.USAGE_INPUT_TOKENS not in attributes:
+        put_int(attributes, semconv.USAGE_INPUT_TOKENS, billed.get("image_tokens"))
+    embeddings = payload.get("embeddings")
+    vectors = items(mapping(embeddings).get("float") if isinstance(embeddings, dict) else embeddings)
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(next(iter(vectors), None))) or None)
     return translation
 
 

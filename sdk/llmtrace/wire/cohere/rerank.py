@@ -26,38 +26,38 @@ def matches(path: str, body: bytes) -> bool:
 
 
 def request(body: Json, path: str, content: bool) -> Translation:
-    """Request body to attributes; the query is content, the documents are told with their scores."""
-    sent = mapping(body)
+    """Request body to attributes; the query is content, the documents are recorded with their scores."""
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_int(put, semconv.RETRIEVAL_TOP_K, either(sent, "top_n", "top_k"))
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
+    put_int(attributes, semconv.RETRIEVAL_TOP_K, either(payload, "top_n", "top_k"))
     if content:
-        put_text(put, semconv.RETRIEVAL_QUERY_TEXT, sent.get("query"))
+        put_text(attributes, semconv.RETRIEVAL_QUERY_TEXT, payload.get("query"))
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; a document's id is its place in the request."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_ID, received.get("id"))
-    put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
-    put_usage(put, mapping(received.get("meta")))
-    usage = mapping(received.get("usage"))
-    put_int(put, semconv.USAGE_INPUT_TOKENS, either(usage, "prompt_tokens", "total_tokens"))
-    ranked = body if isinstance(body, list) else items(either(received, "results", "data"))
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_ID, payload.get("id"))
+    put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
+    put_usage(attributes, mapping(payload.get("meta")))
+    usage = mapping(payload.get("usage"))
+    put_int(attributes, semconv.USAGE_INPUT_TOKENS, either(usage, "prompt_tokens", "total_tokens"))
+    ranked = body if isinstance(body, list) else items(either(payload, "results", "data"))
     if content and ranked:
-        translation.content[semconv.RETRIEVAL_DOCUMENTS] = [_document(mapping(each)) for each in ranked]
+        translation.content[semconv.RETRIEVAL_DOCUMENTS] = [_document(mapping(result)) for result in ranked]
     return translation
 
 
 def _document(result: Any) -> Json:
-    found = {"id": str(result.get("index")), "score": either(result, "relevance_score", "score")}
+    entry = {"id": str(result.get("index")), "score": either(result, "relevance_score", "score")}
     document = result.get("document")
     text = mapping(document).get("text") if isinstance(document, dict) else document
-    return {**found, "content": text} if isinstance(text, str) else found
+    return {**entry, "content": text} if isinstance(text, str) else entry
 
 
 FORMAT: Final = WireFormat(

@@ -56,15 +56,15 @@ def without_vectors(body: bytes) -> bytes:
     """
     if len(body) < _MANY_BYTES:
         return body
-    kept: list[bytes] = []
-    seen = at = 0
+    pieces: list[bytes] = []
+    vector_count = at = 0
     while (end := body.find(b"]", at)) >= 0:
         start = body.rfind(b"[", at, end) + 1
         if start and end - start > _LONG_ARRAY and not any(mark in body[start:end] for mark in (b'"', b"{")):
-            seen += 1
-            if seen > 1:
-                kept.append(body[at:start])
+            vector_count += 1
+            if vector_count > 1:
+                pieces.append(body[at:start])
                 at = end
-        kept.append(body[at : end + 1])
+        pieces.append(body[at : end + 1])
         at = end + 1
-    return b"".join((*kept, body[at:]))
+    return b"".join((*pieces, body[at:]))

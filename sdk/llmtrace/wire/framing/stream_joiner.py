@@ -35,40 +35,40 @@ class StreamJoiner:
     fields: the fields that hold the text which grows.
     sole_text: an event → the one text by which folding it changes anything when it comes again with another
         text there, else None.
-    quieted: the stream without what is random in each event and means nothing, such as padding; asked for
-        where that is in the way.
+    strip_noise: a stream → the same without what is random in each event and means nothing, such as padding;
+        called where that is in the way.
     line: how the lines that hold events begin: `data:`, or nothing where each line is an event.
     """
 
     fields: tuple[str, ...]
     sole_text: Callable[[Json], Json]
-    quieted: Callable[[bytes], bytes] | None = None
+    strip_noise: Callable[[bytes], bytes] | None = None
     line: bytes = b"data:"
 
     def joined(self, body: bytes) -> bytes:
         """The stream with its runs joined; the same bytes where there are none."""
         if len(body) < _LEAST_BYTES or b"\x00" in body:
             return body
-        made: list[bytes] = []
-        quieted = self.quieted
+        pieces: list[bytes] = []
+        strip_noise = self.strip_noise
         at = search = misses = 0
         for _ in range(_MOST_RUNS):
             mark = _opening(self.fields).search(body, search)
             if mark is None or misses > _MOST_MISSES:
                 break
-            if quieted is not None and misses > _PATIENT_MISSES:
-                body = quieted(body[at:])
-                at, search, misses, quieted = 0, 0, 0, None
+            if strip_noise is not None and misses > _PATIENT_MISSES:
+                body = strip_noise(body[at:])
+                at, search, misses, strip_noise = 0, 0, 0, None
                 continue
             start = body.rfind(b"\n", search, mark.start()) + 1 or search
             texts, seam, head = self._run(body, start, mark.end())
             misses += len(texts) < _LONG_RUN
             if len(texts) > 1:
-                made += body[at : mark.end()], *texts, seam[: len(seam) - len(head)]
+                pieces += body[at : mark.end()], *texts, seam[: len(seam) - len(head)]
                 at = search = mark.end() + sum(map(len, texts)) + len(seam) * len(texts) - len(head)
             else:
                 search = _end(body, mark.end())
-        return b"".join((*made, body[at:])) if made else body
+        return b"".join((*pieces, body[at:])) if pieces else body
 
     def _run(self, body: bytes, start: int, begin: int) -> tuple[list[bytes], bytes, bytes]:
         """(texts, what stands between two of them, what stands before each) from the event at `start`.
@@ -76,8 +76,8 @@ class StreamJoiner:
         begin: where its text begins. No texts where it is not the first of several.
         """
         head = body[start:begin]
-        text = _TEXT.match(body, begin)
-        close = text.end() if text is not None else begin
+        match = _TEXT.match(body, begin)
+        close = match.end() if match is not None else begin
         follower = body.find(head, close)
         if follower < 0 or not head.startswith(self.line) or body[close : close + 1] != b'"':
             return [], b"", head
@@ -89,19 +89,19 @@ class StreamJoiner:
         seam = body[close : follower + len(head)]
         # Looking for all of a long seam is slow: the texts are split at its end, and the rest is taken off.
         needle, rest = seam[-_NEEDLE:], seam[:-_NEEDLE]
-        texts = [each.removesuffix(rest) for each in body[begin:].split(needle)]
+        texts = [piece.removesuffix(rest) for piece in body[begin:].split(needle)]
         texts.pop()  # the rest of the stream hangs on the last one
         if _TEXTS.fullmatch(b"\x00".join(texts)) is None:
-            bad = next(place for place, each in enumerate(texts) if _TEXT.fullmatch(each) is None)
-            del texts[bad:]
+            invalid_at = next(index for index, piece in enumerate(texts) if _TEXT.fullmatch(piece) is None)
+            del texts[invalid_at:]
         return texts, seam, head
 
     def _grows(self, line: bytes, text: bytes) -> bool:
         """Whether the event of a line has one text that grows, and that is `text`."""
         try:
-            found = self.sole_text(json.loads(line[len(self.line) :]))
+            sole_text = self.sole_text(json.loads(line[len(self.line) :]))
             once = len(_opening(self.fields).findall(line)) == 1
-            return once and isinstance(found, str) and found == json.loads(b'"' + text + b'"')
+            return once and isinstance(sole_text, str) and sole_text == json.loads(b'"' + text + b'"')
         except ValueError:
             return False
 
@@ -111,11 +111,11 @@ _openings: dict[tuple[str, ...], re.Pattern[bytes]] = {}
 
 def _opening(fields: tuple[str, ...]) -> re.Pattern[bytes]:
     """What stands before the text of one of the fields. In a text, the quotes would be escaped."""
-    found = _openings.get(fields)
-    if found is None:
+    pattern = _openings.get(fields)
+    if pattern is None:
         names = "|".join(map(re.escape, fields)).encode()
-        found = _openings[fields] = re.compile(rb'"(?:' + names + rb')"[ \t]*:[ \t]*"')
-    return found
+        pattern = _openings[fields] = re.compile(rb'"(?:' + names + rb')"[ \t]*:[ \t]*"')
+    return pattern
 
 
 def _end(body: bytes, start: int) -> int:

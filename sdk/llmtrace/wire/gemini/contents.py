@@ -12,72 +12,72 @@ def message(value: Json) -> Json:
     """One content, of either side; a mere text or part is the user's."""
     if isinstance(value, str):
         return message_parts.message("user", [message_parts.text(value)])
-    sent = mapping(value)
-    role = sent.get("role")
-    given = items(sent.get("parts")) if "parts" in sent else [sent]
-    made = [part(mapping(each)) for each in given]
-    return message_parts.message({"model": "assistant", "function": "tool"}.get(str(role), role), made)
+    content = mapping(value)
+    role = content.get("role")
+    raw_parts = items(content.get("parts")) if "parts" in content else [content]
+    parts = [part(mapping(raw_part)) for raw_part in raw_parts]
+    return message_parts.message({"model": "assistant", "function": "tool"}.get(str(role), role), parts)
 
 
-def part(value: Any) -> Json:
+def part(raw_part: Any) -> Json:
     """One part; thought signatures are opaque and left out."""
-    if "text" in value:
-        return (message_parts.reasoning if value.get("thought") is True else message_parts.text)(
-            value["text"]
+    if "text" in raw_part:
+        return (message_parts.reasoning if raw_part.get("thought") is True else message_parts.text)(
+            raw_part["text"]
         )
-    if call := mapping(either(value, "functionCall", "function_call")):
+    if call := mapping(either(raw_part, "functionCall", "function_call")):
         return message_parts.tool_call(call.get("id"), call.get("name"), call.get("args"))
-    if answer := mapping(either(value, "functionResponse", "function_response")):
-        made = message_parts.tool_response(answer.get("id"), answer.get("response"))
-        return {**made, "name": answer.get("name")}
-    if inline := mapping(either(value, "inlineData", "inline_data")):
+    if answer := mapping(either(raw_part, "functionResponse", "function_response")):
+        tool_response = message_parts.tool_response(answer.get("id"), answer.get("response"))
+        return {**tool_response, "name": answer.get("name")}
+    if inline := mapping(either(raw_part, "inlineData", "inline_data")):
         mime = either(inline, "mimeType", "mime_type")
         return message_parts.blob(message_parts.modality_of(mime), mime, inline.get("data"))
-    if file := mapping(either(value, "fileData", "file_data")):
+    if file := mapping(either(raw_part, "fileData", "file_data")):
         mime = either(file, "mimeType", "mime_type")
         return message_parts.uri(message_parts.modality_of(mime), either(file, "fileUri", "file_uri"), mime)
-    if code := mapping(either(value, "executableCode", "executable_code")):
+    if code := mapping(either(raw_part, "executableCode", "executable_code")):
         return message_parts.server_tool_call(
             code.get("id"), "code_execution", {"type": "code_execution", **code}
         )
-    if result := mapping(either(value, "codeExecutionResult", "code_execution_result")):
+    if result := mapping(either(raw_part, "codeExecutionResult", "code_execution_result")):
         return message_parts.server_tool_response(result.get("id"), {"type": "code_execution", **result})
-    return message_parts.unknown({key: each for key, each in value.items() if "ignature" not in key})
+    return message_parts.unknown({key: value for key, value in raw_part.items() if "ignature" not in key})
 
 
-def joined(given: list[Json]) -> list[Json]:
+def joined(parts: list[Json]) -> list[Json]:
     """Neighbouring texts of a stream as one, thoughts and words apart."""
-    made: list[dict[str, Any]] = []
+    merged_parts: list[dict[str, Any]] = []
     texts: list[list[str]] = []
-    for each in map(mapping, given):
-        last = made[-1] if made else {}
-        if each.get("text") == "":
+    for part in map(mapping, parts):
+        last = merged_parts[-1] if merged_parts else {}
+        if part.get("text") == "":
             continue
-        if "text" in each and "text" in last and bool(each.get("thought")) == bool(last.get("thought")):
-            texts[-1].append(str(each["text"]))
+        if "text" in part and "text" in last and bool(part.get("thought")) == bool(last.get("thought")):
+            texts[-1].append(str(part["text"]))
         else:
-            made.append(dict(each))
-            texts.append([str(each.get("text"))])
-    for part, pieces in zip(made, texts, strict=True):
+            merged_parts.append(dict(part))
+            texts.append([str(part.get("text"))])
+    for merged_part, pieces in zip(merged_parts, texts, strict=True):
         if len(pieces) > 1:
-            part["text"] = "".join(pieces)
-    return made
+            merged_part["text"] = "".join(pieces)
+    return merged_parts
 
 
-def tools(given: Json) -> list[Json]:
+def tools(raw_tools: Json) -> list[Json]:
     """Function declarations one by one; the provider's own tools (`googleSearch`) by name."""
-    made: list[Json] = []
-    for tool in map(mapping, items(given)):
+    definitions: list[Json] = []
+    for tool in map(mapping, items(raw_tools)):
         for name, value in tool.items():
             if name in {"functionDeclarations", "function_declarations"}:
-                made.extend(
+                definitions.extend(
                     message_parts.function(
-                        each.get("name"),
-                        each.get("description"),
-                        either(each, "parameters", "parametersJsonSchema", "parameters_json_schema"),
+                        declaration.get("name"),
+                        declaration.get("description"),
+                        either(declaration, "parameters", "parametersJsonSchema", "parameters_json_schema"),
                     )
-                    for each in map(mapping, items(value))
+                    for declaration in map(mapping, items(value))
                 )
             elif value is not None:
-                made.append({"type": name, "name": name, **mapping(value)})
-    return made
+                definitions.append({"type": name, "name": name, **mapping(value)})
+    return definitions

@@ -19,7 +19,7 @@ from llmtrace.wire.format import (
 )
 
 from . import contents
-from .generate_content import put_modalities, put_place
+from .generate_content import put_modalities, put_model
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -31,43 +31,49 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; each text is a message."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_place(put, path)
-    wanted = [mapping(each) for each in items(sent.get("requests"))] or [sent]
-    options = mapping(sent.get("parameters")) or mapping(sent.get("embedContentConfig")) or wanted[0]
+    attributes = translation.attributes
+    put_model(attributes, path)
+    requests = [mapping(item) for item in items(payload.get("requests"))] or [payload]
+    options = mapping(payload.get("parameters")) or mapping(payload.get("embedContentConfig")) or requests[0]
     size = either(options, "outputDimensionality", "output_dimensionality")
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, size)
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, size)
     if content:
         translation.content[semconv.INPUT_MESSAGES] = [
-            message_parts.message("user", [message_parts.text(each.get("content"))])
-            for each in map(mapping, items(sent.get("instances")))
-        ] or [contents.message(each) for given in wanted for each in _contents(given)]
+            message_parts.message("user", [message_parts.text(instance.get("content"))])
+            for instance in map(mapping, items(payload.get("instances")))
+        ] or [
+            contents.message(raw_content)
+            for embed_request in requests
+            for raw_content in _contents(embed_request)
+        ]
     return translation
 
 
-def _contents(given: Any) -> list[Json]:
-    return [given["content"]] if "content" in given else items(given.get("contents"))
+def _contents(embed_request: Any) -> list[Json]:
+    return [embed_request["content"]] if "content" in embed_request else items(embed_request.get("contents"))
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    usage = mapping(received.get("usageMetadata"))
-    predictions = [mapping(mapping(each).get("embeddings")) for each in items(received.get("predictions"))]
-    vectors = [received.get("embedding"), *items(received.get("embeddings")), *predictions]
-    counted = [
+    attributes = translation.attributes
+    usage = mapping(payload.get("usageMetadata"))
+    predictions = [
+        mapping(mapping(prediction).get("embeddings")) for prediction in items(payload.get("predictions"))
+    ]
+    vectors = [payload.get("embedding"), *items(payload.get("embeddings")), *predictions]
+    token_counts = [
         either(mapping(vector.get("statistics")), "tokenCount", "token_count")
         for vector in map(mapping, vectors)
     ]
-    put_sum(put, semconv.USAGE_INPUT_TOKENS, usage.get("promptTokenCount"), *counted)
-    prompt = either(usage, "promptTokensDetails", "promptTokenDetails")
-    put_modalities(put, prompt, semconv.USAGE_MODALITY_INPUT)
+    put_sum(attributes, semconv.USAGE_INPUT_TOKENS, usage.get("promptTokenCount"), *token_counts)
+    prompt_details = either(usage, "promptTokensDetails", "promptTokenDetails")
+    put_modalities(attributes, prompt_details, semconv.USAGE_MODALITY_INPUT)
     sizes = [len(items(vector.get("values"))) for vector in map(mapping, vectors)]
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, max(sizes) or None)
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, max(sizes) or None)
     return translation
 
 

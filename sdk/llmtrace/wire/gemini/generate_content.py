@@ -19,14 +19,14 @@ from llmtrace.wire.format import (
     WireFormat,
     between,
     either,
+    index_or_id,
     items,
     mapping,
-    place,
     put_int,
     put_sum,
     put_text,
 )
-from llmtrace.wire.request_params import put_settings
+from llmtrace.wire.request_params import put_request_params
 
 from . import contents
 
@@ -40,97 +40,99 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; the model is in the path."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_place(put, path)
+    attributes = translation.attributes
+    put_model(attributes, path)
     if path.endswith(":streamGenerateContent"):
-        put[semconv.REQUEST_STREAM] = True
-    put_config(put, mapping(either(sent, "generationConfig", "generation_config")))
+        attributes[semconv.REQUEST_STREAM] = True
+    put_config(attributes, mapping(either(payload, "generationConfig", "generation_config")))
     if content:
-        told = mapping(either(sent, "systemInstruction", "system_instruction"))
-        if instructions := message_parts.instructions(told.get("parts")):
+        system_instruction = mapping(either(payload, "systemInstruction", "system_instruction"))
+        if instructions := message_parts.instructions(system_instruction.get("parts")):
             translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
-        given = sent.get("contents")
+        raw_contents = payload.get("contents")
         translation.content[semconv.INPUT_MESSAGES] = [
-            contents.message(each) for each in (given if isinstance(given, list) else [given])
+            contents.message(raw_content)
+            for raw_content in (raw_contents if isinstance(raw_contents, list) else [raw_contents])
         ]
-        if tools := contents.tools(sent.get("tools")):
+        if tools := contents.tools(payload.get("tools")):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
 
-def put_place(put: dict[str, AttributeValue], path: str) -> None:
+def put_model(attributes: dict[str, AttributeValue], path: str) -> None:
     """The model in the path, and whether that is one of Vertex AI's paths."""
-    named = (between(path, mark, ":") for mark in ("/models/", "/tunedModels/", "/endpoints/"))
-    put_text(put, semconv.REQUEST_MODEL, next(filter(None, named), None))
+    models = (between(path, mark, ":") for mark in ("/models/", "/tunedModels/", "/endpoints/"))
+    put_text(attributes, semconv.REQUEST_MODEL, next(filter(None, models), None))
     if "/projects/" in path or "/publishers/" in path:
-        put[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
+        attributes[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
 
 
-def put_config(put: dict[str, AttributeValue], settings: Any) -> None:
+def put_config(attributes: dict[str, AttributeValue], config: Any) -> None:
     """`generationConfig` as attributes."""
-    put_settings(put, settings)
-    thinking = mapping(either(settings, "thinkingConfig", "thinking_config")) or settings
-    put_text(put, semconv.REQUEST_REASONING_LEVEL, either(thinking, "thinkingLevel", "thinking_level"))
-    if either(settings, "responseMimeType", "response_mime_type") == "application/json":
-        put[semconv.OUTPUT_TYPE] = "json"
+    put_request_params(attributes, config)
+    thinking = mapping(either(config, "thinkingConfig", "thinking_config")) or config
+    put_text(attributes, semconv.REQUEST_REASONING_LEVEL, either(thinking, "thinkingLevel", "thinking_level"))
+    if either(config, "responseMimeType", "response_mime_type") == "application/json":
+        attributes[semconv.OUTPUT_TYPE] = "json"
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; without `alt=sse` a stream is one array of chunks."""
-    received = mapping(fold(body) if isinstance(body, list) else body)
+    payload = mapping(fold(body) if isinstance(body, list) else body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_ID, received.get("responseId"))
-    put_text(put, semconv.RESPONSE_MODEL, received.get("modelVersion"))
-    put_usage(put, mapping(received.get("usageMetadata")))
-    candidates = [mapping(each) for each in items(received.get("candidates"))]
-    blocked = mapping(received.get("promptFeedback")).get("blockReason")
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_ID, payload.get("responseId"))
+    put_text(attributes, semconv.RESPONSE_MODEL, payload.get("modelVersion"))
+    put_usage(attributes, mapping(payload.get("usageMetadata")))
+    candidates = [mapping(candidate) for candidate in items(payload.get("candidates"))]
+    block_reason = mapping(payload.get("promptFeedback")).get("blockReason")
     if candidates:
-        put[semconv.RESPONSE_FINISH_REASONS] = [
-            finish_reason(each.get("finishReason")) for each in candidates
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [
+            finish_reason(candidate.get("finishReason")) for candidate in candidates
         ]
-    elif blocked:
-        put[semconv.RESPONSE_FINISH_REASONS] = ["content_filter"]
+    elif block_reason:
+        attributes[semconv.RESPONSE_FINISH_REASONS] = ["content_filter"]
     if content and candidates:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            contents.message({"role": "model", **mapping(each.get("content"))}) for each in candidates
+            contents.message({"role": "model", **mapping(candidate.get("content"))})
+            for candidate in candidates
         ]
     return translation
 
 
-def put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
-    """Thoughts and the tokens of tools' answers stand beside the counts that the convention has them in."""
+def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
+    """Thoughts and the tokens of tools' answers are not in the counts that the convention has them in."""
     thoughts = usage.get("thoughtsTokenCount")
     put_sum(
-        put,
+        attributes,
         semconv.USAGE_INPUT_TOKENS,
         usage.get("promptTokenCount"),
         usage.get("toolUsePromptTokenCount"),
     )
-    put_sum(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("candidatesTokenCount"), thoughts)
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cachedContentTokenCount"))
-    put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
-    reserved = usage.get("trafficType") == "PROVISIONED_THROUGHPUT"
-    tier = "provisioned_throughput" if reserved else usage.get("serviceTier")
-    put_text(put, semconv.RESPONSE_SERVICE_TIER, tier)
-    prompt = either(usage, "promptTokensDetails", "promptTokenDetails")
-    put_modalities(put, prompt, semconv.USAGE_MODALITY_INPUT)
-    put_modalities(put, usage.get("candidatesTokensDetails"), semconv.USAGE_MODALITY_OUTPUT)
-    put_modalities(put, usage.get("cacheTokensDetails"), semconv.USAGE_MODALITY_CACHE_READ)
+    put_sum(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.get("candidatesTokenCount"), thoughts)
+    put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cachedContentTokenCount"))
+    put_int(attributes, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
+    is_provisioned = usage.get("trafficType") == "PROVISIONED_THROUGHPUT"
+    tier = "provisioned_throughput" if is_provisioned else usage.get("serviceTier")
+    put_text(attributes, semconv.RESPONSE_SERVICE_TIER, tier)
+    prompt_details = either(usage, "promptTokensDetails", "promptTokenDetails")
+    put_modalities(attributes, prompt_details, semconv.USAGE_MODALITY_INPUT)
+    put_modalities(attributes, usage.get("candidatesTokensDetails"), semconv.USAGE_MODALITY_OUTPUT)
+    put_modalities(attributes, usage.get("cacheTokensDetails"), semconv.USAGE_MODALITY_CACHE_READ)
 
 
-def put_modalities(put: dict[str, AttributeValue], details: Json, key: str) -> None:
+def put_modalities(attributes: dict[str, AttributeValue], details: Json, key: str) -> None:
     """Tokens of each modality, which may be listed in several pieces; `key` has a `{modality}`."""
     totals: dict[str, int] = {}
-    for each in map(mapping, items(details)):
-        name = _MODALITIES.get(str(each.get("modality")).upper())
-        count = either(each, "tokenCount", "tokens")
+    for detail in map(mapping, items(details)):
+        name = _MODALITIES.get(str(detail.get("modality")).upper())
+        count = either(detail, "tokenCount", "tokens")
         if name is not None and type(count) is int:
             totals[name] = totals.get(name, 0) + count
     for name, count in totals.items():
-        put[key.format(modality=name)] = count
+        attributes[key.format(modality=name)] = count
 
 
 def fold(events: Iterable[Json]) -> Json:
@@ -139,10 +141,10 @@ def fold(events: Iterable[Json]) -> Json:
     candidates: dict[Any, dict[str, Any]] = {}
     for event in map(mapping, events):
         body.update({key: value for key, value in event.items() if key != "candidates" and value})
-        for each in map(mapping, items(event.get("candidates"))):
-            candidate = candidates.setdefault(place(each.get("index")), {"content": {"parts": []}})
-            candidate["content"]["parts"] += items(mapping(each.get("content")).get("parts"))
-            if reason := each.get("finishReason"):
+        for chunk in map(mapping, items(event.get("candidates"))):
+            candidate = candidates.setdefault(index_or_id(chunk.get("index")), {"content": {"parts": []}})
+            candidate["content"]["parts"] += items(mapping(chunk.get("content")).get("parts"))
+            if reason := chunk.get("finishReason"):
                 candidate["finishReason"] = reason
     for candidate in candidates.values():
         candidate["content"]["parts"] = contents.joined(candidate["content"]["parts"])

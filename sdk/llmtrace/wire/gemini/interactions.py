@@ -1,7 +1,7 @@
 """Gemini interactions: `POST …/interactions`, and `GET …/interactions/{id}` for what was made before.
 
 An interaction may be made in the background, then fetched or streamed, and a broken stream resumed; it counts
-once, see `deferred`.
+once, see `background_responses`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from llmtrace.wire.format import (
     WireFormat,
     between,
     either,
+    index_or_id,
     items,
     mapping,
-    place,
     put_int,
     put_sum,
     put_text,
@@ -33,7 +33,7 @@ from llmtrace.wire.format import (
 from .generate_content import put_config, put_modalities
 
 _OPERATION: Final = "generate_content"
-_VERSIONS: Final = tuple(f"/{each}/interactions" for each in ("v1", "v1beta", "v1alpha", "v1beta1"))
+_VERSIONS: Final = tuple(f"/{version}/interactions" for version in ("v1", "v1beta", "v1alpha", "v1beta1"))
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -48,21 +48,23 @@ def matches_fetch(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.REQUEST_MODEL, sent.get("model"))
-    put_text(put, semconv.AGENT_ID, sent.get("agent"))
-    put_text(put, semconv.REQUEST_PREVIOUS_RESPONSE_ID, sent.get("previous_interaction_id"))
-    put_text(put, semconv.REQUEST_SERVICE_TIER, sent.get("service_tier"))
-    put_config(put, mapping(sent.get("generation_config")))
-    if sent.get("stream") is True:
-        put[semconv.REQUEST_STREAM] = True
+    attributes = translation.attributes
+    put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
+    put_text(attributes, semconv.AGENT_ID, payload.get("agent"))
+    put_text(attributes, semconv.REQUEST_PREVIOUS_RESPONSE_ID, payload.get("previous_interaction_id"))
+    put_text(attributes, semconv.REQUEST_SERVICE_TIER, payload.get("service_tier"))
+    put_config(attributes, mapping(payload.get("generation_config")))
+    if payload.get("stream") is True:
+        attributes[semconv.REQUEST_STREAM] = True
     if content:
-        if told := message_parts.instructions(sent.get("system_instruction")):
-            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
-        translation.content[semconv.INPUT_MESSAGES] = _inputs(sent.get("input"))
-        if tools := [{"name": word(each, "type"), **each} for each in map(mapping, items(sent.get("tools")))]:
+        if instructions := message_parts.instructions(payload.get("system_instruction")):
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
+        translation.content[semconv.INPUT_MESSAGES] = _inputs(payload.get("input"))
+        if tools := [
+            {"name": word(tool, "type"), **tool} for tool in map(mapping, items(payload.get("tools")))
+        ]:
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
@@ -76,84 +78,84 @@ def request_fetch(body: Json, path: str, content: bool) -> Translation:
 
 def response(body: Json, content: bool) -> Translation:
     """An interaction to attributes; one that is still being made has a status and no usage."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    status = received.get("status")
-    put_text(put, semconv.RESPONSE_ID, received.get("id"))
-    put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
-    put_text(put, semconv.RESPONSE_STATUS, status)
-    put_text(put, semconv.RESPONSE_SERVICE_TIER, received.get("service_tier"))
-    steps = [mapping(each) for each in items(either(received, "steps", "outputs"))]
+    attributes = translation.attributes
+    status = payload.get("status")
+    put_text(attributes, semconv.RESPONSE_ID, payload.get("id"))
+    put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
+    put_text(attributes, semconv.RESPONSE_STATUS, status)
+    put_text(attributes, semconv.RESPONSE_SERVICE_TIER, payload.get("service_tier"))
+    steps = [mapping(step) for step in items(either(payload, "steps", "outputs"))]
     if status == "in_progress":
-        put[semconv.OPERATION_NAME] = background_responses.QUEUED
+        attributes[semconv.OPERATION_NAME] = background_responses.QUEUED
     elif status:
-        put[semconv.OPERATION_NAME] = _OPERATION
-        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(status)]
-        _put_usage(put, mapping(received.get("usage")))
+        attributes[semconv.OPERATION_NAME] = _OPERATION
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(status)]
+        _put_usage(attributes, mapping(payload.get("usage")))
     if content:
-        answered = [part for each in steps if each.get("type") != "user_input" for part in _parts(each)]
-        if answered:
-            translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", answered)]
+        parts = [part for step in steps if step.get("type") != "user_input" for part in _parts(step)]
+        if parts:
+            translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
     return translation
 
 
 def response_fetch(body: Json, content: bool) -> Translation:
-    """As above; what is not finished is but a look at it."""
+    """As above; of an unfinished one it is only a poll."""
     translation = response(body, content)
-    put = translation.attributes
-    if put.get(semconv.OPERATION_NAME) == _OPERATION:
-        put_text(put, semconv.REQUEST_MODEL, put.get(semconv.RESPONSE_MODEL))
+    attributes = translation.attributes
+    if attributes.get(semconv.OPERATION_NAME) == _OPERATION:
+        put_text(attributes, semconv.REQUEST_MODEL, attributes.get(semconv.RESPONSE_MODEL))
     else:
-        put[semconv.OPERATION_NAME] = background_responses.FETCH
+        attributes[semconv.OPERATION_NAME] = background_responses.FETCH
     return translation
 
 
-def _put_usage(put: dict[str, AttributeValue], usage: Any) -> None:
+def _put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
     thoughts = usage.get("total_thought_tokens")
     put_sum(
-        put,
+        attributes,
         semconv.USAGE_INPUT_TOKENS,
         usage.get("total_input_tokens"),
         usage.get("total_tool_use_tokens"),
     )
-    put_sum(put, semconv.USAGE_OUTPUT_TOKENS, usage.get("total_output_tokens"), thoughts)
-    put_int(put, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("total_cached_tokens"))
-    put_int(put, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
-    put_modalities(put, usage.get("input_tokens_by_modality"), semconv.USAGE_MODALITY_INPUT)
-    put_modalities(put, usage.get("output_tokens_by_modality"), semconv.USAGE_MODALITY_OUTPUT)
+    put_sum(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.get("total_output_tokens"), thoughts)
+    put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("total_cached_tokens"))
+    put_int(attributes, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
+    put_modalities(attributes, usage.get("input_tokens_by_modality"), semconv.USAGE_MODALITY_INPUT)
+    put_modalities(attributes, usage.get("output_tokens_by_modality"), semconv.USAGE_MODALITY_OUTPUT)
 
 
-def _inputs(given: Json) -> list[Json]:
+def _inputs(raw_input: Json) -> list[Json]:
     """A text, one content, or a list of contents, turns (`role`) or steps."""
-    if isinstance(given, str):
-        return [message_parts.message("user", [message_parts.text(given)])]
-    made: list[Json] = []
-    for each in map(mapping, items(given) or [given]):
-        kind = word(each, "type")
-        said = each.get("content") if "role" in each else None
-        if isinstance(said, str):
-            made.append(message_parts.message(_role(each), [message_parts.text(said)]))
-        elif isinstance(said, list):
-            made.append(message_parts.message(_role(each), [_part(mapping(part)) for part in said]))
+    if isinstance(raw_input, str):
+        return [message_parts.message("user", [message_parts.text(raw_input)])]
+    messages: list[Json] = []
+    for entry in map(mapping, items(raw_input) or [raw_input]):
+        kind = word(entry, "type")
+        content = entry.get("content") if "role" in entry else None
+        if isinstance(content, str):
+            messages.append(message_parts.message(_role(entry), [message_parts.text(content)]))
+        elif isinstance(content, list):
+            messages.append(message_parts.message(_role(entry), [_part(mapping(part)) for part in content]))
         else:
-            theirs = kind in {"model_output", "thought", "function_call"}
-            made.append(message_parts.message("assistant" if theirs else "user", _parts(each)))
-    return made
+            role = "assistant" if kind in {"model_output", "thought", "function_call"} else "user"
+            messages.append(message_parts.message(role, _parts(entry)))
+    return messages
 
 
-def _role(turn: Any) -> Json:
-    return "assistant" if turn.get("role") == "model" else turn.get("role")
+def _role(message: Any) -> Json:
+    return "assistant" if message.get("role") == "model" else message.get("role")
 
 
 def _parts(step: Any) -> list[Json]:
     """The parts of a step, or of a mere content."""
     kind = word(step, "type")
     if kind in {"user_input", "model_output"}:
-        return [_part(mapping(each)) for each in items(step.get("content"))]
+        return [_part(mapping(content)) for content in items(step.get("content"))]
     if kind == "thought":
-        texts = [mapping(each).get("text") for each in items(step.get("summary"))]
-        return [message_parts.reasoning(each) for each in texts if isinstance(each, str)]
+        texts = [mapping(summary).get("text") for summary in items(step.get("summary"))]
+        return [message_parts.reasoning(text) for text in texts if isinstance(text, str)]
     return [_part(step)]
 
 
@@ -186,9 +188,9 @@ def fold(events: Iterable[Json]) -> Json:
         if kind == "error" or event.get("error"):
             body["error"] = event.get("error")
         elif kind == "step.start":
-            steps[place(event.get("index"))] = dict(mapping(event.get("step")))
+            steps[index_or_id(event.get("index"))] = dict(mapping(event.get("step")))
         elif kind == "step.delta":
-            _append(steps.setdefault(place(event.get("index")), {}), mapping(event.get("delta")))
+            _append(steps.setdefault(index_or_id(event.get("index")), {}), mapping(event.get("delta")))
         elif event.get("status"):
             body["status"] = event["status"]
     if steps:
@@ -201,17 +203,17 @@ def _append(step: dict[str, Any], delta: Any) -> None:
     if kind == "thought_summary":
         step["summary"] = [*items(step.get("summary")), mapping(delta.get("content"))]
     elif kind in {"arguments", "arguments_delta"}:
-        told = either(delta, "partial_arguments", "arguments")
+        arguments_delta = either(delta, "partial_arguments", "arguments")
         before = step.get("arguments")
-        step["arguments"] = f"{before if isinstance(before, str) else ''}{told}"
+        step["arguments"] = f"{before if isinstance(before, str) else ''}{arguments_delta}"
     elif kind != "thought_signature":
-        said = [dict(mapping(each)) for each in items(step.get("content"))]
-        if kind == "text" and said and said[-1].get("type") == "text":
-            said[-1]["text"] = f"{said[-1].get('text') or ''}{delta.get('text') or ''}"
+        contents = [dict(mapping(content)) for content in items(step.get("content"))]
+        if kind == "text" and contents and contents[-1].get("type") == "text":
+            contents[-1]["text"] = f"{contents[-1].get('text') or ''}{delta.get('text') or ''}"
         else:
-            said.append(dict(delta))
+            contents.append(dict(delta))
         step.setdefault("type", "model_output")
-        step["content"] = said
+        step["content"] = contents
 
 
 FORMAT: Final = WireFormat(

@@ -1,6 +1,7 @@
 """Runs of OpenAI's assistants: `POST …/threads/{id}/runs`, then `GET …/runs/{id}` until it is over.
 
-A run is made in the background and polled, or streamed. The call that meets its end counts; see `deferred`.
+A run is made in the background and polled, or streamed. The call that finds it finished counts, see
+`background_responses`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from typing import Any, Final
 from llmtrace import semconv
 from llmtrace.wire import background_responses, message_parts
 from llmtrace.wire.finish_reasons import finish_reason
-from llmtrace.wire.format import Json, Translation, WireFormat, between, items, mapping, place, put_text, word
+from llmtrace.wire.format import (
+    Json,
+    Translation,
+    WireFormat,
+    between,
+    index_or_id,
+    items,
+    mapping,
+    put_text,
+    word,
+)
 
 from . import chat_messages as messages
 from .shared import put_completion, put_head, put_model, put_usage
@@ -27,27 +38,31 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_model(put, sent, path)
-    put_completion(put, sent)
-    put_text(put, semconv.AGENT_ID, sent.get("assistant_id"))
+    attributes = translation.attributes
+    put_model(attributes, payload, path)
+    put_completion(attributes, payload)
+    put_text(attributes, semconv.AGENT_ID, payload.get("assistant_id"))
     _put_conversation(translation, path)
     if content:
-        given = items(sent.get("additional_messages")) + items(mapping(sent.get("thread")).get("messages"))
+        raw_messages = items(payload.get("additional_messages")) + items(
+            mapping(payload.get("thread")).get("messages")
+        )
         answers = [
-            message_parts.tool_response(mapping(each).get("tool_call_id"), mapping(each).get("output"))
-            for each in items(sent.get("tool_outputs"))
+            message_parts.tool_response(
+                mapping(tool_output).get("tool_call_id"), mapping(tool_output).get("output")
+            )
+            for tool_output in items(payload.get("tool_outputs"))
         ]
         translation.content[semconv.INPUT_MESSAGES] = [
-            *(messages.message(each) for each in given),
+            *(messages.message(raw_message) for raw_message in raw_messages),
             *([message_parts.message("tool", answers)] if answers else []),
         ]
-        told = message_parts.instructions(sent.get("instructions"))
-        told += message_parts.instructions(sent.get("additional_instructions"))
-        if told:
-            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
+        instructions = message_parts.instructions(payload.get("instructions"))
+        instructions += message_parts.instructions(payload.get("additional_instructions"))
+        if instructions:
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     return translation
 
 
@@ -61,78 +76,78 @@ def request_fetch(body: Json, path: str, content: bool) -> Translation:
 
 def response(body: Json, content: bool) -> Translation:
     """A run to attributes; one that is not over has a status and no usage."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    status = received.get("status")
-    put_head(put, received)
-    put_text(put, semconv.REQUEST_MODEL, received.get("model"))
-    put_text(put, semconv.RESPONSE_STATUS, status)
-    put_text(put, semconv.AGENT_ID, received.get("assistant_id"))
-    put_text(put, semconv.CONVERSATION_ID, received.get("thread_id"))
-    asked = mapping(mapping(received.get("required_action")).get("submit_tool_outputs"))
-    calls = items(asked.get("tool_calls"))
+    attributes = translation.attributes
+    status = payload.get("status")
+    put_head(attributes, payload)
+    put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
+    put_text(attributes, semconv.RESPONSE_STATUS, status)
+    put_text(attributes, semconv.AGENT_ID, payload.get("assistant_id"))
+    put_text(attributes, semconv.CONVERSATION_ID, payload.get("thread_id"))
+    required_action = mapping(mapping(payload.get("required_action")).get("submit_tool_outputs"))
+    calls = items(required_action.get("tool_calls"))
     if status and not background_responses.is_pending(status):
-        put[semconv.OPERATION_NAME] = "chat"
-        put_usage(put, mapping(received.get("usage")))
-        why = mapping(received.get("incomplete_details")).get("reason")
-        put[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(why or status)]
+        attributes[semconv.OPERATION_NAME] = "chat"
+        put_usage(attributes, mapping(payload.get("usage")))
+        reason = mapping(payload.get("incomplete_details")).get("reason")
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(reason or status)]
     elif calls:
-        put[semconv.RESPONSE_FINISH_REASONS] = ["tool_call"]
+        attributes[semconv.RESPONSE_FINISH_REASONS] = ["tool_call"]
     if content:
-        told = message_parts.instructions(received.get("instructions"))
-        if told:
-            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
-        if tools := messages.tools(received):
+        instructions = message_parts.instructions(payload.get("instructions"))
+        if instructions:
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
+        if tools := messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
-        answered = [_answer(each) for each in items(received.get("messages"))]
+        output_messages = [_answer(message) for message in items(payload.get("messages"))]
         if calls:
-            answered.append(messages.message({"role": "assistant", "tool_calls": calls}))
-        if answered:
-            translation.content[semconv.OUTPUT_MESSAGES] = answered
+            output_messages.append(messages.message({"role": "assistant", "tool_calls": calls}))
+        if output_messages:
+            translation.content[semconv.OUTPUT_MESSAGES] = output_messages
     return translation
 
 
 def fold(events: Iterable[Json]) -> Json:
     """The run as it was last seen, with the messages that were written meanwhile."""
     run: dict[str, Any] = {}
-    written: dict[Any, Json] = {}
+    messages_by_id: dict[Any, Json] = {}
     for event in map(mapping, events):
         kind = word(event, "object")
         if kind == "thread.run":
             run = dict(event)
         elif kind == "thread.message":
-            written[place(event.get("id"))] = event
+            messages_by_id[index_or_id(event.get("id"))] = event
         elif kind == "thread.message.delta":
-            _append(written, event)
+            _append(messages_by_id, event)
         elif not kind and ("error" in event or "message" in event):
             run["error"] = mapping(event.get("error")) or event
-    run["messages"] = list(written.values())
+    run["messages"] = list(messages_by_id.values())
     return run
 
 
-def _append(written: dict[Any, Json], event: Any) -> None:
-    message = dict(mapping(written.get(place(event.get("id")))))
+def _append(messages_by_id: dict[Any, Json], event: Any) -> None:
+    message = dict(mapping(messages_by_id.get(index_or_id(event.get("id")))))
     message["content"] = [*items(message.get("content")), *items(mapping(event.get("delta")).get("content"))]
-    written[place(event.get("id"))] = message
+    messages_by_id[index_or_id(event.get("id"))] = message
 
 
 def _answer(message: Json) -> Json:
-    made: list[Json] = []
+    parts: list[Json] = []
     for part in map(mapping, items(mapping(message).get("content"))):
         kind = word(part, "type")
         if kind == "text":
             words = mapping(part.get("text")).get("value") or ""
-            if made and made[-1]["type"] == "text":
-                words = made.pop()["content"] + words
-            made.append(message_parts.text(words))
+            if parts and parts[-1]["type"] == "text":
+                words = parts.pop()["content"] + words
+            parts.append(message_parts.text(words))
         elif kind == "image_file":
-            made.append(message_parts.file("image", mapping(part.get("image_file")).get("file_id")))
+            parts.append(message_parts.file("image", mapping(part.get("image_file")).get("file_id")))
         elif kind == "image_url":
-            made.append(message_parts.uri("image", mapping(part.get("image_url")).get("url")))
+            parts.append(message_parts.uri("image", mapping(part.get("image_url")).get("url")))
         else:
-            made.append(message_parts.unknown(dict(part)))
-    return message_parts.message("assistant", made)
+            parts.append(message_parts.unknown(dict(part)))
+    return message_parts.message("assistant", parts)
 
 
 def _put_conversation(translation: Translation, path: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from llmtrace import semconv
 from llmtrace.wire import message_parts
-from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place, put_text, word
+from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping, put_text, word
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from . import chat_messages as messages
@@ -29,32 +29,32 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put[semconv.OPENAI_API_TYPE] = "chat_completions"
-    put_model(put, sent, path)
-    put_completion(put, sent)
-    put_text(put, semconv.REQUEST_REASONING_LEVEL, sent.get("reasoning_effort"))
-    put_text(put, semconv.AGENT_ID, sent.get("agent_id"))
+    attributes = translation.attributes
+    attributes[semconv.OPENAI_API_TYPE] = "chat_completions"
+    put_model(attributes, payload, path)
+    put_completion(attributes, payload)
+    put_text(attributes, semconv.REQUEST_REASONING_LEVEL, payload.get("reasoning_effort"))
+    put_text(attributes, semconv.AGENT_ID, payload.get("agent_id"))
     if content:
-        given = [messages.message(each) for each in items(sent.get("messages"))]
-        if prompt := sent.get("prompt"):
-            given.append(message_parts.message("user", [message_parts.text(prompt)]))
-        translation.content[semconv.INPUT_MESSAGES] = given
-        if tools := messages.tools(sent):
+        input_messages = [messages.message(raw_message) for raw_message in items(payload.get("messages"))]
+        if prompt := payload.get("prompt"):
+            input_messages.append(message_parts.message("user", [message_parts.text(prompt)]))
+        translation.content[semconv.INPUT_MESSAGES] = input_messages
+        if tools := messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    choices = put_choices(translation.attributes, received)
+    choices = put_choices(translation.attributes, payload)
     if content and choices:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            messages.message({"role": "assistant", **mapping(each.get("message"))}) for each in choices
+            messages.message({"role": "assistant", **mapping(choice.get("message"))}) for choice in choices
         ]
     return translation
 
@@ -73,7 +73,7 @@ def fold(events: Iterable[Json]) -> Json:
         if usage := event.get("usage") or mapping(event.get("x_groq")).get("usage"):
             body["usage"] = usage
         for chunk in items(event.get("choices")):
-            index = place(mapping(chunk).get("index"))
+            index = index_or_id(mapping(chunk).get("index"))
             choice = choices.get(index)
             if choice is None:
                 choice = choices[index] = _Choice()
@@ -84,13 +84,13 @@ def fold(events: Iterable[Json]) -> Json:
 
 
 def _sole_text(event: Json) -> Json:
-    """See `runs.Runs`."""
+    """See `StreamJoiner`."""
     choices = items(mapping(event).get("choices"))
     delta = mapping(mapping(choices[0]).get("delta")) if len(choices) == 1 else {}
-    given = [(key, value) for key, value in delta.items() if value and key != "role"]
-    if len(given) != 1:
+    fields = [(key, value) for key, value in delta.items() if value and key != "role"]
+    if len(fields) != 1:
         return None
-    key, value = given[0]
+    key, value = fields[0]
     if key != "tool_calls" or not isinstance(value, list) or len(value) != 1:
         return value
     call = mapping(value[0])
@@ -114,7 +114,7 @@ class _Choice:
             if key == "tool_calls":
                 for call in items(value):
                     index = mapping(call).get("index", len(self._tool_calls))
-                    self._add_call(place(index), mapping(call))
+                    self._add_call(index_or_id(index), mapping(call))
             elif key == "function_call" and value:
                 self._add_call("function_call", {"function": value})
             elif key == "content" and isinstance(value, list):
@@ -136,12 +136,12 @@ class _Choice:
         call = self._tool_calls.setdefault(index, {"id": None, "function": {"name": "", "arguments": ""}})
         call["id"] = delta.get("id") or call["id"]
         function = mapping(delta.get("function")) or mapping(delta.get("custom"))
-        name, given = function.get("name"), function.get("arguments") or function.get("input")
+        name, arguments = function.get("name"), function.get("arguments") or function.get("input")
         call["function"]["name"] += name if isinstance(name, str) else ""
         before = call["function"]["arguments"]
-        if given and isinstance(before, str):
+        if arguments and isinstance(before, str):
             # Some servers send the arguments whole and as an object.
-            call["function"]["arguments"] = before + given if isinstance(given, str) else given
+            call["function"]["arguments"] = before + arguments if isinstance(arguments, str) else arguments
 
     def folded(self) -> Json:
         message: dict[str, Any] = {key: "".join(pieces) for key, pieces in self._texts.items()}
@@ -168,6 +168,6 @@ FORMAT: Final = WireFormat(
     joined=StreamJoiner(
         fields=("content", "reasoning_content", "reasoning", "arguments"),
         sole_text=_sole_text,
-        quieted=partial(re.compile(rb',"obfuscation":"[^"\\]*"').sub, b""),
+        strip_noise=partial(re.compile(rb',"obfuscation":"[^"\\]*"').sub, b""),
     ).joined,
 )

@@ -11,43 +11,43 @@ from llmtrace.wire.render import url_part
 
 def message(value: Json) -> Json:
     """One message, of either side."""
-    sent = mapping(value)
-    role = word(sent, "role") or "user"
-    content = sent.get("content")
+    raw_message = mapping(value)
+    role = word(raw_message, "role") or "user"
+    content = raw_message.get("content")
     if role in {"tool", "function"}:
-        answer = message_parts.tool_response(sent.get("tool_call_id"), _plain(content))
-        made: dict[str, Any] = {"role": "tool", "parts": [answer]}
+        answer = message_parts.tool_response(raw_message.get("tool_call_id"), _plain(content))
+        message: dict[str, Any] = {"role": "tool", "parts": [answer]}
     else:
-        made = {"role": role, "parts": _parts(sent, content)}
-    if name := sent.get("name"):
-        made["name"] = name
-    return made
+        message = {"role": role, "parts": _parts(raw_message, content)}
+    if name := raw_message.get("name"):
+        message["name"] = name
+    return message
 
 
-def tools(sent: Any) -> list[Json]:
+def tools(payload: Any) -> list[Json]:
     """Definitions of the tools a request offers."""
-    return [_tool(each) for each in items(sent.get("tools")) + items(sent.get("functions"))]
+    return [_tool(definition) for definition in items(payload.get("tools")) + items(payload.get("functions"))]
 
 
-def _parts(sent: Any, content: Json) -> list[Json]:
-    made: list[Json] = []
-    thought = either(sent, "reasoning_content", "reasoning", "tool_plan")
-    if isinstance(thought, str) and thought:
-        made.append(message_parts.reasoning(thought))
+def _parts(raw_message: Any, content: Json) -> list[Json]:
+    parts: list[Json] = []
+    reasoning = either(raw_message, "reasoning_content", "reasoning", "tool_plan")
+    if isinstance(reasoning, str) and reasoning:
+        parts.append(message_parts.reasoning(reasoning))
     if isinstance(content, str):
         if content:
-            made.append(message_parts.text(content))
+            parts.append(message_parts.text(content))
     else:
-        made.extend(_part(each) for each in items(content))
-    if refusal := sent.get("refusal"):
-        made.append({"type": "refusal", "content": refusal})
-    if audio := mapping(sent.get("audio")):
+        parts.extend(_part(raw_part) for raw_part in items(content))
+    if refusal := raw_message.get("refusal"):
+        parts.append({"type": "refusal", "content": refusal})
+    if audio := mapping(raw_message.get("audio")):
         blob = message_parts.blob("audio", None, audio.get("data"))
-        made.append({**blob, **{key: each for key, each in audio.items() if key != "data"}})
-    made.extend(_tool_call(each) for each in items(sent.get("tool_calls")))
-    if call := mapping(sent.get("function_call")):
-        made.append(_tool_call({"function": call}))
-    return made
+        parts.append({**blob, **{key: value for key, value in audio.items() if key != "data"}})
+    parts.extend(_tool_call(tool_call) for tool_call in items(raw_message.get("tool_calls")))
+    if call := mapping(raw_message.get("function_call")):
+        parts.append(_tool_call({"function": call}))
+    return parts
 
 
 def _part(value: Json) -> Json:
@@ -58,23 +58,23 @@ def _part(value: Json) -> Json:
     if kind == "text":
         return message_parts.text(part.get("text"))
     if kind == "thinking":
-        thought = part.get("thinking")  # Cohere: a text; Mistral: a list of texts
-        texts = [str(mapping(each).get("text", "")) for each in items(thought)]
-        return message_parts.reasoning("".join(texts) if texts else thought)
+        thinking = part.get("thinking")  # Cohere: a text; Mistral: a list of texts
+        texts = [str(mapping(chunk).get("text", "")) for chunk in items(thinking)]
+        return message_parts.reasoning("".join(texts) if texts else thinking)
     if kind in {"image_url", "document_url"}:
-        given = part.get(kind)
-        url = mapping(given).get("url") if isinstance(given, dict) else given
+        reference = part.get(kind)
+        url = mapping(reference).get("url") if isinstance(reference, dict) else reference
         return url_part(url, "image" if kind == "image_url" else "document")
     if kind == "input_audio":
-        given = part.get("input_audio")
-        if isinstance(given, str):
-            return url_part(given, "audio") if ":" in given[:8] else message_parts.blob("audio", None, given)
-        audio = mapping(given)
+        audio = part.get("input_audio")
+        if isinstance(audio, str):
+            return url_part(audio, "audio") if ":" in audio[:8] else message_parts.blob("audio", None, audio)
+        audio = mapping(audio)
         return message_parts.blob("audio", f"audio/{audio.get('format')}", audio.get("data"))
     if kind == "file":
         file = mapping(part.get("file"))
-        if found := file.get("file_id") or part.get("file_id"):
-            return message_parts.file("document", found)
+        if file_id := file.get("file_id") or part.get("file_id"):
+            return message_parts.file("document", file_id)
         return url_part(file.get("file_data"), "document")
     if kind == "refusal":
         return {"type": "refusal", "content": part.get("refusal")}
@@ -84,15 +84,15 @@ def _part(value: Json) -> Json:
 def _tool_call(value: Json) -> Json:
     call = mapping(value)
     function = mapping(call.get("function")) or mapping(call.get("custom"))
-    given = function.get("arguments") if "arguments" in function else function.get("input")
-    return message_parts.tool_call(call.get("id"), function.get("name"), given)
+    arguments = function.get("arguments") if "arguments" in function else function.get("input")
+    return message_parts.tool_call(call.get("id"), function.get("name"), arguments)
 
 
 def _plain(content: Json) -> Json:
     """A tool's answer: its text where it is only text."""
-    given = items(content)
-    if given and all(mapping(each).get("type") == "text" for each in given):
-        return "".join(str(each.get("text")) for each in given)
+    parts = items(content)
+    if parts and all(mapping(part).get("type") == "text" for part in parts):
+        return "".join(str(part.get("text")) for part in parts)
     return content
 
 

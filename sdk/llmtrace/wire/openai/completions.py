@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from llmtrace import semconv
 from llmtrace.wire import message_parts
-from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, place
+from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from .shared import put_choices, put_completion, put_model
@@ -23,32 +23,32 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; each prompt is a message."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put_model(translation.attributes, sent, path)
-    put_completion(translation.attributes, sent)
+    put_model(translation.attributes, payload, path)
+    put_completion(translation.attributes, payload)
     if content:
-        translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("prompt"))
+        translation.content[semconv.INPUT_MESSAGES] = inputs(payload.get("prompt"))
     return translation
 
 
-def inputs(given: Json) -> list[Json]:
-    """A message for each text of an input; token ids are told by their number, for nobody can read them."""
-    if isinstance(given, list) and not all(type(each) is int for each in given):
-        return [message for each in given for message in inputs(each)]
-    if isinstance(given, list):
-        return [message_parts.message("user", [{"type": "tokens", "count": len(given)}])]
-    return [message_parts.message("user", [message_parts.text(given)])]
+def inputs(prompt: Json) -> list[Json]:
+    """A message for each text of an input; token ids are only counted, for nobody can read them."""
+    if isinstance(prompt, list) and not all(type(item) is int for item in prompt):
+        return [message for item in prompt for message in inputs(item)]
+    if isinstance(prompt, list):
+        return [message_parts.message("user", [{"type": "tokens", "count": len(prompt)}])]
+    return [message_parts.message("user", [message_parts.text(prompt)])]
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    choices = put_choices(translation.attributes, received)
+    choices = put_choices(translation.attributes, payload)
     if content and choices:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            message_parts.message("assistant", [message_parts.text(each.get("text"))]) for each in choices
+            message_parts.message("assistant", [message_parts.text(choice.get("text"))]) for choice in choices
         ]
     return translation
 
@@ -62,19 +62,21 @@ def fold(events: Iterable[Json]) -> Json:
             if value := event.get(key):
                 body[key] = value
         for chunk in map(mapping, items(event.get("choices"))):
-            choice = choices.setdefault(place(chunk.get("index")), {"pieces": [], "finish_reason": None})
+            choice = choices.setdefault(
+                index_or_id(chunk.get("index")), {"pieces": [], "finish_reason": None}
+            )
             choice["pieces"].append(str(chunk.get("text") or ""))
             choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
     if choices:
         body["choices"] = [
             {"text": "".join(choice["pieces"]), "finish_reason": choice["finish_reason"]}
-            for _, choice in sorted(choices.items(), key=lambda each: str(each[0]).zfill(9))
+            for _, choice in sorted(choices.items(), key=lambda item: str(item[0]).zfill(9))
         ]
     return body
 
 
 def _sole_text(event: Json) -> Json:
-    """See `runs.Runs`."""
+    """See `StreamJoiner`."""
     choices = items(mapping(event).get("choices"))
     return mapping(choices[0]).get("text") or None if len(choices) == 1 else None
 

@@ -31,29 +31,33 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes; each text is a message."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_model(put, sent, path)
-    put_common(put, sent)
-    put_texts(put, semconv.REQUEST_ENCODING_FORMATS, sent.get("encoding_format"))
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, sent.get("dimensions") or sent.get("output_dimension"))
+    attributes = translation.attributes
+    put_model(attributes, payload, path)
+    put_common(attributes, payload)
+    put_texts(attributes, semconv.REQUEST_ENCODING_FORMATS, payload.get("encoding_format"))
+    put_int(
+        attributes,
+        semconv.EMBEDDINGS_DIMENSION_COUNT,
+        payload.get("dimensions") or payload.get("output_dimension"),
+    )
     if content:
-        translation.content[semconv.INPUT_MESSAGES] = inputs(sent.get("input"))
+        translation.content[semconv.INPUT_MESSAGES] = inputs(payload.get("input"))
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_text(put, semconv.RESPONSE_ID, received.get("id"))
-    put_text(put, semconv.RESPONSE_MODEL, received.get("model"))
-    put_usage(put, mapping(received.get("usage")))
-    put.pop(semconv.USAGE_OUTPUT_TOKENS, None)  # some servers say 0: there is none
-    vector = items(mapping(next(iter(items(received.get("data"))), None)).get("embedding"))
-    put_int(put, semconv.EMBEDDINGS_DIMENSION_COUNT, len(vector) or None)
+    attributes = translation.attributes
+    put_text(attributes, semconv.RESPONSE_ID, payload.get("id"))
+    put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
+    put_usage(attributes, mapping(payload.get("usage")))
+    attributes.pop(semconv.USAGE_OUTPUT_TOKENS, None)  # some servers say 0: there is none
+    vector = items(mapping(next(iter(items(payload.get("data"))), None)).get("embedding"))
+    put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(vector) or None)
     return translation
 
 

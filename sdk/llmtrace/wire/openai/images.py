@@ -18,33 +18,33 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put[semconv.OUTPUT_TYPE] = "image"
-    put_model(put, sent, path)
-    put_common(put, sent)
-    if sent.get("n") != 1:
-        put_int(put, semconv.REQUEST_CHOICE_COUNT, sent.get("n"))
+    attributes = translation.attributes
+    attributes[semconv.OUTPUT_TYPE] = "image"
+    put_model(attributes, payload, path)
+    put_common(attributes, payload)
+    if payload.get("n") != 1:
+        put_int(attributes, semconv.REQUEST_CHOICE_COUNT, payload.get("n"))
     if content:
         translation.content[semconv.INPUT_MESSAGES] = [
-            message_parts.message("user", [message_parts.text(sent.get("prompt"))])
+            message_parts.message("user", [message_parts.text(payload.get("prompt"))])
         ]
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; a stream's last event holds one image in place of a list."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put_newer_usage(translation.attributes, mapping(received.get("usage")))
-    if received.get("type") == "image_generation.completed":
+    put_newer_usage(translation.attributes, mapping(payload.get("usage")))
+    if payload.get("type") == "image_generation.completed":
         translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
-    images = items(received.get("data")) or ([received] if received.get("b64_json") else [])
+    images = items(payload.get("data")) or ([payload] if payload.get("b64_json") else [])
     if content and images:
-        mime = f"image/{received.get('output_format') or 'png'}"
+        mime = f"image/{payload.get('output_format') or 'png'}"
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            message_parts.message("assistant", [_image(mapping(each), mime)]) for each in images
+            message_parts.message("assistant", [_image(mapping(image), mime)]) for image in images
         ]
     return translation
 

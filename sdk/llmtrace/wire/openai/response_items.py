@@ -9,20 +9,20 @@ from llmtrace.wire.format import Json, either, items, mapping, word
 from llmtrace.wire.render import media, url_part
 
 
-def messages(given: Json) -> list[Json]:
+def messages(request_input: Json) -> list[Json]:
     """The input of a request: a text, or items; neighbouring items of one role are one message."""
-    if isinstance(given, str):
-        return [message_parts.message("user", [message_parts.text(given)])]
-    made: list[Json] = []
+    if isinstance(request_input, str):
+        return [message_parts.message("user", [message_parts.text(request_input)])]
+    messages: list[Json] = []
     previous: Json = None
-    for each in map(mapping, items(given)):
-        kind = word(each, "type") or "message"
-        role = _role(kind, each)
+    for raw_item in map(mapping, items(request_input)):
+        kind = word(raw_item, "type") or "message"
+        role = _role(kind, raw_item)
         if kind == "message" or role != previous:
-            made.append({"role": role, "parts": []})
-        made[-1]["parts"].extend(item(each))
+            messages.append({"role": role, "parts": []})
+        messages[-1]["parts"].extend(item(raw_item))
         previous = None if kind == "message" else role
-    return made
+    return messages
 
 
 def _role(kind: str, value: Any) -> str:
@@ -43,14 +43,14 @@ def item(value: Any) -> list[Json]:
         call = message_parts.tool_call(value.get("call_id"), value.get("name"), None)
         return [{**call, "arguments": value.get("input")}]
     if kind in {"computer_call", "local_shell_call", "shell_call", "apply_patch_call"}:
-        asked = either(value, "actions", "action", "operation")
-        return [message_parts.tool_call(value.get("call_id"), kind.removesuffix("_call"), asked)]
+        actions = either(value, "actions", "action", "operation")
+        return [message_parts.tool_call(value.get("call_id"), kind.removesuffix("_call"), actions)]
     if kind.endswith("_output"):
         return [message_parts.tool_response(value.get("call_id"), _answer(value.get("output")))]
     if kind == "reasoning":
-        texts = [mapping(each).get("text") for each in items(value.get("content"))]
-        texts = texts or [mapping(each).get("text") for each in items(value.get("summary"))]
-        return [message_parts.reasoning(each) for each in texts if isinstance(each, str)]
+        texts = [mapping(part).get("text") for part in items(value.get("content"))]
+        texts = texts or [mapping(part).get("text") for part in items(value.get("summary"))]
+        return [message_parts.reasoning(text) for text in texts if isinstance(text, str)]
     if kind == "compaction":
         return [{"type": "compaction", "id": value.get("id")}]
     if kind == "image_generation_call":
@@ -64,7 +64,7 @@ def item(value: Any) -> list[Json]:
 def _content(content: Json) -> list[Json]:
     if isinstance(content, str):
         return [message_parts.text(content)]
-    return [_part(mapping(each)) for each in items(content)]
+    return [_part(mapping(part)) for part in items(content)]
 
 
 def _part(part: Any) -> Json:
@@ -92,7 +92,7 @@ def _answer(output: Json) -> Json:
         return _part(output) if output.get("type") == "computer_screenshot" else output
     if not isinstance(output, list):
         return media(output) if isinstance(output, str) and output.startswith("data:") else output
-    made = [_part(mapping(each)) for each in output]
-    if made and all(each["type"] == "text" for each in made):
-        return "".join(str(each["content"]) for each in made)
-    return made
+    parts = [_part(mapping(part)) for part in output]
+    if parts and all(part["type"] == "text" for part in parts):
+        return "".join(str(part["content"]) for part in parts)
+    return parts

@@ -1,6 +1,6 @@
 """OpenAI Responses: `POST …/responses`, and `GET …/responses/{id}` for what was made in the background.
 
-Compaction (`POST …/responses/compact`) answers the same way. Items are translated in `openai_items`.
+Compaction (`POST …/responses/compact`) answers the same way. Items are translated in `response_items`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from llmtrace.wire.format import (
     put_text,
     word,
 )
-from llmtrace.wire.request_params import put_settings
+from llmtrace.wire.request_params import put_request_params
 
 from . import response_items as item_parts
 from .responses_stream import fold, last_event
@@ -43,81 +43,81 @@ def matches(path: str, body: bytes) -> bool:
 
 def request(body: Json, path: str, content: bool) -> Translation:
     """Request body to attributes."""
-    sent = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put[semconv.OPENAI_API_TYPE] = "responses"
-    put_model(put, sent, path)
-    put_common(put, sent)
-    put_settings(put, sent)
-    put_text(put, semconv.REQUEST_REASONING_LEVEL, mapping(sent.get("reasoning")).get("effort"))
-    put_text(put, semconv.REQUEST_PREVIOUS_RESPONSE_ID, sent.get("previous_response_id"))
-    conversation = sent.get("conversation")
-    put_text(put, semconv.CONVERSATION_ID, mapping(conversation).get("id") or conversation)
-    kind = word(mapping(mapping(sent.get("text")).get("format")), "type")
+    attributes = translation.attributes
+    attributes[semconv.OPENAI_API_TYPE] = "responses"
+    put_model(attributes, payload, path)
+    put_common(attributes, payload)
+    put_request_params(attributes, payload)
+    put_text(attributes, semconv.REQUEST_REASONING_LEVEL, mapping(payload.get("reasoning")).get("effort"))
+    put_text(attributes, semconv.REQUEST_PREVIOUS_RESPONSE_ID, payload.get("previous_response_id"))
+    conversation = payload.get("conversation")
+    put_text(attributes, semconv.CONVERSATION_ID, mapping(conversation).get("id") or conversation)
+    kind = word(mapping(mapping(payload.get("text")).get("format")), "type")
     if kind in OUTPUT_TYPES:
-        put[semconv.OUTPUT_TYPE] = OUTPUT_TYPES[kind]
+        attributes[semconv.OUTPUT_TYPE] = OUTPUT_TYPES[kind]
     if content:
-        if told := message_parts.instructions(sent.get("instructions")):
-            translation.content[semconv.SYSTEM_INSTRUCTIONS] = told
-        translation.content[semconv.INPUT_MESSAGES] = item_parts.messages(sent.get("input"))
-        if tools := [_tool(mapping(each)) for each in items(sent.get("tools"))]:
+        if instructions := message_parts.instructions(payload.get("instructions")):
+            translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
+        translation.content[semconv.INPUT_MESSAGES] = item_parts.messages(payload.get("input"))
+        if tools := [_tool(mapping(definition)) for definition in items(payload.get("tools"))]:
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
 
 def response(body: Json, content: bool) -> Translation:
     """Response body to attributes; one that is still being made has a status and nothing else."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = Translation()
-    put = translation.attributes
-    put_head(put, received)
-    put_text(put, semconv.RESPONSE_STATUS, received.get("status"))
-    if background_responses.is_pending(received.get("status")):
-        put[semconv.OPERATION_NAME] = background_responses.QUEUED
+    attributes = translation.attributes
+    put_head(attributes, payload)
+    put_text(attributes, semconv.RESPONSE_STATUS, payload.get("status"))
+    if background_responses.is_pending(payload.get("status")):
+        attributes[semconv.OPERATION_NAME] = background_responses.QUEUED
         return translation
-    put_newer_usage(put, mapping(received.get("usage")))
-    output = [mapping(each) for each in items(received.get("output"))]
-    _put_tool_calls(put, output)
-    if received.get("status") or output:
-        put[semconv.RESPONSE_FINISH_REASONS] = [_finish_reason(received, output)]
-    if any(each.get("type") == "compaction" for each in output):
-        put[semconv.CONVERSATION_COMPACTED] = True
+    put_newer_usage(attributes, mapping(payload.get("usage")))
+    output = [mapping(item) for item in items(payload.get("output"))]
+    _put_tool_calls(attributes, output)
+    if payload.get("status") or output:
+        attributes[semconv.RESPONSE_FINISH_REASONS] = [_finish_reason(payload, output)]
+    if any(item.get("type") == "compaction" for item in output):
+        attributes[semconv.CONVERSATION_COMPACTED] = True
     if content and output:
-        answered = [part for each in output for part in item_parts.item(each)]
-        translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", answered)]
+        parts = [part for item in output for part in item_parts.item(item)]
+        translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
     return translation
 
 
-def _finish_reason(received: Any, output: list[Any]) -> str:
-    status = received.get("status")
-    if "status" in received and status is None:
+def _finish_reason(payload: Any, output: list[Any]) -> str:
+    status = payload.get("status")
+    if "status" in payload and status is None:
         return "error"  # a stream that was left or torn
     if status == "incomplete":
-        return finish_reason(mapping(received.get("incomplete_details")).get("reason") or status)
+        return finish_reason(mapping(payload.get("incomplete_details")).get("reason") or status)
     if status is None or status == "completed":
-        if any(word(each, "type") in _CALLS for each in output):
+        if any(word(item, "type") in _CALLS for item in output):
             return "tool_call"
-        return "compaction" if received.get("object") == "response.compaction" else "stop"
+        return "compaction" if payload.get("object") == "response.compaction" else "stop"
     return finish_reason(status)
 
 
-def _put_tool_calls(put: dict[str, AttributeValue], output: list[Any]) -> None:
+def _put_tool_calls(attributes: dict[str, AttributeValue], output: list[Any]) -> None:
     """Runs of OpenAI's own tools, which are billed beside the tokens."""
-    kinds = [word(each, "type") for each in output]
-    put_int(put, semconv.USAGE_WEB_SEARCHES, kinds.count("web_search_call") or None)
-    put_int(put, semconv.USAGE_FILE_SEARCHES, kinds.count("file_search_call") or None)
+    kinds = [word(item, "type") for item in output]
+    put_int(attributes, semconv.USAGE_WEB_SEARCHES, kinds.count("web_search_call") or None)
+    put_int(attributes, semconv.USAGE_FILE_SEARCHES, kinds.count("file_search_call") or None)
     for kind in sorted(_BUILT_IN.intersection(kinds)):
         key = semconv.USAGE_TOOL_CALLS.format(tool=kind.removesuffix("_call"))
-        put[key] = kinds.count(kind)
+        attributes[key] = kinds.count(kind)
 
 
 def _tool(tool: Any) -> Json:
     if word(tool, "type") in {"function", "custom"}:
-        described = message_parts.function(
+        definition = message_parts.function(
             tool.get("name"), tool.get("description"), tool.get("parameters"), tool["type"]
         )
-        return {**described, "format": tool["format"]} if "format" in tool else described
+        return {**definition, "format": tool["format"]} if "format" in tool else definition
     return {"name": tool.get("server_label") or tool.get("type"), **tool}
 
 
@@ -136,20 +136,20 @@ def request_fetch(body: Json, path: str, content: bool) -> Translation:
 
 def response_fetch(body: Json, content: bool) -> Translation:
     """What was made in the background is the call now; what was not has been one when it was made."""
-    received = mapping(body)
+    payload = mapping(body)
     translation = response(body, content)
-    put = translation.attributes
+    attributes = translation.attributes
     if (
-        received.get("status")
-        and received.get("background")
-        and not background_responses.is_pending(received["status"])
+        payload.get("status")
+        and payload.get("background")
+        and not background_responses.is_pending(payload["status"])
     ):
-        put[semconv.OPERATION_NAME] = "chat"
-        put_text(put, semconv.REQUEST_MODEL, received.get("model"))
+        attributes[semconv.OPERATION_NAME] = "chat"
+        put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
         return translation
-    put[semconv.OPERATION_NAME] = background_responses.FETCH
-    for key in [key for key in put if ".usage." in key]:
-        del put[key]
+    attributes[semconv.OPERATION_NAME] = background_responses.FETCH
+    for key in [key for key in attributes if ".usage." in key]:
+        del attributes[key]
     return translation
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from llmtrace.wire.format import Json, items, mapping, place, word
+from llmtrace.wire.format import Json, index_or_id, items, mapping, word
 
 _FINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FINAL_MARKS: Final = tuple(f'"{kind}"'.encode() for kind in sorted(_FINAL))
@@ -80,7 +80,7 @@ class _Item:
         elif stem in _PIECES:
             field, part = _PIECES[stem]
             index = event.get("content_index", event.get("summary_index"))
-            at = field, part, place(index)
+            at = field, part, index_or_id(index)
             whole = next((event[key] for key in ("text", "arguments", "input", "code") if key in event), None)
             if step == "delta":
                 self._pieces.setdefault(at, []).append(str(event.get("delta", "")))

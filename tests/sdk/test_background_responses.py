@@ -66,9 +66,9 @@ def test_a_polled_response_counts_once(traces: Captured, server: ReplayServer) -
     states = ["queued", "queued", "in_progress", "completed", "completed"]
     server.answer_with(*(Answer.json(_answer(status)) for status in states))
     client = _client(server)
-    made = client.responses.create(model="gpt-x", input="hi", background=True)
+    response = client.responses.create(model="gpt-x", input="hi", background=True)
     for _ in states[1:]:
-        client.responses.retrieve(made.id)
+        client.responses.retrieve(response.id)
     assert _calls(traces) == [
         ("create_response", "queued", {}),
         ("fetch_response", "queued", {}),
@@ -78,7 +78,7 @@ def test_a_polled_response_counts_once(traces: Captured, server: ReplayServer) -
     ]
     assert traces.snapshot()[3]["name"] == "chat gpt-x-1"
     with capture() as others:  # its memory is its own
-        client.responses.retrieve(made.id)
+        client.responses.retrieve(response.id)
         assert _calls(others) == [("chat", "completed", _USED)]
 
 

@@ -1,4 +1,4 @@
-"""Streams whose runs are joined before they are decoded say what they say event by event."""
+"""Streams whose runs are joined before they are decoded give what they give event by event."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def block(kind: str, field: str, text: str) -> Event:
     return {"type": "content_block_delta", "pad": LONG, "index": 0, "delta": {"type": kind, field: text}}
 
 
-def said(field: str, text: str) -> Event:
+def content_delta(field: str, text: str) -> Event:
     content = {"message": {"content": {field: text}}}
     return {"type": "content-delta", "index": 0, "delta": content, "pad": LONG}
 
 
-def line(message: Event, place: int = 1) -> Event:
-    return {"model": LONG, "created_at": f"2026-11-20T00:00:{place:02}Z", "message": message, "done": False}
+def line(message: Event, second: int = 1) -> Event:
+    return {"model": LONG, "created_at": f"2026-11-20T00:00:{second:02}Z", "message": message, "done": False}
 
 
 #: By format: what lengthens a text, in every way there is; and events that come between.
@@ -59,7 +59,7 @@ GROWING: dict[WireFormat, list[Callable[[str], Event]]] = {
         lambda text: chat({"delta": {"content": text}, "logprobs": {"content": [{"token": text}]}}),
         lambda text: {**chat({"delta": {"content": text}}), "other": {"content": "same"}},
         lambda text: {"other": {"content": text}, **chat({"delta": {"content": "same"}})},
-        lambda text: {"choices": [{"index": 0, "delta": {"content": each}} for each in (text, "b")]},
+        lambda text: {"choices": [{"index": 0, "delta": {"content": content}} for content in (text, "b")]},
     ],
     completions.FORMAT: [
         lambda text: {"id": "c", "model": LONG, "choices": [{"index": 0, "text": text, "logprobs": None}]},
@@ -71,10 +71,13 @@ GROWING: dict[WireFormat, list[Callable[[str], Event]]] = {
         lambda text: block("input_json_delta", "partial_json", text),
         lambda text: block("text_delta", "thinking", text),
     ],
-    cohere_chat.FORMAT: [lambda text: said("text", text), lambda text: said("thinking", text)],
+    cohere_chat.FORMAT: [
+        lambda text: content_delta("text", text),
+        lambda text: content_delta("thinking", text),
+    ],
     ollama.FORMAT: [
         lambda text: line({"role": "assistant", "content": text}),
-        lambda text: line({"role": "assistant", "content": text}, place=len(text)),
+        lambda text: line({"role": "assistant", "content": text}, second=len(text)),
         lambda text: line({"role": "assistant", "content": "", "thinking": text}),
         lambda text: line({"role": "assistant", "content": text, "tool_calls": [{"function": {}}]}),
         lambda text: {"model": LONG, "response": text, "done": False},
@@ -97,7 +100,7 @@ BETWEEN: dict[WireFormat, list[Json]] = {
         [],
     ],
     cohere_chat.FORMAT: [
-        {**said("text", ""), "type": "content-start"},
+        {**content_delta("text", ""), "type": "content-start"},
         {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": {}}},
     ],
     ollama.FORMAT: [
@@ -128,8 +131,8 @@ def read(wire: WireFormat, body: bytes, *, joined: bool) -> tuple[Json, Json]:
     kind = "application/x-ndjson" if wire is ollama.FORMAT else "text/event-stream"
     events = decode.events(kind, body, wire.joined if joined else None)
     assert events is not None
-    found = wire.response(wire.fold(events), True)
-    return found.content, found.attributes
+    translation = wire.response(wire.fold(events), True)
+    return translation.content, translation.attributes
 
 
 @FORMATS
@@ -151,7 +154,7 @@ def test_joined_streams_say_the_same(wire: WireFormat, data: st.DataObject) -> N
             make = data.draw(st.sampled_from(GROWING[wire]))
             events = [make(text) for text in data.draw(TEXTS)]
         padded = data.draw(st.booleans())
-        pieces += [framed(wire, each, dumps, end, len(str(each)) % 9 * padded) for each in events]
+        pieces += [framed(wire, event, dumps, end, len(str(event)) % 9 * padded) for event in events]
     odd = ("", "data: {torn", f": comment{end}{end}", f"data: [DONE]{end}{end}")
     pieces.insert(data.draw(st.integers(0, len(pieces))), data.draw(st.sampled_from(odd)))
     body = "".join(pieces).encode()
@@ -161,7 +164,7 @@ def test_joined_streams_say_the_same(wire: WireFormat, data: st.DataObject) -> N
 
 @FORMATS
 def test_a_run_is_one_event(wire: WireFormat) -> None:
-    texts = [f'word {place}\n"é" ' for place in range(100)]
+    texts = [f'word {number}\n"é" ' for number in range(100)]
     for dumps in (json.dumps, lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))):
         for end in ("\n", "\r\n"):
             body = "".join(framed(wire, GROWING[wire][0](text), dumps, end, 0) for text in texts).encode()
@@ -176,28 +179,28 @@ def test_other_texts_in_between_are_no_run() -> None:
     wire = openai_chat.FORMAT
     words = ["same", *(f"word {n} " for n in range(40))]
     hidden = [{"other": {"content": text}, **chat({"delta": {"content": "same"}})} for text in words]
-    beside = [chat({"delta": {"content": text, "reasoning": "same"}}) for text in words]
-    turns = [
-        each
+    with_reasoning = [chat({"delta": {"content": text, "reasoning": "same"}}) for text in words]
+    alternating = [
+        event
         for text in words
-        for each in (chat({"delta": {"content": text}}), chat({"delta": {"reasoning": "same"}}))
+        for event in (chat({"delta": {"content": text}}), chat({"delta": {"reasoning": "same"}}))
     ]
-    for events in (hidden, beside, turns):
-        body = "".join(framed(wire, each, json.dumps, "\n", 0) for each in events).encode()
+    for events in (hidden, with_reasoning, alternating):
+        body = "".join(framed(wire, event, json.dumps, "\n", 0) for event in events).encode()
         assert read(wire, body, joined=True) == read(wire, body, joined=False)
 
 
 def test_what_is_random_in_each_event_is_no_obstacle() -> None:
     obscured = [
-        framed(openai_chat.FORMAT, each, lambda value: json.dumps(value, separators=(",", ":")), "\n", 0)
-        for each in (chat({"delta": {"content": "word "}}, obfuscation="x" * (n % 11)) for n in range(100))
+        framed(openai_chat.FORMAT, event, lambda value: json.dumps(value, separators=(",", ":")), "\n", 0)
+        for event in (chat({"delta": {"content": "word "}}, obfuscation="x" * (n % 11)) for n in range(100))
     ]
     padded = [
         framed(messages.FORMAT, block("text_delta", "text", "word "), json.dumps, "\n", n % 11)
         for n in range(100)
     ]
     stamped = [
-        json.dumps(line({"role": "assistant", "content": "word "}, place=n), separators=(",", ":")) + "\n"
+        json.dumps(line({"role": "assistant", "content": "word "}, second=n), separators=(",", ":")) + "\n"
         for n in range(100)
     ]
     for wire, pieces in (
@@ -213,7 +216,7 @@ def test_what_is_random_in_each_event_is_no_obstacle() -> None:
 
 def responses(*events: Event, end: str = "\n\n") -> bytes:
     return "".join(
-        f"event: {each['type']}\ndata: {json.dumps(each, separators=(',', ':'))}{end}" for each in events
+        f"event: {event['type']}\ndata: {json.dumps(event, separators=(',', ':'))}{end}" for event in events
     ).encode()
 
 
