@@ -31,7 +31,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What `init` was told, resolved. Durations are seconds, sizes bytes."""
+    """The arguments of `init` and the environment, resolved. Durations are seconds, sizes bytes."""
 
     traces_endpoint: str
     """Full URL that spans are POSTed to."""
@@ -122,14 +122,14 @@ def resolve(
         _checked_url(logs, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
 
     # OTEL_* headers are credentials of the OTEL_* endpoint: never send them to an endpoint named otherwise.
-    sent: dict[str, str] = {}
+    export_headers: dict[str, str] = {}
     if not own_endpoint:
         text = env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or env.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-        sent.update(parse_env_headers(text, liberal=True))
+        export_headers.update(parse_env_headers(text, liberal=True))
     key = api_key or env.get("LLMTRACE_API_KEY")
     if key:
-        sent["authorization"] = f"Bearer {key}"
-    sent.update({name.lower(): value for name, value in (headers or {}).items()})
+        export_headers["authorization"] = f"Bearer {key}"
+    export_headers.update({name.lower(): value for name, value in (headers or {}).items()})
 
     resource = dict(resource_attributes or {})
     spans = http_spans or env.get("LLMTRACE_HTTP_SPANS") or "other"
@@ -138,15 +138,15 @@ def resolve(
     return Config(
         traces_endpoint=traces,
         logs_endpoint=logs,
-        headers=sent,
+        headers=export_headers,
         service_name=service_name or env.get("LLMTRACE_SERVICE_NAME") or resource.get(semconv.SERVICE_NAME),
         project=project or env.get("LLMTRACE_PROJECT") or resource.get(semconv.PROJECT),
         capture_content=_flag(env, "LLMTRACE_CAPTURE_CONTENT", default=True)
         if capture_content is None
         else capture_content,
         http_spans=cast("HttpSpans", spans),
-        redact_secrets=_given(redact_secrets, env, "LLMTRACE_REDACT_SECRETS", default=True),
-        redact_pii=_given(redact_pii, env, "LLMTRACE_REDACT_PII", default=False),
+        redact_secrets=_argument_or_flag(redact_secrets, env, "LLMTRACE_REDACT_SECRETS", default=True),
+        redact_pii=_argument_or_flag(redact_pii, env, "LLMTRACE_REDACT_PII", default=False),
         redact=(redact,) if callable(redact) else tuple(redact or ()),
         baggage_hosts=_hosts(baggage_hosts, env),
         sample_rate=_number(sample_rate, env, "LLMTRACE_SAMPLE_RATE", default=1.0, most=1.0),
@@ -222,7 +222,7 @@ def _number(
     return number
 
 
-def _given(argument: bool | None, env: Mapping[str, str], name: str, *, default: bool) -> bool:
+def _argument_or_flag(argument: bool | None, env: Mapping[str, str], name: str, *, default: bool) -> bool:
     return _flag(env, name, default=default) if argument is None else argument
 
 

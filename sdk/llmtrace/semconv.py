@@ -59,7 +59,7 @@ USAGE_MODALITY_CACHE_READ: Final = "llmtrace.usage.cache_read_{modality}.input_t
 USAGE_WEB_SEARCHES: Final = "llmtrace.usage.web_searches"
 USAGE_FILE_SEARCHES: Final = "llmtrace.usage.file_searches"
 USAGE_TOOL_CALLS: Final = "llmtrace.usage.{tool}_calls"
-"""Runs of a provider's own tools, which are billed beside the tokens."""
+"""Runs of a provider's own tools, which are billed in addition to the tokens."""
 
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"

@@ -1,4 +1,4 @@
-"""Whose call it was, and whether a cache answered: told by headers, never with the key itself."""
+"""Whose call it was, and whether a cache answered: read from headers, never with the key itself."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_a_key_leaves_a_mark_and_nothing_else(traces: Captured) -> None:
 def test_tokens_of_an_hour_are_no_account(
     sent: dict[str, str], received: dict[str, str], kind: str | None
 ) -> None:
-    found = account(sent, received)
-    assert found is None if kind is None else found is not None and found.startswith(kind)
+    mark = account(sent, received)
+    assert mark is None if kind is None else mark is not None and mark.startswith(kind)
 
 
 def test_requests_that_are_signed_anew_are_of_one_account() -> None:

@@ -14,20 +14,20 @@ import llmtrace
 from llmtrace.api import budget
 from llmtrace.testing import Answer, ReplayServer
 
-STANDING = {
+STATUS = {
     "budget": "per user", "key": "ann", "per": "user", "project": "", "unit": "usd", "window": "day",
     "window_start": "2026-11-20T00:00:00Z", "spent": 4.2, "warn_at": 4.0, "limit": 5.0, "remaining": 0.8,
     "expected": 7.9, "breach_at": "2026-11-20T18:00:00Z", "unpriced_calls": 0, "state": "warning",
 }  # fmt: skip
 
 
-def told(**fields: object) -> Answer:
+def budget_answer(**fields: object) -> Answer:
     """An answer of the collector's about one budget."""
-    standing = {**STANDING, **fields}
+    status = {**STATUS, **fields}
     body = {
-        "allowed": standing["state"] != "exceeded",
+        "allowed": status["state"] != "exceeded",
         "as_of": "2026-11-20T12:00:00Z",
-        "budgets": [standing],
+        "budgets": [status],
     }
     return Answer(json.dumps(body).encode(), 200, {"content-type": "application/json"})
 
@@ -41,7 +41,7 @@ def _asks_again() -> Iterator[None]:
 
 @pytest.fixture
 def collector() -> Iterator[ReplayServer]:
-    with ReplayServer(told()) as server:
+    with ReplayServer(budget_answer()) as server:
         llmtrace.init(endpoint=server.url, api_key="key-1", project="shop", service_name="checkout")
         yield server
 
@@ -51,10 +51,10 @@ def test_the_collector_is_asked_about_whoever_the_context_names(collector: Repla
         check = llmtrace.check_budget(model="gpt-4o")
     assert check
     assert check.known
-    (standing,) = check.budgets
-    assert (standing.budget, standing.spent, standing.state) == ("per user", 4.2, "warning")
-    assert standing.breach_at == "2026-11-20T18:00:00+00:00"
-    (request,) = [each for each in collector.requests if each.path.startswith("/v1/budget")]
+    (status,) = check.budgets
+    assert (status.budget, status.spent, status.state) == ("per user", 4.2, "warning")
+    assert status.breach_at == "2026-11-20T18:00:00+00:00"
+    (request,) = [request for request in collector.requests if request.path.startswith("/v1/budget")]
     assert parse_qs(urlsplit(request.path).query) == {
         "user": ["ann"], "project": ["shop"], "model": ["gpt-4o"], "service": ["checkout"],
         "tag": ["beta", "search"],
@@ -63,7 +63,7 @@ def test_the_collector_is_asked_about_whoever_the_context_names(collector: Repla
 
 
 def test_a_budget_that_is_used_up_is_false_and_raises_where_asked_to(collector: ReplayServer) -> None:
-    collector.answer_with(told(state="exceeded", spent=6.0))
+    collector.answer_with(budget_answer(state="exceeded", spent=6.0))
     assert not llmtrace.check_budget("ann")
     with pytest.raises(llmtrace.BudgetExceeded, match="per user of ann: 6 of 5 usd in day") as raised:
         llmtrace.check_budget("ann", raise_exceeded=True)

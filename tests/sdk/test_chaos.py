@@ -29,7 +29,7 @@ _LAST_RESORT = {"report", "configure", "warn_once", "failures"}
 
 
 def _modules() -> list[Any]:
-    names = [each.name for each in pkgutil.walk_packages(llmtrace.__path__, "llmtrace.")]
+    names = [module.name for module in pkgutil.walk_packages(llmtrace.__path__, "llmtrace.")]
     return [importlib.import_module(name) for name in names if not _PASSAGES & set(name.split("."))]
 
 
@@ -48,7 +48,7 @@ def _targets() -> Iterator[tuple[str, Any, str, Any]]:
 
 
 TARGETS = {label: (owner, name, function) for label, owner, name, function in _targets()}
-# What runs the program's own code inside, or is nothing but a guard around another function here:
+# What runs the program's own code inside, or only reports the failures of another function here:
 # raising there is raising in the program. Each is short enough to be read.
 _FRAMES = {
     *(
@@ -59,9 +59,12 @@ _FRAMES = {
     "llmtrace.delivery.stats.Stats.__init__",
     "llmtrace.api.decorator.observed",
     *(f"llmtrace.api.decorator._{name}" for name in ("note_error", "end", "Steps.__init__", "Steps.active")),
-    *(f"llmtrace.api.decorator._Observed.{name}" for name in ("_span", "_start", "_note_result")),
+    *(f"llmtrace.api.decorator._ObservedFunction.{name}" for name in ("_span", "_start", "_note_result")),
     *(f"llmtrace.capture.interceptor.{name}" for name in ("leave", "receive", "fail")),
-    *(f"llmtrace.capture.interceptor.Stream.{name}" for name in "note take failed over forgotten".split()),
+    *(
+        f"llmtrace.capture.interceptor.StreamRecorder.{name}"
+        for name in "note take failed over forgotten".split()
+    ),
     "llmtrace.capture.hooks.httpx_clients._begin",
     "llmtrace.capture.hooks.httpx_clients._receive",
     "llmtrace.capture.hooks.urllib3_pools._received",
@@ -133,7 +136,7 @@ def _broken(*args: Any, **kwargs: Any) -> NoReturn:
 
 def _replaced(patch: pytest.MonkeyPatch, owner: Any, name: str, function: Any) -> None:
     patch.setattr(owner, name, _broken)
-    for module in [each for key, each in sys.modules.items() if key.startswith("llmtrace.")]:
+    for module in [module for key, module in sys.modules.items() if key.startswith("llmtrace.")]:
         for other, value in list(vars(module).items()):
             if value is function and (module, other) != (owner, name):
                 patch.setattr(module, other, _broken)

@@ -90,7 +90,7 @@ def test_whole_span(traces: Captured, client: str, stream: bool) -> None:
         first = span["attributes"].pop("gen_ai.response.time_to_first_chunk", None)
         expected = expected_span(server, stream=stream)
         if client.startswith(("openai", "groq")):
-            # The others send no key; of this one a mark is told, never the key.
+            # The others send no key; of this one a mark is recorded, never the key.
             mark = hashlib.sha256(b"key-1").hexdigest()[:12]
             expected["attributes"]["llmtrace.account"] = f"key-{mark}"
         assert span == expected

@@ -61,13 +61,13 @@ def test_the_requests_user_counts_where_no_context_names_one(traces: Captured) -
 
 
 def test_tasks_do_not_share_a_context(traces: Captured) -> None:
-    async def one(user: str) -> None:
+    async def make_span(user: str) -> None:
         async with llmtrace.context(user_id=user):
             await asyncio.sleep(0.01)
             trace.get_tracer("t").start_span(user).end()
 
     async def run() -> None:
-        await asyncio.gather(*(one(f"u{index}") for index in range(5)))
+        await asyncio.gather(*(make_span(f"u{index}") for index in range(5)))
 
     asyncio.run(run())
     assert {name: span["user.id"] for name, span in _by_name(traces).items()} == {

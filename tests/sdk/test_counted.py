@@ -1,4 +1,4 @@
-"""One call counts once: attempts of a client, and spans of other libraries about the same call."""
+"""One call counts once: retries of a client, and spans of other libraries about the same call."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_last_attempt_counts_even_when_it_fails(traces: Captured) -> None:
 
 
 def test_a_failed_attempt_waits_for_its_repetition_before_it_is_sent() -> None:
-    """In the background: the second attempt comes after the next delivery."""
+    """In the background: the second request comes after the next delivery."""
     slow = Answer.json({"error": {"message": "busy"}}, 503, **{"retry-after-ms": "400"})
     with ReplayServer(slow, PLAIN) as server, capture() as traces:
         running = llmtrace.api.lifecycle.current()
@@ -120,13 +120,13 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("dialect", OTHERS)
-def test_a_span_of_another_library_around_the_call(traces: Captured, dialect: str) -> None:
+@pytest.mark.parametrize("convention", OTHERS)
+def test_a_span_of_another_library_around_the_call(traces: Captured, convention: str) -> None:
     tracer = trace.get_tracer("another.instrumentation")
     with (
         ReplayServer(PLAIN) as server,
         tracer.start_as_current_span("app"),
-        tracer.start_as_current_span("theirs", attributes=OTHERS[dialect]),
+        tracer.start_as_current_span("theirs", attributes=OTHERS[convention]),
     ):
         httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
     spans = {span["name"]: span["attributes"] for span in traces.snapshot()}
@@ -151,9 +151,9 @@ def test_a_span_of_another_library_beside_the_call(traces: Captured) -> None:
     assert "llmtrace.counted" not in spans["a model in this process"]
 
 
-@pytest.mark.parametrize("dialect", OTHERS)
-@pytest.mark.parametrize("active", [True, False], ids=["active", "beside"])
-def test_their_own_exporter_sends_the_mark_too(traces: Captured, dialect: str, active: bool) -> None:
+@pytest.mark.parametrize("convention", OTHERS)
+@pytest.mark.parametrize("active", [True, False], ids=["active", "not active"])
+def test_their_own_exporter_sends_the_mark_too(traces: Captured, convention: str, active: bool) -> None:
     """Nothing can be added to a span that has ended: it is marked when our call begins."""
     theirs = InMemorySpanExporter()
     provider = TracerProvider()
@@ -163,18 +163,18 @@ def test_their_own_exporter_sends_the_mark_too(traces: Captured, dialect: str, a
     provider.add_span_processor(running.processor)
     tracer = provider.get_tracer("another.instrumentation")
     with ReplayServer(PLAIN) as server, tracer.start_as_current_span("app"):
-        span = tracer.start_span("theirs", attributes=OTHERS[dialect])
+        span = tracer.start_span("theirs", attributes=OTHERS[convention])
         with trace.use_span(span) if active else contextlib.nullcontext():
             httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
         span.end()
     marks = {
-        each.name: (each.attributes or {}).get("llmtrace.counted") for each in theirs.get_finished_spans()
+        span.name: (span.attributes or {}).get("llmtrace.counted") for span in theirs.get_finished_spans()
     }
     assert marks == {"theirs": False, "app": None}
 
 
 def test_what_quiets_http_below_its_own_span_of_the_call_does_not_quiet_ours(traces: Captured) -> None:
-    """As Logfire does. Where nobody else tells of the call, quiet is quiet."""
+    """As Logfire does. Where nobody else traces the call, quiet is quiet."""
     tracer = trace.get_tracer("another.instrumentation")
     with ReplayServer(PLAIN) as server:
         with tracer.start_as_current_span("theirs", attributes=OTHERS["conventions"]):
@@ -192,7 +192,7 @@ def test_what_quiets_http_below_its_own_span_of_the_call_does_not_quiet_ours(tra
 
 
 def test_a_record_at_a_streams_end_is_marked(traces: Captured) -> None:
-    """Logfire tells of a stream by a record of no length, which is nobody's parent."""
+    """Logfire reports a stream by a record of no length, which is nobody's parent."""
     record = {**OTHERS["conventions"], "logfire.span_type": "log"}
     tracer = trace.get_tracer("logfire.openai")
 

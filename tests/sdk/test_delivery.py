@@ -73,7 +73,9 @@ def test_what_arrives(provider: ReplayServer) -> None:
     assert traces.headers["content-type"] == "application/x-protobuf"
     assert "traceparent" not in traces.headers
     (resource_spans,) = ExportTraceServiceRequest.FromString(gzip.decompress(traces.body)).resource_spans
-    resource = {each.key: each.value.string_value for each in resource_spans.resource.attributes}
+    resource = {
+        attribute.key: attribute.value.string_value for attribute in resource_spans.resource.attributes
+    }
     assert resource["service.name"] == "shop"
     assert resource["llmtrace.project"] == "web"
     assert resource["deployment.environment.name"] == "test"
@@ -82,12 +84,12 @@ def test_what_arrives(provider: ReplayServer) -> None:
     (span,) = scope_spans.spans
     assert span.name == "chat gpt-4o-mini"
     assert span.kind == span.SPAN_KIND_CLIENT
-    values = {each.key: each.value for each in span.attributes}
+    values = {attribute.key: attribute.value for attribute in span.attributes}
     assert values["gen_ai.usage.input_tokens"].int_value == 30
     assert values["user.id"].string_value == "u"
-    assert [each.string_value for each in values["gen_ai.response.finish_reasons"].array_value.values] == [
-        "tool_call"
-    ]
+    assert [
+        reason.string_value for reason in values["gen_ai.response.finish_reasons"].array_value.values
+    ] == ["tool_call"]
     (resource_logs,) = ExportLogsServiceRequest.FromString(gzip.decompress(logs.body)).resource_logs
     (record,) = resource_logs.scope_logs[0].log_records
     assert record.event_name == "gen_ai.evaluation.result"
@@ -111,13 +113,13 @@ def test_a_batch_is_sent_again_as_the_same_bytes(
 
 
 def test_the_collector_comes_back(provider: ReplayServer) -> None:
-    """Nothing blocks while it is away, nothing is lost when it returns on the same port."""
+    """Nothing blocks while it is unreachable, nothing is lost when it returns on the same port."""
     port = _free_port()
     _start(f"http://127.0.0.1:{port}", schedule_delay=0.05)
     began = time.monotonic()
     for _ in range(20):
         _ask(provider)
-    assert time.monotonic() - began < 60  # a collector that is away is waited for much longer
+    assert time.monotonic() - began < 60  # an unreachable collector is waited for much longer
     assert not llmtrace.flush(0.3)
     assert llmtrace.stats().pending == 20
     with ReplayServer(OK, port=port) as collector:
@@ -193,7 +195,7 @@ def test_leaving_does_not_wait_for_a_dead_collector(provider: ReplayServer) -> N
     _ask(provider)
     began = time.monotonic()
     assert not llmtrace.shutdown()
-    assert time.monotonic() - began < 60  # a collector that is away is waited for much longer
+    assert time.monotonic() - began < 60  # an unreachable collector is waited for much longer
 
 
 def test_one_span_that_cannot_be_encoded_does_not_cost_the_others(provider: ReplayServer) -> None:
@@ -204,7 +206,7 @@ def test_one_span_that_cannot_be_encoded_does_not_cost_the_others(provider: Repl
         assert running is not None
         from opentelemetry.sdk.trace import ReadableSpan
 
-        running.delivery.submit_span(ReadableSpan("no context"))
+        running.delivery_worker.submit_span(ReadableSpan("no context"))
         _ask(provider)
         assert not llmtrace.flush(10)
         assert llmtrace.stats() == llmtrace.Stats(generated=3, sent=2, dropped=1)

@@ -14,7 +14,7 @@ from llmtrace import config as configuration
 from llmtrace.api import lifecycle
 from llmtrace.capture.call import LlmCall
 from llmtrace.capture.hooks.httpx_streams import StreamTypes
-from llmtrace.capture.interceptor import Stream
+from llmtrace.capture.interceptor import StreamRecorder
 from llmtrace.capture.llm_span import LlmSpan
 from llmtrace.spans.retries import Retry
 from llmtrace.testing import Captured
@@ -22,7 +22,7 @@ from llmtrace.testing import Captured
 from .chat import REQUEST, STREAM
 
 COUNT = 10_000
-_PER_CALL = {each.__module__ for each in (LlmCall, LlmSpan, Retry, Stream, StreamTypes)}
+_PER_CALL = {kind.__module__ for kind in (LlmCall, LlmSpan, Retry, StreamRecorder, StreamTypes)}
 
 
 class _Chunks(httpx2.AsyncByteStream):
@@ -44,7 +44,7 @@ async def _run() -> int:
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers=STREAM.headers, stream=_Chunks(gate))
 
-    async def one(client: httpx2.AsyncClient, number: int) -> int:
+    async def stream_once(client: httpx2.AsyncClient, number: int) -> int:
         nonlocal opened
         with llmtrace.context(user_id=number):
             async with client.stream(
@@ -61,13 +61,13 @@ async def _run() -> int:
                 return chunks
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
-        return sum(await asyncio.gather(*(one(client, number) for number in range(COUNT))))
+        return sum(await asyncio.gather(*(stream_once(client, number) for number in range(COUNT))))
 
 
 def _alive() -> int:
-    """Calls, their spans, attempts and wrapped streams that something still holds."""
+    """Calls, their spans, retries and wrapped streams that something still holds."""
     gc.collect()
-    return sum(type(each).__module__ in _PER_CALL for each in gc.get_objects())
+    return sum(type(tracked).__module__ in _PER_CALL for tracked in gc.get_objects())
 
 
 def test_ten_thousand_concurrent_streams() -> None:
@@ -75,7 +75,7 @@ def test_ten_thousand_concurrent_streams() -> None:
     config = replace(
         configuration.resolve(http_spans="none"), max_queue_items=2 * COUNT, max_queue_bytes=2**30
     )
-    lifecycle.start(config, open_outlet=lambda: captured)
+    lifecycle.start(config, open_exporter=lambda: captured)
     before = _alive()
     assert asyncio.run(_run()) == COUNT // 10 * (3 + 9 * len(STREAM.chunks or ()))
     assert llmtrace.flush(60)
@@ -87,4 +87,4 @@ def test_ten_thousand_concurrent_streams() -> None:
     assert _alive() == before
     running = lifecycle.current()
     assert running is not None
-    assert running.delivery._queued_bytes == 0
+    assert running.delivery_worker._queued_bytes == 0

@@ -60,7 +60,7 @@ def test_a_short_script_sends_at_exit() -> None:
         _run(code, collector.url, provider.url, **environ)
         ((resource, span),) = _spans(collector)
         assert span.name == "chat gpt-4o-mini"
-        values = {each.key: each.value.string_value for each in resource.attributes}
+        values = {attribute.key: attribute.value.string_value for attribute in resource.attributes}
         assert (values["service.name"], values["team"]) == ("short", "x")
         assert collector.requests[-1].path == "/v1/logs"
 
@@ -143,9 +143,9 @@ assert len(theirs.get_finished_spans()) == 4
         arrived = _spans(collector)
     assert [span.name for _, span in arrived] == ["chat gpt-4o-mini"] * 2
     resource, span = arrived[0]
-    attributes = {each.key: each.value.string_value for each in resource.attributes}
+    attributes = {attribute.key: attribute.value.string_value for attribute in resource.attributes}
     assert attributes == {"service.name": "theirs", "team": "x", "llmtrace.project": "p"}
-    values = {each.key: each.value for each in span.attributes}
+    values = {attribute.key: attribute.value for attribute in span.attributes}
     assert values["user.id"].string_value == "u"
     assert values["gen_ai.usage.input_tokens"].int_value == 30
     assert span.parent_span_id

@@ -128,7 +128,7 @@ def test_repeatable_times() -> None:
         clock = llmtrace.testing.SteppingClock(step=0.5)
 
         @llmtrace.tool
-        def look() -> None:
+        def wait() -> None:
             clock.advance(60)
 
         with (
@@ -139,7 +139,7 @@ def test_repeatable_times() -> None:
             body = {**REQUEST, "stream": True}
             with client.stream("POST", server.url + "/v1/chat/completions", json=body) as answer:
                 answer.read()
-            look()
+            wait()
             llmtrace.score("good", 1)
             scores = [str(record) for record in traces.scores()]
             spans = [span.to_json().replace(str(server.port), "port") for span in traces.spans()]

@@ -33,9 +33,9 @@ needs_frameworks = pytest.mark.skipif(
 def recipe(label: str) -> str:
     """The code block that follows a label (or a heading) of the page."""
     page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
-    found = re.search(rf"^(?:\*\*|## ){re.escape(label)}.*?^```python\n(.*?)^```", page, re.S | re.M)
-    assert found is not None, f"docs/sdk.md has no recipe for {label}"
-    return found[1]
+    match = re.search(rf"^(?:\*\*|## ){re.escape(label)}.*?^```python\n(.*?)^```", page, re.S | re.M)
+    assert match is not None, f"docs/sdk.md has no recipe for {label}"
+    return match[1]
 
 
 def spans(collector: ReplayServer) -> list[dict[str, Any]]:
@@ -43,11 +43,11 @@ def spans(collector: ReplayServer) -> list[dict[str, Any]]:
     return [
         {
             "name": span.name,
-            "service": {each.key: each.value.string_value for each in resource.resource.attributes}.get(
-                "service.name"
-            ),
+            "service": {
+                attribute.key: attribute.value.string_value for attribute in resource.resource.attributes
+            }.get("service.name"),
             "in a trace": bool(span.parent_span_id),
-            **{each.key: each.value.string_value for each in span.attributes},
+            **{attribute.key: attribute.value.string_value for attribute in span.attributes},
         }
         for request in list(collector.requests)
         if request.path == "/v1/traces"
@@ -75,9 +75,11 @@ def provider() -> Iterator[ReplayServer]:
 
 @pytest.fixture
 def environment(collector: ReplayServer, provider: ReplayServer, tmp_path: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))}
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))
+    }
     return {
-        **kept,
+        **inherited,
         "PYTHONPATH": str(ROOT / "sdk"),
         "LLMTRACE_STRICT": "1",
         "LLMTRACE_ENDPOINT": collector.url,
@@ -114,8 +116,8 @@ asyncio.run(visit())
     )
     assert run(code, environment) == "Let me look.\nLet me look."
     calls = [span for span in spans(collector) if span["name"] == CALL]
-    told = [(call["service"], call["user.id"], call["session.id"]) for call in calls]
-    assert told == [("shop", "ann", "s-ann"), ("shop", "bob", "s-bob")]
+    attributes = [(call["service"], call["user.id"], call["session.id"]) for call in calls]
+    assert attributes == [("shop", "ann", "s-ann"), ("shop", "bob", "s-bob")]
 
 
 def test_flask(collector: ReplayServer, environment: dict[str, str]) -> None:
@@ -164,9 +166,9 @@ app.conf.broker_transport_options = {{
         worker.wait(timeout=60)
     finally:
         worker.kill()
-    told = {span["name"]: (span["service"], span["in a trace"]) for span in spans(collector)}
+    arrived = {span["name"]: (span["service"], span["in a trace"]) for span in spans(collector)}
     wanted = {CALL: ("worker", True), "summarise": ("worker", False)}
-    assert told == wanted, (tmp_path / "worker.log").read_text()
+    assert arrived == wanted, (tmp_path / "worker.log").read_text()
 
 
 def test_notebook(collector: ReplayServer, environment: dict[str, str]) -> None:

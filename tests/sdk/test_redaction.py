@@ -23,7 +23,7 @@ ALL = Redactor(secrets=True, pii=True)
 _BLOCK = "-----BEGIN {0}PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nabc=\n-----END {0}PRIVATE KEY-----"
 _JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
-FOUND = [
+SECRET_SAMPLES = [
     "sk-proj-abcDEF1234567890abcdefGHIJ",
     "sk-ant-api03-AbCdEf0123456789_-AbCdEf",
     "gsk_" + "aB3" * 16,
@@ -44,7 +44,7 @@ FOUND = [
 ]
 
 
-@pytest.mark.parametrize("secret", FOUND, ids=lambda each: each[:12].strip("-"))
+@pytest.mark.parametrize("secret", SECRET_SAMPLES, ids=lambda secret: secret[:12].strip("-"))
 def test_secrets_go(secret: str) -> None:
     for before, after in (("", ""), ("use ", " now"), ('{"key":"', '"}'), ("\n", "\n"), ("(", ").")):
         clean = SECRETS.text(before + secret + after)
@@ -58,7 +58,7 @@ def test_secrets_go(secret: str) -> None:
 def test_within_escaped_text() -> None:
     """A tool's answer is often JSON inside a text: `\\n` is two characters there."""
     inner = json.dumps(
-        {"log": f"key\n{FOUND[0]}\tAKIAIOSFODNN7EXAMPLE\nann@b.io\n10.1.22.3\n4111111111111111"}
+        {"log": f"key\n{SECRET_SAMPLES[0]}\tAKIAIOSFODNN7EXAMPLE\nann@b.io\n10.1.22.3\n4111111111111111"}
     )
     assert json.loads(ALL.text(inner)) == {
         "log": "key\n[redacted:key]\t[redacted:key]\n[redacted:email]\n[redacted:ip]\n[redacted:card]"
@@ -150,7 +150,7 @@ def test_any_text(text: str) -> None:
         assert ALL.concerns(text)
 
 
-KEY = FOUND[0]
+KEY = SECRET_SAMPLES[0]
 
 
 def _say(text: str) -> dict[str, Any]:
@@ -218,9 +218,9 @@ def test_content_of_one_call() -> None:
                 with llmtrace.context(capture_content=True):
                     function("shown")
             function("after")
-            found = str(traces.snapshot())
-            assert "hidden" not in found
-            assert found.count("shown") == found.count("after") == 2
+            text = str(traces.snapshot())
+            assert "hidden" not in text
+            assert text.count("shown") == text.count("after") == 2
             assert traces.snapshot()[0]["attributes"]["gen_ai.usage.input_tokens"] == 30
         with capture(capture_content=False) as traces:
             function("hidden")

@@ -67,9 +67,9 @@ def test_errors_are_kept_with_all_of_their_trace() -> None:
     ):
         for _ in range(3):
             _root(server.url)
-        found = traces.snapshot()
-    assert [span["name"] for span in found] == ["chat m", "root"]
-    assert all("llmtrace.sample.weight" not in span["attributes"] for span in found)
+        spans = traces.snapshot()
+    assert [span["name"] for span in spans] == ["chat m", "root"]
+    assert all("llmtrace.sample.weight" not in span["attributes"] for span in spans)
 
 
 def test_slow_calls_are_kept() -> None:
@@ -94,8 +94,8 @@ def test_rules() -> None:
         for user in ("vip-1", "bob", "vip-2", "eve"):
             with llmtrace.context(user_id=user):
                 _root(server.url)
-        kept = [span["attributes"]["user.id"] for span in traces.snapshot()]
-        assert kept == ["vip-1", "vip-1", "vip-2", "vip-2"]
+        users = [span["attributes"]["user.id"] for span in traces.snapshot()]
+        assert users == ["vip-1", "vip-1", "vip-2", "vip-2"]
     with (
         ReplayServer(PLAIN) as server,
         capture(sample_rate=0.0, rules=rules, id_generator=Numbered(4)) as traces,

@@ -71,7 +71,7 @@ def test_by_response_id_and_by_hexadecimal_ids(traces: Captured) -> None:
 
 
 def test_tasks_score_their_own_call(traces: Captured) -> None:
-    async def one(url: str, name: str) -> str | None:
+    async def ask_and_score(url: str, name: str) -> str | None:
         async with httpx.AsyncClient() as client:
             await client.post(url + "/v1/chat/completions", json=REQUEST)
         await asyncio.sleep(0.01)
@@ -79,10 +79,10 @@ def test_tasks_score_their_own_call(traces: Captured) -> None:
         return llmtrace.current_trace_id()
 
     async def run(url: str) -> list[str | None]:
-        return list(await asyncio.gather(one(url, "a"), one(url, "b")))
+        return list(await asyncio.gather(ask_and_score(url, "a"), ask_and_score(url, "b")))
 
     with ReplayServer(PLAIN) as server:
         expected = asyncio.run(run(server.url))
-        scores = {str(each.attributes["gen_ai.evaluation.name"]): each for each in traces.scores()}
+        scores = {str(record.attributes["gen_ai.evaluation.name"]): record for record in traces.scores()}
     assert [f"{scores[name].trace_id:032x}" for name in ("a", "b")] == expected
     assert expected[0] != expected[1]

@@ -1,4 +1,4 @@
-"""While the collector is away: batches on disk, replayed on recovery and by the next process, each once."""
+"""Batches kept on disk while the collector is unreachable, and replayed once, by this process or the next."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def test_kept_on_disk_and_sent_when_it_returns(provider: ReplayServer, tmp_path:
     _ask(provider, 2)
     assert not llmtrace.flush(2)
     assert llmtrace.stats() == llmtrace.Stats(generated=5, spooled=5)
-    kept = _files(tmp_path)
-    assert [stat.S_IMODE(file.stat().st_mode) for file in kept] == [0o600] * len(kept)
-    assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
-    contents = {file.read_bytes() for file in kept}
+    files = _files(tmp_path)
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * len(files)
+    assert stat.S_IMODE(files[0].parent.stat().st_mode) == 0o700
+    contents = {file.read_bytes() for file in files}
     with ReplayServer(OK, port=port) as collector:
         assert llmtrace.flush(10)
         _ask(provider)
@@ -111,7 +111,7 @@ def test_leaving_keeps_and_the_next_start_sends(provider: ReplayServer, tmp_path
     _start(f"http://127.0.0.1:{port}")
     _ask(provider, 2)
     assert not llmtrace.shutdown()
-    contents = {kept.read_bytes() for kept in _files(tmp_path)}
+    contents = {file.read_bytes() for file in _files(tmp_path)}
     with ReplayServer(OK, port=port) as collector:
         # Another key is another project: what belongs to one is never sent under the other.
         lifecycle.start(configuration.resolve(endpoint=f"http://127.0.0.1:{port}", api_key="other"))
@@ -187,14 +187,14 @@ def test_stale_files_make_room_and_others_stay(tmp_path: Path) -> None:
     old = spool.put(Batch("traces", 1, b"x" * 60))
     with pytest.raises(SpoolFullError):
         spool.put(Batch("traces", 1, b"y" * 60))
-    assert spool.waiting() == [old]
+    assert spool.batches() == [old]
     os.utime(old.path, (1.0, 1.0))
     new = spool.put(Batch("logs", 2, b"y" * 60))
-    assert spool.waiting() == [new]
+    assert spool.batches() == [new]
     assert new.read() == Batch("logs", 2, b"y" * 60)
     (spool.folder / "notes.txt").write_text("not ours")
     (spool.folder / "1-2-3-traces-x.otlp").write_text("odd name")
-    assert spool.waiting() == [new]
+    assert spool.batches() == [new]
 
 
 def test_one_process_at_a_time_replays(tmp_path: Path) -> None:
@@ -228,18 +228,18 @@ def test_processes_that_end_together_lose_and_double_nothing(provider: ReplaySer
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     leave = _ASK + "llmtrace.init()\nask()\nask()\n"
-    for each in [
+    for process in [
         subprocess.Popen([sys.executable, "-c", leave], env=_environment(url, provider.url)) for _ in range(3)
     ]:
-        assert each.wait(60) == 0
+        assert process.wait(60) == 0
     assert len(_files(tmp_path)) >= 3
     resume = "import llmtrace\nllmtrace.init()\nllmtrace.flush(10)\n"
     with ReplayServer(OK, port=port) as collector:
-        for each in [
+        for process in [
             subprocess.Popen([sys.executable, "-c", resume], env=_environment(url, provider.url))
             for _ in range(3)
         ]:
-            assert each.wait(60) == 0
+            assert process.wait(60) == 0
         bodies = {request.body for request in collector.requests if request.path == "/v1/traces"}
     ids = _span_ids([Received("POST", "/v1/traces", {}, body) for body in bodies])
     assert len(ids) == len(set(ids)) == 6  # the collector knows a repeated body by its hash
@@ -255,7 +255,7 @@ def test_the_collector_is_told_the_counters(provider: ReplayServer) -> None:
     (resource,) = ExportLogsServiceRequest.FromString(gzip.decompress(report.body)).resource_logs
     (record,) = resource.scope_logs[0].log_records
     assert record.event_name == "llmtrace.sdk.stats"
-    values = {each.key: each.value for each in record.attributes}
+    values = {attribute.key: attribute.value for attribute in record.attributes}
     assert values["llmtrace.stats.generated"].int_value == 3
     assert values["llmtrace.stats.sent"].int_value == 3
     assert values["llmtrace.stats.dropped"].int_value == 0
@@ -304,21 +304,21 @@ def test_sigterm_with_a_hanging_collector_ends_by_the_deadline(
 
 def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
     """The thread that ends the process keeps it, and the attempt fails only then."""
-    ledger = DeliveryCounters("nowhere")
+    counters = DeliveryCounters("nowhere")
     config = configuration.Config(
         "http://127.0.0.1:9/v1/traces", "http://127.0.0.1:9/v1/logs", spool_dir=str(tmp_path)
     )
 
     class Hanging:
-        def send(self, batch: Batch, patience: float) -> ExportResult:
+        def send(self, batch: Batch, timeout: float) -> ExportResult:
             sender.rescue([])
             return ExportResult("retry", detail="timed out")
 
-    sender = Sender(config, lambda: cast("Exporter", Hanging()), ledger, Spool(config))
+    sender = Sender(config, lambda: cast("Exporter", Hanging()), counters, Spool(config))
     sender.leave_by(time.monotonic() + 60)
     sender.deliver(Batch("traces", 1, b"one span"))
     assert [file.read_bytes() for file in _files(tmp_path)] == [b"one span"]
-    assert ledger.spooled == 1
+    assert counters.spooled == 1
 
 
 def test_the_applications_handler_is_left_alone(provider: ReplayServer) -> None:

@@ -80,7 +80,7 @@ def test_a_whole_agent(traces: Captured) -> None:
     agent = attributes["invoke_agent planner"]
     assert agent["gen_ai.operation.name"] == "invoke_agent"
     assert agent["gen_ai.agent.description"] == "Plans trips."
-    assert {each["gen_ai.agent.name"] for each in attributes.values()} == {"planner"}
+    assert {span_attributes["gen_ai.agent.name"] for span_attributes in attributes.values()} == {"planner"}
     chat = attributes["chat gpt-4o-mini"]
     assert (chat["gen_ai.prompt.name"], chat["gen_ai.prompt.version"]) == ("plan", "3")
     tool = attributes["execute_tool weather"]
@@ -92,14 +92,14 @@ def test_a_whole_agent(traces: Captured) -> None:
     other = attributes["execute_tool clock"]
     assert other["gen_ai.tool.type"] == "extension"
     assert "gen_ai.tool.call.arguments" not in other
-    found = attributes["retrieval kb-1"]
+    retrieval = attributes["retrieval kb-1"]
     assert spans["retrieval kb-1"]["kind"] == "CLIENT"
-    assert found["gen_ai.operation.name"] == "retrieval"
-    assert found["gen_ai.data_source.id"] == "kb-1"
-    assert found["gen_ai.provider.name"] == "pinecone"
-    assert found["gen_ai.retrieval.top_k"] == 2
-    assert found["gen_ai.retrieval.query.text"] == "what is new?"
-    assert json.loads(found["gen_ai.retrieval.documents"]) == [
+    assert retrieval["gen_ai.operation.name"] == "retrieval"
+    assert retrieval["gen_ai.data_source.id"] == "kb-1"
+    assert retrieval["gen_ai.provider.name"] == "pinecone"
+    assert retrieval["gen_ai.retrieval.top_k"] == 2
+    assert retrieval["gen_ai.retrieval.query.text"] == "what is new?"
+    assert json.loads(retrieval["gen_ai.retrieval.documents"]) == [
         {"id": "a", "score": 0.5},
         {"id": "b", "score": 0.25},
     ]

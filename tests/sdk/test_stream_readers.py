@@ -47,7 +47,7 @@ ASYNC_READERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any]]
 
 
 def _is_whole(traces: Captured) -> None:
-    (span,) = (each for each in traces.snapshot() if each["name"] == "chat gpt-4o-mini")
+    (span,) = (candidate for candidate in traces.snapshot() if candidate["name"] == "chat gpt-4o-mini")
     assert span["attributes"]["gen_ai.usage.output_tokens"] == 12
     assert span["attributes"]["gen_ai.response.finish_reasons"] == ["tool_call"]
     assert "llmtrace.stream.abandoned" not in span["attributes"]

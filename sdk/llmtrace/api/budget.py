@@ -66,13 +66,13 @@ class BudgetExceeded(Exception):
 
     def __init__(self, check: BudgetCheck) -> None:
         self.check = check
-        used = [each for each in check.budgets if each.state == "exceeded"]
-        told = "; ".join(
-            f"{each.budget}{f' of {each.key}' if each.key else ''}: "
-            f"{each.spent:g} of {each.limit:g} {each.unit} in {each.window}"
-            for each in used
+        exceeded = [status for status in check.budgets if status.state == "exceeded"]
+        listed = "; ".join(
+            f"{status.budget}{f' of {status.key}' if status.key else ''}: "
+            f"{status.spent:g} of {status.limit:g} {status.unit} in {status.window}"
+            for status in exceeded
         )
-        super().__init__(f"the budget is used up ({told})")
+        super().__init__(f"the budget is used up ({listed})")
 
 
 def check_budget(
@@ -97,8 +97,8 @@ def check_budget(
     `raise_exceeded` asks for it.
     """
     try:
-        check = _checked(user_id, model, service, account, tags, timeout)
-    except Exception as error:  # noqa: BLE001  # the guard
+        check = _ask_collector(user_id, model, service, account, tags, timeout)
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("checking a budget", error)
         check = BudgetCheck(allowed=True, known=False, reason=f"{type(error).__name__}: {error}")
     if raise_exceeded and not check.allowed:
@@ -106,7 +106,7 @@ def check_budget(
     return check
 
 
-def _checked(
+def _ask_collector(
     user_id: object, model: str, service: str, account: str, tags: Iterable[str] | None, timeout: float
 ) -> BudgetCheck:
     running = lifecycle.current()
@@ -114,22 +114,23 @@ def _checked(
         return BudgetCheck(allowed=True, known=False, reason="llmtrace.init() was not called, or it is off")
     import http.client  # slow to import, with ssl behind it, and few programs ask
 
-    around = context_attributes.attributes()
-    given = around.get(semconv.TAGS, ()) if tags is None else tags
-    labels = [str(tag) for tag in given] if isinstance(given, Iterable) else []
-    asked = {
-        "user": str(around.get(semconv.USER_ID, "") if user_id is None else user_id),
+    inherited = context_attributes.attributes()
+    named_tags = inherited.get(semconv.TAGS, ()) if tags is None else tags
+    labels = [str(tag) for tag in named_tags] if isinstance(named_tags, Iterable) else []
+    parameters = {
+        "user": str(inherited.get(semconv.USER_ID, "") if user_id is None else user_id),
         "project": running.config.project or "",
         "model": model,
         "service": service or running.config.service_name or "",
         "account": account,
     }
-    query = [(name, value) for name, value in asked.items() if value] + [("tag", tag) for tag in labels[:32]]
+    query = [(name, value) for name, value in parameters.items() if value]
+    query += [("tag", tag) for tag in labels[:32]]
     with _lock:
         if time.monotonic() < _silent_until:
             return BudgetCheck(allowed=True, known=False, reason="the collector did not answer just before")
     try:
-        return _answer(_asked(running, query, timeout))
+        return _parsed(_fetch_answer(running, query, timeout))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         _hold_off()
         internal_errors.warn_once(
@@ -144,7 +145,7 @@ def _hold_off() -> None:
         _silent_until = time.monotonic() + _HOLD_OFF
 
 
-def _asked(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
+def _fetch_answer(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
     """The collector's answer. By the standard library, which is not traced and has no pool to wait for."""
     import http.client
 
@@ -168,25 +169,25 @@ def _asked(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Ma
             raise ValueError(f"HTTP {response.status}: {body[:200].decode('utf-8', 'replace')}")
     finally:
         connection.close()
-    found = json.loads(body)
-    if not isinstance(found, dict):
+    answer = json.loads(body)
+    if not isinstance(answer, dict):
         raise TypeError("the answer is no JSON object")
-    return found
+    return answer
 
 
-def _answer(found: Mapping[str, Any]) -> BudgetCheck:
-    standings = tuple(
+def _parsed(answer: Mapping[str, Any]) -> BudgetCheck:
+    statuses = tuple(
         BudgetStatus(
-            budget=str(each["budget"]),
-            key=str(each["key"]),
-            unit=str(each["unit"]),
-            window=str(each["window"]),
-            spent=float(each["spent"]),
-            limit=float(each["limit"]),
-            remaining=float(each["remaining"]),
-            state=str(each["state"]),
-            breach_at=each.get("breach_at") and datetime.fromisoformat(each["breach_at"]).isoformat(),
+            budget=str(status["budget"]),
+            key=str(status["key"]),
+            unit=str(status["unit"]),
+            window=str(status["window"]),
+            spent=float(status["spent"]),
+            limit=float(status["limit"]),
+            remaining=float(status["remaining"]),
+            state=str(status["state"]),
+            breach_at=status.get("breach_at") and datetime.fromisoformat(status["breach_at"]).isoformat(),
         )
-        for each in found["budgets"]
+        for status in answer["budgets"]
     )
-    return BudgetCheck(allowed=found["allowed"] is not False, known=True, budgets=standings)
+    return BudgetCheck(allowed=answer["allowed"] is not False, known=True, budgets=statuses)

@@ -45,16 +45,16 @@ class SpanShape:
 
 def observed(function: Callable[P, R], shape: SpanShape) -> Callable[P, R]:
     """The function with a span around each call."""
-    each = _Observed(function, shape)
+    observed_function = _ObservedFunction(function, shape)
     wrapper: Callable[..., Any]
     if inspect.isasyncgenfunction(function):
-        wrapper = each.async_generator()
+        wrapper = observed_function.async_generator()
     elif inspect.iscoroutinefunction(function):
-        wrapper = each.coroutine()
+        wrapper = observed_function.coroutine()
     elif inspect.isgeneratorfunction(function):
-        wrapper = each.generator()
+        wrapper = observed_function.generator()
     else:
-        wrapper = each.plain()
+        wrapper = observed_function.plain()
     return cast("Callable[P, R]", wrapper)
 
 
@@ -66,7 +66,7 @@ def as_text(value: Any) -> str:
     return f"{text[:_LONGEST_VALUE]}…[llmtrace left out {len(text) - _LONGEST_VALUE} characters]"
 
 
-class _Observed:
+class _ObservedFunction:
     """One decorated function."""
 
     def __init__(self, function: Callable[..., Any], shape: SpanShape) -> None:
@@ -188,9 +188,9 @@ class _Observed:
                 context = context_attributes.within(shape.inherited, context)
             if shape.arguments is not None and span.is_recording() and _content(running):
                 bound = inspect.signature(function).bind(*args, **kwargs).arguments
-                given = {key: value for key, value in bound.items() if key not in {"self", "cls"}}
-                span.set_attributes(shape.arguments(given))
-        except Exception as error:  # noqa: BLE001  # the guard
+                arguments = {key: value for key, value in bound.items() if key not in {"self", "cls"}}
+                span.set_attributes(shape.arguments(arguments))
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("starting an observed span", error)
             return None, None
         return span, context
@@ -202,7 +202,7 @@ class _Observed:
             running = lifecycle.current()
             if running is not None and span.is_recording() and _content(running):
                 span.set_attributes(self._shape.result(result))
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("recording a result", error)
 
 
@@ -237,7 +237,7 @@ def _note_error(span: Span | None, error: BaseException) -> None:
         kind = type(error).__qualname__
         span.set_attribute(semconv.ERROR_TYPE, kind)
         span.set_status(Status(StatusCode.ERROR, f"{kind}: {error}"))
-    except Exception as ours:  # noqa: BLE001  # the guard
+    except Exception as ours:  # noqa: BLE001  # see internal_errors
         internal_errors.report("recording an exception", ours)
 
 
@@ -246,7 +246,7 @@ def _end(span: Span | None) -> None:
         return
     try:
         span.end()
-    except Exception as error:  # noqa: BLE001  # the guard
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("ending an observed span", error)
 
 

@@ -127,18 +127,18 @@ def init(
         config = configuration.resolve(**arguments)
         if not config.disabled:
             start(config, arguments=arguments)
-    except Exception as error:  # noqa: BLE001  # the guard: init never breaks the program
+    except Exception as error:  # noqa: BLE001  # init never breaks the program
         internal_errors.report("init (tracing stays off)", error)
 
 
 def start(
     config: Config,
     *,
-    open_outlet: Callable[[], Exporter] | None = None,
+    open_exporter: Callable[[], Exporter] | None = None,
     id_generator: IdGenerator | None = None,
     arguments: Mapping[str, object] | None = None,
 ) -> Runtime:
-    """Start with a resolved configuration; tests pass their own outlet and ids."""
+    """Start with a resolved configuration; tests pass their own exporter and ids."""
     global _running
     with _lock:
         if _running is not None:
@@ -151,23 +151,23 @@ def start(
         def open_otlp() -> Exporter:
             return otlp_exporter()(config, resource, scope)
 
-        real = open_outlet is None
-        spool = Spool(config) if real and config.spool_dir and config.spool_bytes else None
+        to_collector = open_exporter is None
+        spool = Spool(config) if to_collector and config.spool_dir and config.spool_bytes else None
         redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
-        delivery = DeliveryWorker(
+        delivery_worker = DeliveryWorker(
             config,
-            open_outlet or open_otlp,
+            open_exporter or open_otlp,
             spool=spool,
-            reports=real,
+            reports=to_collector,
             redactor=redactor,
             open_sampler=_sampler(config),
         )
-        processor.delivery = delivery
+        processor.delivery_worker = delivery_worker
         if _own_global is not None:
-            _own_global[1].delivery = delivery
+            _own_global[1].delivery_worker = delivery_worker
         _running = Runtime(
             config,
-            delivery,
+            delivery_worker,
             provider,
             provider.get_tracer(SCOPE, scope.version),
             scope,
@@ -175,9 +175,9 @@ def start(
             redactor,
             arguments or {},
         )
-        process_hooks.watch(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
+        process_hooks.register(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
     install.install(current)
-    delivery.resume()
+    delivery_worker.resume()
     return _running
 
 
@@ -190,8 +190,8 @@ def flush(timeout: float = 10.0) -> bool:
     if running is None:
         return True
     try:
-        return running.delivery.flush(timeout)
-    except Exception as error:  # noqa: BLE001  # the guard
+        return running.delivery_worker.flush(timeout)
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("flush", error)
         return False
 
@@ -205,11 +205,11 @@ def shutdown(timeout: float | None = None) -> bool:
         return True
     try:
         other_http.remove()
-        sent = running.delivery.shutdown(running.config.exit_timeout if timeout is None else timeout)
-        running.processor.delivery = None
+        sent = running.delivery_worker.shutdown(running.config.exit_timeout if timeout is None else timeout)
+        running.processor.delivery_worker = None
         if _own_global is not None:
-            _own_global[1].delivery = None
-    except Exception as error:  # noqa: BLE001  # the guard
+            _own_global[1].delivery_worker = None
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("shutdown", error)
         return False
     return sent
@@ -223,7 +223,7 @@ def disable() -> None:
     shutdown()
     try:
         install.remove()
-    except Exception as error:  # noqa: BLE001  # the guard
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("taking the hooks off", error)
 
 
@@ -231,8 +231,8 @@ def stats() -> Stats:
     """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
     running = _running
     try:
-        return running.delivery.stats() if running is not None else Stats()
-    except Exception as error:  # noqa: BLE001  # the guard
+        return running.delivery_worker.stats() if running is not None else Stats()
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("reading the counters", error)
         return Stats()
 
@@ -240,15 +240,15 @@ def stats() -> Stats:
 def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.TracerProvider, Processor]:
     """The application's provider with our processor on it, or one of our own."""
     global _own_global, _watched
-    present = trace.get_tracer_provider()
-    foreign = isinstance(present, TracerProvider) and (_own_global is None or present is not _own_global[0])
+    existing = trace.get_tracer_provider()
+    foreign = isinstance(existing, TracerProvider) and (_own_global is None or existing is not _own_global[0])
     if foreign and id_generator is None:
-        processor = _attached.get(present)
+        processor = _attached.get(existing)
         if processor is None:
             processor = Processor(scopes=frozenset({SCOPE, _HTTP_SCOPE}))
-            present.add_span_processor(processor)  # type: ignore[attr-defined]  # checked by isinstance
-            _attached[present] = processor
-        return present, processor
+            existing.add_span_processor(processor)  # type: ignore[attr-defined]  # checked by isinstance
+            _attached[existing] = processor
+        return existing, processor
     attributes = {**config.resource_attributes}
     if config.service_name:
         attributes[semconv.SERVICE_NAME] = config.service_name
@@ -260,11 +260,11 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
     processor = Processor()
     provider.add_span_processor(processor)
     provider.shared = False  # that one was ours
-    if not isinstance(present, TracerProvider) and hasattr(present, "add_span_processor"):
-        if _watched is None or _watched() is not present:
-            present.add_span_processor(other_tracers.ForeignSpanWatcher(lambda: _running is not None))
-            _watched = weakref.ref(present)
-    elif isinstance(present, trace.ProxyTracerProvider):
+    if not isinstance(existing, TracerProvider) and hasattr(existing, "add_span_processor"):
+        if _watched is None or _watched() is not existing:
+            existing.add_span_processor(other_tracers.ForeignSpanWatcher(lambda: _running is not None))
+            _watched = weakref.ref(existing)
+    elif isinstance(existing, trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
         _own_global = (provider, processor)
         if not config.keep_propagators:

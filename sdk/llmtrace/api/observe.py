@@ -42,7 +42,7 @@ def observe(
     def decorate(target: Callable[P, R]) -> Callable[P, R]:
         shape = SpanShape(
             name or target.__qualname__,
-            arguments=(lambda given: {semconv.FUNCTION_ARGUMENTS: as_text(given)}) if capture_args else None,
+            arguments=(lambda bound: {semconv.FUNCTION_ARGUMENTS: as_text(bound)}) if capture_args else None,
             result=(lambda result: {semconv.FUNCTION_RESULT: as_text(result)}) if capture_result else None,
         )
         return observed(target, shape)

@@ -23,7 +23,7 @@ _shutdown: Callable[[], object]
 _renew_locks: Callable[[], None]
 
 
-def watch(
+def register(
     runtime: Runtime,
     *,
     current: Callable[[], Runtime | None],
@@ -35,7 +35,7 @@ def watch(
     _current, _shutdown, _renew_locks = current, shutdown, renew_locks
     if not _registered:
         _registered = True
-        atexit.register(_leave)
+        atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
     process = sys.modules.get("multiprocessing.process")
@@ -45,7 +45,7 @@ def watch(
         _handle_sigterm()
 
 
-def _leave() -> None:
+def _at_exit() -> None:
     _shutdown()
 
 
@@ -55,7 +55,7 @@ def _after_fork() -> None:
     running = _current()
     if running is None:
         return
-    running.delivery.after_fork()
+    running.delivery_worker.after_fork()
     # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run.
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
@@ -65,7 +65,8 @@ def _after_fork() -> None:
 def _finalize_in_child(running: Runtime) -> None:
     from multiprocessing import util
 
-    util.Finalize(None, running.delivery.shutdown, args=(running.config.exit_timeout,), exitpriority=10)
+    timeout = running.config.exit_timeout
+    util.Finalize(None, running.delivery_worker.shutdown, args=(timeout,), exitpriority=10)
 
 
 def _handle_sigterm() -> None:
@@ -85,18 +86,18 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     running = _current()
     if running is not None:
         timeout = running.config.exit_timeout
-        over = _thread.allocate_lock()
-        over.acquire()
+        done = _thread.allocate_lock()
+        done.acquire()
 
         def send() -> None:
             try:
-                running.delivery.shutdown(timeout)
+                running.delivery_worker.shutdown(timeout)
             finally:
-                over.release()
+                done.release()
 
         try:
             _thread.start_new_thread(send, ())
-            over.acquire(timeout=timeout + 0.5)
+            done.acquire(timeout=timeout + 0.5)
         except RuntimeError as error:
             internal_errors.report("starting the last delivery", error, may_raise=False)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -49,21 +49,21 @@ def score(
             attributes[semconv.EVALUATION_EXPLANATION] = str(explanation)
         if response_id is not None:
             attributes[semconv.RESPONSE_ID] = str(response_id)
-        ids = _number(trace_id), _number(span_id)
+        ids = _id_number(trace_id), _id_number(span_id)
         if ids == (0, 0) and response_id is None:
-            ids = _implied()
-        running.delivery.submit_score(
+            ids = _implied_ids()
+        running.delivery_worker.submit_score(
             ScoreRecord(clock.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes)
         )
-    except Exception as error:  # noqa: BLE001  # the guard
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("recording a score", error)
 
 
 def current_trace_id() -> str | None:
     """The active trace's id, else that of the last LLM call made in this context: 32 hex digits, or None."""
     try:
-        trace_id, _ = _implied()
-    except Exception as error:  # noqa: BLE001  # the guard
+        trace_id, _ = _implied_ids()
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("looking for the current trace", error)
         return None
     return f"{trace_id:032x}" if trace_id else None
@@ -73,16 +73,16 @@ def trace_url(trace_id: str | None = None) -> str | None:
     """The address of a trace in the dashboard, by default of the current one; None where there is none."""
     try:
         running = lifecycle.current()
-        found = trace_id or current_trace_id()
-        if running is None or found is None:
+        linked_id = trace_id or current_trace_id()
+        if running is None or linked_id is None:
             return None
-        return f"{running.config.dashboard_url}/traces?{urlencode({'trace': found})}"
-    except Exception as error:  # noqa: BLE001  # the guard
+        return f"{running.config.dashboard_url}/traces?{urlencode({'trace': linked_id})}"
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("making a trace's address", error)
         return None
 
 
-def _implied() -> tuple[int, int]:
+def _implied_ids() -> tuple[int, int]:
     active = trace.get_current_span().get_span_context()
     if active.is_valid:
         return active.trace_id, active.span_id
@@ -90,5 +90,5 @@ def _implied() -> tuple[int, int]:
     return (last.context.trace_id, last.context.span_id) if last is not None else (0, 0)
 
 
-def _number(given: str | int | None) -> int:
-    return int(given, 16) if isinstance(given, str) else given or 0
+def _id_number(identifier: str | int | None) -> int:
+    return int(identifier, 16) if isinstance(identifier, str) else identifier or 0

@@ -55,7 +55,7 @@ def tool(
         shape = SpanShape(
             f"execute_tool {named}",
             attributes=attributes,
-            arguments=(lambda given: {semconv.TOOL_CALL_ARGUMENTS: as_text(given)}) if capture else None,
+            arguments=(lambda bound: {semconv.TOOL_CALL_ARGUMENTS: as_text(bound)}) if capture else None,
             result=(lambda result: {semconv.TOOL_CALL_RESULT: as_text(result)}) if capture else None,
         )
         return observed(target, shape)
@@ -133,7 +133,7 @@ def retrieval(
             f"retrieval {source}",
             SpanKind.CLIENT,
             attributes=attributes,
-            arguments=_asked if capture else _bound,
+            arguments=_query_and_top_k if capture else _top_k,
             result=(lambda result: {semconv.RETRIEVAL_DOCUMENTS: as_text(_documents(result))})
             if capture
             else None,
@@ -147,15 +147,15 @@ def _first_line(target: Callable[..., Any]) -> str:
     return (inspect.getdoc(target) or "").partition("\n")[0]
 
 
-def _bound(given: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    top_k = next((given[name] for name in _TOP_K_NAMES if type(given.get(name)) is int), None)
+def _top_k(arguments: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    top_k = next((arguments[name] for name in _TOP_K_NAMES if type(arguments.get(name)) is int), None)
     return {} if top_k is None else {semconv.RETRIEVAL_TOP_K: top_k}
 
 
-def _asked(given: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    asked = [given[name] for name in _QUERY_NAMES if isinstance(given.get(name), str)]
-    asked += [value for value in given.values() if isinstance(value, str)]
-    return {**_bound(given), **({semconv.RETRIEVAL_QUERY_TEXT: asked[0]} if asked else {})}
+def _query_and_top_k(arguments: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    texts = [arguments[name] for name in _QUERY_NAMES if isinstance(arguments.get(name), str)]
+    texts += [value for value in arguments.values() if isinstance(value, str)]
+    return {**_top_k(arguments), **({semconv.RETRIEVAL_QUERY_TEXT: texts[0]} if texts else {})}
 
 
 def _documents(result: Any) -> list[dict[str, Any]]:

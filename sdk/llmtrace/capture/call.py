@@ -30,13 +30,13 @@ from .runtime import Runtime
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _USUAL_CHUNK: Final = 64 * 1024
-"""What transports read at most at once."""
+"""What HTTP libraries read at most at once."""
 _MOST_UNSEEN: Final = 128
 _BASE_WEIGHT: Final = 2048
 
 
 class CapturedRequest(Protocol):
-    """A request as its transport knows it; nothing is worked out before it is asked for."""
+    """A request as its HTTP library knows it; nothing is worked out before it is asked for."""
 
     path: str
     """Percent-encoded, without query."""
@@ -53,7 +53,6 @@ class LlmCall:
 
     __slots__ = (
         "_abandoned",
-        "_attempt",
         "_chunks",
         "_content",
         "_end",
@@ -61,11 +60,12 @@ class LlmCall:
         "_first_chunk",
         "_format",
         "_headers",
-        "_outcome",
-        "_repeats",
+        "_request",
+        "_retry",
+        "_retry_of",
         "_runtime",
-        "_sent",
         "_size",
+        "_span_status",
         "_start",
         "_started_at",
         "_status",
@@ -77,11 +77,11 @@ class LlmCall:
         "span",
     )
 
-    def __init__(self, runtime: Runtime, wire: WireFormat, sent: CapturedRequest) -> None:
+    def __init__(self, runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> None:
         self._runtime = runtime
-        self._format = wire
-        self._sent = sent
-        self._outcome = _UNSET
+        self._format = wire_format
+        self._request = request
+        self._span_status = _UNSET
         self._content = context_attributes.captures_content(runtime.config.capture_content)
         self._chunks: list[bytes] = []
         self._tail: deque[bytes] | None = None
@@ -93,10 +93,10 @@ class LlmCall:
         self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = clock.time_ns()
-        self.span = llm_span.begin(runtime, wire.operation, self._started_at)
-        self._repeats = retries.supersede(sent.headers)
-        self._attempt = retries.Retry(self.span.context)
-        retries.last.set(self._attempt)
+        self.span = llm_span.begin(runtime, wire_format.operation, self._started_at)
+        self._retry_of = retries.supersede(request.headers)
+        self._retry = retries.Retry(self.span.context)
+        retries.last.set(self._retry)
         self._start = clock.perf_counter()
 
     @property
@@ -166,18 +166,18 @@ class LlmCall:
         if self._tail is None:
             self._size = sum(map(len, self._chunks))
         if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
-            self._attempt.failed = retries.is_repeatable(self._status)
-        self._runtime.delivery.submit_call(self, quiet=quiet)
+            self._retry.failed = retries.is_repeatable(self._status)
+        self._runtime.delivery_worker.submit_call(self, quiet=quiet)
 
     def weight(self) -> int:
         """Bytes held."""
-        kept = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
-        return len(self._sent.body) + kept + _BASE_WEIGHT
+        held = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
+        return len(self._request.body) + held + _BASE_WEIGHT
 
     def may_be_repeated(self) -> bool:
-        """Whether its client may be about to try again, which would make this an attempt."""
-        attempt = self._attempt
-        if not attempt.failed or attempt.superseded or retries.number(self._sent.headers) is None:
+        """Whether its client may be about to try again, so that this one would not count."""
+        retry = self._retry
+        if not retry.failed or retry.superseded or retries.resend_count(self._request.headers) is None:
             return False
         return clock.time_ns() - (self._end or 0) < retries.HELD_SECONDS * 1e9
 
@@ -191,16 +191,16 @@ class LlmCall:
         self._headers = {name.lower(): value for name, value in self._headers.items()}
         try:
             self._describe_transport(attributes)
-            sent = decode.decoded(self._sent.body) if self._sent.body else None
-            self._merge(self._format.request(sent, self._sent.path, self._content), attributes)
+            request_body = decode.decoded(self._request.body) if self._request.body else None
+            self._merge(self._format.request(request_body, self._request.path, self._content), attributes)
             self._describe_response(attributes)
             if self._format.fetched_again:
                 fetched = self._format.method == "GET"
-                background_responses.settle(attributes, self._runtime.delivery, fetched=fetched)
-        except Exception as error:  # noqa: BLE001  # the guard: the span ends with what is known
+                background_responses.settle(attributes, self._runtime.delivery_worker, fetched=fetched)
+        except Exception as error:  # noqa: BLE001  # the span ends with what is known
             internal_errors.report("translating a call", error, may_raise=False)
         finally:
-            if semconv.USER_ID in self.span.given:
+            if semconv.USER_ID in self.span.initial_attributes:
                 attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
             name = " ".join(
                 str(attributes[key])
@@ -210,20 +210,20 @@ class LlmCall:
             if self.span.parent is not None:
                 double_spans.remember_parent(self.span.parent)
             self.span.finish(
-                name, attributes, self._outcome, self._end or self._started_at, repeats=self._repeats
+                name, attributes, self._span_status, self._end or self._started_at, retry_of=self._retry_of
             )
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
-        headers = self._sent.headers
-        host, port = self._sent.address()
+        headers = self._request.headers
+        host, port = self._request.address()
         attributes[semconv.PROVIDER_NAME] = provider_name(host, self._headers, self._format.provider)
         attributes[semconv.SERVER_ADDRESS] = host
         attributes[semconv.SERVER_PORT] = port
         if self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
-        if attempt := retries.number(headers):
-            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = attempt
-        if self._attempt.superseded:
+        if resend_count := retries.resend_count(headers):
+            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = resend_count
+        if self._retry.superseded:
             attributes[semconv.COUNTED] = False
         attributes.update(response_headers.described(self._headers))
         if account := response_headers.account(headers, self._headers):
@@ -270,9 +270,9 @@ class LlmCall:
 
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
-        headers = self._sent.headers
+        headers = self._request.headers
         secrets = [headers.get(name, "").removeprefix("Bearer ") for name in response_headers.KEY_HEADERS]
-        self._outcome = Status(
+        self._span_status = Status(
             StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
         )
 
@@ -288,7 +288,7 @@ class LlmCall:
 
     def _received_body(self) -> bytes:
         raw = b"".join((*self._chunks, *(self._tail or ())))
-        found = self._headers.get("content-encoding")
-        if not found or not content_encoding.is_encoded(raw, found, otherwise=self.encoded):
+        encodings = self._headers.get("content-encoding")
+        if not encodings or not content_encoding.is_encoded(raw, encodings, otherwise=self.encoded):
             return raw
-        return content_encoding.decoded(raw, found)
+        return content_encoding.decoded(raw, encodings)

@@ -24,7 +24,7 @@ def is_encoded(raw: bytes, encodings: str, *, otherwise: bool) -> bool:
 
 def decoded(raw: bytes, encodings: str) -> bytes:
     """`raw` without the encodings of a `content-encoding` header; b"" for one that cannot be undone here."""
-    for name in reversed([each.strip() for each in encodings.lower().split(",")]):
+    for name in reversed([encoding.strip() for encoding in encodings.lower().split(",")]):
         if name in {"", "identity"}:
             continue
         decode = _DECODERS.get(name)

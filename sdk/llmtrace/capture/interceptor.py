@@ -1,4 +1,4 @@
-"""What every transport does with a request: recognise it, begin its call, enter, and note what came of it.
+"""What every hook does with a request: recognise it, begin its call, enter, and note what came of it.
 
 Nothing here raises outside strict mode; whatever happens, the request is sent as the caller made it.
 """
@@ -33,7 +33,7 @@ NOTHING: Final[Begun] = (None, None)
 
 
 def running() -> Runtime | None:
-    """What is running; `transports.install` puts the real one here."""
+    """What is running; `hooks.install` puts the real one here."""
     return None
 
 
@@ -46,10 +46,10 @@ def recording() -> Runtime | None:
     runtime = running()
     if runtime is None:
         return None
-    around = otel_context.get_current()
-    if _INSIDE in around:
+    context = otel_context.get_current()
+    if _INSIDE in context:
         return None
-    if around.get("suppress_instrumentation"):
+    if context.get("suppress_instrumentation"):
         # Logfire quiets the HTTP below its own span of the call; for us that span is the one to mark.
         return runtime if other_tracers.is_within() else None
     return runtime
@@ -63,22 +63,26 @@ def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, by
     if "://" in path:
         path = "/" + path.partition("://")[2].partition("/")[2]
     raw = body.encode() if isinstance(body, str) else body if isinstance(body, (bytes, bytearray)) else b""
-    found = registry.recognise(path, bytes(raw), method)
-    return None if found is None else (found, path, bytes(raw))
+    wire_format = registry.recognise(path, bytes(raw), method)
+    return None if wire_format is None else (wire_format, path, bytes(raw))
 
 
 def begin(
-    runtime: Runtime, found: WireFormat, sent: CapturedRequest, host: Callable[[], str], put: propagation.Put
+    runtime: Runtime,
+    wire_format: WireFormat,
+    request: CapturedRequest,
+    host: Callable[[], str],
+    set_header: propagation.SetHeader,
 ) -> Begun:
-    """Begin a call, write its headers with `put`, and enter it: `leave` with the second value."""
+    """Begin a call, write its headers with `set_header`, and enter it: `leave` with the second value."""
     if runtime.config.http_spans == "all":
         other_http.install(runtime)
-    if other_tracers.mark_enclosing():
-        other_tracers.mark()
-    call = LlmCall(runtime, found, sent)
-    propagation.put_trace(call.span.context, put)
+    if other_tracers.seen_any():
+        other_tracers.mark_enclosing()
+    call = LlmCall(runtime, wire_format, request)
+    propagation.set_trace_headers(call.span.context, set_header)
     if runtime.config.baggage_hosts:
-        propagation.put_baggage(runtime.config, host(), put)
+        propagation.set_baggage_header(runtime.config, host(), set_header)
     return call if call.span.recording else None, _enter(call)
 
 
@@ -102,7 +106,7 @@ def fail(call: LlmCall, error: BaseException) -> None:
     """Note the exception that the caller gets."""
     try:
         call.fail(error)
-    except Exception as ours:  # noqa: BLE001  # the guard
+    except Exception as ours:  # noqa: BLE001  # see internal_errors
         internal_errors.report("noting a failed call", ours)
 
 
@@ -123,15 +127,15 @@ def receive(
         whole = body()
         call.receive(status, headers, whole, encoded=encoded)
         return wrap() if whole is None else None
-    except Exception as error:  # noqa: BLE001  # the guard
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         with suppress(Exception):  # the first failure is the one to report
             call.end()
         internal_errors.report("receiving a response", error)
         return None
 
 
-class Stream:
-    """The notes that a wrapped response stream makes; everything is guarded."""
+class StreamRecorder:
+    """What a wrapped response stream reports of itself; no failure of ours gets out."""
 
     __slots__ = ("call",)
 
@@ -142,14 +146,14 @@ class Stream:
         """A chunk went by."""
         try:
             self.call.chunk(chunk)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a chunk", error)
 
     def take(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
-        """See `Call.take`."""
+        """See `LlmCall.take`."""
         try:
             return self.call.take(chunk)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a chunk", error)
             return 0, self.note
 
@@ -157,14 +161,14 @@ class Stream:
         """The stream broke; the caller gets `error`."""
         try:
             self.call.fail(error)
-        except Exception as ours:  # noqa: BLE001  # the guard
+        except Exception as ours:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a stream's error", ours)
 
     def over(self, *, early: bool) -> None:
         """It ended, or was left before its end."""
         try:
             self.call.end(early=early)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a stream's end", error)
 
     def forgotten(self) -> None:

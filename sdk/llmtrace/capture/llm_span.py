@@ -2,7 +2,7 @@
 
 An LLM call has no child in this process, so while it runs only its ids are needed. On our own provider the
 span is therefore built in one piece at the end (`_BuiltAtEnd`), for a third of a recording span's CPU. Where
-others look on (an application's provider, further span processors, attribute limits) it is an ordinary
+others watch (an application's provider, further span processors, attribute limits) it is an ordinary
 recording span (`_Recording`), which they see start and end like any other.
 """
 
@@ -31,14 +31,14 @@ _REPEATS: Final = {"llmtrace.link": "repeats"}
 
 
 class LlmSpan(Protocol):
-    """A begun span: `given` are the attributes it has from its context."""
+    """A begun span: `initial_attributes` are those it has from its context."""
 
     context: SpanContext
     recording: bool
     parent: SpanContext | None
 
     @property
-    def given(self) -> Mapping[str, AttributeValue]: ...
+    def initial_attributes(self) -> Mapping[str, AttributeValue]: ...
 
     def finish(
         self,
@@ -47,11 +47,11 @@ class LlmSpan(Protocol):
         status: Status,
         end: int,
         *,
-        repeats: SpanContext | None = None,
+        retry_of: SpanContext | None = None,
     ) -> None:
         """End it at `end` (nanoseconds since 1970); called once, on any thread.
 
-        repeats: the earlier attempt of the same call, to link to.
+        retry_of: the earlier request of the same call, to link to.
         """
 
 
@@ -79,7 +79,7 @@ def begin(runtime: Runtime, name: str, start: int) -> LlmSpan:
 
 
 class _BuiltAtEnd:
-    __slots__ = ("_provider", "_runtime", "_start", "context", "given", "parent", "recording")
+    __slots__ = ("_provider", "_runtime", "_start", "context", "initial_attributes", "parent", "recording")
 
     def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int) -> None:
         parent = trace.get_current_span().get_span_context()
@@ -104,7 +104,7 @@ class _BuiltAtEnd:
             _FLAGS[self.recording, random],
             trace_state,
         )
-        self.given = context_attributes.attributes()
+        self.initial_attributes = context_attributes.attributes()
         self._runtime = runtime
         self._provider = provider
         self._start = start
@@ -116,22 +116,22 @@ class _BuiltAtEnd:
         status: Status,
         end: int,
         *,
-        repeats: SpanContext | None = None,
+        retry_of: SpanContext | None = None,
     ) -> None:
         span = ReadableSpan(
             name,
             self.context,
             self.parent,
             self._provider.resource,
-            {**self.given, **attributes},
-            links=() if repeats is None else (Link(repeats, _REPEATS),),
+            {**self.initial_attributes, **attributes},
+            links=() if retry_of is None else (Link(retry_of, _REPEATS),),
             kind=SpanKind.CLIENT,
             status=status,
             start_time=self._start,
             end_time=end,
             instrumentation_scope=self._runtime.scope,
         )
-        self._runtime.delivery.submit_span(span, clean=True)
+        self._runtime.delivery_worker.submit_span(span, clean=True)
 
 
 class _Recording:
@@ -144,7 +144,7 @@ class _Recording:
         self.parent: SpanContext | None = getattr(span, "parent", None)
 
     @property
-    def given(self) -> Mapping[str, AttributeValue]:
+    def initial_attributes(self) -> Mapping[str, AttributeValue]:
         return getattr(self._span, "attributes", None) or {}
 
     def finish(
@@ -154,10 +154,10 @@ class _Recording:
         status: Status,
         end: int,
         *,
-        repeats: SpanContext | None = None,
+        retry_of: SpanContext | None = None,
     ) -> None:
-        if repeats is not None:
-            self._span.add_link(repeats, _REPEATS)
+        if retry_of is not None:
+            self._span.add_link(retry_of, _REPEATS)
         self._span.update_name(name)
         self._span.set_attributes(attributes)
         if not status.is_unset:

@@ -24,7 +24,7 @@ _installed_for: Runtime | None = None
 def other_call(runtime: Runtime, request: Any) -> Token[Context] | None:
     """Called before any request that is not a recorded LLM call is sent; what it returns is detached then."""
     host = request.url.host
-    propagation.put_baggage(runtime.config, host, request.headers.__setitem__)
+    propagation.set_baggage_header(runtime.config, host, request.headers.__setitem__)
     token = propagation.without_baggage(runtime.config, host)
     if runtime.config.http_spans != "none":
         install(runtime)
@@ -60,5 +60,5 @@ def remove() -> None:
     while _instrumented:
         try:
             _instrumented.pop().uninstrument()
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("removing HTTP instrumentation", error)

@@ -18,31 +18,31 @@ from opentelemetry.trace import SpanContext
 
 from llmtrace.config import Config
 
-Put = Callable[[str, str], None]
+SetHeader = Callable[[str, str], None]
 """Sets one header of a request."""
 
 _BAGGAGE: Final = W3CBaggagePropagator()
 
 
-class _Setter(Setter[Put]):
-    def set(self, carrier: Put, key: str, value: str) -> None:
+class _Setter(Setter[SetHeader]):
+    def set(self, carrier: SetHeader, key: str, value: str) -> None:
         carrier(key, value)
 
 
 _SETTER: Final = _Setter()
 
 
-def put_trace(ids: SpanContext, put: Put) -> None:
+def set_trace_headers(ids: SpanContext, set_header: SetHeader) -> None:
     """The headers that make the receiver's spans children of `ids`."""
-    put("traceparent", f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}")
+    set_header("traceparent", f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}")
     if ids.trace_state:
-        put("tracestate", ids.trace_state.to_header())
+        set_header("tracestate", ids.trace_state.to_header())
 
 
-def put_baggage(config: Config, host: str, put: Put) -> None:
+def set_baggage_header(config: Config, host: str, set_header: SetHeader) -> None:
     """The context's baggage, if it may go to `host`."""
     if config.baggage_hosts and may_have_baggage(config, host):
-        _BAGGAGE.inject(put, setter=_SETTER)
+        _BAGGAGE.inject(set_header, setter=_SETTER)
 
 
 def may_have_baggage(config: Config, host: str) -> bool:

@@ -19,7 +19,7 @@ class Runtime:
     """The parts that were started together, and the arguments they were started with."""
 
     config: Config
-    delivery: DeliveryWorker
+    delivery_worker: DeliveryWorker
     provider: trace.TracerProvider
     tracer: trace.Tracer
     scope: InstrumentationScope

@@ -53,4 +53,4 @@ class Exporter(Protocol):
         """One attempt of about `timeout` seconds; never raises for a network failure."""
 
     def close(self) -> None:
-        """Release connections; the outlet may be used again (a forked child does)."""
+        """Release connections; the exporter may be used again (a forked child does)."""

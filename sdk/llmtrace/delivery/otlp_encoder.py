@@ -1,9 +1,9 @@
 """Spans and scores to OTLP protobuf.
 
 The same message that `opentelemetry.exporter.otlp.proto.common` makes, built by filling the protobuf in
-place instead of nesting constructors: about a third of the CPU. `tests/sdk/test_encode.py` holds the two
-equal. A value that protobuf refuses (a lone surrogate, an integer beyond 64 bits) is mended, so that one
-odd span never costs its batch.
+place instead of nesting constructors: about a third of the CPU. `tests/sdk/test_otlp_encoder.py` holds the
+two equal. A value that protobuf refuses (a lone surrogate, an integer beyond 64 bits) is repaired, so that
+one odd span never costs its batch.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _flags(context: SpanContext | None) -> int:
 
 
 def _fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
-    # Each look at a field of a message makes an object: hence one `value`, and no keywords.
+    # Each access to a field of a message makes an object: hence one `value`, and no keywords.
     add = target.add
     for key, value in attributes.items():
         entry: KeyValue = add()

@@ -54,21 +54,21 @@ class DeliveryWorker:
     def __init__(
         self,
         config: Config,
-        open_outlet: Callable[[], Exporter],
+        open_exporter: Callable[[], Exporter],
         *,
         spool: Spool | None = None,
         reports: bool = False,
         redactor: Redactor | None = None,
         open_sampler: Callable[[], TailSampler] | None = None,
     ) -> None:
-        """`open_outlet` is called on the thread, at the first batch: it may import what is slow to import.
+        """`open_exporter` is called on the thread, at the first batch: it may import what is slow to import.
 
-        spool: where batches wait while the collector is away. reports: tell the collector the counters.
+        spool: where batches wait while the collector is unreachable. reports: send it the counters.
         redactor: cleans spans that were not made here, and scores. open_sampler: makes what decides which
         traces are sent; None sends all.
         """
         self._config = config
-        self._open_outlet = open_outlet
+        self._open_exporter = open_exporter
         self._spool = spool
         self._reports = reports
         self._redactor = redactor or Redactor(secrets=True, pii=False)
@@ -77,9 +77,9 @@ class DeliveryWorker:
         self._reset()
 
     def _reset(self) -> None:
-        self._ledger = DeliveryCounters(self._config.traces_endpoint)
-        self._lock = self._ledger.lock
-        self._sender = Sender(self._config, self._open_outlet, self._ledger, self._spool)
+        self._counters = DeliveryCounters(self._config.traces_endpoint)
+        self._lock = self._counters.lock
+        self._sender = Sender(self._config, self._open_exporter, self._counters, self._spool)
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
         self._roots_elsewhere: deque[int] = deque(maxlen=self._config.max_queue_items)
         self._wake = threading.Event()
@@ -88,7 +88,7 @@ class DeliveryWorker:
         self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
         self._scores: deque[ScoreRecord] = deque()
         self._queued_bytes = 0
-        self._ticket = self._served = 0
+        self._flushes_requested = self._flushes_done = 0
         self._next_report = time.monotonic() + _REPORT_SECONDS
         self._thread: threading.Thread | None = None
 
@@ -101,28 +101,28 @@ class DeliveryWorker:
         """Queue a finished call. `quiet` starts and wakes nothing (for use during garbage collection)."""
         weight = call.weight()
         with self._lock:
-            if self._full(weight):
-                self._ledger.generated += 1
-                self._ledger.lose(1)
+            if self._is_full(weight):
+                self._counters.generated += 1
+                self._counters.lose(1)
                 return
             self._calls.append((weight, call))
             self._queued_bytes += weight
-            waiting = len(self._calls)
+            queued = len(self._calls)
         if not quiet:
-            self._notice(waiting)
+            self._notice(queued)
 
     def submit_span(self, span: ReadableSpan, *, clean: bool = False) -> None:
         """Queue an ended span; `clean` means that it was redacted already."""
         weight = _weigh(span)
         with self._lock:
-            self._ledger.generated += 1
-            if self._full(weight):
-                self._ledger.lose(1)
+            self._counters.generated += 1
+            if self._is_full(weight):
+                self._counters.lose(1)
                 return
             self._spans.append((weight, clean, span))
             self._queued_bytes += weight
-            waiting = len(self._spans)
-        self._notice(waiting)
+            queued = len(self._spans)
+        self._notice(queued)
 
     def note_root(self, trace_id: int) -> None:
         """A root span has ended that is not ours to deliver: its trace can be decided about."""
@@ -132,28 +132,28 @@ class DeliveryWorker:
     def submit_score(self, record: ScoreRecord) -> None:
         """Queue a score."""
         with self._lock:
-            self._ledger.generated += 1
-            if self._full(_SCORE_WEIGHT):
-                self._ledger.lose(1)
+            self._counters.generated += 1
+            if self._is_full(_SCORE_WEIGHT):
+                self._counters.lose(1)
                 return
             self._scores.append(record)
             self._queued_bytes += _SCORE_WEIGHT
-            waiting = len(self._scores)
-        self._notice(waiting)
+            queued = len(self._scores)
+        self._notice(queued)
 
     def flush(self, timeout: float) -> bool:
         """Send what was submitted before now; True if all was acknowledged within `timeout` seconds."""
         if threading.current_thread() is self._thread:
             return False
         with self._done:
-            self._ticket += 1
-            ticket, dropped = self._ticket, self._ledger.dropped
+            self._flushes_requested += 1
+            flush_number, dropped = self._flushes_requested, self._counters.dropped
         self._start()
         self._sender.hurry.set()
         self._wake.set()
         with self._done:
-            served = self._done.wait_for(lambda: self._served >= ticket, timeout)
-        return served and self._ledger.dropped == dropped and self._ledger.spooled == 0
+            finished = self._done.wait_for(lambda: self._flushes_done >= flush_number, timeout)
+        return finished and self._counters.dropped == dropped and self._counters.spooled == 0
 
     def shutdown(self, timeout: float) -> bool:
         """Send for at most `timeout` seconds, then end the thread; the rest goes to disk or is dropped."""
@@ -161,7 +161,7 @@ class DeliveryWorker:
             if self._stopping:
                 return True
             self._stopping = True
-            thread, dropped = self._thread, self._ledger.dropped
+            thread, dropped = self._thread, self._counters.dropped
         self._sender.leave_by(time.monotonic() + timeout)
         self._wake.set()
         if thread is not None:
@@ -174,22 +174,22 @@ class DeliveryWorker:
                 self._rescue()
         else:
             self._sender.close()
-        return self._ledger.dropped == dropped and self._ledger.spooled == 0
+        return self._counters.dropped == dropped and self._counters.spooled == 0
 
     def stats(self) -> Stats:
         """Counters; see Stats."""
         with self._lock:
-            return self._ledger.read(uncounted=len(self._calls))
+            return self._counters.read(uncounted=len(self._calls))
 
     def after_fork(self) -> None:
         """In the child: the queue is the parent's to send; locks, thread and connection are made anew."""
         self._sender.close()
         self._reset()
 
-    def _full(self, weight: int) -> bool:
-        waiting = len(self._calls) + len(self._spans) + len(self._scores)
+    def _is_full(self, weight: int) -> bool:
+        queued = len(self._calls) + len(self._spans) + len(self._scores)
         return (
-            waiting >= self._config.max_queue_items
+            queued >= self._config.max_queue_items
             or self._queued_bytes + weight > self._config.max_queue_bytes
         )
 
@@ -200,33 +200,33 @@ class DeliveryWorker:
             if self._spool is not None:
                 while self._calls or self._spans:
                     self._complete_next()
-                    taken = self._take_spans()
+                    spans = self._take_spans()
                     if self._sampler is not None:
-                        self._sampler.hold(taken)
-                        taken, left_out = self._sampler.decide(everything=True)
-                        self._ledger.sampled_out += left_out
-                    if taken:
-                        batches.append(self._sender.outlet.pack_spans(taken))
+                        self._sampler.hold(spans)
+                        spans, left_out = self._sampler.decide(everything=True)
+                        self._counters.sampled_out += left_out
+                    if spans:
+                        batches.append(self._sender.exporter.pack_spans(spans))
                 scores = self._take_scores(len(self._scores))
                 if scores:
-                    batches.append(self._sender.outlet.pack_scores(scores))
+                    batches.append(self._sender.exporter.pack_scores(scores))
                 self._sender.rescue(batches)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("keeping the last spans", error, may_raise=False)
         with self._lock:
             rest = len(self._calls) + len(self._spans) + len(self._scores)
             if rest:
-                self._ledger.generated += len(self._calls)
-                self._ledger.lose(rest)
+                self._counters.generated += len(self._calls)
+                self._counters.lose(rest)
                 self._calls.clear()
                 self._spans.clear()
                 self._scores.clear()
                 self._queued_bytes = 0
 
-    def _notice(self, waiting: int) -> None:
+    def _notice(self, queued: int) -> None:
         if self._thread is None:
             self._start()
-        if waiting >= self._config.max_batch_items and not self._wake.is_set():
+        if queued >= self._config.max_batch_items and not self._wake.is_set():
             self._wake.set()
 
     def _start(self) -> None:
@@ -246,15 +246,15 @@ class DeliveryWorker:
             while True:
                 self._wake.wait(self._config.schedule_delay)
                 self._wake.clear()
-                stopping, ticket = self._stopping, self._ticket
+                stopping, flush_number = self._stopping, self._flushes_requested
                 try:
                     self._last_cycle() if stopping else self._cycle()
-                except Exception as error:  # noqa: BLE001  # the guard: the thread must outlive any failure
+                except Exception as error:  # noqa: BLE001  # the thread must outlive any failure
                     internal_errors.report("delivering spans", error, may_raise=False)
                 if not stopping:
                     self._sender.hurry.clear()
                 with self._done:
-                    self._served = ticket
+                    self._flushes_done = flush_number
                     self._done.notify_all()
                 if stopping:
                     return
@@ -271,9 +271,9 @@ class DeliveryWorker:
             if not self._spans:
                 spans = 0
         self._send_decided()
-        taken = self._take_scores(scores)
-        if taken:
-            self._sender.deliver(self._sender.outlet.pack_scores(taken))
+        records = self._take_scores(scores)
+        if records:
+            self._sender.deliver(self._sender.exporter.pack_scores(records))
         self._sender.replay()
         if time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + _REPORT_SECONDS
@@ -284,9 +284,9 @@ class DeliveryWorker:
         self._report()
 
     def _report(self) -> None:
-        record = self._ledger.report() if self._reports else None
+        record = self._counters.report() if self._reports else None
         if record is not None:
-            self._sender.offer(self._sender.outlet.pack_scores([record]))
+            self._sender.offer(self._sender.exporter.pack_scores([record]))
 
     def _complete_next(self) -> int:
         with self._lock:
@@ -299,18 +299,18 @@ class DeliveryWorker:
             self._queued_bytes -= weight
         try:
             call.complete()
-        except Exception as error:  # noqa: BLE001  # the guard: one call must not stop the others
+        except Exception as error:  # noqa: BLE001  # one call must not stop the others
             internal_errors.report("building the span of a call", error, may_raise=False)
         return 1
 
     def _send_spans(self) -> int:
-        taken = self._take_spans()
-        if taken:
+        spans = self._take_spans()
+        if spans:
             if self._sampler is not None:
-                self._sampler.hold(taken)
+                self._sampler.hold(spans)
             else:
-                self._deliver_spans(taken)
-        return len(taken)
+                self._deliver_spans(spans)
+        return len(spans)
 
     def _send_decided(self) -> None:
         sampler = self._sampler
@@ -318,29 +318,29 @@ class DeliveryWorker:
             return
         roots = [self._roots_elsewhere.popleft() for _ in range(len(self._roots_elsewhere))]
         sampler.hold((), roots)
-        kept, left_out = sampler.decide(everything=self._stopping)
+        sampled, left_out = sampler.decide(everything=self._stopping)
         with self._lock:
-            self._ledger.sampled_out += left_out
+            self._counters.sampled_out += left_out
         size = self._config.max_batch_items
-        for start in range(0, len(kept), size):
-            self._deliver_spans(kept[start : start + size])
+        for start in range(0, len(sampled), size):
+            self._deliver_spans(sampled[start : start + size])
 
     def _take_spans(self) -> list[ReadableSpan]:
-        taken: list[ReadableSpan] = []
+        spans: list[ReadableSpan] = []
         size = 0
         with self._lock:
-            while self._spans and len(taken) < self._config.max_batch_items:
+            while self._spans and len(spans) < self._config.max_batch_items:
                 weight, clean, span = self._spans[0]
-                if taken and size + weight > self._config.max_batch_bytes:
+                if spans and size + weight > self._config.max_batch_bytes:
                     break
                 self._spans.popleft()
                 self._queued_bytes -= weight
                 size += weight
-                taken.append(span if clean else self._cleaned(span))
-        return taken
+                spans.append(span if clean else self._cleaned(span))
+        return spans
 
     def _cleaned(self, span: ReadableSpan) -> ReadableSpan:
-        """A span that was not made from a call: redacted, and not counted where it tells of one."""
+        """A span that was not made from a call: redacted, and not counted where it describes one."""
         try:
             span = self._redactor.span(span)
             if is_ours(span) or not double_spans.is_double(span):
@@ -348,26 +348,26 @@ class DeliveryWorker:
             attributes = {**(span.attributes or {}), semconv.COUNTED: False}
             message = span.status.description
             return copied(span, attributes=attributes, events=span.events, description=message)
-        except Exception as error:  # noqa: BLE001  # the guard: what cannot be redacted is not sent whole
+        except Exception as error:  # noqa: BLE001  # what cannot be redacted is not sent whole
             internal_errors.report("redacting a span", error, may_raise=False)
             return copied(span)
 
     def _take_scores(self, count: int) -> list[ScoreRecord]:
         with self._lock:
-            taken = [self._scores.popleft() for _ in range(min(count, len(self._scores)))]
-            self._queued_bytes -= _SCORE_WEIGHT * len(taken)
+            records = [self._scores.popleft() for _ in range(min(count, len(self._scores)))]
+            self._queued_bytes -= _SCORE_WEIGHT * len(records)
         return [
             replace(record, attributes=self._redactor.attributes(record.attributes))
-            for record in map(double_spans.resolved, taken)
+            for record in map(double_spans.resolved, records)
         ]
 
     def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
         try:
-            batch = self._sender.outlet.pack_spans(spans)
-        except Exception as error:  # noqa: BLE001  # the guard: a span that cannot be packed is dropped alone
+            batch = self._sender.exporter.pack_spans(spans)
+        except Exception as error:  # noqa: BLE001  # a span that cannot be packed is dropped alone
             internal_errors.report("encoding spans", error, may_raise=False)
             if len(spans) == 1:
-                self._ledger.lose(1)
+                self._counters.lose(1)
                 return
             for span in spans:
                 self._deliver_spans([span])

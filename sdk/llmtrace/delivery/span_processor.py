@@ -14,28 +14,28 @@ from .queue import DeliveryWorker
 
 class Processor(SpanProcessor):
     """Attached once to a provider and kept for good (a provider cannot let go of one): it only does
-    something while a delivery is set, so `shutdown` followed by `init` works.
+    something while a delivery worker is set, so `shutdown` followed by `init` works.
     """
 
     def __init__(self, *, scopes: frozenset[str] | None = None) -> None:
         """`scopes`: the instrumentation scopes to deliver; None delivers every span of the provider."""
         self._scopes = scopes
-        self.delivery: DeliveryWorker | None = None
+        self.delivery_worker: DeliveryWorker | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         try:
-            if self.delivery is not None:
+            if self.delivery_worker is not None:
                 other_tracers.note_start(span)
             values = context_attributes.attributes(parent_context)
-            if values and self.delivery is not None:
-                given = span.attributes or {}
-                span.set_attributes({key: value for key, value in values.items() if key not in given})
-        except Exception as error:  # noqa: BLE001  # the guard
+            if values and self.delivery_worker is not None:
+                existing = span.attributes or {}
+                span.set_attributes({key: value for key, value in values.items() if key not in existing})
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("writing context attributes", error)
 
     def on_end(self, span: ReadableSpan) -> None:
-        delivery = self.delivery
-        if delivery is None:
+        delivery_worker = self.delivery_worker
+        if delivery_worker is None:
             return
         try:
             ids = span.get_span_context()
@@ -45,12 +45,12 @@ class Processor(SpanProcessor):
                 scope = span.instrumentation_scope
                 if scope is None or scope.name not in self._scopes:
                     if is_local_root(span):
-                        delivery.note_root(ids.trace_id)
+                        delivery_worker.note_root(ids.trace_id)
                     return
-            delivery.submit_span(span)
-        except Exception as error:  # noqa: BLE001  # the guard
+            delivery_worker.submit_span(span)
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("queueing a span", error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        delivery = self.delivery
-        return True if delivery is None else delivery.flush(timeout_millis / 1e3)
+        delivery_worker = self.delivery_worker
+        return True if delivery_worker is None else delivery_worker.flush(timeout_millis / 1e3)

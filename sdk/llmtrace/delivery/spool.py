@@ -1,4 +1,4 @@
-"""Batches on disk while the collector is away.
+"""Batches on disk while the collector is unreachable.
 
 One file per batch, holding exactly the bytes that are POSTed, so that sending one twice is recognised by the
 collector. Files appear whole (written aside, then renamed) and go when they are acknowledged. They survive
@@ -73,24 +73,24 @@ class Spool:
                 raise SpoolFullError(f"{self._root} holds {self._limit} bytes already")
         stamp = f"{time.time_ns():020d}-{os.getpid()}-{next(self._sequence)}"
         path = self.folder / f"{stamp}-{batch.signal}-{batch.items}{_SUFFIX}"
-        aside = path.with_suffix(_PART)
+        part = path.with_suffix(_PART)
         try:
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(batch.payload)
-            aside.rename(path)
+            part.rename(path)
         except OSError:
-            aside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
         return Spooled(path, batch.signal, batch.items)
 
-    def waiting(self) -> list[Spooled]:
+    def batches(self) -> list[Spooled]:
         """All batches, oldest first, whichever process wrote them."""
         try:
             names = sorted(entry.name for entry in os.scandir(self.folder))
         except OSError:
             return []
-        return [found for name in names if (found := self._parsed(name)) is not None]
+        return [spooled for name in names if (spooled := self._parsed(name)) is not None]
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[bool]:
@@ -139,6 +139,6 @@ class Spool:
                 continue
             for path in folder.iterdir():
                 with contextlib.suppress(FileNotFoundError):  # sent by another process meanwhile
-                    found = path.stat()
+                    stat = path.stat()
                     if path.name != _LOCK:
-                        yield path, found.st_size, now - found.st_mtime
+                        yield path, stat.st_size, now - stat.st_mtime

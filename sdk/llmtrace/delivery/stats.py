@@ -72,7 +72,7 @@ class DeliveryCounters:
             )
 
     def report(self) -> ScoreRecord | None:
-        """The counters as an event for the collector, or None when it has been told these already."""
+        """The counters as an event for the collector, or None when it has been sent these already."""
         stats = self.read()
         if stats == self._reported or not (stats.generated or stats.replayed):
             return None

@@ -121,15 +121,15 @@ class Redactor:
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
         """The span, or a copy of it where something had to go."""
-        found = span.attributes or {}
-        attributes = self.attributes(found)
+        original = span.attributes or {}
+        attributes = self.attributes(original)
         events = [
             Event(event.name, self.attributes(event.attributes or {}), event.timestamp)
             for event in span.events
         ]
         message = span.status.description
         clean = self.text(message) if message and self.concerns(message) else message
-        same = message == clean and all(found[key] is value for key, value in attributes.items())
+        same = message == clean and all(original[key] is value for key, value in attributes.items())
         if same and all(
             (old.attributes or {}).get(key) is value
             for old, new in zip(span.events, events, strict=True)
@@ -199,19 +199,19 @@ def _checked(text: str, pattern: re.Pattern[str], valid: Callable[[str], bool], 
     """Replace what is valid; what a match holds beyond it is looked at again."""
     pieces: list[str] = []
     position = 0
-    while (found := pattern.search(text, position)) is not None:
-        length = _longest(found.group(), valid)
-        end = found.start() + length if length else found.end()
-        pieces += text[position : found.start()], mark if length else found.group()
+    while (match := pattern.search(text, position)) is not None:
+        length = _longest(match.group(), valid)
+        end = match.start() + length if length else match.end()
+        pieces += text[position : match.start()], mark if length else match.group()
         position = end
     return "".join([*pieces, text[position:]])
 
 
-def _longest(found: str, valid: Callable[[str], bool]) -> int:
+def _longest(text: str, valid: Callable[[str], bool]) -> int:
     """Length of the longest beginning that is valid and ends where a group does: what follows is not part."""
-    for end in range(len(found), 0, -1):
-        whole = found[end - 1].isalnum() and (end == len(found) or not found[end].isalnum())
-        if whole and valid("".join(each for each in found[:end] if each.isalnum())):
+    for end in range(len(text), 0, -1):
+        whole = text[end - 1].isalnum() and (end == len(text) or not text[end].isalnum())
+        if whole and valid("".join(character for character in text[:end] if character.isalnum())):
             return end
     return 0
 
@@ -229,12 +229,12 @@ def _is_card(digits: str) -> bool:
 def _is_iban(text: str) -> bool:
     if not 15 <= len(text) <= 34:
         return False
-    return int("".join(str(int(each, 36)) for each in text[4:] + text[:4])) % 97 == 1
+    return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
 
 
-def _ip(found: re.Match[str]) -> str:
-    text = found.group()
-    if sum(each.isalnum() for each in text) < 3:
+def _ip(match: re.Match[str]) -> str:
+    text = match.group()
+    if sum(character.isalnum() for character in text) < 3:
         return text
     try:
         ipaddress.ip_address(text)
@@ -243,9 +243,9 @@ def _ip(found: re.Match[str]) -> str:
     return patterns.IPV4.mark
 
 
-def _phone(found: re.Match[str]) -> str:
+def _phone(match: re.Match[str]) -> str:
     """A leading plus, bracket or zero, and a separator or country code: bare digits are ids and amounts."""
-    text = found.group()
+    text = match.group()
     if not text.startswith("+") and (text.isdigit() or "." in text):
         return text
     return patterns.PHONE.mark

@@ -29,7 +29,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
     leaves the outer one. Values are converted to str. Entering and leaving never raise.
 
     capture_content: record messages, tool definitions, arguments and results of what happens within, or
-        not, whatever `init` was told.
+        not, whatever `init` was called with.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
             if self._capture_content is not None:
                 entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
             token = otel_context.attach(entered)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("entering a context", error)
         self._tokens.append(token)
         return self
@@ -106,8 +106,8 @@ def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
 
 def captures_content(default: bool) -> bool:
     """Whether messages are recorded here: what the innermost block says, else `default`."""
-    said = otel_context.get_value(_CONTENT)
-    return default if said is None else bool(said)
+    setting = otel_context.get_value(_CONTENT)
+    return default if setting is None else bool(setting)
 
 
 def _merged(

@@ -22,38 +22,38 @@ from llmtrace import internal_errors, semconv
 from . import retries
 from .finished_spans import SCOPE
 
-_DIALECTS: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
-#: Logfire tells of a stream by a record at its end.
-_RECORD: Final = ("logfire.span_type", "log")
+_LLM_PREFIXES: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
+#: Logfire reports a stream by a record at its end.
+_LOGFIRE_RECORD: Final = ("logfire.span_type", "log")
 #: Their spans get their attributes after they began.
-_SAY_LATER: Final = frozenset({"langfuse-sdk"})
+_ATTRIBUTES_LATER: Final = frozenset({"langfuse-sdk"})
 
 _open: ContextVar[weakref.ref[trace.Span] | None] = ContextVar("llmtrace-others-span", default=None)
-_met = False
+_seen_any = False
 
 
-def mark_enclosing() -> bool:
+def seen_any() -> bool:
     """Whether another library that traces LLM calls was ever seen; until then there is nothing to mark."""
-    return _met
+    return _seen_any
 
 
-def tells_of_llm(attributes: Mapping[str, Any] | None) -> bool:
-    """Whether a span has attributes of a dialect for LLM calls."""
-    return any(key.startswith(_DIALECTS) for key in attributes or ())
+def has_llm_attributes(attributes: Mapping[str, Any] | None) -> bool:
+    """Whether a span has attributes of any of the conventions for LLM calls."""
+    return any(key.startswith(_LLM_PREFIXES) for key in attributes or ())
 
 
 def note_start(span: Span) -> None:
-    """A span began in this context, on a provider that we look on."""
-    global _met
+    """A span began in this context, on a provider that we watch."""
+    global _seen_any
     attributes = span.attributes
     scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
-    if scope == SCOPE or not (tells_of_llm(attributes) or scope in _SAY_LATER):
+    if scope == SCOPE or not (has_llm_attributes(attributes) or scope in _ATTRIBUTES_LATER):
         return
-    _met = True
-    if attributes and attributes.get(_RECORD[0]) == _RECORD[1]:
+    _seen_any = True
+    if attributes and attributes.get(_LOGFIRE_RECORD[0]) == _LOGFIRE_RECORD[1]:
         last = retries.last.get()
-        if last is not None and not last.told:
-            last.told = True
+        if last is not None and not last.recorded_elsewhere:
+            last.recorded_elsewhere = True
             span.set_attribute(semconv.COUNTED, False)
     else:
         _open.set(weakref.ref(span))
@@ -61,19 +61,21 @@ def note_start(span: Span) -> None:
 
 def is_within() -> bool:
     """Whether the active span is another library's of an LLM call."""
-    return _is_theirs(trace.get_current_span())
+    return _is_foreign_llm_span(trace.get_current_span())
 
 
-def mark() -> None:
+def mark_enclosing() -> None:
     """A call of ours begins: what encloses it does not count."""
     last = _open.get()
     for span in (trace.get_current_span(), None if last is None else last()):
-        if span is not None and _is_theirs(span):
+        if span is not None and _is_foreign_llm_span(span):
             span.set_attribute(semconv.COUNTED, False)
 
 
-def _is_theirs(span: trace.Span) -> bool:
-    return span.is_recording() and not _is_ours(span) and tells_of_llm(getattr(span, "attributes", None))
+def _is_foreign_llm_span(span: trace.Span) -> bool:
+    return (
+        span.is_recording() and not _is_ours(span) and has_llm_attributes(getattr(span, "attributes", None))
+    )
 
 
 def _is_ours(span: trace.Span) -> bool:
@@ -91,5 +93,5 @@ class ForeignSpanWatcher(SpanProcessor):
         try:
             if self._is_running():
                 note_start(span)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("looking at another library's span", error)

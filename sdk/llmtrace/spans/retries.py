@@ -1,4 +1,4 @@
-"""Attempts of one call: a client that tries again makes several requests, and the last one is the call.
+"""Retries of one call: a client that tries again makes several requests, and the last one is the call.
 
 A failed request that its client may repeat is held back for a moment. If the repetition comes, the earlier
 span says that it does not count, and the later one links to it.
@@ -23,14 +23,14 @@ HELD_SECONDS: Final = 10.0
 class Retry:
     """One request, as the next one in the same context sees it. Holds nothing of the request itself."""
 
-    __slots__ = ("context", "failed", "superseded", "told")
+    __slots__ = ("context", "failed", "recorded_elsewhere", "superseded")
 
     def __init__(self, context: SpanContext) -> None:
         self.context = context
         self.failed = False
         """Ended in a way that clients try again after."""
         self.superseded = False
-        self.told = False
+        self.recorded_elsewhere = False
         """Another library's record of it was seen."""
 
 
@@ -43,20 +43,20 @@ def is_repeatable(status: int | None) -> bool:
     return status is None or status in _REPEATED or status >= 500
 
 
-def number(headers: Mapping[str, str]) -> int | None:
-    """Which attempt a request is, from 0; None where its client does not say."""
+def resend_count(headers: Mapping[str, str]) -> int | None:
+    """How often its client sent a request before, from 0; None where it does not say."""
     count = headers.get(_STAINLESS)
     if count is not None:
         return int(count) if count.isdigit() else None
-    _, found, rest = (headers.get(_AWS) or "").partition("attempt=")
-    told = rest.partition(";")[0].strip()
-    return int(told) - 1 if found and told.isdigit() else None
+    _, separator, rest = (headers.get(_AWS) or "").partition("attempt=")
+    attempt = rest.partition(";")[0].strip()
+    return int(attempt) - 1 if separator and attempt.isdigit() else None
 
 
 def supersede(headers: Mapping[str, str]) -> SpanContext | None:
-    """The attempt that this request repeats, if it does; it is told that it no longer counts."""
+    """The request that this one repeats, if it does; from then on that one no longer counts."""
     previous = last.get()
-    if previous is None or not previous.failed or not number(headers):
+    if previous is None or not previous.failed or not resend_count(headers):
         return None
     previous.superseded = True
     return previous.context

@@ -50,9 +50,10 @@ class SampleRule:
         """Whether this span puts its trace under the rule."""
         if self.name is not None and not fnmatchcase(span.name, self.name):
             return False
-        found = span.attributes or {}
+        attributes = span.attributes or {}
         return all(
-            key in found and fnmatchcase(str(found[key]), pattern) for key, pattern in self.attributes.items()
+            key in attributes and fnmatchcase(str(attributes[key]), pattern)
+            for key, pattern in self.attributes.items()
         )
 
 
@@ -97,7 +98,7 @@ class TailSampler:
         Spans of a trace that was decided earlier follow that decision, errors and slow ones aside.
         """
         now = time.monotonic()
-        kept: list[ReadableSpan] = []
+        sampled: list[ReadableSpan] = []
         left_out = 0
         for trace_id, held in list(self._held.items()):
             late = trace_id in self._decided
@@ -111,10 +112,10 @@ class TailSampler:
                 weight = self._decided[trace_id]
             self._remember(trace_id, weight)
             if weight:
-                kept += [_weighed(span, weight) for span in held.spans]
+                sampled += [_weighed(span, weight) for span in held.spans]
             else:
                 left_out += len(held.spans)
-        return kept, left_out
+        return sampled, left_out
 
     def _weight(self, trace_id: int, held: Sequence[ReadableSpan]) -> float:
         if any(

@@ -1,4 +1,4 @@
-"""An outlet that keeps everything, in place of the collector."""
+"""An exporter that keeps everything, in place of the collector."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Captured:
             for span in self.spans()
         ]
 
-    # The outlet's side; it runs on the delivery thread.
+    # The exporter's side; it runs on the delivery thread.
     def pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
         self._spans.extend(spans)
         return Batch("traces", len(spans), b"")
@@ -99,7 +99,7 @@ def capture(
     lifecycle.shutdown()
     captured = Captured()
     config = configuration.resolve(**settings)
-    lifecycle.start(config, open_outlet=lambda: captured, id_generator=id_generator)
+    lifecycle.start(config, open_exporter=lambda: captured, id_generator=id_generator)
     try:
         with clock.installed() if clock is not None else nullcontext():
             yield captured

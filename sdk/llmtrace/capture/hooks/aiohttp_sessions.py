@@ -23,7 +23,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
 
 
 class _CapturedRequest:
-    """See `call.Sent`."""
+    """See `call.CapturedRequest`."""
 
     __slots__ = ("_url", "body", "headers", "path")
 
@@ -45,7 +45,7 @@ def _request(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
             runtime = interceptor.recording()
             if runtime is not None:
                 begun = _begin(module, runtime, session, method, str_or_url, kwargs)
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("beginning a call", error)
         call, token = begun
         try:
@@ -87,19 +87,15 @@ def _begin(
         # What aiohttp itself would make of it, made a little earlier.
         payload = module.JsonPayload(json, dumps=session.json_serialize)
         data = payload._value
-    found = interceptor.recognised(method.upper(), url.raw_path, data)
-    if found is None:
+    recognised = interceptor.recognised(method.upper(), url.raw_path, data)
+    if recognised is None:
         if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
             kwargs["json"], kwargs["data"] = None, payload
         return interceptor.NOTHING
     headers = session._prepare_headers(kwargs.get("headers"))
-    begun = interceptor.begin(
-        runtime,
-        found[0],
-        _CapturedRequest(url, headers, *found[1:]),
-        lambda: str(url.host),
-        headers.__setitem__,
-    )
+    wire_format, path, body = recognised
+    captured = _CapturedRequest(url, headers, path, body)
+    begun = interceptor.begin(runtime, wire_format, captured, lambda: str(url.host), headers.__setitem__)
     kwargs["headers"] = {
         **dict(kwargs.get("headers") or {}),
         **{name: headers[name] for name in ("traceparent", "tracestate", "baggage") if name in headers},
@@ -119,7 +115,7 @@ def _leaving(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(response)
         finally:
             if type(content) is _Content:
-                content._self_notes.over(early=True)
+                content._self_recorder.over(early=True)
 
     return leaving
 
@@ -129,7 +125,7 @@ class _Content(wrapt.ObjectProxy[Any]):
 
     def __init__(self, content: Any, call: LlmCall) -> None:
         super().__init__(content)
-        self._self_notes = interceptor.Stream(call)
+        self._self_recorder = interceptor.StreamRecorder(call)
 
     async def read(self, n: int = -1) -> bytes:
         return await self._self_passing(self.__wrapped__.read(n))
@@ -150,7 +146,7 @@ class _Content(wrapt.ObjectProxy[Any]):
         try:
             data, end = await self.__wrapped__.readchunk()
         except BaseException as error:
-            self._self_notes.failed(error)
+            self._self_recorder.failed(error)
             raise
         self._self_note(data)
         return data, end
@@ -174,19 +170,19 @@ class _Content(wrapt.ObjectProxy[Any]):
         return type(self.__wrapped__).iter_chunks(self)
 
     def __del__(self) -> None:
-        self._self_notes.forgotten()
+        self._self_recorder.forgotten()
 
     async def _self_passing(self, reading: Awaitable[bytes]) -> bytes:
         try:
             data = await reading
         except BaseException as error:
-            self._self_notes.failed(error)
+            self._self_recorder.failed(error)
             raise
         self._self_note(data)
         return data
 
     def _self_note(self, data: bytes) -> None:
         if data:
-            self._self_notes.note(data)
+            self._self_recorder.note(data)
         if self.__wrapped__.at_eof():
-            self._self_notes.over(early=False)
+            self._self_recorder.over(early=False)

@@ -1,7 +1,7 @@
 """The hook on `send` of httpx and httpx2 clients, sync and async.
 
 A request that is an LLM call by its shape gets a span and a `traceparent` header; every other request passes
-untouched, but for the HTTP spans of `llmtrace.http`.
+untouched, but for the HTTP spans of `capture.other_http`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
 
 
 class _CapturedRequest:
-    """See `call.Sent`."""
+    """See `call.CapturedRequest`."""
 
     __slots__ = ("_url", "body", "headers", "path")
 
@@ -94,13 +94,15 @@ def _begin(request: Any) -> interceptor.Begun:
         if request.method in interceptor.METHODS:
             path = request.url.raw_path.decode("ascii").partition("?")[0]
             body = _body(request)
-            found = registry.recognise(path, body, request.method)
-            if found is not None:
-                sent = _CapturedRequest(request, path, body)
-                put = request.headers.__setitem__
-                return interceptor.begin(runtime, found, sent, lambda: str(request.url.host), put)
+            wire_format = registry.recognise(path, body, request.method)
+            if wire_format is not None:
+                captured = _CapturedRequest(request, path, body)
+                set_header = request.headers.__setitem__
+                return interceptor.begin(
+                    runtime, wire_format, captured, lambda: str(request.url.host), set_header
+                )
         return None, other_http.other_call(runtime, request)
-    except Exception as error:  # noqa: BLE001  # the guard
+    except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("beginning a call", error)
     return interceptor.NOTHING
 

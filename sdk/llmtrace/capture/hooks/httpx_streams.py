@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from llmtrace.capture.call import LlmCall
-from llmtrace.capture.interceptor import Stream
+from llmtrace.capture.interceptor import StreamRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def stream_types(module: ModuleType) -> StreamTypes:
 
     class TracedStream(_Traced, sync_base):  # type: ignore[misc]  # the base comes from an untyped module
         def __iter__(self) -> Iterator[bytes]:
-            take = self._notes.take
+            take = self._recorder.take
             chunks = iter(self._stream)
             try:
                 for chunk in chunks:
@@ -42,21 +42,21 @@ def stream_types(module: ModuleType) -> StreamTypes:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                self._notes.failed(error)
+                self._recorder.failed(error)
                 raise
-            self._notes.over(early=False)
+            self._recorder.over(early=False)
 
         def close(self) -> None:
             try:
                 self._stream.close()
             finally:
-                self._notes.over(early=True)
+                self._recorder.over(early=True)
 
     class TracedAsyncStream(_Traced, async_base):  # type: ignore[misc]
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            take = self._notes.take
+            take = self._recorder.take
             room = 0
-            append: Callable[[bytes], None] = self._notes.note
+            append: Callable[[bytes], None] = self._recorder.note
             chunks = self._stream.__aiter__()
             try:
                 async for chunk in chunks:
@@ -69,19 +69,19 @@ def stream_types(module: ModuleType) -> StreamTypes:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                self._notes.failed(error)
+                self._recorder.failed(error)
                 raise
             finally:
                 # As httpx does it: the inner generator is closed now, not at garbage collection.
                 if isinstance(chunks, AsyncGenerator):
                     await chunks.aclose()
-            self._notes.over(early=False)
+            self._recorder.over(early=False)
 
         async def aclose(self) -> None:
             try:
                 await self._stream.aclose()
             finally:
-                self._notes.over(early=True)
+                self._recorder.over(early=True)
 
     return StreamTypes(TracedStream, TracedAsyncStream)
 
@@ -91,10 +91,10 @@ class _Traced:
 
     def __init__(self, stream: Any, call: LlmCall) -> None:
         self._stream = stream
-        self._notes = Stream(call)
+        self._recorder = StreamRecorder(call)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)  # such as httpx2's `elapsed`
 
     def __del__(self) -> None:
-        self._notes.forgotten()
+        self._recorder.forgotten()

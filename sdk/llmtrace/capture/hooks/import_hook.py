@@ -1,4 +1,4 @@
-"""Being told when a module is imported, now or later.
+"""A callback for when a module is imported, now or later.
 
 As `wrapt.register_post_import_hook`, without what importing wrapt brings along (asyncio, ssl): a tenth of the
 CPU that importing this package takes.
@@ -13,38 +13,38 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-Told = Callable[[ModuleType], None]
+ImportCallback = Callable[[ModuleType], None]
 """Called with the module once it is executed; must not raise."""
 
 
-def when_imported(names: Sequence[str], told: Told) -> None:
-    """Call `told` for each of the modules that is there, and for each that is imported from now on."""
-    sys.meta_path.insert(0, _Finder(frozenset(names), told))
+def when_imported(names: Sequence[str], callback: ImportCallback) -> None:
+    """Call `callback` for each of the modules that is there, and for each that is imported from now on."""
+    sys.meta_path.insert(0, _Finder(frozenset(names), callback))
     for name in names:
         module = sys.modules.get(name)
         if module is not None:
-            told(module)
+            callback(module)
 
 
 class _Finder:
     """Finds nothing itself: has the others find the module, and listens in on its loader."""
 
-    def __init__(self, names: frozenset[str], told: Told) -> None:
+    def __init__(self, names: frozenset[str], callback: ImportCallback) -> None:
         self._names = names
-        self._told = told
-        self._looking: set[tuple[int, str]] = set()
+        self._callback = callback
+        self._searches: set[tuple[int, str]] = set()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         key = threading.get_ident(), name
-        if name not in self._names or key in self._looking or name in sys.modules:
+        if name not in self._names or key in self._searches or name in sys.modules:
             return None
-        self._looking.add(key)
+        self._searches.add(key)
         try:
             spec = importlib.util.find_spec(name)
         finally:
-            self._looking.discard(key)
+            self._searches.discard(key)
         if spec is not None and hasattr(spec.loader, "exec_module"):
             self._listen(spec.loader, name)
         return spec
@@ -55,6 +55,6 @@ class _Finder:
         def executed(module: ModuleType) -> None:
             execute(module)
             if module.__name__ == name:  # a loader may have several modules
-                self._told(module)
+                self._callback(module)
 
         loader.exec_module = executed  # type: ignore[attr-defined]

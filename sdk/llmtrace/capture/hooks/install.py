@@ -59,5 +59,5 @@ def _hook(module: ModuleType) -> None:
                 setattr(ours, _MARK, True)
                 setattr(owner, name, ours)
             _hooked.append((owner, name, ours))
-    except Exception as error:  # noqa: BLE001  # the guard: an unknown version of the library
+    except Exception as error:  # noqa: BLE001  # an unknown version of the library
         internal_errors.report(f"hooking {module.__name__}", error)

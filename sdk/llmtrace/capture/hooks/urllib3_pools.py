@@ -30,7 +30,7 @@ def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
 
 
 class _CapturedRequest:
-    """See `call.Sent`."""
+    """See `call.CapturedRequest`."""
 
     __slots__ = ("_pool", "body", "headers", "path")
 
@@ -53,21 +53,28 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
         begun = interceptor.NOTHING
         try:
             runtime = interceptor.recording()
-            found = None
+            recognised = None
             if runtime is not None:
-                given = signature.bind(pool, *args, **kwargs).arguments
-                found = interceptor.recognised(given["method"], given["url"], given.get("body"))
-            if runtime is not None and found is not None:
-                headers = given.get("headers")
+                arguments = signature.bind(pool, *args, **kwargs).arguments
+                recognised = interceptor.recognised(
+                    arguments["method"], arguments["url"], arguments.get("body")
+                )
+            if runtime is not None and recognised is not None:
+                headers = arguments.get("headers")
                 # A copy: the caller's own headers stay as they are.
                 copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
-                sent = _CapturedRequest(pool, copied, *found[1:])
-                begun = interceptor.begin(runtime, found[0], sent, lambda: str(pool.host), copied.__setitem__)
+                wire_format, path, body = recognised
+                captured = _CapturedRequest(pool, copied, path, body)
+                begun = interceptor.begin(
+                    runtime, wire_format, captured, lambda: str(pool.host), copied.__setitem__
+                )
                 kwargs["headers"] = copied
                 args = args[:3]
-                kwargs |= {name: given[name] for name in list(signature.parameters)[5:] if name in given}
+                kwargs |= {
+                    name: arguments[name] for name in list(signature.parameters)[5:] if name in arguments
+                }
                 kwargs |= kwargs.pop("response_kw", {})
-        except Exception as error:  # noqa: BLE001  # the guard
+        except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("beginning a call", error)
         call, token = begun
         try:
@@ -78,20 +85,20 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
             raise
         finally:
             interceptor.leave(token)
-        return response if call is None else _received(call, response, given)
+        return response if call is None else _received(call, response, arguments)
 
     return urlopen
 
 
-def _received(call: LlmCall, response: Any, given: Mapping[str, Any]) -> Any:
-    preloaded = given.get("preload_content", True)
+def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any:
+    preloaded = arguments.get("preload_content", True)
     wrapped = interceptor.receive(
         call,
         response.status,
         response.headers,
         lambda: response.data if preloaded else None,
         wrap=lambda: _Response(response, call),
-        encoded=not given.get("decode_content", True),
+        encoded=not arguments.get("decode_content", True),
     )
     return response if wrapped is None else wrapped
 
@@ -102,20 +109,20 @@ class _Response(wrapt.ObjectProxy[Any]):
     def __init__(self, response: Any, call: LlmCall) -> None:
         super().__init__(response)
         self._self_call = call
-        self._self_notes = interceptor.Stream(call)
+        self._self_recorder = interceptor.StreamRecorder(call)
 
     def read(self, amt: int | None = None, decode_content: bool | None = None, **kwargs: Any) -> bytes:
         data = self._self_passing(
             decode_content, lambda: self.__wrapped__.read(amt, decode_content, **kwargs)
         )
         if amt is None or amt < 0 or (not data and amt != 0):
-            self._self_notes.over(early=False)
+            self._self_recorder.over(early=False)
         return data
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         data = self._self_passing(decode_content, lambda: self.__wrapped__.read1(amt, decode_content))
         if not data and amt != 0:
-            self._self_notes.over(early=False)
+            self._self_recorder.over(early=False)
         return data
 
     def readinto(self, buffer: Any) -> int:
@@ -126,7 +133,7 @@ class _Response(wrapt.ObjectProxy[Any]):
     def readline(self, limit: int = -1) -> bytes:
         data = self._self_passing(None, lambda: self.__wrapped__.readline(limit))
         if not data and limit != 0:
-            self._self_notes.over(early=False)
+            self._self_recorder.over(early=False)
         return data
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
@@ -142,9 +149,9 @@ class _Response(wrapt.ObjectProxy[Any]):
 
     @property
     def data(self) -> bytes:
-        had = self.__wrapped__._body if hasattr(self.__wrapped__, "_body") else None
-        data = self._self_passing(None, lambda: self.__wrapped__.data, note=had is None)
-        self._self_notes.over(early=False)
+        cached_body = self.__wrapped__._body if hasattr(self.__wrapped__, "_body") else None
+        data = self._self_passing(None, lambda: self.__wrapped__.data, note=cached_body is None)
+        self._self_recorder.over(early=False)
         return data
 
     def json(self) -> Any:
@@ -155,19 +162,19 @@ class _Response(wrapt.ObjectProxy[Any]):
         try:
             self.__wrapped__.close()
         finally:
-            self._self_notes.over(early=True)
+            self._self_recorder.over(early=True)
 
     def release_conn(self) -> None:
         try:
             self.__wrapped__.release_conn()
         finally:
-            self._self_notes.over(early=True)
+            self._self_recorder.over(early=True)
 
     def drain_conn(self) -> None:
         try:
             self.__wrapped__.drain_conn()
         finally:
-            self._self_notes.over(early=True)
+            self._self_recorder.over(early=True)
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +183,7 @@ class _Response(wrapt.ObjectProxy[Any]):
         self.close()
 
     def __del__(self) -> None:
-        self._self_notes.forgotten()
+        self._self_recorder.forgotten()
 
     def _self_passing(
         self, decode_content: bool | None, read: Callable[[], bytes], *, note: bool = True
@@ -184,25 +191,25 @@ class _Response(wrapt.ObjectProxy[Any]):
         try:
             data = read()
         except BaseException as error:
-            self._self_notes.failed(error)
+            self._self_recorder.failed(error)
             raise
         if data and note:
             self._self_decoding(decode_content)
-            self._self_notes.note(data)
+            self._self_recorder.note(data)
         return data
 
     def _self_noted(self, chunks: Iterator[bytes], decode_content: bool | None) -> Iterator[bytes]:
         self._self_decoding(decode_content)
         try:
             for chunk in chunks:
-                self._self_notes.note(chunk)
+                self._self_recorder.note(chunk)
                 yield chunk
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._self_notes.failed(error)
+            self._self_recorder.failed(error)
             raise
-        self._self_notes.over(early=False)
+        self._self_recorder.over(early=False)
 
     def _self_decoding(self, decode_content: bool | None) -> None:
         if decode_content is not None:

@@ -63,12 +63,14 @@ def test_odd_values_are_mended() -> None:
     )
     message = ExportTraceServiceRequest.FromString(encode_spans([span], {"service.name": "c", "new": "d"}))
     (resource_spans,) = message.resource_spans
-    assert {each.key: each.value.string_value for each in resource_spans.resource.attributes} == {
+    assert {
+        attribute.key: attribute.value.string_value for attribute in resource_spans.resource.attributes
+    } == {
         "service.name": "c",
         "new": "d",
     }
     (encoded,) = resource_spans.scope_spans[0].spans
-    values = {each.key: each.value for each in encoded.attributes}
+    values = {attribute.key: attribute.value for attribute in encoded.attributes}
     assert encoded.name == "n?"
     assert values["surrogate"].string_value == "a?b"
     assert values["big"].string_value == str(2**70)

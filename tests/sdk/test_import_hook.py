@@ -35,7 +35,7 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Modu
 
 
 def test_what_is_there_is_told_at_once_and_the_rest_when_it_comes(heard: list[ModuleType]) -> None:
-    assert [each.__name__ for each in heard] == ["sample_there"]
+    assert [module.__name__ for module in heard] == ["sample_there"]
     later = importlib.import_module("sample_later")
     assert heard[1:] == [later]
     assert later.VALUE == 5

@@ -75,7 +75,7 @@ BREAKS = [
 ]
 
 
-@pytest.mark.parametrize("damage", BREAKS, ids=lambda each: each.__name__[1:])
+@pytest.mark.parametrize("damage", BREAKS, ids=lambda damage: damage.__name__[1:])
 def test_the_program_is_unaffected(
     damage: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -496,7 +496,7 @@ def test_every_recording_looks_the_same_with_and_without() -> None:
                     seen.append(_seen_by_httpx(second, url, method, body))
                     seen.append(_seen_by_requests(url, method, body))
                     seen.append(await _seen_by_aiohttp(session, url, method, body))
-                results.append([_without_date(each) for each in seen])
+                results.append([_without_date(outcome) for outcome in seen])
         return results
 
     with ReplayServer(Answer()) as server, httpx.Client() as first, httpx2.Client() as second:
