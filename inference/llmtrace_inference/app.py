@@ -66,7 +66,7 @@ class _Parts:
             capture_content=settings.capture_content,
             export=self.pipeline.put if self.pipeline is not None else None,
         )
-        self.blocks = BlockList(settings.data_dir / "blocks.json")
+        self.block_list = BlockList(settings.data_dir / "blocks.json")
         self.gpu = open_sampler()
         if self.gpu is not None:
             self.metrics.registry.register(self.gpu)
@@ -74,7 +74,7 @@ class _Parts:
         if settings.metrics_interval_seconds and self.pipeline is not None:
             self.metrics_pipeline = MetricsPipeline(settings, self.metrics.registry)
         self.completions = CompletionService(
-            engines, settings, self.tracer, self.metrics, self.blocks, self.gpu
+            engines, settings, self.tracer, self.metrics, self.block_list, self.gpu
         )
         self.batches = BatchService(settings, engines, self.completions, self.tracer, self.metrics)
 
@@ -133,7 +133,7 @@ def create_app(
         file_routes(settings, parts.batches),
         batch_routes(settings, parts.batches),
         health_routes(parts.models, parts.metrics),
-        admin_routes(settings, parts.blocks, parts.models),
+        admin_routes(settings, parts.block_list, parts.models),
     ):
         app.include_router(router)
 

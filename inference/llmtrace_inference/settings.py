@@ -216,7 +216,7 @@ class InferenceSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _keys_are_told_apart(self) -> InferenceSettings:
+    def _key_names_are_unique(self) -> InferenceSettings:
         names = [key.name for key in self.keys]
         if len(set(names)) < len(names):
             raise ValueError(f"two of the keys have the same name ({', '.join(names)}): give each its own")

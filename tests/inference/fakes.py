@@ -1,4 +1,4 @@
-"""An engine without a model: it says what it is told to, as fast or as slowly as it is told to."""
+"""An engine without a model: it says what a test wants, as fast or as slowly as the test wants."""
 
 from __future__ import annotations
 
@@ -68,22 +68,22 @@ class FakeEngine:
     def submit(self, generation: Generation) -> Submission:
         if self.refuse is not None:
             raise self.refuse
-        ticket = Submission(generation)
-        ticket.progress.submitted_ns = ticket.progress.scheduled_ns = time.perf_counter_ns()
-        return ticket
+        submission = Submission(generation)
+        submission.progress.submitted_ns = submission.progress.scheduled_ns = time.perf_counter_ns()
+        return submission
 
-    async def stream(self, ticket: Submission) -> AsyncIterator[Delta]:
+    async def stream(self, submission: Submission) -> AsyncIterator[Delta]:
         for at, character in enumerate(self.says):
             if at == self.fail_after and self.failure is not None:
                 raise self.failure
             await asyncio.sleep(self.pause)
             now = time.perf_counter_ns()
-            ticket.progress.first_token_ns = ticket.progress.first_token_ns or now
-            ticket.progress.last_token_ns = now
+            submission.progress.first_token_ns = submission.progress.first_token_ns or now
+            submission.progress.last_token_ns = now
             yield Delta((ord(character),), "stop" if at == len(self.says) - 1 else None)
 
-    def cancel(self, ticket: Submission) -> None:
-        self.cancelled.append(ticket.generation.request_id)
+    def cancel(self, submission: Submission) -> None:
+        self.cancelled.append(submission.generation.request_id)
 
     async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
         return [[float(len(ids))] for ids in sequences]

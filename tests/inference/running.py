@@ -55,14 +55,14 @@ class Running:
     def request_spans(self, response_id: str) -> list[ReadableSpan]:
         """All spans of one request's trace, once its SERVER span has ended."""
 
-        def found() -> list[ReadableSpan]:
+        def trace_spans() -> list[ReadableSpan]:
             spans = self.exporter.get_finished_spans()
             servers = [s for s in spans if (s.attributes or {}).get("gen_ai.response.id") == response_id]
             ids = {s.context.span_id for s in servers}
             return servers + [s for s in spans if s.parent is not None and s.parent.span_id in ids]
 
-        wait_until(lambda: bool(found()))
-        return found()
+        wait_until(lambda: bool(trace_spans()))
+        return trace_spans()
 
 
 class _Opened(SpanProcessor):

@@ -50,14 +50,14 @@ def _packed(sequences: Sequences, heads: int, kv_heads: int, seed: int) -> tuple
     dice = torch.Generator().manual_seed(seed)
     queries = [q for q, _ in sequences]
     keys = [q + past for q, past in sequences]
-    made = [
+    tensors = [
         torch.randn(sum(lengths), n, 8, generator=dice)
         for lengths, n in ((queries, heads), (keys, kv_heads), (keys, kv_heads))
     ]
     ends = [
         torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32) for lengths in (queries, keys)
     ]
-    return (*made, *ends)
+    return (*tensors, *ends)
 
 
 def _apply(kernel: Kernel, packed: tuple[torch.Tensor, ...], scale: float | None) -> torch.Tensor:
@@ -113,10 +113,10 @@ def test_each_kernel_is_softmax_attention_of_each_sequence(
 
 
 def test_the_parameters_of_torchs_varlen_attention() -> None:
-    found = inspect.signature(torch.nn.attention.varlen.varlen_attn).parameters
+    theirs = inspect.signature(torch.nn.attention.varlen.varlen_attn).parameters
     ours = inspect.signature(_like_varlen_attn).parameters
-    assert {name: ours[name].kind for name in ours} == {name: found[name].kind for name in ours}
-    assert all(p.default is not p.empty for name, p in found.items() if name not in ours)
+    assert {name: ours[name].kind for name in ours} == {name: theirs[name].kind for name in ours}
+    assert all(p.default is not p.empty for name, p in theirs.items() if name not in ours)
 
 
 def test_which_kernel_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,23 +146,23 @@ def registry() -> Iterator[None]:
 
 def _greedy_tokens(model_dir: Path, **configured: str) -> list[list[int]]:
     """What a small engine answers to prompts around the chunk size, twice, so that prefixes are shared."""
-    made = InferenceSettings.model_validate(
+    configuration = InferenceSettings.model_validate(
         {"data_dir": model_dir, "default_max_tokens": 8, "max_batch_tokens": 64, **configured}
     )
-    loaded = load_model("m", "builtin:tiny-chat-s", made)
+    loaded = load_model("m", "builtin:tiny-chat-s", configuration)
 
     async def main() -> list[list[int]]:
-        engine = ContinuousBatchingEngine(loaded, made)
+        engine = ContinuousBatchingEngine(loaded, configuration)
         await engine.start()
         try:
             answers: list[list[int]] = []
-            for turn in "ab":
-                tickets = [
-                    engine.submit(Generation(f"{turn}{n}", tuple(range(300, 300 + n)), 12, temperature=0.0))
+            for run in "ab":
+                submissions = [
+                    engine.submit(Generation(f"{run}{n}", tuple(range(300, 300 + n)), 12, temperature=0.0))
                     for n in (1, 15, 16, 17, 63, 64, 65, 200)
                 ]
-                for ticket in tickets:
-                    answers.append([i async for delta in engine.stream(ticket) for i in delta.token_ids])
+                for submission in submissions:
+                    answers.append([i async for delta in engine.stream(submission) for i in delta.token_ids])
             return answers
         finally:
             await engine.close()

@@ -116,24 +116,24 @@ def test_files_are_kept_listed_read_and_deleted(tmp_path: Path) -> None:
     with serving(_settings(tmp_path, max_file_bytes=2048, max_stored_bytes=4096), load=_fake) as running:
         client = running.client
         content = _jsonl([_line("a")])
-        kept = [
+        files = [
             client.files.create(file=(f"{i}.jsonl", io.BytesIO(content)), purpose="batch") for i in range(3)
         ]
-        assert (kept[0].object, kept[0].bytes, kept[0].filename) == ("file", len(content), "0.jsonl")
-        assert kept[0].purpose == "batch"
-        assert kept[0].expires_at == kept[0].created_at + 30 * 86_400
-        assert client.files.retrieve(kept[0].id) == kept[0]
-        assert client.files.content(kept[0].id).content == content
-        assert [f.id for f in client.files.list(order="asc")] == [f.id for f in kept]
-        assert [f.id for f in client.files.list(limit=2)] == [f.id for f in kept[::-1]], "pages follow"
+        assert (files[0].object, files[0].bytes, files[0].filename) == ("file", len(content), "0.jsonl")
+        assert files[0].purpose == "batch"
+        assert files[0].expires_at == files[0].created_at + 30 * 86_400
+        assert client.files.retrieve(files[0].id) == files[0]
+        assert client.files.content(files[0].id).content == content
+        assert [f.id for f in client.files.list(order="asc")] == [f.id for f in files]
+        assert [f.id for f in client.files.list(limit=2)] == [f.id for f in files[::-1]], "pages follow"
         assert list(client.files.list(purpose="vision")) == []
         short = client.files.create(
             file=("s", b"x"), purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600}
         )
         assert short.expires_at == short.created_at + 3600
-        assert client.files.delete(kept[1].id).deleted
+        assert client.files.delete(files[1].id).deleted
         with pytest.raises(openai.NotFoundError):
-            client.files.content(kept[1].id)
+            client.files.content(files[1].id)
         for name, bad in {
             "purpose": {"file": ("a", b"x"), "purpose": "vision"},
             "file": {"file": ("a", b""), "purpose": "batch"},
@@ -158,25 +158,25 @@ def test_files_are_kept_listed_read_and_deleted(tmp_path: Path) -> None:
             assert httpx.get(f"{running.url}/v1/files?{query}").status_code == 400
         for path in ("file-..%2f..%2fsecret", "..", "file-" + "0" * 32):
             assert httpx.get(f"{running.url}/v1/files/{path}/content").status_code == 404
-    left = [f.name for f in (tmp_path / "files").iterdir()]
-    assert len(left) == 2 * 4
-    assert not [name for name in left if name.endswith(".new")]
+    file_names = [f.name for f in (tmp_path / "files").iterdir()]
+    assert len(file_names) == 2 * 4
+    assert not [name for name in file_names if name.endswith(".new")]
 
 
 def test_files_expire_and_what_a_crash_left_is_cleared(tmp_path: Path) -> None:
     now = 1000.0
     store = FileStore(tmp_path, days=1, bytes_per_owner=100, clock=lambda: now)
     store.open()
-    one = store.add("me", "a", io.BytesIO(b"one"), 3)
+    file = store.add("me", "a", io.BytesIO(b"one"), 3)
     (tmp_path / "file-orphan.data").write_bytes(b"half")
     (tmp_path / "file-orphan.data.new").write_bytes(b"half")
     store = FileStore(tmp_path, days=1, bytes_per_owner=100, clock=lambda: now)
     store.open()
-    assert store.get(one.id, "me") == one
+    assert store.get(file.id, "me") == file
     assert len(list(tmp_path.iterdir())) == 2
     now += 86_400
     with pytest.raises(Exception, match="no file"):
-        store.get(one.id, "me")
+        store.get(file.id, "me")
     store.drop_expired()
     assert list(tmp_path.iterdir()) == []
 
@@ -205,8 +205,8 @@ def _fake(*_: object) -> FakeEngine:
 def test_faults_of_an_input_file(tmp_path: Path, lines: list[Any], code: str, line: int | None) -> None:
     path = tmp_path / "in"
     path.write_bytes(_jsonl(lines))
-    _, faults = read_lines(path, LineRules(CHAT, ("fake",), max_lines=3, max_body_bytes=1024))
-    assert [(fault.code, fault.line) for fault in faults] == [(code, line)]
+    _, errors = read_lines(path, LineRules(CHAT, ("fake",), max_lines=3, max_body_bytes=1024))
+    assert [(error.code, error.line) for error in errors] == [(code, line)]
 
 
 def test_faulty_batches_fail_and_say_where(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_key_sees_nothing_of_another_key(tmp_path: Path) -> None:
 
 
 class _Moody(FakeEngine):
-    """Full, then failing, then well; waiting requests as it is told."""
+    """Full, then failing, then well; it notes the priority of each request."""
 
     def __init__(self) -> None:
         super().__init__(pause=0.002)
@@ -428,8 +428,10 @@ def test_spans_of_a_batch_link_its_lines_to_it(tmp_path: Path) -> None:
         spans = running.exporter.get_finished_spans()
         (whole,) = [s for s in spans if s.name == f"batch {CHAT}"]
         assert format(whole.context.trace_id, "032x") == TRACE
-        found = {k.removeprefix("llmtrace.inference.batch."): v for k, v in (whole.attributes or {}).items()}
-        assert found == {
+        attributes = {
+            k.removeprefix("llmtrace.inference.batch."): v for k, v in (whole.attributes or {}).items()
+        }
+        assert attributes == {
             "id": batch.id, "endpoint": CHAT, "resumed": False, "status": "completed",
             "lines": 2, "completed": 2, "failed": 0,
         }  # fmt: skip
@@ -468,9 +470,9 @@ def test_a_journal_cut_anywhere_keeps_its_whole_records(
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "j"
 
-    async def write(made: list[dict[str, Any]]) -> None:
+    async def write(entries: list[dict[str, Any]]) -> None:
         journal = AnswerJournal(path)
-        await asyncio.gather(*(journal.append(record) for record in made))
+        await asyncio.gather(*(journal.append(entry) for entry in entries))
         await journal.close()
 
     before = [{"line": i, "text": text} for i, text in enumerate(texts)]
@@ -478,9 +480,9 @@ def test_a_journal_cut_anywhere_keeps_its_whole_records(
     assert list(records(path)) == before
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
-    kept = whole[:cut].count(b"\n")
+    whole_lines = whole[:cut].count(b"\n")
     asyncio.run(write([{"line": -1}]))
-    assert list(records(path)) == [*before[:kept], {"line": -1}]
+    assert list(records(path)) == [*before[:whole_lines], {"line": -1}]
 
 
 SERVE = """
@@ -506,26 +508,26 @@ def test_after_sigkills_every_line_is_answered_exactly_once(tmp_path: Path) -> N
         wait_until(lambda: _is_ready(port), 60)
         return process
 
-    journal_of: Path | None = None
+    journal_path: Path | None = None
     process = start()
-    kept: dict[int, str] = {}
+    earlier_ids: dict[int, str] = {}
     try:
         batch = _begin(client, [_line(f"l{i}") for i in range(150)])
-        journal_of = tmp_path / "data" / "batches" / batch.id / "answers.jsonl"
+        journal_path = tmp_path / "data" / "batches" / batch.id / "answers.jsonl"
         for aim in (30, 80):
-            wait_until(lambda aim=aim: len(list(records(journal_of))) >= aim, 60)  # type: ignore[misc]
+            wait_until(lambda aim=aim: len(list(records(journal_path))) >= aim, 60)  # type: ignore[misc]
             process.kill()
             process.wait()
-            found = {r["line"]: r["answer"]["response"]["body"]["id"] for r in records(journal_of)}
-            assert kept.items() <= found.items(), "what was answered once is not answered again"
-            kept = found
+            ids_by_line = {r["line"]: r["answer"]["response"]["body"]["id"] for r in records(journal_path)}
+            assert earlier_ids.items() <= ids_by_line.items(), "what was answered once is not answered again"
+            earlier_ids = ids_by_line
             process = start()
         done = _ended(client, batch)
         assert done.status == "completed"
         answers = _read(client, done.output_file_id)
         assert sorted(a["custom_id"] for a in answers) == sorted(f"l{i}" for i in range(150))
         ids = {a["custom_id"]: a["response"]["body"]["id"] for a in answers}
-        assert all(ids[f"l{number - 1}"] == made for number, made in kept.items())
+        assert all(ids[f"l{number - 1}"] == answer_id for number, answer_id in earlier_ids.items())
     finally:
         process.kill()
         process.wait()

@@ -91,7 +91,7 @@ def test_models_and_embeddings(ask: Asker) -> None:
     assert MODEL in [model.id for model in ask(("models.list", {}))]
     assert ask(("models.retrieve", {"model": MODEL})).owned_by == "llmtrace"
     vectors = ask(("embeddings.create", {"model": MODEL, "input": ["a", "b"]}))
-    assert [len(one.embedding) for one in vectors.data] == [128, 128]
+    assert [len(vector.embedding) for vector in vectors.data] == [128, 128]
 
 
 def test_streams_say_what_whole_answers_say_and_count_it(ask: Asker) -> None:
@@ -141,8 +141,8 @@ def test_logprobs(ask: Asker) -> None:
     assert len(content) == 12
     assert all(len(token.top_logprobs) == 3 and token.logprob <= 0 for token in content)
     chunks = ask(_chat(logprobs=True, stream=True, **EXACT))
-    noted = [t for c in chunks if c.choices[0].logprobs for t in c.choices[0].logprobs.content or ()]
-    assert len(noted) == 12
+    tokens = [t for c in chunks if c.choices[0].logprobs for t in c.choices[0].logprobs.content or ()]
+    assert len(tokens) == 12
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -70,19 +70,19 @@ def _is_sentence(text: str) -> bool:
 
 @pytest.mark.parametrize("model", BUILTIN_MODELS)
 def test_the_demos_questions_get_sentences_about_what_was_asked(service: Running, model: str) -> None:
-    said = {
+    texts = {
         (question, temperature): _ask(service, model, question, temperature, seed)
         for question in ABOUT
         for seed, temperature in enumerate((0.0, 0.2, 0.7, 1.0))
     }
     known = words()
-    assert [text for text in said.values() if not _is_sentence(text)] == []
-    assert [text for text in said.values() if not known.issuperset(split(text))] == []
-    missed = {key: text for key, text in said.items() if not ABOUT[key[0]] & set(split(text))}
+    assert [text for text in texts.values() if not _is_sentence(text)] == []
+    assert [text for text in texts.values() if not known.issuperset(split(text))] == []
+    missed = {key: text for key, text in texts.items() if not ABOUT[key[0]] & set(split(text))}
     # Drawn at 1.0, one answer in a while is about something else.
     assert [key for key in missed if key[1] < 1.0] == [], missed
     assert len(missed) <= 1, missed
-    assert len(set(said.values())) > 2 * len(ABOUT), "drawn answers differ"
+    assert len(set(texts.values())) > 2 * len(ABOUT), "drawn answers differ"
 
 
 @pytest.mark.parametrize("model", BUILTIN_MODELS)
@@ -138,14 +138,14 @@ def test_the_script_trains_saves_and_records(tmp_path: Path, monkeypatch: pytest
     torch.use_deterministic_algorithms(False)
     assert done.exit_code == 0, done.output
     recorded = json.loads((tmp_path / "training.json").read_text())["tiny-chat-s"]
-    made = tmp_path / demo_model.directory("tiny-chat-s").name
-    assert training.sha256(made / "model.safetensors") == recorded["weights_sha256"]
-    loaded = AutoModelForCausalLM.from_pretrained(made, local_files_only=True)
-    said = set(range(loaded.config.vocab_size)) - set(loaded.generation_config.suppress_tokens)
-    assert loaded.config.eos_token_id in said
-    assert loaded.config.pad_token_id not in said
-    shown = CliRunner().invoke(training.main, ["--help"])
-    assert "--threads" in shown.output
+    model_directory = tmp_path / demo_model.directory("tiny-chat-s").name
+    assert training.sha256(model_directory / "model.safetensors") == recorded["weights_sha256"]
+    loaded = AutoModelForCausalLM.from_pretrained(model_directory, local_files_only=True)
+    generated_ids = set(range(loaded.config.vocab_size)) - set(loaded.generation_config.suppress_tokens)
+    assert loaded.config.eos_token_id in generated_ids
+    assert loaded.config.pad_token_id not in generated_ids
+    help_page = CliRunner().invoke(training.main, ["--help"])
+    assert "--threads" in help_page.output
 
 
 @given(seed=st.integers(0, 10_000))

@@ -40,9 +40,10 @@ def _answers(loaded: LoadedModel, settings: InferenceSettings) -> tuple[list[lis
                 Generation(f"q{i}", tuple(range(300, 330)), 12, temperature=0.0, ignore_eos=True)
                 for i in range(3)
             ]
-            tickets = [engine.submit(generation) for generation in wanted]
+            submissions = [engine.submit(generation) for generation in wanted]
             answers = [
-                [i async for delta in engine.stream(ticket) for i in delta.token_ids] for ticket in tickets
+                [i async for delta in engine.stream(submission) for i in delta.token_ids]
+                for submission in submissions
             ]
             vectors = await engine.embed([[1, 2, 3]])
             assert engine.stats().restarts == 0
@@ -95,8 +96,8 @@ def _quantised_directory(model_dir: Path, target: Path, config: dict[str, Any]) 
     _load(model_dir)[0].model.save_pretrained(target)
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(directory("tiny-chat-s") / file, target)
-    said = json.loads((target / "config.json").read_text())
-    (target / "config.json").write_text(json.dumps(said | {"quantization_config": config}))
+    config_json = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config_json | {"quantization_config": config}))
     return str(target)
 
 

@@ -31,10 +31,10 @@ def test_vectors_are_the_models_whatever_shares_their_pass(service: Running) -> 
     assert isinstance(engine, ContinuousBatchingEngine)
     tokens = [engine.tokenizer.encode(text) for text in texts]
     assert answer.usage.prompt_tokens == sum(map(len, tokens))
-    for one, ids in zip(answer.data, tokens, strict=True):
-        assert math.isclose(sum(v * v for v in one.embedding), 1, rel_tol=1e-4)
+    for vector, ids in zip(answer.data, tokens, strict=True):
+        assert math.isclose(sum(v * v for v in vector.embedding), 1, rel_tol=1e-4)
         alone = service.client.embeddings.create(model=MODEL, input=ids, encoding_format="float")
-        assert max(abs(a - b) for a, b in zip(one.embedding, alone.data[0].embedding, strict=True)) < 1e-4
+        assert max(abs(a - b) for a, b in zip(vector.embedding, alone.data[0].embedding, strict=True)) < 1e-4
     # The twin has the engine's own weights, not copies.
     assert engine._twin.lm_head.weight.data_ptr() == engine._loaded.model.lm_head.weight.data_ptr()
     assert torch.equal(engine._twin.lm_head.weight, engine._loaded.model.lm_head.weight)
@@ -59,10 +59,10 @@ def test_requests_at_once_share_a_pass(service: Running) -> None:
     sizes = [(s.attributes or {})["llmtrace.inference.batch_size.max"] for s in _servers(service)]
     assert max(sizes) > 1
     parent = _servers(service)[0].context.span_id
-    stages = [
+    phases = [
         s.name for s in service.exporter.get_finished_spans() if s.parent and s.parent.span_id == parent
     ]
-    assert stages == ["admission", "tokenize", "queue", "embed", "respond"]
+    assert phases == ["admission", "tokenize", "queue", "embed", "respond"]
 
 
 @pytest.mark.parametrize("bad", [{"input": ""}, {"input": []}, {"input": [10**7]}, {"dimensions": 8}])

@@ -49,8 +49,8 @@ def _run(
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
-async def _tokens(engine: ContinuousBatchingEngine, ticket: Submission) -> list[int]:
-    return [i async for delta in engine.stream(ticket) for i in delta.token_ids]
+async def _tokens(engine: ContinuousBatchingEngine, submission: Submission) -> list[int]:
+    return [i async for delta in engine.stream(submission) for i in delta.token_ids]
 
 
 async def _until_healthy(engine: ContinuousBatchingEngine) -> None:
@@ -64,14 +64,14 @@ def _greedy(name: str, prompt: tuple[int, ...] = PROMPT, tokens: int = 12) -> Ge
 
 def test_kv_is_reserved_so_that_a_small_cache_serves_everybody_in_turn(model_dir: Path) -> None:
     async def body(engine: ContinuousBatchingEngine) -> None:
-        tickets = [engine.submit(_greedy(f"r{i}", tokens=60)) for i in range(8)]
+        submissions = [engine.submit(_greedy(f"r{i}", tokens=60)) for i in range(8)]
         assert engine.stats().running == 2  # 6 blocks each, of 16
         assert engine.stats().waiting == 6
-        answers = await asyncio.gather(*(_tokens(engine, t) for t in tickets))
+        answers = await asyncio.gather(*(_tokens(engine, t) for t in submissions))
         assert all(a == answers[0] and len(a) == 60 for a in answers)
-        starts = [t.progress.scheduled_ns for t in tickets]
+        starts = [t.progress.scheduled_ns for t in submissions]
         assert starts == sorted(starts)
-        assert all(t.progress.preemptions == 0 for t in tickets)
+        assert all(t.progress.preemptions == 0 for t in submissions)
         assert engine.stats().restarts == 0
         assert (engine.stats().running, engine.stats().waiting) == (0, 0)
 
@@ -143,12 +143,12 @@ def test_a_dead_loop_fails_its_requests_and_is_rebuilt(
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError("the device fell off the bus")
 
-        tickets = [engine.submit(_greedy(f"hit{i}", tokens=500)) for i in range(3)]
+        submissions = [engine.submit(_greedy(f"hit{i}", tokens=500)) for i in range(3)]
         waits = engine.submit(_greedy("waits through it"))
         monkeypatch.setattr(engine._loaded.model, "forward", broken)
-        for ticket in tickets:
+        for submission in submissions:
             with pytest.raises(EngineUnavailable):
-                await _tokens(engine, ticket)
+                await _tokens(engine, submission)
         monkeypatch.setattr(engine._loaded.model, "forward", healthy)
         assert await _tokens(engine, waits) == want
         assert engine.stats().restarts == 1
@@ -159,8 +159,8 @@ def test_a_dead_loop_fails_its_requests_and_is_rebuilt(
 
 def test_close_ends_requests_in_flight(model_dir: Path) -> None:
     async def body(engine: ContinuousBatchingEngine) -> None:
-        ticket = engine.submit(_greedy("long", tokens=3000))
-        reading = asyncio.create_task(_tokens(engine, ticket))
+        submission = engine.submit(_greedy("long", tokens=3000))
+        reading = asyncio.create_task(_tokens(engine, submission))
         await asyncio.sleep(0.05)
         await engine.close()
         with pytest.raises(EngineUnavailable):
@@ -172,7 +172,7 @@ def test_close_ends_requests_in_flight(model_dir: Path) -> None:
 
 
 def test_per_sequence_attention_gives_the_librarys_tokens(model_dir: Path) -> None:
-    found: dict[str, list[list[int]]] = {}
+    answers_by_attention: dict[str, list[list[int]]] = {}
 
     def collect(name: str) -> Callable[[ContinuousBatchingEngine], Awaitable[None]]:
         async def body(engine: ContinuousBatchingEngine) -> None:
@@ -183,7 +183,7 @@ def test_per_sequence_attention_gives_the_librarys_tokens(model_dir: Path) -> No
             again = [engine.submit(_greedy(f"b{i}", p)) for i, p in enumerate(prompts)]
             answers += await asyncio.gather(*(_tokens(engine, t) for t in again))
             assert any(t.progress.cached_tokens for t in again)
-            found[name] = answers
+            answers_by_attention[name] = answers
 
         return body
 
@@ -195,7 +195,7 @@ def test_per_sequence_attention_gives_the_librarys_tokens(model_dir: Path) -> No
     finally:
         attention.install = install
         install()
-    assert found["ours"] == found["library"]
+    assert answers_by_attention["ours"] == answers_by_attention["library"]
 
 
 def test_what_cannot_be_loaded_says_what_to_mend(tmp_path: Path) -> None:

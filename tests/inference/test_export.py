@@ -35,7 +35,7 @@ PARENTS = {
 }
 
 
-def _trace(headers: dict[str, str], **more: Any) -> RequestRecord:
+def _record(headers: dict[str, str], **more: Any) -> RequestRecord:
     now = time.perf_counter_ns()
     request = ChatRequest.model_validate(
         {
@@ -53,23 +53,25 @@ def _trace(headers: dict[str, str], **more: Any) -> RequestRecord:
     progress.prefilled, progress.sampled_steps = True, [link]
     choice = ChoiceRecord(progress, 3, "hello", finish_reason="length", stop_reason="length")
     choice.detokenize_from_ns, choice.detokenize_to_ns = now + 95, now + 96
-    trace = RequestRecord(headers, ("127.0.0.1", 80), path="/v1/chat/completions", model="m", request=request)
-    trace.arrived_ns, trace.tokenize_from_ns, trace.tokenize_to_ns = now, now + 5, now + 10
-    trace.choices, trace.input_tokens, trace.ended_ns = [choice], 8, now + 100
-    trace.info = ModelInfo("m", "e", "float32", "cpu", "sdpa", 5, 100, 50)
-    trace.extra["llmtrace.inference.safety.recalled"] = True
+    record = RequestRecord(
+        headers, ("127.0.0.1", 80), path="/v1/chat/completions", model="m", request=request
+    )
+    record.arrived_ns, record.tokenize_from_ns, record.tokenize_to_ns = now, now + 5, now + 10
+    record.choices, record.input_tokens, record.ended_ns = [choice], 8, now + 100
+    record.info = ModelInfo("m", "e", "float32", "cpu", "sdpa", 5, 100, 50)
+    record.extra["llmtrace.inference.safety.recalled"] = True
     for name, value in more.items():
-        setattr(trace, name, value)
-    return trace
+        setattr(record, name, value)
+    return record
 
 
 def _by_name(request: ExportTraceServiceRequest) -> dict[str, Any]:
     """The spans without their own ids, in the order of their starts; the resource and the scope."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for part in request.resource_spans:
-        found["resource"] = sorted((a.key, a.value.string_value) for a in part.resource.attributes)
+        by_name["resource"] = sorted((a.key, a.value.string_value) for a in part.resource.attributes)
         for scope in part.scope_spans:
-            found["scope"] = scope.scope.name
+            by_name["scope"] = scope.scope.name
             server = next((s.span_id for s in scope.spans if s.kind == s.SPAN_KIND_SERVER), b"")
             for span in scope.spans:
                 assert len(span.span_id) == 8
@@ -79,22 +81,22 @@ def _by_name(request: ExportTraceServiceRequest) -> dict[str, Any]:
                     assert len(span.trace_id) == 16
                     span.trace_id = b"its own"
                 span.span_id = b""
-                found[f"{span.name} {span.start_time_unix_nano}"] = span
-    return found
+                by_name[f"{span.name} {span.start_time_unix_nano}"] = span
+    return by_name
 
 
 @pytest.mark.parametrize("parent", list(PARENTS))
 @pytest.mark.parametrize("failed", [False, True])
 def test_the_spans_are_those_that_the_sdk_would_send(parent: str, failed: bool) -> None:
     more: dict[str, Any] = {"error_type": "engine_full", "error_message": "full"} if failed else {}
-    trace = _trace(PARENTS[parent], **more)
+    record = _record(PARENTS[parent], **more)
     resource = service_resource(InferenceSettings(project="p"))
     exporter = InMemorySpanExporter()
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    RequestTracer(provider, capture_content=True).record(trace)
+    RequestTracer(provider, capture_content=True).emit(record)
     sdk = _by_name(encode_spans(exporter.get_finished_spans()))
-    ours = _by_name(request_of(spans_of(trace, capture_content=True), [], resource))
+    ours = _by_name(request_of(spans_of(record, capture_content=True), [], resource))
     if parent == "unsampled":
         assert set(ours) == {"resource", "scope"}
         assert sdk == {}
@@ -106,7 +108,7 @@ def test_the_spans_are_those_that_the_sdk_would_send(parent: str, failed: bool) 
 class _Collector(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.seen.append(gzip.decompress(body))  # type: ignore[attr-defined]
+        self.server.bodies.append(gzip.decompress(body))  # type: ignore[attr-defined]
         self.send_response(self.server.status)  # type: ignore[attr-defined]
         self.send_header("content-length", "0")
         self.end_headers()
@@ -117,7 +119,7 @@ class _Collector(BaseHTTPRequestHandler):
 @pytest.fixture
 def collector() -> Any:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
-    server.seen, server.status = [], 200
+    server.bodies, server.status = [], 200
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -130,7 +132,7 @@ def _pipeline(collector: Any, lost: list[int], **more: Any) -> SpanPipeline:
 
 
 def _spans(collector: Any) -> int:
-    requests = [ExportTraceServiceRequest.FromString(body) for body in collector.seen]
+    requests = [ExportTraceServiceRequest.FromString(body) for body in collector.bodies]
     return sum(len(s.spans) for r in requests for part in r.resource_spans for s in part.scope_spans)
 
 
@@ -138,11 +140,11 @@ def test_requests_and_sdk_spans_go_out_together_and_the_rest_at_the_end(collecto
     lost: list[int] = []
     pipeline = _pipeline(collector, lost)
     for _ in range(200):
-        pipeline.put(_trace({}))
+        pipeline.put(_record({}))
     pipeline.provider.get_tracer("t").start_span("engine step").end()
     pipeline.close(10)
     assert _spans(collector) == 200 * 10 + 1
-    assert len(collector.seen) >= 3, "several requests of limited size"
+    assert len(collector.bodies) >= 3, "several requests of limited size"
     assert lost == []
 
 
@@ -154,20 +156,20 @@ def test_a_full_queue_loses_its_oldest_and_a_refusal_is_not_retried(
     collector.status = 503
     pipeline = _pipeline(collector, lost, span_queue_size=512)
     for _ in range(60):
-        pipeline.put(_trace({}))
-    wait_until(lambda: len(collector.seen) >= 3)  # one batch is on its way, again and again
-    one = _trace({}).span_count
+        pipeline.put(_record({}))
+    wait_until(lambda: len(collector.bodies) >= 3)  # one batch is on its way, again and again
+    spans_per_request = _record({}).span_count
     for _ in range(100):
-        pipeline.put(_trace({}))
-    assert 0 < sum(lost) <= 100 * one
+        pipeline.put(_record({}))
+    assert 0 < sum(lost) <= 100 * spans_per_request
     collector.status = 400
     wait_until(lambda: pipeline._spans == 0)
-    tried = len(collector.seen)
+    tried = len(collector.bodies)
     wait_until(lambda: sum(lost) >= 1500)
-    assert len(collector.seen) <= tried + 1, "what is refused is not tried again"
+    assert len(collector.bodies) <= tried + 1, "what is refused is not tried again"
     collector.status = 200
-    collector.seen.clear()
-    pipeline.put(_trace({}))
+    collector.bodies.clear()
+    pipeline.put(_record({}))
     pipeline.close(10)
     assert _spans(collector) == 10
 
@@ -175,9 +177,9 @@ def test_a_full_queue_loses_its_oldest_and_a_refusal_is_not_retried(
 def test_a_collector_that_never_answers_holds_nobody_up() -> None:
     lost: list[int] = []
     pipeline = SpanPipeline(InferenceSettings(otlp_endpoint="http://127.0.0.1:9"), lost.append)
-    pipeline.put(_trace({}))
+    pipeline.put(_record({}))
     pipeline.close(10)
-    assert sum(lost) == _trace({}).span_count
+    assert sum(lost) == _record({}).span_count
 
 
 def test_one_request_that_cannot_be_encoded_does_not_end_the_delivery(
@@ -186,9 +188,9 @@ def test_one_request_that_cannot_be_encoded_does_not_end_the_delivery(
     monkeypatch.setattr(export, "_INTERVAL_SECONDS", 0.02)
     lost: list[int] = []
     pipeline = _pipeline(collector, lost)
-    pipeline.put(_trace({}, model="\ud800"))
-    pipeline.put(_trace({}))
+    pipeline.put(_record({}, model="\ud800"))
+    pipeline.put(_record({}))
     assert pipeline.flush(10)
     assert _spans(collector) == 10
-    assert lost == [_trace({}).span_count]
+    assert lost == [_record({}).span_count]
     pipeline.close(10)

@@ -87,12 +87,12 @@ def test_readings_go_to_metrics_and_to_spans(monkeypatch: pytest.MonkeyPatch) ->
             model="fake", messages=[{"role": "user", "content": "hi"}]
         )
         server, *_ = running.request_spans(answer.id)
-        found: dict[str, Any] = dict(server.attributes or {})
-        assert found["llmtrace.inference.gpu.utilization"] == 0.5
-        assert found["llmtrace.inference.gpu.memory_used"] == 4 << 30
-        assert found["llmtrace.inference.gpu.power"] == 250.0
-        share = found["llmtrace.inference.gpu.seconds_estimate"]
-        assert found["llmtrace.inference.gpu.energy_estimate"] == 250.0 * share
+        attributes: dict[str, Any] = dict(server.attributes or {})
+        assert attributes["llmtrace.inference.gpu.utilization"] == 0.5
+        assert attributes["llmtrace.inference.gpu.memory_used"] == 4 << 30
+        assert attributes["llmtrace.inference.gpu.power"] == 250.0
+        share = attributes["llmtrace.inference.gpu.seconds_estimate"]
+        assert attributes["llmtrace.inference.gpu.energy_estimate"] == 250.0 * share
         metrics = httpx.get(f"{running.url}/metrics").text
         labels = 'hw_driver_version="575.1",hw_id="GPU-1",hw_name="Test GPU",hw_type="gpu",hw_vendor="NVIDIA"'
         for line in (
@@ -112,5 +112,5 @@ def test_means_over_the_window_and_a_share_of_the_energy() -> None:
     began = time.perf_counter_ns()
     wait_until(lambda: len(sampler._gpus[0].readings) >= 4)  # one reading fails, and the rest go on
     sampler.close()
-    found = sampler.attributes(began, time.perf_counter_ns(), 2.0)
-    assert found["llmtrace.inference.gpu.energy_estimate"] == 500.0
+    attributes = sampler.attributes(began, time.perf_counter_ns(), 2.0)
+    assert attributes["llmtrace.inference.gpu.energy_estimate"] == 500.0

@@ -41,38 +41,38 @@ def _body(dice: random.Random) -> dict[str, Any]:
 
 async def _send_all(url: str) -> Counter[str]:
     dice = random.Random(1)
-    seen: Counter[str] = Counter()
-    places = asyncio.Semaphore(40)
+    outcomes: Counter[str] = Counter()
+    slots = asyncio.Semaphore(40)
 
-    async def one(client: httpx.AsyncClient, body: dict[str, Any], leave_after: float | None) -> None:
-        async with places:
+    async def send(client: httpx.AsyncClient, body: dict[str, Any], leave_after: float | None) -> None:
+        async with slots:
             try:
                 async with asyncio.timeout(leave_after):
                     response = await client.post(f"{url}/v1/chat/completions", json=body)
-                    seen[str(response.status_code)] += 1
+                    outcomes[str(response.status_code)] += 1
             except TimeoutError:
-                seen["left"] += 1
+                outcomes["left"] += 1
 
     limits = httpx.Limits(max_connections=60)
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
         await asyncio.gather(
             *(
-                one(client, _body(dice), dice.uniform(0.01, 0.25) if dice.random() < 0.3 else None)
+                send(client, _body(dice), dice.uniform(0.01, 0.25) if dice.random() < 0.3 else None)
                 for _ in range(REQUESTS)
             )
         )
-    return seen
+    return outcomes
 
 
 def test_a_thousand_mixed_requests_leave_nothing_behind(service: Running) -> None:
     engine = service.engine(MODEL)
     assert isinstance(engine, ContinuousBatchingEngine)
     service.exporter.clear()
-    seen = asyncio.run(_send_all(service.url))
-    assert sum(seen.values()) == REQUESTS
-    assert set(seen) <= {"200", "400", "503", "left"}
-    assert seen["200"] > 400
-    assert seen["left"] > 50
+    outcomes = asyncio.run(_send_all(service.url))
+    assert sum(outcomes.values()) == REQUESTS
+    assert set(outcomes) <= {"200", "400", "503", "left"}
+    assert outcomes["200"] > 400
+    assert outcomes["left"] > 50
 
     def idle() -> bool:
         stats = engine.stats()
@@ -82,7 +82,7 @@ def test_a_thousand_mixed_requests_leave_nothing_behind(service: Running) -> Non
     manager = engine._manager
     assert manager is not None
     assert engine._reserved == 0
-    assert engine._journal.progress == {}
+    assert engine._step_log.progress == {}
     assert manager.output_router.result_handlers == {}
     processor = manager.batch_processor
     assert processor is not None
@@ -104,7 +104,7 @@ def test_a_thousand_mixed_requests_leave_nothing_behind(service: Running) -> Non
     def servers() -> list[Any]:
         return [s for s in service.exporter.get_finished_spans() if s.kind is SpanKind.SERVER]
 
-    answered = seen["200"] + seen["400"] + seen["503"]
+    answered = outcomes["200"] + outcomes["400"] + outcomes["503"]
     wait_until(lambda: len(servers()) >= answered, 5)
     assert answered <= len(servers()) <= REQUESTS + 1
     wait_until(lambda: not service.opened, 10)

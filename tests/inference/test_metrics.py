@@ -33,8 +33,8 @@ SERVER = {
 
 
 def _by_name(registry: CollectorRegistry) -> dict[str, Any]:
-    made = to_otlp(registry.collect(), Resource({"service.name": "s"}), 1, 2)
-    return {metric.name: metric for metric in made.resource_metrics[0].scope_metrics[0].metrics}
+    request = to_otlp(registry.collect(), Resource({"service.name": "s"}), 1, 2)
+    return {metric.name: metric for metric in request.resource_metrics[0].scope_metrics[0].metrics}
 
 
 def test_everything_that_prometheus_shows_has_a_name_in_otlp() -> None:
@@ -61,11 +61,11 @@ def test_everything_that_prometheus_shows_has_a_name_in_otlp() -> None:
     labels = {label for family in families for sample in family.samples for label in sample.labels}
     assert labels - {"le"} <= set(ATTRIBUTES)
 
-    found = _by_name(metrics.registry)
-    assert set(found) == {name for name, _ in NAMES.values()}
+    exported = _by_name(metrics.registry)
+    assert set(exported) == {name for name, _ in NAMES.values()}
     for name, buckets in SERVER.items():
-        (point,) = found[name].histogram.data_points
-        assert found[name].unit == "s"
+        (point,) = exported[name].histogram.data_points
+        assert exported[name].unit == "s"
         assert tuple(point.explicit_bounds) == buckets
         assert (point.count, sum(point.bucket_counts)) == (1, 1)
         assert len(point.bucket_counts) == len(buckets) + 1
@@ -75,14 +75,14 @@ def test_everything_that_prometheus_shows_has_a_name_in_otlp() -> None:
             "gen_ai.provider.name": "llmtrace",
             "gen_ai.request.model": "m",
         }
-    (duration,) = found["gen_ai.server.request.duration"].histogram.data_points
+    (duration,) = exported["gen_ai.server.request.duration"].histogram.data_points
     assert duration.sum == 0.015
     assert duration.bucket_counts[1] == 1, "above 0.01, at most 0.02"
-    (first,) = found["gen_ai.server.time_to_first_token"].histogram.data_points
+    (first,) = exported["gen_ai.server.time_to_first_token"].histogram.data_points
     assert first.bucket_counts[0] == 1, "a value at a bound belongs below it"
-    assert found["llmtrace.inference.tokens"].sum.is_monotonic
-    assert found["llmtrace.inference.kv.blocks_used"].gauge.data_points[0].as_double == 3
-    assert found["hw.power"].gauge.data_points[0].as_double == 250.0
+    assert exported["llmtrace.inference.tokens"].sum.is_monotonic
+    assert exported["llmtrace.inference.kv.blocks_used"].gauge.data_points[0].as_double == 3
+    assert exported["hw.power"].gauge.data_points[0].as_double == 250.0
 
 
 def test_histogram_series_are_told_apart() -> None:
@@ -95,9 +95,9 @@ def test_histogram_series_are_told_apart() -> None:
         for value in values:
             histogram.labels(model, error).observe(value)
     Counter("not_ours", "x", registry=registry).inc()
-    found = _by_name(registry)
-    assert set(found) == {"gen_ai.server.request.duration"}
-    points = found["gen_ai.server.request.duration"].histogram.data_points
+    exported = _by_name(registry)
+    assert set(exported) == {"gen_ai.server.request.duration"}
+    points = exported["gen_ai.server.request.duration"].histogram.data_points
     counted = {tuple(a.value.string_value for a in p.attributes): list(p.bucket_counts) for p in points}
     assert counted == {("a",): [1, 2, 1], ("a", "full"): [0, 1, 0]}
 

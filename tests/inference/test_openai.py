@@ -41,27 +41,31 @@ CLOCK: Any = {"type": "function", "function": {"name": "clock", "parameters": {"
 
 def test_plain_completions(service: Running) -> None:
     ask = service.client.completions.create
-    one = ask(model=MODEL, prompt="Hello! How", max_tokens=8, temperature=0, **EXACT)
-    assert (one.object, len(one.choices), one.choices[0].finish_reason) == ("text_completion", 1, "length")
-    assert one.usage is not None
-    assert one.usage.completion_tokens == 8
+    answer = ask(model=MODEL, prompt="Hello! How", max_tokens=8, temperature=0, **EXACT)
+    assert (answer.object, len(answer.choices), answer.choices[0].finish_reason) == (
+        "text_completion",
+        1,
+        "length",
+    )
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 8
     tokens = service.engine(MODEL).tokenizer.encode("Hello! How")
-    assert one.usage.prompt_tokens == len(tokens)
+    assert answer.usage.prompt_tokens == len(tokens)
     by_ids = ask(model=MODEL, prompt=tokens, max_tokens=8, temperature=0, **EXACT)
-    assert by_ids.choices[0].text == one.choices[0].text
+    assert by_ids.choices[0].text == answer.choices[0].text
 
     many = ask(model=MODEL, prompt=["Hello! How", "Thank you"], n=2, max_tokens=8, temperature=0, **EXACT)
     assert [c.index for c in many.choices] == [0, 1, 2, 3]
-    assert many.choices[0].text == many.choices[1].text == one.choices[0].text
-    assert many.choices[2].text == many.choices[3].text != one.choices[0].text
+    assert many.choices[0].text == many.choices[1].text == answer.choices[0].text
+    assert many.choices[2].text == many.choices[3].text != answer.choices[0].text
     assert many.usage is not None
     assert many.usage.completion_tokens == 32
 
     chunks = list(ask(model=MODEL, prompt="Hello! How", max_tokens=8, temperature=0, stream=True, **EXACT))
-    assert "".join(c.choices[0].text for c in chunks) == one.choices[0].text
+    assert "".join(c.choices[0].text for c in chunks) == answer.choices[0].text
     assert chunks[-1].choices[0].finish_reason == "length"
 
-    server, *_ = service.request_spans(one.id)
+    server, *_ = service.request_spans(answer.id)
     assert server.name == f"text_completion {MODEL}"
     assert (server.attributes or {})["url.path"] == "/v1/completions"
     for bad, param in (({"prompt": []}, "prompt"), ({"prompt": [10**6]}, "prompt"), ({"echo": True}, "echo")):
@@ -72,13 +76,13 @@ def test_plain_completions(service: Running) -> None:
 
 def test_several_choices(service: Running) -> None:
     def texts(**how: Any) -> list[str]:
-        made = service.client.chat.completions.create(
+        answer = service.client.chat.completions.create(
             model=MODEL, messages=HELLO, max_tokens=16, n=3, seed=5, **EXACT, **how
         )
-        assert [c.index for c in made.choices] == [0, 1, 2]
-        assert made.usage is not None
-        assert made.usage.completion_tokens == 48
-        return [c.message.content or "" for c in made.choices]
+        assert [c.index for c in answer.choices] == [0, 1, 2]
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == 48
+        return [c.message.content or "" for c in answer.choices]
 
     whole = texts()
     assert len(set(whole)) == 3
@@ -119,8 +123,8 @@ def test_logprobs_are_the_models_own(service: Running, stream: bool) -> None:
         tokens = choice.logprobs.content or []
     assert len(tokens) == 12
     # ignore_eos goes on past end tokens, which are tokens but no text.
-    said = b"".join(bytes(t.bytes or ()) for t in tokens).decode()
-    assert said.replace("<|im_end|>", "") == plain
+    text = b"".join(bytes(t.bytes or ()) for t in tokens).decode()
+    assert text.replace("<|im_end|>", "") == plain
     for token in tokens:
         assert token.logprob <= 0
         assert [t.logprob for t in token.top_logprobs] == sorted(
@@ -177,7 +181,7 @@ def test_json_schema_is_kept_to(service: Running, stream: bool) -> None:
         "additionalProperties": False,
     }
     format_: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema, "strict": True}}
-    seen = set()
+    answers = set()
     for seed in range(4):
         ask: dict[str, Any] = {
             "model": MODEL, "messages": HELLO, "max_tokens": 300, "seed": seed, "response_format": format_,
@@ -191,8 +195,8 @@ def test_json_schema_is_kept_to(service: Running, stream: bool) -> None:
             text, finish = choice.message.content or "", choice.finish_reason
         if finish == "stop":
             jsonschema.validate(json.loads(text), schema)
-            seen.add(text)
-    assert len(seen) > 1, "different seeds, different valid answers"
+            answers.add(text)
+    assert len(answers) > 1, "different seeds, different valid answers"
 
     parsed = service.client.chat.completions.parse(
         model=MODEL, messages=HELLO, max_tokens=300, response_format=_Event, temperature=0.5, seed=1
@@ -295,12 +299,12 @@ def test_calls_that_a_model_makes_by_itself_are_parsed() -> None:
 def test_tool_text_that_is_no_call_is_shown() -> None:
     for text in ("a < b", "<tool_call>not json</tool_call>!", "<tool_call>{}", '<tool_call>{"name": 1}'):
         parser = ToolCallParser()
-        shown = ""
+        visible = ""
         for character in text:
-            piece, calls = parser.feed(character)
+            text_part, calls = parser.feed(character)
             assert not calls
-            shown += piece
-        assert shown + parser.flush() == text
+            visible += text_part
+        assert visible + parser.flush() == text
 
 
 def test_the_async_client(service: Running) -> None:

@@ -47,15 +47,15 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
     ],
 )
 def test_signatures(owner: type, name: str, parameters: list[str]) -> None:
-    found = list(inspect.signature(getattr(owner, name)).parameters)
-    assert [p for p in found if p not in ("self", "cls")] == parameters
+    names = list(inspect.signature(getattr(owner, name)).parameters)
+    assert [p for p in names if p not in ("self", "cls")] == parameters
 
 
 def test_the_scheduler_is_made_from_the_mapping_with_keywords() -> None:
     assert scheduler.SCHEDULER_MAPPING["fifo"] is scheduler.FIFOScheduler
-    made = inspect.getsource(continuous_api.ContinuousBatchingManager._create_batch_processor)
-    assert "SCHEDULER_MAPPING.get(scheduler_type" in made
-    assert "cache=paged_attention_cache," in made
+    source = inspect.getsource(continuous_api.ContinuousBatchingManager._create_batch_processor)
+    assert "SCHEDULER_MAPPING.get(scheduler_type" in source
+    assert "cache=paged_attention_cache," in source
 
 
 def test_the_scheduler_hears_of_each_step_and_args_are_prepared_before_it() -> None:

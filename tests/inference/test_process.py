@@ -1,4 +1,4 @@
-"""The service as a process: it starts fast, survives a collector that is away, and stops when told to."""
+"""The service as a process: it starts fast, does without a collector for a while, and stops on a signal."""
 
 from __future__ import annotations
 

@@ -76,11 +76,11 @@ def test_refill_and_the_day_by_a_clock_of_their_own() -> None:
     caller = Caller("a", _key("a", requests_per_minute=60, tokens_per_minute=600, tokens_per_day=1000))
 
     def spend(reserved: int, used: int) -> QuotaReservation:
-        grant = quotas.admit(caller)
-        grant.reserve(reserved)
-        grant.settle(used)
-        grant.settle(used)  # twice is once
-        return grant
+        reservation = quotas.admit(caller)
+        reservation.reserve(reserved)
+        reservation.settle(used)
+        reservation.settle(used)  # twice is once
+        return reservation
 
     spend(500, 500)
     with pytest.raises(RateLimited) as soon:

@@ -28,34 +28,34 @@ ADMIN = {"Authorization": "Bearer boss"}
 
 @dataclass
 class _Draining(FakeEngine):
-    """Knows whether it is being asked, and whether it was closed."""
+    """Knows whether it has requests, and whether it was closed."""
 
-    asked: int = 0
+    active_requests: int = 0
     closed: bool = False
 
-    async def stream(self, ticket: Any) -> Any:
-        self.asked += 1
+    async def stream(self, submission: Any) -> Any:
+        self.active_requests += 1
         try:
-            async for delta in super().stream(ticket):
+            async for delta in super().stream(submission):
                 yield delta
         finally:
-            self.asked -= 1
+            self.active_requests -= 1
 
     def stats(self) -> EngineStats:
-        return EngineStats(self.asked, 0, 0, 0, 0, True)
+        return EngineStats(self.active_requests, 0, 0, 0, 0, True)
 
     async def close(self) -> None:
         self.closed = True
 
 
 def test_a_new_version_takes_over_while_the_old_one_finishes() -> None:
-    made: list[_Draining] = []
+    engines: list[_Draining] = []
 
     def load(name: str, source: str, _: InferenceSettings) -> Engine:
         if source == "broken":
             raise RuntimeError("no config.json")
-        made.append(_Draining(says=source * 8, pause=0.1 if source == "old" else 0))
-        return made[-1]
+        engines.append(_Draining(says=source * 8, pause=0.1 if source == "old" else 0))
+        return engines[-1]
 
     settings = InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss"))
     with serving(settings, load=load) as running:
@@ -69,27 +69,27 @@ def test_a_new_version_takes_over_while_the_old_one_finishes() -> None:
         def change(**body: Any) -> httpx.Response:
             return httpx.post(url, json={"name": "m"} | body, headers=ADMIN)
 
-        said: list[str] = []
-        slow = threading.Thread(target=lambda: said.append(say()))
+        slow_answers: list[str] = []
+        slow = threading.Thread(target=lambda: slow_answers.append(say()))
         slow.start()
-        wait_until(lambda: made[0].asked == 1)
+        wait_until(lambda: engines[0].active_requests == 1)
         assert httpx.post(url, json={"name": "m", "source": "new"}).status_code == 401
         assert change(source="new").json()["source"] == "new"
         assert say() == "new" * 8
-        assert not made[0].closed, "it still has an answer to finish"
+        assert not engines[0].closed, "it still has an answer to finish"
         slow.join()
-        assert said == ["old" * 8]
-        wait_until(lambda: made[0].closed)
+        assert slow_answers == ["old" * 8]
+        wait_until(lambda: engines[0].closed)
 
         failed = change(source="broken")
         assert (failed.status_code, failed.json()["error"]["code"]) == (400, "load_failed")
         assert "no config.json" in failed.json()["error"]["message"]
         assert say() == "new" * 8
         assert change(rollback=True).json()["source"] == "old"
-        wait_until(lambda: made[1].closed)
+        wait_until(lambda: engines[1].closed)
         assert change().status_code == 400
         assert httpx.post(url, json={"name": "x", "source": "y"}, headers=ADMIN).status_code == 404
-    assert made[-1].closed
+    assert engines[-1].closed
 
 
 @dataclass
@@ -105,30 +105,32 @@ class _Mute(_Draining):
 
 
 def test_a_version_that_does_not_answer_is_closed_and_the_old_one_goes_on() -> None:
-    made: dict[str, _Draining] = {}
+    engines: dict[str, _Draining] = {}
 
     def load(name: str, source: str, _: InferenceSettings) -> Engine:
-        made[source] = _Mute() if source == "mute" else _Draining(says=source)
-        return made[source]
+        engines[source] = _Mute() if source == "mute" else _Draining(says=source)
+        return engines[source]
 
     with serving(InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss")), load=load) as running:
         body = {"name": "m", "source": "mute"}
         failed = httpx.post(f"{running.url}/admin/models", json=body, headers=ADMIN)
         assert (failed.status_code, failed.json()["error"]["code"]) == (400, "load_failed")
         assert "no answer to the first prompt" in failed.json()["error"]["message"]
-        assert made["mute"].closed
-        assert not made["old"].closed
+        assert engines["mute"].closed
+        assert not engines["old"].closed
         back = httpx.post(f"{running.url}/admin/models", json={"name": "m", "rollback": True}, headers=ADMIN)
         assert (back.status_code, back.json()["error"]["code"]) == (409, "no_previous")
 
 
 def test_one_change_at_a_time_and_a_drain_ends() -> None:
     gate = threading.Event()
-    made: dict[str, _Draining] = {}
+    engines: dict[str, _Draining] = {}
 
     def load(name: str, source: str, _: InferenceSettings) -> Engine:
-        made[source] = _Mute(says=source, gate=gate) if source == "new" else _Draining(says=source, pause=600)
-        return made[source]
+        engines[source] = (
+            _Mute(says=source, gate=gate) if source == "new" else _Draining(says=source, pause=600)
+        )
+        return engines[source]
 
     settings = InferenceSettings(
         models={"m": "old"}, admin_key=SecretStr("boss"), request_timeout_seconds=1.0
@@ -147,11 +149,11 @@ def test_one_change_at_a_time_and_a_drain_ends() -> None:
 
         threads = [threading.Thread(target=say)]
         threads[0].start()
-        wait_until(lambda: made["old"].asked == 1)
+        wait_until(lambda: engines["old"].active_requests == 1)
         first: list[httpx.Response] = []
         threads.append(threading.Thread(target=change, args=(first,)))
         threads[1].start()
-        wait_until(lambda: "new" in made)
+        wait_until(lambda: "new" in engines)
         second: list[httpx.Response] = []
         change(second)
         assert (second[0].status_code, second[0].json()["error"]["code"]) == (409, "model_loading")
@@ -161,8 +163,8 @@ def test_one_change_at_a_time_and_a_drain_ends() -> None:
             thread.join(30)
         assert first[0].status_code == 200
         assert endless[0].status_code in (503, 504), "it never ends by itself"
-        wait_until(lambda: made["old"].closed)
-        assert not made["new"].closed
+        wait_until(lambda: engines["old"].closed)
+        assert not engines["new"].closed
 
 
 def test_real_models_say_on_their_spans_which_version_answered(model_dir: Path) -> None:
@@ -178,7 +180,7 @@ def test_real_models_say_on_their_spans_which_version_answered(model_dir: Path) 
     assert all(digest.startswith("sha256:") for _, digest in versions.values())
     with serving(settings) as running:
 
-        def seen() -> set[tuple[Any, Any]]:
+        def versions_on_spans() -> set[tuple[Any, Any]]:
             """Of an answer, an embedding, a refusal and the forward passes: version and hash on each."""
             running.exporter.clear()
             ask: Any = running.client.chat.completions.create
@@ -190,28 +192,28 @@ def test_real_models_say_on_their_spans_which_version_answered(model_dir: Path) 
             wait_until(lambda: len(_servers(running)) == 3)
             spans = [*_servers(running), *_named(running, "engine step")]
             assert {span.name for span in spans} == {"chat m", "embeddings m", "engine step"}
-            found = [span.attributes or {} for span in spans]
+            attributes = [span.attributes or {} for span in spans]
             return {
                 (a["llmtrace.inference.model.version"], a["llmtrace.inference.model.weights_hash"])
-                for a in found
+                for a in attributes
             }
 
         async def change_under_load() -> list[int]:
             async with httpx.AsyncClient(timeout=30) as client:
                 body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 40}
-                asked = [client.post(f"{running.url}/v1/chat/completions", json=body) for _ in range(20)]
+                requests = [client.post(f"{running.url}/v1/chat/completions", json=body) for _ in range(20)]
                 new = {"name": "m", "source": "builtin:tiny-chat-m"}
                 changed = client.post(f"{running.url}/admin/models", json=new, headers=ADMIN)
-                return [r.status_code for r in await asyncio.gather(*asked, changed)]
+                return [r.status_code for r in await asyncio.gather(*requests, changed)]
 
-        assert seen() == {small}
+        assert versions_on_spans() == {small}
         assert set(asyncio.run(change_under_load())) == {200}
-        assert seen() == {middle}
+        assert versions_on_spans() == {middle}
         back = httpx.post(
             f"{running.url}/admin/models", json={"name": "m", "rollback": True}, headers=ADMIN, timeout=30
         )
         assert (back.json()["version"], back.json()["weights_hash"]) == small
-        assert seen() == {small}
+        assert versions_on_spans() == {small}
 
 
 def _named(running: Running, name: str) -> list[ReadableSpan]:

@@ -21,7 +21,7 @@ from tests.inference.fakes import FakeEngine
 from tests.inference.running import serving, wait_until
 
 RUN = "from llmtrace_cli.main import main; main()"
-SEEN: list[Content] = []
+CONTENTS: list[Content] = []
 CHECKED = InferenceSettings(
     models={"fake": "x"},
     input_checks=("tests.inference.test_safety:no_bombs",),
@@ -39,7 +39,7 @@ def no_bombs(content: Content) -> Verdict:
 
 async def polite(content: Content) -> Verdict:
     """A check of answers."""
-    SEEN.append(content)
+    CONTENTS.append(content)
     return Verdict("fool" not in content.text, "insult" if "fool" in content.text else "")
 
 
@@ -52,15 +52,15 @@ def test_prompts_are_checked_before_and_answers_sentence_by_sentence() -> None:
                 ask(model="fake", messages=[{"role": "user", "content": text}])
             assert refused.value.code == "content_filter"
 
-        SEEN.clear()
+        CONTENTS.clear()
         chunks = list(ask(model="fake", messages=HI, stream=True, user="ada"))
-        shown = "".join(c.choices[0].delta.content or "" for c in chunks)
-        assert shown.startswith("Good day. You fool!")
-        assert "Never" not in shown, "generation stops at the refusal"
+        streamed = "".join(c.choices[0].delta.content or "" for c in chunks)
+        assert streamed.startswith("Good day. You fool!")
+        assert "Never" not in streamed, "generation stops at the refusal"
         assert chunks[-1].choices[0].finish_reason == "content_filter"
         assert chunks[-1].model_dump()["recall"] == {"index": 0, "reason": "insult"}
-        assert [c.text for c in SEEN] == ["Good day. ", "You fool! "]
-        assert {(c.stage, c.user) for c in SEEN} == {("output", "ada")}
+        assert [c.text for c in CONTENTS] == ["Good day. ", "You fool! "]
+        assert {(c.stage, c.user) for c in CONTENTS} == {("output", "ada")}
 
         answer = ask(model="fake", messages=HI, n=2)
         for choice in answer.choices:
@@ -69,16 +69,16 @@ def test_prompts_are_checked_before_and_answers_sentence_by_sentence() -> None:
             assert "insult" in (choice.message.refusal or "")
         wait_until(lambda: sum(s.name == "chat fake" for s in running.exporter.get_finished_spans()) == 4)
         server = [s for s in running.exporter.get_finished_spans() if s.name == "chat fake"][2]
-        found = dict(server.attributes or {})
-        assert found["llmtrace.inference.safety.input"] == (
+        attributes = dict(server.attributes or {})
+        assert attributes["llmtrace.inference.safety.input"] == (
             "tests.inference.test_safety:no_bombs=allowed:weapons",
         )
-        assert found["llmtrace.inference.safety.output"] == (
+        assert attributes["llmtrace.inference.safety.output"] == (
             "tests.inference.test_safety:polite=refused:insult",
         )
-        assert found["llmtrace.inference.safety.recalled"] is True
-        assert found["gen_ai.response.finish_reasons"] == ("content_filter",)
-        assert "fool" not in str(found.get("gen_ai.output.messages", ""))
+        assert attributes["llmtrace.inference.safety.recalled"] is True
+        assert attributes["gen_ai.response.finish_reasons"] == ("content_filter",)
+        assert "fool" not in str(attributes.get("gen_ai.output.messages", ""))
 
     with serving(CHECKED, load=lambda *_: FakeEngine(says="Good day. Bye")) as running:
         fine = running.client.chat.completions.create(model="fake", messages=HI)
@@ -102,11 +102,11 @@ def test_blocked_users_by_the_command_line_and_over_http(tmp_path: Path) -> None
         port = int(running.url.rpartition(":")[2])
         config.write_text(f'[inference]\nport = {port}\nadmin_key = "boss"\n')
         command = [sys.executable, "-c", RUN, "--config", str(config), "inference", "block"]
-        said = subprocess.run(
+        result = subprocess.run(
             [*command, "mallory", "--for", "1h", "--reason", "flooding"], capture_output=True, text=True
         )
-        assert said.returncode == 0, said.stderr
-        assert "mallory is blocked until" in said.stdout
+        assert result.returncode == 0, result.stderr
+        assert "mallory is blocked until" in result.stdout
         refused = ask("mallory")
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "user_blocked")
         assert 3590 <= int(refused.headers["retry-after"]) <= 3601
@@ -133,13 +133,13 @@ def test_blocked_users_by_the_command_line_and_over_http(tmp_path: Path) -> None
 
 def test_blocks_end_by_themselves(tmp_path: Path) -> None:
     now = 1000.0
-    blocks = BlockList(tmp_path / "blocks.json", clock=lambda: now)
-    blocks.add("mallory", 60)
+    block_list = BlockList(tmp_path / "blocks.json", clock=lambda: now)
+    block_list.add("mallory", 60)
     with pytest.raises(ApiError, match="another 60 s"):
-        blocks.refuse("mallory")
+        block_list.refuse("mallory")
     now += 60
-    blocks.refuse("mallory")
-    assert blocks.current() == []
+    block_list.refuse("mallory")
+    assert block_list.current() == []
     (tmp_path / "bad.json").write_text(json.dumps([{"who": 1}]))
     with pytest.raises(RuntimeError, match="mend or remove it"):
         BlockList(tmp_path / "bad.json")

@@ -120,10 +120,10 @@ def test_stop_string_cuts_before_it_and_frees_the_engine(service: Running, strea
 
 def test_greedy_and_seeded_answers_repeat_whatever_else_runs(service: Running) -> None:
     def answer(**how: Any) -> str:
-        made = service.client.chat.completions.create(
+        response = service.client.chat.completions.create(
             model=MODEL, messages=HELLO, max_tokens=24, **EXACT, **how
         )
-        return made.choices[0].message.content or ""
+        return response.choices[0].message.content or ""
 
     greedy, seeded = answer(temperature=0), answer(seed=7)
     busy = service.client.chat.completions.create(

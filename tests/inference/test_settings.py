@@ -38,8 +38,8 @@ def test_defaults_must_fit_the_cache() -> None:
 def test_every_setting_is_described_and_secrets_stay_hidden() -> None:
     fields = InferenceSettings.model_fields
     assert all(len(f.description or "") > 15 for f in fields.values())
-    shown = repr(InferenceSettings(api_keys=(SecretStr("hush"),), otlp_api_key=SecretStr("hush")))
-    assert "hush" not in shown
+    representation = repr(InferenceSettings(api_keys=(SecretStr("hush"),), otlp_api_key=SecretStr("hush")))
+    assert "hush" not in representation
 
 
 def test_settings_and_app_import_without_torch() -> None:
@@ -55,7 +55,7 @@ def test_the_docs_name_every_setting_and_attribute() -> None:
             inspect.getsource, (spans, phases, traced_scheduler, service, safety, gpu, request_record, runner)
         )
     )
-    attributes = re.findall(r'OWN \+ "([a-z_.]+)"', source)
+    attributes = re.findall(r'INFERENCE \+ "([a-z_.]+)"', source)
     assert len(attributes) > 20
     assert [a for a in attributes if f"`{a}`" not in docs] == []
     registry = Metrics(lambda: {"m": EngineStats(0, 0, 0, 0, 0, True)}).registry

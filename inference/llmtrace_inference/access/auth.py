@@ -29,15 +29,15 @@ ANYBODY = Caller("anybody")
 
 
 def _callers(settings: InferenceSettings) -> list[tuple[Caller, SecretStr]]:
-    found = [
+    callers = [
         # Its place in the list may change, and would then show another's files.
         (Caller(f"key-{i}", owner=f"key:{_digest(key)}"), key)
         for i, key in enumerate(settings.api_keys, 1)
     ]
     for limits in settings.keys:
         caller = Caller(limits.name, limits, owner=f"name:{limits.name}", priority=limits.priority)
-        found.append((caller, limits.key))
-    return found
+        callers.append((caller, limits.key))
+    return callers
 
 
 def caller_of(owner: str, settings: InferenceSettings) -> Caller | None:
@@ -51,9 +51,9 @@ def authenticate(headers: Mapping[str, str], settings: InferenceSettings) -> Cal
     callers = _callers(settings)
     if not callers:
         return ANYBODY
-    given = bearer(headers)
+    token = bearer(headers)
     # Every key is compared, so that the time taken says nothing about which one matched.
-    matches = [caller for caller, key in callers if _same(given, key)]
+    matches = [caller for caller, key in callers if _same(token, key)]
     if matches:
         return matches[0]
     raise ApiError(
@@ -75,12 +75,12 @@ def require_admin(headers: Mapping[str, str], admin_key: SecretStr | None) -> No
 
 def bearer(headers: Mapping[str, str]) -> str:
     """The bearer token of a request; "" without one."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else ""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _same(given: str, key: SecretStr) -> bool:
-    return hmac.compare_digest(given.encode(), key.get_secret_value().encode())
+def _same(token: str, key: SecretStr) -> bool:
+    return hmac.compare_digest(token.encode(), key.get_secret_value().encode())
 
 
 def _digest(key: SecretStr) -> str:

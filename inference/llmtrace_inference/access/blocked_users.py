@@ -25,54 +25,54 @@ class BlockedUser:
 
 
 class BlockList:
-    """Blocks by user. Expired ones go at the next look. One event loop's thread only."""
+    """The blocked users. Expired blocks are dropped when listed or saved. One event loop's thread only."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._blocks: dict[str, BlockedUser] = {}
+        self._blocked: dict[str, BlockedUser] = {}
         if path.exists():
             try:
-                kept = json.loads(path.read_text(encoding="utf-8"))
-                self._blocks = {item["user"]: BlockedUser(**item) for item in kept}
+                saved = json.loads(path.read_text(encoding="utf-8"))
+                self._blocked = {blocked["user"]: BlockedUser(**blocked) for blocked in saved}
             except (ValueError, TypeError, KeyError) as error:
                 raise RuntimeError(f"{path} is damaged ({error}): mend or remove it") from error
 
     def add(self, user: str, seconds: float, reason: str = "") -> BlockedUser:
         """Block a user from now on, for so long; replaces an earlier block. Saved when this returns."""
-        block = self._blocks[user] = BlockedUser(user, self._clock() + seconds, reason)
+        blocked = self._blocked[user] = BlockedUser(user, self._clock() + seconds, reason)
         self._save()
-        return block
+        return blocked
 
     def remove(self, user: str) -> bool:
         """Lift a block; False where there was none."""
-        was_there = self._blocks.pop(user, None) is not None
-        if was_there:
+        was_blocked = self._blocked.pop(user, None) is not None
+        if was_blocked:
             self._save()
-        return was_there
+        return was_blocked
 
     def current(self) -> list[BlockedUser]:
         """All blocks that still hold."""
         now = self._clock()
-        self._blocks = {user: block for user, block in self._blocks.items() if block.until > now}
-        return list(self._blocks.values())
+        self._blocked = {user: blocked for user, blocked in self._blocked.items() if blocked.until > now}
+        return list(self._blocked.values())
 
     def refuse(self, user: str | None) -> None:
         """Raise ApiError 403 where this user is blocked."""
-        block = self._blocks.get(user) if user is not None else None
-        if block is None:
+        blocked = self._blocked.get(user) if user is not None else None
+        if blocked is None:
             return
-        left = block.until - self._clock()
-        if left > 0:
-            because = f": {block.reason}" if block.reason else ""
+        seconds_left = blocked.until - self._clock()
+        if seconds_left > 0:
+            because = f": {blocked.reason}" if blocked.reason else ""
             raise ApiError(
                 403,
-                f"this user is blocked for another {left:.0f} s{because}",
+                f"this user is blocked for another {seconds_left:.0f} s{because}",
                 code="user_blocked",
                 param="user",
-                retry_after_seconds=int(left) + 1,
+                retry_after_seconds=int(seconds_left) + 1,
             )
 
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(self._path, json.dumps([asdict(block) for block in self.current()]).encode())
+        write_durably(self._path, json.dumps([asdict(blocked) for blocked in self.current()]).encode())

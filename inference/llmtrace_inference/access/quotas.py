@@ -1,6 +1,6 @@
 """How much each caller may still do: requests and tokens per minute, tokens per day.
 
-A request first pays for itself, then for the tokens of its longest course; what it did not use is given back
+A request first counts itself, then reserves the most tokens it may come to; what it did not use is given back
 when it is over. All of it is in memory: a restart forgets what was used. One event loop's thread only.
 """
 
@@ -46,7 +46,7 @@ class _CallerUsage:
 
 @dataclass(slots=True)
 class QuotaReservation:
-    """One request's payments. Without an account everything is allowed."""
+    """One request's share of its caller's quotas. A caller without limits may reserve anything."""
 
     caller: Caller
     quotas: Quotas
@@ -54,7 +54,7 @@ class QuotaReservation:
     day: int = 0
 
     def reserve(self, tokens: int) -> None:
-        """Pay for a request's longest course. Raises RateLimited."""
+        """Reserve the most tokens that the request may come to. Raises RateLimited."""
         self.quotas.reserve(self, tokens)
 
     def settle(self, tokens: int) -> None:
@@ -68,42 +68,42 @@ class QuotaReservation:
 
 @dataclass(slots=True)
 class Quotas:
-    """All callers' accounts."""
+    """The quotas of all callers, and what is used of them."""
 
     clock: Callable[[], float] = time.time
-    _accounts: dict[str, _CallerUsage] = field(default_factory=dict)
+    _usage_by_caller: dict[str, _CallerUsage] = field(default_factory=dict)
 
     def admit(self, caller: Caller) -> QuotaReservation:
-        """Pay for one request. Raises RateLimited."""
-        account, now = self._account(caller), self.clock()
-        if account is not None and account.requests is not None:
-            seconds = account.requests.seconds_until(1, now)
+        """Count one request. Raises RateLimited."""
+        usage, now = self._usage_of(caller), self.clock()
+        if usage is not None and usage.requests is not None:
+            seconds = usage.requests.seconds_until(1, now)
             if seconds > 0:
-                raise RateLimited(f"the key allows {account.requests.limit} requests per minute", seconds)
-            account.requests.take(1)
+                raise RateLimited(f"the key allows {usage.requests.limit} requests per minute", seconds)
+            usage.requests.take(1)
         return QuotaReservation(caller, self)
 
-    def _account(self, caller: Caller) -> _CallerUsage | None:
+    def _usage_of(self, caller: Caller) -> _CallerUsage | None:
         limits = caller.limits
         if limits is None:
             return None
         now = self.clock()
-        account = self._accounts.get(caller.name)
-        if account is None:
+        usage = self._usage_by_caller.get(caller.name)
+        if usage is None:
             rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
-            account = self._accounts[caller.name] = _CallerUsage(
+            usage = self._usage_by_caller[caller.name] = _CallerUsage(
                 limits, TokenBucket(rpm, now) if rpm else None, TokenBucket(tpm, now) if tpm else None
             )
-        if account.day != int(now // _DAY):
-            account.day, account.used_today = int(now // _DAY), 0
-        return account
+        if usage.day != int(now // _DAY):
+            usage.day, usage.used_today = int(now // _DAY), 0
+        return usage
 
-    def reserve(self, grant: QuotaReservation, tokens: int) -> None:
+    def reserve(self, reservation: QuotaReservation, tokens: int) -> None:
         """See QuotaReservation.reserve."""
-        account, now = self._account(grant.caller), self.clock()
-        if account is None:
+        usage, now = self._usage_of(reservation.caller), self.clock()
+        if usage is None:
             return
-        bucket, daily = account.tokens, account.limits.tokens_per_day
+        bucket, daily = usage.tokens, usage.limits.tokens_per_day
         if bucket is not None:
             if tokens > bucket.limit:
                 raise RateLimited(
@@ -115,40 +115,40 @@ class Quotas:
             seconds = bucket.seconds_until(tokens, now)
             if seconds > 0:
                 raise RateLimited(f"the key allows {bucket.limit} tokens per minute", seconds)
-        if daily is not None and account.used_today + tokens > daily:
-            left = _DAY - now % _DAY
+        if daily is not None and usage.used_today + tokens > daily:
+            seconds_left = _DAY - now % _DAY
             raise RateLimited(
-                f"the key allows {daily} tokens per day (UTC)", left, retry_is_vain=tokens > daily
+                f"the key allows {daily} tokens per day (UTC)", seconds_left, retry_is_vain=tokens > daily
             )
         if bucket is not None:
             bucket.take(tokens)
-        account.used_today += tokens
-        grant.reserved, grant.day = tokens, account.day
+        usage.used_today += tokens
+        reservation.reserved, reservation.day = tokens, usage.day
 
-    def settle(self, grant: QuotaReservation, tokens: int) -> None:
+    def settle(self, reservation: QuotaReservation, tokens: int) -> None:
         """See QuotaReservation.settle."""
-        account = self._account(grant.caller)
-        unused, grant.reserved = grant.reserved - tokens, 0
-        if account is None or unused == -tokens:  # nothing was reserved
+        usage = self._usage_of(reservation.caller)
+        unused, reservation.reserved = reservation.reserved - tokens, 0
+        if usage is None or unused == -tokens:  # nothing was reserved
             return
-        if account.tokens is not None:
-            account.tokens.take(-unused)
-        if account.day == grant.day:  # else the new day has begun without it
-            account.used_today -= unused
+        if usage.tokens is not None:
+            usage.tokens.take(-unused)
+        if usage.day == reservation.day:  # else the new day has begun without it
+            usage.used_today -= unused
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """See QuotaReservation.headers."""
-        account, now = self._account(caller), self.clock()
+        usage, now = self._usage_of(caller), self.clock()
         out: dict[str, str] = {}
-        if account is None:
+        if usage is None:
             return out
-        for name, bucket in (("requests", account.requests), ("tokens", account.tokens)):
+        for name, bucket in (("requests", usage.requests), ("tokens", usage.tokens)):
             if bucket is not None:
                 out[f"x-ratelimit-limit-{name}"] = str(bucket.limit)
                 out[f"x-ratelimit-remaining-{name}"] = str(max(int(bucket.left(now)), 0))
                 out[f"x-ratelimit-reset-{name}"] = f"{bucket.seconds_until(bucket.limit, now):.3f}s"
-        if (daily := account.limits.tokens_per_day) is not None:
+        if (daily := usage.limits.tokens_per_day) is not None:
             out["x-ratelimit-limit-tokens-day"] = str(daily)
-            out["x-ratelimit-remaining-tokens-day"] = str(max(daily - account.used_today, 0))
+            out["x-ratelimit-remaining-tokens-day"] = str(max(daily - usage.used_today, 0))
             out["x-ratelimit-reset-tokens-day"] = f"{_DAY - now % _DAY:.0f}s"
         return out

@@ -41,14 +41,14 @@ class ModelRequest(BaseModel):
         return self
 
 
-def admin_routes(settings: InferenceSettings, blocks: BlockList, models: ModelRegistry) -> APIRouter:
+def admin_routes(settings: InferenceSettings, block_list: BlockList, models: ModelRegistry) -> APIRouter:
     """`/admin/blocks`: GET lists, POST blocks, DELETE lifts. `/admin/models`: POST replaces."""
     router = APIRouter(prefix="/admin")
 
     @router.get("/blocks")
     async def list_blocks(request: Request) -> Response:
         require_admin(request.headers, settings.admin_key)
-        return JSONResponse({"blocks": [_body(block) for block in blocks.current()]})
+        return JSONResponse({"blocks": [_body(blocked) for blocked in block_list.current()]})
 
     @router.post("/blocks")
     async def block(request: Request) -> Response:
@@ -57,12 +57,12 @@ def admin_routes(settings: InferenceSettings, blocks: BlockList, models: ModelRe
             wanted = BlockRequest.model_validate_json(await request.body())
         except ValidationError as error:
             raise from_validation(error) from error
-        return JSONResponse(_body(blocks.add(wanted.user, wanted.seconds, wanted.reason)))
+        return JSONResponse(_body(block_list.add(wanted.user, wanted.seconds, wanted.reason)))
 
     @router.delete("/blocks/{user:path}")
     async def lift(user: str, request: Request) -> Response:
         require_admin(request.headers, settings.admin_key)
-        if not blocks.remove(user):
+        if not block_list.remove(user):
             raise ApiError(404, f"{user!r} is not blocked", code="not_found")
         return JSONResponse({"user": user, "blocked": False})
 
@@ -89,5 +89,5 @@ def admin_routes(settings: InferenceSettings, blocks: BlockList, models: ModelRe
     return router
 
 
-def _body(block: BlockedUser) -> dict[str, object]:
-    return {"user": block.user, "until": block.until, "reason": block.reason}
+def _body(blocked: BlockedUser) -> dict[str, object]:
+    return {"user": blocked.user, "until": blocked.until, "reason": blocked.reason}

@@ -38,20 +38,20 @@ def file_routes(settings: InferenceSettings, service: BatchService) -> APIRouter
             file, expires_in = _checked(form, settings.max_file_bytes)
             content, size = cast("IO[bytes]", file.file), file.size or 0
             name = (file.filename or "file.jsonl")[:255]
-            kept = await service.add_file(caller, name, content, size, expires_in)
+            stored_file = await service.add_file(caller, name, content, size, expires_in)
         finally:
             await form.close()
-        return JSONResponse(kept.body())
+        return JSONResponse(stored_file.body())
 
     @router.get("")
     async def list_files(request: Request) -> Response:
         caller = await enter(request)
         purpose = request.query_params.get("purpose")
-        found = [f for f in service.files.list(caller.owner) if purpose in (None, f.purpose)]
-        return _page(request, found, lambda f: f.id, lambda f: f.body(), most=10_000, usual=10_000)
+        files = [f for f in service.files.list(caller.owner) if purpose in (None, f.purpose)]
+        return _page(request, files, lambda f: f.id, lambda f: f.body(), most=10_000, usual=10_000)
 
     @router.get("/{file_id}")
-    async def one(file_id: str, request: Request) -> Response:
+    async def get_file(file_id: str, request: Request) -> Response:
         caller = await enter(request)
         return JSONResponse(service.files.get(file_id, caller.owner).body())
 
@@ -90,17 +90,17 @@ def batch_routes(settings: InferenceSettings, service: BatchService) -> APIRoute
             )
         except ValidationError as error:
             raise from_validation(error) from error
-        made = await service.create(caller, wanted, request.headers.get("traceparent", ""))
-        return JSONResponse(made.body())
+        batch = await service.create(caller, wanted, request.headers.get("traceparent", ""))
+        return JSONResponse(batch.body())
 
     @router.get("")
     async def list_batches(request: Request) -> Response:
         caller = await enter(request)
-        found = service.list(caller)
-        return _page(request, found, lambda b: b.id, lambda b: b.body(), most=100, usual=20)
+        batches = service.list(caller)
+        return _page(request, batches, lambda b: b.id, lambda b: b.body(), most=100, usual=20)
 
     @router.get("/{batch_id}")
-    async def one(batch_id: str, request: Request) -> Response:
+    async def get_batch(batch_id: str, request: Request) -> Response:
         caller = await enter(request)
         return JSONResponse(service.get(caller, batch_id).body())
 
@@ -151,11 +151,11 @@ def _checked(form: FormData, limit: int) -> tuple[UploadFile, int | None]:
         raise ApiError(413, f"the file is larger than {limit} bytes", code="request_too_large", param="file")
     if not file.size:
         raise ApiError(400, "'file': the file is empty", code="invalid_value", param="file")
-    asked = {key.partition("[")[2][:-1]: form[key] for key in form if key.startswith("expires_after[")}
-    if not asked:
+    expiry = {key.partition("[")[2][:-1]: form[key] for key in form if key.startswith("expires_after[")}
+    if not expiry:
         return file, None
     try:
-        return file, ExpiresAfter.model_validate(asked).seconds
+        return file, ExpiresAfter.model_validate(expiry).seconds
     except ValidationError as error:
         refused = from_validation(error)
         refused.param = f"expires_after.{refused.param}"
@@ -177,21 +177,21 @@ def _page(
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise ApiError(400, "'order': asc or desc", code="invalid_value", param="order")
-    found = list(items)[::-1] if order == "desc" else list(items)
+    ordered = list(items)[::-1] if order == "desc" else list(items)
     after = query.get("after")
     if after is not None:
-        at = next((i for i, item in enumerate(found) if id_of(item) == after), None)
+        at = next((i for i, item in enumerate(ordered) if id_of(item) == after), None)
         if at is None:
             raise ApiError(400, f"'after': there is no {after!r}", code="invalid_value", param="after")
-        found = found[at + 1 :]
-    page = found[:limit]
+        ordered = ordered[at + 1 :]
+    page = ordered[:limit]
     return JSONResponse(
         {
             "object": "list",
             "data": [body(item) for item in page],
             "first_id": id_of(page[0]) if page else None,
             "last_id": id_of(page[-1]) if page else None,
-            "has_more": len(found) > limit,
+            "has_more": len(ordered) > limit,
         }
     )
 

@@ -59,7 +59,7 @@ def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRoute
         return named(JSONResponse({"object": "list", "data": [body(name) for name in models.engines]}))
 
     @router.get("/{name:path}")
-    async def one_model(name: str, request: Request) -> Response:
+    async def get_model(name: str, request: Request) -> Response:
         authenticate(request.headers, settings)
         if name not in models.engines:
             raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")

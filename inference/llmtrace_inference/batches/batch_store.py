@@ -166,8 +166,8 @@ class BatchStore:
 
     def list(self, owner: str | None = None) -> list[BatchState]:
         """An owner's batches, or all, oldest first."""
-        found = [s for s in self._states.values() if owner is None or s.owner == owner]
-        return sorted(found, key=lambda s: s.created_at)
+        states = [s for s in self._states.values() if owner is None or s.owner == owner]
+        return sorted(states, key=lambda s: s.created_at)
 
     def add(self, state: BatchState, input_file: Path) -> None:
         """Keep a new batch with its input. On disk when this returns."""

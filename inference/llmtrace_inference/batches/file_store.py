@@ -37,8 +37,8 @@ class StoredFile(BaseModel):
 
     def body(self) -> dict[str, Any]:
         """The file as OpenAI's API shows it."""
-        shown = self.model_dump(exclude={"owner"})
-        return {**shown, "object": "file", "status": "processed", "status_details": None}
+        fields = self.model_dump(exclude={"owner"})
+        return {**fields, "object": "file", "status": "processed", "status_details": None}
 
 
 def new_file_id() -> str:

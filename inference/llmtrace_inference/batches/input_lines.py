@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_MOST_FAULTS = 100
+_MOST_ERRORS = 100
 _WRAPPING = 4096
 """Bytes of a line beside the request's body: custom_id, method and url."""
 
@@ -34,7 +34,7 @@ class InputError:
     param: str | None = None
 
     def body(self) -> dict[str, Any]:
-        """The fault as OpenAI's API shows it in a batch's `errors`."""
+        """The error as OpenAI's API shows it in a batch's `errors`."""
         return {"code": self.code, "message": self.message, "line": self.line, "param": self.param}
 
 
@@ -56,10 +56,10 @@ class _BadLine(Exception):
 
 
 def read_lines(path: Path, rules: LineRules) -> tuple[list[InputLine], list[InputError]]:
-    """Every line of a file, or what is wrong with it: of many faults the first hundred."""
+    """Every line of a file, or what is wrong with it: of many errors the first hundred."""
     lines: list[InputLine] = []
-    faults: list[InputError] = []
-    seen: dict[str, int] = {}
+    errors: list[InputError] = []
+    line_numbers: dict[str, int] = {}
     with path.open("rb") as file:
         offset, number = 0, 0
         while raw := file.readline():
@@ -67,23 +67,25 @@ def read_lines(path: Path, rules: LineRules) -> tuple[list[InputLine], list[Inpu
             if not raw.strip():
                 continue
             try:
-                line = _checked(raw, number, at, rules, seen)
+                line = _checked(raw, number, at, rules, line_numbers)
             except _BadLine as bad:
-                faults.append(InputError(bad.code, str(bad), number, bad.param))
-                if len(faults) >= _MOST_FAULTS:
+                errors.append(InputError(bad.code, str(bad), number, bad.param))
+                if len(errors) >= _MOST_ERRORS:
                     break
                 continue
-            seen[line.custom_id] = number
+            line_numbers[line.custom_id] = number
             lines.append(line)
             if len(lines) > rules.max_lines:
-                faults.append(InputError("too_many_lines", f"a batch may have {rules.max_lines} lines"))
+                errors.append(InputError("too_many_lines", f"a batch may have {rules.max_lines} lines"))
                 break
-    if not lines and not faults:
-        faults.append(InputError("empty_file", "the input file has no lines"))
-    return lines, faults
+    if not lines and not errors:
+        errors.append(InputError("empty_file", "the input file has no lines"))
+    return lines, errors
 
 
-def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[str, int]) -> InputLine:
+def _checked(
+    raw: bytes, number: int, offset: int, rules: LineRules, line_numbers: dict[str, int]
+) -> InputLine:
     if len(raw) > rules.max_body_bytes + _WRAPPING:
         raise _BadLine("line_too_long", f"the line is longer than {rules.max_body_bytes} bytes")
     try:
@@ -98,8 +100,8 @@ def _checked(raw: bytes, number: int, offset: int, rules: LineRules, seen: dict[
     custom_id, body = value.get("custom_id"), value.get("body")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 512:
         raise _BadLine("invalid_custom_id", "custom_id must be text of 1 to 512 characters", "custom_id")
-    if custom_id in seen:
-        message = f"custom_id {custom_id!r} is that of line {seen[custom_id]} too"
+    if custom_id in line_numbers:
+        message = f"custom_id {custom_id!r} is that of line {line_numbers[custom_id]} too"
         raise _BadLine("duplicate_custom_id", message, "custom_id")
     if value.get("method") != "POST":
         raise _BadLine("invalid_method", "method must be POST", "method")

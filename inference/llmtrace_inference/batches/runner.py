@@ -30,26 +30,26 @@ from .journal import AnswerJournal, records
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 30.0
 _ENGINE_FAULTS = 3
 """So often may the engine fail on a line before the line is held to be the reason."""
 
 Answer = Callable[[str, bytes, BatchItem], Awaitable[Response]]
-"""(path, body, where it comes from) → the answer the service gives to such a request."""
+"""(path, body, the line it is) → the answer the service gives to such a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
-    """What all batches share. `places` bounds the lines in work, all batches together."""
+    """What all batches share. `slots` bounds the lines in work, all batches together."""
 
     batches: BatchStore
     files: FileStore
     engines: Mapping[str, Engine | None]
-    places: asyncio.Semaphore
+    slots: asyncio.Semaphore
     tracer: Callable[[], Tracer | None]
     count: Callable[[str], None]
-    """Told "completed" or "failed" for each line that was answered."""
+    """Called with "completed" or "failed" for each line that was answered."""
     max_lines: int
     max_body_bytes: int
 
@@ -57,21 +57,21 @@ class BatchContext:
 class BatchRun:
     """Runs one batch to its end. Cancelling `run` leaves it to be resumed by another one."""
 
-    def __init__(self, shop: BatchContext, batch_id: str, answer: Answer) -> None:
-        self._shop = shop
+    def __init__(self, context: BatchContext, batch_id: str, answer: Answer) -> None:
+        self._context = context
         self._id = batch_id
         self._answer = answer
-        self._asked_to_stop = asyncio.Event()
-        self._journal_path = shop.batches.directory(batch_id) / "answers.jsonl"
+        self._stop_requested = asyncio.Event()
+        self._journal_path = context.batches.directory(batch_id) / "answers.jsonl"
         self._span: Span | None = None
 
     @property
     def state(self) -> BatchState:
-        return self._shop.batches.current(self._id)
+        return self._context.batches.current(self._id)
 
     def stop(self) -> None:
         """End it early, by what it has so far."""
-        self._asked_to_stop.set()
+        self._stop_requested.set()
 
     async def run(self) -> None:
         resumed = self.state.in_progress_at is not None
@@ -83,18 +83,18 @@ class BatchRun:
                 await self._finish(lines)
         except Exception:
             logger.exception("batch %s failed", self._id)
-            fault = InputError("internal_error", "internal error: the service's log has the details")
-            await self._fail([fault], self.state.total)
+            error = InputError("internal_error", "internal error: the service's log has the details")
+            await self._fail([error], self.state.total)
         finally:
             self._end_span()
 
     async def _change(self, **changes: Any) -> None:
-        self._shop.batches.change(self._id, **changes)
-        await asyncio.to_thread(self._shop.batches.save, self._id)
+        self._context.batches.change(self._id, **changes)
+        await asyncio.to_thread(self._context.batches.save, self._id)
 
-    async def _fail(self, faults: list[InputError], total: int) -> None:
-        errors = tuple(fault.body() for fault in faults)
-        await self._change(status="failed", failed_at=_now(), errors=errors, total=total)
+    async def _fail(self, errors: list[InputError], total: int) -> None:
+        bodies = tuple(error.body() for error in errors)
+        await self._change(status="failed", failed_at=_now(), errors=bodies, total=total)
         await asyncio.to_thread(self._clear_away)
 
     def _clear_away(self) -> None:
@@ -104,18 +104,19 @@ class BatchRun:
     # --- the lines --------------------------------------------------------------------------------------
 
     async def _lines(self) -> list[InputLine] | None:
-        """The lines of the input file; None where it has faults, and the batch is then failed."""
-        state, shop = self.state, self._shop
+        """The lines of the input file; None where it has errors, and the batch is then failed."""
+        state, context = self.state, self._context
         # What held when it began must not fail it now, after a restart with other settings.
-        models = tuple(shop.engines) if state.status == "validating" else None
-        limit = shop.max_lines if state.status == "validating" else sys.maxsize
-        rules = LineRules(state.endpoint, models, limit, shop.max_body_bytes)
-        lines, faults = await asyncio.to_thread(read_lines, self._input, rules)
-        if faults:
-            await self._fail(faults, len(lines))
+        models = tuple(context.engines) if state.status == "validating" else None
+        limit = context.max_lines if state.status == "validating" else sys.maxsize
+        rules = LineRules(state.endpoint, models, limit, context.max_body_bytes)
+        lines, errors = await asyncio.to_thread(read_lines, self._input, rules)
+        if errors:
+            await self._fail(errors, len(lines))
             return None
-        asked = {line.model for line in lines}
-        shop.batches.change(self._id, total=len(lines), model=asked.pop() if len(asked) == 1 else None)
+        requested = {line.model for line in lines}
+        model = requested.pop() if len(requested) == 1 else None
+        context.batches.change(self._id, total=len(lines), model=model)
         if self.state.status == "validating":
             await self._change(status="in_progress", in_progress_at=_now())
         return lines
@@ -123,7 +124,7 @@ class BatchRun:
     @property
     def _input(self) -> Path:
         """A copy of its own, so that the file may be deleted while the batch runs."""
-        return self._shop.batches.directory(self._id) / "input.jsonl"
+        return self._context.batches.directory(self._id) / "input.jsonl"
 
     async def _answer_lines(self, lines: list[InputLine]) -> None:
         if self.state.status in ("finalizing", "cancelling"):
@@ -137,11 +138,11 @@ class BatchRun:
                 for line in lines:
                     if line.number in answered:
                         continue
-                    await self._shop.places.acquire()
-                    task = group.create_task(self._one(line, journal))
+                    await self._context.slots.acquire()
+                    task = group.create_task(self._answer_line(line, journal))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                    task.add_done_callback(lambda _: self._shop.places.release())
+                    task.add_done_callback(lambda _: self._context.slots.release())
                     if self._is_to_end:
                         break
                 while tasks:
@@ -168,39 +169,39 @@ class BatchRun:
             return answered, failed, usage
 
         answered, failed, usage = await asyncio.to_thread(read)
-        self._shop.batches.change(self._id, completed=len(answered) - failed, failed=failed, usage=usage)
+        self._context.batches.change(self._id, completed=len(answered) - failed, failed=failed, usage=usage)
         return answered
 
-    async def _turn(self, line: InputLine) -> None:
+    async def _wait_for_empty_queue(self, line: InputLine) -> None:
         """Wait until no other request waits for the model."""
         while not self._is_to_end:
-            if line.model not in self._shop.engines:
+            if line.model not in self._context.engines:
                 return  # not any more: the answer will say so
-            engine = self._shop.engines[line.model]
+            engine = self._context.engines[line.model]
             if engine is not None and not engine.stats().waiting:
                 return
-            await self._pause(_LOOK_SECONDS)
+            await self._pause(_POLL_SECONDS)
 
     @property
     def _is_to_end(self) -> bool:
-        return self._asked_to_stop.is_set() or time.time() >= self.state.expires_at
+        return self._stop_requested.is_set() or time.time() >= self.state.expires_at
 
-    async def _one(self, line: InputLine, journal: AnswerJournal) -> None:
+    async def _answer_line(self, line: InputLine, journal: AnswerJournal) -> None:
         body = await asyncio.to_thread(body_of, self._input, line)
         span = self._span.get_span_context() if self._span is not None else None
-        origin = BatchItem(self._id, line.custom_id, span)
+        item = BatchItem(self._id, line.custom_id, span)
         faults = 0
         while True:
-            await self._turn(line)
+            await self._wait_for_empty_queue(line)
             if self._is_to_end:
                 return
-            response = await self._answer(self.state.endpoint, body, origin)
+            response = await self._answer(self.state.endpoint, body, item)
             answer = json.loads(bytes(response.body))
             faults += response.status_code == 503 and answer["error"]["code"] == "engine_unavailable"
             if not _is_worth_another_try(response) or faults >= _ENGINE_FAULTS:
                 break
-            asked = float(response.headers.get("retry-after", 1))
-            await self._pause(min(asked, _LONGEST_PAUSE_SECONDS))
+            retry_after = float(response.headers.get("retry-after", 1))
+            await self._pause(min(retry_after, _LONGEST_PAUSE_SECONDS))
         record = _record(self._id, line, response.status_code, answer)
         await journal.append(record)
         self._count(record)
@@ -208,15 +209,15 @@ class BatchRun:
     async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(max(seconds, 0)):
-                await self._asked_to_stop.wait()
+                await self._stop_requested.wait()
         except TimeoutError:
             return
 
     def _count(self, record: dict[str, Any]) -> None:
         state, which = self.state, "completed" if record["ok"] else "failed"
-        self._shop.count(which)
+        self._context.count(which)
         # The journal has it; the state on disk need not be written for each line.
-        self._shop.batches.change(
+        self._context.batches.change(
             self._id,
             **{which: getattr(state, which) + 1},
             usage=state.usage.plus(_usage_of(record)),
@@ -227,7 +228,7 @@ class BatchRun:
     async def _finish(self, lines: list[InputLine]) -> None:
         state = self.state
         if state.status == "in_progress":
-            status = "cancelling" if self._asked_to_stop.is_set() else "finalizing"
+            status = "cancelling" if self._stop_requested.is_set() else "finalizing"
             await self._change(status=status, **{f"{status}_at": _now()})
         counts = await asyncio.to_thread(self._write_files, lines)
         state = self.state
@@ -235,26 +236,26 @@ class BatchRun:
             end = "cancelled"
         else:
             end = "completed" if counts["answered"] == len(lines) else "expired"
-        found = {key: counts[key] for key in ("completed", "failed", "usage", "has_output", "has_errors")}
-        await self._change(status=end, **{f"{end}_at": _now()}, **found)
+        totals = {key: counts[key] for key in ("completed", "failed", "usage", "has_output", "has_errors")}
+        await self._change(status=end, **{f"{end}_at": _now()}, **totals)
         await asyncio.to_thread(self._clear_away)
 
     def _write_files(self, lines: list[InputLine]) -> dict[str, Any]:
         """Make the output and the error file from the journal: each answered line once, in one of them."""
-        state, shop = self.state, self._shop
-        left = {line.number: line for line in lines}
+        state, context = self.state, self._context
+        remaining = {line.number: line for line in lines}
         sizes = {True: 0, False: 0}
         usage = Usage()
-        place = shop.batches.directory(self._id)
-        with tempfile.TemporaryFile(dir=place) as good, tempfile.TemporaryFile(dir=place) as bad:
+        directory = context.batches.directory(self._id)
+        with tempfile.TemporaryFile(dir=directory) as good, tempfile.TemporaryFile(dir=directory) as bad:
             for record in records(self._journal_path):
-                if left.pop(record["line"], None) is None:
+                if remaining.pop(record["line"], None) is None:
                     continue
                 (good if record["ok"] else bad).write(_jsonl(record["answer"]))
                 sizes[record["ok"]] += 1
                 usage = usage.plus(_usage_of(record))
-            late = list(left.values()) if state.status != "cancelling" else []
-            for line in late:
+            expired = list(remaining.values()) if state.status != "cancelling" else []
+            for line in expired:
                 bad.write(_jsonl(_unanswered(self._id, line)))
             for file, file_id, name in (
                 (good, state.output_file_id, "output"),
@@ -263,20 +264,20 @@ class BatchRun:
                 if file.tell():
                     file.seek(0)
                     filename = f"{self._id}_{name}.jsonl"
-                    shop.files.keep_output(file_id, state.owner, filename, file, state.output_seconds)
+                    context.files.keep_output(file_id, state.owner, filename, file, state.output_seconds)
         return {
             "answered": sizes[True] + sizes[False],
             "completed": sizes[True],
-            "failed": sizes[False] + len(late),
+            "failed": sizes[False] + len(expired),
             "usage": usage,
             "has_output": bool(sizes[True]),
-            "has_errors": bool(sizes[False] or late),
+            "has_errors": bool(sizes[False] or expired),
         }
 
     # --- the span ---------------------------------------------------------------------------------------
 
     def _begin_span(self, *, resumed: bool) -> None:
-        tracer, state = self._shop.tracer(), self.state
+        tracer, state = self._context.tracer(), self.state
         if tracer is None:
             return
         propagator = TraceContextTextMapPropagator()
@@ -292,7 +293,8 @@ class BatchRun:
         if not state.traceparent:
             carrier: dict[str, str] = {}
             propagator.inject(carrier, context=set_span_in_context(span))
-            self._shop.batches.change(self._id, traceparent=carrier["traceparent"])  # saved with the status
+            # Saved with the status.
+            self._context.batches.change(self._id, traceparent=carrier["traceparent"])
         self._span = span
 
     def _end_span(self) -> None:

@@ -79,11 +79,11 @@ class BatchService:
             settings.data_dir / "files", days=settings.file_days, bytes_per_owner=settings.max_stored_bytes
         )
         self._batches = BatchStore(settings.data_dir / "batches", days=settings.file_days)
-        self._shop = BatchContext(
+        self._context = BatchContext(
             batches=self._batches,
             files=self.files,
             engines=engines,
-            places=asyncio.Semaphore(settings.batch_concurrency),
+            slots=asyncio.Semaphore(settings.batch_concurrency),
             tracer=lambda: tracer.tracer,
             count=lambda result: metrics.batch_lines.labels(result).inc(),
             max_lines=settings.max_batch_lines,
@@ -91,7 +91,7 @@ class BatchService:
         )
         self._runs: dict[str, tuple[BatchRun, asyncio.Task[None]]] = {}
         self._lock_file: IO[bytes] | None = None
-        self._opening = asyncio.Lock()
+        self._open_lock = asyncio.Lock()
         self._closed = False
 
     # --- life -------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class BatchService:
 
     async def open(self) -> None:
         """Read what is there, once. Raises ApiError 503 where another process works on it."""
-        async with self._opening:
+        async with self._open_lock:
             if self._closed:
                 raise ApiError(503, "the service is shutting down", code="engine_unavailable")
             if self._lock_file is not None:
@@ -158,11 +158,11 @@ class BatchService:
                 code="invalid_value",
                 param="input_file_id",
             )
-        open_ones = sum(not state.is_over for state in self._batches.list(caller.owner))
-        if open_ones >= self._settings.max_open_batches:
+        open_count = sum(not state.is_over for state in self._batches.list(caller.owner))
+        if open_count >= self._settings.max_open_batches:
             raise ApiError(
                 429,
-                f"this key has {open_ones} batches under way already: wait for one to end, or cancel it",
+                f"this key has {open_count} batches under way already: wait for one to end, or cancel it",
                 code="too_many_batches",
                 retry_after_seconds=60,
             )
@@ -209,15 +209,15 @@ class BatchService:
     # --- work -------------------------------------------------------------------------------------------
 
     def _start(self, state: BatchState) -> None:
-        async def answer(path: str, body: bytes, line: BatchItem) -> Response:
-            return await self._answer(state.owner, path, body, line)
+        async def answer(path: str, body: bytes, item: BatchItem) -> Response:
+            return await self._answer(state.owner, path, body, item)
 
-        run = BatchRun(self._shop, state.id, answer)
+        run = BatchRun(self._context, state.id, answer)
         task = asyncio.get_running_loop().create_task(run.run())
         self._runs[state.id] = (run, task)
         task.add_done_callback(lambda _: self._runs.pop(state.id, None))
 
-    async def _answer(self, owner: str, path: str, body: bytes, line: BatchItem) -> Response:
+    async def _answer(self, owner: str, path: str, body: bytes, item: BatchItem) -> Response:
         """What the service answers to such a request, with its quotas, checks, caches and spans."""
         caller = caller_of(owner, self._settings)
         if caller is None:
@@ -228,8 +228,8 @@ class BatchService:
         caller = dataclasses.replace(caller, priority=caller.priority + _BEHIND_ALL)
         http = _request(path, body)
         if path == "/v1/embeddings":
-            return await self._completions.embed(http, caller, line)
-        return await self._completions.answer(http, _OPERATIONS[path], caller, line)
+            return await self._completions.embed(http, caller, item)
+        return await self._completions.answer(http, _OPERATIONS[path], caller, item)
 
 
 def _request(path: str, body: bytes) -> Request:

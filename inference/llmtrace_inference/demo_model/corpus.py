@@ -35,7 +35,7 @@ def expansions(template: str) -> Iterator[str]:
 
 
 def _draw(random: Random, templates: list[str]) -> str:
-    return _CHOICE.sub(lambda found: random.choice(found[1].split("|")), random.choice(templates))
+    return _CHOICE.sub(lambda match: random.choice(match[1].split("|")), random.choice(templates))
 
 
 def conversation(random: Random) -> list[Message]:

@@ -89,7 +89,7 @@ def train(
     stop_after: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[LlamaForCausalLM, list[float]]:
-    """A model and the loss of each step (nats per learnt token). `progress` is told each loss.
+    """A model and the loss of each step (nats per learnt token). `progress` is called with each loss.
 
     `stop_after` ends the training after so many steps, with the same losses as the whole one until there.
     """
@@ -125,30 +125,31 @@ def _batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """`count` batches of ids and labels, both `[batch, longest]`, padded at the end."""
     random = Random(spec.seed)  # noqa: S311 - reproducible, not secret
-    made = 0
+    yielded = 0
     pad = int(tokenizer.pad_token_id or 0)
-    while made < count:
-        drawn = [encode(tokenizer, conversation(random)) for _ in range(spec.batch * _POOL)]
-        drawn.sort(key=lambda one: len(one[0]))
-        groups = [drawn[i : i + spec.batch] for i in range(0, len(drawn), spec.batch)]
+    while yielded < count:
+        examples = [encode(tokenizer, conversation(random)) for _ in range(spec.batch * _POOL)]
+        examples.sort(key=lambda example: len(example[0]))
+        groups = [examples[i : i + spec.batch] for i in range(0, len(examples), spec.batch)]
         random.shuffle(groups)
-        for group in groups[: count - made]:
+        for group in groups[: count - yielded]:
             longest = max(len(ids) for ids, _ in group)
             yield (
                 torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in group]),
                 torch.tensor([labels + [IGNORED] * (longest - len(labels)) for _, labels in group]),
             )
-            made += 1
+            yielded += 1
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, target: Path) -> str:
     """Write model (bfloat16) and tokenizer; returns the SHA-256 of the weights file."""
-    said = {i for messages in conversations(_TOKENIZER_TEXTS, 0) for i in encode(tokenizer, messages)[1]}
+    talks = conversations(_TOKENIZER_TEXTS, seed=0)
+    answer_ids = {label for talk in talks for label in encode(tokenizer, talk)[1]}
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         eos_token_id=model.config.eos_token_id,
         pad_token_id=model.config.pad_token_id,
-        # What occurs in no answer (bytes, special tokens, odd pieces) is never said.
-        suppress_tokens=sorted(set(range(model.config.vocab_size)) - said),
+        # What occurs in no answer (bytes, special tokens, odd pieces) is never generated.
+        suppress_tokens=sorted(set(range(model.config.vocab_size)) - answer_ids),
     )
     model.bfloat16().save_pretrained(target)
     tokenizer.save_pretrained(target)
@@ -164,7 +165,7 @@ def sha256(file: Path) -> str:
 def _train_and_save(name: str, spec: Spec, directory: Path) -> dict[str, Any]:
     tokenizer = make_tokenizer()
     started = time.monotonic()
-    with click.progressbar(length=spec.steps, label=name, show_pos=True, item_show_func=_shown) as bar:
+    with click.progressbar(length=spec.steps, label=name, show_pos=True, item_show_func=_loss_text) as bar:
         model, losses = train(spec, tokenizer, progress=lambda loss: bar.update(1, loss))
     seconds = time.monotonic() - started
     return {
@@ -180,7 +181,7 @@ def _train_and_save(name: str, spec: Spec, directory: Path) -> dict[str, Any]:
     }
 
 
-def _shown(loss: float | None) -> str:
+def _loss_text(loss: float | None) -> str:
     return "" if loss is None else f"loss {loss:.3f}"
 
 

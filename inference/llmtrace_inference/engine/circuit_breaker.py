@@ -29,7 +29,7 @@ class Breaker:
         self._window = window_seconds
         self._first_pause = self._pause = pause_seconds
         self._clock = clock
-        self._seen: deque[float] = deque()
+        self._fault_times: deque[float] = deque()
         self._until: float | None = None
 
     @property
@@ -50,14 +50,14 @@ class Breaker:
             self._pause = min(self._pause * 2, self._first_pause * _LONGEST_PAUSE_FACTOR)
             self._until = now + self._pause
             return
-        self._seen.append(now)
-        while self._seen and self._seen[0] <= now - self._window:
-            self._seen.popleft()
-        if len(self._seen) >= self._limit:
+        self._fault_times.append(now)
+        while self._fault_times and self._fault_times[0] <= now - self._window:
+            self._fault_times.popleft()
+        if len(self._fault_times) >= self._limit:
             self._until = now + self._pause
 
     def recovered(self) -> None:
         """The probe worked: close."""
         self._until = None
         self._pause = self._first_pause
-        self._seen.clear()
+        self._fault_times.clear()

@@ -1,6 +1,7 @@
 """What an engine is: the interface between HTTP and the thing that generates tokens, and its errors.
 
-The HTTP layer knows only this module; `cb.py` implements it with transformers' continuous batching.
+The HTTP layer knows only this module; `local/continuous_batching.py` implements it with transformers'
+continuous batching.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class Generation:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens of its longest course."""
+        """The most tokens it may come to: prompt and `max_tokens`."""
         return len(self.prompt_ids) + self.max_tokens
 
 
@@ -269,7 +270,7 @@ class Tokenizer(Protocol):
         ...
 
     def matcher(self, grammar: str) -> Matcher:
-        """Compile a grammar of `grammar.py`. ValueError where invalid, RuntimeError without llguidance."""
+        """Compile a grammar of `output_grammar`. ValueError if invalid, RuntimeError without llguidance."""
         ...
 
     def decoder(self) -> TokenDecoder:
@@ -302,11 +303,11 @@ class Engine(Protocol):
         """Accept a request or raise RequestTooLarge, EngineFull or EngineUnavailable. Never blocks."""
         ...
 
-    def stream(self, ticket: Submission) -> AsyncIterator[Delta]:
+    def stream(self, submission: Submission) -> AsyncIterator[Delta]:
         """Deltas until the finish. Raises QueueTimeout or EngineUnavailable. Closing it early cancels."""
         ...
 
-    def cancel(self, ticket: Submission) -> None:
+    def cancel(self, submission: Submission) -> None:
         """Stop working on a request; harmless when it is over already."""
         ...
 

@@ -1,4 +1,4 @@
-"""Tool calls out of text that arrives in pieces.
+"""Tool calls out of text that arrives bit by bit.
 
 The form is the one most chat templates ask for: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
 """
@@ -30,24 +30,24 @@ class ToolCall:
 
 
 class ToolCallParser:
-    """Splits an answer into what may be shown and complete calls. What does not parse is shown as text."""
+    """Splits an answer into visible text and complete calls. What does not parse stays text."""
 
     def __init__(self) -> None:
         self._held = ""
         self._called = False
 
     def feed(self, text: str) -> tuple[str, list[ToolCall]]:
-        """(text that may be shown now, calls that are complete now)."""
+        """(text that is visible now, calls that are complete now)."""
         held = self._held + text
-        shown, calls = "", []
+        visible, calls = "", []
         while True:
             at = held.find(OPEN)
             if at < 0:
                 keep = _beginning_of_marker(held)
-                shown += held[: len(held) - keep]
+                visible += held[: len(held) - keep]
                 self._held = held[len(held) - keep :]
                 break
-            shown, held = shown + held[:at], held[at:]
+            visible, held = visible + held[:at], held[at:]
             end = held.find(CLOSE)
             if end < 0:
                 self._held = held
@@ -55,14 +55,14 @@ class ToolCallParser:
             whole, held = held[: end + len(CLOSE)], held[end + len(CLOSE) :]
             call = _parse(whole[len(OPEN) : -len(CLOSE)])
             if call is None:
-                shown += whole
+                visible += whole
             else:
                 calls.append(call)
         # White space around calls is the format's, not the answer's.
-        if (self._called or calls) and not shown.strip():
-            shown = ""
+        if (self._called or calls) and not visible.strip():
+            visible = ""
         self._called = self._called or bool(calls)
-        return shown, calls
+        return visible, calls
 
     def flush(self) -> str:
         """What was held back and never became a call."""

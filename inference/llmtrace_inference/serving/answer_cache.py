@@ -79,7 +79,7 @@ class _Entry:
 class CacheKey:
     """A request as the caches see it."""
 
-    key: str
+    digest: str
     context: str
     """Everything but the last user message; "" where only an exact match will do."""
     text: str
@@ -110,53 +110,51 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def find(self, question: CacheKey) -> CacheHit | None:
+    async def find(self, key: CacheKey) -> CacheHit | None:
         """The answer to this request, or to one that is similar enough. Notes its embedding for `put`."""
         self._drop_expired()
-        entry = self._entries.get(question.key)
+        entry = self._entries.get(key.digest)
         if entry is not None:
-            return self._hit(question.key, entry, "exact", 1.0)
-        if self._embed is None or not question.context:
+            return self._hit(key.digest, entry, "exact", 1.0)
+        if self._embed is None or not key.context:
             return None
-        made = await asyncio.to_thread(self._embed, question.text)
-        question.vector = _unit(np.asarray(made, dtype=np.float32))
-        alike = [
-            (float(entry.vector @ question.vector), key)
-            for key, entry in self._entries.items()
+        embedding = await asyncio.to_thread(self._embed, key.text)
+        key.vector = _unit(np.asarray(embedding, dtype=np.float32))
+        candidates = [
+            (float(entry.vector @ key.vector), digest)
+            for digest, entry in self._entries.items()
             if entry.vector is not None
-            and entry.context == question.context
-            and entry.vector.shape == question.vector.shape
+            and entry.context == key.context
+            and entry.vector.shape == key.vector.shape
         ]
-        if not alike:
+        if not candidates:
             return None
-        score, key = max(alike)
+        score, digest = max(candidates)
         if score < self._threshold:
             return None
-        return self._hit(key, self._entries[key], "semantic", score)
+        return self._hit(digest, self._entries[digest], "semantic", score)
 
-    def put(self, question: CacheKey, answer: StoredAnswer) -> None:
+    def put(self, key: CacheKey, answer: StoredAnswer) -> None:
         """Keep an answer; what the eviction rule picks makes room for it."""
-        self._entries.pop(question.key, None)
+        self._entries.pop(key.digest, None)
         while len(self._entries) >= self._limit:
             # LRU and FIFO both take the first: a hit moves an entry to the end under LRU only.
-            key = next(iter(self._entries))
+            digest = next(iter(self._entries))
             if self._eviction == "lfu":
-                key = min(self._entries, key=lambda k: self._entries[k].uses)
-            del self._entries[key]
-        self._entries[question.key] = _Entry(
-            answer, self._clock() + self._ttl, question.vector, question.context
-        )
+                digest = min(self._entries, key=lambda d: self._entries[d].uses)
+            del self._entries[digest]
+        self._entries[key.digest] = _Entry(answer, self._clock() + self._ttl, key.vector, key.context)
 
-    def _hit(self, key: str, entry: _Entry, kind: Literal["exact", "semantic"], score: float) -> CacheHit:
+    def _hit(self, digest: str, entry: _Entry, kind: Literal["exact", "semantic"], score: float) -> CacheHit:
         entry.uses += 1
         if self._eviction == "lru":
-            self._entries.move_to_end(key)
+            self._entries.move_to_end(digest)
         return CacheHit(entry.answer, kind, score)
 
     def _drop_expired(self) -> None:
         now = self._clock()
-        for key in [key for key, entry in self._entries.items() if entry.expires <= now]:
-            del self._entries[key]
+        for digest in [digest for digest, entry in self._entries.items() if entry.expires <= now]:
+            del self._entries[digest]
 
 
 def cache_key_of(request: ChatRequest | CompletionRequest, caller: str, info: ModelInfo) -> CacheKey:
@@ -171,14 +169,14 @@ def cache_key_of(request: ChatRequest | CompletionRequest, caller: str, info: Mo
     return CacheKey(_digest([*scope, body]), context, text)
 
 
-def answer_of(trace: RequestRecord) -> StoredAnswer | None:
+def answer_of(record: RequestRecord) -> StoredAnswer | None:
     """What a finished request leaves for others; None where an answer is not whole."""
     wanted = ("stop", "length", "tool_calls")
-    if trace.error_type is not None or not trace.is_complete:
+    if record.error_type is not None or not record.is_complete:
         return None
-    if any(choice.finish_reason not in wanted for choice in trace.choices):
+    if any(choice.finish_reason not in wanted for choice in record.choices):
         return None
-    return StoredAnswer(trace.input_tokens or 0, tuple(_stored(choice) for choice in trace.choices))
+    return StoredAnswer(record.input_tokens or 0, tuple(_stored(choice) for choice in record.choices))
 
 
 def _stored(choice: ChoiceRecord) -> StoredChoice:

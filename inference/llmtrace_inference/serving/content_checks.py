@@ -31,7 +31,7 @@ class ContentChecks:
     inputs: dict[str, Check] = field(default_factory=dict)
     outputs: dict[str, Check] = field(default_factory=dict)
 
-    async def check_input(self, request: ChatRequest | CompletionRequest, trace: RequestRecord) -> None:
+    async def check_input(self, request: ChatRequest | CompletionRequest, record: RequestRecord) -> None:
         """Raise ApiError 400 where a check refuses the prompt."""
         if not self.inputs:
             return
@@ -40,7 +40,7 @@ class ContentChecks:
         else:
             text = "\n".join(p for p in request.prompts if isinstance(p, str))
         content = Content(text, "input", request.model, request.user_id)
-        refusal = await _run(self.inputs, content, trace)
+        refusal = await _run(self.inputs, content, record)
         if refusal is not None:
             param = "messages" if isinstance(request, ChatRequest) else "prompt"
             raise ApiError(
@@ -50,35 +50,35 @@ class ContentChecks:
                 param=param,
             )
 
-    async def pieces(self, call: InferenceRequest) -> AsyncIterator[TextDelta]:
-        """A call's pieces, each finished sentence checked; a refusal ends its choice and recalls it."""
+    async def deltas(self, inference: InferenceRequest) -> AsyncIterator[TextDelta]:
+        """A request's deltas, each finished sentence checked; a refusal ends its choice and recalls it."""
         if not self.outputs:
-            async for piece in call.pieces():
-                yield piece
+            async for delta in inference.deltas():
+                yield delta
             return
         open_text: dict[int, str] = {}
         recalled: set[int] = set()
-        async for piece in call.pieces():
-            if piece.index in recalled:
+        async for delta in inference.deltas():
+            if delta.index in recalled:
                 continue
-            choice = call.trace.choices[piece.index]
-            buffer = open_text.get(piece.index, "") + piece.text
-            sentences, open_text[piece.index] = _sentences(buffer, last=piece.finish is not None)
+            choice = inference.record.choices[delta.index]
+            buffer = open_text.get(delta.index, "") + delta.text
+            sentences, open_text[delta.index] = _sentences(buffer, last=delta.finish is not None)
             refusal = None
             for sentence in sentences:
-                request = call.request
+                request = inference.request
                 content = Content(sentence, "output", request.model, request.user_id, choice.text)
-                refusal = await _run(self.outputs, content, call.trace)
+                refusal = await _run(self.outputs, content, inference.record)
                 if refusal is not None:
                     break
             if refusal is None:
-                yield piece
+                yield delta
                 continue
-            recalled.add(piece.index)
+            recalled.add(delta.index)
             _recall(choice, refusal)
-            call.trace.extra[INFERENCE + "safety.recalled"] = True
-            call.cancel_choice(piece.index)
-            yield TextDelta(piece.index, finish="content_filter", recall=refusal)
+            inference.record.extra[INFERENCE + "safety.recalled"] = True
+            inference.cancel_choice(delta.index)
+            yield TextDelta(delta.index, finish="content_filter", recall=refusal)
 
 
 def _recall(choice: ChoiceRecord, refusal: str) -> None:
@@ -89,7 +89,7 @@ def _recall(choice: ChoiceRecord, refusal: str) -> None:
     choice.finish_reason, choice.stop_reason = "content_filter", "content_filter"
 
 
-async def _run(checks: dict[str, Check], content: Content, trace: RequestRecord) -> str | None:
+async def _run(checks: dict[str, Check], content: Content, record: RequestRecord) -> str | None:
     """The name or category of the first refusal; None where all allow. Verdicts go on the span."""
     attribute = INFERENCE + f"safety.{content.stage}"
     for name, check in checks.items():
@@ -98,11 +98,11 @@ async def _run(checks: dict[str, Check], content: Content, trace: RequestRecord)
         except Exception:
             logger.exception("content check %s failed: its content is refused", name)
             verdict = Verdict(False, "check_failed")
-        said = f"{name}={'allowed' if verdict.allowed else 'refused'}"
+        result = f"{name}={'allowed' if verdict.allowed else 'refused'}"
         if verdict.category:
-            said += f":{verdict.category}"
-        seen = [one for one in trace.extra.get(attribute, ()) if not one.startswith(f"{name}=")]  # type: ignore[union-attr]
-        trace.extra[attribute] = [*seen, said]
+            result += f":{verdict.category}"
+        others = [entry for entry in record.extra.get(attribute, ()) if not entry.startswith(f"{name}=")]  # type: ignore[union-attr]
+        record.extra[attribute] = [*others, result]
         if not verdict.allowed:
             return verdict.category or name
     return None
@@ -120,15 +120,15 @@ async def _ask(check: Check, content: Content) -> Verdict:
 
 def _sentences(text: str, *, last: bool) -> tuple[list[str], str]:
     """(whole sentences, what is still open)."""
-    found, start = [], 0
+    sentences, start = [], 0
     for end in _SENTENCE_END.finditer(text):
-        found.append(text[start : end.end()])
+        sentences.append(text[start : end.end()])
         start = end.end()
     rest = text[start:]
     if last and rest:
-        found.append(rest)
+        sentences.append(rest)
         rest = ""
-    return [sentence for sentence in found if sentence.strip()], rest
+    return [sentence for sentence in sentences if sentence.strip()], rest
 
 
 def open_checks(settings: InferenceSettings) -> ContentChecks:

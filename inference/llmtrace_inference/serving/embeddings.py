@@ -28,7 +28,7 @@ class Embedded:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _QueuedSequence:
     token_ids: list[int]
     done: asyncio.Future[Embedded]
 
@@ -40,59 +40,59 @@ class MicroBatcher:
         self.engine = engine
         self._window = window_seconds
         self._max_batch = max_batch
-        self._waiting: list[_Waiting] = []
+        self._queue: list[_QueuedSequence] = []
         self._task: asyncio.Task[None] | None = None
 
     async def embed(self, sequences: Sequence[list[int]]) -> list[Embedded]:
         """One result per sequence, in order. Raises what the forward pass raises, as EngineUnavailable."""
         loop = asyncio.get_running_loop()
-        mine = [_Waiting(ids, loop.create_future()) for ids in sequences]
-        self._waiting.extend(mine)
+        queued = [_QueuedSequence(ids, loop.create_future()) for ids in sequences]
+        self._queue.extend(queued)
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._run())
         try:
-            return list(await asyncio.gather(*(one.done for one in mine)))
+            return list(await asyncio.gather(*(sequence.done for sequence in queued)))
         finally:
-            gone = {id(one) for one in mine}
-            self._waiting = [one for one in self._waiting if id(one) not in gone]
+            gone = {id(sequence) for sequence in queued}
+            self._queue = [sequence for sequence in self._queue if id(sequence) not in gone]
 
     async def _run(self) -> None:
-        while self._waiting:
-            if len(self._waiting) < self._max_batch:
+        while self._queue:
+            if len(self._queue) < self._max_batch:
                 await asyncio.sleep(self._window)
-            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+            batch, self._queue = self._queue[: self._max_batch], self._queue[self._max_batch :]
             if not batch:
                 return
             start = time.perf_counter_ns()
             try:
-                vectors = await self.engine.embed([one.token_ids for one in batch])
-            except Exception as error:  # noqa: BLE001 - each of the waiting requests is told
-                for one in batch:
-                    if not one.done.done():
-                        one.done.set_exception(EngineUnavailable(f"the embedding failed: {error}"))
+                vectors = await self.engine.embed([sequence.token_ids for sequence in batch])
+            except Exception as error:  # noqa: BLE001 - each of the waiting requests gets it
+                for sequence in batch:
+                    if not sequence.done.done():
+                        sequence.done.set_exception(EngineUnavailable(f"the embedding failed: {error}"))
                 continue
             end = time.perf_counter_ns()
-            for one, vector in zip(batch, vectors, strict=True):
-                if not one.done.done():  # else its client has gone
-                    one.done.set_result(Embedded(vector, len(batch), start, end))
+            for sequence, vector in zip(batch, vectors, strict=True):
+                if not sequence.done.done():  # else its client has gone
+                    sequence.done.set_result(Embedded(vector, len(batch), start, end))
 
 
-def note(trace: RequestRecord, queued_ns: int, embedded: Sequence[Embedded]) -> None:
-    """Put the waiting and the forward passes on the request's trace."""
+def note(record: RequestRecord, queued_ns: int, embedded: Sequence[Embedded]) -> None:
+    """Put the waiting and the forward passes on the request's record."""
     first, last = min(e.start_ns for e in embedded), max(e.end_ns for e in embedded)
-    trace.further += [("queue", queued_ns, first), ("embed", first, last)]
-    trace.further.append(("respond", time.perf_counter_ns(), 0))
-    trace.extra["gen_ai.usage.input_tokens"] = trace.input_tokens or 0
-    trace.extra[INFERENCE + "batch_size.max"] = max(e.batch_size for e in embedded)
-    if trace.info is not None:
-        trace.extra["gen_ai.response.model"] = trace.info.name
+    record.further_phases += [("queue", queued_ns, first), ("embed", first, last)]
+    record.further_phases.append(("respond", time.perf_counter_ns(), 0))
+    record.extra["gen_ai.usage.input_tokens"] = record.input_tokens or 0
+    record.extra[INFERENCE + "batch_size.max"] = max(e.batch_size for e in embedded)
+    if record.info is not None:
+        record.extra["gen_ai.response.model"] = record.info.name
 
 
 def body(request: EmbeddingRequest, embedded: Sequence[Embedded], tokens: int) -> dict[str, Any]:
     """The answer as OpenAI's API writes it."""
     data = [
-        {"object": "embedding", "index": i, "embedding": _encoded(one.vector, request.encoding_format)}
-        for i, one in enumerate(embedded)
+        {"object": "embedding", "index": i, "embedding": _encoded(embedding.vector, request.encoding_format)}
+        for i, embedding in enumerate(embedded)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": request.model, "usage": usage}

@@ -1,4 +1,4 @@
-"""What goes wrong in the engine, as OpenAI's clients are told of it."""
+"""What goes wrong in the engine, as OpenAI's clients know it."""
 
 from __future__ import annotations
 

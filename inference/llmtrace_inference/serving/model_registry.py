@@ -18,7 +18,7 @@ from llmtrace_inference.settings import InferenceSettings
 
 logger = logging.getLogger(__name__)
 
-_DRAIN_LOOK_SECONDS = 0.1
+_DRAIN_POLL_SECONDS = 0.1
 
 LoadEngine = Callable[[str, str, InferenceSettings], Engine]
 """(served name, source, settings) → an engine that is not started yet. Runs in a thread; may take seconds."""
@@ -123,7 +123,7 @@ class ModelRegistry:
                 if time.monotonic() > deadline:
                     logger.warning("model %s: the old version still had requests; they get a 503", name)
                     break
-                await asyncio.sleep(_DRAIN_LOOK_SECONDS)
+                await asyncio.sleep(_DRAIN_POLL_SECONDS)
         finally:
             await old.close()
 

@@ -35,7 +35,7 @@ _LONG_PROMPT_CHARACTERS = 8_000
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """What one delta adds to one choice; `finish` is set on the choice's last one."""
+    """What new tokens add to one choice; `finish` is set on the choice's last one."""
 
     index: int
     text: str = ""
@@ -43,75 +43,75 @@ class TextDelta:
     logprobs: tuple[TokenLogprob, ...] = ()
     finish: str | None = None
     recall: str = ""
-    """Why all that was shown of this choice is withdrawn."""
+    """Why all that was sent of this choice is withdrawn."""
 
 
 @dataclass(slots=True)
 class _Choice:
-    """One answer: its ticket, and what its tokens have to go through."""
+    """One answer: its submission to the engine, and what its tokens have to go through."""
 
     index: int
-    ticket: Submission
-    trace: ChoiceRecord
+    submission: Submission
+    record: ChoiceRecord
     stops: StopMatcher
     tools: ToolCallParser | None
 
 
 class InferenceRequest:
-    """Runs one request; `trace` gets all that is measured. Raises ApiError and EngineError."""
+    """Runs one request; `record` gets all that is measured. Raises ApiError and EngineError."""
 
     def __init__(
         self,
         engine: Engine,
         settings: InferenceSettings,
-        trace: RequestRecord,
+        record: RequestRecord,
         request: ChatRequest | CompletionRequest,
-        grant: QuotaReservation,
+        reservation: QuotaReservation,
     ) -> None:
-        self.trace = trace
+        self.record = record
         self.request = request
         self.engine = engine
-        self._grant = grant
+        self._reservation = reservation
         self._settings = settings
         self._deadline = time.monotonic() + settings.request_timeout_seconds
         self._choices: list[_Choice] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._pieces: AsyncIterator[TextDelta] | None = None
+        self._deltas: AsyncIterator[TextDelta] | None = None
         self._first: TextDelta | None = None
         chat = isinstance(request, ChatRequest)
         self._prompt_field = "messages" if chat else "prompt"
-        trace.response_id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
-        trace.info = engine.info
+        record.response_id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
+        record.info = engine.info
 
     # --- on the way in ----------------------------------------------------------------------------------
 
     async def submit(self) -> None:
         """Tokenise and hand every choice to the engine."""
-        trace, request = self.trace, self.request
+        record, request = self.record, self.request
         self._check_against_model()
         matcher = await self._matcher()
-        trace.tokenize_from_ns = time.perf_counter_ns()
+        record.tokenize_from_ns = time.perf_counter_ns()
         try:
             prompts = await self._prompts()
         finally:
-            trace.tokenize_to_ns = time.perf_counter_ns()
-        trace.input_tokens = sum(map(len, prompts))
+            record.tokenize_to_ns = time.perf_counter_ns()
+        record.input_tokens = sum(map(len, prompts))
         for prompt_ids in prompts:
             if not prompt_ids:
                 raise self._refused(self._prompt_field, "the prompt is empty")
         info = self.engine.info
         # Without a limit of its own, a request may take what is left of the context.
         room = max(info.context_length - max(map(len, prompts)), 1)
-        trace.max_tokens = request.output_limit or min(self._settings.default_max_tokens, room)
+        record.max_tokens = request.output_limit or min(self._settings.default_max_tokens, room)
         answers = len(prompts) * request.choices
-        self._grant.reserve(trace.input_tokens + trace.max_tokens * answers)
+        self._reservation.reserve(record.input_tokens + record.max_tokens * answers)
         for prompt_ids in prompts:
             for which in range(request.choices):
                 self._submit_choice(tuple(prompt_ids), which, matcher)
         if len(self._choices) == 1:
-            self._pieces = self._generate(self._choices[0])
+            self._deltas = self._generate(self._choices[0])
         else:
-            self._pieces = self._all_choices()
+            self._deltas = self._all_choices()
 
     def _refused(self, param: str, message: str, code: str = "invalid_value") -> ApiError:
         return ApiError(400, f"'{param}': {message}", code=code, param=param)
@@ -164,16 +164,16 @@ class InferenceRequest:
             raise ApiError(400, str(error), code="invalid_value", param=self._prompt_field) from error
 
     def _submit_choice(self, prompt_ids: tuple[int, ...], which: int, matcher: Matcher | None) -> None:
-        request, trace, index = self.request, self.trace, len(self._choices)
+        request, record, index = self.request, self.record, len(self._choices)
         seed = request.seed
         if seed is not None and which:
             seed = (seed + which * 0x9E3779B97F4A7C15) % 2**63  # the first choice is the one without n
         wants_tools = isinstance(request, ChatRequest) and bool(request.usable_tools)
-        ticket = self.engine.submit(
+        submission = self.engine.submit(
             Generation(
-                request_id=trace.response_id if index == 0 else f"{trace.response_id}-{index}",
+                request_id=record.response_id if index == 0 else f"{record.response_id}-{index}",
                 prompt_ids=prompt_ids,
-                max_tokens=trace.max_tokens,
+                max_tokens=record.max_tokens,
                 temperature=1.0 if request.temperature is None else request.temperature,
                 top_p=1.0 if request.top_p is None else request.top_p,
                 top_k=request.top_k,
@@ -185,16 +185,16 @@ class InferenceRequest:
                 matcher=matcher.deep_copy() if matcher is not None else None,
                 every_token=request.stream or bool(request.stop),
                 ignore_eos=bool(request.ignore_eos),
-                priority=(request.priority or 0) + self._grant.caller.priority,
+                priority=(request.priority or 0) + self._reservation.caller.priority,
             )
         )
-        choice_trace = ChoiceRecord(ticket.progress)
-        trace.choices.append(choice_trace)
+        choice_record = ChoiceRecord(submission.progress)
+        record.choices.append(choice_record)
         self._choices.append(
             _Choice(
                 index,
-                ticket,
-                choice_trace,
+                submission,
+                choice_record,
                 StopMatcher(tuple(request.stop or ())),
                 ToolCallParser() if wants_tools else None,
             )
@@ -203,24 +203,24 @@ class InferenceRequest:
     # --- on the way out ---------------------------------------------------------------------------------
 
     async def first(self) -> None:
-        """Wait for the first piece, so that what goes wrong before it still gets a status of its own."""
-        assert self._pieces is not None  # noqa: S101 - submit comes first
-        self._first = await anext(self._pieces, None)
+        """Wait for the first delta, so that what goes wrong before it still gets a status of its own."""
+        assert self._deltas is not None  # noqa: S101 - submit comes first
+        self._first = await anext(self._deltas, None)
 
-    async def pieces(self) -> AsyncIterator[TextDelta]:
-        """All pieces of all choices, as they may be shown."""
-        assert self._pieces is not None  # noqa: S101 - submit comes first
+    async def deltas(self) -> AsyncIterator[TextDelta]:
+        """The deltas of all choices, as they may be sent."""
+        assert self._deltas is not None  # noqa: S101 - submit comes first
         if self._first is not None:
             yield self._first
-        async for piece in self._pieces:
-            yield piece
+        async for delta in self._deltas:
+            yield delta
 
     def replay(self, answer: StoredAnswer) -> None:
         """Take a stored answer instead of the engine's."""
-        self.trace.input_tokens = answer.input_tokens
-        pieces = []
+        self.record.input_tokens = answer.input_tokens
+        deltas = []
         for index, stored in enumerate(answer.choices):
-            self.trace.choices.append(
+            self.record.choices.append(
                 ChoiceRecord(
                     Progress(),
                     output_tokens=stored.output_tokens,
@@ -231,48 +231,48 @@ class InferenceRequest:
                     stop_reason="cache",
                 )
             )
-            pieces.append(
+            deltas.append(
                 TextDelta(index, stored.text, stored.tool_calls, stored.logprobs, stored.finish_reason)
             )
 
-        async def stored_pieces() -> AsyncIterator[TextDelta]:
-            for piece in pieces:
-                yield piece
+        async def stored_deltas() -> AsyncIterator[TextDelta]:
+            for delta in deltas:
+                yield delta
 
-        self._pieces = stored_pieces()
+        self._deltas = stored_deltas()
 
     def cancel_choice(self, index: int) -> None:
         """Stop one choice; the others go on. Harmless for stored answers."""
         if self._choices:
-            self.engine.cancel(self._choices[index].ticket)
+            self.engine.cancel(self._choices[index].submission)
         if self._tasks:
             self._tasks[index].cancel()
 
     async def close(self) -> None:
         """Free the engine's side; harmless when the answers are complete."""
         for choice in self._choices:
-            self.engine.cancel(choice.ticket)
-        used = self.trace.input_tokens or 0 if self._choices else 0
-        self._grant.settle(used + self.trace.output_tokens)
+            self.engine.cancel(choice.submission)
+        used = self.record.input_tokens or 0 if self._choices else 0
+        self._reservation.settle(used + self.record.output_tokens)
 
     async def _all_choices(self) -> AsyncIterator[TextDelta]:
-        """The pieces of several choices, mixed as they come."""
-        made: asyncio.Queue[TextDelta | BaseException | None] = asyncio.Queue()
+        """The deltas of several choices, mixed as they come."""
+        queue: asyncio.Queue[TextDelta | BaseException | None] = asyncio.Queue()
 
         async def run(choice: _Choice) -> None:
             try:
-                async for piece in self._generate(choice):
-                    made.put_nowait(piece)
+                async for delta in self._generate(choice):
+                    queue.put_nowait(delta)
             except Exception as error:  # noqa: BLE001 - raised again below, in the request's own task
-                made.put_nowait(error)
+                queue.put_nowait(error)
             finally:
-                made.put_nowait(None)
+                queue.put_nowait(None)
 
         tasks = self._tasks = [asyncio.create_task(run(choice)) for choice in self._choices]
         try:
             running = len(tasks)
             while running:
-                item = await made.get()
+                item = await queue.get()
                 if isinstance(item, BaseException):
                     raise item
                 if item is None:
@@ -286,38 +286,38 @@ class InferenceRequest:
 
     async def _generate(self, choice: _Choice) -> AsyncIterator[TextDelta]:
         decoder = self.engine.tokenizer.decoder()
-        deltas = self.engine.stream(choice.ticket)
-        trace = choice.trace
+        token_deltas = self.engine.stream(choice.submission)
+        record = choice.record
         try:
-            while trace.finish_reason is None:  # set from outside when a content check recalls the answer
+            while record.finish_reason is None:  # set from outside when a content check recalls the answer
                 try:
                     # Not wait_for: it would make a task for each token.
                     async with asyncio.timeout(max(self._deadline - time.monotonic(), 0.001)):
-                        delta = await anext(deltas)
+                        token_delta = await anext(token_deltas)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
                     raise RequestTimeout(
                         f"the request took longer than {self._settings.request_timeout_seconds:g} s"
                     ) from None
-                trace.detokenize_from_ns = time.perf_counter_ns()
-                text = decoder.feed(delta.token_ids)
-                pieces = list(self._shown(choice, delta, text))
-                trace.detokenize_to_ns = time.perf_counter_ns()
-                trace.detokenize_ns += trace.detokenize_to_ns - trace.detokenize_from_ns
-                for piece in pieces:
-                    yield piece
+                record.detokenize_from_ns = time.perf_counter_ns()
+                text = decoder.feed(token_delta.token_ids)
+                deltas = list(self._text_deltas(choice, token_delta, text))
+                record.detokenize_to_ns = time.perf_counter_ns()
+                record.detokenize_ns += record.detokenize_to_ns - record.detokenize_from_ns
+                for delta in deltas:
+                    yield delta
         finally:
-            self.engine.cancel(choice.ticket)
+            self.engine.cancel(choice.submission)
 
-    def _shown(self, choice: _Choice, delta: Delta, decoded: str) -> Iterator[TextDelta]:
-        """What a delta adds, past stop strings and tool calls; notes it in the choice's trace."""
-        trace, stops = choice.trace, choice.stops
-        if trace.recalled:
+    def _text_deltas(self, choice: _Choice, token_delta: Delta, decoded: str) -> Iterator[TextDelta]:
+        """What new tokens add, past stop strings and tool calls; notes it in the choice's record."""
+        record, stops = choice.record, choice.stops
+        if record.recalled:
             return
-        trace.output_tokens += len(delta.token_ids)
+        record.output_tokens += len(token_delta.token_ids)
         text = stops.feed(decoded)
-        last = delta.finish is not None or stops.matched is not None
+        last = token_delta.finish is not None or stops.matched is not None
         if stops.matched is None and last:
             text += stops.flush()
         calls: list[ToolCall] = []
@@ -325,15 +325,16 @@ class InferenceRequest:
             text, calls = choice.tools.feed(text)
             if last:
                 text += choice.tools.flush()
-        trace.text += text
-        trace.tool_calls.extend(calls)
-        noted = delta.logprobs[:-1] if delta.eos else delta.logprobs
-        trace.logprobs.extend(noted)
+        record.text += text
+        record.tool_calls.extend(calls)
+        logprobs = token_delta.logprobs[:-1] if token_delta.eos else token_delta.logprobs
+        record.logprobs.extend(logprobs)
         if stops.matched is not None:
-            trace.finish_reason, trace.stop_reason = "stop", "stop_string"
-        elif delta.finish is not None:
-            trace.finish_reason, trace.stop_reason = delta.finish, "eos" if delta.eos else "length"
-        if trace.finish_reason == "stop" and trace.tool_calls:
-            trace.finish_reason = "tool_calls"
-        if text or calls or noted or last:
-            yield TextDelta(choice.index, text, tuple(calls), noted, trace.finish_reason)
+            record.finish_reason, record.stop_reason = "stop", "stop_string"
+        elif token_delta.finish is not None:
+            record.finish_reason = token_delta.finish
+            record.stop_reason = "eos" if token_delta.eos else "length"
+        if record.finish_reason == "stop" and record.tool_calls:
+            record.finish_reason = "tool_calls"
+        if text or calls or logprobs or last:
+            yield TextDelta(choice.index, text, tuple(calls), logprobs, record.finish_reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from llmtrace_inference.engine.interface import Tokenizer, TokenLogprob
@@ -13,18 +14,18 @@ from .request import InferenceRequest, TextDelta
 
 
 class ResponseBody(Protocol):
-    """Writes one call's answer."""
+    """Writes one request's answer."""
 
     def whole(self) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
         ...
 
     def opening(self) -> list[dict[str, Any]]:
-        """Chunks before the first piece."""
+        """Chunks before the first delta."""
         ...
 
-    def chunks(self, piece: TextDelta) -> list[dict[str, Any]]:
-        """A piece's chunks."""
+    def chunks(self, delta: TextDelta) -> list[dict[str, Any]]:
+        """A delta's chunks."""
         ...
 
     def usage_chunk(self) -> dict[str, Any]:
@@ -36,17 +37,17 @@ class _Common:
     kind = ""
     chunk_kind = ""
 
-    def __init__(self, call: InferenceRequest) -> None:
-        self._call = call
+    def __init__(self, inference: InferenceRequest) -> None:
+        self._inference = inference
         self._created = int(time.time())
 
     def _head(self, kind: str) -> dict[str, Any]:
-        info = self._call.engine.info
+        info = self._inference.engine.info
         return {
-            "id": self._call.trace.response_id,
+            "id": self._inference.record.response_id,
             "object": kind,
             "created": self._created,
-            "model": self._call.request.model,
+            "model": self._inference.request.model,
             "system_fingerprint": f"{info.engine}-{info.dtype}",
         }
 
@@ -55,18 +56,18 @@ class _Common:
 
     def _chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
         chunk = {**self._head(self.chunk_kind), "choices": [choice]}
-        if self._call.request.include_usage:
+        if self._inference.request.include_usage:
             chunk["usage"] = None
         return chunk
 
     def _usage(self) -> dict[str, Any]:
-        trace = self._call.trace
-        prompt, answer = trace.input_tokens or 0, trace.output_tokens
+        record = self._inference.record
+        prompt, answer = record.input_tokens or 0, record.output_tokens
         return {
             "prompt_tokens": prompt,
             "completion_tokens": answer,
             "total_tokens": prompt + answer,
-            "prompt_tokens_details": {"cached_tokens": trace.cached_tokens},
+            "prompt_tokens_details": {"cached_tokens": record.cached_tokens},
         }
 
     def usage_chunk(self) -> dict[str, Any]:
@@ -78,12 +79,14 @@ class ChatBody(_Common):
 
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
 
-    def __init__(self, call: InferenceRequest) -> None:
-        super().__init__(call)
-        self._calls_seen: dict[int, int] = {}
+    def __init__(self, inference: InferenceRequest) -> None:
+        super().__init__(inference)
+        self._tool_calls_sent: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
-        return self._body([self._choice(i, choice) for i, choice in enumerate(self._call.trace.choices)])
+        return self._body(
+            [self._choice(i, choice) for i, choice in enumerate(self._inference.record.choices)]
+        )
 
     def _choice(self, index: int, choice: ChoiceRecord) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
@@ -91,7 +94,7 @@ class ChatBody(_Common):
             message |= {"content": None, "refusal": f"withdrawn by the content check: {choice.recalled}"}
         if choice.tool_calls:
             message["content"] = choice.text or None
-            message["tool_calls"] = [call.body() for call in choice.tool_calls]
+            message["tool_calls"] = [tool_call.body() for tool_call in choice.tool_calls]
         return {
             "index": index,
             "message": message,
@@ -99,44 +102,46 @@ class ChatBody(_Common):
             "finish_reason": choice.finish_reason,
         }
 
-    def _logprobs(self, noted: list[TokenLogprob] | tuple[TokenLogprob, ...]) -> dict[str, Any] | None:
-        if self._call.request.wanted_logprobs is None:
+    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if self._inference.request.wanted_logprobs is None:
             return None
-        tokenizer = self._call.engine.tokenizer
+        tokenizer = self._inference.engine.tokenizer
         content = [
             {
-                **_token(tokenizer, one.token_id, one.logprob),
-                "top_logprobs": [_token(tokenizer, i, value) for i, value in one.top],
+                **_token(tokenizer, entry.token_id, entry.logprob),
+                "top_logprobs": [_token(tokenizer, i, value) for i, value in entry.top],
             }
-            for one in noted
+            for entry in logprobs
         ]
         return {"content": content, "refusal": None}
 
-    def _delta(
+    def _delta_chunk(
         self,
         index: int,
         delta: dict[str, Any],
-        noted: tuple[TokenLogprob, ...] = (),
+        logprobs: Sequence[TokenLogprob] = (),
         finish: str | None = None,
     ) -> dict[str, Any]:
-        logprobs = self._logprobs(noted) if noted else None
-        return self._chunk({"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish})
+        reported = self._logprobs(logprobs) if logprobs else None
+        return self._chunk({"index": index, "delta": delta, "logprobs": reported, "finish_reason": finish})
 
     def opening(self) -> list[dict[str, Any]]:
-        count = len(self._call.trace.choices)
-        return [self._delta(i, {"role": "assistant", "content": ""}) for i in range(count)]
+        count = len(self._inference.record.choices)
+        return [self._delta_chunk(i, {"role": "assistant", "content": ""}) for i in range(count)]
 
-    def chunks(self, piece: TextDelta) -> list[dict[str, Any]]:
-        made = []
-        if piece.text or piece.logprobs:
-            made.append(self._delta(piece.index, {"content": piece.text}, piece.logprobs))
-        for call in piece.tool_calls:
-            number = self._calls_seen.get(piece.index, 0)
-            self._calls_seen[piece.index] = number + 1
-            made.append(self._delta(piece.index, {"tool_calls": [{"index": number, **call.body()}]}))
-        if piece.finish is not None:
-            made.append(_recalling(piece, self._delta(piece.index, {}, finish=piece.finish)))
-        return made
+    def chunks(self, delta: TextDelta) -> list[dict[str, Any]]:
+        chunks = []
+        if delta.text or delta.logprobs:
+            chunks.append(self._delta_chunk(delta.index, {"content": delta.text}, delta.logprobs))
+        for tool_call in delta.tool_calls:
+            number = self._tool_calls_sent.get(delta.index, 0)
+            self._tool_calls_sent[delta.index] = number + 1
+            chunks.append(
+                self._delta_chunk(delta.index, {"tool_calls": [{"index": number, **tool_call.body()}]})
+            )
+        if delta.finish is not None:
+            chunks.append(_recalling(delta, self._delta_chunk(delta.index, {}, finish=delta.finish)))
+        return chunks
 
 
 class CompletionBody(_Common):
@@ -144,8 +149,8 @@ class CompletionBody(_Common):
 
     kind = chunk_kind = "text_completion"
 
-    def __init__(self, call: InferenceRequest) -> None:
-        super().__init__(call)
+    def __init__(self, inference: InferenceRequest) -> None:
+        super().__init__(inference)
         self._offsets: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
@@ -157,41 +162,39 @@ class CompletionBody(_Common):
                     "logprobs": self._logprobs(choice.logprobs, i),
                     "finish_reason": choice.finish_reason,
                 }
-                for i, choice in enumerate(self._call.trace.choices)
+                for i, choice in enumerate(self._inference.record.choices)
             ]
         )
 
-    def _logprobs(
-        self, noted: list[TokenLogprob] | tuple[TokenLogprob, ...], index: int
-    ) -> dict[str, Any] | None:
-        if self._call.request.wanted_logprobs is None:
+    def _logprobs(self, logprobs: Sequence[TokenLogprob], index: int) -> dict[str, Any] | None:
+        if self._inference.request.wanted_logprobs is None:
             return None
-        tokenizer = self._call.engine.tokenizer
-        tokens = [_text(tokenizer, one.token_id) for one in noted]
+        tokenizer = self._inference.engine.tokenizer
+        tokens = [_text(tokenizer, entry.token_id) for entry in logprobs]
         offsets = []
         for token in tokens:
             offsets.append(self._offsets.get(index, 0))
             self._offsets[index] = offsets[-1] + len(token)
         return {
             "tokens": tokens,
-            "token_logprobs": [one.logprob for one in noted],
-            "top_logprobs": [{_text(tokenizer, i): value for i, value in one.top} for one in noted],
+            "token_logprobs": [entry.logprob for entry in logprobs],
+            "top_logprobs": [{_text(tokenizer, i): value for i, value in entry.top} for entry in logprobs],
             "text_offset": offsets,
         }
 
     def opening(self) -> list[dict[str, Any]]:
         return []
 
-    def chunks(self, piece: TextDelta) -> list[dict[str, Any]]:
-        logprobs = self._logprobs(piece.logprobs, piece.index) if piece.logprobs else None
-        choice = {"index": piece.index, "text": piece.text, "logprobs": logprobs}
-        return [_recalling(piece, self._chunk({**choice, "finish_reason": piece.finish}))]
+    def chunks(self, delta: TextDelta) -> list[dict[str, Any]]:
+        logprobs = self._logprobs(delta.logprobs, delta.index) if delta.logprobs else None
+        choice = {"index": delta.index, "text": delta.text, "logprobs": logprobs}
+        return [_recalling(delta, self._chunk({**choice, "finish_reason": delta.finish}))]
 
 
-def _recalling(piece: TextDelta, chunk: dict[str, Any]) -> dict[str, Any]:
+def _recalling(delta: TextDelta, chunk: dict[str, Any]) -> dict[str, Any]:
     """With a recall, the chunk tells the client to withdraw what it showed of this choice."""
-    if piece.recall:
-        chunk["recall"] = {"index": piece.index, "reason": piece.recall}
+    if delta.recall:
+        chunk["recall"] = {"index": delta.index, "reason": delta.recall}
     return chunk
 
 
@@ -204,6 +207,6 @@ def _token(tokenizer: Tokenizer, token_id: int, logprob: float) -> dict[str, Any
     return {"token": data.decode("utf-8", errors="replace"), "logprob": logprob, "bytes": list(data)}
 
 
-def response_body_of(call: InferenceRequest) -> ResponseBody:
-    """The shape that the request's endpoint answers in."""
-    return ChatBody(call) if isinstance(call.request, ChatRequest) else CompletionBody(call)
+def response_body_of(inference: InferenceRequest) -> ResponseBody:
+    """The body that the request's endpoint answers with."""
+    return ChatBody(inference) if isinstance(inference.request, ChatRequest) else CompletionBody(inference)

@@ -52,85 +52,86 @@ class CompletionService:
         settings: InferenceSettings,
         tracer: RequestTracer,
         metrics: Metrics,
-        blocks: BlockList,
+        block_list: BlockList,
         gpu: GpuSampler | None = None,
     ) -> None:
         self._engines = engines
         self._settings = settings
         self._tracer = tracer
         self._metrics = metrics
-        self._blocks = blocks
+        self._block_list = block_list
         self._gpu = gpu
         self._quotas = Quotas()
         self._cache = open_cache(settings)
         self._batchers: dict[str, MicroBatcher] = {}
-        self._guard = open_checks(settings)
+        self._checks = open_checks(settings)
 
     async def answer(
-        self, http: Request, operation: Operation, caller: Caller, line: BatchItem | None = None
+        self, http: Request, operation: Operation, caller: Caller, batch_item: BatchItem | None = None
     ) -> Response:
         """The response to one POST; every outcome leaves a trace and a metric."""
-        trace = _trace_of(http, operation, caller, line)
-        response = await self._answer(http, trace, operation, caller)
+        record = _record_of(http, operation, caller, batch_item)
+        response = await self._answer(http, record, operation, caller)
         response.headers.update(self._quotas.headers(caller))
         return response
 
     async def _answer(
-        self, http: Request, trace: RequestRecord, operation: Operation, caller: Caller
+        self, http: Request, record: RequestRecord, operation: Operation, caller: Caller
     ) -> Response:
-        call: InferenceRequest | None = None
+        inference: InferenceRequest | None = None
         handed_over = False
         try:
-            grant = self._quotas.admit(caller)
+            reservation = self._quotas.admit(caller)
             body = await _read(http, self._settings.max_request_bytes)
-            trace.request = request = _parse(body, trace, operation)
-            self._blocks.refuse(request.user_id)
+            record.request = request = _parse(body, record, operation)
+            self._block_list.refuse(request.user_id)
             engine = self._engine(request.model)
-            call = InferenceRequest(engine, self._settings, trace, request, grant)
-            await self._guard.check_input(request, trace)
-            question = cache_key_of(request, caller.name, engine.info)
-            if not await self._replayed(http, call, question):
-                await call.submit()
+            inference = InferenceRequest(engine, self._settings, record, request, reservation)
+            await self._checks.check_input(request, record)
+            cache_key = cache_key_of(request, caller.name, engine.info)
+            if not await self._replayed(http, inference, cache_key):
+                await inference.submit()
             if request.stream:
-                await call.first()
+                await inference.first()
                 handed_over = True
                 return StreamingResponse(
-                    self._events(call, response_body_of(call), question),
+                    self._events(inference, response_body_of(inference), cache_key),
                     media_type="text/event-stream",
                     headers={"Cache-Control": "no-cache"},
                 )
-            await _unless_disconnected(http, _exhaust(self._guard.pieces(call)))
-            self._keep(http.headers, trace, question)
-            trace.status = 200
-            return JSONResponse(response_body_of(call).whole())
+            await _unless_disconnected(http, _exhaust(self._checks.deltas(inference)))
+            self._cache_answer(http.headers, record, cache_key)
+            record.status = 200
+            return JSONResponse(response_body_of(inference).whole())
         except ApiError as error:
-            _note(trace, error)
+            _note(record, error)
             return error.response()
         except EngineError as error:
             refused = from_engine(error, operation)
-            _note(trace, refused)
+            _note(record, refused)
             return refused.response()
         except ClientDisconnect:
-            trace.error_type, trace.error_message = "client_disconnected", "the client closed the connection"
-            trace.stopped("cancelled")
+            record.error_type = "client_disconnected"
+            record.error_message = "the client closed the connection"
+            record.stopped("cancelled")
             return Response(status_code=499)
         except asyncio.CancelledError:
-            trace.error_type, trace.error_message = "cancelled", "the service was shut down"
-            trace.stopped("cancelled")
+            record.error_type, record.error_message = "cancelled", "the service was shut down"
+            record.stopped("cancelled")
             raise
         except Exception as error:
             logger.exception("request failed")
             internal = ApiError(
                 500, "internal error: the service's log has the details", code="internal_error"
             )
-            _note(trace, internal)
-            trace.error_type = type(error).__qualname__
+            _note(record, internal)
+            record.error_type = type(error).__qualname__
             return internal.response()
         finally:
             if not handed_over:
-                if call is not None:
-                    await call.close()
-                self._finish(trace)
+                if inference is not None:
+                    await inference.close()
+                self._finish(record)
 
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:
@@ -151,41 +152,41 @@ class CompletionService:
             )
         return engine
 
-    async def embed(self, http: Request, caller: Caller, line: BatchItem | None = None) -> Response:
+    async def embed(self, http: Request, caller: Caller, batch_item: BatchItem | None = None) -> Response:
         """The response to one POST of embeddings."""
-        trace = _trace_of(http, "embeddings", caller, line)
+        record = _record_of(http, "embeddings", caller, batch_item)
         try:
-            response = await self._embed(http, trace, caller)
+            response = await self._embed(http, record, caller)
         except ApiError as error:
-            _note(trace, error)
+            _note(record, error)
             response = error.response()
         except EngineError as error:
             refused = from_engine(error, "embeddings")
-            _note(trace, refused)
+            _note(record, refused)
             response = refused.response()
         finally:
-            self._finish(trace)
+            self._finish(record)
         response.headers.update(self._quotas.headers(caller))
         return response
 
-    async def _embed(self, http: Request, trace: RequestRecord, caller: Caller) -> Response:
-        grant = self._quotas.admit(caller)
+    async def _embed(self, http: Request, record: RequestRecord, caller: Caller) -> Response:
+        reservation = self._quotas.admit(caller)
         raw = await _read(http, self._settings.max_request_bytes)
         try:
             request = EmbeddingRequest.model_validate_json(raw)
         except ValidationError as error:
-            trace.model = _model_of(raw)
+            record.model = _model_of(raw)
             raise from_validation(error) from error
-        trace.model = request.model
+        record.model = request.model
         if request.user is not None:
-            trace.extra["user.id"] = request.user
-        self._blocks.refuse(request.user)
+            record.extra["user.id"] = request.user
+        self._block_list.refuse(request.user)
         engine = self._engine(request.model)
-        trace.info = engine.info
-        trace.tokenize_from_ns = time.perf_counter_ns()
+        record.info = engine.info
+        record.tokenize_from_ns = time.perf_counter_ns()
         sequences = [engine.tokenizer.encode(i) if isinstance(i, str) else i for i in request.inputs]
-        trace.tokenize_to_ns = time.perf_counter_ns()
-        trace.input_tokens = sum(map(len, sequences))
+        record.tokenize_to_ns = time.perf_counter_ns()
+        record.input_tokens = sum(map(len, sequences))
         for ids in sequences:
             if not ids or len(ids) > engine.info.context_length or max(ids) >= engine.info.vocab_size:
                 raise ApiError(
@@ -194,7 +195,7 @@ class CompletionService:
                     code="invalid_value",
                     param="input",
                 )
-        grant.reserve(trace.input_tokens)
+        reservation.reserve(record.input_tokens)
         batcher = self._batchers.get(request.model)
         if batcher is None or batcher.engine is not engine:
             batcher = self._batchers[request.model] = MicroBatcher(
@@ -202,109 +203,109 @@ class CompletionService:
             )
         queued = time.perf_counter_ns()
         embedded = await batcher.embed(sequences)
-        embeddings.note(trace, queued, embedded)
-        trace.status = 200
-        return JSONResponse(embeddings.body(request, embedded, trace.input_tokens))
+        embeddings.note(record, queued, embedded)
+        record.status = 200
+        return JSONResponse(embeddings.body(request, embedded, record.input_tokens))
 
-    async def _replayed(self, http: Request, call: InferenceRequest, question: CacheKey) -> bool:
+    async def _replayed(self, http: Request, inference: InferenceRequest, cache_key: CacheKey) -> bool:
         """Answer from the cache, where it is on and has one."""
-        trace, cache = call.trace, self._cache
+        record, cache = inference.record, self._cache
         if cache is None or "no-cache" in http.headers.get("cache-control", ""):
             return False
-        trace.cache_from_ns = time.perf_counter_ns()
-        hit = await cache.find(question)
-        trace.cache_to_ns = time.perf_counter_ns()
-        trace.cache_hit = hit is not None
-        trace.extra[INFERENCE + "cache.result"] = hit.kind if hit is not None else "miss"
-        self._metrics.cache_requests.labels(trace.model, hit.kind if hit is not None else "miss").inc()
+        record.cache_from_ns = time.perf_counter_ns()
+        hit = await cache.find(cache_key)
+        record.cache_to_ns = time.perf_counter_ns()
+        record.cache_hit = hit is not None
+        record.extra[INFERENCE + "cache.result"] = hit.kind if hit is not None else "miss"
+        self._metrics.cache_requests.labels(record.model, hit.kind if hit is not None else "miss").inc()
         if hit is None:
             return False
-        trace.extra[INFERENCE + "cache.score"] = hit.score
-        trace.extra[INFERENCE + "cache.saved_tokens"] = hit.answer.tokens
-        self._metrics.cache_saved_tokens.labels(trace.model).inc(hit.answer.tokens)
-        call.replay(hit.answer)
+        record.extra[INFERENCE + "cache.score"] = hit.score
+        record.extra[INFERENCE + "cache.saved_tokens"] = hit.answer.tokens
+        self._metrics.cache_saved_tokens.labels(record.model).inc(hit.answer.tokens)
+        inference.replay(hit.answer)
         return True
 
-    def _keep(self, headers: Mapping[str, str], trace: RequestRecord, question: CacheKey) -> None:
+    def _cache_answer(self, headers: Mapping[str, str], record: RequestRecord, cache_key: CacheKey) -> None:
         """Put a whole answer into the cache, where it is on."""
-        if self._cache is None or trace.cache_hit or "no-store" in headers.get("cache-control", ""):
+        if self._cache is None or record.cache_hit or "no-store" in headers.get("cache-control", ""):
             return
-        answer = answer_of(trace)
+        answer = answer_of(record)
         if answer is not None:
-            self._cache.put(question, answer)
+            self._cache.put(cache_key, answer)
 
     async def _events(
-        self, call: InferenceRequest, shape: ResponseBody, question: CacheKey
+        self, inference: InferenceRequest, body: ResponseBody, cache_key: CacheKey
     ) -> AsyncIterator[str]:
         """Server-sent events of one streamed answer. An error after the start becomes an error event."""
-        trace = call.trace
-        trace.status = 200
+        record = inference.record
+        record.status = 200
         try:
-            for chunk in shape.opening():
+            for chunk in body.opening():
                 yield _event(chunk)
-            async for piece in self._guard.pieces(call):
-                for chunk in shape.chunks(piece):
+            async for delta in self._checks.deltas(inference):
+                for chunk in body.chunks(delta):
                     yield _event(chunk)
-            self._keep(trace.headers, trace, question)
-            if call.request.include_usage:
-                yield _event(shape.usage_chunk())
+            self._cache_answer(record.headers, record, cache_key)
+            if inference.request.include_usage:
+                yield _event(body.usage_chunk())
             yield "data: [DONE]\n\n"
         except EngineError as error:
-            late = from_engine(error, trace.operation)
-            _note(trace, late)
-            trace.status = 200  # what the client saw in the header
+            late = from_engine(error, record.operation)
+            _note(record, late)
+            record.status = 200  # what the client saw in the header
             yield _event(late.body())
         except (asyncio.CancelledError, GeneratorExit):
-            if not trace.is_complete:
-                trace.error_type = "client_disconnected"
-                trace.error_message = "the client closed the connection"
-                trace.stopped("cancelled")
+            if not record.is_complete:
+                record.error_type = "client_disconnected"
+                record.error_message = "the client closed the connection"
+                record.stopped("cancelled")
             raise
         finally:
-            await call.close()
-            self._finish(trace)
+            await inference.close()
+            self._finish(record)
 
-    def _finish(self, trace: RequestRecord) -> None:
-        trace.ended_ns = time.perf_counter_ns()
-        computed = trace.choices and not trace.cache_hit
-        if self._gpu is not None and computed and trace.info is not None and trace.info.device != "cpu":
-            share = sum(choice.progress.share_ns for choice in trace.choices) / 1e9
-            trace.extra.update(self._gpu.attributes(trace.arrived_ns, trace.ended_ns, share))
+    def _finish(self, record: RequestRecord) -> None:
+        record.ended_ns = time.perf_counter_ns()
+        computed = record.choices and not record.cache_hit
+        if self._gpu is not None and computed and record.info is not None and record.info.device != "cpu":
+            share = sum(choice.progress.share_ns for choice in record.choices) / 1e9
+            record.extra.update(self._gpu.attributes(record.arrived_ns, record.ended_ns, share))
         self._metrics.observe(
-            trace.operation,
-            trace.model if trace.model in self._engines else UNKNOWN_MODEL,
-            seconds=(trace.ended_ns - trace.arrived_ns) / 1e9,
-            first_token_seconds=trace.first_token_seconds,
-            output_token_seconds=trace.output_token_seconds,
-            input_tokens=trace.input_tokens or 0 if computed or trace.further else 0,
-            output_tokens=trace.output_tokens if computed else 0,
-            cached_tokens=trace.cached_tokens,
-            error_type=trace.error_type,
+            record.operation,
+            record.model if record.model in self._engines else UNKNOWN_MODEL,
+            seconds=(record.ended_ns - record.arrived_ns) / 1e9,
+            first_token_seconds=record.first_token_seconds,
+            output_token_seconds=record.output_token_seconds,
+            input_tokens=record.input_tokens or 0 if computed or record.further_phases else 0,
+            output_tokens=record.output_tokens if computed else 0,
+            cached_tokens=record.cached_tokens,
+            error_type=record.error_type,
         )
-        self._tracer.record(trace)
+        self._tracer.emit(record)
 
 
-def _trace_of(http: Request, operation: str, caller: Caller, line: BatchItem | None) -> RequestRecord:
-    trace = RequestRecord(
+def _record_of(http: Request, operation: str, caller: Caller, batch_item: BatchItem | None) -> RequestRecord:
+    record = RequestRecord(
         headers=dict(http.headers),
         server=http.scope.get("server"),
         operation=operation,
         path=http.url.path,
     )
-    trace.extra[INFERENCE + "key"] = caller.name
-    if line is not None:
-        trace.extra.update(line.attributes)
-        trace.links += [line.span] if line.span is not None else []
-    return trace
+    record.extra[INFERENCE + "key"] = caller.name
+    if batch_item is not None:
+        record.extra.update(batch_item.attributes)
+        record.links += [batch_item.span] if batch_item.span is not None else []
+    return record
 
 
-def _parse(body: bytes, trace: RequestRecord, operation: Operation) -> ChatRequest | CompletionRequest:
+def _parse(body: bytes, record: RequestRecord, operation: Operation) -> ChatRequest | CompletionRequest:
     try:
         request = _REQUESTS[operation].model_validate_json(body)
     except ValidationError as error:
-        trace.model = _model_of(body)
+        record.model = _model_of(body)
         raise from_validation(error) from error
-    trace.model = request.model
+    record.model = request.model
     return request
 
 
@@ -327,9 +328,9 @@ async def _read(http: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def _exhaust(pieces: AsyncIterator[TextDelta]) -> None:
-    """Run a call to its end; its texts are then in the trace."""
-    async for _ in pieces:
+async def _exhaust(deltas: AsyncIterator[TextDelta]) -> None:
+    """Run a request to its end; its texts are then in its record."""
+    async for _ in deltas:
         pass
 
 
@@ -343,8 +344,8 @@ async def _unless_disconnected(http: Request, work: Any) -> None:
             raise ClientDisconnect
         task.result()
     finally:
-        for one in (task, gone):
-            one.cancel()
+        for future in (task, gone):
+            future.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
@@ -353,9 +354,9 @@ async def _gone(http: Request) -> None:
         pass
 
 
-def _note(trace: RequestRecord, error: ApiError) -> None:
-    trace.status, trace.error_type, trace.error_message = error.status, error.code, error.message
-    trace.stopped("error")
+def _note(record: RequestRecord, error: ApiError) -> None:
+    record.status, record.error_type, record.error_message = error.status, error.code, error.message
+    record.stopped("error")
 
 
 def _event(data: dict[str, Any]) -> str:

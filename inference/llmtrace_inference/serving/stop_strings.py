@@ -1,4 +1,4 @@
-"""Stop strings over text that arrives in pieces."""
+"""Stop strings over text that arrives bit by bit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class StopMatcher:
     """Lets text through up to the first stop string, and holds back what may become one.
 
-    The pieces let through, joined, are exactly the text before the earliest stop string; where two begin at
+    What is let through, joined, is exactly the text before the earliest stop string; where two begin at
     the same place, the one that completes first wins.
     """
 
@@ -16,15 +16,15 @@ class StopMatcher:
         self.matched: str | None = None
 
     def feed(self, text: str) -> str:
-        """Text that may be shown now. After a match (`matched` is set) it is always empty."""
+        """Text that may be sent now. After a match (`matched` is set) it is always empty."""
         if self.matched is not None or not text:
             return ""
         if not self._stops:
             return text
         held = self._held + text
-        found = [(at, at + len(stop), stop) for stop in self._stops if (at := held.find(stop)) >= 0]
-        if found:
-            at, _, self.matched = min(found)
+        matches = [(at, at + len(stop), stop) for stop in self._stops if (at := held.find(stop)) >= 0]
+        if matches:
+            at, _, self.matched = min(matches)
             self._held = ""
             return held[:at]
         keep = max(_overlap(held, stop) for stop in self._stops)

@@ -1,4 +1,4 @@
-"""Getting spans to the collector: patient while it is away, never in the way of a request."""
+"""Getting spans to the collector: patient while it cannot be reached, never in the way of a request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PatientSender:
         )
         self._patience = patience_seconds
         self._closing = threading.Event()
-        self._away = False
+        self._is_unreachable = False
 
     def send(self, body: bytes) -> str:
         """Deliver a body, or the reason why it is given up; "" when it was delivered."""
@@ -56,16 +56,16 @@ class PatientSender:
         while True:
             status = self._attempt(packed)
             if status is not None and status < 300:
-                if self._away:
+                if self._is_unreachable:
                     logger.info("the collector answers again: spans are being delivered")
-                    self._away = False
+                    self._is_unreachable = False
                 return ""
             hopeless = status is not None and status not in _RETRYABLE
             if hopeless or self._closing.is_set() or time.monotonic() >= deadline:
                 return f"answered {status}" if status else "cannot be reached"
-            if not self._away:
+            if not self._is_unreachable:
                 logger.warning("the collector cannot be reached; spans wait in memory until it can")
-                self._away = True
+                self._is_unreachable = True
             self._closing.wait(_PAUSE_SECONDS)
 
     def _attempt(self, packed: bytes) -> int | None:
@@ -140,10 +140,10 @@ class SpanPipeline:
         self._wake.set()
         self._thread.join(timeout_seconds)
         with self._lock:
-            left, self._spans = self._spans, 0
+            remaining, self._spans = self._spans, 0
             self._queue.clear()
-        if left:
-            self._give_up(left, "did not take them in time")
+        if remaining:
+            self._give_up(remaining, "did not take them in time")
 
     def _run(self) -> None:
         while True:
@@ -171,20 +171,22 @@ class SpanPipeline:
         return items
 
     def _deliver(self, items: list[RequestRecord | ReadableSpan]) -> None:
-        made: list[Span] = []
+        request_spans: list[Span] = []
         for item in items:
             if isinstance(item, RequestRecord):
                 try:
-                    made += spans_of(item, capture_content=self._capture_content)
+                    request_spans += spans_of(item, capture_content=self._capture_content)
                 except Exception:
                     # One request with something unheard-of in it must not cost all others their spans.
                     logger.exception("the spans of a request could not be made")
                     self._on_lost(_weight(item))
         sdk_spans = [item for item in items if isinstance(item, ReadableSpan)]
-        if made or sdk_spans:
-            reason = self._sender.send(request_of(made, sdk_spans, self._resource).SerializeToString())
+        if request_spans or sdk_spans:
+            reason = self._sender.send(
+                request_of(request_spans, sdk_spans, self._resource).SerializeToString()
+            )
             if reason:
-                self._give_up(len(made) + len(sdk_spans), reason)
+                self._give_up(len(request_spans) + len(sdk_spans), reason)
 
     def _give_up(self, spans: int, reason: str) -> None:
         self._on_lost(spans)

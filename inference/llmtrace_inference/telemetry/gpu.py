@@ -21,7 +21,7 @@ from .request_record import Attributes
 
 logger = logging.getLogger(__name__)
 
-_KEPT = 900
+_READINGS_PER_GPU = 900
 """Readings kept per GPU: a quarter of an hour."""
 
 
@@ -63,7 +63,7 @@ class GpuSampler(Collector):
         handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
         name = _text(self._nvml.nvmlDeviceGetName(handle))
         labels = (_text(self._nvml.nvmlDeviceGetUUID(handle)), "gpu", name, "NVIDIA", driver)
-        return _Gpu(handle, labels, deque(maxlen=_KEPT))
+        return _Gpu(handle, labels, deque(maxlen=_READINGS_PER_GPU))
 
     def start(self) -> None:
         self._thread.start()

@@ -26,12 +26,12 @@ _INTERNAL = trace_pb2.Span.SPAN_KIND_INTERNAL
 _LOCAL = trace_pb2.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | trace_pb2.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _SHORT = 64
-"""Characters of texts that are kept encoded; longer ones are hardly ever met again."""
+"""Characters of texts that are kept encoded; longer ones hardly ever come again."""
 _ERROR = trace_pb2.Status.STATUS_CODE_ERROR
 
 
 def request_of(
-    made: Iterable[trace_pb2.Span], sdk_spans: list[ReadableSpan], resource: Resource
+    request_spans: Iterable[trace_pb2.Span], sdk_spans: list[ReadableSpan], resource: Resource
 ) -> ExportTraceServiceRequest:
     """One request with the spans of finished requests, and with the few that the SDK made."""
     out = encode_spans(sdk_spans) if sdk_spans else ExportTraceServiceRequest()
@@ -39,26 +39,26 @@ def request_of(
     part.resource.attributes.extend(_attributes(dict(resource.attributes)))  # type: ignore[arg-type]
     scope = part.scope_spans.add()
     scope.scope.name = SCOPE
-    scope.spans.extend(made)
+    scope.spans.extend(request_spans)
     return out
 
 
-def spans_of(trace: RequestRecord, *, capture_content: bool) -> list[trace_pb2.Span]:
-    """A request's SERVER span and its stages; nothing where the caller's trace is not sampled."""
-    parent = parent_of(trace)
+def spans_of(record: RequestRecord, *, capture_content: bool) -> list[trace_pb2.Span]:
+    """A request's SERVER span and its phases; nothing where the caller's trace is not sampled."""
+    parent = parent_of(record)
     if parent is not None and not parent.sampled:
         return []
     trace_id = parent.trace_id if parent is not None else secrets.token_bytes(16)
-    offset = trace.arrived_wall_ns - trace.arrived_ns
-    server, *stages = span_records(trace, capture_content=capture_content)
+    offset = record.arrived_wall_ns - record.arrived_ns
+    server, *phases = span_records(record, capture_content=capture_content)
     server_id = secrets.token_bytes(8)
-    made = [_span(server, trace_id, server_id, offset, parent)]
-    made += [_span(stage, trace_id, secrets.token_bytes(8), offset, parent, server_id) for stage in stages]
-    return made
+    spans = [_span(server, trace_id, server_id, offset, parent)]
+    spans += [_span(phase, trace_id, secrets.token_bytes(8), offset, parent, server_id) for phase in phases]
+    return spans
 
 
 def _span(
-    record: SpanRecord,
+    span_record: SpanRecord,
     trace_id: bytes,
     span_id: bytes,
     offset: int,
@@ -71,19 +71,19 @@ def _span(
         span_id=span_id,
         parent_span_id=above,
         trace_state=parent.trace_state if parent is not None else "",
-        name=record.name,
+        name=span_record.name,
         kind=_INTERNAL if server_id else _SERVER,
-        start_time_unix_nano=record.start_ns + offset,
-        end_time_unix_nano=record.end_ns + offset,
-        attributes=_attributes(record.attributes),
+        start_time_unix_nano=span_record.start_ns + offset,
+        end_time_unix_nano=span_record.end_ns + offset,
+        attributes=_attributes(span_record.attributes),
         flags=_REMOTE if above and not server_id else _LOCAL,
         status=trace_pb2.Status(),
     )
-    if record.links:
-        span.links.extend(map(_link, record.links))
-    if record.error is not None:
+    if span_record.links:
+        span.links.extend(map(_link, span_record.links))
+    if span_record.error is not None:
         span.status.code = _ERROR
-        span.status.message = record.error
+        span.status.message = span_record.error
     return span
 
 

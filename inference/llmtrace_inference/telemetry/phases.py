@@ -1,4 +1,4 @@
-"""A request's stages, each between two readings of the clock; none is what the others leave over."""
+"""A request's phases, each between two readings of the clock; none is what the others leave over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .request_record import Attributes, ChoiceRecord, RequestRecord
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stage of a request; times are perf_counter_ns."""
+    """One phase of a request; times are perf_counter_ns."""
 
     name: str
     start_ns: int
@@ -20,34 +20,34 @@ class Phase:
     attributes: Attributes
 
 
-def phases(trace: RequestRecord) -> list[Phase]:
-    """The stages that were reached, in order. One that was cut short ends with the request."""
-    end = trace.ended_ns
-    admitted = trace.cache_from_ns or trace.tokenize_from_ns or end
-    found = [Phase("admission", trace.arrived_ns, admitted, {})]
-    if trace.cache_from_ns:
-        looked_up = trace.cache_to_ns or end
-        found.append(
-            Phase("cache", trace.cache_from_ns, looked_up, {INFERENCE + "cache.hit": trace.cache_hit})
+def phases_of(record: RequestRecord) -> list[Phase]:
+    """The phases that were reached, in order. One that was cut short ends with the request."""
+    end = record.ended_ns
+    admitted = record.cache_from_ns or record.tokenize_from_ns or end
+    phases = [Phase("admission", record.arrived_ns, admitted, {})]
+    if record.cache_from_ns:
+        lookup_end = record.cache_to_ns or end
+        phases.append(
+            Phase("cache", record.cache_from_ns, lookup_end, {INFERENCE + "cache.hit": record.cache_hit})
         )
-        if trace.cache_hit:
-            return [*found, Phase("respond", looked_up, end, {})]
-    if trace.tokenize_from_ns:
+        if record.cache_hit:
+            return [*phases, Phase("respond", lookup_end, end, {})]
+    if record.tokenize_from_ns:
         counted: Attributes = (
-            {} if trace.input_tokens is None else {INFERENCE + "input_tokens": trace.input_tokens}
+            {} if record.input_tokens is None else {INFERENCE + "input_tokens": record.input_tokens}
         )
-        found.append(Phase("tokenize", trace.tokenize_from_ns, trace.tokenize_to_ns or end, counted))
-    found.extend(Phase(name, start, stop or end, {}) for name, start, stop in trace.further)
-    for index, choice in enumerate(trace.choices):
-        # With several choices their stages lie side by side, and each says whose it is.
-        mark: Attributes = {INFERENCE + "choice": index} if len(trace.choices) > 1 else {}
-        found.extend(
-            Phase(s.name, s.start_ns, s.end_ns, s.attributes | mark) for s in _of_choice(choice, end)
+        phases.append(Phase("tokenize", record.tokenize_from_ns, record.tokenize_to_ns or end, counted))
+    phases.extend(Phase(name, start, stop or end, {}) for name, start, stop in record.further_phases)
+    for index, choice in enumerate(record.choices):
+        # With several choices their phases lie side by side, and each says whose it is.
+        mark: Attributes = {INFERENCE + "choice": index} if len(record.choices) > 1 else {}
+        phases.extend(
+            Phase(p.name, p.start_ns, p.end_ns, p.attributes | mark) for p in _of_choice(choice, end)
         )
-    text_ready = max((choice.detokenize_to_ns for choice in trace.choices), default=0)
-    if trace.is_complete and text_ready:
-        found.append(Phase("respond", text_ready, end, {}))
-    return found
+    text_ready = max((choice.detokenize_to_ns for choice in record.choices), default=0)
+    if record.is_complete and text_ready:
+        phases.append(Phase("respond", text_ready, end, {}))
+    return phases
 
 
 def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:

@@ -80,8 +80,8 @@ class RequestRecord:
     tokenize_to_ns: int = 0
     input_tokens: int | None = None
     choices: list[ChoiceRecord] = field(default_factory=list)
-    further: list[tuple[str, int, int]] = field(default_factory=list)
-    """Stages of other operations: name, start and end; an end of 0 is the request's."""
+    further_phases: list[tuple[str, int, int]] = field(default_factory=list)
+    """Phases of other operations: name, start and end; an end of 0 is the request's."""
     status: int | None = None
     error_type: str | None = None
     error_message: str = ""

@@ -1,4 +1,4 @@
-"""From a finished request's measurements to its spans: one SERVER span, and one INTERNAL span per stage.
+"""From a finished request's measurements to its spans: one SERVER span, and one INTERNAL span per phase.
 
 Spans are built after the fact with explicit times. What the attributes mean is in docs/inference.md.
 """
@@ -20,7 +20,7 @@ from llmtrace.semconv import INFERENCE, PROVIDER_LLMTRACE
 from llmtrace_inference.engine.interface import ModelInfo
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 
-from .phases import phases
+from .phases import phases_of
 from .request_record import Attributes, AttributeValue, RequestRecord
 
 SCOPE = "llmtrace_inference"
@@ -29,39 +29,39 @@ _CONTENT_LIMIT = 64 * 1024
 """Characters of one message kept on a span: beginning and end."""
 
 
-def server_attributes(trace: RequestRecord, *, capture_content: bool) -> Attributes:
+def server_attributes(record: RequestRecord, *, capture_content: bool) -> Attributes:
     """Attributes of the SERVER span: the conventions' names, and ours under `llmtrace.inference.`."""
     out: Attributes = {
-        "gen_ai.operation.name": trace.operation,
+        "gen_ai.operation.name": record.operation,
         "gen_ai.provider.name": PROVIDER_LLMTRACE,
-        "gen_ai.request.model": trace.model,
-        "url.path": trace.path,
+        "gen_ai.request.model": record.model,
+        "url.path": record.path,
         "http.request.method": "POST",
     }
-    if trace.server is not None and trace.server[1] is not None:  # None: a Unix socket
-        out["server.address"], out["server.port"] = trace.server
-    if trace.request is not None:
-        _request_attributes(out, trace, trace.request)
-    if trace.status is not None:
-        out["http.response.status_code"] = trace.status
-    if trace.error_type is not None:
-        out["error.type"] = trace.error_type
-    if trace.info is not None:
-        _model_attributes(out, trace.info)
-        if trace.choices:
-            _generation_attributes(out, trace, trace.info)
-    if capture_content and trace.request is not None:
-        _content_attributes(out, trace, trace.request)
-    out.update(trace.extra)
+    if record.server is not None and record.server[1] is not None:  # None: a Unix socket
+        out["server.address"], out["server.port"] = record.server
+    if record.request is not None:
+        _request_attributes(out, record, record.request)
+    if record.status is not None:
+        out["http.response.status_code"] = record.status
+    if record.error_type is not None:
+        out["error.type"] = record.error_type
+    if record.info is not None:
+        _model_attributes(out, record.info)
+        if record.choices:
+            _generation_attributes(out, record, record.info)
+    if capture_content and record.request is not None:
+        _content_attributes(out, record, record.request)
+    out.update(record.extra)
     return out
 
 
 def _request_attributes(
-    out: Attributes, trace: RequestRecord, request: ChatRequest | CompletionRequest
+    out: Attributes, record: RequestRecord, request: ChatRequest | CompletionRequest
 ) -> None:
     format_ = request.response_format if isinstance(request, ChatRequest) else None
     optional: dict[str, AttributeValue | None] = {
-        "gen_ai.request.max_tokens": trace.max_tokens or None,
+        "gen_ai.request.max_tokens": record.max_tokens or None,
         "gen_ai.request.temperature": request.temperature,
         "gen_ai.request.top_p": request.top_p,
         "gen_ai.request.top_k": request.top_k,
@@ -90,17 +90,17 @@ def _model_attributes(out: Attributes, info: ModelInfo) -> None:
     out[INFERENCE + "model.weights_hash"] = info.weights_hash
 
 
-def _generation_attributes(out: Attributes, trace: RequestRecord, info: ModelInfo) -> None:
-    progress = [choice.progress for choice in trace.choices]
+def _generation_attributes(out: Attributes, record: RequestRecord, info: ModelInfo) -> None:
+    progress = [choice.progress for choice in record.choices]
     steps = sum(p.steps for p in progress)
     out["gen_ai.response.model"] = info.name
-    out["gen_ai.response.id"] = trace.response_id
-    out["gen_ai.response.finish_reasons"] = [_convention(c.finish_reason) for c in trace.choices]
-    out["gen_ai.usage.input_tokens"] = trace.input_tokens or 0
-    out["gen_ai.usage.output_tokens"] = trace.output_tokens
-    out["gen_ai.usage.cache_read.input_tokens"] = trace.cached_tokens
+    out["gen_ai.response.id"] = record.response_id
+    out["gen_ai.response.finish_reasons"] = [_convention(c.finish_reason) for c in record.choices]
+    out["gen_ai.usage.input_tokens"] = record.input_tokens or 0
+    out["gen_ai.usage.output_tokens"] = record.output_tokens
+    out["gen_ai.usage.cache_read.input_tokens"] = record.cached_tokens
     out[INFERENCE + "queue.depth"] = progress[0].queue_depth
-    out[INFERENCE + "cached_tokens"] = trace.cached_tokens
+    out[INFERENCE + "cached_tokens"] = record.cached_tokens
     out[INFERENCE + "batch_size.mean"] = sum(p.batch_size_sum for p in progress) / steps if steps else 0.0
     out[INFERENCE + "batch_size.max"] = max(p.batch_size_max for p in progress)
     out[INFERENCE + "steps"] = steps
@@ -109,13 +109,13 @@ def _generation_attributes(out: Attributes, trace: RequestRecord, info: ModelInf
     out[INFERENCE + "kv.blocks_reserved"] = sum(p.kv_blocks_request for p in progress)
     out[INFERENCE + "kv.blocks_used"] = max(p.kv_blocks_used_max for p in progress)
     out[INFERENCE + "kv.blocks_total"] = progress[0].kv_blocks_total
-    reasons = [choice.stop_reason for choice in trace.choices if choice.stop_reason is not None]
+    reasons = [choice.stop_reason for choice in record.choices if choice.stop_reason is not None]
     if reasons:
         out[INFERENCE + "stop_reason"] = reasons[0]
-    first, per_token = trace.first_token_seconds, trace.output_token_seconds
+    first, per_token = record.first_token_seconds, record.output_token_seconds
     if first is not None:
         out[INFERENCE + "time_to_first_token"] = first
-        if trace.request is not None and trace.request.stream:
+        if record.request is not None and record.request.stream:
             out["gen_ai.response.time_to_first_chunk"] = first
     if per_token is not None:
         out[INFERENCE + "time_per_output_token"] = per_token
@@ -141,27 +141,29 @@ def _convention(finish_reason: str | None) -> str:
 
 
 def _content_attributes(
-    out: Attributes, trace: RequestRecord, request: ChatRequest | CompletionRequest
+    out: Attributes, record: RequestRecord, request: ChatRequest | CompletionRequest
 ) -> None:
     if isinstance(request, ChatRequest):
-        shown = []
+        messages = []
         for m in request.messages:
             calls = [_call_part(c.id, c.function.name, c.function.arguments) for c in m.tool_calls or ()]
             if m.role == "tool":
                 part = {"type": "tool_call_response", "id": m.tool_call_id, "response": _cut(m.text)}
-                shown.append({"role": "tool", "parts": [part]})
+                messages.append({"role": "tool", "parts": [part]})
             else:
-                shown.append(_message(m.template_role, m.text, calls))
+                messages.append(_message(m.template_role, m.text, calls))
         if request.tools:
             out["gen_ai.tool.definitions"] = _json(
                 [{"type": "function", "name": t.function.name} for t in request.tools]
             )
     else:
-        shown = [_message("user", p if isinstance(p, str) else f"[{len(p)} tokens]") for p in request.prompts]
-    out["gen_ai.input.messages"] = _json(shown)
+        messages = [
+            _message("user", p if isinstance(p, str) else f"[{len(p)} tokens]") for p in request.prompts
+        ]
+    out["gen_ai.input.messages"] = _json(messages)
     answers = [
         _message("assistant", c.text, [_call_part(t.id, t.name, t.arguments) for t in c.tool_calls])
-        for c in trace.choices
+        for c in record.choices
     ]
     if any(answer["parts"] for answer in answers):
         out["gen_ai.output.messages"] = _json(answers)
@@ -189,7 +191,7 @@ def _json(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpanRecord:
-    """One span before it is one: the SERVER span or a stage. Times are perf_counter_ns."""
+    """One span before it is one: the SERVER span or a phase. Times are perf_counter_ns."""
 
     name: str
     start_ns: int
@@ -200,22 +202,22 @@ class SpanRecord:
     """Why it failed; None: it did not."""
 
 
-def span_records(trace: RequestRecord, *, capture_content: bool) -> list[SpanRecord]:
-    """The spans of a request whose `ended_ns` is set: the SERVER span, then its stages."""
-    steps = [step for choice in trace.choices for step in choice.progress.sampled_steps]
+def span_records(record: RequestRecord, *, capture_content: bool) -> list[SpanRecord]:
+    """The spans of a request whose `ended_ns` is set: the SERVER span, then its phases."""
+    steps = [step for choice in record.choices for step in choice.progress.sampled_steps]
     server = SpanRecord(
-        f"{trace.operation} {trace.model}" if trace.model else trace.operation,
-        trace.arrived_ns,
-        trace.ended_ns,
-        server_attributes(trace, capture_content=capture_content),
-        [*trace.links, *steps][:_MOST_LINKS],
-        trace.error_message if trace.error_type is not None else None,
+        f"{record.operation} {record.model}" if record.model else record.operation,
+        record.arrived_ns,
+        record.ended_ns,
+        server_attributes(record, capture_content=capture_content),
+        [*record.links, *steps][:_MOST_LINKS],
+        record.error_message if record.error_type is not None else None,
     )
-    made = [server]
-    for stage in phases(trace):
-        end_ns = max(stage.start_ns, min(stage.end_ns, trace.ended_ns))
-        made.append(SpanRecord(stage.name, stage.start_ns, end_ns, stage.attributes))
-    return made
+    spans = [server]
+    for phase in phases_of(record):
+        end_ns = max(phase.start_ns, min(phase.end_ns, record.ended_ns))
+        spans.append(SpanRecord(phase.name, phase.start_ns, end_ns, phase.attributes))
+    return spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +233,11 @@ class Parent:
 _propagator = TraceContextTextMapPropagator()
 
 
-def parent_of(trace: RequestRecord) -> Parent | None:
+def parent_of(record: RequestRecord) -> Parent | None:
     """The caller's span; None without a valid traceparent."""
-    if "traceparent" not in trace.headers:
+    if "traceparent" not in record.headers:
         return None
-    context = get_current_span(_propagator.extract(trace.headers, Context())).get_span_context()
+    context = get_current_span(_propagator.extract(record.headers, Context())).get_span_context()
     if not context.is_valid:
         return None
     return Parent(
@@ -264,23 +266,23 @@ class RequestTracer:
         self._export = export
         self._capture_content = capture_content
 
-    def record(self, trace: RequestRecord) -> None:
+    def emit(self, record: RequestRecord) -> None:
         """Take a request whose `ended_ns` is set; its spans stand under the caller's traceparent."""
         if not self.enabled:
             return
         if self._export is not None:
-            self._export(trace)
+            self._export(record)
         elif self.tracer is not None:
-            _record(self.tracer, trace, capture_content=self._capture_content)
+            _emit_with_sdk(self.tracer, record, capture_content=self._capture_content)
 
 
-def _record(tracer: Tracer, trace: RequestRecord, *, capture_content: bool) -> None:
+def _emit_with_sdk(tracer: Tracer, record: RequestRecord, *, capture_content: bool) -> None:
     """Build and end all spans of a request with the SDK."""
-    offset = trace.arrived_wall_ns - trace.arrived_ns
-    server, *children = span_records(trace, capture_content=capture_content)
+    offset = record.arrived_wall_ns - record.arrived_ns
+    server, *children = span_records(record, capture_content=capture_content)
     span = tracer.start_span(
         server.name,
-        context=_propagator.extract(trace.headers, Context()),
+        context=_propagator.extract(record.headers, Context()),
         kind=SpanKind.SERVER,
         attributes=server.attributes,
         links=[Link(context) for context in server.links],

@@ -1,7 +1,7 @@
 """Attention for packed batches: every sequence by itself, on the CPU and on CUDA.
 
 Continuous batching packs every sequence of a batch into one row and keeps them apart with a mask, so that
-the cost grows with (all queries × all keys). Two kernels that are told where each sequence lies do less:
+the cost grows with (all queries × all keys). Two kernels that know where each sequence lies do less:
 
 - `per_sequence`: one SDPA call per sequence. On a CPU 3× the requests per second at 200-token prompts on one
   thread, with the same greedy tokens (tests/inference/test_attention.py). Runs on every device.

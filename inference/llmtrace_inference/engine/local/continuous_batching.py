@@ -1,8 +1,8 @@
 """The engine: transformers' continuous batching, with admission, supervision and measurements around it.
 
 One bad request or one unlucky batch kills the library's loop for good, so: sizes are judged before a
-request gets in, KV blocks are reserved for its longest course, and a dead loop is replaced while its requests
-get 503.
+request gets in, KV blocks are reserved for the most tokens it may come to, and a dead loop is replaced while
+its requests get 503.
 All state here belongs to the event loop's thread; the library's thread only calls back into it.
 """
 
@@ -61,23 +61,23 @@ class _Submission(Submission):
 
     deltas: asyncio.Queue[Delta | EngineError] = field(default_factory=asyncio.Queue)
     blocks: int = 0
-    seen: int = 0
-    row: logits_processors.SamplingState | None = None
+    delivered_tokens: int = 0
+    sampling_state: logits_processors.SamplingState | None = None
     admitted: bool = False
     over: bool = False
 
 
 class ContinuousBatchingEngine:
-    """Serves one model. See `engine.Engine` for the contract."""
+    """Serves one model. See `engine.interface.Engine` for the contract."""
 
     def __init__(self, loaded: LoadedModel, settings: InferenceSettings) -> None:
         self._loaded = loaded
         self._settings = settings
         self._manager: ContinuousBatchingManager | None = None
-        self._journal = traced_scheduler.StepLog(loaded.info)
+        self._step_log = traced_scheduler.StepLog(loaded.info)
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
-        self._waiting: AdmissionQueue[_Submission] = AdmissionQueue()
+        self._queue: AdmissionQueue[_Submission] = AdmissionQueue()
         self._breaker = Breaker(
             settings.breaker_faults, settings.breaker_window_seconds, settings.breaker_pause_seconds
         )
@@ -100,10 +100,10 @@ class ContinuousBatchingEngine:
 
     async def start(self) -> None:
         """Start the loop and run one short request, so that the first user does not pay for the warm-up."""
-        traced_scheduler.register(self._scheduler_name, self._journal, self._on_cache)
+        traced_scheduler.register(self._scheduler_name, self._step_log, self._on_cache)
         await asyncio.to_thread(self._start_manager)
-        ticket = self.submit(Generation("warm-up", prompt_ids=(0,) * 4, max_tokens=2, temperature=0.0))
-        async for _ in self.stream(ticket):
+        submission = self.submit(Generation("warm-up", prompt_ids=(0,) * 4, max_tokens=2, temperature=0.0))
+        async for _ in self.stream(submission):
             pass
 
     async def close(self) -> None:
@@ -142,7 +142,7 @@ class ContinuousBatchingEngine:
             scheduler_type=self._scheduler_name,
             seed=settings.seed,
             auto_switch_to_flash=flash,
-            # Penalties and grammars need every token before the next one is drawn (rows.py).
+            # Penalties and grammars need every token before the next one is drawn (logits_processors.py).
             use_async_batching=False,
             use_cuda_graph=False,
         )
@@ -165,47 +165,49 @@ class ContinuousBatchingEngine:
         if self._closed or self._manager is None:
             raise EngineUnavailable(f"model {self.info.name} is not ready")
         self._refuse_when_full(generation)
-        ticket = self._ticket(generation)
-        ticket.progress.queue_depth = self._waiting.add(ticket)
+        submission = self._new_submission(generation)
+        submission.progress.queue_depth = self._queue.add(submission)
         self._admit()
-        return ticket
+        return submission
 
-    def _ticket(self, generation: Generation) -> _Submission:
-        ticket = _Submission(generation, blocks=self._blocks(generation))
-        ticket.progress.submitted_ns = time.perf_counter_ns()
-        ticket.progress.kv_blocks_total = self._loaded.num_blocks
-        ticket.progress.kv_blocks_request = ticket.blocks
-        return ticket
+    def _new_submission(self, generation: Generation) -> _Submission:
+        submission = _Submission(generation, blocks=self._blocks(generation))
+        submission.progress.submitted_ns = time.perf_counter_ns()
+        submission.progress.kv_blocks_total = self._loaded.num_blocks
+        submission.progress.kv_blocks_request = submission.blocks
+        return submission
 
     def _circuit_open(self) -> CircuitOpen:
-        left = self._breaker.seconds_left
+        seconds_left = self._breaker.seconds_left
         return CircuitOpen(
-            f"model {self.info.name} failed several times in a row and is tried again in {left:.0f} s", left
+            f"model {self.info.name} failed several times in a row and is tried again in "
+            f"{seconds_left:.0f} s",
+            seconds_left,
         )
 
-    async def stream(self, ticket: Submission) -> AsyncIterator[Delta]:
-        assert isinstance(ticket, _Submission)  # noqa: S101 - tickets come from submit
+    async def stream(self, submission: Submission) -> AsyncIterator[Delta]:
+        assert isinstance(submission, _Submission)  # noqa: S101 - made by submit
         deadline = time.monotonic() + self._settings.queue_timeout_seconds
         try:
             while True:
-                if ticket.progress.scheduled_ns or not ticket.deltas.empty():
-                    item = await ticket.deltas.get()
+                if submission.progress.scheduled_ns or not submission.deltas.empty():
+                    item = await submission.deltas.get()
                 else:
                     try:
                         # Short waits: being scheduled happens in the other thread, without a call-back.
-                        left = deadline - time.monotonic()
-                        item = await asyncio.wait_for(ticket.deltas.get(), max(min(left, 1.0), 0.001))
+                        wait_seconds = max(min(deadline - time.monotonic(), 1.0), 0.001)
+                        item = await asyncio.wait_for(submission.deltas.get(), wait_seconds)
                     except TimeoutError:
-                        if ticket.progress.scheduled_ns or time.monotonic() < deadline:
+                        if submission.progress.scheduled_ns or time.monotonic() < deadline:
                             continue
                         raise QueueTimeout(
                             f"no free place within {self._settings.queue_timeout_seconds:g} s: try again"
                         ) from None
                 # Under load several tokens may have come by now: they go out together.
-                while isinstance(item, Delta) and item.finish is None and not ticket.deltas.empty():
-                    following = ticket.deltas.get_nowait()
+                while isinstance(item, Delta) and item.finish is None and not submission.deltas.empty():
+                    following = submission.deltas.get_nowait()
                     if isinstance(following, EngineError):
-                        ticket.deltas.put_nowait(following)
+                        submission.deltas.put_nowait(following)
                         break
                     item = item.joined(following)
                 if isinstance(item, EngineError):
@@ -214,30 +216,30 @@ class ContinuousBatchingEngine:
                 if item.finish is not None:
                     return
         finally:
-            self.cancel(ticket)
+            self.cancel(submission)
 
-    def cancel(self, ticket: Submission) -> None:
-        assert isinstance(ticket, _Submission)  # noqa: S101 - tickets come from submit
-        if ticket.over:
+    def cancel(self, submission: Submission) -> None:
+        assert isinstance(submission, _Submission)  # noqa: S101 - made by submit
+        if submission.over:
             return
         manager = self._manager
-        if ticket.admitted and manager is not None:
-            request_id = ticket.generation.request_id
+        if submission.admitted and manager is not None:
+            request_id = submission.generation.request_id
             # A cancelled request never gets a last result, so nobody else removes its handler.
             manager.output_router.result_handlers.pop(request_id, None)
             manager.cancel_request(request_id)
-        self._release(ticket)
+        self._release(submission)
         self._admit()
 
     def stats(self) -> EngineStats:
         return EngineStats(
             running=len(self._running),
-            waiting=len(self._waiting),
+            waiting=len(self._queue),
             kv_blocks_used=traced_scheduler.kv_blocks_used(self._cache) if self._cache is not None else 0,
             kv_blocks_total=self._loaded.num_blocks,
             restarts=self._restarts,
             healthy=self._manager is not None and not self._closed and self._breaker.state == "closed",
-            waiting_tokens=self._waiting.tokens,
+            waiting_tokens=self._queue.tokens,
             circuit=self._breaker.state,
         )
 
@@ -249,7 +251,7 @@ class ContinuousBatchingEngine:
         return await asyncio.to_thread(pooling.embed, self._twin, sequences)
 
     def trace_steps(self, tracer: Tracer, every: int) -> None:
-        self._journal.tracer, self._journal.every = tracer, every
+        self._step_log.tracer, self._step_log.every = tracer, every
 
     # --- admission --------------------------------------------------------------------------------------
 
@@ -259,51 +261,52 @@ class ContinuousBatchingEngine:
     def _refuse_when_full(self, generation: Generation) -> None:
         if self._has_room(generation):
             return
-        settings, waiting = self._settings, self._waiting
+        settings, queue = self._settings, self._queue
         # A single request may always wait, however long it is.
-        too_long = waiting and waiting.tokens + generation.total_tokens > settings.max_queue_tokens
-        if len(waiting) >= settings.max_queue_requests or too_long:
+        too_long = queue and queue.tokens + generation.total_tokens > settings.max_queue_tokens
+        if len(queue) >= settings.max_queue_requests or too_long:
             raise EngineFull(
-                f"model {self.info.name} has {len(self._running)} requests running and {len(waiting)} with "
-                f"{waiting.tokens} tokens waiting: try again shortly"
+                f"model {self.info.name} has {len(self._running)} requests running and {len(queue)} with "
+                f"{queue.tokens} tokens waiting: try again shortly"
             )
 
     def _has_room(self, generation: Generation) -> bool:
         return (
-            not self._waiting
+            not self._queue
             and len(self._running) < self._settings.max_batch_requests
             and self._reserved + self._blocks(generation) <= self._loaded.num_blocks
         )
 
     def _admit(self) -> None:
-        """Move waiting requests into the batch, in order, while their whole course fits the KV cache."""
-        while self._waiting and (manager := self._manager) is not None and not self._closed:
-            ticket = self._waiting.first
+        """Move waiting requests into the batch, in order, while the KV cache has room for all of each."""
+        while self._queue and (manager := self._manager) is not None and not self._closed:
+            submission = self._queue.first
             if (
                 len(self._running) >= self._settings.max_batch_requests
-                or self._reserved + ticket.blocks > self._loaded.num_blocks
+                or self._reserved + submission.blocks > self._loaded.num_blocks
             ):
                 return
-            self._waiting.remove(ticket)
-            self._hand_over(manager, ticket)
+            self._queue.remove(submission)
+            self._hand_over(manager, submission)
 
-    def _hand_over(self, manager: ContinuousBatchingManager, ticket: _Submission) -> None:
-        generation = ticket.generation
+    def _hand_over(self, manager: ContinuousBatchingManager, submission: _Submission) -> None:
+        generation = submission.generation
         request_id = generation.request_id
-        ticket.admitted = True
-        self._reserved += ticket.blocks
-        self._running[request_id] = ticket
-        self._journal.progress[request_id] = ticket.progress
+        submission.admitted = True
+        self._reserved += submission.blocks
+        self._running[request_id] = submission
+        self._step_log.progress[request_id] = submission.progress
         greedy = generation.temperature < _GREEDY_BELOW
         parameters: dict[str, Any] = {
             "temperature": 1.0 if greedy else float(generation.temperature),
             "top_k": 1 if greedy else generation.top_k or self.info.vocab_size,
             "top_p": 1.0 if greedy else float(generation.top_p),
         }
-        ticket.row = logits_processors.sampling_state_of(generation, self._loaded.eos_ids)
-        if ticket.row is not None:
-            parameters[logits_processors.KWARG] = ticket.row
-        manager.register_result_handler(request_id, lambda output: self._on_output(ticket, output))
+        state = logits_processors.sampling_state_of(generation, self._loaded.eos_ids)
+        submission.sampling_state = state
+        if state is not None:
+            parameters[logits_processors.KWARG] = state
+        manager.register_result_handler(request_id, lambda output: self._on_output(submission, output))
         accepted = manager.add_request(
             list(generation.prompt_ids),
             request_id=request_id,
@@ -314,28 +317,28 @@ class ContinuousBatchingEngine:
             **parameters,
         )
         if accepted is None:  # the loop died and nobody has noticed yet
-            self._on_fault(ticket, "the generation loop has stopped")
+            self._on_fault(submission, "the generation loop has stopped")
 
-    def _release(self, ticket: _Submission) -> None:
+    def _release(self, submission: _Submission) -> None:
         """Give back what a request holds. After this it is over."""
-        ticket.over = True
-        if ticket.admitted:
-            ticket.admitted = False
-            self._reserved -= ticket.blocks
-            self._running.pop(ticket.generation.request_id, None)
-            self._journal.progress.pop(ticket.generation.request_id, None)
+        submission.over = True
+        if submission.admitted:
+            submission.admitted = False
+            self._reserved -= submission.blocks
+            self._running.pop(submission.generation.request_id, None)
+            self._step_log.progress.pop(submission.generation.request_id, None)
         else:
-            self._waiting.remove(ticket)
+            self._queue.remove(submission)
 
     # --- results ----------------------------------------------------------------------------------------
 
-    def _on_output(self, ticket: _Submission, output: GenerationOutput) -> None:
-        if ticket.over:
+    def _on_output(self, submission: _Submission, output: GenerationOutput) -> None:
+        if submission.over:
             return
         if output.status == RequestStatus.FAILED:
-            self._on_fault(ticket, output.error or "unknown")
+            self._on_fault(submission, output.error or "unknown")
             return
-        progress = ticket.progress
+        progress = submission.progress
         tokens = output.generated_tokens
         stamps = output.timestamps or []
         now = time.perf_counter_ns()
@@ -345,27 +348,28 @@ class ContinuousBatchingEngine:
             progress.first_token_ns = progress.first_token_ns or now
         progress.last_token_ns = int(stamps[-1] * 1e9) if stamps else now
         progress.token_seconds = stamps
-        new = tuple(tokens[ticket.seen :])
-        noted = tuple(ticket.row.found[ticket.seen : len(tokens)]) if ticket.row is not None else ()
-        ticket.seen = len(tokens)
+        delivered, state = submission.delivered_tokens, submission.sampling_state
+        new = tuple(tokens[delivered:])
+        logprobs = tuple(state.token_logprobs[delivered : len(tokens)]) if state is not None else ()
+        submission.delivered_tokens = len(tokens)
         finished = output.is_finished()
-        eos = bool(new) and new[-1] in self._loaded.eos_ids and not ticket.generation.ignore_eos
-        if ticket.row is not None and ticket.row.error:
-            reason = ticket.row.error.split("\n")[0]
-            ticket.deltas.put_nowait(ConstraintFailed(f"the answer cannot keep to its format: {reason}"))
+        eos = bool(new) and new[-1] in self._loaded.eos_ids and not submission.generation.ignore_eos
+        if state is not None and state.error:
+            reason = state.error.split("\n")[0]
+            submission.deltas.put_nowait(ConstraintFailed(f"the answer cannot keep to its format: {reason}"))
         else:
             finish: FinishReason | None = ("stop" if eos else "length") if finished else None
-            ticket.deltas.put_nowait(Delta(new, finish, eos=eos, logprobs=noted))
+            submission.deltas.put_nowait(Delta(new, finish, eos=eos, logprobs=logprobs))
         if finished:
-            self._release(ticket)
+            self._release(submission)
             self._admit()
 
     # --- faults -----------------------------------------------------------------------------------------
 
-    def _on_fault(self, ticket: _Submission, reason: str) -> None:
-        """One request failed inside the library: tell it, and see whether the loop died with it."""
-        self._release(ticket)
-        ticket.deltas.put_nowait(
+    def _on_fault(self, submission: _Submission, reason: str) -> None:
+        """One request failed inside the library: let it know, and see whether the loop died with it."""
+        self._release(submission)
+        submission.deltas.put_nowait(
             EngineUnavailable("the engine failed on this batch and is being rebuilt: try again")
         )
         if self._recovery is None and not self._closed:
@@ -384,9 +388,11 @@ class ContinuousBatchingEngine:
             while not self._closed:
                 try:
                     await asyncio.to_thread(_stop, manager)
-                    for ticket in list(self._running.values()):
-                        self._release(ticket)
-                        ticket.deltas.put_nowait(EngineUnavailable("the engine is being rebuilt: try again"))
+                    for submission in list(self._running.values()):
+                        self._release(submission)
+                        submission.deltas.put_nowait(
+                            EngineUnavailable("the engine is being rebuilt: try again")
+                        )
                     await self._wait_while_open()
                     await asyncio.to_thread(self._start_manager)
                     if self._breaker.state != "closed":
@@ -408,26 +414,28 @@ class ContinuousBatchingEngine:
         if self._breaker.state != "open":
             return
         logger.error("model %s: circuit open for %.0f s", self.info.name, self._breaker.seconds_left)
-        for ticket in self._waiting:
-            self._release(ticket)
-            ticket.deltas.put_nowait(self._circuit_open())
+        for submission in self._queue:
+            self._release(submission)
+            submission.deltas.put_nowait(self._circuit_open())
         await asyncio.sleep(self._breaker.seconds_left)
 
     async def _probe(self) -> None:
-        """One short request through the new loop, past the closed door. Raises what it raises."""
+        """One short request through the new loop, though the circuit is not closed. Raises what it raises."""
         manager = self._manager
         assert manager is not None  # noqa: S101 - just started
-        ticket = self._ticket(Generation("probe", prompt_ids=(0,) * 4, max_tokens=1, temperature=0.0))
-        self._hand_over(manager, ticket)
+        submission = self._new_submission(
+            Generation("probe", prompt_ids=(0,) * 4, max_tokens=1, temperature=0.0)
+        )
+        self._hand_over(manager, submission)
         async with asyncio.timeout(self._settings.queue_timeout_seconds):
-            async for _ in self.stream(ticket):
+            async for _ in self.stream(submission):
                 pass
         self._breaker.recovered()
 
     def _fail_all(self, error: EngineError) -> None:
-        for ticket in [*self._running.values(), *self._waiting]:
-            self._release(ticket)
-            ticket.deltas.put_nowait(error)
+        for submission in [*self._running.values(), *self._queue]:
+            self._release(submission)
+            submission.deltas.put_nowait(error)
 
 
 def _stop(manager: ContinuousBatchingManager) -> None:

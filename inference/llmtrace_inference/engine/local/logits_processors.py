@@ -2,12 +2,13 @@
 
 Two logits processors share the requests' `SamplingState`s. The first sees the model's own logits and applies
 penalties and grammars; temperature, top_k and top_p follow; the last applies min_p and draws the token itself
-for rows with a seed: Gumbel-max with noise hashed from (seed, position, token), so a row's draw depends on
-nothing else in the batch. What remains of chance is floating point: other batch shapes may round near-ties
-differently.
+for requests with a seed: Gumbel-max with noise hashed from (seed, position, token), so a request's draw
+depends on nothing else in the batch. What remains of chance is floating point: other batch shapes may round
+near-ties differently.
 
 All of it runs in the engine's thread, between scheduling and sampling, so the tokens so far are complete only
-without asynchronous batching and CUDA graphs; cb.py switches both off. A batch without rows costs nothing.
+without asynchronous batching and CUDA graphs; continuous_batching.py switches both off. A batch without such
+states costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from transformers.generation.continuous_batching.requests import FutureRequestSt
 
 from llmtrace_inference.engine.interface import Generation, Matcher, TokenLogprob
 
-KWARG = "row"
+KWARG = "sampling_state"
 _NO_SEED = -1
 _MASK = 0xFFFFFFFF
 _LOWEST_LOGPROB = -9999.0
@@ -33,7 +34,7 @@ _LOWEST_LOGPROB = -9999.0
 
 @dataclass(slots=True, eq=False)
 class SamplingState:
-    """One request's wishes and state, from its first token to its last."""
+    """One request's sampling parameters and state, from its first token to its last."""
 
     prompt_length: int
     eos_id: int
@@ -43,7 +44,7 @@ class SamplingState:
     frequency_penalty: float = 0.0
     logprobs: int | None = None
     matcher: Matcher | None = None
-    found: list[TokenLogprob] = field(default_factory=list)
+    token_logprobs: list[TokenLogprob] = field(default_factory=list)
     """Log-probabilities of the tokens so far; the engine's thread appends before it delivers the token."""
     error: str = ""
     """Why the grammar failed; the answer then ends."""
@@ -65,7 +66,7 @@ class SamplingState:
 
 
 def sampling_state_of(generation: Generation, eos_ids: tuple[int, ...]) -> SamplingState | None:
-    """The row of a request; None where the library's own parameters say it all."""
+    """The sampling state of a request; None where the library's own parameters say it all."""
     penalties = generation.presence_penalty or generation.frequency_penalty
     if not (
         penalties
@@ -92,13 +93,14 @@ def sampling_state_of(generation: Generation, eos_ids: tuple[int, ...]) -> Sampl
 
 @dataclass(slots=True)
 class _Batch:
-    """The rows of the batch at hand, and the model's log-probabilities of those that ask for them."""
+    """The states of the batch at hand, and the model's log-probabilities of those that ask for them."""
 
-    rows: list[SamplingState | None] = field(default_factory=list)
+    states: list[SamplingState | None] = field(default_factory=list)
     raw: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def wished(self, scores: torch.Tensor) -> list[tuple[int, SamplingState]]:
-        return [(i, row) for i, row in enumerate(self.rows[: scores.size(0)]) if row is not None]
+    def states_by_row(self, scores: torch.Tensor) -> list[tuple[int, SamplingState]]:
+        """(row of the scores, state) of each request that has one."""
+        return [(i, state) for i, state in enumerate(self.states[: scores.size(0)]) if state is not None]
 
 
 class PenaltyProcessor(ContinuousBatchingLogitsProcessor):
@@ -115,56 +117,56 @@ class PenaltyProcessor(ContinuousBatchingLogitsProcessor):
         int32_tensor.zero_()
 
     def prepare_tensor_args(self, requests_with_new_token: list[FutureRequestState]) -> torch.Tensor:
-        rows: list[SamplingState | None] = []
+        states: list[SamplingState | None] = []
         for future in requests_with_new_token:
-            state = future.state
-            row = state.logit_processor_kwargs.get(KWARG)
-            rows.append(row)
-            if row is not None:
+            request = future.state
+            state = request.logit_processor_kwargs.get(KWARG)
+            states.append(state)
+            if state is not None:
                 # After an eviction the first tokens of the answer are a part of the new prompt.
-                row.catch_up([*state.initial_tokens[row.prompt_length :], *state.generated_tokens])
-        self._batch.rows = rows
-        return torch.zeros(len(rows), dtype=torch.int32)
+                state.catch_up([*request.initial_tokens[state.prompt_length :], *request.generated_tokens])
+        self._batch.states = states
+        return torch.zeros(len(states), dtype=torch.int32)
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
         """Scores of shape `[rows, vocabulary]`."""
         batch = self._batch
         batch.raw.clear()
-        wished = batch.wished(scores)
-        constrained = [i for i, row in wished if row.matcher is not None]
-        for i, row in wished:
-            if row.logprobs is not None:
+        states = batch.states_by_row(scores)
+        constrained = [i for i, state in states if state.matcher is not None]
+        for i, state in states:
+            if state.logprobs is not None:
                 batch.raw[i] = scores[i].log_softmax(dim=-1)
         if self._suppressed is not None:
             # A grammar may need a token that a free answer never says.
-            kept = {i: scores[i].clone() for i in constrained}
+            originals = {i: scores[i].clone() for i in constrained}
             self._suppressed = self._suppressed.to(scores.device)
             scores = scores.index_fill(-1, self._suppressed, float("-inf"))
-            for i, original in kept.items():
+            for i, original in originals.items():
                 scores[i] = original
-        for i, row in wished:
-            if row.counts:
-                tokens = torch.tensor(list(row.counts), device=scores.device)
-                counts = torch.tensor(list(row.counts.values()), dtype=scores.dtype, device=scores.device)
-                scores[i, tokens] -= row.presence_penalty + row.frequency_penalty * counts
-            if row.matcher is not None:
-                scores[i].masked_fill_(~self._allowed(row, row.matcher, scores), float("-inf"))
+        for i, state in states:
+            if state.counts:
+                tokens = torch.tensor(list(state.counts), device=scores.device)
+                counts = torch.tensor(list(state.counts.values()), dtype=scores.dtype, device=scores.device)
+                scores[i, tokens] -= state.presence_penalty + state.frequency_penalty * counts
+            if state.matcher is not None:
+                scores[i].masked_fill_(~self._allowed(state, state.matcher, scores), float("-inf"))
         return scores
 
     @staticmethod
-    def _allowed(row: SamplingState, matcher: Matcher, scores: torch.Tensor) -> torch.Tensor:
+    def _allowed(state: SamplingState, matcher: Matcher, scores: torch.Tensor) -> torch.Tensor:
         """Which tokens the grammar allows, `[vocabulary]`; never none: a failed grammar ends the answer."""
         size = scores.size(-1)
         allowed = np.zeros(size, dtype=bool)
-        if not row.error:
+        if not state.error:
             bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
             unpacked = np.unpackbits(bits, bitorder="little")[:size]
             allowed[: len(unpacked)] = unpacked
             if matcher.is_error() or not allowed.any():
-                row.error = matcher.get_error() or "the grammar allows no token"
-        if row.error:
+                state.error = matcher.get_error() or "the grammar allows no token"
+        if state.error:
             allowed[:] = False
-            allowed[row.eos_id] = True
+            allowed[state.eos_id] = True
         return torch.from_numpy(allowed).to(scores.device)
 
 
@@ -189,22 +191,22 @@ class SamplingProcessor(ContinuousBatchingLogitsProcessor):
 
     def prepare_tensor_args(self, requests_with_new_token: list[FutureRequestState]) -> torch.Tensor:
         keys = []
-        for row in self._batch.rows:  # PenaltyProcessor has set them for this batch
-            if row is None or row.seed is None:
+        for state in self._batch.states:  # PenaltyProcessor has set them for this batch
+            if state is None or state.seed is None:
                 keys.append(_NO_SEED)
             else:
-                position = row.prompt_length + row.position
-                keys.append((row.seed * 0x9E3779B1 + position * 0x85EBCA77) & 0x7FFFFFFF)
+                position = state.prompt_length + state.position
+                keys.append((state.seed * 0x9E3779B1 + position * 0x85EBCA77) & 0x7FFFFFFF)
         return torch.tensor(keys, dtype=torch.int32, device="cpu")
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
         """Scores of shape `[rows, vocabulary]`; `tensor_arg` holds each row's key, -1 without a seed."""
-        wished = self._batch.wished(scores)
-        for i, row in wished:
-            if row.min_p > 0:
+        states = self._batch.states_by_row(scores)
+        for i, state in states:
+            if state.min_p > 0:
                 chances = scores[i].softmax(dim=-1)
-                scores[i].masked_fill_(chances < row.min_p * chances.max(), float("-inf"))
-        if not any(row.seed is not None for _, row in wished):
+                scores[i].masked_fill_(chances < state.min_p * chances.max(), float("-inf"))
+        if not any(state.seed is not None for _, state in states):
             return scores
         keys = tensor_arg[: scores.size(0)].to(torch.int64).unsqueeze(-1)
         tokens = torch.arange(scores.size(-1), device=scores.device, dtype=torch.int64)
@@ -213,13 +215,13 @@ class SamplingProcessor(ContinuousBatchingLogitsProcessor):
         gumbel = -torch.log(-torch.log(uniform))
         drawn = (scores.to(torch.float64) + gumbel).argmax(dim=-1, keepdim=True)
         for i, raw in self._batch.raw.items():
-            if (asking := self._batch.rows[i]) is not None:
-                asking.found.append(_noted(raw, int(drawn[i]), asking.logprobs or 0))
+            if (recipient := self._batch.states[i]) is not None:
+                recipient.token_logprobs.append(_token_logprob(raw, int(drawn[i]), recipient.logprobs or 0))
         only = torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)
         return torch.where(keys >= 0, only, scores)
 
 
-def _noted(raw: torch.Tensor, token: int, alternatives: int) -> TokenLogprob:
+def _token_logprob(raw: torch.Tensor, token: int, alternatives: int) -> TokenLogprob:
     likeliest = raw.topk(alternatives) if alternatives else None
     top = (
         tuple(

@@ -89,8 +89,8 @@ def _head_dim(config: Any) -> int:
 
 def _quantised(config: Any) -> str:
     """By what method the weights of this directory are quantised, as its config.json says; "" where not."""
-    found = getattr(config, "quantization_config", None) or {}
-    method = found.get("quant_method", "") if isinstance(found, dict) else found.quant_method
+    scheme = getattr(config, "quantization_config", None) or {}
+    method = scheme.get("quant_method", "") if isinstance(scheme, dict) else scheme.quant_method
     return str(getattr(method, "value", method))
 
 

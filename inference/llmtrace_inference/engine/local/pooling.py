@@ -18,8 +18,8 @@ def twin_of(model: Any) -> Any:
     twin = twin.to(model.dtype)
     twin.load_state_dict(model.state_dict(), assign=True)
     for name, buffer in model.named_buffers():  # what is not in the state, such as rotary frequencies
-        owner, _, leaf = name.rpartition(".")
-        setattr(twin.get_submodule(owner), leaf, buffer)
+        owner, _, buffer_name = name.rpartition(".")
+        setattr(twin.get_submodule(owner), buffer_name, buffer)
     return twin.eval()
 
 
@@ -29,7 +29,7 @@ def embed(model: Any, sequences: list[list[int]]) -> list[list[float]]:
     device = model.device
     ids = [torch.tensor(sequence, device=device) for sequence in sequences]
     padded = pad_sequence(ids, batch_first=True)
-    mask = pad_sequence([torch.ones_like(one) for one in ids], batch_first=True)
+    mask = pad_sequence([torch.ones_like(tokens) for tokens in ids], batch_first=True)
     hidden = model.base_model(
         input_ids=padded, attention_mask=mask, use_cache=False
     ).last_hidden_state.float()

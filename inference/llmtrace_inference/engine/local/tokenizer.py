@@ -52,10 +52,10 @@ class ChatTokenizer:
 
     def token_bytes(self, token_id: int) -> bytes:
         """What one token stands for; for other than byte-level tokenizers, the UTF-8 of its text."""
-        piece = self._tokenizer.backend_tokenizer.id_to_token(token_id) or ""
+        token = self._tokenizer.backend_tokenizer.id_to_token(token_id) or ""
         byte_of = self._byte_of
-        if byte_of is not None and all(character in byte_of for character in piece):
-            return bytes(byte_of[character] for character in piece)
+        if byte_of is not None and all(character in byte_of for character in token):
+            return bytes(byte_of[character] for character in token)
         return str(self._tokenizer.decode([token_id])).encode()
 
     @cached_property
@@ -71,21 +71,21 @@ class ChatTokenizer:
         )
 
     def matcher(self, grammar: str) -> Matcher:
-        """Compile a grammar; see `engine.Tokenizer`."""
-        tokenizer = self._grammar_tokenizer  # a missing package is said here
+        """Compile a grammar; see `engine.interface.Tokenizer`."""
+        tokenizer = self._grammar_tokenizer  # a missing package is reported here
         from llguidance import LLMatcher
 
-        made = LLMatcher(tokenizer, grammar, log_level=0)
-        if made.is_error():
-            raise ValueError(_first_reason(made.get_error()))
-        return made
+        matcher = LLMatcher(tokenizer, grammar, log_level=0)
+        if matcher.is_error():
+            raise ValueError(_first_reason(matcher.get_error()))
+        return matcher
 
 
 def _first_reason(message: str) -> str:
     """llguidance's error without its excerpt of the grammar."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    kept = [line for line in lines if "|" not in line and not line.startswith("^")]
-    return " ".join(kept[:4]) or "the grammar is not valid"
+    reasons = [line for line in lines if "|" not in line and not line.startswith("^")]
+    return " ".join(reasons[:4]) or "the grammar is not valid"
 
 
 class StreamingDecoder:

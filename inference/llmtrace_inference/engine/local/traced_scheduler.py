@@ -41,14 +41,14 @@ class _Step:
     """The forward pass under way."""
 
     start_ns: int
-    riders: list[Progress]
+    requests: list[Progress]
     size: int
     chunks: list[Chunk]
     span: Span | None
 
 
 class TracingScheduler(FIFOScheduler):
-    """FIFO scheduling that writes each request's measurements to a journal."""
+    """FIFO scheduling that writes each request's measurements to a step log."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class TracingScheduler(FIFOScheduler):
         safety_margin: float | None,
         max_requests_per_batch: int,
         *,
-        journal: StepLog,
+        step_log: StepLog,
         on_cache: Callable[[PagedAttentionCache], None],
     ) -> None:
         super().__init__(cache, safety_margin, max_requests_per_batch)
-        self._journal = journal
+        self._step_log = step_log
         self._awaiting_first: list[Progress] = []
         self._step: _Step | None = None
         self._count = 0
@@ -76,11 +76,11 @@ class TracingScheduler(FIFOScheduler):
         if step is None:
             return
         # A fallback for first tokens whose own timestamp an eviction lost.
-        for done in self._awaiting_first:
-            done.first_token_ns = done.first_token_ns or now
+        for progress in self._awaiting_first:
+            progress.first_token_ns = progress.first_token_ns or now
         self._awaiting_first.clear()
         share = (now - step.start_ns) // step.size
-        for progress in step.riders:
+        for progress in step.requests:
             progress.share_ns += share
         for chunk in step.chunks:
             chunk.end_ns = now
@@ -98,9 +98,9 @@ class TracingScheduler(FIFOScheduler):
             used = kv_blocks_used(self.cache)
             step = self._step = _Step(now, [], size, [], self._sampled(size, query_tokens, used))
             for future in scheduled:
-                if (progress := self._journal.progress.get(future.state.request_id)) is None:
+                if (progress := self._step_log.progress.get(future.state.request_id)) is None:
                     continue
-                step.riders.append(progress)
+                step.requests.append(progress)
                 if step.span is not None and len(progress.sampled_steps) < _MOST_LINKS:
                     progress.sampled_steps.append(step.span.get_span_context())
                 progress.scheduled_ns = progress.scheduled_ns or now
@@ -118,17 +118,17 @@ class TracingScheduler(FIFOScheduler):
         return scheduled, fast_path, query_tokens, keys_read
 
     def _sampled(self, size: int, tokens: int, kv_blocks: int) -> Span | None:
-        journal = self._journal
+        step_log = self._step_log
         self._count += 1
-        if journal.tracer is None or not journal.every or self._count % journal.every:
+        if step_log.tracer is None or not step_log.every or self._count % step_log.every:
             return None
-        return journal.tracer.start_span(
+        return step_log.tracer.start_span(
             "engine step",
             context=Context(),
             attributes={
-                "gen_ai.request.model": journal.model.name,
-                INFERENCE + "model.version": journal.model.version,
-                INFERENCE + "model.weights_hash": journal.model.weights_hash,
+                "gen_ai.request.model": step_log.model.name,
+                INFERENCE + "model.version": step_log.model.version,
+                INFERENCE + "model.weights_hash": step_log.model.weights_hash,
                 INFERENCE + "batch_size": size,
                 INFERENCE + "step.tokens": tokens,
                 INFERENCE + "kv.blocks_used": kv_blocks,
@@ -136,7 +136,7 @@ class TracingScheduler(FIFOScheduler):
         )
 
     def add_waiting_request(self, state: RequestState) -> None:
-        progress = self._journal.progress.get(state.request_id)
+        progress = self._step_log.progress.get(state.request_id)
         if progress is not None and progress.scheduled_ns:
             progress.preemptions += 1
         super().add_waiting_request(state)
@@ -147,7 +147,7 @@ class TracingScheduler(FIFOScheduler):
         before = state.position_offset
         tokens = super()._infer_request_tokens(state, request_ids_to_remove_from_waiting)
         if state.position_offset > before:
-            progress = self._journal.progress.get(state.request_id)
+            progress = self._step_log.progress.get(state.request_id)
             if progress is not None and not progress.prefilled:
                 progress.cached_tokens = state.position_offset - before
         return tokens
@@ -158,13 +158,13 @@ def kv_blocks_used(cache: PagedAttentionCache) -> int:
     return round(int(cache.num_blocks) * (1.0 - float(cache.compute_free_capacity())))
 
 
-def register(name: str, journal: StepLog, on_cache: Callable[[PagedAttentionCache], None]) -> str:
-    """Make a scheduler with this journal available under `name` in the continuous batching config."""
-    make = functools.partial(TracingScheduler, journal=journal, on_cache=on_cache)
+def register(name: str, step_log: StepLog, on_cache: Callable[[PagedAttentionCache], None]) -> str:
+    """Make a scheduler with this step log available under `name` in the continuous batching config."""
+    make = functools.partial(TracingScheduler, step_log=step_log, on_cache=on_cache)
     SCHEDULER_MAPPING[name] = make  # type: ignore[assignment]
     return name
 
 
 def unregister(name: str) -> None:
-    """Forget a registered scheduler, and with it its journal."""
+    """Forget a registered scheduler, and with it its step log."""
     SCHEDULER_MAPPING.pop(name, None)

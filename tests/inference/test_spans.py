@@ -1,4 +1,4 @@
-"""Spans of real requests: the caller's context, every stage, times that fit together, and what is on them."""
+"""Spans of real requests: the caller's context, every phase, times that fit together, and what is on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from llmtrace_inference.engine.interface import Chunk, Progress
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.telemetry.phases import phases
+from llmtrace_inference.telemetry.phases import phases_of
 from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving, wait_until
@@ -79,32 +79,32 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
     assert prefill.end_time is not None
     assert decode.end_time is not None
 
-    found = _attributes(server)
+    attributes = _attributes(server)
     measured = {
-        key: found.pop(key)
-        for key in list(found)
-        if key.startswith("llmtrace.inference.") and isinstance(found[key], float)
+        key: attributes.pop(key)
+        for key in list(attributes)
+        if key.startswith("llmtrace.inference.") and isinstance(attributes[key], float)
     }
-    first = found.pop("gen_ai.response.time_to_first_chunk")
+    first = attributes.pop("gen_ai.response.time_to_first_chunk")
     assert first == measured["llmtrace.inference.time_to_first_token"]
     assert abs(first - (prefill.end_time - server.start_time) / 1e9) < 1e-6
     per_token = (decode.end_time - prefill.end_time) / 1e9 / 9
     assert abs(measured["llmtrace.inference.time_per_output_token"] - per_token) < 1e-6
     assert measured["llmtrace.inference.batch_size.mean"] == 1.0
-    assert json.loads(found.pop("gen_ai.input.messages")) == [
+    assert json.loads(attributes.pop("gen_ai.input.messages")) == [
         {"role": "system", "parts": [{"type": "text", "content": "Be kind."}]},
         {"role": "user", "parts": [{"type": "text", "content": "Grüße – hello!"}]},
     ]
-    assert json.loads(found.pop("gen_ai.output.messages")) == [
+    assert json.loads(attributes.pop("gen_ai.output.messages")) == [
         {"role": "assistant", "parts": [{"type": "text", "content": text}]}
     ]
-    prompt = found.pop("gen_ai.usage.input_tokens")
+    prompt = attributes.pop("gen_ai.usage.input_tokens")
     assert prompt == service.engine(MODEL).tokenizer.encode_chat(MESSAGES).__len__()
     blocks = -(-(prompt + 10) // 16)
-    assert found.pop("llmtrace.inference.kv.blocks_used") >= -(-prompt // 16)
-    assert f"http://127.0.0.1:{found.pop('server.port')}" == service.url
+    assert attributes.pop("llmtrace.inference.kv.blocks_used") >= -(-prompt // 16)
+    assert f"http://127.0.0.1:{attributes.pop('server.port')}" == service.url
     assert len(server.links) <= 1
-    assert found == {
+    assert attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "llmtrace",
         "gen_ai.request.model": MODEL,
@@ -152,7 +152,7 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
     }
 
 
-def test_the_docs_walk_through_every_stage_and_number_of_a_real_trace(service: Running) -> None:
+def test_the_docs_walk_through_every_phase_and_number_of_a_real_trace(service: Running) -> None:
     docs = Path(__file__).parents[2] / "docs"
     walk = (docs / "inference.md").read_text().split("### A trace, number by number")[1].split("\n### ")[0]
     pictures = re.findall(r"\]\((images/[^)]+)\)", walk)
@@ -183,15 +183,15 @@ def test_long_prompts_show_their_chunks_and_what_the_cache_saved(service: Runnin
         assert sum(p["llmtrace.inference.prefill.tokens"] for p in prefills) == prompt - saved
         assert [p["llmtrace.inference.prefill.chunk"] for p in prefills] == list(range(len(prefills)))
         assert len(prefills) == (1 if cached else -(-prompt // 512))
-        for one, following in pairwise(passes):
-            assert one.end_time is not None
+        for earlier, following in pairwise(passes):
+            assert earlier.end_time is not None
             assert following.start_time is not None
-            assert one.end_time <= following.start_time
+            assert earlier.end_time <= following.start_time
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_stages_sum_to_the_request(service: Running, stream: bool) -> None:
-    """Each stage by its own readings; what lies between two of them is under two per cent of the whole."""
+def test_phases_sum_to_the_request(service: Running, stream: bool) -> None:
+    """Each phase by its own readings; what lies between two of them is under two per cent of the whole."""
     shares = []
     for _ in range(5):
         body = {"model": MODEL, "messages": MESSAGES, "max_tokens": 150, "ignore_eos": True, "stream": stream}
@@ -205,16 +205,16 @@ def test_stages_sum_to_the_request(service: Running, stream: bool) -> None:
     assert all(share < 1.02 for share in shares)
 
 
-def test_no_stage_is_what_the_others_leave_over() -> None:
+def test_no_phase_is_what_the_others_leave_over() -> None:
     """Readings with gaps between them: the gaps stay gaps."""
     begin = 1_000_000
     progress = Progress(begin + 20, begin + 30, begin + 55, begin + 90, steps=3, prefilled=True)
     progress.prefill_chunks = [Chunk(begin + 32, 5, 1, begin + 40), Chunk(begin + 43, 3, 1, begin + 54)]
     choice = ChoiceRecord(progress, 3, "hello", finish_reason="length")
     choice.detokenize_from_ns, choice.detokenize_to_ns = begin + 95, begin + 96
-    trace = RequestRecord({}, arrived_ns=begin, choices=[choice], ended_ns=begin + 100)
-    trace.tokenize_from_ns, trace.tokenize_to_ns = begin + 5, begin + 10
-    assert [(s.name, s.start_ns - begin, s.end_ns - begin) for s in phases(trace)] == [
+    record = RequestRecord({}, arrived_ns=begin, choices=[choice], ended_ns=begin + 100)
+    record.tokenize_from_ns, record.tokenize_to_ns = begin + 5, begin + 10
+    assert [(p.name, p.start_ns - begin, p.end_ns - begin) for p in phases_of(record)] == [
         ("admission", 0, 5),
         ("tokenize", 5, 10),
         ("queue", 20, 30),
@@ -232,10 +232,10 @@ def test_inter_token_latency_and_sampled_steps(service: Running) -> None:
         model=MODEL, messages=MESSAGES, max_tokens=250, extra_body={"ignore_eos": True}
     )
     server, *_ = service.request_spans(answer.id)
-    found = _attributes(server)
-    gaps = [found[f"llmtrace.inference.inter_token_latency.{q}"] for q in ("p50", "p95", "max")]
+    attributes = _attributes(server)
+    gaps = [attributes[f"llmtrace.inference.inter_token_latency.{q}"] for q in ("p50", "p95", "max")]
     assert 0 < gaps[0] <= gaps[1] <= gaps[2]
-    assert found["llmtrace.inference.engine_seconds"] > 0
+    assert attributes["llmtrace.inference.engine_seconds"] > 0
     assert 2 <= len(server.links) <= 3, "every hundredth step has a span, and 250 or so steps were taken"
     by_id = {s.context.span_id: s for s in service.exporter.get_finished_spans()}
     for link in server.links:

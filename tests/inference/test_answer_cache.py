@@ -29,10 +29,10 @@ from tests.inference.running import Running, serving, wait_until
 class _Counting(FakeEngine):
     """Counts what it has to generate."""
 
-    asked: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
 
     def submit(self, generation: Generation) -> Submission:
-        self.asked.append("".join(map(chr, generation.prompt_ids)))
+        self.prompts.append("".join(map(chr, generation.prompt_ids)))
         return super().submit(generation)
 
 
@@ -51,15 +51,15 @@ def test_exact_and_similar_requests_are_answered_from_memory() -> None:
         models={"fake": "x"},
         api_keys=(SecretStr("k1"), SecretStr("k2")),
         response_cache="semantic",
-        semantic_embedder="tests.inference.test_cache:embed",
+        semantic_embedder="tests.inference.test_answer_cache:embed",
     )
     engine = _Counting()
     with serving(settings, load=lambda *_: engine) as running:
 
         def ask(text: str, key: str = "k1", headers: Any = None, **more: Any) -> httpx.Response:
             body = {"model": "fake", "messages": [{"role": "user", "content": text}], **more}
-            given = {"Authorization": f"Bearer {key}", **(headers or {})}
-            return httpx.post(f"{running.url}/v1/chat/completions", json=body, headers=given)
+            authorized_headers = {"Authorization": f"Bearer {key}", **(headers or {})}
+            return httpx.post(f"{running.url}/v1/chat/completions", json=body, headers=authorized_headers)
 
         first = ask("How is the weather?").json()
         again = ask("How is the weather?", user="someone").json()
@@ -69,16 +69,16 @@ def test_exact_and_similar_requests_are_answered_from_memory() -> None:
         streamed = ask("How is the weather?", stream=True).text
         assert '"hello"' in streamed
         assert streamed.rstrip().endswith("[DONE]")
-        assert engine.asked == ["How is the weather?"]
+        assert engine.prompts == ["How is the weather?"]
 
         similar = ask("What is the weather like?").json()
         assert similar["choices"] == first["choices"]
-        assert len(engine.asked) == 1
+        assert len(engine.prompts) == 1
         ask("What is the price?")
         ask("How is the weather?", temperature=0.3)
         ask("How is the weather?", key="k2")
         ask("How is the weather?", headers={"Cache-Control": "no-cache"})
-        assert engine.asked[1:] == ["What is the price?", *["How is the weather?"] * 3]
+        assert engine.prompts[1:] == ["What is the price?", *["How is the weather?"] * 3]
 
         wait_until(lambda: len(_servers(running)) == 8)
         results = [s.get("llmtrace.inference.cache.result") for s in _servers(running)]
@@ -88,9 +88,9 @@ def test_exact_and_similar_requests_are_answered_from_memory() -> None:
         assert semantic["llmtrace.inference.cache.saved_tokens"] == first["usage"]["total_tokens"]
         hit = next(s for s in running.exporter.get_finished_spans() if s.name == "chat fake" and
                    (s.attributes or {}).get("llmtrace.inference.cache.result") == "exact")  # fmt: skip
-        stages = [s.name for s in running.exporter.get_finished_spans()
+        phases = [s.name for s in running.exporter.get_finished_spans()
                   if s.parent is not None and s.parent.span_id == hit.context.span_id]  # fmt: skip
-        assert stages == ["admission", "cache", "respond"]
+        assert phases == ["admission", "cache", "respond"]
         metrics = httpx.get(f"{running.url}/metrics").text
         assert 'llmtrace_inference_cache_requests_total{model="fake",result="exact"} 2.0' in metrics
         assert 'llmtrace_inference_cache_requests_total{model="fake",result="semantic"} 1.0' in metrics

@@ -20,14 +20,14 @@ _letters = st.text("ab.", max_size=30)
 def test_any_split_shows_the_same_text(text: str, stops: list[str], cuts: list[int]) -> None:
     matcher = StopMatcher(tuple(stops))
     edges = sorted({0, len(text), *(min(c, len(text)) for c in cuts)})
-    shown = "".join(matcher.feed(text[a:b]) for a, b in pairwise(edges))
+    visible = "".join(matcher.feed(text[a:b]) for a, b in pairwise(edges))
     if matcher.matched is None:
-        shown += matcher.flush()
-        assert shown == text
+        visible += matcher.flush()
+        assert visible == text
         assert not any(stop in text for stop in stops)
     else:
         # The match that completes first ends the text; nothing before it holds a stop string.
         end = min(text.find(stop) + len(stop) for stop in stops if stop in text)
-        assert end <= len(shown) + max(map(len, stops))
-        assert text.startswith(shown + matcher.matched)
-        assert not any(stop in shown for stop in stops)
+        assert end <= len(visible) + max(map(len, stops))
+        assert text.startswith(visible + matcher.matched)
+        assert not any(stop in visible for stop in stops)
