@@ -48,7 +48,7 @@ class CollectorClient:
             base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False, verify=ssl.create_default_context()
         )
         self._unrecorded: deque[dict[str, Any]] = deque(maxlen=_MAX_UNRECORDED)
-        self._turn = threading.Lock()
+        self._flush_lock = threading.Lock()
 
     def put_incident(self, incident_id: str, report: dict[str, Any]) -> None:
         """Write an incident. Raises CollectorUnavailable or CollectorRefused."""
@@ -60,13 +60,13 @@ class CollectorClient:
         self._send("POST", path, {"actor": actor, "note": note})
 
     def add_delivery(self, attempt: dict[str, Any]) -> None:
-        """Record an attempt to deliver; written later when the collector is away. Raises neither."""
+        """Record an attempt to deliver; written later when the collector is unavailable. Raises neither."""
         self._unrecorded.append(attempt)
         self.flush()
 
     def flush(self) -> None:
         """Write the attempts that are not recorded yet, as far as the collector takes them."""
-        with self._turn:
+        with self._flush_lock:
             while self._unrecorded:
                 try:
                     self._send("POST", "/v1/deliveries", self._unrecorded[0])
@@ -77,12 +77,14 @@ class CollectorClient:
                 self._unrecorded.popleft()
 
     def budgets(self) -> list[dict[str, Any]]:
-        """The budgets that are near their limit or over it; none before the collector has counted. Raises
-        CollectorUnavailable or CollectorRefused."""
+        """The status of each budget that is near its limit or over it; none before the collector has counted.
+
+        Raises CollectorUnavailable or CollectorRefused.
+        """
         if (answer := self._send("GET", "/v1/budgets", missing=(404, 503))) is None:
             return []
-        standings: list[dict[str, Any]] = answer.json()["budgets"]
-        return standings
+        statuses: list[dict[str, Any]] = answer.json()["budgets"]
+        return statuses
 
     def _send(
         self, method: str, path: str, body: dict[str, Any] | None = None, missing: tuple[int, ...] = ()

@@ -77,7 +77,7 @@ class Webhook(BaseModel):
 
 
 class WatchSettings(BaseModel):
-    """What watch looks for, how sure it must be, and whom it tells."""
+    """What watch detects, how sure it must be, and whom it notifies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,7 +104,7 @@ class WatchSettings(BaseModel):
     health_host: str = Field(default="127.0.0.1", description="Address that the health port listens on.")
 
     interval_seconds: float = Field(
-        default=3.0, gt=0, le=300, description="Time between two looks at the store."
+        default=3.0, gt=0, le=300, description="Time between two evaluations of the rules."
     )
     bucket_seconds: int = Field(
         default=10,
@@ -123,7 +123,7 @@ class WatchSettings(BaseModel):
         default=3,
         ge=0,
         le=60,
-        description="Further complete buckets that are looked at again, because slow calls report late.",
+        description="Further complete buckets that are evaluated again, because slow calls report late.",
     )
     min_calls: int = Field(
         default=3, ge=1, description="Calls that a bucket needs to count, for or against an anomaly."
@@ -138,7 +138,7 @@ class WatchSettings(BaseModel):
         "their own.",
     )
     window_buckets: int = Field(
-        default=3, ge=1, le=60, description="Neighbouring complete buckets that are judged together."
+        default=3, ge=1, le=60, description="Neighbouring complete buckets that are evaluated together."
     )
     window_outside: int = Field(
         default=2, ge=1, le=60, description="How many of them must lie outside the band to open an incident."
@@ -147,7 +147,8 @@ class WatchSettings(BaseModel):
         default=6,
         ge=1,
         le=120,
-        description="Neighbouring complete buckets in which a slow tail alone (p95 without p50) is judged.",
+        description="Neighbouring complete buckets in which a slow tail alone (p95 without p50) is "
+        "evaluated.",
     )
     tail_outside: int = Field(
         default=5, ge=1, le=120, description="How many of them must have a p95 outside its band."
@@ -205,7 +206,7 @@ class WatchSettings(BaseModel):
         description="Bands of cost reach at least this far above usual, in USD per bucket.",
     )
     calm_buckets: int = Field(
-        default=3, ge=1, description="Calm complete buckets after which an anomaly is resolved."
+        default=3, ge=1, description="Quiet complete buckets after which an anomaly is resolved."
     )
     rest_seconds: float = Field(
         default=300.0, ge=0, description="Time after an incident is resolved in which it is not opened anew."

@@ -94,7 +94,7 @@ class Stack:
     deep_trace: str
 
     def reader(self) -> Client:
-        """A new client on the collector's read door."""
+        """A new client on the collector's read endpoint."""
         return open_reader(self.url)
 
     def put_incident(self, incident_id: str, **changes: object) -> None:
@@ -170,10 +170,10 @@ def send(url: str, traffic: Traffic) -> None:
     models = {call.attributes["gen_ai.request.model"] for call in traffic.calls()}
     while True:
         stored = client.query("SELECT count() FROM otel_traces").result_rows[0][0]
-        looked_up = client.query("SELECT uniqExact(Model) FROM prices").result_rows[0][0]
-        if stored >= len(traffic.spans) and looked_up >= len(models):
+        priced_models = client.query("SELECT uniqExact(Model) FROM prices").result_rows[0][0]
+        if stored >= len(traffic.spans) and priced_models >= len(models):
             return
-        assert time.monotonic() < deadline, f"{stored} of {len(traffic.spans)} spans, {looked_up} prices"
+        assert time.monotonic() < deadline, f"{stored} of {len(traffic.spans)} spans, {priced_models} prices"
         time.sleep(0.2)
 
 

@@ -64,7 +64,7 @@ class Received:
 
 
 class Receiver:
-    """A webhook receiver that answers as told, 200 by default, and keeps what it got."""
+    """A webhook receiver that answers as it was set up to, 200 by default, and keeps what it got."""
 
     def __init__(self) -> None:
         self.answers: queue.Queue[tuple[int, dict[str, str]]] = queue.Queue()
@@ -108,13 +108,13 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    running = Receiver()
+    yield running
+    running.close()
 
 
 def settings(*urls: str, **fields: Any) -> WatchSettings:
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "webhooks": tuple(Webhook.model_validate({"url": url, "secret": SECRET}) for url in urls),
         "allow_private_webhooks": True,
         "webhook_backoff_seconds": 0.01,
@@ -122,7 +122,7 @@ def settings(*urls: str, **fields: Any) -> WatchSettings:
         "webhook_timeout_seconds": 5,
         **fields,
     }
-    return WatchSettings.model_validate(given)
+    return WatchSettings.model_validate(values)
 
 
 @contextmanager
@@ -186,8 +186,8 @@ def test_a_failed_attempt_is_repeated_with_the_same_id_until_it_succeeds(receive
         box.sync([RESOLVED], {}, NOW)
         got = [receiver.next() for _ in range(4)]
         until(lambda: len(recorded) == 4)
-    assert [verified(each)["type"] for each in got] == [*["incident.opened"] * 3, "incident.resolved"]
-    assert len({each.headers["webhook-id"] for each in got[:3]}) == 1
+    assert [verified(request)["type"] for request in got] == [*["incident.opened"] * 3, "incident.resolved"]
+    assert len({request.headers["webhook-id"] for request in got[:3]}) == 1
     assert got[3].headers["webhook-id"] != got[0].headers["webhook-id"]
     assert [(a["attempt"], a["status_code"], a["ok"]) for a in recorded] == [
         (1, 500, False),
@@ -289,10 +289,12 @@ def test_private_addresses_are_refused_unless_allowed(
 
     # A name that leads to both: only the public address is connected to, whatever it says later.
     port = int(receiver.url.split(":")[2].split("/")[0])
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("10.0.0.1", "1.1.1.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    address_infos = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("10.0.0.1", "1.1.1.1")
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: address_infos)
     assert url_guard.resolve("https://hooks.example/x", allow_private=False) == "1.1.1.1"
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: address_infos[:1])
     with pytest.raises(url_guard.AddressRefused):
         url_guard.resolve("https://hooks.example/x", allow_private=False)
 
@@ -354,10 +356,10 @@ def test_the_largest_incident_stays_below_20_kb() -> None:
 
 
 def test_every_event_is_told_in_order_and_again_under_the_same_id() -> None:
-    told = replace(RESOLVED, acknowledged_at=NOW - 30, acknowledged_by="ada")
-    first = messages_since([told], NOW - 3600, "http://d")
+    acknowledged = replace(RESOLVED, acknowledged_at=NOW - 30, acknowledged_by="ada")
+    first = messages_since([acknowledged], NOW - 3600, "http://d")
     assert [m.event for m in first] == ["incident.opened", "incident.acknowledged", "incident.resolved"]
-    again = messages_since([replace(told, count=9)], NOW - 3600, "http://d")
+    again = messages_since([replace(acknowledged, count=9)], NOW - 3600, "http://d")
     assert [m.message_id for m in first] == [m.message_id for m in again]
     assert len({m.message_id for m in first}) == 3
     assert len({m.delivery_id(url) for m in first for url in ("http://a", "http://b")}) == 6

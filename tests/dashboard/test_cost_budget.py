@@ -67,12 +67,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
-def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **asked: str) -> BudgetAnswer:
+def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **query: str) -> BudgetAnswer:
     budgets = Budgets(store, (rule,))
     budgets.count(NOW)
-    found = budgets.answer(BudgetQuery(**{"project": "default", **asked}, tags=tags))
-    assert found is not None
-    return found
+    answer = budgets.answer(BudgetQuery(**{"project": "default", **query}, tags=tags))
+    assert answer is not None
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def ask(store: Store, rule: Budget, tags: tuple[str, ...] = (), **asked: str) ->
 def test_each_window_counts_its_own_calls(store: Store, window: str, ann: float, bob: float) -> None:
     rule = Budget.model_validate({"name": "b", "limit": 100, "window": window, "per": "user"})
     for user, spent in (("ann", ann), ("bob", bob), ("new", 0)):
-        (standing,) = ask(store, rule, user=user).budgets
-        assert standing.key == user
-        assert [standing.spent, standing.remaining] == pytest.approx([spent, 100 - spent])
+        (status,) = ask(store, rule, user=user).budgets
+        assert status.key == user
+        assert [status.spent, status.remaining] == pytest.approx([spent, 100 - spent])
     assert ask(store, rule).budgets == []
 
 
 def test_states_follow_the_limit_and_the_pace(store: Store) -> None:
     def state(limit: float, **fields: object) -> tuple[bool, str]:
         rule = Budget.model_validate({"name": "b", "limit": limit, "window": "24h", **fields})
-        found = ask(store, rule)
-        return found.allowed, found.budgets[0].state
+        answer = ask(store, rule)
+        return answer.allowed, answer.budgets[0].state
 
     assert state(100) == (True, "ok")
     assert state(6) == (True, "warning")
@@ -106,8 +106,8 @@ def test_states_follow_the_limit_and_the_pace(store: Store) -> None:
 
 def test_calls_without_a_price_are_told(store: Store) -> None:
     rule = Budget(name="b", limit=1, window="24h", per="user")
-    (standing,) = ask(store, rule, user="bob").budgets
-    assert (standing.spent, standing.unpriced_calls, standing.state) == (0, 1, "ok")
+    (status,) = ask(store, rule, user="bob").budgets
+    assert (status.spent, status.unpriced_calls, status.state) == (0, 1, "ok")
 
 
 def test_a_budget_of_one_model_concerns_calls_of_it_alone(store: Store) -> None:
@@ -117,7 +117,7 @@ def test_a_budget_of_one_model_concerns_calls_of_it_alone(store: Store) -> None:
 
 
 def test_budgets_of_tags_and_accounts() -> None:
-    # A store of its own would cost seconds: what concerns a call is told without one.
+    # A store of its own would cost seconds: what concerns a call is known without one.
     assert BudgetQuery(tags=("a", "b")).values("tag") == ("a", "b")
     assert BudgetQuery(account="key-1").values("account") == ("key-1",)
     assert BudgetQuery().values("tag") == BudgetQuery().values("user") == ()
@@ -132,30 +132,30 @@ def test_a_budget_for_each_tag_counts_a_call_under_all_of_its_tags(store: Store)
     )
     budgets = Budgets(store, rules)
     budgets.count(then)
-    found = budgets.answer(BudgetQuery(project="default", account="key-1", tags=("a", "b", "c")))
-    assert found is not None
-    assert [(each.budget, each.key, each.spent) for each in found.budgets] == [
+    answer = budgets.answer(BudgetQuery(project="default", account="key-1", tags=("a", "b", "c")))
+    assert answer is not None
+    assert [(status.budget, status.key, status.spent) for status in answer.budgets] == [
         ("tags", "a", 2.5), ("tags", "b", 2.5), ("tags", "c", 0.0), ("account", "", 2.5)
     ]  # fmt: skip
-    assert not found.allowed
-    full = budgets.standings()
+    assert not answer.allowed
+    full = budgets.statuses()
     assert full is not None
-    assert [(each.budget, each.key) for each in full.budgets] == [("tags", "a"), ("tags", "b")]
-    everyone = budgets.standings(every=True)
+    assert [(status.budget, status.key) for status in full.budgets] == [("tags", "a"), ("tags", "b")]
+    everyone = budgets.statuses(every=True)
     assert everyone is not None
-    assert {each.budget for each in everyone.budgets} == {"tags", "account"}
+    assert {status.budget for status in everyone.budgets} == {"tags", "account"}
 
 
 def test_the_time_of_a_breach_is_told_before_it_comes(store: Store) -> None:
-    (standing,) = ask(store, Budget(name="b", limit=4, window="day")).budgets
-    assert standing.state == "warning"
-    assert standing.expected == pytest.approx(2.5 * 24 / 12.5)
-    assert standing.breach_at == datetime(2026, 11, 20, 20, tzinfo=UTC)
-    (finding,) = budget_findings([standing.model_dump(mode="json")], NOW.timestamp())
+    (status,) = ask(store, Budget(name="b", limit=4, window="day")).budgets
+    assert status.state == "warning"
+    assert status.expected == pytest.approx(2.5 * 24 / 12.5)
+    assert status.breach_at == datetime(2026, 11, 20, 20, tzinfo=UTC)
+    (finding,) = budget_findings([status.model_dump(mode="json")], NOW.timestamp())
     assert (finding.rule, finding.severity, finding.kind) == (FORECAST_RULE, "warning", "budget")
     assert "At this pace the limit is reached at 2026-11-20 20:00 UTC" in finding.summary
     (used,) = ask(store, Budget(name="b", limit=2, window="day")).budgets
-    rules = [each.rule for each in budget_findings([used.model_dump(mode="json")], NOW.timestamp())]
+    rules = [finding.rule for finding in budget_findings([used.model_dump(mode="json")], NOW.timestamp())]
     assert rules == [EXCEEDED_RULE, WARNING_RULE]
 
 
@@ -164,16 +164,16 @@ def test_an_application_and_watch_are_told_by_the_same_collector(
 ) -> None:
     monkeypatch.setenv("LLMTRACE_SPOOL_DIR", str(tmp_path / "spool"))
     rules = [{"name": "per user", "limit": 2, "unit": "requests", "window": "24h", "per": "user"}]
-    with Launched(settings(tmp_path, budgets=rules)) as door:
-        door.post(traces([llm({"user.id": "ann"}), llm({"user.id": "ann"})]))
-        llmtrace.init(endpoint=door.url)
+    with Launched(settings(tmp_path, budgets=rules)) as collector:
+        collector.post(traces([llm({"user.id": "ann"}), llm({"user.id": "ann"})]))
+        llmtrace.init(endpoint=collector.url)
         until(lambda: not llmtrace.check_budget("ann", timeout=5), 30, "the budget's end")
         assert llmtrace.check_budget("bob", timeout=5)
         llmtrace.shutdown(timeout=1)
-        watch = Watch(WatchSettings(collector_url=door.url, admin_key=SecretStr(door.admin_key)))
-        assert watch.look(time.time())
+        watch = Watch(WatchSettings(collector_url=collector.url, admin_key=SecretStr(collector.admin_key)))
+        assert watch.evaluate(time.time())
         watch.close()
-        rows = door.rows("SELECT Rule, Kind, Severity FROM incidents ORDER BY Rule")
+        rows = collector.rows("SELECT Rule, Kind, Severity FROM incidents ORDER BY Rule")
         assert rows == [
             {"Rule": "budget.exceeded", "Kind": "budget", "Severity": "critical"},
             {"Rule": "budget.warning", "Kind": "budget", "Severity": "warning"},
@@ -190,19 +190,19 @@ def test_calendar_windows_begin_where_calendars_do() -> None:
 
 def test_applications_ask_the_collector_and_are_told_within_seconds(tmp_path: Path) -> None:
     rules = [{"name": "per user", "limit": 2, "unit": "requests", "window": "24h", "per": "user"}]
-    with Launched(settings(tmp_path, budgets=rules)) as door:
-        url = f"{door.url}/v1/budget?user=ann"
+    with Launched(settings(tmp_path, budgets=rules)) as collector:
+        url = f"{collector.url}/v1/budget?user=ann"
         deadline = time.monotonic() + 15
         while (answer := CLIENT.get(url)).status_code == 503 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert answer.json()["allowed"] is True
-        door.post(traces([llm({"user.id": "ann"}), llm({"user.id": "ann"})]))
+        collector.post(traces([llm({"user.id": "ann"}), llm({"user.id": "ann"})]))
         while CLIENT.get(url).json()["allowed"] and time.monotonic() < deadline:
             time.sleep(0.1)
-        told = CLIENT.get(url).json()
-        assert told["allowed"] is False
-        assert told["budgets"][0]["state"] == "exceeded"
-        assert CLIENT.get(f"{door.url}/v1/budget?user=bob").json()["allowed"] is True
+        exceeded = CLIENT.get(url).json()
+        assert exceeded["allowed"] is False
+        assert exceeded["budgets"][0]["state"] == "exceeded"
+        assert CLIENT.get(f"{collector.url}/v1/budget?user=bob").json()["allowed"] is True
 
 
 def test_a_key_that_may_send_or_read_is_needed_where_there_are_keys(store: Store) -> None:
@@ -211,12 +211,12 @@ def test_a_key_that_may_send_or_read_is_needed_where_there_are_keys(store: Store
     app.include_router(
         router(budgets, Authenticator(ConfiguredKeys("send", "read", "admin"), ApiKeyStore(store)))
     )
-    with TestClient(app) as door:
-        assert door.get("/v1/budget").status_code == 401
-        early = door.get("/v1/budget", headers={"authorization": "Bearer send"})
+    with TestClient(app) as client:
+        assert client.get("/v1/budget").status_code == 401
+        early = client.get("/v1/budget", headers={"authorization": "Bearer send"})
         assert (early.status_code, early.headers["retry-after"]) == (503, "1")
         budgets.count()
         for key in ("send", "read", "admin"):
             assert (
-                door.get("/v1/budget", headers={"authorization": f"Bearer {key}"}).json()["allowed"] is True
+                client.get("/v1/budget", headers={"authorization": f"Bearer {key}"}).json()["allowed"] is True
             )

@@ -35,13 +35,13 @@ def period(stack: Stack) -> tuple[Scope, list[str]]:
 @pytest.mark.parametrize("by", ["model", "user", "service", "provider"])
 def test_a_report_gives_the_figures_of_the_ledger(stack: Stack, by: str) -> None:
     scope, options = period(stack)
-    shown = report.report(stack.reader(), scope, [by]).set_index(by)
+    expected_rows = report.report(stack.reader(), scope, [by]).set_index(by)
     done = run(stack, "report", "--by", by, *options, "--format", "json")
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert len(found) == len(shown) > 0
-    for row in found:
-        expected = shown.loc[row[by]]
+    rows = json.loads(done.stdout)
+    assert len(rows) == len(expected_rows) > 0
+    for row in rows:
+        expected = expected_rows.loc[row[by]]
         assert row["calls"] == expected["calls"]
         assert row["unpriced_calls"] == expected["unpriced_calls"]
         assert row["input_tokens"] == expected["input_tokens"]
@@ -59,9 +59,9 @@ def test_every_format_says_the_same(stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "cost.parquet"
     assert run(stack, *asked, "--format", "parquet", "-o", str(file)).exit_code == 0
     assert pd.read_parquet(file)["cost"].sum() == pytest.approx(sum(row["cost"] or 0 for row in rows))
-    shown = run(stack, *asked).stdout.splitlines()
-    assert shown[0].split()[:3] == ["model", "user", "calls"]
-    assert len(shown) == len(rows) + 2
+    lines = run(stack, *asked).stdout.splitlines()
+    assert lines[0].split()[:3] == ["model", "user", "calls"]
+    assert len(lines) == len(rows) + 2
 
 
 def test_what_has_no_price_is_named(stack: Stack) -> None:
@@ -129,10 +129,10 @@ def test_an_invoice_is_reconciled_with_the_ledger(stack: Stack, tmp_path: Path) 
     file.write_text("\n".join(lines) + "\n")
     done = run(stack, "reconcile", "openai", str(file), "--all", "--format", "json")
     assert done.exit_code == 0, done.output
-    found = {row["model"]: row for row in json.loads(done.stdout)}
-    assert found["gpt-unknown"]["cause"].startswith("no traced call")
+    by_model = {row["model"]: row for row in json.loads(done.stdout)}
+    assert by_model["gpt-unknown"]["cause"].startswith("no traced call")
     for row in rows:
-        matched = found[plain_name(row[1])]
+        matched = by_model[plain_name(row[1])]
         assert matched["input_tokens_invoice"] == matched["input_tokens_ledger"]
     file.write_text("a,b\n1,2\n")
     assert "no usage export of OpenAI" in run(stack, "reconcile", "openai", str(file)).output
@@ -149,8 +149,8 @@ def test_a_price_is_set_shown_and_taken_back(stack: Stack) -> None:
     _, options = period(stack)
 
     def spent() -> dict[str, float | None]:
-        found = json.loads(run(stack, "report", "--by", "model", *options, "--format", "json").stdout)
-        return {row["model"]: row["cost"] for row in found}
+        rows = json.loads(run(stack, "report", "--by", "model", *options, "--format", "json").stdout)
+        return {row["model"]: row["cost"] for row in rows}
 
     first = json.loads(run(stack, "prices", "books", "--format", "json").stdout)[0]["book"]
     before = spent()
@@ -167,9 +167,9 @@ def test_a_price_is_set_shown_and_taken_back(stack: Stack) -> None:
             (unpriced, "input"),
             (unpriced, "output"),
         }
-        shown = run(stack, "reprice", "--book", first, "--dry-run", *options, "--format", "json")
-        assert {row["model"] for row in json.loads(shown.stdout)} == {unpriced}
-        lost = sum(row["difference"] for row in json.loads(shown.stdout))
+        dry_run = run(stack, "reprice", "--book", first, "--dry-run", *options, "--format", "json")
+        assert {row["model"] for row in json.loads(dry_run.stdout)} == {unpriced}
+        lost = sum(row["difference"] for row in json.loads(dry_run.stdout))
         assert -lost == pytest.approx(priced[unpriced])
         assert spent() == priced
         # From tomorrow on is not today.
@@ -213,8 +213,8 @@ def test_capacity_discounts_and_updates_are_kept_on_the_command_line(stack: Stac
         assert isinstance(json.loads(done.stdout), list)
     line = ["--kind", "gpu", "--name", "GPUs", "--units", "2", "--price", "3", "--from", options[1][:10]]
     assert run(stack, "fixed", "set", "gpus", *line).output == "kept: gpus\n"
-    (kept,) = json.loads(run(stack, "fixed", "list", *options, "--format", "json").stdout)
-    assert kept["cost"] == pytest.approx(2 * 3 * kept["hours"])
+    (fixed_cost,) = json.loads(run(stack, "fixed", "list", *options, "--format", "json").stdout)
+    assert fixed_cost["cost"] == pytest.approx(2 * 3 * fixed_cost["hours"])
     assert "fixed lines, apart:" in run(stack, "report", *options).stderr
     assert run(stack, "fixed", "remove", "gpus").output == "removed: gpus\n"
     assert "there is no fixed line 'gpus'" in run(stack, "fixed", "remove", "gpus").output

@@ -52,7 +52,7 @@ def _products(text: str) -> float:
 
 def examples() -> list[Example]:
     text = GUIDE.read_text(encoding="utf-8").partition("## Worked examples")[2].partition("\n## ")[0]
-    found = []
+    rows = []
     for line in text.splitlines():
         if not line.startswith("| `"):
             continue
@@ -60,7 +60,7 @@ def examples() -> list[Example]:
         named = re.fullmatch(r"`([^`]+)`(?: \((\w+)\))?", model)
         assert named, model
         counts = dict(pair.rsplit(" ", 1) for pair in usage.split(", "))
-        found.append(
+        rows.append(
             Example(
                 provider.strip("` "),
                 named[1],
@@ -70,12 +70,12 @@ def examples() -> list[Example]:
                 float(usd),
             )
         )
-    return found
+    return rows
 
 
 def test_every_worked_example_is_what_the_ledger_computes(tmp_path: Path) -> None:
-    found = examples()
-    assert len({each.provider for each in found}) >= 12
+    worked_examples = examples()
+    assert len({example.provider for example in worked_examples}) >= 12
     store = open_store(f"chdb://{tmp_path / 'store'}", 3650)
     try:
         store.insert_rows(
@@ -88,19 +88,19 @@ def test_every_worked_example_is_what_the_ledger_computes(tmp_path: Path) -> Non
                     "SpanKind": "Client",
                     "SpanAttributes": {
                         "gen_ai.operation.name": "chat",
-                        "gen_ai.provider.name": each.provider,
-                        "gen_ai.request.model": each.model,
-                        "llmtrace.response.service_tier": each.tier,
-                        **{ATTRIBUTES[name]: str(count) for name, count in each.usage.items()},
+                        "gen_ai.provider.name": example.provider,
+                        "gen_ai.request.model": example.model,
+                        "llmtrace.response.service_tier": example.tier,
+                        **{ATTRIBUTES[name]: str(count) for name, count in example.usage.items()},
                     },
                 }
-                for number, each in enumerate(found)
+                for number, example in enumerate(worked_examples)
             ],
         )
         PriceBook(store, ()).sync()
         rows = {int(row["SpanId"]): row for row in store.rows("SELECT SpanId, Cost FROM call_cost")}
     finally:
         store.close()
-    for number, each in enumerate(found):
-        assert rows[number]["Cost"] == pytest.approx(each.usd, rel=1e-9), each
-        assert each.computed() == pytest.approx(each.usd, rel=1e-9), each
+    for number, example in enumerate(worked_examples):
+        assert rows[number]["Cost"] == pytest.approx(example.usd, rel=1e-9), example
+        assert example.computed() == pytest.approx(example.usd, rel=1e-9), example

@@ -41,8 +41,8 @@ def test_exports_of_three_providers_mean_the_same(tmp_path: Path) -> None:
     first, _ = invoices.read("openai", saved(tmp_path, OPENAI)).to_dict("records")
     assert first["model"] == "gpt-4o-2024-08-06"
     assert first["day"] == "2026-11-01"
-    told = ["input_tokens", "cache_read_tokens", "output_tokens", "requests"]
-    assert [first[name] for name in told] == [
+    reported = ["input_tokens", "cache_read_tokens", "output_tokens", "requests"]
+    assert [first[name] for name in reported] == [
         3000, 800, 250, 3,
     ]  # fmt: skip
     assert pd.isna(first["cost"])
@@ -167,6 +167,6 @@ def test_focus_rows_have_every_mandatory_column_and_keep_the_rules() -> None:
 def test_what_breaks_a_rule_of_focus_is_noticed(column: str, value: object, message: str) -> None:
     data = focus.rows(CHARGES, focus.Account())
     data[column] = pd.Series([value] * len(data), dtype="object")
-    assert any(message in found for found in focus.violations(data))
+    assert any(message in violation for violation in focus.violations(data))
     assert focus.violations(data.drop(columns="ListCost")) == ["column ListCost is missing"]
-    assert any("x_" in found for found in focus.violations(data.assign(Model="m")))
+    assert any("x_" in violation for violation in focus.violations(data.assign(Model="m")))

@@ -25,7 +25,7 @@ from llmtrace_dashboard.ui import formats
 from llmtrace_dashboard.ui.current_settings import configure
 from llmtrace_dashboard.ui.page_links import PAGES
 from tests.dashboard.stack import ADMIN_KEY, Stack, collector
-from tests.dashboard.test_pages import shown_by
+from tests.dashboard.test_pages import text_of
 
 DAYS = 27
 RATES = (
@@ -78,7 +78,7 @@ def _open(shop: Stack, **params: str) -> AppTest:
 
 def _printed(shop: Stack, page: AppTest) -> list[dict[str, Any]]:
     """What the commands on the page print, as rows."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     commands = [code.value for code in page.code if code.value.startswith("llmtrace cost ")]
     commands = [command for command in commands if "prices set" not in command]
     assert commands, "the page shows no command"
@@ -90,8 +90,8 @@ def _printed(shop: Stack, page: AppTest) -> list[dict[str, Any]]:
         }
         done = CliRunner().invoke(cli, [*asked, "--url", shop.url, "--format", "json"], env=environment)
         assert done.exit_code == 0, done.output
-        found += json.loads(done.stdout)
-    return found
+        rows += json.loads(done.stdout)
+    return rows
 
 
 def _month(shop: Stack) -> Scope:
@@ -143,14 +143,14 @@ def test_every_amount_is_one_that_the_command_prints(shop: Stack, params: dict[s
     known = total["calls"] - total["unpriced_calls"] - total["calls_without_tokens"]
     per_thousand = total["cost"] / known * 1000
     allowed = _amounts(rows, code) | {formats.money(per_thousand, code)}
-    shown = {metric.label: metric.value for metric in page.metric}
-    assert shown["Cost"] == formats.money(total["cost"], code)
-    assert shown["Unpriced calls"] == str(total["unpriced_calls"])
-    commands = "\n".join(each.value for each in page.code)
-    text = shown_by(page).replace(commands, "")
-    found = set(_AMOUNT.findall(text)) - {"$0"}
-    assert len(found) > 2
-    assert found <= allowed, found - allowed
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Cost"] == formats.money(total["cost"], code)
+    assert metrics["Unpriced calls"] == str(total["unpriced_calls"])
+    commands = "\n".join(code_block.value for code_block in page.code)
+    text = text_of(page).replace(commands, "")
+    amounts = set(_AMOUNT.findall(text)) - {"$0"}
+    assert len(amounts) > 2
+    assert amounts <= allowed, amounts - allowed
 
 
 def test_the_prices_in_use_are_those_of_the_book(shop: Stack) -> None:
@@ -158,7 +158,7 @@ def test_the_prices_in_use_are_those_of_the_book(shop: Stack) -> None:
     rows = _printed(shop, page)
     # Some rows hold for long inputs alone, or no longer; those in use are the page's.
     prices = report.by_price(shop.reader(), _month(shop))
-    text = shown_by(page)
+    text = text_of(page)
     for model in ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5"):
         assert model in text
         used = prices[prices["model"] == model].iloc[0]
@@ -178,11 +178,11 @@ def test_the_prices_in_use_are_those_of_the_book(shop: Stack) -> None:
 def test_the_forecast_is_the_commands_and_budgets_say_how_they_stand(shop: Stack) -> None:
     page = _open(shop, view="outlook", user="")
     (forecast,) = _printed(shop, page)
-    shown = {metric.label: metric.value for metric in page.metric}
-    assert shown["Spent on full days"] == formats.usd(forecast["spent"])
-    assert shown["Expected at the month's end"] == formats.usd(forecast["expected"])
-    assert shown["90% interval"] == f"{formats.usd(forecast['low'])} – {formats.usd(forecast['high'])}"
-    text = shown_by(page)
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Spent on full days"] == formats.usd(forecast["spent"])
+    assert metrics["Expected at the month's end"] == formats.usd(forecast["expected"])
+    assert metrics["90% interval"] == f"{formats.usd(forecast['low'])} – {formats.usd(forecast['high'])}"
+    text = text_of(page)
     assert "the month" in text
     assert "$5.00" in text
     assert "by person" not in text, "a user's budget needs a user"
@@ -196,14 +196,14 @@ def test_a_currency_takes_the_rate_of_each_day(shop: Stack) -> None:
     for row in with_days.dropna(subset=["cost"]).to_dict(orient="records"):
         rate = 0.8 if row["day"] >= "2026-11-10" else 0.9
         expected[row["model"]] = expected.get(row["model"], 0.0) + row["cost"] * rate
-    found = currency.report(shop.reader(), scope, ["model"], currency="EUR", rates=rates)
+    by_model = currency.report(shop.reader(), scope, ["model"], currency="EUR", rates=rates)
     priced = {
-        row["model"]: row["cost"] for row in found.to_dict(orient="records") if not math.isnan(row["cost"])
+        row["model"]: row["cost"] for row in by_model.to_dict(orient="records") if not math.isnan(row["cost"])
     }
     assert priced == pytest.approx(expected)
-    assert found["cost"].isna().sum() > 0, "unpriced stays unpriced in any currency"
+    assert by_model["cost"].isna().sum() > 0, "unpriced stays unpriced in any currency"
     usd = report.report(shop.reader(), scope, ["model"])
-    assert found["calls"].sum() == usd["calls"].sum()
+    assert by_model["calls"].sum() == usd["calls"].sum()
     series = over_time.over_time(shop.reader(), scope, "model", [], 86_400, 0, "EUR", rates)
     assert series["cost"].sum() == pytest.approx(sum(expected.values()))
     parts = over_time.parts_over_time(shop.reader(), scope, 86_400, 0, "EUR", rates)
@@ -220,4 +220,4 @@ def test_nonsense_in_the_address_means_the_default_or_says_what_is_wrong(shop: S
     wrong = _open(shop, view="whatif", models="gpt-4o", cached="900")
     assert "names no model" in wrong.warning[0].value
     unknown = _open(shop, view="whatif", models="nobody/nothing")
-    assert "the price list has no nobody/nothing" in shown_by(unknown)
+    assert "the price list has no nobody/nothing" in text_of(unknown)

@@ -33,16 +33,16 @@ def weekly(count: int, seed: int, noise: float = 0.1) -> pd.Series:
 def test_the_forecast_knows_weekends_and_its_interval_holds_the_truth() -> None:
     series = weekly(122, seed=1)
     truth = series["2026-11"].sum()
-    found = forecast.month_end(series, date(2026, 11, 10))
-    assert found.month == "2026-11"
-    assert found.spent == pytest.approx(series["2026-11-01":"2026-11-09"].sum())
-    assert found.low < truth < found.high
-    assert found.expected == pytest.approx(truth, rel=0.1)
-    assert found.high - found.low < truth / 2
+    month_end = forecast.month_end(series, date(2026, 11, 10))
+    assert month_end.month == "2026-11"
+    assert month_end.spent == pytest.approx(series["2026-11-01":"2026-11-09"].sum())
+    assert month_end.low < truth < month_end.high
+    assert month_end.expected == pytest.approx(truth, rel=0.1)
+    assert month_end.high - month_end.low < truth / 2
     # What is known is never learnt from the future, today's part included.
     altered = series.copy()
     altered["2026-11-10":] = 1e6
-    assert forecast.month_end(altered, date(2026, 11, 10)) == found
+    assert forecast.month_end(altered, date(2026, 11, 10)) == month_end
 
 
 def test_the_backtest_covers_about_as_often_as_it_says() -> None:

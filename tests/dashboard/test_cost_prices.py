@@ -160,17 +160,17 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
     for owner in get_snapshot().providers:
         for model in owner.models:
             for tier in TIERS if model.price_variants else [""]:
-                found = list_model(owner, model, tier)
-                if found is None:
+                listing = list_model(owner, model, tier)
+                if listing is None:
                     unlisted[", ".join(sorted(_units(model)))] += 1
                     continue
-                if found.gaps:
-                    partly[f"{owner.id}/{model.id}"] = found.gaps
-                if _of_time(found):
+                if listing.gaps:
+                    partly[f"{owner.id}/{model.id}"] = listing.gaps
+                if _of_time(listing):
                     continue
                 pair = {"Provider": _stored(owner.id), "Model": f"{owner.id}/{model.id}",
                         "ResponseModel": "", "ServiceTier": _tier(tier)}  # fmt: skip
-                books += [book_row("test", pair, tariff) for tariff in found.tariffs]
+                books += [book_row("test", pair, tariff) for tariff in listing.tariffs]
                 calls += [draw(source, owner, model, tier) for _ in range(4)]
     store.insert_rows("price_book", books)
     choose_book(store, "test", "tests", "")
@@ -218,14 +218,14 @@ def _units(model: ModelInfo) -> set[str]:
     prices = model.prices if isinstance(model.prices, list) else [model.prices]
     return {
         key
-        for each in prices
-        for key, value in vars(getattr(each, "prices", each)).items()
+        for price in prices
+        for key, value in vars(getattr(price, "prices", price)).items()
         if value is not None
     } or {"no price"}
 
 
-def _of_time(found: Listing) -> bool:
-    return any("time of day" in gap for gap in found.gaps)
+def _of_time(listing: Listing) -> bool:
+    return any("time of day" in gap for gap in listing.gaps)
 
 
 def _tier(name: str) -> str:

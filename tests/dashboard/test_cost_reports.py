@@ -115,8 +115,8 @@ def test_cost_by_model_and_user_adds_up_and_lists_what_has_no_price(client: Clie
     for fields in CALLS:
         if fields.get("model", "gpt-4o") == "gpt-4o":
             expected[str(fields["user"])] += gpt_4o(fields)
-    found = data[data["model"] == "gpt-4o"].set_index("user")["cost"].to_dict()
-    assert found == {user: pytest.approx(cost, rel=1e-9) for user, cost in expected.items()}
+    costs = data[data["model"] == "gpt-4o"].set_index("user")["cost"].to_dict()
+    assert costs == {user: pytest.approx(cost, rel=1e-9) for user, cost in expected.items()}
     (local,) = data[data["model"] == "local-model"].to_dict("records")
     assert pd.isna(local["cost"])
     assert local["unpriced_calls"] == local["calls"] == 1
@@ -147,22 +147,22 @@ def test_times_inside_an_hour_are_exact(client: Client) -> None:
 def test_cost_per_successful_outcome(client: Client) -> None:
     (row,) = report.per_success(client, MONTH, "solved", 0.5).to_dict("records")
     assert (row["outcomes"], row["successes"]) == (3, 2)
-    (mini,) = (each for each in report.report(client, MONTH, ["model"]).to_dict("records")
-               if each["model"] == "gpt-4o-mini")  # fmt: skip
+    (mini,) = (model_row for model_row in report.report(client, MONTH, ["model"]).to_dict("records")
+               if model_row["model"] == "gpt-4o-mini")  # fmt: skip
     cost = gpt_4o(CALLS[0]) + gpt_4o(CALLS[1]) + gpt_4o(CALLS[7]) + mini["cost"]
     assert row["cost_per_success"] == pytest.approx(cost / 2)
     assert report.per_success(client, MONTH, "no such score", 0.5)["cost_per_success"].isna().all()
 
 
 def test_waste_is_failed_abandoned_and_repeated_calls_each_once(client: Client) -> None:
-    found = {row["kind"]: row for row in waste.waste(client, MONTH).to_dict("records")}
-    assert found["failed"]["calls"] == 2
-    assert found["failed"]["cost"] == pytest.approx(gpt_4o(CALLS[3]) + gpt_4o(CALLS[8]))
-    assert found["abandoned"]["calls"] == 1
-    assert found["abandoned"]["cost"] == pytest.approx(gpt_4o(CALLS[5]))
+    by_kind = {row["kind"]: row for row in waste.waste(client, MONTH).to_dict("records")}
+    assert by_kind["failed"]["calls"] == 2
+    assert by_kind["failed"]["cost"] == pytest.approx(gpt_4o(CALLS[3]) + gpt_4o(CALLS[8]))
+    assert by_kind["abandoned"]["calls"] == 1
+    assert by_kind["abandoned"]["cost"] == pytest.approx(gpt_4o(CALLS[5]))
     # The same prompt to another model, or after a failure alone, is no repeat.
-    assert found["duplicate"]["calls"] == 1
-    assert found["duplicate"]["cost"] == pytest.approx(gpt_4o(CALLS[7]))
+    assert by_kind["duplicate"]["calls"] == 1
+    assert by_kind["duplicate"]["cost"] == pytest.approx(gpt_4o(CALLS[7]))
     saved, *others = waste.savings(client, MONTH).to_dict("records")
     assert [(row["kind"], row["saved"]) for row in others] == [("batch", 0.0), ("response_cache", 0.0)]
     assert saved["tokens"] == 400 * (len(CALLS) - 1)
@@ -190,12 +190,14 @@ def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store,
     store.insert_rows("otel_traces", early)
     october = Scope(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
     (total,) = report.report(client, october).to_dict("records")
-    with TestClient(app, headers={"authorization": "Bearer admin"}) as door:
-        closed = door.post("/v1/cost/close", json={"month": "2026-10", "actor": "fin"})
+    with TestClient(app, headers={"authorization": "Bearer admin"}) as prices_api:
+        closed = prices_api.post("/v1/cost/close", json={"month": "2026-10", "actor": "fin"})
         assert closed.json() == {"month": "2026-10", "rows": 1, "cost": pytest.approx(total["cost"])}
-        assert "closed already" in door.post("/v1/cost/close", json={"month": "2026-10"}).json()["detail"]
-        assert "not over yet" in door.post("/v1/cost/close", json={"month": "2099-01"}).json()["detail"]
-        assert "no call" in door.post("/v1/cost/close", json={"month": "2020-01"}).json()["detail"]
+        assert (
+            "closed already" in prices_api.post("/v1/cost/close", json={"month": "2026-10"}).json()["detail"]
+        )
+        assert "not over yet" in prices_api.post("/v1/cost/close", json={"month": "2099-01"}).json()["detail"]
+        assert "no call" in prices_api.post("/v1/cost/close", json={"month": "2020-01"}).json()["detail"]
     assert closed_months.adjustments(client).empty
     store.insert_rows("otel_traces", [span(-24 * 20 - 5, user="late")])
     (late,) = closed_months.adjustments(client).to_dict("records")

@@ -103,7 +103,7 @@ BENIGN = (
     "Is there an AI model without token limits?",
 )
 
-#: Sentences *about* injections quote them. Patterns cannot tell; that an incident takes several hits helps.
+#: Sentences *about* injections quote them. Patterns cannot tell; it helps that an incident takes several.
 QUOTED = (
     "Why does the phrase 'ignore all previous instructions' work on chatbots?",
     'Write a test that checks our filter catches "ignore your previous instructions".',
@@ -166,11 +166,11 @@ def test_only_new_words_of_user_and_tools_are_read() -> None:
         assert scan(odd) == ()
 
 
-def minutes(project: str, user: str, calls: dict[int, int], users: int = 1) -> list[MinuteCounts]:
+def minute_counts(project: str, user: str, calls: dict[int, int], users: int = 1) -> list[MinuteCounts]:
     return [MinuteCounts(project, user, count, times, users) for count, times in calls.items()]
 
 
-OTHERS = minutes("p", "", {1: 80, 2: 60, 3: 30, 6: 10, 12: 3}, users=8)
+OTHERS = minute_counts("p", "", {1: 80, 2: 60, 3: 30, 6: 10, 12: 3}, users=8)
 
 
 def test_a_user_far_above_the_others_floods() -> None:
@@ -184,11 +184,11 @@ def test_a_user_far_above_the_others_floods() -> None:
     [
         (40, OTHERS),
         # Everyone is busy: the limit follows the others.
-        (150, minutes("p", "", {40: 50, 55: 80, 70: 40}, users=8)),
+        (150, minute_counts("p", "", {40: 50, 55: 80, 70: 40}, users=8)),
         # Others of another project are no measure; nobody to compare with.
-        (110, minutes("q", "", {1: 500}, users=50)),
+        (110, minute_counts("q", "", {1: 500}, users=50)),
         # A batch account that always sends as much.
-        (150, [*OTHERS, *minutes("p", "eve", {120: 8, 140: 6})]),
+        (150, [*OTHERS, *minute_counts("p", "eve", {120: 8, 140: 6})]),
     ],
 )
 def test_what_is_usual_here_is_no_flood(calls: int, history: list[MinuteCounts]) -> None:
@@ -196,7 +196,7 @@ def test_what_is_usual_here_is_no_flood(calls: int, history: list[MinuteCounts])
 
 
 def test_a_flood_does_not_hide_behind_its_own_beginning_or_its_friends() -> None:
-    history = [*OTHERS, *minutes("p", "eve", {90: 3}), *minutes("p", "mallory", {90: 3})]
+    history = [*OTHERS, *minute_counts("p", "eve", {90: 3}), *minute_counts("p", "mallory", {90: 3})]
     floods = find_floods([("p", "eve", 95), ("p", "mallory", 99)], history, SETTINGS)
     assert [flood.user for flood in floods] == ["eve", "mallory"]
 

@@ -55,26 +55,26 @@ def _open(name: str, settings: DashboardSettings, **params: str) -> AppTest:
     return test
 
 
-def shown_by(test: AppTest) -> str:
-    """All text on the page: Streamlit's own elements, and what its parts were given."""
-    found = [str(getattr(item, "value", "")) for item in test.main]
+def text_of(test: AppTest) -> str:
+    """All text on the page: Streamlit's own elements, and what its components got."""
+    texts = [str(getattr(item, "value", "")) for item in test.main]
     for item in test.main:
         if item.type == "bidi_component":
-            found.append(str(item.proto))
-    return "\n".join(found)
+            texts.append(str(item.proto))
+    return "\n".join(texts)
 
 
 def test_overview_shows_the_numbers_of_the_store(stack: Stack) -> None:
     page = _open("overview", DashboardSettings(collector_url=stack.url))
     calls = [call for call in stack.traffic.calls() if not call.simulated]
-    shown = {metric.label: metric.value for metric in page.metric}
-    assert shown["Calls"] == str(len(calls))
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Calls"] == str(len(calls))
     failed = sum(bool(call.error) for call in calls)
-    assert shown["Error rate"] == formats.percent(failed / len(calls))
-    assert shown["Cost"].startswith("$")
+    assert metrics["Error rate"] == formats.percent(failed / len(calls))
+    assert metrics["Cost"].startswith("$")
     deltas = {metric.label: metric.delta for metric in page.metric}
     assert "unpriced" in deltas["Cost"]
-    assert "Latency of claude-sonnet-4-5" in shown_by(page)
+    assert "Latency of claude-sonnet-4-5" in text_of(page)
 
 
 def test_simulated_traffic_counts_only_when_asked_for(stack: Stack) -> None:
@@ -93,7 +93,7 @@ def test_traces_list_and_detail(stack: Stack) -> None:
     assert any(f"of {len(failed)} traces" in caption.value for caption in listed.caption)
     call = stack.slow_calls()[0]
     detail = _open("traces", settings, trace=call.trace_id)
-    text = shown_by(detail)
+    text = text_of(detail)
     assert call.trace_id in text
     assert "chat claude-sonnet-4-5" in text
     assert [tab.label.split(" (")[0] for tab in detail.tabs] == [
@@ -111,38 +111,38 @@ def test_traces_list_and_detail(stack: Stack) -> None:
 
 def test_cost_says_what_is_unpriced_and_how_to_price_it(stack: Stack) -> None:
     page = _open("cost", DashboardSettings(collector_url=stack.url), by="user")
-    shown = {metric.label: metric.value for metric in page.metric}
-    assert shown["Cost"].startswith("$")
-    assert int(shown["Unpriced calls"]) > 0
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Cost"].startswith("$")
+    assert int(metrics["Unpriced calls"]) > 0
     snippet = "\n".join(code.value for code in page.code)
     assert "llmtrace cost prices set llmtrace/acme-7b-instruct" in snippet
 
 
 def test_incidents_list_and_detail(stack: Stack) -> None:
     settings = DashboardSettings(collector_url=stack.url)
-    assert "Latency of claude-sonnet-4-5" in shown_by(_open("incidents", settings))
-    assert "No incident is in this state" in shown_by(_open("incidents", settings, state="resolved"))
+    assert "Latency of claude-sonnet-4-5" in text_of(_open("incidents", settings))
+    assert "No incident is in this state" in text_of(_open("incidents", settings, state="resolved"))
     detail = _open("incidents", settings, incident="anomaly-1")
-    text = shown_by(detail)
+    text = text_of(detail)
     assert "1.40 s to 4.10 s" in text
     assert stack.slow_calls()[0].trace_id in text
-    assert "not in the store" in shown_by(_open("incidents", settings, incident="unknown"))
+    assert "not in the store" in text_of(_open("incidents", settings, incident="unknown"))
 
 
 @pytest.mark.parametrize("page", PAGE_NAMES)
 def test_an_empty_store_says_what_to_do_next(empty: Stack, page: str) -> None:
-    found = _open(page, DashboardSettings(collector_url=empty.url))
-    said = "\n".join(code.value for code in found.code)
-    assert ("llmtrace watch" if page == "incidents" else "llmtrace.init()") in said
+    test = _open(page, DashboardSettings(collector_url=empty.url))
+    commands = "\n".join(code.value for code in test.code)
+    assert ("llmtrace watch" if page == "incidents" else "llmtrace.init()") in commands
 
 
 @pytest.mark.parametrize("page", PAGE_NAMES)
 def test_without_a_collector_the_page_says_how_to_start_it(page: str) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    found = _open(page, DashboardSettings(collector_url=url, refresh_seconds=60))
-    assert "cannot be read" in found.subheader[0].value
-    assert url in shown_by(found)
-    assert "llmtrace up" in found.code[0].value
+    test = _open(page, DashboardSettings(collector_url=url, refresh_seconds=60))
+    assert "cannot be read" in test.subheader[0].value
+    assert url in text_of(test)
+    assert "llmtrace up" in test.code[0].value
 
 
 def test_an_action_that_fails_says_why(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +215,8 @@ def test_spans_are_arranged_under_their_parents() -> None:
         _span("y", "x", 2),
         _span("self", "self", 3),
     ]
-    found = [(node.span["span_id"], node.depth, node.children) for node in span_tree.arrange(spans)]
-    assert found == [
+    arranged = [(node.span["span_id"], node.depth, node.children) for node in span_tree.arrange(spans)]
+    assert arranged == [
         ("self", 0, 0),
         ("a", 0, 2),
         ("b", 1, 1),
@@ -231,7 +231,7 @@ def test_spans_are_arranged_under_their_parents() -> None:
 
 
 def test_messages_become_turns_whatever_they_hold() -> None:
-    given = json.dumps(
+    input_messages = json.dumps(
         [
             {"role": "user", "parts": [{"type": "text", "content": "<b>hi</b>"}]},
             {"role": "tool", "parts": [{"type": "tool_call_response", "id": "1", "response": {"ok": True}}]},
@@ -239,7 +239,7 @@ def test_messages_become_turns_whatever_they_hold() -> None:
             "not a message",
         ]
     )
-    answered = json.dumps(
+    output_messages = json.dumps(
         [
             {
                 "role": "assistant",
@@ -252,8 +252,10 @@ def test_messages_become_turns_whatever_they_hold() -> None:
             }
         ]
     )
-    found = turns("be kind", given, answered, json.dumps([{"type": "function", "name": "look"}]))
-    assert [turn["role"] for turn in found] == [
+    conversation = turns(
+        "be kind", input_messages, output_messages, json.dumps([{"type": "function", "name": "look"}])
+    )
+    assert [message["role"] for message in conversation] == [
         "System",
         "Tools on offer",
         "User",
@@ -262,9 +264,9 @@ def test_messages_become_turns_whatever_they_hold() -> None:
         "Message",
         "Assistant",
     ]
-    assert found[0]["parts"][0]["body"] == "be kind"
-    assert found[2]["parts"][0]["body"] == "<b>hi</b>"
-    reasoning, call, long, other = found[-1]["parts"]
+    assert conversation[0]["parts"][0]["body"] == "be kind"
+    assert conversation[2]["parts"][0]["body"] == "<b>hi</b>"
+    reasoning, call, long, other = conversation[-1]["parts"]
     assert reasoning["title"] == "Reasoning"
     assert (call["title"], call["body"]) == ("Calls look · 1", '{\n  "a": 1\n}')
     assert len(long["body"]) == MAX_TEXT

@@ -36,7 +36,7 @@ def screens() -> Iterator[dict[str, Page]]:
             executable_path=str(CHROMIUM),
             args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        found = {}
+        pages = {}
         for name, width, scheme in (
             ("wide", 1440, "light"),
             ("dark", 1440, "dark"),
@@ -47,9 +47,9 @@ def screens() -> Iterator[dict[str, Page]]:
                 color_scheme="dark" if scheme == "dark" else "light",
                 timezone_id="Europe/Berlin",
             )
-            found[name] = context.new_page()
-            found[name].set_default_timeout(WAIT)
-        yield found
+            pages[name] = context.new_page()
+            pages[name].set_default_timeout(WAIT)
+        yield pages
         browser.close()
 
 

@@ -33,7 +33,7 @@ def scope(stack: Stack) -> Scope:
 
 def _calls(stack: Stack, scope: Scope) -> list[SpanData]:
     """The calls in the scope's ten-second buckets, as usage counts them."""
-    found = []
+    calls = []
     for call in stack.traffic.calls():
         bucket = call.start // 10_000_000_000 * 10
         inside = scope.since.timestamp() <= bucket < scope.until.timestamp()
@@ -43,8 +43,8 @@ def _calls(stack: Stack, scope: Scope) -> list[SpanData]:
             continue
         if scope.user and call.attributes["user.id"] != scope.user:
             continue
-        found.append(call)
-    return found
+        calls.append(call)
+    return calls
 
 
 def _number(call: SpanData, name: str) -> int:
@@ -70,11 +70,11 @@ def _cost(client: Client, calls: list[SpanData]) -> float:
             call.attributes.get("gen_ai.response.model", ""),
         )
         if key in prices:
-            given, cached, answered = prices[key]
+            input_price, cache_read_price, output_price = prices[key]
             read = _number(call, "cache_read.input_tokens")
-            total += (_number(call, "input_tokens") - read) * given
-            total += read * (given if cached is None else cached)
-            total += _number(call, "output_tokens") * (answered or 0)
+            total += (_number(call, "input_tokens") - read) * input_price
+            total += read * (input_price if cache_read_price is None else cache_read_price)
+            total += _number(call, "output_tokens") * (output_price or 0)
     return total
 
 
@@ -87,50 +87,50 @@ def test_totals_are_those_of_the_calls(
     asked = Scope(scope.since, scope.until + timedelta(minutes=5), **chosen)  # type: ignore[arg-type]
     calls = _calls(stack, asked)
     assert calls
-    found = usage.totals(client, asked)
-    assert found.calls == len(calls)
-    assert found.errors == sum(bool(call.error) for call in calls)
-    assert found.without_tokens == sum("gen_ai.usage.input_tokens" not in call.attributes for call in calls)
-    assert found.input_tokens == sum(_number(call, "input_tokens") for call in calls)
-    assert found.output_tokens == sum(_number(call, "output_tokens") for call in calls)
-    assert found.cache_read_tokens == sum(_number(call, "cache_read.input_tokens") for call in calls)
-    assert found.reasoning_tokens == sum(_number(call, "reasoning.output_tokens") for call in calls)
+    totals = usage.totals(client, asked)
+    assert totals.calls == len(calls)
+    assert totals.errors == sum(bool(call.error) for call in calls)
+    assert totals.without_tokens == sum("gen_ai.usage.input_tokens" not in call.attributes for call in calls)
+    assert totals.input_tokens == sum(_number(call, "input_tokens") for call in calls)
+    assert totals.output_tokens == sum(_number(call, "output_tokens") for call in calls)
+    assert totals.cache_read_tokens == sum(_number(call, "cache_read.input_tokens") for call in calls)
+    assert totals.reasoning_tokens == sum(_number(call, "reasoning.output_tokens") for call in calls)
     unpriced = [
         call for call in calls if call.attributes["gen_ai.provider.name"] in ("llmtrace", "<b>evil</b>")
     ]
-    assert found.unpriced == len(unpriced)
+    assert totals.unpriced == len(unpriced)
     if len(unpriced) == len(calls):
-        assert found.cost is None, "unpriced is never nothing"
+        assert totals.cost is None, "unpriced is never nothing"
     else:
-        assert found.cost == pytest.approx(_cost(client, calls))
+        assert totals.cost == pytest.approx(_cost(client, calls))
     if len(calls) > 100:
         seconds = sorted(call.duration / 1e9 for call in calls)
         expected = quantiles(seconds, n=20)
-        assert found.p50 == pytest.approx(expected[9], rel=0.05)
-        assert found.p95 == pytest.approx(expected[18], rel=0.1)
+        assert totals.p50 == pytest.approx(expected[9], rel=0.05)
+        assert totals.p95 == pytest.approx(expected[18], rel=0.1)
 
 
 def test_over_time_has_every_bucket_and_adds_up(stack: Stack, client: Client, scope: Scope) -> None:
-    found = usage.over_time(client, scope).over_time
+    buckets = usage.over_time(client, scope).buckets
     counted = Counter(
         int(call.start // 1_000_000_000 // scope.step * scope.step) for call in _calls(stack, scope)
     )
-    by_bucket = dict(zip(found["bucket"], found["calls"], strict=True))
+    by_bucket = dict(zip(buckets["bucket"], buckets["calls"], strict=True))
     assert {bucket: number for bucket, number in by_bucket.items() if number} == counted
-    assert list(found["bucket"].diff().dropna().unique()) == [scope.step]
-    assert found["errors"].sum() == sum(bool(call.error) for call in _calls(stack, scope))
+    assert list(buckets["bucket"].diff().dropna().unique()) == [scope.step]
+    assert buckets["errors"].sum() == sum(bool(call.error) for call in _calls(stack, scope))
     empty = Scope(scope.since - timedelta(days=2), scope.until - timedelta(days=2))
     nothing = usage.over_time(client, empty)
-    assert nothing.over_time["calls"].sum() == 0
+    assert nothing.buckets["calls"].sum() == 0
     assert nothing.models.empty
     assert nothing.totals == nothing.before == usage.totals(client, empty) == usage.NOTHING
 
 
 def test_the_window_before_is_measured_alike(stack: Stack, client: Client, scope: Scope) -> None:
     middle = scope.since + (scope.until - scope.since) / 2
-    found = usage.over_time(client, Scope(middle, scope.until))
+    usage_over_time = usage.over_time(client, Scope(middle, scope.until))
     later, earlier = Scope(middle, scope.until), Scope(scope.since, middle)
-    for whole, alone in ((found.totals, later), (found.before, earlier)):
+    for whole, alone in ((usage_over_time.totals, later), (usage_over_time.before, earlier)):
         expected = asdict(usage.totals(client, alone))
         # Sums of floating point and merged digests hang on the order in which the engine adds.
         cost, *times = (expected.pop(name) for name in ("cost", "p50", "p95", "p99", "ttft_p50", "ttft_p95"))
@@ -138,9 +138,13 @@ def test_the_window_before_is_measured_alike(stack: Stack, client: Client, scope
         assert whole.cost == pytest.approx(cost)
         measured = [whole.p50, whole.p95, whole.p99, whole.ttft_p50, whole.ttft_p95]
         assert measured == pytest.approx(times, rel=0.02)
-    assert found.totals.calls
-    assert found.before.calls
-    assert found.over_time["calls"].sum() == found.models["calls"].sum() == found.totals.calls
+    assert usage_over_time.totals.calls
+    assert usage_over_time.before.calls
+    assert (
+        usage_over_time.buckets["calls"].sum()
+        == usage_over_time.models["calls"].sum()
+        == usage_over_time.totals.calls
+    )
 
 
 def test_top_models_and_users_are_ranked_by_calls(stack: Stack, client: Client, scope: Scope) -> None:
@@ -159,11 +163,11 @@ def test_top_models_and_users_are_ranked_by_calls(stack: Stack, client: Client, 
 
 def test_facets_offer_what_was_seen(stack: Stack, client: Client, scope: Scope) -> None:
     whole = Scope(scope.since - timedelta(hours=1), scope.until + timedelta(hours=1))
-    found = usage.facets(client, whole)
-    assert found.projects == ("default",)
-    assert set(found.services) == {"support-agent", "inference", "evaluation"}
-    assert "gpt-4o-mini" in found.models
-    assert "ada" in found.users
+    facets = usage.facets(client, whole)
+    assert facets.projects == ("default",)
+    assert set(facets.services) == {"support-agent", "inference", "evaluation"}
+    assert "gpt-4o-mini" in facets.models
+    assert "ada" in facets.users
 
 
 def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Scope) -> None:
@@ -193,19 +197,19 @@ def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Sc
 def test_prices_name_their_source_and_unpriced_models_have_none(
     stack: Stack, client: Client, scope: Scope
 ) -> None:
-    found = report.by_price(client, scope)
-    assert len(found) == len(found[["provider", "model"]].drop_duplicates()), "one row per price"
-    priced = found.set_index("model")
+    by_price = report.by_price(client, scope)
+    assert len(by_price) == len(by_price[["provider", "model"]].drop_duplicates()), "one row per price"
+    priced = by_price.set_index("model")
     assert priced.loc["gpt-4o-mini", "input_price"] == pytest.approx(0.15)
     assert priced.loc["gpt-4o-mini", "output_price"] == pytest.approx(0.6)
     assert str(priced.loc["gpt-4o-mini", "source"]).startswith("genai-prices")
-    assert found["cost"].sum() == pytest.approx(_cost(client, _calls(stack, scope)))
+    assert by_price["cost"].sum() == pytest.approx(_cost(client, _calls(stack, scope)))
     assert list(report.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
 
 
 def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:
     """Traces with a span inside the scope that `keep`s."""
-    found = set()
+    trace_ids = set()
     for span in stack.traffic.spans:
         inside = scope.since.timestamp() * 1e9 <= span.start < scope.until.timestamp() * 1e9
         if not inside or span.simulated:
@@ -214,8 +218,8 @@ def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:
         text = keep == "text" and "Tuesday" in str(span.attributes.get("gen_ai.input.messages", ""))
         long = keep == "long" and span.duration >= 4e9
         if failed or text or long or keep == "all":
-            found.add(span.trace_id)
-    return found
+            trace_ids.add(span.trace_id)
+    return trace_ids
 
 
 @pytest.mark.parametrize(
@@ -245,8 +249,8 @@ def test_pages_of_traces_have_each_match_once_newest_first(
 def test_text_that_json_escapes_is_found(stack: Stack, client: Client) -> None:
     end = datetime.fromtimestamp(stack.end, UTC)
     around = Scope(end - timedelta(minutes=5), end)
-    found = traces.traces_page(client, around, TraceFilter(text='<img src=x onerror="window'), 10, 0)
-    assert [trace.trace_id for trace in found] == [stack.hostile_trace]
+    matching = traces.traces_page(client, around, TraceFilter(text='<img src=x onerror="window'), 10, 0)
+    assert [trace.trace_id for trace in matching] == [stack.hostile_trace]
     assert traces.traces_page(client, around, TraceFilter(text="%' OR 1=1 --"), 10, 0) == []
 
 
@@ -276,8 +280,8 @@ def test_a_trace_is_summed_over_all_its_services(stack: Stack, client: Client) -
     assert repeated.priced is None, "not counted, so neither priced nor unpriced"
     assert traces.span_detail(client, trace_id, "f" * 16) is None
     priced = next(span for span in stack.traffic.calls() if span.name == "chat gpt-4o" and not span.error)
-    found = traces.summaries(client, [priced.trace_id])[priced.trace_id]
-    assert found.cost == pytest.approx(_cost(client, [priced]))
+    priced_summary = traces.summaries(client, [priced.trace_id])[priced.trace_id]
+    assert priced_summary.cost == pytest.approx(_cost(client, [priced]))
 
 
 def test_a_long_trace_is_cut_with_the_whole_still_counted(stack: Stack, client: Client) -> None:
@@ -289,10 +293,10 @@ def test_a_long_trace_is_cut_with_the_whole_still_counted(stack: Stack, client: 
 def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client: Client) -> None:
     stack.put_incident("queries-1", project="another project")
     stack.put_delivery("queries-1", ok=False)
-    found = incidents.incident(client, "queries-1")
-    assert found is not None
-    assert found.dimensions["model"] == "claude-sonnet-4-5"
-    assert found.state == "open"
+    incident = incidents.incident(client, "queries-1")
+    assert incident is not None
+    assert incident.dimensions["model"] == "claude-sonnet-4-5"
+    assert incident.state == "open"
     assert [item["action"] for item in incidents.history(client, "queries-1")] == ["open"]
     attempt = incidents.deliveries(client, "queries-1")[0]
     assert (attempt["status_code"], bool(attempt["ok"])) == (503, False)
@@ -301,14 +305,14 @@ def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client:
     assert [item.incident_id for item in incidents.incident_list(client, "another project")] == ["queries-1"]
     assert incidents.incident_counts(client, "another project") == {"open": 1}
     assert incidents.incident(client, "unknown") is None
-    assert incidents.around(client, found)["calls"].sum() == 0, "it looks at its own project alone"
+    assert incidents.around(client, incident)["calls"].sum() == 0, "it looks at its own project alone"
 
 
 def test_the_metric_around_an_incident_is_that_of_its_dimensions(stack: Stack, client: Client) -> None:
-    found = incidents.incident(client, "anomaly-1")
-    assert found is not None
-    data = incidents.around(client, found)
-    since, until, step = incidents.chart_window(found)
+    incident = incidents.incident(client, "anomaly-1")
+    assert incident is not None
+    data = incidents.around(client, incident)
+    since, until, step = incidents.chart_window(incident)
     expected = sum(
         since.timestamp() // step * step <= call.start / 1e9 < until.timestamp() // 10 * 10
         for call in stack.traffic.calls()

@@ -138,14 +138,14 @@ class Traffic:
             **common,
         }
         if not failed:
-            given = choose.randint(300, 4000)
-            answered = 0 if operation == "embeddings" else choose.randint(40, 700)
+            input_tokens = choose.randint(300, 4000)
+            output_tokens = 0 if operation == "embeddings" else choose.randint(40, 700)
             attributes |= {
                 "gen_ai.response.model": model,
-                "gen_ai.usage.input_tokens": given,
-                "gen_ai.usage.output_tokens": answered,
-                "gen_ai.usage.cache_read.input_tokens": int(given * choose.choice((0, 0, 0.5, 0.8))),
-                "gen_ai.usage.reasoning.output_tokens": answered // 3 if "claude" in model else 0,
+                "gen_ai.usage.input_tokens": input_tokens,
+                "gen_ai.usage.output_tokens": output_tokens,
+                "gen_ai.usage.cache_read.input_tokens": int(input_tokens * choose.choice((0, 0, 0.5, 0.8))),
+                "gen_ai.usage.reasoning.output_tokens": output_tokens // 3 if "claude" in model else 0,
                 "gen_ai.response.finish_reasons": ["stop"],
             }
             if operation == "chat":

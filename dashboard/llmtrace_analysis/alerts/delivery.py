@@ -118,20 +118,20 @@ class Receiver:
         return max(backoff(state), _last_outcome(state).retry_after or 0.0)
 
     def _report(self, message: Message, outcome: Outcome, attempts: int) -> None:
-        shown = self.channel.shown_url
+        url = self.channel.redacted_url
         logger.log(
             logging.INFO if outcome.ok else logging.WARNING,
             "webhook event=%s incident=%s host=%s attempt=%d status=%d ok=%s%s",
             message.event,
             message.incident_id,
-            urlsplit(shown).netloc,
+            urlsplit(url).netloc,
             attempts,
             outcome.status,
             str(outcome.ok).lower(),
             f" error={outcome.error!r}" if outcome.error else "",
         )
         if self.channel.gone:
-            logger.warning("webhook_disabled host=%s reason='answered 410'", urlsplit(shown).netloc)
+            logger.warning("webhook_disabled host=%s reason='answered 410'", urlsplit(url).netloc)
         self._record(
             {
                 "project": message.project,
@@ -139,7 +139,7 @@ class Receiver:
                 "incident_id": message.incident_id,
                 "event": message.event,
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "url": shown,
+                "url": url,
                 "attempt": attempts,
                 "status_code": outcome.status,
                 "ok": outcome.ok,

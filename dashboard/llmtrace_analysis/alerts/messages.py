@@ -20,7 +20,7 @@ _MAX_SUMMARY = 4000
 
 @dataclass(frozen=True)
 class Message:
-    """One event, ready to be signed. A restart gives it the same `message_id`, so repeats can be told."""
+    """One event, ready to be signed. A restart gives it the same `message_id`, by which repeats are known."""
 
     message_id: str
     event: WebhookEvent
@@ -45,13 +45,13 @@ def events_of(incident: Incident) -> Iterator[tuple[WebhookEvent, float]]:
 
 def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: str) -> list[Message]:
     """The events of these incidents since then as messages, oldest first."""
-    found = [
+    messages = [
         to_message(incident, event, at, dashboard_url)
         for incident in incidents
         for event, at in events_of(incident)
         if at >= since
     ]
-    return sorted(found, key=lambda message: message.at)
+    return sorted(messages, key=lambda message: message.at)
 
 
 def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url: str) -> Message:

@@ -19,12 +19,12 @@ _CLOSE_SECONDS = 5.0
 
 
 class Outbox:
-    """All receivers. What people decide in the dashboard is told to them too: it is in the store."""
+    """All receivers. They also hear of what people decide in the dashboard: it is in the store."""
 
     def __init__(self, settings: WatchSettings, record: Callable[[dict[str, Any]], None]) -> None:
         self._settings = settings
         self.receivers = [
-            Receiver(WebhookChannel(hook, settings), settings, record) for hook in settings.webhooks
+            Receiver(WebhookChannel(webhook, settings), settings, record) for webhook in settings.webhooks
         ]
 
     def start(self) -> None:

@@ -29,11 +29,11 @@ def adjustments(client: Client) -> pd.DataFrame:
     """What is not as it was closed: `month`, `project`, `provider`, `model`, `calls_closed`,
     `calls_now`, `cost_closed`, `cost_now` (NaN: unpriced), `adjustment` in USD. Empty when nothing is."""
     closed = frame(client, _CLOSED, {})
-    found = [_of_month(client, str(month), rows) for month, rows in closed.groupby("month")]
+    months = [_of_month(client, str(month), rows) for month, rows in closed.groupby("month")]
     columns = ["month", *_KEYS, "calls_closed", "calls_now", "cost_closed", "cost_now", "adjustment"]
-    if not found:
+    if not months:
         return pd.DataFrame(columns=columns)
-    return pd.concat(found, ignore_index=True)[columns]
+    return pd.concat(months, ignore_index=True)[columns]
 
 
 def _of_month(client: Client, month: str, closed: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_analysis.settings import ExchangeRate
 
-from . import report as ledger
+from . import report as cost_report
 
 USD = "USD"
 
@@ -31,16 +31,16 @@ def currencies(rates: Iterable[ExchangeRate]) -> list[str]:
 
 def rates_of(rates: Sequence[ExchangeRate], currency: str, days: pd.Series) -> np.ndarray:
     """The rate of each day (UTC, as anything pandas reads as a date). Raises NoRate."""
-    wanted = np.asarray(pd.to_datetime(days).dt.strftime("%Y-%m-%d"), dtype="datetime64[D]")
+    dates = np.asarray(pd.to_datetime(days).dt.strftime("%Y-%m-%d"), dtype="datetime64[D]")
     if currency == USD:
-        return np.ones(len(wanted))
+        return np.ones(len(dates))
     known = sorted((rate.since, rate.per_usd) for rate in rates if rate.currency == currency)
     if not known:
         raise NoRate(f"there is no rate for {currency}; give one under [[dashboard.exchange_rates]]")
     starts = np.asarray([since.isoformat() for since, _ in known], dtype="datetime64[D]")
-    place = np.searchsorted(starts, wanted, side="right") - 1
+    place = np.searchsorted(starts, dates, side="right") - 1
     if len(place) and place.min() < 0:
-        first: date = wanted[place < 0].min().item()
+        first: date = dates[place < 0].min().item()
         raise NoRate(
             f"there is no rate for {currency} on {first}; give one with since = {first} or earlier under "
             "[[dashboard.exchange_rates]]"
@@ -57,13 +57,13 @@ def report(
     rates: Sequence[ExchangeRate] = (),
     limit: int = 100_000,
 ) -> pd.DataFrame:
-    """`ledger.report` with its costs in `currency`. Raises NoRate, ledger.UnknownDimension."""
+    """`report.report` with its costs in `currency`. Raises NoRate, report.UnknownDimension."""
     if currency == USD:
-        return ledger.report(client, scope, by, limit)
+        return cost_report.report(client, scope, by, limit)
     keys = [*by, *([] if "day" in by else ["day"])]
-    data = ledger.report(client, scope, keys, _MOST_ROWS)
+    data = cost_report.report(client, scope, keys, _MOST_ROWS)
     rate = rates_of(rates, currency, data["day"])
-    for column in ledger.COSTS:
+    for column in cost_report.COSTS:
         data[column] = data[column] * rate
     if "day" in by:
         return data.head(limit)
@@ -71,14 +71,14 @@ def report(
     amounts = [name for name in data.columns if name not in by]
     if not by:
         # No call at all is still one row, as in US dollars.
-        sums = {name: data[name].sum(min_count=int(name in ledger.COSTS)) for name in amounts}
+        sums = {name: data[name].sum(min_count=int(name in cost_report.COSTS)) for name in amounts}
         return pd.DataFrame([sums])
-    costs = [name for name in amounts if name in ledger.COSTS]
+    costs = [name for name in amounts if name in cost_report.COSTS]
     grouped = data.groupby(list(by), sort=False)
-    found = grouped[amounts].sum()
+    totals = grouped[amounts].sum()
     # A cost that is known nowhere stays unknown.
-    found[costs] = grouped[costs].sum(min_count=1)
-    found = found.reset_index().sort_values(
+    totals[costs] = grouped[costs].sum(min_count=1)
+    totals = totals.reset_index().sort_values(
         ["cost", "calls"], ascending=False, na_position="last", ignore_index=True
     )
-    return found.head(limit)
+    return totals.head(limit)

@@ -44,11 +44,11 @@ def lines(client: Client) -> pd.DataFrame:
     return frame(client, _LINES, {})
 
 
-def amortised(kept: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+def amortised(lines: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     """What lines cost by UTC day within the scope's time and project: `day`, `id`, `kind`, `name`, `project`,
     `provider`, `model`, `units`, `hours` and `cost` in USD."""
     rows = []
-    for line in kept.to_dict(orient="records"):
+    for line in lines.to_dict(orient="records"):
         if scope.project not in ("", line["project"]) or scope.model not in ("", line["model"]):
             continue
         start, end = _moment(line["start"]), _moment(line["end"])

@@ -113,7 +113,7 @@ def export(client: Client, scope: Scope, account: Account | None = None) -> pd.D
 
 def rows(days: pd.DataFrame, account: Account) -> pd.DataFrame:
     """The rows of a frame with the columns of the ledger's daily charges."""
-    found = []
+    charge_rows = []
     for charge in days.to_dict(orient="records"):
         day = datetime.fromisoformat(str(charge["day"])).replace(tzinfo=UTC)
         month = day.replace(day=1)
@@ -126,7 +126,7 @@ def rows(days: pd.DataFrame, account: Account) -> pd.DataFrame:
             if not quantity or (unit != "Tokens" and not listed):
                 continue
             what = unit.lower() if unit == "Requests" else f"{bucket.label} {unit.lower()}"
-            found.append(
+            charge_rows.append(
                 {
                     **dict.fromkeys(_COSTS, paid),
                     "ListCost": listed,
@@ -154,7 +154,7 @@ def rows(days: pd.DataFrame, account: Account) -> pd.DataFrame:
                     "x_PriceSource": str(charge["source"]),
                 }
             )
-    return pd.DataFrame(found, columns=[*MANDATORY, *CUSTOM])
+    return pd.DataFrame(charge_rows, columns=[*MANDATORY, *CUSTOM])
 
 
 def violations(data: pd.DataFrame) -> list[str]:
@@ -162,32 +162,32 @@ def violations(data: pd.DataFrame) -> list[str]:
     missing = [f"column {name} is missing" for name in MANDATORY if name not in data]
     if missing:
         return missing
-    found = [
+    problems = [
         f"{name} is null in {int(data[name].isna().sum())} rows"
         for name in MANDATORY
         if name not in _NULLABLE and data[name].isna().any()
     ]
-    found += [
+    problems += [
         f"column {name} must begin with x_: it is not the specification's"
         for name in data
         if name not in MANDATORY and not str(name).startswith("x_")
     ]
-    for names, rule, says in _RULES:
+    for names, rule, requirement in _RULES:
         for name in names:
             wrong = [value for value in data[name].dropna() if not rule(value)]
             if wrong:
-                found.append(f"{name} {says}, not {wrong[0]!r}")
+                problems.append(f"{name} {requirement}, not {wrong[0]!r}")
     for start, end in (("BillingPeriodStart", "BillingPeriodEnd"), ("ChargePeriodStart", "ChargePeriodEnd")):
         if (data[start] >= data[end]).any():
-            found.append(f"{start} must be before {end}")
+            problems.append(f"{start} must be before {end}")
     early = data["ChargePeriodStart"] < data["BillingPeriodStart"]
     late = data["ChargePeriodEnd"] > data["BillingPeriodEnd"]
     if (early | late).any():
-        found.append("the charge period must lie in the billing period")
+        problems.append("the charge period must lie in the billing period")
     usage = (data["ChargeCategory"] == "Usage") & data["ChargeClass"].isna()
     if data.loc[usage, ["PricingQuantity", "PricingUnit"]].isna().any(axis=None):
-        found.append("usage needs PricingQuantity and PricingUnit")
-    return found
+        problems.append("usage needs PricingQuantity and PricingUnit")
+    return problems
 
 
 def _finite(value: object) -> bool:

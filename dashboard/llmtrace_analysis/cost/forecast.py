@@ -44,9 +44,9 @@ def month_end(daily: pd.Series, today: date, confidence: float = 0.9) -> Forecas
     """
     known = _history(daily, today)
     first = date(today.year, today.month, 1)
-    left = calendar.monthrange(today.year, today.month)[1] - today.day + 1
+    days_left = calendar.monthrange(today.year, today.month)[1] - today.day + 1
     spent = float(known[known.index >= pd.Timestamp(first)].sum())
-    totals, method = simulate(known, left)
+    totals, method = simulate(known, days_left)
     low, middle, high = np.quantile(totals, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
     return Forecast(
         month=f"{today:%Y-%m}",

@@ -75,8 +75,8 @@ def books(client: Client) -> pd.DataFrame:
 
 def in_effect(client: Client) -> str:
     """The book whose prices hold; empty before the first."""
-    found = books(client)
-    chosen = found[found["in_effect"].astype(bool)]
+    all_books = books(client)
+    chosen = all_books[all_books["in_effect"].astype(bool)]
     return str(chosen["book"].iloc[0]) if len(chosen) else ""
 
 
@@ -103,15 +103,15 @@ def read_prices(source: Path) -> list[dict[str, Any]]:
         raise ValueError(f"it has no column {missing[0]!r}")
     if "context_from" in data and (data["context_from"] > 0).any():
         raise ValueError("a price of one's own is the same for every length of input: context_from must be 0")
-    found = []
+    own_prices = []
     for row in data[data["input"].notna()].to_dict(orient="records"):
         known = {str(name): value for name, value in row.items() if not pd.isna(value)}
         prices = {FIELDS[name]: known[_COLUMN[name]] for name in FIELDS if _COLUMN[name] in known}
         entry = {**prices, "model": str(known["model"]), "provider": str(known.get("provider", ""))}
         entry["service_tier"] = str(known.get("tier", ""))
         entry["valid_from"] = str(known.get("valid_from", "1970-01-01"))
-        found.append({"output_per_million": 0.0, **entry})
-    return found
+        own_prices.append({"output_per_million": 0.0, **entry})
+    return own_prices
 
 
 def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

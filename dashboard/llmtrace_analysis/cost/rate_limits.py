@@ -17,10 +17,10 @@ from . import report
 def _limit(subject: str) -> str:
     """Of one limit: what it is, what was left last and at the least."""
     limit = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.limit'])"
-    left = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.remaining'])"
+    remaining = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.remaining'])"
     return f"""argMaxIf({limit}, Timestamp, {limit} IS NOT NULL) AS {subject}_limit,
-    argMaxIf({left}, Timestamp, {left} IS NOT NULL) AS {subject}_left,
-    min({left} / {limit}) AS {subject}_least_share"""
+    argMaxIf({remaining}, Timestamp, {remaining} IS NOT NULL) AS {subject}_left,
+    min({remaining} / {limit}) AS {subject}_least_share"""
 
 
 _HEADROOM = f"""SELECT
@@ -63,10 +63,10 @@ ORDER BY provider, model, capacity"""
 
 
 def headroom(client: Client, scope: Scope) -> pd.DataFrame:
-    """Rate limits as providers told them in headers, tightest first: one row per provider, model and account.
+    """Rate limits as headers reported them, tightest first: one row per provider, model and account.
 
-    For requests, tokens, input_tokens and output_tokens: `…_limit` and `…_left` as told last, and
-    `…_least_share`, the least share of the limit that was left in the period; NaN where not told.
+    For requests, tokens, input_tokens and output_tokens: `…_limit` and `…_left` as reported last, and
+    `…_least_share`, the least share of the limit that was left in the period; NaN where not reported.
     `limited_calls` were refused with status 429.
     """
     data = frame(client, _HEADROOM, scope.params())
@@ -80,9 +80,9 @@ def accounts(client: Client, scope: Scope) -> pd.DataFrame:
     `provider`, `calls`, `errors`, `failure_rate`, `unpriced_calls`, tokens and `cost`."""
     data = report.report(client, scope, ["account", "provider"])
     data.insert(4, "failure_rate", data["errors"] / data["calls"].where(data["calls"] > 0))
-    kept = ["account", "provider", "calls", "errors", "failure_rate", "unpriced_calls", "input_tokens",
+    columns = ["account", "provider", "calls", "errors", "failure_rate", "unpriced_calls", "input_tokens",
             "output_tokens", "cost"]  # fmt: skip
-    return data[kept]
+    return data[columns]
 
 
 def latency(client: Client, scope: Scope) -> pd.DataFrame:

@@ -44,8 +44,8 @@ def reconcile(theirs: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     """One row per day and model of either side, greatest difference of cost or tokens first.
 
     Columns: `day`, `model`, `matches`, `cause`, and for requests, tokens and cost `…_invoice`, `…_ledger`
-    (NaN where a side does not tell) and `cost_difference` (invoice − ledger). Models are the same when their
-    names are, or differ in a date at the end.
+    (NaN where a side does not report it) and `cost_difference` (invoice − ledger). Models are the same when
+    their names are, or differ in a date at the end.
     """
     left = _by_key(theirs, _SUMS).add_suffix("_invoice")
     right = _by_key(ledger, _SUMS).add_suffix("_ledger")
@@ -54,9 +54,9 @@ def reconcile(theirs: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     data["cost_difference"] = data["cost_invoice"] - data["cost_ledger"]
     missing = data["input_tokens_ledger"].isna()
     unbilled = data["input_tokens_invoice"].isna()
-    beside = _neighbours(data)
+    shifted = _shifted(data)
     data["cause"] = [
-        _cause(row, *where, beside[key])
+        _cause(row, *where, shifted[key])
         for (key, row), where in zip(data.iterrows(), zip(missing, unbilled, strict=True), strict=True)
     ]
     data.insert(0, "matches", data["cause"] == "")
@@ -84,15 +84,15 @@ def _differs(first: float, second: float) -> bool:
     return abs(first - second) > TOLERANCE * max(abs(first), abs(second))
 
 
-def _neighbours(data: pd.DataFrame) -> dict[object, bool]:
+def _shifted(data: pd.DataFrame) -> dict[object, bool]:
     """Whether the days around make up for a day's difference: then the days are cut at different hours."""
     gap = data["input_tokens_invoice"].fillna(0) - data["input_tokens_ledger"].fillna(0)
-    found: dict[object, bool] = {}
-    for model, each in gap.groupby(level="model"):
+    shifted: dict[object, bool] = {}
+    for model, model_gap in gap.groupby(level="model"):
         total = data["input_tokens_invoice"].xs(model, level="model").sum()
-        balanced = len(each) > 1 and abs(each.sum()) <= TOLERANCE * max(total, 1)
-        found.update(dict.fromkeys(each.index, bool(balanced)))
-    return found
+        balanced = len(model_gap) > 1 and abs(model_gap.sum()) <= TOLERANCE * max(total, 1)
+        shifted.update(dict.fromkeys(model_gap.index, bool(balanced)))
+    return shifted
 
 
 def _cause(row: pd.Series, missing: bool, unbilled: bool, shifted: bool) -> str:

@@ -256,5 +256,5 @@ def _priced_source(scope: Scope) -> tuple[str, str]:
 
 def _whole_hours(scope: Scope, by: Sequence[str]) -> bool:
     """Whether the hours tell enough; if not, the calls do, which are kept for fewer days."""
-    whole = all(each.minute == each.second == each.microsecond == 0 for each in (scope.since, scope.until))
+    whole = all(edge.minute == edge.second == edge.microsecond == 0 for edge in (scope.since, scope.until))
     return whole and not any(name in CALL_DIMENSIONS for name in by)

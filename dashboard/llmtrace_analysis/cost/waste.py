@@ -20,7 +20,7 @@ KINDS = ("failed", "retry", "abandoned", "duplicate", "long_context")
 #: Kinds of savings.
 SAVINGS = ("cache_reads", "batch", "response_cache")
 
-#: From how many input tokens on a call is looked at for unused context, and the least share of them that its
+#: From how many input tokens on a call is examined for unused context, and the least share of them that its
 #: answer is long.
 LONG_INPUT = 20_000
 LEAST_ANSWER = 0.005
@@ -100,8 +100,8 @@ def waste(client: Client, scope: Scope) -> pd.DataFrame:
     """One row per kind: `kind`, `calls`, `unpriced_calls`, `input_tokens`, `output_tokens`, `cost`.
 
     `failed`: calls that ended in an error although tokens were billed; `retry`: earlier attempts that the
-    client repeated, with a cost only where they told tokens; `abandoned`: streams that the application left
-    before their end; `duplicate`: repeats of a prompt that had been answered; `long_context`: what goes
+    client repeated, with a cost only where they reported tokens; `abandoned`: streams that the application
+    left before their end; `duplicate`: repeats of a prompt that had been answered; `long_context`: what goes
     beyond LONG_INPUT in calls whose answer is next to nothing. Read from single calls, so only as far back as
     these are kept; sampled calls count as often as they stand for.
     """

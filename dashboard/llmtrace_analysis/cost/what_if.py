@@ -77,23 +77,27 @@ def replay(tokens: pd.DataFrame, candidates: Sequence[Candidate]) -> pd.DataFram
     """
     priced = tokens[tokens["cost"].notna()]
     now = float(priced["cost"].sum())
-    left_out = int(tokens["unpriced_calls"].sum())
+    unpriced_calls = int(tokens["unpriced_calls"].sum())
     rows = [
         {
             "candidate": "as it was",
             "cost": now,
-            "note": f"{left_out} unpriced calls are left out" if left_out else "",
+            "note": f"{unpriced_calls} unpriced calls are left out" if unpriced_calls else "",
         }
     ]
-    for each in candidates:
-        found = listing(each.provider, each.model, each.tier)
-        if found is None:
-            note = f"the price list has no {each.provider}/{each.model}"
-            rows.append({"candidate": each.label, "cost": float("nan"), "note": note})
+    for candidate in candidates:
+        listed = listing(candidate.provider, candidate.model, candidate.tier)
+        if listed is None:
+            note = f"the price list has no {candidate.provider}/{candidate.model}"
+            rows.append({"candidate": candidate.label, "cost": float("nan"), "note": note})
             continue
-        note = "" if not each.tier or _differs(each) else f"the list has no price of its own for {each.tier}"
-        amounts = [amount(row, found.tariffs, each.cached) for row in priced.itertuples(index=False)]
-        rows.append({"candidate": each.label, "cost": float(sum(amounts)), "note": note})
+        note = (
+            ""
+            if not candidate.tier or _differs(candidate)
+            else f"the list has no price of its own for {candidate.tier}"
+        )
+        amounts = [amount(row, listed.tariffs, candidate.cached) for row in priced.itertuples(index=False)]
+        rows.append({"candidate": candidate.label, "cost": float(sum(amounts)), "note": note})
     data = pd.DataFrame(rows)
     data.insert(2, "saving", now - data["cost"])
     data.insert(3, "saving_share", data["saving"] / now if now else float("nan"))
@@ -104,9 +108,9 @@ def amount(row: object, tariffs: Sequence[Tariff], cached: float = 0.0) -> float
     """USD of one row of a mix at the tariff that held on its day for its length of input."""
     day, context = int(getattr(row, "day")), int(getattr(row, "context"))  # noqa: B009 - a row of any frame
     (tariff,) = (
-        each
-        for each in tariffs
-        if each.valid[0] <= day < each.valid[1] and each.context[0] <= context < each.context[1]
+        tariff
+        for tariff in tariffs
+        if tariff.valid[0] <= day < tariff.valid[1] and tariff.context[0] <= context < tariff.context[1]
     )
     counts = {name: float(getattr(row, name)) for name in (*COUNTS, "Requests")}
     fresh = max(0.0, counts["InputTokens"] - counts["CacheReadTokens"] - counts["CacheWriteTokens"])
@@ -114,11 +118,11 @@ def amount(row: object, tariffs: Sequence[Tariff], cached: float = 0.0) -> float
     return charges.amount(counts, tariff.prices)
 
 
-def _differs(each: Candidate) -> bool:
-    usual = listing(each.provider, each.model)
-    own = listing(each.provider, each.model, each.tier)
+def _differs(candidate: Candidate) -> bool:
+    usual = listing(candidate.provider, candidate.model)
+    own = listing(candidate.provider, candidate.model, candidate.tier)
     return usual is not None and own is not None and _prices(usual.tariffs) != _prices(own.tariffs)
 
 
 def _prices(tariffs: Sequence[Tariff]) -> list[Tariff]:
-    return [replace(each, source="") for each in tariffs]
+    return [replace(tariff, source="") for tariff in tariffs]

@@ -9,23 +9,23 @@ from .incident_lifecycle import Finding, QuietPeriod
 
 WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE = "budget.warning", "budget.exceeded", "budget.forecast"
 
-#: A budget stays as it stands for long: it is seen once in so many seconds.
+#: A budget keeps its status for long: it is seen once in so many seconds.
 _STEP = 60.0
 
 
-def budget_findings(standings: Sequence[Mapping[str, Any]], now: float) -> list[Finding]:
-    """The findings of what GET /v1/budgets told at `now` (Unix seconds).
+def budget_findings(statuses: Sequence[Mapping[str, Any]], now: float) -> list[Finding]:
+    """The findings of what GET /v1/budgets answered at `now` (Unix seconds).
 
     One that is used up is past its warning too, so that the two are told apart and each once.
     """
     findings = []
-    for standing in standings:
-        if standing["spent"] >= standing["limit"]:
-            findings.append(_finding(standing, EXCEEDED_RULE, "critical", now))
-        if standing["spent"] >= standing["warn_at"]:
-            findings.append(_finding(standing, WARNING_RULE, "warning", now))
-        elif standing["breach_at"] is not None:
-            findings.append(_finding(standing, FORECAST_RULE, "warning", now))
+    for status in statuses:
+        if status["spent"] >= status["limit"]:
+            findings.append(_finding(status, EXCEEDED_RULE, "critical", now))
+        if status["spent"] >= status["warn_at"]:
+            findings.append(_finding(status, WARNING_RULE, "warning", now))
+        elif status["breach_at"] is not None:
+            findings.append(_finding(status, FORECAST_RULE, "warning", now))
     return findings
 
 
@@ -35,41 +35,41 @@ def budget_quiet_periods(now: float) -> dict[str, QuietPeriod]:
 
 
 def _finding(
-    standing: Mapping[str, Any], rule: str, severity: Literal["warning", "critical"], now: float
+    status: Mapping[str, Any], rule: str, severity: Literal["warning", "critical"], now: float
 ) -> Finding:
-    name = _shown(standing["budget"])
-    key = _shown(standing["key"])
-    whose = f"{name} of {key}" if key else name
-    spent, limit = (_amount(standing[field], standing["unit"]) for field in ("spent", "limit"))
-    says = {
-        EXCEEDED_RULE: f"Budget {whose} is used up: {spent} of {limit}",
-        WARNING_RULE: f"Budget {whose} is nearly used up: {spent} of {limit}",
-        FORECAST_RULE: f"Budget {whose} will not last: {spent} of {limit} so far",
+    name = _printable(status["budget"])
+    key = _printable(status["key"])
+    label = f"{name} of {key}" if key else name
+    spent, limit = (_amount(status[field], status["unit"]) for field in ("spent", "limit"))
+    title = {
+        EXCEEDED_RULE: f"Budget {label} is used up: {spent} of {limit}",
+        WARNING_RULE: f"Budget {label} is nearly used up: {spent} of {limit}",
+        FORECAST_RULE: f"Budget {label} will not last: {spent} of {limit} so far",
     }[rule]
     ahead = ""
-    if standing["breach_at"] is not None:
-        expected = _amount(standing["expected"], standing["unit"])
-        when = str(standing["breach_at"])[:16].replace("T", " ")
+    if status["breach_at"] is not None:
+        expected = _amount(status["expected"], status["unit"])
+        when = str(status["breach_at"])[:16].replace("T", " ")
         ahead = f" At this pace the limit is reached at {when} UTC, and the window ends at {expected}."
-    unpriced = standing["unpriced_calls"]
+    unpriced = status["unpriced_calls"]
     missing = f" {unpriced} calls have no price and count as nothing." if unpriced else ""
     window = {"day": "this day", "week": "this week", "month": "this month"}.get(
-        standing["window"], f"the last {standing['window']}"
+        status["window"], f"the last {status['window']}"
     )
     seen = now // _STEP * _STEP
     return Finding(
         rule=rule,
         kind="budget",
-        project=standing["project"] or "default",
-        dimensions={"budget": standing["budget"], standing["per"]: standing["key"]},
+        project=status["project"] or "default",
+        dimensions={"budget": status["budget"], status["per"]: status["key"]},
         metric="budget",
         severity=severity,
-        title=says,
+        title=title,
         summary=f"Counted over {window} (UTC).{ahead}{missing}",
-        observed=float(standing["spent"]),
+        observed=float(status["spent"]),
         expected_low=0.0,
-        expected_high=float(standing["limit"] if rule == EXCEEDED_RULE else standing["warn_at"]),
-        unit=standing["unit"],
+        expected_high=float(status["limit"] if rule == EXCEEDED_RULE else status["warn_at"]),
+        unit=status["unit"],
         seen=(seen,),
         openings=(seen,),
     )
@@ -79,6 +79,6 @@ def _amount(value: float, unit: str) -> str:
     return f"${value:,.2f}" if unit == "usd" else f"{value:,.0f} {unit}"
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """A name from settings or a span, printable and short."""
     return "".join(character for character in text if character.isprintable())[:80]

@@ -1,4 +1,4 @@
-"""From verdicts, floods and hits to findings with words for people."""
+"""From results of series, floods and matched patterns to findings with words for people."""
 
 from __future__ import annotations
 
@@ -27,49 +27,49 @@ INJECTION_RULE = "abuse.prompt_injection"
 Severity = Literal["warning", "critical"]
 
 
-def anomaly_finding(verdict: SeriesResult, settings: WatchSettings) -> Finding | None:
-    """The finding of a verdict, without evidence; None when nothing recent lies outside."""
-    if not verdict.outside:
+def anomaly_finding(result: SeriesResult, settings: WatchSettings) -> Finding | None:
+    """The finding of a series, without evidence; None when no recent bucket is an outlier."""
+    if not result.outliers:
         return None
-    worst = max(bucket.value for bucket in verdict.outside)
-    band = verdict.band
-    name, model = _NAMES[verdict.metric], _label(verdict.key.model, "unnamed model")
-    shown, usual = amount(worst, verdict.metric), amount(band.usual, verdict.metric)
-    where = f"{model} ({verdict.key.provider})" if verdict.key.provider else model
+    worst = max(outlier.value for outlier in result.outliers)
+    band = result.band
+    name, model = _NAMES[result.metric], _label(result.key.model, "unnamed model")
+    observed, usual = amount(worst, result.metric), amount(band.usual, result.metric)
+    where = f"{model} ({result.key.provider})" if result.key.provider else model
     what = {
         "latency": "half of the calls took at least"
-        if verdict.statistic == "p50"
+        if result.statistic == "p50"
         else "the slowest 5% of calls took at least",
         "error_rate": "failed calls reached",
         "tokens_per_call": "calls used on average",
         "cost": f"spend per {settings.bucket_seconds} s reached",
-    }[verdict.metric]
+    }[result.metric]
     return Finding(
-        rule=RULES[verdict.metric],
+        rule=RULES[result.metric],
         kind="anomaly",
-        project=verdict.key.project,
-        dimensions=verdict.key.dimensions,
-        metric=verdict.metric,
-        severity=_anomaly_severity(verdict, worst),
-        title=f"{name} of {where}: {shown}, usually {usual}",
+        project=result.key.project,
+        dimensions=result.key.dimensions,
+        metric=result.metric,
+        severity=_anomaly_severity(result, worst),
+        title=f"{name} of {where}: {observed}, usually {usual}",
         summary=(
-            f"{what[:1].upper()}{what[1:]} {shown}. Usual is {usual}; up to "
-            f"{amount(band.high, verdict.metric)} is expected from the last "
+            f"{what[:1].upper()}{what[1:]} {observed}. Usual is {usual}; up to "
+            f"{amount(band.high, result.metric)} is expected from the last "
             f"{settings.lookback_minutes} minutes."
         ),
         observed=worst,
         expected_low=band.low,
         expected_high=band.high,
-        unit=UNITS[verdict.metric],
-        seen=tuple(float(bucket.time + settings.bucket_seconds) for bucket in verdict.outside),
-        openings=tuple(float(time) for time in verdict.openings),
+        unit=UNITS[result.metric],
+        seen=tuple(float(outlier.time + settings.bucket_seconds) for outlier in result.outliers),
+        openings=tuple(float(time) for time in result.openings),
     )
 
 
-def _anomaly_severity(verdict: SeriesResult, worst: float) -> Severity:
-    if verdict.metric == "error_rate":
+def _anomaly_severity(result: SeriesResult, worst: float) -> Severity:
+    if result.metric == "error_rate":
         return "critical" if worst >= 0.5 else "warning"
-    return "critical" if worst >= 2 * verdict.band.high else "warning"
+    return "critical" if worst >= 2 * result.band.high else "warning"
 
 
 def amount(value: float, metric: Metric) -> str:
@@ -111,36 +111,37 @@ def flood_finding(flood: Flood, now: float, settings: WatchSettings) -> Finding:
 
 
 def injection_finding(
-    project: str, user: str, hits: Sequence[PatternMatch], settings: WatchSettings
+    project: str, user: str, matches: Sequence[PatternMatch], settings: WatchSettings
 ) -> Finding:
-    """The finding of one user's hits within the window, ascending in time. Names patterns, quotes nothing."""
-    names = sorted({name for hit in hits for name in hit.patterns})
+    """The finding of one user's matches in the window, ascending in time. Names patterns, quotes nothing."""
+    names = sorted({name for match in matches for name in match.patterns})
     who = _label(user, "callers without a user id")
-    traces = dict.fromkeys(hit.trace_id for hit in reversed(hits) if hit.trace_id)
-    first_enough = max(0, len(hits) - settings.injection_hits + 1)
+    traces = dict.fromkeys(match.trace_id for match in reversed(matches) if match.trace_id)
+    first_enough = max(0, len(matches) - settings.injection_hits + 1)
     return Finding(
         rule=INJECTION_RULE,
         kind="abuse",
         project=project,
         dimensions={"user": user},
         metric="injection_hits",
-        severity="critical" if len(hits) >= 3 * settings.injection_hits else "warning",
-        title=f"Prompt injection attempts by {who}: {len(hits)} messages",
+        severity="critical" if len(matches) >= 3 * settings.injection_hits else "warning",
+        title=f"Prompt injection attempts by {who}: {len(matches)} messages",
         summary=(
-            f"{len(hits)} messages within {settings.injection_window_seconds} s match: {', '.join(names)}. "
+            f"{len(matches)} messages within {settings.injection_window_seconds} s match: "
+            f"{', '.join(names)}. "
             "OWASP LLM01 (prompt injection). The traces hold the messages."
         ),
-        observed=float(len(hits)),
+        observed=float(len(matches)),
         expected_low=0.0,
         expected_high=float(settings.injection_hits - 1),
         unit="messages",
-        seen=tuple(hit.at for hit in hits),
-        openings=tuple(hit.at for hit in hits[:first_enough]),
+        seen=tuple(match.at for match in matches),
+        openings=tuple(match.at for match in matches[:first_enough]),
         evidence=tuple(traces)[:10],
     )
 
 
 def _label(text: str, otherwise: str) -> str:
     """A name from a span, made safe to show: printable and short."""
-    shown = "".join(character for character in text if character.isprintable())[:80]
-    return shown or otherwise
+    label = "".join(character for character in text if character.isprintable())[:80]
+    return label or otherwise

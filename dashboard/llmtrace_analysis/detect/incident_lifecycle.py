@@ -1,6 +1,6 @@
-"""The life of an incident: opened by a finding, updated while it lasts, resolved when calm.
+"""The life of an incident: opened by a finding, updated while it lasts, resolved when it is quiet.
 
-State lives in the store alone: every look starts from the incidents read there, so a restart of watch
+State lives in the store alone: every evaluation starts from the incidents read there, so a restart of watch
 forgets nothing and what people decide is honoured.
 """
 
@@ -57,7 +57,8 @@ class Change:
 
 @dataclass(frozen=True)
 class QuietPeriod:
-    """How far a rule has looked, and how long it must have seen nothing before an incident is over."""
+    """Until when a rule has examined the store, and how long it must have seen nothing before an incident is
+    over."""
 
     examined_until: float
     seconds: float
@@ -66,33 +67,33 @@ class QuietPeriod:
 def advance(
     findings: Sequence[Finding],
     incidents: Sequence[Incident],
-    calm: Mapping[str, QuietPeriod],
+    quiet_periods: Mapping[str, QuietPeriod],
     now: float,
     settings: WatchSettings,
 ) -> list[Change]:
     """What to write, given what is seen now and the incidents in the store.
 
-    `incidents`: those not resolved, and those resolved within the rest period. `calm`: per rule that
-    looked; incidents of other rules are left alone.
+    `incidents`: those not resolved, and those resolved within the rest period. `quiet_periods`:
+    one for each rule that was evaluated; incidents of other rules are left alone.
     """
-    going_on = {item.fingerprint: item for item in incidents if item.state != "resolved"}
+    unresolved = {item.fingerprint: item for item in incidents if item.state != "resolved"}
     changes = []
     seen_now = {}
     for finding in findings:
         seen_now[finding.fingerprint] = finding
-        if finding.fingerprint not in going_on:
+        if finding.fingerprint not in unresolved:
             changes += _open(finding, incidents, settings, now)
-    for incident in going_on.values():
-        if incident.rule in calm:
+    for incident in unresolved.values():
+        if incident.rule in quiet_periods:
             current = seen_now.get(incident.fingerprint)
-            changes += _go_on(incident, current, calm[incident.rule], now, settings)
+            changes += _update_or_resolve(incident, current, quiet_periods[incident.rule], now, settings)
     return changes
 
 
 def _open(
     finding: Finding, incidents: Sequence[Incident], settings: WatchSettings, now: float
 ) -> list[Change]:
-    rested = max(
+    rest_until = max(
         (
             (item.resolved_at or item.last_seen_at) + settings.rest_seconds
             for item in incidents
@@ -100,9 +101,9 @@ def _open(
         ),
         default=0.0,
     )
-    if rested > now:
+    if rest_until > now:
         return []
-    opened = next((time for time in finding.openings if time >= rested), None)
+    opened = next((time for time in finding.openings if time >= rest_until), None)
     if opened is None:
         return []
     seen = [time for time in finding.seen if time >= opened]
@@ -134,8 +135,8 @@ def _open(
     return [Change("open", incident)]
 
 
-def _go_on(
-    incident: Incident, finding: Finding | None, calm: QuietPeriod, now: float, settings: WatchSettings
+def _update_or_resolve(
+    incident: Incident, finding: Finding | None, quiet: QuietPeriod, now: float, settings: WatchSettings
 ) -> list[Change]:
     fresh = [] if finding is None else [time for time in finding.seen if time > incident.last_seen_at]
     current = incident
@@ -146,8 +147,8 @@ def _go_on(
             f"the level has held for {settings.adapt_seconds / 60:g} minutes and counts as usual from now on"
         )
         return [_resolve(current, now, note)]
-    if calm.examined_until - current.last_seen_at >= calm.seconds:
-        return [_resolve(current, now, "calm again")]
+    if quiet.examined_until - current.last_seen_at >= quiet.seconds:
+        return [_resolve(current, now, "quiet again")]
     if fresh and now - incident.updated_at >= settings.update_seconds:
         return [Change("update", current)]
     return []

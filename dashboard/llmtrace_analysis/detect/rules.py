@@ -1,4 +1,4 @@
-"""One look at the store by each rule: ask, judge, and put the findings into words."""
+"""The rules, each evaluated once: query the store, compare, and put the findings into words."""
 
 from __future__ import annotations
 
@@ -33,12 +33,10 @@ def anomalies(
     since = int(now - settings.lookback_minutes * 60) // bucket * bucket
     findings = []
     for series in store_queries.usage(client, since, bucket):
-        for verdict in evaluate_series(
-            series, now, settings, excluded_times(series.key, incidents, settings)
-        ):
-            finding = anomaly_finding(verdict, settings)
+        for result in evaluate_series(series, now, settings, excluded_times(series.key, incidents, settings)):
+            finding = anomaly_finding(result, settings)
             if finding is not None:
-                findings.append(_with_evidence(client, finding, verdict, incidents, settings))
+                findings.append(_with_evidence(client, finding, result, incidents, settings))
     return findings
 
 
@@ -59,30 +57,30 @@ def excluded_times(key: SeriesKey, incidents: Sequence[Incident], settings: Watc
 def _with_evidence(
     client: Client,
     finding: Finding,
-    verdict: SeriesResult,
+    result: SeriesResult,
     incidents: Sequence[Incident],
     settings: WatchSettings,
 ) -> Finding:
-    """The finding with its traces, where it will be written: asking for them is not for every look."""
+    """The finding with its traces, where it will be written: asking for them is not for every evaluation."""
     known = next(
         (i for i in incidents if i.fingerprint == finding.fingerprint and i.state != "resolved"), None
     )
     news = finding.openings if known is None else [t for t in finding.seen if t > known.last_seen_at]
     if not news:
         return finding
-    found = store_queries.anomaly_evidence(
+    evidence = store_queries.anomaly_evidence(
         client,
-        verdict.key,
-        verdict.metric,
-        verdict.outside[0].time,
-        verdict.outside[-1].time + settings.bucket_seconds,
+        result.key,
+        result.metric,
+        result.outliers[0].time,
+        result.outliers[-1].time + settings.bucket_seconds,
     )
-    types = Counter(item.error_type for item in found if item.error_type)
+    types = Counter(item.error_type for item in evidence if item.error_type)
     summary = finding.summary
-    if verdict.metric == "error_rate" and types:
-        shown = "".join(c for c in types.most_common(1)[0][0] if c.isprintable())[:60]
-        summary = f"{summary} Most fail with {shown}."
-    return replace(finding, summary=summary, evidence=tuple(item.trace_id for item in found))
+    if result.metric == "error_rate" and types:
+        error_type = "".join(c for c in types.most_common(1)[0][0] if c.isprintable())[:60]
+        summary = f"{summary} Most fail with {error_type}."
+    return replace(finding, summary=summary, evidence=tuple(item.trace_id for item in evidence))
 
 
 def floods(client: Client, now: float, settings: WatchSettings) -> list[Finding]:
@@ -94,7 +92,7 @@ def floods(client: Client, now: float, settings: WatchSettings) -> list[Finding]
         return []
     users = sorted({user for _, user, _ in busy})
     start = until - settings.lookback_minutes * 60
-    history = store_queries.minutes(client, users, start, until - window, window)
+    history = store_queries.minute_counts(client, users, start, until - window, window)
     return [
         replace(
             flood_finding(flood, now, settings),
@@ -113,20 +111,20 @@ class InjectionScan:
     def __init__(self, settings: WatchSettings) -> None:
         self._settings = settings
         self._read_until = 0
-        self._seen: dict[str, int] = {}
-        self._hits: list[PatternMatch] = []
+        self._scanned: dict[str, int] = {}
+        self._matches: list[PatternMatch] = []
 
     def findings(self, client: Client, now: float) -> list[Finding]:
         """Who sent messages that match, once they are enough or an incident may go on."""
         self._read(client, now)
         oldest = now - self._settings.injection_window_seconds
-        self._hits = [hit for hit in self._hits if hit.at >= oldest]
+        self._matches = [match for match in self._matches if match.at >= oldest]
         by_user: dict[tuple[str, str], list[PatternMatch]] = {}
-        for hit in sorted(self._hits, key=lambda hit: hit.at):
-            by_user.setdefault((hit.project, hit.user), []).append(hit)
+        for match in sorted(self._matches, key=lambda match: match.at):
+            by_user.setdefault((match.project, match.user), []).append(match)
         return [
-            injection_finding(project, user, hits, self._settings)
-            for (project, user), hits in by_user.items()
+            injection_finding(project, user, matches, self._settings)
+            for (project, user), matches in by_user.items()
         ]
 
     def _read(self, client: Client, now: float) -> None:
@@ -135,11 +133,11 @@ class InjectionScan:
         for _ in range(_MAX_PAGES):
             rows = store_queries.messages(client, since, after, _PAGE)
             for row in rows:
-                if row.span_id in self._seen:
+                if row.span_id in self._scanned:
                     continue
-                self._seen[row.span_id] = row.received_ms
+                self._scanned[row.span_id] = row.received_ms
                 if names := scan(row.text, row.cut):
-                    self._hits.append(
+                    self._matches.append(
                         PatternMatch(row.project, row.user, row.at, row.trace_id, row.span_id, names)
                     )
             if rows:
@@ -147,12 +145,12 @@ class InjectionScan:
                 self._read_until = max(self._read_until, rows[-1].received_ms)
             if len(rows) < _PAGE:
                 break
-        kept = self._read_until - 2 * _SETTLING_MS
-        self._seen = {span: received for span, received in self._seen.items() if received >= kept}
+        oldest = self._read_until - 2 * _SETTLING_MS
+        self._scanned = {span: received for span, received in self._scanned.items() if received >= oldest}
 
 
 def quiet_periods(now: float, settings: WatchSettings) -> dict[str, QuietPeriod]:
-    """How far each rule has looked at `now`, and when its incidents are over."""
+    """Until when each rule has examined the store at `now`, and when its incidents are over."""
     seconds = float(settings.calm_buckets * settings.bucket_seconds)
     bands = QuietPeriod(float(complete_until(now, settings)), seconds)
     return {

@@ -67,16 +67,17 @@ ORDER BY OpenedAt"""
 
 def incidents(client: Client, since: float) -> list[Incident]:
     """The incidents that are not resolved and those that changed since then, oldest first."""
-    found = []
-    for row in _rows(client, _INCIDENTS, since_ms=int(since * 1000)):
-        values = list(row)
-        for index in (15, 16, 17, 18, 20):
-            values[index] /= 1000
-        values[18] = values[18] or None
-        values[20] = values[20] or None
-        values[21] = tuple(values[21])
-        found.append(Incident(*values))
-    return found
+    return [_incident(row) for row in _rows(client, _INCIDENTS, since_ms=int(since * 1000))]
+
+
+def _incident(row: Sequence[Any]) -> Incident:
+    values = list(row)
+    for index in (15, 16, 17, 18, 20):
+        values[index] /= 1000
+    values[18] = values[18] or None
+    values[20] = values[20] or None
+    values[21] = tuple(values[21])
+    return Incident(*values)
 
 
 _EVIDENCE = """SELECT TraceId, max(ErrorType) AS error_type
@@ -121,7 +122,7 @@ def busy_users(client: Client, since: int, until: int, calls: int) -> list[tuple
     return [tuple(row) for row in _rows(client, _BUSY_USERS, since=since, until=until, calls=calls)]
 
 
-_MINUTES = """SELECT project, who, calls, count() AS times, uniqExact(user) AS users
+_MINUTE_COUNTS = """SELECT project, who, calls, count() AS times, uniqExact(user) AS users
 FROM (
     SELECT
         toString(Project) AS project,
@@ -136,12 +137,14 @@ FROM (
 GROUP BY project, who, calls"""
 
 
-def minutes(client: Client, users: Sequence[str], since: int, until: int, window: int) -> list[MinuteCounts]:
+def minute_counts(
+    client: Client, users: Sequence[str], since: int, until: int, window: int
+) -> list[MinuteCounts]:
     """How often users sent how many calls in a stretch of `window` seconds: `users` by name, others together.
 
     Stretches in which a user sent nothing are left out.
     """
-    rows = _rows(client, _MINUTES, users=list(users), since=since, until=until, window=window)
+    rows = _rows(client, _MINUTE_COUNTS, users=list(users), since=since, until=until, window=window)
     return [MinuteCounts(*row) for row in rows]
 
 
@@ -197,10 +200,10 @@ def messages(
     client: Client, since: int, after: tuple[int, str] = (0, ""), rows: int = 500
 ) -> list[MessageRow]:
     """What calls since then sent, in the order received, from after (`received_ms`, `span_id`) on."""
-    found = _rows(
+    calls = _rows(
         client, _MESSAGES, since=since, received_ms=after[0], span_id=after[1], rows=rows, limit=TEXT_BYTES
     )
-    return [MessageRow(*row) for row in found]
+    return [MessageRow(*call) for call in calls]
 
 
 _DELIVERIES = """SELECT DeliveryId, max(Ok) AS ok, max(Attempt) AS attempts

@@ -151,8 +151,8 @@ def incident_counts(client: Client, project: str) -> dict[str, int]:
 
 def incident(client: Client, incident_id: str) -> Incident | None:
     """One incident by its id."""
-    found = rows(client, INCIDENT, {"incident_id": incident_id})
-    return _incident(found[0]) if found else None
+    matches = rows(client, INCIDENT, {"incident_id": incident_id})
+    return _incident(matches[0]) if matches else None
 
 
 def history(client: Client, incident_id: str) -> list[dict[str, Any]]:
@@ -165,31 +165,31 @@ def deliveries(client: Client, incident_id: str) -> list[dict[str, Any]]:
     return rows(client, DELIVERIES, {"incident_id": incident_id})
 
 
-def chart_window(found: Incident) -> tuple[datetime, datetime, int]:
+def chart_window(incident: Incident) -> tuple[datetime, datetime, int]:
     """Start, end and bucket width in seconds of the chart around an incident."""
-    length = found.ended - found.opened_at
+    length = incident.ended - incident.opened_at
     margin = min(max(length, timedelta(minutes=15)), timedelta(hours=12))
-    since, until = found.opened_at - margin, found.ended + margin / 2
+    since, until = incident.opened_at - margin, incident.ended + margin / 2
     seconds = (until - since).total_seconds()
     # Floods are counted over a minute, everything else in the store's ten seconds.
-    least = 60 if found.metric == "calls" else STEPS[0]
+    least = 60 if incident.metric == "calls" else STEPS[0]
     step = next((step for step in STEPS if step >= least and seconds / step <= 180), STEPS[-1])
     return since, min(until, datetime.now(UTC)), step
 
 
-def around(client: Client, found: Incident) -> pd.DataFrame:
+def around(client: Client, incident: Incident) -> pd.DataFrame:
     """The rollup around an incident under its own dimensions.
 
     Columns: `time` (UTC), calls, errors, error_rate, tokens_per_call, cost_per_10_s (USD), calls_per_minute,
     and p50, p95, p99, ttft_p50, ttft_p95 in seconds.
     """
-    since, until, step = chart_window(found)
-    dimensions = {name.lower(): value for name, value in found.dimensions.items()}
+    since, until, step = chart_window(incident)
+    dimensions = {name.lower(): value for name, value in incident.dimensions.items()}
     params = {
         "since": millis(since),
         "until": millis(until),
         "step": step,
-        "project": found.project,
+        "project": incident.project,
         "model": dimensions.get("model", ""),
         "provider": dimensions.get("provider", ""),
         "service": dimensions.get("service", dimensions.get("service_name", "")),

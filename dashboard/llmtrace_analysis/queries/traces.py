@@ -267,20 +267,20 @@ class SpanDetail:
     scores: tuple[dict[str, Any], ...] = field(default=())
 
 
-def traces_over_time(client: Client, scope: Scope, chosen: TraceFilter) -> pd.DataFrame:
+def traces_over_time(client: Client, scope: Scope, trace_filter: TraceFilter) -> pd.DataFrame:
     """Traces per bucket of `scope.step` seconds: `time` (UTC), `calls` (traces), `errors` (failed ones)."""
-    data = frame(client, TRACES_OVER_TIME, {**scope.params(), **chosen.params(), "step": scope.step})
+    data = frame(client, TRACES_OVER_TIME, {**scope.params(), **trace_filter.params(), "step": scope.step})
     return with_times(data, scope, scope.step)
 
 
 def traces_page(
-    client: Client, scope: Scope, chosen: TraceFilter, limit: int, offset: int
+    client: Client, scope: Scope, trace_filter: TraceFilter, limit: int, offset: int
 ) -> list[TraceSummary]:
     """One page of matching traces, newest first."""
-    params = {**scope.params(), **chosen.params(), "limit": limit, "offset": offset}
+    params = {**scope.params(), **trace_filter.params(), "limit": limit, "offset": offset}
     ids = [row["trace_id"] for row in rows(client, TRACES_PAGE, params)]
-    found = summaries(client, ids)
-    return [found[trace_id] for trace_id in ids if trace_id in found]
+    by_id = summaries(client, ids)
+    return [by_id[trace_id] for trace_id in ids if trace_id in by_id]
 
 
 def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
@@ -289,14 +289,14 @@ def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
         return {}
     params = {"trace_ids": trace_ids}
     costs = {row["trace_id"]: row for row in rows(client, TRACE_COSTS, params)}
-    found = {}
+    by_id = {}
     for row in rows(client, TRACE_SUMMARIES, params):
         cost = costs.get(row["trace_id"], {"cost": None, "unpriced": 0})
         row["services"] = tuple(sorted(row["services"]))
         row["models"] = tuple(sorted(row["models"]))
         row["simulated"] = bool(row["simulated"])
-        found[row["trace_id"]] = TraceSummary(**row, cost=cost["cost"], unpriced=cost["unpriced"])
-    return found
+        by_id[row["trace_id"]] = TraceSummary(**row, cost=cost["cost"], unpriced=cost["unpriced"])
+    return by_id
 
 
 def trace_spans(client: Client, trace_id: str, limit: int = MAX_SPANS) -> list[dict[str, Any]]:
@@ -309,10 +309,10 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
     its messages is what log records say of them.
     """
     params = {"trace_ids": [trace_id], "span_id": span_id}
-    found = rows(client, SPAN_DETAIL, params)
-    if not found:
+    spans = rows(client, SPAN_DETAIL, params)
+    if not spans:
         return None
-    values = found[0]
+    values = spans[0]
     if not values["input_messages"] or not values["output_messages"]:
         for logged in rows(client, SPAN_MESSAGES, params):
             values.update({name: text for name, text in logged.items() if not values[name]})

@@ -46,7 +46,7 @@ _EARLIER = "toUnixTimestamp(Time) * 1000 < {middle:Int64}"
 
 #: One reading for all that a page shows of a window and the one before it: the whole of both, and every
 #: bucket and model of the later.
-USAGE_COURSE = f"""SELECT earlier, bucket, model, provider,
+USAGE_OVER_TIME = f"""SELECT earlier, bucket, model, provider,
     grouping(bucket) = 0 AS of_bucket,
     grouping(model) = 0 AS of_model,
     {_MEASURES}
@@ -137,13 +137,13 @@ NOTHING = Totals(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, None, None, None, Non
 class UsageOverTime:
     """A window and the one of the same length `before` it, measured.
 
-    `over_time` has one row per bucket of `scope.step` seconds: `time` (UTC), the measures, `p50`…`ttft_p95`
+    `buckets` has one row per bucket of `scope.step` seconds: `time` (UTC), the measures, `p50`…`ttft_p95`
     in seconds. `models` has the most called ones: `model`, `provider` and the same measures.
     """
 
     totals: Totals
     before: Totals
-    over_time: pd.DataFrame
+    buckets: pd.DataFrame
     models: pd.DataFrame
 
 
@@ -165,17 +165,17 @@ def totals(client: Client, scope: Scope) -> Totals:
 def over_time(client: Client, scope: Scope, models: int = 8) -> UsageOverTime:
     """The window beside the one before it, over time and by its most called models, in one reading."""
     params = {**scope.params(), "since": millis(scope.before().since), "middle": millis(scope.since)}
-    data = frame(client, USAGE_COURSE, {**params, "step": scope.step})
+    data = frame(client, USAGE_OVER_TIME, {**params, "step": scope.step})
     earlier, of_bucket, of_model = (
         data.pop(kind).astype(bool) for kind in ("earlier", "of_bucket", "of_model")
     )
     whole = ~(of_bucket | of_model)
-    buckets, called = data[of_bucket & ~earlier], data[of_model & ~earlier]
+    buckets, models_called = data[of_bucket & ~earlier], data[of_model & ~earlier]
     return UsageOverTime(
         totals=_whole(data[whole & ~earlier]),
         before=_whole(data[whole & earlier]),
-        over_time=with_times(_spread(buckets.drop(columns=["model", "provider"])), scope, scope.step),
-        models=_spread(called.head(models).drop(columns="bucket")),
+        buckets=with_times(_spread(buckets.drop(columns=["model", "provider"])), scope, scope.step),
+        models=_spread(models_called.head(models).drop(columns="bucket")),
     )
 
 
@@ -186,12 +186,12 @@ def top_users(client: Client, scope: Scope, limit: int = 8) -> pd.DataFrame:
 
 def facets(client: Client, scope: Scope) -> Facets:
     """The projects, services, models and users seen in the window."""
-    found = rows(client, FACETS, {"since": scope.params()["since"], "until": scope.params()["until"]})[0]
+    values = rows(client, FACETS, {"since": scope.params()["since"], "until": scope.params()["until"]})[0]
     users = frame(client, USERS, {"since": scope.params()["since"], "until": scope.params()["until"]})
     return Facets(
-        projects=tuple(sorted(found["projects"])),
-        services=tuple(sorted(found["services"])),
-        models=tuple(sorted(found["models"])),
+        projects=tuple(sorted(values["projects"])),
+        services=tuple(sorted(values["services"])),
+        models=tuple(sorted(values["models"])),
         users=tuple(users["user"]),
     )
 

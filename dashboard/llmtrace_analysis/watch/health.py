@@ -10,13 +10,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 
 class Health:
-    """What watch last did. Alive: it looks at all; ready: its last look succeeded."""
+    """What watch last did. Alive: it evaluates its rules at all; ready: the last evaluation succeeded."""
 
     def __init__(self, patience_seconds: float) -> None:
-        """`patience_seconds`: time without a look after which watch counts as stuck."""
+        """`patience_seconds`: time without an evaluation after which watch counts as stuck."""
         self.registry = CollectorRegistry()
-        self.looks = Counter(
-            "llmtrace_watch_looks", "Looks at the store.", ["result"], registry=self.registry
+        self.evaluations = Counter(
+            "llmtrace_watch_looks", "Evaluations of the rules.", ["result"], registry=self.registry
         )
         self.changes = Counter(
             "llmtrace_watch_incident_changes",
@@ -24,26 +24,28 @@ class Health:
             ["action", "rule"],
             registry=self.registry,
         )
-        self.seconds = Gauge("llmtrace_watch_look_seconds", "Time of the last look.", registry=self.registry)
+        self.seconds = Gauge(
+            "llmtrace_watch_look_seconds", "Duration of the last evaluation.", registry=self.registry
+        )
         self._patience = patience_seconds
-        self._looked = time.monotonic()
+        self._evaluated_at = time.monotonic()
         self._ready = False
 
-    def looked(self, succeeded: bool, seconds: float) -> None:
-        """Note that a look has ended."""
-        self._looked = time.monotonic()
+    def evaluated(self, succeeded: bool, seconds: float) -> None:
+        """Note that an evaluation has ended."""
+        self._evaluated_at = time.monotonic()
         self._ready = succeeded
-        self.looks.labels("ok" if succeeded else "failed").inc()
+        self.evaluations.labels("ok" if succeeded else "failed").inc()
         self.seconds.set(seconds)
 
     @property
     def alive(self) -> bool:
-        """Whether the last look is recent."""
-        return time.monotonic() - self._looked < self._patience
+        """Whether the last evaluation is recent."""
+        return time.monotonic() - self._evaluated_at < self._patience
 
     @property
     def ready(self) -> bool:
-        """Whether the last look is recent and succeeded."""
+        """Whether the last evaluation is recent and succeeded."""
         return self.alive and self._ready
 
 

@@ -1,4 +1,4 @@
-"""`llmtrace watch`: looks at the store every few seconds, writes incidents, tells receivers."""
+"""`llmtrace watch`: evaluates its rules every few seconds, writes incidents, notifies receivers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .health import Health, HealthServer
 
 logger = logging.getLogger(__name__)
 
-#: Looks that may fail to come before the health port calls watch stuck, and the least time for that.
-_PATIENCE_LOOKS, _PATIENCE_SECONDS = 10, 60.0
+#: Evaluations that may fail to come before the health port calls watch stuck, and the least time for that.
+_PATIENCE_EVALUATIONS, _PATIENCE_SECONDS = 10, 60.0
 
 
 class Watch:
@@ -35,43 +35,44 @@ class Watch:
     def __init__(self, settings: WatchSettings) -> None:
         self._settings = settings
         self._client: Client | None = None
-        self._injection = rules.InjectionScan(settings)
-        self._records = CollectorClient(settings.collector_url, settings.writing_key)
-        self._away: set[str] = set()
-        self.outbox = Outbox(settings, self._records.add_delivery)
-        self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_LOOKS * settings.interval_seconds))
+        self._injection_scan = rules.InjectionScan(settings)
+        self._collector = CollectorClient(settings.collector_url, settings.writing_key)
+        self._reported_errors: set[str] = set()
+        self.outbox = Outbox(settings, self._collector.add_delivery)
+        self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds))
 
     def start(self) -> None:
         """Start delivering webhooks."""
         self.outbox.start()
 
-    def look(self, now: float) -> bool:
-        """Look once, at `now` (Unix seconds): judge, write what changed, queue what is to be told.
+    def evaluate(self, now: float) -> bool:
+        """Evaluate every rule once, at `now` (Unix seconds): write what changed, queue what is to be sent.
 
-        False when the collector is away or refuses; it is said once, and the next look starts afresh.
+        False when the collector is unavailable or refuses; it is logged once, and the next evaluation starts
+        afresh.
         """
         started = time.monotonic()
         try:
-            self._look(now)
+            self._evaluate(now)
         except (ClickHouseError, HTTPError, CollectorUnavailable, OSError) as error:
             self._close_client()
-            self._say_away(error)
-            self.health.looked(False, time.monotonic() - started)
+            self._report_unavailable(error)
+            self.health.evaluated(False, time.monotonic() - started)
             return False
-        if self._away:
+        if self._reported_errors:
             logger.info("collector_back url=%s", self._settings.collector_url)
-            self._away.clear()
-        self.health.looked(True, time.monotonic() - started)
+            self._reported_errors.clear()
+        self.health.evaluated(True, time.monotonic() - started)
         return True
 
-    def _look(self, now: float) -> None:
+    def _evaluate(self, now: float) -> None:
         client, settings = self._reader(), self._settings
         incidents = store_queries.incidents(client, self._known_since(now))
         findings = [
             *rules.anomalies(client, incidents, now, settings),
             *rules.floods(client, now, settings),
-            *self._injection.findings(client, now),
-            *budget_findings(self._records.budgets(), now),
+            *self._injection_scan.findings(client, now),
+            *budget_findings(self._collector.budgets(), now),
         ]
         changes = advance(
             findings,
@@ -82,11 +83,11 @@ class Watch:
         )
         for change in changes:
             self._write(change)
-        self._records.flush()
+        self._collector.flush()
         if self.outbox.receivers:
             if changes:
                 incidents = store_queries.incidents(client, self._known_since(now))
-            self._tell(client, incidents, now)
+            self._notify(client, incidents, now)
 
     def _known_since(self, now: float) -> float:
         """How far back incidents matter: for bands, for rests and for deliveries."""
@@ -95,15 +96,15 @@ class Watch:
             settings.lookback_minutes * 60, settings.rest_seconds, settings.webhook_window_minutes * 60
         )
 
-    def _tell(self, client: Client, incidents: list[Incident], now: float) -> None:
-        # Twice the window: an attempt is recorded after the event it tells of.
+    def _notify(self, client: Client, incidents: list[Incident], now: float) -> None:
+        # Twice the window: an attempt is recorded after the event that it reports.
         since = now - 2 * self._settings.webhook_window_minutes * 60
         self.outbox.sync(incidents, store_queries.deliveries(client, since), now)
 
     def _write(self, change: Change) -> None:
         incident = change.incident
         try:
-            self._records.put_incident(incident.incident_id, to_report(change))
+            self._collector.put_incident(incident.incident_id, to_report(change))
         except CollectorRefused as error:
             logger.error("incident_refused incident=%s reason=%s", incident.incident_id, error)  # noqa: TRY400
             return
@@ -132,19 +133,19 @@ class Watch:
             self._client.close()
             self._client = None
 
-    def _say_away(self, error: Exception) -> None:
-        """Say it once for each kind of trouble, not every few seconds."""
+    def _report_unavailable(self, error: Exception) -> None:
+        """Log it once for each kind of error, not every few seconds."""
         kind = type(error).__name__
-        if kind not in self._away:
-            self._away.add(kind)
+        if kind not in self._reported_errors:
+            self._reported_errors.add(kind)
             reason = " ".join(str(error).split())[:300]
             logger.warning("collector_away url=%s reason=%s: %s", self._settings.collector_url, kind, reason)
 
     def close(self) -> None:
         """Stop delivering and close the connections."""
         self.outbox.close()
-        self._records.flush()
-        self._records.close()
+        self._collector.flush()
+        self._collector.close()
         self._close_client()
 
 
@@ -173,11 +174,11 @@ def run(settings: WatchSettings) -> None:
         while not stopping.is_set():
             started = time.monotonic()
             try:
-                watch.look(time.time())
+                watch.evaluate(time.time())
             except Exception:
-                # A fault of ours in one look must not end the watch; it is loud here and in the metrics.
-                logger.exception("look_failed")
-                watch.health.looked(False, time.monotonic() - started)
+                # A fault of ours in one evaluation must not end the watch; it shows here and in the metrics.
+                logger.exception("evaluation_failed")
+                watch.health.evaluated(False, time.monotonic() - started)
             stopping.wait(max(0.0, settings.interval_seconds - (time.monotonic() - started)))
     finally:
         watch.close()

@@ -14,15 +14,15 @@ from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_frame import empty, header, live
 from llmtrace_dashboard.ui.url_state import bound, one_of
 from llmtrace_dashboard.views.cost import outlook, plans, prices, savings, spend
-from llmtrace_dashboard.views.cost.shared import CostViewContext, current
+from llmtrace_dashboard.views.cost.shared import CostViewContext, current_context
 
 _VIEWS: dict[str, tuple[str, Callable[[CostViewContext], None]]] = {
     "spend": ("Spend", spend.draw),
     "prices": ("Prices", prices.draw),
     "outlook": ("Forecast and budgets", outlook.draw),
     "savings": ("Waste and savings", savings.draw),
-    "whatif": ("What if", plans.elsewhere),
-    "reserved": ("Reserved capacity", plans.capacity),
+    "whatif": ("What if", plans.draw_what_if),
+    "reserved": ("Reserved capacity", plans.draw_reserved_capacity),
 }
 
 
@@ -33,14 +33,14 @@ def render() -> None:
         empty("calls")
         return
     chosen, currency = _choices()
-    view = current(currency)
+    context = current_context(currency)
     try:
-        spend.totals(view)
+        spend.totals(context)
         if chosen in ("spend", "prices"):
-            prices.warning(view)
+            prices.warning(context)
         if currency != USD and chosen != "spend":
             st.caption("What follows is in US dollars, as prices are quoted.")
-        _VIEWS[chosen][1](view)
+        _VIEWS[chosen][1](context)
     except NoRate as reason:
         st.text(f"Costs cannot be shown in {currency}: {reason}.")
 
@@ -51,7 +51,7 @@ def _choices() -> tuple[str, str]:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with bound("view", "spend", one_of(_VIEWS)):
             chosen = st.segmented_control(
-                "CostViewContext",
+                "View",
                 list(_VIEWS),
                 required=True,
                 format_func=lambda name: _VIEWS[name][0],

@@ -21,7 +21,7 @@ from llmtrace_dashboard.views.incident import (
     render_outcome,
 )
 
-_SHOWN = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
+_STATES_OF_CHOICE = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
 _LABELS = {"unresolved": "Unresolved", "resolved": "Resolved", "all": "All"}
 
 
@@ -29,24 +29,24 @@ def render_list() -> None:
     """Draw the list's data."""
     project = filters.scope().project
     counts = load(incidents.incident_counts, project)
-    said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none so far"
-    header("Incidents", said)
-    with bound("state", "unresolved", one_of(_SHOWN)):
+    summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none so far"
+    header("Incidents", summary)
+    with bound("state", "unresolved", one_of(_STATES_OF_CHOICE)):
         chosen = st.segmented_control(
             "State",
-            list(_SHOWN),
+            list(_STATES_OF_CHOICE),
             required=True,
             format_func=_LABELS.__getitem__,
             key="state",
             label_visibility="collapsed",
         )
-    found = load(incidents.incident_list, project, _SHOWN[chosen or "unresolved"])
-    if not found:
+    listed = load(incidents.incident_list, project, _STATES_OF_CHOICE[chosen or "unresolved"])
+    if not listed:
         _none(bool(sum(counts.values())))
         return
     now = datetime.now(UTC)
     rows = []
-    for incident in found:
+    for incident in listed:
         severity, state = badge(SEVERITIES, incident.severity), badge(STATES, incident.state)
         rows.append(
             row(

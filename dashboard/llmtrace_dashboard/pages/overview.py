@@ -37,13 +37,13 @@ def render() -> None:
     scope = filters.scope()
     header("Overview", filters.range_label())
     _incidents(scope.project)
-    course = load(usage.over_time, scope)
-    totals, series = course.totals, course.over_time
+    over_time = load(usage.over_time, scope)
+    totals, series = over_time.totals, over_time.buckets
     if not totals.calls:
         empty("calls")
         return
     minutes = (scope.until - scope.since).total_seconds() / 60
-    _kpis(totals, course.before, series, minutes)
+    _kpis(totals, over_time.before, series, minutes)
     zone = filters.zone()
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
@@ -63,19 +63,19 @@ def render() -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Top models", anchor=False)
-        _models(course.models)
+        _models(over_time.models)
     with right:
         st.subheader("Top users", anchor=False)
         _users(load(usage.top_users, scope))
 
 
 def _incidents(project: str) -> None:
-    found = load(incidents.incident_list, project, ("open",), 5)
-    if not found:
+    open_incidents = load(incidents.incident_list, project, ("open",), 5)
+    if not open_incidents:
         return
     now = datetime.now(UTC)
     strip = []
-    for incident in found[:3]:
+    for incident in open_incidents[:3]:
         mark = badge(SEVERITIES, incident.severity)
         strip.append(
             {
@@ -87,7 +87,7 @@ def _incidents(project: str) -> None:
             }
         )
     show("facts", {"strip": strip}, "open_incidents")
-    if len(found) > len(strip):
+    if len(open_incidents) > len(strip):
         st.page_link(PAGES["/incidents"], label="All open incidents", icon=":material/arrow_forward:")
 
 

@@ -25,7 +25,7 @@ _LINKED = ("provider", "prompt", "tag")
 _DURATIONS = {"1": "over 1 s", "5": "over 5 s", "15": "over 15 s", "60": "over 1 min"}
 
 
-def _chosen() -> TraceFilter:
+def _trace_filter() -> TraceFilter:
     state = st.session_state
     return TraceFilter(
         session=(state.get("session") or "").strip(),
@@ -81,8 +81,8 @@ def _filters() -> None:
 
 def render() -> None:
     """Draw the list's data."""
-    scope, chosen = filters.scope(), _chosen()
-    series = load(traces.traces_over_time, scope, chosen)
+    scope, trace_filter = filters.scope(), _trace_filter()
+    series = load(traces.traces_over_time, scope, trace_filter)
     total, failed = int(series["calls"].sum()), int(series["errors"].sum())
     if not total:
         empty("traces")
@@ -105,21 +105,21 @@ def render() -> None:
                 st.session_state["page"] = pages
             with bound("page", 1, lambda text: min(max(1, int(text)), pages)):
                 number = st.pagination(pages, key="page")
-    found = load(traces.traces_page, scope, chosen, PAGE_SIZE, (number - 1) * PAGE_SIZE)
+    summaries = load(traces.traces_page, scope, trace_filter, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     first = (number - 1) * PAGE_SIZE + 1
     note.caption(
-        f"{first:,}–{first + len(found) - 1:,} of {formats.plural(total, 'trace')}, newest first"
+        f"{first:,}–{first + len(summaries) - 1:,} of {formats.plural(total, 'trace')}, newest first"
         f" · {formats.count(failed)} failed"
         f" · updated {datetime.now(UTC).astimezone(filters.zone()):%H:%M:%S}"
     )
     with place:
-        _table(found)
+        _table(summaries)
 
 
-def _table(found: list[TraceSummary]) -> None:
+def _table(summaries: list[TraceSummary]) -> None:
     now, zone = datetime.now(UTC), filters.zone()
     rows = []
-    for trace in found:
+    for trace in summaries:
         started = moment(trace.start_ns / 1e6)
         failed = trace.errors > 0
         rows.append(

@@ -84,7 +84,7 @@ def _pool(collector_url: str, _settings: DashboardSettings) -> ClientPool:
 
 
 @st.cache_data(ttl=KEEP_SECONDS, max_entries=400, show_spinner=False)
-def _kept(source: str, name: str, arguments: str, _run: Callable[[], Any]) -> Any:
+def _cached(source: str, name: str, arguments: str, _run: Callable[[], Any]) -> Any:
     return _run()
 
 
@@ -103,5 +103,5 @@ def load(read: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.k
             return read(client, *args, **kwargs)
 
     name = f"{read.__module__}.{read.__qualname__}"
-    result: T = _kept(settings.collector_url, name, repr((args, kwargs)), run)
+    result: T = _cached(settings.collector_url, name, repr((args, kwargs)), run)
     return result

@@ -52,10 +52,10 @@ def local(data: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
 
 def _ends(window: tuple[datetime, datetime], zone: ZoneInfo, data: pd.DataFrame) -> list[float]:
     """The ends of the time axis: the whole window, so that a quiet hour looks quiet, and every bar."""
-    shown = local(pd.DataFrame({"time": pd.to_datetime(list(window), utc=True)}), zone)["at"]
+    edges = local(pd.DataFrame({"time": pd.to_datetime(list(window), utc=True)}), zone)["at"]
     return [
-        float(min([shown.iloc[0], *data["at"].head(1)])),
-        float(max([shown.iloc[1], *data["end"].tail(1)])),
+        float(min([edges.iloc[0], *data["at"].head(1)])),
+        float(max([edges.iloc[1], *data["end"].tail(1)])),
     ]
 
 

@@ -77,11 +77,11 @@ def sidebar() -> None:
             st.selectbox("Time", list(RANGES), format_func=lambda choice: RANGES[choice][0], key="range")
         if st.session_state.get("range") == "custom":
             _custom_range()
-        found = _facets()
-        _choice("Project", "project", found.projects, "All projects")
-        _choice("Service", "service", found.services, "All services")
-        _choice("Model", "model", found.models, "All models")
-        _choice("User", "user", found.users, "All users")
+        facets = _facets()
+        _choice("Project", "project", facets.projects, "All projects")
+        _choice("Service", "service", facets.services, "All services")
+        _choice("Model", "model", facets.models, "All models")
+        _choice("User", "user", facets.users, "All users")
         with bound("simulated", False, lambda text: text in ("1", "true")):
             st.toggle(
                 "Include simulated",
@@ -102,10 +102,9 @@ def _facets() -> usage.Facets:
     # Five minutes' grid: the options need not follow every refresh.
     since, until = window(until - since, until, 300)
     try:
-        found = load(usage.facets, Scope(since, until))
+        return load(usage.facets, Scope(since, until))
     except ReadFailed:
-        found = usage.Facets((), (), (), ())
-    return found
+        return usage.Facets((), (), (), ())
 
 
 def _chosen_window() -> tuple[datetime, datetime]:

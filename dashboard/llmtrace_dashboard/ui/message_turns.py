@@ -17,39 +17,41 @@ _ROLES = {
 }
 
 
-def turns(system: str, given: str, answered: str, tools: str) -> list[dict[str, Any]]:
+def turns(system: str, input_messages: str, output_messages: str, tools: str) -> list[dict[str, Any]]:
     """The conversation of one call in order: instructions, tools on offer, input, output.
 
     Each argument is the JSON text of its column, or ''. Text that is not the JSON expected is shown as it is.
     """
-    found: list[dict[str, Any]] = []
+    conversation: list[dict[str, Any]] = []
     if system:
-        found.append(_turn("system", _parts(_read(system)), "instructions"))
+        conversation.append(_turn("system", _parts(_read(system)), "instructions"))
     definitions = _read(tools) if tools else []
     if isinstance(definitions, list) and definitions:
         names = [str(tool.get("name", "unnamed")) for tool in definitions if isinstance(tool, dict)]
-        found.append(_turn("Tools on offer", [_part("tools", body=", ".join(names))], "", side="system"))
-    for text, note in ((given, ""), (answered, "answer")):
+        conversation.append(
+            _turn("Tools on offer", [_part("tools", body=", ".join(names))], "", side="system")
+        )
+    for text, note in ((input_messages, ""), (output_messages, "answer")):
         if text:
-            found += _messages(_read(text), note)
-    return found
+            conversation += _messages(_read(text), note)
+    return conversation
 
 
 def _messages(value: Any, note: str) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         return [_turn("Message", [_body(value)], note)]
-    found = []
+    message_turns = []
     for message in value:
         if not isinstance(message, dict):
-            found.append(_turn("Message", [_body(message)], note))
+            message_turns.append(_turn("Message", [_body(message)], note))
             continue
         parts = message.get("parts", message.get("content"))
         finish = message.get("finish_reason")
         remark = ", ".join(
             str(part) for part in (message.get("name"), note, finish and f"finished by {finish}") if part
         )
-        found.append(_turn(str(message.get("role", "message")), _parts(parts), remark))
-    return found
+        message_turns.append(_turn(str(message.get("role", "message")), _parts(parts), remark))
+    return message_turns
 
 
 def _turn(role: str, parts: list[dict[str, Any]], note: str, side: str = "") -> dict[str, Any]:
@@ -63,11 +65,11 @@ def _turn(role: str, parts: list[dict[str, Any]], note: str, side: str = "") -> 
 
 def _parts(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, list):
-        return [_one(part) for part in value]
+        return [_render_part(part) for part in value]
     return [] if value is None else [_body(value)]
 
 
-def _one(part: Any) -> dict[str, Any]:
+def _render_part(part: Any) -> dict[str, Any]:
     if not isinstance(part, dict):
         return _body(part)
     kind = str(part.get("type", ""))
@@ -78,8 +80,8 @@ def _one(part: Any) -> dict[str, Any]:
     if kind == "reasoning":
         return {**_body(part.get("content")), "kind": "reasoning", "title": "Reasoning"}
     if kind in ("tool_call", "server_tool_call"):
-        given = part.get("arguments", part.get("server_tool_call"))
-        return _part("call", f"Calls {name}{reference}", _json(given), code=True)
+        arguments = part.get("arguments", part.get("server_tool_call"))
+        return _part("call", f"Calls {name}{reference}", _json(arguments), code=True)
     if kind in ("tool_call_response", "server_tool_call_response"):
         result = part.get("response", part.get("result", part.get("server_tool_call_response")))
         return _part("call", f"Tool result{reference}", _json(result), code=True)

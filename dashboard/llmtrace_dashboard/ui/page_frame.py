@@ -47,7 +47,7 @@ def header(title: str, note: str, refreshing: bool = True) -> None:
 
 
 def unreachable(failure: ReadFailed) -> None:
-    """Say that the collector does not answer, and how to mend it."""
+    """Say that the collector does not answer, and how to fix it."""
     settings = current_settings()
     with st.container(border=True):
         if failure.refused:

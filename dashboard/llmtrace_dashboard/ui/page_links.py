@@ -42,8 +42,8 @@ def page_url(path: str, **params: str) -> str:
 
 def trace_url(trace_id: str, span_id: str = "") -> str:
     """The address of one trace, and of one span in it."""
-    kept = {name: st.query_params[name] for name in LIST_FILTERS if name in st.query_params}
-    return page_url("/traces", **kept, trace=trace_id, span=span_id)
+    list_filters = {name: st.query_params[name] for name in LIST_FILTERS if name in st.query_params}
+    return page_url("/traces", **list_filters, trace=trace_id, span=span_id)
 
 
 def incident_url(incident_id: str) -> str:

@@ -32,7 +32,7 @@ def arrange(spans: Sequence[dict[str, Any]]) -> list[Node]:
             below.setdefault(parent, []).append(span)
         else:
             roots.append(span)
-    found: list[Node] = []
+    nodes: list[Node] = []
     seen: set[int] = set()
     taken: set[str] = set()
 
@@ -46,7 +46,7 @@ def arrange(spans: Sequence[dict[str, Any]]) -> list[Node]:
             seen.add(id(span))
             children = [] if span["span_id"] in taken else below.get(span["span_id"], [])
             taken.add(span["span_id"])
-            found.append(Node(span, depth, len(children)))
+            nodes.append(Node(span, depth, len(children)))
             stack.extend((child, depth + 1) for child in reversed(children))
 
     for root in roots:
@@ -54,4 +54,4 @@ def arrange(spans: Sequence[dict[str, Any]]) -> list[Node]:
     for span in ordered:
         if id(span) not in seen:
             walk(span)
-    return found
+    return nodes

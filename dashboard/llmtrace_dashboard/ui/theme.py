@@ -102,12 +102,12 @@ PAGE_STYLE = """<style>
 
 def options() -> dict[str, Any]:
     """Streamlit's `theme_…` options."""
-    found: dict[str, Any] = {f"theme.{name}": value for name, value in _SHARED.items()}
+    theme_options: dict[str, Any] = {f"theme.{name}": value for name, value in _SHARED.items()}
     for mode, values in (("light", _LIGHT), ("dark", _DARK)):
-        found.update({f"theme.{mode}.{name}": value for name, value in values.items()})
-    found["theme.light.sidebar.backgroundColor"] = "#f7f8fb"
-    found["theme.dark.sidebar.backgroundColor"] = "#131822"
-    return found
+        theme_options.update({f"theme.{mode}.{name}": value for name, value in values.items()})
+    theme_options["theme.light.sidebar.backgroundColor"] = "#f7f8fb"
+    theme_options["theme.dark.sidebar.backgroundColor"] = "#131822"
+    return theme_options
 
 
 def colors_of(names: Sequence[str]) -> dict[str, str]:

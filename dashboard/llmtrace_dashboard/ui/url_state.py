@@ -34,9 +34,9 @@ class _Written:
     before: str
     at: float
 
-    def overtaken_by(self, given: str) -> bool:
+    def overtaken_by(self, parameter: str) -> bool:
         """Whether `given` was sent by the browser before it heard of the change."""
-        return given == self.before and monotonic() - self.at < _IN_FLIGHT
+        return parameter == self.before and monotonic() - self.at < _IN_FLIGHT
 
 
 _NOTHING = _Written("", "", float("-inf"))
@@ -53,24 +53,24 @@ def bound(key: str, default: Any, read: Callable[[str], Any] = str) -> Iterator[
     `read` makes a value of the parameter's text; None or ValueError from it means the default.
     """
     state, written_key = st.session_state, f"_address_{key}"
-    given = st.query_params.get(key, "")[:_LONGEST]
+    parameter = st.query_params.get(key, "")[:_LONGEST]
     written: _Written = state.get(written_key, _NOTHING)
-    if key not in state or (given != written.text and not written.overtaken_by(given)):
-        state[key] = _parsed(given, default, read)
+    if key not in state or (parameter != written.text and not written.overtaken_by(parameter)):
+        state[key] = _parsed(parameter, default, read)
     yield
     value = state[key]
     text = "" if value == default else _text(value)
     if text != st.query_params.get(key, ""):
-        put(key, text)
+        set_parameter(key, text)
     if text != written.text:
-        state[written_key] = _Written(text, given, monotonic())
+        state[written_key] = _Written(text, parameter, monotonic())
 
 
-def _parsed(given: str, default: Any, read: Callable[[str], Any]) -> Any:
-    if not given:
+def _parsed(parameter: str, default: Any, read: Callable[[str], Any]) -> Any:
+    if not parameter:
         return default
     try:
-        value = read(given)
+        value = read(parameter)
     except ValueError:
         return default
     return default if value is None else value
@@ -81,7 +81,7 @@ def one_of(options: Any) -> Callable[[str], str | None]:
     return lambda text: text if text in options else None
 
 
-def put(key: str, text: str) -> None:
+def set_parameter(key: str, text: str) -> None:
     """Set a query parameter, or take it away when `text` is empty."""
     if text:
         st.query_params[key] = text
@@ -90,11 +90,11 @@ def put(key: str, text: str) -> None:
 
 
 def carry(page: str) -> None:
-    """After the navigation changed to `page` and emptied the address, put the shared parameters back."""
+    """After the navigation changed to `page` and emptied the address, set the shared parameters again."""
     state = st.session_state
     if state.get("_page") not in (None, page) and not any(name in st.query_params for name in SHARED):
         for name, text in state.get("_shared", {}).items():
-            put(name, text)
+            set_parameter(name, text)
     state["_page"] = page
 
 

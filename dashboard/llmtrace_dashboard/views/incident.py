@@ -137,10 +137,10 @@ def _chart(incident: Incident) -> None:
 
 def _evidence(incident: Incident) -> None:
     ids, now = list(incident.evidence[:20]), datetime.now(UTC)
-    found = load(traces.summaries, ids)
+    summaries = load(traces.summaries, ids)
     rows = []
     for trace_id in ids:
-        trace = found.get(trace_id)
+        trace = summaries.get(trace_id)
         if trace is None:
             rows.append(row([cell(trace_id, mono=True), *[cell(formats.NONE) for _ in range(4)]]))
             continue
@@ -226,7 +226,7 @@ def _deliveries(incident: Incident) -> None:
         columns,
         rows,
         "deliveries",
-        "Nobody was told: name receivers under [[watch.webhooks]] in llmtrace.toml.",
+        "Nobody was notified: name receivers under [[watch.webhooks]] in llmtrace.toml.",
     )
 
 

@@ -15,7 +15,7 @@ from llmtrace_dashboard.settings import DashboardSettings
 
 
 class ActionFailed(Exception):
-    """The incident was not changed; the text says why and how to mend it."""
+    """The incident was not changed; the text says why and how to fix it."""
 
 
 def act(settings: DashboardSettings, incident_id: str, action: Decision, actor: str, note: str) -> None:

@@ -303,14 +303,14 @@ def _span_cost(detail: SpanDetail) -> dict[str, Any]:
 
 
 def _messages(values: dict[str, Any]) -> None:
-    found = turns(
+    conversation = turns(
         values["system_instructions"],
         values["input_messages"],
         values["output_messages"],
         values["tool_definitions"],
     )
-    if found:
-        show("messages", {"turns": found}, "messages")
+    if conversation:
+        show("messages", {"turns": conversation}, "messages")
     elif values["is_llm"]:
         st.text(
             "This call carries no messages: its sender does not record content, or the call failed before "
@@ -323,8 +323,8 @@ def _messages(values: dict[str, Any]) -> None:
 def _attributes(values: dict[str, Any]) -> None:
     rows = [
         row([cell(name, mono=True), cell(value, title=value[:2000]), cell(source, tone="muted")])
-        for source, found in (("span", values["attributes"]), ("resource", values["resource"]))
-        for name, value in sorted(found.items())
+        for source, attributes in (("span", values["attributes"]), ("resource", values["resource"]))
+        for name, value in sorted(attributes.items())
     ]
     columns = [column("Attribute"), column("Value", fit="grow"), column("Of")]
     table("Attributes", columns, rows, "attributes", "This span has no attributes.")

@@ -31,7 +31,7 @@ class Channel(Protocol):
         """What tells this receiver from others; it may hold a secret."""
 
     @property
-    def shown_url(self) -> str:
+    def redacted_url(self) -> str:
         """The same without what may be a secret."""
 
     @property

@@ -20,8 +20,8 @@ def resolve(url: str, allow_private: bool) -> str:
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = [str(item[4][0]) for item in found]
+    resolved = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    addresses = [str(address_info[4][0]) for address_info in resolved]
     for address in addresses:
         if allow_private or is_public(address):
             return address

@@ -22,18 +22,18 @@ _USER_AGENT = "llmtrace-watch"
 class WebhookChannel:
     """One receiver of signed messages."""
 
-    def __init__(self, hook: Webhook, settings: WatchSettings) -> None:
-        self.url = hook.url
-        self.events = hook.events
+    def __init__(self, webhook: Webhook, settings: WatchSettings) -> None:
+        self.url = webhook.url
+        self.events = webhook.events
         self.gone = False
-        self._allow_private = hook.allow_private or settings.allow_private_webhooks
-        self._signer = standardwebhooks.Webhook(hook.secret.get_secret_value())
+        self._allow_private = webhook.allow_private or settings.allow_private_webhooks
+        self._signer = standardwebhooks.Webhook(webhook.secret.get_secret_value())
         self._client = httpx.Client(
             timeout=settings.webhook_timeout_seconds, follow_redirects=False, trust_env=False
         )
 
     @property
-    def shown_url(self) -> str:
+    def redacted_url(self) -> str:
         """The url without its query, which may hold a token."""
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
@@ -46,7 +46,7 @@ class WebhookChannel:
         """POST the message, signed; redirects are not followed, and 410 disables the receiver."""
         started = time.monotonic()
 
-        def took() -> float:
+        def elapsed_ms() -> float:
             return (time.monotonic() - started) * 1000
 
         try:
@@ -55,12 +55,12 @@ class WebhookChannel:
             response = self._client.send(request, stream=True)
             response.close()
         except AddressRefused as error:
-            return Outcome(ok=False, error=str(error), final=True, duration_ms=took())
+            return Outcome(ok=False, error=str(error), final=True, duration_ms=elapsed_ms())
         except (httpx.HTTPError, OSError) as error:
-            return Outcome(ok=False, error=f"{type(error).__name__}: {error}", duration_ms=took())
+            return Outcome(ok=False, error=f"{type(error).__name__}: {error}", duration_ms=elapsed_ms())
         status = response.status_code
         if response.is_success:
-            return Outcome(ok=True, status=status, duration_ms=took())
+            return Outcome(ok=True, status=status, duration_ms=elapsed_ms())
         if status == httpx.codes.GONE:
             self.gone = True
         return Outcome(
@@ -69,7 +69,7 @@ class WebhookChannel:
             error="redirects are not followed" if response.is_redirect else f"answered {status}",
             retry_after=_retry_after(response),
             final=status == httpx.codes.GONE,
-            duration_ms=took(),
+            duration_ms=elapsed_ms(),
         )
 
     def _request(self, message: Message) -> httpx.Request:

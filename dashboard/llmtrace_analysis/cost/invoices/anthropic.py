@@ -1,4 +1,4 @@
-"""Anthropic: the console's usage export; its input is told without cached tokens."""
+"""Anthropic: the console's usage export; its input is reported without cached tokens."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def read_export(export: Export, path: Path) -> pd.DataFrame:
     """Rows by `day` (YYYY-MM-DD, UTC) and `model`: `input_tokens` with cached ones in it,
     `cache_read_tokens`, `cache_write_tokens`, `output_tokens`, `requests`, `cost` in the file's currency.
 
-    `requests` and `cost` are NaN where the file does not tell them. Raises UnreadableExport.
+    `requests` and `cost` are NaN where the file does not report them. Raises UnreadableExport.
     """
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -89,10 +89,10 @@ def _long(raw: pd.DataFrame, data: pd.DataFrame, export: Export) -> None:
 
 def _multiple(unit: str) -> float:
     """What one of a unit like `1K`, `1M Tokens`, `1000` stands for."""
-    found = re.search(r"(\d+(?:\.\d+)?)\s*([KM])?", unit.upper())
-    if not found:
+    match = re.search(r"(\d+(?:\.\d+)?)\s*([KM])?", unit.upper())
+    if not match:
         return 1.0
-    return float(found[1]) * {"K": 1e3, "M": 1e6}.get(found[2] or "", 1.0)
+    return float(match[1]) * {"K": 1e3, "M": 1e6}.get(match[2] or "", 1.0)
 
 
 def _first(raw: pd.DataFrame, names: tuple[str, ...], export: Export, what: str) -> pd.Series:
@@ -106,10 +106,12 @@ def _first(raw: pd.DataFrame, names: tuple[str, ...], export: Export, what: str)
 
 
 def _sum(raw: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
-    found = [pd.to_numeric(raw[name].str.replace(",", ""), errors="coerce") for name in names if name in raw]
-    if not found:
+    columns = [
+        pd.to_numeric(raw[name].str.replace(",", ""), errors="coerce") for name in names if name in raw
+    ]
+    if not columns:
         return pd.Series(float("nan"), index=raw.index)
-    return pd.concat(found, axis=1).sum(axis=1, min_count=1)
+    return pd.concat(columns, axis=1).sum(axis=1, min_count=1)
 
 
 def _days(texts: pd.Series) -> pd.Series:

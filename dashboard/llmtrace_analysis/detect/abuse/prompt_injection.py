@@ -1,7 +1,7 @@
 """Prompt-injection patterns in what users and tools send. Precise rather than complete.
 
 The texts are hostile: patterns run on google-re2, whose time is linear in the text, over a bounded part of
-it. Texts are never logged or copied; a hit carries names of patterns and ids.
+it. Texts are never logged or copied; a match carries names of patterns and ids.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def patterns() -> dict[str, str]:
     tables = tomllib.loads(text)
     words: dict[str, str] = tables["words"]
     return {
-        name: "|".join(re.sub(r"%(\w+)%", lambda word: words[word.group(1)], each) for each in alternatives)
+        name: "|".join(
+            re.sub(r"%(\w+)%", lambda word: words[word.group(1)], alternative) for alternative in alternatives
+        )
         for name, alternatives in tables["patterns"].items()
     }
 
@@ -103,7 +105,7 @@ def newest_texts(messages: str, cut: bool = False) -> list[str]:
     """What the user and the tools say in a call's newest turn.
 
     `messages`: `gen_ai.input.messages` JSON. Everything after the assistant's last message is new; what
-    was said before it was looked at in its own call. `cut`: only the end of the JSON is there, which is
+    was said before it was read with its own call. `cut`: only the end of the JSON is there, which is
     then one text as it stands. Anything else that cannot be read gives no text.
     """
     if cut:

@@ -40,11 +40,11 @@ class Flood:
 
 def flood_limit(others: Sequence[MinuteCounts], settings: WatchSettings) -> tuple[float, float]:
     """Median of other users' calls per stretch, and the number of calls above which a user floods."""
-    if sum(bar.users for bar in others if bar.user == "") + len({b.user for b in others if b.user}) < (
-        settings.flood_min_users
-    ):
+    named = {counts.user for counts in others if counts.user}
+    unnamed = sum(counts.users for counts in others if counts.user == "")
+    if unnamed + len(named) < settings.flood_min_users:
         return 0.0, float(settings.flood_calls_alone)
-    calls = np.repeat([float(bar.calls) for bar in others], [bar.times for bar in others])
+    calls = np.repeat([float(counts.calls) for counts in others], [counts.times for counts in others])
     usual = float(np.median(calls))
     sigma = 1.4826 * float(np.median(np.abs(calls - usual)))
     return usual, max(
@@ -62,12 +62,12 @@ def find_floods(
     """
     floods = []
     for project, user, calls in busy:
-        own = [bar for bar in history if bar.project == project and bar.user == user]
-        others = [bar for bar in history if bar.project == project and bar.user != user]
+        own = [counts for counts in history if counts.project == project and counts.user == user]
+        others = [counts for counts in history if counts.project == project and counts.user != user]
         usual, limit = flood_limit(others, settings)
-        if sum(bar.times for bar in own) >= _OWN_HISTORY:
-            mine = np.repeat([float(bar.calls) for bar in own], [bar.times for bar in own])
-            limit = max(limit, 2 * float(np.median(mine)))
+        if sum(counts.times for counts in own) >= _OWN_HISTORY:
+            own_calls = np.repeat([float(counts.calls) for counts in own], [counts.times for counts in own])
+            limit = max(limit, 2 * float(np.median(own_calls)))
         if calls > limit:
             floods.append(Flood(project, user, calls, usual, limit))
     return floods

@@ -41,12 +41,12 @@ class SeriesResult:
     key: SeriesKey
     metric: Metric
     band: Band
-    outside: tuple[Outlier, ...]
+    outliers: tuple[Outlier, ...]
     """Recent buckets outside the band, ascending."""
     openings: tuple[int, ...]
-    """Start of the first outside bucket of each window that is enough for an incident, ascending."""
+    """Start of the first outlier of each window that is enough for an incident, ascending."""
     statistic: Statistic = ""
-    """Of latency: what `band` and `outside` are about."""
+    """Of latency: what `band` and `outliers` are about."""
 
 
 def complete_until(now: float, settings: WatchSettings) -> int:
@@ -57,10 +57,10 @@ def complete_until(now: float, settings: WatchSettings) -> int:
 def evaluate_series(
     series: Series, now: float, settings: WatchSettings, excluded: Sequence[Interval] = ()
 ) -> list[SeriesResult]:
-    """Judge the recent complete buckets of a series: one verdict per metric that has enough history.
+    """Evaluate the recent complete buckets of a series: one result per metric that has enough history.
 
     `excluded`: times of anomalies, which are no part of the history. Buckets of fewer than `min_calls`
-    calls count neither as history nor as outside, and a bucket of simulated calls alone is history only.
+    calls count neither as history nor as outliers, and a bucket of simulated calls alone is history only.
     """
     until = complete_until(now, settings)
     counted = (series.calls >= settings.min_calls) & (series.times < until)
@@ -68,29 +68,29 @@ def evaluate_series(
     for start, end in excluded:
         usable &= (series.times + settings.bucket_seconds <= start) | (series.times >= end)
     live = series.live_calls > 0
-    frame = _Frame(series, settings, until, counted & live, usable, usable & live)
-    verdicts = (
-        _evaluate_latency(frame),
-        _evaluate_errors(frame),
+    evaluation = _Evaluation(series, settings, until, counted & live, usable, usable & live)
+    results = (
+        _evaluate_latency(evaluation),
+        _evaluate_errors(evaluation),
         _evaluate_values(
-            frame, "tokens_per_call", series.tokens, settings.tokens_ratio, settings.tokens_floor
+            evaluation, "tokens_per_call", series.tokens, settings.tokens_ratio, settings.tokens_floor
         ),
-        _evaluate_values(frame, "cost", series.cost, settings.cost_ratio, settings.cost_floor_usd),
+        _evaluate_values(evaluation, "cost", series.cost, settings.cost_ratio, settings.cost_floor_usd),
     )
-    return [verdict for verdict in verdicts if verdict is not None]
+    return [result for result in results if result is not None]
 
 
 @dataclass(frozen=True)
-class _Frame:
+class _Evaluation:
     series: Series
     settings: WatchSettings
     until: int
-    judged: BoolArray
+    evaluated: BoolArray
     usable: BoolArray
     usable_live: BoolArray
 
     def windows(self, buckets: int) -> list[tuple[int, int]]:
-        """Start and end of each window of that many buckets to look at, oldest first."""
+        """Start and end of each window of that many buckets to evaluate, oldest first."""
         width = self.settings.bucket_seconds
         oldest = self.until - self.settings.late_buckets * width
         return [(end - buckets * width, end) for end in range(oldest, self.until + 1, width)]
@@ -100,8 +100,8 @@ class _Frame:
         return end - self.settings.window_outside * self.settings.bucket_seconds
 
     def inside(self, start: int, end: int) -> BoolArray:
-        """Which judged buckets lie in a window."""
-        return self.judged & (self.series.times >= start) & (self.series.times < end)
+        """Which evaluated buckets lie in a window."""
+        return self.evaluated & (self.series.times >= start) & (self.series.times < end)
 
     def history(self, before: int, known: BoolArray | None = None) -> tuple[BoolArray, BoolArray] | None:
         """The usable buckets before a time, and the live ones among them; None when they are too few."""
@@ -133,11 +133,11 @@ class _Frame:
         moved = replace(recent, sigma=whole.sigma)
         return widest(ratio_band(whole, width, ratio, floor), ratio_band(moved, width, ratio, floor))
 
-    def verdict(
+    def result(
         self,
         metric: Metric,
         band: Band | None,
-        outside: dict[int, float],
+        outliers: dict[int, float],
         openings: set[int],
         statistic: Statistic = "",
     ) -> SeriesResult | None:
@@ -147,93 +147,94 @@ class _Frame:
             key=self.series.key,
             metric=metric,
             band=band,
-            outside=tuple(Outlier(time, value) for time, value in sorted(outside.items())),
+            outliers=tuple(Outlier(time, value) for time, value in sorted(outliers.items())),
             openings=tuple(sorted(openings)),
             statistic=statistic,
         )
 
 
 def _evaluate_values(
-    frame: _Frame, metric: Metric, values: FloatArray, ratio: float, floor: float
+    evaluation: _Evaluation, metric: Metric, values: FloatArray, ratio: float, floor: float
 ) -> SeriesResult | None:
     """A metric is outside when enough buckets of one window are above the band."""
-    outside: dict[int, float] = {}
+    outliers: dict[int, float] = {}
     openings: set[int] = set()
     newest: Band | None = None
-    for start, end in frame.windows(frame.settings.window_buckets):
-        band = frame.band(values, frame.settled(end), ratio, floor)
+    for start, end in evaluation.windows(evaluation.settings.window_buckets):
+        band = evaluation.band(values, evaluation.settled(end), ratio, floor)
         if band is None:
             continue
         newest = band
-        found = _above(frame, values, band, start, end)
-        outside |= found
-        if len(found) >= frame.settings.window_outside:
-            openings.add(min(found))
-    return frame.verdict(metric, newest, outside, openings)
+        above = _above(evaluation, values, band, start, end)
+        outliers |= above
+        if len(above) >= evaluation.settings.window_outside:
+            openings.add(min(above))
+    return evaluation.result(metric, newest, outliers, openings)
 
 
-def _evaluate_latency(frame: _Frame) -> SeriesResult | None:
+def _evaluate_latency(evaluation: _Evaluation) -> SeriesResult | None:
     """Calls are slow when p50 says so in one bucket at least, and p50 or p95 in enough of a window.
 
     p95 alone takes a longer window: with a handful of calls per bucket it is the slowest call, and a slow
     call or two in neighbouring buckets is ordinary. p50 alone is enough where p95 is restless anyway.
     """
-    settings, series = frame.settings, frame.series
+    settings, series = evaluation.settings, evaluation.series
     slow: dict[int, float] = {}
     median: dict[int, float] = {}
     openings: set[int] = set()
     newest: tuple[Band, Band] | None = None
-    for start, end in frame.windows(settings.window_buckets):
-        bands = _latency_bands(frame, frame.settled(end))
+    for start, end in evaluation.windows(settings.window_buckets):
+        bands = _latency_bands(evaluation, evaluation.settled(end))
         if bands is None:
             continue
         newest = bands
-        in_tail = _above(frame, series.p95, bands[0], start, end)
-        in_median = _above(frame, series.p50, bands[1], start, end)
+        in_tail = _above(evaluation, series.p95, bands[0], start, end)
+        in_median = _above(evaluation, series.p50, bands[1], start, end)
         slow |= in_tail
         median |= in_median
-        found = in_tail.keys() | in_median.keys()
-        if in_median and len(found) >= settings.window_outside:
-            openings.add(min(found))
+        above = in_tail.keys() | in_median.keys()
+        if in_median and len(above) >= settings.window_outside:
+            openings.add(min(above))
     if slow:
-        start, end = frame.until - settings.tail_buckets * settings.bucket_seconds, frame.until
-        bands = _latency_bands(frame, start)
-        tail = {} if bands is None else _above(frame, series.p95, bands[0], start, end)
+        start, end = evaluation.until - settings.tail_buckets * settings.bucket_seconds, evaluation.until
+        bands = _latency_bands(evaluation, start)
+        tail = {} if bands is None else _above(evaluation, series.p95, bands[0], start, end)
         if len(tail) >= settings.tail_outside:
             openings.add(min(tail))
     if newest is None:
         return None
     if not slow:
-        return frame.verdict("latency", newest[1], median, openings, "p50")
+        return evaluation.result("latency", newest[1], median, openings, "p50")
     times = sorted(slow.keys() | median.keys())
     p95 = dict(zip(series.times.tolist(), series.p95.tolist(), strict=True))
-    return frame.verdict("latency", newest[0], {time: p95[time] for time in times}, openings, "p95")
+    return evaluation.result("latency", newest[0], {time: p95[time] for time in times}, openings, "p95")
 
 
-def _latency_bands(frame: _Frame, before: int) -> tuple[Band, Band] | None:
+def _latency_bands(evaluation: _Evaluation, before: int) -> tuple[Band, Band] | None:
     """The bands of p95 and p50."""
-    ratio, floor = frame.settings.latency_ratio, frame.settings.latency_floor_seconds
-    tail = frame.band(frame.series.p95, before, ratio, floor)
-    median = frame.band(frame.series.p50, before, ratio, floor)
+    ratio, floor = evaluation.settings.latency_ratio, evaluation.settings.latency_floor_seconds
+    tail = evaluation.band(evaluation.series.p95, before, ratio, floor)
+    median = evaluation.band(evaluation.series.p50, before, ratio, floor)
     return None if tail is None or median is None else (tail, median)
 
 
-def _above(frame: _Frame, values: FloatArray, band: Band, start: int, end: int) -> dict[int, float]:
-    where = frame.inside(start, end) & (values > band.high)
+def _above(evaluation: _Evaluation, values: FloatArray, band: Band, start: int, end: int) -> dict[int, float]:
+    where = evaluation.inside(start, end) & (values > band.high)
     return {
-        int(time): float(value) for time, value in zip(frame.series.times[where], values[where], strict=True)
+        int(time): float(value)
+        for time, value in zip(evaluation.series.times[where], values[where], strict=True)
     }
 
 
-def _evaluate_errors(frame: _Frame) -> SeriesResult | None:
+def _evaluate_errors(evaluation: _Evaluation) -> SeriesResult | None:
     """A handful of calls makes a rate jump about, so a window must fail beyond chance too."""
-    settings, series = frame.settings, frame.series
-    outside: dict[int, float] = {}
+    settings, series = evaluation.settings, evaluation.series
+    outliers: dict[int, float] = {}
     openings: set[int] = set()
     newest: Band | None = None
     rates = series.errors / np.maximum(series.calls, 1)
-    for start, end in frame.windows(settings.window_buckets):
-        history = frame.history(frame.settled(end))
+    for start, end in evaluation.windows(settings.window_buckets):
+        history = evaluation.history(evaluation.settled(end))
         if history is None:
             continue
         # The higher of the two usual rates, as with the other bands.
@@ -241,17 +242,17 @@ def _evaluate_errors(frame: _Frame) -> SeriesResult | None:
             pooled_rate(int(series.errors[part].sum()), int(series.calls[part].sum())) for part in history
         )
         newest = Band(0.0, usual, min(1.0, max(usual + settings.error_floor, usual * settings.error_ratio)))
-        inside = frame.inside(start, end)
+        inside = evaluation.inside(start, end)
         high = inside & (rates > newest.high) & (series.errors > 1)
-        outside |= {int(t): float(v) for t, v in zip(series.times[high], rates[high], strict=True)}
-        if opening := _error_opening(frame, inside, newest, rates):
+        outliers |= {int(t): float(v) for t, v in zip(series.times[high], rates[high], strict=True)}
+        if opening := _error_opening(evaluation, inside, newest, rates):
             openings.add(opening)
-    return frame.verdict("error_rate", newest, outside, openings)
+    return evaluation.result("error_rate", newest, outliers, openings)
 
 
-def _error_opening(frame: _Frame, inside: BoolArray, band: Band, rates: FloatArray) -> int | None:
+def _error_opening(evaluation: _Evaluation, inside: BoolArray, band: Band, rates: FloatArray) -> int | None:
     """Start of the first failing bucket when this window, or its newer part, fails beyond chance."""
-    settings, series = frame.settings, frame.series
+    settings, series = evaluation.settings, evaluation.series
     where = np.flatnonzero(inside)
     for first in range(len(where) - settings.window_outside + 1):
         part = where[first:]

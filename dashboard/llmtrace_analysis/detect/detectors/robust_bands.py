@@ -39,14 +39,14 @@ def spread(values: FloatArray) -> Spread:
     return Spread(middle, _MAD_TO_SIGMA * float(np.median(np.abs(logs - middle))))
 
 
-def ratio_band(of: Spread, width: float, ratio: float, floor: float) -> Band:
+def ratio_band(log_spread: Spread, width: float, ratio: float, floor: float) -> Band:
     """The band of positive values that vary by factors (latency, tokens, cost).
 
     `width` robust standard deviations to both sides of the median, but never less than a factor of
     `ratio`, and upwards never less than `floor` in the values' own unit.
     """
-    reach = max(width * of.sigma, math.log(ratio))
-    usual = math.exp(of.middle)
+    reach = max(width * log_spread.sigma, math.log(ratio))
+    usual = math.exp(log_spread.middle)
     return Band(usual / math.exp(reach), usual, max(usual * math.exp(reach), usual + floor))
 
 

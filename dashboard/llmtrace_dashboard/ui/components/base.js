@@ -27,7 +27,7 @@ function linkTo(node, href, go) {
 // Same data as before: leave the page as it is, so that a refresh does not disturb a reader.
 function unchanged(root, data) {
   const text = JSON.stringify(data);
-  if (root.dataset.shown === text) return true;
-  root.dataset.shown = text;
+  if (root.dataset.rendered === text) return true;
+  root.dataset.rendered = text;
   return false;
 }

@@ -75,8 +75,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     state.trace = data.trace;
   }
   state.active = data.selected || state.active;
-  const keepTop = root.querySelector(".wf-scroll") && state.shownTrace === data.trace ? root.querySelector(".wf-scroll").scrollTop : null;
-  state.shownTrace = data.trace;
+  const keepTop = root.querySelector(".wf-scroll") && state.renderedTrace === data.trace ? root.querySelector(".wf-scroll").scrollTop : null;
+  state.renderedTrace = data.trace;
 
   const box = el("div", "wf");
   const head = el("div", "wf-head");
@@ -104,17 +104,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
   canvas.style.position = "relative";
   scroll.appendChild(canvas);
 
-  let shown = [];
+  let visible = [];
   const layOut = () => {
-    shown = [];
+    visible = [];
     let hiddenBelow = Infinity;
     for (const span of data.spans) {
       if (span.depth > hiddenBelow) continue;
       hiddenBelow = state.folded.has(span.id) ? span.depth : Infinity;
-      shown.push(span);
+      visible.push(span);
     }
-    canvas.style.height = shown.length * ROW + "px";
-    scroll.style.height = Math.min(shown.length, 14) * ROW + "px";
+    canvas.style.height = visible.length * ROW + "px";
+    scroll.style.height = Math.min(visible.length, 14) * ROW + "px";
   };
   const choose = (span) => {
     state.active = span.id;
@@ -132,13 +132,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   // Only the rows in sight are in the document: thousands of spans scroll like ten.
   const paint = () => {
     const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - 6);
-    const last = Math.min(shown.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + 6);
+    const last = Math.min(visible.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + 6);
     const rows = [];
     for (let position = first; position < last; position += 1) {
-      const span = shown[position];
+      const span = visible[position];
       const node = row(
         span,
-        { position, count: shown.length, selected: span.id === data.selected, active: span.id === state.active, folded: state.folded.has(span.id) },
+        { position, count: visible.length, selected: span.id === data.selected, active: span.id === state.active, folded: state.folded.has(span.id) },
         data.total,
       );
       node.addEventListener("click", (event) => {
@@ -157,12 +157,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   scroll.addEventListener("scroll", paint);
   scroll.addEventListener("keydown", (event) => {
-    const position = Math.max(0, shown.findIndex((span) => span.id === state.active));
-    const span = shown[position];
-    const moves = { ArrowDown: position + 1, ArrowUp: position - 1, Home: 0, End: shown.length - 1, PageDown: position + 10, PageUp: position - 10 };
+    const position = Math.max(0, visible.findIndex((span) => span.id === state.active));
+    const span = visible[position];
+    const moves = { ArrowDown: position + 1, ArrowUp: position - 1, Home: 0, End: visible.length - 1, PageDown: position + 10, PageUp: position - 10 };
     if (event.key in moves) {
-      const next = Math.max(0, Math.min(shown.length - 1, moves[event.key]));
-      state.active = shown[next].id;
+      const next = Math.max(0, Math.min(visible.length - 1, moves[event.key]));
+      state.active = visible[next].id;
       reveal(next);
       paint();
     } else if (event.key === "ArrowLeft") fold(span, true);
@@ -191,6 +191,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   marks();
   layOut();
   if (keepTop !== null) scroll.scrollTop = keepTop;
-  else if (state.active) reveal(Math.max(0, shown.findIndex((span) => span.id === state.active)));
+  else if (state.active) reveal(Math.max(0, visible.findIndex((span) => span.id === state.active)));
   paint();
 }

@@ -27,39 +27,39 @@ _STATES = {"ok": ("Within", "good"), "warning": ("Warning", "warn"), "exceeded":
 _WINDOWS = {"day": "this day", "month": "this month", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 
 
-def draw(view: CostViewContext) -> None:
-    """Draw this month so far, its forecast, and how the budgets stand, in US dollars."""
+def draw(context: CostViewContext) -> None:
+    """Draw this month so far, its forecast, and the budgets' status, in US dollars."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    scope = replace(view.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
-    budgets = budget_statuses(current_settings(), scope)
+    scope = replace(context.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
+    statuses = budget_statuses(current_settings(), scope)
     daily = load(report.daily, scope)
     try:
-        found = forecast.month_end(daily, midnight.date())
+        month_end = forecast.month_end(daily, midnight.date())
     except forecast.TooLittleHistory as reason:
         with st.container(border=True):
             st.subheader("No forecast yet", anchor=False)
             st.text(f"{str(reason).split(';')[0]}. Until then, budgets show what was spent.".capitalize())
     else:
-        _month(daily, found, midnight, budgets)
+        _month(daily, month_end, midnight, statuses)
         _backtest(daily, midnight)
-    _budgets(budgets, scope)
+    _budgets(statuses, scope)
     terminal("forecast", *_options(scope))
 
 
 def _options(scope: Scope) -> list[str]:
-    given = {name: str(getattr(scope, name)) for name in ("project", "model", "user")}
-    words = [word for name, value in given.items() if value for word in (f"--{name}", value)]
+    filters = {name: str(getattr(scope, name)) for name in ("project", "model", "user")}
+    words = [word for name, value in filters.items() if value for word in (f"--{name}", value)]
     return [*words, *(["--simulated"] if scope.simulated else [])]
 
 
 def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str, Any]]:
-    """How the budgets that concern these calls stand, from the collector; none where it has none."""
+    """The status of each budget that concerns these calls, from the collector; none where it has none."""
     key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
-    asked = {name: getattr(scope, name) for name in ("user", "project", "model") if getattr(scope, name)}
+    query = {name: getattr(scope, name) for name in ("user", "project", "model") if getattr(scope, name)}
     try:
         answer = httpx.get(
             f"{settings.collector_url.rstrip('/')}/v1/budget",
-            params=asked,
+            params=query,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=5,
         )
@@ -67,27 +67,27 @@ def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str,
     except httpx.HTTPError as error:
         st.caption(f"Budgets cannot be asked for: {error}")
         return []
-    found: list[dict[str, Any]] = answer.json()["budgets"]
-    return found
+    statuses: list[dict[str, Any]] = answer.json()["budgets"]
+    return statuses
 
 
 def _month(
-    daily: pd.Series, found: forecast.Forecast, midnight: datetime, budgets: list[dict[str, Any]]
+    daily: pd.Series, month_end: forecast.Forecast, midnight: datetime, statuses: list[dict[str, Any]]
 ) -> None:
     first = midnight.replace(day=1)
     end = (first + timedelta(days=32)).replace(day=1)
     limits = {
-        each["budget"]: float(each["limit"])
-        for each in budgets
-        if each["unit"] == "usd" and each["window"] == "month"
+        status["budget"]: float(status["limit"])
+        for status in statuses
+        if status["unit"] == "usd" and status["window"] == "month"
     }
     cards = [
-        ("Spent on full days", formats.usd(found.spent), f"Since {first:%d %B}, today left out."),
-        ("Expected at the month's end", formats.usd(found.expected), found.method.capitalize() + "."),
+        ("Spent on full days", formats.usd(month_end.spent), f"Since {first:%d %B}, today left out."),
+        ("Expected at the month's end", formats.usd(month_end.expected), month_end.method.capitalize() + "."),
         (
-            f"{found.confidence:.0%} interval",
-            f"{formats.usd(found.low)} – {formats.usd(found.high)}",
-            f"From {found.history_days} full days.",
+            f"{month_end.confidence:.0%} interval",
+            f"{formats.usd(month_end.low)} – {formats.usd(month_end.high)}",
+            f"From {month_end.history_days} full days.",
         ),
     ]
     for place, (label, value, help) in zip(st.columns(3, gap="small"), cards, strict=True):
@@ -96,9 +96,11 @@ def _month(
     with st.container(border=True):
         st.subheader("This month, summed up", anchor=False)
         st.altair_chart(
-            charts.month(this_month.cumsum(), first, end, (found.expected, found.low, found.high), limits),
+            charts.month(
+                this_month.cumsum(), first, end, (month_end.expected, month_end.low, month_end.high), limits
+            ),
             key="month",
-            alt=f"Cost summed over this month, expected to reach {formats.usd(found.expected)}",
+            alt=f"Cost summed over this month, expected to reach {formats.usd(month_end.expected)}",
         )
 
 
@@ -132,25 +134,25 @@ def _backtest(daily: pd.Series, midnight: datetime) -> None:
         table("Earlier forecasts", columns, rows, "backtest")
 
 
-def _budgets(budgets: list[dict[str, Any]], scope: Scope) -> None:
+def _budgets(statuses: list[dict[str, Any]], scope: Scope) -> None:
     st.subheader("Budgets", anchor=False)
-    if not budgets:
+    if not statuses:
         st.text("No budget concerns these calls. Set one in llmtrace.toml and restart the collector:")
         st.code('[[collector.budgets]]\nname = "month"\nlimit = 500\nunit = "usd"', language="toml")
         return
     rows = []
-    for each in budgets:
-        share = each["spent"] / each["limit"]
-        state = badge(_STATES, each["state"])
+    for status in statuses:
+        share = status["spent"] / status["limit"]
+        state = badge(_STATES, status["state"])
         rows.append(
             row(
                 [
-                    cell(each["budget"], sub=each["key"]),
-                    cell(_WINDOWS.get(each["window"], each["window"])),
-                    cell(_amount(each["spent"], each["unit"]), bar=min(1.0, share)),
-                    cell(_amount(each["limit"], each["unit"])),
+                    cell(status["budget"], sub=status["key"]),
+                    cell(_WINDOWS.get(status["window"], status["window"])),
+                    cell(_amount(status["spent"], status["unit"]), bar=min(1.0, share)),
+                    cell(_amount(status["limit"], status["unit"])),
                     cell(formats.percent(share)),
-                    cell(_amount(each["expected"], each["unit"])),
+                    cell(_amount(status["expected"], status["unit"])),
                     cell(state["text"], badge=state["tone"]),
                 ]
             )

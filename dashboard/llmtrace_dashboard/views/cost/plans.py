@@ -18,9 +18,9 @@ from .shared import CostViewContext, terminal
 _USUAL = "openai/gpt-4o-mini, openai/gpt-4o@batch, anthropic/claude-haiku-4-5"
 
 
-def elsewhere(view: CostViewContext) -> None:
+def draw_what_if(context: CostViewContext) -> None:
     """Draw what the period's tokens would have cost on other models, tiers, or with a cache."""
-    view = view.whole_hours()
+    context = context.whole_hours()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with bound("models", _USUAL):
             text = st.text_input(
@@ -41,14 +41,14 @@ def elsewhere(view: CostViewContext) -> None:
             )
     names = list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
     try:
-        wanted = [replace(what_if.candidate(name), cached=share / 100) for name in names]
+        candidates = [replace(what_if.candidate(name), cached=share / 100) for name in names]
     except ValueError as error:
         st.warning(_plain(str(error)), icon=":material/error:")
         return
-    if not wanted:
+    if not candidates:
         st.text("Name a model to compare with.")
         return
-    data = what_if.replay(load(what_if.mix, view.scope), wanted)
+    data = what_if.replay(load(what_if.mix, context.scope), candidates)
     most = float(data["cost"].max())
     rows = []
     for item in data.to_dict(orient="records"):
@@ -81,12 +81,12 @@ def elsewhere(view: CostViewContext) -> None:
         "its answers would do is not a question of price."
     )
     options = ["--cached", f"{share / 100:g}"] if share else []
-    terminal("whatif", *names, *options, *view.options())
+    terminal("whatif", *names, *options, *context.options())
 
 
-def capacity(view: CostViewContext) -> None:
+def draw_reserved_capacity(context: CostViewContext) -> None:
     """Draw what reserved units would cost for the period's load, hour by hour."""
-    view = view.whole_hours()
+    context = context.whole_hours()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         price = _number("price", "USD per unit and hour", 1.0, 0.0, 0.1, "What one unit costs, used or not.")
         tpm = _number("tpm", "Tokens per minute and unit", 2500.0, 1.0, 100.0, "What one unit serves.")
@@ -95,13 +95,13 @@ def capacity(view: CostViewContext) -> None:
         )
         step = int(_number("units", "Sold in steps of", 1.0, 1.0, 1.0, "Units come in such steps."))
     unit = reserved_capacity.Unit(price, tpm, weight, step)
-    hours = load(reserved_capacity.load, view.scope)
+    hours = load(reserved_capacity.load, context.scope)
     data = reserved_capacity.compare(hours, unit)
     if not float(hours["cost"].sum()):
         st.text("No priced call in this time: there is no load to reserve for.")
         return
     best, even = reserved_capacity.best(data), reserved_capacity.break_even(hours, unit)
-    total = load(report.report, view.scope).iloc[0]
+    total = load(report.report, context.scope).iloc[0]
     cards = [
         (
             "Pay-as-you-go",
@@ -134,7 +134,7 @@ def capacity(view: CostViewContext) -> None:
     words = ["--price", f"{price:g}", "--tpm", f"{tpm:g}"]
     words += ["--output-weight", f"{weight:g}"] if weight != 1 else []
     words += ["--step", str(step)] if step != 1 else []
-    terminal("reserved", *words, *view.options())
+    terminal("reserved", *words, *context.options())
 
 
 def _number(key: str, label: str, default: float, least: float, step: float, help: str) -> float:

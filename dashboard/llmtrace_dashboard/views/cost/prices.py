@@ -21,9 +21,9 @@ from .shared import CostViewContext, terminal
 _SPELLED_OUT = 3
 
 
-def warning(view: CostViewContext) -> None:
+def warning(context: CostViewContext) -> None:
     """Say that calls have no price, and the command that gives them one; nothing where all are priced."""
-    missing = load(report.unpriced, view.scope)
+    missing = load(report.unpriced, context.scope)
     if missing.empty:
         return
     with st.container(border=True):
@@ -81,9 +81,9 @@ def _commands(data: pd.DataFrame) -> str:
     )
 
 
-def draw(view: CostViewContext) -> None:
+def draw(context: CostViewContext) -> None:
     """Draw the prices in use, in US dollars as lists quote them."""
-    data = load(report.by_price, view.scope)
+    data = load(report.by_price, context.scope)
     rows = [
         row(
             [
@@ -121,7 +121,7 @@ def draw(view: CostViewContext) -> None:
     st.subheader("Prices in use", anchor=False)
     table("Prices in use", columns, rows, "prices", "No call in this time has a price.")
     terminal("prices", "list")
-    missing = load(report.unpriced, view.scope)
+    missing = load(report.unpriced, context.scope)
     if len(missing):
         _unpriced(missing)
 

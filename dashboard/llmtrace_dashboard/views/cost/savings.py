@@ -25,17 +25,17 @@ _KINDS = {
 }
 
 
-def draw(view: CostViewContext) -> None:
+def draw(context: CostViewContext) -> None:
     """Draw both, in US dollars."""
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Spent for nothing", anchor=False)
-        _wasted(load(waste.waste, view.scope))
+        _wasted(load(waste.waste, context.scope))
     with right:
         st.subheader("Saved", anchor=False)
-        _saved(load(waste.savings, view.scope))
+        _saved(load(waste.savings, context.scope))
     st.caption("Read from single calls, so only as far back as these are kept. A call is of one kind alone.")
-    terminal("waste", *view.options())
+    terminal("waste", *context.options())
 
 
 def _called(kind: str) -> tuple[str, str]:

@@ -36,21 +36,21 @@ class CostViewContext:
 
     def options(self) -> list[str]:
         """The options of `llmtrace cost` for these calls and this currency."""
-        given = [
+        options = [
             ("--from", _time(self.scope.since)),
             ("--to", _time(self.scope.until)),
             *((f"--{name}", getattr(self.scope, name)) for name in ("project", "service", "model", "user")),
         ]
-        words = [word for option, value in given if value for word in (option, value)]
+        words = [word for option, value in options if value for word in (option, value)]
         words += ["--simulated"] if self.scope.simulated else []
         return words
 
 
-def current(currency: str) -> CostViewContext:
-    """The view that the filters and the currency make."""
+def current_context(currency: str) -> CostViewContext:
+    """The context that the filters and the currency make."""
     scope = filters.scope()
-    view = CostViewContext(scope, currency, current_settings().exchange_rates)
-    return view.whole_hours() if scope.until - scope.since >= _WHOLE_HOURS else view
+    context = CostViewContext(scope, currency, current_settings().exchange_rates)
+    return context.whole_hours() if scope.until - scope.since >= _WHOLE_HOURS else context
 
 
 def terminal(*words: str) -> None:

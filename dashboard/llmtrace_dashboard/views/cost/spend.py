@@ -47,33 +47,33 @@ _NAMED = 7
 _ROWS = 12
 
 
-def totals(view: CostViewContext) -> None:
+def totals(context: CostViewContext) -> None:
     """Draw the sums of the period."""
-    found = load(currency.report, view.scope, currency=view.currency, rates=view.rates).iloc[0]
-    cost = float(found["cost"])
-    priced = int(found["calls"] - found["unpriced_calls"] - found["calls_without_tokens"])
-    cached = found["cache_read_tokens"] / found["input_tokens"] if found["input_tokens"] else None
+    sums = load(currency.report, context.scope, currency=context.currency, rates=context.rates).iloc[0]
+    cost = float(sums["cost"])
+    priced = int(sums["calls"] - sums["unpriced_calls"] - sums["calls_without_tokens"])
+    cached = sums["cache_read_tokens"] / sums["input_tokens"] if sums["input_tokens"] else None
     known = cost == cost
     cards = [
         (
             "Cost",
-            view.money(cost) if known else "unpriced",
+            context.money(cost) if known else "unpriced",
             "Over the calls whose price and token counts are known.",
         ),
         (
             "Per 1,000 calls",
-            view.money(cost / priced * 1000 if known and priced > 0 else None),
+            context.money(cost / priced * 1000 if known and priced > 0 else None),
             "Over calls whose price and token counts are known.",
         ),
         ("Input from cache", formats.percent(cached), "Share of input tokens that the provider had cached."),
         (
             "Unpriced calls",
-            formats.count(int(found["unpriced_calls"])),
+            formats.count(int(sums["unpriced_calls"])),
             "Calls to models without a known price. They are not in any sum here.",
         ),
         (
             "No token counts",
-            formats.count(int(found["calls_without_tokens"])),
+            formats.count(int(sums["calls_without_tokens"])),
             "Calls whose answer said no token counts, mostly failed ones. They add nothing to any sum here.",
         ),
     ]
@@ -81,27 +81,27 @@ def totals(view: CostViewContext) -> None:
         place.metric(label, value, help=help, border=True)
 
 
-def draw(view: CostViewContext) -> None:
+def draw(context: CostViewContext) -> None:
     """Draw cost over time, by the chosen dimension, and the downloads."""
     with st.container(border=True):
-        by = _over_time(view)
+        by = _over_time(context)
     left, right = st.columns([3, 2], gap="medium")
-    data = load(currency.report, view.scope, [by], currency=view.currency, rates=view.rates)
+    data = load(currency.report, context.scope, [by], currency=context.currency, rates=context.rates)
     with left:
         st.subheader(f"By {_BY[by].label.lower()}", anchor=False)
-        _table(data, by, view)
+        _table(data, by, context)
     with right:
         st.subheader("Tokens and their cost", anchor=False)
-        _parts(view)
-    terminal("report", "--by", by, *_currency(view), *view.options())
-    _downloads(data, by, view)
+        _parts(context)
+    terminal("report", "--by", by, *_currency(context), *context.options())
+    _downloads(data, by, context)
 
 
-def _currency(view: CostViewContext) -> list[str]:
-    return [] if view.currency == currency.USD else ["--currency", view.currency]
+def _currency(context: CostViewContext) -> list[str]:
+    return [] if context.currency == currency.USD else ["--currency", context.currency]
 
 
-def _over_time(view: CostViewContext) -> str:
+def _over_time(context: CostViewContext) -> str:
     """Draw cost over time with its controls; what it is split by."""
     st.subheader("Cost over time", anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -116,7 +116,7 @@ def _over_time(view: CostViewContext) -> str:
             )
         with st.container(horizontal=True, width="content"):
             with bound("of", "key", one_of(_AMOUNTS)):
-                of = st.selectbox(
+                colour_by = st.selectbox(
                     "Colours",
                     list(_AMOUNTS),
                     format_func=_AMOUNTS.__getitem__,
@@ -133,9 +133,9 @@ def _over_time(view: CostViewContext) -> str:
                     key="step",
                     label_visibility="collapsed",
                 )
-    step = _STEPS[width or "auto"] or view.scope.step
+    step = _STEPS[width or "auto"] or context.scope.step
     by = by or "model"
-    data, colors = _parts_series(view, step) if of == "part" else _key_series(view, by, step)
+    data, colors = _parts_series(context, step) if colour_by == "part" else _key_series(context, by, step)
     if data.empty:
         st.text("No call in this time has a price.")
         return by
@@ -143,24 +143,24 @@ def _over_time(view: CostViewContext) -> str:
         charts.areas(
             data,
             filters.zone(),
-            (view.scope.since, view.scope.until),
+            (context.scope.since, context.scope.until),
             step,
             colors,
-            view.currency,
-            view.money,
+            context.currency,
+            context.money,
         ),
         key="cost_over_time",
-        alt=f"Cost over time by {'part of the price' if of == 'part' else _BY[by].label.lower()}",
+        alt=f"Cost over time by {'part of the price' if colour_by == 'part' else _BY[by].label.lower()}",
     )
     return by
 
 
-def _key_series(view: CostViewContext, by: str, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    dearest = load(currency.report, view.scope, [by], currency=view.currency, rates=view.rates)
+def _key_series(context: CostViewContext, by: str, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    dearest = load(currency.report, context.scope, [by], currency=context.currency, rates=context.rates)
     keys = [str(key) for key in dearest[by].head(_NAMED)]
     names = [_name(key, by) for key in keys]
-    offset = filters.zone_offset(view.scope.since)
-    data = load(over_time.over_time, view.scope, by, keys, step, offset, view.currency, view.rates)
+    offset = filters.zone_offset(context.scope.since)
+    data = load(over_time.over_time, context.scope, by, keys, step, offset, context.currency, context.rates)
     colors = theme.colors_of(names)
     data["series"] = [
         _name(str(key), by) if named else "All others"
@@ -171,9 +171,9 @@ def _key_series(view: CostViewContext, by: str, step: int) -> tuple[pd.DataFrame
     return data.rename(columns={"cost": "value"}).dropna(subset=["value"]), colors
 
 
-def _parts_series(view: CostViewContext, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    offset = filters.zone_offset(view.scope.since)
-    wide = load(over_time.parts_over_time, view.scope, step, offset, view.currency, view.rates)
+def _parts_series(context: CostViewContext, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    offset = filters.zone_offset(context.scope.since)
+    wide = load(over_time.parts_over_time, context.scope, step, offset, context.currency, context.rates)
     long = wide.melt(
         id_vars=["time"], value_vars=list(over_time.PARTS), var_name="series", value_name="value"
     ).dropna(subset=["value"])
@@ -186,7 +186,7 @@ def _name(key: str, by: str) -> str:
     return key or f"No {_BY[by].label.lower()} named"
 
 
-def _table(data: pd.DataFrame, by: str, view: CostViewContext) -> None:
+def _table(data: pd.DataFrame, by: str, context: CostViewContext) -> None:
     total, most = float(data["cost"].sum()), float(data["cost"].max())
     rows = []
     for item in data.head(_ROWS).to_dict(orient="records"):
@@ -210,7 +210,7 @@ def _table(data: pd.DataFrame, by: str, view: CostViewContext) -> None:
                         int(item["unpriced_calls"]),
                         int(item["calls"]),
                         bar=amount / most if known and most > 0 else None,
-                        currency=view.currency,
+                        currency=context.currency,
                     ),
                 ]
             )
@@ -241,36 +241,36 @@ _TOKENS: tuple[tuple[str, Literal["input", "output"], str, str], ...] = (
 )
 
 
-def _parts(view: CostViewContext) -> None:
+def _parts(context: CostViewContext) -> None:
     """Draw how tokens and cost split."""
-    found = load(currency.report, view.scope, currency=view.currency, rates=view.rates).iloc[0].copy()
-    found["fresh"] = max(
-        0, int(found["input_tokens"]) - int(found["cache_read_tokens"]) - int(found["cache_write_tokens"])
+    sums = load(currency.report, context.scope, currency=context.currency, rates=context.rates).iloc[0].copy()
+    sums["fresh"] = max(
+        0, int(sums["input_tokens"]) - int(sums["cache_read_tokens"]) - int(sums["cache_write_tokens"])
     )
-    whole = float(found["cost"])
+    whole = float(sums["cost"])
     rows = []
     for label, _, tokens, cost in _TOKENS:
-        amount = float(found[cost])
+        amount = float(sums[cost])
         share = amount / whole if whole and amount == amount else None
         rows.append(
             row(
                 [
                     cell(label),
-                    cell(formats.count(int(found[tokens])), title=f"{int(found[tokens]):,} tokens"),
+                    cell(formats.count(int(sums[tokens])), title=f"{int(sums[tokens]):,} tokens"),
                     cell(formats.percent(share), bar=share),
-                    cell(view.money(amount)),
+                    cell(context.money(amount)),
                 ]
             )
         )
-    if float(found["request_cost"]) > 0:
-        share = float(found["request_cost"]) / whole
+    if float(sums["request_cost"]) > 0:
+        share = float(sums["request_cost"]) / whole
         rows.append(
             row(
                 [
                     cell("Requests", title="Prices that are asked per call"),
                     cell(formats.NONE),
                     cell(formats.percent(share), bar=share),
-                    cell(view.money(float(found["request_cost"]))),
+                    cell(context.money(float(sums["request_cost"]))),
                 ]
             )
         )
@@ -281,24 +281,24 @@ def _parts(view: CostViewContext) -> None:
         column("Cost", "right"),
     ]
     table("Tokens and their cost", columns, rows, "tokens")
-    reasoning = int(found["reasoning_tokens"])
+    reasoning = int(sums["reasoning_tokens"])
     if reasoning:
         st.caption(f"{formats.count(reasoning)} of the output tokens were reasoning.")
 
 
-def _downloads(data: pd.DataFrame, by: str, view: CostViewContext) -> None:
+def _downloads(data: pd.DataFrame, by: str, context: CostViewContext) -> None:
     """Offer the table and the period's FOCUS rows as files."""
     with st.container(horizontal=True):
         st.download_button(
             "Table as CSV",
             lambda: data.to_csv(index=False),
-            file_name=f"cost-by-{by}-{view.currency}.csv",
+            file_name=f"cost-by-{by}-{context.currency}.csv",
             mime="text/csv",
             on_click="ignore",
             icon=":material/download:",
             key="download_csv",
         )
-        whole = view.whole_hours().scope
+        whole = context.whole_hours().scope
         st.download_button(
             "FOCUS 1.2 as CSV",
             lambda: load(focus.export, whole, focus.Account("llmtrace", "llmtrace")).to_csv(index=False),

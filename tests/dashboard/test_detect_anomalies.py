@@ -1,6 +1,6 @@
-"""How often calm traffic raises an anomaly, and how surely and soon a short spell does.
+"""How often normal traffic raises an anomaly, and how surely and soon a short spell does.
 
-    python -m tests.dashboard.test_detect_calm_and_spells 200
+    python -m tests.dashboard.test_detect_anomalies 200
 
 prints the measured rates of docs/watch.md; the tests check a smaller, seeded part of the same.
 """
@@ -19,7 +19,7 @@ from llmtrace_analysis.detect.detectors.series import FloatArray, Series, Series
 from llmtrace_analysis.settings import WatchSettings
 
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")
-#: One judgement per bucket, as its data is complete at once here; everything else as shipped.
+#: One evaluation per bucket, as its data is complete at once here; everything else as shipped.
 SETTINGS = WatchSettings(late_seconds=0, late_buckets=0)
 HOUR = 360
 HISTORY = HOUR + 6
@@ -28,7 +28,7 @@ REST = 300
 
 @dataclass(frozen=True)
 class Regime:
-    """Calm traffic of a noisy machine: calls per bucket, failure rate, spread of single calls."""
+    """Normal traffic of a noisy machine: calls per bucket, failure rate, spread of single calls."""
 
     calls: tuple[int, int] = (3, 15)
     failing: float = 0.01
@@ -111,19 +111,19 @@ def cut(series: Series, start: int, end: int) -> Series:
 
 
 def alarms(series: Series, watched_from: int, settings: WatchSettings = SETTINGS) -> dict[str, int]:
-    """How often each metric opened an incident, one per rest period, judged bucket by bucket."""
+    """How often each metric opened an incident, one per rest period, evaluated bucket by bucket."""
     counts: dict[str, int] = {}
-    rested: dict[str, int] = {}
+    rest_until: dict[str, int] = {}
     for end in range(watched_from, len(series.times) + 1):
-        for verdict in evaluate_series(cut(series, end - HISTORY, end), end * 10, settings):
-            if verdict.openings and end * 10 >= rested.get(verdict.metric, 0):
-                counts[verdict.metric] = counts.get(verdict.metric, 0) + 1
-                rested[verdict.metric] = end * 10 + REST
+        for result in evaluate_series(cut(series, end - HISTORY, end), end * 10, settings):
+            if result.openings and end * 10 >= rest_until.get(result.metric, 0):
+                counts[result.metric] = counts.get(result.metric, 0) + 1
+                rest_until[result.metric] = end * 10 + REST
     return counts
 
 
 def false_alarms(regime: Regime, hours: int, seed: int = 1) -> dict[str, int]:
-    """False alarms per metric over that many watched calm hours of one model."""
+    """False alarms per metric over that many watched hours of one model's normal traffic."""
     rng = np.random.default_rng(seed)
     total: dict[str, int] = {}
     for _ in range(hours // 4):
@@ -146,8 +146,8 @@ def detection(
         start = HOUR * 10 + rng.uniform(0, 10)
         series = simulate(rng, HOUR + 6, regime, Spell(metric, size, start))
         for end in range(HOUR + 1, HOUR + 7):
-            verdicts = evaluate_series(cut(series, 0, end), end * 10, SETTINGS)
-            if any(verdict.openings and verdict.metric == metric for verdict in verdicts):
+            results = evaluate_series(cut(series, 0, end), end * 10, SETTINGS)
+            if any(result.openings and result.metric == metric for result in results):
                 delays.append(end * 10 - start)
                 break
     return len(delays) / runs, delays
@@ -155,9 +155,9 @@ def detection(
 
 @pytest.mark.parametrize("name", ["3-15 calls, 1% fail", "3-6 calls, 0.5% fail"])
 def test_calm_hours_raise_next_to_nothing(name: str) -> None:
-    found = false_alarms(REGIMES[name], 12)
-    assert found.get("latency", 0) == 0
-    assert sum(found.values()) <= 1
+    alarm_counts = false_alarms(REGIMES[name], 12)
+    assert alarm_counts.get("latency", 0) == 0
+    assert sum(alarm_counts.values()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_calm_hours_raise_next_to_nothing(name: str) -> None:
 def test_a_spell_of_twenty_seconds_is_found_soon(
     metric: Metric, size: float, calls: tuple[int, int], share: float
 ) -> None:
-    found, delays = detection(Regime(calls=calls), metric, size, 50)
-    assert found >= share
+    detected_share, delays = detection(Regime(calls=calls), metric, size, 50)
+    assert detected_share >= share
     assert float(np.median(delays)) <= 20
     assert float(np.quantile(delays, 0.95)) <= 30
 
@@ -182,7 +182,7 @@ def test_a_spell_of_twenty_seconds_is_found_soon(
 def test_simulated_history_of_another_level_raises_nothing_and_hides_no_spell() -> None:
     """A demo's hour is smoother and faster than the machine it runs on; live calls set the level."""
     rng = np.random.default_rng(3)
-    false, found = 0, 0
+    false, detected = 0, 0
     for _ in range(20):
         hour = simulate(rng, HOUR, Regime(wander=1.2, spread=0.3), live_from=HOUR)
         start = 60 + rng.uniform(0, 10)
@@ -196,9 +196,9 @@ def test_simulated_history_of_another_level_raises_nothing_and_hides_no_spell() 
             ),
         )
         false += sum(alarms(cut(joined, 0, HOUR + 6), HOUR + 1).values())
-        found += bool(alarms(joined, HOUR + 7).get("latency", 0))
+        detected += bool(alarms(joined, HOUR + 7).get("latency", 0))
     assert false == 0
-    assert found >= 18
+    assert detected >= 18
 
 
 def test_simulated_calls_alone_raise_nothing() -> None:
@@ -230,15 +230,15 @@ def test_an_anomaly_does_not_become_its_own_history() -> None:
     long = Spell("latency", 8.0, HOUR * 5.0, seconds=HOUR * 5.0)
     series = simulate(rng, HOUR, Regime(wander=1.2), long)
     now = HOUR * 10
-    poisoned = _latency_outside(series, now, ())
-    clean = _latency_outside(series, now, ((HOUR * 5.0, float("inf")),))
+    poisoned = _latency_outliers(series, now, ())
+    clean = _latency_outliers(series, now, ((HOUR * 5.0, float("inf")),))
     assert not poisoned
     assert clean == [now - 30, now - 20, now - 10]
 
 
-def _latency_outside(series: Series, now: float, excluded: tuple[tuple[float, float], ...]) -> list[int]:
-    (verdict,) = (v for v in evaluate_series(series, now, SETTINGS, excluded) if v.metric == "latency")
-    return [bucket.time for bucket in verdict.outside]
+def _latency_outliers(series: Series, now: float, excluded: tuple[tuple[float, float], ...]) -> list[int]:
+    (result,) = (v for v in evaluate_series(series, now, SETTINGS, excluded) if v.metric == "latency")
+    return [outlier.time for outlier in result.outliers]
 
 
 def test_incomplete_buckets_and_few_calls_are_not_judged() -> None:
@@ -258,12 +258,12 @@ def test_late_reports_still_raise() -> None:
     """Calls of 20 seconds report when their bucket is long complete."""
     rng = np.random.default_rng(8)
     series = simulate(rng, HOUR + 5, Regime(calls=(8, 15), wander=1.2), Spell("latency", 20.0, HOUR * 10.0))
-    verdicts = evaluate_series(series, (HOUR + 5) * 10 + 5, WatchSettings())
-    assert any(v.openings == (HOUR * 10,) for v in verdicts if v.metric == "latency")
+    results = evaluate_series(series, (HOUR + 5) * 10 + 5, WatchSettings())
+    assert any(v.openings == (HOUR * 10,) for v in results if v.metric == "latency")
 
 
 def _main(hours: int) -> None:
-    calm = {name: false_alarms(regime, hours) for name, regime in REGIMES.items()}
+    normal = {name: false_alarms(regime, hours) for name, regime in REGIMES.items()}
     spells = {}
     sizes: tuple[tuple[Metric, float], ...] = (
         ("error_rate", 0.3),
@@ -277,10 +277,13 @@ def _main(hours: int) -> None:
     )
     for metric, size in sizes:
         for calls in ((3, 5), (5, 8), (8, 15), (3, 15)):
-            found, delays = detection(Regime(calls=calls), metric, size, 200)
+            detected_share, delays = detection(Regime(calls=calls), metric, size, 200)
             slow = round(float(np.quantile(delays, 0.95)), 1) if delays else None
-            spells[f"{metric} {size:g}, {calls[0]}-{calls[1]} calls"] = {"found": found, "p95_seconds": slow}
-    print(json.dumps({"calm_hours_per_regime": hours, "false_alarms": calm, "spells_20s": spells}, indent=1))
+            spells[f"{metric} {size:g}, {calls[0]}-{calls[1]} calls"] = {
+                "detected": detected_share,
+                "p95_seconds": slow,
+            }
+    print(json.dumps({"hours_per_regime": hours, "false_alarms": normal, "spells_20s": spells}, indent=1))
 
 
 if __name__ == "__main__":

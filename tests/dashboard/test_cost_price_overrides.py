@@ -1,4 +1,4 @@
-"""What people agree with providers: discounts, own prices of a tier, reserved capacity; and sampled calls."""
+"""Price overrides: discounts, own prices of a tier, reserved capacity; sampled calls, limits and accounts."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ CALLS = [
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = open_store(f"chdb://{tmp_path_factory.mktemp('terms')}", 3650)
+    opened = open_store(f"chdb://{tmp_path_factory.mktemp('overrides')}", 3650)
     opened.insert_rows("otel_traces", CALLS)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def door(store: Store) -> Iterator[TestClient]:
+def prices_api(store: Store) -> Iterator[TestClient]:
     app = FastAPI()
     pricing = PriceBook(store, ())
     pricing.sync()
@@ -101,17 +101,17 @@ def door(store: Store) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="module")
-def client(store: Store, door: TestClient) -> Iterator[Client]:
+def client(store: Store, prices_api: TestClient) -> Iterator[Client]:
     opened = store.client
     yield opened
     opened.close()
 
 
 @pytest.fixture(autouse=True)
-def _list_prices(door: TestClient) -> Iterator[None]:
+def _list_prices(prices_api: TestClient) -> Iterator[None]:
     """Each test leaves the public list's book in effect."""
     yield
-    assert door.post("/v1/prices/book", json={"book": LIST_NAME, "actor": "tests"}).status_code == 200
+    assert prices_api.post("/v1/prices/book", json={"book": LIST_NAME, "actor": "tests"}).status_code == 200
 
 
 def costs(client: Client, by: str, scope: Scope = MONTH) -> dict[str, float]:
@@ -119,14 +119,14 @@ def costs(client: Client, by: str, scope: Scope = MONTH) -> dict[str, float]:
     return dict(zip(data[by], data["cost"], strict=True))
 
 
-def test_a_discount_holds_for_its_project_from_its_day_on(client: Client, door: TestClient) -> None:
+def test_a_discount_holds_for_its_project_from_its_day_on(client: Client, prices_api: TestClient) -> None:
     before = report.report(client, MONTH, ["project"]).set_index("project")
-    given = [
+    bodies = [
         {"percent": 10, "provider": "openai"},
         {"percent": 50, "project": "shop", "valid_from": "2026-11-11"},
     ]
-    for body in given:
-        assert door.put("/v1/prices/discounts", json=body).status_code == 200
+    for body in bodies:
+        assert prices_api.put("/v1/prices/discounts", json=body).status_code == 200
     after = report.report(client, MONTH, ["project"]).set_index("project")
     assert before.loc["shop", "cost"] == pytest.approx(2 * ONE)
     # Its own discount goes before that of all: 10 % on the first day, 50 % on the second.
@@ -138,10 +138,10 @@ def test_a_discount_holds_for_its_project_from_its_day_on(client: Client, door: 
     # Calls and hours agree, to the day.
     rows = client.query("SELECT Project, sum(Cost * Weight) FROM call_cost GROUP BY Project").result_rows
     assert {row[0]: row[1] for row in rows} == pytest.approx(after["cost"].to_dict())
-    door.post("/v1/prices/book", json={"book": LIST_NAME})
+    prices_api.post("/v1/prices/book", json={"book": LIST_NAME})
     assert costs(client, "project") == pytest.approx(before["cost"].to_dict())
-    for body in given:
-        door.put("/v1/prices/discounts", json={**body, "percent": 0})
+    for body in bodies:
+        prices_api.put("/v1/prices/discounts", json={**body, "percent": 0})
     assert costs(client, "project") == pytest.approx(before["cost"].to_dict())
 
 
@@ -166,16 +166,18 @@ def test_of_the_discounts_that_fit_the_most_specific_holds(
     rows: list[dict[str, object]], project: str, model: str, day: int
 ) -> None:
     rules = discounts(rows)
-    found = shares(rules, project, "a", model)
-    assert all(first.end <= second.start for first, second in pairwise(found))
+    applied = shares(rules, project, "a", model)
+    assert all(first.end <= second.start for first, second in pairwise(applied))
     at = day * 86_400 + 1
     holding = [rule for rule in rules if rule.fits(project, "a", model) and rule.start <= at < rule.end]
     best = max(holding, key=lambda rule: rule.rank, default=Discount("", "", "", 0, 0.0))
-    factor = next((share.factor for share in found if share.start <= at < share.end), 1.0)
+    factor = next((share.factor for share in applied if share.start <= at < share.end), 1.0)
     assert factor == pytest.approx(1 - best.percent / 100)
 
 
-def test_capacity_that_is_paid_anyway_costs_nothing_by_the_token(client: Client, door: TestClient) -> None:
+def test_capacity_that_is_paid_anyway_costs_nothing_by_the_token(
+    client: Client, prices_api: TestClient
+) -> None:
     tiers = report.report(client, MONTH, ["tier"]).set_index("tier")
     assert tiers["unpriced_calls"]["provisioned_throughput"] == 0
     assert tiers["cost"]["provisioned_throughput"] == 0
@@ -183,17 +185,17 @@ def test_capacity_that_is_paid_anyway_costs_nothing_by_the_token(client: Client,
     line = {"kind": "reserved", "name": "PTU East", "provider": "azure.ai.openai", "model": "ptu-deployment",
             "units": 50, "price": 2.0, "valid_from": "2026-11-10", "valid_to": "2026-11-12"}  # fmt: skip
     assert report.report(client, MONTH, ["user"]).set_index("user").loc["fixed", "unpriced_calls"] == 1
-    assert door.put("/v1/cost/fixed/ptu-1", json=line).status_code == 200
+    assert prices_api.put("/v1/cost/fixed/ptu-1", json=line).status_code == 200
     covered = report.report(client, MONTH, ["user"]).set_index("user").loc["fixed"]
     assert (covered["unpriced_calls"], covered["cost"]) == (0, 0.0)
     paid = fixed_costs.amortised(fixed_costs.lines(client), MONTH)
     assert paid["cost"].to_list() == [50 * 2.0 * 24] * 2
-    assert door.put("/v1/cost/fixed/ptu-1", json={**line, "removed": True}).status_code == 200
+    assert prices_api.put("/v1/cost/fixed/ptu-1", json={**line, "removed": True}).status_code == 200
     assert fixed_costs.lines(client).empty
-    backwards = door.put("/v1/cost/fixed/x", json={**line, "valid_to": "2026-11-01"})
+    backwards = prices_api.put("/v1/cost/fixed/x", json={**line, "valid_to": "2026-11-01"})
     assert (backwards.status_code, backwards.json()["detail"]) == (422, "valid_to must be after valid_from")
     endless = {**line, "period": "total", "valid_to": None}
-    assert door.put("/v1/cost/fixed/x", json=endless).status_code == 422
+    assert prices_api.put("/v1/cost/fixed/x", json=endless).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -219,11 +221,11 @@ def test_waiting_and_caches_are_savings_against_the_standard_price(client: Clien
     saved = waste.savings(client, MONTH).set_index("kind")
     assert saved.loc["batch", "saved"] == pytest.approx(ONE / 2)
     assert saved.loc["response_cache", "saved"] == pytest.approx(ONE)
-    found = waste.waste(client, MONTH).set_index("kind")
-    assert (found["calls"]["retry"], found["input_tokens"]["retry"]) == (1, 1000)
-    assert found.loc["retry", "cost"] == pytest.approx(ONE)
-    assert found.loc["long_context", "calls"] == 1
-    assert found.loc["long_context", "cost"] == pytest.approx(30_000 * 2.5 / 1e6)
+    wasted = waste.waste(client, MONTH).set_index("kind")
+    assert (wasted["calls"]["retry"], wasted["input_tokens"]["retry"]) == (1, 1000)
+    assert wasted.loc["retry", "cost"] == pytest.approx(ONE)
+    assert wasted.loc["long_context", "calls"] == 1
+    assert wasted.loc["long_context", "cost"] == pytest.approx(30_000 * 2.5 / 1e6)
 
 
 def test_a_sampled_call_counts_as_often_as_it_stands_for(client: Client) -> None:
@@ -239,12 +241,12 @@ def test_a_sampled_call_counts_as_often_as_it_stands_for(client: Client) -> None
 
 
 def test_a_price_of_a_tier_and_prices_from_a_file_make_books_of_their_own(
-    client: Client, door: TestClient, tmp_path: Path
+    client: Client, prices_api: TestClient, tmp_path: Path
 ) -> None:
     first = report.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
     body = {"provider": "openai", "model": "gpt-4o", "input_per_million": 1.0, "output_per_million": 1.0,
             "service_tier": "batch", "per_request": 0.5}  # fmt: skip
-    assert door.put("/v1/prices", json=body).status_code == 200
+    assert prices_api.put("/v1/prices", json=body).status_code == 200
     tiers = report.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
     assert tiers["batch"] == pytest.approx(1100 / 1e6 + 0.5)
     assert tiers[""] == pytest.approx(first[""])
@@ -257,17 +259,17 @@ def test_a_price_of_a_tier_and_prices_from_a_file_make_books_of_their_own(
          "cache_read_per_million": 1, "per_web_search": 0.01, "service_tier": "", "valid_from": "1970-01-01"}
     ]  # fmt: skip
     before = price_books.in_effect(client)
-    prepared = door.post("/v1/prices/update", json={"prices": rows, "dry_run": True}).json()["book"]
+    prepared = prices_api.post("/v1/prices/update", json={"prices": rows, "dry_run": True}).json()["book"]
     assert price_books.in_effect(client) == before != prepared
     changes = price_books.differences(
         price_books.prices(client, before), price_books.prices(client, prepared)
     )
     assert {"input", "output", "cache_read", "web_search"} <= set(changes["price"])
-    shown = price_books.reprice(client, MONTH, before, prepared)
-    taken = door.post("/v1/prices/update", json={"prices": rows}).json()["book"]
+    preview = price_books.reprice(client, MONTH, before, prepared)
+    taken = prices_api.post("/v1/prices/update", json={"prices": rows}).json()["book"]
     assert taken == prepared == price_books.in_effect(client)
     after = report.report(client, MONTH, ["tier"]).set_index("tier")["cost"]
-    assert shown["difference"].sum() == pytest.approx(after.sum() - tiers.sum())
+    assert preview["difference"].sum() == pytest.approx(after.sum() - tiers.sum())
     file.write_text("model,input\nx,1\n")
     with pytest.raises(ValueError, match="no column 'output'"):
         price_books.read_prices(file)

@@ -21,7 +21,7 @@ START = 1_000_000.0
 
 
 def finding(*seen: float, openings: tuple[float, ...] = (), **changes: Any) -> Finding:
-    given = Finding(
+    usual = Finding(
         rule=RULE,
         kind="anomaly",
         project="default",
@@ -38,13 +38,15 @@ def finding(*seen: float, openings: tuple[float, ...] = (), **changes: Any) -> F
         openings=tuple(START + time for time in openings),
         evidence=("a",),
     )
-    return replace(given, **changes)
+    return replace(usual, **changes)
 
 
-def step(found: list[Finding], known: list[Incident], at: float, until: float | None = None) -> list[Change]:
-    """One look at START + at, complete up to `until`."""
-    calm = {RULE: QuietPeriod(START + (at if until is None else until), 30.0)}
-    return advance(found, known, calm, START + at, SETTINGS)
+def step(
+    findings: list[Finding], known: list[Incident], at: float, until: float | None = None
+) -> list[Change]:
+    """One evaluation at START + at, complete up to `until`."""
+    quiet_periods = {RULE: QuietPeriod(START + (at if until is None else until), 30.0)}
+    return advance(findings, known, quiet_periods, START + at, SETTINGS)
 
 
 def opened() -> Incident:
