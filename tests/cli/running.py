@@ -16,8 +16,8 @@ LLMTRACE = (sys.executable, "-m", "llmtrace_cli")
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """This environment without what a developer may have set for llmtrace."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("LLMTRACE_", "OTEL_"))}
-    return kept | extra
+    environment = {n: v for n, v in os.environ.items() if not n.startswith(("LLMTRACE_", "OTEL_"))}
+    return environment | extra
 
 
 def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ class Running:
     def __init__(self, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.popen = popen
         self.log = log
-        self.seen: dict[int, psutil.Process] = {}
+        self.descendants: dict[int, psutil.Process] = {}
 
     def output(self) -> str:
         """Everything written so far."""
@@ -60,23 +60,25 @@ class Running:
             children = psutil.Process(self.popen.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             children = []
-        self.seen.update({child.pid: child for child in children})
+        self.descendants.update({child.pid: child for child in children})
         return children
 
     def part(self, name: str) -> psutil.Process:
         """The process of one part."""
-        found = [
+        processes = [
             p
             for p in self.processes()
             if p.cmdline()[1:3] == ["-m", "llmtrace_cli"] and p.cmdline()[-1] == name
         ]
-        assert len(found) == 1, [p.cmdline() for p in self.processes()]
-        return found[0]
+        assert len(processes) == 1, [p.cmdline() for p in self.processes()]
+        return processes[0]
 
     def left_over(self, timeout: float = 30) -> list[str]:
         """What still runs of all descendants ever seen, after waiting for them to end."""
         deadline = time.monotonic() + timeout
-        while (alive := [p for p in self.seen.values() if is_alive(p)]) and time.monotonic() < deadline:
+        while (
+            alive := [p for p in self.descendants.values() if is_alive(p)]
+        ) and time.monotonic() < deadline:
             time.sleep(0.1)
         return [f"{p.pid} {p.name()}" for p in alive]
 
@@ -110,7 +112,7 @@ def running(*arguments: str, cwd: Path, **env: str) -> Iterator[Running]:
         it.processes()
         if popen.poll() is None:
             os.kill(popen.pid, signal.SIGKILL)
-        for process in it.seen.values():
+        for process in it.descendants.values():
             if process.is_running():
                 process.kill()
         popen.wait()

@@ -104,10 +104,10 @@ def test_config_init_writes_once_and_show_reads_it(tmp_path: Path) -> None:
     assert again.returncode == 1
     assert "llmtrace.toml exists; --force writes over it" in again.stderr
 
-    shown = run("config", "show", cwd=tmp_path, LLMTRACE_COLLECTOR__INGEST_KEY="sesame")
-    assert shown.returncode == 0
-    assert "port = 4318" in shown.stdout
-    assert "sesame" not in shown.stdout
+    result = run("config", "show", cwd=tmp_path, LLMTRACE_COLLECTOR__INGEST_KEY="sesame")
+    assert result.returncode == 0
+    assert "port = 4318" in result.stdout
+    assert "sesame" not in result.stdout
 
 
 def test_settings_that_cannot_be_used_stop_every_part_with_a_sentence(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 
-each_service = pytest.mark.parametrize("name", SERVICES)
-each_of_ours = pytest.mark.parametrize("name", OURS)
+every_service = pytest.mark.parametrize("name", SERVICES)
+every_own_service = pytest.mark.parametrize("name", OURS)
 
 
 def test_valid_by_the_compose_specification() -> None:
@@ -41,20 +41,20 @@ def test_every_service_of_the_stack_is_there() -> None:
     }  # fmt: skip
 
 
-@each_service
+@every_service
 def test_images_are_pinned(name: str) -> None:
     tag = SERVICES[name]["image"].partition(":")[2]
     assert re.fullmatch(r"v?\d+\.\d+(\.\d+)*", tag), SERVICES[name]["image"]
 
 
-@each_service
+@every_service
 def test_every_service_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] == "CMD"
     assert {"interval", "timeout", "retries", "start_period"} <= set(check)
 
 
-@each_service
+@every_service
 def test_no_service_runs_as_root_or_may_become_it(name: str) -> None:
     service = SERVICES[name]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
@@ -62,7 +62,7 @@ def test_no_service_runs_as_root_or_may_become_it(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@each_service
+@every_service
 def test_secrets_come_from_the_environment_and_must_be_set(name: str) -> None:
     documented = (ROOT / "docker" / "env.example").read_text(encoding="utf-8")
     for variable, value in SERVICES[name].get("environment", {}).items():
@@ -72,12 +72,12 @@ def test_secrets_come_from_the_environment_and_must_be_set(name: str) -> None:
             assert all(f"\n{secret}=\n" in documented for secret in used)
 
 
-@each_service
+@every_service
 def test_ports_are_published_on_loopback_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-@each_service
+@every_service
 def test_what_is_referred_to_exists(name: str) -> None:
     service = SERVICES[name]
     for volume in service.get("volumes", []):
@@ -97,15 +97,15 @@ def test_only_the_collector_reaches_the_store() -> None:
     }
 
 
-@each_of_ours
+@every_own_service
 def test_the_command_is_one_of_our_command_line(name: str) -> None:
-    command, *arguments = OURS[name]["command"]
-    found = cli.commands[command]
+    command_name, *arguments = OURS[name]["command"]
+    command = cli.commands[command_name]
     with click.Context(cli) as parent:
-        found.make_context(command, arguments, parent=parent)
+        command.make_context(command_name, arguments, parent=parent)
 
 
-@each_of_ours
+@every_own_service
 def test_the_environment_makes_settings_that_are_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names, types and the rule that an address others can reach demands keys."""
     for variable, value in OURS[name]["environment"].items():

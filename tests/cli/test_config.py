@@ -114,10 +114,10 @@ def test_shown_settings_hide_keys_and_passwords_and_private_ones_survive_a_round
         '[[collector.prices]]\nmodel = "m"\ninput_per_million = 1.5\noutput_per_million = 2.5\n'
     )
     settings = load.load()
-    shown = toml_file.effective(settings)
-    assert "sesame" not in shown
-    assert "c2VzYW1l" not in shown
-    assert f"clickhouse://u:{toml_file.MASK}@db:8123/x" in shown
+    toml_text = toml_file.effective(settings)
+    assert "sesame" not in toml_text
+    assert "c2VzYW1l" not in toml_text
+    assert f"clickhouse://u:{toml_file.MASK}@db:8123/x" in toml_text
 
     copy = tmp_path / "run" / "settings.toml"
     toml_file.write_private(settings, copy)

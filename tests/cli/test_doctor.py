@@ -33,10 +33,10 @@ def doctor(cwd: Path, *arguments: str, **env: str) -> tuple[int, dict[str, dict[
 
 
 def test_a_good_machine_passes_and_nothing_is_left_behind(tmp_path: Path, ports: dict[str, str]) -> None:
-    code, found = doctor(tmp_path, **ports)
-    assert code == 0, found
-    assert {check["status"] for check in found.values()} <= {"ok", "skip", "warn"}
-    assert found["exporter"]["status"] == "skip"
+    code, results = doctor(tmp_path, **ports)
+    assert code == 0, results
+    assert {check["status"] for check in results.values()} <= {"ok", "skip", "warn"}
+    assert results["exporter"]["status"] == "skip"
     assert list(tmp_path.iterdir()) == []
 
     text = run("doctor", cwd=tmp_path, **ports)
@@ -59,10 +59,10 @@ def test_each_fault_is_named_with_its_remedy(tmp_path: Path, ports: dict[str, st
             "LLMTRACE_COLLECTOR__HOST": "0.0.0.0",
             "LLMTRACE_COLLECTOR__STORE": f"clickhouse://u:sesame@127.0.0.1:{free_port()}/db",
         }
-        code, found = doctor(tmp_path, "--endpoint", f"http://127.0.0.1:{free_port()}", **env)
+        code, results = doctor(tmp_path, "--endpoint", f"http://127.0.0.1:{free_port()}", **env)
 
     assert code == 1
-    failed = {name: check for name, check in found.items() if check["status"] == "fail"}
+    failed = {name: check for name, check in results.items() if check["status"] == "fail"}
     assert set(failed) == {"port: dashboard", "store", "keys", "admin key", "exporter"}
     assert f"{taken} is taken by" in failed["port: dashboard"]["detail"]
     assert str(os.getpid()) in failed["port: dashboard"]["detail"]
@@ -70,17 +70,17 @@ def test_each_fault_is_named_with_its_remedy(tmp_path: Path, ports: dict[str, st
     assert "LLMTRACE_COLLECTOR__INGEST_KEY" in failed["keys"]["remedy"]
     assert failed["admin key"]["remedy"] == f"chmod 600 {key}"
     assert "does not answer" in failed["store"]["detail"]
-    assert "sesame" not in json.dumps(found)
+    assert "sesame" not in json.dumps(results)
 
 
 def test_settings_that_cannot_be_read_fail_but_the_other_checks_go_on(
     tmp_path: Path, ports: dict[str, str]
 ) -> None:
     (tmp_path / "llmtrace.toml").write_text("[collector]\nprot = 1\n")
-    code, found = doctor(tmp_path, **ports)
+    code, results = doctor(tmp_path, **ports)
     assert code == 1
-    assert "did you mean [collector] port?" in found["configuration"]["detail"]
-    assert found["clock"]["status"] == "ok"
+    assert "did you mean [collector] port?" in results["configuration"]["detail"]
+    assert results["clock"]["status"] == "ok"
 
 
 @pytest.fixture
@@ -107,20 +107,20 @@ def test_a_running_collector_is_recognised_and_asked(
         "LLMTRACE_DATA_DIR": str(tmp_path / "data"),
     }
 
-    code, found = doctor(tmp_path, LLMTRACE_API_KEY="sesame", **env)
-    assert code == 0, found
-    assert "has the collector" in found["port: collector"]["detail"]
-    assert found["exporter"]["detail"] == f"{collector}/v1/traces accepts spans"
-    assert found["clock"]["detail"] == "agrees with the file system and the collector"
+    code, results = doctor(tmp_path, LLMTRACE_API_KEY="sesame", **env)
+    assert code == 0, results
+    assert "has the collector" in results["port: collector"]["detail"]
+    assert results["exporter"]["detail"] == f"{collector}/v1/traces accepts spans"
+    assert results["clock"]["detail"] == "agrees with the file system and the collector"
 
-    code, found = doctor(tmp_path, LLMTRACE_API_KEY="wrong", **env)
+    code, results = doctor(tmp_path, LLMTRACE_API_KEY="wrong", **env)
     assert code == 1
-    assert "401" in found["exporter"]["detail"]
-    assert "LLMTRACE_API_KEY" in found["exporter"]["remedy"]
+    assert "401" in results["exporter"]["detail"]
+    assert "LLMTRACE_API_KEY" in results["exporter"]["remedy"]
 
 
 def test_a_clock_that_is_off_is_noticed() -> None:
-    answer = checks._Answer(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
-    result = checks.clock(answer)
+    response = checks._Response(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
+    result = checks.clock(response)
     assert result.status == "fail"
     assert "synchronise" in result.remedy

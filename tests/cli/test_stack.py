@@ -96,8 +96,8 @@ def test_a_part_drains_and_stops_when_its_supervisor_is_killed(tmp_path: Path) -
         from llmtrace_cli.config import load
         from llmtrace_cli.stack.processes import Process, plan, wait_ready
         base = Path({str(tmp_path)!r})
-        given = {{"data_dir": base / "data", "collector": {{"port": {port}}}}}
-        stack = plan(load.load(Path("/dev/null"), given), ["collector"])
+        overrides = {{"data_dir": base / "data", "collector": {{"port": {port}}}}}
+        stack = plan(load.load(Path("/dev/null"), overrides), ["collector"])
         part = Process(stack.parts[0], base / "collector.log")
         thread = threading.Thread(target=part.start)
         thread.start()

@@ -38,14 +38,14 @@ def stopped(it: Running, timeout: float = 30) -> int:
 
 def test_all_parts_start_and_ctrl_c_stops_them_cleanly(ports: dict[str, int], tmp_path: Path) -> None:
     with running(*up(ports), cwd=tmp_path) as it:
-        shown = it.wait_for("llmtrace is up")
+        output = it.wait_for("llmtrace is up")
         for name, port in ports.items():
-            assert f"http://127.0.0.1:{port}" in shown, name
+            assert f"http://127.0.0.1:{port}" in output, name
         assert healthy(f"http://127.0.0.1:{ports['collector']}/health/ready")
         assert healthy(f"http://127.0.0.1:{ports['mlflow']}/health")
         assert healthy(f"http://127.0.0.1:{ports['dashboard']}/_stcore/health")
         assert it.part("watch").is_running()
-        assert "collector_away" not in shown, "watch starts once there is something to watch"
+        assert "collector_away" not in output, "watch starts once there is something to watch"
         secrets = (tmp_path / ".llmtrace" / "admin.key").read_text().strip()
         assert not any(secrets in argument for process in it.processes() for argument in process.cmdline())
 
@@ -104,9 +104,9 @@ def test_both_doors_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, 
     )
     sent = [llm(), llm()]
     with running("--config", str(config), *up(ports, "--no-mlflow", "--no-dashboard"), cwd=tmp_path) as it:
-        shown = it.wait_for("llmtrace is up")
+        output = it.wait_for("llmtrace is up")
         url = f"https://127.0.0.1:{ports['collector']}"
-        assert url in shown
+        assert url in output
         trusted = ssl.create_default_context(cafile=str(certificate))
         with httpx.Client(base_url=url, verify=trusted, trust_env=False, timeout=30) as client:
             body = traces(sent[:1]).SerializeToString()

@@ -94,7 +94,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-def _picture(page: Page, name: str) -> None:
+def _screenshot(page: Page, name: str) -> None:
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     page.wait_for_timeout(1500)  # charts draw after their data came
     page.screenshot(path=str(ARTIFACTS / f"{name}.png"), full_page=True)
@@ -103,8 +103,8 @@ def _picture(page: Page, name: str) -> None:
 def _stored_calls(demo: Demo) -> int:
     reader = open_reader(demo.urls["ClickHouse over HTTP"].removesuffix("/clickhouse"))
     try:
-        found = reader.query("SELECT sum(Calls) FROM usage_10s WHERE NOT Simulated")
-        calls: int = found.result_rows[0][0]
+        result = reader.query("SELECT sum(Calls) FROM usage_10s WHERE NOT Simulated")
+        calls: int = result.result_rows[0][0]
         return calls
     finally:
         reader.close()
@@ -126,14 +126,14 @@ def test_overview_shows_what_is_stored(demo: Demo, page: Page) -> None:
     page.goto(demo.urls["dashboard"])
     card = page.get_by_test_id("stMetric").filter(has_text="Calls").first
     expect(card).to_be_visible()
-    shown = int(re.sub(r"\D", "", card.get_by_test_id("stMetricValue").inner_text()))
-    assert before <= shown <= _stored_calls(demo)
+    displayed_calls = int(re.sub(r"\D", "", card.get_by_test_id("stMetricValue").inner_text()))
+    assert before <= displayed_calls <= _stored_calls(demo)
     for model in ("tiny-chat-s", "tiny-chat-m"):
         expect(page.get_by_text(model).first).to_be_visible()
     # The page lists open ones; on a slow machine the anomaly may be over by now, the flood of injections not.
     titles = [re.escape(incident["Title"].split(":")[0]) for incident in demo.report["incidents"]]
     expect(page.get_by_text(re.compile("|".join(titles))).first).to_be_visible()
-    _picture(page, "demo-overview")
+    _screenshot(page, "demo-overview")
 
 
 def test_a_trace_opens_by_its_address_with_both_services(demo: Demo, page: Page) -> None:
@@ -141,7 +141,7 @@ def test_a_trace_opens_by_its_address_with_both_services(demo: Demo, page: Page)
     expect(page.get_by_text(demo.report["example_trace"]).first).to_be_visible()
     for span in ("answer_question", "queue", "prefill", "decode"):
         expect(page.get_by_text(span).first).to_be_visible()
-    _picture(page, "demo-trace")
+    _screenshot(page, "demo-trace")
 
 
 def test_cost_shows_a_price_for_every_call(demo: Demo, page: Page) -> None:
@@ -150,7 +150,7 @@ def test_cost_shows_a_price_for_every_call(demo: Demo, page: Page) -> None:
     expect(card.get_by_test_id("stMetricValue")).to_have_text(re.compile(r"^\$0\.00\d+"))
     unpriced = page.get_by_test_id("stMetric").filter(has_text="Unpriced calls").first
     expect(unpriced.get_by_test_id("stMetricValue")).to_have_text("0")
-    _picture(page, "demo-cost")
+    _screenshot(page, "demo-cost")
 
 
 def test_incidents_show_their_evidence(demo: Demo, page: Page) -> None:
@@ -158,14 +158,14 @@ def test_incidents_show_their_evidence(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.urls['dashboard']}/incidents?incident={anomaly['IncidentId']}")
     expect(page.get_by_text(anomaly["Title"]).first).to_be_visible()
     expect(page.get_by_role("heading", name="Evidence")).to_be_visible()
-    # On a slow machine the spell may be over, and its incident resolved, before the page is looked at.
+    # On a slow machine the anomaly may be over, and its incident resolved, before the page is looked at.
     resolved = page.get_by_text("Resolved", exact=True)
     expect(page.get_by_role("button", name="Resolve").or_(resolved).first).to_be_visible()
-    _picture(page, "demo-incident")
+    _screenshot(page, "demo-incident")
     page.goto(demo.urls["dashboard"] + "/incidents?state=all")
     for incident in demo.report["incidents"]:
         expect(page.get_by_text(incident["Title"].split(":")[0]).first).to_be_visible()
-    _picture(page, "demo-incidents")
+    _screenshot(page, "demo-incidents")
 
 
 def test_the_two_runs_are_compared_in_mlflow(demo: Demo, page: Page) -> None:
@@ -177,7 +177,7 @@ def test_the_two_runs_are_compared_in_mlflow(demo: Demo, page: Page) -> None:
         assert run["metrics"]["latency/p95_ms"] > 0
         assert run["metrics"]["scores/distinct_words"] > 0
     expect(page.get_by_role("heading", name="latency/p95_ms").first).to_be_visible()
-    _picture(page, "demo-mlflow-compare")
+    _screenshot(page, "demo-mlflow-compare")
 
 
 def test_ctrl_c_ends_everything(demo: Demo) -> None:

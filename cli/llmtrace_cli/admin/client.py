@@ -9,7 +9,7 @@ import requests
 from llmtrace_cli.config.read_settings import read_settings
 
 
-class Admin:
+class AdminClient:
     """The collector that the settings name. Failures are click.ClickExceptions with its own words."""
 
     def __init__(self, context: click.Context) -> None:
@@ -30,7 +30,7 @@ class Admin:
         try:
             with requests.Session() as session:
                 session.trust_env = False  # loopback is not reached through a proxy
-                answer = session.request(
+                response = session.request(
                     method,
                     self.url + path,
                     headers={"authorization": f"Bearer {self._key}"},
@@ -44,15 +44,15 @@ class Admin:
                 f"no collector answers at {self.url} ({type(error).__name__}): start it with "
                 "`llmtrace up` or `llmtrace collector`, or name its settings by --config"
             ) from error
-        if answer.status_code >= 400:
-            raise click.ClickException(f"the collector answered {answer.status_code}: {_detail(answer)}")
-        return answer
+        if response.status_code >= 400:
+            raise click.ClickException(f"the collector answered {response.status_code}: {_detail(response)}")
+        return response
 
     def _find_key(self, collector: Any) -> str:
         if collector.admin_key is not None:
             return str(collector.admin_key.get_secret_value())
-        if given := os.environ.get("LLMTRACE_ADMIN_KEY"):
-            return given
+        if admin_key := os.environ.get("LLMTRACE_ADMIN_KEY"):
+            return admin_key
         path = collector.data_dir / "admin.key"
         try:
             return str(path.read_text().strip())
@@ -63,11 +63,11 @@ class Admin:
             ) from error
 
 
-def _detail(answer: requests.Response) -> str:
+def _detail(response: requests.Response) -> str:
     try:
-        detail = answer.json()["detail"]
+        detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return answer.text[:500]
+        return response.text[:500]
     if isinstance(detail, list):  # one entry per field that is wrong
-        return "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in detail)
+        return "; ".join(f"{field_error['loc'][-1]}: {field_error['msg']}" for field_error in detail)
     return str(detail)

@@ -44,7 +44,7 @@ ORDER BY Timestamp, TraceId, SpanId, EventName, Body FORMAT JSONEachRow""",
 
 PATHS = {"otel_traces": "/v1/traces", "otel_logs": "/v1/logs"}
 
-#: One request is about this large at most (bytes), far within what doors take.
+#: One request is about this large at most (bytes), far within what OTLP endpoints accept.
 _REQUEST_BYTES = 4 << 20
 
 _KINDS = {
@@ -104,19 +104,21 @@ def send(url: str, key: str, table: str, body: bytes) -> int:
         session.trust_env = False
         for wait in (*_WAITS, None):
             try:
-                answer = session.post(url.rstrip("/") + PATHS[table], data=body, headers=headers, timeout=60)
+                response = session.post(
+                    url.rstrip("/") + PATHS[table], data=body, headers=headers, timeout=60
+                )
             except requests.RequestException as error:
                 problem = f"{url} does not answer ({type(error).__name__})"
             else:
-                if answer.status_code == 200:
-                    return _rejected(table, answer.content)
-                problem = f"{url} answered {answer.status_code}"
-                if answer.status_code not in (429, 502, 503, 504):
+                if response.status_code == 200:
+                    return _rejected(table, response.content)
+                problem = f"{url} answered {response.status_code}"
+                if response.status_code not in (429, 502, 503, 504):
                     break
             if wait is not None:
                 time.sleep(wait)
     raise click.ClickException(
-        f"{problem}: run the same command again when it is mended, what arrived is not stored twice"
+        f"{problem}: run the same command again once it is repaired, what arrived is not stored twice"
     )
 
 
@@ -154,7 +156,7 @@ def _add_span(request: ExportTraceServiceRequest, row: Row, texts: Mapping[str, 
 
 def _span(row: Row, texts: Mapping[str, str]) -> Span:
     start = int(row["Start"])
-    kept = {attribute: row[column] for column, attribute in texts.items() if row[column]}
+    column_attributes = {attribute: row[column] for column, attribute in texts.items() if row[column]}
     span = Span(
         trace_id=bytes.fromhex(row["TraceId"]),
         span_id=bytes.fromhex(row["SpanId"]),
@@ -164,7 +166,7 @@ def _span(row: Row, texts: Mapping[str, str]) -> Span:
         kind=_KINDS.get(row["SpanKind"], Span.SPAN_KIND_UNSPECIFIED),
         start_time_unix_nano=start,
         end_time_unix_nano=start + int(row["Duration"]),
-        attributes=_attributes({**row["SpanAttributes"], **kept}),
+        attributes=_attributes({**row["SpanAttributes"], **column_attributes}),
         status=Status(
             code=_STATUSES.get(row["StatusCode"], Status.STATUS_CODE_UNSET), message=row["StatusMessage"]
         ),
@@ -211,16 +213,16 @@ def _attributes(values: Mapping[str, str]) -> list[KeyValue]:
 
 
 def _attribute(key: str, value: str) -> KeyValue:
-    found = KeyValue(key=key)
+    attribute = KeyValue(key=key)
     if key.startswith(_COUNTS) and value.isdecimal() and str(int(value)) == value and int(value) < 1 << 63:
-        found.value.int_value = int(value)
+        attribute.value.int_value = int(value)
     elif key == _LIST and (items := _texts(value)) is not None:
-        found.value.array_value.SetInParent()
+        attribute.value.array_value.SetInParent()
         for item in items:
-            found.value.array_value.values.add(string_value=item)
+            attribute.value.array_value.values.add(string_value=item)
     else:
-        found.value.string_value = value
-    return found
+        attribute.value.string_value = value
+    return attribute
 
 
 def _texts(value: str) -> list[str] | None:

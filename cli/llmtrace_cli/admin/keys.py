@@ -4,7 +4,7 @@ import json
 
 import click
 
-from .client import Admin
+from .client import AdminClient
 
 
 @click.group(
@@ -34,9 +34,9 @@ Examples:
 def create(context: click.Context, project: str, role: str, name: str, per_minute: int) -> None:
     """Make a key and print it. It cannot be shown again."""
     body = {"project": project, "role": role, "name": name, "requests_per_minute": per_minute}
-    made = Admin(context).call("POST", "/v1/keys", body)
-    click.echo(f"{made['key_id']}: {role} key of {project or 'every project'}; shown this once", err=True)
-    click.echo(made["key"])
+    key = AdminClient(context).call("POST", "/v1/keys", body)
+    click.echo(f"{key['key_id']}: {role} key of {project or 'every project'}; shown this once", err=True)
+    click.echo(key["key"])
 
 
 @keys.command(
@@ -51,7 +51,7 @@ Examples:
 @click.pass_context
 def list_keys(context: click.Context, as_json: bool) -> None:
     """Show all keys, without their secrets."""
-    for key in Admin(context).call("GET", "/v1/keys")["keys"]:
+    for key in AdminClient(context).call("GET", "/v1/keys")["keys"]:
         if as_json:
             click.echo(json.dumps(key))
             continue
@@ -73,5 +73,5 @@ Examples:
 @click.pass_context
 def revoke(context: click.Context, key_id: str) -> None:
     """End a key, at once."""
-    Admin(context).call("DELETE", f"/v1/keys/{key_id}")
+    AdminClient(context).call("DELETE", f"/v1/keys/{key_id}")
     click.echo(f"{key_id} is revoked")

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from .client import Admin
+from .client import AdminClient
 
 
 @click.group(
@@ -29,7 +29,7 @@ Examples:
 @click.pass_context
 def list_segments(context: click.Context) -> None:
     """Name what was set aside, with the store's reason."""
-    for segment in Admin(context).call("GET", "/v1/quarantine")["segments"]:
+    for segment in AdminClient(context).call("GET", "/v1/quarantine")["segments"]:
         reason = " ".join(segment["reason"].split())[:160]
         click.echo(f"{segment['name']}  {segment['bytes']} bytes  {reason}")
 
@@ -44,7 +44,7 @@ Examples:
 @click.pass_context
 def show(context: click.Context, name: str) -> None:
     """Print the whole reason and the requests in a segment: project, time, size, rows."""
-    click.echo(json.dumps(Admin(context).call("GET", f"/v1/quarantine/{name}"), indent=2))
+    click.echo(json.dumps(AdminClient(context).call("GET", f"/v1/quarantine/{name}"), indent=2))
 
 
 @quarantine.command(
@@ -61,8 +61,8 @@ def replay(context: click.Context, name: str | None, everything: bool) -> None:
     """Give a segment to the store again, exactly once; what it refuses again comes back."""
     if (name is None) != everything:
         raise click.UsageError("name one segment, or say --all")
-    admin = Admin(context)
-    found = admin.call("GET", "/v1/quarantine")["segments"] if everything else [{"name": name}]
-    for segment in found:
+    admin = AdminClient(context)
+    segments = admin.call("GET", "/v1/quarantine")["segments"] if everything else [{"name": name}]
+    for segment in segments:
         admin.call("POST", f"/v1/quarantine/{segment['name']}/replay")
         click.echo(f"{segment['name']} is queued")

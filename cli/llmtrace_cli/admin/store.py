@@ -11,7 +11,7 @@ import click
 
 from llmtrace_cli.config.read_settings import read_settings
 
-from .client import Admin
+from .client import AdminClient
 
 _TIMES = {
     "otel_traces": "Timestamp",
@@ -23,7 +23,7 @@ _TIMES = {
 }
 _FORMATS = {"parquet": "Parquet", "jsonl": "JSONEachRow"}
 
-#: Rows of one file at most; a longer time is divided, so that one answer stays within the door's limits.
+#: Rows of one file at most; a longer time is divided, so that one answer stays within /clickhouse's limits.
 _FILE_ROWS = 20_000
 
 
@@ -51,7 +51,7 @@ Examples:
 @click.pass_context
 def stats(context: click.Context, as_json: bool) -> None:
     """Rows and bytes of every table."""
-    for table in Admin(context).call("GET", "/v1/stats")["tables"]:
+    for table in AdminClient(context).call("GET", "/v1/stats")["tables"]:
         if as_json:
             click.echo(json.dumps(table))
             continue
@@ -79,7 +79,7 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
 
     Traces go as a whole, because spans that do not name the user may hold what they wrote.
     """
-    admin = Admin(context)
+    admin = AdminClient(context)
     body = {"user": user, "project": project}
     counts = admin.call("POST", "/v1/erasures", {**body, "dry_run": True})["counts"]
     for table, rows in counts.items():
@@ -91,13 +91,13 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
     erasure = admin.call("POST", "/v1/erasures", body)
     if erasure["quarantined_segments"]:
         click.echo("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
-    said = 0
+    reported = 0
     while True:
         erasure = admin.call("GET", f"/v1/erasures/{erasure['erasure_id']}")
         steps, done = erasure["steps"], erasure["done"]
-        for number, step in enumerate(steps[said : done + 1], said + 1):
+        for number, step in enumerate(steps[reported : done + 1], reported + 1):
             click.echo(f"{number} of {len(steps)}: {step}", err=True)
-            said = number
+            reported = number
         if erasure["state"] != "running":
             break
         time.sleep(0.1)
@@ -161,7 +161,7 @@ def export(
         raise click.UsageError("OTLP goes with --table otel_traces or otel_logs")
     end = (until or datetime.now(UTC)).replace(tzinfo=UTC)
     start = (since or end - timedelta(days=30)).replace(tzinfo=UTC)
-    rows = _Rows(Admin(context), table, project, user)
+    rows = _Rows(AdminClient(context), table, project, user)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -182,7 +182,7 @@ def export(
 class _Rows:
     """Rows of a table of a running collector, those of one project or user alone where one is named."""
 
-    def __init__(self, admin: Admin, table: str, project: str, user: str) -> None:
+    def __init__(self, admin: AdminClient, table: str, project: str, user: str) -> None:
         self.table = table
         self._admin = admin
         self._where = "1"
@@ -195,13 +195,13 @@ class _Rows:
 
     def ranges(self, start: datetime, end: datetime) -> Iterator[tuple[int, int, int]]:
         """Spans of time [low, high) in Unix nanoseconds, of at most `_FILE_ROWS` rows each, and how many."""
-        waiting = [(round(start.timestamp() * 1e9), round(end.timestamp() * 1e9))]
-        while waiting:
-            low, high = waiting.pop()
+        pending = [(round(start.timestamp() * 1e9), round(end.timestamp() * 1e9))]
+        while pending:
+            low, high = pending.pop()
             rows = int(self.ask(f"SELECT count() FROM {self.table} WHERE {{where}}", low, high))  # noqa: S608
             if rows > _FILE_ROWS and high - low > 1:
                 middle = (low + high) // 2
-                waiting += [(middle, high), (low, middle)]
+                pending += [(middle, high), (low, middle)]
             elif rows:
                 yield low, high, rows
 
@@ -277,12 +277,13 @@ def backup(context: click.Context, listed: bool) -> None:
     Its name is printed; keep the folder elsewhere. Senders are acknowledged meanwhile, from the log.
     """
     if listed:
-        for each in Admin(context).call("GET", "/v1/backups")["backups"]:
-            click.echo(f"{each['name']}  {sum(each['tables'].values()):>12,} rows  schema {each['schema']}")
+        for manifest in AdminClient(context).call("GET", "/v1/backups")["backups"]:
+            rows = sum(manifest["tables"].values())
+            click.echo(f"{manifest['name']}  {rows:>12,} rows  schema {manifest['schema']}")
         return
-    made = Admin(context).call("POST", "/v1/backups")
-    click.echo(f"{sum(made['tables'].values()):,} rows in {made['folder']}", err=True)
-    click.echo(made["name"])
+    manifest = AdminClient(context).call("POST", "/v1/backups")
+    click.echo(f"{sum(manifest['tables'].values()):,} rows in {manifest['folder']}", err=True)
+    click.echo(manifest["name"])
 
 
 @store.command(
@@ -299,5 +300,5 @@ def restore(context: click.Context, name: str) -> None:
     Start a collector with a new data_dir, copy the backup's folder into its backups folder, restore. The
     collector should be of the version that wrote it. Rows are counted against what was saved.
     """
-    made = Admin(context).call("POST", f"/v1/backups/{name}/restore")
-    click.echo(f"{sum(made['tables'].values()):,} rows are back")
+    manifest = AdminClient(context).call("POST", f"/v1/backups/{name}/restore")
+    click.echo(f"{sum(manifest['tables'].values()):,} rows are back")

@@ -87,7 +87,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     """
     file = path if path is not None else (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     in_file = {} if file is None else _read(file)
-    given = dict(overrides or {})
+    command_line = dict(overrides or {})
 
     class Loaded(Settings):
         @classmethod
@@ -102,9 +102,9 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
             return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=in_file)
 
     try:
-        return Loaded(**given)
+        return Loaded(**command_line)
     except ValidationError as error:
-        sentences = [_explain(dict(problem), file, in_file, given) for problem in error.errors()]
+        sentences = [_explain(dict(problem), file, in_file, command_line) for problem in error.errors()]
         raise ConfigError("\n".join(sentences)) from error
     except SettingsError as error:
         raise ConfigError(f"environment: {error}") from error
@@ -123,18 +123,18 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _explain(
-    problem: dict[str, Any], file: Path | None, in_file: Mapping[str, Any], given: Mapping[str, Any]
+    problem: dict[str, Any], file: Path | None, in_file: Mapping[str, Any], command_line: Mapping[str, Any]
 ) -> str:
     """One sentence for one of pydantic's errors: what, where it came from, what would do."""
     location: tuple[int | str, ...] = problem["loc"]
-    origin = _origin(location, file, in_file, given)
+    origin = _origin(location, file, in_file, command_line)
     if problem["type"] == "extra_forbidden":
         return f"unknown setting {setting_name(location)} ({origin}){_nearest(location)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error" and location and str(location[-1]) in tables():
         return f"[{location[-1]}] {message} ({origin})"
-    shown = "" if _is_secret(location) else f" = {problem['input']!r}"
-    return f"{setting_name(location)}{shown} ({origin}): {message[:1].lower()}{message[1:]}"
+    value_text = "" if _is_secret(location) else f" = {problem['input']!r}"
+    return f"{setting_name(location)}{value_text} ({origin}): {message[:1].lower()}{message[1:]}"
 
 
 def setting_name(location: Sequence[int | str]) -> str:
@@ -146,9 +146,12 @@ def setting_name(location: Sequence[int | str]) -> str:
 
 
 def _origin(
-    location: Sequence[int | str], file: Path | None, in_file: Mapping[str, Any], given: Mapping[str, Any]
+    location: Sequence[int | str],
+    file: Path | None,
+    in_file: Mapping[str, Any],
+    command_line: Mapping[str, Any],
 ) -> str:
-    if _has(given, location):
+    if _has(command_line, location):
         return "from the command line"
     if file is not None and _has(in_file, location) and not _in_environment(location):
         return f"from {file}"

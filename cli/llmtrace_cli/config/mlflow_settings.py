@@ -34,7 +34,7 @@ class MlflowSettings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _refuse_open_door(self) -> Self:
+    def _require_allowed_hosts(self) -> Self:
         if self.host not in LOOPBACK and not self.allowed_hosts:
             raise ValueError(
                 f"MLflow would listen on {self.host} for anyone who reaches it: name the hosts that it may "

@@ -17,13 +17,13 @@ def read_settings(
 ) -> "Settings":
     """The settings in effect for this invocation.
 
-    `overrides` are the command line's, nested as in the file; those that are None were not given.
+    `overrides` are the command line's, nested as in the file; those that are None are unset.
     Raises click.ClickException on settings that cannot be used.
     """
     with needs(extra):
         from . import load
     try:
-        return load.load(config_file(context), _given(overrides or {}))
+        return load.load(config_file(context), _without_unset(overrides or {}))
     except load.ConfigError as error:
         raise click.ClickException(str(error)) from error
 
@@ -34,12 +34,12 @@ def config_file(context: click.Context) -> Path | None:
     return file
 
 
-def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+def _without_unset(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     for name, value in overrides.items():
         if isinstance(value, Mapping):
-            if inner := _given(value):
-                given[name] = inner
+            if inner := _without_unset(value):
+                options[name] = inner
         elif value is not None:
-            given[name] = value
-    return given
+            options[name] = value
+    return options

@@ -11,7 +11,7 @@ import click
 
 from llmtrace_cli.extras import needs
 
-from .options import collector_option, ledger_client, make_scope, moment, output_options, scope_options, write
+from .options import collector_option, cost_reader, make_scope, moment, output_options, scope_options, write
 from .prices import send
 
 
@@ -26,9 +26,9 @@ def _reader(name: str, says: str, example: str) -> click.Command:
         context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any
     ) -> None:
         with needs("analysis"):
-            from llmtrace_analysis.cost import rate_limits as readers
-        with ledger_client(context, url) as client:
-            write(getattr(readers, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
+            from llmtrace_analysis.cost import rate_limits
+        with cost_reader(context, url) as client:
+            write(getattr(rate_limits, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
 
     return command
 
@@ -99,7 +99,7 @@ Examples:
 @click.option("--note", default="", help="Why, for those who read it later.")
 @collector_option
 @click.pass_context
-def set_line(
+def set_fixed_cost(
     context: click.Context,
     /,
     line: str,
@@ -107,14 +107,14 @@ def set_line(
     until: datetime | None,
     model: str,
     url: str | None,
-    **given: Any,
+    **fields: Any,
 ) -> None:
     """Keep a fixed line, or replace the one with this id."""
     provider, slash, name = model.partition("/")
     if model and not (slash and name):
         raise click.UsageError("write --model PROVIDER/MODEL")
     body = {
-        **given,
+        **fields,
         "provider": provider,
         "model": name,
         "valid_from": since.date().isoformat(),
@@ -136,15 +136,17 @@ Examples:
 def remove(context: click.Context, /, line: str, url: str | None) -> None:
     """Take a fixed line out of every report; to end one, set it again with --to."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import fixed_costs as lines
-    with ledger_client(context, url) as client:
-        kept = lines.lines(client)
-    found = kept[kept["id"] == line].to_dict(orient="records")
-    if not found:
+        from llmtrace_analysis.cost import fixed_costs
+    with cost_reader(context, url) as client:
+        costs = fixed_costs.lines(client)
+    matches = costs[costs["id"] == line].to_dict(orient="records")
+    if not matches:
         raise click.ClickException(f"there is no fixed line {line!r}; 'llmtrace cost fixed list' shows them")
     body = {
-        **{key: found[0][key] for key in ("kind", "name", "project", "provider", "model", "units", "price")},
-        "valid_from": datetime.fromtimestamp(int(found[0]["start"]), UTC).date().isoformat(),
+        **{
+            key: matches[0][key] for key in ("kind", "name", "project", "provider", "model", "units", "price")
+        },
+        "valid_from": datetime.fromtimestamp(int(matches[0]["start"]), UTC).date().isoformat(),
         "removed": True,
         "actor": getpass.getuser(),
     }
@@ -164,14 +166,14 @@ Examples:
 @scope_options
 @output_options
 @click.pass_context
-def list_lines(
+def list_fixed_costs(
     context: click.Context, /, by_day: bool, fmt: str, output: Path | None, url: str | None, **scope: Any
 ) -> None:
     """List fixed lines with what they cost in the period, spread evenly over the time they are paid for."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import fixed_costs as lines
-    with ledger_client(context, url) as client:
-        data = lines.amortised(lines.lines(client), make_scope(**scope))
+        from llmtrace_analysis.cost import fixed_costs
+    with cost_reader(context, url) as client:
+        data = fixed_costs.amortised(fixed_costs.lines(client), make_scope(**scope))
     if not by_day:
         keys = ["id", "kind", "name", "project", "provider", "model", "units"]
         data = data.groupby(keys, as_index=False)[["hours", "cost"]].sum()

@@ -9,7 +9,7 @@ from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
 
 from .capacity import accounts, fixed, latency, limits
-from .options import ledger_client, make_scope, output_options, scope_options, write
+from .options import cost_reader, make_scope, output_options, scope_options, write
 from .plans import export, forecast, reconcile, reserved, whatif
 from .prices import adjustments, close, prices, reprice
 
@@ -78,23 +78,23 @@ def report(
     """
     with needs("analysis"):
         from llmtrace_analysis.cost import currency as money
-        from llmtrace_analysis.cost import fixed_costs as fixed_lines
-        from llmtrace_analysis.cost import report as ledger
+        from llmtrace_analysis.cost import fixed_costs
+        from llmtrace_analysis.cost import report as cost_report
     if score and currency != money.USD:
         raise click.UsageError("costs per success are in USD alone: leave --currency out")
     rates = read_settings(context, "analysis").dashboard.exchange_rates
     chosen = make_scope(**scope)
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         try:
             data = (
-                ledger.per_success(client, chosen, score, success, by)
+                cost_report.per_success(client, chosen, score, success, by)
                 if score
                 else money.report(client, chosen, by, currency=currency.upper(), rates=rates)
             )
-        except (ledger.UnknownDimension, money.NoRate) as error:
+        except (cost_report.UnknownDimension, money.NoRate) as error:
             raise click.UsageError(str(error)) from error
-        missing = ledger.unpriced(client, chosen)
-        paid = fixed_lines.amortised(fixed_lines.lines(client), chosen)["cost"].sum()
+        missing = cost_report.unpriced(client, chosen)
+        paid = fixed_costs.amortised(fixed_costs.lines(client), chosen)["cost"].sum()
     if fmt == "table" and not score:
         data = data[
             [*by, "calls", "unpriced_calls", "input_tokens", "cache_read_tokens", "output_tokens", "cost"]
@@ -133,7 +133,7 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
 
         from llmtrace_analysis.cost import waste as wasted
     chosen = make_scope(**scope)
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         spent = wasted.waste(client, chosen)
         saved = wasted.savings(client, chosen)
     spent.insert(0, "sort", "waste")

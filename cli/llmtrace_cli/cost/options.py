@@ -39,9 +39,9 @@ def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime
     """
     if value is None:
         return None
-    if found := _AGO.fullmatch(value):
+    if match := _AGO.fullmatch(value):
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        return hour - timedelta(hours=int(found[1]) * _HOURS[found[2]])
+        return hour - timedelta(hours=int(match[1]) * _HOURS[match[2]])
     try:
         parsed = datetime.fromisoformat(f"{value}-01" if re.fullmatch(r"\d{4}-\d{2}", value) else value)
     except ValueError:
@@ -122,7 +122,7 @@ def make_scope(
 
 
 @contextmanager
-def ledger_client(context: click.Context, url: str | None) -> Iterator[Client]:
+def cost_reader(context: click.Context, url: str | None) -> Iterator[Client]:
     """A reader of the collector. Raises click.ClickException with a sentence when it cannot be read."""
     settings = read_settings(context, "analysis").dashboard
     with needs("analysis"):

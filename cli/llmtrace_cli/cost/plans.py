@@ -9,7 +9,7 @@ import click
 
 from llmtrace_cli.extras import needs
 
-from .options import collector_option, ledger_client, make_scope, output_options, scope_options, write
+from .options import collector_option, cost_reader, make_scope, output_options, scope_options, write
 
 
 @click.command(
@@ -57,14 +57,14 @@ def forecast(
         from llmtrace_analysis.cost import report
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scope = make_scope(midnight - timedelta(days=history), midnight, **filters)
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         daily = report.daily(client, scope)
     try:
         if backtest:
             data = forecasts.backtest(daily, midnight.date(), confidence=confidence)
         else:
-            found = forecasts.month_end(daily, midnight.date(), confidence)
-            data = pd.DataFrame([dataclasses.asdict(found)])
+            month_forecast = forecasts.month_end(daily, midnight.date(), confidence)
+            data = pd.DataFrame([dataclasses.asdict(month_forecast)])
     except forecasts.TooLittleHistory as error:
         raise click.ClickException(str(error)) from error
     write(data, fmt, output)
@@ -103,10 +103,10 @@ def whatif(
     with needs("analysis"):
         from llmtrace_analysis.cost import what_if as replays
     try:
-        wanted = [dataclasses.replace(replays.candidate(each), cached=cached) for each in candidates]
+        wanted = [dataclasses.replace(replays.candidate(spec), cached=cached) for spec in candidates]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         tokens = replays.mix(client, make_scope(**scope))
     write(replays.replay(tokens, wanted), fmt, output)
 
@@ -151,7 +151,7 @@ def reserved(
     with needs("analysis"):
         from llmtrace_analysis.cost import reserved_capacity as capacity
     unit = capacity.Unit(price, tpm, output_weight, step)
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         hours = capacity.load(client, make_scope(**scope))
     table = capacity.compare(hours, unit)
     write(table, fmt, output)
@@ -197,11 +197,11 @@ def reconcile(
         raise click.ClickException(f"{file} has no rows")
     days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in theirs["day"]]
     scope = make_scope(min(days), max(days) + timedelta(days=1))
-    with ledger_client(context, url) as client:
-        found = matching.reconcile(theirs, matching.ours(client, scope, provider))
-    agree = int(found["matches"].sum())
-    write(found if everything else found[~found["matches"]], fmt, output)
-    click.echo(f"{agree} of {len(found)} rows of day and model agree", err=True)
+    with cost_reader(context, url) as client:
+        rows = matching.reconcile(theirs, matching.ours(client, scope, provider))
+    agree = int(rows["matches"].sum())
+    write(rows if everything else rows[~rows["matches"]], fmt, output)
+    click.echo(f"{agree} of {len(rows)} rows of day and model agree", err=True)
 
 
 @click.command(
@@ -230,7 +230,7 @@ def export(
     with needs("analysis"):
         from llmtrace_analysis.cost import focus, report
     chosen = make_scope(**scope)
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         data = focus.export(client, chosen, focus.Account(account, account_name))
         missing = report.unpriced(client, chosen)
     broken = focus.violations(data)

@@ -15,7 +15,7 @@ from llmtrace_cli.extras import needs
 from .options import (
     Command,
     collector_option,
-    ledger_client,
+    cost_reader,
     make_scope,
     moment,
     output_options,
@@ -52,7 +52,7 @@ def list_prices(
     context: click.Context, /, book: str | None, fmt: str, output: Path | None, url: str | None
 ) -> None:
     """List the prices of every model seen, USD per million tokens; unpriced models too."""
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         with needs("analysis"):
             from llmtrace_analysis.cost import price_books
         data = _read(client, book)
@@ -74,7 +74,7 @@ def list_books(context: click.Context, /, fmt: str, output: Path | None, url: st
     """List the books that are kept, newest first."""
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         write(price_books.books(client), fmt, output)
 
 
@@ -95,7 +95,7 @@ def diff(
     """Show the prices that differ between two books."""
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         write(price_books.differences(_read(client, before), _read(client, after)), fmt, output)
 
 
@@ -217,9 +217,11 @@ def update(
     """
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
-    given = [] if source is None else _from_file(source, note)
-    prepared = send(context, url, "POST", "/v1/prices/update", {"prices": given, "dry_run": True})["book"]
-    with ledger_client(context, url) as client:
+    own_prices = [] if source is None else _from_file(source, note)
+    prepared = send(context, url, "POST", "/v1/prices/update", {"prices": own_prices, "dry_run": True})[
+        "book"
+    ]
+    with cost_reader(context, url) as client:
         before = price_books.in_effect(client)
         if prepared == before:
             click.echo(f"nothing new: {before} is in effect", err=True)
@@ -230,7 +232,7 @@ def update(
     if dry_run:
         click.echo(f"would take effect: {prepared}", err=True)
         return
-    taken = send(context, url, "POST", "/v1/prices/update", {"prices": given})["book"]
+    taken = send(context, url, "POST", "/v1/prices/update", {"prices": own_prices})["book"]
     click.echo(f"in effect: {taken}; go back with: llmtrace cost reprice --book '{before}'", err=True)
 
 
@@ -239,10 +241,10 @@ def _from_file(source: Path, note: str) -> list[dict[str, Any]]:
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     try:
-        found = price_books.read_prices(source)
+        rows = price_books.read_prices(source)
     except (ValueError, KeyError, OSError) as error:
         raise click.ClickException(f"{source} holds no prices: {error}") from error
-    return [{**row, "actor": getpass.getuser(), "note": note or source.name} for row in found]
+    return [{**row, "actor": getpass.getuser(), "note": note or source.name} for row in rows]
 
 
 @prices.command(
@@ -313,7 +315,7 @@ def reprice(
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books, report
     chosen = make_scope(**scope)
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         try:
             changes = price_books.reprice(client, chosen, price_books.in_effect(client), book)
         except (price_books.NoSuchBook, report.UnknownDimension) as error:
@@ -336,8 +338,8 @@ Examples:
 @click.pass_context
 def close(context: click.Context, /, month: str, url: str | None) -> None:
     """Freeze the figures of a month that is over; what changes later is an adjustment."""
-    told = send(context, url, "POST", "/v1/cost/close", {"month": month, "actor": getpass.getuser()})
-    click.echo(f"closed {month}: {told['cost']:.2f} USD in {told['rows']} rows")
+    totals = send(context, url, "POST", "/v1/cost/close", {"month": month, "actor": getpass.getuser()})
+    click.echo(f"closed {month}: {totals['cost']:.2f} USD in {totals['rows']} rows")
 
 
 @click.command(
@@ -354,7 +356,7 @@ def adjustments(context: click.Context, /, fmt: str, output: Path | None, url: s
     """Show what changed in closed months since: late calls, other prices."""
     with needs("analysis"):
         from llmtrace_analysis.cost import closed_months
-    with ledger_client(context, url) as client:
+    with cost_reader(context, url) as client:
         write(closed_months.adjustments(client), fmt, output)
 
 
@@ -375,9 +377,9 @@ def send(context: click.Context, url: str | None, method: str, path: str, body: 
     address = (url or settings.collector_url).rstrip("/")
     headers = {"Authorization": f"Bearer {settings.writing_key() or ''}"}
     try:
-        answer = httpx.request(method, address + path, json=body, headers=headers, timeout=30)
+        response = httpx.request(method, address + path, json=body, headers=headers, timeout=30)
     except httpx.HTTPError as error:
         raise click.ClickException(f"the collector at {address} did not answer ({error})") from error
-    if not answer.is_success:
-        raise click.ClickException(f"the collector refused: {answer.json().get('detail', answer.text)}")
-    return answer.json()
+    if not response.is_success:
+        raise click.ClickException(f"the collector refused: {response.json().get('detail', response.text)}")
+    return response.json()

@@ -174,14 +174,16 @@ def example_trace(client: Client) -> str:
 def runs(mlflow_url: str) -> list[Run]:
     """The experiment's runs as MLflow's REST interface has them; none while it is not there yet."""
     with httpx.Client(base_url=mlflow_url, timeout=10.0) as client:
-        found = client.get("/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": EXPERIMENT})
-        if found.status_code != 200:
+        experiment_response = client.get(
+            "/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": EXPERIMENT}
+        )
+        if experiment_response.status_code != 200:
             return []
-        experiment = found.json()["experiment"]["experiment_id"]
-        answer = client.post(
+        experiment = experiment_response.json()["experiment"]["experiment_id"]
+        search_response = client.post(
             "/api/2.0/mlflow/runs/search", json={"experiment_ids": [experiment], "max_results": 10}
         )
-        answer.raise_for_status()
+        search_response.raise_for_status()
     return sorted(
         (
             Run(
@@ -189,42 +191,44 @@ def runs(mlflow_url: str) -> list[Run]:
                 url=f"{mlflow_url}/#/experiments/{experiment}/runs/{run['info']['run_id']}",
                 metrics={metric["key"]: metric["value"] for metric in run["data"].get("metrics", [])},
             )
-            for run in answer.json().get("runs", [])
+            for run in search_response.json().get("runs", [])
         ),
         key=lambda run: run.name,
     )
 
 
-def _complete(found: Sequence[Run]) -> list[Run]:
-    return [run for run in found if run.metrics.get("calls", 0) > 0 and "latency/p95_ms" in run.metrics]
+def _complete(mlflow_runs: Sequence[Run]) -> list[Run]:
+    return [run for run in mlflow_runs if run.metrics.get("calls", 0) > 0 and "latency/p95_ms" in run.metrics]
 
 
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     stored = report.stored
-    numbers = Table.grid(padding=(0, 3))
+    totals_table = Table.grid(padding=(0, 3))
     latency, ttft = stored["latency"], stored["ttft"]
-    numbers.add_row("calls generated", f"{report.generated}", "calls stored", f"{report.spans['calls']}")
-    numbers.add_row("errors", f"{stored['errors']}", "traces with service spans", f"{report.whole_traces}")
-    numbers.add_row(
+    totals_table.add_row("calls generated", f"{report.generated}", "calls stored", f"{report.spans['calls']}")
+    totals_table.add_row(
+        "errors", f"{stored['errors']}", "traces with service spans", f"{report.whole_traces}"
+    )
+    totals_table.add_row(
         "input tokens", f"{stored['input_tokens']:,}", "output tokens", f"{stored['output_tokens']:,}"
     )
-    numbers.add_row("of them cached", f"{stored['cached_tokens']:,}", "cost", f"${stored['cost']:.6f}")
-    numbers.add_row(
+    totals_table.add_row("of them cached", f"{stored['cached_tokens']:,}", "cost", f"${stored['cost']:.6f}")
+    totals_table.add_row(
         "latency p50 / p95",
         f"{latency[0] * 1000:.0f} / {latency[1] * 1000:.0f} ms",
         "first token p95",
         f"{ttft[1] * 1000:.0f} ms",
     )
-    numbers.add_row(
+    totals_table.add_row(
         "simulated history", f"{report.simulated:,} calls, apart", "took", f"{report.seconds:.0f} s"
     )
 
-    raised = Table(box=box.SIMPLE, pad_edge=False)
+    incident_table = Table(box=box.SIMPLE, pad_edge=False)
     for column in ("incident", "kind", "state", "observed", "expected up to", "traces"):
-        raised.add_column(column)
+        incident_table.add_column(column)
     for incident in report.incidents:
-        raised.add_row(
+        incident_table.add_row(
             Text(str(incident["Title"])),
             str(incident["Kind"]),
             str(incident["State"]),
@@ -233,22 +237,22 @@ def show(report: Report, console: Console) -> None:
             str(incident["Traces"]),
         )
 
-    delivered = Table(box=box.SIMPLE, pad_edge=False)
+    webhook_table = Table(box=box.SIMPLE, pad_edge=False)
     for column in ("webhook", "signature", "incident"):
-        delivered.add_column(column)
+        webhook_table.add_column(column)
     for delivery in report.deliveries:
-        delivered.add_row(
+        webhook_table.add_row(
             Text(delivery.type),
             "[green]verified[/green]" if delivery.verified else "[red]wrong[/red]",
             Text(str(delivery.incident.get("title", ""))),
         )
 
-    compared = Table(box=box.SIMPLE, pad_edge=False)
+    run_table = Table(box=box.SIMPLE, pad_edge=False)
     for column in ("MLflow run", "calls", "p95", "output tokens", "distinct words"):
-        compared.add_column(column)
+        run_table.add_column(column)
     for run in report.runs:
         metrics = run.metrics
-        compared.add_row(
+        run_table.add_row(
             Text(run.name),
             f"{metrics.get('calls', 0):.0f}",
             f"{metrics.get('latency/p95_ms', 0):.0f} ms",
@@ -256,17 +260,17 @@ def show(report: Report, console: Console) -> None:
             f"{metrics.get('scores/distinct_words', 0):.2f}",
         )
 
-    checked = Table.grid(padding=(0, 2))
+    check_table = Table.grid(padding=(0, 2))
     for check in report.checks():
         mark = "[green]✓[/green]" if check.holds else "[red]✗[/red]"
-        checked.add_row(mark, check.name, Text(check.seen))
-    links = Table.grid(padding=(0, 2))
+        check_table.add_row(mark, check.name, Text(check.seen))
+    link_table = Table.grid(padding=(0, 2))
     run_links = {run.name: run.url for run in report.runs}
     for name, url in {**report.urls, **run_links}.items():
-        links.add_row(name, Text(url))
+        link_table.add_row(name, Text(url))
     console.print(
         Panel(
-            Group(numbers, raised, delivered, compared, checked, Text(), links),
+            Group(totals_table, incident_table, webhook_table, run_table, check_table, Text(), link_table),
             title="What arrived (asked from ClickHouse and MLflow)",
             border_style="green" if all(check.holds for check in report.checks()) else "red",
         )

@@ -31,11 +31,11 @@ from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.reader import open_reader
 
 from . import report
-from .simulated_history import Measured, send_history
+from .simulated_history import CallMeasurement, send_history
 from .traffic import RUNS, SERVICE, USERS, DemoCall, Traffic
 from .webhook_sink import WebhookSink
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 #: In the order in which they should be ready: the service loads longest, MLflow is needed last.
 _PARTS: tuple[PartName, ...] = ("collector", "inference", "watch", "mlflow", "dashboard")
@@ -49,11 +49,11 @@ _DEFAULT_PORTS: dict[PartName, int] = {
 _MARKER = "this-is-a-demo"
 _BUCKET = 10.0
 _WARM_UP_CALLS = 24
-_CALM_SECONDS = 10.5  # both runs of the experiment fit
+_ORDINARY_SECONDS = 10.5  # both runs of the experiment fit
 _CALLS_PER_SECOND = 6.0
-_SPELL_CALLS_PER_SECOND = 9.0
+_ANOMALY_CALLS_PER_SECOND = 9.0
 _EXPERIMENT_CALLS = 20
-_SPELL_BEFORE, _SPELL_AFTER = 4.0, 5.0  # around a bucket's edge, so that two buckets show it
+_ANOMALY_BEFORE, _ANOMALY_AFTER = 4.0, 5.0  # around a bucket's edge, so that two buckets show it
 _FLOOD_CALLS = 90
 _WAIT_SECONDS = 120.0
 
@@ -82,7 +82,7 @@ def run(
     stack: Stack | None = None
     processes: dict[PartName, Process] = {}
     try:
-        _fresh(data_dir)
+        _make_data_directory(data_dir)
         with WebhookSink() as sink:
             stack = plan(_settings(data_dir, sink), _PARTS)
             processes = {
@@ -90,11 +90,11 @@ def run(
             }
             with _progress(console) as progress:
                 demo = _Demo(stack, processes, sink, progress, calls=calls, crash=crash)
-                found = demo.play(started)
-            report.show(found, console)
+                demo_report = demo.play(started)
+            report.show(demo_report, console)
             if report_file is not None:
-                report_file.write_text(json.dumps(found.as_json(), indent=2, default=str))
-            failed = [check.name for check in found.checks() if not check.holds]
+                report_file.write_text(json.dumps(demo_report.as_json(), indent=2, default=str))
+            failed = [check.name for check in demo_report.checks() if not check.holds]
             if failed:
                 keep = True  # its logs and store say more
                 console.print(f"[red]the demo failed:[/red] {'; '.join(failed)} (logs: {data_dir / 'logs'})")
@@ -153,24 +153,24 @@ class _Demo:
         traffic = self._traffic = Traffic(_url(self._stack, "inference"), models)
         self._warm_up(traffic)
         self._start(("watch", "mlflow", "dashboard"), wait=False)
-        with ThreadPoolExecutor(1) as aside:
-            simulated = aside.submit(self._send_history, list(traffic.tally.measured))
-            spell = self._calm(traffic)
-        # A busy machine: the history, which must be there, took longer than the calm.
-        if time.time() > spell + 1:
-            spell = _next_edge(time.time()) - _SPELL_BEFORE
-            for _ in traffic.pace(repeat(traffic.ordinary), _CALLS_PER_SECOND, spell):
+        with ThreadPoolExecutor(1) as executor:
+            simulated = executor.submit(self._send_history, list(traffic.counts.measurements))
+            anomaly_start = self._send_ordinary_calls(traffic)
+        # A busy machine: the history, which must be there, took longer than the ordinary traffic.
+        if time.time() > anomaly_start + 1:
+            anomaly_start = _next_edge(time.time()) - _ANOMALY_BEFORE
+            for _ in traffic.pace(repeat(traffic.ordinary), _CALLS_PER_SECOND, anomaly_start):
                 pass
-        self._spell(traffic, spell)
+        self._send_anomalous_calls(traffic, anomaly_start)
         reader = open_reader(self._collector_url)
         try:
             with self._step("calls until detection has spoken", self._calls) as advance:
-                self._tail(traffic, reader, advance)
+                self._send_until_detected(traffic, reader, advance)
             traffic.drain()
-            found = self._collect(traffic, reader, spell, simulated.result(), started)
+            demo_report = self._collect(traffic, reader, anomaly_start, simulated.result(), started)
         finally:
             reader.close()
-        return found
+        return demo_report
 
     def stay(self) -> None:
         """Light traffic until interrupted."""
@@ -196,8 +196,8 @@ class _Demo:
 
     def _wait_ready(self, names: tuple[PartName, ...]) -> None:
         parts = [self._stack.part(name) for name in names]
-        late = wait_ready(parts, timeout=120.0, alive=lambda part: self._processes[part.name].alive)
-        for part in late:
+        missing = wait_ready(parts, timeout=120.0, alive=lambda part: self._processes[part.name].alive)
+        for part in missing:
             process = self._processes[part.name]
             state = "did not become ready" if process.alive else "ended"
             raise DemoFailed(f"{part.name} {state}; its log ends:\n{process.tail()}")
@@ -208,15 +208,15 @@ class _Demo:
                 traffic.send(traffic.ordinary())
                 advance(number + 1)
             traffic.drain()
-        if traffic.tally.errors or not traffic.tally.measured:
+        if traffic.counts.errors or not traffic.counts.measurements:
             log = self._processes["inference"].tail()
             raise DemoFailed(f"the inference service did not answer the first calls; its log ends:\n{log}")
 
-    def _send_history(self, measured: list[Measured]) -> int:
+    def _send_history(self, measurements: list[CallMeasurement]) -> int:
         with self._step("beside them, an hour of simulated history, labelled so", 60) as advance:
             return send_history(
                 self._collector_url,
-                measured,
+                measurements,
                 USERS,
                 until=time.time_ns() - 30 * 1_000_000_000,
                 calls_per_second=_CALLS_PER_SECOND,
@@ -224,69 +224,71 @@ class _Demo:
                 progress=advance,
             )
 
-    def _calm(self, traffic: Traffic) -> float:
-        """Ordinary traffic and the experiment; returns when the spell begins."""
+    def _send_ordinary_calls(self, traffic: Traffic) -> float:
+        """Ordinary traffic and the experiment; returns when the anomaly begins."""
         begin = time.time()
-        spell = _next_edge(begin + _CALM_SECONDS) - _SPELL_BEFORE
-        turn: list[Callable[[], DemoCall]] = [traffic.ordinary]
-        turn += [partial(traffic.experiment, name) for name in RUNS]
-        makes = chain(turn * _EXPERIMENT_CALLS, repeat(traffic.ordinary))
+        anomaly_start = _next_edge(begin + _ORDINARY_SECONDS) - _ANOMALY_BEFORE
+        rotation: list[Callable[[], DemoCall]] = [traffic.ordinary]
+        rotation += [partial(traffic.experiment, name) for name in RUNS]
+        call_makers = chain(rotation * _EXPERIMENT_CALLS, repeat(traffic.ordinary))
         with self._step("ordinary calls: 20 users, two runs of an experiment", 100) as advance:
-            for _ in traffic.pace(makes, _CALLS_PER_SECOND, spell):
-                share = (time.time() - begin) / (spell - begin)
+            for _ in traffic.pace(call_makers, _CALLS_PER_SECOND, anomaly_start):
+                share = (time.time() - begin) / (anomaly_start - begin)
                 advance(round(100 * share))
                 if self._crash and share > 0.5:
                     self._crash_collector()
-        return spell
+        return anomaly_start
 
     def _crash_collector(self) -> None:
         self._crash = False
         self._processes["collector"].kill()
         self._processes["collector"].start()
 
-    def _spell(self, traffic: Traffic, spell: float) -> None:
+    def _send_anomalous_calls(self, traffic: Traffic, anomaly_start: float) -> None:
         """Slow and failing calls, and one user who floods with injection prompts."""
-        until = spell + _SPELL_BEFORE + _SPELL_AFTER
+        until = anomaly_start + _ANOMALY_BEFORE + _ANOMALY_AFTER
         with self._step("a spell of slow and failing calls, and a flood of injections", 100) as advance:
             flooded = 0
             refused = (traffic.failing, traffic.failing)
-            makes = cycle((traffic.failing, traffic.slow, *refused, traffic.ordinary, *refused))
-            for _ in traffic.pace(makes, _SPELL_CALLS_PER_SECOND, until):
-                share = min(1.0, (time.time() - spell) / (until - spell))
+            call_makers = cycle((traffic.failing, traffic.slow, *refused, traffic.ordinary, *refused))
+            for _ in traffic.pace(call_makers, _ANOMALY_CALLS_PER_SECOND, until):
+                share = min(1.0, (time.time() - anomaly_start) / (until - anomaly_start))
                 # One at a time: on a busy machine the flood must not crowd out the failing calls.
                 if flooded < share * _FLOOD_CALLS:
                     traffic.send(traffic.injection())
                     flooded += 1
                 advance(round(100 * share))
 
-    def _tail(self, traffic: Traffic, reader: Client, advance: Callable[[int], None]) -> None:
+    def _send_until_detected(self, traffic: Traffic, reader: Client, advance: Callable[[int], None]) -> None:
         """Ordinary calls until enough were made and both kinds of incident are there."""
-        look = 0.0
+        next_query = 0.0
         deadline = time.time() + _WAIT_SECONDS
         for _ in traffic.pace(repeat(traffic.ordinary), _CALLS_PER_SECOND / 2, deadline):
-            advance(min(traffic.tally.calls, self._calls))
-            if traffic.tally.calls < self._calls or time.time() < look:
+            advance(min(traffic.counts.calls, self._calls))
+            if traffic.counts.calls < self._calls or time.time() < next_query:
                 continue
-            look = time.time() + 1.0
-            kinds: set[str] = _patiently(lambda: {row["Kind"] for row in report.incidents(reader)}, set())
+            next_query = time.time() + 1.0
+            kinds: set[str] = _query_or_default(
+                lambda: {row["Kind"] for row in report.incidents(reader)}, set()
+            )
             if {"anomaly", "abuse"} <= kinds:
                 return
 
     def _collect(
-        self, traffic: Traffic, reader: Client, spell: float, simulated: int, started: float
+        self, traffic: Traffic, reader: Client, anomaly_start: float, simulated: int, started: float
     ) -> report.Report:
         """Wait until every part has everything, and ask."""
         with self._step("waiting until everything is queryable", None):
             llmtrace.flush(30)
-            expected = traffic.tally.calls
-            answered = expected - traffic.tally.errors
-            _until(lambda: int(report.spans(reader)["distinct_calls"]) >= expected)
-            _until(lambda: report.whole_traces(reader) >= answered)
+            expected = traffic.counts.calls
+            answered = expected - traffic.counts.errors
+            _wait_until(lambda: int(report.spans(reader)["distinct_calls"]) >= expected)
+            _wait_until(lambda: report.whole_traces(reader) >= answered)
             self._wait_ready(("dashboard", "mlflow"))
             mlflow_url = _url(self._stack, "mlflow")
-            _until(lambda: {run.name for run in report.runs(mlflow_url) if run.metrics} >= set(RUNS))
-            _until(lambda: int(report.overall(reader)["unpriced"]) == 0, seconds=10)
-            _until(
+            _wait_until(lambda: {run.name for run in report.runs(mlflow_url) if run.metrics} >= set(RUNS))
+            _wait_until(lambda: int(report.overall(reader)["unpriced"]) == 0, seconds=10)
+            _wait_until(
                 lambda: (
                     {incident["IncidentId"] for incident in report.incidents(reader)}
                     <= {
@@ -298,16 +300,18 @@ class _Demo:
             )
         trace = report.example_trace(reader)
         dashboard = _url(self._stack, "dashboard")
-        raised = report.incidents(reader)
+        incidents = report.incidents(reader)
         return report.Report(
-            generated=traffic.tally.calls,
-            failed=traffic.tally.errors,
+            generated=traffic.counts.calls,
+            failed=traffic.counts.errors,
             stored=report.overall(reader),
             spans=report.spans(reader),
             whole_traces=report.whole_traces(reader),
-            incidents=raised,
+            incidents=incidents,
             # An anomaly opens with the bucket in which it showed first.
-            calm_incidents=sum(incident["OpenedAt"] < spell // _BUCKET * _BUCKET for incident in raised),
+            calm_incidents=sum(
+                incident["OpenedAt"] < anomaly_start // _BUCKET * _BUCKET for incident in incidents
+            ),
             deliveries=self._sink.received,
             runs=report.runs(mlflow_url),
             simulated=simulated,
@@ -331,8 +335,8 @@ class _Demo:
 
 
 def _next_edge(after: float) -> float:
-    """The first bucket's edge (Unix seconds) before which the spell's first part fits."""
-    return math.ceil((after + _SPELL_BEFORE) / _BUCKET) * _BUCKET
+    """The first bucket's edge (Unix seconds) before which the anomaly's first part fits."""
+    return math.ceil((after + _ANOMALY_BEFORE) / _BUCKET) * _BUCKET
 
 
 def stop_all(processes: list[Process]) -> None:
@@ -363,7 +367,7 @@ def _settings(data_dir: Path, sink: WebhookSink) -> Settings:
     )
 
 
-def _fresh(data_dir: Path) -> None:
+def _make_data_directory(data_dir: Path) -> None:
     """An empty data directory; one that is not a demo's is left alone."""
     marker = data_dir / _MARKER
     if data_dir.exists() and any(data_dir.iterdir()):
@@ -393,18 +397,18 @@ def _url(stack: Stack, name: PartName) -> str:
     return url
 
 
-def _patiently(question: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
-    """The answer, or `otherwise` while the collector is away (the demo may have killed it)."""
+def _query_or_default(query: Callable[[], _Result], default: _Result) -> _Result:
+    """The query's result, or `default` while the collector is unavailable (the demo may have killed it)."""
     try:
-        return question()
+        return query()
     except ClickHouseError:
-        return otherwise
+        return default
 
 
-def _until(holds: Callable[[], bool], seconds: float = _WAIT_SECONDS) -> bool:
-    """Wait until something holds; False when it did not in time, which a check of the report will say."""
+def _wait_until(condition: Callable[[], bool], seconds: float = _WAIT_SECONDS) -> bool:
+    """Wait until a condition holds; False when it did not in time, which a check of the report will say."""
     deadline = time.monotonic() + seconds
-    while not _patiently(holds, False):
+    while not _query_or_default(condition, False):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.25)

@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class CallMeasurement:
     """One real call: seconds and tokens. `ttft` is None for a call that was not streamed."""
 
     model: str
@@ -36,7 +36,7 @@ class Measured:
 
 def send_history(
     collector_url: str,
-    measured: Sequence[Measured],
+    measurements: Sequence[CallMeasurement],
     users: Sequence[str],
     *,
     until: int,
@@ -46,18 +46,18 @@ def send_history(
 ) -> int:
     """Send an hour of simulated calls that ends at `until` (Unix ns), a minute a request; their number.
 
-    `progress` is told the minutes sent. Raises httpx.HTTPStatusError when the collector refuses one, and
-    httpx.TransportError when it stays away.
+    `progress` is called with the minutes sent. Raises httpx.HTTPStatusError when the collector refuses one,
+    and httpx.TransportError when it stays unreachable.
     """
-    choice = random.Random(seed)  # noqa: S311 - a simulation
+    rng = random.Random(seed)  # noqa: S311 - a simulation
     sent = 0
     with httpx.Client(timeout=30.0) as client:
         for minute in range(_MINUTES):
             start = until - (_MINUTES - minute) * 60 * _SECOND
             # Real traffic wanders: each minute has a pace and a load of its own.
-            calls = round(60 * calls_per_second * choice.uniform(0.75, 1.25))
-            load = choice.lognormvariate(0.0, 0.2)
-            request = _minute(choice, measured, users, start, calls, load)
+            calls = round(60 * calls_per_second * rng.uniform(0.75, 1.25))
+            load = rng.lognormvariate(0.0, 0.2)
+            request = _minute(rng, measurements, users, start, calls, load)
             _post(client, f"{collector_url}/v1/traces", gzip.compress(request.SerializeToString(), 1))
             sent += calls
             progress(minute + 1)
@@ -65,11 +65,11 @@ def send_history(
 
 
 def _post(client: httpx.Client, url: str, body: bytes) -> None:
-    """Send one request, again while the collector is away: the demo may have killed it."""
+    """Send one request, again while the collector is unreachable: the demo may have killed it."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            answer = client.post(
+            response = client.post(
                 url,
                 content=body,
                 headers={"content-type": "application/x-protobuf", "content-encoding": "gzip"},
@@ -79,13 +79,13 @@ def _post(client: httpx.Client, url: str, body: bytes) -> None:
                 raise
             time.sleep(0.25)
         else:
-            answer.raise_for_status()
+            response.raise_for_status()
             return
 
 
 def _minute(
-    choice: random.Random,
-    measured: Sequence[Measured],
+    rng: random.Random,
+    measurements: Sequence[CallMeasurement],
     users: Sequence[str],
     start: int,
     calls: int,
@@ -96,31 +96,31 @@ def _minute(
     resource.resource.attributes.extend([_text("service.name", SERVICE), _text("llmtrace.simulated", "true")])
     spans = resource.scope_spans.add().spans
     for _ in range(calls):
-        like = choice.choice(measured)
-        begin = start + round(choice.random() * 60 * _SECOND)
-        slower = load * choice.lognormvariate(0.0, 0.25)
+        sample = rng.choice(measurements)
+        begin = start + round(rng.random() * 60 * _SECOND)
+        slowdown = load * rng.lognormvariate(0.0, 0.25)
         span = spans.add(
-            trace_id=choice.randbytes(16),
-            span_id=choice.randbytes(8),
-            name=f"chat {like.model}",
+            trace_id=rng.randbytes(16),
+            span_id=rng.randbytes(8),
+            name=f"chat {sample.model}",
             kind=3,
             start_time_unix_nano=begin,
-            end_time_unix_nano=begin + round(like.seconds * slower * _SECOND),
+            end_time_unix_nano=begin + round(sample.seconds * slowdown * _SECOND),
         )
         span.attributes.extend(
             [
                 _text("gen_ai.operation.name", "chat"),
                 _text("gen_ai.provider.name", "llmtrace"),
-                _text("gen_ai.request.model", like.model),
-                _text("gen_ai.response.model", like.model),
-                _text("user.id", choice.choice(users)),
-                _count("gen_ai.usage.input_tokens", like.input_tokens),
-                _count("gen_ai.usage.output_tokens", like.output_tokens),
+                _text("gen_ai.request.model", sample.model),
+                _text("gen_ai.response.model", sample.model),
+                _text("user.id", rng.choice(users)),
+                _count("gen_ai.usage.input_tokens", sample.input_tokens),
+                _count("gen_ai.usage.output_tokens", sample.output_tokens),
             ]
         )
-        if like.ttft is not None:
+        if sample.ttft is not None:
             ttft = KeyValue(key="gen_ai.response.time_to_first_chunk")
-            ttft.value.double_value = like.ttft * slower
+            ttft.value.double_value = sample.ttft * slowdown
             span.attributes.append(ttft)
     return request
 

@@ -19,7 +19,7 @@ import openai
 
 import llmtrace
 
-from .simulated_history import Measured
+from .simulated_history import CallMeasurement
 
 SERVICE = "demo-app"
 EXPERIMENT = "temperature"
@@ -27,8 +27,10 @@ RUNS = {"temperature-0.2": 0.2, "temperature-1.0": 1.0}
 USERS = tuple(f"user-{number:02d}" for number in range(1, 21))
 FLOODER = "user-13"
 
-Way = Literal["openai", "openai stream", "openai async", "openai async stream", "httpx", "httpx stream"]
-WAYS: tuple[Way, ...] = (
+ClientKind = Literal[
+    "openai", "openai stream", "openai async", "openai async stream", "httpx", "httpx stream"
+]
+CLIENT_KINDS: tuple[ClientKind, ...] = (
     "openai",
     "openai stream",
     "openai async",
@@ -65,7 +67,7 @@ _TOO_MANY = 10_000_000
 class DemoCall:
     """What one call asks for, and for whom."""
 
-    way: Way
+    client_kind: ClientKind
     model: str
     user: str
     session: str
@@ -76,12 +78,12 @@ class DemoCall:
 
 
 @dataclass
-class Tally:
+class CallCounts:
     """What the traffic did; safe to update from any thread."""
 
     calls: int = 0
     errors: int = 0
-    measured: list[Measured] = field(default_factory=list)
+    measurements: list[CallMeasurement] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, call: DemoCall, outcome: CallOutcome | None, seconds: float) -> None:
@@ -91,8 +93,10 @@ class Tally:
             if outcome is None:
                 self.errors += 1
             else:
-                self.measured.append(
-                    Measured(call.model, seconds, outcome.ttft, outcome.input_tokens, outcome.output_tokens)
+                self.measurements.append(
+                    CallMeasurement(
+                        call.model, seconds, outcome.ttft, outcome.input_tokens, outcome.output_tokens
+                    )
                 )
 
 
@@ -110,14 +114,14 @@ class Traffic:
     """Makes calls from a few threads, asynchronous ones on one event loop, and counts them."""
 
     def __init__(self, base_url: str, models: tuple[str, ...], seed: int = 7, workers: int = 5) -> None:
-        self.tally = Tally()
+        self.counts = CallCounts()
         self._url = base_url + "/v1"
         self._models = models
         self._random = random.Random(seed)  # noqa: S311 - a simulation
-        self._turn = itertools.count()
+        self._call_numbers = itertools.count()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="demo-traffic")
-        self._places = 2 * workers
-        self._room = threading.Semaphore(self._places)
+        self._max_in_flight = 2 * workers
+        self._slots = threading.Semaphore(self._max_in_flight)
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(target=self._loop.run_forever, name="demo-async", daemon=True)
         self._loop_thread.start()
@@ -127,13 +131,13 @@ class Traffic:
 
     def ordinary(self) -> DemoCall:
         """An everyday call of one of the twenty users."""
-        turn = next(self._turn)
+        number = next(self._call_numbers)
         user = self._random.choice(USERS)
         return DemoCall(
-            way=WAYS[turn % len(WAYS)],
-            model=self._models[turn % len(self._models)],
+            client_kind=CLIENT_KINDS[number % len(CLIENT_KINDS)],
+            model=self._models[number % len(self._models)],
             user=user,
-            session=f"{user}-{turn // 60}",
+            session=f"{user}-{number // 60}",
             question=self._random.choice(QUESTIONS),
         )
 
@@ -153,38 +157,38 @@ class Traffic:
 
     def injection(self) -> DemoCall:
         """A call of the user who floods with injection prompts."""
-        turn = next(self._turn)
+        number = next(self._call_numbers)
         return replace(
             self.ordinary(),
             model=self._models[-1],
             user=FLOODER,
             session=f"{FLOODER}-flood",
-            question=INJECTIONS[turn % len(INJECTIONS)],
+            question=INJECTIONS[number % len(INJECTIONS)],
         )
 
     def send(self, call: DemoCall) -> None:
         """Make the call in the background; blocks while too many are under way."""
-        self._room.acquire()
+        self._slots.acquire()
         self._pool.submit(self._perform, call)
 
     def pace(
-        self, makes: Iterable[Callable[[], DemoCall]], per_second: float, until: float
+        self, call_makers: Iterable[Callable[[], DemoCall]], per_second: float, until: float
     ) -> Iterator[None]:
         """Send calls at a steady pace until `until` (Unix seconds); yields after each."""
         due = time.time()
-        for make in makes:
+        for make_call in call_makers:
             if time.time() >= until:
                 return
-            self.send(make())
+            self.send(make_call())
             yield
             due += 1 / per_second
             time.sleep(max(0.0, due - time.time()))
 
     def drain(self) -> None:
         """Wait for the calls under way."""
-        for _ in range(self._places):
-            self._room.acquire()
-        self._room.release(self._places)
+        for _ in range(self._max_in_flight):
+            self._slots.acquire()
+        self._slots.release(self._max_in_flight)
 
     def close(self) -> None:
         """Wait for the calls under way and stop."""
@@ -202,58 +206,62 @@ class Traffic:
         try:
             # A failed call is an outcome too: it is counted below.
             with suppress(openai.APIError, httpx.HTTPError):
-                if "async" in call.way:
+                if "async" in call.client_kind:
                     outcome = asyncio.run_coroutine_threadsafe(self._answer_async(call), self._loop).result(
                         90
                     )
                 else:
-                    with _who(call):
+                    with _call_context(call):
                         outcome = self._answer(call)
         finally:
-            self.tally.add(call, outcome, time.perf_counter() - started)
-            self._room.release()
+            self.counts.add(call, outcome, time.perf_counter() - started)
+            self._slots.release()
 
     @llmtrace.observe(name="answer_question")
     def _answer(self, call: DemoCall) -> CallOutcome:
-        if call.way == "openai":
-            return _rate(_outcome(self._openai.chat.completions.create(**_request(call)).model_dump()))
-        if call.way == "openai stream":
+        if call.client_kind == "openai":
+            return _score_answer(
+                _outcome(self._openai.chat.completions.create(**_request_body(call)).model_dump())
+            )
+        if call.client_kind == "openai stream":
             started = time.perf_counter()
             stream = self._openai.chat.completions.create(
-                **_request(call), stream=True, stream_options=_USAGE
+                **_request_body(call), stream=True, stream_options=_USAGE
             )
-            return _rate(_assemble((chunk.model_dump() for chunk in stream), started))
-        if call.way == "httpx":
-            answer = self._httpx.post(f"{self._url}/chat/completions", json=_request(call))
-            answer.raise_for_status()
-            return _rate(_outcome(answer.json()))
+            return _score_answer(_assemble((chunk.model_dump() for chunk in stream), started))
+        if call.client_kind == "httpx":
+            response = self._httpx.post(f"{self._url}/chat/completions", json=_request_body(call))
+            response.raise_for_status()
+            return _score_answer(_outcome(response.json()))
         started = time.perf_counter()
-        body = _request(call) | {"stream": True, "stream_options": _USAGE}
+        body = _request_body(call) | {"stream": True, "stream_options": _USAGE}
         with self._httpx.stream("POST", f"{self._url}/chat/completions", json=body) as response:
             if response.is_error:
                 response.read()
                 response.raise_for_status()
-            return _rate(_assemble(_events(response.iter_lines()), started))
+            return _score_answer(_assemble(_events(response.iter_lines()), started))
 
     async def _answer_async(self, call: DemoCall) -> CallOutcome:
-        with _who(call):
+        with _call_context(call):
             return await self._observed_async(call)
 
     @llmtrace.observe(name="answer_question")
     async def _observed_async(self, call: DemoCall) -> CallOutcome:
         completions = self._openai_async.chat.completions
-        if call.way == "openai async":
-            return _rate(_outcome((await completions.create(**_request(call))).model_dump()))
+        if call.client_kind == "openai async":
+            return _score_answer(_outcome((await completions.create(**_request_body(call))).model_dump()))
         started = time.perf_counter()
-        stream = await completions.create(**_request(call), stream=True, stream_options=_USAGE)
+        stream = await completions.create(**_request_body(call), stream=True, stream_options=_USAGE)
         chunks = [(chunk.model_dump(), time.perf_counter()) async for chunk in stream]
-        return _rate(_assemble((chunk for chunk, _ in chunks), started, chunks[0][1] if chunks else None))
+        return _score_answer(
+            _assemble((chunk for chunk, _ in chunks), started, chunks[0][1] if chunks else None)
+        )
 
 
 _USAGE: Any = {"include_usage": True}
 
 
-def _who(call: DemoCall) -> AbstractContextManager[object]:
+def _call_context(call: DemoCall) -> AbstractContextManager[object]:
     return llmtrace.context(
         user_id=call.user,
         session_id=call.session,
@@ -265,7 +273,7 @@ def _who(call: DemoCall) -> AbstractContextManager[object]:
     )
 
 
-def _request(call: DemoCall) -> dict[str, Any]:
+def _request_body(call: DemoCall) -> dict[str, Any]:
     return {
         "model": call.model,
         "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": call.question}],
@@ -300,7 +308,7 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(data)
 
 
-def _rate(outcome: CallOutcome) -> CallOutcome:
+def _score_answer(outcome: CallOutcome) -> CallOutcome:
     """Score the answer just given by something that can be measured: how many of its words differ."""
     words = outcome.text.split()
     if words:

@@ -53,7 +53,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Response:
     status: int
     date: str | None
     reason: str
@@ -62,14 +62,14 @@ class _Answer:
 def run_all(config_file: Path | None = None, endpoint: str | None = None) -> list[Result]:
     """Run every check. `endpoint` is the collector's URL as applications use it; None finds it as they do."""
     results = [python(), *packages()]
-    settings, verdict = configuration(config_file)
-    results.append(verdict)
+    settings, configuration_result = configuration(config_file)
+    results.append(configuration_result)
     data_dir = settings.data_dir if settings is not None else Path(".llmtrace")
     results += [*listening(settings), data_directory(data_dir), disk(data_dir)]
     if settings is not None:
-        results += [store(settings), *doors(settings)]
-    answer, reached = exporter(settings, endpoint)
-    return [*results, reached, clock(answer)]
+        results += [store(settings), *keys(settings)]
+    response, exporter_result = exporter(settings, endpoint)
+    return [*results, exporter_result, clock(response)]
 
 
 def python() -> Result:
@@ -83,15 +83,19 @@ def packages() -> Iterator[Result]:
     for extra, names in _PACKAGES.items():
         versions = {name: _version(name) for name in names}
         missing = [name for name, version in versions.items() if version is None]
-        found = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
+        installed = ", ".join(
+            f"{name} {version}" for name, version in versions.items() if version is not None
+        )
         label = f"packages: {extra}"
         install = "pip install llmtrace" if extra == "base" else f"pip install 'llmtrace[{extra}]'"
         if not missing:
-            yield Result(label, "ok", found)
-        elif not found and extra != "base":
+            yield Result(label, "ok", installed)
+        elif not installed and extra != "base":
             yield Result(label, "skip", f"not installed ({install})")
         else:
-            yield Result(label, "fail", f"missing {', '.join(missing)}; found {found or 'nothing'}", install)
+            yield Result(
+                label, "fail", f"missing {', '.join(missing)}; found {installed or 'nothing'}", install
+            )
 
 
 def _version(name: str) -> str | None:
@@ -150,8 +154,8 @@ def listening(settings: "Settings | None") -> Iterator[Result]:
 
 def _is_ours(name: str, host: str, port: int) -> bool:
     path = {"mlflow": "/health", "dashboard": "/_stcore/health"}.get(name, "/health/live")
-    answer = _request(f"{_local(host, port)}{path}")
-    return answer is not None and answer.status == 200
+    response = _request(f"{_local(host, port)}{path}")
+    return response is not None and response.status == 200
 
 
 def _local(host: str, port: int) -> str:
@@ -180,7 +184,7 @@ def data_directory(path: Path) -> Result:
 
 
 def disk(path: Path) -> Result:
-    """There is room for the log and the store."""
+    """There is room for the WAL and the store."""
     free = shutil.disk_usage(_existing(path)).free
     detail = f"{free / (1 << 30):.1f} GiB free"
     if free < _LEAST_DISK:
@@ -204,20 +208,18 @@ def store(settings: "Settings") -> Result:
     dsn = settings.collector.store_dsn
     parts = urllib.parse.urlsplit(dsn)
     if parts.scheme == "chdb":
-        found = data_directory(Path(parts.path))
-        return Result("store", found.status, f"embedded: {found.detail}", found.remedy)
+        directory = data_directory(Path(parts.path))
+        return Result("store", directory.status, f"embedded: {directory.detail}", directory.remedy)
     where = f"{parts.hostname}:{parts.port or 8123}"
     scheme = "https" if parts.scheme.endswith("s") else "http"
-    answer = _request(f"{scheme}://{where}/ping")
-    if answer is not None and answer.status == 200:
+    response = _request(f"{scheme}://{where}/ping")
+    if response is not None and response.status == 200:
         return Result("store", "ok", f"ClickHouse answers at {where}")
-    found_instead = f"answers HTTP {answer.status}" if answer is not None else "does not answer"
-    return Result(
-        "store", "fail", f"ClickHouse at {where} {found_instead}", "start it, or mend [collector] store"
-    )
+    problem = f"answers HTTP {response.status}" if response is not None else "does not answer"
+    return Result("store", "fail", f"ClickHouse at {where} {problem}", "start it, or mend [collector] store")
 
 
-def doors(settings: "Settings") -> Iterator[Result]:
+def keys(settings: "Settings") -> Iterator[Result]:
     """Nothing that others can reach is open, and the admin key is for its owner's eyes."""
     collector = settings.collector
     if collector.host in _LOOPBACK:
@@ -243,7 +245,7 @@ def doors(settings: "Settings") -> Iterator[Result]:
         yield Result("admin key", "ok", f"{key} (mode {mode:04o})")
 
 
-def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Answer | None, Result]:
+def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Response | None, Result]:
     """The collector accepts an empty OTLP request where applications would send theirs."""
     named = endpoint or os.environ.get("LLMTRACE_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     table = getattr(settings, "collector", None)
@@ -253,24 +255,24 @@ def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Answer
     key = os.environ.get("LLMTRACE_API_KEY") or _secret(getattr(table, "ingest_key", None))
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    answer = _request(url, body=b"", headers=headers)
+    response = _request(url, body=b"", headers=headers)
     label = "exporter"
-    if answer is None and named is None:
+    if response is None and named is None:
         return None, Result(label, "skip", f"nothing listens at {base} yet (`llmtrace up` starts it)")
-    if answer is None:
+    if response is None:
         return None, Result(
             label, "fail", f"{url} cannot be reached", "start the collector, or mend the endpoint"
         )
-    if answer.status == 200:
-        return answer, Result(label, "ok", f"{url} accepts spans")
-    if answer.status in (401, 403):
+    if response.status == 200:
+        return response, Result(label, "ok", f"{url} accepts spans")
+    if response.status in (401, 403):
         remedy = "set LLMTRACE_API_KEY to the collector's ingest key"
-    elif answer.status == 404:
+    elif response.status == 404:
         remedy = "the endpoint is the collector's base URL, without /v1/traces"
     else:
         remedy = "look at the collector's log"
-    return answer, Result(
-        label, "fail", f"{url} answers HTTP {answer.status} {answer.reason}".rstrip(), remedy
+    return response, Result(
+        label, "fail", f"{url} answers HTTP {response.status} {response.reason}".rstrip(), remedy
     )
 
 
@@ -279,7 +281,7 @@ def _secret(value: object) -> str | None:
     return reveal() if reveal is not None else None
 
 
-def clock(answer: _Answer | None) -> Result:
+def clock(response: _Response | None) -> Result:
     """This machine's clock agrees with its disk's and, when it answered, with the collector's."""
     remedy = "synchronise the clock (systemd-timesyncd, chrony): spans are ordered and found by time"
     with tempfile.NamedTemporaryFile() as probe:
@@ -289,7 +291,9 @@ def clock(answer: _Answer | None) -> Result:
     installed = Path(__file__).stat().st_mtime - time.time()
     if installed > _CLOCK_SKEW_SECONDS:
         return Result("clock", "fail", f"llmtrace was installed {installed:.0f} s in the future", remedy)
-    sent = email.utils.parsedate_to_datetime(answer.date).timestamp() if answer and answer.date else None
+    sent = (
+        email.utils.parsedate_to_datetime(response.date).timestamp() if response and response.date else None
+    )
     if sent is None:
         return Result("clock", "ok", "agrees with the file system")
     skew = sent - time.time()
@@ -298,14 +302,14 @@ def clock(answer: _Answer | None) -> Result:
     return Result("clock", "ok", "agrees with the file system and the collector")
 
 
-def _request(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> _Answer | None:
+def _request(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> _Response | None:
     """One request without a proxy, answered in 3 s; None when nobody answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
         with opener.open(request, timeout=3) as response:
-            return _Answer(response.status, response.headers.get("Date"), "")
+            return _Response(response.status, response.headers.get("Date"), "")
     except urllib.error.HTTPError as error:
-        return _Answer(error.code, error.headers.get("Date"), str(error.reason))
+        return _Response(error.code, error.headers.get("Date"), str(error.reason))
     except (OSError, ValueError):
         return None

@@ -88,8 +88,8 @@ def collector(context: click.Context, host: str | None, port: int | None, data_d
     """Receive spans by OTLP, store them, serve them read-only at /clickhouse."""
     if context.invoked_subcommand is not None:
         return
-    given = {"collector": {"host": host, "port": port, "data_dir": data_dir}}
-    settings = read_settings(context, "collector", given)
+    overrides = {"collector": {"host": host, "port": port, "data_dir": data_dir}}
+    settings = read_settings(context, "collector", overrides)
     with needs("collector"):
         from llmtrace_collector.app import serve
         from llmtrace_collector.store.engine import StoreUnavailable
@@ -155,9 +155,9 @@ Examples:
     help="Memory of each model's KV cache in GB.  [default: num_blocks of the settings]",
 )
 @click.pass_context
-def inference(context: click.Context, /, **given: object) -> None:
+def inference(context: click.Context, /, **overrides: object) -> None:
     """Serve local models by the OpenAI completions API, with a span for every phase of a request."""
-    settings = read_settings(context, "inference", {"inference": given})
+    settings = read_settings(context, "inference", {"inference": overrides})
     if context.invoked_subcommand is not None:
         context.obj = settings.inference
         return
@@ -224,8 +224,8 @@ Examples:
 @click.pass_context
 def mlflow(context: click.Context, host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Run an MLflow tracking server for experiment runs: SQLite, one worker, nothing sent out."""
-    given = {"mlflow": {"host": host, "port": port, "data_dir": data_dir}}
-    settings = read_settings(context, "all", given)
+    overrides = {"mlflow": {"host": host, "port": port, "data_dir": data_dir}}
+    settings = read_settings(context, "all", overrides)
     with needs("all"):
         present("mlflow.server")
         from .mlflow_server import serve

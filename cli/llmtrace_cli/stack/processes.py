@@ -26,7 +26,7 @@ from llmtrace_cli.local_servers import local_url
 from .lifeline import AFTER, SUPERVISOR_PID
 
 PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference"]
-EVERYDAY: tuple[PartName, ...] = ("collector", "mlflow", "watch", "dashboard")
+DEFAULT_PARTS: tuple[PartName, ...] = ("collector", "mlflow", "watch", "dashboard")
 
 _HEALTH: Mapping[PartName, str] = {
     "collector": "/health/ready",
@@ -77,7 +77,7 @@ class Stack:
         raise KeyError(name)
 
 
-def plan(settings: Settings, names: Iterable[PartName] = EVERYDAY) -> Stack:
+def plan(settings: Settings, names: Iterable[PartName] = DEFAULT_PARTS) -> Stack:
     """What to run so that the named parts work together.
 
     Fills in the links between them that the settings leave open, and writes the result to
@@ -183,14 +183,14 @@ def wait_ready(
 
     Stops early when `alive` says that a part's process has ended: it comes back among the missing.
     """
-    waiting = [part for part in parts if part.health_url is not None]
+    missing = [part for part in parts if part.health_url is not None]
     deadline = time.monotonic() + timeout
-    while waiting:
-        waiting = [part for part in waiting if not healthy(part.health_url or "", timeout=2.0)]
-        if not waiting or time.monotonic() > deadline or not all(alive(part) for part in waiting):
+    while missing:
+        missing = [part for part in missing if not healthy(part.health_url or "", timeout=2.0)]
+        if not missing or time.monotonic() > deadline or not all(alive(part) for part in missing):
             break
         time.sleep(0.2)
-    return waiting
+    return missing
 
 
 class Process:

@@ -19,7 +19,7 @@ from .lifeline import when_ended
 from .processes import Part, Stack, wait_ready
 
 # After this many seconds the parts that have not stopped are killed. Nothing acknowledged is lost by
-# that: the collector replays its log. honcho's own 5 s would cut short a drain of a busy collector.
+# that: the collector replays its WAL. honcho's own 5 s would cut short a drain of a busy collector.
 honcho.manager.KILL_WAIT = 15
 
 _WRAPPER_GRACE_SECONDS = 20.0
@@ -80,7 +80,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho is untyped
 
     def _start(self) -> None:
         super()._start()
-        # Not before: honcho forks, and a fork beside a running thread can inherit a held lock.
+        # Not before: honcho forks, and a fork while another thread runs can inherit a held lock.
         threading.Thread(target=self._announce, name="wait-ready", daemon=True).start()
 
     def _announce(self) -> None:

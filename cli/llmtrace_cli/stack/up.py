@@ -77,11 +77,11 @@ def up(
     with needs("all"):
         for module in MODULES_OF_ALL:
             present(module)
-        from .processes import EVERYDAY, plan
+        from .processes import DEFAULT_PARTS, plan
         from .supervise import Supervisor
 
     left_out = {"mlflow": no_mlflow, "dashboard": no_dashboard}
-    names: list[PartName] = [name for name in EVERYDAY if not left_out.get(name, False)]
+    names: list[PartName] = [name for name in DEFAULT_PARTS if not left_out.get(name, False)]
     if with_inference:
         names.append("inference")
     stack = plan(with_grpc(settings), names)
