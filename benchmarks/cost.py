@@ -80,12 +80,12 @@ def say(text: str) -> None:
 def timed(work: Callable[[], object], rounds: int) -> list[float]:
     """Milliseconds of each of `rounds` runs, after one that is not counted."""
     work()
-    taken = []
+    durations = []
     for _ in range(rounds):
         began = time.perf_counter()
         work()
-        taken.append((time.perf_counter() - began) * 1e3)
-    return taken
+        durations.append((time.perf_counter() - began) * 1e3)
+    return durations
 
 
 def fill(store: Store, calls: int, users: int, end: datetime) -> tuple[int, int]:
@@ -101,8 +101,8 @@ def fill(store: Store, calls: int, users: int, end: datetime) -> tuple[int, int]
         {"max_partitions_per_insert_block": "0"},
     )
     store.engine.execute("OPTIMIZE TABLE usage_hour FINAL")
-    (found,) = store.rows("SELECT count() AS n, sum(Calls) AS calls FROM usage_hour")
-    return int(found["n"]), int(found["calls"])
+    (totals,) = store.rows("SELECT count() AS n, sum(Calls) AS calls FROM usage_hour")
+    return int(totals["n"]), int(totals["calls"])
 
 
 def ask_budget(store: Store, rounds: int) -> list[float]:
@@ -119,8 +119,8 @@ def ask_budget(store: Store, rounds: int) -> list[float]:
     )
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
-    serving = threading.Thread(target=server.run, daemon=True)
-    serving.start()
+    server_thread = threading.Thread(target=server.run, daemon=True)
+    server_thread.start()
     until(lambda: server.started, what="the server's start")
     stopping = threading.Event()
 
@@ -128,20 +128,20 @@ def ask_budget(store: Store, rounds: int) -> list[float]:
         while not stopping.wait(2.0):
             budgets.count()
 
-    counting = threading.Thread(target=count, daemon=True)
-    counting.start()
-    taken = []
+    counter_thread = threading.Thread(target=count, daemon=True)
+    counter_thread.start()
+    durations = []
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         for number in range(rounds):
             began = time.perf_counter()
             client.get(f"/v1/budget?user=user-{number % 500}").raise_for_status()
-            taken.append((time.perf_counter() - began) * 1e3)
+            durations.append((time.perf_counter() - began) * 1e3)
             time.sleep(0.002)
     stopping.set()
-    counting.join()
+    counter_thread.join()
     server.should_exit = True
-    serving.join(10)
-    return taken
+    server_thread.join(10)
+    return durations
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -150,26 +150,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=10_000_000)
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=15)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     scope = Scope(end - timedelta(days=30), end)
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"chdb://{Path(folder) / 'store'}", 3650)
-        rows, calls = fill(store, given.calls, given.users, end)
+        rows, calls = fill(store, options.calls, options.users, end)
         say(f"{rows} rows of {calls} calls")
         first = PriceBook(store, ())
         first.sync()
         second = PriceBook(store, (ModelPrice(model="gpt-4o", input_per_million=2, output_per_million=8),))
         second.sync()
         client = store.client
-        cost = timed(lambda: report.report(client, scope, ["model", "user"]), given.rounds)
+        cost = timed(lambda: report.report(client, scope, ["model", "user"]), options.rounds)
         say(f"cost by model and user: {cost}")
         reprice = timed(
             lambda: price_books.reprice(client, scope, first.book, second.book),
-            given.rounds,
+            options.rounds,
         )
         say(f"re-pricing: {reprice}")
-        budget = ask_budget(store, max(1000, given.rounds * 100))
+        budget = ask_budget(store, max(1000, options.rounds * 100))
         client.close()
         store.close()
     result = {

@@ -35,7 +35,7 @@ SPANS_PER_TRACE = 5
 #: Longer than a store is reused for, so that nothing of it is dropped meanwhile.
 RETENTION_DAYS = 365
 
-_MADE_BY = 1  # raised when what is made changes
+_GENERATOR_VERSION = 1  # raised when what is made changes
 _CHUNK_TRACES = 20_000
 _VOCABULARY = 60_000
 _MERGE_SECONDS = 300.0
@@ -61,7 +61,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledStore:
     """A store and when its spans begin and end (Unix seconds)."""
 
     folder: Path
@@ -82,19 +82,19 @@ class Filled:
         return end - timedelta(days=days), end
 
 
-def fill(folder: Path, spans: int, progress: Callable[[int, int], None]) -> Filled:
+def fill(folder: Path, spans: int, progress: Callable[[int, int], None]) -> FilledStore:
     """The store of `spans` spans in `folder`: the one that is there when it fits, otherwise a new one.
 
-    `progress` is told (spans so far, of how many).
+    `progress` is called with (spans so far, of how many).
     """
-    noted = folder / "filled.json"
-    fingerprint = {"spans": spans, "made_by": _MADE_BY, "schema": _schema()}
-    if noted.exists():
-        found = json.loads(noted.read_text())
-        fresh = time.time() - found["end"] < (RETENTION_DAYS - 2 * DAYS) * 86_400
-        if fresh and found["fingerprint"] == fingerprint:
-            return Filled(folder=folder, **found["filled"])
-    noted.unlink(missing_ok=True)
+    manifest_file = folder / "filled.json"
+    fingerprint = {"spans": spans, "made_by": _GENERATOR_VERSION, "schema": _schema()}
+    if manifest_file.exists():
+        manifest = json.loads(manifest_file.read_text())
+        fresh = time.time() - manifest["end"] < (RETENTION_DAYS - 2 * DAYS) * 86_400
+        if fresh and manifest["fingerprint"] == fingerprint:
+            return FilledStore(folder=folder, **manifest["filled"])
+    manifest_file.unlink(missing_ok=True)
     shutil.rmtree(folder / "store", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     end = int(time.time()) // 60 * 60
@@ -110,9 +110,9 @@ def fill(folder: Path, spans: int, progress: Callable[[int, int], None]) -> Fill
         _wait_for_merges(store)
     finally:
         store.close()
-    filled = Filled(folder, spans, begin, end, time.monotonic() - started, time.process_time() - used)
-    kept = {name: value for name, value in asdict(filled).items() if name != "folder"}
-    noted.write_text(json.dumps({"fingerprint": fingerprint, "end": end, "filled": kept}))
+    filled = FilledStore(folder, spans, begin, end, time.monotonic() - started, time.process_time() - used)
+    fields = {name: value for name, value in asdict(filled).items() if name != "folder"}
+    manifest_file.write_text(json.dumps({"fingerprint": fingerprint, "end": end, "filled": fields}))
     return filled
 
 

@@ -1,4 +1,4 @@
-"""The inference service beside `transformers serve`, and what its own tracing costs.
+"""The inference service against `transformers serve`, and what its own tracing costs.
 
     python -m benchmarks.inference [--vs-transformers-serve] [--pairs N] [--output-tokens N]
 
@@ -95,8 +95,8 @@ def _free_port() -> int:
 
 
 def _prompts(count: int, seed: int) -> list[str]:
-    dice = random.Random(seed)
-    return [" ".join(dice.choices(_WORDS, k=100)) for _ in range(count)]
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(_WORDS, k=100)) for _ in range(count)]
 
 
 def _endless_model(directory: Path) -> Path:
@@ -121,24 +121,24 @@ def _process(command: list[str], url: str, health: str) -> Iterator[None]:
         "TRANSFORMERS_VERBOSITY": "error",
     }
     with tempfile.TemporaryFile() as log:
-        started = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             for _ in range(1200):
                 with contextlib.suppress(httpx.TransportError):
                     if httpx.get(url + health).status_code == 200:
                         break
-                if started.poll() is not None:
+                if process.poll() is not None:
                     log.seek(0)
                     raise RuntimeError(f"{command[:4]} ended: {log.read()[-2000:].decode()}")
                 time.sleep(0.05)
             yield
         finally:
-            started.terminate()
+            process.terminate()
             try:
-                started.wait(10)
+                process.wait(10)
             except subprocess.TimeoutExpired:
-                started.kill()
-                started.wait()
+                process.kill()
+                process.wait()
 
 
 def _ours(model: Path, port: int, **more: Any) -> list[str]:
@@ -192,8 +192,8 @@ async def _sweep(
             await _ask(client, url, model, prompt, tokens)
         rate = rate or 4 / (time.perf_counter() - began)
         for concurrency, count in REQUESTS.items():
-            dice = random.Random(concurrency)
-            waits = [dice.expovariate(rate * concurrency) for _ in range(count)]
+            rng = random.Random(concurrency)
+            waits = [rng.expovariate(rate * concurrency) for _ in range(count)]
             began = time.perf_counter()
             tasks = []
             for prompt, wait in zip(_prompts(count, concurrency), waits, strict=True):
@@ -273,11 +273,11 @@ def _tracing_overhead(model: Path, tokens: int, pairs: int) -> dict[str, Any]:
     def ratio(of: Sequence[tuple[float, float]]) -> float:
         return sum(on for on, _ in of) / sum(off for _, off in of)
 
-    dice = random.Random(0)
-    drawn = sorted(ratio(dice.choices(spent, k=pairs)) for _ in range(4000))
+    rng = random.Random(0)
+    ratios = sorted(ratio(rng.choices(spent, k=pairs)) for _ in range(4000))
     return {
         "tracing_overhead": round(ratio(spent), 4),
-        "tracing_overhead_upper": round(drawn[int(0.95 * len(drawn))], 4),
+        "tracing_overhead_upper": round(ratios[int(0.95 * len(ratios))], 4),
         "tracing_pairs": pairs,
     }
 

@@ -72,7 +72,7 @@ store.close()
 
 
 @dataclass(frozen=True)
-class Sent:
+class Destination:
     """What is posted: where to, how encoded, and the table in which each of its items is a row."""
 
     signal: str = "traces"
@@ -80,7 +80,7 @@ class Sent:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_SPANS = Sent()
+_SPANS = Destination()
 
 
 def say(text: str) -> None:
@@ -110,19 +110,19 @@ def event(span: Span) -> LogRecord:
         span_id=span.span_id,
         event_name="gen_ai.client.inference.operation.details",
     )
-    for each in span.attributes:
-        added = record.attributes.add(key=each.key, value=each.value)
-        if each.key in ("gen_ai.input.messages", "gen_ai.output.messages"):
-            added.value.CopyFrom(any_value(json.loads(each.value.string_value)))
+    for attribute in span.attributes:
+        added = record.attributes.add(key=attribute.key, value=attribute.value)
+        if attribute.key in ("gen_ai.input.messages", "gen_ai.output.messages"):
+            added.value.CopyFrom(any_value(json.loads(attribute.value.string_value)))
     return record
 
 
 class Post(threading.Thread):
     """Posts its share of the bodies over one connection; keeps the time of each acknowledgement (ms)."""
 
-    def __init__(self, port: int, bodies: Sequence[bytes], pause: float, sent: Sent) -> None:
+    def __init__(self, port: int, bodies: Sequence[bytes], pause: float, destination: Destination) -> None:
         super().__init__(daemon=True)
-        self._sent = sent
+        self._destination = destination
         self._port = port
         self._pause = pause
         self._bodies = bodies
@@ -135,8 +135,8 @@ class Post(threading.Thread):
         for number, body in enumerate(self._bodies):
             time.sleep(max(0.0, began + number * self._pause - time.perf_counter()))
             started = time.perf_counter()
-            headers = {**PROTOBUF, **self._sent.headers}
-            connection.request("POST", f"/v1/{self._sent.signal}", body, headers)
+            headers = {**PROTOBUF, **self._destination.headers}
+            connection.request("POST", f"/v1/{self._destination.signal}", body, headers)
             answer = connection.getresponse()
             answer.read()
             if answer.status != 200:
@@ -145,7 +145,7 @@ class Post(threading.Thread):
         connection.close()
 
 
-class Watch(threading.Thread):
+class FreshnessProbe(threading.Thread):
     """Sends one marked span now and then and times until it can be read (ms); keeps the peak memory."""
 
     def __init__(self, collector: Launched, process: psutil.Process) -> None:
@@ -179,7 +179,7 @@ def through_the_collector(
     spans: int,
     senders: int,
     rate: float = 0.0,
-    sent: Sent = _SPANS,
+    destination: Destination = _SPANS,
 ) -> dict[str, float]:
     """Send everything to a fresh collector; CPU is its process's, from the first byte to the last row.
 
@@ -192,27 +192,27 @@ def through_the_collector(
     with Launched(configured) as collector:
         assert collector.process is not None
         process = psutil.Process(collector.process.pid)
-        watch = Watch(collector, process)
+        freshness = FreshnessProbe(collector, process)
         used = process.cpu_times()
         started = time.perf_counter()
-        posts = [Post(configured.port, bodies[n::senders], pause, sent) for n in range(senders)]
+        posts = [Post(configured.port, bodies[n::senders], pause, destination) for n in range(senders)]
         for post in posts:
             post.start()
         if probe:
-            watch.start()
+            freshness.start()
         for post in posts:
             post.join()
         acknowledged = time.perf_counter() - started
         folder = directory / "wal"
         while list(folder.glob("*.seg")):
-            watch.rss = max(watch.rss, process.memory_info().rss)
+            freshness.rss = max(freshness.rss, process.memory_info().rss)
             time.sleep(0.02)
         wall = time.perf_counter() - started
         after = process.cpu_times()
-        watch.stopping.set()
+        freshness.stopping.set()
         if probe:
-            watch.join()
-        stored = int(collector.value(f"SELECT count() FROM {sent.table}")) - len(watch.queryable)
+            freshness.join()
+        stored = int(collector.value(f"SELECT count() FROM {destination.table}")) - len(freshness.queryable)
         acks = sorted(ack for post in posts for ack in post.acks)
         if not stored == spans or len(acks) != len(bodies):
             raise RuntimeError(f"{stored} of {spans} spans were stored")
@@ -222,11 +222,11 @@ def through_the_collector(
         "cpu": cpu,
         "wall": wall,
         "acknowledged": acknowledged,
-        "rss_mb_peak": watch.rss / (1 << 20),
+        "rss_mb_peak": freshness.rss / (1 << 20),
         "ack_ms_p50": statistics.median(acks),
         "ack_ms_p99": acks[int(len(acks) * 0.99)],
-        "queryable_ms_p95": sorted(watch.queryable)[int(len(watch.queryable) * 0.95)]
-        if watch.queryable
+        "queryable_ms_p95": sorted(freshness.queryable)[int(len(freshness.queryable) * 0.95)]
+        if freshness.queryable
         else 0.0,
     }
 
@@ -251,8 +251,8 @@ def through_the_engine(base: CollectorSettings, bodies: Sequence[bytes]) -> dict
         capture_output=True,
         text=True,
     )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def measure(base: CollectorSettings, spans: int, span_bytes: int, senders: int) -> dict[str, float]:
@@ -267,13 +267,13 @@ def measure(base: CollectorSettings, spans: int, span_bytes: int, senders: int) 
         say("through the collector")
         fresh = base.model_copy(update={"data_dir": directory / "cpu"})
         collector = through_the_collector(fresh, bodies, spans, senders)
-        # Freshness under a flood is the length of the log; it is asked at half the rate, with reads beside.
+        # Freshness under a flood is the length of the WAL; it is measured at half the rate, with reads.
         say("through the collector at half the rate, read meanwhile")
         rate = spans / collector["wall"] / 2
-        some = bodies[: max(senders, len(bodies) // 2)]
-        count = min(spans, len(some) * _SPANS_PER_REQUEST)
+        subset = bodies[: max(senders, len(bodies) // 2)]
+        count = min(spans, len(subset) * _SPANS_PER_REQUEST)
         fresh = base.model_copy(update={"data_dir": directory / "read"})
-        read = through_the_collector(fresh, some, count, senders, rate)
+        read = through_the_collector(fresh, subset, count, senders, rate)
     per_second = spans / collector["cpu"]
     engine_per_second = spans / engine["cpu"]
     return {
@@ -293,23 +293,31 @@ def measure(base: CollectorSettings, spans: int, span_bytes: int, senders: int) 
 def measure_apart(base: CollectorSettings, spans: int, span_bytes: int, senders: int) -> dict[str, float]:
     """Spans (or events) per CPU second, by name, where something is otherwise than as shipped and plain."""
     bodies = prepare(spans, span_bytes)
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
 
-        def send(what: str, some: Sequence[bytes], sent: Sent = _SPANS) -> None:
+        def send(what: str, encoded: Sequence[bytes], destination: Destination = _SPANS) -> None:
             say(f"through the collector: {what}")
             fresh = base.model_copy(update={"data_dir": Path(name) / what})
-            cpu = through_the_collector(fresh, some, spans, senders, sent=sent)["cpu"]
-            found[f"{what}_per_cpu_second"] = round(spans / cpu)
+            cpu = through_the_collector(fresh, encoded, spans, senders, destination=destination)["cpu"]
+            figures[f"{what}_per_cpu_second"] = round(spans / cpu)
 
-        send("gzip", [gzip.compress(each, 6) for each in bodies], Sent(headers={"content-encoding": "gzip"}))
-        send("zstd", [zstd.compress(each) for each in bodies], Sent(headers={"content-encoding": "zstd"}))
+        send(
+            "gzip",
+            [gzip.compress(body, 6) for body in bodies],
+            Destination(headers={"content-encoding": "gzip"}),
+        )
+        send(
+            "zstd",
+            [zstd.compress(body) for body in bodies],
+            Destination(headers={"content-encoding": "zstd"}),
+        )
         indexed = Path(name) / "text_index" / "store"
         indexed.parent.mkdir()
         subprocess.run([sys.executable, "-c", _TEXT_INDEX, f"chdb://{indexed}"], check=True)
         send("text_index", bodies)
-        send("log_events", prepare(spans, span_bytes, as_events=True), Sent("logs", "otel_logs"))
-    return found
+        send("log_events", prepare(spans, span_bytes, as_events=True), Destination("logs", "otel_logs"))
+    return figures
 
 
 def main() -> int:
@@ -324,16 +332,16 @@ def main() -> int:
         "--apart", action="store_true", help="compressed, with an index of words, log events too"
     )
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
-    given = parser.parse_args()
-    sets = [each for each in given.redact.split(",") if each]
-    base = CollectorSettings.model_validate({"redact": sets, "drop_content": given.drop_content})
-    found = measure(base, given.spans, given.span_bytes, given.senders)
-    if given.apart:
-        found |= measure_apart(base, given.spans, given.span_bytes, given.senders)
-    if not given.json:
-        for name, value in found.items():
+    options = parser.parse_args()
+    sets = [pattern_set for pattern_set in options.redact.split(",") if pattern_set]
+    base = CollectorSettings.model_validate({"redact": sets, "drop_content": options.drop_content})
+    figures = measure(base, options.spans, options.span_bytes, options.senders)
+    if options.apart:
+        figures |= measure_apart(base, options.spans, options.span_bytes, options.senders)
+    if not options.json:
+        for name, value in figures.items():
             print(f"{name:32} {value:,}")
-    print(json.dumps(found))
+    print(json.dumps(figures))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Other SDKs measured as ours is: each in its own process, round by round beside a bare one."""
+"""Other SDKs measured as ours is: each in its own process, round by round against a bare one."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class _Process:
 
 def measured(python: str, pairs: int, calls: int) -> dict[str, dict[str, float]]:
     """Added CPU in µs by peer: medians over interleaved rounds. Peers that are not installed are left out."""
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for name, module in _MODULES.items():
         probe = subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
         if probe.returncode:
             print(f"{name}: not installed")
             continue
         bare, traced = _Process(python, "bare"), _Process(python, name)
-        found[name] = {}
+        figures[name] = {}
         for kind, key, count in (
             ("plain", "plain_us", calls),
             ("stream", "stream100_us", max(1, calls // 4)),
@@ -68,12 +68,12 @@ def measured(python: str, pairs: int, calls: int) -> dict[str, dict[str, float]]
                 before, after = bare.round(kind, count), traced.round(kind, count)
                 totals.append((after[0] - before[0]) * 1e6)
                 callers.append((after[1] - before[1]) * 1e6)
-            found[name][key] = round(statistics.median(totals), 1)
-            found[name][f"caller_{key}"] = round(statistics.median(callers), 1)
+            figures[name][key] = round(statistics.median(totals), 1)
+            figures[name][f"caller_{key}"] = round(statistics.median(callers), 1)
         for process in (bare, traced):
             process.close()
-        print(f"{name}: {found[name]}")
-    return found
+        print(f"{name}: {figures[name]}")
+    return figures
 
 
 def _is_number(word: str) -> bool:

@@ -35,7 +35,7 @@ from benchmarks.filled_store import (
     RETENTION_DAYS,
     SPANS_PER_TRACE,
     USERS,
-    Filled,
+    FilledStore,
     Sizes,
     attribute_value,
     fill,
@@ -70,13 +70,13 @@ Question = Callable[[random.Random], int]
 class Questions:
     """What people ask of a filled store, through `client`."""
 
-    def __init__(self, client: Client, filled: Filled) -> None:
+    def __init__(self, client: Client, filled: FilledStore) -> None:
         self._client = client
         self._filled = filled
         self._traces = filled.spans // SPANS_PER_TRACE
         self._month = Scope(*filled.window(30))
         self._day = Scope(*filled.window(1))
-        self._some = self._known_traces()
+        self._trace_ids = self._known_traces()
 
     def all(self) -> dict[str, Question]:
         """Every question by its key."""
@@ -93,12 +93,14 @@ class Questions:
 
     def trace_by_id(self, source: random.Random) -> int:
         """Every span of one trace, anywhere in the thirty days."""
-        return len(traces.trace_spans(self._client, source.choice(self._some)))
+        return len(traces.trace_spans(self._client, source.choice(self._trace_ids)))
 
     def user_traces(self, source: random.Random) -> int:
         """The newest 100 traces of a user, whole, as the page of traces lists them."""
         user = user_name(int(USERS ** source.random()) - 1)
-        return len(traces.traces_page(self._client, self._of(user=user), traces.TraceFilter(), 100, 0))
+        return len(
+            traces.traces_page(self._client, self._scope_of_user(user=user), traces.TraceFilter(), 100, 0)
+        )
 
     def attribute_search(self, source: random.Random) -> int:
         """Spans whose attribute has one of very many values, in thirty days."""
@@ -120,9 +122,9 @@ class Questions:
         """Everything that the overview page reads for 24 hours, one after the other."""
         client, day = self._client, self._day
         incidents.incident_list(client, "", ("open",), 5)
-        found = usage.over_time(client, day)
+        usage_over_time = usage.over_time(client, day)
         usage.top_users(client, day)
-        return found.totals.calls
+        return usage_over_time.totals.calls
 
     def cost_month(self, _: random.Random) -> int:
         """Cost by model and by user for thirty days, in whole hours as the page of cost asks."""
@@ -136,10 +138,10 @@ class Questions:
         return len(rows(self._client, _ATTRIBUTE_SEARCH, values))
 
     def _text(self, scope: Scope, source: random.Random) -> int:
-        wanted = traces.TraceFilter(text=f"{source.randrange(10_000, 100_000)} ")
-        return len(traces.traces_page(self._client, scope, wanted, 50, 0))
+        trace_filter = traces.TraceFilter(text=f"{source.randrange(10_000, 100_000)} ")
+        return len(traces.traces_page(self._client, scope, trace_filter, 50, 0))
 
-    def _of(self, user: str) -> Scope:
+    def _scope_of_user(self, user: str) -> Scope:
         since, until = self._filled.window(30)
         return Scope(since, until, user=user)
 
@@ -150,16 +152,16 @@ class Questions:
 
 
 def ask(question: Question, rounds: int, process: psutil.Process) -> dict[str, float | None]:
-    """Milliseconds, the collector's CPU milliseconds, and how much was found on average. None where the door
-    gave up: a read may take 30 seconds."""
+    """Milliseconds, the collector's CPU milliseconds, and how much was found on average. None where
+    the collector gave up: a read may take 30 seconds."""
     source = random.Random(7)
-    taken, found = [], 0
+    taken, count = [], 0
     try:
         question(source)
         before = process.cpu_times()
         for _ in range(rounds):
             started = time.perf_counter()
-            found += question(source)
+            count += question(source)
             taken.append((time.perf_counter() - started) * 1e3)
     except DatabaseError:
         return dict.fromkeys(("ms_p50", "ms_p95", "cpu_ms", "found"))
@@ -169,7 +171,7 @@ def ask(question: Question, rounds: int, process: psutil.Process) -> dict[str, f
         "ms_p50": round(statistics.median(taken), 1),
         "ms_p95": round(sorted(taken)[min(rounds - 1, int(rounds * 0.95))], 1),
         "cpu_ms": round(used / rounds * 1e3, 1),
-        "found": round(found / rounds, 1),
+        "found": round(count / rounds, 1),
     }
 
 
@@ -183,13 +185,13 @@ def measure(folder: Path, spans: int, rounds: int, console: Console) -> dict[str
         store = open_store(filled.dsn, RETENTION_DAYS)
         size = sizes(store)
         store.close()
-        found: dict[str, Any] = {"spans": size.spans, "days": 30, **_room(size)}
-        found["build_seconds"] = round(filled.build_seconds, 1)
-        found["build_cpu_seconds"] = round(filled.build_cpu_seconds, 1)
-        data = folder / "collector"
-        shutil.rmtree(data, ignore_errors=True)
+        figures: dict[str, Any] = {"spans": size.spans, "days": 30, **_room(size)}
+        figures["build_seconds"] = round(filled.build_seconds, 1)
+        figures["build_cpu_seconds"] = round(filled.build_cpu_seconds, 1)
+        data_dir = folder / "collector"
+        shutil.rmtree(data_dir, ignore_errors=True)
         configured = CollectorSettings(
-            data_dir=data, port=free_port(), store=filled.dsn, retention_days=RETENTION_DAYS
+            data_dir=data_dir, port=free_port(), store=filled.dsn, retention_days=RETENTION_DAYS
         )
         with Launched(configured) as collector:
             assert collector.process is not None
@@ -200,13 +202,13 @@ def measure(folder: Path, spans: int, rounds: int, console: Console) -> dict[str
             for name, question in questions.items():
                 progress.update(asking, description=name)
                 answers = ask(question, rounds, process)
-                found |= {f"{name}_{key}": value for key, value in answers.items()}
+                figures |= {f"{name}_{key}": value for key, value in answers.items()}
                 progress.advance(asking)
             client.close()
             collector.stop()
-        shutil.rmtree(data)
-    found["bars"] = {key: _met(found[key], bound, above) for key, bound, above in BARS}
-    return found
+        shutil.rmtree(data_dir)
+    figures["bars"] = {key: _meets_bar(figures[key], bound, above) for key, bound, above in BARS}
+    return figures
 
 
 def _room(size: Sizes) -> dict[str, float]:
@@ -219,7 +221,7 @@ def _room(size: Sizes) -> dict[str, float]:
     }
 
 
-def _met(value: float, bound: float, above: bool) -> bool:
+def _meets_bar(value: float, bound: float, above: bool) -> bool:
     return value >= bound if above else value <= bound
 
 
@@ -231,13 +233,13 @@ def main() -> int:
     parser.add_argument("--store", type=Path, default=default, help=f"where stores are kept: {default}")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
-    given = parser.parse_args()
-    folder = given.store.absolute() / f"query-{given.spans}"
-    found = measure(folder, given.spans, given.rounds, Console(stderr=True))
-    if not given.json:
-        for name, value in found.items():
+    options = parser.parse_args()
+    folder = options.store.absolute() / f"query-{options.spans}"
+    figures = measure(folder, options.spans, options.rounds, Console(stderr=True))
+    if not options.json:
+        for name, value in figures.items():
             print(f"{name:32} {value}")
-    print(json.dumps(found))
+    print(json.dumps(figures))
     return 0
 
 

@@ -66,7 +66,7 @@ def _count_pairs(tokenizer: PreTrainedTokenizerFast, end_id: int, seed: int) -> 
     size = plain.get_vocab_size()
     before = plain.encode("\n").ids[-1]  # what the chat template puts before an answer
     ids: list[list[int]] = [[before, *e.ids, end_id] for e in plain.encode_batch(answers(_ANSWERS, seed))]
-    flat = torch.tensor([a * size + b for one in ids for a, b in pairwise(one)])
+    flat = torch.tensor([a * size + b for token_ids in ids for a, b in pairwise(token_ids)])
     return torch.bincount(flat, minlength=size * size).reshape(size, size).float()
 
 
@@ -79,8 +79,8 @@ def _bigram_weights(pairs: torch.Tensor, hidden: int) -> tuple[torch.Tensor, tor
     overall = pairs.sum(dim=0) / pairs.sum()
     chances = (pairs + 0.3 * overall) / (pairs.sum(dim=1, keepdim=True) + 0.3)
     left, values, right = torch.linalg.svd(torch.log(chances + 1e-5), full_matrices=False)
-    kept = values[: hidden - 1].sqrt()
-    rows, columns = left[:, : hidden - 1] * kept, right[: hidden - 1].T * kept
+    roots = values[: hidden - 1].sqrt()
+    rows, columns = left[:, : hidden - 1] * roots, right[: hidden - 1].T * roots
     length = rows.norm(dim=1).max()
     filler = (length**2 - rows.pow(2).sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
     scale = hidden**0.5 / length

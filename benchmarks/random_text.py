@@ -35,21 +35,21 @@ in one sentence. Keep it short. Be kind and be brief."""
 
 def sentences() -> list[str]:
     """Some two thousand short texts, always the same ones in the same order."""
-    return _made()[::3] + [_PROSE.replace("\n", " ")] * 40
+    return _generated_sentences()[::3] + [_PROSE.replace("\n", " ")] * 40
 
 
 def answers(count: int, seed: int) -> list[str]:
     """`count` answers of one to four sentences, each sentence with a space before it; the same for a seed."""
     random = Random(seed)
-    made = _made()
+    generated = _generated_sentences()
     prose = re.split(r"(?<=[.!?]) ", _PROSE.replace("\n", " "))
 
     def sentence() -> str:
-        return " " + random.choice(prose if random.random() < 0.4 else made)
+        return " " + random.choice(prose if random.random() < 0.4 else generated)
 
     return ["".join(sentence() for _ in range(random.choice((1, 2, 2, 3, 4)))) for _ in range(count)]
 
 
-def _made() -> list[str]:
+def _generated_sentences() -> list[str]:
     columns = ([part.strip() for part in text.split(",")] for text in (_SUBJECTS, _VERBS, _OBJECTS))
     return [f"{subject} {verb} {thing}." for subject, verb, thing in product(*columns)]

@@ -61,7 +61,7 @@ def _caller(cost: Cost) -> float:
     return cost.caller
 
 
-class _Sink(OtlpHttpExporter):
+class _DiscardingExporter(OtlpHttpExporter):
     """Packs as in production and keeps nothing."""
 
     def send(self, batch: Batch, timeout: float) -> ExportResult:
@@ -112,7 +112,7 @@ def _round(
 def _start() -> None:
     config = configuration.resolve(http_spans="none", environ={})
     scope = InstrumentationScope("llmtrace", "0")
-    lifecycle.start(config, open_outlet=lambda: _Sink(config, Resource.create({}), scope))
+    lifecycle.start(config, open_exporter=lambda: _DiscardingExporter(config, Resource.create({}), scope))
 
 
 def _middle(values: Sequence[float]) -> float:
@@ -122,8 +122,8 @@ def _middle(values: Sequence[float]) -> float:
 
 
 def _upper(values: Sequence[float]) -> float:
-    chance = random.Random(1)
-    middles = sorted(_middle(chance.choices(values, k=len(values))) for _ in range(2000))
+    rng = random.Random(1)
+    middles = sorted(_middle(rng.choices(values, k=len(values))) for _ in range(2000))
     return middles[int(0.975 * len(middles))]
 
 
@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         ("stream100_us", fake_openai.stream, max(1, options.calls // 4)),
     ):
         _round(call, client, calls)
-        pairs = [each for _ in range(options.pairs) for each in _round(call, client, calls)]
+        pairs = [pair for _ in range(options.pairs) for pair in _round(call, client, calls)]
         for key, cpu in ((name, _total), (f"caller_{name}", _caller)):
             added = [(cpu(traced) - cpu(bare)) * 1e6 for bare, traced in pairs]
             figures[key] = round(_middle(added), 1)
@@ -199,20 +199,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     figures["init_ms"] = round(_fresh(_INIT), 1)
     figures["rss_mb"] = round(_fresh(_RSS), 1)
     if options.peers:
-        figures |= _beside(figures, peers.measured(options.peers, options.pairs, options.calls))
+        figures |= _peer_figures(figures, peers.measured(options.peers, options.pairs, options.calls))
     print(json.dumps(figures))
     return figures
 
 
-def _beside(ours: dict[str, float], theirs: dict[str, dict[str, float]]) -> dict[str, float]:
+def _peer_figures(ours: dict[str, float], theirs: dict[str, dict[str, float]]) -> dict[str, float]:
     """The peers' figures and our upper bounds as shares of the best peer's totals."""
-    found = {f"{name}_{key}": value for name, keys in theirs.items() for key, value in keys.items()}
+    figures = {f"{name}_{key}": value for name, keys in theirs.items() for key, value in keys.items()}
     for kind, key in (("plain", "plain_us"), ("stream", "stream100_us")):
         best = min((keys[key] for keys in theirs.values()), default=0.0)
         if best > 0:
-            found[f"ratio_to_best_peer_{kind}"] = round(ours[f"{key}_upper"] / best, 3)
-            found[f"caller_ratio_to_best_peer_{kind}"] = round(ours[f"caller_{key}_upper"] / best, 3)
-    return found
+            figures[f"ratio_to_best_peer_{kind}"] = round(ours[f"{key}_upper"] / best, 3)
+            figures[f"caller_ratio_to_best_peer_{kind}"] = round(ours[f"caller_{key}_upper"] / best, 3)
+    return figures
 
 
 if __name__ == "__main__":
