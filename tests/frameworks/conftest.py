@@ -15,12 +15,12 @@ from .running import Collector
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    found = open_store(f"chdb://{prefill(tmp_path_factory.mktemp('frameworks') / 'store')}")
-    yield found
-    found.close()
+    embedded_store = open_store(f"chdb://{prefill(tmp_path_factory.mktemp('frameworks') / 'store')}")
+    yield embedded_store
+    embedded_store.close()
 
 
 @pytest.fixture
 def collector(store: Store, tmp_path: Path) -> Iterator[Collector]:
-    with Collector(store, tmp_path) as found:
-        yield found
+    with Collector(store, tmp_path) as running_collector:
+        yield running_collector

@@ -36,19 +36,21 @@ def needs(group: str) -> pytest.MarkDecorator:
     )
 
 
-def run(group: str, program: str, *arguments: str, said: str = "", **env: str) -> str:
+def run(group: str, program: str, *arguments: str, stdin: str = "", **env: str) -> str:
     """What the program printed; its failure fails the test with what it wrote."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))}
-    kept.pop("VIRTUAL_ENV", None)
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMTRACE_"))
+    }
+    environment.pop("VIRTUAL_ENV", None)
     ended = subprocess.run(
         [str(ROOT / ".venvs" / group / "bin" / "python"), str(PROGRAMS / program), *arguments],
-        input=said,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
         env={
-            **kept,
+            **environment,
             "PYTHONPATH": str(ROOT / "sdk"),
             "LLMTRACE_STRICT": "1",
             "LLMTRACE_SPOOL_DIR": "off",
@@ -61,7 +63,7 @@ def run(group: str, program: str, *arguments: str, said: str = "", **env: str) -
 
 @functools.cache
 def _by_name() -> Mapping[str, Recording]:
-    return {each.record["id"]: each for each in recordings()}
+    return {recorded.record["id"]: recorded for recorded in recordings()}
 
 
 def recording(name: str) -> Recording:
@@ -90,7 +92,7 @@ class Collector(ReplayServer):
         return super().__enter__()
 
     def rows(self, where: str = "1") -> list[dict[str, Any]]:
-        """What arrived is stored, and the ledger decides what counts; in the order of the spans' starts."""
+        """What arrived is stored and deduplicated; in the order of the spans' starts."""
         arrived, self.requests = self.requests, []
         records = []
         for received, request in enumerate(arrived, time.time_ns() // 10**6 - len(arrived)):

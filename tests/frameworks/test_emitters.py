@@ -14,7 +14,7 @@ from tests.sdk.test_recordings import answer_of
 
 from .running import Collector, events, message_text, needs, needs_recordings, recording, run
 
-#: Long, for test_beside.py runs one of each library too.
+#: Long, for test_other_tracers.py runs one of each library too.
 pytestmark = [needs("emitters"), needs_recordings, pytest.mark.long]
 
 CALLS = {
@@ -60,7 +60,7 @@ GAPS: dict[tuple[str, bool], set[str]] = {
 }
 
 
-def told(kind: str, recorded: Recording) -> dict[str, Any]:
+def expected_record(kind: str, recorded: Recording) -> dict[str, Any]:
     """The canonical record that the recorded answer calls for."""
     request = json.loads(recorded.sent)
     parts = events(recorded)
@@ -68,20 +68,20 @@ def told(kind: str, recorded: Recording) -> dict[str, Any]:
     if kind == "openai":
         key = "delta" if recorded.is_stream else "message"
         choices = [part["choices"][0] for part in parts if part["choices"]]
-        said = "".join(choice[key].get("content") or "" for choice in choices)
+        answer_text = "".join(choice[key].get("content") or "" for choice in choices)
         reason = choices[-1]["finish_reason"]
         usage = next(part["usage"] for part in reversed(parts) if part.get("usage"))
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
     elif recorded.is_stream:
         body = body["message"]
-        said = "".join(
+        answer_text = "".join(
             part["delta"].get("text", "") for part in parts if part["type"] == "content_block_delta"
         )
         last = next(part for part in parts if part["type"] == "message_delta")
         reason = last["delta"]["stop_reason"]
         tokens = body["usage"]["input_tokens"], last["usage"]["output_tokens"]
     else:
-        said, reason = body["content"][0]["text"], body["stop_reason"]
+        answer_text, reason = body["content"][0]["text"], body["stop_reason"]
         tokens = body["usage"]["input_tokens"], body["usage"]["output_tokens"]
     return {
         "Provider": kind,
@@ -92,7 +92,7 @@ def told(kind: str, recorded: Recording) -> dict[str, Any]:
         "OutputTokens": tokens[1],
         "FinishReasons": [{"end_turn": "stop"}.get(reason, reason)],
         "asked": request["messages"][-1]["content"],
-        "said": said,
+        "said": answer_text,
         "first token": recorded.is_stream,
     }
 
@@ -108,8 +108,8 @@ def emitted(
         ReplayServer(*map(answer_of, calls)) as provider,
         Collector(store, tmp_path_factory.mktemp("segments")) as collector,
     ):
-        said = json.dumps([json.loads(each.sent) for each in calls])
-        run("emitters", "emit.py", request.param, provider.url, collector.url, said=said)
+        requests_json = json.dumps([json.loads(call.sent) for call in calls])
+        run("emitters", "emit.py", request.param, provider.url, collector.url, stdin=requests_json)
         return request.param, collector.rows("Counted")
 
 
@@ -122,7 +122,7 @@ def test_the_real_emitter_gives_the_canonical_record(
     recorded = recording(CALLS[kind, streamed])
     assert len(rows) == 2
     row = rows[streamed]
-    found = {
+    record = {
         **row,
         "InputTokens": int(row["InputTokens"] or 0),
         "OutputTokens": int(row["OutputTokens"] or 0),
@@ -132,8 +132,8 @@ def test_the_real_emitter_gives_the_canonical_record(
     }
     expected = {
         key: value
-        for key, value in told(kind, recorded).items()
+        for key, value in expected_record(kind, recorded).items()
         if key not in GAPS.get((emitter, streamed), set())
     }
-    assert {key: found[key] for key in expected} == expected
+    assert {key: record[key] for key in expected} == expected
     assert row["UsageFault"] == ""

@@ -63,7 +63,7 @@ CASES = {
 }
 
 
-def told(name: str) -> dict[str, Any]:
+def expected_answer(name: str) -> dict[str, Any]:
     """What the store has to hold of an answer, read from its body."""
     parts = events(recording(name))
     if name.startswith("test_responses"):
@@ -74,12 +74,12 @@ def told(name: str) -> dict[str, Any]:
         return {"id": body["id"], "model": body["model"], "tokens": tokens, "said": "".join(texts)}
     usage = next(part["usage"] for part in reversed(parts) if part.get("usage"))
     key = "delta" if recording(name).is_stream else "message"
-    said = "".join(part["choices"][0][key].get("content") or "" for part in parts if part["choices"])
+    answer_text = "".join(part["choices"][0][key].get("content") or "" for part in parts if part["choices"])
     tokens = usage["prompt_tokens"], usage["completion_tokens"]
-    return {"id": parts[0]["id"], "model": parts[0]["model"], "tokens": tokens, "said": said}
+    return {"id": parts[0]["id"], "model": parts[0]["model"], "tokens": tokens, "said": answer_text}
 
 
-def found(row: dict[str, Any]) -> dict[str, Any]:
+def stored_answer(row: dict[str, Any]) -> dict[str, Any]:
     """The same of a stored span."""
     return {
         "id": row["ResponseId"],
@@ -101,7 +101,7 @@ def above(row: dict[str, Any], spans: dict[str, dict[str, Any]]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Ran:
+class ProgramRun:
     """What the provider was asked and what the store holds afterwards."""
 
     case: Case
@@ -123,7 +123,9 @@ class Ran:
     scope="module",
     params=[pytest.param(case, id=name, marks=needs(case.group)) for name, case in CASES.items()],
 )
-def ran(request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def program_run(
+    request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> ProgramRun:
     case: Case = request.param
     names = [(function, name) for function, calls in case.functions.items() for name in calls]
     with (
@@ -131,39 +133,47 @@ def ran(request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.T
         Collector(store, tmp_path_factory.mktemp("segments")) as collector,
     ):
         run(case.group, case.program, provider.url, *case.arguments, LLMTRACE_ENDPOINT=collector.url)
-        return Ran(case, names, provider.requests, collector.rows())
+        return ProgramRun(case, names, provider.requests, collector.rows())
 
 
-def test_each_call_is_counted_once_as_it_was_answered(ran: Ran) -> None:
-    assert [found(row) for row in ran.calls] == [told(name) for _, name in ran.names]
+def test_each_call_is_counted_once_as_it_was_answered(program_run: ProgramRun) -> None:
+    assert [stored_answer(row) for row in program_run.calls] == [
+        expected_answer(name) for _, name in program_run.names
+    ]
 
 
-def test_each_call_lies_below_the_function_that_made_it(ran: Ran) -> None:
-    chains = [above(row, ran.spans) for row in ran.calls]
-    assert [chain[-1] for chain in chains] == [function for function, _ in ran.names]
-    if not ran.case.arguments:
+def test_each_call_lies_below_the_function_that_made_it(program_run: ProgramRun) -> None:
+    chains = [above(row, program_run.spans) for row in program_run.calls]
+    assert [chain[-1] for chain in chains] == [function for function, _ in program_run.names]
+    if not program_run.case.arguments:
         assert all(len(chain) == 1 for chain in chains), "and nothing lies between"
 
 
-def test_the_provider_is_told_the_calls_own_span(ran: Ran) -> None:
-    sent = [request.headers["traceparent"].split("-")[1:3] for request in ran.requests]
-    assert sent == [[row["TraceId"], row["SpanId"]] for row in ran.calls]
+def test_the_provider_is_told_the_calls_own_span(program_run: ProgramRun) -> None:
+    sent = [request.headers["traceparent"].split("-")[1:3] for request in program_run.requests]
+    assert sent == [[row["TraceId"], row["SpanId"]] for row in program_run.calls]
 
 
-def test_streams_tell_of_their_first_token(ran: Ran) -> None:
-    streams = [recording(name).is_stream for _, name in ran.names]
+def test_streams_tell_of_their_first_token(program_run: ProgramRun) -> None:
+    streams = [recording(name).is_stream for _, name in program_run.names]
     assert any(streams)
-    assert [row["TimeToFirstToken"] is not None for row in ran.calls] == streams
+    assert [row["TimeToFirstToken"] is not None for row in program_run.calls] == streams
 
 
-def test_tools_are_steps_of_the_agent(ran: Ran) -> None:
+def test_tools_are_steps_of_the_agent(program_run: ProgramRun) -> None:
     """And functions under `llmtrace.tool` still show a framework their arguments and description."""
-    steps = [row for row in ran.rows if row["ScopeName"] == "llmtrace" and row["Operation"] == "execute_tool"]
+    steps = [
+        row
+        for row in program_run.rows
+        if row["ScopeName"] == "llmtrace" and row["Operation"] == "execute_tool"
+    ]
     assert [row["SpanName"] for row in steps] == ["execute_tool multiply", "execute_tool add"]
-    assert [above(row, ran.spans)[-1] for row in steps] == ["invoke_agent calculator"] * 2
+    assert [above(row, program_run.spans)[-1] for row in steps] == ["invoke_agent calculator"] * 2
     arguments = [json.loads(row["SpanAttributes"]["gen_ai.tool.call.arguments"]) for row in steps]
     assert arguments == [{"a": 3.0, "b": 4.0}, {"a": 12.0, "b": 7.0}]
-    offered = [(each["name"], each["description"]) for each in json.loads(ran.calls[-3]["ToolDefinitions"])]
+    offered = [
+        (tool["name"], tool["description"]) for tool in json.loads(program_run.calls[-3]["ToolDefinitions"])
+    ]
     # LlamaIndex puts the signature before the description.
     assert [(name, text.splitlines()[-1]) for name, text in offered] == [
         ("multiply", "Multiply two numbers together."),

@@ -1,4 +1,4 @@
-"""Make calls with a real emitter switched on, and llmtrace beside it where asked for.
+"""Make calls with a real emitter switched on, and with llmtrace where asked for.
 
 python emit.py EMITTER API_URL OTLP_URL [after|before] < requests.json
 
@@ -79,7 +79,7 @@ def call(module: Any, request: dict[str, Any]) -> list[Any]:
     else:
         client = module.Anthropic(api_key="k", base_url=API, max_retries=0)
         answer = client.messages.create(**request)
-    return [each.to_dict() for each in (answer if request.get("stream") else [answer])]
+    return [part.to_dict() for part in (answer if request.get("stream") else [answer])]
 
 
 def main() -> None:
@@ -90,17 +90,17 @@ def main() -> None:
     module, send = set_up()
     if ORDER == "after":
         importlib.import_module("llmtrace").init(endpoint=OTLP)
-    got = []
+    answers = []
     for request in json.load(sys.stdin):
         if FAMILY == "sentry":
             with importlib.import_module("sentry_sdk").start_transaction(name="app"):
-                got.append(call(module, request))
+                answers.append(call(module, request))
         else:
-            got.append(call(module, request))
+            answers.append(call(module, request))
     if ORDER != "alone":
         importlib.import_module("llmtrace").flush()
     send()
-    print(json.dumps(got))
+    print(json.dumps(answers))
 
 
 if __name__ == "__main__":

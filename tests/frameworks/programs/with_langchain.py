@@ -59,7 +59,7 @@ async def streamed_async() -> None:
 
 @llmtrace.agent(name="calculator")
 def tools() -> None:
-    known = {each.name: each for each in (tool(multiply), tool(add))}
+    known = {langchain_tool.name: langchain_tool for langchain_tool in (tool(multiply), tool(add))}
     bound = model.bind_tools(list(known.values()))
     messages: list[Any] = [HumanMessage("What is (3 * 4) + 7?")]
     while (answer := bound.invoke(messages)).tool_calls:

@@ -1,4 +1,4 @@
-"""pydantic-ai: an agent run, streamed and with tools; its own spans beside ours where asked for.
+"""pydantic-ai: an agent run, streamed and with tools; with its own spans too where asked for.
 
 python with_pydantic_ai.py API_URL [instrumented]
 """
