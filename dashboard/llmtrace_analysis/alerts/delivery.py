@@ -18,7 +18,7 @@ from tenacity.wait import wait_exponential, wait_random
 from llmtrace_analysis.settings import WatchSettings
 
 from .channels.base import Channel, Outcome
-from .messages import Message
+from .messages import AlertMessage
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Receiver:
         self.channel = channel
         self._settings = settings
         self._record = record
-        self._queue: queue.Queue[tuple[Message, int]] = queue.Queue(_QUEUE_SIZE)
+        self._queue: queue.Queue[tuple[AlertMessage, int]] = queue.Queue(_QUEUE_SIZE)
         self._stopping = threading.Event()
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
@@ -45,7 +45,7 @@ class Receiver:
         """Start delivering."""
         self._thread.start()
 
-    def offer(self, message: Message, attempts: int) -> bool:
+    def offer(self, message: AlertMessage, attempts: int) -> bool:
         """Queue a message, unless it is queued, delivered or resting. `attempts`: those made before.
 
         False when the queue is full: offer it again later.
@@ -87,7 +87,7 @@ class Receiver:
                 self._rest_until[delivery] = time.monotonic() + rest
                 self._busy.discard(delivery)
 
-    def _deliver(self, message: Message, attempts: int) -> Outcome:
+    def _deliver(self, message: AlertMessage, attempts: int) -> Outcome:
         def attempt() -> Outcome:
             nonlocal attempts
             if self._stopping.is_set() or self.channel.gone:
@@ -117,7 +117,7 @@ class Receiver:
         backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
         return max(backoff(state), _last_outcome(state).retry_after or 0.0)
 
-    def _report(self, message: Message, outcome: Outcome, attempts: int) -> None:
+    def _report(self, message: AlertMessage, outcome: Outcome, attempts: int) -> None:
         url = self.channel.redacted_url
         logger.log(
             logging.INFO if outcome.ok else logging.WARNING,

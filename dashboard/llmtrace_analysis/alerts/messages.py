@@ -19,7 +19,7 @@ _MAX_SUMMARY = 4000
 
 
 @dataclass(frozen=True)
-class Message:
+class AlertMessage:
     """One event, ready to be signed. A restart gives it the same `message_id`, by which repeats are known."""
 
     message_id: str
@@ -43,7 +43,7 @@ def events_of(incident: Incident) -> Iterator[tuple[WebhookEvent, float]]:
         yield "incident.resolved", incident.resolved_at or incident.last_seen_at
 
 
-def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: str) -> list[Message]:
+def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: str) -> list[AlertMessage]:
     """The events of these incidents since then as messages, oldest first."""
     messages = [
         to_message(incident, event, at, dashboard_url)
@@ -54,7 +54,7 @@ def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: s
     return sorted(messages, key=lambda message: message.at)
 
 
-def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url: str) -> Message:
+def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url: str) -> AlertMessage:
     """One event as a message of well under 20 kB."""
     base = dashboard_url.rstrip("/")
     traces = incident.evidence[:_MAX_TRACES]
@@ -89,7 +89,7 @@ def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url
             },
         },
     }
-    return Message(
+    return AlertMessage(
         message_id=f"msg_{uuid.uuid5(_NAMESPACE, incident.incident_id + event).hex}",
         event=event,
         at=at,

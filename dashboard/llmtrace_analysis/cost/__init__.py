@@ -2,4 +2,6 @@
 
 Readers run one SELECT over the ledger (`cost_hour`, `call_cost`); everything else is pure functions over
 frames. Amounts are USD; what has no price is NaN in a frame and counted beside it, never 0.
+
+The dashboard and the command line import it; it imports queries, settings and the collector's pricing.
 """

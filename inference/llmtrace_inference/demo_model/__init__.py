@@ -1,4 +1,7 @@
-"""The demo's models: trained here on text of our own, shipped with their weights; see train.py."""
+"""The demo's models: trained here on text of our own, shipped with their weights; see train.py.
+
+The local engine imports it; it imports nothing of ours.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from llmtrace_analysis.alerts.messages import Message
+from llmtrace_analysis.alerts.messages import AlertMessage
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Channel(Protocol):
     def gone(self) -> bool:
         """Whether the receiver has said that it wants no more."""
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: AlertMessage) -> Outcome:
         """One attempt. Never raises for what the receiver or the network does."""
 
     def close(self) -> None:

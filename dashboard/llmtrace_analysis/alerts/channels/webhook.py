@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import standardwebhooks
 
-from llmtrace_analysis.alerts.messages import Message
+from llmtrace_analysis.alerts.messages import AlertMessage
 from llmtrace_analysis.settings import WatchSettings, Webhook
 
 from .base import Outcome
@@ -42,7 +42,7 @@ class WebhookChannel:
         """Close the connections."""
         self._client.close()
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: AlertMessage) -> Outcome:
         """POST the message, signed; redirects are not followed, and 410 disables the receiver."""
         started = time.monotonic()
 
@@ -72,7 +72,7 @@ class WebhookChannel:
             duration_ms=elapsed_ms(),
         )
 
-    def _request(self, message: Message) -> httpx.Request:
+    def _request(self, message: AlertMessage) -> httpx.Request:
         """The signed request to the address that was checked; name and certificate stay those of the url."""
         url = httpx.URL(self.url)
         address = resolve(self.url, self._allow_private)

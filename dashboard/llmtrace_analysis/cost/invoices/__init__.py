@@ -1,4 +1,7 @@
-"""Usage exports of providers, each mapped to the same columns by a module that only names columns."""
+"""Usage exports of providers, each mapped to the same columns by a module that only names columns.
+
+Reconciliation and the command line import it; it imports nothing of ours.
+"""
 
 from __future__ import annotations
 

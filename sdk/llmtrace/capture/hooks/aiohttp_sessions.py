@@ -22,7 +22,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
         yield module.ClientResponse, name, _leaving
 
 
-class _CapturedRequest:
+class _AiohttpRequest:
     """See `call.CapturedRequest`."""
 
     __slots__ = ("_url", "body", "headers", "path")
@@ -94,7 +94,7 @@ def _begin(
         return interceptor.NOTHING
     headers = session._prepare_headers(kwargs.get("headers"))
     wire_format, path, body = recognised
-    captured = _CapturedRequest(url, headers, path, body)
+    captured = _AiohttpRequest(url, headers, path, body)
     begun = interceptor.begin(runtime, wire_format, captured, lambda: str(url.host), headers.__setitem__)
     kwargs["headers"] = {
         **dict(kwargs.get("headers") or {}),

@@ -26,7 +26,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     yield module.AsyncClient, "send", lambda original: _async(original, streams)
 
 
-class _CapturedRequest:
+class _HttpxRequest:
     """See `call.CapturedRequest`."""
 
     __slots__ = ("_url", "body", "headers", "path")
@@ -96,7 +96,7 @@ def _begin(request: Any) -> interceptor.Begun:
             body = _body(request)
             wire_format = registry.recognise(path, body, request.method)
             if wire_format is not None:
-                captured = _CapturedRequest(request, path, body)
+                captured = _HttpxRequest(request, path, body)
                 set_header = request.headers.__setitem__
                 return interceptor.begin(
                     runtime, wire_format, captured, lambda: str(request.url.host), set_header

@@ -29,7 +29,7 @@ def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
         yield name, value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-class _CapturedRequest:
+class _Urllib3Request:
     """See `call.CapturedRequest`."""
 
     __slots__ = ("_pool", "body", "headers", "path")
@@ -64,7 +64,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
                 # A copy: the caller's own headers stay as they are.
                 copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
                 wire_format, path, body = recognised
-                captured = _CapturedRequest(pool, copied, path, body)
+                captured = _Urllib3Request(pool, copied, path, body)
                 begun = interceptor.begin(
                     runtime, wire_format, captured, lambda: str(pool.host), copied.__setitem__
                 )

@@ -1,4 +1,7 @@
-"""Dialects of LLM telemetry: the table of their attributes, and the SQL that reads them."""
+"""Dialects of LLM telemetry: the table of their attributes, and the SQL that reads them.
+
+Only the store imports it; it imports nothing of ours.
+"""
 
 from .attribute_table import FIELDS, LLM_OPERATIONS, PROVIDER_NAMES, TEXT_COLUMNS
 from .content import is_conversation, without_content, without_texts
@@ -7,8 +10,8 @@ from .expressions import (
     codes,
     default_columns,
     is_foreign,
-    kept,
     not_pending,
+    remaining_keys,
     selects,
     texts,
     translated,
@@ -25,9 +28,9 @@ __all__ = [
     "default_columns",
     "is_conversation",
     "is_foreign",
-    "kept",
     "log_messages",
     "not_pending",
+    "remaining_keys",
     "selects",
     "texts",
     "translated",
