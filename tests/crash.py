@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Sender(threading.Thread):
-    """Posts requests until told to stop; resends one until it is acknowledged."""
+    """Posts requests until it is stopped; resends one until it is acknowledged."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -97,9 +97,9 @@ def run(directory: Path, rounds: int, seed: int = 0, seconds: float = 1.5) -> Ou
         left = len(list((directory / "wal").glob("*.seg")))
         print(f"{left} segments are left for the last start", file=sys.stderr)
         collector.stored(60.0 + 10.0 * rounds)
-        acknowledged = {each for sender in senders for each in sender.acknowledged}
-        found = collector.rows("SELECT SpanId, count() AS c FROM otel_traces GROUP BY SpanId")
-        counts = {row["SpanId"]: int(row["c"]) for row in found}
+        acknowledged = {span_id for sender in senders for span_id in sender.acknowledged}
+        rows = collector.rows("SELECT SpanId, count() AS c FROM otel_traces GROUP BY SpanId")
+        counts = {row["SpanId"]: int(row["c"]) for row in rows}
         calls = int(collector.value("SELECT sum(Calls) FROM usage_10s"))
         collector.stop()
     return Outcome(
@@ -121,9 +121,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        outcome = run(Path(directory) / "data", given.rounds, given.seed)
+        outcome = run(Path(directory) / "data", arguments.rounds, arguments.seed)
     print(json.dumps({**asdict(outcome), "good": outcome.good}))
     return 0 if outcome.good else 1
 

@@ -1,4 +1,4 @@
-"""Kill a collector in the middle of an insert, and in the middle of taking a refused segment apart.
+"""Kill a collector in the middle of an insert, and in the middle of bisecting a refused segment.
 
     python -m tests.crash_inserts [--rounds N]
 
@@ -37,7 +37,7 @@ _PATIENCE = 60.0
 @dataclass
 class Outcome:
     """Counts of spans; `lost`, `doubled` and `stray` (refused, but stored) should be 0. `amid` says how often
-    the kill came while a part was being written, `apart` how often while a segment was being taken apart.
+    the kill came while a part was being written, `apart` how often while a segment was being bisected.
     """
 
     rounds: int
@@ -69,14 +69,14 @@ class _Sent:
 def _leave_segment(folder: Path, sent: _Sent, *, poisoned: bool) -> None:
     """One segment in the log, as a collector that was killed leaves it."""
     closed: list[Segment] = []
-    log = WriteAheadLog(
+    wal = WriteAheadLog(
         folder,
         segment_bytes=32 << 20,
         segment_seconds=60.0,
         budget_bytes=1 << 30,
         on_closed=closed.append,
     )
-    log.start()
+    wal.start()
     now = time.time_ns()
     for number in range(_REQUESTS):
         spans = [llm() for _ in range(_SPANS)]
@@ -85,10 +85,10 @@ def _leave_segment(folder: Path, sent: _Sent, *, poisoned: bool) -> None:
             spans = [llm({"text": POISON})]
             ids = sent.bad
         body = traces(spans).SerializeToString()
-        log.append("traces", Frame("", now, body), frozenset({now // _DAY})).result(30)
+        wal.append("traces", Frame("", now, body), frozenset({now // _DAY})).result(30)
         ids.update(span.span_id.hex() for span in spans)
-    log.close()
-    log.release()
+    wal.close()
+    wal.release()
 
 
 class _Parts:
@@ -98,8 +98,8 @@ class _Parts:
         self._tables = [path for path in (store / "store").glob("*/*") if path.is_dir()]
         self.seen: set[str] = set()
 
-    def look(self) -> int:
-        """How many were seen since the first look."""
+    def count(self) -> int:
+        """How many were seen since the first call."""
         for table in self._tables:
             for path in table.glob("tmp_insert_*"):
                 self.seen.add(f"{table.name}/{path.name}")
@@ -117,7 +117,7 @@ def _kill_amid(collector: Launched, stage: int, *, poisoned: bool) -> bool:
     reached = False
     while time.monotonic() < deadline and collector.process.poll() is None:
         pieces.update(path.name for path in wal.glob("split/*.seg"))
-        reached = len(pieces) >= stage if poisoned else parts.look() >= stage
+        reached = len(pieces) >= stage if poisoned else parts.count() >= stage
         if reached or not list(wal.glob("traces-*.seg")):
             break
     assert collector.process.poll() is None, collector.errors.read_text()[-2000:]
@@ -142,18 +142,18 @@ def run(directory: Path, rounds: int) -> Outcome:
             print(f"round {number + 1}: {'amid' if hit else 'after'}", file=sys.stderr)
         collector.start()
         collector.stored()
-        found = collector.rows("SELECT SpanId, count() AS c FROM otel_traces GROUP BY SpanId")
-        counts = {row["SpanId"]: int(row["c"]) for row in found}
+        rows = collector.rows("SELECT SpanId, count() AS c FROM otel_traces GROUP BY SpanId")
+        counts = {row["SpanId"]: int(row["c"]) for row in rows}
         rollup = "SELECT sum(Calls) FROM usage_10s"
-        # What was stored in part is made anew by a pass of the ledger.
+        # What was stored in part is made anew by a pass of `CallDeduplicator`.
         with contextlib.suppress(AssertionError):
             until(lambda: int(collector.value(rollup)) == len(counts), 60.0, "the rollup")
         outcome.rollup_calls = int(collector.value(rollup))
         collector.stop()
     quarantine = Counter(
-        record.body
+        frame.body
         for path in (directory / "wal" / "quarantine").glob("*.seg")
-        for record, _ in decode(path.read_bytes())
+        for frame, _ in decode(path.read_bytes())
     )
     outcome.acknowledged = len(sent.good) + len(sent.bad)
     outcome.refused = len(sent.bad)
@@ -172,9 +172,9 @@ def main() -> int:
         prog="python -m tests.crash_inserts", description=__doc__.splitlines()[0] if __doc__ else None
     )
     parser.add_argument("--rounds", type=int, default=20)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        outcome = run(Path(directory) / "data", given.rounds)
+        outcome = run(Path(directory) / "data", arguments.rounds)
     print(json.dumps({**asdict(outcome), "good": outcome.good}))
     return 0 if outcome.good else 1
 

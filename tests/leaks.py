@@ -24,7 +24,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.collector.leaks import found_in_files, uncompressed
+from tests.collector.leaks import texts_in_files, uncompressed
 from tests.collector.otlp import any_value, llm, logs, score, traces
 from tests.collector.running import PROTOBUF, Launched, settings, until
 
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Sender(threading.Thread):
-    """Posts requests until told to stop; resends one until it is acknowledged."""
+    """Posts requests until it is stopped; resends one until it is acknowledged."""
 
     def __init__(self, port: int, number: int) -> None:
         super().__init__(daemon=True)
@@ -96,13 +96,13 @@ class Sender(threading.Thread):
 
 def _open_outside(pid: int, folder: Path) -> set[str]:
     """Files of temporary folders that a process has open, deleted ones too, which are not below `folder`."""
-    found = set()
+    open_files = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
             target = str(link.readlink())
             if target.startswith(("/tmp/", "/var/tmp/", "/dev/shm/")) and not target.startswith(str(folder)):
-                found.add(target)
-    return found
+                open_files.add(target)
+    return open_files
 
 
 def run(directory: Path, rounds: int, seed: int = 0, seconds: float = 1.5) -> Outcome:
@@ -157,8 +157,8 @@ def leaking(directory: Path) -> list[Path]:
     """The parts of the directory in which an original was found."""
     folders = [*(directory / "data").iterdir(), directory / "tmp"]
     text = CANARY.encode()
-    found = [folder for folder in folders if folder.is_dir() and found_in_files(folder, [text])]
-    return [*found, *(file for file in folders if file.is_file() and text in file.read_bytes())]
+    leaking_folders = [folder for folder in folders if folder.is_dir() and texts_in_files(folder, [text])]
+    return [*leaking_folders, *(file for file in folders if file.is_file() and text in file.read_bytes())]
 
 
 def main() -> int:
@@ -168,9 +168,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        outcome = run(Path(directory), given.rounds, given.seed)
+        outcome = run(Path(directory), arguments.rounds, arguments.seed)
     print(json.dumps({**asdict(outcome), "good": outcome.good}))
     return 0 if outcome.good else 1
 

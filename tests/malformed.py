@@ -1,4 +1,4 @@
-"""Send a collector requests that are almost right, and look whether it minds.
+"""Send a collector requests that are almost right, and check that it copes.
 
     python -m tests.malformed [--bodies N] [--seed N]
 
@@ -172,9 +172,9 @@ def main() -> int:
     )
     parser.add_argument("--bodies", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        outcome = run(Path(directory) / "data", given.bodies, given.seed)
+        outcome = run(Path(directory) / "data", arguments.bodies, arguments.seed)
     print(json.dumps({**asdict(outcome), "good": outcome.good}))
     return 0 if outcome.good else 1
 

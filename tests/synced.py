@@ -3,7 +3,7 @@
     python -m tests.synced
 
 A collector runs under strace and gets one request with one span. Printed are, in order: the write of the
-record into the log, its sync, the answer, then what of the store is synced, table by table, and last the
+frame into the log, its sync, the answer, then what of the store is synced, table by table, and last the
 removal of the segment. strace comes with the system: `apt-get install strace`.
 """
 
@@ -78,16 +78,16 @@ def _removals(trace: Path) -> str:
 
 def _tables(store: Path) -> Mapping[str, str]:
     """Name of each table by its id, as the engine's own metadata has them."""
-    found = {}
+    names = {}
     for file in (store / "metadata").glob("*/*.sql"):
         match = _UUID.search(file.read_text(errors="replace"))
         if match:
-            found[match[0]] = file.stem
+            names[match[0]] = file.stem
     for file in store.glob("store/*/*/*.sql"):
         match = _UUID.search(file.read_text(errors="replace"))
         if match:
-            found[match[0]] = file.stem
-    return found
+            names[match[0]] = file.stem
+    return names
 
 
 def _steps(lines: Sequence[str], names: Mapping[str, str]) -> list[Step]:
@@ -123,16 +123,16 @@ def _sync(call: str, path: str, names: Mapping[str, str]) -> Step:
 
 
 def printed(steps: Sequence[Step]) -> list[str]:
-    """Lines to read: syncs of one table beside each other are one line."""
+    """Lines to read: consecutive syncs of one table are one line."""
     lines = []
     for (call, where), group in itertools.groupby(steps, key=lambda step: (step.call, step.where)):
         what = [step.what for step in group]
-        shown = (
+        text = (
             ", ".join(dict.fromkeys(what))
             if len(what) < 5
             else (f"{len(what)} times: {', '.join(what[:3])}, …, {', '.join(what[-2:])}")
         )
-        lines.append(f"{call:10} {where:24} {shown}")
+        lines.append(f"{call:10} {where:24} {text}")
     return lines
 
 

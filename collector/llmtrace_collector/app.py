@@ -1,4 +1,4 @@
-"""The collector: doors in front, log and writer behind, tasks beside, put together and served."""
+"""The collector: endpoints in front, log and writer behind, background tasks, put together and served."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ logger = logging.getLogger(__name__)
 #: How long a stop waits for the store to take what is in the log; the rest is taken at the next start.
 _DRAIN_SECONDS = 15.0
 
-_PRICING_SECONDS = 3.0
+_PRICE_BOOK_SECONDS = 3.0
 
 #: How much of the completeness counts a SIGKILL may lose.
-_TALLY_SECONDS = 2.0
+_FLUSH_SECONDS = 2.0
 
-#: How long a call told twice may be counted twice: a few passes at most.
-_LEDGER_SECONDS = 10.0
+#: How long a call that two spans tell of may be counted twice: a few passes at most.
+_DEDUP_SECONDS = 10.0
+
+_SDK_REPORTS_SECONDS = 10.0
 
 #: How soon a key that another collector on the same store made or revoked is known here.
 _KEYS_SECONDS = 5.0
@@ -69,11 +71,11 @@ class Collector:
         self.metrics = Metrics()
         self.store: Store = _open_store(settings)
         set_retention(self.store.engine, settings.retention_days, settings.retention)
-        self.book = ApiKeyStore(self.store)
-        self.doors = Authenticator(self.keys, self.book, locked=settings.require_keys)
-        self.tally = ArrivalCounts(self.store, self.metrics)
-        self.writer = Writer(self.store, self.metrics, self.tally)
-        self.log = WriteAheadLog(
+        self.api_keys = ApiKeyStore(self.store)
+        self.authenticator = Authenticator(self.keys, self.api_keys, locked=settings.require_keys)
+        self.arrival_counts = ArrivalCounts(self.store, self.metrics)
+        self.writer = Writer(self.store, self.metrics, self.arrival_counts)
+        self.wal = WriteAheadLog(
             settings.data_dir / "wal",
             segment_bytes=settings.segment_bytes,
             segment_seconds=settings.segment_seconds,
@@ -82,31 +84,33 @@ class Collector:
             behind=self.writer.behind,
             keep_refused=settings.keeps_refused,
         )
-        self.intake = Intake(settings, self.log, self.metrics, self.tally)
-        self.grpc = self._grpc_door()
+        self.intake = Intake(settings, self.wal, self.metrics, self.arrival_counts)
+        self.grpc = self._open_grpc()
         self.readers = query.reader_pool()
-        self.pricing = PriceBook(self.store, settings.prices)
-        self.tasks = [self._task("pricing", _PRICING_SECONDS, self.pricing.sync)]
+        self.price_book = PriceBook(self.store, settings.prices)
+        self.tasks = [self._task("pricing", _PRICE_BOOK_SECONDS, self.price_book.sync)]
         self.tasks.append(
-            self._task("ledger", _LEDGER_SECONDS, CallDeduplicator(self.store, self.tally.flag).sync)
+            self._task("ledger", _DEDUP_SECONDS, CallDeduplicator(self.store, self.arrival_counts.flag).sync)
         )
-        self.tasks.append(self._task("keys", _KEYS_SECONDS, self.book.refresh))
-        self.tasks.append(self._task("completeness", _TALLY_SECONDS, self.tally.flush))
-        self.tasks.append(self._task("sdk reports", _LEDGER_SECONDS, self.tally.ask_sdks))
+        self.tasks.append(self._task("keys", _KEYS_SECONDS, self.api_keys.refresh))
+        self.tasks.append(self._task("completeness", _FLUSH_SECONDS, self.arrival_counts.flush))
+        self.tasks.append(
+            self._task("sdk reports", _SDK_REPORTS_SECONDS, self.arrival_counts.update_sdk_gauges)
+        )
         self.budgets = Budgets(self.store, settings.budgets)
-        self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.keep))
-        self._runs: MlflowSync | None = None
+        self.tasks.append(self._task("budgets", _BUDGET_SECONDS, self.budgets.refresh))
+        self._mlflow_sync: MlflowSync | None = None
         if settings.mlflow_url:
             # MLflow's client takes a second to import: only collectors that use it pay.
             from .mlflow import MlflowSync
 
-            self._runs = MlflowSync(self.store.rows, settings.mlflow_url, settings.trace_url)
-            self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, self._runs.sync))
+            self._mlflow_sync = MlflowSync(self.store.rows, settings.mlflow_url, settings.trace_url)
+            self.tasks.append(self._task("mlflow", settings.mlflow_interval_seconds, self._mlflow_sync.sync))
 
     def _task(self, name: str, interval: float, work: Callable[[], object]) -> PeriodicTask:
         return PeriodicTask(name, interval, work, self.metrics)
 
-    def _grpc_door(self) -> OtlpGrpcServer | None:
+    def _open_grpc(self) -> OtlpGrpcServer | None:
         if self.settings.grpc_port is None:
             return None
         try:
@@ -116,12 +120,12 @@ class Collector:
                 "collector.grpc_port needs the Python package grpcio: pip install 'llmtrace[grpc]', or leave "
                 "grpc_port unset"
             ) from error
-        return OtlpGrpcServer(self.settings, self.doors, self.intake)
+        return OtlpGrpcServer(self.settings, self.authenticator, self.intake)
 
     def open(self) -> None:
         """Recover the log and start."""
-        self.log.start()
-        self.writer.start(self.log)
+        self.wal.start()
+        self.writer.start(self.wal)
         if self.grpc is not None:
             self.grpc.start()
         for task in self.tasks:
@@ -129,17 +133,17 @@ class Collector:
 
     def close(self) -> None:
         """Drain the log into the store and stop."""
-        if self._runs is not None:
-            self._runs.close()  # ends the pass under way after the run it is at
+        if self._mlflow_sync is not None:
+            self._mlflow_sync.close()  # ends the pass under way after the run it is at
         for task in self.tasks:
             task.close()
         if self.grpc is not None:
             self.grpc.close()
-        self.log.close()
+        self.wal.close()
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")
-        self.tally.close()
-        self.log.release()
+        self.arrival_counts.close()
+        self.wal.release()
         self.readers.shutdown(cancel_futures=True)
         self.store.close()
 
@@ -147,7 +151,7 @@ class Collector:
         """Why requests should go elsewhere for now; empty when they need not."""
         if not self.store.ping():
             return "the store does not answer"
-        if self.log.size >= self.settings.log_budget_bytes:
+        if self.wal.size >= self.settings.log_budget_bytes:
             return "the log's disk budget is used up"
         if free_bytes(self.settings.data_dir) < 2 * self.settings.segment_bytes:
             return "the disk is full"
@@ -155,7 +159,7 @@ class Collector:
 
 
 def _demand_writable(folder: Path) -> None:
-    """Raise ValueError, saying how to mend it, when no file can be made in `folder`."""
+    """Raise ValueError, saying how to repair it, when no file can be made in `folder`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -189,7 +193,7 @@ def _open_store(settings: CollectorSettings) -> Store:
 def create_app(settings: CollectorSettings) -> FastAPI:
     """The collector as an ASGI application, its parts open from here on and closed at shutdown.
 
-    Raises UnsafeBind, ValueError or StoreUnavailable, each with a sentence that says how to mend it.
+    Raises UnsafeBind, ValueError or StoreUnavailable, each with a sentence that says how to repair it.
     """
     collector = Collector(settings)
 
@@ -212,15 +216,21 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
         hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.include_router(otlp_http.router(settings, collector.doors, collector.intake, collector.metrics))
-    app.include_router(query.router(collector.store, collector.doors, collector.metrics, collector.readers))
-    app.include_router(incidents.router(collector.store, collector.doors))
-    app.include_router(maintenance.router(collector.store, collector.doors, collector.log))
-    app.include_router(quarantine.router(collector.store, collector.doors, collector.log, collector.tally))
-    app.include_router(backup.router(collector.store, collector.doors, settings.data_dir / "backups"))
-    app.include_router(keys.router(collector.store, collector.doors, collector.book))
-    app.include_router(budgets.router(collector.budgets, collector.doors))
-    app.include_router(prices.router(collector.store, collector.doors, collector.pricing))
+    app.include_router(
+        otlp_http.router(settings, collector.authenticator, collector.intake, collector.metrics)
+    )
+    app.include_router(
+        query.router(collector.store, collector.authenticator, collector.metrics, collector.readers)
+    )
+    app.include_router(incidents.router(collector.store, collector.authenticator))
+    app.include_router(maintenance.router(collector.store, collector.authenticator, collector.wal))
+    app.include_router(
+        quarantine.router(collector.store, collector.authenticator, collector.wal, collector.arrival_counts)
+    )
+    app.include_router(backup.router(collector.store, collector.authenticator, settings.data_dir / "backups"))
+    app.include_router(keys.router(collector.store, collector.authenticator, collector.api_keys))
+    app.include_router(budgets.router(collector.budgets, collector.authenticator))
+    app.include_router(prices.router(collector.store, collector.authenticator, collector.price_book))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

@@ -72,7 +72,7 @@ class Metrics:
         )
         self.split_segments = Counter(
             "llmtrace_split_segments",
-            "Segments that the store refused and that were taken apart to store what is good of them.",
+            "Segments that the store refused and that were bisected to store what is good of them.",
             registry=registry,
         )
         self.store_failures = Counter(

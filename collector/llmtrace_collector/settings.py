@@ -119,7 +119,7 @@ class CollectorSettings(BaseModel):
     )
     require_keys: bool = Field(
         default=False,
-        description="Every door asks for a key, also before `llmtrace keys create` made the first.",
+        description="Every endpoint asks for a key, also before `llmtrace keys create` made the first.",
     )
     tls_certificate: Path | None = Field(
         default=None, description="PEM file with the certificate chain: HTTPS and gRPC over TLS."

@@ -40,7 +40,7 @@ def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHand
 
     connect: Callable[[str], Any] = chdb.connect
     # The engine ends with its last handle: one stays.
-    kept: Any = connect(str(directory))
+    open_handle: Any = connect(str(directory))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -119,8 +119,8 @@ def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHand
             self.end_headers()
             self.wfile.write(data)
 
-    assert kept is not None
-    Handler.kept = kept  # type: ignore[attr-defined]
+    assert open_handle is not None
+    Handler.open_handle = open_handle  # type: ignore[attr-defined]
     return Handler
 
 

@@ -18,9 +18,9 @@ Run = Callable[..., Result]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A collector without keys on loopback, shared by the module's tests."""
-    door = Served(settings(tmp_path_factory.mktemp("collector")))
-    yield door
-    door.close()
+    collector = Served(settings(tmp_path_factory.mktemp("collector")))
+    yield collector
+    collector.close()
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(door: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `llmtrace …` with the settings of the module's `door`; a failure fails the test unless `fails`."""
+def run(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `llmtrace …` with the settings of the module's `served`; only with `fails` may it fail."""
     monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
     file = tmp_path / "llmtrace.toml"
-    configured = door.collector.settings
+    configured = served.collector.settings
     file.write_text(f'[collector]\nport = {configured.port}\ndata_dir = "{configured.data_dir}"\n')
 
     def command(*words: str, fails: bool = False) -> Result:

@@ -28,33 +28,33 @@ def uncompressed(data_dir: Path) -> Iterator[Store]:
 
 
 def _tables(store: Store) -> list[str]:
-    found = store.read(
+    names = store.read(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )
-    return found.decode().split()
+    return names.decode().split()
 
 
-def found_in_tables(store: Store, texts: Iterable[bytes]) -> set[bytes]:
+def texts_in_tables(store: Store, texts: Iterable[bytes]) -> set[bytes]:
     """Those of `texts` that some row of some table holds."""
     wanted = set(texts)
-    found: set[bytes] = set()
+    matches: set[bytes] = set()
     for table in _tables(store):
         rows = store.engine.execute(f"SELECT * FROM {table} FORMAT RowBinary")
-        found |= {text for text in wanted if text in rows}
-    return found
+        matches |= {text for text in wanted if text in rows}
+    return matches
 
 
-def found_in_files(folder: Path, texts: Iterable[bytes]) -> set[bytes]:
+def texts_in_files(folder: Path, texts: Iterable[bytes]) -> set[bytes]:
     """Those of `texts` that a file below `folder` holds or is named by; not the log's segments."""
     wanted = set(texts)
-    found: set[bytes] = set()
+    matches: set[bytes] = set()
     for file in folder.rglob("*"):
-        found |= {text for text in wanted if text in file.name.encode()}
+        matches |= {text for text in wanted if text in file.name.encode()}
         if file.suffix == ".seg" and file.parent.name in ("wal", "split"):
             continue
         try:
             data = file.read_bytes() if file.is_file() else b""
         except FileNotFoundError:  # merged away meanwhile
             continue
-        found |= {text for text in wanted if text in data}
-    return found
+        matches |= {text for text in wanted if text in data}
+    return matches

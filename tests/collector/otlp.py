@@ -59,7 +59,7 @@ def span(values: Mapping[str, object] | None = None, **fields: Any) -> Span:
     """A span that began a second ago and took half a second, unless `fields` say otherwise."""
     start = fields.pop("start", time.time_ns() - SECOND)
     duration = fields.pop("duration", SECOND // 2)
-    given: dict[str, Any] = {
+    span_fields: dict[str, Any] = {
         "trace_id": secrets.token_bytes(16),
         "span_id": secrets.token_bytes(8),
         "name": "work",
@@ -68,12 +68,12 @@ def span(values: Mapping[str, object] | None = None, **fields: Any) -> Span:
         "end_time_unix_nano": start + duration,
         **fields,
     }
-    return Span(attributes=attributes(values or {}), **given)
+    return Span(attributes=attributes(values or {}), **span_fields)
 
 
 def llm(values: Mapping[str, object] | None = None, **fields: Any) -> Span:
     """A chat call of 120 input and 40 output tokens, unless `values` say otherwise."""
-    given: dict[str, object] = {
+    merged: dict[str, object] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "gpt-4o-mini",
@@ -82,8 +82,8 @@ def llm(values: Mapping[str, object] | None = None, **fields: Any) -> Span:
         "gen_ai.usage.output_tokens": 40,
         **(values or {}),
     }
-    kept = {key: value for key, value in given.items() if value is not None}
-    return span(kept, **{"name": "chat gpt-4o-mini", "kind": CLIENT, **fields})
+    present = {key: value for key, value in merged.items() if value is not None}
+    return span(present, **{"name": "chat gpt-4o-mini", "kind": CLIENT, **fields})
 
 
 def traces(spans: Iterable[Span], resource: Mapping[str, object] | None = None) -> ExportTraceServiceRequest:
@@ -111,14 +111,14 @@ def logs(
 
 def score(values: Mapping[str, object], **fields: Any) -> LogRecord:
     """An evaluation result of now."""
-    given: dict[str, Any] = {
+    record_fields: dict[str, Any] = {
         "time_unix_nano": time.time_ns(),
         "trace_id": secrets.token_bytes(16),
         "span_id": secrets.token_bytes(8),
         "event_name": "gen_ai.evaluation.result",
         **fields,
     }
-    return LogRecord(attributes=attributes(values), **given)
+    return LogRecord(attributes=attributes(values), **record_fields)
 
 
 def as_json(message: Message) -> bytes:
@@ -126,12 +126,12 @@ def as_json(message: Message) -> bytes:
 
     def with_ids(value: Any) -> Any:
         if isinstance(value, list):
-            return [with_ids(each) for each in value]
+            return [with_ids(item) for item in value]
         if isinstance(value, dict):
             ids = ("traceId", "spanId", "parentSpanId")
             return {
-                key: base64.b64decode(each).hex() if key in ids else with_ids(each)
-                for key, each in value.items()
+                key: base64.b64decode(item).hex() if key in ids else with_ids(item)
+                for key, item in value.items()
             }
         return value
 

@@ -36,13 +36,13 @@ def _template() -> Path:
         digest.update(file.read_bytes())
     home = Path(tempfile.gettempdir()) / f"llmtrace-tests-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
-    made = home / digest.hexdigest()[:16]
-    if not made.exists():
-        making = Path(tempfile.mkdtemp(dir=home)) / "store"
-        subprocess.run([sys.executable, "-c", _MAKE, f"chdb://{making}"], check=True)
+    template = home / digest.hexdigest()[:16]
+    if not template.exists():
+        unfinished = Path(tempfile.mkdtemp(dir=home)) / "store"
+        subprocess.run([sys.executable, "-c", _MAKE, f"chdb://{unfinished}"], check=True)
         try:
-            making.rename(made)
+            unfinished.rename(template)
         except OSError:  # another process was quicker
-            assert made.exists()
-        shutil.rmtree(making.parent)
-    return made
+            assert template.exists()
+        shutil.rmtree(unfinished.parent)
+    return template

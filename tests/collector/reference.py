@@ -93,7 +93,7 @@ def signed(nanoseconds: int) -> int:
 
 def rows(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
     """The exporter's columns and the text columns of every span."""
-    found = []
+    decoded = []
     for part in request.resource_spans:
         resource = attribute_map(part.resource.attributes)
         for scope in part.scope_spans:
@@ -101,7 +101,7 @@ def rows(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
                 values = attribute_map(span.attributes)
                 texts = {column: values.pop(key, "") for key, column in TEXT_KEYS.items()}
                 start, end = span.start_time_unix_nano, span.end_time_unix_nano
-                found.append(
+                decoded.append(
                     {
                         "Timestamp": start,
                         "TraceId": span.trace_id.hex(),
@@ -129,4 +129,4 @@ def rows(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
                         **texts,
                     }
                 )
-    return found
+    return decoded

@@ -1,4 +1,4 @@
-"""A collector whose store refuses segments with `POISON` in them, to be killed while it takes them apart.
+"""A collector whose store refuses segments with `POISON` in them, to be killed while it bisects them.
 
 python -m tests.collector.refusing SETTINGS_AS_JSON
 """

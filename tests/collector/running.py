@@ -60,8 +60,8 @@ def settings(directory: Path, **fields: Any) -> CollectorSettings:
     """Settings of a collector in `directory` that stores quickly; its store is there, and empty."""
     if not fields.keys() & {"store", "retention_days"}:
         prefill(directory / "store")
-    given = {"data_dir": directory, "port": free_port(), "segment_seconds": 0.05, **fields}
-    return CollectorSettings.model_validate(given)
+    values = {"data_dir": directory, "port": free_port(), "segment_seconds": 0.05, **fields}
+    return CollectorSettings.model_validate(values)
 
 
 def until(check: Callable[[], bool], seconds: float = 20.0, what: str = "the condition") -> None:
@@ -73,7 +73,7 @@ def until(check: Callable[[], bool], seconds: float = 20.0, what: str = "the con
         time.sleep(0.02)
 
 
-class Door:
+class RunningCollector:
     """What one does with a collector at `url`."""
 
     url: str
@@ -104,8 +104,8 @@ class Door:
         params = {"default_format": "JSON", **values}
         answer = CLIENT.post(f"{self.url}/clickhouse/", content=text.encode(), params=params, timeout=60)
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["data"]
-        return found
+        rows: list[dict[str, Any]] = answer.json()["data"]
+        return rows
 
     def value(self, text: str, **parameters: str) -> str:
         """The single value of a SELECT as text."""
@@ -127,7 +127,7 @@ class Door:
         return 0.0
 
 
-class Served(Door):
+class Served(RunningCollector):
     """A collector under uvicorn in a thread of this process."""
 
     def __init__(self, configured: CollectorSettings) -> None:
@@ -143,7 +143,7 @@ class Served(Door):
 
     def stored(self) -> None:
         """Wait until everything acknowledged so far can be read."""
-        until(lambda: self.collector.log.size == 0, what="storing")
+        until(lambda: self.collector.wal.size == 0, what="storing")
 
     def close(self) -> None:
         """Drain and stop."""
@@ -152,7 +152,7 @@ class Served(Door):
         assert not self._thread.is_alive()
 
 
-class Launched(Door):
+class Launched(RunningCollector):
     """A collector in a process of its own, which can be started again after its end."""
 
     def __init__(self, configured: CollectorSettings, module: str = "tests.collector.running") -> None:

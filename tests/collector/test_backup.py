@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .otlp import llm, logs, score, traces
 from .running import Served, settings
-from .test_records import report
+from .test_incidents import report
 
 _SUMS = (
     "SELECT count(), uniqExact(SpanId), sum(InputTokens) FROM otel_traces",
@@ -30,9 +30,9 @@ def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
         key = first.write("POST", "/v1/keys", {"role": "read", "project": "default"}).json()["key"]
         first.stored()
         before = [_ask(first, text, first.admin_key) for text in _SUMS]
-        made = first.write("POST", "/v1/backups", None)
-        assert made.status_code == 200, made.text
-        name = made.json()["name"]
+        backup = first.write("POST", "/v1/backups", None)
+        assert backup.status_code == 200, backup.text
+        name = backup.json()["name"]
         assert first.write("POST", f"/v1/backups/{name}/restore", None).status_code == 409  # not empty
         assert first.write("GET", "/v1/backups", None).json()["backups"][0]["name"] == name
     finally:
@@ -45,7 +45,7 @@ def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
         answer = second.write("POST", f"/v1/backups/{name}/restore", None)
         assert answer.status_code == 200, answer.text
         assert [_ask(second, text, second.admin_key) for text in _SUMS] == before
-        second.collector.book.refresh()
+        second.collector.api_keys.refresh()
         assert _ask(second, "SELECT count() FROM otel_traces", key) == "60"
     finally:
         second.close()
@@ -65,8 +65,8 @@ def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
         third.close()
 
 
-def _ask(door: Served, text: str, key: str) -> str:
-    client = door.reader(key)
+def _ask(served: Served, text: str, key: str) -> str:
+    client = served.reader(key)
     try:
         return str(client.raw_query(text, fmt="TabSeparated").decode().strip())
     finally:

@@ -40,17 +40,17 @@ _CLUSTER = Cluster("fleet", "llmtrace")
 def cluster_statements() -> list[str]:
     wanted = {0: [VERSIONS], **migrations(30)}
     names = names_of(wanted)
-    found = _CLUSTER.databases()
+    statements = _CLUSTER.databases()
     for part in wanted.values():
-        found += _CLUSTER.render(part, names)
-    return found
+        statements += _CLUSTER.render(part, names)
+    return statements
 
 
 def policy_statements() -> list[str]:
-    found = []
+    statements = []
     for cluster in ("", "fleet"):
-        found += row_policies.statements("llmtrace", "reader", "s3cret", cluster)
-    return found
+        statements += row_policies.statements("llmtrace", "reader", "s3cret", cluster)
+    return statements
 
 
 def outline(statement: str) -> str:
@@ -64,7 +64,7 @@ def outline(statement: str) -> str:
 
 def snapshots() -> dict[str, str]:
     return {
-        "cluster.txt": "\n".join(outline(each) for each in cluster_statements()) + "\n",
+        "cluster.txt": "\n".join(outline(statement) for statement in cluster_statements()) + "\n",
         "policies.txt": "\n".join(policy_statements()) + "\n",
     }
 
@@ -72,7 +72,7 @@ def snapshots() -> dict[str, str]:
 @pytest.mark.parametrize("name", ["cluster.txt", "policies.txt"])
 def test_statements_are_what_they_were(name: str) -> None:
     assert snapshots()[name] == (_SNAPSHOTS / name).read_text(), (
-        "what a cluster is told has changed: if it should have, run `python -m tests.collector.test_cluster`"
+        "the statements have changed: if they should have, run `python -m tests.collector.test_cluster`"
     )
 
 
@@ -121,17 +121,19 @@ def test_what_no_cluster_can_have_is_refused() -> None:
 
 
 def test_every_readable_table_has_its_policy() -> None:
-    found = row_policies.statements("llmtrace", "reader", "s3cret")
-    assert not [each for each in found if "s3cret" in each]
+    statements = row_policies.statements("llmtrace", "reader", "s3cret")
+    assert not [statement for statement in statements if "s3cret" in statement]
     for name in TABLES:
-        assert f"GRANT SELECT ON llmtrace.{name} TO llmtrace_project_reader" in found
+        assert f"GRANT SELECT ON llmtrace.{name} TO llmtrace_project_reader" in statements
     policed = {
-        match.group(1) for each in found if (match := re.search(r"POLICY .* ON llmtrace\.(\w+) FOR", each))
+        match.group(1)
+        for statement in statements
+        if (match := re.search(r"POLICY .* ON llmtrace\.(\w+) FOR", statement))
     }
     assert policed >= {"otel_traces", "price_book", "incident_versions", "completeness_counts"}
     assert not policed & {"usage_cost", "prices", "incidents"}  # views read what is policed
     assert "Project = getSetting('SQL_llmtrace_project')" in next(
-        e for e in found if "ON llmtrace.otel_logs FOR" in e
+        e for e in statements if "ON llmtrace.otel_logs FOR" in e
     )
 
 
@@ -146,12 +148,12 @@ def test_the_command_prints_the_policies(tmp_path: Path) -> None:
     file.write_text(f'{text}store_reader = "clickhouse://reader:s3cret@h:8123/llmtrace"\ncluster = "fleet"\n')
     printed = CliRunner().invoke(cli, command)
     assert printed.exit_code == 0, printed.output
-    found = printed.output.strip().removesuffix(";").split(";\n")
-    assert found == row_policies.statements("llmtrace", "reader", "s3cret", "fleet")
+    printed_statements = printed.output.strip().removesuffix(";").split(";\n")
+    assert printed_statements == row_policies.statements("llmtrace", "reader", "s3cret", "fleet")
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("fields", "why"),
     [
         ({"cluster": "fleet"}, "needs a ClickHouse server"),
         ({"cluster": "a b", "store": "clickhouse://h/d"}, "pattern"),
@@ -159,9 +161,9 @@ def test_the_command_prints_the_policies(tmp_path: Path) -> None:
         ({"store_reader": "http://h", "store": "clickhouse://h/d"}, "store_reader should be"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(given: dict[str, Any], why: str) -> None:
+def test_settings_that_cannot_be_are_refused(fields: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
-        CollectorSettings(**given)
+        CollectorSettings(**fields)
 
 
 @pytest.fixture(scope="module")

@@ -169,12 +169,18 @@ def test_the_rebuilt_rollup_is_the_incremental_one(served: Served) -> None:
 
 
 def test_every_table_that_ingest_reaches_is_durable(served: Served) -> None:
-    found = served.collector.store.rows(
+    tables = served.collector.store.rows(
         "SELECT name, engine, create_table_query AS ddl FROM system.tables "
         "WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )
-    assert {row["name"] for row in found} >= {"otel_traces", "otel_logs", "usage_10s", "scores", "price_book"}
-    for row in found:
+    assert {row["name"] for row in tables} >= {
+        "otel_traces",
+        "otel_logs",
+        "usage_10s",
+        "scores",
+        "price_book",
+    }
+    for row in tables:
         for setting in ("fsync_after_insert = 1", "fsync_part_directory = 1"):
             assert setting in row["ddl"], row["name"]
         assert "non_replicated_deduplication_window = 10000" in row["ddl"], row["name"]

@@ -12,18 +12,18 @@ from .running import Served, settings
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(settings(tmp_path_factory.mktemp("commands")))
-    yield served
-    served.close()
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    collector = Served(settings(tmp_path_factory.mktemp("commands")))
+    yield collector
+    collector.close()
 
 
-def test_keys_are_made_listed_and_revoked(door: Served, run: Run) -> None:
-    made = run("keys", "create", "--project", "shop", "--role", "ingest", "--name", "checkout")
-    secret = made.stdout.strip()
+def test_keys_are_made_listed_and_revoked(served: Served, run: Run) -> None:
+    created = run("keys", "create", "--project", "shop", "--role", "ingest", "--name", "checkout")
+    secret = created.stdout.strip()
     headers = {"authorization": f"Bearer {secret}"}
-    assert door.post(traces([span()])).status_code == 401
-    assert door.post(traces([span()]), headers=headers).status_code == 200
+    assert served.post(traces([span()])).status_code == 401
+    assert served.post(traces([span()]), headers=headers).status_code == 200
     listed = run("keys", "list").stdout
     assert "shop" in listed
     assert "checkout" in listed
@@ -31,7 +31,7 @@ def test_keys_are_made_listed_and_revoked(door: Served, run: Run) -> None:
     key_id = listed.split()[0]
     assert "revoked" in run("keys", "revoke", key_id).stdout
     assert "revoked" in run("keys", "list").stdout
-    assert door.post(traces([span()])).status_code == 200  # the last key is gone: open again
+    assert served.post(traces([span()])).status_code == 200  # the last key is gone: open again
 
 
 def test_mistakes_are_named(run: Run) -> None:

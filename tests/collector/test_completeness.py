@@ -14,11 +14,11 @@ from .running import Served, until
 from .test_metrics import point, request
 
 
-def totals(door: Served, service: str, signal: str = "traces") -> list[int]:
+def totals(served: Served, service: str, signal: str = "traces") -> list[int]:
     """Received, stored, rejected, duplicate, quarantined."""
-    door.stored()
-    door.collector.tally.flush()
-    (row,) = door.rows(
+    served.stored()
+    served.collector.arrival_counts.flush()
+    (row,) = served.rows(
         "SELECT sum(Received) AS a, sum(Stored) AS b, sum(Rejected) AS c, sum(Duplicate) AS d, "
         "sum(Quarantined) AS e FROM completeness WHERE ServiceName = {s:String} AND Signal = {g:String} "
         "AND Minute >= now() - INTERVAL 3 MINUTE",
@@ -28,10 +28,10 @@ def totals(door: Served, service: str, signal: str = "traces") -> list[int]:
     return [int(row[name]) for name in "abcde"]
 
 
-def stored_metric(door: Served, count: int, **labels: str) -> None:
+def stored_metric(served: Served, count: int, **labels: str) -> None:
     """Wait for the metric of stored rows, which is set a moment after the log has let go of them."""
     name = "llmtrace_service_items_total"
-    until(lambda: door.metric(name, outcome="stored", **labels) == count, what=f"{count} stored {labels}")
+    until(lambda: served.metric(name, outcome="stored", **labels) == count, what=f"{count} stored {labels}")
 
 
 def test_every_row_is_accounted_for(served: Served) -> None:
@@ -53,22 +53,22 @@ def test_every_row_is_accounted_for(served: Served) -> None:
     # The same counts again are not taken for a repetition.
     for _ in range(2):
         assert served.post(traces([span()], {"service.name": "two"})).status_code == 200
-        served.collector.tally.flush()
+        served.collector.arrival_counts.flush()
     assert totals(served, "two") == [3, 3, 0, 0, 0]
 
 
 def test_a_span_that_ends_before_it_starts_is_kept_and_flagged(served: Served) -> None:
     now = time.time_ns()
-    back, unfinished, fine = (span(start=now, duration=each) for each in (-SECOND, 1 - now, SECOND))
+    back, unfinished, fine = (span(start=now, duration=duration) for duration in (-SECOND, 1 - now, SECOND))
     body = traces([back, unfinished, fine], {"service.name": "clock"})
     for _ in range(2):  # a resend is no further fault
         assert served.post(body).status_code == 200
     assert totals(served, "clock") == [3, 3, 0, 3, 0]
-    found = served.rows(
+    rows = served.rows(
         "SELECT SpanId, Duration, EndBeforeStart FROM otel_traces WHERE ServiceName = 'clock' "
         "ORDER BY Duration, EndBeforeStart"
     )
-    assert [(row["Duration"], row["EndBeforeStart"]) for row in found] == [
+    assert [(row["Duration"], row["EndBeforeStart"]) for row in rows] == [
         (0, True),
         (0, True),
         (SECOND, False),
@@ -97,7 +97,7 @@ def test_what_is_set_aside_counts_until_it_is_stored(served: Served, monkeypatch
     served.stored()
     monkeypatch.undo()
     assert totals(served, "bad") == [2, 0, 0, 0, 2]
-    (name,) = [each.stem for each in served.collector.log.quarantined.glob("*.seg")]
+    (name,) = [path.stem for path in served.collector.wal.quarantined.glob("*.seg")]
     labels = {"service": "bad", "signal": "traces"}
     assert served.metric("llmtrace_service_items_total", outcome="quarantined", **labels) == 2
     assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 0
@@ -122,6 +122,6 @@ def test_what_sdks_report_is_beside_it(served: Served) -> None:
     assert served.value(text) == "30\t4"
     text = "SELECT max(Sent) FROM sdk_reports WHERE Instance = 'i/1'"
     assert served.value(text) == "22"
-    served.collector.tally.ask_sdks()
+    served.collector.arrival_counts.update_sdk_gauges()
     for what, spans in (("generated", 30), ("dropped", 4), ("sent", 26)):
         assert served.metric("llmtrace_sdk_spans", service="app", what=what) == spans

@@ -169,18 +169,18 @@ def canonical(value: Any) -> Any:
     return value
 
 
-def differences(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[str]:
+def differences(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[str]:
     """What is not equal, column by column; rows may come in any order."""
 
     def order(row: dict[str, Any]) -> str:
         return json.dumps([row["TraceId"], row["SpanId"], row["Timestamp"], row], sort_keys=True)
 
-    found, expected = canonical(found), canonical(expected)
-    if len(found) != len(expected):
-        return [f"{len(found)} rows instead of {len(expected)}"]
+    actual, expected = canonical(actual), canonical(expected)
+    if len(actual) != len(expected):
+        return [f"{len(actual)} rows instead of {len(expected)}"]
     return [
         f"{column}: {ours[column]!r} instead of {theirs[column]!r}"
-        for ours, theirs in zip(sorted(found, key=order), sorted(expected, key=order), strict=True)
+        for ours, theirs in zip(sorted(actual, key=order), sorted(expected, key=order), strict=True)
         for column in theirs
         if ours[column] != theirs[column]
     ]
@@ -198,8 +198,8 @@ def test_any_request_is_decoded_like_the_reference(
         assert checked.rejected == 0
         bodies.append(checked.body)
         expected += rows(request)
-    found = loader.insert("traces", *bodies)
-    assert differences(found, expected) == []
+    actual = loader.insert("traces", *bodies)
+    assert differences(actual, expected) == []
 
 
 def test_doubles_are_written_as_the_collector_writes_them(loader: Loader) -> None:
@@ -218,9 +218,9 @@ def test_doubles_are_written_as_the_collector_writes_them(loader: Loader) -> Non
     }
     expected = {"one": "1", "e21": "1e+21", "e-7": "1e-7", "e-6": "0.000001", "least": "5e-324"}
     (row,) = loader.insert("traces", traces([span(exact)]).SerializeToString())
-    found = row["SpanAttributes"]
-    assert {key: found[key] for key in expected} == expected
-    assert found == {key: double_text(value) for key, value in exact.items()}
+    stored = row["SpanAttributes"]
+    assert {key: stored[key] for key in expected} == expected
+    assert stored == {key: double_text(value) for key, value in exact.items()}
 
 
 def test_numbers_that_json_lacks_leave_arrays_readable(loader: Loader) -> None:
@@ -256,11 +256,11 @@ def test_logs_become_log_rows_and_scores(loader: Loader) -> None:
     )
     label_only = score({"gen_ai.evaluation.name": "tone", "gen_ai.evaluation.score.label": "kind"})
     request = logs([plain, given_score, label_only], {"service.name": "judge", "llmtrace.project": "p"})
-    found = {row["EventName"]: row for row in loader.insert("logs", request.SerializeToString())}
-    assert found[""]["Body"] == "hello"
-    assert found[""]["LogAttributes"] == {"k": "[1]"}
-    assert found[""]["Nanoseconds"] == at
-    assert found[""]["SeverityNumber"] == 9
+    by_event = {row["EventName"]: row for row in loader.insert("logs", request.SerializeToString())}
+    assert by_event[""]["Body"] == "hello"
+    assert by_event[""]["LogAttributes"] == {"k": "[1]"}
+    assert by_event[""]["Nanoseconds"] == at
+    assert by_event[""]["SeverityNumber"] == 9
     scores = loader.store.rows("SELECT * FROM scores ORDER BY Name")
     assert [(row["Name"], row["Value"], row["Label"]) for row in scores] == [
         ("helpful", 0.25, "poor"),

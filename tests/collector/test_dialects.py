@@ -39,13 +39,13 @@ class Reader:
         path.write_bytes(b"".join(encode(Frame("", time.time_ns(), request.SerializeToString()))))
         self.store.insert_segment("traces", path, path.stem)
         trace = request.resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
-        found = self.store.rows(_READ, {"trace": trace})
-        for row in found:
+        rows = self.store.rows(_READ, {"trace": trace})
+        for row in rows:
             for column in ("InputMessages", "OutputMessages", "SystemInstructions", "ToolDefinitions"):
                 row[column] = json.loads(row[column]) if row[column] else None
-        return found
+        return rows
 
-    def one(self, values: Mapping[str, object], scope: str = "tests", **fields: Any) -> dict[str, Any]:
+    def record(self, values: Mapping[str, object], scope: str = "tests", **fields: Any) -> dict[str, Any]:
         """The canonical record of one span."""
         request = traces([span(values, **{"kind": CLIENT, **fields})])
         request.resource_spans[0].scope_spans[0].scope.name = scope
@@ -66,7 +66,7 @@ def text(role: str, content: str, **more: object) -> dict[str, object]:
     return {"role": role, "parts": [{"type": "text", "content": content}], **more}
 
 
-#: What every dialect below tells about the same call.
+#: What every dialect below says about the same call.
 CALL: dict[str, object] = {
     "Operation": "chat",
     "Provider": "openai",
@@ -497,7 +497,7 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_dialect_gives_the_same_record(read: Reader, name: str) -> None:
     scope, values, differing = DIALECTS[name]
-    row = read.one(values, scope)
+    row = read.record(values, scope)
     expected = {**CALL, **differing}
     assert {column: row[column] for column in expected} == expected
     left = json.dumps(row["SpanAttributes"])
@@ -516,10 +516,10 @@ def test_trap_1_older_ai_sdk_leaves_the_cache_out_of_anthropic_input(read: Reade
             {"anthropic": {"usage": {"cache_read_input_tokens": 70, "cache_creation_input_tokens": 20}}}
         ),
     }
-    row = read.one(values, "ai")
+    row = read.record(values, "ai")
     assert (row["InputTokens"], row["CacheReadTokens"], row["CacheWriteTokens"]) == (100, 70, 20)
     assert row["Provider"] == "anthropic"
-    inclusive = read.one(
+    inclusive = read.record(
         {
             **values,
             "ai.usage.inputTokens": 100,
@@ -533,7 +533,7 @@ def test_trap_1_older_ai_sdk_leaves_the_cache_out_of_anthropic_input(read: Reade
 
 
 def test_trap_2_a_dotted_zero_wins_over_the_flat_spelling(read: Reader) -> None:
-    row = read.one(
+    row = read.record(
         {
             **MODELS,
             "gen_ai.operation.name": "chat",
@@ -564,12 +564,12 @@ def test_trap_2_a_dotted_zero_wins_over_the_flat_spelling(read: Reader) -> None:
 def test_trap_3_spans_around_the_call_are_not_counted(
     read: Reader, scope: str, values: dict[str, object]
 ) -> None:
-    row = read.one(values, scope)
+    row = read.record(values, scope)
     assert (row["IsLlm"], row["Counted"]) == (False, False)
 
 
 def test_trap_5_numbers_and_json_inside_text(read: Reader) -> None:
-    row = read.one(
+    row = read.record(
         {
             "mlflow.spanType": '"LLM"',
             "mlflow.llm.model": '"m"',
@@ -579,7 +579,7 @@ def test_trap_5_numbers_and_json_inside_text(read: Reader) -> None:
     )
     assert (row["InputTokens"], row["OutputTokens"], row["RequestModel"]) == (62, 4, "m")
     assert row["FinishReasons"] == ["tool_call"]
-    wrapped = read.one(
+    wrapped = read.record(
         {"openinference.span.kind": "LLM", "llm.token_count.prompt": '{"intValue":"62"}'}, "openinference"
     )
     assert wrapped["InputTokens"] == 62
@@ -599,7 +599,7 @@ def test_trap_6_parts_are_written_as_the_convention_has_them(read: Reader) -> No
     answered = [
         {"role": "assistant", "parts": [{"type": "thinking", "content": "hm"}], "finish_reason": "stop"}
     ]
-    row = read.one(
+    row = read.record(
         {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "openai",
@@ -618,7 +618,7 @@ def test_trap_6_parts_are_written_as_the_convention_has_them(read: Reader) -> No
 
 
 def test_trap_7_gaps_and_hostile_indices(read: Reader) -> None:
-    row = read.one(
+    row = read.record(
         {
             "llm.request.type": "chat",
             "gen_ai.system": "openai",
@@ -659,7 +659,7 @@ def test_trap_7_many_indices_stay_linear(read: Reader) -> None:
         values[f"gen_ai.prompt.{index}.role"] = "user"
         values[f"gen_ai.prompt.{index}.content"] = f"message {index} " + "x" * 200
     started = time.process_time()
-    row = read.one(values)
+    row = read.record(values)
     assert len(row["InputMessages"]) == 5000
     assert row["InputMessages"][4999]["parts"][0]["content"].startswith("message 4999 ")
     assert time.process_time() - started < 10
@@ -702,15 +702,15 @@ def test_logfire_tells_of_a_stream_twice_and_is_counted_once(read: Reader) -> No
 
 def test_trap_9_openinference_model_name_is_the_answering_model(read: Reader) -> None:
     values: dict[str, object] = {"openinference.span.kind": "LLM", "llm.model_name": "m-x-2026"}
-    row = read.one({**values, "llm.invocation_parameters": json.dumps({"model": "m-x"})})
+    row = read.record({**values, "llm.invocation_parameters": json.dumps({"model": "m-x"})})
     assert (row["RequestModel"], row["ResponseModel"]) == ("m-x", "m-x-2026")
-    alone = read.one(values)
+    alone = read.record(values)
     assert (alone["RequestModel"], alone["Model"]) == ("m-x-2026", "m-x-2026")
 
 
 def test_trap_10_what_an_emitter_leaves_out_stays_out(read: Reader) -> None:
     """LiteLLM and vLLM leave a temperature of 0 out: absence is not turned into a value."""
-    row = read.one({"gen_ai.latency.e2e": 1.0, "gen_ai.request.model": "m"})
+    row = read.record({"gen_ai.latency.e2e": 1.0, "gen_ai.request.model": "m"})
     assert "gen_ai.request.temperature" not in row["SpanAttributes"]
     assert (row["InputTokens"], row["Operation"]) == (None, "text_completion")
 
@@ -720,14 +720,14 @@ def test_trap_11_messages_in_span_events(read: Reader) -> None:
         return Span.Event(time_unix_nano=time.time_ns(), name=name, attributes=attributes(values))
 
     base = {"gen_ai.operation.name": "chat", "gen_ai.system": "openai", **MODELS}
-    oldest = read.one(
+    oldest = read.record(
         base,
         events=[
             event("gen_ai.content.prompt", {"gen_ai.prompt": ASKED}),
             event("gen_ai.content.completion", {"gen_ai.completion": json.dumps([ANSWERED])}),
         ],
     )
-    newer = read.one(
+    newer = read.record(
         base,
         events=[
             event("gen_ai.user.message", {"content": "Why?"}),
@@ -743,7 +743,7 @@ def test_trap_11_messages_in_span_events(read: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "canonical"),
+    ("reason", "canonical"),
     [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
@@ -760,9 +760,9 @@ def test_trap_11_messages_in_span_events(read: Reader) -> None:
         ("something new", "something new"),
     ],
 )
-def test_trap_12_finish_reasons(read: Reader, given: str, canonical: str) -> None:
-    plain = read.one({"gen_ai.operation.name": "chat", "gen_ai.response.finish_reasons": [given]})
-    foreign = read.one({"llm.request.type": "chat", "gen_ai.completion.0.finish_reason": given})
+def test_trap_12_finish_reasons(read: Reader, reason: str, canonical: str) -> None:
+    plain = read.record({"gen_ai.operation.name": "chat", "gen_ai.response.finish_reasons": [reason]})
+    foreign = read.record({"llm.request.type": "chat", "gen_ai.completion.0.finish_reason": reason})
     assert plain["FinishReasons"] == foreign["FinishReasons"] == [canonical]
 
 
@@ -773,14 +773,14 @@ def test_first_token_from_span_events(read: Reader, name: str) -> None:
         Span.Event(time_unix_nano=start + SECOND // 4, name=name),
         Span.Event(time_unix_nano=start + SECOND // 2, name=name),
     ]
-    row = read.one({"openinference.span.kind": "LLM"}, start=start, events=events)
+    row = read.record({"openinference.span.kind": "LLM"}, start=start, events=events)
     assert row["TimeToFirstToken"] == pytest.approx(0.25)
 
 
 def test_first_token_from_an_iso_time_in_json(read: Reader) -> None:
     start = time.time_ns() // SECOND * SECOND
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(start // SECOND)) + ".250000Z"
-    row = read.one(
+    row = read.record(
         {
             "langfuse.observation.type": "generation",
             "langfuse.observation.completion_start_time": json.dumps(at),
@@ -815,11 +815,11 @@ def test_tools_in_every_shape(read: Reader) -> None:
         },
     ]
     for values in shapes:
-        assert read.one(values)["ToolDefinitions"] == expected, values
+        assert read.record(values)["ToolDefinitions"] == expected, values
 
 
 def test_pictures_and_answers_with_tools(read: Reader) -> None:
-    row = read.one(
+    row = read.record(
         {
             "openinference.span.kind": "LLM",
             "llm.input_messages.0.message.role": "user",
@@ -842,7 +842,7 @@ def test_pictures_and_answers_with_tools(read: Reader) -> None:
     assert row["OutputMessages"][0]["parts"] == [
         {"type": "tool_call", "id": "t1", "name": "f", "arguments": {"a": 1}}
     ]
-    vercel = read.one(
+    vercel = read.record(
         {
             "ai.operationId": "ai.generateText.doGenerate",
             "ai.prompt.messages": "[]",
@@ -860,14 +860,14 @@ def test_pictures_and_answers_with_tools(read: Reader) -> None:
 
 
 def test_inputs_of_tools_and_chains_stay_attributes(read: Reader) -> None:
-    row = read.one({"openinference.span.kind": "TOOL", "input.value": "in", "output.value": "out"})
+    row = read.record({"openinference.span.kind": "TOOL", "input.value": "in", "output.value": "out"})
     assert row["Operation"] == "execute_tool"
     assert row["InputMessages"] is None
     assert (row["SpanAttributes"]["input.value"], row["SpanAttributes"]["output.value"]) == ("in", "out")
 
 
 def test_text_that_only_looks_like_json_is_kept(read: Reader) -> None:
-    row = read.one(
+    row = read.record(
         {
             "langfuse.observation.type": "generation",
             "langfuse.observation.input": "[not json",
@@ -880,12 +880,12 @@ def test_text_that_only_looks_like_json_is_kept(read: Reader) -> None:
 
 def test_violations_are_kept_and_flagged(read: Reader) -> None:
     base = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
-    cache = read.one({**base, "gen_ai.usage.cache_read.input_tokens": 11})
+    cache = read.record({**base, "gen_ai.usage.cache_read.input_tokens": 11})
     assert (cache["UsageFault"], cache["CacheReadTokens"], cache["InputTokens"]) == (
         "cache exceeds input",
         11,
         10,
     )
-    reasoning = read.one({**base, "gen_ai.usage.reasoning.output_tokens": 6})
+    reasoning = read.record({**base, "gen_ai.usage.reasoning.output_tokens": 6})
     assert reasoning["UsageFault"] == "reasoning exceeds output"
-    assert read.one(base)["UsageFault"] == ""
+    assert read.record(base)["UsageFault"] == ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .leaks import found_in_files, found_in_tables, uncompressed
+from .leaks import texts_in_files, texts_in_tables, uncompressed
 from .otlp import CLIENT, any_value, attributes, llm, logs, score, span, traces
 from .running import Served, settings
 from .test_dialects import CALL, DIALECTS
@@ -22,42 +22,42 @@ _CONTENT = ("InputMessages", "OutputMessages", "SystemInstructions", "ToolDefini
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("content")
     with uncompressed(directory):
         pass
-    served = Served(settings(directory, drop_content=True))
-    yield served
-    served.close()
+    collector = Served(settings(directory, drop_content=True))
+    yield collector
+    collector.close()
 
 
-def test_every_dialect_without_content(door: Served) -> None:
+def test_every_dialect_without_content(served: Served) -> None:
     sent = {}
     body = traces([])
     for name, (scope, values, _) in DIALECTS.items():
-        one = span({**values, "kept": "yes"}, kind=CLIENT)
+        sent_span = span({**values, "kept": "yes"}, kind=CLIENT)
         part = body.resource_spans[0].scope_spans.add()
         part.scope.name = scope
-        part.spans.append(one)
-        sent[one.span_id.hex()] = name
-    assert door.post(body).status_code == 200
-    door.stored()
-    rows = {sent[row["SpanId"]]: row for row in door.rows("SELECT * FROM otel_traces WHERE IsLlm")}
+        part.spans.append(sent_span)
+        sent[sent_span.span_id.hex()] = name
+    assert served.post(body).status_code == 200
+    served.stored()
+    rows = {sent[row["SpanId"]]: row for row in served.rows("SELECT * FROM otel_traces WHERE IsLlm")}
     assert rows.keys() == DIALECTS.keys()
     for name, row in rows.items():
         expected = {**CALL, **DIALECTS[name][2], **dict.fromkeys(_CONTENT, "")}
         assert {column: row[column] for column in expected} == expected, name
         assert row["SpanAttributes"]["kept"] == "yes"
     texts = [text.encode() for text in SAID]
-    assert found_in_tables(door.collector.store, texts) == set()
-    assert found_in_files(door.collector.settings.data_dir, texts) == set()
+    assert texts_in_tables(served.collector.store, texts) == set()
+    assert texts_in_files(served.collector.settings.data_dir, texts) == set()
 
 
 def tool(key: str) -> Any:
     return span({key: "UNSAID", "openinference.span.kind": "TOOL", "tool.name": "search"}, name=key)
 
 
-def test_tools_events_and_logs_without_content(door: Served) -> None:
+def test_tools_events_and_logs_without_content(served: Served) -> None:
     keys = (
         "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "traceloop.entity.input", "input.value",
         "ai.toolCall.args", "mlflow.spanOutputs", "langfuse.observation.output", "tool.parameters",
@@ -69,7 +69,7 @@ def test_tools_events_and_logs_without_content(door: Served) -> None:
     prose.attributes.extend(attributes({"gen_ai.prompt.name": "greeting", "http.request.body.size": 7}))
     prose.events.add(name="gen_ai.user.message", attributes=attributes({"content": "UNSAID", "role": "user"}))
     prose.events.add(name="exception", attributes=attributes({"gen_ai.prompt": "UNSAID", "x": "kept"}))
-    assert door.post(traces([*spans, prose])).status_code == 200
+    assert served.post(traces([*spans, prose])).status_code == 200
     inside: dict[str, object] = {"content": "UNSAID"}
     now = time.time_ns()
     records = [
@@ -82,25 +82,26 @@ def test_tools_events_and_logs_without_content(door: Served) -> None:
         score({"gen_ai.evaluation.name": "e", "gen_ai.evaluation.explanation": "UNSAID"}),
         score({"k": "v"}, event_name="", body=any_value("a line of the application"), time_unix_nano=now),
     ]
-    assert door.post(logs(records), "logs").status_code == 200
-    door.stored()
-    found = door.rows("SELECT * FROM otel_traces WHERE SpanName IN ('" + "','".join(keys) + "')")
-    assert len(found) == len(keys)
-    assert all(row["SpanAttributes"]["tool.name"] == "search" for row in found)
-    (row,) = door.rows("SELECT * FROM otel_traces WHERE SpanId = {id:String}", id=prose.span_id.hex())
+    assert served.post(logs(records), "logs").status_code == 200
+    served.stored()
+    rows = served.rows("SELECT * FROM otel_traces WHERE SpanName IN ('" + "','".join(keys) + "')")
+    assert len(rows) == len(keys)
+    assert all(row["SpanAttributes"]["tool.name"] == "search" for row in rows)
+    (row,) = served.rows("SELECT * FROM otel_traces WHERE SpanId = {id:String}", id=prose.span_id.hex())
     assert row["SpanAttributes"]["http.request.body.size"] == "7"
     assert (row["PromptName"], row["ResponseId"], row["FinishReasons"]) == ("greeting", "", [])
     assert row["Events.Attributes"] == [{"role": "user"}, {"x": "kept"}]
     assert (
-        door.value("SELECT Body FROM otel_logs WHERE LogAttributes['k'] = 'v'") == "a line of the application"
+        served.value("SELECT Body FROM otel_logs WHERE LogAttributes['k'] = 'v'")
+        == "a line of the application"
     )
     assert (
-        door.value("SELECT count() FROM otel_logs WHERE LogAttributes['gen_ai.request.model'] = 'm'") == "1"
+        served.value("SELECT count() FROM otel_logs WHERE LogAttributes['gen_ai.request.model'] = 'm'") == "1"
     )
-    assert door.value("SELECT count() FROM scores WHERE Name = 'e'") == "1"
-    assert found_in_tables(door.collector.store, [b"UNSAID"]) == set()
-    assert found_in_files(door.collector.settings.data_dir, [b"UNSAID"]) == set()
+    assert served.value("SELECT count() FROM scores WHERE Name = 'e'") == "1"
+    assert texts_in_tables(served.collector.store, [b"UNSAID"]) == set()
+    assert texts_in_files(served.collector.settings.data_dir, [b"UNSAID"]) == set()
     assert (
-        door.value("SELECT count() FROM span_messages WHERE InputMessages != '' OR OutputMessages != ''")
+        served.value("SELECT count() FROM span_messages WHERE InputMessages != '' OR OutputMessages != ''")
         == "0"
     )

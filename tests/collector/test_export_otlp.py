@@ -24,11 +24,11 @@ _MESSAGES = json.dumps([{"role": "user", "parts": [{"type": "text", "content": '
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(settings(tmp_path_factory.mktemp("exported")))
-    fill(served)
-    yield served
-    served.close()
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    collector = Served(settings(tmp_path_factory.mktemp("exported")))
+    fill(collector)
+    yield collector
+    collector.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
         yield launched
 
 
-def fill(door: Served) -> None:
+def fill(served: Served) -> None:
     """Spans of every shape, in two projects, one of them by its key alone."""
     parent = span(
         {"http.request.method": "GET", "n": 7, "list": ["a", 1], "deep": {"a": {"b": 1}}, "empty": ""}
@@ -70,19 +70,19 @@ def fill(door: Served) -> None:
             "llm.input_messages.0.message.content": "hello",
         }
     )
-    assert door.post(traces([parent, call, foreign], {"service.name": "a", "pid": 7})).status_code == 200
+    assert served.post(traces([parent, call, foreign], {"service.name": "a", "pid": 7})).status_code == 200
     many = [
         llm({"user.id": f"user-{number}"}, start=time.time_ns() - number * SECOND) for number in range(40)
     ]
-    assert door.post(traces(many, {"service.name": "b", "llmtrace.project": "bee"})).status_code == 200
+    assert served.post(traces(many, {"service.name": "b", "llmtrace.project": "bee"})).status_code == 200
     record = score({"gen_ai.evaluation.name": "good", "gen_ai.evaluation.score.value": 1.5})
     record.body.string_value = "it is"
-    assert door.post(logs([record, score({}, event_name="")]), "logs").status_code == 200
-    door.stored()
+    assert served.post(logs([record, score({}, event_name="")]), "logs").status_code == 200
+    served.stored()
 
 
 def test_files_that_are_posted_become_the_same_rows(
-    door: Served, other: Launched, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, other: Launched, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(llmtrace_cli.admin.export_otlp, "_REQUEST_BYTES", 20_000)
     for table in ("otel_traces", "otel_logs"):
@@ -95,9 +95,9 @@ def test_files_that_are_posted_become_the_same_rows(
     for file in (tmp_path / "otel_logs").glob("*.binpb"):
         assert other.post(file.read_bytes(), "logs").status_code == 200
     other.stored()
-    assert other.rows(_SPANS) == door.rows(_SPANS)
-    assert other.rows(_LOGS) == door.rows(_LOGS)
-    assert other.value("SELECT count() FROM scores") == door.value("SELECT count() FROM scores") == "1"
+    assert other.rows(_SPANS) == served.rows(_SPANS)
+    assert other.rows(_LOGS) == served.rows(_LOGS)
+    assert other.value("SELECT count() FROM scores") == served.value("SELECT count() FROM scores") == "1"
     for file in files:
         assert other.post(file.read_bytes()).status_code == 200
     other.stored()
@@ -105,18 +105,26 @@ def test_files_that_are_posted_become_the_same_rows(
 
     sent = [ExportTraceServiceRequest.FromString(file.read_bytes()) for file in files]
     spans = [
-        each for part in sent for owner in part.resource_spans for s in owner.scope_spans for each in s.spans
+        sent_span
+        for part in sent
+        for owner in part.resource_spans
+        for s in owner.scope_spans
+        for sent_span in s.spans
     ]
-    values = {each.key: each.value for item in spans if item.trace_state for each in item.attributes}
+    values = {
+        attribute.key: attribute.value for item in spans if item.trace_state for attribute in item.attributes
+    }
     assert values["gen_ai.usage.input_tokens"].int_value == 120
-    assert [each.string_value for each in values["gen_ai.response.finish_reasons"].array_value.values] == [
+    assert [
+        reason.string_value for reason in values["gen_ai.response.finish_reasons"].array_value.values
+    ] == [
         "stop",
         "length",
     ]
 
 
 def test_what_is_sent_on_arrives_once_and_filters_hold(
-    door: Served, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Launched(settings(tmp_path / "third", require_keys=True)) as third:
         words = ("store", "export", "--to", third.url, "--project", "bee")
@@ -135,19 +143,19 @@ def test_what_is_sent_on_arrives_once_and_filters_hold(
 
 
 def test_a_projects_key_is_not_lost_on_the_way(
-    door: Served, other: Launched, run: Run, tmp_path: Path
+    served: Served, other: Launched, run: Run, tmp_path: Path
 ) -> None:
-    key = door.write("POST", "/v1/keys", {"role": "ingest", "project": "keyed"}).json()
+    key = served.write("POST", "/v1/keys", {"role": "ingest", "project": "keyed"}).json()
     sent = llm()
     headers = {"authorization": f"Bearer {key['key']}"}
-    assert door.post(traces([sent]), headers=headers).status_code == 200
-    door.stored()
+    assert served.post(traces([sent]), headers=headers).status_code == 200
+    served.stored()
     run("store", "export", str(tmp_path / "keyed"), "--format", "otlp", "--project", "keyed")
     for file in (tmp_path / "keyed").iterdir():
         assert other.post(file.read_bytes()).status_code == 200
     other.stored()
-    found = other.rows("SELECT Project FROM otel_traces WHERE SpanId = {i:String}", i=sent.span_id.hex())
-    assert found == [{"Project": "keyed"}]
+    rows = other.rows("SELECT Project FROM otel_traces WHERE SpanId = {i:String}", i=sent.span_id.hex())
+    assert rows == [{"Project": "keyed"}]
 
 
 @pytest.mark.parametrize(
@@ -159,5 +167,5 @@ def test_a_projects_key_is_not_lost_on_the_way(
         (["here", "--format", "otlp", "--table", "scores"], "OTLP goes with"),
     ],
 )
-def test_what_does_not_go_together_is_said(door: Served, run: Run, words: list[str], why: str) -> None:
+def test_what_does_not_go_together_is_said(served: Served, run: Run, words: list[str], why: str) -> None:
     assert why in run("store", "export", *words, fails=True).output

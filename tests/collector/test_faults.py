@@ -40,9 +40,9 @@ def small_disk(folder: Path, size: str, *options: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
 
 
-def counts(door: Served, name: str) -> str:
+def counts(served: Served, name: str) -> str:
     """Rows and distinct spans of one name."""
-    return door.value(
+    return served.value(
         "SELECT count(), uniqExact(SpanId) FROM otel_traces WHERE SpanName = {n:String}", n=name
     )
 
@@ -56,22 +56,22 @@ def test_kills_amid_inserts_and_amid_a_split(tmp_path: Path) -> None:
 
 def test_a_full_disk_answers_503_until_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with small_disk(tmp_path / "wal", "1m"):
-        door = Served(settings(tmp_path))
+        served = Served(settings(tmp_path))
         try:
-            real = door.collector.store.insert_segment
-            away = True
+            real = served.collector.store.insert_segment
+            unavailable = True
 
             def insert(kind: str, path: Path, token: str) -> None:
-                if away:
+                if unavailable:
                     raise StoreUnavailable("away", 210)
                 real(kind, path, token)
 
-            monkeypatch.setattr(door.collector.store, "insert_segment", insert)
+            monkeypatch.setattr(served.collector.store, "insert_segment", insert)
             acknowledged = 0
             refused: list[bytes] = []
             while len(refused) < 3:
                 body = traces([llm({"text": os.urandom(60_000).hex()}, name="disk")]).SerializeToString()
-                answer = door.post(body)
+                answer = served.post(body)
                 if answer.status_code == 200:
                     acknowledged += 1
                 else:
@@ -81,17 +81,17 @@ def test_a_full_disk_answers_503_until_there_is_room(tmp_path: Path, monkeypatch
                     refused.append(body)
                 assert acknowledged < 50, "the disk is never full"
             assert acknowledged > 0
-            away = False
-            door.stored()
-            assert counts(door, "disk") == f"{acknowledged}\t{acknowledged}"
+            unavailable = False
+            served.stored()
+            assert counts(served, "disk") == f"{acknowledged}\t{acknowledged}"
             # The senders try again.
             for body in refused:
-                assert door.post(body).status_code == 200
-                door.stored()
+                assert served.post(body).status_code == 200
+                served.stored()
             total = acknowledged + len(refused)
-            assert counts(door, "disk") == f"{total}\t{total}"
+            assert counts(served, "disk") == f"{total}\t{total}"
         finally:
-            door.close()
+            served.close()
 
 
 def test_a_disk_that_turns_read_only_answers_503(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,16 +147,16 @@ def test_a_store_that_is_down_for_long_is_ridden_out(served: Served, monkeypatch
         sent += len(batch)
         time.sleep(0.05)
     assert counts(served, "down") == "0\t0"
-    # While the store is away the log makes few large segments of it, not one for each moment.
-    assert len(served.collector.log.segments()) <= 3
+    # While the store does not answer the log makes few large segments of it, not one for each moment.
+    assert len(served.collector.wal.segments()) <= 3
     down = False
     served.stored()
     assert counts(served, "down") == f"{sent}\t{sent}"
 
 
-def connection(door: Served) -> socket.socket:
+def connection(served: Served) -> socket.socket:
     """A bare connection."""
-    return socket.create_connection(("127.0.0.1", door.collector.settings.port), timeout=30)
+    return socket.create_connection(("127.0.0.1", served.collector.settings.port), timeout=30)
 
 
 def head(length: int) -> bytes:
@@ -204,10 +204,10 @@ def test_a_body_that_never_ends_is_given_up(served: Served, monkeypatch: pytest.
 def test_half_closed_connections(served: Served, part: str) -> None:
     body = traces([llm(name=f"half-closed {part}")]).SerializeToString()
     whole = head(len(body)) + body
-    kept = {"all": len(whole), "half": len(whole) - len(body) // 2, "head": 30, "nothing": 0}[part]
+    sent_bytes = {"all": len(whole), "half": len(whole) - len(body) // 2, "head": 30, "nothing": 0}[part]
     before = served.metric("llmtrace_received_items_total", signal="traces")
     with connection(served) as peer:
-        peer.sendall(whole[:kept])
+        peer.sendall(whole[:sent_bytes])
         peer.shutdown(socket.SHUT_WR)
         answer = status(peer)
     assert not answer.startswith(b"HTTP/1.1 5")
@@ -231,7 +231,7 @@ def test_readers_beside_ingest_see_whole_requests_and_no_errors(served: Served) 
         while not done.is_set():
             counts.append(int(served.value(text)))
 
-    readers = [threading.Thread(target=read, args=(each,)) for each in seen]
+    readers = [threading.Thread(target=read, args=(series,)) for series in seen]
     for reader in readers:
         reader.start()
     try:
@@ -244,9 +244,9 @@ def test_readers_beside_ingest_see_whole_requests_and_no_errors(served: Served) 
         for reader in readers:
             reader.join(60)
     until(lambda: served.value(text) == "500", what="reading everything")
-    for each in seen:
-        assert each == sorted(each)
-        assert all(count % 25 == 0 for count in each)
+    for series in seen:
+        assert series == sorted(series)
+        assert all(count % 25 == 0 for count in series)
     assert served.value("SELECT sum(Calls) FROM usage_10s WHERE Operation = 'chat'") != "0"
 
 

@@ -1,5 +1,5 @@
 """The landing table takes what an OpenTelemetry Collector's ClickHouse exporter writes, and makes the same
-rows of it as of requests that come through our doors."""
+rows of it as of requests that come over OTLP."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> No
     assert served.post(traces([plain, foreign, other], resource)).status_code == 200
     served.stored()
     where = "WHERE ServiceName = 'landed' ORDER BY SpanName, SpanId"
-    through_the_door = served.rows(f"SELECT {_OWN} FROM otel_traces {where}")
-    assert len(through_the_door) == 3
-    assert {row["Model"] for row in through_the_door} == {"gpt-4o-mini", "gpt-4o", ""}
+    over_otlp = served.rows(f"SELECT {_OWN} FROM otel_traces {where}")
+    assert len(over_otlp) == 3
+    assert {row["Model"] for row in over_otlp} == {"gpt-4o-mini", "gpt-4o", ""}
 
     # What the exporter would write: its columns, texts in the map, under whatever name we gave them.
     whole = {
@@ -64,7 +64,7 @@ def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> No
     served.collector.store.change("ALTER TABLE otel_traces DELETE WHERE ServiceName = 'landed'")
     execute(f"INSERT INTO landing_traces ({names}) SELECT {values} FROM landing_copy")
     execute("DROP TABLE landing_copy")
-    assert served.rows(f"SELECT {_OWN} FROM otel_traces {where}") == through_the_door
+    assert served.rows(f"SELECT {_OWN} FROM otel_traces {where}") == over_otlp
     assert served.value("SELECT count() FROM otel_traces_trace_id_ts WHERE Project = 'harbour'") != "0"
 
 
@@ -76,5 +76,5 @@ def test_a_span_of_tomorrow_does_not_land(served: Served) -> None:
             "INSERT INTO landing_traces (Timestamp, TraceId, SpanId, ServiceName, ResourceAttributes) "
             f"SELECT fromUnixTimestamp64Nano({at}), '{ahead}', 'a', 'ahead', map('service.name', 'ahead')"
         )
-    found = served.rows("SELECT TraceId FROM otel_traces WHERE ServiceName = 'ahead'")
-    assert found == [{"TraceId": str(-SECOND)}]
+    rows = served.rows("SELECT TraceId FROM otel_traces WHERE ServiceName = 'ahead'")
+    assert rows == [{"TraceId": str(-SECOND)}]

@@ -105,7 +105,7 @@ def test_every_kind_is_stored_under_the_exporters_names(served: Served) -> None:
         "Exemplars.FilteredAttributes AS filtered, Exemplars.Value AS values FROM otel_metrics_histogram"
     )
     assert (int(row["Count"]), row["Sum"], row["Min"], row["Max"]) == (6, 7.5, 0.05, 4)
-    assert [int(each) for each in row["BucketCounts"]] == [1, 2, 3]
+    assert [int(count) for count in row["BucketCounts"]] == [1, 2, 3]
     assert row["ExplicitBounds"] == [0.1, 1]
     assert row["Attributes"] == {"model": "m1", "nested": '{"a":[1]}'}
     assert (int(row["at"]), row["Flags"], row["AggregationTemporality"]) == (now, 1, 1)

@@ -1,4 +1,4 @@
-"""Keys of a project: made once, hashed at rest, confined to the project on every door."""
+"""Keys of a project: made once, hashed at rest, confined to the project on every endpoint."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ from llmtrace_collector.store.query_guard import TABLES, QueryRefused, make_safe
 
 from .otlp import llm, logs, score, span, traces
 from .running import CLIENT, PROTOBUF, Launched, Served, free_port, make_certificate, settings
-from .test_guard import QUESTIONS, WAYS_OUT
+from .test_incidents import report
 from .test_metrics import point, request
-from .test_records import report
+from .test_query_guard import QUESTIONS, WAYS_OUT
 
 Keys = dict[tuple[str, str], str]
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A collector on which keys are about to be made."""
-    served = Served(settings(tmp_path_factory.mktemp("projects"), grpc_port=free_port()))
-    yield served
-    served.close()
+    collector = Served(settings(tmp_path_factory.mktemp("projects"), grpc_port=free_port()))
+    yield collector
+    collector.close()
 
 
-def make(door: Served, **fields: Any) -> dict[str, Any]:
-    answer = door.write("POST", "/v1/keys", fields)
+def make(served: Served, **fields: Any) -> dict[str, Any]:
+    answer = served.write("POST", "/v1/keys", fields)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    created: dict[str, Any] = answer.json()
+    return created
 
 
 def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-def ask(door: Served, key: str, text: str, **params: str) -> httpx.Response:
+def ask(served: Served, key: str, text: str, **params: str) -> httpx.Response:
     values = {f"param_{name}": value for name, value in params.items()}
     return CLIENT.post(
-        f"{door.url}/clickhouse/", content=text.encode(), params=values, headers=bearer(key), timeout=60
+        f"{served.url}/clickhouse/", content=text.encode(), params=values, headers=bearer(key), timeout=60
     )
 
 
-def send(door: Served, key: str, body: Any, signal: str = "traces") -> httpx.Response:
+def send(served: Served, key: str, body: Any, signal: str = "traces") -> httpx.Response:
     return CLIENT.post(
-        f"{door.url}/v1/{signal}", content=body.SerializeToString(), headers={**PROTOBUF, **bearer(key)}
+        f"{served.url}/v1/{signal}", content=body.SerializeToString(), headers={**PROTOBUF, **bearer(key)}
     )
 
 
 @pytest.fixture(scope="module")
-def keys(door: Served) -> Keys:
+def keys(served: Served) -> Keys:
     """Keys of two projects, each of which holds what the guard's questions are about; B holds more."""
-    made = {
-        (project, role): make(door, project=project, role=role, name=f"{project} {role}")["key"]
+    created = {
+        (project, role): make(served, project=project, role=role, name=f"{project} {role}")["key"]
         for project in ("A", "B")
         for role in ("ingest", "read", "admin")
     }
@@ -83,70 +83,70 @@ def keys(door: Served) -> Keys:
         calls.append(llm({**other, "gen_ai.usage.input_tokens": None}))
         # What the sender says of its project does not matter: the key decides.
         resource = {"service.name": "guarded", "llmtrace.project": "B"}
-        assert send(door, made[project, "ingest"], traces(calls, resource)).status_code == 200
+        assert send(served, created[project, "ingest"], traces(calls, resource)).status_code == 200
         record = score({"gen_ai.evaluation.name": "q" if project == "A" else "secret"})
-        assert send(door, made[project, "ingest"], logs([record]), "logs").status_code == 200
+        assert send(served, created[project, "ingest"], logs([record]), "logs").status_code == 200
     secret = request()
     secret.resource_metrics[0].scope_metrics[0].metrics.add(name="secret").gauge.data_points.append(
         point(1, time.time_ns())
     )
-    assert send(door, made["B", "ingest"], secret, "metrics").status_code == 200
-    headers = bearer(made["B", "admin"])
-    url = f"{door.url}/v1/incidents/secret"
+    assert send(served, created["B", "ingest"], secret, "metrics").status_code == 200
+    headers = bearer(created["B", "admin"])
+    url = f"{served.url}/v1/incidents/secret"
     assert CLIENT.put(url, json=report(project="B"), headers=headers).status_code == 200
-    door.stored()
-    door.collector.tasks[0]._work()  # prices
-    return made
+    served.stored()
+    served.collector.tasks[0]._work()  # prices
+    return created
 
 
-def test_keys_are_shown_once_and_hashed_at_rest(door: Served, keys: Keys) -> None:
-    made = make(door, project="A", role="read", name="once")
-    assert re.fullmatch(r"llmt_read_[\w-]{43}", made["key"])
-    listed = door.write("GET", "/v1/keys", None)
-    assert made["key"] not in listed.text
-    assert {"key_id": made["key_id"], "name": "once"}.items() <= listed.json()["keys"][-1].items()
-    folder = door.collector.settings.data_dir
+def test_keys_are_shown_once_and_hashed_at_rest(served: Served, keys: Keys) -> None:
+    created = make(served, project="A", role="read", name="once")
+    assert re.fullmatch(r"llmt_read_[\w-]{43}", created["key"])
+    listed = served.write("GET", "/v1/keys", None)
+    assert created["key"] not in listed.text
+    assert {"key_id": created["key_id"], "name": "once"}.items() <= listed.json()["keys"][-1].items()
+    folder = served.collector.settings.data_dir
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".sqlite":
-            assert made["key"].encode() not in path.read_bytes(), path
-    answer = ask(door, door.admin_key, "SELECT * FROM api_keys")
+            assert created["key"].encode() not in path.read_bytes(), path
+    answer = ask(served, served.admin_key, "SELECT * FROM api_keys")
     assert answer.status_code == 400
 
 
-def test_a_revoked_key_opens_nothing(door: Served, keys: Keys) -> None:
-    made = make(door, project="A", role="read")
-    assert ask(door, made["key"], "SELECT 1").status_code == 200
-    assert door.write("DELETE", f"/v1/keys/{made['key_id']}", None).status_code == 200
-    assert ask(door, made["key"], "SELECT 1").status_code == 401
-    assert door.write("DELETE", "/v1/keys/nobody", None).status_code == 404
+def test_a_revoked_key_opens_nothing(served: Served, keys: Keys) -> None:
+    created = make(served, project="A", role="read")
+    assert ask(served, created["key"], "SELECT 1").status_code == 200
+    assert served.write("DELETE", f"/v1/keys/{created['key_id']}", None).status_code == 200
+    assert ask(served, created["key"], "SELECT 1").status_code == 401
+    assert served.write("DELETE", "/v1/keys/nobody", None).status_code == 404
 
 
-def test_roles(door: Served, keys: Keys) -> None:
+def test_roles(served: Served, keys: Keys) -> None:
     body = traces([span(trace_id=b"rejected")])
-    assert CLIENT.post(f"{door.url}/v1/traces", content=b"", headers=PROTOBUF).status_code == 401
-    assert send(door, keys["A", "read"], body).status_code == 401
-    assert send(door, keys["A", "admin"], body).status_code == 200
-    assert ask(door, keys["A", "ingest"], "SELECT 1").status_code == 401
-    assert ask(door, keys["A", "admin"], "SELECT 1").status_code == 200
+    assert CLIENT.post(f"{served.url}/v1/traces", content=b"", headers=PROTOBUF).status_code == 401
+    assert send(served, keys["A", "read"], body).status_code == 401
+    assert send(served, keys["A", "admin"], body).status_code == 200
+    assert ask(served, keys["A", "ingest"], "SELECT 1").status_code == 401
+    assert ask(served, keys["A", "admin"], "SELECT 1").status_code == 200
     for role in ("ingest", "read", "admin"):
-        answer = CLIENT.post(f"{door.url}/v1/keys", json={"role": "read"}, headers=bearer(keys["A", role]))
+        answer = CLIENT.post(f"{served.url}/v1/keys", json={"role": "read"}, headers=bearer(keys["A", role]))
         assert answer.status_code == (403 if role == "admin" else 401)
-    assert CLIENT.get(f"{door.url}/v1/keys").status_code == 401
+    assert CLIENT.get(f"{served.url}/v1/keys").status_code == 401
 
 
-def test_writes_stay_in_the_project(door: Served, keys: Keys) -> None:
+def test_writes_stay_in_the_project(served: Served, keys: Keys) -> None:
     headers = bearer(keys["A", "admin"])
-    url = f"{door.url}/v1/incidents"
+    url = f"{served.url}/v1/incidents"
     assert CLIENT.put(f"{url}/new", json=report(project="B"), headers=headers).status_code == 403
     assert CLIENT.put(f"{url}/secret", json=report(project="A"), headers=headers).status_code == 403
     decision = {"actor": "eve"}
     assert CLIENT.post(f"{url}/secret/resolve", json=decision, headers=headers).status_code == 404
-    assert CLIENT.post(f"{door.url}/v1/usage/rebuild", json={}, headers=headers).status_code == 403
+    assert CLIENT.post(f"{served.url}/v1/usage/rebuild", json={}, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer nobody"),)])
-def test_grpc_asks_for_keys_too(door: Served, keys: Keys, metadata: Any) -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{door.collector.settings.grpc_port}") as channel:
+def test_grpc_asks_for_keys_too(served: Served, keys: Keys, metadata: Any) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{served.collector.settings.grpc_port}") as channel:
         stub: Any = trace_service_pb2_grpc.TraceServiceStub
         with pytest.raises(grpc.RpcError) as caught:
             stub(channel).Export(traces([span()]), metadata=metadata)
@@ -155,15 +155,15 @@ def test_grpc_asks_for_keys_too(door: Served, keys: Keys, metadata: Any) -> None
         stub(channel).Export(
             traces([sent], {"llmtrace.project": "A"}), metadata=tuple(bearer(keys["B", "ingest"]).items())
         )
-    door.stored()
+    served.stored()
     where = f"WHERE SpanId = '{sent.span_id.hex()}'"
-    assert ask(door, door.admin_key, f"SELECT Project FROM otel_traces {where}").text == "B\n"
-    assert ask(door, keys["A", "read"], f"SELECT count() FROM otel_traces {where}").text == "0\n"
+    assert ask(served, served.admin_key, f"SELECT Project FROM otel_traces {where}").text == "B\n"
+    assert ask(served, keys["A", "read"], f"SELECT count() FROM otel_traces {where}").text == "0\n"
 
 
 @pytest.mark.parametrize(("text", "expected"), QUESTIONS)
-def test_a_project_reads_as_if_it_were_alone(door: Served, keys: Keys, text: str, expected: str) -> None:
-    answer = ask(door, keys["A", "read"], text)
+def test_a_project_reads_as_if_it_were_alone(served: Served, keys: Keys, text: str, expected: str) -> None:
+    answer = ask(served, keys["A", "read"], text)
     assert answer.status_code == 200, answer.text
     assert answer.text.rstrip("\n") == expected
 
@@ -190,8 +190,8 @@ def test_a_project_reads_as_if_it_were_alone(door: Served, keys: Keys, text: str
         "SELECT 'A' AS Project, * FROM {t} WHERE Project = 'A'",
     ],
 )
-def test_nothing_of_another_project_comes_out(door: Served, keys: Keys, table: str, shape: str) -> None:
-    answer = ask(door, keys["A", "read"], shape.replace("{t}", table))
+def test_nothing_of_another_project_comes_out(served: Served, keys: Keys, table: str, shape: str) -> None:
+    answer = ask(served, keys["A", "read"], shape.replace("{t}", table))
     if answer.status_code == 200:
         assert "secret" not in answer.text
         assert "\tB\t" not in f"\t{answer.text}\t"
@@ -200,21 +200,21 @@ def test_nothing_of_another_project_comes_out(door: Served, keys: Keys, table: s
         assert "secret" not in answer.text
 
 
-def test_a_projects_traces_are_looked_up(door: Served, keys: Keys) -> None:
+def test_a_projects_traces_are_looked_up(served: Served, keys: Keys) -> None:
     count = "SELECT count() > 0, countIf(TraceId IN (SELECT TraceId FROM otel_traces)) = count() "
     text = f"{count} FROM otel_traces_trace_id_ts"
     for project in ("A", "B"):
-        assert ask(door, keys[project, "read"], text).text == "1\t1\n"
-    assert int(ask(door, keys["B", "read"], "SELECT count() FROM otel_traces_trace_id_ts").text) > 60
+        assert ask(served, keys[project, "read"], text).text == "1\t1\n"
+    assert int(ask(served, keys["B", "read"], "SELECT count() FROM otel_traces_trace_id_ts").text) > 60
 
 
 @pytest.mark.parametrize("text", [text for texts in WAYS_OUT.values() for text in texts if text[:2] != "--"])
 def test_ways_out_are_refused_to_a_project_as_well(
-    door: Served, keys: Keys, tmp_path: Path, text: str
+    served: Served, keys: Keys, tmp_path: Path, text: str
 ) -> None:
     out = tmp_path / "out"
     names = {"t": "schema_versions", "f": "file", "CLICKHOUSE_DATABASE": "default"}
-    answer = ask(door, keys["A", "read"], text.replace("{out}", str(out)), **names)
+    answer = ask(served, keys["A", "read"], text.replace("{out}", str(out)), **names)
     assert text == "" or 400 <= answer.status_code < 500, answer.text[:300]
     assert "secret" not in answer.text
     assert not out.exists()
@@ -230,26 +230,26 @@ def test_a_project_is_a_literal(project: str) -> None:
     assert f"'{escaped}'" in sql or f"'{doubled}'" in sql
 
 
-def test_limits_of_a_key(door: Served, keys: Keys) -> None:
-    reader = make(door, project="A", role="read", requests_per_minute=2)["key"]
-    statuses = [ask(door, reader, "SELECT 1").status_code for _ in range(3)]
+def test_limits_of_a_key(served: Served, keys: Keys) -> None:
+    reader = make(served, project="A", role="read", requests_per_minute=2)["key"]
+    statuses = [ask(served, reader, "SELECT 1").status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
-    assert int(ask(door, reader, "SELECT 1").headers["retry-after"]) <= 31
-    sender = make(door, project="A", role="ingest", requests_per_minute=1)["key"]
-    answers = [send(door, sender, traces([span()])) for _ in range(2)]
-    assert [each.status_code for each in answers] == [200, 503]
+    assert int(ask(served, reader, "SELECT 1").headers["retry-after"]) <= 31
+    sender = make(served, project="A", role="ingest", requests_per_minute=1)["key"]
+    answers = [send(served, sender, traces([span()])) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 503]
     assert int(answers[1].headers["retry-after"]) <= 61
 
 
-def test_what_administrators_did_is_kept(door: Served, keys: Keys) -> None:
-    made = make(door, project="A", role="read", name="audited")
+def test_what_administrators_did_is_kept(served: Served, keys: Keys) -> None:
+    created = make(served, project="A", role="read", name="audited")
     text = "SELECT KeyId, Action, Project, Detail FROM audit_log WHERE Target = {t:String}"
-    answer = ask(door, door.admin_key, text, t=made["key_id"])
+    answer = ask(served, served.admin_key, text, t=created["key_id"])
     assert answer.text == "admin_key\tkeys.create\tA\tread audited\n"
-    assert ask(door, keys["B", "read"], text, t=made["key_id"]).text == ""
+    assert ask(served, keys["B", "read"], text, t=created["key_id"]).text == ""
 
 
-def test_keys_outlive_a_restart_and_tls_covers_both_doors(tmp_path: Path) -> None:
+def test_keys_outlive_a_restart_and_tls_covers_both_ports(tmp_path: Path) -> None:
     certificate, private = make_certificate(tmp_path)
     configured = settings(
         tmp_path / "data",
@@ -266,15 +266,15 @@ def test_keys_outlive_a_restart_and_tls_covers_both_doors(tmp_path: Path) -> Non
     with httpx.Client(verify=trusted, trust_env=False, headers=closing) as client:
         admin = bearer(collector.admin_key)
         assert client.post(f"{url}/v1/traces", content=b"", headers=PROTOBUF).status_code == 401
-        made = client.post(f"{url}/v1/keys", json={"role": "ingest", "project": "p"}, headers=admin).json()
+        created = client.post(f"{url}/v1/keys", json={"role": "ingest", "project": "p"}, headers=admin).json()
         assert collector.stop() is not None
         collector.start_tls(certificate)
-        headers = {**PROTOBUF, **bearer(made["key"])}
+        headers = {**PROTOBUF, **bearer(created["key"])}
         assert client.post(f"{url}/v1/traces", content=b"", headers=headers).status_code == 200
     credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
     with grpc.secure_channel(f"localhost:{configured.grpc_port}", credentials) as channel:
         stub: Any = trace_service_pb2_grpc.TraceServiceStub
-        stub(channel).Export(traces([]), metadata=tuple(bearer(made["key"]).items()))
+        stub(channel).Export(traces([]), metadata=tuple(bearer(created["key"]).items()))
     collector.stop()
 
 

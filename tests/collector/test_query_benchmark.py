@@ -21,36 +21,36 @@ def run(folder: Path) -> dict[str, object]:
         [*command, "--store", str(folder)], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 @pytest.mark.long
 def test_every_figure_is_there_and_a_store_is_made_once(tmp_path: Path) -> None:
-    found = run(tmp_path)
-    assert found["spans"] == _SPANS
+    figures = run(tmp_path)
+    assert figures["spans"] == _SPANS
     for name in _ASKED:
         for part in ("p50", "p95"):
-            value = found[f"{name}_ms_{part}"]
+            value = figures[f"{name}_ms_{part}"]
             assert isinstance(value, float)
             assert value > 0
-    assert found["trace_by_id_found"] == 5
-    assert found["attribute_search_found"] == 10
-    assert found["attribute_search_common_found"] == 100
-    assert isinstance(found["user_traces_found"], float)
-    assert found["user_traces_found"] >= 1
+    assert figures["trace_by_id_found"] == 5
+    assert figures["attribute_search_found"] == 10
+    assert figures["attribute_search_common_found"] == 100
+    assert isinstance(figures["user_traces_found"], float)
+    assert figures["user_traces_found"] >= 1
     for name in ("bytes_per_span", "compression", "compression_columns", "compression_text"):
-        value = found[name]
+        value = figures[name]
         assert isinstance(value, float)
         assert value > 1
-    bars = found["bars"]
+    bars = figures["bars"]
     assert isinstance(bars, dict)
     for key, bound, above in BARS:
-        value = found[key]
+        value = figures[key]
         assert isinstance(value, float)
         assert bars[key] == (value >= bound if above else value <= bound)
 
-    told: list[int] = []
-    again = fill(tmp_path / f"query-{_SPANS}", _SPANS, lambda done, _: told.append(done))
-    assert not told  # nothing was made
-    assert again.build_seconds == pytest.approx(found["build_seconds"], abs=0.1)
+    progress: list[int] = []
+    again = fill(tmp_path / f"query-{_SPANS}", _SPANS, lambda done, _: progress.append(done))
+    assert not progress  # nothing was made
+    assert again.build_seconds == pytest.approx(figures["build_seconds"], abs=0.1)

@@ -27,7 +27,7 @@ PROVIDERS = {
     "gcp.gemini": "google", "gcp.vertex_ai": "google", "deepseek": "deepseek",
 }  # fmt: skip
 
-#: Last words of the usage attribute → the ledger's column, and the calculator's unit.
+#: Last words of the usage attribute → the cost view's column, and the calculator's unit.
 COLUMNS = {
     "input_tokens": ("InputTokens", "input_tokens"),
     "output_tokens": ("OutputTokens", "output_tokens"),
@@ -44,13 +44,13 @@ def cost(want: Expected, at: datetime) -> float | None:
     """USD by the calculator; None where the list does not have the model."""
     usage = Usage(**{unit: want.usage.get(key, 0) for key, (_, unit) in COLUMNS.items()})
     if want.provider == "deepseek":
-        at = at.replace(hour=20)  # the ledger knows no prices by the time of day, and takes the usual one
+        at = at.replace(hour=20)  # the price book knows no prices by the time of day, and takes the usual one
     tier = None if want.tier in (None, "default", "standard") else {"service_tier": want.tier}
     for model in (want.response_model, want.request_model):
         if not model:
             continue
         try:
-            found = calc_price(
+            price = calc_price(
                 usage,
                 model,
                 provider_id=PROVIDERS[want.provider],
@@ -59,7 +59,7 @@ def cost(want: Expected, at: datetime) -> float | None:
             )
         except LookupError:
             continue
-        return float(found.total_price)
+        return float(price.total_price)
     return None
 
 
@@ -86,18 +86,18 @@ def test_every_recording_with_usage_is_stored_and_priced_as_its_body_says(
 ) -> None:
     folder = tmp_path_factory.mktemp("recorded")
     monkeypatch.setenv("LLMTRACE_SPOOL_DIR", str(folder / "spool"))
-    door = Served(settings(folder / "store"))
+    served = Served(settings(folder / "store"))
     try:
-        wanted = dict(_wanted(door))
+        wanted = dict(_wanted(served))
         at = datetime.now(UTC)
-        until(lambda: len(_stored(door)) >= len(wanted), 60, "the recordings' arrival")
-        door.stored()
-        door.collector.pricing.sync()
-        stored = _stored(door)
+        until(lambda: len(_stored(served)) >= len(wanted), 60, "the recordings' arrival")
+        served.stored()
+        served.collector.price_book.sync()
+        stored = _stored(served)
         wrong = [
-            f"{name}: {told}"
+            f"{name}: {difference}"
             for name, want in wanted.items()
-            for told in _differences(want, stored[name], at)
+            for difference in _differences(want, stored[name], at)
         ]
         assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong[:20])
         priced = Counter(bool(row["Priced"]) for row in stored.values())
@@ -106,25 +106,27 @@ def test_every_recording_with_usage_is_stored_and_priced_as_its_body_says(
         extra = [row for name, row in stored.items() if name not in wanted and row["Cost"]]
         assert not extra, f"calls without usage that cost something: {extra[:3]}"
         # The hours add up to the same.
-        (hours,) = door.collector.store.rows("SELECT sum(Cost) AS cost, sum(Calls) AS calls FROM cost_hour")
+        (hours,) = served.collector.store.rows("SELECT sum(Cost) AS cost, sum(Calls) AS calls FROM cost_hour")
         assert hours["calls"] == len(stored)
         assert hours["cost"] == pytest.approx(sum(row["Cost"] or 0 for row in stored.values()), rel=1e-9)
     finally:
         llmtrace.shutdown(timeout=1)
-        door.close()
+        served.close()
 
 
-def _wanted(door: Served) -> Iterator[tuple[str, Expected]]:
-    met: set[str] = set()
-    for recording in replay(door.url):
+def _wanted(served: Served) -> Iterator[tuple[str, Expected]]:
+    counted: set[str] = set()
+    for recording in replay(served.url):
         if recording.left_out is None:
-            want = expected(recording, met)
+            want = expected(recording, counted)
             if want.usage:
                 yield recording.name, want
 
 
-def _stored(door: Served) -> dict[str, dict[str, Any]]:
-    rows = door.collector.store.rows("SELECT * EXCEPT (Timestamp, Tags) FROM call_cost WHERE SessionId != ''")
+def _stored(served: Served) -> dict[str, dict[str, Any]]:
+    rows = served.collector.store.rows(
+        "SELECT * EXCEPT (Timestamp, Tags) FROM call_cost WHERE SessionId != ''"
+    )
     return {row["SessionId"]: row for row in rows}
 
 
@@ -133,8 +135,10 @@ def _differences(want: Expected, row: dict[str, Any], at: datetime) -> Iterator[
         if row[column] != want.usage.get(key, 0):
             yield f"{column} is {row[column]}, expected {want.usage.get(key, 0)}"
     amount = cost(want, at)
-    found = row["Cost"]
+    stored_cost = row["Cost"]
     if amount is None and row["Priced"]:
         yield f"{row['Provider']}/{row['Model']} has a price, and the list does not have it"
-    elif amount is not None and (found is None or abs(found - amount) > 1e-9 * max(abs(amount), 1e-9)):
-        yield f"{row['Provider']}/{row['Model']} {row['ServiceTier']} costs {found}, expected {amount}"
+    elif amount is not None and (
+        stored_cost is None or abs(stored_cost - amount) > 1e-9 * max(abs(amount), 1e-9)
+    ):
+        yield f"{row['Provider']}/{row['Model']} {row['ServiceTier']} costs {stored_cost}, expected {amount}"

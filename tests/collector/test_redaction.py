@@ -1,4 +1,4 @@
-"""Redaction at the door: what a pattern matches reaches no table, no file and no temporary folder."""
+"""Redaction on arrival: what a pattern matches reaches no table, no file and no temporary folder."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
 from llmtrace_collector.store.schema.redaction import Redaction
 from llmtrace_collector.store.store import open_store
 from tests import leaks
-from tests.sdk.test_redaction import ALL, ATTACKS, FOUND, PERSONAL
+from tests.sdk.test_redaction import ALL, ATTACKS, PERSONAL, SECRET_SAMPLES
 
-from .leaks import found_in_files, found_in_tables, uncompressed
+from .leaks import texts_in_files, texts_in_tables, uncompressed
 from .otlp import any_value, attributes, llm, logs, score, traces
 from .running import Served, settings
 from .test_metrics import point, request
@@ -83,7 +83,9 @@ def spans(plant: Canaries) -> Any:
 
 def records(plant: Canaries) -> Any:
     """Log records and a score with canaries wherever they have text."""
-    said = score(plant.values(), event_name=plant("event "), severity_text=plant(), body=any_value(plant()))
+    event_record = score(
+        plant.values(), event_name=plant("event "), severity_text=plant(), body=any_value(plant())
+    )
     nested = score({}, event_name="gen_ai.user.message", body=any_value({"content": plant("I am ")}))
     judged = score(
         {
@@ -94,7 +96,7 @@ def records(plant: Canaries) -> Any:
             "gen_ai.response.id": plant(),
         }
     )
-    body = logs([said, nested, judged], {"service.name": plant("shop "), **plant.values()})
+    body = logs([event_record, nested, judged], {"service.name": plant("shop "), **plant.values()})
     body.resource_logs[0].scope_logs[0].scope.name = plant()
     return body
 
@@ -113,12 +115,12 @@ def points(plant: Canaries) -> Any:
     return body
 
 
-def land(door: Served, plant: Canaries) -> None:
+def land(served: Served, plant: Canaries) -> None:
     """A span as another collector's exporter writes it to a server, with canaries in every text."""
     leaves_out = Redaction(("secrets", "pii"), (OWN,))
     for version in SERVER_ONLY:
         for statement in migrations(30, leaves_out)[version]:
-            door.collector.store.engine.execute(statement)
+            served.collector.store.engine.execute(statement)
     entry = f"map('{plant('k')}', '{plant()}')"
     values = {
         "Timestamp": "now64(9)",
@@ -138,38 +140,38 @@ def land(door: Served, plant: Canaries) -> None:
     }
     # Servers have the table; here it is made on the embedded engine.
     for version in SERVER_ONLY:
-        for statement in migrations(30, door.collector.store.redaction)[version]:
-            door.collector.store.engine.execute(statement)
-    door.collector.store.engine.execute(
+        for statement in migrations(30, served.collector.store.redaction)[version]:
+            served.collector.store.engine.execute(statement)
+    served.collector.store.engine.execute(
         f"INSERT INTO landing_traces ({', '.join(values)}) SELECT {', '.join(values.values())}"
     )
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("redaction")
     with uncompressed(directory):
         pass
-    served = Served(settings(directory, redact=("secrets", "pii"), redact_patterns=(OWN,)))
-    yield served
-    served.close()
+    collector = Served(settings(directory, redact=("secrets", "pii"), redact_patterns=(OWN,)))
+    yield collector
+    collector.close()
 
 
-def test_nothing_that_matches_is_anywhere(door: Served) -> None:
+def test_nothing_that_matches_is_anywhere(served: Served) -> None:
     plant = Canaries()
     sent = ((spans(plant), "traces"), (records(plant), "logs"), (points(plant), "metrics"))
     for body, signal in sent:
-        assert door.post(body, signal).status_code == 200
-    land(door, plant)
-    # Not looked into: what names an instrument is code. It also shows that the search below can find.
-    kept = request()
-    kept.resource_metrics[0].scope_metrics[0].metrics.add(
+        assert served.post(body, signal).status_code == 200
+    land(served, plant)
+    # Not searched: what names an instrument is code. It also shows that the search below can find.
+    unredacted = request()
+    unredacted.resource_metrics[0].scope_metrics[0].metrics.add(
         name="g", description="KEPT-1"
     ).gauge.data_points.append(point(1, time.time_ns()))
-    assert door.post(kept, "metrics").status_code == 200
-    door.stored()
-    door.collector.tally.flush()
-    store = door.collector.store
+    assert served.post(unredacted, "metrics").status_code == 200
+    served.stored()
+    served.collector.arrival_counts.flush()
+    store = served.collector.store
     counts = {
         table: int(store.read(f"SELECT count() FROM {table}"))
         for table in ("otel_traces", "otel_logs", "scores", "otel_metrics_histogram")
@@ -177,15 +179,15 @@ def test_nothing_that_matches_is_anywhere(door: Served) -> None:
     assert counts == {"otel_traces": 3, "otel_logs": 3, "scores": 1, "otel_metrics_histogram": 1}
     inside = [text.encode() for text in plant.planted]
     wanted = [*inside, *(base64.b64encode(text)[:12] for text in inside)]
-    assert found_in_tables(store, [*wanted, b"KEPT-1"]) == {b"KEPT-1"}
-    folder = door.collector.settings.data_dir
-    assert found_in_files(folder, [*wanted, b"KEPT-1"]) == {b"KEPT-1"}
+    assert texts_in_tables(store, [*wanted, b"KEPT-1"]) == {b"KEPT-1"}
+    folder = served.collector.settings.data_dir
+    assert texts_in_files(folder, [*wanted, b"KEPT-1"]) == {b"KEPT-1"}
     assert len(plant.planted) > 150
 
 
-def test_the_rest_stays_readable(door: Served) -> None:
-    said = 'mail ann@example.org\nor "sk-proj-abcDEF1234567890abcdefGHIJ", CANARY-1'
-    content = [{"role": "user", "parts": [{"type": "text", "content": said}]}]
+def test_the_rest_stays_readable(served: Served) -> None:
+    prompt = 'mail ann@example.org\nor "sk-proj-abcDEF1234567890abcdefGHIJ", CANARY-1'
+    content = [{"role": "user", "parts": [{"type": "text", "content": prompt}]}]
     values = {
         "gen_ai.input.messages": json.dumps(content),
         "gen_ai.output.messages": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
@@ -194,10 +196,10 @@ def test_the_rest_stays_readable(door: Served) -> None:
         "number": "12345",
     }
     sent = llm(values)
-    assert door.post(traces([sent])).status_code == 200
-    door.stored()
-    (row,) = door.rows("SELECT * FROM otel_traces WHERE SpanId = {id:String}", id=sent.span_id.hex())
-    clean = [{"role": "user", "parts": [{"type": "text", "content": said}]}]
+    assert served.post(traces([sent])).status_code == 200
+    served.stored()
+    (row,) = served.rows("SELECT * FROM otel_traces WHERE SpanId = {id:String}", id=sent.span_id.hex())
+    clean = [{"role": "user", "parts": [{"type": "text", "content": prompt}]}]
     clean[0]["parts"] = [
         {"type": "text", "content": 'mail [redacted:email]\nor "[redacted:key]", [redacted:own]'}
     ]
@@ -208,9 +210,9 @@ def test_the_rest_stays_readable(door: Served) -> None:
     assert row["SpanName"] == "chat gpt-4o-mini"
 
 
-def test_the_engine_replaces_what_the_sdk_replaces(door: Served) -> None:
+def test_the_engine_replaces_what_the_sdk_replaces(served: Served) -> None:
     """The same table, read by two engines: in every surrounding, and as JSON."""
-    plain = [*FOUND, *(text for texts in PERSONAL.values() for text in texts)]
+    plain = [*SECRET_SAMPLES, *(text for texts in PERSONAL.values() for text in texts)]
     rest: list[str] = [
         "the sk-circle-fade-in-animation class", "task-1234567890abcdefgh is done", "eyJust words. eyJ too.",
         "version 1.2.3, at 12:30:45 on 2026-11-20 09:45:28", "std::vector<int> a::b; ratio 3:4:5",
@@ -224,33 +226,33 @@ def test_the_engine_replaces_what_the_sdk_replaces(door: Served) -> None:
     texts += [json.dumps({"log": f"a\n{text}\t{text}\r\n\u00e4 {text}"}) for text in texts]
     texts += [json.dumps({"inner": text}) for text in texts[-20:]]
     texts += ["Authorization: Bearer abcdefghij.klmnopqrst-uvw", "postgres://bob:hunter2@db:5432/x"]
-    texts += ["before " + FOUND[-1][:60]]
-    got = door.collector.store.clean(texts)
+    texts += ["before " + SECRET_SAMPLES[-1][:60]]
+    got = served.collector.store.clean(texts)
     for text, mine in zip(texts, got, strict=True):
         if text.startswith("{"):
             assert json.loads(mine) == ALL.tree(json.loads(text)) or "inner" in text, text
             json.loads(mine)
         else:
             assert mine == ALL.text(text), text
-    assert door.collector.store.clean(got) == got
+    assert served.collector.store.clean(got) == got
     # The characters that stand for something while the patterns run hide nothing.
-    assert door.collector.store.clean(["\uf8f7 4111 1111 1111 1111 \uf8f1ann@b.io"]) == [
+    assert served.collector.store.clean(["\uf8f7 4111 1111 1111 1111 \uf8f1ann@b.io"]) == [
         " [redacted:card] \\n[redacted:email]"
     ]
 
 
-def test_hostile_texts_take_linear_time(door: Served) -> None:
+def test_hostile_texts_take_linear_time(served: Served) -> None:
     """Each attack repeated to 100 kB in one query, which the engine ends after its limit of 30 s."""
     every = [*ATTACKS, *(f"{text}, " for texts in PERSONAL.values() for text in texts)]
-    texts = ", ".join(f"substring(repeat({literal(each)}, 100000), 1, 100000)" for each in every)
+    texts = ", ".join(f"substring(repeat({literal(text)}, 100000), 1, 100000)" for text in every)
     clean = Redaction(("secrets", "pii")).clean("texts")
     sql = f"SELECT length(arrayFilter(t -> t != '', {clean})) FROM (SELECT [{texts}] AS texts)"
-    assert int(door.collector.store.read(sql)) == len(every)
+    assert int(served.collector.store.read(sql)) == len(every)
 
 
-def test_what_the_store_refuses_is_not_kept(door: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = door.collector.settings.data_dir
-    assert not door.collector.settings.keeps_refused
+def test_what_the_store_refuses_is_not_kept(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = served.collector.settings.data_dir
+    assert not served.collector.settings.keeps_refused
     assert settings(folder).keeps_refused
     assert settings(folder, redact=("secrets",), keep_refused=True).keeps_refused
 
@@ -258,30 +260,32 @@ def test_what_the_store_refuses_is_not_kept(door: Served, monkeypatch: pytest.Mo
         raise StoreError("Code: 33. bad", 33)
 
     with monkeypatch.context() as patched:
-        patched.setattr(door.collector.store, "insert_segment", refuse)
-        door.post(traces([llm({"a": "REFUSED-TEXT"})]))
-        door.stored()
+        patched.setattr(served.collector.store, "insert_segment", refuse)
+        served.post(traces([llm({"a": "REFUSED-TEXT"})]))
+        served.stored()
     assert [path.suffix for path in (folder / "wal" / "quarantine").iterdir()] == [".reason"]
-    assert found_in_files(folder, [b"REFUSED-TEXT"]) == set()
-    assert door.metric("llmtrace_quarantined_items_total", signal="traces") == 1
+    assert texts_in_files(folder, [b"REFUSED-TEXT"]) == set()
+    assert served.metric("llmtrace_quarantined_items_total", signal="traces") == 1
 
 
-def test_another_redaction_holds_from_the_next_start(tmp_path: Path, door: Served) -> None:
+def test_another_redaction_holds_from_the_next_start(tmp_path: Path, served: Served) -> None:
     """Of a store that has spans already: on, other patterns, off; and what it refuses to start with."""
-    door.close()
-    dsn = f"chdb://{door.collector.settings.data_dir}/store"
+    served.close()
+    dsn = f"chdb://{served.collector.settings.data_dir}/store"
     sent = iter(range(100))
 
     def named(text: str, redaction: Redaction) -> str:
         store = open_store(dsn, redaction=redaction)
         try:
             file = tmp_path / f"traces-{next(sent)}.seg"
-            one = Span(trace_id=b"t" * 16, span_id=b"s" * 8, name=text, start_time_unix_nano=time.time_ns())
-            body = traces([one]).SerializeToString()
+            sent_span = Span(
+                trace_id=b"t" * 16, span_id=b"s" * 8, name=text, start_time_unix_nano=time.time_ns()
+            )
+            body = traces([sent_span]).SerializeToString()
             file.write_bytes(b"".join(encode(Frame("", time.time_ns(), body))))
             store.insert_segment("traces", file, file.stem)
-            found = store.read("SELECT SpanName FROM otel_traces ORDER BY Timestamp DESC LIMIT 1")
-            return found.decode().strip()
+            newest_name = store.read("SELECT SpanName FROM otel_traces ORDER BY Timestamp DESC LIMIT 1")
+            return newest_name.decode().strip()
         finally:
             store.close()
 

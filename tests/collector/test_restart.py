@@ -16,18 +16,18 @@ from llmtrace_collector.store.store import open_store
 
 from .otlp import llm, span, traces
 from .running import Served, settings
-from .test_receive import ids
+from .test_otlp_http import ids
 
 
 def test_a_resend_after_a_restart_is_stored_once(tmp_path: Path) -> None:
     sent = span()
     body = traces([sent]).SerializeToString()
     for _ in range(2):
-        door = Served(settings(tmp_path))
-        assert door.post(body).status_code == 200
-        door.stored()
-        assert len(ids(door, sent)) == 1
-        door.close()
+        served = Served(settings(tmp_path))
+        assert served.post(body).status_code == 200
+        served.stored()
+        assert len(ids(served, sent)) == 1
+        served.close()
 
 
 def test_a_rollup_waits_for_what_an_interrupted_insert_left(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_a_rollup_waits_for_what_an_interrupted_insert_left(tmp_path: Path) -> N
     try:
         sent = llm()
         file = tmp_path / "segment"
-        record = Frame("default", time.time_ns(), traces([sent]).SerializeToString())
-        file.write_bytes(b"".join(encode(record)))
+        frame = Frame("default", time.time_ns(), traces([sent]).SerializeToString())
+        file.write_bytes(b"".join(encode(frame)))
         # As a kill between its tables leaves a segment: the spans are there, the rollup is not.
         view = store.engine.execute("SHOW CREATE VIEW usage_10s_mv FORMAT TSVRaw").decode()
         store.engine.execute("DROP VIEW usage_10s_mv SYNC")
@@ -56,10 +56,10 @@ def test_a_rollup_waits_for_what_an_interrupted_insert_left(tmp_path: Path) -> N
 
 
 def test_metrics_are_prometheus_text(tmp_path: Path) -> None:
-    door = Served(settings(tmp_path))
+    served = Served(settings(tmp_path))
     try:
-        text = httpx.get(f"{door.url}/metrics").text
+        text = httpx.get(f"{served.url}/metrics").text
     finally:
-        door.close()
+        served.close()
     assert re.search(r"^llmtrace_log_bytes 0.0$", text, re.MULTILINE)
     assert os.listdir(tmp_path / "wal") == ["seen.sqlite"]

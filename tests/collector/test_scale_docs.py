@@ -23,9 +23,9 @@ def blocks(language: str) -> list[str]:
 
 
 def figure(pattern: str) -> float:
-    found = re.search(pattern, _TEXT)
-    assert found, pattern
-    return float(found.group(1).replace(",", ""))
+    match = re.search(pattern, _TEXT)
+    assert match, pattern
+    return float(match.group(1).replace(",", ""))
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
@@ -41,16 +41,16 @@ def test_our_settings_are_settings(text: str, tmp_path: Path) -> None:
 
 
 def collectors() -> list[dict[str, Any]]:
-    found = [yaml.safe_load(text) for text in blocks("yaml")]
-    return [each for each in found if "service" in each]
+    documents = [yaml.safe_load(text) for text in blocks("yaml")]
+    return [document for document in documents if "service" in document]
 
 
 def test_pipelines_are_put_together_from_what_is_configured() -> None:
     assert len(collectors()) == 2
-    for each in collectors():
-        for pipeline in each["service"]["pipelines"].values():
+    for collector in collectors():
+        for pipeline in collector["service"]["pipelines"].values():
             for kind in ("receivers", "exporters"):
-                assert set(pipeline[kind]) == set(each[kind])
+                assert set(pipeline[kind]) == set(collector[kind])
     gateway, writer = collectors()
     sent, read = gateway["exporters"]["kafka"]["traces"], writer["receivers"]["kafka"]["traces"]
     assert [sent["topic"]] == read["topics"]
@@ -58,9 +58,9 @@ def test_pipelines_are_put_together_from_what_is_configured() -> None:
 
 
 def test_the_landing_table_is_the_one_that_is_named() -> None:
-    made = "\n".join(statement for part in migrations(30).values() for statement in part)
+    schema = "\n".join(statement for part in migrations(30).values() for statement in part)
     exporter = collectors()[1]["exporters"]["clickhouse"]
-    assert f"CREATE TABLE IF NOT EXISTS {exporter['traces_table_name']} (" in made
+    assert f"CREATE TABLE IF NOT EXISTS {exporter['traces_table_name']} (" in schema
     assert exporter["create_schema"] is False
     assert exporter["database"] == Cluster("fleet", "llmtrace").shard_database
     (command,) = (text for text in blocks("sh") if "rotel" in text)
@@ -72,7 +72,9 @@ def test_the_landing_table_is_the_one_that_is_named() -> None:
 
 
 def test_the_servers_know_the_cluster_that_is_named() -> None:
-    (servers,) = (each for each in map(yaml.safe_load, blocks("yaml")) if "remote_servers" in each)
+    (servers,) = (
+        document for document in map(yaml.safe_load, blocks("yaml")) if "remote_servers" in document
+    )
     named = [re.search(r'^cluster = "(\w+)"', text, re.MULTILINE) for text in blocks("toml")]
     assert {match.group(1) for match in named if match} == set(servers["remote_servers"])
     assert set(servers["macros"]) == {"shard", "replica"}

@@ -94,8 +94,8 @@ def test_rows_and_parameters(store: Store) -> None:
         "Note": "\\",
     }
     store.insert_rows("incident_history", [row])
-    found = store.rows("SELECT * FROM incident_history WHERE Actor = {a:String}", {"a": "a'b"})
-    assert [(each["Actor"], each["Note"]) for each in found] == [("a'b", "\\")]
+    rows = store.rows("SELECT * FROM incident_history WHERE Actor = {a:String}", {"a": "a'b"})
+    assert [(row["Actor"], row["Note"]) for row in rows] == [("a'b", "\\")]
     assert store.read("SELECT {n:UInt8} + 1", {"n": "1"}, "CSV") == b"2\n"
     assert store.ping()
     client = store.client
@@ -117,10 +117,8 @@ def test_a_collector_runs_on_a_server(address: str, folder: Path) -> None:
         sent = llm()
         assert collector.post(traces([sent])).status_code == 200
         collector.stored()
-        found = collector.rows(
-            "SELECT Model FROM otel_traces WHERE SpanId = {i:String}", i=sent.span_id.hex()
-        )
-        assert found == [{"Model": "gpt-4o-mini"}]
+        rows = collector.rows("SELECT Model FROM otel_traces WHERE SpanId = {i:String}", i=sent.span_id.hex())
+        assert rows == [{"Model": "gpt-4o-mini"}]
         client = collector.reader()
         assert client.query("SELECT 1").result_rows == [(1,)]
         client.close()

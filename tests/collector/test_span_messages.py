@@ -117,7 +117,7 @@ def test_a_tool_and_its_answer_in_log_records(served: Served) -> None:
     served.stored()
     (row,) = served.rows("SELECT * FROM span_messages WHERE SpanId = {s:String}", s=call.span.hex())
     messages = json.loads(row["InputMessages"])
-    assert [each["role"] for each in messages] == ["user", "assistant", "tool"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
     assert messages[1]["parts"] == [
         {"type": "tool_call", "id": "c1", "name": "weather", "arguments": {"city": "Bonn"}}
     ]

@@ -43,17 +43,17 @@ class ApiKeyStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._live: dict[str, Key] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Read the keys anew. Raises StoreError."""
-        with self._turn:
+        with self._lock:
             self._live = {row["Hash"]: _key(row) for row in self._rows() if row["RevokedAt"] is None}
 
     def create(self, project: str, role: Role, name: str, requests_per_minute: int) -> tuple[Key, str]:
-        """A new key and its secret, which nobody can be told again."""
+        """A new key and its secret, which is shown this once."""
         secret = f"llmt_{role}_{secrets.token_urlsafe(32)}"
         key = Key(f"key_{uuid.uuid4().hex[:12]}", name, project, role, requests_per_minute, _now())
         self._save(key, hashed(secret))
@@ -81,7 +81,7 @@ class ApiKeyStore:
         return self._live.get(hashed(secret))
 
     def serves(self, role: Role) -> bool:
-        """Whether a live key opens this door."""
+        """Whether a live key allows what `role` does."""
         return any(key.role in (role, "admin") for key in self._live.values())
 
     def _rows(self) -> list[dict[str, Any]]:

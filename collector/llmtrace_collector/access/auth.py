@@ -27,20 +27,20 @@ class UnsafeBind(ValueError):
 
 @dataclass(frozen=True)
 class ConfiguredKeys:
-    """The collector's keys; None means that the door is open, which only loopback binds may have."""
+    """The collector's keys; None: no key is configured, which only loopback binds may have."""
 
     ingest: str | None
     read: str | None
     admin: str
 
     def of(self, role: Role) -> str | None:
-        """The key of a door."""
+        """The configured key of a role."""
         return {"ingest": self.ingest, "read": self.read, "admin": self.admin}[role]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose request it is. `project` empty: not confined; `key_id` empty: an open door, no key."""
+    """Whose request it is. `project` empty: not confined; `key_id` empty: no key was needed."""
 
     key_id: str
     project: str = ""
@@ -56,26 +56,26 @@ class Denied(Exception):
 
 
 class Authenticator:
-    """Decides who passes: the keys of the settings open every project, keys of the book their own.
+    """Decides who passes: the keys of the settings are for every project, API keys for their own.
 
-    A door without any key is open, unless `locked`; the first key made for it closes it.
+    A role without any key is everybody's, unless `locked`; the first key made for it ends that.
     """
 
-    def __init__(self, keys: ConfiguredKeys, book: ApiKeyStore, *, locked: bool = False) -> None:
+    def __init__(self, keys: ConfiguredKeys, api_keys: ApiKeyStore, *, locked: bool = False) -> None:
         self.keys = keys
-        self._book = book
+        self._api_keys = api_keys
         self._locked = locked
         self._limit = RateLimit()
 
     def admit(self, headers: Headers, role: Role) -> Identity:
-        """The request's identity at the door of `role`. Raises Denied."""
-        fixed = self.keys.of(role)
-        for given in _given(headers):
-            if _same(given, self.keys.admin):
+        """The identity behind a request that needs `role`. Raises Denied."""
+        configured = self.keys.of(role)
+        for secret in _presented_keys(headers):
+            if _same(secret, self.keys.admin):
                 return Identity("admin_key")
-            if fixed is not None and _same(given, fixed):
+            if configured is not None and _same(secret, configured):
                 return Identity(f"{role}_key")
-            key = self._book.find(given)
+            key = self._api_keys.find(secret)
             if key is not None and key.role in (role, "admin"):
                 wait = self._limit.wait(key)
                 if wait:
@@ -85,17 +85,17 @@ class Authenticator:
                         math.ceil(wait),
                     )
                 return Identity(key.key_id, key.project)
-        if fixed is None and not self._locked and not self._book.serves(role):
+        if configured is None and not self._locked and not self._api_keys.serves(role):
             return Identity("")
         raise Denied(401, f"a valid {role} key is needed: send it as 'Authorization: Bearer KEY'")
 
 
-def require_admin(doors: Authenticator) -> Callable[[Request], None]:
+def require_admin(authenticator: Authenticator) -> Callable[[Request], None]:
     """A dependency of routes that admin keys open; the identity is then in `request.state.identity`."""
 
     def check(request: Request) -> None:
         try:
-            request.state.identity = doors.admit(request.headers, "admin")
+            request.state.identity = authenticator.admit(request.headers, "admin")
         except Denied as denied:
             headers = {} if denied.retry_after is None else {"Retry-After": str(denied.retry_after)}
             message = (
@@ -109,9 +109,9 @@ def require_admin(doors: Authenticator) -> Callable[[Request], None]:
     return check
 
 
-def require_unscoped_key(doors: Authenticator) -> Callable[[Request], None]:
+def require_unscoped_key(authenticator: Authenticator) -> Callable[[Request], None]:
     """A dependency of routes that touch every project: a project's own admin key does not open them."""
-    check_admin = require_admin(doors)
+    check_admin = require_admin(authenticator)
 
     def check(request: Request) -> None:
         check_admin(request)
@@ -121,7 +121,7 @@ def require_unscoped_key(doors: Authenticator) -> Callable[[Request], None]:
     return check
 
 
-def within(request: Request, project: str) -> None:
+def require_project(request: Request, project: str) -> None:
     """Raise HTTPException 403 when the request's key is of another project."""
     own = request.state.identity.project
     if own and own != project:
@@ -148,9 +148,9 @@ def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
 
 def admin_key(data_dir: Path) -> str:
     """The admin key of a data directory: the environment's, else the file's, made when absent."""
-    given = os.environ.get("LLMTRACE_ADMIN_KEY")
-    if given:
-        return given
+    environment_key = os.environ.get("LLMTRACE_ADMIN_KEY")
+    if environment_key:
+        return environment_key
     path = data_dir / "admin.key"
     data_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -163,19 +163,19 @@ def admin_key(data_dir: Path) -> str:
     return key
 
 
-def _same(given: str, key: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), key.encode())
+def _same(secret: str, key: str) -> bool:
+    return hmac.compare_digest(secret.encode(errors="surrogateescape"), key.encode())
 
 
-def _given(headers: Headers) -> list[str]:
+def _presented_keys(headers: Headers) -> list[str]:
     """Every key that the request carries: Bearer, Basic's password, x-api-key, ClickHouse's header."""
-    found = [headers[name] for name in ("x-api-key", "x-clickhouse-key") if name in headers]
+    presented = [headers[name] for name in ("x-api-key", "x-clickhouse-key") if name in headers]
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        found.append(value.strip())
+        presented.append(value.strip())
     elif scheme.lower() == "basic":
         try:
-            found.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
+            presented.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
         except (binascii.Error, UnicodeDecodeError):
-            return found
-    return found
+            return presented
+    return presented

@@ -52,11 +52,11 @@ _ROLLING: Mapping[str, timedelta] = {
 
 #: Counting takes this part of the time at most: one in so many.
 _REST = 10.0
-_MOST_STANDINGS = 1000
+_MAX_STATUSES = 1000
 
 
 class BudgetStatus(BaseModel):
-    """How one budget stands. Amounts are in `unit`; from `warn_at` on the state is a warning.
+    """The status of one budget. Amounts are in `unit`; from `warn_at` on the state is a warning.
 
     `expected` is the amount at the end of a calendar window if it goes on at the same pace, and `breach_at`
     when the limit is reached then; null in rolling windows, and where it is not reached. Calls without a
@@ -116,16 +116,16 @@ class BudgetQuery:
 
 
 class Budgets:
-    """Counts every few seconds (`keep` is one pass) and answers from memory."""
+    """Counts every few seconds (`refresh` is one pass) and answers from memory."""
 
     def __init__(self, store: Store, rules: Sequence[Budget]) -> None:
         self._store = store
         self._rules = rules
         self._counted: _Counted | None = None
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._rested_at = 0.0
 
-    def keep(self) -> None:
+    def refresh(self) -> None:
         """Count, unless counting takes so long that it would keep the store busy."""
         if time.monotonic() >= self._rested_at:
             began = time.monotonic()
@@ -134,44 +134,44 @@ class Budgets:
 
     def count(self, now: datetime | None = None) -> None:
         """Read what was spent of every budget. Hours are the finest step of windows."""
-        with self._turn:
+        with self._lock:
             at = now or datetime.now(UTC)
             self._counted = _Counted(at, [self._spent(rule, at) for rule in self._rules])
 
-    def answer(self, asked: BudgetQuery) -> BudgetAnswer | None:
-        """How the budgets that concern a call stand; None before the first count.
+    def answer(self, query: BudgetQuery) -> BudgetAnswer | None:
+        """The status of the budgets that concern a call; None before the first count.
 
         A budget for each user concerns calls of a known user alone.
         """
         counted = self._counted
         if counted is None:
             return None
-        found = [
-            _standing(rule, key, spent, counted.at)
+        statuses = [
+            _status(rule, key, spent, counted.at)
             for rule, spent in zip(self._rules, counted.spent, strict=True)
-            for key in _keys(rule, asked)
+            for key in _keys(rule, query)
         ]
         return BudgetAnswer(
-            allowed=all(each.state != "exceeded" for each in found), as_of=counted.at, budgets=found
+            allowed=all(status.state != "exceeded" for status in statuses), as_of=counted.at, budgets=statuses
         )
 
-    def standings(self, every: bool = False) -> BudgetAnswer | None:
+    def statuses(self, every: bool = False) -> BudgetAnswer | None:
         """The budgets that are not all right, or every one that something was spent of; the fullest first."""
         counted = self._counted
         if counted is None:
             return None
-        found = [
-            _standing(rule, key, spent, counted.at)
+        statuses = [
+            _status(rule, key, spent, counted.at)
             for rule, spent in zip(self._rules, counted.spent, strict=True)
             for key in spent
             if key or rule.per == "all"
         ]
-        shown = [each for each in found if every or each.state != "ok"]
-        shown.sort(key=lambda each: (-each.spent / each.limit, each.budget, each.key))
+        visible = [status for status in statuses if every or status.state != "ok"]
+        visible.sort(key=lambda status: (-status.spent / status.limit, status.budget, status.key))
         return BudgetAnswer(
-            allowed=all(each.state != "exceeded" for each in found),
+            allowed=all(status.state != "exceeded" for status in statuses),
             as_of=counted.at,
-            budgets=shown[:_MOST_STANDINGS],
+            budgets=visible[:_MAX_STATUSES],
         )
 
     def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
@@ -212,15 +212,15 @@ def _window_end(rule: Budget, start: datetime) -> datetime | None:
     return start + timedelta(days=7 if rule.window == "week" else 1)
 
 
-def _keys(rule: Budget, asked: BudgetQuery) -> tuple[str, ...]:
+def _keys(rule: Budget, query: BudgetQuery) -> tuple[str, ...]:
     """Which of a rule's budgets concern the call."""
     wanted = {name: str(getattr(rule, name)) for name in _FILTERS}
-    if any(value and value not in asked.values(name) for name, value in wanted.items()):
+    if any(value and value not in query.values(name) for name, value in wanted.items()):
         return ()
-    return ("",) if rule.per == "all" else asked.values(rule.per)
+    return ("",) if rule.per == "all" else query.values(rule.per)
 
 
-def _standing(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> BudgetStatus:
+def _status(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> BudgetStatus:
     amount, unpriced = spent.get(key, (0.0, 0))
     start = window_start(rule, now)
     expected, breach = _pace(rule, amount, start, now)

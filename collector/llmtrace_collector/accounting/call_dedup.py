@@ -1,4 +1,4 @@
-"""The ledger: every call is counted once, whichever spans tell about it and whenever they arrive.
+"""Call deduplication: every call is counted once, whichever spans tell about it and whenever they arrive.
 
 Three rules, over the spans of a call that call a model:
 
@@ -61,10 +61,10 @@ class StoredCall:
     @property
     def depth(self) -> int:
         """How many calls enclose it."""
-        found, call = 0, self.above
-        while call is not None and found < 100:
-            found, call = found + 1, call.above
-        return found
+        depth, call = 0, self.above
+        while call is not None and depth < 100:
+            depth, call = depth + 1, call.above
+        return depth
 
 
 def decide(calls: Sequence[StoredCall], links: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
@@ -79,29 +79,31 @@ def decide(calls: Sequence[StoredCall], links: Mapping[tuple[str, str], str]) ->
     groups = {id(call.group): call.group for call in calls}
     below: dict[int, set[int]] = defaultdict(set)
     for call in calls:
-        seen, above = 0, call.above
-        while above is not None and seen < 100:
+        hops, above = 0, call.above
+        while above is not None and hops < 100:
             if above.group is not call.group:
                 below[id(above.group)].add(id(call.group))
-            seen, above = seen + 1, above.above
-    found: dict[tuple[str, str], str] = {}
-    told: set[int] = set()
+            hops, above = hops + 1, above.above
+    reasons: dict[tuple[str, str], str] = {}
+    repeating: set[int] = set()
     for key, group in groups.items():
-        inner = [groups[each] for each in below[key] if any(call.eligible for call in groups[each])]
+        inner = [
+            groups[inner_key] for inner_key in below[key] if any(call.eligible for call in groups[inner_key])
+        ]
         if not inner:
             continue
-        if _has_usage(group) and not any(_has_usage(each) for each in inner):
-            # The calls inside know no usage, this one does: they are the same, told better here.
-            told.update(id(each) for each in inner)
+        if _has_usage(group) and not any(_has_usage(inner_group) for inner_group in inner):
+            # The calls inside know no usage, this one does: they are the same, reported better here.
+            repeating.update(id(inner_group) for inner_group in inner)
         else:
-            told.add(key)
+            repeating.add(key)
     for key, group in groups.items():
-        able = [call for call in group if call.eligible]
-        best = max(able, key=_rank) if able else None
-        for call in able:
-            reason = REPEATS if key in told else "" if call is best else DUPLICATE
-            found[call.trace, call.span] = reason
-    return found
+        eligible = [call for call in group if call.eligible]
+        best = max(eligible, key=_rank) if eligible else None
+        for call in eligible:
+            reason = REPEATS if key in repeating else "" if call is best else DUPLICATE
+            reasons[call.trace, call.span] = reason
+    return reasons
 
 
 def _enclosing(
@@ -154,16 +156,16 @@ def split(calls: Sequence[StoredCall]) -> tuple[list[StoredCall], list[StoredCal
     for call in sorted(calls, key=lambda call: (call.eligible, call.received)):
         best.setdefault((call.project, call.trace, call.span), call)
     firsts = [best[call.project, call.trace, call.span] for call in calls]
-    kept = [call for call, first in zip(calls, firsts, strict=True) if call is first]
+    originals = [call for call, first in zip(calls, firsts, strict=True) if call is first]
     # Copies of one millisecond cannot be told apart in the store: they are left as they are.
     copies = [call for call, first in zip(calls, firsts, strict=True) if call.received != first.received]
-    return kept, copies
+    return originals, copies
 
 
 class CallDeduplicator:
     """Keeps `Counted`, `Uncounted` and the rollup true. `sync` is one pass.
 
-    `on_flag` is told of each flag that calls got: service, flag, number of calls.
+    `on_flag` is called for each flag that calls got: service, flag, number of calls.
     """
 
     def __init__(
@@ -182,11 +184,11 @@ class CallDeduplicator:
         since = self._since or self._scanned()
         upto = self._store.settled()
         calls = self._calls(since)
-        kept, copies = split(calls)
-        wanted = decide(kept, self._links(kept))
+        originals, copies = split(calls)
+        reasons = decide(originals, self._links(originals))
         changes: dict[str, list[StoredCall]] = defaultdict(list)
-        for call in kept:
-            reason = wanted.get((call.trace, call.span))
+        for call in originals:
+            reason = reasons.get((call.trace, call.span))
             if reason is not None and reason != call.uncounted:
                 changes[reason].append(call)
         for call in copies:
@@ -200,11 +202,11 @@ class CallDeduplicator:
         if calls:
             row = {"At": upto, "ScannedTo": upto, "Looked": len(calls), "Changed": len(changed)}
             self._store.insert_rows("ledger_passes", [row])
-        self._tell(since, upto, changes)
+        self._report_flags(since, upto, changes)
         self._since = upto
         return len(changed)
 
-    def _tell(self, since: str, upto: str, changes: Mapping[str, Sequence[StoredCall]]) -> None:
+    def _report_flags(self, since: str, upto: str, changes: Mapping[str, Sequence[StoredCall]]) -> None:
         """Say which flags calls got: those they came with, and those of this pass."""
         for row in self._store.rows(_FLAGS, {"since": since, "upto": upto}):
             self._on_flag(row["ServiceName"], row["Flag"], int(row["Spans"]))
@@ -242,9 +244,9 @@ class CallDeduplicator:
         """The plain spans above calls, a few levels up."""
         known = {(call.trace, call.span) for call in calls}
         wanted = {(call.trace, call.parent) for call in calls if call.parent} - known
-        found: dict[tuple[str, str], str] = {}
+        links: dict[tuple[str, str], str] = {}
         if not calls:
-            return found
+            return links
         window = {
             "from": str(min(call.start for call in calls) // 10**9 - _REACH_SECONDS),
             "to": str(max(call.end for call in calls) // 10**9 + 1),
@@ -255,11 +257,11 @@ class CallDeduplicator:
                 pairs = ", ".join(f"({literal(trace)}, {literal(span)})" for trace, span in part)
                 for row in self._store.rows(_LINKS.format(pairs=pairs), window):
                     step[row["TraceId"], row["SpanId"]] = row["ParentSpanId"]
-            found.update(step)
-            wanted = {(trace, parent) for (trace, _), parent in step.items() if parent} - known - set(found)
+            links.update(step)
+            wanted = {(trace, parent) for (trace, _), parent in step.items() if parent} - known - set(links)
             if not wanted:
                 break
-        return found
+        return links
 
     def _write(self, reason: str, calls: Sequence[StoredCall]) -> None:
         first = min(call.start for call in calls) // 10**9

@@ -48,7 +48,7 @@ class PriceOverrides:
 
     def text(self) -> str:
         """Changes when any of them does."""
-        return json.dumps([self.prices, self.covered, [vars(each) for each in self.discounts]])
+        return json.dumps([self.prices, self.covered, [vars(discount) for discount in self.discounts]])
 
 
 class PriceBook:
@@ -57,7 +57,7 @@ class PriceBook:
     def __init__(self, store: Store, own: Sequence[ModelPrice]) -> None:
         self._store = store
         self._own = own
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._offered = ""
         self.book: BookName = book_name(own)
 
@@ -67,15 +67,15 @@ class PriceBook:
         A book of other own prices takes effect by itself; one of another public list when it is taken
         (`take`), or when there is none.
         """
-        with self._turn:
-            terms = self._terms()
-            self.book = book_name(self._own, terms)
+        with self._lock:
+            overrides = self._overrides()
+            self.book = book_name(self._own, overrides)
             chosen = next(iter(self._store.rows(_IN_EFFECT)), {"book": "", "actor": ""})
             in_effect = str(chosen["book"])
             # Pairs seen since are priced in the book in effect too, which may be an older one.
-            written = self._fill(self.book, terms)
+            written = self._fill(self.book, overrides)
             if in_effect and in_effect != self.book:
-                written += self._fill(in_effect, self._terms(in_effect))
+                written += self._fill(in_effect, self._overrides(in_effect))
             if self._should_offer(in_effect, chosen["actor"] == _ACTOR, take):
                 note = "the current price list and own prices"
                 choose_book(self._store, self.book, _ACTOR, note)
@@ -85,19 +85,19 @@ class PriceBook:
     def prepare(self, rows: Sequence[dict[str, Any]]) -> BookName:
         """Fill a book of the installed list and these rows of `own_prices`, beside those that were set;
         nothing is kept or put into effect. Returns its name."""
-        with self._turn:
-            terms = self._terms()
+        with self._lock:
+            overrides = self._overrides()
             names = ("Provider", "Model", "ServiceTier", "ValidFrom")
-            key = {tuple(row[name] for name in names): row for row in (*terms.prices, *rows)}
+            key = {tuple(row[name] for name in names): row for row in (*overrides.prices, *rows)}
             wanted = sorted(
                 key.values(),
                 key=lambda row: [str(row["ServiceTier"]), str(row["Provider"]), str(row["Model"])],
             )
             wanted.sort(key=lambda row: int(row["ValidFrom"]))
             prices = tuple({name: row[name] for name in (*names[:3], "ValidFrom", *PRICES)} for row in wanted)
-            terms = replace(terms, prices=prices)
-            book = book_name(self._own, terms)
-            self._fill(book, terms)
+            overrides = replace(overrides, prices=prices)
+            book = book_name(self._own, overrides)
+            self._fill(book, overrides)
         return book
 
     def _should_offer(self, in_effect: BookName, by_itself: bool, take: bool) -> bool:
@@ -112,19 +112,19 @@ class PriceBook:
             "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
         )
 
-    def _fill(self, book: BookName, terms: PriceOverrides) -> int:
+    def _fill(self, book: BookName, overrides: PriceOverrides) -> int:
         pairs = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
-        rows = [row for pair in pairs for row in self._book_rows(book, pair, terms)]
+        rows = [row for pair in pairs for row in self._book_rows(book, pair, overrides)]
         self._store.insert_rows("price_book", rows)
-        if not terms.discounts:
+        if not overrides.discounts:
             return len(rows)
         reduced = []
-        for seen in self._store.rows(_NOT_DISCOUNTED, {"book": book}):
-            for share in shares(terms.discounts, seen["Project"], seen["Provider"], seen["Model"]):
+        for usage in self._store.rows(_NOT_DISCOUNTED, {"book": book}):
+            for share in shares(overrides.discounts, usage["Project"], usage["Provider"], usage["Model"]):
                 reduced.append(
                     {
                         "Book": book,
-                        **seen,
+                        **usage,
                         "ValidFrom": share.start,
                         "ValidTo": share.end,
                         "Factor": share.factor,
@@ -140,23 +140,25 @@ class PriceBook:
         model: str,
         response_model: str,
         service_tier: str = "",
-        terms: PriceOverrides | None = None,
+        overrides: PriceOverrides | None = None,
     ) -> tuple[Tariff, ...]:
         """The tariffs of one pair, none where nobody knows its price. A price of one's own goes by the name
         that was asked for, else the one that answered; the list's by the one that answered first. Capacity
         that is paid anyway costs nothing by the token.
         """
-        terms = terms or PriceOverrides()
+        overrides = overrides or PriceOverrides()
         tariffs = self._first_known(provider, model, response_model, service_tier)
-        for row in terms.prices:
+        for row in overrides.prices:
             named = row["Model"] in (model, response_model) and row["Provider"] in ("", provider)
             if named and row["ServiceTier"] in ("", service_tier):
-                prices = {each.name: row[each.price] for each in BUCKETS if row[each.price] is not None}
+                prices = {
+                    bucket.name: row[bucket.price] for bucket in BUCKETS if row[bucket.price] is not None
+                }
                 start = int(row["ValidFrom"])
                 tariffs = _spliced(
                     tariffs, Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set")
                 )
-        for row in terms.covered:
+        for row in overrides.covered:
             if row["Model"] in (model, response_model) and row["Provider"] in ("", provider):
                 valid = int(row["ValidFrom"]), int(row["ValidTo"])
                 tariffs = _spliced(tariffs, Tariff(_NOTHING, valid, source=f"fixed: {row['Name']}"))
@@ -175,18 +177,20 @@ class PriceBook:
                 if fits and own.service_tier in ("", service_tier):
                     return (Tariff(own.per_unit(), source="llmtrace.toml"),)
         for name in (response_model, model):
-            found = listing(provider, name, service_tier)
-            if found is not None:
-                return found.tariffs
+            listed_model = listing(provider, name, service_tier)
+            if listed_model is not None:
+                return listed_model.tariffs
         return ()
 
-    def _book_rows(self, book: BookName, pair: dict[str, Any], terms: PriceOverrides) -> list[dict[str, Any]]:
-        found = self.tariffs(
-            pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"], terms
+    def _book_rows(
+        self, book: BookName, pair: dict[str, Any], overrides: PriceOverrides
+    ) -> list[dict[str, Any]]:
+        tariffs = self.tariffs(
+            pair["Provider"], pair["Model"], pair["ResponseModel"], pair["ServiceTier"], overrides
         )
-        return [book_row(book, pair, tariff) for tariff in found] or [book_row(book, pair, None)]
+        return [book_row(book, pair, tariff) for tariff in tariffs] or [book_row(book, pair, None)]
 
-    def _terms(self, book: BookName = "") -> PriceOverrides:
+    def _overrides(self, book: BookName = "") -> PriceOverrides:
         """What people have set; with `book`, had set when that book took effect first."""
         until = {"book": book}
         covered = self._store.rows(_COVERED, until)
@@ -221,12 +225,12 @@ def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
     )
 
 
-def book_name(own: Sequence[ModelPrice], terms: PriceOverrides | None = None) -> BookName:
+def book_name(own: Sequence[ModelPrice], overrides: PriceOverrides | None = None) -> BookName:
     """`genai-prices 0.2.3/2`, with a mark of the user's own prices where there are any."""
-    if not own and not terms:
+    if not own and not overrides:
         return LIST_NAME
     text = json.dumps([price.model_dump(exclude_none=True) for price in own], separators=(",", ":"))
-    text += terms.text() if terms else ""
+    text += overrides.text() if overrides else ""
     return f"{LIST_NAME} own {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -238,29 +242,29 @@ def _list_of(book: BookName) -> str:
 def _spliced(tariffs: Sequence[Tariff], new: Tariff) -> tuple[Tariff, ...]:
     """`tariffs` with `new` in their place for as long as it holds."""
     start, end = new.valid
-    kept = []
-    for each in tariffs:
-        if each.valid[0] < start:
-            kept.append(replace(each, valid=(each.valid[0], min(each.valid[1], start))))
-        if each.valid[1] > end:
-            kept.append(replace(each, valid=(max(each.valid[0], end), each.valid[1])))
-    return (*kept, new)
+    remaining = []
+    for tariff in tariffs:
+        if tariff.valid[0] < start:
+            remaining.append(replace(tariff, valid=(tariff.valid[0], min(tariff.valid[1], start))))
+        if tariff.valid[1] > end:
+            remaining.append(replace(tariff, valid=(max(tariff.valid[0], end), tariff.valid[1])))
+    return (*remaining, new)
 
 
 def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dict[str, Any]:
     """A row of `price_book`; no tariff: looked up, and nobody knows."""
-    shown = tariff or Tariff({})
+    effective = tariff or Tariff({})
     return {
         "Book": book,
         **pair,
-        "ValidFrom": shown.valid[0],
-        "ValidTo": shown.valid[1],
-        "ContextFrom": shown.context[0],
-        "ContextTo": shown.context[1],
+        "ValidFrom": effective.valid[0],
+        "ValidTo": effective.valid[1],
+        "ContextFrom": effective.context[0],
+        "ContextTo": effective.context[1],
         "Priced": tariff is not None,
-        **{bucket.price: shown.prices.get(bucket.name) for bucket in BUCKETS},
+        **{bucket.price: effective.prices.get(bucket.name) for bucket in BUCKETS},
         "Currency": "USD",
-        "Source": shown.source,
+        "Source": effective.source,
         "UpdatedAt": f"{datetime.now(UTC).timestamp():.3f}",
     }
 

@@ -17,19 +17,19 @@ from .audit import audit
 Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 
 
-def router(store: Store, doors: Authenticator, folder: Path) -> APIRouter:
+def router(store: Store, authenticator: Authenticator, folder: Path) -> APIRouter:
     """The routes under /v1/backups."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
     backups = Backups(store, folder)
 
     @routes.post("/v1/backups")
     def create(request: Request) -> dict[str, Any]:
         try:
-            made = backups.create()
+            backup = backups.create()
         except BackupRefused as error:
             raise HTTPException(409, str(error)) from error
-        audit(store, request, "store.backup", made["name"])
-        return made
+        audit(store, request, "store.backup", backup["name"])
+        return backup
 
     @routes.get("/v1/backups")
     def listed() -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Endpoints of budgets: what applications ask before a call, and how all budgets stand."""
+"""Endpoints of budgets: what applications ask before a call, and the status of all budgets."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from llmtrace_collector.access.auth import Authenticator, Denied, Identity
 from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets
 
 
-def _asker(doors: Authenticator, request: Request) -> Identity:
+def _identify(authenticator: Authenticator, request: Request) -> Identity:
     """Whoever may send or read may ask. Raises HTTPException."""
     try:
-        return doors.admit(request.headers, "ingest")
+        return authenticator.admit(request.headers, "ingest")
     except Denied:
         try:
-            return doors.admit(request.headers, "read")
+            return authenticator.admit(request.headers, "read")
         except Denied as denied:
             raise HTTPException(denied.status, "a key that may send or read is needed") from denied
 
 
-def router(budgets: Budgets, doors: Authenticator) -> APIRouter:
+def router(budgets: Budgets, authenticator: Authenticator) -> APIRouter:
     """The routes GET /v1/budget, for keys that may send or read, and GET /v1/budgets, for those that may read
     every project."""
     routes = APIRouter()
@@ -36,21 +36,21 @@ def router(budgets: Budgets, doors: Authenticator) -> APIRouter:
         account: str = "",
         tag: Annotated[list[str], Query(max_length=32)] = [],  # noqa: B006 - FastAPI copies it
     ) -> BudgetAnswer:
-        identity = _asker(doors, request)
+        identity = _identify(authenticator, request)
         project = project or identity.project or "default"
         if identity.project and project != identity.project:
             raise HTTPException(403, "this key is for another project")
         return _ready(budgets.answer(BudgetQuery(user, project, model, service, account, tuple(tag))))
 
     @routes.get("/v1/budgets")
-    async def standings(request: Request, every: bool = False) -> BudgetAnswer:
+    async def statuses(request: Request, every: bool = False) -> BudgetAnswer:
         try:
-            identity = doors.admit(request.headers, "read")
+            identity = authenticator.admit(request.headers, "read")
         except Denied as denied:
             raise HTTPException(denied.status, "a key that may read is needed") from denied
         if identity.project:
             raise HTTPException(403, "budgets span projects: this key is for one alone")
-        return _ready(budgets.standings(every))
+        return _ready(budgets.statuses(every))
 
     return routes
 

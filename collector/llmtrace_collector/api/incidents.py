@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtrace_collector.access.auth import Authenticator, require_admin, within
+from llmtrace_collector.access.auth import Authenticator, require_admin, require_project
 from llmtrace_collector.store.store import Store
 
 from .audit import audit
@@ -76,15 +76,15 @@ class AlertDelivery(BaseModel):
     duration_ms: float = Field(default=0.0, ge=0)
 
 
-def router(store: Store, doors: Authenticator) -> APIRouter:
+def router(store: Store, authenticator: Authenticator) -> APIRouter:
     """The routes under /v1/incidents and /v1/deliveries. All need the admin key."""
     incidents = Incidents(store)
 
-    routes = APIRouter(dependencies=[Depends(require_admin(doors))])
+    routes = APIRouter(dependencies=[Depends(require_admin(authenticator))])
 
     @routes.put("/v1/incidents/{incident_id}")
     def put_incident(incident_id: Identifier, report: IncidentReport, request: Request) -> dict[str, Any]:
-        within(request, report.project)
+        require_project(request, report.project)
         return incidents.report(incident_id, report, request.state.identity.project)
 
     @routes.post("/v1/incidents/{incident_id}/acknowledge")
@@ -101,7 +101,7 @@ def router(store: Store, doors: Authenticator) -> APIRouter:
 
     @routes.post("/v1/deliveries")
     def add_delivery(delivery: AlertDelivery, request: Request) -> dict[str, Any]:
-        within(request, delivery.project)
+        require_project(request, delivery.project)
         row = {_column(name): value for name, value in delivery.model_dump().items()}
         row["At"] = _milliseconds(delivery.at)
         store.insert_rows("delivery_log", [_as_times(row, ("At",))])
@@ -115,13 +115,13 @@ class Incidents:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def report(self, incident_id: str, report: IncidentReport, project: str = "") -> dict[str, Any]:
         """Store what detection says. What people decided stays: an acknowledged incident is not opened
         again by a report, nor is a resolved one. `project`, when given, is the only one that may be touched.
         """
-        with self._turn:
+        with self._lock:
             before = self._current(incident_id)
             if before is not None and project and before["Project"] != project:
                 raise HTTPException(403, f"incident {incident_id} is another project's")
@@ -133,7 +133,7 @@ class Incidents:
 
     def decide(self, incident_id: str, state: str, decision: Decision, project: str = "") -> dict[str, Any]:
         """Acknowledge or resolve on a person's behalf. Deciding the same again changes nothing."""
-        with self._turn:
+        with self._lock:
             before = self._current(incident_id)
             if before is None or (project and before["Project"] != project):
                 raise HTTPException(404, f"there is no incident {incident_id}")

@@ -29,23 +29,23 @@ class NewKey(BaseModel):
     requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
 
 
-def router(store: Store, doors: Authenticator, book: ApiKeyStore) -> APIRouter:
+def router(store: Store, authenticator: Authenticator, api_keys: ApiKeyStore) -> APIRouter:
     """The routes under /v1/keys."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
 
     @routes.post("/v1/keys")
     def create(new: NewKey, request: Request) -> dict[str, Any]:
-        key, secret = book.create(new.project, new.role, new.name, new.requests_per_minute)
+        key, secret = api_keys.create(new.project, new.role, new.name, new.requests_per_minute)
         audit(store, request, "keys.create", key.key_id, f"{key.role} {key.name}".strip(), key.project)
         return {**asdict(key), "key": secret}
 
     @routes.get("/v1/keys")
     def listed() -> dict[str, list[dict[str, Any]]]:
-        return {"keys": [asdict(key) for key in book.all()]}
+        return {"keys": [asdict(key) for key in api_keys.all()]}
 
     @routes.delete("/v1/keys/{key_id}")
     def revoke(key_id: Annotated[str, Field(max_length=64)], request: Request) -> dict[str, Any]:
-        key = book.revoke(key_id)
+        key = api_keys.revoke(key_id)
         if key is None:
             raise HTTPException(404, f"there is no key {key_id}: `llmtrace keys list` shows them")
         audit(store, request, "keys.revoke", key.key_id, project=key.project)

@@ -52,28 +52,28 @@ class Erase(BaseModel):
     dry_run: bool = False
 
 
-def router(store: Store, doors: Authenticator, log: WriteAheadLog) -> APIRouter:
+def router(store: Store, authenticator: Authenticator, wal: WriteAheadLog) -> APIRouter:
     """The routes under /v1/usage, /v1/erasures and /v1/stats. All need an admin key of every project."""
     eraser = Eraser(store)
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
 
     @routes.post("/v1/usage/rebuild")
-    def rebuild(asked: Rebuild, request: Request) -> dict[str, list[str]]:
-        days = store.rebuild_usage(asked.day.isoformat() if asked.day else None)
+    def rebuild(body: Rebuild, request: Request) -> dict[str, list[str]]:
+        days = store.rebuild_usage(body.day.isoformat() if body.day else None)
         audit(store, request, "usage.rebuild", " ".join(days))
         return {"days": days}
 
     @routes.post("/v1/erasures")
-    def erase(asked: Erase, request: Request) -> dict[str, Any]:
-        if asked.dry_run:
-            return {"state": "dry run", "counts": eraser.count(asked.user, asked.project)}
+    def erase(body: Erase, request: Request) -> dict[str, Any]:
+        if body.dry_run:
+            return {"state": "dry run", "counts": eraser.count(body.user, body.project)}
         # What was acknowledged before now is to be erased as well.
-        if not _stored(log):
+        if not _stored(wal):
             raise HTTPException(503, "the log holds what is not stored yet: try again when it is")
         # The audit log is not a place to keep the name of someone erased.
-        audit(store, request, "store.delete", f"sha256:{hashed(asked.user)}", project=asked.project)
-        erasure = eraser.start(asked.user, asked.project)
-        return {**asdict(erasure), "quarantined_segments": len(list(log.quarantined.glob("*.seg")))}
+        audit(store, request, "store.delete", f"sha256:{hashed(body.user)}", project=body.project)
+        erasure = eraser.start(body.user, body.project)
+        return {**asdict(erasure), "quarantined_segments": len(list(wal.quarantined.glob("*.seg")))}
 
     @routes.get("/v1/erasures/{erasure_id}")
     def progress(erasure_id: str) -> dict[str, Any]:
@@ -90,11 +90,11 @@ def router(store: Store, doors: Authenticator, log: WriteAheadLog) -> APIRouter:
     return routes
 
 
-def _stored(log: WriteAheadLog) -> bool:
+def _stored(wal: WriteAheadLog) -> bool:
     """Wait a little until the log is empty or holds only what came since."""
-    before = {path.name for path in log.segments()}
+    before = {path.name for path in wal.segments()}
     deadline = time.monotonic() + _WAIT_SECONDS
-    while before & {path.name for path in log.segments()}:
+    while before & {path.name for path in wal.segments()}:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

@@ -95,114 +95,114 @@ class CloseMonth(BaseModel):
     actor: str = Field(default="", max_length=256)
 
 
-def router(store: Store, doors: Authenticator, pricing: PriceBook) -> APIRouter:
+def router(store: Store, authenticator: Authenticator, price_book: PriceBook) -> APIRouter:
     """The routes under /v1/prices, and /v1/cost/close. All need the admin key."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
-    turn = threading.Lock()
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
+    closing_lock = threading.Lock()
 
     @routes.put("/v1/prices")
     def set_price(price: SetPrice) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
         store.insert_rows("own_prices", [_price_row(price, time.time())])
-        pricing.sync(take=True)
-        return {"book": pricing.book}
+        price_book.sync(take=True)
+        return {"book": price_book.book}
 
     @routes.post("/v1/prices/update")
-    def update(asked: PriceUpdate) -> dict[str, str]:
+    def update(price_update: PriceUpdate) -> dict[str, str]:
         """Take the installed price list, with these prices of one's own, as a new book."""
         at = time.time()
-        rows = [_price_row(price, at) for price in asked.prices]
-        if asked.dry_run:
-            return {"book": pricing.prepare(rows)}
+        rows = [_price_row(price, at) for price in price_update.prices]
+        if price_update.dry_run:
+            return {"book": price_book.prepare(rows)}
         store.insert_rows("own_prices", rows)
-        pricing.sync(take=True)
-        return {"book": pricing.book}
+        price_book.sync(take=True)
+        return {"book": price_book.book}
 
     @routes.put("/v1/prices/discounts")
-    def set_discount(given: SetDiscount) -> dict[str, str]:
+    def set_discount(discount: SetDiscount) -> dict[str, str]:
         """Keep the discount and put the book that has it into effect."""
         store.insert_rows(
             "own_discounts",
             [
                 {
-                    "Project": given.project,
-                    "Provider": given.provider,
-                    "Model": given.model,
-                    "ValidFrom": _seconds(given.valid_from),
-                    "Percent": given.percent,
+                    "Project": discount.project,
+                    "Provider": discount.provider,
+                    "Model": discount.model,
+                    "ValidFrom": _seconds(discount.valid_from),
+                    "Percent": discount.percent,
                     "At": f"{time.time():.3f}",
-                    "Actor": given.actor,
-                    "Note": given.note,
+                    "Actor": discount.actor,
+                    "Note": discount.note,
                 }
             ],
         )
-        pricing.sync(take=True)
-        return {"book": pricing.book}
+        price_book.sync(take=True)
+        return {"book": price_book.book}
 
     @routes.put("/v1/cost/fixed/{line_id}")
     def set_fixed(
-        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], line: FixedCost
+        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], fixed_cost: FixedCost
     ) -> dict[str, str]:
         """Keep a fixed line; the newest of an id holds."""
-        if line.valid_to is not None and line.valid_to <= line.valid_from:
+        if fixed_cost.valid_to is not None and fixed_cost.valid_to <= fixed_cost.valid_from:
             raise HTTPException(422, "valid_to must be after valid_from")
-        if line.period == "total" and line.valid_to is None:
+        if fixed_cost.period == "total" and fixed_cost.valid_to is None:
             raise HTTPException(422, "a line that is paid once needs its end: give valid_to")
         store.insert_rows(
             "fixed_costs",
             [
                 {
                     "Id": line_id,
-                    "Kind": line.kind,
-                    "Name": line.name,
-                    "Project": line.project,
-                    "Provider": line.provider,
-                    "Model": line.model,
-                    "Units": line.units,
-                    "Price": line.price,
-                    "Period": line.period,
-                    "ValidFrom": _seconds(line.valid_from),
-                    "ValidTo": ALWAYS[1] if line.valid_to is None else _seconds(line.valid_to),
-                    "Removed": line.removed,
+                    "Kind": fixed_cost.kind,
+                    "Name": fixed_cost.name,
+                    "Project": fixed_cost.project,
+                    "Provider": fixed_cost.provider,
+                    "Model": fixed_cost.model,
+                    "Units": fixed_cost.units,
+                    "Price": fixed_cost.price,
+                    "Period": fixed_cost.period,
+                    "ValidFrom": _seconds(fixed_cost.valid_from),
+                    "ValidTo": ALWAYS[1] if fixed_cost.valid_to is None else _seconds(fixed_cost.valid_to),
+                    "Removed": fixed_cost.removed,
                     "At": f"{time.time():.3f}",
-                    "Actor": line.actor,
-                    "Note": line.note,
+                    "Actor": fixed_cost.actor,
+                    "Note": fixed_cost.note,
                 }
             ],
         )
-        pricing.sync(take=bool(line.model))
-        return {"id": line_id, "book": pricing.book}
+        price_book.sync(take=bool(fixed_cost.model))
+        return {"id": line_id, "book": price_book.book}
 
     @routes.post("/v1/prices/book")
-    def choose(choice: BookSelection) -> dict[str, str]:
+    def choose(selection: BookSelection) -> dict[str, str]:
         """Put a kept book into effect."""
-        known = store.rows("SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": choice.book})
+        known = store.rows("SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": selection.book})
         if not known:
             raise HTTPException(
-                404, f"there is no book {choice.book!r}; 'llmtrace cost prices books' lists them"
+                404, f"there is no book {selection.book!r}; 'llmtrace cost prices books' lists them"
             )
-        choose_book(store, choice.book, choice.actor, choice.note)
-        pricing.sync()
-        return {"book": choice.book}
+        choose_book(store, selection.book, selection.actor, selection.note)
+        price_book.sync()
+        return {"book": selection.book}
 
     @routes.post("/v1/cost/close")
-    def close_month(closing: CloseMonth) -> dict[str, Any]:
+    def close_month(body: CloseMonth) -> dict[str, Any]:
         """Keep the figures of a month that is over. A closed month stays as it was closed."""
-        if closing.month >= datetime.now(UTC).strftime("%Y-%m"):
-            raise HTTPException(409, f"{closing.month} is not over yet")
-        with turn:
-            month = {"month": closing.month}
+        if body.month >= datetime.now(UTC).strftime("%Y-%m"):
+            raise HTTPException(409, f"{body.month} is not over yet")
+        with closing_lock:
+            month = {"month": body.month}
             if store.rows("SELECT 1 FROM cost_closed WHERE Month = {month:String} LIMIT 1", month):
-                raise HTTPException(409, f"{closing.month} is closed already")
+                raise HTTPException(409, f"{body.month} is closed already")
             rows = store.rows(_MONTH, month)
             at = f"{time.time():.3f}"
             store.insert_rows(
                 "cost_closed",
-                [{**row, "Month": closing.month, "At": at, "Actor": closing.actor} for row in rows],
+                [{**row, "Month": body.month, "At": at, "Actor": body.actor} for row in rows],
             )
         if not rows:
-            raise HTTPException(409, f"there is no call in {closing.month}")
-        return {"month": closing.month, "rows": len(rows), "cost": sum(row["Cost"] or 0 for row in rows)}
+            raise HTTPException(409, f"there is no call in {body.month}")
+        return {"month": body.month, "rows": len(rows), "cost": sum(row["Cost"] or 0 for row in rows)}
 
     return routes
 

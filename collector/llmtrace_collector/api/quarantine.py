@@ -20,43 +20,45 @@ from .audit import audit
 
 Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-[0-9]+)?$", max_length=120)]
 
-#: Requests of one segment that `show` describes.
-_SHOWN = 100
+#: Requests of one segment that `show` describes at most.
+_MAX_REQUESTS = 100
 
 
-def router(store: Store, doors: Authenticator, log: WriteAheadLog, tally: ArrivalCounts) -> APIRouter:
+def router(
+    store: Store, authenticator: Authenticator, wal: WriteAheadLog, arrival_counts: ArrivalCounts
+) -> APIRouter:
     """The routes under /v1/quarantine."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(doors))])
+    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
 
     def find(name: str) -> Path:
-        path = log.quarantined / f"{name}.seg"
+        path = wal.quarantined / f"{name}.seg"
         if not path.exists():
             raise HTTPException(404, f"there is no {name} in the quarantine")
         return path
 
     @routes.get("/v1/quarantine")
     def listed() -> dict[str, list[dict[str, Any]]]:
-        return {"segments": [_summary(path) for path in sorted(log.quarantined.glob("*.seg"))]}
+        return {"segments": [_summary(path) for path in sorted(wal.quarantined.glob("*.seg"))]}
 
     @routes.get("/v1/quarantine/{name}")
-    def shown(name: Name) -> dict[str, Any]:
+    def show(name: Name) -> dict[str, Any]:
         path = find(name)
         requests = [
             {
-                "project": record.project,
-                "received_at": datetime.fromtimestamp(record.received / 1e9, UTC).isoformat(),
-                "bytes": len(record.body),
-                "rows": len(row_times(_signal(path), record.body)),
+                "project": frame.project,
+                "received_at": datetime.fromtimestamp(frame.received / 1e9, UTC).isoformat(),
+                "bytes": len(frame.body),
+                "rows": len(row_times(_signal(path), frame.body)),
             }
-            for record, _ in decode(path.read_bytes())
+            for frame, _ in decode(path.read_bytes())
         ]
-        return {**_summary(path), "count": len(requests), "requests": requests[:_SHOWN]}
+        return {**_summary(path), "count": len(requests), "requests": requests[:_MAX_REQUESTS]}
 
     @routes.post("/v1/quarantine/{name}/replay")
     def replay(name: Name, request: Request) -> dict[str, str]:
         path = find(name)
-        tally.set_aside(_signal(path), path, back=True)
-        log.replay(name)
+        arrival_counts.set_aside(_signal(path), path, back=True)
+        wal.replay(name)
         audit(store, request, "quarantine.replay", name)
         return {"name": name, "state": "queued"}
 

@@ -1,4 +1,4 @@
-"""The read door: ClickHouse's HTTP interface, read-only, over the store in either home."""
+"""The endpoint /clickhouse: ClickHouse's HTTP interface, read-only, over the store in either home."""
 
 from __future__ import annotations
 
@@ -38,11 +38,13 @@ _CONTENT_TYPES = {
     "Parquet": "application/octet-stream",
 }
 
-#: ClickHouse's error codes for what the door itself says.
+#: ClickHouse's error codes for what the endpoint itself says.
 _SYNTAX_ERROR, _AUTHENTICATION_FAILED, _QUOTA_EXCEEDED = 62, 516, 201
 
 
-def router(store: Store, doors: Authenticator, metrics: Metrics, pool: ThreadPoolExecutor) -> APIRouter:
+def router(
+    store: Store, authenticator: Authenticator, metrics: Metrics, pool: ThreadPoolExecutor
+) -> APIRouter:
     """The routes under /clickhouse, by which clickhouse-connect, Grafana or curl read the store."""
     routes = APIRouter()
 
@@ -56,13 +58,13 @@ def router(store: Store, doors: Authenticator, metrics: Metrics, pool: ThreadPoo
     @routes.post("/clickhouse/")
     async def read(request: Request) -> Response:
         try:
-            project = doors.admit(request.headers, "read").project
+            project = authenticator.admit(request.headers, "read").project
         except Denied as denied:
             message = "a valid read key is needed as the password" if denied.status == 401 else str(denied)
             code = _AUTHENTICATION_FAILED if denied.status == 401 else _QUOTA_EXCEEDED
             return _failure(denied.status, code, message, denied.retry_after)
         try:
-            text, params = await _question(request)
+            text, params = await _query_of(request)
             if not text:
                 return Response("Ok.\n", media_type="text/plain")
             query = make_safe(text, project)
@@ -94,19 +96,19 @@ def reader_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="llmtrace-read")
 
 
-async def _question(request: Request) -> tuple[str, dict[str, str]]:
+async def _query_of(request: Request) -> tuple[str, dict[str, str]]:
     """The query's text and the values of its placeholders."""
     body = await request.body() if request.method == "POST" else b""
-    given = list(request.query_params.items())
+    pairs = list(request.query_params.items())
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         # How clickhouse-connect sends parameters that are too long for an address.
-        given += _form(kind, body)
+        pairs += _form(kind, body)
         body = b""
-    texts = [value for name, value in given if name == "query"]
+    texts = [value for name, value in pairs if name == "query"]
     text = "\n".join(part for part in (*texts, body.decode(errors="replace")) if part.strip())
     params: dict[str, str] = {}
-    for name, value in given:
+    for name, value in pairs:
         if name.startswith("param_"):
             params[name.removeprefix("param_")] = value
         elif name not in _IGNORED:
@@ -119,13 +121,13 @@ def _form(kind: str, body: bytes) -> list[tuple[str, str]]:
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
     if not message.is_multipart():
         raise QueryRefused("the body is no multipart form")
-    found = []
+    fields = []
     for part in message.iter_parts():
         value = part.get_payload(decode=True)
         data = value if isinstance(value, bytes) else b""
         name = part.get_param("name", header="content-disposition")
-        found.append((str(name or ""), data.decode(errors="replace")))
-    return found
+        fields.append((str(name or ""), data.decode(errors="replace")))
+    return fields
 
 
 def _failure(status: int, code: int, message: str, retry_after: int | None = None) -> Response:

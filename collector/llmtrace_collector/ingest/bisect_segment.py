@@ -1,4 +1,4 @@
-"""A segment that the store refuses is taken apart until only the bad requests are left.
+"""A segment that the store refuses is bisected until only the bad requests are left.
 
 Pieces have tokens of their own, made of the segment's and their place in it, so that doing it all again
 after a crash adds nothing. A journal beside the segment says, before a piece is divided, that it is: the
@@ -39,7 +39,7 @@ _TABLES: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType(
 
 
 def journal(segment: Segment) -> Path:
-    """The file that says how far a segment was taken apart; there is one only for those that were refused."""
+    """The file that says how far a segment was bisected; there is one only for those that were refused."""
     return segment.path.with_suffix(".split")
 
 
@@ -54,20 +54,20 @@ class SegmentBisection:
         self._folder = folder
         self._journal = journal(segment)
         self._divided = set(self._journal.read_text().split()) if self._journal.exists() else set()
-        self._records = [record for record, _ in decode(segment.path.read_bytes())]
+        self._frames = [frame for frame, _ in decode(segment.path.read_bytes())]
         self.bad: list[tuple[Path, str]] = []
         self.stored = 0
 
     def run(self, reason: str = "") -> None:
-        """Take the segment apart; `reason` is what the store said of the whole, empty when it was not asked
+        """Bisect the segment; `reason` is what the store said of the whole, empty when it was not asked
         this time. Raises StoreUnavailable: run another one later.
         """
         self._folder.mkdir(exist_ok=True)
-        self._piece(0, len(self._records), self._segment.token, reason)
+        self._piece(0, len(self._frames), self._segment.token, reason)
         if self._segment.signal == "traces":
             # A rollup may have taken a part of what was refused: it is to be made anew from the spans.
-            minutes = {at // _MINUTE * 60 for record in self._records for at in self._times(record)}
-            self._store.mark_stale(minutes, "a refused segment was taken apart")
+            minutes = {at // _MINUTE * 60 for frame in self._frames for at in self._times(frame)}
+            self._store.mark_stale(minutes, "a refused segment was bisected")
 
     def _piece(self, start: int, end: int, token: str, reason: str) -> None:
         file = self._segment.path
@@ -76,7 +76,7 @@ class SegmentBisection:
         if token not in self._divided:
             if not reason:
                 if file is not self._segment.path:
-                    _write(file, self._records[start:end])
+                    _write(file, self._frames[start:end])
                 reason = self._try(file, token)
                 if not reason:
                     self.stored += end - start
@@ -85,7 +85,7 @@ class SegmentBisection:
                     return
             if end - start <= 1 or self._any_stored(start, end):
                 if not file.exists():
-                    _write(file, self._records[start:end])
+                    _write(file, self._frames[start:end])
                 self.bad.append((file, reason))
                 return
             self._divide(token)
@@ -116,28 +116,28 @@ class SegmentBisection:
     def _any_stored(self, start: int, end: int) -> bool:
         """Whether rows of a refused piece are in the store: some of its blocks may be, others not."""
         rows = [
-            (at, record.received // 1_000_000)
-            for record in self._records[start:end]
-            for at in self._times(record)
+            (at, frame.received // 1_000_000)
+            for frame in self._frames[start:end]
+            for at in self._times(frame)
         ]
         for first in range(0, len(rows), _CHUNK):
             pairs = ", ".join(f"({at}, {received})" for at, received in rows[first : first + _CHUNK])
             for table, column in _TABLES[self._segment.signal]:
-                found = self._store.read(
+                count = self._store.read(
                     f"SELECT count() FROM {table} WHERE (toUnixTimestamp64Nano({column}), "  # noqa: S608
                     f"toUnixTimestamp64Milli(ReceivedAt)) IN ({pairs})"
                 )
-                if int(found):
+                if int(count):
                     return True
         return False
 
-    def _times(self, record: Frame) -> list[int]:
-        return row_times(self._segment.signal, record.body)
+    def _times(self, frame: Frame) -> list[int]:
+        return row_times(self._segment.signal, frame.body)
 
 
-def _write(file: Path, records: Sequence[Frame]) -> None:
+def _write(file: Path, frames: Sequence[Frame]) -> None:
     with file.open("wb") as out:
-        for record in records:
-            out.writelines(encode(record))
+        for frame in frames:
+            out.writelines(encode(frame))
         out.flush()
         os.fsync(out.fileno())

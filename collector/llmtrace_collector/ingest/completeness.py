@@ -59,8 +59,8 @@ class ArrivalCounts:
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._turn = threading.Lock()
-        self._flushing = threading.Lock()
+        self._lock = threading.Lock()
+        self._flush_lock = threading.Lock()
         self._counts: Counts = {}
         self._unsent: list[dict[str, Any]] = []
         self._services: dict[str, str] = {}
@@ -71,7 +71,7 @@ class ArrivalCounts:
             return
         project = origin.project or rows.project or "default"
         key = (project, rows.service, origin.received // _MINUTE * 60, origin.signal)
-        with self._turn:
+        with self._lock:
             counts = self._counts.setdefault(key, {})
             counts[outcome] = counts.get(outcome, 0) + count
         if count > 0:
@@ -79,7 +79,7 @@ class ArrivalCounts:
 
     def label(self, service: str) -> str:
         """The service as a label of metrics, as it is stored; `(other)` beyond the first 200."""
-        with self._turn:
+        with self._lock:
             if service not in self._services and len(self._services) < _SERVICES:
                 (self._services[service],) = self._store.clean([service])
             return self._services.get(service, "(other)")
@@ -90,10 +90,10 @@ class ArrivalCounts:
             self._metrics.completeness.labels(self.label(service), signal, "stored").inc(count)
 
     def flag(self, service: str, flag: str, count: int) -> None:
-        """Count calls that the ledger flagged, or spans that were found wrong at the door."""
+        """Count calls that `CallDeduplicator` flagged, or spans that were wrong as they came in."""
         self._metrics.flagged.labels(self.label(service), flag).inc(count)
 
-    def ask_sdks(self) -> None:
+    def update_sdk_gauges(self) -> None:
         """Bring the gauges of what SDKs say of themselves up to date. Raises StoreError."""
         for row in self._store.rows(_SDK_COUNTS):
             for what in ("generated", "sent", "spooled", "dropped"):
@@ -104,20 +104,20 @@ class ArrivalCounts:
         service.
         """
         total: Counter[str] = Counter()
-        for record, _ in decode(file.read_bytes()):
-            for rows in service_rows(signal, record.body):
+        for frame, _ in decode(file.read_bytes()):
+            for rows in service_rows(signal, frame.body):
                 total[rows.service] += rows.accepted
                 count = -rows.accepted if back else rows.accepted
-                self.add(RequestOrigin(signal, record.project, record.received), rows, "quarantined", count)
+                self.add(RequestOrigin(signal, frame.project, frame.received), rows, "quarantined", count)
         return total
 
     def flush(self) -> None:
         """Add what was counted to the store. Raises StoreError; what could not be added is kept."""
-        with self._flushing:
+        with self._flush_lock:
             self._flush()
 
     def _flush(self) -> None:
-        with self._turn:
+        with self._lock:
             counts, self._counts = self._counts, {}
         batch = uuid.uuid4().hex
         self._unsent += [
@@ -128,9 +128,9 @@ class ArrivalCounts:
                 "Signal": signal,
                 # Makes the row its own: the table takes the same rows sent again for a repetition.
                 "Batch": batch,
-                **{outcome.capitalize(): count for outcome, count in each.items()},
+                **{outcome.capitalize(): count for outcome, count in outcomes.items()},
             }
-            for (project, service, minute, signal), each in self._as_stored(counts).items()
+            for (project, service, minute, signal), outcomes in self._as_stored(counts).items()
         ]
         self._store.insert_rows("completeness_counts", self._unsent)
         self._unsent = []
@@ -139,12 +139,12 @@ class ArrivalCounts:
         """Counts under the names that the engine stores; senders choose them."""
         names = sorted({name for project, service, _, _ in counts for name in (project, service)})
         stored = dict(zip(names, self._store.clean(names), strict=True))
-        found: Counts = {}
-        for (project, service, minute, signal), each in counts.items():
-            into = found.setdefault((stored[project], stored[service], minute, signal), {})
-            for outcome, count in each.items():
-                into[outcome] = into.get(outcome, 0) + count
-        return found
+        stored_counts: Counts = {}
+        for (project, service, minute, signal), outcomes in counts.items():
+            totals = stored_counts.setdefault((stored[project], stored[service], minute, signal), {})
+            for outcome, count in outcomes.items():
+                totals[outcome] = totals.get(outcome, 0) + count
+        return stored_counts
 
     def close(self) -> None:
         """Flush for the last time."""

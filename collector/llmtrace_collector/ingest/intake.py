@@ -1,4 +1,4 @@
-"""What every door does with a request: decompress, convert, check, append to the log."""
+"""What every OTLP endpoint does with a request: decompress, convert, check, append to the log."""
 
 from __future__ import annotations
 
@@ -46,73 +46,73 @@ class Intake:
     """The one way into the log, for OTLP/HTTP and OTLP/gRPC alike. Safe to call from any thread."""
 
     def __init__(
-        self, settings: CollectorSettings, log: WriteAheadLog, metrics: Metrics, tally: ArrivalCounts
+        self, settings: CollectorSettings, wal: WriteAheadLog, metrics: Metrics, arrival_counts: ArrivalCounts
     ) -> None:
         self._settings = settings
-        self._log = log
+        self._wal = wal
         self._metrics = metrics
-        self._tally = tally
+        self._arrival_counts = arrival_counts
 
-    def check(self, arrival: IncomingRequest) -> Checked:
+    def check(self, request: IncomingRequest) -> Checked:
         """The request's rows fit for the log. Raises Refused (400, 413, 415)."""
         limit = self._settings.max_body_bytes
-        plain = decompress(arrival.body, arrival.encoding, limit)
+        plain = decompress(request.body, request.encoding, limit)
         try:
-            if arrival.as_json:
-                plain = to_protobuf(arrival.signal, plain)
+            if request.as_json:
+                plain = to_protobuf(request.signal, plain)
             return check(
-                arrival.signal,
+                request.signal,
                 plain,
-                now=arrival.received,
+                now=request.received,
                 retention_days=self._settings.retention_days,
                 retention=self._settings.retention,
-                project=arrival.project,
+                project=request.project,
                 keep_bytes=not (self._settings.redact or self._settings.redact_patterns),
             )
         except Malformed as error:
             raise Refused(400, str(error)) from error
 
-    def append(self, arrival: IncomingRequest, checked: Checked) -> Future[bool]:
+    def append(self, request: IncomingRequest, checked: Checked) -> Future[bool]:
         """Hand the rows to the log; the future resolves when they are on disk, or fails with WalFull."""
-        return self._log.append(
-            arrival.signal,
-            Frame(arrival.project, arrival.received, checked.body),
+        return self._wal.append(
+            request.signal,
+            Frame(request.project, request.received, checked.body),
             checked.days,
             checked.services,
         )
 
-    def note(self, arrival: IncomingRequest, checked: Checked, *, new: bool) -> None:
+    def note(self, request: IncomingRequest, checked: Checked, *, new: bool) -> None:
         """Count an acknowledged request."""
-        self._metrics.log_bytes.set(self._log.size)
-        self._metrics.rejected.labels(arrival.signal).inc(checked.rejected)
-        origin = RequestOrigin(arrival.signal, arrival.project, arrival.received)
+        self._metrics.log_bytes.set(self._wal.size)
+        self._metrics.rejected.labels(request.signal).inc(checked.rejected)
+        origin = RequestOrigin(request.signal, request.project, request.received)
         for rows in checked.services:
-            self._tally.add(origin, rows, "received" if new else "duplicate", rows.accepted)
-            self._tally.add(origin, rows, "rejected", rows.rejected)
+            self._arrival_counts.add(origin, rows, "received" if new else "duplicate", rows.accepted)
+            self._arrival_counts.add(origin, rows, "rejected", rows.rejected)
             if new and rows.faulty:
-                self._tally.flag(rows.service, END_BEFORE_START, rows.faulty)
+                self._arrival_counts.flag(rows.service, END_BEFORE_START, rows.faulty)
         if not checked.accepted:
             return
         if new:
-            self._metrics.received.labels(arrival.signal).inc(checked.accepted)
+            self._metrics.received.labels(request.signal).inc(checked.accepted)
         else:
-            self._metrics.repeated.labels(arrival.signal).inc()
+            self._metrics.repeated.labels(request.signal).inc()
 
-    def refuse(self, arrival: IncomingRequest, refused: Refused) -> None:
+    def refuse(self, request: IncomingRequest, refused: Refused) -> None:
         """Count a refused request."""
-        self._metrics.refused.labels(arrival.signal, str(refused.status)).inc()
+        self._metrics.refused.labels(request.signal, str(refused.status)).inc()
 
-    def accept(self, arrival: IncomingRequest) -> Checked:
+    def accept(self, request: IncomingRequest) -> Checked:
         """All of it, waiting for the disk. Raises Refused."""
         started = time.perf_counter()
-        checked = self.check(arrival)
+        checked = self.check(request)
         new = True
         if checked.accepted:
             try:
-                new = self.append(arrival, checked).result()
+                new = self.append(request, checked).result()
             except WalFull as error:
                 raise full(error) from error
-        self.note(arrival, checked, new=new)
+        self.note(request, checked, new=new)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
         return checked
 

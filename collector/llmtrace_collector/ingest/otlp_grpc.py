@@ -1,4 +1,4 @@
-"""The OTLP/gRPC door, beside the HTTP one and with the same way into the log.
+"""The OTLP/gRPC endpoint, with the same way into the log as the HTTP one.
 
 Needs the package grpcio (`pip install 'llmtrace[grpc]'`).
 """
@@ -55,8 +55,8 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     `max_body_bytes`, before or after decompression, end in RESOURCE_EXHAUSTED.
     """
 
-    def __init__(self, settings: CollectorSettings, doors: Authenticator, intake: Intake) -> None:
-        self._doors = doors
+    def __init__(self, settings: CollectorSettings, authenticator: Authenticator, intake: Intake) -> None:
+        self._authenticator = authenticator
         self._intake = intake
         self._server = grpc.server(
             ThreadPoolExecutor(_WORKERS, thread_name_prefix="llmtrace-grpc"),
@@ -101,12 +101,12 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _export(self, signal: str) -> Callable[[bytes, Any], bytes]:
         def export(body: bytes, context: Any) -> bytes:
-            arrival = IncomingRequest(signal, body)
+            request = IncomingRequest(signal, body)
             try:
-                arrival = IncomingRequest(signal, body, project=self._project(context))
-                return acknowledgement(signal, self._intake.accept(arrival)).SerializeToString()
+                request = IncomingRequest(signal, body, project=self._project(context))
+                return acknowledgement(signal, self._intake.accept(request)).SerializeToString()
             except Refused as refused:
-                self._intake.refuse(arrival, refused)
+                self._intake.refuse(request, refused)
                 _end(context, refused)
                 return b""
 
@@ -115,7 +115,7 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     def _project(self, context: Any) -> str:
         pairs = [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
         try:
-            return self._doors.admit(Headers(dict(pairs)), "ingest").project
+            return self._authenticator.admit(Headers(dict(pairs)), "ingest").project
         except Denied as denied:
             raise Refused(denied.status, str(denied), denied.retry_after) from denied
 

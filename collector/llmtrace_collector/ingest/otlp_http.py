@@ -1,4 +1,4 @@
-"""The OTLP/HTTP door: bytes in, one durable record in the log, then 200."""
+"""The OTLP/HTTP endpoint: bytes in, one durable frame in the log, then 200."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ _BODY_SECONDS = 60.0
 _CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 
 
-def router(settings: CollectorSettings, doors: Authenticator, intake: Intake, metrics: Metrics) -> APIRouter:
+def router(
+    settings: CollectorSettings, authenticator: Authenticator, intake: Intake, metrics: Metrics
+) -> APIRouter:
     """The routes /v1/traces, /v1/logs and /v1/metrics.
 
     A 200 means that the request is on disk and will be in the store exactly once, whatever happens to this
@@ -56,29 +58,29 @@ def router(settings: CollectorSettings, doors: Authenticator, intake: Intake, me
         return _response(acknowledgement(signal, checked), 200, as_json=as_json)
 
     async def accept(signal: str, request: Request, content_type: str) -> Checked:
-        project = _project(doors, request)
+        project = _project(authenticator, request)
         if content_type not in (PROTOBUF, JSON):
             raise Refused(
                 415, f"content type {content_type[:80] or 'missing'}: send OTLP as {PROTOBUF} or {JSON}"
             )
         body = await _body(request, settings.max_body_bytes)
         started = time.perf_counter()
-        arrival = IncomingRequest(
+        incoming = IncomingRequest(
             signal,
             body,
             request.headers.get("content-encoding", "identity").strip().lower(),
             content_type == JSON,
             project,
         )
-        inline = len(body) <= (_INLINE_JSON_BYTES if arrival.as_json else _INLINE_BYTES)
-        checked = intake.check(arrival) if inline else await asyncio.to_thread(intake.check, arrival)
+        inline = len(body) <= (_INLINE_JSON_BYTES if incoming.as_json else _INLINE_BYTES)
+        checked = intake.check(incoming) if inline else await asyncio.to_thread(intake.check, incoming)
         new = True
         if checked.accepted:
             try:
-                new = await asyncio.wrap_future(intake.append(arrival, checked))
+                new = await asyncio.wrap_future(intake.append(incoming, checked))
             except WalFull as error:
                 raise full(error) from error
-        intake.note(arrival, checked, new=new)
+        intake.note(incoming, checked, new=new)
         metrics.ack_seconds.observe(time.perf_counter() - started)
         return checked
 
@@ -93,10 +95,10 @@ def router(settings: CollectorSettings, doors: Authenticator, intake: Intake, me
     return routes
 
 
-def _project(doors: Authenticator, request: Request) -> str:
+def _project(authenticator: Authenticator, request: Request) -> str:
     """The project of the request's key; empty when it has none. Raises Refused."""
     try:
-        return doors.admit(request.headers, "ingest").project
+        return authenticator.admit(request.headers, "ingest").project
     except Denied as denied:
         # Exporters in use drop what they sent on 429 and try again on 503.
         status = 503 if denied.status == 429 else denied.status

@@ -1,4 +1,4 @@
-"""OTLP/JSON, converted to the protobuf form once, at the door; and answers in either form.
+"""OTLP/JSON, converted to the protobuf form once, on arrival; and answers in either form.
 
 The JSON form is protobuf's own mapping, except that trace and span ids are hexadecimal.
 """
@@ -17,7 +17,7 @@ from .validate import REQUESTS, Malformed
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
 #: Where ids may stand: lists of objects that hold them or hold objects that do. Attribute values are not
-#: looked into, so that an attribute called traceId stays what it is.
+#: searched, so that an attribute called traceId stays what it is.
 _PARTS = frozenset(
     "resourceSpans scopeSpans spans links resourceLogs scopeLogs logRecords resourceMetrics scopeMetrics "
     "metrics dataPoints exemplars gauge sum histogram exponentialHistogram "

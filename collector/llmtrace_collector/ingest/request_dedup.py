@@ -15,16 +15,16 @@ from .wal_frame import Frame
 KEPT_DAYS = 7
 
 
-def digest(signal: str, record: Frame) -> bytes:
+def digest(signal: str, frame: Frame) -> bytes:
     """What identifies a request: its signal, project and bytes."""
-    head = f"{signal}\0{record.project}\0".encode()
-    return hashlib.sha256(head + record.body).digest()
+    head = f"{signal}\0{frame.project}\0".encode()
+    return hashlib.sha256(head + frame.body).digest()
 
 
 class RequestDedup:
     """Digests of requests on disk, kept `KEPT_DAYS`.
 
-    `add` returns when they are on disk; the log calls it before it deletes a segment, whose own records
+    `add` returns when they are on disk; the log calls it before it deletes a segment, whose own frames
     answer for it until then.
     """
 

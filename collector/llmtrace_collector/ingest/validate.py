@@ -98,8 +98,8 @@ def check(
     for resource in _resources(request):
         named, service = _owner(resource)
         oldest = now - retention.get(project or named or "default", retention_days) * _DAY
-        kept = faulty = 0
-        left_out = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
+        resource_accepted = faulty = 0
+        resource_rejected = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
         for rows in _rows(signal, resource):
             bad: list[int] = []
             for index, row in enumerate(rows):
@@ -108,16 +108,16 @@ def check(
                     bad.append(index)
                     faults[fault] = faults.get(fault, 0) + 1
                 else:
-                    kept += 1
+                    resource_accepted += 1
                     days.add(at // _DAY)
-            left_out += len(bad)
+            resource_rejected += len(bad)
             for index in reversed(bad):
                 del rows[index]
             if signal == "traces":
                 faulty += sum(row.end_time_unix_nano < row.start_time_unix_nano for row in rows)
-        accepted += kept
-        rejected += left_out
-        services.append(ServiceRows(named, service, kept, left_out, faulty))
+        accepted += resource_accepted
+        rejected += resource_rejected
+        services.append(ServiceRows(named, service, resource_accepted, resource_rejected, faulty))
     if not flat or rejected:
         body = request.SerializeToString()
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
@@ -283,9 +283,9 @@ def _forbid_nesting(file: descriptor_pb2.FileDescriptorProto) -> None:
     scalar.CopyFrom(value)
     scalar.name = "FlatScalar"
     for message, nested in ((scalar, {"array_value", "kvlist_value"}), (value, {"kvlist_value"})):
-        kept = [field for field in message.field if field.name not in nested]
+        remaining_fields = [field for field in message.field if field.name not in nested]
         del message.field[:]
-        message.field.extend(kept)
+        message.field.extend(remaining_fields)
     for field in messages["ArrayValue"].field:
         if field.name == "values":
             field.type_name = ".opentelemetry.proto.common.v1.FlatScalar"
@@ -345,8 +345,8 @@ def _flatten_metric(metric: Any, keep_bytes: bool) -> None:
 
 def _first_of(message: Any, *names: str) -> Iterable[Any]:
     """The list that `message` has under one of `names`."""
-    found: Iterable[Any] = next(getattr(message, name) for name in names if hasattr(message, name))
-    return found
+    items: Iterable[Any] = next(getattr(message, name) for name in names if hasattr(message, name))
+    return items
 
 
 def _flatten_all(attributes: Iterable[Any], keep_bytes: bool) -> None:

@@ -1,4 +1,4 @@
-"""The write-ahead log: a request is acknowledged when its record is on disk here.
+"""The write-ahead log: a request is acknowledged when its frame is on disk here.
 
 Requests that arrive while a sync runs are written and synced together (group commit). Closed segments go to
 the writer in order; a segment's bytes never change once it is closed.
@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 #: The engine takes at most 100 partitions in one block; a segment keeps well below.
 MAX_DAYS = 50
 
-#: Records written by one group commit at most, so that the first of them is not kept waiting.
+#: Frames written by one group commit at most, so that the first of them is not kept waiting.
 _GROUP = 256
 
-#: How soon a segment that is overdue is looked at again, in seconds.
+#: How soon a segment that is overdue is checked again, in seconds.
 _BEHIND_PAUSE = 0.02
 
 
@@ -66,14 +66,14 @@ class Segment:
 @dataclass(frozen=True)
 class _Append:
     signal: str
-    record: Frame
+    frame: Frame
     days: frozenset[int]
     services: tuple[ServiceRows, ...]
     done: Future[bool]
 
 
 class WriteAheadLog:
-    """Appends records durably and hands closed segments to `on_closed`, oldest first.
+    """Appends frames durably and hands closed segments to `on_closed`, oldest first.
 
     While `behind` says that earlier segments are still being stored, one that is old enough stays open: it
     would only wait, and an insert of two segments' rows costs less than two inserts.
@@ -98,7 +98,7 @@ class WriteAheadLog:
         self._budget = budget_bytes
         self._on_closed = on_closed
         self._behind = behind
-        self._seen = RequestDedup(folder / "seen.sqlite")
+        self._dedup = RequestDedup(folder / "seen.sqlite")
         self._unstored: dict[bytes, str] = {}
         self._bytes = 0
         self._bytes_lock = threading.Lock()
@@ -112,7 +112,7 @@ class WriteAheadLog:
         return self._bytes
 
     def start(self) -> None:
-        """Recover what an earlier process left, then accept records."""
+        """Recover what an earlier process left, then accept frames."""
         for path in sorted(self._folder.glob("*.seg"), key=lambda item: item.name.split("-", 1)[1]):
             segment = self._recover(path)
             if segment is not None:
@@ -120,22 +120,22 @@ class WriteAheadLog:
         self._thread.start()
 
     def append(
-        self, signal: str, record: Frame, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
+        self, signal: str, frame: Frame, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
     ) -> Future[bool]:
-        """Queue one record. The future resolves once it is on disk: True when new, False when it was
+        """Queue one frame. The future resolves once it is on disk: True when new, False when it was
         stored before; it fails with WalFull when it cannot be kept. `days` are the Unix days of its rows,
         `services` whose they are.
         """
         done: Future[bool] = Future()
-        if self._bytes + len(record.body) > self._budget:
+        if self._bytes + len(frame.body) > self._budget:
             done.set_exception(WalFull("the log's disk budget is used up while the store is behind"))
         else:
-            self._queue.put(_Append(signal, record, days, services, done))
+            self._queue.put(_Append(signal, frame, days, services, done))
         return done
 
     def stored(self, segment: Segment) -> None:
         """Delete a segment whose rows are in the store."""
-        self._seen.add(segment.digests)
+        self._dedup.add(segment.digests)
         segment.path.unlink(missing_ok=True)
         self._drop(segment)
 
@@ -151,7 +151,7 @@ class WriteAheadLog:
     def quarantine(self, segment: Segment, reason: str) -> Path:
         """Set a segment aside that the store refuses; returns where it went."""
         target = self.set_aside(segment.path, reason)
-        self._seen.add(segment.digests)
+        self._dedup.add(segment.digests)
         self._drop(segment)
         return target
 
@@ -194,7 +194,7 @@ class WriteAheadLog:
 
     def release(self) -> None:
         """Release files, after the last segment was handed back."""
-        self._seen.close()
+        self._dedup.close()
 
     def _drop(self, segment: Segment) -> None:
         for key in segment.digests:
@@ -236,8 +236,8 @@ class WriteAheadLog:
         in_group: set[bytes] = set()
         try:
             for item in group:
-                key = digest(item.signal, item.record)
-                if key in in_group or key in self._unstored or key in self._seen:
+                key = digest(item.signal, item.frame)
+                if key in in_group or key in self._unstored or key in self._dedup:
                     again.append(item)
                     continue
                 in_group.add(key)
@@ -257,7 +257,7 @@ class WriteAheadLog:
             item.done.set_result(False)
 
     def _write(self, signal: str, items: list[tuple[bytes, _Append]]) -> None:
-        """Write records into the signal's segment and sync; on failure nothing of them stays."""
+        """Write frames into the signal's segment and sync; on failure nothing of them stays."""
         start = 0
         while start < len(items):
             segment, descriptor = self._segment_for(signal, items[start][1])
@@ -267,14 +267,14 @@ class WriteAheadLog:
                 for _, item in items[start:]:
                     if count and not self._fits(segment, size, item):
                         break
-                    buffers = encode(item.record)
+                    buffers = encode(item.frame)
                     _write_all(descriptor, buffers)
                     size += sum(map(len, buffers))
                     segment.days |= item.days
                     count += 1
                 os.fdatasync(descriptor)
             except OSError:
-                # Acknowledged records stay, the rest is cut; a file with unknown state is not appended to.
+                # Acknowledged frames stay, the rest is cut; a file with unknown state is not appended to.
                 self._cut(signal)
                 raise
             with self._bytes_lock:
@@ -287,7 +287,7 @@ class WriteAheadLog:
             start += count
 
     def _cut(self, signal: str) -> None:
-        """Close the signal's segment after a failed write, at the end of its last acknowledged record."""
+        """Close the signal's segment after a failed write, at the end of its last acknowledged frame."""
         segment, descriptor = self._open[signal]
         try:
             os.ftruncate(descriptor, segment.size)
@@ -300,7 +300,7 @@ class WriteAheadLog:
             self._close_segment(signal)
 
     def _fits(self, segment: Segment, size: int, item: _Append) -> bool:
-        return (size == 0 or size + len(item.record.body) <= self._segment_bytes) and len(
+        return (size == 0 or size + len(item.frame.body) <= self._segment_bytes) and len(
             segment.days | item.days
         ) <= MAX_DAYS
 
@@ -340,10 +340,10 @@ class WriteAheadLog:
         signal = path.name.split("-", 1)[0]
         data = path.read_bytes()
         segment = Segment(signal, path)
-        for record, end in decode(data):
-            segment.digests.append(digest(signal, record))
+        for frame, end in decode(data):
+            segment.digests.append(digest(signal, frame))
             segment.size = end
-            _add_rows(segment.rows, service_rows(signal, record.body))
+            _add_rows(segment.rows, service_rows(signal, frame.body))
         if segment.size < len(data):
             self._cut_tail(path, data[segment.size :])
             os.truncate(path, segment.size)
@@ -361,17 +361,17 @@ class WriteAheadLog:
         moved = "dropped"
         if self._keep_refused:
             self.quarantined.mkdir(exist_ok=True)
-            kept = self.quarantined / f"{path.stem}.tail"
-            kept.write_bytes(tail)
-            moved = f"moved to {kept}"
+            tail_file = self.quarantined / f"{path.stem}.tail"
+            tail_file.write_bytes(tail)
+            moved = f"moved to {tail_file}"
         logger.warning(
             "%s ended in %d bytes that are no whole record; they were %s", path.name, len(tail), moved
         )
 
 
 def _add_rows(total: Counter[str], services: Iterable[ServiceRows]) -> None:
-    for each in services:
-        total[each.service] += each.accepted
+    for rows in services:
+        total[rows.service] += rows.accepted
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """The frame of one acknowledged request in the log.
 
-A segment is a run of length-prefixed protobuf messages (see store/sql/otlp.proto), which is also what the
-engine reads. The checksum is a field of the message that the engine does not know and skips, so that one
+A segment is a run of length-prefixed protobuf messages (see store/schema/sql/otlp.proto), which is also what
+the engine reads. The checksum is a field of the message that the engine does not know and skips, so that one
 file, with one sync, is log and insert at once.
 """
 
@@ -27,37 +27,37 @@ class Frame:
     body: bytes
 
 
-def encode(record: Frame) -> list[bytes]:
-    """The record's frame as buffers for one `writev`; the body is not copied."""
-    project = record.project.encode()
+def encode(frame: Frame) -> list[bytes]:
+    """The frame as buffers for one `writev`; the body is not copied."""
+    project = frame.project.encode()
     head = b"".join(
         (
             _PROJECT,
             varint(len(project)),
             project,
             _RECEIVED,
-            struct.pack("<Q", record.received),
+            struct.pack("<Q", frame.received),
             _REQUEST,
-            varint(len(record.body)),
+            varint(len(frame.body)),
         )
     )
-    checksum = zlib.crc32(record.body, zlib.crc32(head))
-    length = len(_CHECKSUM) + 4 + len(head) + len(record.body)
-    return [varint(length) + _CHECKSUM + struct.pack("<I", checksum) + head, record.body]
+    checksum = zlib.crc32(frame.body, zlib.crc32(head))
+    length = len(_CHECKSUM) + 4 + len(head) + len(frame.body)
+    return [varint(length) + _CHECKSUM + struct.pack("<I", checksum) + head, frame.body]
 
 
 def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
-    """The records at the start of `data`, each with the offset at which it ends.
+    """The frames at the start of `data`, each with the offset at which it ends.
 
-    Stops before the first byte that is not part of a whole record with a good checksum.
+    Stops before the first byte that is not part of a whole frame with a good checksum.
     """
     offset = 0
     while offset < len(data):
-        found = _frame_at(data, offset)
-        if found is None:
+        decoded = _frame_at(data, offset)
+        if decoded is None:
             return
-        yield found
-        offset = found[1]
+        yield decoded
+        offset = decoded[1]
 
 
 def varint(number: int) -> bytes:

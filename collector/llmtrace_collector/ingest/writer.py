@@ -25,14 +25,14 @@ _LONGEST_PAUSE = 5.0
 
 
 class Writer:
-    """One thread that inserts segments. A store that is away is waited for, however long; what the
+    """One thread that inserts segments. A store that is unavailable is waited for, however long; what the
     store refuses is set aside and does not hold up what is behind it.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, tally: ArrivalCounts) -> None:
+    def __init__(self, store: Store, metrics: Metrics, arrival_counts: ArrivalCounts) -> None:
         self._store = store
         self._metrics = metrics
-        self._tally = tally
+        self._arrival_counts = arrival_counts
         self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._inserting = False
         self._recovered = contextlib.ExitStack()
@@ -47,11 +47,11 @@ class Writer:
         """Whether a segment closed now would have to wait."""
         return self._inserting or not self._queue.empty()
 
-    def start(self, log: WriteAheadLog) -> None:
+    def start(self, wal: WriteAheadLog) -> None:
         """Begin to insert; `log` learns which segments are done. Those of before may have been begun."""
-        self._log = log
-        self._left = self._queue.qsize()
-        if self._left:
+        self._wal = wal
+        self._recovered_remaining = self._queue.qsize()
+        if self._recovered_remaining:
             self._recovered.enter_context(self._store.half_stored())
         self._thread.start()
 
@@ -74,21 +74,21 @@ class Writer:
             if not self._insert(segment):
                 return
             self._inserting = False
-            self._left -= 1
-            if self._left == 0:
+            self._recovered_remaining -= 1
+            if self._recovered_remaining == 0:
                 self._recovered.close()
 
     def _insert(self, segment: Segment) -> bool:
-        """Insert one segment; False when the writer was told to stop before the store took it."""
+        """Insert one segment; False when the writer had to stop before the store took it."""
         with contextlib.ExitStack() as begun:
-            return self._insist(segment, begun)
+            return self._retry_until_stored(segment, begun)
 
-    def _insist(self, segment: Segment, begun: contextlib.ExitStack) -> bool:
+    def _retry_until_stored(self, segment: Segment, begun: contextlib.ExitStack) -> bool:
         """Try until it is stored; a failed attempt may have stored a part, which `begun` then remembers."""
         pause = _FIRST_PAUSE
         while True:
             try:
-                self._attempt(segment)
+                self._insert_once(segment)
             # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
             except (StoreUnavailable, OSError, sqlite3.Error) as error:
                 if pause == _FIRST_PAUSE:
@@ -101,10 +101,10 @@ class Writer:
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
-            self._metrics.log_bytes.set(self._log.size)
+            self._metrics.log_bytes.set(self._wal.size)
             return True
 
-    def _attempt(self, segment: Segment) -> None:
+    def _insert_once(self, segment: Segment) -> None:
         """Insert one segment once; what the store refuses of it is set aside."""
         started = time.perf_counter()
         reason = ""
@@ -117,35 +117,35 @@ class Writer:
                 reason = str(error)
             else:
                 self._metrics.insert_seconds.observe(time.perf_counter() - started)
-                self._log.stored(segment)
+                self._wal.stored(segment)
                 self._metrics.stored_segments.inc()
-                self._tally.stored(segment.signal, segment.rows)
+                self._arrival_counts.stored(segment.signal, segment.rows)
                 return
         with self._store.half_stored():
-            self._take_apart(segment, reason)
+            self._bisect(segment, reason)
 
-    def _take_apart(self, segment: Segment, reason: str) -> None:
+    def _bisect(self, segment: Segment, reason: str) -> None:
         """Store what is good of a refused segment and set the rest aside."""
-        parts = SegmentBisection(self._store, segment, segment.path.parent / "split")
-        parts.run(reason)
+        bisection = SegmentBisection(self._store, segment, segment.path.parent / "split")
+        bisection.run(reason)
         bad: Counter[str] = Counter()
-        for file, why in parts.bad:
-            services = self._tally.set_aside(segment.signal, file)
+        for file, why in bisection.bad:
+            services = self._arrival_counts.set_aside(segment.signal, file)
             bad += services
             rows = services.total()
             self._metrics.quarantined_segments.inc()
             self._metrics.quarantined.labels(segment.signal).inc(rows)
             whole = file == segment.path
-            kept = self._log.quarantine(segment, why) if whole else self._log.set_aside(file, why)
+            quarantine_path = self._wal.quarantine(segment, why) if whole else self._wal.set_aside(file, why)
             logger.error(
                 "the store refused %d rows of %s; what is kept of them is in %s: %s",
                 rows,
                 segment.token,
-                kept,
+                quarantine_path,
                 why,
             )
-        if parts.stored or not any(file == segment.path for file, _ in parts.bad):
+        if bisection.stored or not any(file == segment.path for file, _ in bisection.bad):
             self._metrics.split_segments.inc()
-            self._tally.stored(segment.signal, segment.rows - bad)
-            self._log.stored(segment)
+            self._arrival_counts.stored(segment.signal, segment.rows - bad)
+            self._wal.stored(segment)
         journal(segment).unlink(missing_ok=True)

@@ -18,11 +18,11 @@ def messages_text(messages: str, role: str) -> str:
         return messages
     if not isinstance(parsed, list):
         return messages
-    found = [message for message in parsed if isinstance(message, Mapping)]
-    if not found:
+    message_objects = [message for message in parsed if isinstance(message, Mapping)]
+    if not message_objects:
         return messages if parsed else ""
-    of_role = [message for message in found if message.get("role") == role]
-    return _message_text((of_role or found)[-1])
+    of_role = [message for message in message_objects if message.get("role") == role]
+    return _message_text((of_role or message_objects)[-1])
 
 
 def _message_text(message: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 #: A run without a new span for this long is finished.
 QUIET_SECONDS = 60.0
-#: Between full passes only this much of the past is looked at for changes.
+#: Between full passes only this much of the past is searched for changes.
 WINDOW_SECONDS = 3600.0
 #: A full pass finds what a window cannot show: late spans, new prices for old calls, changes made in MLflow.
 FULL_PASS_SECONDS = 300.0
@@ -69,8 +69,8 @@ class MlflowSync:
         self._closed = threading.Event()
         self._first_seen: dict[RunKey, float] = {}
         self._written: dict[RunKey, float] = {}
-        #: Runs that are left as they are (refused, or their spans are gone) while they look like this.
-        self._left: dict[RunKey, str] = {}
+        #: Runs that are skipped (refused, or their spans are gone) while their fingerprint is this one.
+        self._skipped: dict[RunKey, str] = {}
 
     def sync(self) -> SyncResult:
         """One pass: bring every run that changed since the last pass up to date.
@@ -83,15 +83,15 @@ class MlflowSync:
         memory, self._memory = self._memory, None
         now = self._clock()
         if memory is None or now - memory.full_pass_at >= FULL_PASS_SECONDS:
-            memory = self._look_at_all(now)
+            memory = self._scan_all(now)
         else:
-            self._look_at_window(memory)
+            self._scan_window(memory)
         counts: Counter[str] = Counter()
         for key in sorted(memory.pending):
             if self._closed.is_set():
                 return SyncResult(**counts)
             if not self._too_early(key, now):
-                self._bring(memory, key, memory.pending.pop(key), now, counts)
+                self._update_run(memory, key, memory.pending.pop(key), now, counts)
         self._finish_quiet(memory, now, counts)
         # Reached only by a whole pass: a broken one is not remembered.
         self._memory = memory
@@ -101,34 +101,34 @@ class MlflowSync:
         """End the work, from any thread: a pass stops after the run that it is at, later ones do nothing."""
         self._closed.set()
 
-    def _look_at_all(self, now: float) -> _Memory:
+    def _scan_all(self, now: float) -> _Memory:
         """Start afresh: what MLflow holds against what the store holds."""
-        # MLflow first: when it is away, the store is spared the work.
+        # MLflow first: when it does not answer, the store is spared the work.
         self._tracking.check()
         memory = _Memory(full_pass_at=now, since=max(0, int(now - WINDOW_SECONDS)))
         # The window is read before everything is, so that what arrives in between shows as a change.
-        self._look_at_window(memory)
+        self._scan_window(memory)
         memory.pending.clear()
         usage, scores = self._reader.usage_changes(0), self._reader.score_changes(0)
         for key in sorted(usage):
             fingerprint = f"{usage[key]}|{scores.get(key, '')}"
             run = self._tracked(memory, key)
             known = run.fingerprint if run else None
-            if fingerprint not in (known, self._left.get(key)):
+            if fingerprint not in (known, self._skipped.get(key)):
                 memory.pending[key] = fingerprint
-        for followed in (self._first_seen, self._written, self._left):
+        for followed in (self._first_seen, self._written, self._skipped):
             for key in followed.keys() - usage.keys():
                 del followed[key]
         return memory
 
-    def _look_at_window(self, memory: _Memory) -> None:
-        """Note the runs that changed since the last look. Their whole fingerprint is left to a full pass."""
+    def _scan_window(self, memory: _Memory) -> None:
+        """Note the runs that changed since the last scan. Their whole fingerprint is left to a full pass."""
         usage = self._reader.usage_changes(memory.since)
-        changed = {key for key, seen in usage.items() if memory.usage.get(key) != seen}
+        changed = {key for key, fingerprint in usage.items() if memory.usage.get(key) != fingerprint}
         stored = self._reader.scores_stored()
         if stored != memory.scores_stored:
             scores = self._reader.score_changes(memory.since)
-            changed |= {key for key, seen in scores.items() if memory.scores.get(key) != seen}
+            changed |= {key for key, fingerprint in scores.items() if memory.scores.get(key) != fingerprint}
             memory.scores, memory.scores_stored = scores, stored
         memory.usage = usage
         memory.pending.update(dict.fromkeys(changed, ""))
@@ -138,7 +138,7 @@ class MlflowSync:
         since_written = now - self._written.get(key, float("-inf"))
         return since_written < min(GAP_LIMIT_SECONDS, followed * GAP_SHARE)
 
-    def _bring(
+    def _update_run(
         self, memory: _Memory, key: RunKey, fingerprint: str, now: float, counts: Counter[str]
     ) -> None:
         """Create or update one run."""
@@ -147,35 +147,35 @@ class MlflowSync:
         if (experiment and experiment.deleted) or (run and run.deleted):
             # Somebody deleted it in MLflow: it stays deleted until somebody restores it there.
             return
-        facts = self._reader.facts(key)
-        if facts is None:
-            self._left[key] = fingerprint
+        run_data = self._reader.run_data(key)
+        if run_data is None:
+            self._skipped[key] = fingerprint
             return
         try:
             if run is None:
-                run = self._create(memory, facts)
+                run = self._create(memory, run_data)
                 counts["created"] += 1
-            if self._tracking.log(run, contents(facts, self._trace_url), fingerprint):
+            if self._tracking.log(run, contents(run_data, self._trace_url), fingerprint):
                 counts["updated"] += 1
         except MlflowRefused as error:
             counts["refused"] += 1
-            if key not in self._left:
+            if key not in self._skipped:
                 logger.warning("MLflow refused run %s: %s; the others go on.", run_key(key), error)
-            self._left[key] = fingerprint
+            self._skipped[key] = fingerprint
             return
-        self._left.pop(key, None)
+        self._skipped.pop(key, None)
         self._written[key] = now
-        run.received_ms, run.ended_ms = facts.received_ms, facts.ended_ms
+        run.received_ms, run.ended_ms = run_data.received_ms, run_data.ended_ms
         if run.status != "RUNNING" and not _quiet(run, now):
             self._tracking.reopen(run)
 
-    def _create(self, memory: _Memory, facts: RunData) -> TrackedRun:
-        name = facts.key.experiment
+    def _create(self, memory: _Memory, run_data: RunData) -> TrackedRun:
+        name = run_data.key.experiment
         experiment = memory.experiments.get(name)
         if experiment is None:
             experiment = memory.experiments[name] = self._tracking.create_experiment(name)
-        run = self._tracking.create(experiment.experiment_id, facts)
-        memory.runs[name][run_key(facts.key)] = run
+        run = self._tracking.create(experiment.experiment_id, run_data)
+        memory.runs[name][run_key(run_data.key)] = run
         return run
 
     def _tracked(self, memory: _Memory, key: RunKey) -> TrackedRun | None:
@@ -184,8 +184,8 @@ class MlflowSync:
             experiment = self._tracking.experiment(key.experiment)
             if experiment is not None:
                 memory.experiments[key.experiment] = experiment
-            found = self._tracking.runs(experiment.experiment_id) if experiment else {}
-            memory.runs[key.experiment] = found
+            runs = self._tracking.runs(experiment.experiment_id) if experiment else {}
+            memory.runs[key.experiment] = runs
         return memory.runs[key.experiment].get(run_key(key))
 
     def _finish_quiet(self, memory: _Memory, now: float, counts: Counter[str]) -> None:

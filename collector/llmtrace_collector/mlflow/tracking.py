@@ -121,16 +121,16 @@ class Tracking:
 
     def experiment(self, name: str) -> Experiment | None:
         """The experiment of that name; None when there is none yet."""
-        with self._talking() as client:
-            found = client.get_experiment_by_name(shorten(name, _EXPERIMENT_NAME_LENGTH))
-        if found is None:
+        with self._connection() as client:
+            experiment = client.get_experiment_by_name(shorten(name, _EXPERIMENT_NAME_LENGTH))
+        if experiment is None:
             return None
-        return Experiment(str(found.experiment_id), deleted=found.lifecycle_stage != "active")
+        return Experiment(str(experiment.experiment_id), deleted=experiment.lifecycle_stage != "active")
 
     def create_experiment(self, name: str) -> Experiment:
         """A new experiment of that name, or the one that somebody else made meanwhile."""
         try:
-            with self._talking() as client:
+            with self._connection() as client:
                 created = client.create_experiment(
                     shorten(name, _EXPERIMENT_NAME_LENGTH),
                     # Opens with MLflow's pages for LLM applications rather than model training.
@@ -138,18 +138,18 @@ class Tracking:
                 )
             return Experiment(str(created))
         except MlflowRefused:
-            found = self.experiment(name)
-            if found is None:
+            experiment = self.experiment(name)
+            if experiment is None:
                 raise
-            return found
+            return experiment
 
     def runs(self, experiment_id: str) -> dict[str, TrackedRun]:
         """Every run of an experiment that has a run key, by that key; deleted ones too."""
         from mlflow.entities import ViewType
 
-        found: dict[str, TrackedRun] = {}
+        runs: dict[str, TrackedRun] = {}
         token: str | None = None
-        with self._talking() as client:
+        with self._connection() as client:
             while True:
                 page = client.search_runs(
                     [experiment_id],
@@ -161,21 +161,21 @@ class Tracking:
                 for run in page:
                     key = run.data.tags[RUN_KEY_TAG]
                     # Should two runs have one key, the first that is not deleted is the one.
-                    if key not in found or found[key].deleted:
-                        found[key] = _tracked(run)
+                    if key not in runs or runs[key].deleted:
+                        runs[key] = _tracked(run)
                 token = page.token
                 if not token:
-                    return found
+                    return runs
 
-    def create(self, experiment_id: str, facts: RunData) -> TrackedRun:
-        """A new run for `facts`; it has its key from the first moment, so it is found again."""
-        with self._talking() as client:
+    def create(self, experiment_id: str, run_data: RunData) -> TrackedRun:
+        """A new run for `run_data`; it has its key from the first moment, so it is found again."""
+        with self._connection() as client:
             run = client.create_run(
                 experiment_id,
-                start_time=facts.started_ms,
-                run_name=shorten(facts.key.run, _RUN_NAME_LENGTH),
+                start_time=run_data.started_ms,
+                run_name=shorten(run_data.key.run, _RUN_NAME_LENGTH),
                 tags={
-                    RUN_KEY_TAG: run_key(facts.key),
+                    RUN_KEY_TAG: run_key(run_data.key),
                     "mlflow.source.name": "llmtrace",
                     "mlflow.user": "llmtrace",
                 },
@@ -190,7 +190,7 @@ class Tracking:
         from mlflow.entities import Metric, Param, RunTag
 
         if new.digest == run.digest:
-            with self._talking() as client:
+            with self._connection() as client:
                 client.set_tag(run.run_id, _FINGERPRINT_TAG, fingerprint)
             run.fingerprint = fingerprint
             return False
@@ -203,7 +203,7 @@ class Tracking:
         tags = dict(new.tags) | {f"{_PARAM_TAG}{name}": new.params.get(name, "") for name in changed}
         if not self._log_samples(run, new):
             del tags["mlflow.loggedArtifacts"]
-        with self._talking() as client:
+        with self._connection() as client:
             # The step is claimed before metrics use it: of two values at one step MLflow shows the larger.
             client.log_batch(
                 run.run_id,
@@ -223,13 +223,13 @@ class Tracking:
 
     def reopen(self, run: TrackedRun) -> None:
         """Say that the run goes on."""
-        with self._talking() as client:
+        with self._connection() as client:
             client.update_run(run.run_id, status="RUNNING")
         run.status = "RUNNING"
 
     def finish(self, run: TrackedRun) -> None:
         """Say that the run ended with its last span."""
-        with self._talking() as client:
+        with self._connection() as client:
             client.set_terminated(run.run_id, "FINISHED", end_time=run.ended_ms or run.received_ms or None)
         run.status = "FINISHED"
 
@@ -238,7 +238,7 @@ class Tracking:
         from mlflow.exceptions import MlflowException
 
         try:
-            with self._talking() as client:
+            with self._connection() as client:
                 client.log_dict(run.run_id, dict(new.table), SAMPLES_FILE)
         except MlflowUnavailable:
             raise
@@ -256,7 +256,7 @@ class Tracking:
         return True
 
     @contextmanager
-    def _talking(self) -> Iterator[MlflowClient]:
+    def _connection(self) -> Iterator[MlflowClient]:
         """The client, with MLflow's errors turned into ours."""
         for name, value in _CLIENT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)

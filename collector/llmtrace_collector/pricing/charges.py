@@ -175,7 +175,7 @@ def context_class(tokens: str) -> str:
     return f"toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull({tokens}, 0), 1), [{bounds}])))"
 
 
-#: Columns of a span that only the ledger needs: name → attributes that may carry it, first come first.
+#: Columns of a span that only costs need: name → attributes that may carry it, first come first.
 SPAN_COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "CacheWrite1hTokens": (
@@ -221,7 +221,7 @@ _STANDARD = ("auto", "default", "standard", "on_demand", "standard_only")
 
 
 def span_columns() -> str:
-    """Columns of `otel_traces` that the ledger reads, as items of ALTER TABLE."""
+    """Columns of `otel_traces` that costs are made of, as items of ALTER TABLE."""
     lines = [
         f"    ADD COLUMN IF NOT EXISTS {name} {kind} DEFAULT {text}" for name, kind, text in _span_columns()
     ]
@@ -233,13 +233,13 @@ def _span_columns() -> list[tuple[str, str, str]]:
     tier = f"lower({_first_of(_TIERS)})"
     cached = "SpanAttributes['llmtrace.response.cache_hit'] = 'true'"
     tier = f"multiIf(NOT IsLlm, '', {cached}, '{RESPONSE_CACHE}', {tier} IN ({standard}), '', {tier})"
-    found = [
+    definitions = [
         ("ServiceTier", "LowCardinality(String)", tier),
         ("Account", "LowCardinality(String)", "if(IsLlm, SpanAttributes['llmtrace.account'], '')"),
     ]
     for name, keys in SPAN_COUNTS.items():
-        found.append((name, "UInt64", f"if(IsLlm, toUInt64OrZero({_first_of(keys)}), 0)"))
-    return found
+        definitions.append((name, "UInt64", f"if(IsLlm, toUInt64OrZero({_first_of(keys)}), 0)"))
+    return definitions
 
 
 def _first_of(keys: tuple[str, ...]) -> str:

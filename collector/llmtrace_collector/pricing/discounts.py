@@ -49,13 +49,13 @@ def discounts(rows: Sequence[dict[str, Any]]) -> list[Discount]:
     keyed: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         keyed.setdefault((row["Project"], row["Provider"], row["Model"]), []).append(row)
-    found = []
+    parsed = []
     for key, same in keyed.items():
         same.sort(key=lambda row: int(row["ValidFrom"]))
         ends = [*(int(row["ValidFrom"]) for row in same[1:]), ALWAYS[1]]
         for row, end in zip(same, ends, strict=True):
-            found.append(Discount(*key, int(row["ValidFrom"]), float(row["Percent"]), end))
-    return found
+            parsed.append(Discount(*key, int(row["ValidFrom"]), float(row["Percent"]), end))
+    return parsed
 
 
 def shares(rules: Iterable[Discount], project: str, provider: str, model: str) -> list[Share]:
@@ -63,11 +63,11 @@ def shares(rules: Iterable[Discount], project: str, provider: str, model: str) -
     out. The shares never overlap."""
     fitting = [rule for rule in rules if rule.fits(project, provider, model)]
     bounds = sorted({bound for rule in fitting for bound in (rule.start, rule.end)})
-    found = []
+    periods = []
     for start, end in pairwise(bounds):
         holding = [rule for rule in fitting if rule.start <= start < rule.end]
         if holding:
             factor = 1 - max(holding, key=lambda rule: rule.rank).percent / 100
             if factor != 1:
-                found.append(Share(start, end, factor))
-    return found
+                periods.append(Share(start, end, factor))
+    return periods

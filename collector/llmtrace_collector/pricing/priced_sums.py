@@ -30,13 +30,13 @@ def priced_sums(
     keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
     groups = "".join(f"`{name}`, " for name in names)
     wanted = (*_COUNTS, *also)
-    sums = ", ".join(f"{_adding(name)} AS Sum{name}" for name in wanted)
+    sums = ", ".join(f"{_aggregate(name)} AS Sum{name}" for name in wanted)
     counts = ", ".join(f"usage.Sum{name} AS {name}" for name in wanted)
     picked = "".join(f"usage.`{name}` AS `{name}`, " for name in names)
     pair = "Provider, Model, ResponseModel, ServiceTier, ContextClass"
     # Where nobody has a discount, projects need not be told apart.
     whose = f"if((SELECT count() FROM {discounts}) = 0, '', Project)"  # noqa: S608 - ours
-    added = f"""SELECT {keys}{pair}, {whose} AS Whose, {_spell(prices, discounts)} AS Spell,
+    added = f"""SELECT {keys}{pair}, {whose} AS Whose, {_price_period(prices, discounts)} AS Spell,
         min(Time) AS First, {sums}
     FROM {rollup}
     WHERE {where}
@@ -47,18 +47,18 @@ def priced_sums(
 FROM {charges.priced(source, prices, discounts, "First")}"""  # noqa: S608 - names of ours
 
 
-def _adding(name: str) -> str:
+def _aggregate(name: str) -> str:
     return (
         f"quantilesTDigestMergeState(0.5, 0.95, 0.99)({name})" if name.endswith("Digest") else f"sum({name})"
     )
 
 
-def _spell(prices: str, discounts: str) -> str:
+def _price_period(prices: str, discounts: str) -> str:
     """Between two of these days no price and no discount changes."""
     edges = " UNION ALL ".join(
         f"SELECT toUnixTimestamp(arrayJoin([ValidFrom, ValidTo])) AS day FROM {table}"  # noqa: S608 - ours
         for table in (prices, discounts)
     )
-    found = f"""(SELECT groupUniqArray(day) FROM ({edges}) AS days
+    change_days = f"""(SELECT groupUniqArray(day) FROM ({edges}) AS days
         WHERE day * 1000 > {{since:Int64}} AND day * 1000 < {{until:Int64}})"""  # noqa: S608 - names of ours
-    return f"arrayCount(day -> day <= toUnixTimestamp(Time), {found})"
+    return f"arrayCount(day -> day <= toUnixTimestamp(Time), {change_days})"

@@ -101,12 +101,12 @@ def listing(provider: str, model: str, service_tier: str = "") -> Listing | None
     if not provider or not model:
         return None
     try:
-        owner, found = get_snapshot().find_provider_model(
+        owner, model_info = get_snapshot().find_provider_model(
             model, None, _PROVIDERS.get(provider, provider), None
         )
     except LookupError:
         return None
-    return list_model(owner, found, service_tier)
+    return list_model(owner, model_info, service_tier)
 
 
 def list_model(owner: Provider, model: ModelInfo, service_tier: str = "") -> Listing | None:
@@ -135,34 +135,36 @@ def _price_context(owner: Provider, model: ModelInfo, service_tier: str) -> Pric
 
 def _constraints(model: ModelInfo) -> list[StartDateConstraint | TimeOfDateConstraint]:
     conditional = model.prices if isinstance(model.prices, list) else []
-    found = [each.constraint for each in conditional] + [
-        each.constraint for each in model.price_variants or []
+    constraints = [price.constraint for price in conditional] + [
+        variant.constraint for variant in model.price_variants or []
     ]
-    return [each for each in found if each is not None]
+    return [constraint for constraint in constraints if constraint is not None]
 
 
 def _days(model: ModelInfo) -> list[int]:
     """The starts of the ranges of days in which prices stay the same, in seconds since 1970, UTC."""
     starts = {
-        int(datetime.combine(each.start_date, time(), UTC).timestamp())
-        for each in _constraints(model)
-        if isinstance(each, StartDateConstraint)
+        int(datetime.combine(constraint.start_date, time(), UTC).timestamp())
+        for constraint in _constraints(model)
+        if isinstance(constraint, StartDateConstraint)
     }
     return sorted({ALWAYS[0], *starts})
 
 
 def _usual_hour(model: ModelInfo) -> time:
     """A time of day at which no price bound to a time of day holds."""
-    limited = [each for each in _constraints(model) if isinstance(each, TimeOfDateConstraint)]
+    limited = [
+        constraint for constraint in _constraints(model) if isinstance(constraint, TimeOfDateConstraint)
+    ]
     for hour in range(24):
         moment = datetime(2026, 1, 1, hour, 30, tzinfo=UTC)
-        if not any(each.active(moment) for each in limited):
+        if not any(constraint.active(moment) for constraint in limited):
             return moment.time()
     return time(12)
 
 
 def _gaps_of_time(model: ModelInfo) -> list[str]:
-    if any(isinstance(each, TimeOfDateConstraint) for each in _constraints(model)):
+    if any(isinstance(constraint, TimeOfDateConstraint) for constraint in _constraints(model)):
         return ["its price changes with the time of day"]
     return []
 

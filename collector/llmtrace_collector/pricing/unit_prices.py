@@ -60,12 +60,12 @@ class UnitPrices(BaseModel):
 
     def per_unit(self) -> dict[str, float]:
         """USD per token, request or search, by the names of `charges.BUCKETS`."""
-        found: dict[str, float] = {}
+        prices: dict[str, float] = {}
         for name, field in FIELDS.items():
             value = getattr(self, field)
             if value is not None:
-                found[name] = value / (_MILLION if field.endswith("_per_million") else 1.0)
-        return found
+                prices[name] = value / (_MILLION if field.endswith("_per_million") else 1.0)
+        return prices
 
 
 #: Bucket of `charges.BUCKETS` → the field of its price.

@@ -87,7 +87,7 @@ class Backups:
             tables = [table for table in manifest["tables"] if table in known]
             # What is derived is filled while its sources are, then replaced by what was saved of it, which
             # may reach further back.
-            for table in sorted(tables, key=lambda each: _SOURCES.match(each) is None):
+            for table in sorted(tables, key=lambda table_name: _SOURCES.match(table_name) is None):
                 execute(f"TRUNCATE TABLE {table} SYNC")
                 if manifest["tables"][table]:
                     file = literal(str((folder / f"{table}.native.zst").absolute()))
@@ -103,10 +103,10 @@ class Backups:
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MergeTree'"
         )
         for table in set(plain.decode().split()) & set(wanted):
-            found = int(execute(f"SELECT count() FROM {table}"))  # noqa: S608
-            if found != wanted[table]:
+            count = int(execute(f"SELECT count() FROM {table}"))  # noqa: S608
+            if count != wanted[table]:
                 raise BackupIncomplete(
-                    f"{table} has {found} of the {wanted[table]} rows of the backup: its folder is not "
+                    f"{table} has {count} of the {wanted[table]} rows of the backup: its folder is not "
                     "whole. Copy it again and restore into a new data_dir",
                 )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 #: Tables that belong to a shard although no materialized view fills them: what is left to do for its spans.
 _OF_THE_SHARD = frozenset({"usage_stale", "ledger_passes"})
 
-#: How long a segment's token is remembered (seconds): longer than a store is away.
+#: How long a segment's token is remembered (seconds): longer than a store is unavailable.
 _TOKEN_SECONDS = 7 * 86_400
 
 _NAMED = re.compile(r"\b(FROM|JOIN|INTO|TO|TABLE|VIEW|EXISTS)\s+(\w+)(?![\w.(])")
@@ -65,10 +65,10 @@ class Cluster:
     def _render(self, statement: str, names: Names) -> list[str]:
         created = _CREATED.match(statement)
         altered = _ALTERED.match(statement)
-        found = created or altered
-        if found is None:
+        match = created or altered
+        if match is None:
             raise ValueError(f"a cluster cannot have this statement of the schema: {statement[:80]}")
-        name = found.group(2)
+        name = match.group(2)
         database = self.shard_database if name in names.sharded else self.database
         everywhere = self._qualified(statement, database, names)
         # The cluster is named after the object, which comes first.
@@ -114,10 +114,10 @@ class Cluster:
         head, _, commands = re.sub(r"\s+", " ", statement).partition(f" {name} ")
         if name not in names.sharded or name in names.views or head != "ALTER TABLE":
             return []
-        kept = [each for each in _commands(commands) if _COLUMN_CHANGES.match(each)]
-        if not kept:
+        column_changes = [command for command in _commands(commands) if _COLUMN_CHANGES.match(command)]
+        if not column_changes:
             return []
-        return [f"ALTER TABLE {self.database}.{name} {self._everywhere} {', '.join(kept)}"]
+        return [f"ALTER TABLE {self.database}.{name} {self._everywhere} {', '.join(column_changes)}"]
 
 
 @dataclass(frozen=True)
@@ -149,13 +149,13 @@ def names_of(migrations: Mapping[int, Iterable[str]]) -> Names:
 
 def _commands(text: str) -> list[str]:
     """The commands of an ALTER, which commas outside of parentheses and quotes divide."""
-    found, depth, quoted, start = [], 0, False, 0
+    commands, depth, quoted, start = [], 0, False, 0
     for at, letter in enumerate(text):
         if letter == "'":
             quoted = not quoted
         elif not quoted:
             depth += (letter in "([") - (letter in ")]")
             if letter == "," and depth == 0:
-                found.append(text[start:at].strip())
+                commands.append(text[start:at].strip())
                 start = at + 1
-    return [*found, text[start:].strip()]
+    return [*commands, text[start:].strip()]

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from .cluster import Cluster
 
-#: Walls behind the parser at the door: what one read may cost. Times in seconds, sizes in bytes.
+#: Limits behind the query guard: what one read may cost. Times in seconds, sizes in bytes.
 READ_LIMITS: Mapping[str, str] = {
     "max_execution_time": "30",
     "max_memory_usage": str(2 << 30),
@@ -232,8 +232,8 @@ class _Escaped:
 class ServerEngine(Engine):
     """A ClickHouse server over HTTP, or a cluster by way of one of its nodes.
 
-    With a `reader`, the address of a user whom row policies confine (see policies.py), reads for a project
-    are that user's.
+    With a `reader`, the address of a user whom row policies confine (see row_policies.py), reads for a
+    project are that user's.
     """
 
     def __init__(self, dsn: str, cluster: str = "", reader: str = "") -> None:
@@ -290,8 +290,8 @@ class ServerEngine(Engine):
     ) -> bytes:
         values = {name: _Escaped(value) for name, value in (params or {}).items()}
         try:
-            given = {**self._settings, **settings}
-            return self._client(kind).raw_query(sql, values, settings=given, fmt=fmt)
+            all_settings = {**self._settings, **settings}
+            return self._client(kind).raw_query(sql, values, settings=all_settings, fmt=fmt)
         except ClickHouseError as error:
             raise _store_error(str(error)) from error
 

@@ -40,7 +40,7 @@ class Eraser:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._known: dict[str, Erasure] = {}
 
     def count(self, user: str, project: str) -> dict[str, int]:
@@ -60,7 +60,7 @@ class Eraser:
         return self._known.get(erasure_id)
 
     def _run(self, erasure: Erasure) -> None:
-        with self._turn:
+        with self._lock:
             try:
                 self._erase(erasure)
             except StoreError as error:
@@ -75,22 +75,25 @@ class Eraser:
         params = {"user": erasure.user, "project": erasure.project}
         # What is found is written down first: deletions must not change what later ones look for.
         engine = self._store.engine
-        found = f"{engine.own}erasure_{erasure.erasure_id}"
-        execute(f"CREATE TABLE {found} (Project String, TraceId String) ENGINE = MergeTree ORDER BY TraceId")
+        traces_table = f"{engine.own}erasure_{erasure.erasure_id}"
+        execute(
+            f"CREATE TABLE {traces_table} (Project String, TraceId String) "
+            "ENGINE = MergeTree ORDER BY TraceId"
+        )
         try:
             execute(
-                f"INSERT INTO {found} SELECT DISTINCT Project, TraceId "  # noqa: S608
+                f"INSERT INTO {traces_table} SELECT DISTINCT Project, TraceId "  # noqa: S608
                 f"FROM {engine.everywhere}otel_traces WHERE {_names_user('UserId = {user:String}')}",
                 params,
             )
-            erasure.counts = self._counts(erasure.user, erasure.project, found)
+            erasure.counts = self._counts(erasure.user, erasure.project, traces_table)
             days = execute(
                 "SELECT DISTINCT toString(toDate(Timestamp)) FROM otel_traces "  # noqa: S608
-                f"WHERE (Project, TraceId) IN (SELECT Project, TraceId FROM {found})"
+                f"WHERE (Project, TraceId) IN (SELECT Project, TraceId FROM {traces_table})"
             )
             steps: list[tuple[str, Callable[[], Any]]] = [
                 (table, lambda table=table, where=where: self._delete(table, where, params))  # type: ignore[misc]
-                for table, where in _conditions(found)
+                for table, where in _conditions(traces_table)
             ]
             steps += [
                 (f"usage of {day}", lambda day=day: self._store.rebuild_usage(day))  # type: ignore[misc]
@@ -101,7 +104,7 @@ class Eraser:
                 work()
                 erasure.done += 1
         finally:
-            execute(f"DROP TABLE IF EXISTS {found} SYNC")
+            execute(f"DROP TABLE IF EXISTS {traces_table} SYNC")
 
     def _delete(self, table: str, where: str, params: dict[str, str]) -> None:
         # Parameters do not reach a mutation's text, which outlives the query: it gets literals.
@@ -111,9 +114,9 @@ class Eraser:
             f"ALTER TABLE {table} DELETE WHERE {where}", settings={"mutations_sync": "2"}
         )
 
-    def _counts(self, user: str, project: str, found: str) -> dict[str, int]:
+    def _counts(self, user: str, project: str, user_traces: str) -> dict[str, int]:
         counts = {}
-        for table, where in _conditions(found):
+        for table, where in _conditions(user_traces):
             text = self._store.read(
                 f"SELECT count() FROM {self._store.engine.own}{table} WHERE {where}",  # noqa: S608
                 {"user": user, "project": project},
@@ -126,9 +129,9 @@ def _names_user(condition: str) -> str:
     return f"({condition}) AND ({{project:String}} = '' OR Project = {{project:String}})"
 
 
-def _conditions(found: str) -> list[tuple[str, str]]:
+def _conditions(user_traces: str) -> list[tuple[str, str]]:
     """Table and condition of its rows, spans last. `found` holds (Project, TraceId) of the user's traces."""
-    rows = found if found.startswith("(") else f"(SELECT Project, TraceId FROM {found})"  # noqa: S608
+    rows = user_traces if user_traces.startswith("(") else f"(SELECT Project, TraceId FROM {user_traces})"  # noqa: S608
     traces = f"(Project, TraceId) IN {rows}"
 
     def by(attributes: str) -> str:

@@ -48,9 +48,9 @@ def unreplicated(engine_full: str) -> str:
 
 def columns(engine: Engine, table: str) -> str:
     """A table's columns with commas between: their places differ between stores of different ages."""
-    found = engine.execute(
+    names = engine.execute(
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
         "ORDER BY position FORMAT TSVRaw",
         {"table": table},
     )
-    return ", ".join(found.decode().split())
+    return ", ".join(names.decode().split())

@@ -1,4 +1,4 @@
-"""The parser at the door: one SELECT over our tables, with functions that only compute.
+"""The guard of reads: one SELECT over our tables, with functions that only compute.
 
 What runs is the SQL regenerated from the parsed tree, never the received text, so that nothing the parser
 did not understand reaches the engine. Limits of time, memory and size and a read-only handle stand behind.
@@ -177,12 +177,12 @@ def _parse(text: str) -> exp.Expr:
     except (SqlglotError, RecursionError) as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise QueryRefused(f"this is no SELECT that can be read here: {detail}") from error
-    found = [tree for tree in trees if tree is not None]
-    if len(found) != 1:
+    statements = [tree for tree in trees if tree is not None]
+    if len(statements) != 1:
         raise QueryRefused("exactly one statement is allowed")
-    if not isinstance(found[0], exp.Query):
+    if not isinstance(statements[0], exp.Query):
         raise QueryRefused("only SELECT is allowed; writes go through the collector's endpoints")
-    return found[0]
+    return statements[0]
 
 
 def _check_tree(tree: exp.Expr) -> None:
@@ -297,7 +297,7 @@ def _keep_names_columns(call: exp.Func) -> None:
     """The engine takes a bare name given to arrayMap and its like for a function's when no column has it;
     inside `identity` it can only be a column's.
     """
-    arguments = [each for each in call.iter_expressions() if _bare_column(each) is not None]
+    arguments = [argument for argument in call.iter_expressions() if _bare_column(argument) is not None]
     if not arguments:
         return
     if not call.sql(dialect="clickhouse").strip('`"').lower().startswith(("array", "map")):

@@ -1,4 +1,4 @@
-"""How other processes read: ClickHouse over HTTP, through the collector's door."""
+"""How other processes read: ClickHouse over HTTP, through the collector's endpoint /clickhouse."""
 
 from __future__ import annotations
 

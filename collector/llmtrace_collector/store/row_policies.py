@@ -1,6 +1,6 @@
 """A server's own wall between projects: a user for reads, whom row policies confine to one project.
 
-The parser at the door confines every read of a project's key by itself. On a ClickHouse server these
+The query guard confines every read of a project's key by itself. On a ClickHouse server these
 statements put the server's access control behind it: the collector reads for such a key as `store_reader`,
 and says in the setting `SQL_llmtrace_project` for whom. Without the setting every read of that user fails. It
 is a wall against mistakes of ours: who has that user's password may name any project.
@@ -19,7 +19,7 @@ from .schema.migrations import migrations
 
 ROLE = "llmtrace_project_reader"
 
-#: Hidden at the door from every project; views of prices read it for all of them.
+#: Hidden by the query guard from every project; views of prices read it for all of them.
 _NOBODYS = "0 = 1"
 
 _CREATED = re.compile(r"^CREATE (?:OR REPLACE )?(TABLE|VIEW) (?:IF NOT EXISTS )?(\w+)(.*)", re.DOTALL)
@@ -34,16 +34,16 @@ def statements(database: str, user: str, password: str, cluster: str = "") -> li
     everywhere = f" ON CLUSTER {cluster}" if cluster else ""
     kinds = _kinds()
     readable = sorted(_readable(kinds))
-    found = [f"CREATE ROLE IF NOT EXISTS {ROLE}{everywhere}"]
+    commands = [f"CREATE ROLE IF NOT EXISTS {ROLE}{everywhere}"]
     for name in readable:
         # A grant of a Distributed table is one of the tables behind it as well.
         for place in _places(database, name, kinds, cluster):
-            found.append(f"GRANT{everywhere} SELECT ON {place}.{name} TO {ROLE}")
+            commands.append(f"GRANT{everywhere} SELECT ON {place}.{name} TO {ROLE}")
     for name in readable:
         if kinds[name] != "VIEW" and FILTERS.get(name) != _NOBODYS:
             condition = _condition(name, database)
             for place in _places(database, name, kinds, cluster):
-                found.append(
+                commands.append(
                     f"CREATE ROW POLICY OR REPLACE llmtrace_project{everywhere} ON {place}.{name} "
                     f"FOR SELECT USING {condition} TO {ROLE}"
                 )
@@ -52,7 +52,7 @@ def statements(database: str, user: str, password: str, cluster: str = "") -> li
     )
     digest = hashlib.sha256(password.encode()).hexdigest()
     return [
-        *found,
+        *commands,
         f"CREATE SETTINGS PROFILE OR REPLACE {ROLE}{everywhere} SETTINGS {limits} TO {ROLE}",
         f"CREATE USER OR REPLACE `{user}`{everywhere} IDENTIFIED WITH sha256_hash BY {literal(digest)} "
         f"DEFAULT ROLE {ROLE}",
@@ -64,18 +64,18 @@ def _kinds() -> dict[str, str]:
     """TABLE or VIEW by name, SHARDED for tables that a cluster spreads."""
     wanted = migrations(30)
     names = names_of(wanted)
-    found = {}
+    kinds = {}
     for part in wanted.values():
         for statement in part:
             created = _CREATED.match(statement)
             if created is not None:
                 name = created.group(2)
-                found[name] = "SHARDED" if name in names.sharded else created.group(1)
-    return found
+                kinds[name] = "SHARDED" if name in names.sharded else created.group(1)
+    return kinds
 
 
 def _readable(kinds: Mapping[str, str]) -> set[str]:
-    """What the door lets readers name, and what its views read in turn."""
+    """What the query guard lets readers name, and what those views read in turn."""
     views = {}
     for part in migrations(30).values():
         for statement in part:
@@ -84,13 +84,13 @@ def _readable(kinds: Mapping[str, str]) -> set[str]:
                 views[created.group(2)] = {
                     name for name in _READ_BY.findall(created.group(3)) if name in kinds
                 }
-    found: set[str] = set()
-    waiting = set(TABLES)
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        waiting |= views.get(name, set()) - found
-    return found
+    readable: set[str] = set()
+    pending = set(TABLES)
+    while pending:
+        name = pending.pop()
+        readable.add(name)
+        pending |= views.get(name, set()) - readable
+    return readable
 
 
 def _places(database: str, name: str, kinds: Mapping[str, str], cluster: str) -> list[str]:
@@ -100,7 +100,7 @@ def _places(database: str, name: str, kinds: Mapping[str, str], cluster: str) ->
 
 
 def _condition(name: str, database: str) -> str:
-    """Whose rows of a table may be seen, as the door has it."""
+    """Whose rows of a table may be seen, as the query guard has it."""
     text = FILTERS.get(name, "Project = {project}")
     text = text.replace("{project}", f"getSetting({literal(PROJECT_SETTING)})")
     return re.sub(r"\bFROM (\w+)", rf"FROM {database}.\1", text)

@@ -60,7 +60,7 @@ class Store:
         self._schema = protobuf_schema()
         self._foreign = foreign_probe()
         self._names = names_of(migrations(retention_days))
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         # Segments that a kill or a failure may have stored in some of their tables only.
         self._half_stored = 0
 
@@ -70,14 +70,14 @@ class Store:
         return self.engine.client()
 
     def insert_segment(self, signal: str, path: Path, token: str) -> None:
-        """Insert a segment of the log (length-prefixed envelopes) exactly once per `token`.
+        """Insert a segment of the log (length-prefixed frames) exactly once per `token`.
 
         Returns when the rows are on disk in every table that they feed. Raises StoreUnavailable when the
         same call may succeed later, StoreError when the engine refuses these bytes.
         """
         table, message = SIGNALS[signal]
         settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
-        with self._turn:
+        with self._lock:
             # Spans of other dialects have a view of their own, which takes longer to set up than to run. It
             # comes first: what only its view refuses is refused before any row of the segment is stored.
             if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
@@ -89,12 +89,12 @@ class Store:
         """Around the insert of a segment that an earlier attempt may have begun: no rollup is rebuilt then.
         Rebuilt from its spans, and then fed by the attempt that completes it, it would hold them twice.
         """
-        with self._turn:
+        with self._lock:
             self._half_stored += 1
         try:
             yield
         finally:
-            with self._turn:
+            with self._lock:
                 self._half_stored -= 1
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -103,7 +103,7 @@ class Store:
         if lines:
             cluster = self.engine.cluster
             place = table if cluster is None else cluster.table(table, self._names)
-            with self._turn:
+            with self._lock:
                 self.engine.insert_bytes(place, lines.encode(), "JSONEachRow")
 
     def read(
@@ -125,13 +125,13 @@ class Store:
         """The texts, which are names and short, as the views would store them."""
         if not self.redaction.replaces:
             return list(texts)
-        found: list[str] = []
+        cleaned: list[str] = []
         for first in range(0, len(texts), _NAMES):
             names = ", ".join(literal(text[:_NAME]) for text in texts[first : first + _NAMES])
             clean = self.redaction.clean("names")
             (row,) = self.rows(f"SELECT {clean} AS clean FROM (SELECT [{names}] AS names)")  # noqa: S608, quoted
-            found += row["clean"]
-        return found
+            cleaned += row["clean"]
+        return cleaned
 
     def rebuild_usage(self, day: str | None = None) -> list[str]:
         """Rebuild `usage_10s` and `usage_hour` from the spans, for one day (`YYYY-MM-DD`) or every day;
@@ -140,24 +140,24 @@ class Store:
         A day is rebuilt beside the live table and swapped in as a whole, so readers never see half of it.
         Inserts wait meanwhile. Raises StoreUnavailable while a segment may be stored in part.
         """
-        with self._turn:
+        with self._lock:
             if self._half_stored:
                 raise StoreUnavailable(
                     "what an interrupted insert left is stored first; try again in a moment"
                 )
-            days = [each for each in self._days() if day in (None, each)]
-            for each in days:
-                self._rebuild_day(each)
+            days = [stored_day for stored_day in self._days() if day in (None, stored_day)]
+            for stored_day in days:
+                self._rebuild_day(stored_day)
         return days
 
     def settled(self) -> str:
         """A time in the engine's clock: spans stored before it can all be read by now."""
-        with self._turn:
+        with self._lock:
             return self.engine.execute("SELECT toString(now64(3))").decode().strip()
 
     def change(self, statement: str) -> None:
         """Run an ALTER … UPDATE or DELETE over stored rows and wait until every part has it."""
-        with self._turn:
+        with self._lock:
             self.engine.execute(statement, settings={"mutations_sync": "2"})
 
     def mark_stale(self, minutes: Iterable[int], reason: str) -> None:
@@ -170,7 +170,7 @@ class Store:
         As `rebuild_usage`, but only the marked minutes' spans are read; while a segment may be stored in part
         they stay marked.
         """
-        with self._turn:
+        with self._lock:
             if self._half_stored:
                 return 0
             marked = self.engine.execute(
@@ -224,7 +224,7 @@ class Store:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Hold inserts and rebuilds; what is acknowledged meanwhile waits in the log."""
-        with self._turn:
+        with self._lock:
             yield
 
     def ping(self) -> bool:

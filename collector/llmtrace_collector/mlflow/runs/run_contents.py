@@ -1,4 +1,4 @@
-"""Facts of a run → what its MLflow run shows: metrics, params, tags and the table of sample calls. Pure."""
+"""Data of a run → what its MLflow run shows: metrics, params, tags and the table of sample calls. Pure."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def shorten(name: str, length: int) -> str:
     return f"{name[: length - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def contents(facts: RunData, trace_url: str) -> RunContents:
-    """What the MLflow run of `facts` should show; `trace_url` has a `{trace_id}` to fill in."""
-    metrics = _metrics(facts)
-    params = {name: join_values(values, _PARAM_LENGTH) for name, values in facts.parameters.items()}
+def contents(run_data: RunData, trace_url: str) -> RunContents:
+    """What the MLflow run of `run_data` should show; `trace_url` has a `{trace_id}` to fill in."""
+    metrics = _metrics(run_data)
+    params = {name: join_values(values, _PARAM_LENGTH) for name, values in run_data.parameters.items()}
     return RunContents(
         metrics=metrics,
         params=params,
-        tags=_tags(facts, metrics, params, trace_url),
-        table=_table(facts.samples, trace_url),
-        timestamp_ms=facts.ended_ms,
+        tags=_tags(run_data, metrics, params, trace_url),
+        table=_table(run_data.samples, trace_url),
+        timestamp_ms=run_data.ended_ms,
     )
 
 
@@ -76,34 +76,34 @@ def join_values(values: Iterable[str], length: int) -> str:
     text = ", ".join(listed)
     if len(text) <= length:
         return text
-    kept: list[str] = []
+    fitting: list[str] = []
     for value in listed:
-        if len(", ".join([*kept, value])) > length - 20:
+        if len(", ".join([*fitting, value])) > length - 20:
             break
-        kept.append(value)
-    head = ", ".join(kept) if kept else listed[0][: length - 20]
-    return f"{head}… (+{len(listed) - len(kept)})"
+        fitting.append(value)
+    head = ", ".join(fitting) if fitting else listed[0][: length - 20]
+    return f"{head}… (+{len(listed) - len(fitting)})"
 
 
-def _metrics(facts: RunData) -> dict[str, float]:
+def _metrics(run_data: RunData) -> dict[str, float]:
     metrics: dict[str, float] = {
-        "calls": facts.calls,
-        "errors": facts.errors,
-        "error_rate": facts.errors / facts.calls,
-        "latency/p50_ms": facts.latency_ms[0],
-        "latency/p95_ms": facts.latency_ms[1],
-        "cost/unpriced_calls": facts.unpriced_calls,
-        "tokens/unknown_calls": facts.unknown_usage,
+        "calls": run_data.calls,
+        "errors": run_data.errors,
+        "error_rate": run_data.errors / run_data.calls,
+        "latency/p50_ms": run_data.latency_ms[0],
+        "latency/p95_ms": run_data.latency_ms[1],
+        "cost/unpriced_calls": run_data.unpriced_calls,
+        "tokens/unknown_calls": run_data.unknown_usage,
     }
-    if facts.ttft_ms is not None:
-        metrics["ttft/p50_ms"], metrics["ttft/p95_ms"] = facts.ttft_ms
-    if facts.unknown_usage < facts.calls:
-        metrics["tokens/input"] = facts.input_tokens
-        metrics["tokens/output"] = facts.output_tokens
-        metrics["tokens/cached"] = facts.cached_tokens
-    if facts.cost_usd is not None:
-        metrics["cost/total_usd"] = facts.cost_usd
-    for score in facts.scores:
+    if run_data.ttft_ms is not None:
+        metrics["ttft/p50_ms"], metrics["ttft/p95_ms"] = run_data.ttft_ms
+    if run_data.unknown_usage < run_data.calls:
+        metrics["tokens/input"] = run_data.input_tokens
+        metrics["tokens/output"] = run_data.output_tokens
+        metrics["tokens/cached"] = run_data.cached_tokens
+    if run_data.cost_usd is not None:
+        metrics["cost/total_usd"] = run_data.cost_usd
+    for score in run_data.scores:
         name = _metric_name(score.name, taken=metrics)
         metrics[name] = score.mean
         metrics[f"{name}_count"] = score.count
@@ -129,51 +129,51 @@ def _metric_name(score: str, taken: Mapping[str, float]) -> str:
 
 
 def _tags(
-    facts: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
+    run_data: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
 ) -> dict[str, str]:
     tags = {
-        "llmtrace.project": facts.key.project,
-        "llmtrace.experiment": facts.key.experiment,
-        "llmtrace.run": facts.key.run,
-        "llmtrace.first_trace": facts.first_trace,
-        "llmtrace.first_trace_url": trace_link(trace_url, facts.first_trace),
-        "llmtrace.last_trace": facts.last_trace,
-        "llmtrace.last_trace_url": trace_link(trace_url, facts.last_trace),
-        "llmtrace.last_received_ms": str(facts.received_ms),
-        "mlflow.note.content": _note(facts, metrics, params, trace_url),
+        "llmtrace.project": run_data.key.project,
+        "llmtrace.experiment": run_data.key.experiment,
+        "llmtrace.run": run_data.key.run,
+        "llmtrace.first_trace": run_data.first_trace,
+        "llmtrace.first_trace_url": trace_link(trace_url, run_data.first_trace),
+        "llmtrace.last_trace": run_data.last_trace,
+        "llmtrace.last_trace_url": trace_link(trace_url, run_data.last_trace),
+        "llmtrace.last_received_ms": str(run_data.received_ms),
+        "mlflow.note.content": _note(run_data, metrics, params, trace_url),
         "mlflow.loggedArtifacts": json.dumps([{"path": SAMPLES_FILE, "type": "table"}]),
     }
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
 
 
-def _note(facts: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str) -> str:
+def _note(run_data: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str) -> str:
     """A short markdown summary; names come from callers, so they are escaped."""
 
     def link(label: str, trace_id: str) -> str:
         return f"[{label}]({trace_link(trace_url, trace_id)})"
 
     lines = [
-        f"Run **{escape_markdown(facts.key.run[:200])}** of project "
-        f"**{escape_markdown(facts.key.project[:200])}**, logged by llmtrace.",
+        f"Run **{escape_markdown(run_data.key.run[:200])}** of project "
+        f"**{escape_markdown(run_data.key.project[:200])}**, logged by llmtrace.",
         "",
-        f"- {facts.calls:,} calls, {facts.errors:,} errors, "
+        f"- {run_data.calls:,} calls, {run_data.errors:,} errors, "
         f"p95 latency {metrics.get('latency/p95_ms', 0.0):,.0f} ms",
     ]
     if params.get("model"):
         lines.append(f"- Model: {escape_markdown(params['model'][:300])}")
     if "tokens/input" in metrics:
-        lines.append(f"- Tokens: {facts.input_tokens:,} in, {facts.output_tokens:,} out")
-    if facts.cost_usd is None:
+        lines.append(f"- Tokens: {run_data.input_tokens:,} in, {run_data.output_tokens:,} out")
+    if run_data.cost_usd is None:
         lines.append("- Cost: not known (no price for these calls)")
     else:
-        missing = f", without {facts.unpriced_calls:,} unpriced calls" if facts.unpriced_calls else ""
-        lines.append(f"- Cost: {facts.cost_usd:.6f} USD{missing}")
+        missing = f", without {run_data.unpriced_calls:,} unpriced calls" if run_data.unpriced_calls else ""
+        lines.append(f"- Cost: {run_data.cost_usd:.6f} USD{missing}")
     traces = [
-        link("first", facts.first_trace),
-        link("slowest", facts.slowest_trace),
-        link("last", facts.last_trace),
+        link("first", run_data.first_trace),
+        link("slowest", run_data.slowest_trace),
+        link("last", run_data.last_trace),
     ]
-    traces += [link(f"error {number}", trace) for number, trace in enumerate(facts.error_traces, 1)]
+    traces += [link(f"error {number}", trace) for number, trace in enumerate(run_data.error_traces, 1)]
     lines.append(f"- Traces: {', '.join(traces)}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""What the store knows of experiment runs: which ones changed, and the facts of one."""
+"""What the store knows of experiment runs: which ones changed, and the data of one."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ WHERE {the_run}
 """
 
 # Whatever the order in which the engine reads, the answer is the same: another one would be logged anew.
-_CALL_FACTS = """
+_CALL_SUMS = """
 SELECT
     count() AS calls,
     countIf(StatusCode = 'Error') AS errors,
@@ -277,8 +277,8 @@ class RunReader:
         """How many scores there are: cheap, and enough to know whether to look for new ones."""
         return int(self._rows("SELECT count() AS amount FROM scores", None)[0]["amount"])
 
-    def facts(self, key: RunKey) -> RunData | None:
-        """The facts of one run; None when its spans are gone, in whole or in part (retention)."""
+    def run_data(self, key: RunKey) -> RunData | None:
+        """The data of one run; None when its spans are gone, in whole or in part (retention)."""
         params = {
             "project": parameter_text(key.project),
             "experiment": parameter_text(key.experiment),
@@ -293,7 +293,7 @@ class RunReader:
             f"AS param_{name}"
             for name, expression in PARAMETERS.items()
         )
-        calls = self._rows(_CALL_FACTS.format(calls=_CALLS, parameters=listed), params)[0]
+        calls = self._rows(_CALL_SUMS.format(calls=_CALLS, parameters=listed), params)[0]
         if calls["calls"] < usage["calls"]:
             return None
         scores = self._rows(
@@ -363,15 +363,15 @@ def _scores_of(
     call: Mapping[str, Any], scores: list[dict[str, Any]], spans: set[tuple[str, str]]
 ) -> dict[str, float | str]:
     """The newest score of each name that was given to a call, its trace's among them."""
-    found: dict[str, float | str] = {}
+    newest: dict[str, float | str] = {}
     for score in scores:
         span = (score["TraceId"], score["SpanId"])
         same_span = span == (call["TraceId"], call["SpanId"])
         same_response = score["ResponseId"] != "" and score["ResponseId"] == call["ResponseId"]
         same_trace = score["TraceId"] == call["TraceId"] and span not in spans and not score["ResponseId"]
         if same_span or same_response or same_trace:
-            found[score["Name"]] = score["Label"] if score["Value"] is None else score["Value"]
-    return found
+            newest[score["Name"]] = score["Label"] if score["Value"] is None else score["Value"]
+    return newest
 
 
 _ESCAPES = str.maketrans(

@@ -111,24 +111,24 @@ def _attributes_map(pairs: str, redaction: Redaction, event: str = "") -> str:
     """The Map of an array of OTLP attributes; `event` names the event that they belong to, if any."""
     keys, values = f"{pairs}.key", f"{pairs}.value"
     if redaction.replaces:
-        # Keys and values are looked through together, and once: a Map takes its arrays several times.
+        # Keys and values are searched together, and once: a Map takes its arrays several times.
         vals = f"arrayReverse({_cleaned_texts(values, f'arraySlice(l, length({keys}) + 1)')})"
         named = f"arrayReverse(arraySlice(l, 1, length({keys})))"
-        found = f"arrayMap((ks, vs) -> {_map_of('ks', 'vs')}, [{named}], [{vals}])[1]"
-        found = let("l", redaction.clean(f"arrayConcat({keys}, {_raw_texts(values)})"), found)
+        mapped = f"arrayMap((ks, vs) -> {_map_of('ks', 'vs')}, [{named}], [{vals}])[1]"
+        mapped = let("l", redaction.clean(f"arrayConcat({keys}, {_raw_texts(values)})"), mapped)
     else:
-        found = _map_of(f"arrayReverse({keys})", f"arrayReverse({_plain_texts(values)})")
-    return dialects.without_content(found, event) if redaction.drop_content else found
+        mapped = _map_of(f"arrayReverse({keys})", f"arrayReverse({_plain_texts(values)})")
+    return dialects.without_content(mapped, event) if redaction.drop_content else mapped
 
 
-def _landed_map(found: str, redaction: Redaction, event: str = "") -> str:
+def _landed_map(attributes: str, redaction: Redaction, event: str = "") -> str:
     """A Map as another writer sent it, as `_attributes_map` gives those of requests."""
     if redaction.replaces:
-        pairs = f"arrayConcat(CAST(mapKeys({found}) AS Array(String)), mapValues({found}))"
-        size = f"length(mapKeys({found}))"
+        pairs = f"arrayConcat(CAST(mapKeys({attributes}) AS Array(String)), mapValues({attributes}))"
+        size = f"length(mapKeys({attributes}))"
         cleaned = f"mapFromArrays(arraySlice(l, 1, {size}), arraySlice(l, {size} + 1))"
-        found = let("l", redaction.clean(pairs), cleaned)
-    return dialects.without_content(found, event) if redaction.drop_content else found
+        attributes = let("l", redaction.clean(pairs), cleaned)
+    return dialects.without_content(attributes, event) if redaction.drop_content else attributes
 
 
 _USAGE_SELECT = """SELECT
@@ -250,7 +250,7 @@ def _price_columns(existing: Iterable[str]) -> str:
 
 
 def protobuf_schema() -> str:
-    """The message definitions by which the engine reads log records, comments and line breaks taken out."""
+    """The message definitions by which the engine reads the log, without comments and line breaks."""
     text = (resources.files(__package__) / "sql" / "otlp.proto").read_text()
     return " ".join(re.sub(r"//[^\n]*", "", text).split())
 
@@ -319,14 +319,14 @@ def _nested_maps(redaction: Redaction, *, landed: bool) -> str:
         maps, names = "arrayConcat(`Events.Attributes`, `Links.Attributes`)", _LANDED["event_names"]
         if not redaction.on:
             return maps
-        one = _landed_map("a", redaction, "said" if redaction.drop_content else "")
+        nested_map = _landed_map("a", redaction, "said" if redaction.drop_content else "")
     else:
         maps, names = "arrayConcat(span.events.attributes, span.links.attributes)", _DECODED["event_names"]
-        one = _attributes_map("a", redaction, "said" if redaction.drop_content else "")
+        nested_map = _attributes_map("a", redaction, "said" if redaction.drop_content else "")
     if not redaction.drop_content:
-        return f"arrayMap(a -> {one}, {maps})"
+        return f"arrayMap(a -> {nested_map}, {maps})"
     links = (_LANDED if landed else _DECODED)["link_states"]
-    return f"arrayMap((a, said) -> {one}, {maps}, arrayConcat({names}, arrayMap(s -> '', {links})))"
+    return f"arrayMap((a, said) -> {nested_map}, {maps}, arrayConcat({names}, arrayMap(s -> '', {links})))"
 
 
 def _spans(source: str, redaction: Redaction, *, foreign: bool, landed: bool = False) -> str:
@@ -345,7 +345,7 @@ def _spans(source: str, redaction: Redaction, *, foreign: bool, landed: bool = F
     chosen = f"SELECT * FROM ({decoded}) WHERE {'' if foreign else 'NOT '}{dialects.is_foreign()}"  # noqa: S608, names of ours
     if foreign:
         chosen = f"SELECT * FROM ({dialects.translated(chosen)}) WHERE {dialects.not_pending()}"  # noqa: S608, names of ours
-    texts = f"SELECT *, {dialects.texts(foreign)}, {dialects.kept(foreign)} AS keep FROM ({chosen})"  # noqa: S608, names of ours
+    texts = f"SELECT *, {dialects.texts(foreign)}, {dialects.remaining_keys(foreign)} AS keep FROM ({chosen})"  # noqa: S608, names of ours
     if redaction.drop_content:
         texts = dialects.without_texts(texts)
     columns = _part(
@@ -358,7 +358,7 @@ def _spans(source: str, redaction: Redaction, *, foreign: bool, landed: bool = F
 
 
 def foreign_probe() -> str:
-    """SELECT that says of a file of envelopes whether it holds foreign spans; `{file}` and `{schema}` in it
+    """SELECT that says of a segment's file whether it holds foreign spans; `{file}` and `{schema}` in it
     stand for quoted texts.
 
     Only scope names and keys are read, which takes a few percent of an insert's time.
@@ -368,12 +368,12 @@ def foreign_probe() -> str:
         "spans Array(Tuple(attributes Array(Tuple(key String)))))))))"
     )
     spans = "request.resource_spans.scope_spans"
-    found = dialects.any_foreign(
+    condition = dialects.any_foreign(
         f"arrayFlatten({spans}.spans.attributes.key)", f"arrayFlatten({spans}.scope.name)"
     )
     return (
         "SELECT count() FROM (SELECT 1 "  # noqa: S608, names of ours
-        f"FROM file({{file}}, 'Protobuf', '{structure}') WHERE {found} LIMIT 1) "
+        f"FROM file({{file}}, 'Protobuf', '{structure}') WHERE {condition} LIMIT 1) "
         "SETTINGS format_schema = {schema}"
     )
 
@@ -386,19 +386,19 @@ def _priced_calls(which: str) -> str:
 
 def _charge_values() -> dict[str, str]:
     """What the ledger's statements are rendered with."""
-    told = "price.Priced AND usage.UnknownUsage = 0"
+    known = "price.Priced AND usage.UnknownUsage = 0"
     return {
         "span_columns": charges.span_columns(),
         "count_columns": _count_columns(),
         "price_columns": _price_columns(()),
         "hour_select": _hour_select(),
         "charges": charges.columns(),
-        "call_charges": charges.columns(told),
+        "call_charges": charges.columns(known),
         "unit_prices": charges.unit_prices(),
         "priced_hours": charges.priced("usage_hour"),
         "priced_usage": charges.priced("usage_10s"),
         "priced_calls": _priced_calls("Counted"),
-        # What a client's next attempt stands for, where it told tokens of its own.
+        # What a client's next attempt stands for, where it reported tokens of its own.
         "priced_attempts": _priced_calls("IsLlm AND Uncounted = 'sender' AND StatusCode = 'Error'"),
     }
 
@@ -431,16 +431,16 @@ def migrations(retention_days: int, redaction: Redaction = NOTHING) -> dict[int,
         "span_messages": dialects.log_messages(),
         **_charge_values(),
     }
-    found: dict[int, list[str]] = {}
+    by_version: dict[int, list[str]] = {}
     for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda item: item.name):
         if not file.name.endswith(".sql"):
             continue
         text = re.sub(r"^\s*--[^\n]*$", "", file.read_text(), flags=re.MULTILINE)
         rendered = _filled(text, **values)
-        found[int(file.name.split("_", 1)[0])] = [
+        by_version[int(file.name.split("_", 1)[0])] = [
             statement.strip() for statement in rendered.split(";\n") if statement.strip()
         ]
-    return found
+    return by_version
 
 
 _DECODING = re.compile(
@@ -467,13 +467,13 @@ def decoding_views(redaction: Redaction, *, embedded: bool = False) -> dict[str,
     """The views that decode what comes in: name → SELECT. They differ by what is left out; the `embedded`
     engine has fewer.
     """
-    found = {}
+    views = {}
     for version, statements in migrations(1, redaction).items():
         for statement in () if embedded and version in SERVER_ONLY else statements:
             named = _DECODING.match(statement)
             if named is not None:
-                found[named.group(1)] = named.group(2)
-    return found
+                views[named.group(1)] = named.group(2)
+    return views
 
 
 def migrate(engine: Engine, retention_days: int, redaction: Redaction = NOTHING) -> int:

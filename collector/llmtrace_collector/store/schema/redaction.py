@@ -1,6 +1,6 @@
 """Redaction in the engine: SQL by which the views that decode requests take out what may not be stored.
 
-Patterns are the SDK's table and the user's own (RE2). Every array of texts is looked through once; only where
+Patterns are the SDK's table and the user's own (RE2). Every array of texts is searched once; only where
 something may be in it do the replacements run.
 """
 
@@ -56,7 +56,7 @@ class Redaction:
 
     @property
     def replaces(self) -> bool:
-        """Whether texts are looked through for patterns."""
+        """Whether texts are searched for patterns."""
         return bool(self.sets or self.patterns)
 
     def clean(self, texts: str) -> str:
@@ -72,18 +72,18 @@ class Redaction:
         """Whether a text may hold anything to replace; false matches only cost time."""
         from llmtrace.redaction.patterns import PRIVATE_KEY, SECRETS
 
-        found = []
+        conditions = []
         if "secrets" in self.sets:
             # An address is in many texts, one with a password in few.
-            hints = {hint for each in (*SECRETS, PRIVATE_KEY) for hint in each.hints} - {"://"}
-            found.append(f"multiSearchAny({text}, [{listed(sorted(hints))}])")
-            found.append(f"position({text}, '://') > 0 AND position({text}, '@') > 0")
+            hints = {hint for pattern in (*SECRETS, PRIVATE_KEY) for hint in pattern.hints} - {"://"}
+            conditions.append(f"multiSearchAny({text}, [{listed(sorted(hints))}])")
+            conditions.append(f"position({text}, '://') > 0 AND position({text}, '@') > 0")
         if "pii" in self.sets:
-            found.append(f"match({text}, {quote(_PERSONAL_HINT)})")
+            conditions.append(f"match({text}, {quote(_PERSONAL_HINT)})")
         if self.patterns:
             either = "|".join(f"(?:{pattern})" for pattern in self.patterns)
-            found.append(f"match({text}, {quote(either)})")
-        return " OR ".join(f"({each})" for each in found)
+            conditions.append(f"match({text}, {quote(either)})")
+        return " OR ".join(f"({condition})" for condition in conditions)
 
     def _stages(self) -> Iterable[str]:
         """SQL over `t` of one replacement each, in order."""
@@ -101,10 +101,10 @@ class Redaction:
             elif pattern.check:
                 done = _checked(expression, _CHECKS[pattern.check].replace("{mark}", pattern.mark))
             else:
-                kept = re.compile(expression).groups
-                mark = ("\\1" if kept else "") + pattern.mark + ("\\2" if kept > 1 else "")
+                groups = re.compile(expression).groups
+                mark = ("\\1" if groups else "") + pattern.mark + ("\\2" if groups > 1 else "")
                 done = f"replaceRegexpAll(t, {quote(expression)}, {quote(mark)})"
-                if kept > 1 and not expression.endswith("()"):
+                if groups > 1 and not expression.endswith("()"):
                     # What stands after one match may be what stands before the next.
                     done = f"replaceRegexpAll({done}, {quote(expression)}, {quote(mark)})"
             if pattern.hints:
@@ -138,8 +138,8 @@ def check_patterns(engine: Engine, patterns: Iterable[str]) -> None:
 
 
 def _reason(error: StoreError) -> str:
-    found = re.search(r"error: ([^\n]{1,200})", str(error))
-    return (found.group(1) if found else str(error)[:200]).rstrip(". ")
+    match = re.search(r"error: ([^\n]{1,200})", str(error))
+    return (match.group(1) if match else str(error)[:200]).rstrip(". ")
 
 
 def _re2(python: str) -> str:
@@ -192,7 +192,7 @@ def _numbers(iban: Pattern, card: Pattern) -> str:
     that ends where a group of characters does counts: what follows is no part of it.
     """
     # Without the first group, which says what may stand before: check digits make up for it.
-    bodies = "|".join(f"(?:{each.engine.partition(')')[2][1:]}" for each in (iban, card))
+    bodies = "|".join(f"(?:{pattern.engine.partition(')')[2][1:]}" for pattern in (iban, card))
     plain = "[^0-9A-Za-z]"
     ends = (
         f"arrayFilter(n -> match(substring(m, n, 1), '[0-9A-Z]') AND "

@@ -95,7 +95,7 @@ def _foreign_codes() -> str:
     return f"arrayMap((k, c) -> if({flat}, {_FOREIGN_TEXT}, c), keys, codes)"
 
 
-def kept(foreign: bool) -> str:
+def remaining_keys(foreign: bool) -> str:
     """Whether each key stays in the map: text that has a column of its own does not."""
     if not foreign:
         return f"arrayMap(c -> c < {_FIRST_TEXT} OR c > {_LAST_TEXT}, codes)"
@@ -131,7 +131,7 @@ def translated(source: str) -> str:
         "attrs": "mapFromArrays(keys, vals)",
         "flat": messages.flattened(),
         "json": sources.json.expression(),
-        "found": sources.found.expression(),
+        "found": sources.values.expression(),
         "counts": counts.expression(),
         "operation": operation,
         "conversation": conversation,
@@ -345,21 +345,22 @@ def _conversation(sources: Sources) -> tuple[str, dict[str, str]]:
         )
     )
     # Instructions go through the same translator, as the content of one message.
-    told = sources.value(TEXT_COLUMNS["SystemInstructions"])
+    instructions = sources.value(TEXT_COLUMNS["SystemInstructions"])
     system = (
-        f"if({told} = '', '', concat('{{\"role\":\"system\",\"content\":', "
-        f"if(startsWith({told}, '[') AND isValidJSON({told}), {told}, toJSONString({told})), '}}'))"
+        f"if({instructions} = '', '', concat('{{\"role\":\"system\",\"content\":', "
+        f"if(startsWith({instructions}, '[') AND isValidJSON({instructions}), {instructions}, "
+        f"toJSONString({instructions})), '}}'))"
     )
-    found = {}
+    columns = {}
     for position, column in enumerate(("InputMessages", "OutputMessages"), 1):
-        given = attribute(TEXT_COLUMNS[column][0])
-        found[column] = (
+        attribute_text = attribute(TEXT_COLUMNS[column][0])
+        columns[column] = (
             f"if(scope_name NOT IN ({listed(FOREIGN_SCOPES)}) "
-            f"AND position({given}, '\"parts\"') > 0, {given}, "
+            f"AND position({attribute_text}, '\"parts\"') > 0, {attribute_text}, "
             f"conversation[{position}])"
         )
-    found["SystemInstructions"] = "JSONExtractRaw(conversation[3], 1, 'parts')"
-    found["ToolDefinitions"] = messages.tools(
+    columns["SystemInstructions"] = "JSONExtractRaw(conversation[3], 1, 'parts')"
+    columns["ToolDefinitions"] = messages.tools(
         first(("flat[3]", sources.value(TEXT_COLUMNS["ToolDefinitions"])))
     )
-    return messages.chats(f"[{asked}, {answers}, {system}]", "['user', 'assistant', 'system']"), found
+    return messages.chats(f"[{asked}, {answers}, {system}]", "['user', 'assistant', 'system']"), columns

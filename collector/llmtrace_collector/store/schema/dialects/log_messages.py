@@ -12,7 +12,9 @@ DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 
 def log_messages() -> str:
     """SELECT of Project, TraceId, SpanId and the text columns: a row for each span that logs tell of."""
-    of_event = {name: each for events in EVENT_MESSAGES.values() for name, each in events.items()}
+    of_event = {
+        name: key_and_role for events in EVENT_MESSAGES.values() for name, key_and_role in events.items()
+    }
     keys = {name: key for name, (key, _) in of_event.items()}
     roles = {name: role for name, (_, role) in of_event.items()}
     # A message's body need not name the role that the event's name tells.
@@ -22,7 +24,7 @@ def log_messages() -> str:
         f"concat('{{\"role\":\"', {renamed('Event', roles)}, '\",', substring(Body, 2)), "
         "if(Body IN ('{}', 'null'), '', Body))"
     )
-    given = ", ".join(
+    detail_columns = ", ".join(
         f"argMaxIf({text}, Timestamp, {text} != '') AS given_{column}"
         for column, text in ((column, f"LogAttributes['{keys[0]}']") for column, keys in TEXT_COLUMNS.items())
     )
@@ -34,7 +36,7 @@ def log_messages() -> str:
     texts = f"if(Body = '', LogAttributes, mapUpdate(LogAttributes, map({renamed('Event', keys)}, {body})))"
     spans = (
         "SELECT Project, TraceId, SpanId, "  # noqa: S608, names of ours
-        f"arraySort(x -> x.1, groupArray((Timestamp, Event, {texts}))) AS said, {given} "
+        f"arraySort(x -> x.1, groupArray((Timestamp, Event, {texts}))) AS said, {detail_columns} "
         f"FROM ({records}) GROUP BY Project, TraceId, SpanId"
     )
     named = (
@@ -45,20 +47,21 @@ def log_messages() -> str:
     asked, answered = (
         f"if(given_{column} != '', given_{column}, {messages.of_events(column)})" for column in columns
     )
-    told = (
+    conversations = (
         "SELECT *, "  # noqa: S608, names of ours
         f"{messages.chats(f'[{asked}, {answered}]', roles=_ROLES)} AS conversation FROM ({named})"
     )
     # Emitters that may not tell content send the messages without it.
-    said = "match(conversation[{n}], '\"parts\":\\\\[[^\\\\]]')"
-    found = ", ".join(
+    has_content = "match(conversation[{n}], '\"parts\":\\\\[[^\\\\]]')"
+    message_columns = ", ".join(
         f"multiIf(position(given_{column}, '\"parts\"') > 0, given_{column}, "
-        f"{said.format(n=n)}, conversation[{n}], '') AS {column}"
+        f"{has_content.format(n=n)}, conversation[{n}], '') AS {column}"
         for n, column in enumerate(columns, 1)
     )
     return (
-        f"SELECT Project, TraceId, SpanId, {found}, given_SystemInstructions AS SystemInstructions, "  # noqa: S608, names of ours
-        f"given_ToolDefinitions AS ToolDefinitions FROM ({told})"
+        f"SELECT Project, TraceId, SpanId, {message_columns}, "  # noqa: S608, names of ours
+        "given_SystemInstructions AS SystemInstructions, given_ToolDefinitions AS ToolDefinitions "
+        f"FROM ({conversations})"
     )
 
 

@@ -17,9 +17,9 @@ def chats(texts: str, roles: str) -> str:
     convention; `roles` are those of messages that name none.
     """
     items = f"arrayMap((m, r) -> {_message('m', 'r')}, i, arrayMap(m -> o, i))"
-    one = let("i", _items("t"), f"arrayStringConcat({items}, ',')")
+    joined = let("i", _items("t"), f"arrayStringConcat({items}, ',')")
     # One array of roles as long as the items: a lambda that captured the role would be copied with them.
-    return f"arrayMap((t, o) -> if(t = '', '', concat('[', {one}, ']')), {texts}, {roles})"
+    return f"arrayMap((t, o) -> if(t = '', '', concat('[', {joined}, ']')), {texts}, {roles})"
 
 
 def tools(text: str) -> str:
@@ -191,7 +191,7 @@ def _message(item: str, role: str) -> str:
         + _raw("b", "content")
         + ", '}')"
     )
-    said = (
+    content = (
         f"multiIf(JSONExtractString(b, 'role') = 'tool' AND JSONHas(b, 'tool_call_id'), [{answer}], "
         "JSONType(b, 'content') = 'Array', JSONExtractArrayRaw(b, 'content'), "
         "JSONHas(b, 'parts'), JSONExtractArrayRaw(b, 'parts'), "
@@ -199,13 +199,13 @@ def _message(item: str, role: str) -> str:
         "if(JSONType(b, 'content') IN ('Null', ''), emptyArrayString(), [JSONExtractRaw(b, 'content')]), "
         "[b])"
     )
-    given = "JSONExtractString(b, 'role')"
+    own_role = "JSONExtractString(b, 'role')"
     finish = f"JSONExtractString({item}, 'finish_reason')"
     # The role and the finish reason stand outside the lambda over parts.
     parts = (
-        f"arrayMap(b -> concat('{{\"role\":', toJSONString({given}), ',\"parts\":[', arrayStringConcat("
+        f"arrayMap(b -> concat('{{\"role\":', toJSONString({own_role}), ',\"parts\":[', arrayStringConcat("
         f"arrayMap(p -> {_part('p')}, "
-        f"arrayConcat({said}, JSONExtractArrayRaw(b, 'tool_calls'))), ','), ']'), "
+        f"arrayConcat({content}, JSONExtractArrayRaw(b, 'tool_calls'))), ','), ']'), "
         f"[{body}])[1]"
     )
     return (
@@ -269,11 +269,11 @@ def _field(name: str, owner: str = "g") -> str:
 def _flattened_message() -> str:
     """One group of flattened keys as JSON of a chat message or a tool definition."""
 
-    def nested(prefix: str, one: str) -> str:
+    def nested(prefix: str, item: str) -> str:
         return let(
             "s",
             f"arrayFilter(y -> startsWith(y.3, {quote(prefix)}), g)",
-            f"if(empty(s), emptyArrayString(), arrayMap(h -> {one}, {_groups('s', 2)}))",
+            f"if(empty(s), emptyArrayString(), arrayMap(h -> {item}, {_groups('s', 2)}))",
         )
 
     image = first((_field("contents.image.image.url", "h"), _field("contents.image.url", "h")))

@@ -49,10 +49,10 @@ def attribute(key: str) -> str:
 
 @dataclass
 class Step:
-    """An array of texts that later steps refer to by position; `each` is applied to every text, named `u`."""
+    """An array of texts that later steps refer to by position; `template` is applied to each, named `u`."""
 
     name: str
-    each: str = "u"
+    template: str = "u"
     texts: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> str:
@@ -63,15 +63,15 @@ class Step:
 
     def expression(self) -> str:
         """The array."""
-        return f"arrayMap(u -> {self.each}, [{', '.join(self.texts)}])"
+        return f"arrayMap(u -> {self.template}, [{', '.join(self.texts)}])"
 
 
 class Sources:
-    """Where the table's sources are read: `json` holds texts that are reached into, `found` the values."""
+    """Where the table's sources are read: `json` holds texts that are reached into, `values` the results."""
 
     def __init__(self) -> None:
         self.json = Step("json", _unquoted("u"))
-        self.found = Step("found", f"arrayFirst(c -> c != '', arrayMap(u -> {_unquoted('u')}, u))")
+        self.values = Step("found", f"arrayFirst(c -> c != '', arrayMap(u -> {_unquoted('u')}, u))")
 
     def source(self, name: str) -> str:
         """The text of a source of the table (`key` or `key>path`), still JSON where it was."""
@@ -83,4 +83,4 @@ class Sources:
 
     def value(self, sources: Iterable[str]) -> str:
         """The first source that carries a value, with JSON strings decoded."""
-        return self.found.add(f"[{', '.join(self.source(name) for name in sources)}]")
+        return self.values.add(f"[{', '.join(self.source(name) for name in sources)}]")

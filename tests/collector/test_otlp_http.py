@@ -1,4 +1,4 @@
-"""The OTLP door: what is acknowledged can be read, what is not says why."""
+"""The OTLP endpoint: what is acknowledged can be read, what is not says why."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def status_of(answer: httpx.Response) -> Status:
     return Status.FromString(answer.content)
 
 
-def ids(door: Served, *spans: object) -> list[str]:
+def ids(served: Served, *spans: object) -> list[str]:
     """The stored span ids among those of `spans`, in order, repeats included."""
-    wanted = ",".join(f"'{each.span_id.hex()}'" for each in spans)  # type: ignore[attr-defined]
-    found = door.rows(f"SELECT SpanId FROM otel_traces WHERE SpanId IN ({wanted}) ORDER BY SpanId")
-    return [row["SpanId"] for row in found]
+    wanted = ",".join(f"'{sent_span.span_id.hex()}'" for sent_span in spans)  # type: ignore[attr-defined]
+    rows = served.rows(f"SELECT SpanId FROM otel_traces WHERE SpanId IN ({wanted}) ORDER BY SpanId")
+    return [row["SpanId"] for row in rows]
 
 
 def test_acknowledged_spans_are_read_by_a_clickhouse_client(served: Served) -> None:
@@ -62,16 +62,16 @@ def test_acknowledged_spans_are_read_by_a_clickhouse_client(served: Served) -> N
     assert row["InputTokens"] == 120
     assert row["OutputMessages"] == '[{"role":"assistant"}]'
     assert "gen_ai.output.messages" not in row["SpanAttributes"]
-    assert ids(served, *sent) == sorted(each.span_id.hex() for each in sent)
+    assert ids(served, *sent) == sorted(sent_span.span_id.hex() for sent_span in sent)
 
 
 def test_parameters_too_long_for_an_address_are_read(served: Served) -> None:
-    given = [f"it's \\ number\r\n{number}\té" for number in range(500)]
+    texts = [f"it's \\ number\r\n{number}\té" for number in range(500)]
     client = served.reader()
-    text = "SELECT arrayJoin({given:Array(String)}) AS value, {n:UInt8} AS n"
-    rows = client.query(text, parameters={"given": given, "n": 7}).result_rows
+    text = "SELECT arrayJoin({texts:Array(String)}) AS value, {n:UInt8} AS n"
+    rows = client.query(text, parameters={"texts": texts, "n": 7}).result_rows
     client.close()
-    assert rows == [(value, 7) for value in given]
+    assert rows == [(value, 7) for value in texts]
     form = {"query": (None, "SELECT 1"), "max_threads": (None, "9")}
     answer = CLIENT.post(f"{served.url}/clickhouse/", files=form)
     assert answer.status_code == 400
@@ -154,7 +154,7 @@ def test_bad_rows_are_counted_and_the_rest_is_stored(served: Served) -> None:
     for word in ("trace id", "span id", "parent", "retention", "ahead"):
         assert word in partial.error_message
     served.stored()
-    assert ids(served, *mixed) == sorted(each.span_id.hex() for each in good)
+    assert ids(served, *mixed) == sorted(sent_span.span_id.hex() for sent_span in good)
 
 
 def test_bad_log_records_are_counted(served: Served) -> None:
@@ -207,7 +207,7 @@ def test_nested_values_are_stored_whole(served: Served) -> None:
 
 @sample(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_mutated_requests_never_break_the_door(served: Served, data: st.DataObject) -> None:
+def test_mutated_requests_never_break_the_endpoint(served: Served, data: st.DataObject) -> None:
     sent = [llm({"tags": ["a", 1], "nested": {"a": 1}}), span()]
     body = bytearray(traces(sent).SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):

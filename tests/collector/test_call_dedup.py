@@ -20,13 +20,13 @@ from .otlp import INTERNAL, SECOND, SERVER, attributes, llm, span, traces
 from .prefilled import prefill
 
 
-class Book:
-    """A store, its ledger, and spans sent to it in batches."""
+class Harness:
+    """A store, its deduplicator, and spans sent to it in batches."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
         self.folder = folder
-        self.ledger = CallDeduplicator(store)
+        self.deduplicator = CallDeduplicator(store)
 
     def send(self, *spans: Span, project: str, after: int = 0) -> None:
         """Store spans as one segment, received so many seconds from now."""
@@ -58,27 +58,27 @@ class Book:
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    directory = tmp_path_factory.mktemp("ledger")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    directory = tmp_path_factory.mktemp("dedup")
     store = open_store(f"chdb://{prefill(directory / 'store')}")
-    yield Book(store, directory)
+    yield Harness(store, directory)
     store.close()
 
 
 def inside(parent: Span, values: dict[str, object], **fields: Any) -> Span:
     """A call within `parent`, in time and trace."""
-    given = {
+    span_fields = {
         "trace_id": parent.trace_id,
         "parent_span_id": parent.span_id,
         "start": parent.start_time_unix_nano + SECOND // 10,
         "duration": SECOND // 10,
         **fields,
     }
-    return llm(values, **given)
+    return llm(values, **span_fields)
 
 
 def family() -> dict[str, Span]:
-    """A wrapper, the call in it behind an HTTP span, and the same call told by another instrumentation."""
+    """A wrapper, the call in it behind an HTTP span, and the same call by another instrumentation."""
     parent = llm(name="parent")
     plain = span(
         trace_id=parent.trace_id,
@@ -109,7 +109,7 @@ def splits(items: Sequence[str]) -> Iterator[list[list[str]]]:
 
 
 @pytest.mark.long
-def test_every_order_and_batch_split_gives_the_same_sums(book: Book) -> None:
+def test_every_order_and_batch_split_gives_the_same_sums(harness: Harness) -> None:
     names = ("parent", "child", "duplicate")
     cases = [batches for order in itertools.permutations(names) for batches in splits(order)]
     # Every way to cut every order; the plain span between them comes first, last or in the middle.
@@ -121,40 +121,40 @@ def test_every_order_and_batch_split_gives_the_same_sums(book: Book) -> None:
         sent = [*batches[:at], ["function"], *batches[at:]]
         projects[project] = sent
         for batch in sent:
-            book.send(*(spans[name] for name in batch), project=project)
+            harness.send(*(spans[name] for name in batch), project=project)
             if number % 3 == 0:
-                book.ledger.sync()
-    book.ledger.sync()
+                harness.deduplicator.sync()
+    harness.deduplicator.sync()
     expected = {"calls": 1, "input": 120, "output": 40, "spans": 1, "faults": 0, "errors": 0}
     wrong = {
-        project: (sent, book.sums(project), book.reasons(project))
+        project: (sent, harness.sums(project), harness.reasons(project))
         for project, sent in projects.items()
-        if book.sums(project) != expected
+        if harness.sums(project) != expected
     }
     assert wrong == {}
-    assert all(book.reasons(project)["parent"] == "repeats" for project in projects)
+    assert all(harness.reasons(project)["parent"] == "repeats" for project in projects)
 
 
-def test_late_evidence_in_another_process_lifetime(book: Book) -> None:
+def test_late_evidence_in_another_process_lifetime(harness: Harness) -> None:
     spans = family()
-    book.send(spans["parent"], project="late")
-    book.ledger.sync()
-    assert book.sums("late")["calls"] == 1
-    book.send(spans["function"], spans["child"], project="late")
-    assert book.sums("late")["calls"] == 2
-    CallDeduplicator(book.store).sync()
-    assert book.sums("late")["calls"] == 1
-    assert book.reasons("late") == {"parent": "repeats", "child": ""}
+    harness.send(spans["parent"], project="late")
+    harness.deduplicator.sync()
+    assert harness.sums("late")["calls"] == 1
+    harness.send(spans["function"], spans["child"], project="late")
+    assert harness.sums("late")["calls"] == 2
+    CallDeduplicator(harness.store).sync()
+    assert harness.sums("late")["calls"] == 1
+    assert harness.reasons("late") == {"parent": "repeats", "child": ""}
 
 
-def test_a_span_that_arrives_twice_counts_once(book: Book) -> None:
+def test_a_span_that_arrives_twice_counts_once(harness: Harness) -> None:
     """By the program's exporter and by ours, or sent again within another batch."""
     call = llm({"gen_ai.response.id": "twice"}, name="call")
     for after in range(3):
-        book.send(call, project="twice", after=after)
-        book.ledger.sync()
-    assert book.sums("twice")["calls"] == 1
-    rows = book.store.rows("SELECT Counted, Uncounted FROM otel_traces WHERE Project = 'twice'")
+        harness.send(call, project="twice", after=after)
+        harness.deduplicator.sync()
+    assert harness.sums("twice")["calls"] == 1
+    rows = harness.store.rows("SELECT Counted, Uncounted FROM otel_traces WHERE Project = 'twice'")
     assert sorted((row["Counted"], row["Uncounted"]) for row in rows) == [
         (False, "duplicate"),
         (False, "duplicate"),
@@ -163,82 +163,82 @@ def test_a_span_that_arrives_twice_counts_once(book: Book) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["marked later", "marked first"])
-def test_a_copy_that_says_it_does_not_count_speaks_for_all(book: Book, order: tuple[int, int]) -> None:
+def test_a_copy_that_says_it_does_not_count_speaks_for_all(harness: Harness, order: tuple[int, int]) -> None:
     project = f"copies-{order[0]}"
     plain = llm({"gen_ai.usage.input_tokens": 120}, name="theirs")
     marked = Span()
     marked.CopyFrom(plain)
     marked.attributes.extend(attributes({"llmtrace.counted": False}))
-    for after, each in enumerate(order):
-        book.send((plain, marked)[each], project=project, after=after)
-        book.ledger.sync()
-    assert book.sums(project)["calls"] == 0
+    for after, index in enumerate(order):
+        harness.send((plain, marked)[index], project=project, after=after)
+        harness.deduplicator.sync()
+    assert harness.sums(project)["calls"] == 0
 
 
-def test_calls_beside_each_other_all_count(book: Book) -> None:
+def test_calls_beside_each_other_all_count(harness: Harness) -> None:
     agent = span({"gen_ai.operation.name": "invoke_agent"}, name="agent")
     calls = [inside(agent, {"gen_ai.response.id": f"x{number}"}, name=f"call{number}") for number in range(3)]
-    book.send(agent, *calls, project="agent")
-    book.ledger.sync()
-    assert book.sums("agent")["calls"] == 3
+    harness.send(agent, *calls, project="agent")
+    harness.deduplicator.sync()
+    assert harness.sums("agent")["calls"] == 3
 
 
-def test_a_wrapper_of_two_calls_is_not_counted(book: Book) -> None:
+def test_a_wrapper_of_two_calls_is_not_counted(harness: Harness) -> None:
     wrapper = llm(name="wrapper", kind=INTERNAL)
     calls = [
         inside(wrapper, {"gen_ai.response.id": f"y{number}"}, name=f"call{number}") for number in range(2)
     ]
-    book.send(wrapper, *calls, project="wrapper")
-    book.ledger.sync()
-    assert book.sums("wrapper") | {"spans": 0} == {
+    harness.send(wrapper, *calls, project="wrapper")
+    harness.deduplicator.sync()
+    assert harness.sums("wrapper") | {"spans": 0} == {
         "calls": 2, "input": 240, "output": 80, "spans": 0, "faults": 0, "errors": 0,
     }  # fmt: skip
 
 
-def test_a_tool_that_calls_a_model_is_a_call_of_its_own(book: Book) -> None:
+def test_a_tool_that_calls_a_model_is_a_call_of_its_own(harness: Harness) -> None:
     outer = llm(name="outer")
     tool = span(
         {"gen_ai.operation.name": "execute_tool"}, trace_id=outer.trace_id, parent_span_id=outer.span_id
     )
     inner = inside(outer, {}, name="inner", parent_span_id=tool.span_id)
-    book.send(outer, tool, inner, project="tool")
-    book.ledger.sync()
-    assert book.sums("tool")["calls"] == 2
+    harness.send(outer, tool, inner, project="tool")
+    harness.deduplicator.sync()
+    assert harness.sums("tool")["calls"] == 2
 
 
-def test_ids_that_a_server_gives_out_again_are_two_calls(book: Book) -> None:
+def test_ids_that_a_server_gives_out_again_are_two_calls(harness: Harness) -> None:
     start = time.time_ns() - 20 * SECOND
     for number in range(2):
         again = llm(
             {"gen_ai.response.id": "chatcmpl-7"}, start=start + number * 5 * SECOND, name=f"n{number}"
         )
-        book.send(again, project="again")
-    book.ledger.sync()
-    assert book.sums("again")["calls"] == 2
+        harness.send(again, project="again")
+    harness.deduplicator.sync()
+    assert harness.sums("again")["calls"] == 2
 
 
-def test_the_span_that_knows_the_usage_is_counted(book: Book) -> None:
+def test_the_span_that_knows_the_usage_is_counted(harness: Harness) -> None:
     nothing: dict[str, object] = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
     parent = llm(name="parent")
-    book.send(parent, inside(parent, nothing, name="child"), project="usage")
-    book.ledger.sync()
-    assert book.reasons("usage") == {"parent": "", "child": "repeats"}
-    assert book.sums("usage")["input"] == 120
+    harness.send(parent, inside(parent, nothing, name="child"), project="usage")
+    harness.deduplicator.sync()
+    assert harness.reasons("usage") == {"parent": "", "child": "repeats"}
+    assert harness.sums("usage")["input"] == 120
 
 
-def test_proxy_and_client_are_one_call(book: Book) -> None:
+def test_proxy_and_client_are_one_call(harness: Harness) -> None:
     client = llm(name="client")
     server = inside(client, {}, name="server", kind=SERVER)
     upstream = inside(server, {}, name="upstream", start=server.start_time_unix_nano + 1000)
     upstream.end_time_unix_nano = server.end_time_unix_nano
-    book.send(client, server, upstream, project="proxy")
-    book.ledger.sync()
-    assert book.reasons("proxy") == {"client": "repeats", "server": "server", "upstream": ""}
-    assert book.sums("proxy")["calls"] == 1
+    harness.send(client, server, upstream, project="proxy")
+    harness.deduplicator.sync()
+    assert harness.reasons("proxy") == {"client": "repeats", "server": "server", "upstream": ""}
+    assert harness.sums("proxy")["calls"] == 1
 
 
-def test_weights_and_the_senders_word(book: Book) -> None:
-    book.send(
+def test_weights_and_the_senders_word(harness: Harness) -> None:
+    harness.send(
         llm({"llmtrace.sample.weight": 2.5}),
         llm({"llmtrace.sample.weight": "4"}),
         llm({"llmtrace.sample.weight": -3.0}),
@@ -247,34 +247,34 @@ def test_weights_and_the_senders_word(book: Book) -> None:
         project="weights",
     )
     # 2.5 + 4 + 1 + 1 calls, rounded.
-    assert book.sums("weights") == {
+    assert harness.sums("weights") == {
         "calls": 8, "input": 1020, "output": 340, "spans": 4, "faults": 1, "errors": 0,
     }  # fmt: skip
-    assert book.reasons("weights")["attempt"] == "sender"
+    assert harness.reasons("weights")["attempt"] == "sender"
 
 
-def test_a_minute_marked_before_a_crash_is_rebuilt(book: Book) -> None:
+def test_a_minute_marked_before_a_crash_is_rebuilt(harness: Harness) -> None:
     call = llm(name="erased")
-    book.send(call, llm(name="kept"), project="crash")
+    harness.send(call, llm(name="kept"), project="crash")
     minute = call.start_time_unix_nano // (60 * SECOND) * 60
-    book.store.mark_stale([minute], "test")
-    book.store.change("ALTER TABLE otel_traces DELETE WHERE SpanName = 'erased' AND Project = 'crash'")
-    CallDeduplicator(book.store).sync()
-    assert book.sums("crash")["calls"] == 1
-    assert book.store.rebuild_stale() == 0
+    harness.store.mark_stale([minute], "test")
+    harness.store.change("ALTER TABLE otel_traces DELETE WHERE SpanName = 'erased' AND Project = 'crash'")
+    CallDeduplicator(harness.store).sync()
+    assert harness.sums("crash")["calls"] == 1
+    assert harness.store.rebuild_stale() == 0
 
 
-def test_trap_4_the_sdk_and_an_instrumentation_tell_of_one_call(book: Book) -> None:
-    """Anthropic's SDK traces itself: under an instrumentation, or beside it, the call is counted once."""
+def test_trap_4_the_sdk_and_an_instrumentation_tell_of_one_call(harness: Harness) -> None:
+    """Anthropic's SDK traces itself: under an instrumentation, or next to it, the call is counted once."""
     outer = llm({"gen_ai.response.id": "msg_1"}, name="instrumentation")
     native = inside(outer, {"gen_ai.response.id": "msg_1"}, name="anthropic.messages.create")
-    beside = [
+    siblings = [
         llm({"gen_ai.response.id": "msg_2"}, name=name, start=outer.start_time_unix_nano + shift)
         for name, shift in (("first", 0), ("second", 1000))
     ]
-    book.send(outer, native, *beside, project="trap 4")
-    book.ledger.sync()
-    assert book.sums("trap 4")["calls"] == 2
-    reasons = book.reasons("trap 4")
+    harness.send(outer, native, *siblings, project="trap 4")
+    harness.deduplicator.sync()
+    assert harness.sums("trap 4")["calls"] == 2
+    reasons = harness.reasons("trap 4")
     assert (reasons["instrumentation"], reasons["anthropic.messages.create"]) == ("duplicate", "")
     assert sorted([reasons["first"], reasons["second"]]) == ["", "duplicate"]

@@ -118,7 +118,7 @@ def mlflow(server: Server) -> MlflowClient:
 
 
 class Clock:
-    """Unix seconds that move when told to."""
+    """Unix seconds that stand still unless a test moves them."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -196,9 +196,9 @@ def score(row: dict[str, Any], name: str, value: float) -> dict[str, Any]:
 
 
 def runs_of(mlflow: MlflowClient, experiment: str) -> dict[str, Run]:
-    found = mlflow.get_experiment_by_name(experiment)
-    assert found is not None, f"no experiment {experiment}"
-    runs = mlflow.search_runs([found.experiment_id], run_view_type=ViewType.ALL)
+    mlflow_experiment = mlflow.get_experiment_by_name(experiment)
+    assert mlflow_experiment is not None, f"no experiment {experiment}"
+    runs = mlflow.search_runs([mlflow_experiment.experiment_id], run_view_type=ViewType.ALL)
     names = [run.info.run_name for run in runs]
     assert len(set(names)) == len(names), f"a run is there twice: {names}"
     return {run.info.run_name: run for run in runs}
@@ -442,25 +442,25 @@ def test_what_a_run_shows_does_not_hang_on_the_order_in_which_its_spans_came(sto
         | {"Timestamp": f"{BASE}.250000000"}
         for index in range(12)
     ]
-    for one in calls:
-        store.insert_rows("otel_traces", [one])
-    for one in reversed(calls):
-        attributes = one["SpanAttributes"] | {"llmtrace.run": "back"}
-        store.insert_rows("otel_traces", [one | {"SpanAttributes": attributes}])
+    for row in calls:
+        store.insert_rows("otel_traces", [row])
+    for row in reversed(calls):
+        attributes = row["SpanAttributes"] | {"llmtrace.run": "back"}
+        store.insert_rows("otel_traces", [row | {"SpanAttributes": attributes}])
     reader = RunReader(store.rows)
-    there, back = (reader.facts(RunKey("shop", "ties", run)) for run in ("there", "back"))
+    there, back = (reader.run_data(RunKey("shop", "ties", run)) for run in ("there", "back"))
     assert there is not None
     assert back is not None
-    shown, again = contents(there, TRACE_URL), contents(back, TRACE_URL)
-    assert shown.metrics == again.metrics
-    traces = sorted(one["TraceId"] for one in calls)
-    for facts in (there, back):
-        assert (facts.first_trace, facts.last_trace, facts.slowest_trace) == (
+    there_contents, back_contents = contents(there, TRACE_URL), contents(back, TRACE_URL)
+    assert there_contents.metrics == back_contents.metrics
+    traces = sorted(row["TraceId"] for row in calls)
+    for run_data in (there, back):
+        assert (run_data.first_trace, run_data.last_trace, run_data.slowest_trace) == (
             traces[0],
             traces[-1],
             traces[-1],
         )
-        assert facts.error_traces == tuple(traces[:5])
+        assert run_data.error_traces == tuple(traces[:5])
 
 
 def test_a_long_run_is_written_less_often_and_completely_in_the_end(
@@ -561,7 +561,7 @@ def test_a_server_that_is_away_fails_fast_and_is_caught_up_with(
         with pytest.raises(MlflowUnavailable, match=f"127.0.0.1:{server.port}.*llmtrace mlflow"):
             syncer.sync()
         assert time.monotonic() - started < 5
-    # The caller logs what was raised; nothing else is to fill the log while the server is away.
+    # The caller logs what was raised; nothing else is to fill the log while the server does not answer.
     assert caplog.records == []
     server.launch()
     server.wait()
@@ -570,14 +570,14 @@ def test_a_server_that_is_away_fails_fast_and_is_caught_up_with(
 
 
 @pytest.mark.parametrize(
-    ("url", "mend"),
+    ("url", "advice"),
     [
         ("sqlite:///mlflow.db", r"http://127\.0\.0\.1:5000"),
         ("127.0.0.1:5000", r"http://127\.0\.0\.1:5000"),
         ("http://ada:secret@127.0.0.1:5000", "MLFLOW_TRACKING_PASSWORD"),
     ],
 )
-def test_an_address_that_cannot_serve_is_refused_at_once(url: str, mend: str, store: Store) -> None:
-    with pytest.raises(ValueError, match=mend) as raised:
+def test_an_address_that_cannot_serve_is_refused_at_once(url: str, advice: str, store: Store) -> None:
+    with pytest.raises(ValueError, match=advice) as raised:
         MlflowSync(store.rows, url, TRACE_URL)
     assert "secret" not in str(raised.value)

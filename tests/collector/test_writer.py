@@ -1,4 +1,4 @@
-"""The writer: a store that is away is waited for, a refused segment is set aside, a stop drains."""
+"""The writer: a store that is unavailable is waited for, a refused segment is set aside, a stop drains."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_a_refused_segment_is_set_aside(served: Served, monkeypatch: pytest.Monk
 def test_a_log_that_cannot_note_what_is_stored_is_ridden_out(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = served.collector.log._seen
-    real = seen.add
+    dedup = served.collector.wal._dedup
+    real = dedup.add
     failures = [sqlite3.OperationalError("database or disk is full")]
 
     def add(keys: list[bytes]) -> None:
@@ -77,7 +77,7 @@ def test_a_log_that_cannot_note_what_is_stored_is_ridden_out(
             raise failures.pop()
         real(keys)
 
-    monkeypatch.setattr(seen, "add", add)
+    monkeypatch.setattr(dedup, "add", add)
     sent = span()
     assert served.post(traces([sent])).status_code == 200
     served.stored()
@@ -87,7 +87,7 @@ def test_a_log_that_cannot_note_what_is_stored_is_ridden_out(
 
 
 def test_a_full_log_answers_503(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served.collector.log, "_budget", 0)
+    monkeypatch.setattr(served.collector.wal, "_budget", 0)
     answer = served.post(traces([span()]))
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) in (1, 2)
@@ -107,8 +107,8 @@ def test_a_stop_drains(folder: Path) -> None:
     collector = Launched(settings(folder, segment_seconds=60))
     with collector:
         sent = [llm() for _ in range(200)]
-        for each in sent:
-            assert collector.post(traces([each])).status_code == 200
+        for call in sent:
+            assert collector.post(traces([call])).status_code == 200
         assert list((folder / "wal").glob("*.seg"))
         assert collector.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
         assert [path.name for path in (folder / "wal").iterdir()] == ["seen.sqlite"]

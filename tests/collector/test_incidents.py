@@ -148,8 +148,8 @@ def test_a_delivery_is_stored_once(served: Served) -> None:
     for _ in range(2):
         assert served.write("POST", "/v1/deliveries", delivery).status_code == 200
     assert served.write("POST", "/v1/deliveries", {**delivery, "attempt": 2, "ok": True}).status_code == 200
-    found = served.rows("SELECT Attempt, Ok, DurationMs FROM webhook_deliveries ORDER BY Attempt")
-    assert [(row["Attempt"], row["Ok"], row["DurationMs"]) for row in found] == [
+    rows = served.rows("SELECT Attempt, Ok, DurationMs FROM webhook_deliveries ORDER BY Attempt")
+    assert [(row["Attempt"], row["Ok"], row["DurationMs"]) for row in rows] == [
         (1, False, 12.5),
         (2, True, 12.5),
     ]

@@ -1,4 +1,4 @@
-"""What an MLflow run shows, from facts alone."""
+"""What an MLflow run shows, from the run's data alone."""
 
 from __future__ import annotations
 

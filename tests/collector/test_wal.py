@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from llmtrace_collector.ingest.wal import Segment, WalFull, WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import Frame, decode, encode, varint
 
-RECORDS = st.builds(Frame, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
+FRAMES = st.builds(Frame, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
 DAY = frozenset({20_000})
 
 
@@ -28,59 +28,59 @@ class Harness:
 
     def __init__(self, folder: Path, behind: Callable[[], bool] = lambda: False, **fields: float) -> None:
         self.closed: list[Segment] = []
-        given_fields = {"segment_bytes": 1 << 20, "segment_seconds": 60.0, "budget_bytes": 1 << 30, **fields}
-        self.log = WriteAheadLog(
+        options = {"segment_bytes": 1 << 20, "segment_seconds": 60.0, "budget_bytes": 1 << 30, **fields}
+        self.wal = WriteAheadLog(
             folder,
-            segment_bytes=int(given_fields["segment_bytes"]),
-            segment_seconds=given_fields["segment_seconds"],
-            budget_bytes=int(given_fields["budget_bytes"]),
+            segment_bytes=int(options["segment_bytes"]),
+            segment_seconds=options["segment_seconds"],
+            budget_bytes=int(options["budget_bytes"]),
             on_closed=self.closed.append,
             behind=behind,
         )
 
     def start(self) -> Harness:
-        self.log.start()
+        self.wal.start()
         return self
 
     def add(self, body: bytes, days: frozenset[int] = DAY, signal: str = "traces") -> Future[bool]:
-        return self.log.append(signal, Frame("", 1, body), days)
+        return self.wal.append(signal, Frame("", 1, body), days)
 
     def end(self) -> list[Segment]:
-        self.log.close()
-        self.log.release()
+        self.wal.close()
+        self.wal.release()
         return self.closed
 
 
 def bodies(segment: Segment) -> list[bytes]:
-    """The records in a segment's file; the file holds nothing else."""
+    """The bodies of the frames in a segment's file; the file holds nothing else."""
     data = segment.path.read_bytes()
-    found = list(decode(data))
-    assert (found[-1][1] if found else 0) == len(data) == segment.size
-    return [record.body for record, _ in found]
+    decoded = list(decode(data))
+    assert (decoded[-1][1] if decoded else 0) == len(data) == segment.size
+    return [frame.body for frame, _ in decoded]
 
 
-@given(st.lists(RECORDS, max_size=6))
-def test_records_round_trip(records: list[Frame]) -> None:
-    data = b"".join(b"".join(encode(record)) for record in records)
-    assert [record for record, _ in decode(data)] == records
+@given(st.lists(FRAMES, max_size=6))
+def test_frames_round_trip(frames: list[Frame]) -> None:
+    data = b"".join(b"".join(encode(frame)) for frame in frames)
+    assert [frame for frame, _ in decode(data)] == frames
 
 
 @sample(max_examples=40, deadline=None)
-@given(st.lists(RECORDS, min_size=1, max_size=3), st.data())
-def test_a_torn_or_damaged_tail_ends_the_records_before_it(records: list[Frame], data: st.DataObject) -> None:
-    frames = [b"".join(encode(record)) for record in records]
-    whole = b"".join(frames)
-    ends = list(itertools.accumulate(map(len, frames)))
+@given(st.lists(FRAMES, min_size=1, max_size=3), st.data())
+def test_a_torn_or_damaged_tail_ends_the_frames_before_it(frames: list[Frame], data: st.DataObject) -> None:
+    encoded = [b"".join(encode(frame)) for frame in frames]
+    whole = b"".join(encoded)
+    ends = list(itertools.accumulate(map(len, encoded)))
     for cut in range(len(whole) + 1):
-        found = list(decode(whole[:cut]))
-        assert len(found) == sum(end <= cut for end in ends)
+        decoded = list(decode(whole[:cut]))
+        assert len(decoded) == sum(end <= cut for end in ends)
     at = data.draw(st.integers(0, len(whole) - 1))
     damaged = bytearray(whole)
     damaged[at] ^= data.draw(st.integers(1, 255))
     intact = sum(end <= at for end in ends)
-    assert [record for record, _ in decode(bytes(damaged))][:intact] == records[:intact]
-    # Only the length in front of a record is outside its checksum.
-    assert len(list(decode(bytes(damaged)))) <= len(records)
+    assert [frame for frame, _ in decode(bytes(damaged))][:intact] == frames[:intact]
+    # Only the length in front of a frame is outside its checksum.
+    assert len(list(decode(bytes(damaged)))) <= len(frames)
 
 
 def test_lengths_are_varints() -> None:
@@ -97,8 +97,8 @@ def test_every_torn_tail_is_cut_at_recovery(tmp_path: Path) -> None:
         (segment,) = Harness(folder).start().end()
         assert segment.token == name.removesuffix(".seg")
         assert bodies(segment) == [b"\1" * 30]
-        kept = list((folder / "quarantine").glob("*.tail")) if cut else []
-        assert [tail.read_bytes() for tail in kept] == ([second[:cut]] if cut else [])
+        tails = list((folder / "quarantine").glob("*.tail")) if cut else []
+        assert [tail.read_bytes() for tail in tails] == ([second[:cut]] if cut else [])
 
 
 def test_recovered_requests_are_recognised(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_recovered_requests_are_recognised(tmp_path: Path) -> None:
     assert [segment.signal for segment in second.closed] == ["traces", "logs"]
     assert second.add(b"a").result(5) is False
     for segment in second.closed:
-        second.log.stored(segment)
-    assert second.log.size == 0
+        second.wal.stored(segment)
+    assert second.wal.size == 0
     assert second.add(b"a").result(5) is False
     assert second.end() == second.closed[:2]
     third = Harness(tmp_path).start()
@@ -129,7 +129,7 @@ def test_segments_split_by_size_and_by_days(tmp_path: Path) -> None:
     assert sizes == [3, 3, 1]
     by_day = Harness(tmp_path / "days").start()
     done = [by_day.add(bytes([n]), frozenset(range(n * 10, n * 10 + 10))) for n in range(12)]
-    assert all(each.result(5) for each in done)
+    assert all(future.result(5) for future in done)
     segments = by_day.end()
     assert [len(segment.days) for segment in segments] == [50, 50, 20]
     assert [b for segment in segments for b in bodies(segment)] == [bytes([n]) for n in range(12)]
@@ -148,11 +148,11 @@ def test_a_segment_closes_by_age(tmp_path: Path) -> None:
 def test_a_segment_stays_open_while_those_before_it_are_stored(tmp_path: Path) -> None:
     busy = True
     harness = Harness(tmp_path, segment_seconds=0.01, behind=lambda: busy).start()
-    looks = 0
+    closed_early = 0
     for body in (b"x", b"y", b"z"):
         harness.add(body).result(5)
-        looks += len(harness.closed)
-    assert looks == 0
+        closed_early += len(harness.closed)
+    assert closed_early == 0
     busy = False
     deadline = time.monotonic() + 20
     while not harness.closed and time.monotonic() < deadline:
@@ -197,7 +197,7 @@ def test_a_failed_write_is_not_acknowledged(
     assert harness.add(b"lost" * 100).result(5) is True
     segments = harness.end()
     assert [b for segment in segments for b in bodies(segment)] == [b"before", b"lost" * 100]
-    assert harness.log.size == sum(segment.size for segment in segments)
+    assert harness.wal.size == sum(segment.size for segment in segments)
 
 
 def test_a_segment_that_cannot_be_cut_waits_for_recovery(

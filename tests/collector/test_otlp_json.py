@@ -18,10 +18,10 @@ from .running import CLIENT, Served
 TRACE, SPAN = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
 
 
-def post(door: Served, body: object, signal: str = "traces", **headers: str) -> httpx.Response:
+def post(served: Served, body: object, signal: str = "traces", **headers: str) -> httpx.Response:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": "application/json; charset=utf-8", **headers}
-    return CLIENT.post(f"{door.url}/v1/{signal}", content=data, headers=headers)
+    return CLIENT.post(f"{served.url}/v1/{signal}", content=data, headers=headers)
 
 
 def request(**fields: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The read door: ways out are refused, ordinary questions are answered."""
+"""The endpoint /clickhouse: ways out are refused, ordinary questions are answered."""
 
 from __future__ import annotations
 

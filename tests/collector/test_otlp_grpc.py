@@ -26,17 +26,17 @@ KEY = (("authorization", "Bearer in-key"),)
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A collector with a gRPC port and an ingest key."""
     fields = {"grpc_port": free_port(), "ingest_key": "in-key", "max_body_bytes": 64 << 10}
-    served = Served(settings(tmp_path_factory.mktemp("grpc"), **fields))
-    yield served
-    served.close()
+    collector = Served(settings(tmp_path_factory.mktemp("grpc"), **fields))
+    yield collector
+    collector.close()
 
 
 @pytest.fixture(scope="module")
-def channel(door: Served) -> Iterator[Any]:
-    with grpc.insecure_channel(f"127.0.0.1:{door.collector.settings.grpc_port}") as opened:
+def channel(served: Served) -> Iterator[Any]:
+    with grpc.insecure_channel(f"127.0.0.1:{served.collector.settings.grpc_port}") as opened:
         yield opened
 
 
@@ -46,17 +46,17 @@ def status(error: Any) -> Status:
     return Status.FromString(trailing["grpc-status-details-bin"])
 
 
-def test_every_signal_is_stored(door: Served, channel: Any) -> None:
+def test_every_signal_is_stored(served: Served, channel: Any) -> None:
     sent = llm()
     for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
         answer = TraceServiceStub(channel).Export(traces([sent]), metadata=KEY, compression=compression)
         assert not answer.HasField("partial_success")
     LogsServiceStub(channel).Export(logs([score({"gen_ai.evaluation.name": "g"})]), metadata=KEY)
     MetricsServiceStub(channel).Export(request(), metadata=KEY)
-    door.stored()
+    served.stored()
     where = f"WHERE SpanId = '{sent.span_id.hex()}'"
-    assert door.value(f"SELECT count(), any(InputTokens) FROM otel_traces {where}") == "1\t120"
-    assert door.value("SELECT count() FROM scores WHERE Name = 'g'") == "1"
+    assert served.value(f"SELECT count(), any(InputTokens) FROM otel_traces {where}") == "1\t120"
+    assert served.value("SELECT count() FROM scores WHERE Name = 'g'") == "1"
 
 
 def test_partial_success(channel: Any) -> None:
@@ -66,12 +66,12 @@ def test_partial_success(channel: Any) -> None:
 
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),), (("x-bin-bin", b"\xff"),)])
-def test_a_key_is_demanded(door: Served, channel: Any, metadata: Any) -> None:
+def test_a_key_is_demanded(served: Served, channel: Any, metadata: Any) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         TraceServiceStub(channel).Export(traces([span()]), metadata=metadata)
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert status(caught.value).code == 16
-    assert door.metric("llmtrace_refused_requests_total", signal="traces", code="401") >= 1
+    assert served.metric("llmtrace_refused_requests_total", signal="traces", code="401") >= 1
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
@@ -83,9 +83,9 @@ def test_large_messages_exhaust_resources(channel: Any, compression: Any) -> Non
 
 
 def test_a_full_log_is_unavailable_for_now(
-    door: Served, channel: Any, monkeypatch: pytest.MonkeyPatch
+    served: Served, channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door.collector.log, "_budget", 0)
+    monkeypatch.setattr(served.collector.wal, "_budget", 0)
     with pytest.raises(grpc.RpcError) as caught:
         TraceServiceStub(channel).Export(traces([span()]), metadata=KEY)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -104,9 +104,9 @@ def test_what_is_no_request_is_an_invalid_argument(channel: Any) -> None:
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_taken_port_says_so(door: Served, tmp_path: Any) -> None:
+def test_a_taken_port_says_so(served: Served, tmp_path: Any) -> None:
     from llmtrace_collector.ingest.otlp_grpc import OtlpGrpcServer
 
-    collector = door.collector
+    collector = served.collector
     with pytest.raises(ValueError, match="grpc_port"):
-        OtlpGrpcServer(collector.settings, collector.doors, collector.intake)
+        OtlpGrpcServer(collector.settings, collector.authenticator, collector.intake)

@@ -1,4 +1,4 @@
-"""Doors with keys and limits, and what outlives a restart."""
+"""Endpoints with keys and limits, and which addresses may do without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llmtrace_collector.settings import CollectorSettings
 
 from .otlp import DAY, span, traces
 from .running import CLIENT, PROTOBUF, Served, settings
-from .test_receive import status_of
+from .test_otlp_http import status_of
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A collector with keys, small limits and a long retention."""
     directory = tmp_path_factory.mktemp("keyed")
     fields = {"ingest_key": "in-key", "read_key": "read-key", "max_body_bytes": 64 << 10}
-    door = Served(settings(directory, retention_days=400, **fields))
-    yield door
-    door.close()
+    collector = Served(settings(directory, retention_days=400, **fields))
+    yield collector
+    collector.close()
 
 
 def test_keys_are_demanded(keyed: Served) -> None:
@@ -126,9 +126,9 @@ def test_the_admin_key_is_its_owners_alone(keyed: Served) -> None:
 def test_other_addresses_need_keys(tmp_path: Path, host: str) -> None:
     assert not is_loopback(host)
     for keys in ({}, {"ingest_key": "a"}, {"read_key": "b"}, {"ingest_key": "", "read_key": ""}):
-        given = CollectorSettings.model_validate({"host": host, "data_dir": tmp_path, **keys})
+        configured = CollectorSettings.model_validate({"host": host, "data_dir": tmp_path, **keys})
         with pytest.raises(UnsafeBind, match=r"set collector\.ingest_key and collector\.read_key"):
-            load_keys(given)
+            load_keys(configured)
     safe = {"host": host, "data_dir": tmp_path, "ingest_key": "a", "read_key": "b"}
     assert load_keys(CollectorSettings.model_validate(safe)).ingest == "a"
 
@@ -136,9 +136,9 @@ def test_other_addresses_need_keys(tmp_path: Path, host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_none(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
-    given = CollectorSettings(host=host, data_dir=tmp_path)
-    first = load_keys(given)
+    configured = CollectorSettings(host=host, data_dir=tmp_path)
+    first = load_keys(configured)
     assert (first.ingest, first.read) == (None, None)
-    assert load_keys(given).admin == first.admin
+    assert load_keys(configured).admin == first.admin
     monkeypatch.setenv("LLMTRACE_ADMIN_KEY", "from-the-environment")
-    assert load_keys(given).admin == "from-the-environment"
+    assert load_keys(configured).admin == "from-the-environment"
