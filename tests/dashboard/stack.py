@@ -19,8 +19,8 @@ import httpx
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_collector.store.reader import open_reader
+from tests.collector.prefilled import prefill
 
-from ..collector.prefilled import prefill
 from .traffic import SpanData, Traffic, otlp
 
 ADMIN_KEY = "admin-key-of-the-tests"

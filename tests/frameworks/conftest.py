@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llmtrace_collector.store.store import Store, open_store
+from tests.collector.prefilled import prefill
 
-from ..collector.prefilled import prefill
 from .running import Collector
 
 
