@@ -337,6 +337,13 @@ def test_the_extra_analysis_reports_cost_and_watches_without_streamlit(
             assert time.monotonic() < deadline, reported.stdout
             time.sleep(1)
         assert [(row["model"], row["calls"], row["cost"]) for row in rows] == [("gpt-4o", 1, 2.5)]
+        subprocess.run(
+            [llmtrace, "cost", "report", "--format", "parquet", "--output", "report.parquet", "--url", url],
+            cwd=tmp_path,
+            env=environment(),
+            check=True,
+        )
+        assert (tmp_path / "report.parquet").read_bytes().startswith(b"PAR1")
 
         with running(
             [llmtrace, "watch"],
