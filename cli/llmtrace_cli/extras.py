@@ -33,7 +33,7 @@ def needs(extra: Extra) -> Iterator[None]:
         ) from error
 
 
-def present(module: str) -> None:
+def require_module(module: str) -> None:
     """Raise ModuleNotFoundError when `module` is not installed, without the time that importing it takes."""
     if importlib.util.find_spec(module) is None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)

@@ -27,7 +27,7 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def holder(port: int) -> str | None:
+def port_holder(port: int) -> str | None:
     """The process listening on `port` as "name (pid 123)"; None when it cannot be seen."""
     try:
         import psutil

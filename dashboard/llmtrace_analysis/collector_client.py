@@ -22,7 +22,12 @@ Decision = Literal["acknowledge", "resolve"]
 
 
 class CollectorUnavailable(Exception):
-    """The collector cannot take this now; the same call may succeed later."""
+    """The collector cannot take this now; the same call may succeed later. `status`: 0 without an answer."""
+
+    def __init__(self, message: str, status: int = 0, text: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.text = text
 
 
 class KeyRefused(CollectorUnavailable):
@@ -99,11 +104,15 @@ class CollectorClient:
         if response.status_code in missing:
             return None
         if response.status_code >= 500 or response.status_code == 429:
-            raise CollectorUnavailable(f"it answers {response.status_code}")
+            raise CollectorUnavailable(
+                f"it answers {response.status_code}", response.status_code, response.text
+            )
         if response.status_code in (401, 403):
             raise KeyRefused(
                 f"it answers {response.status_code}: watch needs the admin key, from LLMTRACE_ADMIN_KEY, "
-                "[watch] admin_key or admin.key in [watch] data_dir"
+                "[watch] admin_key or admin.key in [watch] data_dir",
+                response.status_code,
+                response.text,
             )
         if response.is_error:
             raise CollectorRefused(response.status_code, response.text)

@@ -296,7 +296,7 @@ class WatchSettings(BaseModel):
         """How long an anomaly may last: history must not run out under it."""
         return min(self.adapt_minutes, self.lookback_minutes / 2) * 60
 
-    def writing_key(self) -> str | None:
+    def effective_admin_key(self) -> str | None:
         """The admin key in effect; None where there is none (yet)."""
         return resolve_admin_key(self.admin_key, self.data_dir)
 

@@ -58,6 +58,6 @@ class DashboardSettings(BaseModel):
             )
         return self
 
-    def writing_key(self) -> str | None:
+    def effective_admin_key(self) -> str | None:
         """The admin key in effect; None where there is none (yet)."""
         return resolve_admin_key(self.admin_key, self.data_dir)

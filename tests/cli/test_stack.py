@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from llmtrace_cli.config import load
-from llmtrace_cli.local_servers import free_port, holder, is_free
+from llmtrace_cli.local_servers import free_port, is_free, port_holder
 from llmtrace_cli.stack.processes import Process, Stack, plan, wait_ready
 from tests.cli.running import clean_environment, is_alive, wait_until
 
@@ -72,7 +72,7 @@ def test_a_part_can_be_killed_and_started_again(tmp_path: Path) -> None:
         assert wait_ready(stack.parts, 60, alive=lambda _: collector.alive) == [], collector.tail()
         first = collector.pid
         assert not is_free("127.0.0.1", port)
-        assert f"(pid {first})" in (holder(port) or "")
+        assert f"(pid {first})" in (port_holder(port) or "")
 
         collector.kill()
         assert not collector.alive

@@ -29,8 +29,8 @@ def _template() -> Path:
     digest = hashlib.sha256(llmtrace_collector.__file__.encode())
     for file in sorted(
         file
-        for room in ("store", "pricing")
-        for file in (sources / room).rglob("*")
+        for folder in ("store", "pricing")
+        for file in (sources / folder).rglob("*")
         if file.suffix in {".py", ".sql", ".proto", ".txt"}
     ):
         digest.update(file.read_bytes())

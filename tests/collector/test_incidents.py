@@ -232,9 +232,9 @@ def test_unknown_models_are_unpriced_until_a_price_is_given(served: Served) -> N
         ModelPrice(model="gpt-4o-mini-local", input_per_million=1.0, output_per_million=2.0),
         ModelPrice(model="no-such-model", provider="other", input_per_million=9.0, output_per_million=9.0),
     )
-    pricing = PriceBook(store, own)
-    assert pricing.sync() > 0
-    assert pricing.sync() == 0
+    price_book = PriceBook(store, own)
+    assert price_book.sync() > 0
+    assert price_book.sync() == 0
     assert spent(served, "gpt-4o-mini-local") == (True, pytest.approx((120 * 1.0 + 40 * 2.0) / 1e6))
     assert spent(served, "no-such-model") == (False, None)
     dearer = (own[0].model_copy(update={"input_per_million": 10.0}),)

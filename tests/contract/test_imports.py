@@ -156,6 +156,7 @@ def test_every_folder_says_what_it_is_for_and_who_may_import_it() -> None:
         for folder in sorted({file.parent for file in (ROOT / part).rglob("*.py")} - {ROOT / part}):
             text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
             assert text, f"{folder.relative_to(ROOT)}/__init__.py has no docstring"
+            assert "import" in text, f"{folder.relative_to(ROOT)}/__init__.py does not say who may import it"
 
 
 def test_no_folder_of_pages_lies_beside_the_script_that_streamlit_runs() -> None:

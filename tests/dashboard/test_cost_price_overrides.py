@@ -91,10 +91,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def prices_api(store: Store) -> Iterator[TestClient]:
     app = FastAPI()
-    pricing = PriceBook(store, ())
-    pricing.sync()
+    price_book = PriceBook(store, ())
+    price_book.sync()
     app.include_router(
-        prices.router(store, Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)), pricing)
+        prices.router(
+            store, Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)), price_book
+        )
     )
     with TestClient(app, headers={"authorization": "Bearer admin"}) as client:
         yield client
@@ -279,8 +281,8 @@ def test_another_public_list_waits_until_it_is_taken(store: Store, client: Clien
     store.insert_rows(
         "price_books", [{"Book": "genai-prices 0.1/2", "At": "4000000000.000", "Actor": "llmtrace"}]
     )
-    pricing = PriceBook(store, ())
-    pricing.sync()
+    price_book = PriceBook(store, ())
+    price_book.sync()
     assert price_books.in_effect(client) == "genai-prices 0.1/2"
     store.engine.execute(
         "ALTER TABLE price_books DELETE WHERE Book = 'genai-prices 0.1/2'", settings={"mutations_sync": "2"}

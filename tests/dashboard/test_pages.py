@@ -13,6 +13,7 @@ import streamlit as st
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
+from llmtrace.testing import Answer, ReplayServer
 from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.ui import formats, span_tree
@@ -158,6 +159,10 @@ def test_an_action_that_fails_says_why(stack: Stack, tmp_path: Path, monkeypatch
     gone = DashboardSettings(collector_url=f"http://127.0.0.1:{free_port()}", admin_key=SecretStr("any"))
     with pytest.raises(ActionFailed, match="did not answer"):
         act(gone, "anomaly-1", "resolve", "ada", "")
+    with ReplayServer(Answer.json({"detail": "starting"}, status=503)) as server:
+        busy = DashboardSettings(collector_url=server.url, admin_key=SecretStr("any"))
+        with pytest.raises(ActionFailed, match=r'The collector answered 503: \{"detail": ?"starting"\}'):
+            act(busy, "anomaly-1", "resolve", "ada", "")
 
 
 def test_the_server_is_closed_to_other_hosts_and_tells_nobody() -> None:

@@ -1,4 +1,4 @@
-"""Streams whose runs are joined before they are decoded give what they give event by event."""
+"""A stream whose repeated events are joined before they are decoded gives what it gives event by event."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from .options import collector_option, cost_reader, make_scope, moment, output_o
 from .prices import send
 
 
-def _reader(name: str, says: str, example: str) -> click.Command:
-    """A command that writes one frame of `cost.limits` over a scope."""
+def _reader(name: str, help_text: str, example: str) -> click.Command:
+    """A command that writes one frame of `cost.rate_limits` over a scope."""
 
-    @click.command(name, help=says, epilog=f"\b\nExamples:\n  {example}\n")
+    @click.command(name, help=help_text, epilog=f"\b\nExamples:\n  {example}\n")
     @scope_options
     @output_options
     @click.pass_context

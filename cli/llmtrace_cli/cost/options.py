@@ -129,7 +129,7 @@ def cost_reader(context: click.Context, url: str | None) -> Iterator[Client]:
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         from llmtrace_collector.store.reader import open_reader
-    key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
+    key = settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
     address = url or settings.collector_url
     try:
         client = open_reader(address, key)

@@ -375,7 +375,7 @@ def send(context: click.Context, url: str | None, method: str, path: str, body: 
     with needs("analysis"):
         import httpx
     address = (url or settings.collector_url).rstrip("/")
-    headers = {"Authorization": f"Bearer {settings.writing_key() or ''}"}
+    headers = {"Authorization": f"Bearer {settings.effective_admin_key() or ''}"}
     try:
         response = httpx.request(method, address + path, json=body, headers=headers, timeout=30)
     except httpx.HTTPError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from llmtrace_cli.extras import MODULES_OF_ALL, needs, present
+from llmtrace_cli.extras import MODULES_OF_ALL, needs, require_module
 
 
 @click.command(
@@ -40,6 +40,6 @@ def demo(once: bool, keep: bool, calls: int, data_dir: Path, crash: bool, report
     """
     with needs("all"):
         for module in MODULES_OF_ALL:
-            present(module)
+            require_module(module)
         from .run import run
     sys.exit(run(once=once, keep=keep, calls=calls, data_dir=data_dir, crash=crash, report_file=report))

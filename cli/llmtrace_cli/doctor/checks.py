@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llmtrace_cli.local_servers import holder, is_free
+from llmtrace_cli.local_servers import is_free, port_holder
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.load import Settings
@@ -140,7 +140,7 @@ def listening(settings: "Settings | None") -> Iterator[Result]:
         if free:
             yield Result(label, "ok", f"{port} is free")
             continue
-        by = holder(port) or "a process that cannot be seen from here"
+        by = port_holder(port) or "a process that cannot be seen from here"
         if _is_ours(name, host, port):
             yield Result(label, "ok", f"{port} has the {name} ({by})")
         else:

@@ -15,7 +15,7 @@ import click
 
 from llmtrace_cli.admin.quarantine import quarantine
 from llmtrace_cli.config.read_settings import read_settings
-from llmtrace_cli.extras import Extra, needs, present
+from llmtrace_cli.extras import Extra, needs, require_module
 from llmtrace_cli.stack.lifeline import SUPERVISOR_PID, follow_supervisor, wait_for_source
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def inference(context: click.Context, /, **overrides: object) -> None:
         context.obj = settings.inference
         return
     with needs("inference"):
-        present("torch")
+        require_module("torch")
         from llmtrace_inference.app import serve
     _run("inference", serve, settings.inference, (ValueError, RuntimeError))
 
@@ -227,6 +227,6 @@ def mlflow(context: click.Context, host: str | None, port: int | None, data_dir:
     overrides = {"mlflow": {"host": host, "port": port, "data_dir": data_dir}}
     settings = read_settings(context, "all", overrides)
     with needs("all"):
-        present("mlflow.server")
+        require_module("mlflow.server")
         from .mlflow_server import serve
     _run("all", serve, settings.mlflow)

@@ -1,4 +1,4 @@
 """All parts as processes: the plan, starting and watching them, stopping with whoever started them.
 
-The demo and the served parts import it; it imports config.
+The root command, the demo and the served parts import it; it imports config.
 """

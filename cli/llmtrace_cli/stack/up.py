@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from llmtrace_cli.config.read_settings import read_settings
-from llmtrace_cli.extras import MODULES_OF_ALL, needs, present
-from llmtrace_cli.local_servers import holder, is_free
+from llmtrace_cli.extras import MODULES_OF_ALL, needs, require_module
+from llmtrace_cli.local_servers import is_free, port_holder
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.load import Settings
@@ -76,7 +76,7 @@ def up(
     )
     with needs("all"):
         for module in MODULES_OF_ALL:
-            present(module)
+            require_module(module)
         from .processes import DEFAULT_PARTS, plan
         from .supervise import Supervisor
 
@@ -126,7 +126,7 @@ def refuse_busy_ports(stack: "Stack") -> None:
             )
             continue
         if not free:
-            by = holder(part.port) or "another process"
+            by = port_holder(part.port) or "another process"
             sentences.append(
                 f"port {part.port} for {part.name} is taken by {by}: stop that process, or choose another by "
                 f"[{part.name}] port in llmtrace.toml or LLMTRACE_{part.name.upper()}__PORT"

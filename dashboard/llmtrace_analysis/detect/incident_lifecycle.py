@@ -148,7 +148,7 @@ def _update_or_resolve(
         )
         return [_resolve(current, now, note)]
     if quiet.examined_until - current.last_seen_at >= quiet.seconds:
-        return [_resolve(current, now, "quiet again")]
+        return [_resolve(current, now, "calm again")]
     if fresh and now - incident.updated_at >= settings.update_seconds:
         return [Change("update", current)]
     return []

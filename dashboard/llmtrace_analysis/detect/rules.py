@@ -152,9 +152,9 @@ class InjectionScan:
 def quiet_periods(now: float, settings: WatchSettings) -> dict[str, QuietPeriod]:
     """Until when each rule has examined the store at `now`, and when its incidents are over."""
     seconds = float(settings.calm_buckets * settings.bucket_seconds)
-    bands = QuietPeriod(float(complete_until(now, settings)), seconds)
+    of_anomalies = QuietPeriod(float(complete_until(now, settings)), seconds)
     return {
-        **dict.fromkeys(RULES.values(), bands),
+        **dict.fromkeys(RULES.values(), of_anomalies),
         FLOOD_RULE: QuietPeriod(now, seconds),
         INJECTION_RULE: QuietPeriod(now, float(settings.injection_window_seconds)),
     }

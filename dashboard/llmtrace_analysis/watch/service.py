@@ -36,7 +36,7 @@ class Watch:
         self._settings = settings
         self._client: Client | None = None
         self._injection_scan = rules.InjectionScan(settings)
-        self._collector = CollectorClient(settings.collector_url, settings.writing_key)
+        self._collector = CollectorClient(settings.collector_url, settings.effective_admin_key)
         self._reported_errors: set[str] = set()
         self.outbox = Outbox(settings, self._collector.add_delivery)
         self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds))
@@ -124,7 +124,9 @@ class Watch:
     def _reader(self) -> Client:
         if self._client is None:
             settings = self._settings
-            key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
+            key = (
+                settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
+            )
             self._client = open_reader(settings.collector_url, key)
         return self._client
 
@@ -177,7 +179,7 @@ def run(settings: WatchSettings) -> None:
                 watch.evaluate(time.time())
             except Exception:
                 # A fault of ours in one evaluation must not end the watch; it shows here and in the metrics.
-                logger.exception("evaluation_failed")
+                logger.exception("look_failed")
                 watch.health.evaluated(False, time.monotonic() - started)
             stopping.wait(max(0.0, settings.interval_seconds - (time.monotonic() - started)))
     finally:

@@ -12,7 +12,7 @@ from llmtrace_dashboard.ui import filters
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_frame import empty, header, live
-from llmtrace_dashboard.ui.url_state import bound, one_of
+from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
 from llmtrace_dashboard.views.cost import outlook, plans, prices, savings, spend
 from llmtrace_dashboard.views.cost.shared import CostViewContext, current_context
 
@@ -49,7 +49,7 @@ def _choices() -> tuple[str, str]:
     """What to look at, and in which currency."""
     known = currencies(current_settings().exchange_rates)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        with bound("view", "spend", one_of(_VIEWS)):
+        with bound_to_url("view", "spend", one_of(_VIEWS)):
             chosen = st.segmented_control(
                 "View",
                 list(_VIEWS),
@@ -60,7 +60,7 @@ def _choices() -> tuple[str, str]:
             )
         currency = USD
         if len(known) > 1:
-            with bound("currency", USD, one_of(known)):
+            with bound_to_url("currency", USD, one_of(known)):
                 currency = st.selectbox(
                     "Currency", known, key="currency", label_visibility="collapsed", width=110
                 )

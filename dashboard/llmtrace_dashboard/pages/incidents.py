@@ -12,9 +12,9 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_frame import header, live
 from llmtrace_dashboard.ui.page_links import incident_url
 from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column, row, table
-from llmtrace_dashboard.ui.url_state import bound, one_of
+from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
 from llmtrace_dashboard.views.incident import (
-    expected,
+    expected_text,
     render_actions,
     render_context,
     render_facts,
@@ -31,7 +31,7 @@ def render_list() -> None:
     counts = load(incidents.incident_counts, project)
     summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none so far"
     header("Incidents", summary)
-    with bound("state", "unresolved", one_of(_STATES_OF_CHOICE)):
+    with bound_to_url("state", "unresolved", one_of(_STATES_OF_CHOICE)):
         chosen = st.segmented_control(
             "State",
             list(_STATES_OF_CHOICE),
@@ -55,7 +55,7 @@ def render_list() -> None:
                     cell(incident.title, sub=incident.summary, title=incident.summary),
                     cell(state["text"], badge=state["tone"], title=incident.acknowledged_by),
                     cell(formats.with_unit(incident.observed, incident.unit)),
-                    cell(expected(incident), tone="muted"),
+                    cell(expected_text(incident), tone="muted"),
                     cell(
                         formats.ago(incident.opened_at, now),
                         title=formats.clock(incident.opened_at, filters.zone()),

@@ -14,7 +14,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_frame import empty, header, live
 from llmtrace_dashboard.ui.page_links import trace_url
 from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
-from llmtrace_dashboard.ui.url_state import bound, one_of
+from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
 from llmtrace_dashboard.views import trace as trace_view
 
 PAGE_SIZE = 25
@@ -41,7 +41,7 @@ def _trace_filter() -> TraceFilter:
 
 def _filters() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        with bound("q", ""):
+        with bound_to_url("q", ""):
             st.text_input(
                 "Search",
                 key="q",
@@ -50,7 +50,7 @@ def _filters() -> None:
                 max_chars=200,
                 width=290,
             )
-        with bound("status", None, one_of(_STATUS)):
+        with bound_to_url("status", None, one_of(_STATUS)):
             st.selectbox(
                 "Status",
                 list(_STATUS),
@@ -60,7 +60,7 @@ def _filters() -> None:
                 placeholder="Any",
                 width=132,
             )
-        with bound("longer", None, one_of(_DURATIONS)):
+        with bound_to_url("longer", None, one_of(_DURATIONS)):
             st.selectbox(
                 "Duration",
                 list(_DURATIONS),
@@ -71,10 +71,10 @@ def _filters() -> None:
                 width=132,
             )
         for label, key in (("Session", "session"), ("Experiment", "experiment")):
-            with bound(key, ""):
+            with bound_to_url(key, ""):
                 st.text_input(label, key=key, placeholder="Any", max_chars=200, width=180)
         for key in _LINKED:
-            with bound(key, ""):
+            with bound_to_url(key, ""):
                 if key in st.query_params or st.session_state.get(key):
                     st.text_input(key.capitalize(), key=key, placeholder="Any", max_chars=200, width=180)
 
@@ -103,7 +103,7 @@ def render() -> None:
         if pages > 1:
             if st.session_state.get("page", 1) > pages:
                 st.session_state["page"] = pages
-            with bound("page", 1, lambda text: min(max(1, int(text)), pages)):
+            with bound_to_url("page", 1, lambda text: min(max(1, int(text)), pages)):
                 number = st.pagination(pages, key="page")
     summaries = load(traces.traces_page, scope, trace_filter, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     first = (number - 1) * PAGE_SIZE + 1

@@ -50,7 +50,7 @@ def main() -> None:
             ),
         ]
     )
-    url_state.carry(page.url_path)
+    url_state.restore_shared(page.url_path)
     filters.sidebar()
     with st.sidebar:
         if settings.mlflow_url:

@@ -72,7 +72,7 @@ def open_pool(settings: DashboardSettings) -> ClientPool:
 
     def connect() -> Client:
         # Looked up at each new connection: the collector may make its key after the dashboard started.
-        key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
+        key = settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
         return open_reader(settings.collector_url, key)
 
     return ClientPool(connect)

@@ -11,7 +11,7 @@ from llmtrace_analysis.queries import usage
 from llmtrace_analysis.queries.scope import Scope, window
 
 from .cached_reads import ReadFailed, load
-from .url_state import bound, one_of, remember
+from .url_state import bound_to_url, one_of, remember_shared
 
 #: Choice → label and length; "custom" has a from and a to.
 RANGES: dict[str, tuple[str, timedelta]] = {
@@ -73,7 +73,7 @@ def paused() -> bool:
 def sidebar() -> None:
     """Draw the filters. Needs no store: without one, only what is chosen already is on offer."""
     with st.sidebar:
-        with bound("range", _DEFAULT_RANGE, one_of(RANGES)):
+        with bound_to_url("range", _DEFAULT_RANGE, one_of(RANGES)):
             st.selectbox("Time", list(RANGES), format_func=lambda choice: RANGES[choice][0], key="range")
         if st.session_state.get("range") == "custom":
             _custom_range()
@@ -82,18 +82,18 @@ def sidebar() -> None:
         _choice("Service", "service", facets.services, "All services")
         _choice("Model", "model", facets.models, "All models")
         _choice("User", "user", facets.users, "All users")
-        with bound("simulated", False, lambda text: text in ("1", "true")):
+        with bound_to_url("simulated", False, lambda text: text in ("1", "true")):
             st.toggle(
                 "Include simulated",
                 key="simulated",
                 help="Also count traffic that the demo or a load generator marked as simulated.",
             )
         st.toggle("Live", value=True, key="live", help="Refresh the page by itself.")
-    remember()
+    remember_shared()
 
 
 def _choice(label: str, key: str, options: tuple[str, ...], everything: str) -> None:
-    with bound(key, None):
+    with bound_to_url(key, None):
         st.selectbox(label, options, index=None, placeholder=everything, key=key, accept_new_options=True)
 
 

@@ -35,7 +35,7 @@ class _Written:
     at: float
 
     def overtaken_by(self, parameter: str) -> bool:
-        """Whether `given` was sent by the browser before it heard of the change."""
+        """Whether the browser sent `parameter` before it heard of the change."""
         return parameter == self.before and monotonic() - self.at < _IN_FLIGHT
 
 
@@ -47,7 +47,7 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def bound(key: str, default: Any, read: Callable[[str], Any] = str) -> Iterator[None]:
+def bound_to_url(key: str, default: Any, read: Callable[[str], Any] = str) -> Iterator[None]:
     """Around the widget with this `key`: its value and the query parameter of the same name stay the same.
 
     `read` makes a value of the parameter's text; None or ValueError from it means the default.
@@ -89,7 +89,7 @@ def set_parameter(key: str, text: str) -> None:
         del st.query_params[key]
 
 
-def carry(page: str) -> None:
+def restore_shared(page: str) -> None:
     """After the navigation changed to `page` and emptied the address, set the shared parameters again."""
     state = st.session_state
     if state.get("_page") not in (None, page) and not any(name in st.query_params for name in SHARED):
@@ -98,6 +98,6 @@ def carry(page: str) -> None:
     state["_page"] = page
 
 
-def remember() -> None:
+def remember_shared() -> None:
     """Keep the shared parameters for the next change of the page."""
     st.session_state["_shared"] = {name: st.query_params[name] for name in SHARED if name in st.query_params}

@@ -40,7 +40,7 @@ _METRICS = {
 }
 
 
-def expected(incident: Incident) -> str:
+def expected_text(incident: Incident) -> str:
     """What was expected, in words."""
     low, high = incident.expected_low, incident.expected_high
     if low is None and high is None:
@@ -84,7 +84,7 @@ def _facts(incident: Incident) -> None:
     zone, now = filters.zone(), datetime.now(UTC)
     facts = [
         {"label": "Observed", "text": formats.with_unit(incident.observed, incident.unit), "tone": "bad"},
-        {"label": "Expected", "text": expected(incident)},
+        {"label": "Expected", "text": expected_text(incident)},
         {"label": "Metric", "text": _METRICS.get(incident.metric, incident.metric) or formats.NONE},
         {"label": "Opened", "text": formats.clock(incident.opened_at, zone, now)},
         {"label": "Last seen", "text": formats.clock(incident.last_seen_at, zone, now)},
@@ -130,7 +130,7 @@ def _chart(incident: Incident) -> None:
                 incident.ended,
             ),
             key="around",
-            alt=f"{title} around the incident; expected {expected(incident)}",
+            alt=f"{title} around the incident; expected {expected_text(incident)}",
         )
         st.caption("Green: what is usual. Red: from the opening until it was last seen or resolved.")
 

@@ -20,12 +20,12 @@ class ActionFailed(Exception):
 
 def act(settings: DashboardSettings, incident_id: str, action: Decision, actor: str, note: str) -> None:
     """Acknowledge or resolve an incident. Raises ActionFailed; the same call may be repeated."""
-    if settings.writing_key() is None:
+    if settings.effective_admin_key() is None:
         raise ActionFailed(
             f"There is no admin key: {settings.data_dir / 'admin.key'} does not exist. "
             "Set LLMTRACE_ADMIN_KEY, or data_dir under [dashboard] to the collector's folder."
         )
-    with closing(CollectorClient(settings.collector_url, settings.writing_key)) as client:
+    with closing(CollectorClient(settings.collector_url, settings.effective_admin_key)) as client:
         try:
             client.decide(incident_id, action, actor, note)
         except KeyRefused as error:
@@ -34,6 +34,8 @@ def act(settings: DashboardSettings, incident_id: str, action: Decision, actor: 
                 "data_dir under [dashboard] to the folder with its admin.key."
             ) from error
         except CollectorUnavailable as error:
+            if error.status:
+                raise ActionFailed(f"The collector answered {error.status}: {error.text[:300]}") from error
             raise ActionFailed(
                 f"The collector at {settings.collector_url} did not answer ({error}). Is it running? "
                 "llmtrace doctor tells."
@@ -41,4 +43,4 @@ def act(settings: DashboardSettings, incident_id: str, action: Decision, actor: 
         except CollectorRefused as error:
             if error.status == 404:
                 raise ActionFailed("The collector does not know this incident (any more).") from error
-            raise ActionFailed(f"The collector answered {error}") from error
+            raise ActionFailed(f"The collector answered {error.status}: {error.text[:300]}") from error

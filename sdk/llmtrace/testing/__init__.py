@@ -3,6 +3,8 @@
 with llmtrace.testing.capture() as traces:
     program()
     assert traces.spans()[0].name == "chat gpt-4o-mini"
+
+Tests import it, and nothing else does; it may import all of the SDK.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Usage exports of providers, each mapped to the same columns by a module that only names columns.
 
-Reconciliation and the command line import it; it imports nothing of ours.
+The command line imports it, and hands what it reads to reconciliation; it imports nothing of ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """What finds abuse by a user: floods of requests, prompt injection. Pure functions over frames and texts.
 
-The rules of detection import it.
+Detection imports it; it imports settings.
 """

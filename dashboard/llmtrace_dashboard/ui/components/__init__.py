@@ -1,7 +1,9 @@
 """Parts of the pages that Streamlit does not have. Their data is untrusted and only ever becomes text.
 
 Each part is a JavaScript and a CSS file beside this module. What the files render goes through
-`textContent`; links are followed only within this dashboard. Views and pages import it.
+`textContent`; links are followed only within this dashboard.
+
+Views, pages and the tables of the ui import it; it imports the links of pages.
 """
 
 from __future__ import annotations

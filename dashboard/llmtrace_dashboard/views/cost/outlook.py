@@ -18,7 +18,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.tables import badge, cell, column, row, table
 
-from .shared import CostViewContext, terminal
+from .shared import CostViewContext, show_command
 
 #: Days to learn from, as `llmtrace cost forecast` takes by default.
 HISTORY_DAYS = 90
@@ -43,7 +43,7 @@ def draw(context: CostViewContext) -> None:
         _month(daily, month_end, midnight, statuses)
         _backtest(daily, midnight)
     _budgets(statuses, scope)
-    terminal("forecast", *_options(scope))
+    show_command("forecast", *_options(scope))
 
 
 def _options(scope: Scope) -> list[str]:
@@ -54,7 +54,7 @@ def _options(scope: Scope) -> list[str]:
 
 def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str, Any]]:
     """The status of each budget that concerns these calls, from the collector; none where it has none."""
-    key = settings.read_key.get_secret_value() if settings.read_key else settings.writing_key()
+    key = settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
     query = {name: getattr(scope, name) for name in ("user", "project", "model") if getattr(scope, name)}
     try:
         answer = httpx.get(

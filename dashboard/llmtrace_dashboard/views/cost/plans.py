@@ -10,9 +10,9 @@ from llmtrace_analysis.cost import report, reserved_capacity, what_if
 from llmtrace_dashboard.ui import charts, formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.tables import cell, column, row, table
-from llmtrace_dashboard.ui.url_state import bound
+from llmtrace_dashboard.ui.url_state import bound_to_url
 
-from .shared import CostViewContext, terminal
+from .shared import CostViewContext, show_command
 
 #: Models that are compared when nothing was chosen yet.
 _USUAL = "openai/gpt-4o-mini, openai/gpt-4o@batch, anthropic/claude-haiku-4-5"
@@ -22,14 +22,14 @@ def draw_what_if(context: CostViewContext) -> None:
     """Draw what the period's tokens would have cost on other models, tiers, or with a cache."""
     context = context.whole_hours()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        with bound("models", _USUAL):
+        with bound_to_url("models", _USUAL):
             text = st.text_input(
                 "Instead on",
                 key="models",
                 max_chars=400,
                 help="provider/model or provider/model@tier, with commas between.",
             )
-        with bound("cached", 0, _percent):
+        with bound_to_url("cached", 0, _percent):
             share = st.number_input(
                 "Input from a cache, %",
                 min_value=0,
@@ -81,7 +81,7 @@ def draw_what_if(context: CostViewContext) -> None:
         "its answers would do is not a question of price."
     )
     options = ["--cached", f"{share / 100:g}"] if share else []
-    terminal("whatif", *names, *options, *context.options())
+    show_command("whatif", *names, *options, *context.options())
 
 
 def draw_reserved_capacity(context: CostViewContext) -> None:
@@ -134,11 +134,11 @@ def draw_reserved_capacity(context: CostViewContext) -> None:
     words = ["--price", f"{price:g}", "--tpm", f"{tpm:g}"]
     words += ["--output-weight", f"{weight:g}"] if weight != 1 else []
     words += ["--step", str(step)] if step != 1 else []
-    terminal("reserved", *words, *context.options())
+    show_command("reserved", *words, *context.options())
 
 
 def _number(key: str, label: str, default: float, least: float, step: float, help: str) -> float:
-    with bound(key, default, lambda text: _at_least(least, text)):
+    with bound_to_url(key, default, lambda text: _at_least(least, text)):
         value = st.number_input(
             label, min_value=least, step=step, key=key, width=190, help=help, format="%.10g"
         )

@@ -15,7 +15,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, row, table
 
-from .shared import CostViewContext, terminal
+from .shared import CostViewContext, show_command
 
 #: Unpriced models that the page writes the command for.
 _SPELLED_OUT = 3
@@ -120,7 +120,7 @@ def draw(context: CostViewContext) -> None:
     ]
     st.subheader("Prices in use", anchor=False)
     table("Prices in use", columns, rows, "prices", "No call in this time has a price.")
-    terminal("prices", "list")
+    show_command("prices", "list")
     missing = load(report.unpriced, context.scope)
     if len(missing):
         _unpriced(missing)

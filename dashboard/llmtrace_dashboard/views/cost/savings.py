@@ -10,7 +10,7 @@ from llmtrace_dashboard.ui import formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.tables import Column, cell, column, row, table
 
-from .shared import CostViewContext, terminal
+from .shared import CostViewContext, show_command
 
 #: Kind → what it is called and what it means.
 _KINDS = {
@@ -35,7 +35,7 @@ def draw(context: CostViewContext) -> None:
         st.subheader("Saved", anchor=False)
         _saved(load(waste.savings, context.scope))
     st.caption("Read from single calls, so only as far back as these are kept. A call is of one kind alone.")
-    terminal("waste", *context.options())
+    show_command("waste", *context.options())
 
 
 def _called(kind: str) -> tuple[str, str]:

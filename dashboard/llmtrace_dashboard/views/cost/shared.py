@@ -53,7 +53,7 @@ def current_context(currency: str) -> CostViewContext:
     return context.whole_hours() if scope.until - scope.since >= _WHOLE_HOURS else context
 
 
-def terminal(*words: str) -> None:
+def show_command(*words: str) -> None:
     """Show the command that prints the same figures."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("The same in a terminal:", width="content")

@@ -13,9 +13,9 @@ from llmtrace_dashboard.ui import charts, filters, formats, theme
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
-from llmtrace_dashboard.ui.url_state import bound, one_of
+from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
 
-from .shared import CostViewContext, terminal
+from .shared import CostViewContext, show_command
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def draw(context: CostViewContext) -> None:
     with right:
         st.subheader("Tokens and their cost", anchor=False)
         _parts(context)
-    terminal("report", "--by", by, *_currency(context), *context.options())
+    show_command("report", "--by", by, *_currency(context), *context.options())
     _downloads(data, by, context)
 
 
@@ -105,7 +105,7 @@ def _over_time(context: CostViewContext) -> str:
     """Draw cost over time with its controls; what it is split by."""
     st.subheader("Cost over time", anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        with bound("by", "model", one_of(_BY)):
+        with bound_to_url("by", "model", one_of(_BY)):
             by = st.segmented_control(
                 "Split by",
                 list(_BY),
@@ -115,7 +115,7 @@ def _over_time(context: CostViewContext) -> str:
                 label_visibility="collapsed",
             )
         with st.container(horizontal=True, width="content"):
-            with bound("of", "key", one_of(_AMOUNTS)):
+            with bound_to_url("of", "key", one_of(_AMOUNTS)):
                 colour_by = st.selectbox(
                     "Colours",
                     list(_AMOUNTS),
@@ -124,7 +124,7 @@ def _over_time(context: CostViewContext) -> str:
                     label_visibility="collapsed",
                     width=190,
                 )
-            with bound("step", "auto", one_of(_STEPS)):
+            with bound_to_url("step", "auto", one_of(_STEPS)):
                 width = st.segmented_control(
                     "Bar width",
                     list(_STEPS),
