@@ -58,12 +58,15 @@ _FRAMES = {
     "llmtrace.spans.sampling.SampleRule.__init__",
     "llmtrace.delivery.stats.Stats.__init__",
     "llmtrace.api.decorator.observed",
-    *(f"llmtrace.api.decorator._{name}" for name in ("note_error", "end", "Steps.__init__", "Steps.active")),
+    *(
+        f"llmtrace.api.decorator._{name}"
+        for name in ("note_error", "end", "GeneratorSpan.__init__", "GeneratorSpan.active")
+    ),
     *(f"llmtrace.api.decorator._ObservedFunction.{name}" for name in ("_span", "_start", "_note_result")),
     *(f"llmtrace.capture.interceptor.{name}" for name in ("leave", "receive", "fail")),
     *(
         f"llmtrace.capture.interceptor.StreamRecorder.{name}"
-        for name in "note take failed over forgotten".split()
+        for name in "add_chunk add_chunk_with_room failed ended garbage_collected".split()
     ),
     "llmtrace.capture.hooks.httpx_clients._begin",
     "llmtrace.capture.hooks.httpx_clients._receive",
@@ -182,5 +185,5 @@ def test_the_program_does_not_notice(
             except Exception as error:
                 noticed.append(f"{label}: {error!r}")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lifecycle, "_running", None)
+            patch.setattr(lifecycle, "_runtime", None)
     assert not noticed, f"{len(noticed)} of {len(TARGETS)}:\n" + "\n".join(noticed)

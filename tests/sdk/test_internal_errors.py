@@ -52,7 +52,7 @@ def _break_receive(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_chunk(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call.LlmCall, "chunk", _broken)
+    patch.setattr(call.LlmCall, "add_chunk", _broken)
 
 
 def _break_end(patch: pytest.MonkeyPatch) -> None:

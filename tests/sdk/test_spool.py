@@ -315,7 +315,7 @@ def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
             return ExportResult("retry", detail="timed out")
 
     sender = Sender(config, lambda: cast("Exporter", Hanging()), counters, Spool(config))
-    sender.leave_by(time.monotonic() + 60)
+    sender.set_deadline(time.monotonic() + 60)
     sender.deliver(Batch("traces", 1, b"one span"))
     assert [file.read_bytes() for file in _files(tmp_path)] == [b"one span"]
     assert counters.spooled == 1

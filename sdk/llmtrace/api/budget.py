@@ -21,7 +21,7 @@ from llmtrace.spans import context_attributes
 from . import lifecycle
 
 _PATH: Final = "/v1/budget"
-_MOST_BYTES: Final = 2**20
+_MAX_BYTES: Final = 2**20
 #: After the collector did not answer, nobody waits for it again for so many seconds.
 _HOLD_OFF: Final = 5.0
 
@@ -109,8 +109,8 @@ def check_budget(
 def _ask_collector(
     user_id: object, model: str, service: str, account: str, tags: Iterable[str] | None, timeout: float
 ) -> BudgetCheck:
-    running = lifecycle.current()
-    if running is None:
+    runtime = lifecycle.current()
+    if runtime is None:
         return BudgetCheck(allowed=True, known=False, reason="llmtrace.init() was not called, or it is off")
     import http.client  # slow to import, with ssl behind it, and few programs ask
 
@@ -119,9 +119,9 @@ def _ask_collector(
     labels = [str(tag) for tag in named_tags] if isinstance(named_tags, Iterable) else []
     parameters = {
         "user": str(inherited.get(semconv.USER_ID, "") if user_id is None else user_id),
-        "project": running.config.project or "",
+        "project": runtime.config.project or "",
         "model": model,
-        "service": service or running.config.service_name or "",
+        "service": service or runtime.config.service_name or "",
         "account": account,
     }
     query = [(name, value) for name, value in parameters.items() if value]
@@ -130,7 +130,7 @@ def _ask_collector(
         if time.monotonic() < _silent_until:
             return BudgetCheck(allowed=True, known=False, reason="the collector did not answer just before")
     try:
-        return _parsed(_fetch_answer(running, query, timeout))
+        return _parsed(_fetch_answer(runtime, query, timeout))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         _hold_off()
         internal_errors.warn_once(
@@ -145,11 +145,11 @@ def _hold_off() -> None:
         _silent_until = time.monotonic() + _HOLD_OFF
 
 
-def _fetch_answer(running: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
+def _fetch_answer(runtime: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
     """The collector's answer. By the standard library, which is not traced and has no pool to wait for."""
     import http.client
 
-    base = urlsplit(running.config.traces_endpoint.removesuffix("/v1/traces"))
+    base = urlsplit(runtime.config.traces_endpoint.removesuffix("/v1/traces"))
     host = base.hostname or "localhost"
     connection: http.client.HTTPConnection
     if base.scheme == "https":
@@ -162,9 +162,9 @@ def _fetch_answer(running: Runtime, query: list[tuple[str, str]], timeout: float
         connection = http.client.HTTPConnection(host, base.port, timeout=timeout)
     try:
         target = f"{base.path.rstrip('/')}{_PATH}?{urlencode(query)}"
-        connection.request("GET", target, headers=dict(running.config.headers))
+        connection.request("GET", target, headers=dict(runtime.config.headers))
         response = connection.getresponse()
-        body = response.read(_MOST_BYTES)
+        body = response.read(_MAX_BYTES)
         if response.status != http.client.OK:
             raise ValueError(f"HTTP {response.status}: {body[:200].decode('utf-8', 'replace')}")
     finally:

@@ -23,7 +23,7 @@ from . import lifecycle
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Described = Mapping[str, AttributeValue]
+Attributes = Mapping[str, AttributeValue]
 _LONGEST_VALUE: Final = 8192
 
 
@@ -37,10 +37,10 @@ class SpanShape:
 
     name: str
     kind: SpanKind = SpanKind.INTERNAL
-    attributes: Described = field(default_factory=dict)
-    inherited: Described = field(default_factory=dict)
-    arguments: Callable[[Mapping[str, Any]], Described] | None = None
-    result: Callable[[Any], Described] | None = None
+    attributes: Attributes = field(default_factory=dict)
+    inherited: Attributes = field(default_factory=dict)
+    arguments: Callable[[Mapping[str, Any]], Attributes] | None = None
+    result: Callable[[Any], Attributes] | None = None
 
 
 def observed(function: Callable[P, R], shape: SpanShape) -> Callable[P, R]:
@@ -97,19 +97,19 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner = self._function(*args, **kwargs)
-            steps = _Steps(*self._start(args, kwargs))
+            generator_span = _GeneratorSpan(*self._start(args, kwargs))
             step: Callable[[], Any] = functools.partial(next, inner)
             try:
                 while True:
                     try:
-                        with steps.active():
+                        with generator_span.active():
                             item = step()
                     except StopIteration as stop:
                         return stop.value
                     try:
                         step = functools.partial(inner.send, (yield item))
                     except GeneratorExit:
-                        with steps.active():
+                        with generator_span.active():
                             inner.close()
                         raise
                     except BaseException as thrown:  # noqa: BLE001  # `throw` belongs to the inner generator
@@ -117,10 +117,10 @@ class _ObservedFunction:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                _note_error(steps.span, error)
+                _note_error(generator_span.span, error)
                 raise
             finally:
-                _end(steps.span)
+                _end(generator_span.span)
 
         return wrapper
 
@@ -128,19 +128,19 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = self._function(*args, **kwargs)
-            steps = _Steps(*self._start(args, kwargs))
+            generator_span = _GeneratorSpan(*self._start(args, kwargs))
             step: Callable[[], Any] = inner.__anext__
             try:
                 while True:
                     try:
-                        with steps.active():
+                        with generator_span.active():
                             item = await step()
                     except StopAsyncIteration:
                         return
                     try:
                         step = functools.partial(inner.asend, (yield item))
                     except GeneratorExit:
-                        with steps.active():
+                        with generator_span.active():
                             await inner.aclose()
                         raise
                     except BaseException as thrown:  # noqa: BLE001
@@ -148,10 +148,10 @@ class _ObservedFunction:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                _note_error(steps.span, error)
+                _note_error(generator_span.span, error)
                 raise
             finally:
-                _end(steps.span)
+                _end(generator_span.span)
 
         return wrapper
 
@@ -176,17 +176,17 @@ class _ObservedFunction:
     ) -> tuple[Span, Context] | tuple[None, None]:
         """The span and the context in which it is the active one."""
         try:
-            running = lifecycle.current()
-            if running is None:
+            runtime = lifecycle.current()
+            if runtime is None:
                 return None, None
             shape, function = self._shape, self._function
             attributes = dict(shape.attributes)
             attributes[semconv.CODE_FUNCTION_NAME] = f"{function.__module__}.{function.__qualname__}"
-            span = running.tracer.start_span(shape.name, kind=shape.kind, attributes=attributes)
+            span = runtime.tracer.start_span(shape.name, kind=shape.kind, attributes=attributes)
             context = set_span_in_context(span)
             if shape.inherited:
                 context = context_attributes.within(shape.inherited, context)
-            if shape.arguments is not None and span.is_recording() and _content(running):
+            if shape.arguments is not None and span.is_recording() and _content(runtime):
                 bound = inspect.signature(function).bind(*args, **kwargs).arguments
                 arguments = {key: value for key, value in bound.items() if key not in {"self", "cls"}}
                 span.set_attributes(shape.arguments(arguments))
@@ -199,14 +199,14 @@ class _ObservedFunction:
         if span is None or self._shape.result is None:
             return
         try:
-            running = lifecycle.current()
-            if running is not None and span.is_recording() and _content(running):
+            runtime = lifecycle.current()
+            if runtime is not None and span.is_recording() and _content(runtime):
                 span.set_attributes(self._shape.result(result))
         except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("recording a result", error)
 
 
-class _Steps:
+class _GeneratorSpan:
     """Makes the span active for one step of a generator at a time.
 
     What the body attached meanwhile is put back at its next step, and never seen by the consumer.
@@ -250,5 +250,5 @@ def _end(span: Span | None) -> None:
         internal_errors.report("ending an observed span", error)
 
 
-def _content(running: Runtime) -> bool:
-    return context_attributes.captures_content(running.config.capture_content)
+def _content(runtime: Runtime) -> bool:
+    return context_attributes.captures_content(runtime.config.capture_content)

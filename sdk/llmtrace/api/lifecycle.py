@@ -39,7 +39,7 @@ _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
 
 _lock = threading.RLock()  # a signal handler may interrupt its holder
-_running: Runtime | None = None
+_runtime: Runtime | None = None
 _own_global: tuple[TracerProvider, Processor] | None = None
 _watched: weakref.ref[trace.TracerProvider] | None = None
 _attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.WeakKeyDictionary()
@@ -47,7 +47,7 @@ _attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.
 
 def current() -> Runtime | None:
     """What `init` started, or None."""
-    return _running
+    return _runtime
 
 
 def init(
@@ -114,9 +114,9 @@ def init(
         "dashboard_url": dashboard_url,
     }
     try:
-        running = _running
-        if running is not None:
-            if running.arguments != arguments and any(value is not None for value in arguments.values()):
+        runtime = _runtime
+        if runtime is not None:
+            if runtime.arguments != arguments and any(value is not None for value in arguments.values()):
                 internal_errors.warn_once(
                     "init again",
                     "llmtrace.init was called again with other arguments; the first call stands. "
@@ -139,10 +139,10 @@ def start(
     arguments: Mapping[str, object] | None = None,
 ) -> Runtime:
     """Start with a resolved configuration; tests pass their own exporter and ids."""
-    global _running
+    global _runtime
     with _lock:
-        if _running is not None:
-            return _running
+        if _runtime is not None:
+            return _runtime
         internal_errors.configure(strict=config.strict)
         provider, processor = _provider(config, id_generator)
         scope = InstrumentationScope(SCOPE, _version())
@@ -165,7 +165,7 @@ def start(
         processor.delivery_worker = delivery_worker
         if _own_global is not None:
             _own_global[1].delivery_worker = delivery_worker
-        _running = Runtime(
+        _runtime = Runtime(
             config,
             delivery_worker,
             provider,
@@ -175,10 +175,10 @@ def start(
             redactor,
             arguments or {},
         )
-        process_hooks.register(_running, current=current, shutdown=shutdown, renew_locks=_renew_locks)
+        process_hooks.register(_runtime, current=current, shutdown=shutdown, renew_locks=_renew_locks)
     install.install(current)
     delivery_worker.resume()
-    return _running
+    return _runtime
 
 
 def flush(timeout: float = 10.0) -> bool:
@@ -186,11 +186,11 @@ def flush(timeout: float = 10.0) -> bool:
 
     True when all of it was acknowledged by the collector (or nothing was recorded); never raises.
     """
-    running = _running
-    if running is None:
+    runtime = _runtime
+    if runtime is None:
         return True
     try:
-        return running.delivery_worker.flush(timeout)
+        return runtime.delivery_worker.flush(timeout)
     except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("flush", error)
         return False
@@ -198,15 +198,15 @@ def flush(timeout: float = 10.0) -> bool:
 
 def shutdown(timeout: float | None = None) -> bool:
     """Flush for at most `timeout` seconds (default: 5), then stop tracing; `init` may be called again."""
-    global _running
+    global _runtime
     with _lock:
-        running, _running = _running, None
-    if running is None:
+        runtime, _runtime = _runtime, None
+    if runtime is None:
         return True
     try:
         other_http.remove()
-        sent = running.delivery_worker.shutdown(running.config.exit_timeout if timeout is None else timeout)
-        running.processor.delivery_worker = None
+        sent = runtime.delivery_worker.shutdown(runtime.config.exit_timeout if timeout is None else timeout)
+        runtime.processor.delivery_worker = None
         if _own_global is not None:
             _own_global[1].delivery_worker = None
     except Exception as error:  # noqa: BLE001  # see internal_errors
@@ -229,9 +229,9 @@ def disable() -> None:
 
 def stats() -> Stats:
     """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
-    running = _running
+    runtime = _runtime
     try:
-        return running.delivery_worker.stats() if running is not None else Stats()
+        return runtime.delivery_worker.stats() if runtime is not None else Stats()
     except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("reading the counters", error)
         return Stats()
@@ -262,7 +262,7 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
     provider.shared = False  # that one was ours
     if not isinstance(existing, TracerProvider) and hasattr(existing, "add_span_processor"):
         if _watched is None or _watched() is not existing:
-            existing.add_span_processor(other_tracers.ForeignSpanWatcher(lambda: _running is not None))
+            existing.add_span_processor(other_tracers.ForeignSpanWatcher(lambda: _runtime is not None))
             _watched = weakref.ref(existing)
     elif isinstance(existing, trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)

@@ -52,21 +52,21 @@ def _at_exit() -> None:
 def _after_fork() -> None:
     internal_errors.after_fork()
     _renew_locks()
-    running = _current()
-    if running is None:
+    runtime = _current()
+    if runtime is None:
         return
-    running.delivery_worker.after_fork()
+    runtime.delivery_worker.after_fork()
     # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run.
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.register_after_fork(running, _finalize_in_child)
+        util.register_after_fork(runtime, _finalize_in_child)
 
 
-def _finalize_in_child(running: Runtime) -> None:
+def _finalize_in_child(runtime: Runtime) -> None:
     from multiprocessing import util
 
-    timeout = running.config.exit_timeout
-    util.Finalize(None, running.delivery_worker.shutdown, args=(timeout,), exitpriority=10)
+    timeout = runtime.config.exit_timeout
+    util.Finalize(None, runtime.delivery_worker.shutdown, args=(timeout,), exitpriority=10)
 
 
 def _handle_sigterm() -> None:
@@ -83,15 +83,15 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     The work is done on a new thread, since the code that was interrupted may hold any lock; if it does hold
     one that is needed, the deadline ends the wait.
     """
-    running = _current()
-    if running is not None:
-        timeout = running.config.exit_timeout
+    runtime = _current()
+    if runtime is not None:
+        timeout = runtime.config.exit_timeout
         done = _thread.allocate_lock()
         done.acquire()
 
         def send() -> None:
             try:
-                running.delivery_worker.shutdown(timeout)
+                runtime.delivery_worker.shutdown(timeout)
             finally:
                 done.release()
 

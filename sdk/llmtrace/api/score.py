@@ -37,8 +37,8 @@ def score(
     explanation: why.
     """
     try:
-        running = lifecycle.current()
-        if running is None:
+        runtime = lifecycle.current()
+        if runtime is None:
             return
         attributes: dict[str, AttributeValue] = {semconv.EVALUATION_NAME: str(name)}
         if value is not None:
@@ -52,7 +52,7 @@ def score(
         ids = _id_number(trace_id), _id_number(span_id)
         if ids == (0, 0) and response_id is None:
             ids = _implied_ids()
-        running.delivery_worker.submit_score(
+        runtime.delivery_worker.submit_score(
             ScoreRecord(clock.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes)
         )
     except Exception as error:  # noqa: BLE001  # see internal_errors
@@ -72,11 +72,11 @@ def current_trace_id() -> str | None:
 def trace_url(trace_id: str | None = None) -> str | None:
     """The address of a trace in the dashboard, by default of the current one; None where there is none."""
     try:
-        running = lifecycle.current()
+        runtime = lifecycle.current()
         linked_id = trace_id or current_trace_id()
-        if running is None or linked_id is None:
+        if runtime is None or linked_id is None:
             return None
-        return f"{running.config.dashboard_url}/traces?{urlencode({'trace': linked_id})}"
+        return f"{runtime.config.dashboard_url}/traces?{urlencode({'trace': linked_id})}"
     except Exception as error:  # noqa: BLE001  # see internal_errors
         internal_errors.report("making a trace's address", error)
         return None

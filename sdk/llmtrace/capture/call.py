@@ -31,7 +31,7 @@ _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _USUAL_CHUNK: Final = 64 * 1024
 """What HTTP libraries read at most at once."""
-_MOST_UNSEEN: Final = 128
+_MAX_UNSEEN: Final = 128
 _BASE_WEIGHT: Final = 2048
 
 
@@ -120,7 +120,7 @@ class LlmCall:
         else:
             self._streamed, self.encoded = True, encoded
 
-    def chunk(self, data: bytes) -> None:
+    def add_chunk(self, data: bytes) -> None:
         """Note one raw chunk of a streamed body."""
         if self._first_chunk is None:
             self._first_chunk = clock.perf_counter()
@@ -136,17 +136,17 @@ class LlmCall:
             while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
                 self._tail_size -= len(self._tail.popleft())
 
-    def take(self, data: bytes) -> tuple[int, Callable[[bytes], None]]:
-        """As `chunk`, for the quick path: (chunks that may be appended with the function, the function).
+    def add_chunk_with_room(self, data: bytes) -> tuple[int, Callable[[bytes], None]]:
+        """As `add_chunk`, for the quick path: (chunks that may be appended with the function, the function).
 
         Within that room a chunk costs the caller one append; when it is used up, this is called again.
         """
         if self._tail is None:
             self._size += sum(map(len, islice(self._chunks, self._weighed, None)))
-        self.chunk(data)
+        self.add_chunk(data)
         self._weighed = len(self._chunks)
         room = 0 if self._tail is not None else self._runtime.config.max_body_bytes - self._size
-        return min(room // max(_USUAL_CHUNK, len(data)), _MOST_UNSEEN), self._chunks.append
+        return min(room // max(_USUAL_CHUNK, len(data)), _MAX_UNSEEN), self._chunks.append
 
     def fail(self, error: BaseException) -> None:
         """End with the exception that the caller gets."""
@@ -166,7 +166,7 @@ class LlmCall:
         if self._tail is None:
             self._size = sum(map(len, self._chunks))
         if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
-            self._retry.failed = retries.is_repeatable(self._status)
+            self._retry.failed = retries.is_retryable(self._status)
         self._runtime.delivery_worker.submit_call(self, quiet=quiet)
 
     def weight(self) -> int:
@@ -174,7 +174,7 @@ class LlmCall:
         held = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
         return len(self._request.body) + held + _BASE_WEIGHT
 
-    def may_be_repeated(self) -> bool:
+    def may_be_retried(self) -> bool:
         """Whether its client may be about to try again, so that this one would not count."""
         retry = self._retry
         if not retry.failed or retry.superseded or retries.resend_count(self._request.headers) is None:
@@ -196,7 +196,7 @@ class LlmCall:
             self._describe_response(attributes)
             if self._format.fetched_again:
                 fetched = self._format.method == "GET"
-                background_responses.settle(attributes, self._runtime.delivery_worker, fetched=fetched)
+                background_responses.count_once(attributes, self._runtime.delivery_worker, fetched=fetched)
         except Exception as error:  # noqa: BLE001  # the span ends with what is known
             internal_errors.report("translating a call", error, may_raise=False)
         finally:

@@ -32,8 +32,8 @@ Begun = tuple[LlmCall | None, Token[Context] | None]
 NOTHING: Final[Begun] = (None, None)
 
 
-def running() -> Runtime | None:
-    """What is running; `hooks.install` puts the real one here."""
+def current_runtime() -> Runtime | None:
+    """What `init` started; `hooks.install` puts the real one here."""
     return None
 
 
@@ -43,7 +43,7 @@ def recording() -> Runtime | None:
     Nothing does within another call (a transport that sends by another client), or where the application
     or our own export asked for nothing to be traced.
     """
-    runtime = running()
+    runtime = current_runtime()
     if runtime is None:
         return None
     context = otel_context.get_current()
@@ -142,20 +142,20 @@ class StreamRecorder:
     def __init__(self, call: LlmCall) -> None:
         self.call = call
 
-    def note(self, chunk: bytes) -> None:
+    def add_chunk(self, chunk: bytes) -> None:
         """A chunk went by."""
         try:
-            self.call.chunk(chunk)
+            self.call.add_chunk(chunk)
         except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a chunk", error)
 
-    def take(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
-        """See `LlmCall.take`."""
+    def add_chunk_with_room(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
+        """See `LlmCall.add_chunk_with_room`."""
         try:
-            return self.call.take(chunk)
+            return self.call.add_chunk_with_room(chunk)
         except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a chunk", error)
-            return 0, self.note
+            return 0, self.add_chunk
 
     def failed(self, error: BaseException) -> None:
         """The stream broke; the caller gets `error`."""
@@ -164,14 +164,14 @@ class StreamRecorder:
         except Exception as ours:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a stream's error", ours)
 
-    def over(self, *, early: bool) -> None:
+    def ended(self, *, early: bool) -> None:
         """It ended, or was left before its end."""
         try:
             self.call.end(early=early)
         except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("noting a stream's end", error)
 
-    def forgotten(self) -> None:
+    def garbage_collected(self) -> None:
         """It was garbage-collected."""
         with suppress(Exception):  # while the interpreter exits, not even logging can be relied on
             self.call.end(early=True, quiet=True)

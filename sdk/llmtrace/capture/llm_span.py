@@ -83,13 +83,13 @@ class _BuiltAtEnd:
 
     def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int) -> None:
         parent = trace.get_current_span().get_span_context()
-        ids = provider.id_generator
+        id_generator = provider.id_generator
         if parent.is_valid:
             self.parent: SpanContext | None = parent
             trace_id, random = parent.trace_id, parent.trace_flags.random_trace_id
         else:
             self.parent = None
-            trace_id, random = ids.generate_trace_id(), ids.is_trace_id_random()
+            trace_id, random = id_generator.generate_trace_id(), id_generator.is_trace_id_random()
         if provider.by_default:
             self.recording = self.parent is None or parent.trace_flags.sampled
             trace_state = parent.trace_state
@@ -99,7 +99,7 @@ class _BuiltAtEnd:
             trace_state = sampling.trace_state or parent.trace_state
         self.context = SpanContext(
             trace_id,
-            ids.generate_span_id(),
+            id_generator.generate_span_id(),
             False,
             _FLAGS[self.recording, random],
             trace_state,
@@ -131,7 +131,7 @@ class _BuiltAtEnd:
             end_time=end,
             instrumentation_scope=self._runtime.scope,
         )
-        self._runtime.delivery_worker.submit_span(span, clean=True)
+        self._runtime.delivery_worker.submit_span(span, redacted=True)
 
 
 class _Recording:

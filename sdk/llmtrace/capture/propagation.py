@@ -32,11 +32,14 @@ class _Setter(Setter[SetHeader]):
 _SETTER: Final = _Setter()
 
 
-def set_trace_headers(ids: SpanContext, set_header: SetHeader) -> None:
-    """The headers that make the receiver's spans children of `ids`."""
-    set_header("traceparent", f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}")
-    if ids.trace_state:
-        set_header("tracestate", ids.trace_state.to_header())
+def set_trace_headers(span_context: SpanContext, set_header: SetHeader) -> None:
+    """The headers that make the receiver's spans children of `span_context`."""
+    set_header(
+        "traceparent",
+        f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{span_context.trace_flags:02x}",
+    )
+    if span_context.trace_state:
+        set_header("tracestate", span_context.trace_state.to_header())
 
 
 def set_baggage_header(config: Config, host: str, set_header: SetHeader) -> None:

@@ -1,4 +1,4 @@
 """From finished spans to an acknowledged request: queue, encoder, sender, spool on disk.
 
-Capture and the API import it; the inference service and the command line may too.
+Capture, the API and `llmtrace.testing` import it; the inference service and the command line may too.
 """

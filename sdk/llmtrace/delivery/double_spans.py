@@ -46,12 +46,12 @@ def is_double(span: ReadableSpan) -> bool:
     By the response id, or because our call was made directly under it.
     """
     attributes = span.attributes or {}
-    ids = span.get_span_context()
-    if ids is None or not other_tracers.has_llm_attributes(attributes):
+    span_context = span.get_span_context()
+    if span_context is None or not other_tracers.has_llm_attributes(attributes):
         return False
     response_id = attributes.get(semconv.RESPONSE_ID)
     return (isinstance(response_id, str) and response_id in _span_of_response) or (
-        (ids.trace_id, ids.span_id) in _parents
+        (span_context.trace_id, span_context.span_id) in _parents
     )
 
 

@@ -44,7 +44,7 @@ class FinishedCall(Protocol):
     def weight(self) -> int:
         """Bytes of the bodies it holds."""
 
-    def may_be_repeated(self) -> bool:
+    def may_be_retried(self) -> bool:
         """Whether to wait a moment longer before `complete`."""
 
 
@@ -94,7 +94,7 @@ class DeliveryWorker:
 
     def resume(self) -> None:
         """Start the thread at once if an earlier process left batches on disk."""
-        if self._sender.leftovers:
+        if self._sender.has_leftovers:
             self._start()
 
     def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> None:
@@ -103,26 +103,26 @@ class DeliveryWorker:
         with self._lock:
             if self._is_full(weight):
                 self._counters.generated += 1
-                self._counters.lose(1)
+                self._counters.count_dropped(1)
                 return
             self._calls.append((weight, call))
             self._queued_bytes += weight
             queued = len(self._calls)
         if not quiet:
-            self._notice(queued)
+            self._notify(queued)
 
-    def submit_span(self, span: ReadableSpan, *, clean: bool = False) -> None:
-        """Queue an ended span; `clean` means that it was redacted already."""
+    def submit_span(self, span: ReadableSpan, *, redacted: bool = False) -> None:
+        """Queue an ended span; `redacted` says that it was redacted already."""
         weight = _weigh(span)
         with self._lock:
             self._counters.generated += 1
             if self._is_full(weight):
-                self._counters.lose(1)
+                self._counters.count_dropped(1)
                 return
-            self._spans.append((weight, clean, span))
+            self._spans.append((weight, redacted, span))
             self._queued_bytes += weight
             queued = len(self._spans)
-        self._notice(queued)
+        self._notify(queued)
 
     def note_root(self, trace_id: int) -> None:
         """A root span has ended that is not ours to deliver: its trace can be decided about."""
@@ -134,12 +134,12 @@ class DeliveryWorker:
         with self._lock:
             self._counters.generated += 1
             if self._is_full(_SCORE_WEIGHT):
-                self._counters.lose(1)
+                self._counters.count_dropped(1)
                 return
             self._scores.append(record)
             self._queued_bytes += _SCORE_WEIGHT
             queued = len(self._scores)
-        self._notice(queued)
+        self._notify(queued)
 
     def flush(self, timeout: float) -> bool:
         """Send what was submitted before now; True if all was acknowledged within `timeout` seconds."""
@@ -162,15 +162,15 @@ class DeliveryWorker:
                 return True
             self._stopping = True
             thread, dropped = self._thread, self._counters.dropped
-        self._sender.leave_by(time.monotonic() + timeout)
+        self._sender.set_deadline(time.monotonic() + timeout)
         self._wake.set()
         if thread is not None:
             thread.join(timeout)
         else:
-            with _quietly():
+            with _suppress_instrumentation():
                 self._last_cycle()  # at interpreter exit no thread can be started any more
         if thread is not None and thread.is_alive():
-            with _quietly():
+            with _suppress_instrumentation():
                 self._rescue()
         else:
             self._sender.close()
@@ -217,13 +217,13 @@ class DeliveryWorker:
             rest = len(self._calls) + len(self._spans) + len(self._scores)
             if rest:
                 self._counters.generated += len(self._calls)
-                self._counters.lose(rest)
+                self._counters.count_dropped(rest)
                 self._calls.clear()
                 self._spans.clear()
                 self._scores.clear()
                 self._queued_bytes = 0
 
-    def _notice(self, queued: int) -> None:
+    def _notify(self, queued: int) -> None:
         if self._thread is None:
             self._start()
         if queued >= self._config.max_batch_items and not self._wake.is_set():
@@ -242,7 +242,7 @@ class DeliveryWorker:
             internal_errors.report("starting the delivery thread", error, may_raise=False)
 
     def _run(self) -> None:
-        with _quietly():
+        with _suppress_instrumentation():
             while True:
                 self._wake.wait(self._config.schedule_delay)
                 self._wake.clear()
@@ -286,14 +286,14 @@ class DeliveryWorker:
     def _report(self) -> None:
         record = self._counters.report() if self._reports else None
         if record is not None:
-            self._sender.offer(self._sender.exporter.pack_scores([record]))
+            self._sender.send_once(self._sender.exporter.pack_scores([record]))
 
     def _complete_next(self) -> int:
         with self._lock:
             if not self._calls:
                 return 0
             weight, call = self._calls.popleft()
-            if not self._stopping and not self._sender.hurry.is_set() and call.may_be_repeated():
+            if not self._stopping and not self._sender.hurry.is_set() and call.may_be_retried():
                 self._calls.append((weight, call))
                 return 0
             self._queued_bytes -= weight
@@ -330,16 +330,16 @@ class DeliveryWorker:
         size = 0
         with self._lock:
             while self._spans and len(spans) < self._config.max_batch_items:
-                weight, clean, span = self._spans[0]
+                weight, redacted, span = self._spans[0]
                 if spans and size + weight > self._config.max_batch_bytes:
                     break
                 self._spans.popleft()
                 self._queued_bytes -= weight
                 size += weight
-                spans.append(span if clean else self._cleaned(span))
+                spans.append(span if redacted else self._redact(span))
         return spans
 
-    def _cleaned(self, span: ReadableSpan) -> ReadableSpan:
+    def _redact(self, span: ReadableSpan) -> ReadableSpan:
         """A span that was not made from a call: redacted, and not counted where it describes one."""
         try:
             span = self._redactor.span(span)
@@ -367,7 +367,7 @@ class DeliveryWorker:
         except Exception as error:  # noqa: BLE001  # a span that cannot be packed is dropped alone
             internal_errors.report("encoding spans", error, may_raise=False)
             if len(spans) == 1:
-                self._counters.lose(1)
+                self._counters.count_dropped(1)
                 return
             for span in spans:
                 self._deliver_spans([span])
@@ -376,7 +376,7 @@ class DeliveryWorker:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _suppress_instrumentation() -> Iterator[None]:
     """Nothing done within is ever traced, our own HTTP above all."""
     token = otel_context.attach(otel_context.set_value("suppress_instrumentation", True))
     try:

@@ -64,11 +64,11 @@ class Sender:
         return self._exporter
 
     @property
-    def leftovers(self) -> bool:
+    def has_leftovers(self) -> bool:
         """Whether an earlier process left something on disk for the same destination."""
         return self._spool is not None and bool(self._spool.batches())
 
-    def leave_by(self, deadline: float) -> None:
+    def set_deadline(self, deadline: float) -> None:
         """From now on nothing waits beyond `deadline` (monotonic seconds)."""
         self._deadline = deadline
         self.hurry.set()
@@ -87,7 +87,7 @@ class Sender:
         finally:
             self._in_flight = None
 
-    def offer(self, batch: Batch) -> None:
+    def send_once(self, batch: Batch) -> None:
         """One attempt at something that a later one supersedes."""
         if not self._collector_unreachable:
             self.exporter.send(batch, self._attempt_timeout())
@@ -99,7 +99,7 @@ class Sender:
             self._collector_unreachable = True
             for batch in ([in_flight] if in_flight is not None else []) + batches:
                 if not self._write_to_spool(batch):
-                    self._counters.lose(batch.items)
+                    self._counters.count_dropped(batch.items)
 
     def replay(self) -> bool:
         """Send what is on disk, this process's first; True when nothing of its own is left there."""
@@ -124,8 +124,8 @@ class Sender:
         if not spool.batches():
             self._collector_unreachable = False
             return
-        with spool.exclusively() as alone:
-            if not alone:
+        with spool.exclusively() as has_lock:
+            if not has_lock:
                 return
             batches = spool.batches()
             for count, spooled in enumerate(batches, 1):
@@ -141,7 +141,7 @@ class Sender:
         """False when the collector is unreachable."""
         batch = spooled.read()
         if batch is None:  # another process has sent it
-            self._settle(spooled, sent=spooled.items, dropped=0, own=own)
+            self._count_spooled(spooled, sent=spooled.items, dropped=0, own=own)
             return True
         result = self.exporter.send(batch, self._attempt_timeout())
         if result.kind == "retry":
@@ -152,10 +152,10 @@ class Sender:
         lost = batch.items if result.kind == "refused" else result.rejected
         if lost:
             internal_errors.warn_once("refused", "The collector refused a batch: %s", result.detail)
-        self._settle(spooled, sent=batch.items - lost, dropped=lost, own=own)
+        self._count_spooled(spooled, sent=batch.items - lost, dropped=lost, own=own)
         return True
 
-    def _settle(self, spooled: Spooled, *, sent: int, dropped: int, own: bool) -> None:
+    def _count_spooled(self, spooled: Spooled, *, sent: int, dropped: int, own: bool) -> None:
         with self._counters.lock:
             if own:
                 if self._own_batches.pop(spooled.path, None) is None:
@@ -166,7 +166,7 @@ class Sender:
                 self._counters.replayed += sent
                 self._counters.generated += dropped
             if dropped:
-                self._counters.lose(dropped)
+                self._counters.count_dropped(dropped)
 
     def _attempt_until_settled(self, batch: Batch) -> None:
         give_up_at = time.monotonic() + self._config.retry_for
@@ -203,13 +203,13 @@ class Sender:
                 self.hurry.wait(wait)
                 self.hurry.clear()
             pause = min(pause * 2, _LONGEST_PAUSE)
-        self._counters.lose(batch.items)
+        self._counters.count_dropped(batch.items)
 
     def _acknowledged(self, batch: Batch, result: ExportResult) -> None:
         with self._counters.lock:
             self._counters.sent += batch.items - result.rejected
         if result.rejected:
-            self._counters.lose(result.rejected)
+            self._counters.count_dropped(result.rejected)
             internal_errors.warn_once("rejected", "The collector rejected spans: %s", result.detail)
 
     def _spool_in_flight(self, batch: Batch) -> bool:

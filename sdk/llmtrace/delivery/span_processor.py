@@ -38,14 +38,14 @@ class Processor(SpanProcessor):
         if delivery_worker is None:
             return
         try:
-            ids = span.get_span_context()
-            if ids is None or not ids.trace_flags.sampled:
+            span_context = span.get_span_context()
+            if span_context is None or not span_context.trace_flags.sampled:
                 return
             if self._scopes is not None:
                 scope = span.instrumentation_scope
                 if scope is None or scope.name not in self._scopes:
                     if is_local_root(span):
-                        delivery_worker.note_root(ids.trace_id)
+                        delivery_worker.note_root(span_context.trace_id)
                     return
             delivery_worker.submit_span(span)
         except Exception as error:  # noqa: BLE001  # see internal_errors

@@ -45,7 +45,7 @@ class DeliveryCounters:
         self._instance = uuid.uuid4().hex
         self._reported: Stats | None = None
 
-    def lose(self, count: int) -> None:
+    def count_dropped(self, count: int) -> None:
         """Count what never arrives."""
         with self.lock:
             self.dropped += count

@@ -51,9 +51,9 @@ def note_start(span: Span) -> None:
         return
     _seen_any = True
     if attributes and attributes.get(_LOGFIRE_RECORD[0]) == _LOGFIRE_RECORD[1]:
-        last = retries.last.get()
-        if last is not None and not last.recorded_elsewhere:
-            last.recorded_elsewhere = True
+        last_call = retries.last.get()
+        if last_call is not None and not last_call.recorded_elsewhere:
+            last_call.recorded_elsewhere = True
             span.set_attribute(semconv.COUNTED, False)
     else:
         _open.set(weakref.ref(span))
@@ -66,8 +66,8 @@ def is_within() -> bool:
 
 def mark_enclosing() -> None:
     """A call of ours begins: what encloses it does not count."""
-    last = _open.get()
-    for span in (trace.get_current_span(), None if last is None else last()):
+    open_span = _open.get()
+    for span in (trace.get_current_span(), None if open_span is None else open_span()):
         if span is not None and _is_foreign_llm_span(span):
             span.set_attribute(semconv.COUNTED, False)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from opentelemetry.trace import SpanContext
 
-_REPEATED: Final = frozenset({408, 409, 429})
+_RETRYABLE: Final = frozenset({408, 409, 429})
 _STAINLESS: Final = "x-stainless-retry-count"
 _AWS: Final = "amz-sdk-request"
 
@@ -38,9 +38,9 @@ last: ContextVar[Retry | None] = ContextVar("llmtrace-last-call", default=None)
 """The last LLM call begun in this context (also what `score` means outside any span)."""
 
 
-def is_repeatable(status: int | None) -> bool:
+def is_retryable(status: int | None) -> bool:
     """Whether clients try again after this status (None: no response came)."""
-    return status is None or status in _REPEATED or status >= 500
+    return status is None or status in _RETRYABLE or status >= 500
 
 
 def resend_count(headers: Mapping[str, str]) -> int | None:

@@ -80,8 +80,8 @@ class TailSampler:
         """Take finished spans; `roots_elsewhere` are trace ids whose root ended but is not delivered."""
         now = time.monotonic()
         for span in arrived:
-            ids = span.get_span_context()
-            trace_id = 0 if ids is None else ids.trace_id
+            span_context = span.get_span_context()
+            trace_id = 0 if span_context is None else span_context.trace_id
             held = self._held.get(trace_id)
             if held is None:
                 held = self._held[trace_id] = _Held(now)

@@ -21,7 +21,7 @@ FETCH: Final = "fetch_response"
 QUEUED: Final = "create_response"
 """Operation of a call that was answered before the model was: not an LLM operation, so nothing is counted."""
 _PENDING: Final = frozenset({"queued", "in_progress", "cancelling", "requires_action"})
-_MOST_COUNTED: Final = 8192
+_MAX_COUNTED: Final = 8192
 _counted: WeakKeyDictionary[object, OrderedDict[str, None]] = WeakKeyDictionary()
 
 
@@ -30,7 +30,7 @@ def is_pending(status: Json) -> bool:
     return isinstance(status, str) and status in _PENDING
 
 
-def settle(attributes: dict[str, AttributeValue], owner: object, *, fetched: bool) -> None:
+def count_once(attributes: dict[str, AttributeValue], owner: object, *, fetched: bool) -> None:
     """Note an answer that counts; take the usage off one that was fetched and has counted already.
 
     owner: what the memory of counted answers belongs to and ends with. Used on the delivery thread only.
@@ -46,5 +46,5 @@ def settle(attributes: dict[str, AttributeValue], owner: object, *, fetched: boo
             del attributes[key]
         return
     counted_ids[response_id] = None
-    if len(counted_ids) > _MOST_COUNTED:
+    if len(counted_ids) > _MAX_COUNTED:
         counted_ids.popitem(last=False)

@@ -19,7 +19,7 @@ from . import message_parts
 from .finish_reasons import finish_reason
 from .format import Json, Translation, WireFormat, items, mapping, put_int, put_text, whole
 from .framing.stream_joiner import StreamJoiner
-from .openai import chat_messages as messages
+from .openai import chat_messages
 from .openai.completions import inputs
 from .request_params import put_request_params
 
@@ -60,7 +60,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
                 _message({"role": "user", "content": payload.get("prompt"), "images": payload.get("images")})
             ]
         translation.content[semconv.INPUT_MESSAGES] = input_messages
-        if tools := messages.tools(payload):
+        if tools := chat_messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
@@ -118,7 +118,7 @@ def response_embed(body: Json, content: bool) -> Translation:
 
 
 def _message(raw_message: Any) -> Json:
-    message = messages.message({**raw_message, "reasoning": raw_message.get("thinking")})
+    message = chat_messages.message({**raw_message, "reasoning": raw_message.get("thinking")})
     if raw_message.get("role") == "tool":
         return {**message, "name": raw_message["tool_name"]} if raw_message.get("tool_name") else message
     message["parts"].extend(

@@ -25,7 +25,7 @@ _AWS_CREDENTIAL: Final = re.compile(r"Credential=(\w+)/")
 #: Headers in which gateways (Cloudflare, Helicone, Portkey) say whether their cache answered.
 _CACHES: Final = ("cf-aig-cache-status", "helicone-cache", "x-portkey-cache-status")
 _KINDS: Final = ("limit", "remaining", "reset")
-_MOST_LIMITS: Final = 24
+_MAX_LIMITS: Final = 24
 # Token counts of servers whose bodies need not have them (Bedrock InvokeModel, TGI).
 _COUNTS: Final = {
     "x-amzn-bedrock-input-token-count": semconv.USAGE_INPUT_TOKENS,
@@ -50,7 +50,7 @@ def described(headers: Mapping[str, str]) -> dict[str, AttributeValue]:
             break
     for name, value in headers.items():
         lower = name.lower()
-        if "ratelimit" in lower and len(attributes) < _MOST_LIMITS:
+        if "ratelimit" in lower and len(attributes) < _MAX_LIMITS:
             subject = [word for word in lower.partition("ratelimit")[2].split("-") if word]
             kind = next((word for word in _KINDS if word in subject), None)
             if kind is not None:

@@ -19,7 +19,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     """(class, method, what wraps it)."""
     yield module.ClientSession, "_request", lambda original: _request(original, module)
     for name in ("close", "release"):
-        yield module.ClientResponse, name, _leaving
+        yield module.ClientResponse, name, _closing
 
 
 class _AiohttpRequest:
@@ -105,19 +105,19 @@ def _begin(
     return begun
 
 
-def _leaving(original: Callable[..., Any]) -> Callable[..., Any]:
+def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
     """Closing or releasing a response before its end is leaving it."""
 
     @functools.wraps(original)
-    def leaving(response: Any) -> Any:
+    def close(response: Any) -> Any:
         content = response.content
         try:
             return original(response)
         finally:
             if type(content) is _Content:
-                content._self_recorder.over(early=True)
+                content._self_recorder.ended(early=True)
 
-    return leaving
+    return close
 
 
 class _Content(wrapt.ObjectProxy[Any]):
@@ -170,7 +170,7 @@ class _Content(wrapt.ObjectProxy[Any]):
         return type(self.__wrapped__).iter_chunks(self)
 
     def __del__(self) -> None:
-        self._self_recorder.forgotten()
+        self._self_recorder.garbage_collected()
 
     async def _self_passing(self, reading: Awaitable[bytes]) -> bytes:
         try:
@@ -183,6 +183,6 @@ class _Content(wrapt.ObjectProxy[Any]):
 
     def _self_note(self, data: bytes) -> None:
         if data:
-            self._self_recorder.note(data)
+            self._self_recorder.add_chunk(data)
         if self.__wrapped__.at_eof():
-            self._self_recorder.over(early=False)
+            self._self_recorder.ended(early=False)

@@ -30,11 +30,11 @@ def stream_types(module: ModuleType) -> StreamTypes:
 
     class TracedStream(_Traced, sync_base):  # type: ignore[misc]  # the base comes from an untyped module
         def __iter__(self) -> Iterator[bytes]:
-            take = self._recorder.take
+            add_chunk = self._recorder.add_chunk_with_room
             chunks = iter(self._stream)
             try:
                 for chunk in chunks:
-                    room, append = take(chunk)
+                    room, append = add_chunk(chunk)
                     yield chunk
                     if room:
                         # `append` gives None: each chunk is noted and passed on, at the cost of a C call.
@@ -44,19 +44,19 @@ def stream_types(module: ModuleType) -> StreamTypes:
             except BaseException as error:
                 self._recorder.failed(error)
                 raise
-            self._recorder.over(early=False)
+            self._recorder.ended(early=False)
 
         def close(self) -> None:
             try:
                 self._stream.close()
             finally:
-                self._recorder.over(early=True)
+                self._recorder.ended(early=True)
 
     class TracedAsyncStream(_Traced, async_base):  # type: ignore[misc]
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            take = self._recorder.take
+            add_chunk = self._recorder.add_chunk_with_room
             room = 0
-            append: Callable[[bytes], None] = self._recorder.note
+            append: Callable[[bytes], None] = self._recorder.add_chunk
             chunks = self._stream.__aiter__()
             try:
                 async for chunk in chunks:
@@ -64,7 +64,7 @@ def stream_types(module: ModuleType) -> StreamTypes:
                         room -= 1
                         append(chunk)
                     else:
-                        room, append = take(chunk)
+                        room, append = add_chunk(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
@@ -75,13 +75,13 @@ def stream_types(module: ModuleType) -> StreamTypes:
                 # As httpx does it: the inner generator is closed now, not at garbage collection.
                 if isinstance(chunks, AsyncGenerator):
                     await chunks.aclose()
-            self._recorder.over(early=False)
+            self._recorder.ended(early=False)
 
         async def aclose(self) -> None:
             try:
                 await self._stream.aclose()
             finally:
-                self._recorder.over(early=True)
+                self._recorder.ended(early=True)
 
     return StreamTypes(TracedStream, TracedAsyncStream)
 
@@ -97,4 +97,4 @@ class _Traced:
         return getattr(self._stream, name)  # such as httpx2's `elapsed`
 
     def __del__(self) -> None:
-        self._recorder.forgotten()
+        self._recorder.garbage_collected()

@@ -46,10 +46,10 @@ class _Finder:
         finally:
             self._searches.discard(key)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            self._listen(spec.loader, name)
+            self._wrap_loader(spec.loader, name)
         return spec
 
-    def _listen(self, loader: object, name: str) -> None:
+    def _wrap_loader(self, loader: object, name: str) -> None:
         execute = loader.exec_module  # type: ignore[attr-defined]  # asked for above
 
         def executed(module: ModuleType) -> None:

@@ -26,10 +26,10 @@ _watching = False
 _hooked: list[tuple[Any, str, Any]] = []
 
 
-def install(running: Callable[[], Runtime | None]) -> None:
-    """Hook every library that is imported or will be; `running` says what records, if anything."""
+def install(current_runtime: Callable[[], Runtime | None]) -> None:
+    """Hook every library that is imported or will be; `current_runtime` says what records, if anything."""
     global _watching
-    interceptor.running = running
+    interceptor.current_runtime = current_runtime
     if not _watching:
         _watching = True
         when_imported(tuple(_HOOKS), _hook)
@@ -48,7 +48,7 @@ def remove() -> None:
 
 
 def _hook(module: ModuleType) -> None:
-    if interceptor.running() is None:
+    if interceptor.current_runtime() is None:
         return  # disabled before the library was imported
     try:
         hooks = importlib.import_module(f"{__package__}.{_HOOKS[module.__name__]}")

@@ -116,13 +116,13 @@ class _Response(wrapt.ObjectProxy[Any]):
             decode_content, lambda: self.__wrapped__.read(amt, decode_content, **kwargs)
         )
         if amt is None or amt < 0 or (not data and amt != 0):
-            self._self_recorder.over(early=False)
+            self._self_recorder.ended(early=False)
         return data
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         data = self._self_passing(decode_content, lambda: self.__wrapped__.read1(amt, decode_content))
         if not data and amt != 0:
-            self._self_recorder.over(early=False)
+            self._self_recorder.ended(early=False)
         return data
 
     def readinto(self, buffer: Any) -> int:
@@ -133,7 +133,7 @@ class _Response(wrapt.ObjectProxy[Any]):
     def readline(self, limit: int = -1) -> bytes:
         data = self._self_passing(None, lambda: self.__wrapped__.readline(limit))
         if not data and limit != 0:
-            self._self_recorder.over(early=False)
+            self._self_recorder.ended(early=False)
         return data
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
@@ -151,7 +151,7 @@ class _Response(wrapt.ObjectProxy[Any]):
     def data(self) -> bytes:
         cached_body = self.__wrapped__._body if hasattr(self.__wrapped__, "_body") else None
         data = self._self_passing(None, lambda: self.__wrapped__.data, note=cached_body is None)
-        self._self_recorder.over(early=False)
+        self._self_recorder.ended(early=False)
         return data
 
     def json(self) -> Any:
@@ -162,19 +162,19 @@ class _Response(wrapt.ObjectProxy[Any]):
         try:
             self.__wrapped__.close()
         finally:
-            self._self_recorder.over(early=True)
+            self._self_recorder.ended(early=True)
 
     def release_conn(self) -> None:
         try:
             self.__wrapped__.release_conn()
         finally:
-            self._self_recorder.over(early=True)
+            self._self_recorder.ended(early=True)
 
     def drain_conn(self) -> None:
         try:
             self.__wrapped__.drain_conn()
         finally:
-            self._self_recorder.over(early=True)
+            self._self_recorder.ended(early=True)
 
     def __enter__(self) -> Self:
         return self
@@ -183,7 +183,7 @@ class _Response(wrapt.ObjectProxy[Any]):
         self.close()
 
     def __del__(self) -> None:
-        self._self_recorder.forgotten()
+        self._self_recorder.garbage_collected()
 
     def _self_passing(
         self, decode_content: bool | None, read: Callable[[], bytes], *, note: bool = True
@@ -195,21 +195,21 @@ class _Response(wrapt.ObjectProxy[Any]):
             raise
         if data and note:
             self._self_decoding(decode_content)
-            self._self_recorder.note(data)
+            self._self_recorder.add_chunk(data)
         return data
 
     def _self_noted(self, chunks: Iterator[bytes], decode_content: bool | None) -> Iterator[bytes]:
         self._self_decoding(decode_content)
         try:
             for chunk in chunks:
-                self._self_recorder.note(chunk)
+                self._self_recorder.add_chunk(chunk)
                 yield chunk
         except GeneratorExit:
             raise
         except BaseException as error:
             self._self_recorder.failed(error)
             raise
-        self._self_recorder.over(early=False)
+        self._self_recorder.ended(early=False)
 
     def _self_decoding(self, decode_content: bool | None) -> None:
         if decode_content is not None:

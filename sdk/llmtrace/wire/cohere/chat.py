@@ -21,7 +21,7 @@ from llmtrace.wire.format import (
     word,
 )
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
-from llmtrace.wire.openai import chat_messages as messages
+from llmtrace.wire.openai import chat_messages
 from llmtrace.wire.openai.shared import put_format
 from llmtrace.wire.request_params import put_request_params
 
@@ -42,9 +42,11 @@ def request(body: Json, path: str, content: bool) -> Translation:
     if payload.get("stream") is True:
         attributes[semconv.REQUEST_STREAM] = True
     if content:
-        input_messages = [messages.message(raw_message) for raw_message in items(payload.get("messages"))]
+        input_messages = [
+            chat_messages.message(raw_message) for raw_message in items(payload.get("messages"))
+        ]
         translation.content[semconv.INPUT_MESSAGES] = input_messages
-        if tools := messages.tools(payload):
+        if tools := chat_messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
@@ -60,7 +62,9 @@ def response(body: Json, content: bool) -> Translation:
     if isinstance(message, dict) or payload.get("finish_reason"):
         attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(payload.get("finish_reason"))]
     if content and isinstance(message, dict):
-        translation.content[semconv.OUTPUT_MESSAGES] = [messages.message({"role": "assistant", **message})]
+        translation.content[semconv.OUTPUT_MESSAGES] = [
+            chat_messages.message({"role": "assistant", **message})
+        ]
     return translation
 
 

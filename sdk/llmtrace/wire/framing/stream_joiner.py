@@ -21,10 +21,10 @@ _TEXT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|' + _ESCAPE + rb")*+")
 # A byte that no JSON text holds stands between the texts: no escape can reach over it.
 _TEXTS: Final = re.compile(rb'(?:[^"\\\x01-\x1f]++|' + _ESCAPE + rb")*+")
 _LONG_RUN: Final = 8
-_MOST_RUNS: Final = 32
-_MOST_MISSES: Final = 6
+_MAX_RUNS: Final = 32
+_MAX_MISSES: Final = 6
 _PATIENT_MISSES: Final = 1
-_LEAST_BYTES: Final = 4096
+_MIN_BYTES: Final = 4096
 _NEEDLE: Final = 24
 
 
@@ -47,14 +47,14 @@ class StreamJoiner:
 
     def joined(self, body: bytes) -> bytes:
         """The stream with its runs joined; the same bytes where there are none."""
-        if len(body) < _LEAST_BYTES or b"\x00" in body:
+        if len(body) < _MIN_BYTES or b"\x00" in body:
             return body
         pieces: list[bytes] = []
         strip_noise = self.strip_noise
         at = search = misses = 0
-        for _ in range(_MOST_RUNS):
+        for _ in range(_MAX_RUNS):
             mark = _opening(self.fields).search(body, search)
-            if mark is None or misses > _MOST_MISSES:
+            if mark is None or misses > _MAX_MISSES:
                 break
             if strip_noise is not None and misses > _PATIENT_MISSES:
                 body = strip_noise(body[at:])

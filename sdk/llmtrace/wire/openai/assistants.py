@@ -25,7 +25,7 @@ from llmtrace.wire.format import (
     word,
 )
 
-from . import chat_messages as messages
+from . import chat_messages
 from .shared import put_completion, put_head, put_model, put_usage
 
 
@@ -56,7 +56,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
             for tool_output in items(payload.get("tool_outputs"))
         ]
         translation.content[semconv.INPUT_MESSAGES] = [
-            *(messages.message(raw_message) for raw_message in raw_messages),
+            *(chat_messages.message(raw_message) for raw_message in raw_messages),
             *([message_parts.message("tool", answers)] if answers else []),
         ]
         instructions = message_parts.instructions(payload.get("instructions"))
@@ -98,11 +98,11 @@ def response(body: Json, content: bool) -> Translation:
         instructions = message_parts.instructions(payload.get("instructions"))
         if instructions:
             translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
-        if tools := messages.tools(payload):
+        if tools := chat_messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
         output_messages = [_answer(message) for message in items(payload.get("messages"))]
         if calls:
-            output_messages.append(messages.message({"role": "assistant", "tool_calls": calls}))
+            output_messages.append(chat_messages.message({"role": "assistant", "tool_calls": calls}))
         if output_messages:
             translation.content[semconv.OUTPUT_MESSAGES] = output_messages
     return translation

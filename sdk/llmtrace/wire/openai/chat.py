@@ -16,7 +16,7 @@ from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping, put_text, word
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
-from . import chat_messages as messages
+from . import chat_messages
 from .shared import put_choices, put_completion, put_model
 
 
@@ -38,11 +38,13 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_text(attributes, semconv.REQUEST_REASONING_LEVEL, payload.get("reasoning_effort"))
     put_text(attributes, semconv.AGENT_ID, payload.get("agent_id"))
     if content:
-        input_messages = [messages.message(raw_message) for raw_message in items(payload.get("messages"))]
+        input_messages = [
+            chat_messages.message(raw_message) for raw_message in items(payload.get("messages"))
+        ]
         if prompt := payload.get("prompt"):
             input_messages.append(message_parts.message("user", [message_parts.text(prompt)]))
         translation.content[semconv.INPUT_MESSAGES] = input_messages
-        if tools := messages.tools(payload):
+        if tools := chat_messages.tools(payload):
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
@@ -54,7 +56,8 @@ def response(body: Json, content: bool) -> Translation:
     choices = put_choices(translation.attributes, payload)
     if content and choices:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            messages.message({"role": "assistant", **mapping(choice.get("message"))}) for choice in choices
+            chat_messages.message({"role": "assistant", **mapping(choice.get("message"))})
+            for choice in choices
         ]
     return translation
 

@@ -26,7 +26,7 @@ from llmtrace.wire.format import (
 )
 from llmtrace.wire.request_params import put_request_params
 
-from . import response_items as item_parts
+from . import response_items
 from .responses_stream import fold, last_event
 from .shared import OUTPUT_TYPES, put_common, put_head, put_model, put_newer_usage
 
@@ -60,7 +60,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     if content:
         if instructions := message_parts.instructions(payload.get("instructions")):
             translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
-        translation.content[semconv.INPUT_MESSAGES] = item_parts.messages(payload.get("input"))
+        translation.content[semconv.INPUT_MESSAGES] = response_items.messages(payload.get("input"))
         if tools := [_tool(mapping(definition)) for definition in items(payload.get("tools"))]:
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
@@ -84,7 +84,7 @@ def response(body: Json, content: bool) -> Translation:
     if any(item.get("type") == "compaction" for item in output):
         attributes[semconv.CONVERSATION_COMPACTED] = True
     if content and output:
-        parts = [part for item in output for part in item_parts.item(item)]
+        parts = [part for item in output for part in response_items.item(item)]
         translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
     return translation
 
