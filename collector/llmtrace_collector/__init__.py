@@ -1,4 +1,5 @@
-"""The collector: takes OTLP in, keeps it in a log on disk, stores it in ClickHouse, and serves what reads it.
+"""The collector: OTLP comes in, waits in a write-ahead log, is stored in ClickHouse and read from there.
 
-The command line starts `app`; readers may import `store.reader`, `store.incident` and `pricing`.
+The command line starts `app` and administers the store; readers may import `store.reader` and
+`store.incident`, the analysis `pricing` too.
 """

@@ -258,7 +258,7 @@ def test_a_minute_marked_before_a_crash_is_rebuilt(harness: Harness) -> None:
     harness.send(call, llm(name="kept"), project="crash")
     minute = call.start_time_unix_nano // (60 * SECOND) * 60
     harness.store.mark_stale([minute], "test")
-    harness.store.change("ALTER TABLE otel_traces DELETE WHERE SpanName = 'erased' AND Project = 'crash'")
+    harness.store.mutate("ALTER TABLE otel_traces DELETE WHERE SpanName = 'erased' AND Project = 'crash'")
     CallDeduplicator(harness.store).sync()
     assert harness.sums("crash")["calls"] == 1
     assert harness.store.rebuild_stale() == 0

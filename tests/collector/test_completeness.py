@@ -97,7 +97,7 @@ def test_what_is_set_aside_counts_until_it_is_stored(served: Served, monkeypatch
     served.stored()
     monkeypatch.undo()
     assert totals(served, "bad") == [2, 0, 0, 0, 2]
-    (name,) = [path.stem for path in served.collector.wal.quarantined.glob("*.seg")]
+    (name,) = [path.stem for path in served.collector.wal.quarantine_folder.glob("*.seg")]
     labels = {"service": "bad", "signal": "traces"}
     assert served.metric("llmtrace_service_items_total", outcome="quarantined", **labels) == 2
     assert served.metric("llmtrace_service_items_total", outcome="stored", **labels) == 0

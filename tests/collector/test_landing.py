@@ -61,7 +61,7 @@ def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> No
     values = ", ".join(whole.get(name, f"`{name}`") for name in _EXPORTED)
     execute("CREATE TABLE landing_copy AS otel_traces ENGINE = Memory")
     execute("INSERT INTO landing_copy SELECT * FROM otel_traces WHERE ServiceName = 'landed'")
-    served.collector.store.change("ALTER TABLE otel_traces DELETE WHERE ServiceName = 'landed'")
+    served.collector.store.mutate("ALTER TABLE otel_traces DELETE WHERE ServiceName = 'landed'")
     execute(f"INSERT INTO landing_traces ({names}) SELECT {values} FROM landing_copy")
     execute("DROP TABLE landing_copy")
     assert served.rows(f"SELECT {_OWN} FROM otel_traces {where}") == over_otlp

@@ -263,7 +263,7 @@ def test_books_are_kept_and_going_back_to_one_changes_every_cost_at_once(store: 
     attributes["gen_ai.request.model"] = "house-model"
     store.insert_rows("otel_traces", [row])
     first = PriceBook(store, ())
-    first.sync(take=True)
+    first.sync(activate=True)
     assert store.rows(spent) == [{"Priced": False, "cost": None}]
     own = (ModelPrice(model="house-model", input_per_million=2, output_per_million=10),)
     second = PriceBook(store, own)

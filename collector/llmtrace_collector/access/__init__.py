@@ -1,4 +1,4 @@
 """Who may do what: API keys and the check of a request's key.
 
-Ingest and the API import it; it imports settings and store.
+Ingest, the API and the app import it; it imports settings and store.
 """

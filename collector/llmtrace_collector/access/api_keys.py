@@ -80,7 +80,7 @@ class ApiKeyStore:
         """The live key of a secret. It is looked up by its hash, so that time tells nothing of the secret."""
         return self._live.get(hashed(secret))
 
-    def serves(self, role: Role) -> bool:
+    def has_key_for(self, role: Role) -> bool:
         """Whether a live key allows what `role` does."""
         return any(key.role in (role, "admin") for key in self._live.values())
 

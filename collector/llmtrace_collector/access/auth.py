@@ -85,7 +85,7 @@ class Authenticator:
                         math.ceil(wait),
                     )
                 return Identity(key.key_id, key.project)
-        if configured is None and not self._locked and not self._api_keys.serves(role):
+        if configured is None and not self._locked and not self._api_keys.has_key_for(role):
             return Identity("")
         raise Denied(401, f"a valid {role} key is needed: send it as 'Authorization: Bearer KEY'")
 

@@ -15,7 +15,7 @@ from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.store.store import Store
 
-#: What a budget is for each of → the ledger's column. A call with several tags counts for each of them.
+#: What a budget is for each of → the rollup's column. A call with several tags counts for each of them.
 _COLUMNS: Mapping[str, str] = {
     "all": "''",
     "user": "UserId",
@@ -51,7 +51,7 @@ _ROLLING: Mapping[str, timedelta] = {
 
 
 #: Counting takes this part of the time at most: one in so many.
-_REST = 10.0
+_REST_FACTOR = 10.0
 _MAX_STATUSES = 1000
 
 
@@ -123,14 +123,14 @@ class Budgets:
         self._rules = rules
         self._counted: _Counted | None = None
         self._lock = threading.Lock()
-        self._rested_at = 0.0
+        self._next_count_at = 0.0
 
     def refresh(self) -> None:
         """Count, unless counting takes so long that it would keep the store busy."""
-        if time.monotonic() >= self._rested_at:
+        if time.monotonic() >= self._next_count_at:
             began = time.monotonic()
             self.count()
-            self._rested_at = time.monotonic() + _REST * (time.monotonic() - began)
+            self._next_count_at = time.monotonic() + _REST_FACTOR * (time.monotonic() - began)
 
     def count(self, now: datetime | None = None) -> None:
         """Read what was spent of every budget. Hours are the finest step of windows."""

@@ -182,7 +182,7 @@ class CallDeduplicator:
         they are rebuilt.
         """
         since = self._since or self._scanned()
-        upto = self._store.settled()
+        upto = self._store.watermark()
         calls = self._calls(since)
         originals, copies = split(calls)
         reasons = decide(originals, self._links(originals))
@@ -270,7 +270,7 @@ class CallDeduplicator:
             spans = ", ".join(
                 f"({literal(call.trace)}, {literal(call.span)}, {call.received})" for call in part
             )
-            self._store.change(
+            self._store.mutate(
                 f"ALTER TABLE otel_traces UPDATE Counted = {str(not reason).lower()}, "
                 f"Uncounted = {literal(reason)} WHERE IsLlm AND Timestamp >= toDateTime({first}) "
                 f"AND Timestamp <= toDateTime({last}) "

@@ -58,14 +58,14 @@ class PriceBook:
         self._store = store
         self._own = own
         self._lock = threading.Lock()
-        self._offered = ""
+        self._last_book = ""
         self.book: BookName = book_name(own)
 
-    def sync(self, take: bool = False) -> int:
+    def sync(self, activate: bool = False) -> int:
         """Price what was seen and is in no book yet; the number of rows written.
 
-        A book of other own prices takes effect by itself; one of another public list when it is taken
-        (`take`), or when there is none.
+        A book of other own prices takes effect by itself; one of another public list when it is activated
+        (`activate`), or when there is none.
         """
         with self._lock:
             overrides = self._overrides()
@@ -76,10 +76,10 @@ class PriceBook:
             written = self._fill(self.book, overrides)
             if in_effect and in_effect != self.book:
                 written += self._fill(in_effect, self._overrides(in_effect))
-            if self._should_offer(in_effect, chosen["actor"] == _ACTOR, take):
+            if self._should_activate(in_effect, chosen["actor"] == _ACTOR, activate):
                 note = "the current price list and own prices"
                 choose_book(self._store, self.book, _ACTOR, note)
-            self._offered = self.book
+            self._last_book = self.book
         return written
 
     def prepare(self, rows: Sequence[dict[str, Any]]) -> BookName:
@@ -100,10 +100,10 @@ class PriceBook:
             self._fill(book, overrides)
         return book
 
-    def _should_offer(self, in_effect: BookName, by_itself: bool, take: bool) -> bool:
-        if take or not in_effect:
+    def _should_activate(self, in_effect: BookName, by_itself: bool, activate: bool) -> bool:
+        if activate or not in_effect:
             return self.book != in_effect
-        if self.book in (in_effect, self._offered) or _list_of(in_effect) != LIST_NAME:
+        if self.book in (in_effect, self._last_book) or _list_of(in_effect) != LIST_NAME:
             return False
         if by_itself:
             return True
@@ -285,7 +285,7 @@ WHERE (Project, Provider, Model) NOT IN (
     SELECT Project, Provider, Model FROM discount_book WHERE Book = {book:String}
 )"""
 
-# Up to when a book's terms were set: its first day in effect, or now.
+# Up to when the overrides of a book were set: its first day in effect, or now.
 _UNTIL = """({book:String} = '' OR At <= (SELECT min(At) FROM price_books WHERE Book = {book:String}))"""
 
 # By day, so that each takes over from the one before; of one model, tier and day the newest holds.

@@ -73,7 +73,7 @@ def router(store: Store, authenticator: Authenticator, wal: WriteAheadLog) -> AP
         # The audit log is not a place to keep the name of someone erased.
         audit(store, request, "store.delete", f"sha256:{hashed(body.user)}", project=body.project)
         erasure = eraser.start(body.user, body.project)
-        return {**asdict(erasure), "quarantined_segments": len(list(wal.quarantined.glob("*.seg")))}
+        return {**asdict(erasure), "quarantined_segments": len(list(wal.quarantine_folder.glob("*.seg")))}
 
     @routes.get("/v1/erasures/{erasure_id}")
     def progress(erasure_id: str) -> dict[str, Any]:

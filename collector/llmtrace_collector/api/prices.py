@@ -1,4 +1,4 @@
-"""The write endpoints of the ledger: prices, discounts, fixed lines, the choice of a book, closed months."""
+"""The write endpoints of costs: prices, discounts, fixed lines, the choice of a book, closed months."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     def set_price(price: SetPrice) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
         store.insert_rows("own_prices", [_price_row(price, time.time())])
-        price_book.sync(take=True)
+        price_book.sync(activate=True)
         return {"book": price_book.book}
 
     @routes.post("/v1/prices/update")
@@ -115,7 +115,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
         if price_update.dry_run:
             return {"book": price_book.prepare(rows)}
         store.insert_rows("own_prices", rows)
-        price_book.sync(take=True)
+        price_book.sync(activate=True)
         return {"book": price_book.book}
 
     @routes.put("/v1/prices/discounts")
@@ -136,7 +136,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
                 }
             ],
         )
-        price_book.sync(take=True)
+        price_book.sync(activate=True)
         return {"book": price_book.book}
 
     @routes.put("/v1/cost/fixed/{line_id}")
@@ -170,7 +170,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
                 }
             ],
         )
-        price_book.sync(take=bool(fixed_cost.model))
+        price_book.sync(activate=bool(fixed_cost.model))
         return {"id": line_id, "book": price_book.book}
 
     @routes.post("/v1/prices/book")

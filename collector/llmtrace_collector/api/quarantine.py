@@ -31,14 +31,14 @@ def router(
     routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
 
     def find(name: str) -> Path:
-        path = wal.quarantined / f"{name}.seg"
+        path = wal.quarantine_folder / f"{name}.seg"
         if not path.exists():
             raise HTTPException(404, f"there is no {name} in the quarantine")
         return path
 
     @routes.get("/v1/quarantine")
     def listed() -> dict[str, list[dict[str, Any]]]:
-        return {"segments": [_summary(path) for path in sorted(wal.quarantined.glob("*.seg"))]}
+        return {"segments": [_summary(path) for path in sorted(wal.quarantine_folder.glob("*.seg"))]}
 
     @routes.get("/v1/quarantine/{name}")
     def show(name: Name) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def router(
     @routes.post("/v1/quarantine/{name}/replay")
     def replay(name: Name, request: Request) -> dict[str, str]:
         path = find(name)
-        arrival_counts.set_aside(_signal(path), path, back=True)
+        arrival_counts.count_quarantined(_signal(path), path, subtract=True)
         wal.replay(name)
         audit(store, request, "quarantine.replay", name)
         return {"name": name, "state": "queued"}

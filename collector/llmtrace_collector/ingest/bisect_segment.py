@@ -38,7 +38,7 @@ _TABLES: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType(
 )
 
 
-def journal(segment: Segment) -> Path:
+def journal_path(segment: Segment) -> Path:
     """The file that says how far a segment was bisected; there is one only for those that were refused."""
     return segment.path.with_suffix(".split")
 
@@ -52,7 +52,7 @@ class SegmentBisection:
         self._store = store
         self._segment = segment
         self._folder = folder
-        self._journal = journal(segment)
+        self._journal = journal_path(segment)
         self._divided = set(self._journal.read_text().split()) if self._journal.exists() else set()
         self._frames = [frame for frame, _ in decode(segment.path.read_bytes())]
         self.bad: list[tuple[Path, str]] = []
@@ -63,13 +63,13 @@ class SegmentBisection:
         this time. Raises StoreUnavailable: run another one later.
         """
         self._folder.mkdir(exist_ok=True)
-        self._piece(0, len(self._frames), self._segment.token, reason)
+        self._store_range(0, len(self._frames), self._segment.token, reason)
         if self._segment.signal == "traces":
             # A rollup may have taken a part of what was refused: it is to be made anew from the spans.
             minutes = {at // _MINUTE * 60 for frame in self._frames for at in self._times(frame)}
-            self._store.mark_stale(minutes, "a refused segment was bisected")
+            self._store.mark_stale(minutes, "a refused segment was taken apart")
 
-    def _piece(self, start: int, end: int, token: str, reason: str) -> None:
+    def _store_range(self, start: int, end: int, token: str, reason: str) -> None:
         file = self._segment.path
         if token != self._segment.token:
             file = self._folder / f"{token}.seg"
@@ -77,7 +77,7 @@ class SegmentBisection:
             if not reason:
                 if file is not self._segment.path:
                     _write(file, self._frames[start:end])
-                reason = self._try(file, token)
+                reason = self._insert(file, token)
                 if not reason:
                     self.stored += end - start
                     if file is not self._segment.path:
@@ -88,14 +88,14 @@ class SegmentBisection:
                     _write(file, self._frames[start:end])
                 self.bad.append((file, reason))
                 return
-            self._divide(token)
+            self._record_divided(token)
         if file is not self._segment.path:
             file.unlink(missing_ok=True)
         middle = (start + end) // 2
         for low, high in ((start, middle), (middle, end)):
-            self._piece(low, high, f"{self._segment.token}.{low}-{high}", "")
+            self._store_range(low, high, f"{self._segment.token}.{low}-{high}", "")
 
-    def _try(self, file: Path, token: str) -> str:
+    def _insert(self, file: Path, token: str) -> str:
         """Insert a piece; what the store said against it, empty when it took it."""
         try:
             self._store.insert_segment(self._segment.signal, file, token)
@@ -105,7 +105,7 @@ class SegmentBisection:
             return str(error)
         return ""
 
-    def _divide(self, token: str) -> None:
+    def _record_divided(self, token: str) -> None:
         with self._journal.open("a") as file:
             file.write(token + "\n")
             file.flush()

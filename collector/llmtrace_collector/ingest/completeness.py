@@ -84,7 +84,7 @@ class ArrivalCounts:
                 (self._services[service],) = self._store.clean([service])
             return self._services.get(service, "(other)")
 
-    def stored(self, signal: str, rows: Mapping[str, int]) -> None:
+    def count_stored(self, signal: str, rows: Mapping[str, int]) -> None:
         """Count rows by service that reached the store; in the store itself the engine counts them."""
         for service, count in rows.items():
             self._metrics.completeness.labels(self.label(service), signal, "stored").inc(count)
@@ -99,15 +99,15 @@ class ArrivalCounts:
             for what in ("generated", "sent", "spooled", "dropped"):
                 self._metrics.sdk_spans.labels(self.label(row["ServiceName"]), what).set(int(row[what]))
 
-    def set_aside(self, signal: str, file: Path, *, back: bool = False) -> Counter[str]:
-        """Count the rows of a quarantined file, or take them off when it goes `back`; their number by
+    def count_quarantined(self, signal: str, file: Path, *, subtract: bool = False) -> Counter[str]:
+        """Count the rows of a quarantined file, or `subtract` them when it goes back; their number by
         service.
         """
         total: Counter[str] = Counter()
         for frame, _ in decode(file.read_bytes()):
             for rows in service_rows(signal, frame.body):
                 total[rows.service] += rows.accepted
-                count = -rows.accepted if back else rows.accepted
+                count = -rows.accepted if subtract else rows.accepted
                 self.add(RequestOrigin(signal, frame.project, frame.received), rows, "quarantined", count)
         return total
 

@@ -81,7 +81,7 @@ class Intake:
             checked.services,
         )
 
-    def note(self, request: IncomingRequest, checked: Checked, *, new: bool) -> None:
+    def count_acknowledged(self, request: IncomingRequest, checked: Checked, *, new: bool) -> None:
         """Count an acknowledged request."""
         self._metrics.log_bytes.set(self._wal.size)
         self._metrics.rejected.labels(request.signal).inc(checked.rejected)
@@ -98,7 +98,7 @@ class Intake:
         else:
             self._metrics.repeated.labels(request.signal).inc()
 
-    def refuse(self, request: IncomingRequest, refused: Refused) -> None:
+    def count_refused(self, request: IncomingRequest, refused: Refused) -> None:
         """Count a refused request."""
         self._metrics.refused.labels(request.signal, str(refused.status)).inc()
 
@@ -111,13 +111,13 @@ class Intake:
             try:
                 new = self.append(request, checked).result()
             except WalFull as error:
-                raise full(error) from error
-        self.note(request, checked, new=new)
+                raise refusal_when_full(error) from error
+        self.count_acknowledged(request, checked, new=new)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
         return checked
 
 
-def full(error: WalFull) -> Refused:
+def refusal_when_full(error: WalFull) -> Refused:
     """The answer when the log may not grow."""
     return Refused(503, str(error), retry_after=RETRY_AFTER)
 

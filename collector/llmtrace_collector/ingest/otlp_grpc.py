@@ -106,7 +106,7 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
                 request = IncomingRequest(signal, body, project=self._project(context))
                 return acknowledgement(signal, self._intake.accept(request)).SerializeToString()
             except Refused as refused:
-                self._intake.refuse(request, refused)
+                self._intake.count_refused(request, refused)
                 _end(context, refused)
                 return b""
 

@@ -16,7 +16,7 @@ from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.settings import CollectorSettings
 
 from .decompress import Refused
-from .intake import IncomingRequest, Intake, acknowledgement, full
+from .intake import IncomingRequest, Intake, acknowledgement, refusal_when_full
 from .otlp_json import to_json
 from .validate import SIGNALS, Checked
 from .wal import WalFull
@@ -79,8 +79,8 @@ def router(
             try:
                 new = await asyncio.wrap_future(intake.append(incoming, checked))
             except WalFull as error:
-                raise full(error) from error
-        intake.note(incoming, checked, new=new)
+                raise refusal_when_full(error) from error
+        intake.count_acknowledged(incoming, checked, new=new)
         metrics.ack_seconds.observe(time.perf_counter() - started)
         return checked
 

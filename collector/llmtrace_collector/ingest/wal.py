@@ -144,7 +144,7 @@ class WriteAheadLog:
         return list(self._folder.glob("*.seg"))
 
     @property
-    def quarantined(self) -> Path:
+    def quarantine_folder(self) -> Path:
         """The folder of what the store refused."""
         return self._folder / "quarantine"
 
@@ -159,7 +159,7 @@ class WriteAheadLog:
         """Move a segment, or a piece of one, to the quarantine with the reason beside it; where refused bytes
         are not kept, only the reason is.
         """
-        folder = self.quarantined
+        folder = self.quarantine_folder
         folder.mkdir(exist_ok=True)
         target = folder / file.name
         target.with_suffix(".reason").write_text(reason)
@@ -175,7 +175,7 @@ class WriteAheadLog:
         """Queue a segment of the quarantine again, under its own token: what of it is in the store already
         is not stored twice. False when there is none of that name.
         """
-        source = self.quarantined / f"{name}.seg"
+        source = self.quarantine_folder / f"{name}.seg"
         if not source.exists():
             return False
         source.with_suffix(".reason").unlink(missing_ok=True)
@@ -360,8 +360,8 @@ class WriteAheadLog:
         """Normally bytes that were never acknowledged; kept aside in case a disk damaged good ones."""
         moved = "dropped"
         if self._keep_refused:
-            self.quarantined.mkdir(exist_ok=True)
-            tail_file = self.quarantined / f"{path.stem}.tail"
+            self.quarantine_folder.mkdir(exist_ok=True)
+            tail_file = self.quarantine_folder / f"{path.stem}.tail"
             tail_file.write_bytes(tail)
             moved = f"moved to {tail_file}"
         logger.warning(

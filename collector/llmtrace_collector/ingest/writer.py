@@ -14,7 +14,7 @@ from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.store import Store
 
-from .bisect_segment import SegmentBisection, journal
+from .bisect_segment import SegmentBisection, journal_path
 from .completeness import ArrivalCounts
 from .wal import Segment, WriteAheadLog
 
@@ -35,7 +35,7 @@ class Writer:
         self._arrival_counts = arrival_counts
         self._queue: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._inserting = False
-        self._recovered = contextlib.ExitStack()
+        self._half_stored = contextlib.ExitStack()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llmtrace-writer", daemon=True)
 
@@ -48,11 +48,11 @@ class Writer:
         return self._inserting or not self._queue.empty()
 
     def start(self, wal: WriteAheadLog) -> None:
-        """Begin to insert; `log` learns which segments are done. Those of before may have been begun."""
+        """Begin to insert; `wal` learns which segments are done. Those of before may have been begun."""
         self._wal = wal
         self._recovered_remaining = self._queue.qsize()
         if self._recovered_remaining:
-            self._recovered.enter_context(self._store.half_stored())
+            self._half_stored.enter_context(self._store.half_stored())
         self._thread.start()
 
     def close(self, timeout: float) -> bool:
@@ -76,15 +76,15 @@ class Writer:
             self._inserting = False
             self._recovered_remaining -= 1
             if self._recovered_remaining == 0:
-                self._recovered.close()
+                self._half_stored.close()
 
     def _insert(self, segment: Segment) -> bool:
         """Insert one segment; False when the writer had to stop before the store took it."""
-        with contextlib.ExitStack() as begun:
-            return self._retry_until_stored(segment, begun)
+        with contextlib.ExitStack() as half_stored:
+            return self._retry_until_stored(segment, half_stored)
 
-    def _retry_until_stored(self, segment: Segment, begun: contextlib.ExitStack) -> bool:
-        """Try until it is stored; a failed attempt may have stored a part, which `begun` then remembers."""
+    def _retry_until_stored(self, segment: Segment, half_stored: contextlib.ExitStack) -> bool:
+        """Try until it is stored; a failed attempt may have stored a part: `half_stored` then holds that."""
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -92,7 +92,7 @@ class Writer:
             # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
             except (StoreUnavailable, OSError, sqlite3.Error) as error:
                 if pause == _FIRST_PAUSE:
-                    begun.enter_context(self._store.half_stored())
+                    half_stored.enter_context(self._store.half_stored())
                 self._metrics.store_failures.inc()
                 logger.warning(
                     "the store did not take %s, trying again in %.1f s: %s", segment.token, pause, error
@@ -108,7 +108,7 @@ class Writer:
         """Insert one segment once; what the store refuses of it is set aside."""
         started = time.perf_counter()
         reason = ""
-        if not journal(segment).exists():
+        if not journal_path(segment).exists():
             try:
                 self._store.insert_segment(segment.signal, segment.path, segment.token)
             except StoreUnavailable:
@@ -119,7 +119,7 @@ class Writer:
                 self._metrics.insert_seconds.observe(time.perf_counter() - started)
                 self._wal.stored(segment)
                 self._metrics.stored_segments.inc()
-                self._arrival_counts.stored(segment.signal, segment.rows)
+                self._arrival_counts.count_stored(segment.signal, segment.rows)
                 return
         with self._store.half_stored():
             self._bisect(segment, reason)
@@ -130,7 +130,7 @@ class Writer:
         bisection.run(reason)
         bad: Counter[str] = Counter()
         for file, why in bisection.bad:
-            services = self._arrival_counts.set_aside(segment.signal, file)
+            services = self._arrival_counts.count_quarantined(segment.signal, file)
             bad += services
             rows = services.total()
             self._metrics.quarantined_segments.inc()
@@ -146,6 +146,6 @@ class Writer:
             )
         if bisection.stored or not any(file == segment.path for file, _ in bisection.bad):
             self._metrics.split_segments.inc()
-            self._arrival_counts.stored(segment.signal, segment.rows - bad)
+            self._arrival_counts.count_stored(segment.signal, segment.rows - bad)
             self._wal.stored(segment)
-        journal(segment).unlink(missing_ok=True)
+        journal_path(segment).unlink(missing_ok=True)

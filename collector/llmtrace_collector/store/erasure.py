@@ -130,7 +130,7 @@ def _names_user(condition: str) -> str:
 
 
 def _conditions(user_traces: str) -> list[tuple[str, str]]:
-    """Table and condition of its rows, spans last. `found` holds (Project, TraceId) of the user's traces."""
+    """Table and condition of its rows, spans last. `user_traces`: (Project, TraceId) of theirs."""
     rows = user_traces if user_traces.startswith("(") else f"(SELECT Project, TraceId FROM {user_traces})"  # noqa: S608
     traces = f"(Project, TraceId) IN {rows}"
 

@@ -1,4 +1,4 @@
-"""The hours of the ledger, rebuilt from the spans."""
+"""The hours of the usage rollup, rebuilt from the spans."""
 
 from __future__ import annotations
 

@@ -150,12 +150,12 @@ class Store:
                 self._rebuild_day(stored_day)
         return days
 
-    def settled(self) -> str:
+    def watermark(self) -> str:
         """A time in the engine's clock: spans stored before it can all be read by now."""
         with self._lock:
             return self.engine.execute("SELECT toString(now64(3))").decode().strip()
 
-    def change(self, statement: str) -> None:
+    def mutate(self, statement: str) -> None:
         """Run an ALTER … UPDATE or DELETE over stored rows and wait until every part has it."""
         with self._lock:
             self.engine.execute(statement, settings={"mutations_sync": "2"})

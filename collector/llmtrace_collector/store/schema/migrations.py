@@ -385,7 +385,7 @@ def _priced_calls(which: str) -> str:
 
 
 def _charge_values() -> dict[str, str]:
-    """What the ledger's statements are rendered with."""
+    """What the statements of charges are rendered with."""
     known = "price.Priced AND usage.UnknownUsage = 0"
     return {
         "span_columns": charges.span_columns(),

@@ -1,6 +1,6 @@
 """Dialects of LLM telemetry: the table of their attributes, and the SQL that reads them.
 
-Only the store imports it; it imports nothing of ours.
+The store and the command line's administration import it; it imports nothing of ours.
 """
 
 from .attribute_table import FIELDS, LLM_OPERATIONS, PROVIDER_NAMES, TEXT_COLUMNS
