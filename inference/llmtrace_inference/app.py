@@ -19,7 +19,7 @@ from llmtrace_inference.settings import InferenceSettings
 from .access.blocked_users import BlockList
 from .api.admin import admin_routes
 from .api.batches import batch_routes, file_routes
-from .api.openai_routes import completion_routes, health_routes, model_routes, named
+from .api.openai_routes import completion_routes, health_routes, model_routes, with_provider_header
 from .batches.service import BatchService
 from .engine.interface import Engine
 from .engine.local.model_source import parse_source
@@ -139,7 +139,7 @@ def create_app(
 
     @app.exception_handler(ApiError)
     async def refuse(_: Request, error: ApiError) -> Response:
-        return named(error.response())
+        return with_provider_header(error.response())
 
     app.state.engines = parts.models.engines
     app.state.request_tracer = parts.tracer

@@ -35,9 +35,9 @@ def test_vectors_are_the_models_whatever_shares_their_pass(service: Running) -> 
         assert math.isclose(sum(v * v for v in vector.embedding), 1, rel_tol=1e-4)
         alone = service.client.embeddings.create(model=MODEL, input=ids, encoding_format="float")
         assert max(abs(a - b) for a, b in zip(vector.embedding, alone.data[0].embedding, strict=True)) < 1e-4
-    # The twin has the engine's own weights, not copies.
-    assert engine._twin.lm_head.weight.data_ptr() == engine._loaded.model.lm_head.weight.data_ptr()
-    assert torch.equal(engine._twin.lm_head.weight, engine._loaded.model.lm_head.weight)
+    # The model for embeddings has the engine's own weights, not copies.
+    assert engine._embedding_model.lm_head.weight.data_ptr() == engine._loaded.model.lm_head.weight.data_ptr()
+    assert torch.equal(engine._embedding_model.lm_head.weight, engine._loaded.model.lm_head.weight)
     generated = service.client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "Hello!"}], max_tokens=4
     )

@@ -14,7 +14,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from llmtrace_inference.engine.circuit_breaker import Breaker
+from llmtrace_inference.engine.circuit_breaker import CircuitBreaker
 from llmtrace_inference.engine.interface import (
     CircuitOpen,
     EngineFull,
@@ -262,24 +262,24 @@ def test_repeated_faults_open_the_circuit_until_a_probe_works(
 
 def test_the_breaker_by_a_clock_of_its_own() -> None:
     now = 0.0
-    breaker = Breaker(3, 10.0, 5.0, clock=lambda: now)
+    breaker = CircuitBreaker(3, 10.0, 5.0, clock=lambda: now)
     for at in (0.0, 6.0, 11.0):  # never three within ten seconds
         now = at
-        breaker.fault()
+        breaker.record_fault()
     assert _state(breaker) == ("closed", 0.0)
     now = 12.0
-    breaker.fault()
+    breaker.record_fault()
     assert _state(breaker) == ("open", 5.0)
     now = 17.0
     assert _state(breaker) == ("half_open", 0.0)
     for pause in (10.0, 20.0, 40.0, 60.0, 60.0):
-        breaker.fault()
+        breaker.record_fault()
         assert _state(breaker) == ("open", pause)
         now += pause
-    breaker.recovered()
-    breaker.fault()
+    breaker.record_recovery()
+    breaker.record_fault()
     assert _state(breaker) == ("closed", 0.0)
 
 
-def _state(breaker: Breaker) -> tuple[str, float]:
+def _state(breaker: CircuitBreaker) -> tuple[str, float]:
     return breaker.state, breaker.seconds_left

@@ -78,8 +78,8 @@ def test_refill_and_the_day_by_a_clock_of_their_own() -> None:
     def spend(reserved: int, used: int) -> QuotaReservation:
         reservation = quotas.admit(caller)
         reservation.reserve(reserved)
-        reservation.settle(used)
-        reservation.settle(used)  # twice is once
+        reservation.release_unused(used)
+        reservation.release_unused(used)  # twice is once
         return reservation
 
     spend(500, 500)
@@ -96,5 +96,5 @@ def test_refill_and_the_day_by_a_clock_of_their_own() -> None:
     over_midnight.reserve(300)
     now += 40
     spend(600, 600)
-    over_midnight.settle(0)
+    over_midnight.release_unused(0)
     assert quotas.headers(caller)["x-ratelimit-remaining-tokens-day"] == "400"

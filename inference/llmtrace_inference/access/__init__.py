@@ -1,4 +1,4 @@
 """Who may call, how much, and who is blocked: keys, quotas, blocked users.
 
-Serving and the API import it; it imports protocol and settings.
+Serving, batches and the API import it; it imports protocol and settings.
 """

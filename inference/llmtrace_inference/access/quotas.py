@@ -57,9 +57,9 @@ class QuotaReservation:
         """Reserve the most tokens that the request may come to. Raises RateLimited."""
         self.quotas.reserve(self, tokens)
 
-    def settle(self, tokens: int) -> None:
+    def release_unused(self, tokens: int) -> None:
         """The request is over and came to `tokens`: give the rest back."""
-        self.quotas.settle(self, tokens)
+        self.quotas.release_unused(self, tokens)
 
     def headers(self) -> dict[str, str]:
         """`x-ratelimit-*` headers, as OpenAI names them."""
@@ -125,8 +125,8 @@ class Quotas:
         usage.used_today += tokens
         reservation.reserved, reservation.day = tokens, usage.day
 
-    def settle(self, reservation: QuotaReservation, tokens: int) -> None:
-        """See QuotaReservation.settle."""
+    def release_unused(self, reservation: QuotaReservation, tokens: int) -> None:
+        """See QuotaReservation.release_unused."""
         usage = self._usage_of(reservation.caller)
         unused, reservation.reserved = reservation.reserved - tokens, 0
         if usage is None or unused == -tokens:  # nothing was reserved

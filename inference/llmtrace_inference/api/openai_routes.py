@@ -19,7 +19,7 @@ from llmtrace_inference.telemetry.metrics import Metrics
 PROVIDER_HEADER = "x-llmtrace-provider"
 
 
-def named(response: Response) -> Response:
+def with_provider_header(response: Response) -> Response:
     """With the header by which the SDK names the provider rightly."""
     response.headers[PROVIDER_HEADER] = PROVIDER_LLMTRACE
     return response
@@ -31,16 +31,18 @@ def completion_routes(settings: InferenceSettings, service: CompletionService) -
 
     @router.post("/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        return named(await service.answer(request, "chat", authenticate(request.headers, settings)))
+        return with_provider_header(
+            await service.answer(request, "chat", authenticate(request.headers, settings))
+        )
 
     @router.post("/completions")
     async def completions(request: Request) -> Response:
         caller = authenticate(request.headers, settings)
-        return named(await service.answer(request, "text_completion", caller))
+        return with_provider_header(await service.answer(request, "text_completion", caller))
 
     @router.post("/embeddings")
     async def embed(request: Request) -> Response:
-        return named(await service.embed(request, authenticate(request.headers, settings)))
+        return with_provider_header(await service.embed(request, authenticate(request.headers, settings)))
 
     return router
 
@@ -56,14 +58,16 @@ def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRoute
     @router.get("")
     async def list_models(request: Request) -> Response:
         authenticate(request.headers, settings)
-        return named(JSONResponse({"object": "list", "data": [body(name) for name in models.engines]}))
+        return with_provider_header(
+            JSONResponse({"object": "list", "data": [body(name) for name in models.engines]})
+        )
 
     @router.get("/{name:path}")
     async def get_model(name: str, request: Request) -> Response:
         authenticate(request.headers, settings)
         if name not in models.engines:
             raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")
-        return named(JSONResponse(body(name)))
+        return with_provider_header(JSONResponse(body(name)))
 
     return router
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_MOST_ERRORS = 100
+_MAX_ERRORS = 100
 _WRAPPING = 4096
 """Bytes of a line beside the request's body: custom_id, method and url."""
 
@@ -70,7 +70,7 @@ def read_lines(path: Path, rules: LineRules) -> tuple[list[InputLine], list[Inpu
                 line = _checked(raw, number, at, rules, line_numbers)
             except _BadLine as bad:
                 errors.append(InputError(bad.code, str(bad), number, bad.param))
-                if len(errors) >= _MOST_ERRORS:
+                if len(errors) >= _MAX_ERRORS:
                     break
                 continue
             line_numbers[line.custom_id] = number

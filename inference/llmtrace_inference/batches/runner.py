@@ -95,9 +95,9 @@ class BatchRun:
     async def _fail(self, errors: list[InputError], total: int) -> None:
         bodies = tuple(error.body() for error in errors)
         await self._change(status="failed", failed_at=_now(), errors=bodies, total=total)
-        await asyncio.to_thread(self._clear_away)
+        await asyncio.to_thread(self._remove_working_files)
 
-    def _clear_away(self) -> None:
+    def _remove_working_files(self) -> None:
         for path in (self._journal_path, self._input):
             path.unlink(missing_ok=True)
 
@@ -143,7 +143,7 @@ class BatchRun:
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     task.add_done_callback(lambda _: self._context.slots.release())
-                    if self._is_to_end:
+                    if self._should_end:
                         break
                 while tasks:
                     await asyncio.wait(set(tasks))
@@ -174,7 +174,7 @@ class BatchRun:
 
     async def _wait_for_empty_queue(self, line: InputLine) -> None:
         """Wait until no other request waits for the model."""
-        while not self._is_to_end:
+        while not self._should_end:
             if line.model not in self._context.engines:
                 return  # not any more: the answer will say so
             engine = self._context.engines[line.model]
@@ -183,7 +183,7 @@ class BatchRun:
             await self._pause(_POLL_SECONDS)
 
     @property
-    def _is_to_end(self) -> bool:
+    def _should_end(self) -> bool:
         return self._stop_requested.is_set() or time.time() >= self.state.expires_at
 
     async def _answer_line(self, line: InputLine, journal: AnswerJournal) -> None:
@@ -193,7 +193,7 @@ class BatchRun:
         faults = 0
         while True:
             await self._wait_for_empty_queue(line)
-            if self._is_to_end:
+            if self._should_end:
                 return
             response = await self._answer(self.state.endpoint, body, item)
             answer = json.loads(bytes(response.body))
@@ -238,7 +238,7 @@ class BatchRun:
             end = "completed" if counts["answered"] == len(lines) else "expired"
         totals = {key: counts[key] for key in ("completed", "failed", "usage", "has_output", "has_errors")}
         await self._change(status=end, **{f"{end}_at": _now()}, **totals)
-        await asyncio.to_thread(self._clear_away)
+        await asyncio.to_thread(self._remove_working_files)
 
     def _write_files(self, lines: list[InputLine]) -> dict[str, Any]:
         """Make the output and the error file from the journal: each answered line once, in one of them."""

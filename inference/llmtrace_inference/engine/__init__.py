@@ -1,4 +1,5 @@
 """What computes answers, behind one interface: admission, circuit breaker, and the engines themselves.
 
-Serving imports `interface`, telemetry its types; it imports protocol and settings.
+Serving and batches import `interface`, telemetry its types, the app the engines; it imports protocol,
+settings and the demo's models.
 """

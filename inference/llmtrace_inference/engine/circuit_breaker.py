@@ -11,7 +11,7 @@ State = Literal["closed", "open", "half_open"]
 _LONGEST_PAUSE_FACTOR = 12
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens after `faults` faults within `window_seconds`.
 
     While it is open nothing is tried for `pause_seconds`; then it is half open: one probe decides. A probe
@@ -43,7 +43,7 @@ class Breaker:
         """Until the probe; 0 unless open."""
         return max(self._until - self._clock(), 0.0) if self._until is not None else 0.0
 
-    def fault(self) -> None:
+    def record_fault(self) -> None:
         """Something failed: an ordinary request's batch, or the probe."""
         now = self._clock()
         if self._until is not None:
@@ -56,7 +56,7 @@ class Breaker:
         if len(self._fault_times) >= self._limit:
             self._until = now + self._pause
 
-    def recovered(self) -> None:
+    def record_recovery(self) -> None:
         """The probe worked: close."""
         self._until = None
         self._pause = self._first_pause

@@ -1,4 +1,5 @@
 """One request from its body to the last byte: checks, cache, engine, response.
 
-Batches and the API import it; it imports telemetry, access, the engine's interface, protocol and safety.
+Batches, the API and the app import it; it imports telemetry, access, the engine's interface, protocol,
+safety and settings.
 """

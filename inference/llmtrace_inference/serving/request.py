@@ -202,7 +202,7 @@ class InferenceRequest:
 
     # --- on the way out ---------------------------------------------------------------------------------
 
-    async def first(self) -> None:
+    async def wait_for_first_delta(self) -> None:
         """Wait for the first delta, so that what goes wrong before it still gets a status of its own."""
         assert self._deltas is not None  # noqa: S101 - submit comes first
         self._first = await anext(self._deltas, None)
@@ -253,7 +253,7 @@ class InferenceRequest:
         for choice in self._choices:
             self.engine.cancel(choice.submission)
         used = self.record.input_tokens or 0 if self._choices else 0
-        self._reservation.settle(used + self.record.output_tokens)
+        self._reservation.release_unused(used + self.record.output_tokens)
 
     async def _all_choices(self) -> AsyncIterator[TextDelta]:
         """The deltas of several choices, mixed as they come."""

@@ -92,7 +92,7 @@ class CompletionService:
             if not await self._replayed(http, inference, cache_key):
                 await inference.submit()
             if request.stream:
-                await inference.first()
+                await inference.wait_for_first_delta()
                 handed_over = True
                 return StreamingResponse(
                     self._events(inference, response_body_of(inference), cache_key),
@@ -113,11 +113,11 @@ class CompletionService:
         except ClientDisconnect:
             record.error_type = "client_disconnected"
             record.error_message = "the client closed the connection"
-            record.stopped("cancelled")
+            record.set_stop_reason("cancelled")
             return Response(status_code=499)
         except asyncio.CancelledError:
             record.error_type, record.error_message = "cancelled", "the service was shut down"
-            record.stopped("cancelled")
+            record.set_stop_reason("cancelled")
             raise
         except Exception as error:
             logger.exception("request failed")
@@ -251,15 +251,15 @@ class CompletionService:
                 yield _event(body.usage_chunk())
             yield "data: [DONE]\n\n"
         except EngineError as error:
-            late = from_engine(error, record.operation)
-            _note(record, late)
+            api_error = from_engine(error, record.operation)
+            _note(record, api_error)
             record.status = 200  # what the client saw in the header
-            yield _event(late.body())
+            yield _event(api_error.body())
         except (asyncio.CancelledError, GeneratorExit):
             if not record.is_complete:
                 record.error_type = "client_disconnected"
                 record.error_message = "the client closed the connection"
-                record.stopped("cancelled")
+                record.set_stop_reason("cancelled")
             raise
         finally:
             await inference.close()
@@ -337,7 +337,7 @@ async def _exhaust(deltas: AsyncIterator[TextDelta]) -> None:
 async def _unless_disconnected(http: Request, work: Any) -> None:
     """Run `work`; stop it and raise ClientDisconnect when the client goes away first."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(http))
+    gone = asyncio.ensure_future(_wait_for_disconnect(http))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -349,14 +349,14 @@ async def _unless_disconnected(http: Request, work: Any) -> None:
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-async def _gone(http: Request) -> None:
+async def _wait_for_disconnect(http: Request) -> None:
     while (await http.receive())["type"] != "http.disconnect":
         pass
 
 
 def _note(record: RequestRecord, error: ApiError) -> None:
     record.status, record.error_type, record.error_message = error.status, error.code, error.message
-    record.stopped("error")
+    record.set_stop_reason("error")
 
 
 def _event(data: dict[str, Any]) -> str:

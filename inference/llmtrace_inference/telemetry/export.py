@@ -102,7 +102,7 @@ class SpanPipeline:
         self._on_lost = on_lost
         self._resource = service_resource(settings)
         self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
-        self.provider.add_span_processor(_HandOver(self))
+        self.provider.add_span_processor(_PipelineProcessor(self))
         self._queue: deque[RequestRecord | ReadableSpan] = deque()
         self._spans = 0
         self._under_way = False
@@ -193,7 +193,7 @@ class SpanPipeline:
         logger.error("gave up %d spans: the collector %s", spans, reason)
 
 
-class _HandOver(SpanProcessor):
+class _PipelineProcessor(SpanProcessor):
     """From the SDK's spans to the pipeline."""
 
     def __init__(self, pipeline: SpanPipeline) -> None:

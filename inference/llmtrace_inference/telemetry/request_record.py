@@ -127,7 +127,7 @@ class RequestRecord:
                 tokens += choice.output_tokens - 1
         return spent / 1e9 / tokens if tokens else None
 
-    def stopped(self, reason: str) -> None:
+    def set_stop_reason(self, reason: str) -> None:
         """Note why choices that have not ended by themselves were ended."""
         for choice in self.choices:
             if choice.finish_reason is None or reason == "error":

@@ -24,7 +24,7 @@ from .phases import phases_of
 from .request_record import Attributes, AttributeValue, RequestRecord
 
 SCOPE = "llmtrace_inference"
-_MOST_LINKS = 128
+_MAX_LINKS = 128
 _CONTENT_LIMIT = 64 * 1024
 """Characters of one message kept on a span: beginning and end."""
 
@@ -210,7 +210,7 @@ def span_records(record: RequestRecord, *, capture_content: bool) -> list[SpanRe
         record.arrived_ns,
         record.ended_ns,
         server_attributes(record, capture_content=capture_content),
-        [*record.links, *steps][:_MOST_LINKS],
+        [*record.links, *steps][:_MAX_LINKS],
         record.error_message if record.error_type is not None else None,
     )
     spans = [server]

@@ -25,7 +25,7 @@ from transformers.generation.continuous_batching.continuous_api import Continuou
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
 from llmtrace_inference.engine.admission_queue import AdmissionQueue
-from llmtrace_inference.engine.circuit_breaker import Breaker
+from llmtrace_inference.engine.circuit_breaker import CircuitBreaker
 from llmtrace_inference.engine.interface import (
     CircuitOpen,
     ConstraintFailed,
@@ -43,7 +43,7 @@ from llmtrace_inference.engine.interface import (
 from llmtrace_inference.settings import InferenceSettings
 
 from . import logits_processors, pooling, traced_scheduler
-from .generation_limits import refuse_what_kills_the_loop
+from .generation_limits import check_generation_limits
 from .model_loader import LoadedModel
 from .tokenizer import ChatTokenizer
 
@@ -78,7 +78,7 @@ class ContinuousBatchingEngine:
         self._scheduler_name = f"llmtrace-{id(self)}"
         self._cache: PagedAttentionCache | None = None
         self._queue: AdmissionQueue[_Submission] = AdmissionQueue()
-        self._breaker = Breaker(
+        self._breaker = CircuitBreaker(
             settings.breaker_faults, settings.breaker_window_seconds, settings.breaker_pause_seconds
         )
         self._running: dict[str, _Submission] = {}
@@ -86,7 +86,7 @@ class ContinuousBatchingEngine:
         self._restarts = 0
         self._recovery: asyncio.Task[None] | None = None
         self._closed = False
-        self._twin: Any = None
+        self._embedding_model: Any = None
 
     @property
     def info(self) -> ModelInfo:
@@ -159,7 +159,7 @@ class ContinuousBatchingEngine:
 
     def submit(self, generation: Generation) -> Submission:
         """See `Engine.submit`. Beyond that, ValueError for what validation at the edge must have refused."""
-        refuse_what_kills_the_loop(generation, self.info, self._blocks(generation) <= self._loaded.num_blocks)
+        check_generation_limits(generation, self.info, self._blocks(generation) <= self._loaded.num_blocks)
         if self._breaker.state != "closed":
             raise self._circuit_open()
         if self._closed or self._manager is None:
@@ -246,9 +246,9 @@ class ContinuousBatchingEngine:
     async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
         if self._closed or self._manager is None:
             raise EngineUnavailable(f"model {self.info.name} is not ready")
-        if self._twin is None:
-            self._twin = await asyncio.to_thread(pooling.twin_of, self._loaded.model)
-        return await asyncio.to_thread(pooling.embed, self._twin, sequences)
+        if self._embedding_model is None:
+            self._embedding_model = await asyncio.to_thread(pooling.embedding_model_of, self._loaded.model)
+        return await asyncio.to_thread(pooling.embed, self._embedding_model, sequences)
 
     def trace_steps(self, tracer: Tracer, every: int) -> None:
         self._step_log.tracer, self._step_log.every = tracer, every
@@ -374,7 +374,7 @@ class ContinuousBatchingEngine:
         )
         if self._recovery is None and not self._closed:
             logger.error("model %s: generation failed: %s", self.info.name, reason)
-            self._breaker.fault()
+            self._breaker.record_fault()
             manager, self._manager = self._manager, None
             if manager is not None:
                 self._recovery = asyncio.get_running_loop().create_task(self._recover(manager))
@@ -399,7 +399,7 @@ class ContinuousBatchingEngine:
                         await self._probe()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
                     logger.error("model %s: could not rebuild the engine: %s", self.info.name, error)  # noqa: TRY400
-                    self._breaker.fault()
+                    self._breaker.record_fault()
                     manager, self._manager = self._manager or manager, None
                     await asyncio.sleep(_RECOVERY_PAUSE_SECONDS)
                     continue
@@ -430,7 +430,7 @@ class ContinuousBatchingEngine:
         async with asyncio.timeout(self._settings.queue_timeout_seconds):
             async for _ in self.stream(submission):
                 pass
-        self._breaker.recovered()
+        self._breaker.record_recovery()
 
     def _fail_all(self, error: EngineError) -> None:
         for submission in [*self._running.values(), *self._queue]:

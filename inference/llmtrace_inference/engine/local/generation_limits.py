@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmtrace_inference.engine.interface import Generation, ModelInfo, RequestTooLarge
 
 
-def refuse_what_kills_the_loop(generation: Generation, info: ModelInfo, fits_cache: bool) -> None:
+def check_generation_limits(generation: Generation, info: ModelInfo, fits_cache: bool) -> None:
     """ValueError for what validation at the edge must have refused; RequestTooLarge for what cannot fit."""
     prompt, limit = len(generation.prompt_ids), info.context_length
     if prompt == 0 or generation.max_tokens < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_LEAST_BLOCKS = 8
+_MIN_BLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class KvShape:
 def blocks_within(gigabytes: float, page_size: int, shape: KvShape) -> int:
     """Blocks of `page_size` tokens that fit into `gigabytes` (10^9 bytes). RuntimeError for too few."""
     blocks = int(gigabytes * 1e9) // (page_size * shape.token_bytes)
-    if blocks < _LEAST_BLOCKS:
-        needed = _LEAST_BLOCKS * page_size * shape.token_bytes / 1e9
+    if blocks < _MIN_BLOCKS:
+        needed = _MIN_BLOCKS * page_size * shape.token_bytes / 1e9
         raise RuntimeError(
-            f"max_kv_gb {gigabytes:g} holds {blocks} blocks of this model's KV cache, and {_LEAST_BLOCKS} "
+            f"max_kv_gb {gigabytes:g} holds {blocks} blocks of this model's KV cache, and {_MIN_BLOCKS} "
             f"are the least: give it {needed:.3g} or more, or lower page_size"
         )
     return blocks

@@ -9,18 +9,18 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 
-def twin_of(model: Any) -> Any:
+def embedding_model_of(model: Any) -> Any:
     """A second module over the same weights, which continuous batching has not set to paged attention."""
     config = copy.deepcopy(model.config)
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
-        twin = type(model)(config)
-    twin = twin.to(model.dtype)
-    twin.load_state_dict(model.state_dict(), assign=True)
+        embedding_model = type(model)(config)
+    embedding_model = embedding_model.to(model.dtype)
+    embedding_model.load_state_dict(model.state_dict(), assign=True)
     for name, buffer in model.named_buffers():  # what is not in the state, such as rotary frequencies
         owner, _, buffer_name = name.rpartition(".")
-        setattr(twin.get_submodule(owner), buffer_name, buffer)
-    return twin.eval()
+        setattr(embedding_model.get_submodule(owner), buffer_name, buffer)
+    return embedding_model.eval()
 
 
 @torch.no_grad()

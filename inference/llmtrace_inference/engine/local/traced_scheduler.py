@@ -22,7 +22,7 @@ from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPP
 from llmtrace.semconv import INFERENCE
 from llmtrace_inference.engine.interface import Chunk, ModelInfo, Progress
 
-_MOST_LINKS = 64
+_MAX_LINKS = 64
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class StepLog:
     progress: dict[str, Progress] = field(default_factory=dict)
     tracer: Tracer | None = None
     every: int = 0
-    """Every how manieth step gets a span of its own; 0: none."""
+    """One step in so many gets a span of its own; 0: none."""
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class TracingScheduler(FIFOScheduler):
                 if (progress := self._step_log.progress.get(future.state.request_id)) is None:
                     continue
                 step.requests.append(progress)
-                if step.span is not None and len(progress.sampled_steps) < _MOST_LINKS:
+                if step.span is not None and len(progress.sampled_steps) < _MAX_LINKS:
                     progress.sampled_steps.append(step.span.get_span_context())
                 progress.scheduled_ns = progress.scheduled_ns or now
                 progress.steps += 1
