@@ -47,18 +47,18 @@ BREACHES = [
         "openai",
         "the SDK imports no provider library, and nothing that only services need",
     ),
-    ("sdk/llmtrace/wire/extra.py", "json", "floors of the wire formats"),
-    ("sdk/llmtrace/spans/extra.py", "llmtrace.delivery.queue", "floors of the SDK"),
-    ("collector/llmtrace_collector/extra.py", "json", "floors of the collector"),
+    ("sdk/llmtrace/wire/extra.py", "json", "layers of the wire formats"),
+    ("sdk/llmtrace/spans/extra.py", "llmtrace.delivery.queue", "layers of the SDK"),
+    ("collector/llmtrace_collector/extra.py", "json", "layers of the collector"),
     (
         "collector/llmtrace_collector/pricing/extra.py",
         "llmtrace_collector.api.keys",
-        "floors of the collector",
+        "layers of the collector",
     ),
     (
         "collector/llmtrace_collector/accounting/extra.py",
         "llmtrace_collector.access.auth",
-        "floors of the collector",
+        "layers of the collector",
     ),
     (
         "collector/llmtrace_collector/mlflow/extra.py",
@@ -78,7 +78,7 @@ BREACHES = [
     (
         "inference/llmtrace_inference/protocol/extra.py",
         "llmtrace_inference.engine.interface",
-        "floors of the inference service",
+        "layers of the inference service",
     ),
     (
         "inference/llmtrace_inference/api/extra.py",
@@ -89,7 +89,7 @@ BREACHES = [
     (
         "dashboard/llmtrace_analysis/alerts/extra.py",
         "llmtrace_analysis.detect.rules",
-        "floors of the analysis",
+        "layers of the analysis",
     ),
     (
         "dashboard/llmtrace_analysis/cost/extra.py",
@@ -97,7 +97,7 @@ BREACHES = [
         "who may import what of the collector",
     ),
     ("dashboard/llmtrace_analysis/cost/extra.py", "streamlit", "the analysis needs no Streamlit"),
-    ("dashboard/llmtrace_dashboard/ui/extra.py", "llmtrace_dashboard.views.trace", "floors of the dashboard"),
+    ("dashboard/llmtrace_dashboard/ui/extra.py", "llmtrace_dashboard.views.trace", "layers of the dashboard"),
     (
         "dashboard/llmtrace_dashboard/views/extra.py",
         "llmtrace_collector.store.store",
@@ -109,7 +109,7 @@ BREACHES = [
         "who may import what of the analysis",
     ),
     ("dashboard/llmtrace_dashboard/views/extra.py", "llmtrace_cli.extras", "nobody imports the command line"),
-    ("cli/llmtrace_cli/config/extra.py", "llmtrace_cli.stack.up", "floors of the command line"),
+    ("cli/llmtrace_cli/config/extra.py", "llmtrace_cli.stack.up", "layers of the command line"),
     ("cli/llmtrace_cli/cost/extra.py", "llmtrace_collector.settings", "who may import what of the collector"),
     (
         "cli/llmtrace_cli/cost/extra.py",
@@ -141,7 +141,7 @@ def breaches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize(("file", "imported", "contract"), BREACHES)
 def test_a_breach_is_noticed(breaches: dict[str, str], file: str, imported: str, contract: str) -> None:
     importer = ".".join(Path(file).with_suffix("").parts[1:])
-    if imported == "json":  # the file itself is the breach: a new one in a place that has no floor
+    if imported == "json":  # the file itself is the breach: a new one in a place that has no layer
         assert importer in breaches[contract]
     else:
         assert f"{importer} -> {imported} (l." in breaches[contract]
@@ -171,7 +171,7 @@ def test_no_folder_of_pages_lies_beside_the_script_that_streamlit_runs() -> None
 
 
 def test_relative_imports_stay_within_their_folder() -> None:
-    """`from ..` would hide which floor is reached for; ruff says the same of each file."""
+    """`from ..` would hide which layer is reached for; ruff says the same of each file."""
     for part in PARTS:
         for file in (ROOT / part).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
