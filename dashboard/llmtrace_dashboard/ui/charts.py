@@ -203,37 +203,6 @@ def _bars(
     return alt.layer(bars).properties(height=height, padding=_PADDING)
 
 
-def stacked(
-    data: pd.DataFrame,
-    zone: ZoneInfo,
-    window: tuple[datetime, datetime],
-    step: int,
-    colors: dict[str, str],
-    axis: str,
-    text: Callable[[float], str],
-    height: int = 260,
-) -> alt.LayerChart | alt.FacetChart:
-    """`value` per bucket stacked by `series`; `colors` names the series in stacking order from below.
-
-    `axis` is 'usd' or 'count', `text` writes a value in the tooltip.
-    """
-    long = local(data[["time", "series", "value"]], zone)
-    long["end"] = long["at"] + step * 880
-    long["text"] = [text(value) for value in long["value"]]
-    order = {name: index for index, name in enumerate(colors)}
-    long["order"] = [order[name] for name in long["series"]]
-    long = long.sort_values(["at", "order"])
-    long["high"] = long.groupby("at")["value"].cumsum()
-    long["low"] = long["high"] - long["value"]
-    tooltip = [
-        alt.Tooltip("when:N", title="Time"),
-        alt.Tooltip("series:N", title="Of"),
-        alt.Tooltip("text:N", title="Amount"),
-    ]
-    ends = _ends(window, zone, long)
-    return _bars(long, _USD_AXIS if axis == "usd" else _COUNT_AXIS, colors, tooltip, height, ends)
-
-
 def areas(
     data: pd.DataFrame,
     zone: ZoneInfo,
