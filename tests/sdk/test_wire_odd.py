@@ -88,7 +88,7 @@ def test_odd_bodies() -> None:
                     f"{path}: {at} = {odd!r} in the {'request' if in_request else 'answer'}"
                 ) from error
             tried += 1
-    assert tried > 1000
+    assert tried > (1000 if FOLDER.is_dir() else 500)
 
 
 @pytest.mark.parametrize("torn", range(0, 200, 7))
