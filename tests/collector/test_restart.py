@@ -15,7 +15,7 @@ from llmtrace_collector.store.engine import StoreUnavailable
 from llmtrace_collector.store.store import open_store
 
 from .otlp import llm, span, traces
-from .running import Served, settings
+from .running import Served, settings, until
 from .test_otlp_http import ids
 
 
@@ -53,6 +53,33 @@ def test_a_rollup_waits_for_what_an_interrupted_insert_left(tmp_path: Path) -> N
             store.rebuild_stale()
     finally:
         store.close()
+
+
+def test_the_rollup_of_a_segment_that_was_begun_before_is_made_anew(tmp_path: Path) -> None:
+    """As a kill leaves it when the rollup took the segment and does not know its token any more."""
+    sent = llm()
+    frame = Frame("default", time.time_ns(), traces([sent]).SerializeToString())
+    wal = tmp_path / "wal"
+    wal.mkdir()
+    segment = wal / f"traces-{time.time_ns():019d}-0.seg"
+    segment.write_bytes(b"".join(encode(frame)))
+    store = open_store(f"chdb://{tmp_path}/store", 30)
+    store.insert_segment("traces", segment, segment.stem)
+    store.engine.execute("INSERT INTO usage_10s SELECT * FROM usage_10s")
+    assert store.read("SELECT sum(Calls) FROM usage_10s") == b"2\n"
+    store.close()
+    served = Served(settings(tmp_path))
+    try:
+        served.stored()
+        assert not segment.exists()
+        assert served.value("SELECT count() FROM otel_traces") == "1"
+        until(lambda: served.collector.store.rebuild_stale() >= 0 and calls_of(served) == "1")
+    finally:
+        served.close()
+
+
+def calls_of(served: Served) -> str:
+    return served.value("SELECT sum(Calls) FROM usage_10s")
 
 
 def test_metrics_are_prometheus_text(tmp_path: Path) -> None:

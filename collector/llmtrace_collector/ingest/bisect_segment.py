@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -66,7 +66,7 @@ class SegmentBisection:
         self._store_range(0, len(self._frames), self._segment.token, reason)
         if self._segment.signal == "traces":
             # A rollup may have taken a part of what was refused: it is to be made anew from the spans.
-            minutes = {at // _MINUTE * 60 for frame in self._frames for at in self._times(frame)}
+            minutes = minutes_of(self._segment.signal, self._frames)
             self._store.mark_stale(minutes, "a refused segment was taken apart")
 
     def _store_range(self, start: int, end: int, token: str, reason: str) -> None:
@@ -133,6 +133,11 @@ class SegmentBisection:
 
     def _times(self, frame: Frame) -> list[int]:
         return row_times(self._segment.signal, frame.body)
+
+
+def minutes_of(signal: str, frames: Iterable[Frame]) -> set[int]:
+    """The minutes (Unix seconds of their start) that the frames' rows fall into."""
+    return {at // _MINUTE * 60 for frame in frames for at in row_times(signal, frame.body)}
 
 
 def _write(file: Path, frames: Sequence[Frame]) -> None:

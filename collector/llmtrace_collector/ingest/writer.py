@@ -14,9 +14,10 @@ from llmtrace_collector.metrics import Metrics
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.store import Store
 
-from .bisect_segment import SegmentBisection, journal_path
+from .bisect_segment import SegmentBisection, journal_path, minutes_of
 from .completeness import ArrivalCounts
 from .wal import Segment, WriteAheadLog
+from .wal_frame import decode
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +87,18 @@ class Writer:
     def _retry_until_stored(self, segment: Segment, half_stored: contextlib.ExitStack) -> bool:
         """Try until it is stored; a failed attempt may have stored a part: `half_stored` then holds that."""
         pause = _FIRST_PAUSE
+        begun, marked = self._recovered_remaining > 0, False
         while True:
             try:
+                if begun and not marked:
+                    self._mark_stale(segment)
+                    marked = True
                 self._insert_once(segment)
             # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
             except (StoreUnavailable, OSError, sqlite3.Error) as error:
                 if pause == _FIRST_PAUSE:
                     half_stored.enter_context(self._store.half_stored())
+                begun = True
                 self._metrics.store_failures.inc()
                 logger.warning(
                     "the store did not take %s, trying again in %.1f s: %s", segment.token, pause, error
@@ -103,6 +109,14 @@ class Writer:
                 continue
             self._metrics.log_bytes.set(self._wal.size)
             return True
+
+    def _mark_stale(self, segment: Segment) -> None:
+        """An attempt before this one may have fed the rollups, and the engine's memory of tokens is each
+        table's own: its minutes are made anew from the spans once all of it is stored.
+        """
+        if segment.signal == "traces":
+            frames = (frame for frame, _ in decode(segment.path.read_bytes()))
+            self._store.mark_stale(minutes_of(segment.signal, frames), "an insert was begun before")
 
     def _insert_once(self, segment: Segment) -> None:
         """Insert one segment once; what the store refuses of it is set aside."""
