@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from llmtrace_collector.ingest.bisect_segment import minutes_of
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreUnavailable
 from llmtrace_collector.store.store import open_store
@@ -76,6 +77,14 @@ def test_the_rollup_of_a_segment_that_was_begun_before_is_made_anew(tmp_path: Pa
         until(lambda: served.collector.store.rebuild_stale() >= 0 and calls_of(served) == "1")
     finally:
         served.close()
+
+
+def test_the_minutes_of_frames_leave_out_what_does_not_decode() -> None:
+    sent = llm()
+    good = Frame("default", time.time_ns(), traces([sent]).SerializeToString())
+    bad = Frame("default", time.time_ns(), b"\xff\xff\xff")
+    minute = sent.start_time_unix_nano // 60_000_000_000 * 60
+    assert minutes_of("traces", [bad, good]) == {minute}
 
 
 def calls_of(served: Served) -> str:

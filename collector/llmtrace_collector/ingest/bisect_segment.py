@@ -7,11 +7,14 @@ store is not asked for it again, and what its halves have stored is not mistaken
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+
+from google.protobuf.message import DecodeError
 
 from llmtrace.common.durable_files import sync_directory
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
@@ -137,7 +140,12 @@ class SegmentBisection:
 
 def minutes_of(signal: str, frames: Iterable[Frame]) -> set[int]:
     """The minutes (Unix seconds of their start) that the frames' rows fall into."""
-    return {at // _MINUTE * 60 for frame in frames for at in row_times(signal, frame.body)}
+    minutes: set[int] = set()
+    for frame in frames:
+        # What does not decode is refused by the engine as well: no rollup took a row of it.
+        with contextlib.suppress(DecodeError):
+            minutes |= {at // _MINUTE * 60 for at in row_times(signal, frame.body)}
+    return minutes
 
 
 def _write(file: Path, frames: Sequence[Frame]) -> None:
