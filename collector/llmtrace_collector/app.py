@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -66,6 +67,7 @@ class Collector:
 
     def __init__(self, settings: CollectorSettings) -> None:
         _demand_writable(settings.data_dir)
+        _demand_tls_files(settings)
         self.settings = settings
         self.keys = load_keys(settings)
         self.metrics = Metrics()
@@ -171,6 +173,24 @@ def _demand_writable(folder: Path) -> None:
         ) from error
 
 
+def _demand_tls_files(settings: CollectorSettings) -> None:
+    """Raise ValueError, naming the setting, when the files of TLS cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    name, path = "tls_certificate", settings.tls_certificate
+    try:
+        if settings.tls_certificate is not None:
+            context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        name, path = "tls_client_ca", settings.tls_client_ca
+        if settings.tls_client_ca is not None:
+            context.load_verify_locations(settings.tls_client_ca)
+    except OSError as error:  # of which SSLError is one
+        raise ValueError(
+            f"collector.{name} = {str(path)!r} cannot be used ({error.strerror or error}): it should be a "
+            "PEM file that the collector may read"
+            + (", and tls_key the private key of its first certificate" if name == "tls_certificate" else "")
+        ) from error
+
+
 def _open_store(settings: CollectorSettings) -> Store:
     try:
         return open_store(
@@ -265,4 +285,6 @@ def serve(settings: CollectorSettings) -> None:
         timeout_graceful_shutdown=10,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
+        ssl_ca_certs=None if settings.tls_client_ca is None else str(settings.tls_client_ca),
+        ssl_cert_reqs=ssl.CERT_NONE if settings.tls_client_ca is None else ssl.CERT_REQUIRED,
     )

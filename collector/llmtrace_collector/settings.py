@@ -125,6 +125,11 @@ class CollectorSettings(BaseModel):
         default=None, description="PEM file with the certificate chain: HTTPS and gRPC over TLS."
     )
     tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the authorities whose client certificates both ports demand; unset: "
+        "none is asked for.",
+    )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."
     )
@@ -174,6 +179,8 @@ class CollectorSettings(BaseModel):
     def _both_or_neither(self) -> CollectorSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs TLS: set tls_certificate and tls_key as well")
         return self
 
     @model_validator(mode="after")

@@ -56,6 +56,22 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     return certificate, private
 
 
+def make_client_certificate(folder: Path) -> tuple[Path, Path, Path]:
+    """An authority's certificate, and a client's certificate that it signed with its key, as PEM files in
+    `folder`.
+    """
+    folder.mkdir(exist_ok=True)
+    authority, certificate, private = folder / "ca.pem", folder / "client.pem", folder / "client-key.pem"
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-x509"]
+    signer = folder / "ca-key.pem"
+    own = ["-days", "2", "-keyout", str(signer), "-out", str(authority), "-subj", "/CN=clients"]
+    signed = ["-days", "2", "-keyout", str(private), "-out", str(certificate), "-subj", "/CN=client"]
+    signed += ["-CA", str(authority), "-CAkey", str(signer), "-addext", "extendedKeyUsage=clientAuth"]
+    for arguments in (own, signed):
+        subprocess.run([*new, *arguments], check=True, capture_output=True)
+    return authority, certificate, private
+
+
 def settings(directory: Path, **fields: Any) -> CollectorSettings:
     """Settings of a collector in `directory` that stores quickly; its store is there, and empty."""
     if not fields.keys() & {"store", "retention_days"}:
@@ -163,9 +179,13 @@ class Launched(RunningCollector):
         self._trusted: ssl.SSLContext | None = None
         self.errors = configured.data_dir / "stderr.txt"
 
-    def start_tls(self, certificate: Path) -> None:
-        """Start one that speaks TLS only."""
+    def start_tls(self, certificate: Path, client: tuple[Path, Path] | None = None) -> None:
+        """Start one that speaks TLS only, with those that have the `client` certificate and key where it
+        demands one.
+        """
         self._trusted = ssl.create_default_context(cafile=str(certificate))
+        if client is not None:
+            self._trusted.load_cert_chain(*client)
         self.start()
 
     def start(self) -> None:

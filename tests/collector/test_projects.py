@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,10 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
-from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.query_guard import TABLES, QueryRefused, make_safe
 
 from .otlp import llm, logs, score, span, traces
-from .running import CLIENT, PROTOBUF, Launched, Served, free_port, make_certificate, settings
+from .running import CLIENT, PROTOBUF, Served, free_port, settings
 from .test_incidents import report
 from .test_metrics import point, request
 from .test_query_guard import QUESTIONS, WAYS_OUT
@@ -247,37 +245,3 @@ def test_what_administrators_did_is_kept(served: Served, keys: Keys) -> None:
     answer = ask(served, served.admin_key, text, t=created["key_id"])
     assert answer.text == "admin_key\tkeys.create\tA\tread audited\n"
     assert ask(served, keys["B", "read"], text, t=created["key_id"]).text == ""
-
-
-def test_keys_outlive_a_restart_and_tls_covers_both_ports(tmp_path: Path) -> None:
-    certificate, private = make_certificate(tmp_path)
-    configured = settings(
-        tmp_path / "data",
-        tls_certificate=certificate,
-        tls_key=private,
-        grpc_port=free_port(),
-        require_keys=True,
-    )
-    collector = Launched(configured)
-    collector.start_tls(certificate)
-    url = f"https://localhost:{configured.port}"
-    trusted = ssl.create_default_context(cafile=str(certificate))
-    closing = {"connection": "close"}  # a stop waits for open ones
-    with httpx.Client(verify=trusted, trust_env=False, headers=closing) as client:
-        admin = bearer(collector.admin_key)
-        assert client.post(f"{url}/v1/traces", content=b"", headers=PROTOBUF).status_code == 401
-        created = client.post(f"{url}/v1/keys", json={"role": "ingest", "project": "p"}, headers=admin).json()
-        assert collector.stop() is not None
-        collector.start_tls(certificate)
-        headers = {**PROTOBUF, **bearer(created["key"])}
-        assert client.post(f"{url}/v1/traces", content=b"", headers=headers).status_code == 200
-    credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
-    with grpc.secure_channel(f"localhost:{configured.grpc_port}", credentials) as channel:
-        stub: Any = trace_service_pb2_grpc.TraceServiceStub
-        stub(channel).Export(traces([]), metadata=tuple(bearer(created["key"]).items()))
-    collector.stop()
-
-
-def test_a_certificate_without_its_key_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="belong together"):
-        CollectorSettings(data_dir=tmp_path, tls_certificate=tmp_path / "c.pem")

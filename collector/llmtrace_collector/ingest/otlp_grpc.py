@@ -80,7 +80,9 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             port: int = self._server.add_insecure_port(address)
         else:
             pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
-            port = self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            clients = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
+            credentials = grpc.ssl_server_credentials([pair], clients, clients is not None)
+            port = self._server.add_secure_port(address, credentials)
         return port
 
     def start(self) -> None:
