@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import json
 import os
@@ -21,11 +20,12 @@ from llmtrace_collector.ingest.otlp_json import to_protobuf
 from llmtrace_collector.ingest.validate import check
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.store import Store
-from tests.sdk.naive import FOLDER, Recording, recordings
+from tests.sdk.naive import Recording
+
+from .exchanges import EXCHANGES
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
-needs_recordings = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no recorded traffic at {FOLDER}")
 
 
 def needs(group: str) -> pytest.MarkDecorator:
@@ -61,20 +61,14 @@ def run(group: str, program: str, *arguments: str, stdin: str = "", **env: str) 
     return ended.stdout
 
 
-@functools.cache
-def _by_name() -> Mapping[str, Recording]:
-    return {recorded.record["id"]: recorded for recorded in recordings()}
-
-
-def recording(name: str) -> Recording:
-    """One recorded exchange by its id."""
-    return _by_name()[name]
+def exchange(name: str) -> Recording:
+    """One exchange by its name."""
+    return EXCHANGES[name]
 
 
 def events(recorded: Recording) -> list[dict[str, Any]]:
     """The decoded events of a stream; the one body otherwise."""
-    body = recorded.answered
-    text = (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).decode()
+    text = recorded.answered.decode()
     if not recorded.is_stream:
         return [json.loads(text)]
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]

@@ -1,4 +1,4 @@
-"""Real emitters, run against a replay of recorded answers, give the same canonical record."""
+"""Real emitters, run against replayed answers, give the same canonical record."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from llmtrace_collector.store.store import Store
 from tests.sdk.naive import Recording
 from tests.sdk.test_recordings import answer_of
 
-from .running import Collector, events, message_text, needs, needs_recordings, recording, run
+from .running import Collector, events, exchange, message_text, needs, run
 
-#: Long, for test_other_tracers.py runs one of each library too.
-pytestmark = [needs("emitters"), needs_recordings, pytest.mark.long]
+pytestmark = needs("emitters")
 
 CALLS = {
-    ("openai", False): "genai_openai/inference_conformance#0",
-    ("openai", True): "genai_langchain/inference_streaming_conformance#0",
-    ("anthropic", False): "genai_anthropic/inference_conformance#0",
-    ("anthropic", True): "genai_anthropic/test_sync_messages_create_streaming_captures_content#0",
+    ("openai", False): "chat",
+    ("openai", True): "chat-streamed",
+    ("anthropic", False): "claude",
+    ("anthropic", True): "claude-streamed",
 }
 
 EMITTERS = {
@@ -61,7 +60,7 @@ GAPS: dict[tuple[str, bool], set[str]] = {
 
 
 def expected_record(kind: str, recorded: Recording) -> dict[str, Any]:
-    """The canonical record that the recorded answer calls for."""
+    """The canonical record that the replayed answer calls for."""
     request = json.loads(recorded.sent)
     parts = events(recorded)
     body = parts[0]
@@ -103,7 +102,7 @@ def emitted(
 ) -> tuple[str, list[dict[str, Any]]]:
     """An emitter, and the spans that count of its two calls."""
     kind = "anthropic" if "anthropic" in request.param else "openai"
-    calls = [recording(CALLS[kind, streamed]) for streamed in (False, True)]
+    calls = [exchange(CALLS[kind, streamed]) for streamed in (False, True)]
     with (
         ReplayServer(*map(answer_of, calls)) as provider,
         Collector(store, tmp_path_factory.mktemp("segments")) as collector,
@@ -119,7 +118,7 @@ def test_the_real_emitter_gives_the_canonical_record(
 ) -> None:
     emitter, rows = emitted
     kind = "anthropic" if "anthropic" in emitter else "openai"
-    recorded = recording(CALLS[kind, streamed])
+    recorded = exchange(CALLS[kind, streamed])
     assert len(rows) == 2
     row = rows[streamed]
     record = {

@@ -12,17 +12,15 @@ from llmtrace.testing import Received, ReplayServer
 from llmtrace_collector.store.store import Store
 from tests.sdk.test_recordings import answer_of
 
-from .running import Collector, events, message_text, needs, needs_recordings, recording, run
+from .running import Collector, events, exchange, message_text, needs, run
 
-pytestmark = needs_recordings
-
-WHOLE = "genai_langchain/workflow_conformance#0"
-WHOLE_2 = "genai_langchain/workflow_conformance#1"
-STREAMED = "genai_langchain/inference_streaming_conformance#0"
-STREAMED_2 = "genai_openai/test_async_chat_completion_streaming#0"
-RESPONSE = "test_responses/test_responses#0"
-RESPONSE_STREAMED = "test_responses/test_responses_streaming_async_with_context_manager#0"
-AGENT = [f"genai_langchain/agent_conformance#{number}" for number in range(3)]
+WHOLE = "chat"
+WHOLE_2 = "chat-again"
+STREAMED = "chat-streamed"
+STREAMED_2 = "chat-streamed-again"
+RESPONSE = "response"
+RESPONSE_STREAMED = "response-streamed"
+AGENT = [f"agent-{number}" for number in range(3)]
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,15 @@ CASES = {
 
 def expected_answer(name: str) -> dict[str, Any]:
     """What the store has to hold of an answer, read from its body."""
-    parts = events(recording(name))
-    if name.startswith("test_responses"):
+    parts = events(exchange(name))
+    if name.startswith("response"):
         body = parts[-1].get("response", parts[-1])
         usage = body["usage"]
         texts = [part["text"] for item in body["output"] for part in item.get("content") or ()]
         tokens = usage["input_tokens"], usage["output_tokens"]
         return {"id": body["id"], "model": body["model"], "tokens": tokens, "said": "".join(texts)}
     usage = next(part["usage"] for part in reversed(parts) if part.get("usage"))
-    key = "delta" if recording(name).is_stream else "message"
+    key = "delta" if exchange(name).is_stream else "message"
     answer_text = "".join(part["choices"][0][key].get("content") or "" for part in parts if part["choices"])
     tokens = usage["prompt_tokens"], usage["completion_tokens"]
     return {"id": parts[0]["id"], "model": parts[0]["model"], "tokens": tokens, "said": answer_text}
@@ -106,7 +104,7 @@ class ProgramRun:
 
     case: Case
     names: list[tuple[str, str]]
-    """The function and the recording of each call, in order."""
+    """The function and the exchange of each call, in order."""
     requests: list[Received]
     rows: list[dict[str, Any]]
 
@@ -129,7 +127,7 @@ def program_run(
     case: Case = request.param
     names = [(function, name) for function, calls in case.functions.items() for name in calls]
     with (
-        ReplayServer(*(answer_of(recording(name)) for _, name in names)) as provider,
+        ReplayServer(*(answer_of(exchange(name)) for _, name in names)) as provider,
         Collector(store, tmp_path_factory.mktemp("segments")) as collector,
     ):
         run(case.group, case.program, provider.url, *case.arguments, LLMTRACE_ENDPOINT=collector.url)
@@ -155,7 +153,7 @@ def test_the_provider_is_told_the_calls_own_span(program_run: ProgramRun) -> Non
 
 
 def test_streams_tell_of_their_first_token(program_run: ProgramRun) -> None:
-    streams = [recording(name).is_stream for _, name in program_run.names]
+    streams = [exchange(name).is_stream for _, name in program_run.names]
     assert any(streams)
     assert [row["TimeToFirstToken"] is not None for row in program_run.calls] == streams
 

@@ -15,10 +15,10 @@ from llmtrace.testing import Received, ReplayServer
 from llmtrace_collector.store.store import Store
 from tests.sdk.test_recordings import answer_of
 
-from .running import Collector, events, needs, needs_recordings, recording, run
+from .running import Collector, events, exchange, needs, run
 from .test_emitters import CALLS, expected_record
 
-pytestmark = [needs("emitters"), needs_recordings]
+pytestmark = needs("emitters")
 
 
 @dataclass(frozen=True)
@@ -56,29 +56,13 @@ PAIRS = [
 ]  # fmt: skip
 
 
-#: One pair of each library; the others are long.
-_FIRST = {
-    ("openllmetry openai", "after"),
-    ("openinference openai", "after"),
-    ("logfire openai", "after"),
-    ("langfuse openai", "after"),
-    ("sentry openai", "after"),
-    ("anthropic native", "after"),
-    ("anthropic native", "before"),
-}
-
-
-def _params() -> list[object]:
-    return [pytest.param(pair, marks=() if pair in _FIRST else pytest.mark.long) for pair in PAIRS]
-
-
-@pytest.fixture(scope="module", params=_params(), ids=["-".join(pair) for pair in PAIRS])
+@pytest.fixture(scope="module", params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def combined_run(
     request: pytest.FixtureRequest, store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> CombinedRun:
     emitter, order = request.param
     kind = "anthropic" if "anthropic" in emitter else "openai"
-    calls = [recording(CALLS[kind, streamed]) for streamed in (False, True)]
+    calls = [exchange(CALLS[kind, streamed]) for streamed in (False, True)]
     with (
         ReplayServer(*map(answer_of, calls)) as provider,
         Collector(store, tmp_path_factory.mktemp("segments")) as collector,
@@ -95,7 +79,7 @@ def test_each_call_is_counted_once_and_from_the_wire(combined_run: CombinedRun) 
     counted = [row for row in combined_run.rows if row["Counted"] and row["Operation"] == "chat"]
     assert [row["ScopeName"] for row in counted] == ["llmtrace", "llmtrace"]
     for streamed, row in enumerate(counted):
-        expected = expected_record(combined_run.kind, recording(CALLS[combined_run.kind, bool(streamed)]))
+        expected = expected_record(combined_run.kind, exchange(CALLS[combined_run.kind, bool(streamed)]))
         assert {key: row[key] for key in ("Provider", "RequestModel", "ResponseModel", "FinishReasons")} == {
             key: expected[key] for key in ("Provider", "RequestModel", "ResponseModel", "FinishReasons")
         }
@@ -108,7 +92,7 @@ def test_each_call_is_counted_once_and_from_the_wire(combined_run: CombinedRun) 
 def test_the_sums_are_those_of_the_calls(combined_run: CombinedRun) -> None:
     """Whatever the spans of the other library are called and hold."""
     expected = [
-        expected_record(combined_run.kind, recording(CALLS[combined_run.kind, streamed]))
+        expected_record(combined_run.kind, exchange(CALLS[combined_run.kind, streamed]))
         for streamed in (False, True)
     ]
     for column in ("InputTokens", "OutputTokens"):
@@ -130,7 +114,7 @@ def test_the_other_library_still_tells_what_it_told(combined_run: CombinedRun) -
 def test_the_program_gets_what_the_provider_sent(combined_run: CombinedRun) -> None:
     assert len(combined_run.requests) == 2
     for streamed, answer in enumerate(combined_run.answers):
-        recorded = events(recording(CALLS[combined_run.kind, bool(streamed)]))
+        recorded = events(exchange(CALLS[combined_run.kind, bool(streamed)]))
         assert len(answer) == len([part for part in recorded if part.get("type") != "ping"])
         assert [event.get("id") for event in answer] == [
             part.get("id") for part in recorded if part.get("type") != "ping"
