@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -12,22 +11,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-ADMIN_KEY_VARIABLE = "LLMTRACE_ADMIN_KEY"
-"""Environment variable with the admin key, instead of the file in the data directory."""
+from llmtrace.common.admin_key import AdminKeyMissing, find_admin_key
 
 WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
 
 
 def resolve_admin_key(admin_key: SecretStr | None, data_dir: Path) -> str | None:
-    """The key of the collector's write endpoints: as set, else from the environment, else from the file that
-    the collector makes. None where there is none (yet): the collector may still be starting."""
-    if admin_key is not None:
-        return admin_key.get_secret_value()
-    if from_environment := os.environ.get(ADMIN_KEY_VARIABLE, "").strip():
-        return from_environment
+    """The key of the collector's write endpoints; None where there is none (yet): the collector may still be
+    starting."""
     try:
-        return (data_dir / "admin.key").read_text(encoding="utf-8").strip() or None
-    except FileNotFoundError:
+        return find_admin_key(data_dir, admin_key.get_secret_value() if admin_key is not None else None)
+    except AdminKeyMissing:
         return None
 
 

@@ -142,3 +142,10 @@ def test_loopback_needs_none(tmp_path: Path, host: str, monkeypatch: pytest.Monk
     assert load_keys(configured).admin == first.admin
     monkeypatch.setenv("LLMTRACE_ADMIN_KEY", "from-the-environment")
     assert load_keys(configured).admin == "from-the-environment"
+
+
+def test_an_empty_admin_key_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
+    (tmp_path / "admin.key").write_text("\n")  # as a power cut leaves it; an empty key would be everybody's
+    with pytest.raises(ValueError, match=r"admin\.key is empty"):
+        load_keys(CollectorSettings(data_dir=tmp_path))

@@ -15,6 +15,7 @@ from pathlib import Path
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
 
+from llmtrace.common.admin_key import FILE, AdminKeyMissing, find_admin_key
 from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
@@ -147,16 +148,20 @@ def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
 
 
 def admin_key(data_dir: Path) -> str:
-    """The admin key of a data directory: the environment's, else the file's, made when absent."""
-    environment_key = os.environ.get("LLMTRACE_ADMIN_KEY")
-    if environment_key:
-        return environment_key
-    path = data_dir / "admin.key"
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """The admin key of a data directory: the environment's, else the file's, made when absent.
+
+    Raises ValueError when the file is there and holds no key.
+    """
+    path = data_dir / FILE
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
+        return find_admin_key(data_dir)
+    except AdminKeyMissing as missing:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            # An empty key would be everybody's.
+            raise ValueError(f"{missing}, or remove it: the next start makes a new one") from None
     with os.fdopen(descriptor, "w") as file:
         key = secrets.token_urlsafe(32)
         file.write(key + "\n")
