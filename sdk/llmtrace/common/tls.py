@@ -1,10 +1,18 @@
-"""The one TLS rule of our clients: which authorities they trust, and which certificate they present."""
+"""The one TLS rule of our clients: which authorities they trust, which certificate they present, and what to
+say when the other side's, or ours, is refused."""
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+_SUBJECT_SECONDS = 3.0
+
+_OURS_REFUSED = ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +33,65 @@ class TlsFiles:
         if self.certificate is not None:
             try:
                 context.load_verify_locations(cafile=self.certificate)
-            except (OSError, ssl.SSLError) as error:
+            except OSError as error:  # ssl.SSLError is one
                 raise ValueError(f"certificate {self.certificate} cannot be used: {error}") from error
         if self.client_certificate is not None:
-            pair = f"client_certificate {self.client_certificate} with client_key {self.client_key}"
             try:
                 context.load_cert_chain(self.client_certificate, self.client_key)
-            except (OSError, ssl.SSLError) as error:
-                raise ValueError(f"{pair} cannot be used: {error}") from error
+            except OSError as error:
+                raise ValueError(
+                    f"client_certificate {self.client_certificate} with client_key {self.client_key} cannot be "
+                    f"used: {error}"
+                ) from error
         return context
+
+
+def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str | None:
+    """What to say of a failed request to `url`: the certificate, the file and the remedy.
+
+    None where the failure, or what caused it, is not about a certificate.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        trusted = files.certificate or os.environ.get("SSL_CERT_FILE") or "this machine's authorities"
+        reason = cause.verify_message.rstrip(".")
+        remedy = (
+            "use an address that the certificate names"
+            if "match" in reason
+            else "name its certificate, or its authority's, as `certificate`, or in SSL_CERT_FILE"
+        )
+        return f"the certificate of {url}{_subject(url)} is refused ({reason}; trusted: {trusted}): {remedy}"
+    if any(word in (cause.reason or "") for word in _OURS_REFUSED):
+        if files.client_certificate is None:
+            return f"{url} demands a client certificate: set `client_certificate` and `client_key`"
+        return (
+            f"{url} refuses the client certificate {files.client_certificate} ({cause.reason}): take one that "
+            "an authority in the server's list of client authorities signed"
+        )
+    return None
+
+
+def _subject(url: str) -> str:
+    """The subject of a server's certificate, in words; empty where it cannot be had."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or 443)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    # Trusting what it presents is the way to have its fields read; nothing is sent over this connection.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        presented = ssl.get_server_certificate(address, timeout=_SUBJECT_SECONDS)
+        context.load_verify_locations(cadata=presented)
+        with (
+            socket.create_connection(address, timeout=_SUBJECT_SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=address[0]) as channel,
+        ):
+            fields = channel.getpeercert() or {}
+    except (OSError, ValueError):
+        return ""
+    names = [f"{name}={value}" for rdn in fields.get("subject", ()) for name, value in rdn]
+    return f" (subject {', '.join(names)})" if names else ""
