@@ -19,6 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from llmtrace_collector.ingest.validate import check
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.store import Store, open_store
+from tests.examples import examples
 
 from .otlp import SECOND, any_value, logs, score, span, traces
 from .prefilled import prefill
@@ -186,7 +187,7 @@ def differences(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) ->
     ]
 
 
-@sample(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
+@sample(max_examples=examples(20), phases=[Phase.explicit, Phase.generate])
 @given(batch=st.lists(requests(), min_size=1, max_size=4))
 def test_any_request_is_decoded_like_the_reference(
     loader: Loader, batch: list[ExportTraceServiceRequest]

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from llmtrace_collector.ingest.decompress import Refused, decompress
+from tests.examples import examples
 
 from .otlp import DAY, SECOND, llm, logs, score, span, traces
 from .running import CLIENT, Served
@@ -205,7 +206,7 @@ def test_nested_values_are_stored_whole(served: Served) -> None:
     assert row["t"] == 120
 
 
-@sample(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@sample(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_requests_never_break_the_endpoint(served: Served, data: st.DataObject) -> None:
     sent = [llm({"tags": ["a", 1], "nested": {"a": 1}}), span()]

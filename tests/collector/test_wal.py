@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from llmtrace_collector.ingest.wal import Segment, WalFull, WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import Frame, decode, encode, varint
+from tests.examples import examples
 
 FRAMES = st.builds(Frame, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
 DAY = frozenset({20_000})
@@ -65,7 +66,7 @@ def test_frames_round_trip(frames: list[Frame]) -> None:
     assert [frame for frame, _ in decode(data)] == frames
 
 
-@sample(max_examples=40, deadline=None)
+@sample(max_examples=examples(40))
 @given(st.lists(FRAMES, min_size=1, max_size=3), st.data())
 def test_a_torn_or_damaged_tail_ends_the_frames_before_it(frames: list[Frame], data: st.DataObject) -> None:
     encoded = [b"".join(encode(frame)) for frame in frames]

@@ -23,6 +23,7 @@ from llmtrace_inference.engine.local.attention import Kernel, Packed, choose, fl
 from llmtrace_inference.engine.local.continuous_batching import ContinuousBatchingEngine
 from llmtrace_inference.engine.local.model_loader import load_model
 from llmtrace_inference.settings import InferenceSettings
+from tests.examples import examples
 
 CPU = torch.device("cpu")
 needs_gpu = pytest.mark.skipif(
@@ -100,7 +101,7 @@ def _like_varlen_attn(  # the parameters of torch's own, which is checked below
     scale=st.sampled_from([None, 0.3]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_each_kernel_is_softmax_attention_of_each_sequence(
     sequences: Sequences, heads: tuple[int, int], scale: float | None, seed: int
 ) -> None:

@@ -21,6 +21,7 @@ from llmtrace_inference.demo_model import train as training
 from llmtrace_inference.demo_model.corpus import answers_about, conversation, conversations, split, words
 from llmtrace_inference.demo_model.tokens import IGNORED, encode
 from llmtrace_inference.engine.local.model_source import BUILTIN_MODELS
+from tests.examples import examples
 from tests.inference.running import Running
 
 HOME = Path(demo_model.__file__).parent
@@ -149,7 +150,7 @@ def test_the_script_trains_saves_and_records(tmp_path: Path, monkeypatch: pytest
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 def test_a_conversation_is_encoded_as_the_chat_template_renders_it(seed: int) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(demo_model.directory("tiny-chat-s"))
     messages = conversation(Random(seed))

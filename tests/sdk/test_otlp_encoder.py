@@ -13,6 +13,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace.delivery.otlp_encoder import encode_spans
+from tests.examples import examples
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _INT = st.integers(-(2**63) + 1, 2**63 - 1)
@@ -50,7 +51,7 @@ _SPAN = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(_SPAN, max_size=6))
 def test_equal_to_the_reference(spans: list[ReadableSpan]) -> None:
     assert ExportTraceServiceRequest.FromString(encode_spans(spans, {})) == reference(spans)

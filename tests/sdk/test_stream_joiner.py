@@ -18,6 +18,7 @@ from llmtrace.wire.framing import decode, sse
 from llmtrace.wire.openai import chat as openai_chat
 from llmtrace.wire.openai import completions
 from llmtrace.wire.openai import responses as openai_responses
+from tests.examples import examples
 
 LONG = "m" * 300  # short streams are left alone
 Event = dict[str, Any]
@@ -137,7 +138,7 @@ def read(wire: WireFormat, body: bytes, *, joined: bool) -> tuple[Json, Json]:
 
 @FORMATS
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 def test_joined_streams_say_the_same(wire: WireFormat, data: st.DataObject) -> None:
     compact, readable = data.draw(st.booleans()), data.draw(st.booleans())
     separators = (",", ":") if compact else (", ", ": ")
