@@ -69,7 +69,6 @@ def test_a_part_that_dies_takes_the_others_along_and_is_named(ports: dict[str, i
         assert it.left_over() == []
 
 
-@pytest.mark.long
 def test_nothing_is_left_when_up_itself_is_killed(ports: dict[str, int], tmp_path: Path) -> None:
     with running(*up(ports, "--no-dashboard"), cwd=tmp_path) as it:
         it.wait_for("llmtrace is up")
@@ -93,8 +92,7 @@ def test_sigterm_while_parts_are_still_starting_is_a_clean_stop_too(
         assert "llmtrace is up" not in it.output()
 
 
-@pytest.mark.long
-def test_both_doors_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, int], tmp_path: Path) -> None:
+def test_both_ports_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, int], tmp_path: Path) -> None:
     certificate, private = make_certificate(tmp_path)
     grpc_port = free_port()
     config = tmp_path / "llmtrace.toml"

@@ -108,7 +108,6 @@ def splits(items: Sequence[str]) -> Iterator[list[list[str]]]:
         yield batches
 
 
-@pytest.mark.long
 def test_every_order_and_batch_split_gives_the_same_sums(harness: Harness) -> None:
     names = ("parent", "child", "duplicate")
     cases = [batches for order in itertools.permutations(names) for batches in splits(order)]

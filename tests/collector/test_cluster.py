@@ -7,15 +7,12 @@ on one node, without Keeper and network between, a collector works on what they 
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
@@ -30,8 +27,9 @@ from llmtrace_collector.store.query_guard import TABLES
 from llmtrace_collector.store.schema.migrations import VERSIONS, migrations
 from llmtrace_collector.store.store import open_store
 
+from .clickhouse import clickhouse_server
 from .otlp import llm, span, traces
-from .running import Launched, free_port, settings, until
+from .running import Launched, settings, until
 
 _SNAPSHOTS = Path(__file__).parent / "snapshots"
 _CLUSTER = Cluster("fleet", "llmtrace")
@@ -169,26 +167,13 @@ def test_settings_that_cannot_be_are_refused(fields: dict[str, Any], why: str) -
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that takes the statements of a cluster of one node."""
-    port = free_port()
-    folder = tmp_path_factory.mktemp("node")
-    command = [sys.executable, "-m", "tests.collector.clickhouse", str(port), str(folder), "one-node"]
-    process = subprocess.Popen(command)
-
-    def answers() -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200
-        return False
-
-    until(answers, 60, "the server")
-    dsn = f"clickhouse://default:@127.0.0.1:{port}/llmtrace"
-    # Everything is made here, which takes its time: a collector that is started finds it.
-    open_store(dsn, cluster="fleet").close()
-    yield dsn
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with clickhouse_server(tmp_path_factory.mktemp("node"), "one-node") as server:
+        dsn = f"clickhouse://default:@{server}/llmtrace"
+        # Everything is made here, which takes its time: a collector that is started finds it.
+        open_store(dsn, cluster="fleet").close()
+        yield dsn
 
 
-@pytest.mark.long
 def test_a_collector_works_on_a_cluster(address: str, folder: Path) -> None:
     with Launched(settings(folder, store=address, cluster="fleet")) as collector:
         first, other = llm({"user.id": "ann"}), span()

@@ -546,7 +546,6 @@ def test_prices_that_come_later_make_the_cost_known(
     assert after["cost/unpriced_calls"] == 0
 
 
-@pytest.mark.long
 def test_a_server_that_is_away_fails_fast_and_is_caught_up_with(
     server: Server, store: Store, mlflow: MlflowClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,7 +25,6 @@ def run(folder: Path) -> dict[str, object]:
     return figures
 
 
-@pytest.mark.long
 def test_every_figure_is_there_and_a_store_is_made_once(tmp_path: Path) -> None:
     figures = run(tmp_path)
     assert figures["spans"] == _SPANS

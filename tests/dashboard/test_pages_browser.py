@@ -254,7 +254,6 @@ def test_an_incident_is_acknowledged_and_resolved(page: Page, url: str, stack: S
     assert state.result_rows == [("resolved", "ada")]
 
 
-@pytest.mark.long
 def test_dark_and_narrow_screens(screens: dict[str, Page], url: str, stack: Stack) -> None:
     for name in ("dark", "narrow"):
         page = screens[name]
@@ -265,7 +264,6 @@ def test_dark_and_narrow_screens(screens: dict[str, Page], url: str, stack: Stac
     assert width <= 420, "nothing sticks out sideways"
 
 
-@pytest.mark.long
 def test_a_missing_collector_is_explained_and_its_coming_noticed(
     page: Page, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -189,7 +189,6 @@ def test_ctrl_c_ends_everything(demo: Demo) -> None:
     assert not [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.long
 def test_once_ends_by_itself_with_success_and_leaves_nothing(tmp_path: Path) -> None:
     result = subprocess.run(
         _command("--once", "--data-dir", str(tmp_path / "data")),

@@ -132,7 +132,6 @@ for user in ("ann", "bob"):
     assert [(span["name"], span["user.id"]) for span in spans(collector)] == [(CALL, "ann"), (CALL, "bob")]
 
 
-@pytest.mark.long
 @needs_frameworks
 def test_celery(collector: ReplayServer, environment: dict[str, str], tmp_path: Path) -> None:
     """A prefork worker, told to stop as soon as the task was done."""
