@@ -6,23 +6,72 @@ import base64
 import binascii
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from llmtrace.common.admin_key import AdminKeyMissing, find_admin_key
+from llmtrace.common.tls import TlsFiles
 
 WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
 
 
-def resolve_admin_key(admin_key: SecretStr | None, data_dir: Path) -> str | None:
-    """The key of the collector's write endpoints; None where there is none (yet): the collector may still be
-    starting."""
-    try:
-        return find_admin_key(data_dir, admin_key.get_secret_value() if admin_key is not None else None)
-    except AdminKeyMissing:
-        return None
+class CollectorConnection(BaseModel):
+    """Where the collector is, and what it wants of whoever reads or manages it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collector_url: str = Field(
+        default="http://127.0.0.1:4318",
+        description="Base URL of the collector. Unset: where [collector] of the same settings listens.",
+    )
+    read_key: SecretStr | None = Field(
+        default=None,
+        description="Read key, where the collector asks for one; the admin key serves otherwise.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="Key of the collector's write endpoints; "
+        "default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
+    )
+    data_dir: Path = Field(default=Path(".llmtrace"), description="Folder with the collector's admin.key.")
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the collector's certificate or its authority's, trusted besides this "
+        "machine's. Unset: [collector] tls_certificate of the same settings.",
+    )
+    client_certificate: Path | None = Field(
+        default=None, description="PEM file to present where the collector demands client certificates."
+    )
+    client_key: Path | None = Field(
+        default=None, description="PEM file with the client certificate's private key."
+    )
+
+    def effective_admin_key(self) -> str | None:
+        """The admin key in effect; None where there is none (yet): the collector may still be starting."""
+        try:
+            return find_admin_key(self.data_dir, _text(self.admin_key))
+        except AdminKeyMissing:
+            return None
+
+    def effective_read_key(self) -> str | None:
+        """The key to read with: the read key, else the admin key; None where there is neither (yet)."""
+        return _text(self.read_key) or self.effective_admin_key()
+
+    def tls_files(self) -> TlsFiles:
+        """What to trust and present where the collector speaks TLS."""
+        return TlsFiles(self.certificate, self.client_certificate, self.client_key)
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise ValueError("client_certificate and client_key belong together: set both or neither")
+        return self
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 class Webhook(BaseModel):
@@ -70,25 +119,9 @@ class Webhook(BaseModel):
         return secret
 
 
-class WatchSettings(BaseModel):
+class WatchSettings(CollectorConnection):
     """What watch detects, how sure it must be, and whom it notifies."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    collector_url: str = Field(
-        default="http://127.0.0.1:4318",
-        description="Base URL of the collector: reads, and writes of incidents.",
-    )
-    read_key: SecretStr | None = Field(
-        default=None,
-        description="Read key, where the collector asks for one; the admin key serves otherwise.",
-    )
-    admin_key: SecretStr | None = Field(
-        default=None,
-        description="Key of the collector's write endpoints; "
-        "default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
-    )
-    data_dir: Path = Field(default=Path(".llmtrace"), description="Folder with the collector's admin.key.")
     dashboard_url: str = Field(
         default="http://127.0.0.1:8501", description="Base URL of the dashboard, for links in webhooks."
     )
@@ -289,10 +322,6 @@ class WatchSettings(BaseModel):
     def adapt_seconds(self) -> float:
         """How long an anomaly may last: history must not run out under it."""
         return min(self.adapt_minutes, self.lookback_minutes / 2) * 60
-
-    def effective_admin_key(self) -> str | None:
-        """The admin key in effect; None where there is none (yet)."""
-        return resolve_admin_key(self.admin_key, self.data_dir)
 
 
 class ExchangeRate(BaseModel):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from llmtrace.common.loopback import is_loopback
-from llmtrace_analysis.settings import ExchangeRate, resolve_admin_key
+from llmtrace_analysis.settings import CollectorConnection, ExchangeRate
 
 
-class DashboardSettings(BaseModel):
+class DashboardSettings(CollectorConnection):
     """How the dashboard listens and where it reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(
         default="127.0.0.1",
@@ -21,19 +17,6 @@ class DashboardSettings(BaseModel):
     )
     port: int = Field(default=8501, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     title: str = Field(default="llmtrace", description="Title of the pages.")
-    collector_url: str = Field(
-        default="http://127.0.0.1:4318", description="Base URL of the collector: reads, and acknowledgements."
-    )
-    read_key: SecretStr | None = Field(
-        default=None,
-        description="Read key, where the collector asks for one; the admin key serves otherwise.",
-    )
-    admin_key: SecretStr | None = Field(
-        default=None,
-        description="Key of the collector's write endpoints; "
-        "default: LLMTRACE_ADMIN_KEY, else data_dir/admin.key.",
-    )
-    data_dir: Path = Field(default=Path(".llmtrace"), description="Folder with the collector's admin.key.")
     mlflow_url: str = Field(
         default="http://127.0.0.1:5000", description="Base URL of MLflow, for links; empty: no links."
     )
@@ -57,7 +40,3 @@ class DashboardSettings(BaseModel):
                 "or listen on 127.0.0.1"
             )
         return self
-
-    def effective_admin_key(self) -> str | None:
-        """The admin key in effect; None where there is none (yet)."""
-        return resolve_admin_key(self.admin_key, self.data_dir)

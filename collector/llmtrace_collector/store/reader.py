@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.httputil import get_pool_manager
+from urllib3 import PoolManager
+
+from llmtrace.common.tls import TlsFiles
 
 
-def open_reader(url: str, key: str | None = None) -> Client:
+def open_reader(url: str, key: str | None = None, tls: TlsFiles | None = None) -> Client:
     """A clickhouse-connect client on the collector at `url` (`http://127.0.0.1:4318`).
 
-    `key` is a read key, needed where the collector demands keys. Raises clickhouse-connect's
-    `OperationalError` when the collector does not answer.
+    `key` is a read key, needed where the collector demands keys; `tls` what to trust and present over https.
+    Raises clickhouse-connect's `OperationalError` when the collector does not answer, ValueError when a file
+    of `tls` cannot be used.
     """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
@@ -24,4 +30,12 @@ def open_reader(url: str, key: str | None = None) -> Client:
         username="llmtrace",
         password=key or "",
         autogenerate_session_id=False,
+        pool_mgr=_pool(tls) if secure and tls is not None else None,
     )
+
+
+@lru_cache(maxsize=8)
+def _pool(tls: TlsFiles) -> PoolManager:
+    """Connections that all readers with the same files share, as those without files share one pool."""
+    pool: PoolManager = get_pool_manager(ssl_context=tls.context())
+    return pool

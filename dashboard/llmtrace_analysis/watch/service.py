@@ -13,13 +13,17 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from llmtrace_analysis.alerts.outbox import Outbox
-from llmtrace_analysis.collector_client import CollectorClient, CollectorRefused, CollectorUnavailable
+from llmtrace_analysis.collector_client import (
+    CollectorRefused,
+    CollectorUnavailable,
+    connect,
+    connect_reader,
+)
 from llmtrace_analysis.detect import rules, store_queries
 from llmtrace_analysis.detect.budgets import budget_findings, budget_quiet_periods
 from llmtrace_analysis.detect.incident_lifecycle import Change, advance, to_report
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_collector.store.incident import Incident
-from llmtrace_collector.store.reader import open_reader
 
 from .health import Health, HealthServer
 
@@ -36,7 +40,7 @@ class Watch:
         self._settings = settings
         self._client: Client | None = None
         self._injection_scan = rules.InjectionScan(settings)
-        self._collector = CollectorClient(settings.collector_url, settings.effective_admin_key)
+        self._collector = connect(settings)
         self._reported_errors: set[str] = set()
         self.outbox = Outbox(settings, self._collector.add_delivery)
         self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds))
@@ -123,11 +127,7 @@ class Watch:
 
     def _reader(self) -> Client:
         if self._client is None:
-            settings = self._settings
-            key = (
-                settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
-            )
-            self._client = open_reader(settings.collector_url, key)
+            self._client = connect_reader(self._settings)
         return self._client
 
     def _close_client(self) -> None:

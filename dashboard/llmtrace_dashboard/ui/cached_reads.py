@@ -11,7 +11,7 @@ import streamlit as st
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from llmtrace_collector.store.reader import open_reader
+from llmtrace_analysis.collector_client import connect_reader
 from llmtrace_dashboard.settings import DashboardSettings
 
 P = ParamSpec("P")
@@ -72,8 +72,7 @@ def open_pool(settings: DashboardSettings) -> ClientPool:
 
     def connect() -> Client:
         # Looked up at each new connection: the collector may make its key after the dashboard started.
-        key = settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
-        return open_reader(settings.collector_url, key)
+        return connect_reader(settings)
 
     return ClientPool(connect)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 
 from llmtrace_analysis.collector_client import (
-    CollectorClient,
     CollectorRefused,
     CollectorUnavailable,
     Decision,
     KeyRefused,
+    connect,
 )
 from llmtrace_dashboard.settings import DashboardSettings
 
@@ -25,7 +25,7 @@ def act(settings: DashboardSettings, incident_id: str, action: Decision, actor: 
             f"There is no admin key: {settings.data_dir / 'admin.key'} does not exist. "
             "Set LLMTRACE_ADMIN_KEY, or data_dir under [dashboard] to the collector's folder."
         )
-    with closing(CollectorClient(settings.collector_url, settings.effective_admin_key)) as client:
+    with closing(connect(settings)) as client:
         try:
             client.decide(incident_id, action, actor, note)
         except KeyRefused as error:

@@ -4,11 +4,13 @@ say when the other side's, or ours, is refused."""
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:  # slow to import, and few programs need it
+    import ssl
 
 _SUBJECT_SECONDS = 3.0
 
@@ -19,8 +21,8 @@ _OURS_REFUSED = ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE", "HANDS
 class TlsFiles:
     """PEM files for a server's https.
 
-    `certificate` is trusted besides what the machine trusts (or SSL_CERT_FILE names); `client_certificate` and
-    `client_key` are presented where the server asks who calls. All unset: the machine's own authorities alone.
+    `certificate` is trusted besides what the machine trusts (or SSL_CERT_FILE names); `client_certificate`
+    and `client_key` are presented where the server asks who calls. All unset: the machine's own authorities.
     """
 
     certificate: Path | None = None
@@ -29,6 +31,8 @@ class TlsFiles:
 
     def context(self) -> ssl.SSLContext:
         """A context for clients. Raises ValueError, naming the file, where one cannot be used."""
+        import ssl
+
         context = ssl.create_default_context()
         if self.certificate is not None:
             try:
@@ -39,10 +43,8 @@ class TlsFiles:
             try:
                 context.load_cert_chain(self.client_certificate, self.client_key)
             except OSError as error:
-                raise ValueError(
-                    f"client_certificate {self.client_certificate} with client_key {self.client_key} cannot be "
-                    f"used: {error}"
-                ) from error
+                pair = f"client_certificate {self.client_certificate} with client_key {self.client_key}"
+                raise ValueError(f"{pair} cannot be used: {error}") from error
         return context
 
 
@@ -51,9 +53,9 @@ def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str 
 
     None where the failure, or what caused it, is not about a certificate.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
+    import ssl
+
+    cause = _ssl_error(error)
     if cause is None:
         return None
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -69,14 +71,27 @@ def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str 
         if files.client_certificate is None:
             return f"{url} demands a client certificate: set `client_certificate` and `client_key`"
         return (
-            f"{url} refuses the client certificate {files.client_certificate} ({cause.reason}): take one that "
-            "an authority in the server's list of client authorities signed"
+            f"{url} refuses the client certificate {files.client_certificate} ({cause.reason}): take one "
+            "that an authority in its list of client authorities signed"
         )
     return None
 
 
+def _ssl_error(error: object) -> ssl.SSLError | None:
+    """The error of the TLS library itself: as a cause, or inside those of urllib3 and requests."""
+    import ssl
+
+    if isinstance(error, ssl.SSLError) or not isinstance(error, BaseException):
+        return error if isinstance(error, ssl.SSLError) else None
+    inner = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
+    return next((cause for item in inner if (cause := _ssl_error(item)) is not None), None)
+
+
 def _subject(url: str) -> str:
     """The subject of a server's certificate, in words; empty where it cannot be had."""
+    import socket
+    import ssl
+
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 443)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

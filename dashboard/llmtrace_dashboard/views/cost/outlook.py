@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pandas as pd
 import streamlit as st
 
+from llmtrace_analysis.collector_client import CollectorRefused, CollectorUnavailable, connect
 from llmtrace_analysis.cost import forecast, report
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_dashboard.settings import DashboardSettings
@@ -54,21 +55,13 @@ def _options(scope: Scope) -> list[str]:
 
 def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str, Any]]:
     """The status of each budget that concerns these calls, from the collector; none where it has none."""
-    key = settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
     query = {name: getattr(scope, name) for name in ("user", "project", "model") if getattr(scope, name)}
     try:
-        answer = httpx.get(
-            f"{settings.collector_url.rstrip('/')}/v1/budget",
-            params=query,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=5,
-        )
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
+        with closing(connect(settings, reading=True)) as client:
+            return client.budgets_of(**query)
+    except (CollectorUnavailable, CollectorRefused) as error:
         st.caption(f"Budgets cannot be asked for: {error}")
         return []
-    statuses: list[dict[str, Any]] = answer.json()["budgets"]
-    return statuses
 
 
 def _month(
