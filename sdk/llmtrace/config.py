@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from opentelemetry.util.re import parse_env_headers
 
 from . import semconv
+from .common.tls import TlsFiles
+from .delivery.settings import SIGNALS, DeliverySettings, Endpoint, Signal, tls_files
 from .spans.sampling import SampleRule
 
 HttpSpans = Literal["other", "all", "none"]
@@ -33,12 +35,8 @@ class ConfigError(ValueError):
 class Config:
     """The arguments of `init` and the environment, resolved. Durations are seconds, sizes bytes."""
 
-    traces_endpoint: str
-    """Full URL that spans are POSTed to."""
-    logs_endpoint: str
-    """Full URL that scores are POSTed to."""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Headers of each export request (they hold the API key, so they are never printed)."""
+    delivery: DeliverySettings
+    """Where spans and scores go, and within which bounds."""
     service_name: str | None = None
     """None leaves it to the resource, for which the OTel SDK reads OTEL_SERVICE_NAME."""
     project: str | None = None
@@ -63,19 +61,6 @@ class Config:
     """The application chose its propagators (OTEL_PROPAGATORS): leave them alone."""
     attribute_limits: bool = False
     """The application limits attribute lengths (OTEL_*_LENGTH_LIMIT): spans must go through the OTel SDK."""
-    schedule_delay: float = 1.0
-    """Longest time a finished span waits before it is sent."""
-    max_batch_items: int = 512
-    max_batch_bytes: int = 4 * 2**20
-    max_queue_items: int = 8192
-    max_queue_bytes: int = 64 * 2**20
-    """Beyond either bound new items are dropped and counted."""
-    retry_for: float = 120.0
-    """How long a batch is sent again before it is dropped, where no spool keeps it."""
-    request_timeout: float = 10.0
-    spool_dir: str = ""
-    """Folder for batches that wait for the collector to return; empty for none."""
-    spool_bytes: int = 256 * 2**20
     handle_sigterm: bool = True
     """Flush on SIGTERM where the program leaves that signal to its default."""
     exit_timeout: float = 5.0
@@ -104,22 +89,19 @@ def resolve(
     resource_attributes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     api_key: str | None = None,
+    certificate: str | os.PathLike[str] | None = None,
+    client_certificate: str | os.PathLike[str] | None = None,
+    client_key: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
     """Merge arguments, environment and defaults; raises ConfigError for a value that cannot be used."""
     env = os.environ if environ is None else environ
     own_endpoint = endpoint or env.get("LLMTRACE_ENDPOINT")
-    if own_endpoint:
-        base = _checked_url(own_endpoint, "endpoint / LLMTRACE_ENDPOINT")
-        traces, logs = f"{base}/v1/traces", f"{base}/v1/logs"
-    else:
-        base = _checked_url(
-            env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or DEFAULT_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+    def tls(signal: Signal) -> TlsFiles:
+        return tls_files(
+            env, signal, certificate=certificate, client_certificate=client_certificate, client_key=client_key
         )
-        traces = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{base}/v1/traces"
-        logs = env.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT") or f"{base}/v1/logs"
-        _checked_url(traces, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        _checked_url(logs, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
 
     # OTEL_* headers are credentials of the OTEL_* endpoint: never send them to an endpoint named otherwise.
     export_headers: dict[str, str] = {}
@@ -132,15 +114,25 @@ def resolve(
     export_headers.update({name.lower(): value for name, value in (headers or {}).items()})
 
     resource = dict(resource_attributes or {})
+    service_name = service_name or env.get("LLMTRACE_SERVICE_NAME") or resource.get(semconv.SERVICE_NAME)
+    project = project or env.get("LLMTRACE_PROJECT") or resource.get(semconv.PROJECT)
+    named = {semconv.SERVICE_NAME: service_name, semconv.PROJECT: project}
     spans = http_spans or env.get("LLMTRACE_HTTP_SPANS") or "other"
     if spans not in get_args(HttpSpans):
         raise ConfigError(f"http_spans / LLMTRACE_HTTP_SPANS is {spans!r}; use 'other', 'all' or 'none'")
     return Config(
-        traces_endpoint=traces,
-        logs_endpoint=logs,
-        headers=export_headers,
-        service_name=service_name or env.get("LLMTRACE_SERVICE_NAME") or resource.get(semconv.SERVICE_NAME),
-        project=project or env.get("LLMTRACE_PROJECT") or resource.get(semconv.PROJECT),
+        delivery=DeliverySettings(
+            endpoints={
+                signal: Endpoint(url=url, tls=tls(signal)) for signal, url in _urls(own_endpoint, env).items()
+            },
+            headers=export_headers,
+            resource_attributes=resource | {key: value for key, value in named.items() if value},
+            spool_dir=_spool_dir(env),
+            spool_bytes=_count(env, "LLMTRACE_SPOOL_BYTES", default=256 * 2**20),
+            schedule_delay=_milliseconds(env, "OTEL_BSP_SCHEDULE_DELAY", default=1000.0) / 1e3,
+        ),
+        service_name=service_name,
+        project=project,
         capture_content=_flag(env, "LLMTRACE_CAPTURE_CONTENT", default=True)
         if capture_content is None
         else capture_content,
@@ -161,11 +153,23 @@ def resolve(
         strict=strict_from_environment(env),
         keep_propagators="OTEL_PROPAGATORS" in env,
         attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
-        spool_dir=_spool_dir(env),
-        spool_bytes=_count(env, "LLMTRACE_SPOOL_BYTES", default=256 * 2**20),
         handle_sigterm=_flag(env, "LLMTRACE_HANDLE_SIGTERM", default=True),
-        schedule_delay=_milliseconds(env, "OTEL_BSP_SCHEDULE_DELAY", default=1000.0) / 1e3,
     )
+
+
+def _urls(own_endpoint: str | None, env: Mapping[str, str]) -> dict[Signal, str]:
+    """Full URLs by signal: below our own endpoint, else where OTel's variables say."""
+    if own_endpoint:
+        base = _checked_url(own_endpoint, "endpoint / LLMTRACE_ENDPOINT")
+        return {signal: f"{base}/v1/{signal}" for signal in SIGNALS}
+    general = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    base = _checked_url(env.get(general) or DEFAULT_ENDPOINT, general)
+    urls: dict[Signal, str] = {}
+    for signal in SIGNALS:
+        name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+        urls[signal] = env.get(name) or f"{base}/v1/{signal}"
+        _checked_url(urls[signal], name)
+    return urls
 
 
 def strict_from_environment(environ: Mapping[str, str] | None = None) -> bool:

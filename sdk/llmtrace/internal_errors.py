@@ -1,14 +1,21 @@
 """The one place where this SDK's own failures are swallowed.
 
-A tracing library must never break the program it watches: every entry point calls `report` instead of
-letting its own exception out. Each kind of failure is logged once with its traceback; under
-`LLMTRACE_STRICT=1` (this project's tests, or yours) it is raised instead.
+A tracing library must never break the program it watches: whatever runs on the program's path runs within
+`swallow`. Each kind of failure is logged once with its traceback; under `LLMTRACE_STRICT=1` (this project's
+tests, or yours) it is raised instead.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 logger = logging.getLogger("llmtrace")
 
@@ -20,7 +27,7 @@ _strict = False
 
 
 def configure(*, strict: bool) -> None:
-    """Set whether `report` raises (strict) or logs once per kind, and forget what was logged."""
+    """Set whether failures are raised (strict) or logged once per kind, and forget what was logged."""
     global _strict
     with _lock:
         _strict = strict
@@ -28,18 +35,71 @@ def configure(*, strict: bool) -> None:
         _counts.clear()
 
 
-def report(kind: str, error: BaseException, *, may_raise: bool = True) -> None:
-    """Record one internal failure.
+class swallow:  # read as a verb, like `contextlib.suppress`
+    """Keep a failure of ours within the block, or within the function that is decorated.
 
-    `kind` names what was being done ("reading a response"); it is the key of log-once. On threads of
-    our own, where raising reaches nobody, pass `may_raise=False`: strict mode then logs every failure.
+        with swallow("reading the counters"):
+            return runtime.stats()
+        return Stats()  # where it failed
+
+    It holds no state: one that is made once, at a module's level, serves any number of threads and nested
+    blocks, at a tenth of a microsecond each. Only `Exception` is kept in: KeyboardInterrupt, SystemExit,
+    GeneratorExit and a task's cancellation are the program's and pass.
     """
+
+    __slots__ = ("_kind", "_may_raise")
+
+    def __init__(self, kind: str, *, may_raise: bool = True) -> None:
+        """kind: what was being done ("reading a response"); it is the key of log-once.
+
+        may_raise: False on threads of our own, where raising reaches nobody; strict mode then logs every
+        failure.
+        """
+        self._kind = kind
+        self._may_raise = may_raise
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        return not _count(self._kind, error, may_raise=self._may_raise)
+
+    def __call__(self, function: Callable[P, None]) -> Callable[P, None]:
+        """Decorate a plain function that returns nothing. TypeError for coroutines and generators.
+
+        Of those the call only makes the object; what runs later needs the `with` in their body.
+        """
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__qualname__} is asynchronous: use `with swallow(...)` inside it")
+        if inspect.isgeneratorfunction(function):
+            raise TypeError(f"{function.__qualname__} is a generator: use `with swallow(...)` inside it")
+
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+            with self:
+                function(*args, **kwargs)
+
+        return wrapper
+
+
+def report(kind: str, error: Exception, *, may_raise: bool = True) -> None:
+    """Record a failure that was caught elsewhere, because something is to be done about it: see `swallow`."""
+    if _count(kind, error, may_raise=may_raise):
+        raise error
+
+
+def _count(kind: str, error: Exception, *, may_raise: bool) -> bool:
+    """Count and log one failure; whether it is to be raised."""
     with _lock:
         _counts[kind] = _counts.get(kind, 0) + 1
         first = kind not in _reported
         _reported.add(kind)
     if _strict and may_raise:
-        raise error
+        return True
     if first or _strict:
         logger.error(
             "llmtrace failed at %s (%s: %s); the program is unaffected, the trace may lack this piece. "
@@ -49,6 +109,7 @@ def report(kind: str, error: BaseException, *, may_raise: bool = True) -> None:
             error,
             exc_info=error,
         )
+    return False
 
 
 def warn_once(kind: str, message: str, *args: object) -> None:

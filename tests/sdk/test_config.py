@@ -15,12 +15,12 @@ from llmtrace.config import ConfigError, resolve
 
 def test_defaults() -> None:
     config = resolve(environ={})
-    assert config.traces_endpoint == "http://127.0.0.1:4318/v1/traces"
-    assert config.logs_endpoint == "http://127.0.0.1:4318/v1/logs"
+    assert config.delivery.endpoints["traces"].url == "http://127.0.0.1:4318/v1/traces"
+    assert config.delivery.endpoints["logs"].url == "http://127.0.0.1:4318/v1/logs"
     assert config.capture_content
     assert config.http_spans == "other"
     assert not config.disabled
-    assert not config.headers
+    assert not config.delivery.headers
 
 
 ENDPOINTS: list[tuple[dict[str, str], str | None, str, str]] = [
@@ -49,7 +49,7 @@ ENDPOINTS: list[tuple[dict[str, str], str | None, str, str]] = [
 @pytest.mark.parametrize(("environ", "argument", "traces", "logs"), ENDPOINTS)
 def test_endpoint(environ: dict[str, str], argument: str | None, traces: str, logs: str) -> None:
     config = resolve(endpoint=argument, environ=environ)
-    assert (config.traces_endpoint, config.logs_endpoint) == (traces, logs)
+    assert (config.delivery.endpoints["traces"].url, config.delivery.endpoints["logs"].url) == (traces, logs)
 
 
 def test_names_and_flags() -> None:
@@ -65,9 +65,9 @@ def test_names_and_flags() -> None:
 
 def test_keys_go_only_where_they_belong() -> None:
     environ = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20other,x-team=1"}
-    assert resolve(environ=environ).headers == {"authorization": "Bearer other", "x-team": "1"}
+    assert resolve(environ=environ).delivery.headers == {"authorization": "Bearer other", "x-team": "1"}
     config = resolve(environ=environ | {"LLMTRACE_API_KEY": "k"}, endpoint="http://elsewhere:1")
-    assert config.headers == {"authorization": "Bearer k"}
+    assert config.delivery.headers == {"authorization": "Bearer k"}
     assert "Bearer" not in repr(config)
 
 

@@ -48,7 +48,7 @@ def _free_port() -> int:
 
 def _start(url: str, **changes: Any) -> None:
     config = configuration.resolve(endpoint=url, service_name="svc", project="proj", api_key="key")
-    lifecycle.start(replace(config, spool_dir="", **changes))
+    lifecycle.start(replace(config, delivery=replace(config.delivery, spool_dir="", **changes)))
 
 
 def test_what_arrives(provider: ReplayServer) -> None:

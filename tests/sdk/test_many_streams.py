@@ -72,9 +72,9 @@ def _alive() -> int:
 
 def test_ten_thousand_concurrent_streams() -> None:
     captured = Captured()
-    config = replace(
-        configuration.resolve(http_spans="none"), max_queue_items=2 * COUNT, max_queue_bytes=2**30
-    )
+    config = configuration.resolve(http_spans="none")
+    roomy = replace(config.delivery, max_queue_items=2 * COUNT, max_queue_bytes=2**30)
+    config = replace(config, delivery=roomy)
     lifecycle.start(config, open_exporter=lambda: captured)
     before = _alive()
     assert asyncio.run(_run()) == COUNT // 10 * (3 + 9 * len(STREAM.chunks or ()))

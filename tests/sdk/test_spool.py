@@ -25,6 +25,7 @@ from llmtrace import config as configuration
 from llmtrace.api import lifecycle
 from llmtrace.delivery.exporter import Batch, Exporter, ExportResult
 from llmtrace.delivery.sender import Sender
+from llmtrace.delivery.settings import DeliverySettings
 from llmtrace.delivery.spool import Spool, SpoolFullError
 from llmtrace.delivery.stats import DeliveryCounters
 from llmtrace.testing import Answer, Received, ReplayServer
@@ -46,7 +47,9 @@ def _free_port() -> int:
 
 
 def _start(url: str, **changes: Any) -> None:
-    lifecycle.start(replace(configuration.resolve(endpoint=url), schedule_delay=0.05, **changes))
+    config = configuration.resolve(endpoint=url)
+    delivery = replace(config.delivery, schedule_delay=0.05, **changes)
+    lifecycle.start(replace(config, delivery=delivery))
 
 
 def _ask(provider: ReplayServer, count: int = 1) -> None:
@@ -182,8 +185,7 @@ def test_a_refused_batch_leaves_the_spool(provider: ReplayServer, tmp_path: Path
 
 
 def test_stale_files_make_room_and_others_stay(tmp_path: Path) -> None:
-    config = replace(configuration.resolve(endpoint="http://127.0.0.1:1"), spool_bytes=100)
-    spool = Spool(config)
+    spool = Spool(replace(configuration.resolve(endpoint="http://127.0.0.1:1").delivery, spool_bytes=100))
     old = spool.put(Batch("traces", 1, b"x" * 60))
     with pytest.raises(SpoolFullError):
         spool.put(Batch("traces", 1, b"y" * 60))
@@ -198,7 +200,7 @@ def test_stale_files_make_room_and_others_stay(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time_replays(tmp_path: Path) -> None:
-    spool = Spool(configuration.resolve(endpoint="http://127.0.0.1:1"))
+    spool = Spool(configuration.resolve(endpoint="http://127.0.0.1:1").delivery)
     spool.put(Batch("traces", 1, b"x"))
     code = (
         "import fcntl, sys\nfile = open(sys.argv[1], 'a')\nfcntl.lockf(file, fcntl.LOCK_EX)\n"
@@ -305,16 +307,14 @@ def test_sigterm_with_a_hanging_collector_ends_by_the_deadline(
 def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
     """The thread that ends the process keeps it, and the attempt fails only then."""
     counters = DeliveryCounters("nowhere")
-    config = configuration.Config(
-        "http://127.0.0.1:9/v1/traces", "http://127.0.0.1:9/v1/logs", spool_dir=str(tmp_path)
-    )
+    settings = DeliverySettings.for_collector("http://127.0.0.1:9", spool_dir=str(tmp_path))
 
     class Hanging:
         def send(self, batch: Batch, timeout: float) -> ExportResult:
             sender.rescue([])
             return ExportResult("retry", detail="timed out")
 
-    sender = Sender(config, lambda: cast("Exporter", Hanging()), counters, Spool(config))
+    sender = Sender(settings, lambda: cast("Exporter", Hanging()), counters, Spool(settings))
     sender.set_deadline(time.monotonic() + 60)
     sender.deliver(Batch("traces", 1, b"one span"))
     assert [file.read_bytes() for file in _files(tmp_path)] == [b"one span"]

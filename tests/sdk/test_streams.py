@@ -171,7 +171,9 @@ def test_odd_line_ends_and_many_choices(traces: Captured) -> None:
 def test_a_long_stream_keeps_its_tail() -> None:
     """Beyond the bound the middle is left out; usage, at the end, is not."""
     captured = Captured()
-    config = replace(configuration.resolve(), max_body_bytes=20_000, max_queue_bytes=100_000)
+    config = configuration.resolve()
+    small = replace(config.delivery, max_queue_bytes=100_000)
+    config = replace(config, max_body_bytes=20_000, delivery=small)
     lifecycle.start(config, open_exporter=lambda: captured)
     middle = [{"id": "r", "choices": [{"index": 0, "delta": {"content": "x" * 500}}]}] * 400  # 220 kB
     with ReplayServer(sse([EVENTS[0], *middle, *EVENTS[-2:]])) as server:

@@ -149,20 +149,18 @@ def _fetch_answer(runtime: Runtime, query: list[tuple[str, str]], timeout: float
     """The collector's answer. By the standard library, which is not traced and has no pool to wait for."""
     import http.client
 
-    base = urlsplit(runtime.config.traces_endpoint.removesuffix("/v1/traces"))
+    endpoint = runtime.config.delivery.endpoints["traces"]
+    base = urlsplit(endpoint.url.removesuffix("/v1/traces"))
     host = base.hostname or "localhost"
     connection: http.client.HTTPConnection
     if base.scheme == "https":
-        import ssl
-
-        connection = http.client.HTTPSConnection(
-            host, base.port, timeout=timeout, context=ssl.create_default_context()
-        )
+        context = endpoint.tls.context()
+        connection = http.client.HTTPSConnection(host, base.port, timeout=timeout, context=context)
     else:
         connection = http.client.HTTPConnection(host, base.port, timeout=timeout)
     try:
         target = f"{base.path.rstrip('/')}{_PATH}?{urlencode(query)}"
-        connection.request("GET", target, headers=dict(runtime.config.headers))
+        connection.request("GET", target, headers=dict(runtime.config.delivery.headers))
         response = connection.getresponse()
         body = response.read(_MAX_BYTES)
         if response.status != http.client.OK:

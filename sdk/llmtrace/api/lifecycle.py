@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ from llmtrace.delivery.queue import DeliveryWorker
 from llmtrace.delivery.span_processor import Processor
 from llmtrace.delivery.spool import Spool
 from llmtrace.delivery.stats import Stats
+from llmtrace.internal_errors import swallow
 from llmtrace.redaction.redactor import Redact, Redactor
 from llmtrace.spans import other_tracers
 from llmtrace.spans.finished_spans import SCOPE
@@ -68,6 +70,9 @@ def init(
     rules: Sequence[SampleRule] | None = None,
     keep_slower_than: float | None = None,
     dashboard_url: str | None = None,
+    certificate: str | os.PathLike[str] | None = None,
+    client_certificate: str | os.PathLike[str] | None = None,
+    client_key: str | os.PathLike[str] | None = None,
 ) -> None:
     """Start tracing LLM calls of this process. Call it once, early; a second call changes nothing.
 
@@ -94,6 +99,8 @@ def init(
     rules: other rates for some traces; the first `SampleRule` that matches counts.
     keep_slower_than: seconds from which a span is slow; default 10.
     dashboard_url: where `trace_url` points; default http://127.0.0.1:8501.
+    certificate: PEM file with the collector's certificate or its authority's, trusted besides this machine's.
+    client_certificate, client_key: PEM files to present where the collector demands client certificates.
     """
     arguments: dict[str, Any] = {
         "endpoint": endpoint,
@@ -112,8 +119,11 @@ def init(
         "rules": rules,
         "keep_slower_than": keep_slower_than,
         "dashboard_url": dashboard_url,
+        "certificate": certificate,
+        "client_certificate": client_certificate,
+        "client_key": client_key,
     }
-    try:
+    with swallow("init (tracing stays off)"):
         runtime = _runtime
         if runtime is not None:
             if runtime.arguments != arguments and any(value is not None for value in arguments.values()):
@@ -127,8 +137,6 @@ def init(
         config = configuration.resolve(**arguments)
         if not config.disabled:
             start(config, arguments=arguments)
-    except Exception as error:  # noqa: BLE001  # init never breaks the program
-        internal_errors.report("init (tracing stays off)", error)
 
 
 def start(
@@ -149,13 +157,14 @@ def start(
         resource = getattr(provider, "resource", None) or Resource.get_empty()
 
         def open_otlp() -> Exporter:
-            return otlp_exporter()(config, resource, scope)
+            return otlp_exporter()(config.delivery, resource, scope)
 
         to_collector = open_exporter is None
-        spool = Spool(config) if to_collector and config.spool_dir and config.spool_bytes else None
+        keeps = config.delivery.spool_dir and config.delivery.spool_bytes
+        spool = Spool(config.delivery) if to_collector and keeps else None
         redactor = Redactor(secrets=config.redact_secrets, pii=config.redact_pii, functions=config.redact)
         delivery_worker = DeliveryWorker(
-            config,
+            config.delivery,
             open_exporter or open_otlp,
             spool=spool,
             reports=to_collector,
@@ -189,11 +198,9 @@ def flush(timeout: float = 10.0) -> bool:
     runtime = _runtime
     if runtime is None:
         return True
-    try:
+    with swallow("flush"):
         return runtime.delivery_worker.flush(timeout)
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("flush", error)
-        return False
+    return False
 
 
 def shutdown(timeout: float | None = None) -> bool:
@@ -203,16 +210,14 @@ def shutdown(timeout: float | None = None) -> bool:
         runtime, _runtime = _runtime, None
     if runtime is None:
         return True
-    try:
+    with swallow("shutdown"):
         other_http.remove()
         sent = runtime.delivery_worker.shutdown(runtime.config.exit_timeout if timeout is None else timeout)
         runtime.processor.delivery_worker = None
         if _own_global is not None:
             _own_global[1].delivery_worker = None
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("shutdown", error)
-        return False
-    return sent
+        return sent
+    return False
 
 
 def disable() -> None:
@@ -221,20 +226,16 @@ def disable() -> None:
     `init` starts again. Unlike `shutdown`, nothing of this package stays in the path of a call.
     """
     shutdown()
-    try:
+    with swallow("taking the hooks off"):
         install.remove()
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("taking the hooks off", error)
 
 
 def stats() -> Stats:
     """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
     runtime = _runtime
-    try:
+    with swallow("reading the counters"):
         return runtime.delivery_worker.stats() if runtime is not None else Stats()
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("reading the counters", error)
-        return Stats()
+    return Stats()
 
 
 def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.TracerProvider, Processor]:

@@ -38,6 +38,8 @@ class ExportResult:
     detail: str = ""
     retry_after: float | None = None
     rejected: int = 0
+    certificate_refused: bool = False
+    """`detail` is about a certificate, and says what mends it; waiting alone does not."""
 
 
 class Exporter(Protocol):

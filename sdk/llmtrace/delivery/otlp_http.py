@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import math
+import ssl
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -14,16 +16,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from requests.adapters import HTTPAdapter
 
-from llmtrace import semconv
-from llmtrace.config import Config
+from llmtrace.common.loopback import is_loopback
+from llmtrace.common.tls import certificate_problem
 
 from .exporter import Batch, ExportResult, ScoreRecord
 from .otlp_encoder import encode_scores, encode_spans
+from .settings import DeliverySettings, Endpoint
 
 # What OTLP/HTTP names retryable, and 408.
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # Level 1 with a fixed mtime: most of the saving for a tenth of the CPU, and equal bytes on each attempt.
 _GZIP_LEVEL: Final = 1
 
@@ -31,18 +34,18 @@ _GZIP_LEVEL: Final = 1
 class OtlpHttpExporter:
     """Packs OTLP protobuf with gzip and POSTs it to the collector."""
 
-    def __init__(self, config: Config, resource: Resource, scope: InstrumentationScope) -> None:
-        self._config = config
+    def __init__(self, settings: DeliverySettings, resource: Resource, scope: InstrumentationScope) -> None:
+        self._settings = settings
         self._resource = resource
         self._scope = scope
-        self._overrides = _resource_overrides(config)
+        self._overrides = settings.resource_attributes
         self._headers = {
-            **config.headers,
+            **settings.headers,
             "content-type": "application/x-protobuf",
             "content-encoding": "gzip",
             "user-agent": f"llmtrace-python/{scope.version}",
         }
-        self._session: requests.Session | None = None
+        self._sessions: dict[Endpoint, requests.Session] = {}
 
     def pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
         return Batch("traces", len(spans), _compressed(encode_spans(spans, self._overrides)))
@@ -52,49 +55,65 @@ class OtlpHttpExporter:
         return Batch("logs", len(records), _compressed(body))
 
     def send(self, batch: Batch, timeout: float) -> ExportResult:
-        traces = batch.signal == "traces"
-        url = self._config.traces_endpoint if traces else self._config.logs_endpoint
-        if self._session is None:
-            self._session = _session(url)
+        endpoint = self._settings.endpoints[batch.signal]
         try:
-            response = self._session.post(
-                url,
+            session = self._session(endpoint)
+        except ValueError as error:
+            return ExportResult("retry", str(error), certificate_refused=True)
+        try:
+            response = session.post(
+                endpoint.url,
                 data=batch.payload,
                 headers=self._headers,
                 timeout=timeout,
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            return ExportResult("retry", _reason(error))
+            problem = certificate_problem(error, endpoint.url, endpoint.tls)
+            if problem is None:
+                return ExportResult("retry", _reason(error))
+            self.close()  # the next attempt reads the files again
+            return ExportResult("retry", problem, certificate_refused=True)
         status = response.status_code
         if 200 <= status < 300:
-            return _acknowledged(response.content, traces=traces)
+            return _acknowledged(response.content, traces=batch.signal == "traces")
         detail = f"HTTP {status}: {response.text[:200]}"
         if status in _RETRYABLE:
             return ExportResult("retry", detail, retry_after=_retry_after(response.headers))
         return ExportResult("refused", detail)
 
     def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+
+    def _session(self, endpoint: Endpoint) -> requests.Session:
+        """Connections to an endpoint's server. Raises ValueError where a certificate's file is unusable."""
+        parts = urlsplit(endpoint.url)
+        server = replace(endpoint, url=f"{parts.scheme}://{parts.netloc}")
+        session = self._sessions.get(server)
+        if session is None:
+            session = requests.Session()
+            if parts.scheme == "https":
+                session.mount("https://", _TlsAdapter(endpoint.tls.context()))
+            # A proxy named in the environment is not for this machine, and ~/.netrc must not replace our key.
+            session.trust_env = self._settings.use_proxies and not is_loopback(parts.hostname or "")
+            session.auth = lambda request: request
+            self._sessions[server] = session
+        return session
 
 
-def _session(url: str) -> requests.Session:
-    session = requests.Session()
-    # A proxy named in the environment is not for this machine, and ~/.netrc must not replace our key.
-    session.trust_env = urlsplit(url).hostname not in _LOOPBACK
-    session.auth = lambda request: request
-    return session
+class _TlsAdapter(HTTPAdapter):
+    """Connects with a context of ours: requests itself takes file names, and trusts them alone."""
 
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
 
-def _resource_overrides(config: Config) -> dict[str, str]:
-    overrides = dict(config.resource_attributes)
-    if config.service_name:
-        overrides[semconv.SERVICE_NAME] = config.service_name
-    if config.project:
-        overrides[semconv.PROJECT] = config.project
-    return overrides
+    def init_poolmanager(self, *arguments: Any, **keywords: Any) -> None:
+        super().init_poolmanager(*arguments, **keywords, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
+        return super().proxy_manager_for(proxy, **keywords, ssl_context=self._context)
 
 
 def _compressed(body: bytes) -> bytes:

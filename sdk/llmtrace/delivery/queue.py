@@ -19,7 +19,6 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
 from llmtrace import internal_errors, semconv
-from llmtrace.config import Config
 from llmtrace.redaction.redactor import Redactor
 from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
@@ -27,6 +26,7 @@ from llmtrace.spans.sampling import TailSampler
 from . import double_spans
 from .exporter import Batch, Exporter, ScoreRecord
 from .sender import Sender
+from .settings import DeliverySettings
 from .spool import Spool
 from .stats import DeliveryCounters, Stats
 
@@ -53,7 +53,7 @@ class DeliveryWorker:
 
     def __init__(
         self,
-        config: Config,
+        settings: DeliverySettings,
         open_exporter: Callable[[], Exporter],
         *,
         spool: Spool | None = None,
@@ -67,7 +67,7 @@ class DeliveryWorker:
         redactor: cleans spans that were not made here, and scores. open_sampler: makes what decides which
         traces are sent; None sends all.
         """
-        self._config = config
+        self._settings = settings
         self._open_exporter = open_exporter
         self._spool = spool
         self._reports = reports
@@ -77,11 +77,11 @@ class DeliveryWorker:
         self._reset()
 
     def _reset(self) -> None:
-        self._counters = DeliveryCounters(self._config.traces_endpoint)
+        self._counters = DeliveryCounters(self._settings.endpoints["traces"].url)
         self._lock = self._counters.lock
-        self._sender = Sender(self._config, self._open_exporter, self._counters, self._spool)
+        self._sender = Sender(self._settings, self._open_exporter, self._counters, self._spool)
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
-        self._roots_elsewhere: deque[int] = deque(maxlen=self._config.max_queue_items)
+        self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
         self._wake = threading.Event()
         self._done = threading.Condition()
         self._calls: deque[tuple[int, FinishedCall]] = deque()
@@ -189,8 +189,8 @@ class DeliveryWorker:
     def _is_full(self, weight: int) -> bool:
         queued = len(self._calls) + len(self._spans) + len(self._scores)
         return (
-            queued >= self._config.max_queue_items
-            or self._queued_bytes + weight > self._config.max_queue_bytes
+            queued >= self._settings.max_queue_items
+            or self._queued_bytes + weight > self._settings.max_queue_bytes
         )
 
     def _rescue(self) -> None:
@@ -226,7 +226,7 @@ class DeliveryWorker:
     def _notify(self, queued: int) -> None:
         if self._thread is None:
             self._start()
-        if queued >= self._config.max_batch_items and not self._wake.is_set():
+        if queued >= self._settings.max_batch_items and not self._wake.is_set():
             self._wake.set()
 
     def _start(self) -> None:
@@ -244,7 +244,7 @@ class DeliveryWorker:
     def _run(self) -> None:
         with _suppress_instrumentation():
             while True:
-                self._wake.wait(self._config.schedule_delay)
+                self._wake.wait(self._settings.schedule_delay)
                 self._wake.clear()
                 stopping, flush_number = self._stopping, self._flushes_requested
                 try:
@@ -264,7 +264,7 @@ class DeliveryWorker:
         # Spans are counted first: the calls below a root span were submitted before it.
         spans, calls, scores = len(self._spans), len(self._calls), len(self._scores)
         while calls > 0 or spans > 0:
-            for _ in range(min(calls, self._config.max_batch_items)):
+            for _ in range(min(calls, self._settings.max_batch_items)):
                 calls -= 1
                 spans += self._complete_next()
             spans -= self._send_spans()
@@ -321,7 +321,7 @@ class DeliveryWorker:
         sampled, left_out = sampler.decide(everything=self._stopping)
         with self._lock:
             self._counters.sampled_out += left_out
-        size = self._config.max_batch_items
+        size = self._settings.max_batch_items
         for start in range(0, len(sampled), size):
             self._deliver_spans(sampled[start : start + size])
 
@@ -329,9 +329,9 @@ class DeliveryWorker:
         spans: list[ReadableSpan] = []
         size = 0
         with self._lock:
-            while self._spans and len(spans) < self._config.max_batch_items:
+            while self._spans and len(spans) < self._settings.max_batch_items:
                 weight, redacted, span = self._spans[0]
-                if spans and size + weight > self._config.max_batch_bytes:
+                if spans and size + weight > self._settings.max_batch_bytes:
                     break
                 self._spans.popleft()
                 self._queued_bytes -= weight

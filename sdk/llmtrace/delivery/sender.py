@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from llmtrace import internal_errors
-from llmtrace.config import Config
 
 from .exporter import Batch, Exporter, ExportResult
+from .settings import DeliverySettings
 from .spool import Spool, Spooled
 from .stats import DeliveryCounters
 
@@ -35,13 +35,13 @@ class Sender:
 
     def __init__(
         self,
-        config: Config,
+        settings: DeliverySettings,
         open_exporter: Callable[[], Exporter],
         counters: DeliveryCounters,
         spool: Spool | None,
     ) -> None:
         """`open_exporter` is called at the first batch: it may import what is slow to import."""
-        self._config = config
+        self._settings = settings
         self._open_exporter = open_exporter
         self._exporter: Exporter | None = None
         self._counters = counters
@@ -169,7 +169,7 @@ class Sender:
                 self._counters.count_dropped(dropped)
 
     def _attempt_until_settled(self, batch: Batch) -> None:
-        give_up_at = time.monotonic() + self._config.retry_for
+        give_up_at = time.monotonic() + self._settings.retry_for
         pause, attempts, attempts_at_exit = _FIRST_PAUSE, 0, 0
         while True:
             if (
@@ -249,18 +249,25 @@ class Sender:
         self._pause = min(self._pause * 2, _LONGEST_PROBE_PAUSE)
 
     def _warn_unreachable(self, result: ExportResult) -> None:
+        if result.certificate_refused:
+            internal_errors.warn_once(
+                "certificate",
+                "Nothing is sent, and batches are kept until this is mended: %s.",
+                result.detail,
+            )
+            return
         internal_errors.warn_once(
             "unreachable",
             "No acknowledgement from %s (%s). Batches are kept and sent again%s; is the "
             "collector running there (`llmtrace up`), or is LLMTRACE_ENDPOINT wrong?",
-            self._config.traces_endpoint,
+            self._settings.endpoints["traces"].url,
             result.detail,
-            f" for {self._config.retry_for:.0f} s" if self._spool is None else "",
+            f" for {self._settings.retry_for:.0f} s" if self._spool is None else "",
         )
 
     def _attempt_timeout(self) -> float:
         """Seconds one attempt may take."""
         if self._deadline is None:
-            return self._config.request_timeout
+            return self._settings.request_timeout
         remaining = self._deadline - time.monotonic()
-        return min(self._config.request_timeout, max(remaining, 0.1))
+        return min(self._settings.request_timeout, max(remaining, 0.1))

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from llmtrace.config import Config
-
 from .exporter import Batch
+from .settings import DeliverySettings
 
 _SUFFIX: Final = ".otlp"
 _PART: Final = ".part"
@@ -56,11 +55,14 @@ class Spooled:
 class Spool:
     """The folder of one destination. Safe between processes; used by one thread at a time in each."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, settings: DeliverySettings) -> None:
         """Creates nothing yet."""
-        self._root = Path(config.spool_dir)
-        self._limit = config.spool_bytes
-        destination = [config.traces_endpoint, config.logs_endpoint, *sorted(config.headers.items())]
+        self._root = Path(settings.spool_dir)
+        self._limit = settings.spool_bytes
+        destination = [
+            *(settings.endpoints[signal].url for signal in ("traces", "logs")),
+            *sorted(settings.headers.items()),
+        ]
         self.folder = self._root / hashlib.sha256(repr(destination).encode()).hexdigest()[:16]
         self._sequence = itertools.count()
 

@@ -1,0 +1,92 @@
+"""Where a sender of OTLP sends, what it trusts there, and its bounds.
+
+Nothing here reads the environment by itself: `tls_files` is handed it by those who do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from llmtrace.common.tls import TlsFiles
+
+Signal = Literal["traces", "logs", "metrics"]
+
+_File = str | os.PathLike[str] | None
+
+SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where one signal goes: the full URL that is POSTed to."""
+
+    url: str
+    tls: TlsFiles = field(default_factory=TlsFiles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """Settings of delivery. Durations are seconds, sizes bytes."""
+
+    endpoints: Mapping[Signal, Endpoint]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers of each export request (they hold the API key, so they are never printed)."""
+    resource_attributes: Mapping[str, str] = field(default_factory=dict)
+    """Replace resource attributes of the same key on everything that is sent."""
+    use_proxies: bool = True
+    """Whether HTTPS_PROXY and its like apply; they never do for this machine itself."""
+    schedule_delay: float = 1.0
+    """Longest time a finished span waits before it is sent."""
+    max_batch_items: int = 512
+    max_batch_bytes: int = 4 * 2**20
+    max_queue_items: int = 8192
+    max_queue_bytes: int = 64 * 2**20
+    """Beyond either bound new items are dropped and counted."""
+    retry_for: float = 120.0
+    """How long a batch is sent again before it is dropped, where no spool keeps it."""
+    request_timeout: float = 10.0
+    spool_dir: str = ""
+    """Folder for batches that wait for the collector to return; empty for none."""
+    spool_bytes: int = 256 * 2**20
+
+    @classmethod
+    def for_collector(cls, url: str, *, tls: TlsFiles | None = None, **more: Any) -> Self:
+        """All signals to a collector's base URL, such as `https://collector:4318`; `more`: other fields."""
+        base, tls = url.rstrip("/"), tls or TlsFiles()
+        endpoints = {signal: Endpoint(url=f"{base}/v1/{signal}", tls=tls) for signal in SIGNALS}
+        return cls(endpoints=endpoints, **more)
+
+
+def tls_files(
+    environ: Mapping[str, str],
+    signal: Signal = "traces",
+    *,
+    certificate: str | os.PathLike[str] | None = None,
+    client_certificate: str | os.PathLike[str] | None = None,
+    client_key: str | os.PathLike[str] | None = None,
+) -> TlsFiles:
+    """The files of a signal's connection: those named by arguments, else by the environment.
+
+    `LLMTRACE_CERTIFICATE` goes before `OTEL_EXPORTER_OTLP_<SIGNAL>_CERTIFICATE`, and that before
+    `OTEL_EXPORTER_OTLP_CERTIFICATE`. Client certificate and key (`…_CLIENT_CERTIFICATE`, `…_CLIENT_KEY`) come
+    from one place, the first that names a certificate. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace what the
+    machine trusts, besides which the certificate is trusted; Python's ssl reads them by itself.
+    """
+    prefixes = ("LLMTRACE_", f"OTEL_EXPORTER_OTLP_{signal.upper()}_", "OTEL_EXPORTER_OTLP_")
+    trusted: list[_File] = [certificate]
+    trusted += [environ.get(prefix + "CERTIFICATE") for prefix in prefixes]
+    clients: list[tuple[_File, _File]] = [(client_certificate, client_key)]
+    clients += [
+        (environ.get(prefix + "CLIENT_CERTIFICATE"), environ.get(prefix + "CLIENT_KEY"))
+        for prefix in prefixes
+    ]
+    client, key = next((pair for pair in clients if pair[0]), clients[0])
+    return TlsFiles(_path(next((name for name in trusted if name), None)), _path(client), _path(key))
+
+
+def _path(name: _File) -> Path | None:
+    return Path(name).expanduser() if name else None
