@@ -93,10 +93,10 @@ def fill(store: Store, calls: int, users: int, end: datetime) -> tuple[int, int]
     store.engine.execute(
         _FILL,
         {
-            "end": str(int(end.timestamp())),
-            "rows": str(calls // 10),
-            "users": str(users),
-            "models": "[" + ",".join(f"'{model}'" for model in _MODELS) + "]",
+            "end": int(end.timestamp()),
+            "rows": calls // 10,
+            "users": users,
+            "models": _MODELS,
         },
         {"max_partitions_per_insert_block": "0"},
     )

@@ -9,16 +9,25 @@ left out, Replicated tables are plain ones, and a Distributed table is a Merge o
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+
+from llmtrace_collector.sql_values import literal
+
+from .running import free_port, until
 
 _NOT_SETTINGS = {"query", "database", "user", "password", "session_id", "query_id", "compress", "decompress"}
 _NOT_SETTINGS |= {"default_format", "client_protocol_version", "quota_key", "role", "wait_end_of_query"}
@@ -80,8 +89,7 @@ def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHand
                     handle.query(f"USE {address['database']}")
                 for name, value in address.items():
                     if name not in _NOT_SETTINGS and not name.startswith("param_"):
-                        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-                        handle.query(f"SET {name} = '{quoted}'")
+                        handle.query(f"SET {name} = {literal(value)}")
                 if body and re.match(r"\s*INSERT\b", text, re.IGNORECASE):
                     data = self._insert(handle, text, body)
                 else:
@@ -124,6 +132,31 @@ def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHand
     return Handler
 
 
+@contextmanager
+def clickhouse_server(directory: Path, *options: str) -> Iterator[str]:
+    """A server in a process of its own, and its address `127.0.0.1:PORT`."""
+    address = f"127.0.0.1:{free_port()}"
+    port = address.rpartition(":")[2]
+    command = [sys.executable, "-m", "tests.collector.clickhouse", port, str(directory), *options]
+    process = subprocess.Popen(command)
+
+    def answers() -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://{address}/ping").status_code == 200
+        return False
+
+    try:
+        until(answers, 30, "the server")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
 if __name__ == "__main__":
-    served = handler(Path(sys.argv[2]), "one-node" in sys.argv[3:])
+    data = Path(sys.argv[2]).absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    # A server keeps the schemas that come with inserts among its data; the embedded engine, where it runs.
+    os.chdir(data)
+    served = handler(data, "one-node" in sys.argv[3:])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), served).serve_forever()

@@ -29,6 +29,7 @@ from google.protobuf.message import Message
 
 from llmtrace_collector.app import Collector, create_app, serve
 from llmtrace_collector.settings import CollectorSettings
+from llmtrace_collector.sql_values import encode
 from llmtrace_collector.store.reader import open_reader
 
 from .prefilled import prefill
@@ -111,12 +112,12 @@ class RunningCollector:
 
     def sql(self, text: str, **parameters: str) -> httpx.Response:
         """Ask /clickhouse as curl does."""
-        values = {f"param_{name}": value for name, value in parameters.items()}
+        values = {f"param_{name}": encode(value) for name, value in parameters.items()}
         return CLIENT.post(f"{self.url}/clickhouse/", content=text.encode(), params=values, timeout=60)
 
     def rows(self, text: str, **parameters: str) -> list[dict[str, Any]]:
         """The rows of a SELECT."""
-        values = {f"param_{name}": value for name, value in parameters.items()}
+        values = {f"param_{name}": encode(value) for name, value in parameters.items()}
         params = {"default_format": "JSON", **values}
         answer = CLIENT.post(f"{self.url}/clickhouse/", content=text.encode(), params=params, timeout=60)
         assert answer.status_code == 200, answer.text
@@ -147,7 +148,7 @@ class Served(RunningCollector):
     """A collector under uvicorn in a thread of this process."""
 
     def __init__(self, configured: CollectorSettings) -> None:
-        app = create_app(configured)
+        app = self.app = create_app(configured)
         self.collector: Collector = app.state.collector
         self.admin_key = self.collector.keys.admin
         self._server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", configured.port, log_level="warning"))
@@ -171,8 +172,15 @@ class Served(RunningCollector):
 class Launched(RunningCollector):
     """A collector in a process of its own, which can be started again after its end."""
 
-    def __init__(self, configured: CollectorSettings, module: str = "tests.collector.running") -> None:
+    def __init__(
+        self,
+        configured: CollectorSettings,
+        module: str = "tests.collector.running",
+        folder: Path | None = None,
+    ) -> None:
+        """`folder` is the working directory of its process, by default this one's."""
         self.settings = configured
+        self._folder = folder
         self._module = module
         self.url = f"http://127.0.0.1:{configured.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -197,12 +205,15 @@ class Launched(RunningCollector):
     def spawn(self) -> None:
         """Start, and do not wait."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("LLMTRACE_")}
+        paths = [str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self._module, self.settings.model_dump_json()],
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env={key: value for key, value in os.environ.items() if not key.startswith("LLMTRACE_")},
+                cwd=self._folder,
+                env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             )
 
     def _ready(self) -> bool:

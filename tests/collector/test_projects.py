@@ -13,6 +13,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
+from llmtrace_collector.sql_values import encode
 from llmtrace_collector.store.query_guard import TABLES, QueryRefused, make_safe
 
 from .otlp import llm, logs, score, span, traces
@@ -44,7 +45,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def ask(served: Served, key: str, text: str, **params: str) -> httpx.Response:
-    values = {f"param_{name}": value for name, value in params.items()}
+    values = {f"param_{name}": encode(value) for name, value in params.items()}
     return CLIENT.post(
         f"{served.url}/clickhouse/", content=text.encode(), params=values, headers=bearer(key), timeout=60
     )
@@ -90,8 +91,8 @@ def keys(served: Served) -> Keys:
     )
     assert send(served, created["B", "ingest"], secret, "metrics").status_code == 200
     headers = bearer(created["B", "admin"])
-    url = f"{served.url}/v1/incidents/secret"
-    assert CLIENT.put(url, json=report(project="B"), headers=headers).status_code == 200
+    url = f"{served.url}/v1/incidents/of-b"
+    assert CLIENT.put(url, json=report(project="B", title="secret"), headers=headers).status_code == 200
     served.stored()
     served.collector.tasks[0]._work()  # prices
     return created
@@ -136,9 +137,9 @@ def test_writes_stay_in_the_project(served: Served, keys: Keys) -> None:
     headers = bearer(keys["A", "admin"])
     url = f"{served.url}/v1/incidents"
     assert CLIENT.put(f"{url}/new", json=report(project="B"), headers=headers).status_code == 403
-    assert CLIENT.put(f"{url}/secret", json=report(project="A"), headers=headers).status_code == 403
+    assert CLIENT.put(f"{url}/of-b", json=report(project="A"), headers=headers).status_code == 403
     decision = {"actor": "eve"}
-    assert CLIENT.post(f"{url}/secret/resolve", json=decision, headers=headers).status_code == 404
+    assert CLIENT.post(f"{url}/of-b/resolve", json=decision, headers=headers).status_code == 404
     assert CLIENT.post(f"{served.url}/v1/usage/rebuild", json={}, headers=headers).status_code == 403
 
 

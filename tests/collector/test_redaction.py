@@ -15,7 +15,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace_collector.ingest.wal_frame import Frame, encode
-from llmtrace_collector.store.engine import StoreError, literal
+from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
 from llmtrace_collector.store.schema.redaction import Redaction
 from llmtrace_collector.store.store import open_store

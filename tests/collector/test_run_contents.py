@@ -8,7 +8,7 @@ import pytest
 
 from llmtrace_collector.mlflow.message_text import messages_text
 from llmtrace_collector.mlflow.runs.run_contents import cut, escape_markdown, join_values, run_key, shorten
-from llmtrace_collector.mlflow.runs.run_data import RunKey, parameter_text
+from llmtrace_collector.mlflow.runs.run_data import RunKey
 
 TOOL_CALL = {"type": "tool_call", "id": "1", "name": "weather", "arguments": {"city": "Paris"}}
 
@@ -61,4 +61,3 @@ def test_run_keys_are_one_to_one() -> None:
 
 def test_callers_text_is_inert() -> None:
     assert escape_markdown("<b>\n[x](http://e.com) `c`") == (r"&lt;b&gt; \[x\]\(http\:\/\/e\.com\) \`c\`")
-    assert parameter_text("a\tb\\c\n'") == "a\\tb\\\\c\\n\\'"

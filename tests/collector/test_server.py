@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.store import Store, open_store
 
+from .clickhouse import clickhouse_server
 from .otlp import llm, traces
-from .running import Launched, free_port, settings, until
+from .running import Launched, settings
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tests.collector.clickhouse",
-            str(port),
-            str(tmp_path_factory.mktemp("server")),
-        ]
-    )
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server has its data."""
+    return tmp_path_factory.mktemp("server")
 
-    def answers() -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200
-        return False
 
-    until(answers, 30, "the server")
-    dsn = f"clickhouse://default:@127.0.0.1:{port}/default"
-    # Everything is made here, which takes its time: a collector that is started finds it.
-    open_store(dsn).close()
-    yield dsn
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+@pytest.fixture(scope="module")
+def address(server_folder: Path) -> Iterator[str]:
+    with clickhouse_server(server_folder) as server:
+        dsn = f"clickhouse://default:@{server}/default"
+        # Everything is made here, which takes its time: a collector that is started finds it.
+        open_store(dsn).close()
+        yield dsn
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +110,22 @@ def test_a_collector_runs_on_a_server(address: str, folder: Path) -> None:
         assert collector.write("POST", "/v1/incidents/none/resolve", body).status_code == 404
         assert not (folder / "store").exists()
         collector.stop()
+
+
+@pytest.mark.parametrize("home", ["embedded", "server"])
+def test_nothing_is_written_where_a_collector_runs(
+    address: str, server_folder: Path, tmp_path: Path, home: str
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    store = {"store": address} if home == "server" else {}
+    with Launched(settings(tmp_path / "data", **store), folder=empty) as collector:
+        assert collector.post(traces([llm()])).status_code == 200
+        collector.stored()
+        with collector.reader() as client:
+            assert client.query("SELECT count() > 0 FROM otel_traces").result_rows == [(True,)]
+        collector.stop()
+    assert list(empty.iterdir()) == []
+    # The schemas that come with inserts belong to the server's data.
+    assert home == "embedded" or list(server_folder.glob("__cache__/*.proto"))
+    assert not Path("__cache__").exists()

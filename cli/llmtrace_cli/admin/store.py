@@ -6,12 +6,16 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from llmtrace_cli.config.read_settings import read_settings
 
-from .client import AdminClient
+from .client import own_collector
+
+if TYPE_CHECKING:
+    from llmtrace_analysis.collector_client import CollectorClient
 
 _TIMES = {
     "otel_traces": "Timestamp",
@@ -51,7 +55,9 @@ Examples:
 @click.pass_context
 def stats(context: click.Context, as_json: bool) -> None:
     """Rows and bytes of every table."""
-    for table in AdminClient(context).call("GET", "/v1/stats")["tables"]:
+    with own_collector(context) as collector:
+        tables = collector.stats()
+    for table in tables:
         if as_json:
             click.echo(json.dumps(table))
             continue
@@ -79,28 +85,26 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
 
     Traces go as a whole, because spans that do not name the user may hold what they wrote.
     """
-    admin = AdminClient(context)
-    body = {"user": user, "project": project}
-    counts = admin.call("POST", "/v1/erasures", {**body, "dry_run": True})["counts"]
-    for table, rows in counts.items():
-        click.echo(f"{table:<28} {rows:>12,} rows")
-    if dry_run:
-        return
-    if not yes:
-        click.confirm("Delete them for good?", abort=True)
-    erasure = admin.call("POST", "/v1/erasures", body)
-    if erasure["quarantined_segments"]:
-        click.echo("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
-    reported = 0
-    while True:
-        erasure = admin.call("GET", f"/v1/erasures/{erasure['erasure_id']}")
-        steps, done = erasure["steps"], erasure["done"]
-        for number, step in enumerate(steps[reported : done + 1], reported + 1):
-            click.echo(f"{number} of {len(steps)}: {step}", err=True)
-            reported = number
-        if erasure["state"] != "running":
-            break
-        time.sleep(0.1)
+    with own_collector(context) as collector:
+        for table, rows in collector.erase(user, project, dry_run=True)["counts"].items():
+            click.echo(f"{table:<28} {rows:>12,} rows")
+        if dry_run:
+            return
+        if not yes:
+            click.confirm("Delete them for good?", abort=True)
+        erasure = collector.erase(user, project)
+        if erasure["quarantined_segments"]:
+            click.echo("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
+        reported = 0
+        while True:
+            erasure = collector.erasure(erasure["erasure_id"])
+            steps, done = erasure["steps"], erasure["done"]
+            for number, step in enumerate(steps[reported : done + 1], reported + 1):
+                click.echo(f"{number} of {len(steps)}: {step}", err=True)
+                reported = number
+            if erasure["state"] != "running":
+                break
+            time.sleep(0.1)
     if erasure["state"] != "done":
         at = (*steps, "cleaning up")[done] if steps else "the search for what to erase"
         raise click.ClickException(f"stopped at {at}; run it again: {erasure['error']}")
@@ -161,37 +165,38 @@ def export(
         raise click.UsageError("OTLP goes with --table otel_traces or otel_logs")
     end = (until or datetime.now(UTC)).replace(tzinfo=UTC)
     start = (since or end - timedelta(days=30)).replace(tzinfo=UTC)
-    rows = _Rows(AdminClient(context), table, project, user)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise click.ClickException(f"there are files in {folder} already: choose another folder")
     total = 0
-    for low, high, count in rows.ranges(start, end):
-        if kind == "otlp":
-            total += _as_requests(rows, low, high, folder, url or "")
-        elif folder is not None:
-            file = folder / f"{table}-{low}.{kind}"
-            query = f"SELECT * FROM {table} WHERE {{where}} ORDER BY {_TIMES[table]} FORMAT {_FORMATS[kind]}"  # noqa: S608
-            file.write_bytes(rows.ask(query, low, high))
-            total += count
-            click.echo(f"{file}: {count:,} rows", err=True)
+    with own_collector(context) as collector:
+        rows = _Rows(collector, table, project, user)
+        for low, high, count in rows.ranges(start, end):
+            if kind == "otlp":
+                total += _as_requests(rows, low, high, folder, url or "")
+            elif folder is not None:
+                file = folder / f"{table}-{low}.{kind}"
+                text = "SELECT * FROM {table} WHERE {{where}} ORDER BY {time} FORMAT {form}"
+                query = text.format(table=table, time=_TIMES[table], form=_FORMATS[kind])
+                file.write_bytes(rows.ask(query, low, high))
+                total += count
+                click.echo(f"{file}: {count:,} rows", err=True)
     click.echo(f"{total:,} rows")
 
 
 class _Rows:
     """Rows of a table of a running collector, those of one project or user alone where one is named."""
 
-    def __init__(self, admin: AdminClient, table: str, project: str, user: str) -> None:
+    def __init__(self, collector: "CollectorClient", table: str, project: str, user: str) -> None:
         self.table = table
-        self._admin = admin
+        self._collector = collector
         self._where = "1"
-        self._params: dict[str, str] = {}
+        self._parameters: dict[str, str] = {}
         for name, column, value in (("project", "Project", project), ("user", "UserId", user)):
             if value:
                 self._where += f" AND {column} = {{{name}:String}}"
-                escaped = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-                self._params[f"param_{name}"] = escaped
+                self._parameters[name] = value
 
     def ranges(self, start: datetime, end: datetime) -> Iterator[tuple[int, int, int]]:
         """Spans of time [low, high) in Unix nanoseconds, of at most `_FILE_ROWS` rows each, and how many."""
@@ -210,7 +215,7 @@ class _Rows:
         column = f"toUnixTimestamp64Nano({_TIMES[self.table]})"
         where = f"{column} >= {low} AND {column} < {high} AND {self._where}"
         text = query.replace("{where}", where)
-        return self._admin.send("POST", "/clickhouse", data=text.encode(), params=self._params).content
+        return self._collector.query(text, self._parameters)
 
 
 def _as_requests(rows: _Rows, low: int, high: int, folder: Path | None, url: str) -> int:
@@ -277,11 +282,14 @@ def backup(context: click.Context, listed: bool) -> None:
     Its name is printed; keep the folder elsewhere. Senders are acknowledged meanwhile, from the log.
     """
     if listed:
-        for manifest in AdminClient(context).call("GET", "/v1/backups")["backups"]:
+        with own_collector(context) as collector:
+            manifests = collector.backups()
+        for manifest in manifests:
             rows = sum(manifest["tables"].values())
             click.echo(f"{manifest['name']}  {rows:>12,} rows  schema {manifest['schema']}")
         return
-    manifest = AdminClient(context).call("POST", "/v1/backups")
+    with own_collector(context) as collector:
+        manifest = collector.back_up()
     click.echo(f"{sum(manifest['tables'].values()):,} rows in {manifest['folder']}", err=True)
     click.echo(manifest["name"])
 
@@ -300,5 +308,6 @@ def restore(context: click.Context, name: str) -> None:
     Start a collector with a new data_dir, copy the backup's folder into its backups folder, restore. The
     collector should be of the version that wrote it. Rows are counted against what was saved.
     """
-    manifest = AdminClient(context).call("POST", f"/v1/backups/{name}/restore")
+    with own_collector(context) as collector:
+        manifest = collector.restore(name)
     click.echo(f"{sum(manifest['tables'].values()):,} rows are back")

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.settings import Budget
+from llmtrace_collector.sql_values import QueryValue
 from llmtrace_collector.store.store import Store
 
 #: What a budget is for each of → the rollup's column. A call with several tags counts for each of them.
@@ -183,9 +184,9 @@ class Budgets:
             sumIf(Calls, NOT Priced) AS unpriced
         FROM ({charged}) AS charges
         GROUP BY key"""  # noqa: S608
-        params = {
-            "since": str(int(window_start(rule, now).timestamp() * 1000)),
-            "until": str(int(now.timestamp() * 1000) + 1),
+        params: dict[str, QueryValue] = {
+            "since": int(window_start(rule, now).timestamp() * 1000),
+            "until": int(now.timestamp() * 1000) + 1,
             **{name: value for name, value in filters.items() if value},
         }
         rows: list[dict[str, Any]] = self._store.rows(sql, params)

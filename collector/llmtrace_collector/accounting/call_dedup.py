@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from llmtrace_collector.store.engine import literal
+from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.store import Store
 
 Item = TypeVar("Item")
@@ -248,8 +248,8 @@ class CallDeduplicator:
         if not calls:
             return links
         window = {
-            "from": str(min(call.start for call in calls) // 10**9 - _REACH_SECONDS),
-            "to": str(max(call.end for call in calls) // 10**9 + 1),
+            "from": min(call.start for call in calls) // 10**9 - _REACH_SECONDS,
+            "to": max(call.end for call in calls) // 10**9 + 1,
         }
         for _ in range(_HOPS):
             step: dict[tuple[str, str], str] = {}

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmtrace_collector.access.auth import Authenticator, Denied
 from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.sql_values import EncodedText
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.query_guard import QueryRefused, check_format, make_safe
 from llmtrace_collector.store.store import Store
@@ -96,7 +97,7 @@ def reader_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="llmtrace-read")
 
 
-async def _query_of(request: Request) -> tuple[str, dict[str, str]]:
+async def _query_of(request: Request) -> tuple[str, dict[str, EncodedText]]:
     """The query's text and the values of its placeholders."""
     body = await request.body() if request.method == "POST" else b""
     pairs = list(request.query_params.items())
@@ -107,10 +108,10 @@ async def _query_of(request: Request) -> tuple[str, dict[str, str]]:
         body = b""
     texts = [value for name, value in pairs if name == "query"]
     text = "\n".join(part for part in (*texts, body.decode(errors="replace")) if part.strip())
-    params: dict[str, str] = {}
+    params: dict[str, EncodedText] = {}
     for name, value in pairs:
         if name.startswith("param_"):
-            params[name.removeprefix("param_")] = value
+            params[name.removeprefix("param_")] = EncodedText(value)
         elif name not in _IGNORED:
             raise QueryRefused(f"setting {name[:60]!r} cannot be changed here")
     return text.strip(), params

@@ -9,11 +9,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .engine import EmbeddedEngine, literal
+from llmtrace_collector.sql_values import literal
+
+from .engine import EmbeddedEngine
 from .store import Store
 
 #: Tables that other tables are filled from while they are written.
 _SOURCES = re.compile(r"^otel_(?!traces_trace_id_ts)")
+
+#: What was done in a store stays known: a backup's rows are added, where those of other tables replace.
+_AUDIT = "audit_log"
 
 _WHOLE = "insert_deduplicate = 0, max_partitions_per_insert_block = 0, async_insert = 0"
 
@@ -30,6 +35,11 @@ class BackupIncomplete(Exception):
     """The backup holds fewer rows than it says."""
 
 
+def new_name() -> str:
+    """A name for a backup of now."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+
+
 class Backups:
     """Backups in `folder`, one folder each, complete once it holds `manifest.json`."""
 
@@ -37,12 +47,14 @@ class Backups:
         self._store = store
         self._folder = folder
 
-    def create(self) -> dict[str, Any]:
+    def create(self, name: str) -> dict[str, Any]:
         """Write all tables as they are at one moment; inserts wait meanwhile, in the log."""
         self._check_home()
-        name = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         folder = self._folder / name
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise BackupRefused(f"there is a backup {name}: another began in the same second") from error
         tables: dict[str, int] = {}
         try:
             with self._store.paused():
@@ -88,12 +100,28 @@ class Backups:
             # What is derived is filled while its sources are, then replaced by what was saved of it, which
             # may reach further back.
             for table in sorted(tables, key=lambda table_name: _SOURCES.match(table_name) is None):
+                file = folder / f"{table}.native.zst"
+                if table == _AUDIT:
+                    self._add_audit_rows(file)
+                    continue
                 execute(f"TRUNCATE TABLE {table} SYNC")
                 if manifest["tables"][table]:
-                    file = literal(str((folder / f"{table}.native.zst").absolute()))
-                    execute(f"INSERT INTO {table} FROM INFILE {file} SETTINGS {_WHOLE} FORMAT Native")
+                    self._load(table, file)
             self._check_rows({table: manifest["tables"][table] for table in tables})
         return manifest
+
+    def _load(self, table: str, file: Path) -> None:
+        name = literal(str(file.absolute()))
+        self._store.engine.execute(f"INSERT INTO {table} FROM INFILE {name} SETTINGS {_WHOLE} FORMAT Native")
+
+    def _add_audit_rows(self, file: Path) -> None:
+        """Add the backup's audit rows to those of this store, among them that of the restore; each once."""
+        execute, loaded = self._store.engine.execute, f"{_AUDIT}_loaded"
+        execute(f"DROP TABLE IF EXISTS {loaded} SYNC")
+        execute(f"CREATE TABLE {loaded} AS {_AUDIT} ENGINE = Memory")
+        self._load(loaded, file)
+        execute(f"INSERT INTO {_AUDIT} SELECT * FROM {loaded} EXCEPT SELECT * FROM {_AUDIT}")  # noqa: S608
+        execute(f"DROP TABLE {loaded} SYNC")
 
     def _check_rows(self, wanted: dict[str, int]) -> None:
         """Raise BackupIncomplete where a table does not hold what was saved of it."""
@@ -104,7 +132,7 @@ class Backups:
         )
         for table in set(plain.decode().split()) & set(wanted):
             count = int(execute(f"SELECT count() FROM {table}"))  # noqa: S608
-            if count != wanted[table]:
+            if count < wanted[table] or (count > wanted[table] and table != _AUDIT):
                 raise BackupIncomplete(
                     f"{table} has {count} of the {wanted[table]} rows of the backup: its folder is not "
                     "whole. Copy it again and restore into a new data_dir",

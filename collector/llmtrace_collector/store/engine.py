@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +13,8 @@ import clickhouse_connect
 from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from llmtrace_collector.sql_values import QueryParams, encode, literal
 
 from .cluster import Cluster
 
@@ -57,7 +58,7 @@ class Engine(ABC):
 
     @abstractmethod
     def execute(
-        self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+        self, sql: str, params: QueryParams | None = None, settings: Mapping[str, str] | None = None
     ) -> bytes:
         """Run one statement with full rights; the bytes are TabSeparated unless the SQL names a FORMAT."""
 
@@ -65,14 +66,14 @@ class Engine(ABC):
     def read(
         self,
         sql: str,
-        params: Mapping[str, str] | None = None,
+        params: QueryParams | None = None,
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
         """Run one SELECT read-only and within `READ_LIMITS`; the bytes are in ClickHouse format `fmt`.
 
-        `params` are the values of `{name:Type}` placeholders as ClickHouse's escaped text. `project` is
-        the one whose rows alone may come out, for engines that have a wall of their own for that.
+        `params` are the values of `{name:Type}` placeholders; the engine encodes them. `project` is the one
+        whose rows alone may come out, for engines that have a wall of their own for that.
         """
 
     @abstractmethod
@@ -101,9 +102,8 @@ class Engine(ABC):
         """Release every handle."""
 
 
-def literal(text: str) -> str:
-    """`text` as a ClickHouse string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _encoded(params: QueryParams | None) -> dict[str, str]:
+    return {name: encode(value) for name, value in (params or {}).items()}
 
 
 def _settings_clause(settings: Mapping[str, str] | None) -> str:
@@ -159,9 +159,10 @@ class EmbeddedEngine(Engine):
             handle.query("SET readonly = 1")
         setattr(self._local, kind, handle)
 
-    def _query(self, kind: str, sql: str, fmt: str, params: Mapping[str, str] | None) -> bytes:
+    def _query(self, kind: str, sql: str, fmt: str, params: QueryParams | None) -> bytes:
+        values = _encoded(params)
         try:
-            result = self._handle(kind).query(sql, fmt, params=dict(params or {}))
+            result = self._handle(kind).query(sql, fmt, params=values)
         except RuntimeError as error:
             # What the failed query had already written would be the start of the next one's result.
             self._discard(kind)
@@ -170,7 +171,7 @@ class EmbeddedEngine(Engine):
         return data or b""
 
     def execute(
-        self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+        self, sql: str, params: QueryParams | None = None, settings: Mapping[str, str] | None = None
     ) -> bytes:
         if settings:
             sql = f"{sql} SETTINGS {_settings_clause(settings)}"
@@ -179,7 +180,7 @@ class EmbeddedEngine(Engine):
     def read(
         self,
         sql: str,
-        params: Mapping[str, str] | None = None,
+        params: QueryParams | None = None,
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
@@ -219,14 +220,14 @@ class EmbeddedEngine(Engine):
             self._handles.clear()
 
 
-@dataclass(frozen=True)
-class _Escaped:
-    """A parameter in ClickHouse's escaped text already, which the client would escape again were it a str."""
+class _Sent:
+    """An encoded parameter, which clickhouse-connect would escape again were it a str."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def __str__(self) -> str:
-        return self.text
+        return self._text
 
 
 class ServerEngine(Engine):
@@ -284,11 +285,11 @@ class ServerEngine(Engine):
         self,
         kind: str,
         sql: str,
-        params: Mapping[str, str] | None,
+        params: QueryParams | None,
         settings: Mapping[str, str],
         fmt: str | None,
     ) -> bytes:
-        values = {name: _Escaped(value) for name, value in (params or {}).items()}
+        values = {name: _Sent(text) for name, text in _encoded(params).items()}
         try:
             all_settings = {**self._settings, **settings}
             return self._client(kind).raw_query(sql, values, settings=all_settings, fmt=fmt)
@@ -296,14 +297,14 @@ class ServerEngine(Engine):
             raise _store_error(str(error)) from error
 
     def execute(
-        self, sql: str, params: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None
+        self, sql: str, params: QueryParams | None = None, settings: Mapping[str, str] | None = None
     ) -> bytes:
         return self._run("write", sql, params, settings or {}, None)
 
     def read(
         self,
         sql: str,
-        params: Mapping[str, str] | None = None,
+        params: QueryParams | None = None,
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:

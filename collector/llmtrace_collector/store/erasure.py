@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .engine import StoreError, literal
+from llmtrace_collector.sql_values import inlined, literal
+
+from .engine import StoreError
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -108,11 +110,8 @@ class Eraser:
 
     def _delete(self, table: str, where: str, params: dict[str, str]) -> None:
         # Parameters do not reach a mutation's text, which outlives the query: it gets literals.
-        for name, value in params.items():
-            where = where.replace(f"{{{name}:String}}", literal(value))
-        self._store.engine.execute(
-            f"ALTER TABLE {table} DELETE WHERE {where}", settings={"mutations_sync": "2"}
-        )
+        statement = inlined(f"ALTER TABLE {table} DELETE WHERE {where}", params)
+        self._store.engine.execute(statement, settings={"mutations_sync": "2"})
 
     def _counts(self, user: str, project: str, user_traces: str) -> dict[str, int]:
         counts = {}
@@ -135,7 +134,7 @@ def _conditions(user_traces: str) -> list[tuple[str, str]]:
     traces = f"(Project, TraceId) IN {rows}"
 
     def by(attributes: str) -> str:
-        return " OR ".join(f"{attributes}['{key}'] = {{user:String}}" for key in _USER_KEYS)
+        return " OR ".join(f"{attributes}[{literal(key)}] = {{user:String}}" for key in _USER_KEYS)
 
     return [
         ("scores", traces),

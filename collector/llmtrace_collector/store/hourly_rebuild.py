@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .engine import Engine, literal
+from llmtrace_collector.sql_values import literal
+
+from .engine import Engine
 
 
 def rebuild_hours(engine: Engine, day: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .engine import Engine, literal
+from llmtrace_collector.sql_values import literals
+
+from .engine import Engine
 
 #: Tables whose rows carry their class.
 _TABLES = ("otel_traces", "otel_logs", "otel_metrics_gauge", "otel_metrics_sum", "otel_metrics_histogram")
@@ -14,7 +16,7 @@ def set_retention(engine: Engine, days: int, projects: Mapping[str, int]) -> Non
     """New rows get their project's days, `days` where it has none of its own; stored rows keep theirs."""
     default = str(days)
     if projects:
-        names = ", ".join(literal(name) for name in projects)
+        names = literals(projects)
         values = ", ".join(str(value) for value in projects.values())
         default = f"transform(Project, [{names}], [{values}], {days})"
     for table in _TABLES:

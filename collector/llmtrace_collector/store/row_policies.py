@@ -12,8 +12,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from llmtrace_collector.sql_values import literal
+
 from .cluster import Cluster, names_of
-from .engine import PROJECT_SETTING, READ_LIMITS, literal
+from .engine import PROJECT_SETTING, READ_LIMITS
 from .query_guard import FILTERS, TABLES
 from .schema.migrations import migrations
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_collector.sql_values import QueryParams, literal, literals
+
 from .cluster import names_of
-from .engine import Engine, StoreError, StoreUnavailable, literal, open_engine
+from .engine import Engine, StoreError, StoreUnavailable, open_engine
 from .hourly_rebuild import columns, make_empty_copy, rebuild_hours
 from .schema.migrations import foreign_probe, migrate, migrations, protobuf_schema, usage_select
 from .schema.redaction import NOTHING, Redaction
@@ -109,14 +111,14 @@ class Store:
     def read(
         self,
         sql: str,
-        params: Mapping[str, str] | None = None,
+        params: QueryParams | None = None,
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
         """Run one SELECT, read-only and within limits; see `Engine.read`."""
         return self.engine.read(sql, params, fmt, project)
 
-    def rows(self, sql: str, params: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    def rows(self, sql: str, params: QueryParams | None = None) -> list[dict[str, Any]]:
         """The result of one SELECT as dictionaries; 64-bit integers stay integers."""
         data = self.engine.read(sql, params, "JSONEachRow")
         return [json.loads(line) for line in data.splitlines()]
@@ -127,7 +129,7 @@ class Store:
             return list(texts)
         cleaned: list[str] = []
         for first in range(0, len(texts), _NAMES):
-            names = ", ".join(literal(text[:_NAME]) for text in texts[first : first + _NAMES])
+            names = literals(text[:_NAME] for text in texts[first : first + _NAMES])
             clean = self.redaction.clean("names")
             (row,) = self.rows(f"SELECT {clean} AS clean FROM (SELECT [{names}] AS names)")  # noqa: S608, quoted
             cleaned += row["clean"]

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llmtrace_collector.sql_values import QueryParams, QueryValue
+
 #: One SELECT and its parameters in, dictionaries out: `Store.rows`.
-Rows = Callable[[str, Mapping[str, str] | None], list[dict[str, Any]]]
+Rows = Callable[[str, QueryParams | None], list[dict[str, Any]]]
 
 #: Calls in a run's sample table. The earliest ones, so that runs over the same inputs line up.
 SAMPLES = 50
@@ -270,7 +272,7 @@ class RunReader:
         return self._fingerprints(_SCORE_CHANGES, since)
 
     def _fingerprints(self, template: str, since: int) -> dict[RunKey, str]:
-        rows = self._rows(template.format(of_a_run=_OF_A_RUN), {"since": str(since)})
+        rows = self._rows(template.format(of_a_run=_OF_A_RUN), {"since": since})
         return {RunKey(row["Project"], row["Experiment"], row["RunId"]): row["Fingerprint"] for row in rows}
 
     def scores_stored(self) -> int:
@@ -279,15 +281,15 @@ class RunReader:
 
     def run_data(self, key: RunKey) -> RunData | None:
         """The data of one run; None when its spans are gone, in whole or in part (retention)."""
-        params = {
-            "project": parameter_text(key.project),
-            "experiment": parameter_text(key.experiment),
-            "run": parameter_text(key.run),
+        params: dict[str, QueryValue] = {
+            "project": key.project,
+            "experiment": key.experiment,
+            "run": key.run,
         }
         usage = self._rows(_USAGE.format(the_run=_THE_RUN), params)[0]
         if not usage["calls"]:
             return None
-        params |= {"start": str(usage["start_ms"]), "end": str(usage["end_ms"])}
+        params |= {"start": usage["start_ms"], "end": usage["end_ms"]}
         listed = ",\n    ".join(
             f"arraySort(groupUniqArrayIf(100)(toString({expression}), toString({expression}) != '')) "
             f"AS param_{name}"
@@ -325,7 +327,7 @@ class RunReader:
             samples=self._samples(params),
         )
 
-    def _samples(self, params: Mapping[str, str]) -> tuple[Sample, ...]:
+    def _samples(self, params: QueryParams) -> tuple[Sample, ...]:
         first_calls = _FIRST_CALLS.format(calls=_CALLS, limit=SAMPLES)
         rows = self._rows(
             _SAMPLES.format(calls=_CALLS, first_calls=first_calls, characters=MESSAGE_CHARACTERS), params
@@ -372,13 +374,3 @@ def _scores_of(
         if same_span or same_response or same_trace:
             newest[score["Name"]] = score["Label"] if score["Value"] is None else score["Value"]
     return newest
-
-
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f", "'": "\\'"}
-)
-
-
-def parameter_text(text: str) -> str:
-    """`text` as the value of a `{name:String}` placeholder: ClickHouse's tab-separated escaping."""
-    return text.translate(_ESCAPES)

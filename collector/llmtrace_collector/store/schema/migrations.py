@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from importlib import resources
 
 from llmtrace_collector.pricing import charges
+from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.cluster import Names, names_of
-from llmtrace_collector.store.engine import EmbeddedEngine, Engine, literal
+from llmtrace_collector.store.engine import EmbeddedEngine, Engine
 
 from . import dialects
 from .dialects.sqltext import let

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmtrace_collector.store.engine import Engine, StoreError, StoreUnavailable, literal
+from llmtrace_collector.sql_values import literal, literals
+from llmtrace_collector.store.engine import Engine, StoreError, StoreUnavailable
 
-from .dialects.sqltext import let, listed, quote
+from .dialects.sqltext import let
 
 if TYPE_CHECKING:
     from llmtrace.redaction.patterns import Pattern
@@ -76,13 +77,13 @@ class Redaction:
         if "secrets" in self.sets:
             # An address is in many texts, one with a password in few.
             hints = {hint for pattern in (*SECRETS, PRIVATE_KEY) for hint in pattern.hints} - {"://"}
-            conditions.append(f"multiSearchAny({text}, [{listed(sorted(hints))}])")
+            conditions.append(f"multiSearchAny({text}, [{literals(sorted(hints))}])")
             conditions.append(f"position({text}, '://') > 0 AND position({text}, '@') > 0")
         if "pii" in self.sets:
-            conditions.append(f"match({text}, {quote(_PERSONAL_HINT)})")
+            conditions.append(f"match({text}, {literal(_PERSONAL_HINT)})")
         if self.patterns:
             either = "|".join(f"(?:{pattern})" for pattern in self.patterns)
-            conditions.append(f"match({text}, {quote(either)})")
+            conditions.append(f"match({text}, {literal(either)})")
         return " OR ".join(f"({condition})" for condition in conditions)
 
     def _stages(self) -> Iterable[str]:
@@ -103,15 +104,15 @@ class Redaction:
             else:
                 groups = re.compile(expression).groups
                 mark = ("\\1" if groups else "") + pattern.mark + ("\\2" if groups > 1 else "")
-                done = f"replaceRegexpAll(t, {quote(expression)}, {quote(mark)})"
+                done = f"replaceRegexpAll(t, {literal(expression)}, {literal(mark)})"
                 if groups > 1 and not expression.endswith("()"):
                     # What stands after one match may be what stands before the next.
-                    done = f"replaceRegexpAll({done}, {quote(expression)}, {quote(mark)})"
+                    done = f"replaceRegexpAll({done}, {literal(expression)}, {literal(mark)})"
             if pattern.hints:
-                done = f"if(multiSearchAny(t, [{listed(pattern.hints)}]), {done}, t)"
+                done = f"if(multiSearchAny(t, [{literals(pattern.hints)}]), {done}, t)"
             yield done
         for own in self.patterns:
-            yield f"replaceRegexpAll(t, {quote(own)}, {quote(OWN_MARK)})"
+            yield f"replaceRegexpAll(t, {literal(own)}, {literal(OWN_MARK)})"
 
 
 #: Everything is stored as it comes.
@@ -163,25 +164,25 @@ def _not(characters: str) -> str:
 def _escaped(text: str) -> str:
     done = text
     for pair, single in _ESCAPES:
-        done = f"replaceAll({done}, {quote(pair)}, {quote(single)})"
+        done = f"replaceAll({done}, {literal(pair)}, {literal(single)})"
     written, held = r"\\u([0-9A-Fa-f]{4})", f"{_UNICODE[0]}\\1{_UNICODE[1]}"
-    done = f"replaceRegexpAll({done}, {quote(written)}, {quote(held)})"
-    return f"if(position({text}, {quote(_BACKSLASH)}) > 0, {done}, {text})"
+    done = f"replaceRegexpAll({done}, {literal(written)}, {literal(held)})"
+    return f"if(position({text}, {literal(_BACKSLASH)}) > 0, {done}, {text})"
 
 
 def _unescaped(text: str) -> str:
     held, written = f"{_UNICODE[0]}([0-9A-Fa-f]{{4}}){_UNICODE[1]}", r"\\u\1"
-    done = f"replaceRegexpAll({text}, {quote(held)}, {quote(written)})"
+    done = f"replaceRegexpAll({text}, {literal(held)}, {literal(written)})"
     for pair, single in reversed(_ESCAPES):
-        done = f"replaceAll({done}, {quote(single)}, {quote(pair)})"
+        done = f"replaceAll({done}, {literal(single)}, {literal(pair)})"
     # The first two bytes of every character of the private range.
     return f"if(position({text}, unhex('EFA3')) > 0, {done}, {text})"
 
 
 def _checked(expression: str, chosen: str) -> str:
     """`t`, each match `m` of it replaced by `chosen`, SQL; the time is linear in the text."""
-    between, around = quote(_BETWEEN), quote(f"\\1{_BETWEEN}\\2{_BETWEEN}")
-    marked = f"replaceRegexpAll(replaceAll(t, {between}, ''), {quote(expression)}, {around})"
+    between, around = literal(_BETWEEN), literal(f"\\1{_BETWEEN}\\2{_BETWEEN}")
+    marked = f"replaceRegexpAll(replaceAll(t, {between}, ''), {literal(expression)}, {around})"
     # Every second piece is a match.
     pieces = f"arrayMap((m, n) -> if(n % 2 = 0, {chosen}, m), s, arrayEnumerate(s))"
     return let("s", f"splitByString({between}, {marked})", f"arrayStringConcat({pieces}, '')")

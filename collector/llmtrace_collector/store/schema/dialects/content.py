@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from llmtrace_collector.sql_values import literal, literals
+
 from .attribute_table import EVENT_MESSAGES, TEXT_COLUMNS, key_of
-from .sqltext import listed, quote
 
 #: Whole keys beside those that fill the text columns.
 CONTENT_KEYS = frozenset(
@@ -134,7 +135,7 @@ _NAME = r'^([\w.:/@"\[\]-]|, ?){0,200}$'
 
 def is_content(key: str) -> str:
     """SQL: whether the attribute `key` holds content."""
-    return f"({key} IN ({listed(sorted(CONTENT_KEYS))}) OR match({key}, {quote('^(' + _PREFIXES + ')')}))"
+    return f"({key} IN ({literals(sorted(CONTENT_KEYS))}) OR match({key}, {literal('^(' + _PREFIXES + ')')}))"
 
 
 def is_conversation(event: str) -> str:
@@ -146,7 +147,7 @@ def without_content(attributes: str, event: str = "") -> str:
     """SQL of a map without its content; `event` is the name of the event that it belongs to."""
     dropped = is_content("k")
     if event:
-        dropped += f" OR k IN ({listed(_EVENT_KEYS)}) AND {is_conversation(event)}"
+        dropped += f" OR k IN ({literals(_EVENT_KEYS)}) AND {is_conversation(event)}"
     return f"mapFilter((k, v) -> NOT ({dropped}), {attributes})"
 
 
@@ -156,7 +157,7 @@ def without_texts(source: str) -> str:
     """
     empty = [f"'' AS text_{column}" for column in TEXT_COLUMNS]
     names = ("ResponseId", "RequestModel", "ResponseModel", "FinishReasons")
-    short = [f"if(match(text_{name}, {quote(_NAME)}), text_{name}, '') AS text_{name}" for name in names]
+    short = [f"if(match(text_{name}, {literal(_NAME)}), text_{name}, '') AS text_{name}" for name in names]
     keep = f"arrayMap((k, b) -> b AND NOT {is_content('k')}, keys, keep) AS keep"
     replaced = ", ".join([*empty, *short, keep])
     return f"SELECT * REPLACE ({replaced}) FROM ({source})"  # noqa: S608, names of ours

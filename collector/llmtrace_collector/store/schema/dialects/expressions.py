@@ -7,6 +7,8 @@ an array of texts with one element per column: an insert without foreign spans d
 
 from __future__ import annotations
 
+from llmtrace_collector.sql_values import literal, literals
+
 from . import messages
 from .attribute_table import (
     COUNTED_KEY,
@@ -25,7 +27,7 @@ from .attribute_table import (
     Field,
     key_of,
 )
-from .sqltext import Sources, Step, attribute, first, let, listed, quote, renamed
+from .sqltext import Sources, Step, attribute, first, let, renamed
 
 _COUNTED = len(FIELDS) + 1
 _FIRST_TEXT = _COUNTED + 1
@@ -57,7 +59,7 @@ def codes(keys: str) -> str:
     """Each key's number; 0 for keys that are not in the table."""
     numbers = _numbers()
     return (
-        f"arrayMap(k -> transform(k, [{listed(numbers)}], "
+        f"arrayMap(k -> transform(k, [{literals(numbers)}], "
         f"[{', '.join(map(str, numbers.values()))}], toUInt8(0)), {keys})"
     )
 
@@ -78,19 +80,20 @@ def _numbers() -> dict[str, int]:
 
 def is_foreign() -> str:
     """Whether a span needs its translation."""
-    return f"(arrayMax(codes) >= {_FOREIGN_TEXT} OR scope_name IN ({listed(FOREIGN_SCOPES)}))"
+    return f"(arrayMax(codes) >= {_FOREIGN_TEXT} OR scope_name IN ({literals(FOREIGN_SCOPES)}))"
 
 
 def any_foreign(keys: str, scopes: str) -> str:
     """Whether spans with these keys and scopes, arrays of one request's, include a foreign one."""
     known = [key for key, code in _numbers().items() if code >= _FOREIGN_TEXT]
-    return f"arrayExists(k -> k IN ({listed(known)}), {keys}) OR hasAny({scopes}, [{listed(FOREIGN_SCOPES)}])"
+    scoped = f"hasAny({scopes}, [{literals(FOREIGN_SCOPES)}])"
+    return f"arrayExists(k -> k IN ({literals(known)}), {keys}) OR {scoped}"
 
 
 def _foreign_codes() -> str:
     """`codes` with flattened messages and tools marked as text."""
     prefixes = [*(prefix for names in INDEXED.values() for prefix in names), "llm.prompts", "llm.choices"]
-    pattern = quote("^(" + "|".join(prefix.replace(".", "\\.") for prefix in prefixes) + ")\\.\\d")
+    pattern = literal("^(" + "|".join(prefix.replace(".", "\\.") for prefix in prefixes) + ")\\.\\d")
     flat = f"c IN (0, {_FOREIGN}) AND match(k, {pattern})"
     return f"arrayMap((k, c) -> if({flat}, {_FOREIGN_TEXT}, c), keys, codes)"
 
@@ -99,7 +102,7 @@ def remaining_keys(foreign: bool) -> str:
     """Whether each key stays in the map: text that has a column of its own does not."""
     if not foreign:
         return f"arrayMap(c -> c < {_FIRST_TEXT} OR c > {_LAST_TEXT}, codes)"
-    last = f"if(operation IN ({listed(LLM_OPERATIONS)}), {_FOREIGN_TEXT}, {_LAST_TEXT})"
+    last = f"if(operation IN ({literals(LLM_OPERATIONS)}), {_FOREIGN_TEXT}, {_LAST_TEXT})"
     return f"arrayMap(c -> c < {_FIRST_TEXT} OR c > {last}, {_foreign_codes()})"
 
 
@@ -118,7 +121,7 @@ def translated(source: str) -> str:
     row = [*texts.values()]
     for column, text in columns.items():
         row.append(
-            f"if(operation IN ({listed(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})"
+            f"if(operation IN ({literals(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})"
         )
     answered = (texts["OutputTokens"], attribute("response_data"), attribute("gen_ai.output.messages"))
     streamed = " AND ".join(f"{text} = ''" for text in answered)
@@ -174,10 +177,10 @@ def selects() -> str:
 
 def _derived(attributes: str, counted: str = "") -> dict[str, tuple[str, str]]:
     """Columns computed from the others: name → (type, expression)."""
-    counted = counted or f"{attributes}[{quote(COUNTED_KEY)}]"
+    counted = counted or f"{attributes}[{literal(COUNTED_KEY)}]"
     return {
         "Model": ("LowCardinality(String)", "if(RequestModel != '', RequestModel, ResponseModel)"),
-        "IsLlm": ("Bool", f"Operation IN ({listed(LLM_OPERATIONS)})"),
+        "IsLlm": ("Bool", f"Operation IN ({literals(LLM_OPERATIONS)})"),
         # A server's span inside a trace repeats the usage of the client's span above it.
         "Uncounted": (
             "LowCardinality(String)",
@@ -196,7 +199,7 @@ def _derived(attributes: str, counted: str = "") -> dict[str, tuple[str, str]]:
 def _default(field: Field) -> str:
     known = ("gen_ai.", "llmtrace.", "user.", "enduser.", "session.", "error.")
     keys = [key for key in field.keys if ">" not in key and key.startswith(known)]
-    tried = [f"SpanAttributes[{quote(key)}]" for key in keys]
+    tried = [f"SpanAttributes[{literal(key)}]" for key in keys]
     branches = "".join(f"{text} != '', {text}, " for text in tried[:-1])
     return _converted(field, f"multiIf({branches}{tried[-1]})" if branches else tried[0])
 
@@ -317,7 +320,7 @@ def _inclusive_input(text: str, sources: Sources, counts: Step) -> str:
 def _first_token(seconds: str, sources: Sources) -> str:
     milliseconds = sources.value(FIRST_TOKEN_MS)
     at = f"parseDateTime64BestEffortOrNull({sources.value(FIRST_TOKEN_AT)}, 9, 'UTC')"
-    event = f"arrayFirst(e -> e.1 IN ({listed(FIRST_TOKEN_EVENTS)}), arrayZip(event_names, event_times)).2"
+    event = f"arrayFirst(e -> e.1 IN ({literals(FIRST_TOKEN_EVENTS)}), arrayZip(event_names, event_times)).2"
     since = [f"ifNull(toUnixTimestamp64Nano({at}), 0)", f"toInt64({event})"]
     # Times before the start are no times of a first token.
     later = f"arrayMap(n -> if(n < started, '', toString((n - started) / 1e9)), [{', '.join(since)}])"
@@ -355,7 +358,7 @@ def _conversation(sources: Sources) -> tuple[str, dict[str, str]]:
     for position, column in enumerate(("InputMessages", "OutputMessages"), 1):
         attribute_text = attribute(TEXT_COLUMNS[column][0])
         columns[column] = (
-            f"if(scope_name NOT IN ({listed(FOREIGN_SCOPES)}) "
+            f"if(scope_name NOT IN ({literals(FOREIGN_SCOPES)}) "
             f"AND position({attribute_text}, '\"parts\"') > 0, {attribute_text}, "
             f"conversation[{position}])"
         )

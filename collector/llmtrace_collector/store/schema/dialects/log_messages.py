@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from llmtrace_collector.sql_values import literal, literals
+
 from . import messages
 from .attribute_table import EVENT_MESSAGES, TEXT_COLUMNS
-from .sqltext import listed, renamed
+from .sqltext import renamed
 
 #: The convention's event with all of a call in its attributes.
 DETAILS_EVENT = "gen_ai.client.inference.operation.details"
@@ -26,9 +28,11 @@ def log_messages() -> str:
     )
     detail_columns = ", ".join(
         f"argMaxIf({text}, Timestamp, {text} != '') AS given_{column}"
-        for column, text in ((column, f"LogAttributes['{keys[0]}']") for column, keys in TEXT_COLUMNS.items())
+        for column, text in (
+            (column, f"LogAttributes[{literal(keys[0])}]") for column, keys in TEXT_COLUMNS.items()
+        )
     )
-    events = listed([DETAILS_EVENT, *of_event])
+    events = literals([DETAILS_EVENT, *of_event])
     records = (
         "SELECT *, if(EventName != '', EventName, LogAttributes['event.name']) AS Event "  # noqa: S608, names of ours
         f"FROM otel_logs WHERE SpanId != '' AND Event IN ({events})"

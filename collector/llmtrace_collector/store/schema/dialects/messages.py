@@ -8,8 +8,10 @@ whole conversation along.
 
 from __future__ import annotations
 
+from llmtrace_collector.sql_values import literal, literals
+
 from .attribute_table import EVENT_MESSAGES, INDEXED, MAX_INDEX
-from .sqltext import Sources, attribute, first, let, listed, quote, renamed, unquoted
+from .sqltext import Sources, attribute, first, let, renamed, unquoted
 
 
 def chats(texts: str, roles: str) -> str:
@@ -34,7 +36,7 @@ def flattened() -> str:
     """
     message = f"arrayMap(g -> {_flattened_message()}, {_groups('fs', 1)})"
     chosen = ", ".join(
-        f"arrayFilter(e -> e.4 IN ({listed(prefixes)}), elements)" for prefixes in INDEXED.values()
+        f"arrayFilter(e -> e.4 IN ({literals(prefixes)}), elements)" for prefixes in INDEXED.values()
     )
     return let(
         "elements",
@@ -55,7 +57,7 @@ def of_events(column: str) -> str:
         '[concat(\'{"role":"\', x.1, \'","content":\', '
         "if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), "
         f"arrayFilter(x -> x.2 != '', arrayMap(e -> ({renamed('e.1', roles)}, {text}), "
-        f"arrayFilter(e -> e.1 IN ({listed(events)}), "
+        f"arrayFilter(e -> e.1 IN ({literals(events)}), "
         "arrayZip(event_names, arraySlice(nested_maps, 1, length(event_names)))))))"
     )
     return let(
@@ -99,11 +101,11 @@ def _object(kind: str, *members: tuple[str, str]) -> str:
 
 def _raw(owner: str, *paths: str) -> str:
     """Raw JSON of the first path that is there."""
-    return first(f"JSONExtractRaw({owner}, {listed(path.split('>'))})" for path in paths)
+    return first(f"JSONExtractRaw({owner}, {literals(path.split('>'))})" for path in paths)
 
 
 def _string(owner: str, *paths: str) -> str:
-    return first(f"JSONExtractString({owner}, {listed(path.split('>'))})" for path in paths)
+    return first(f"JSONExtractString({owner}, {literals(path.split('>'))})" for path in paths)
 
 
 def _quoted(owner: str, *paths: str) -> str:
@@ -240,13 +242,13 @@ def _elements() -> str:
     hostile indices are left out.
     """
     choice = "|".join(prefix.replace(".", "\\.") for names in INDEXED.values() for prefix in names)
-    pattern = quote(f"^({choice})\\.(\\d{{1,9}})\\.(.+)$")
-    noise = quote("(message|message_content|tool_call|function|tool)\\.")
+    pattern = literal(f"^({choice})\\.(\\d{{1,9}})\\.(.+)$")
+    noise = literal("(message|message_content|tool_call|function|tool)\\.")
     split = (
         f"arrayMap((n, v) -> (toUInt32OrZero(n[2]), replaceRegexpAll(n[3], {noise}, ''), n[1], v), "
         f"arrayMap(k -> extractGroups(k, {pattern}), keys), vals)"
     )
-    inner = quote("\\.(\\d{1,9})\\.")
+    inner = literal("\\.(\\d{1,9})\\.")
     return (
         f"arraySort(x -> (x.1, x.2), arrayFilter(x -> x.2 <= {MAX_INDEX}, "
         f"arrayMap(x -> (x.1, toUInt32OrZero(extract(x.2, {inner})), "
@@ -263,7 +265,7 @@ def _groups(elements: str, member: int) -> str:
 
 def _field(name: str, owner: str = "g") -> str:
     """The value of one flattened name within a group of elements."""
-    return f"arrayFirst(y -> y.3 = {quote(name)}, {owner}).5"
+    return f"arrayFirst(y -> y.3 = {literal(name)}, {owner}).5"
 
 
 def _flattened_message() -> str:
@@ -272,7 +274,7 @@ def _flattened_message() -> str:
     def nested(prefix: str, item: str) -> str:
         return let(
             "s",
-            f"arrayFilter(y -> startsWith(y.3, {quote(prefix)}), g)",
+            f"arrayFilter(y -> startsWith(y.3, {literal(prefix)}), g)",
             f"if(empty(s), emptyArrayString(), arrayMap(h -> {item}, {_groups('s', 2)}))",
         )
 
@@ -306,7 +308,7 @@ def _flattened_message() -> str:
         f"toJSONString({_field('description')}), ',\"parameters\":', {_embedded(_field('parameters'))}, '}}')"
     )
     return (
-        f"multiIf({schema} != '', {schema}, g[1].4 IN ({listed(INDEXED['ToolDefinitions'])}), {tool}, "
+        f"multiIf({schema} != '', {schema}, g[1].4 IN ({literals(INDEXED['ToolDefinitions'])}), {tool}, "
         f"concat('{{\"role\":', toJSONString({_field('role')}), ',\"content\":', {plain}, "
         f"if({identity} = '', '', concat(',\"tool_call_id\":', toJSONString({identity}))), "
         f"if({finish} = '', '', concat(',\"finish_reason\":', toJSONString({finish}))), "

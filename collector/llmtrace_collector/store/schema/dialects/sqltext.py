@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-
-def quote(text: str) -> str:
-    """`text` as a ClickHouse string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def listed(texts: Iterable[str]) -> str:
-    """Literals with commas between, for `IN (…)` or `[…]`."""
-    return ", ".join(quote(text) for text in texts)
+from llmtrace_collector.sql_values import literal, literals
 
 
 def renamed(text: str, names: Mapping[str, str], other: str | None = None) -> str:
     """`text` by the table `names`; what is not in the table is `other`, by default `text` itself."""
-    return f"transform({text}, [{listed(names)}], [{listed(names.values())}], {other or text})"
+    return f"transform({text}, [{literals(names)}], [{literals(names.values())}], {other or text})"
 
 
 def first(candidates: Iterable[str]) -> str:
@@ -44,7 +36,7 @@ def _unquoted(name: str) -> str:
 
 def attribute(key: str) -> str:
     """The attribute's text in the map `attrs`, '' when absent."""
-    return f"attrs[{quote(key)}]"
+    return f"attrs[{literal(key)}]"
 
 
 @dataclass
@@ -78,7 +70,7 @@ class Sources:
         key, *path = name.split(">")
         if not path:
             return attribute(key)
-        steps = ", ".join(step if step.isdigit() else quote(step) for step in path)
+        steps = ", ".join(step if step.isdigit() else literal(step) for step in path)
         return f"JSONExtractRaw({self.json.add(attribute(key))}, {steps})"
 
     def value(self, sources: Iterable[str]) -> str:
