@@ -22,7 +22,7 @@ from .access.auth import Authenticator, load_keys
 from .accounting.budgets import Budgets
 from .accounting.call_dedup import CallDeduplicator
 from .accounting.price_book import PriceBook
-from .api import backup, budgets, incidents, keys, maintenance, prices, quarantine, query
+from .api import audit, backup, budgets, incidents, keys, maintenance, prices, quarantine, query
 from .ingest import otlp_http
 from .ingest.completeness import ArrivalCounts
 from .ingest.intake import Intake
@@ -242,6 +242,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(
         query.router(collector.store, collector.authenticator, collector.metrics, collector.readers)
     )
+    app.include_router(audit.router(collector.store, collector.authenticator))
     app.include_router(incidents.router(collector.store, collector.authenticator))
     app.include_router(maintenance.router(collector.store, collector.authenticator, collector.wal))
     app.include_router(

@@ -112,6 +112,10 @@ class CollectorSettings(BaseModel):
     read_key: SecretStr | None = Field(
         default=None, description="Key that readers of /clickhouse must give; none on loopback by default."
     )
+    service_key: SecretStr | None = Field(
+        default=None,
+        description="Key of the inference service: it sends, and writes what its administrators did.",
+    )
     admin_key: SecretStr | None = Field(
         default=None,
         description="Key of the write endpoints; default: LLMTRACE_ADMIN_KEY, "

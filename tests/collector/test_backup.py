@@ -46,6 +46,9 @@ def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
         assert answer.status_code == 200, answer.text
         assert [_ask(second, text, second.admin_key) for text in _SUMS] == before
         second.collector.api_keys.refresh()
+        # What was done in either store stays known: here a restore that failed, with two rows, and this one.
+        actions = _ask(second, "SELECT Action FROM audit_log ORDER BY At", second.admin_key).split()
+        assert actions == ["keys.create", "store.backup", *["store.restore"] * 3]
         assert _ask(second, "SELECT count() FROM otel_traces", key) == "60"
     finally:
         second.close()

@@ -4,7 +4,9 @@ import json
 
 import click
 
-from .client import AdminClient
+from .client import own_collector
+
+_ROLES = click.Choice(["ingest", "read", "service", "admin"])
 
 
 @click.group(
@@ -27,14 +29,15 @@ Examples:
 """
 )
 @click.option("--project", default="", help="The only project that the key reaches.  [default: all]")
-@click.option("--role", type=click.Choice(["ingest", "read", "admin"]), required=True, help="What it may do.")
+@click.option("--role", type=_ROLES, required=True, help="What it may do.")
 @click.option("--name", default="", help="A word for yourself.")
 @click.option("--per-minute", type=click.IntRange(min=0), default=0, help="Requests a minute; 0: no limit.")
 @click.pass_context
 def create(context: click.Context, project: str, role: str, name: str, per_minute: int) -> None:
     """Make a key and print it. It cannot be shown again."""
     body = {"project": project, "role": role, "name": name, "requests_per_minute": per_minute}
-    key = AdminClient(context).call("POST", "/v1/keys", body)
+    with own_collector(context) as collector:
+        key = collector.create_key(body)
     click.echo(f"{key['key_id']}: {role} key of {project or 'every project'}; shown this once", err=True)
     click.echo(key["key"])
 
@@ -51,14 +54,16 @@ Examples:
 @click.pass_context
 def list_keys(context: click.Context, as_json: bool) -> None:
     """Show all keys, without their secrets."""
-    for key in AdminClient(context).call("GET", "/v1/keys")["keys"]:
+    with own_collector(context) as collector:
+        all_keys = collector.keys()
+    for key in all_keys:
         if as_json:
             click.echo(json.dumps(key))
             continue
         state = f"revoked {key['revoked_at'][:19]}" if key["revoked_at"] else "live"
         limit = f"{key['requests_per_minute']}/min" if key["requests_per_minute"] else "no limit"
         click.echo(
-            f"{key['key_id']}  {key['role']:<6}  {key['project'] or '(all)':<16}  {limit:<10}  "
+            f"{key['key_id']}  {key['role']:<7}  {key['project'] or '(all)':<16}  {limit:<10}  "
             f"{key['created_at'][:19]}  {state}  {key['name']}"
         )
 
@@ -73,5 +78,6 @@ Examples:
 @click.pass_context
 def revoke(context: click.Context, key_id: str) -> None:
     """End a key, at once."""
-    AdminClient(context).call("DELETE", f"/v1/keys/{key_id}")
+    with own_collector(context) as collector:
+        collector.revoke_key(key_id)
     click.echo(f"{key_id} is revoked")

@@ -7,14 +7,27 @@ import secrets
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from llmtrace.common.token_bucket import TokenBucket
 from llmtrace_collector.store.store import Store
 
-Role = Literal["ingest", "read", "admin"]
+Role = Literal["ingest", "read", "service", "admin"]
+
+#: What each role may do, as the roles that endpoints ask for. `service` is the inference service's: it sends,
+#: writes the audit rows of its own administrators, and reads whom it should refuse.
+ALLOWS: Mapping[Role, frozenset[Role]] = MappingProxyType(
+    {
+        "ingest": frozenset({"ingest"}),
+        "read": frozenset({"read"}),
+        "service": frozenset({"service", "ingest"}),
+        "admin": frozenset({"admin", "service", "ingest", "read"}),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,11 @@ class Key:
     requests_per_minute: int = 0
     created_at: str = ""
     revoked_at: str | None = None
+
+
+def new_key(project: str, role: Role, name: str, requests_per_minute: int) -> Key:
+    """A key with an id of its own, made now and not saved yet."""
+    return Key(f"key_{uuid.uuid4().hex[:12]}", name, project, role, requests_per_minute, _now())
 
 
 def hashed(secret: str) -> str:
@@ -52,16 +70,15 @@ class ApiKeyStore:
         with self._lock:
             self._live = {row["Hash"]: _key(row) for row in self._rows() if row["RevokedAt"] is None}
 
-    def create(self, project: str, role: Role, name: str, requests_per_minute: int) -> tuple[Key, str]:
-        """A new key and its secret, which is shown this once."""
-        secret = f"llmt_{role}_{secrets.token_urlsafe(32)}"
-        key = Key(f"key_{uuid.uuid4().hex[:12]}", name, project, role, requests_per_minute, _now())
+    def create(self, key: Key) -> str:
+        """Save a new key; returns its secret, which is shown this once."""
+        secret = f"llmt_{key.role}_{secrets.token_urlsafe(32)}"
         self._save(key, hashed(secret))
         self.refresh()
-        return key, secret
+        return secret
 
-    def revoke(self, key_id: str) -> Key | None:
-        """End a key; None when there is none of that id. A revoked key stays in the list."""
+    def revoke(self, key_id: str) -> Key:
+        """End a key, which stays in the list; one that has ended already stays as it is. Raises KeyError."""
         for row in self._rows():
             if row["KeyId"] == key_id:
                 key = _key(row)
@@ -70,7 +87,11 @@ class ApiKeyStore:
                     self._save(key, row["Hash"])
                     self.refresh()
                 return key
-        return None
+        raise KeyError(key_id)
+
+    def get(self, key_id: str) -> Key | None:
+        """A key by its id, revoked or not; None when there is none."""
+        return next((key for key in self.all() if key.key_id == key_id), None)
 
     def all(self) -> list[Key]:
         """Every key, oldest first."""
@@ -82,7 +103,7 @@ class ApiKeyStore:
 
     def has_key_for(self, role: Role) -> bool:
         """Whether a live key allows what `role` does."""
-        return any(key.role in (role, "admin") for key in self._live.values())
+        return any(role in ALLOWS[key.role] for key in self._live.values())
 
     def _rows(self) -> list[dict[str, Any]]:
         return self._store.rows("SELECT * FROM api_keys FINAL ORDER BY CreatedAt, KeyId")

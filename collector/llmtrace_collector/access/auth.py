@@ -19,7 +19,7 @@ from llmtrace.common.admin_key import FILE, AdminKeyMissing, find_admin_key
 from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
-from .api_keys import ApiKeyStore, RateLimit, Role
+from .api_keys import ALLOWS, ApiKeyStore, RateLimit, Role
 
 
 class UnsafeBind(ValueError):
@@ -33,10 +33,22 @@ class ConfiguredKeys:
     ingest: str | None
     read: str | None
     admin: str
+    service: str | None = None
 
     def of(self, role: Role) -> str | None:
         """The configured key of a role."""
-        return {"ingest": self.ingest, "read": self.read, "admin": self.admin}[role]
+        keys: dict[Role, str | None] = {
+            "ingest": self.ingest,
+            "read": self.read,
+            "service": self.service,
+            "admin": self.admin,
+        }
+        return keys[role]
+
+    def role_of(self, secret: str, wanted: Role) -> Role | None:
+        """The role of the configured key that `secret` is, where it allows what is wanted."""
+        roles = (role for role in ALLOWS if wanted in ALLOWS[role])
+        return next((role for role in roles if _same(secret, self.of(role))), None)
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,8 @@ class Denied(Exception):
 class Authenticator:
     """Decides who passes: the keys of the settings are for every project, API keys for their own.
 
-    A role without any key is everybody's, unless `locked`; the first key made for it ends that.
+    A role without any key is everybody's, unless `locked`; the first key made for it, or for a role that it
+    includes, ends that.
     """
 
     def __init__(self, keys: ConfiguredKeys, api_keys: ApiKeyStore, *, locked: bool = False) -> None:
@@ -70,14 +83,12 @@ class Authenticator:
 
     def admit(self, headers: Headers, role: Role) -> Identity:
         """The identity behind a request that needs `role`. Raises Denied."""
-        configured = self.keys.of(role)
         for secret in _presented_keys(headers):
-            if _same(secret, self.keys.admin):
-                return Identity("admin_key")
-            if configured is not None and _same(secret, configured):
-                return Identity(f"{role}_key")
+            configured = self.keys.role_of(secret, role)
+            if configured is not None:
+                return Identity(f"{configured}_key")
             key = self._api_keys.find(secret)
-            if key is not None and key.role in (role, "admin"):
+            if key is not None and role in ALLOWS[key.role]:
                 wait = self._limit.wait(key)
                 if wait:
                     raise Denied(
@@ -86,9 +97,18 @@ class Authenticator:
                         math.ceil(wait),
                     )
                 return Identity(key.key_id, key.project)
-        if configured is None and not self._locked and not self._api_keys.has_key_for(role):
+        if self._is_open(role):
             return Identity("")
         raise Denied(401, f"a valid {role} key is needed: send it as 'Authorization: Bearer KEY'")
+
+    def _is_open(self, role: Role) -> bool:
+        """Whether no key is needed: there is none for this role, nor for what it may do besides."""
+        if self._locked:
+            return False
+        return not any(
+            self.keys.of(allowed) is not None or self._api_keys.has_key_for(allowed)
+            for allowed in ALLOWS[role]
+        )
 
 
 def require_admin(authenticator: Authenticator) -> Callable[[Request], None]:
@@ -136,6 +156,7 @@ def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
     """
     ingest = settings.ingest_key.get_secret_value() if settings.ingest_key else None
     read = settings.read_key.get_secret_value() if settings.read_key else None
+    service = settings.service_key.get_secret_value() if settings.service_key else None
     if not is_loopback(settings.host) and not (ingest and read) and not settings.require_keys:
         raise UnsafeBind(
             f"collector.host = {settings.host!r} can be reached from other machines, so keys are needed: set "
@@ -144,7 +165,9 @@ def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
             "create`, or bind 127.0.0.1."
         )
     admin = settings.admin_key.get_secret_value() if settings.admin_key else None
-    return ConfiguredKeys(ingest or None, read or None, admin or admin_key(settings.data_dir))
+    return ConfiguredKeys(
+        ingest or None, read or None, admin or admin_key(settings.data_dir), service or None
+    )
 
 
 def admin_key(data_dir: Path) -> str:
@@ -168,8 +191,8 @@ def admin_key(data_dir: Path) -> str:
     return key
 
 
-def _same(secret: str, key: str) -> bool:
-    return hmac.compare_digest(secret.encode(errors="surrogateescape"), key.encode())
+def _same(secret: str, key: str | None) -> bool:
+    return key is not None and hmac.compare_digest(secret.encode(errors="surrogateescape"), key.encode())
 
 
 def _presented_keys(headers: Headers) -> list[str]:

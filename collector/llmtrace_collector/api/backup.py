@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as PathParameter
 
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
-from llmtrace_collector.store.backup import BackupIncomplete, BackupRefused, Backups, NoSuchBackup
+from llmtrace_collector.store.backup import BackupIncomplete, BackupRefused, Backups, NoSuchBackup, new_name
 from llmtrace_collector.store.store import Store
 
-from .audit import audit
+from .audit import audited
 
 Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 
@@ -24,12 +24,12 @@ def router(store: Store, authenticator: Authenticator, folder: Path) -> APIRoute
 
     @routes.post("/v1/backups")
     def create(request: Request) -> dict[str, Any]:
-        try:
-            backup = backups.create()
-        except BackupRefused as error:
-            raise HTTPException(409, str(error)) from error
-        audit(store, request, "store.backup", backup["name"])
-        return backup
+        name = new_name()
+        with audited(store, request, "store.backup", name):
+            try:
+                return backups.create(name)
+            except BackupRefused as error:
+                raise HTTPException(409, str(error)) from error
 
     @routes.get("/v1/backups")
     def listed() -> dict[str, list[dict[str, Any]]]:
@@ -37,15 +37,14 @@ def router(store: Store, authenticator: Authenticator, folder: Path) -> APIRoute
 
     @routes.post("/v1/backups/{name}/restore")
     def restore(name: Name, request: Request) -> dict[str, Any]:
-        try:
-            manifest = backups.restore(name)
-        except NoSuchBackup as error:
-            raise HTTPException(404, str(error)) from error
-        except BackupRefused as error:
-            raise HTTPException(409, str(error)) from error
-        except BackupIncomplete as error:
-            raise HTTPException(500, str(error)) from error
-        audit(store, request, "store.restore", name)
-        return manifest
+        with audited(store, request, "store.restore", name):
+            try:
+                return backups.restore(name)
+            except NoSuchBackup as error:
+                raise HTTPException(404, str(error)) from error
+            except BackupRefused as error:
+                raise HTTPException(409, str(error)) from error
+            except BackupIncomplete as error:
+                raise HTTPException(500, str(error)) from error
 
     return routes

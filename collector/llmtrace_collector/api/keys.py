@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtrace_collector.access.api_keys import ApiKeyStore, Role
+from llmtrace_collector.access.api_keys import ApiKeyStore, Role, new_key
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.store.store import Store
 
-from .audit import audit
+from .audit import audited
 
 #: Names that need no quoting anywhere; empty: every project.
 PROJECT = r"^[A-Za-z0-9_.:@/-]*$"
@@ -35,8 +35,10 @@ def router(store: Store, authenticator: Authenticator, api_keys: ApiKeyStore) ->
 
     @routes.post("/v1/keys")
     def create(new: NewKey, request: Request) -> dict[str, Any]:
-        key, secret = api_keys.create(new.project, new.role, new.name, new.requests_per_minute)
-        audit(store, request, "keys.create", key.key_id, f"{key.role} {key.name}".strip(), key.project)
+        key = new_key(new.project, new.role, new.name, new.requests_per_minute)
+        detail = f"{key.role} {key.name}".strip()
+        with audited(store, request, "keys.create", key.key_id, detail, key.project):
+            secret = api_keys.create(key)
         return {**asdict(key), "key": secret}
 
     @routes.get("/v1/keys")
@@ -45,10 +47,10 @@ def router(store: Store, authenticator: Authenticator, api_keys: ApiKeyStore) ->
 
     @routes.delete("/v1/keys/{key_id}")
     def revoke(key_id: Annotated[str, Field(max_length=64)], request: Request) -> dict[str, Any]:
-        key = api_keys.revoke(key_id)
+        key = api_keys.get(key_id)
         if key is None:
             raise HTTPException(404, f"there is no key {key_id}: `llmtrace keys list` shows them")
-        audit(store, request, "keys.revoke", key.key_id, project=key.project)
-        return asdict(key)
+        with audited(store, request, "keys.revoke", key_id, project=key.project):
+            return asdict(api_keys.revoke(key_id))
 
     return routes

@@ -17,7 +17,7 @@ from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.store.erasure import Eraser
 from llmtrace_collector.store.store import Store
 
-from .audit import audit
+from .audit import audited
 
 _WAIT_SECONDS = 20.0
 
@@ -59,9 +59,9 @@ def router(store: Store, authenticator: Authenticator, wal: WriteAheadLog) -> AP
 
     @routes.post("/v1/usage/rebuild")
     def rebuild(body: Rebuild, request: Request) -> dict[str, list[str]]:
-        days = store.rebuild_usage(body.day.isoformat() if body.day else None)
-        audit(store, request, "usage.rebuild", " ".join(days))
-        return {"days": days}
+        day = body.day.isoformat() if body.day else None
+        with audited(store, request, "usage.rebuild", day or "every day"):
+            return {"days": store.rebuild_usage(day)}
 
     @routes.post("/v1/erasures")
     def erase(body: Erase, request: Request) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def router(store: Store, authenticator: Authenticator, wal: WriteAheadLog) -> AP
         if not _stored(wal):
             raise HTTPException(503, "the log holds what is not stored yet: try again when it is")
         # The audit log is not a place to keep the name of someone erased.
-        audit(store, request, "store.delete", f"sha256:{hashed(body.user)}", project=body.project)
-        erasure = eraser.start(body.user, body.project)
+        with audited(store, request, "store.delete", f"sha256:{hashed(body.user)}", project=body.project):
+            erasure = eraser.start(body.user, body.project)
         return {**asdict(erasure), "quarantined_segments": len(list(wal.quarantine_folder.glob("*.seg")))}
 
     @routes.get("/v1/erasures/{erasure_id}")

@@ -8,15 +8,17 @@ from datetime import UTC, date, datetime
 from datetime import time as clock
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
-from llmtrace_collector.accounting.price_book import PriceBook, choose_book
+from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook, choose_book
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.pricing.tariffs import ALWAYS
-from llmtrace_collector.pricing.unit_prices import UnitPrices
+from llmtrace_collector.pricing.unit_prices import FIELDS, UnitPrices
 from llmtrace_collector.store.store import Store
+
+from .audit import audited
 
 
 class SetPrice(UnitPrices):
@@ -101,92 +103,66 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     closing_lock = threading.Lock()
 
     @routes.put("/v1/prices")
-    def set_price(price: SetPrice) -> dict[str, str]:
+    def set_price(price: SetPrice, request: Request) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
-        store.insert_rows("own_prices", [_price_row(price, time.time())])
-        price_book.sync(activate=True)
+        rows = [_price_row(price)]
+        target = f"{price.provider}/{price.model}"
+        with audited(store, request, "prices.set", target, _detail(price)):
+            store.insert_rows("own_prices", rows)
+            price_book.sync(activate=True)
         return {"book": price_book.book}
 
     @routes.post("/v1/prices/update")
-    def update(price_update: PriceUpdate) -> dict[str, str]:
+    def update(price_update: PriceUpdate, request: Request) -> dict[str, str]:
         """Take the installed price list, with these prices of one's own, as a new book."""
-        at = time.time()
-        rows = [_price_row(price, at) for price in price_update.prices]
+        rows = [_price_row(price) for price in price_update.prices]
         if price_update.dry_run:
             return {"book": price_book.prepare(rows)}
-        store.insert_rows("own_prices", rows)
-        price_book.sync(activate=True)
+        with audited(store, request, "prices.update", LIST_NAME, f"{len(rows)} prices of one's own"):
+            store.insert_rows("own_prices", rows)
+            price_book.sync(activate=True)
         return {"book": price_book.book}
 
     @routes.put("/v1/prices/discounts")
-    def set_discount(discount: SetDiscount) -> dict[str, str]:
+    def set_discount(discount: SetDiscount, request: Request) -> dict[str, str]:
         """Keep the discount and put the book that has it into effect."""
-        store.insert_rows(
-            "own_discounts",
-            [
-                {
-                    "Project": discount.project,
-                    "Provider": discount.provider,
-                    "Model": discount.model,
-                    "ValidFrom": _seconds(discount.valid_from),
-                    "Percent": discount.percent,
-                    "At": f"{time.time():.3f}",
-                    "Actor": discount.actor,
-                    "Note": discount.note,
-                }
-            ],
-        )
-        price_book.sync(activate=True)
+        rows = [_row(discount)]
+        target = f"{discount.project}/{discount.provider}/{discount.model}"
+        with audited(store, request, "prices.discount", target, _detail(discount)):
+            store.insert_rows("own_discounts", rows)
+            price_book.sync(activate=True)
         return {"book": price_book.book}
 
     @routes.put("/v1/cost/fixed/{line_id}")
     def set_fixed(
-        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], fixed_cost: FixedCost
+        line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], fixed_cost: FixedCost, request: Request
     ) -> dict[str, str]:
         """Keep a fixed line; the newest of an id holds."""
         if fixed_cost.valid_to is not None and fixed_cost.valid_to <= fixed_cost.valid_from:
             raise HTTPException(422, "valid_to must be after valid_from")
         if fixed_cost.period == "total" and fixed_cost.valid_to is None:
             raise HTTPException(422, "a line that is paid once needs its end: give valid_to")
-        store.insert_rows(
-            "fixed_costs",
-            [
-                {
-                    "Id": line_id,
-                    "Kind": fixed_cost.kind,
-                    "Name": fixed_cost.name,
-                    "Project": fixed_cost.project,
-                    "Provider": fixed_cost.provider,
-                    "Model": fixed_cost.model,
-                    "Units": fixed_cost.units,
-                    "Price": fixed_cost.price,
-                    "Period": fixed_cost.period,
-                    "ValidFrom": _seconds(fixed_cost.valid_from),
-                    "ValidTo": ALWAYS[1] if fixed_cost.valid_to is None else _seconds(fixed_cost.valid_to),
-                    "Removed": fixed_cost.removed,
-                    "At": f"{time.time():.3f}",
-                    "Actor": fixed_cost.actor,
-                    "Note": fixed_cost.note,
-                }
-            ],
-        )
-        price_book.sync(activate=bool(fixed_cost.model))
+        rows = [{"ValidTo": ALWAYS[1], **_row(fixed_cost), "Id": line_id}]
+        with audited(store, request, "cost.fixed", line_id, _detail(fixed_cost)):
+            store.insert_rows("fixed_costs", rows)
+            price_book.sync(activate=bool(fixed_cost.model))
         return {"id": line_id, "book": price_book.book}
 
     @routes.post("/v1/prices/book")
-    def choose(selection: BookSelection) -> dict[str, str]:
+    def choose(selection: BookSelection, request: Request) -> dict[str, str]:
         """Put a kept book into effect."""
         known = store.rows("SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": selection.book})
         if not known:
             raise HTTPException(
                 404, f"there is no book {selection.book!r}; 'llmtrace cost prices books' lists them"
             )
-        choose_book(store, selection.book, selection.actor, selection.note)
-        price_book.sync()
+        with audited(store, request, "prices.book", selection.book, _detail(selection)):
+            choose_book(store, selection.book, selection.actor, selection.note)
+            price_book.sync()
         return {"book": selection.book}
 
     @routes.post("/v1/cost/close")
-    def close_month(body: CloseMonth) -> dict[str, Any]:
+    def close_month(body: CloseMonth, request: Request) -> dict[str, Any]:
         """Keep the figures of a month that is over. A closed month stays as it was closed."""
         if body.month >= datetime.now(UTC).strftime("%Y-%m"):
             raise HTTPException(409, f"{body.month} is not over yet")
@@ -195,13 +171,10 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
             if store.rows("SELECT 1 FROM cost_closed WHERE Month = {month:String} LIMIT 1", month):
                 raise HTTPException(409, f"{body.month} is closed already")
             rows = store.rows(_MONTH, month)
-            at = f"{time.time():.3f}"
-            store.insert_rows(
-                "cost_closed",
-                [{**row, "Month": body.month, "At": at, "Actor": body.actor} for row in rows],
-            )
-        if not rows:
-            raise HTTPException(409, f"there is no call in {body.month}")
+            if not rows:
+                raise HTTPException(409, f"there is no call in {body.month}")
+            with audited(store, request, "cost.close", body.month, _detail(body)):
+                store.insert_rows("cost_closed", [{**row, **_row(body)} for row in rows])
         return {"month": body.month, "rows": len(rows), "cost": sum(row["Cost"] or 0 for row in rows)}
 
     return routes
@@ -221,18 +194,28 @@ WHERE Time >= toDateTime(concat({month:String}, '-01 00:00:00'))
 GROUP BY Project, Provider, Model"""
 
 
-def _price_row(price: SetPrice, at: float) -> dict[str, Any]:
+def _price_row(price: SetPrice) -> dict[str, Any]:
     units = price.per_unit()
-    return {
-        "Provider": price.provider,
-        "Model": price.model,
-        "ServiceTier": price.service_tier,
-        "ValidFrom": _seconds(price.valid_from),
-        **{bucket.price: units.get(bucket.name) for bucket in BUCKETS},
-        "At": f"{at:.3f}",
-        "Actor": price.actor,
-        "Note": price.note,
+    prices = {bucket.price: units.get(bucket.name) for bucket in BUCKETS}
+    return {**_row(price, leave_out=set(FIELDS.values())), **prices}
+
+
+def _row(request: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:
+    """A request as a row, written now: a column for each field that has a value, `valid_from` → `ValidFrom`;
+    days as seconds since 1970. Raises HTTPException."""
+    fields = request.model_dump(exclude=leave_out, exclude_none=True)
+    row = {
+        "".join(part.capitalize() for part in name.split("_")): _seconds(value)
+        if isinstance(value, date)
+        else value
+        for name, value in fields.items()
     }
+    return {**row, "At": f"{time.time():.3f}"}
+
+
+def _detail(request: SetPrice | SetDiscount | FixedCost | BookSelection | CloseMonth) -> str:
+    """The request but for its defaults, as JSON: what an auditor wants to know of it, its actor among it."""
+    return request.model_dump_json(exclude_defaults=True)
 
 
 def _seconds(day: date) -> int:

@@ -16,7 +16,7 @@ from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import decode
 from llmtrace_collector.store.store import Store
 
-from .audit import audit
+from .audit import audited
 
 Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-[0-9]+)?$", max_length=120)]
 
@@ -57,9 +57,9 @@ def router(
     @routes.post("/v1/quarantine/{name}/replay")
     def replay(name: Name, request: Request) -> dict[str, str]:
         path = find(name)
-        arrival_counts.count_quarantined(_signal(path), path, subtract=True)
-        wal.replay(name)
-        audit(store, request, "quarantine.replay", name)
+        with audited(store, request, "quarantine.replay", name):
+            arrival_counts.count_quarantined(_signal(path), path, subtract=True)
+            wal.replay(name)
         return {"name": name, "state": "queued"}
 
     return routes

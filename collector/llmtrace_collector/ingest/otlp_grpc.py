@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 #: Requests that wait for the disk at the same time; the log commits them together.
 _WORKERS = 16
 
-_METHODS: Mapping[str, str] = MappingProxyType(
+#: Method → signal.
+METHODS: Mapping[str, str] = MappingProxyType(
     {
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
@@ -96,7 +97,7 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: Any) -> Any:
         """gRPC's hook: the handler of a method, None for those that are not OTLP's."""
-        signal = _METHODS.get(handler_call_details.method)
+        signal = METHODS.get(handler_call_details.method)
         if signal is None:
             return None
         return grpc.unary_unary_rpc_method_handler(self._export(signal))

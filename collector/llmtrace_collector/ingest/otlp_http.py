@@ -63,7 +63,7 @@ def router(
             raise Refused(
                 415, f"content type {content_type[:80] or 'missing'}: send OTLP as {PROTOBUF} or {JSON}"
             )
-        body = await _body(request, settings.max_body_bytes)
+        body = await read_body(request, settings.max_body_bytes)
         started = time.perf_counter()
         incoming = IncomingRequest(
             signal,
@@ -105,7 +105,7 @@ def _project(authenticator: Authenticator, request: Request) -> str:
         raise Refused(status, str(denied), denied.retry_after) from denied
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """The request's body as sent. Raises Refused beyond `limit` bytes, without reading the rest, and when it
     takes too long.
     """
