@@ -73,7 +73,7 @@ def test_a_failed_attempt_waits_for_its_repetition_before_it_is_sent() -> None:
     with ReplayServer(slow, PLAIN) as server, capture() as traces:
         running = llmtrace.api.lifecycle.current()
         assert running is not None
-        object.__setattr__(running.config, "schedule_delay", 0.05)
+        running.delivery_worker._pause = 0.05
         _openai(server.url)
         first, last = traces.snapshot()
     assert first["attributes"]["llmtrace.counted"] is False

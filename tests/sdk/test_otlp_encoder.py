@@ -5,14 +5,17 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as reference
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace.delivery.otlp_encoder import encode_spans
+from llmtrace.delivery.exporter import LogRecord
+from llmtrace.delivery.otlp_encoder import encode_logs, encode_spans
 from tests.examples import examples
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -54,7 +57,51 @@ _SPAN = st.builds(
 @settings(max_examples=examples(150))
 @given(st.lists(_SPAN, max_size=6))
 def test_equal_to_the_reference(spans: list[ReadableSpan]) -> None:
-    assert ExportTraceServiceRequest.FromString(encode_spans(spans, {})) == reference(spans)
+    expected = reference(spans)
+    links = {
+        (span.context.trace_id, span.context.span_id, number): link.context.trace_state.to_header()
+        for span in spans
+        for number, link in enumerate(span.links)
+    }
+    for span_message in _messages(expected):
+        ids = int.from_bytes(span_message.trace_id), int.from_bytes(span_message.span_id)
+        for number, link_message in enumerate(span_message.links):
+            link_message.trace_state = links[(*ids, number)]
+    assert ExportTraceServiceRequest.FromString(encode_spans(spans, {})) == expected
+
+
+def _messages(request: ExportTraceServiceRequest) -> list[Span]:
+    return [
+        span
+        for resource_spans in request.resource_spans
+        for scope_spans in resource_spans.scope_spans
+        for span in scope_spans.spans
+    ]
+
+
+def test_log_records_with_their_own_resource_and_scope() -> None:
+    shared = _RESOURCES[1]
+    records = [
+        LogRecord(5, "event", 1, 2, {"a": 1}),
+        LogRecord(6, "", 0, 0, {}, "text", "WARN", 13, 1, shared, _SCOPES[0]),
+        LogRecord(7, "e\ud800", 0, 3, {}, resource=shared, scope=_SCOPES[1]),
+    ]
+    request = ExportLogsServiceRequest.FromString(
+        encode_logs(records, _RESOURCES[0], _SCOPES[0], {"service.name": "c"})
+    )
+    own, other = request.resource_logs
+    (first,) = own.scope_logs[0].log_records
+    assert (first.time_unix_nano, first.observed_time_unix_nano, first.event_name) == (5, 5, "event")
+    assert (first.trace_id.hex(), first.span_id.hex()) == ("0" * 31 + "1", "0" * 15 + "2")
+    assert {attribute.key: attribute.value.string_value for attribute in other.resource.attributes} == {
+        "service.name": "c",
+        "n": "",
+    }
+    (second,), (third,) = (scope_logs.log_records for scope_logs in other.scope_logs)
+    assert [scope_logs.scope.name for scope_logs in other.scope_logs] == ["s", "t"]
+    assert (second.body.string_value, second.severity_text, second.severity_number) == ("text", "WARN", 13)
+    assert (second.flags, second.trace_id, second.HasField("body")) == (1, b"", True)
+    assert (third.event_name, third.HasField("body")) == ("e?", False)
 
 
 def test_odd_values_are_mended() -> None:

@@ -306,7 +306,7 @@ def test_sigterm_with_a_hanging_collector_ends_by_the_deadline(
 
 def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
     """The thread that ends the process keeps it, and the attempt fails only then."""
-    counters = DeliveryCounters("nowhere")
+    counters = DeliveryCounters()
     settings = DeliverySettings.for_collector("http://127.0.0.1:9", spool_dir=str(tmp_path))
 
     class Hanging:

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace import clock, internal_errors, semconv
-from llmtrace.delivery.exporter import ScoreRecord
+from llmtrace import clock, semconv
+from llmtrace.delivery.exporter import LogRecord
+from llmtrace.internal_errors import swallow
 from llmtrace.spans import retries
 
 from . import lifecycle
@@ -36,7 +37,7 @@ def score(
     name: what was judged ("helpful"). value: a number, for averages. label: a word ("pass").
     explanation: why.
     """
-    try:
+    with swallow("recording a score"):
         runtime = lifecycle.current()
         if runtime is None:
             return
@@ -52,34 +53,28 @@ def score(
         ids = _id_number(trace_id), _id_number(span_id)
         if ids == (0, 0) and response_id is None:
             ids = _implied_ids()
-        runtime.delivery_worker.submit_score(
-            ScoreRecord(clock.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes)
+        runtime.delivery_worker.submit_log(
+            LogRecord(clock.time_ns(), semconv.EVALUATION_EVENT, *ids, attributes)
         )
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("recording a score", error)
 
 
 def current_trace_id() -> str | None:
     """The active trace's id, else that of the last LLM call made in this context: 32 hex digits, or None."""
-    try:
+    with swallow("looking for the current trace"):
         trace_id, _ = _implied_ids()
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("looking for the current trace", error)
-        return None
-    return f"{trace_id:032x}" if trace_id else None
+        return f"{trace_id:032x}" if trace_id else None
+    return None
 
 
 def trace_url(trace_id: str | None = None) -> str | None:
     """The address of a trace in the dashboard, by default of the current one; None where there is none."""
-    try:
+    with swallow("making a trace's address"):
         runtime = lifecycle.current()
         linked_id = trace_id or current_trace_id()
         if runtime is None or linked_id is None:
             return None
         return f"{runtime.config.dashboard_url}/traces?{urlencode({'trace': linked_id})}"
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("making a trace's address", error)
-        return None
+    return None
 
 
 def _implied_ids() -> tuple[int, int]:

@@ -7,15 +7,17 @@ delivery thread: it parses the bodies, fills in the attributes and ends the span
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace import clock, internal_errors, semconv
+from llmtrace import clock, semconv
 from llmtrace.delivery import double_spans
+from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes, retries
 from llmtrace.wire import background_responses, response_headers
 from llmtrace.wire.format import Translation, WireFormat
@@ -27,6 +29,7 @@ from llmtrace.wire.render import render
 from . import content_encoding, llm_span
 from .runtime import Runtime
 
+_TRANSLATING: Final = swallow("translating a call", may_raise=False)
 _UNSET: Final = Status(StatusCode.UNSET)
 _TAIL_BYTES: Final = 64 * 1024
 _USUAL_CHUNK: Final = 64 * 1024
@@ -181,15 +184,18 @@ class LlmCall:
             return False
         return clock.time_ns() - (self._end or 0) < retries.HELD_SECONDS * 1e9
 
-    def complete(self) -> None:
-        """Make the span; runs on the delivery thread, once."""
+    def span_count(self) -> int:
+        return 1
+
+    def complete(self) -> Sequence[ReadableSpan]:
+        """Make the span; runs on the delivery thread, once. Nothing where the span's provider hands it on."""
         attributes: dict[str, AttributeValue] = {
             semconv.OPERATION_NAME: self._format.operation,
             semconv.PROVIDER_NAME: self._format.provider,
         }
         # Looked into many times, and the libraries' own mappings are slow.
         self._headers = {name.lower(): value for name, value in self._headers.items()}
-        try:
+        with _TRANSLATING:  # the span ends with what is known
             self._describe_transport(attributes)
             request_body = decode.decoded(self._request.body) if self._request.body else None
             self._merge(self._format.request(request_body, self._request.path, self._content), attributes)
@@ -197,21 +203,17 @@ class LlmCall:
             if self._format.fetched_again:
                 fetched = self._format.method == "GET"
                 background_responses.count_once(attributes, self._runtime.delivery_worker, fetched=fetched)
-        except Exception as error:  # noqa: BLE001  # the span ends with what is known
-            internal_errors.report("translating a call", error, may_raise=False)
-        finally:
-            if semconv.USER_ID in self.span.initial_attributes:
-                attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
-            name = " ".join(
-                str(attributes[key])
-                for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
-                if key in attributes
-            )
-            if self.span.parent is not None:
-                double_spans.remember_parent(self.span.parent)
-            self.span.finish(
-                name, attributes, self._span_status, self._end or self._started_at, retry_of=self._retry_of
-            )
+        if semconv.USER_ID in self.span.initial_attributes:
+            attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
+        name = " ".join(
+            str(attributes[key])
+            for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
+            if key in attributes
+        )
+        if self.span.parent is not None:
+            double_spans.remember_parent(self.span.parent)
+        end = self._end or self._started_at
+        return self.span.finish(name, attributes, self._span_status, end, retry_of=self._retry_of)
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         headers = self._request.headers

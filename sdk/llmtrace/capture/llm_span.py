@@ -8,7 +8,7 @@ recording span (`_Recording`), which they see start and end like any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
@@ -48,10 +48,10 @@ class LlmSpan(Protocol):
         end: int,
         *,
         retry_of: SpanContext | None = None,
-    ) -> None:
-        """End it at `end` (nanoseconds since 1970); called once, on any thread.
+    ) -> Sequence[ReadableSpan]:
+        """End it at `end` (nanoseconds since 1970), and return it where no provider hands it on.
 
-        retry_of: the earlier request of the same call, to link to.
+        Called once, on any thread. retry_of: the earlier request of the same call, to link to.
         """
 
 
@@ -117,7 +117,7 @@ class _BuiltAtEnd:
         end: int,
         *,
         retry_of: SpanContext | None = None,
-    ) -> None:
+    ) -> Sequence[ReadableSpan]:
         span = ReadableSpan(
             name,
             self.context,
@@ -131,7 +131,7 @@ class _BuiltAtEnd:
             end_time=end,
             instrumentation_scope=self._runtime.scope,
         )
-        self._runtime.delivery_worker.submit_span(span, redacted=True)
+        return (span,)
 
 
 class _Recording:
@@ -155,7 +155,7 @@ class _Recording:
         end: int,
         *,
         retry_of: SpanContext | None = None,
-    ) -> None:
+    ) -> Sequence[ReadableSpan]:
         if retry_of is not None:
             self._span.add_link(retry_of, _REPEATS)
         self._span.update_name(name)
@@ -163,3 +163,4 @@ class _Recording:
         if not status.is_unset:
             self._span.set_status(status)
         self._span.end(end_time=end)
+        return ()

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanContext
 from llmtrace import semconv
 from llmtrace.spans import other_tracers
 
-from .exporter import ScoreRecord
+from .exporter import LogRecord
 
 _CAPACITY: Final = 4096
 _span_of_response: OrderedDict[str, tuple[int, int]] = OrderedDict()
@@ -55,7 +55,7 @@ def is_double(span: ReadableSpan) -> bool:
     )
 
 
-def resolved(record: ScoreRecord) -> ScoreRecord:
+def resolved(record: LogRecord) -> LogRecord:
     """The record with the span of its response id, or the response id of its span, filled in."""
     response_id = record.attributes.get(semconv.RESPONSE_ID)
     if isinstance(response_id, str):

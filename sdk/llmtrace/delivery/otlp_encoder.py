@@ -1,19 +1,21 @@
-"""Spans and scores to OTLP protobuf.
+"""Spans and log records to OTLP protobuf.
 
 The same message that `opentelemetry.exporter.otlp.proto.common` makes, built by filling the protobuf in
 place instead of nesting constructors: about a third of the CPU. `tests/sdk/test_otlp_encoder.py` holds the
-two equal. A value that protobuf refuses (a lone surrogate, an integer beyond 64 bits) is repaired, so that
-one odd span never costs its batch.
+two equal, but for a link's trace state, which the other leaves out. A value that protobuf refuses (a lone
+surrogate, an integer beyond 64 bits) is repaired, so that one odd span never costs its batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as LogRecordMessage
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
@@ -22,7 +24,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope as Scope
 from opentelemetry.trace import SpanContext
 
-from .exporter import ScoreRecord
+from .exporter import LogRecord
 
 _HAS_IS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _IS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
@@ -45,45 +47,67 @@ def encode_spans(spans: Iterable[ReadableSpan], overrides: Mapping[str, str]) ->
                 resource_spans = resources[id(resource)] = request.resource_spans.add(
                     schema_url=resource.schema_url
                 )
-                _fill_resource(resource_spans.resource, resource, overrides)
+                fill_resource(resource_spans.resource, resource, overrides)
             scope_spans = scopes[key] = resource_spans.scope_spans.add()
             if scope is not None:
-                _fill_scope(scope_spans.scope, scope)
+                fill_scope(scope_spans.scope, scope)
                 scope_spans.schema_url = scope.schema_url or ""
         _fill_span(scope_spans.spans.add(), span)
     return request.SerializeToString()
 
 
-def encode_scores(
-    records: Iterable[ScoreRecord], resource: Resource, scope: Scope, overrides: Mapping[str, str]
+def encode_logs(
+    records: Iterable[LogRecord], resource: Resource, scope: Scope, overrides: Mapping[str, str]
 ) -> bytes:
-    """Serialized ExportLogsServiceRequest with one log record per score."""
+    """Serialized ExportLogsServiceRequest; `resource` and `scope` are those of records without their own."""
     request = ExportLogsServiceRequest()
-    resource_logs = request.resource_logs.add(schema_url=resource.schema_url)
-    _fill_resource(resource_logs.resource, resource, overrides)
-    scope_logs = resource_logs.scope_logs.add()
-    _fill_scope(scope_logs.scope, scope)
+    scopes: dict[tuple[int, int], Any] = {}
+    resources: dict[int, Any] = {}
     for record in records:
-        message = scope_logs.log_records.add(
-            time_unix_nano=record.time, observed_time_unix_nano=record.time, event_name=record.event_name
-        )
-        if record.trace_id:
-            message.trace_id = record.trace_id.to_bytes(16, "big")
-        if record.span_id:
-            message.span_id = record.span_id.to_bytes(8, "big")
-        _fill_attributes(message.attributes, record.attributes)
+        own_resource, own_scope = record.resource or resource, record.scope or scope
+        key = (id(own_resource), id(own_scope))
+        scope_logs = scopes.get(key)
+        if scope_logs is None:
+            resource_logs = resources.get(id(own_resource))
+            if resource_logs is None:
+                resource_logs = resources[id(own_resource)] = request.resource_logs.add(
+                    schema_url=own_resource.schema_url
+                )
+                fill_resource(resource_logs.resource, own_resource, overrides)
+            scope_logs = scopes[key] = resource_logs.scope_logs.add()
+            fill_scope(scope_logs.scope, own_scope)
+        _fill_record(scope_logs.log_records.add(), record)
     return request.SerializeToString()
 
 
-def _fill_resource(message: ResourceMessage, resource: Resource, overrides: Mapping[str, str]) -> None:
-    _fill_attributes(message.attributes, {**resource.attributes, **overrides})
+def _fill_record(message: LogRecordMessage, record: LogRecord) -> None:
+    message.time_unix_nano = message.observed_time_unix_nano = record.time
+    message.event_name = _text(record.event_name)
+    if record.trace_id:
+        message.trace_id = record.trace_id.to_bytes(16, "big")
+    if record.span_id:
+        message.span_id = record.span_id.to_bytes(8, "big")
+    message.flags = record.flags
+    message.severity_number = record.severity_number  # type: ignore[assignment]  # the enum's are numbers
+    message.severity_text = _text(record.severity_text)
+    if record.body:
+        message.body.string_value = _text(record.body)
+    fill_attributes(message.attributes, record.attributes)
 
 
-def _fill_scope(message: InstrumentationScope, scope: Scope) -> None:
+def fill_resource(
+    message: ResourceMessage, resource: Resource, overrides: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Fill a protobuf resource."""
+    fill_attributes(message.attributes, {**resource.attributes, **overrides})
+
+
+def fill_scope(message: InstrumentationScope, scope: Scope) -> None:
+    """Fill a protobuf scope."""
     message.name = scope.name
     message.version = scope.version or ""
     if scope.attributes:
-        _fill_attributes(message.attributes, scope.attributes)
+        fill_attributes(message.attributes, scope.attributes)
 
 
 def _fill_span(message: SpanMessage, span: ReadableSpan) -> None:
@@ -98,16 +122,17 @@ def _fill_span(message: SpanMessage, span: ReadableSpan) -> None:
         message.parent_span_id = span.parent.span_id.to_bytes(8, "big")
     message.flags = _flags(span.parent)
     message.name = _text(span.name)
-    message.kind = span.kind.value + 1  # type: ignore[assignment]  # OTLP counts from UNSPECIFIED = 0
+    # OTLP counts from UNSPECIFIED = 0, which a span that came in by OTLP may be; OTel's spans never are.
+    message.kind = 0 if span.kind is None else span.kind.value + 1  # type: ignore[assignment]
     message.start_time_unix_nano = span.start_time or 0
     message.end_time_unix_nano = span.end_time or 0
     if span.attributes:
-        _fill_attributes(message.attributes, span.attributes)
+        fill_attributes(message.attributes, span.attributes)
     message.dropped_attributes_count = span.dropped_attributes
     for event in span.events:
         entry = message.events.add(name=_text(event.name), time_unix_nano=event.timestamp)
         if event.attributes:
-            _fill_attributes(entry.attributes, event.attributes)
+            fill_attributes(entry.attributes, event.attributes)
     message.dropped_events_count = span.dropped_events
     for link in span.links:
         pointer = message.links.add(
@@ -115,8 +140,10 @@ def _fill_span(message: SpanMessage, span: ReadableSpan) -> None:
             span_id=link.context.span_id.to_bytes(8, "big"),
             flags=_flags(link.context),
         )
+        if link.context.trace_state:
+            pointer.trace_state = link.context.trace_state.to_header()
         if link.attributes:
-            _fill_attributes(pointer.attributes, link.attributes)
+            fill_attributes(pointer.attributes, link.attributes)
     message.dropped_links_count = span.dropped_links
     message.status.code = span.status.status_code.value  # type: ignore[assignment]
     if span.status.description:
@@ -127,7 +154,8 @@ def _flags(context: SpanContext | None) -> int:
     return _HAS_IS_REMOTE | _IS_REMOTE if context is not None and context.is_remote else _HAS_IS_REMOTE
 
 
-def _fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
+def fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
+    """Append attributes to a message's repeated KeyValue field."""
     # Each access to a field of a message makes an object: hence one `value`, and no keywords.
     add = target.add
     for key, value in attributes.items():
@@ -168,7 +196,7 @@ def _fill_value(target: AnyValue, value: Any) -> None:
         target.bytes_value = value
     elif isinstance(value, Mapping):
         target.kvlist_value.SetInParent()
-        _fill_attributes(target.kvlist_value.values, {str(key): item for key, item in value.items()})
+        fill_attributes(target.kvlist_value.values, {str(key): item for key, item in value.items()})
     elif isinstance(value, Sequence):
         target.array_value.SetInParent()
         for item in value:

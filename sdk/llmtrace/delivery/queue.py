@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from opentelemetry import context as otel_context
@@ -24,28 +24,45 @@ from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
 
 from . import double_spans
-from .exporter import Batch, Exporter, ScoreRecord
+from .exporter import Batch, Exporter, ExportResult, LogRecord
 from .sender import Sender
 from .settings import DeliverySettings
 from .spool import Spool
 from .stats import DeliveryCounters, Stats
 
 _SPAN_BASE_WEIGHT: Final = 1024
-_SCORE_WEIGHT: Final = 512
+_LOG_WEIGHT: Final = 512
 _REPORT_SECONDS: Final = 60.0
 
 
 class FinishedCall(Protocol):
-    """A finished LLM call whose span is still to be built."""
+    """A finished LLM call, or anything else that is over and whose spans are still to be built."""
 
-    def complete(self) -> None:
-        """Build and end the span (which submits it here)."""
+    def complete(self) -> Sequence[ReadableSpan]:
+        """Build and end the spans, on the delivery thread, and return those that nothing else submits.
+
+        They are sent as they are: what is to be redacted is redacted here.
+        """
 
     def weight(self) -> int:
-        """Bytes of the bodies it holds."""
+        """Bytes of the bodies it holds. Asked on the caller's thread, as `span_count` is."""
+
+    def span_count(self) -> int:
+        """About how many spans it comes to."""
 
     def may_be_retried(self) -> bool:
         """Whether to wait a moment longer before `complete`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicReport:
+    """What is sent every `seconds` and once more at the end; each supersedes the last, so none is kept."""
+
+    seconds: float
+    pack: Callable[[], Batch | None]
+    """Makes it, on the delivery thread; None where there is nothing to report."""
+    on_result: Callable[[ExportResult], None] = lambda _: None
+    """Gets what became of each that was sent."""
 
 
 class DeliveryWorker:
@@ -58,56 +75,67 @@ class DeliveryWorker:
         *,
         spool: Spool | None = None,
         reports: bool = False,
+        periodic_reports: Sequence[PeriodicReport] = (),
         redactor: Redactor | None = None,
         open_sampler: Callable[[], TailSampler] | None = None,
+        on_dropped: Callable[[int], None] | None = None,
     ) -> None:
         """`open_exporter` is called on the thread, at the first batch: it may import what is slow to import.
 
         spool: where batches wait while the collector is unreachable. reports: send it the counters.
-        redactor: cleans spans that were not made here, and scores. open_sampler: makes what decides which
-        traces are sent; None sends all.
+        redactor: cleans spans that were not made here, and log records. open_sampler: makes what decides
+        which traces are sent; None sends all. on_dropped: gets the number of spans and log records that were
+        just lost, on any thread.
         """
         self._settings = settings
         self._open_exporter = open_exporter
         self._spool = spool
-        self._reports = reports
+        self._reports = list(periodic_reports)
+        self._starts_at_once = bool(periodic_reports)
+        if reports:
+            self._reports.append(PeriodicReport(_REPORT_SECONDS, self._packed_counters))
+        self._pause = min([settings.schedule_delay, *(report.seconds for report in self._reports)])
+        self._on_dropped = on_dropped
         self._redactor = redactor or Redactor(secrets=True, pii=False)
         self._open_sampler = open_sampler
         self._stopping = False
         self._reset()
 
     def _reset(self) -> None:
-        self._counters = DeliveryCounters(self._settings.endpoints["traces"].url)
+        self._counters = DeliveryCounters(self._warn_of_dropped)
         self._lock = self._counters.lock
         self._sender = Sender(self._settings, self._open_exporter, self._counters, self._spool)
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
         self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
         self._wake = threading.Event()
         self._done = threading.Condition()
-        self._calls: deque[tuple[int, FinishedCall]] = deque()
+        self._calls: deque[tuple[int, int, FinishedCall]] = deque()
+        self._spans_of_calls = 0
         self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
-        self._scores: deque[ScoreRecord] = deque()
+        self._logs: deque[LogRecord] = deque()
         self._queued_bytes = 0
         self._flushes_requested = self._flushes_done = 0
-        self._next_report = time.monotonic() + _REPORT_SECONDS
+        now = time.monotonic()
+        self._next_reports = [now + report.seconds for report in self._reports]
         self._thread: threading.Thread | None = None
 
     def resume(self) -> None:
-        """Start the thread at once if an earlier process left batches on disk."""
-        if self._sender.has_leftovers:
+        """Start the thread at once if an earlier process left batches on disk, or there is what to report."""
+        if self._starts_at_once or self._sender.has_leftovers:
             self._start()
 
     def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> None:
         """Queue a finished call. `quiet` starts and wakes nothing (for use during garbage collection)."""
-        weight = call.weight()
+        weight, spans = call.weight(), call.span_count()
         with self._lock:
             if self._is_full(weight):
-                self._counters.generated += 1
-                self._counters.count_dropped(1)
+                self._counters.generated += spans
+                self._counters.count_dropped(spans)
                 return
-            self._calls.append((weight, call))
+            self._calls.append((weight, spans, call))
             self._queued_bytes += weight
-            queued = len(self._calls)
+            self._spans_of_calls += spans
+            queued = self._spans_of_calls
         if not quiet:
             self._notify(queued)
 
@@ -129,16 +157,16 @@ class DeliveryWorker:
         if self._sampler is not None:
             self._roots_elsewhere.append(trace_id)
 
-    def submit_score(self, record: ScoreRecord) -> None:
-        """Queue a score."""
+    def submit_log(self, record: LogRecord) -> None:
+        """Queue a log record, such as a score."""
         with self._lock:
             self._counters.generated += 1
-            if self._is_full(_SCORE_WEIGHT):
+            if self._is_full(_LOG_WEIGHT):
                 self._counters.count_dropped(1)
                 return
-            self._scores.append(record)
-            self._queued_bytes += _SCORE_WEIGHT
-            queued = len(self._scores)
+            self._logs.append(record)
+            self._queued_bytes += _LOG_WEIGHT
+            queued = len(self._logs)
         self._notify(queued)
 
     def flush(self, timeout: float) -> bool:
@@ -179,7 +207,7 @@ class DeliveryWorker:
     def stats(self) -> Stats:
         """Counters; see Stats."""
         with self._lock:
-            return self._counters.read(uncounted=len(self._calls))
+            return self._counters.read(uncounted=self._spans_of_calls)
 
     def after_fork(self) -> None:
         """In the child: the queue is the parent's to send; locks, thread and connection are made anew."""
@@ -187,7 +215,7 @@ class DeliveryWorker:
         self._reset()
 
     def _is_full(self, weight: int) -> bool:
-        queued = len(self._calls) + len(self._spans) + len(self._scores)
+        queued = self._spans_of_calls + len(self._spans) + len(self._logs)
         return (
             queued >= self._settings.max_queue_items
             or self._queued_bytes + weight > self._settings.max_queue_bytes
@@ -207,21 +235,21 @@ class DeliveryWorker:
                         self._counters.sampled_out += left_out
                     if spans:
                         batches.append(self._sender.exporter.pack_spans(spans))
-                scores = self._take_scores(len(self._scores))
+                scores = self._take_logs(len(self._logs))
                 if scores:
-                    batches.append(self._sender.exporter.pack_scores(scores))
+                    batches.append(self._sender.exporter.pack_logs(scores))
                 self._sender.rescue(batches)
         except Exception as error:  # noqa: BLE001  # see internal_errors
             internal_errors.report("keeping the last spans", error, may_raise=False)
         with self._lock:
-            rest = len(self._calls) + len(self._spans) + len(self._scores)
+            rest = self._spans_of_calls + len(self._spans) + len(self._logs)
             if rest:
-                self._counters.generated += len(self._calls)
+                self._counters.generated += self._spans_of_calls
                 self._counters.count_dropped(rest)
                 self._calls.clear()
                 self._spans.clear()
-                self._scores.clear()
-                self._queued_bytes = 0
+                self._logs.clear()
+                self._queued_bytes = self._spans_of_calls = 0
 
     def _notify(self, queued: int) -> None:
         if self._thread is None:
@@ -244,7 +272,7 @@ class DeliveryWorker:
     def _run(self) -> None:
         with _suppress_instrumentation():
             while True:
-                self._wake.wait(self._settings.schedule_delay)
+                self._wake.wait(self._pause)
                 self._wake.clear()
                 stopping, flush_number = self._stopping, self._flushes_requested
                 try:
@@ -262,46 +290,73 @@ class DeliveryWorker:
     def _cycle(self) -> None:
         """Send what is queued at the start, not what arrives meanwhile: flush must end under load."""
         # Spans are counted first: the calls below a root span were submitted before it.
-        spans, calls, scores = len(self._spans), len(self._calls), len(self._scores)
+        spans, calls, scores = len(self._spans), len(self._calls), len(self._logs)
         while calls > 0 or spans > 0:
-            for _ in range(min(calls, self._settings.max_batch_items)):
+            while calls > 0 and len(self._spans) < self._settings.max_batch_items:
                 calls -= 1
                 spans += self._complete_next()
             spans -= self._send_spans()
             if not self._spans:
                 spans = 0
         self._send_decided()
-        records = self._take_scores(scores)
+        records = self._take_logs(scores)
         if records:
-            self._sender.deliver(self._sender.exporter.pack_scores(records))
+            self._sender.deliver(self._sender.exporter.pack_logs(records))
         self._sender.replay()
-        if time.monotonic() >= self._next_report:
-            self._next_report = time.monotonic() + _REPORT_SECONDS
-            self._report()
+        for number, report in enumerate(self._reports):
+            if time.monotonic() >= self._next_reports[number]:
+                self._next_reports[number] = time.monotonic() + report.seconds
+                self._send_report(report)
 
     def _last_cycle(self) -> None:
         self._cycle()
-        self._report()
+        for report in self._reports:
+            self._send_report(report)
 
-    def _report(self) -> None:
-        record = self._counters.report() if self._reports else None
-        if record is not None:
-            self._sender.send_once(self._sender.exporter.pack_scores([record]))
+    def _send_report(self, report: PeriodicReport) -> None:
+        batch = report.pack()
+        result = self._sender.send_once(batch) if batch is not None else None
+        if result is not None:
+            report.on_result(result)
+
+    def _packed_counters(self) -> Batch | None:
+        record = self._counters.report()
+        return None if record is None else self._sender.exporter.pack_logs([record])
+
+    def _warn_of_dropped(self, count: int) -> None:
+        internal_errors.warn_once(
+            "drop",
+            "llmtrace drops spans (the collector at %s is away or too slow and queue and spool are full, or "
+            "it refused them); llmtrace.stats() counts them.",
+            self._settings.endpoints["traces"].url,
+        )
+        if self._on_dropped is not None:
+            self._on_dropped(count)
 
     def _complete_next(self) -> int:
         with self._lock:
             if not self._calls:
                 return 0
-            weight, call = self._calls.popleft()
+            weight, expected, call = self._calls.popleft()
             if not self._stopping and not self._sender.hurry.is_set() and call.may_be_retried():
-                self._calls.append((weight, call))
+                self._calls.append((weight, expected, call))
                 return 0
             self._queued_bytes -= weight
+            self._spans_of_calls -= expected
         try:
-            call.complete()
+            spans = call.complete()
         except Exception as error:  # noqa: BLE001  # one call must not stop the others
             internal_errors.report("building the span of a call", error, may_raise=False)
-        return 1
+            with self._lock:
+                self._counters.generated += expected
+                self._counters.count_dropped(expected)
+            return 0
+        weighed = [(_weigh(span), True, span) for span in spans]
+        with self._lock:
+            self._counters.generated += len(weighed)
+            self._spans.extend(weighed)
+            self._queued_bytes += sum(weight for weight, _, _ in weighed)
+        return max(len(weighed), 1)  # none: an ordinary span, which its provider's processor has submitted
 
     def _send_spans(self) -> int:
         spans = self._take_spans()
@@ -352,10 +407,10 @@ class DeliveryWorker:
             internal_errors.report("redacting a span", error, may_raise=False)
             return copied(span)
 
-    def _take_scores(self, count: int) -> list[ScoreRecord]:
+    def _take_logs(self, count: int) -> list[LogRecord]:
         with self._lock:
-            records = [self._scores.popleft() for _ in range(min(count, len(self._scores)))]
-            self._queued_bytes -= _SCORE_WEIGHT * len(records)
+            records = [self._logs.popleft() for _ in range(min(count, len(self._logs)))]
+            self._queued_bytes -= _LOG_WEIGHT * len(records)
         return [
             replace(record, attributes=self._redactor.attributes(record.attributes))
             for record in map(double_spans.resolved, records)

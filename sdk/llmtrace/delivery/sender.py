@@ -29,6 +29,8 @@ _LONGEST_PROBE_PAUSE: Final = 15.0
 _FOREIGN_SCAN_SECONDS: Final = 30.0
 _FOREIGN_PER_ROUND: Final = 16
 
+Warn = Callable[..., None]
+
 
 class Sender:
     """Delivers batches and counts what became of them."""
@@ -39,13 +41,19 @@ class Sender:
         open_exporter: Callable[[], Exporter],
         counters: DeliveryCounters,
         spool: Spool | None,
+        *,
+        warn: Warn = internal_errors.warn_once,
     ) -> None:
-        """`open_exporter` is called at the first batch: it may import what is slow to import."""
+        """`open_exporter` is called at the first batch: it may import what is slow to import.
+
+        warn: gets the kind of a warning, its text and its arguments, as logging takes them.
+        """
         self._settings = settings
         self._open_exporter = open_exporter
         self._exporter: Exporter | None = None
         self._counters = counters
         self._spool = spool
+        self._warn = warn
         self._own_batches: dict[Path, Spooled] = {}
         self._collector_unreachable = False
         self._pause = _FIRST_PAUSE
@@ -78,19 +86,21 @@ class Sender:
         if self._exporter is not None:
             self._exporter.close()
 
-    def deliver(self, batch: Batch) -> None:
-        """Send, keep on disk, or count as lost; returns when one of these is done."""
+    def deliver(self, batch: Batch) -> ExportResult | None:
+        """Send, or count as lost: the last attempt's result. None where it is on disk now."""
         self._in_flight = batch
         try:
-            if not (self._collector_unreachable and self._spool_in_flight(batch)):
-                self._attempt_until_settled(batch)
+            if self._collector_unreachable and self._spool_in_flight(batch):
+                return None
+            return self._attempt_until_settled(batch)
         finally:
             self._in_flight = None
 
-    def send_once(self, batch: Batch) -> None:
-        """One attempt at something that a later one supersedes."""
-        if not self._collector_unreachable:
-            self.exporter.send(batch, self._attempt_timeout())
+    def send_once(self, batch: Batch) -> ExportResult | None:
+        """One attempt at something that a later one supersedes; None while the collector is unreachable."""
+        if self._collector_unreachable:
+            return None
+        return self.exporter.send(batch, self._attempt_timeout())
 
     def rescue(self, batches: list[Batch]) -> None:
         """Keep on disk what another thread is still trying to send, and `batches`; for the way out."""
@@ -151,7 +161,7 @@ class Sender:
         spooled.remove()
         lost = batch.items if result.kind == "refused" else result.rejected
         if lost:
-            internal_errors.warn_once("refused", "The collector refused a batch: %s", result.detail)
+            self._warn("refused", "The collector refused a batch: %s", result.detail)
         self._count_spooled(spooled, sent=batch.items - lost, dropped=lost, own=own)
         return True
 
@@ -168,7 +178,7 @@ class Sender:
             if dropped:
                 self._counters.count_dropped(dropped)
 
-    def _attempt_until_settled(self, batch: Batch) -> None:
+    def _attempt_until_settled(self, batch: Batch) -> ExportResult | None:
         give_up_at = time.monotonic() + self._settings.retry_for
         pause, attempts, attempts_at_exit = _FIRST_PAUSE, 0, 0
         while True:
@@ -177,14 +187,14 @@ class Sender:
                 and time.monotonic() >= self._deadline
                 and self._spool_in_flight(batch)
             ):
-                return
+                return None
             result = self.exporter.send(batch, self._attempt_timeout())
             if result.kind == "acknowledged":
                 self._collector_unreachable = False
                 self._acknowledged(batch, result)
-                return
+                return result
             if result.kind == "refused":
-                internal_errors.warn_once("refused", "The collector refused a batch: %s", result.detail)
+                self._warn("refused", "The collector refused a batch: %s", result.detail)
                 break
             self._warn_unreachable(result)
             leaving = self._deadline is not None
@@ -194,7 +204,7 @@ class Sender:
             over = attempts_at_exit >= _ATTEMPTS_AT_EXIT or time.monotonic() + wait > give_up_at
             if (leaving or over or attempts >= _ATTEMPTS_BEFORE_SPOOLING) and self._spool_in_flight(batch):
                 self._mark_unreachable(result)
-                return
+                return None
             if over:
                 break
             if leaving:
@@ -204,13 +214,14 @@ class Sender:
                 self.hurry.clear()
             pause = min(pause * 2, _LONGEST_PAUSE)
         self._counters.count_dropped(batch.items)
+        return result
 
     def _acknowledged(self, batch: Batch, result: ExportResult) -> None:
         with self._counters.lock:
             self._counters.sent += batch.items - result.rejected
         if result.rejected:
             self._counters.count_dropped(result.rejected)
-            internal_errors.warn_once("rejected", "The collector rejected spans: %s", result.detail)
+            self._warn("rejected", "The collector rejected spans: %s", result.detail)
 
     def _spool_in_flight(self, batch: Batch) -> bool:
         """Keep it on disk, unless `rescue` has done so."""
@@ -228,7 +239,7 @@ class Sender:
         try:
             spooled = self._spool.put(batch)
         except OSError as error:
-            internal_errors.warn_once(
+            self._warn(
                 "spool",
                 "Spans cannot be kept on disk while the collector is away (%s); they wait in memory. "
                 "LLMTRACE_SPOOL_DIR names a folder that can be written to, LLMTRACE_SPOOL_BYTES its bound.",
@@ -250,16 +261,16 @@ class Sender:
 
     def _warn_unreachable(self, result: ExportResult) -> None:
         if result.certificate_refused:
-            internal_errors.warn_once(
+            self._warn(
                 "certificate",
                 "Nothing is sent, and batches are kept until this is mended: %s.",
                 result.detail,
             )
             return
-        internal_errors.warn_once(
+        self._warn(
             "unreachable",
             "No acknowledgement from %s (%s). Batches are kept and sent again%s; is the "
-            "collector running there (`llmtrace up`), or is LLMTRACE_ENDPOINT wrong?",
+            "collector running there (`llmtrace up`), or is the address (LLMTRACE_ENDPOINT) wrong?",
             self._settings.endpoints["traces"].url,
             result.detail,
             f" for {self._settings.retry_for:.0f} s" if self._spool is None else "",

@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final
 
 from .exporter import Batch
-from .settings import DeliverySettings
+from .settings import SIGNALS, DeliverySettings, Signal
 
 _SUFFIX: Final = ".otlp"
 _PART: Final = ".part"
@@ -37,7 +37,7 @@ class Spooled:
     """A batch on disk; its name says when, by whom, and what it holds."""
 
     path: Path
-    signal: Literal["traces", "logs"]
+    signal: Signal
     items: int
 
     def read(self) -> Batch | None:
@@ -119,9 +119,8 @@ class Spool:
         pieces = name.removesuffix(_SUFFIX).split("-")
         if not name.endswith(_SUFFIX) or len(pieces) != 5 or not pieces[4].isdigit():
             return None
-        if pieces[3] not in {"traces", "logs"}:
-            return None
-        return Spooled(self.folder / name, cast("Literal['traces', 'logs']", pieces[3]), int(pieces[4]))
+        signal = next((signal for signal in SIGNALS if signal == pieces[3]), None)
+        return None if signal is None else Spooled(self.folder / name, signal, int(pieces[4]))
 
     def _size(self) -> int:
         """Bytes under the root: the bound holds for all destinations together."""

@@ -6,13 +6,14 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace import internal_errors, semconv
+from llmtrace import semconv
 
-from .exporter import ScoreRecord
+from .exporter import LogRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ class Stats:
 class DeliveryCounters:
     """Thread-safe counters. `lock` also guards the queue, so that `pending` is exact."""
 
-    def __init__(self, destination: str) -> None:
-        """`destination` is named in the warning about lost spans."""
-        self._destination = destination
+    def __init__(self, on_dropped: Callable[[int], None] | None = None) -> None:
+        """`on_dropped` is called with the number of those that were just lost, on any thread."""
+        self._on_dropped = on_dropped
         # Re-entrant: a garbage-collected stream submits its call from whatever code runs, this included.
         self.lock = threading.RLock()
         self.generated = self.sent = self.dropped = self.spooled = self.sampled_out = self.replayed = 0
@@ -49,12 +50,8 @@ class DeliveryCounters:
         """Count what never arrives."""
         with self.lock:
             self.dropped += count
-        internal_errors.warn_once(
-            "drop",
-            "llmtrace drops spans (the collector at %s is away or too slow and queue and spool are full, or "
-            "it refused them); llmtrace.stats() counts them.",
-            self._destination,
-        )
+        if self._on_dropped is not None:
+            self._on_dropped(count)
 
     def read(self, uncounted: int = 0) -> Stats:
         """A consistent copy; `uncounted` items are queued and not in `generated` yet."""
@@ -71,7 +68,7 @@ class DeliveryCounters:
                 self.replayed,
             )
 
-    def report(self) -> ScoreRecord | None:
+    def report(self) -> LogRecord | None:
         """The counters as an event for the collector, or None when it has been sent these already."""
         stats = self.read()
         if stats == self._reported or not (stats.generated or stats.replayed):
@@ -82,4 +79,4 @@ class DeliveryCounters:
         }
         attributes[semconv.SERVICE_INSTANCE_ID] = self._instance
         attributes[semconv.PROCESS_PID] = os.getpid()
-        return ScoreRecord(time.time_ns(), semconv.STATS_EVENT, 0, 0, attributes)
+        return LogRecord(time.time_ns(), semconv.STATS_EVENT, 0, 0, attributes)

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
-from llmtrace.delivery.exporter import Batch, ExportResult, ScoreRecord
+from llmtrace.delivery.exporter import Batch, ExportResult, LogRecord
 
 from .clock import SteppingClock
 
@@ -40,14 +40,14 @@ class Captured:
 
     def __init__(self) -> None:
         self._spans: list[ReadableSpan] = []
-        self._scores: list[ScoreRecord] = []
+        self._scores: list[LogRecord] = []
 
     def spans(self) -> list[ReadableSpan]:
         """Ended spans, in the order of their ends."""
         lifecycle.flush()
         return sorted(self._spans, key=lambda span: span.end_time or 0)
 
-    def scores(self) -> list[ScoreRecord]:
+    def scores(self) -> list[LogRecord]:
         """Recorded scores, in order."""
         lifecycle.flush()
         return list(self._scores)
@@ -73,7 +73,7 @@ class Captured:
         self._spans.extend(spans)
         return Batch("traces", len(spans), b"")
 
-    def pack_scores(self, records: Sequence[ScoreRecord]) -> Batch:
+    def pack_logs(self, records: Sequence[LogRecord]) -> Batch:
         self._scores.extend(records)
         return Batch("logs", len(records), b"")
 
