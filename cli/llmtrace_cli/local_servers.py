@@ -1,15 +1,8 @@
-"""Servers on this machine: their addresses, and whether a port is free, and if not, who has it."""
+"""Ports of this machine: whether one is free, and if not, who has it."""
 
 import contextlib
 import errno
 import socket
-
-
-def local_url(host: str, port: int, tls: bool = False) -> str:
-    """The URL of a server on this machine; one that listens everywhere is reached over loopback."""
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-    scheme = "https" if tls else "http"
-    return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
 
 def is_free(host: str, port: int) -> bool:

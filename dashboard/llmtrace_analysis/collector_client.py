@@ -234,7 +234,9 @@ class CollectorClient:
 
     def query(self, text: str, parameters: Mapping[str, str] | None = None) -> bytes:
         """The answer to a query in the format that it asks for; `parameters` fill its `{name:String}`."""
-        params = {f"param_{name}": _escaped(value) for name, value in (parameters or {}).items()}
+        from llmtrace_collector.sql_values import encode
+
+        params = {f"param_{name}": encode(value) for name, value in (parameters or {}).items()}
         return self._request("POST", "/clickhouse", content=text.encode(), params=params).content
 
     def close(self) -> None:
@@ -278,7 +280,3 @@ def _segment(text: str) -> str:
     """A name as one segment of a path."""
     return quote(text, safe="")
 
-
-def _escaped(value: str) -> str:
-    """A value as ClickHouse reads parameters: escaped as in a column of tab-separated text."""
-    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

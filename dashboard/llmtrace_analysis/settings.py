@@ -48,10 +48,14 @@ class CollectorConnection(BaseModel):
         default=None, description="PEM file with the client certificate's private key."
     )
 
+    def find_admin_key(self) -> str:
+        """The admin key in effect. Raises AdminKeyMissing, which says where it could be."""
+        return find_admin_key(self.data_dir, _text(self.admin_key))
+
     def effective_admin_key(self) -> str | None:
         """The admin key in effect; None where there is none (yet): the collector may still be starting."""
         try:
-            return find_admin_key(self.data_dir, _text(self.admin_key))
+            return self.find_admin_key()
         except AdminKeyMissing:
             return None
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from llmtrace_cli.config import load, toml_file
+from llmtrace_cli.config.settings import tables
 from llmtrace_collector.settings import CollectorSettings
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def test_command_line_beats_environment_beats_file_beats_defaults(monkeypatch: p
 def test_an_absent_file_means_defaults_but_a_named_one_must_exist() -> None:
     assert load.load().collector.port == 4318
     with pytest.raises(
-        load.ConfigError, match=r"prod\.toml does not exist; `llmtrace config init prod\.toml`"
+        load.InvalidSettings, match=r"prod\.toml does not exist; `llmtrace config init prod\.toml`"
     ):
         load.load(Path("prod.toml"))
 
@@ -71,7 +72,7 @@ def test_an_absent_file_means_defaults_but_a_named_one_must_exist() -> None:
 )
 def test_errors_name_the_setting_its_origin_and_what_would_do(text: str, message: str) -> None:
     write(text)
-    with pytest.raises(load.ConfigError) as caught:
+    with pytest.raises(load.InvalidSettings) as caught:
         load.load()
     assert message.replace("@", "from llmtrace.toml") in str(caught.value)
 
@@ -79,7 +80,7 @@ def test_errors_name_the_setting_its_origin_and_what_would_do(text: str, message
 def test_an_error_from_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     write("[collector]\nport = 1\n")
     monkeypatch.setenv("LLMTRACE_COLLECTOR__RETENTION_DAY", "3")
-    with pytest.raises(load.ConfigError) as caught:
+    with pytest.raises(load.InvalidSettings) as caught:
         load.load()
     assert str(caught.value) == (
         "unknown setting [collector] retention_day (from the environment, "
@@ -89,7 +90,7 @@ def test_an_error_from_the_environment_names_the_variable(monkeypatch: pytest.Mo
 
 def test_every_error_is_reported_at_once_and_none_shows_a_secret() -> None:
     write("[collector]\ningest_key = 12345\nprot = 1\n[inference]\napi_keys = [99999]\n")
-    with pytest.raises(load.ConfigError) as caught:
+    with pytest.raises(load.InvalidSettings) as caught:
         load.load()
     assert len(str(caught.value).splitlines()) == 3
     assert "12345" not in str(caught.value)
@@ -141,7 +142,7 @@ def test_every_setting_is_described_in_the_committed_documentation() -> None:
     """When it fails: `llmtrace config reference > docs/configuration.md`, and
     `llmtrace config init --force llmtrace.example.toml`."""
     reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for table, model in load.tables().items():
+    for table, model in tables().items():
         for name, field in model.model_fields.items():
             assert field.description, f"[{table}] {name} has no description"
             assert f"| `{name}` |" in reference.partition(f"## [{table}]")[2], f"[{table}] {name}"
@@ -151,6 +152,6 @@ def test_every_setting_is_described_in_the_committed_documentation() -> None:
 
 def test_settings_cannot_be_changed_after_loading() -> None:
     settings = load.load()
-    models: list[BaseModel] = [settings, *(getattr(settings, name) for name in load.tables())]
+    models: list[BaseModel] = [settings, *(getattr(settings, name) for name in tables())]
     assert all(model.model_config.get("frozen") for model in models)
     assert all(model.model_config.get("extra") == "forbid" for model in models)

@@ -12,14 +12,17 @@ import psutil
 import pytest
 
 from llmtrace_cli.config import load
+from llmtrace_cli.config.settings import PartName
 from llmtrace_cli.local_servers import free_port, is_free, port_holder
 from llmtrace_cli.stack.processes import Process, Stack, plan, wait_ready
 from tests.cli.running import clean_environment, is_alive, wait_until
 
 
-def planned(tmp_path: Path, *names: str, **tables: dict[str, object]) -> Stack:
-    settings = load.load(Path("/dev/null"), {"data_dir": tmp_path / "data", **tables})
-    return plan(settings, names or ("collector", "mlflow", "watch", "dashboard", "inference"))  # type: ignore[arg-type]
+def planned(tmp_path: Path, *names: PartName, **tables: dict[str, object]) -> Stack:
+    """The stack of the named parts, or of all."""
+    chosen: tuple[PartName, ...] = names or ("collector", "mlflow", "watch", "dashboard", "inference")
+    settings = load.load(Path("/dev/null"), {"data_dir": tmp_path / "data", **tables}, chosen)
+    return plan(settings, chosen)
 
 
 def test_parts_are_pointed_at_each_other_unless_told_otherwise(tmp_path: Path) -> None:

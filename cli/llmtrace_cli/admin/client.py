@@ -1,73 +1,69 @@
-"""A running collector, asked with the admin key: what the commands for administrators share."""
+"""A running collector, managed from the command line: the client of its endpoints, with errors in words."""
 
-import os
-from typing import Any
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import click
-import requests
 
 from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.extras import needs
+
+if TYPE_CHECKING:
+    from llmtrace_analysis.collector_client import CollectorClient
+    from llmtrace_analysis.settings import CollectorConnection
+
+#: Erasures and backups answer when they are done, exports with what they read.
+_TIMEOUT_SECONDS = 600.0
 
 
-class AdminClient:
-    """The collector that the settings name. Failures are click.ClickExceptions with its own words."""
-
-    def __init__(self, context: click.Context) -> None:
-        from llmtrace_cli.local_servers import local_url
-
-        collector = read_settings(context, "collector").collector
-        certificate = collector.tls_certificate
-        self.url = local_url(collector.host, collector.port, certificate is not None)
-        self._verify: str | bool = True if certificate is None else str(certificate)
-        self._key = self._find_key(collector)
-
-    def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-        """The JSON answer of an endpoint."""
-        return self.send(method, path, json=body, params=params).json()
-
-    def send(self, method: str, path: str, *, stream: bool = False, **arguments: Any) -> requests.Response:
-        """The answer of an endpoint, once it is known to be good."""
-        try:
-            with requests.Session() as session:
-                session.trust_env = False  # loopback is not reached through a proxy
-                response = session.request(
-                    method,
-                    self.url + path,
-                    headers={"authorization": f"Bearer {self._key}"},
-                    verify=self._verify,
-                    stream=stream,
-                    timeout=600,
-                    **arguments,
-                )
-        except requests.RequestException as error:
-            raise click.ClickException(
-                f"no collector answers at {self.url} ({type(error).__name__}): start it with "
-                "`llmtrace up` or `llmtrace collector`, or name its settings by --config"
-            ) from error
-        if response.status_code >= 400:
-            raise click.ClickException(f"the collector answered {response.status_code}: {_detail(response)}")
-        return response
-
-    def _find_key(self, collector: Any) -> str:
-        if collector.admin_key is not None:
-            return str(collector.admin_key.get_secret_value())
-        if admin_key := os.environ.get("LLMTRACE_ADMIN_KEY"):
-            return admin_key
-        path = collector.data_dir / "admin.key"
-        try:
-            return str(path.read_text().strip())
-        except OSError as error:
-            raise click.ClickException(
-                f"the admin key is needed and {path} cannot be read ({error.strerror}): run this where the "
-                "collector's data_dir is, or set LLMTRACE_ADMIN_KEY"
-            ) from error
+@contextmanager
+def own_collector(context: click.Context) -> Iterator[CollectorClient]:
+    """The collector that [collector] of the settings describes."""
+    with managing(read_settings(context, "collector").connection()) as client:
+        yield client
 
 
-def _detail(response: requests.Response) -> str:
+@contextmanager
+def managing(connection: CollectorConnection) -> Iterator[CollectorClient]:
+    """The collector at the end of `connection`. What fails within is a click.ClickException in its words."""
+    with needs("collector"):
+        from llmtrace.common.admin_key import AdminKeyMissing
+        from llmtrace_analysis.collector_client import (
+            CertificateRefused,
+            CollectorRefused,
+            CollectorUnavailable,
+            connect,
+        )
     try:
-        detail = response.json()["detail"]
+        connection.find_admin_key()
+        client = connect(connection, timeout=_TIMEOUT_SECONDS)
+    except (AdminKeyMissing, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    with closing(client):
+        try:
+            yield client
+        except CertificateRefused as error:
+            raise click.ClickException(str(error)) from error
+        except (CollectorUnavailable, CollectorRefused) as error:
+            if error.status:
+                raise click.ClickException(
+                    f"the collector answered {error.status}: {_detail(error.text)}"
+                ) from error
+            raise click.ClickException(
+                f"no collector answers at {client.url} ({error}): start it with `llmtrace up` or "
+                "`llmtrace collector`, or name its settings by --config"
+            ) from error
+
+
+def _detail(text: str) -> str:
+    try:
+        detail = json.loads(text)["detail"]
     except (ValueError, KeyError, TypeError):
-        return response.text[:500]
+        return text[:500]
     if isinstance(detail, list):  # one entry per field that is wrong
         return "; ".join(f"{field_error['loc'][-1]}: {field_error['msg']}" for field_error in detail)
     return str(detail)

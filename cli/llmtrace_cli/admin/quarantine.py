@@ -4,7 +4,7 @@ import json
 
 import click
 
-from .client import AdminClient
+from .client import own_collector
 
 
 @click.group(
@@ -29,7 +29,9 @@ Examples:
 @click.pass_context
 def list_segments(context: click.Context) -> None:
     """Name what was set aside, with the store's reason."""
-    for segment in AdminClient(context).call("GET", "/v1/quarantine")["segments"]:
+    with own_collector(context) as collector:
+        segments = collector.quarantine()
+    for segment in segments:
         reason = " ".join(segment["reason"].split())[:160]
         click.echo(f"{segment['name']}  {segment['bytes']} bytes  {reason}")
 
@@ -44,7 +46,8 @@ Examples:
 @click.pass_context
 def show(context: click.Context, name: str) -> None:
     """Print the whole reason and the requests in a segment: project, time, size, rows."""
-    click.echo(json.dumps(AdminClient(context).call("GET", f"/v1/quarantine/{name}"), indent=2))
+    with own_collector(context) as collector:
+        click.echo(json.dumps(collector.quarantined(name), indent=2))
 
 
 @quarantine.command(
@@ -61,8 +64,8 @@ def replay(context: click.Context, name: str | None, everything: bool) -> None:
     """Give a segment to the store again, exactly once; what it refuses again comes back."""
     if (name is None) != everything:
         raise click.UsageError("name one segment, or say --all")
-    admin = AdminClient(context)
-    segments = admin.call("GET", "/v1/quarantine")["segments"] if everything else [{"name": name}]
-    for segment in segments:
-        admin.call("POST", f"/v1/quarantine/{segment['name']}/replay")
-        click.echo(f"{segment['name']} is queued")
+    with own_collector(context) as collector:
+        segments = [segment["name"] for segment in collector.quarantine()] if name is None else [name]
+        for segment in segments:
+            collector.replay(segment)
+            click.echo(f"{segment} is queued")

@@ -6,88 +6,43 @@ defaults. This is the only place that reads them; parts are handed their own tab
 
 import difflib
 import os
+import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
-    SettingsConfigDict,
     SettingsError,
 )
 
-from llmtrace_analysis.settings import WatchSettings
-from llmtrace_collector.settings import CollectorSettings
-from llmtrace_dashboard.settings import DashboardSettings
-from llmtrace_inference.settings import InferenceSettings
-
-from .mlflow_settings import MlflowSettings
+from .settings import ENV_DELIMITER, ENV_PREFIX, PartName, Settings, tables
 
 DEFAULT_FILE = Path("llmtrace.toml")
-ENV_PREFIX = "LLMTRACE_"
-ENV_DELIMITER = "__"
 
 
-class ConfigError(Exception):
+class InvalidSettings(Exception):
     """Settings that cannot be used. The text names each one, where it came from and what would do."""
 
 
-class Settings(BaseSettings):
-    """Everything `llmtrace` can be told."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER
-    )
-
-    data_dir: Path = Field(
-        default=Path(".llmtrace"),
-        description="Where all parts keep their data: the store, the log, MLflow's files, the admin key. "
-        "A part's own data_dir, when set, wins. Relative paths start where llmtrace is run.",
-    )
-    collector: CollectorSettings = Field(default_factory=CollectorSettings)
-    watch: WatchSettings = Field(default_factory=WatchSettings)
-    dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
-    inference: InferenceSettings = Field(default_factory=InferenceSettings)
-    mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _share_data_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Put every part's data under the common directory, unless the part has one of its own."""
-        default: Path = cls.model_fields["data_dir"].default
-        shared = values.get("data_dir", default)
-        if not isinstance(shared, (str, Path)):
-            return values
-        filled = dict(values)
-        for name, model in tables().items():
-            table, own = filled.get(name, {}), model.model_fields.get("data_dir")
-            if own is not None and isinstance(table, Mapping):
-                filled[name] = {"data_dir": Path(shared) / own.default.relative_to(default), **table}
-        return filled
-
-
-def tables() -> dict[str, type[BaseModel]]:
-    """The tables of llmtrace.toml and the model of each, in the file's order."""
-    return {
-        name: field.annotation
-        for name, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
-
-
-def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read the settings in effect.
+def load(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    together: Collection[PartName] = (),
+) -> Settings:
+    """Read the settings in effect, the parts pointed at each other where they leave that open.
 
     `path`: the file; None takes ./llmtrace.toml when it exists. `overrides`: the command line's, nested
-    as in the file. Raises ConfigError.
+    as in the file. `together`: the parts that one command is going to run, if it runs several. Former names
+    are left out, with a warning on standard error. Raises InvalidSettings.
     """
     file = path if path is not None else (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    in_file = {} if file is None else _read(file)
-    command_line = dict(overrides or {})
+    in_file = {} if file is None else _without_former(_read(file), str(file))
+    command_line = _without_former(overrides or {}, "the command line")
 
     class Loaded(Settings):
         @classmethod
@@ -99,15 +54,20 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=in_file)
+            environment = _without_former(env_settings(), None)
+            return (
+                init_settings,
+                InitSettingsSource(settings_cls, init_kwargs=environment),
+                InitSettingsSource(settings_cls, init_kwargs=in_file),
+            )
 
     try:
-        return Loaded(**command_line)
+        return Loaded(**command_line).linked(together)
     except ValidationError as error:
         sentences = [_explain(dict(problem), file, in_file, command_line) for problem in error.errors()]
-        raise ConfigError("\n".join(sentences)) from error
+        raise InvalidSettings("\n".join(sentences)) from error
     except SettingsError as error:
-        raise ConfigError(f"environment: {error}") from error
+        raise InvalidSettings(f"environment: {error}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -115,11 +75,33 @@ def _read(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             return tomllib.load(stream)
     except FileNotFoundError as error:
-        raise ConfigError(f"{file} does not exist; `llmtrace config init {file}` writes one") from error
+        raise InvalidSettings(f"{file} does not exist; `llmtrace config init {file}` writes one") from error
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+        raise InvalidSettings(f"{file} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+        raise InvalidSettings(f"{file} is not valid TOML: {error}") from error
+
+
+def _without_former(values: Mapping[str, Any], source: str | None) -> dict[str, Any]:
+    """The values without settings that are constants now, each said once on standard error.
+
+    `source`: where they come from; None: the environment, whose variable is named.
+    """
+    remaining = dict(values)
+    for table, model in tables().items():
+        former = getattr(model, "FORMER_SETTINGS", {})
+        written = values.get(table)
+        if not isinstance(written, Mapping) or not former.keys() & written.keys():
+            continue
+        remaining[table] = {name: value for name, value in written.items() if name not in former}
+        for name in former.keys() & written.keys():
+            origin = source or env_name((table, name))
+            print(
+                f"warning: [{table}] {name} (from {origin}) is no setting any more: {former[name]}. "
+                "Remove it: the next release refuses it.",
+                file=sys.stderr,
+            )
+    return remaining
 
 
 def _explain(

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+from llmtrace.common.loopback import is_loopback
 
 
 class MlflowSettings(BaseModel):
@@ -35,7 +35,7 @@ class MlflowSettings(BaseModel):
 
     @model_validator(mode="after")
     def _require_allowed_hosts(self) -> Self:
-        if self.host not in LOOPBACK and not self.allowed_hosts:
+        if not is_loopback(self.host) and not self.allowed_hosts:
             raise ValueError(
                 f"MLflow would listen on {self.host} for anyone who reaches it: name the hosts that it may "
                 "answer to in [mlflow] allowed_hosts, or keep host = '127.0.0.1'"

@@ -1,6 +1,6 @@
 """What every command does first: read the settings, and say plainly when they cannot be used."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,22 +9,26 @@ import click
 from llmtrace_cli.extras import Extra, needs
 
 if TYPE_CHECKING:
-    from .load import Settings
+    from .settings import PartName, Settings
 
 
 def read_settings(
-    context: click.Context, extra: Extra, overrides: Mapping[str, Any] | None = None
+    context: click.Context,
+    extra: Extra,
+    overrides: Mapping[str, Any] | None = None,
+    together: "Collection[PartName]" = (),
 ) -> "Settings":
     """The settings in effect for this invocation.
 
-    `overrides` are the command line's, nested as in the file; those that are None are unset.
+    `overrides` are the command line's, nested as in the file; those that are None are unset. `together`: the
+    parts that the command is going to run, if it runs several.
     Raises click.ClickException on settings that cannot be used.
     """
     with needs(extra):
         from . import load
     try:
-        return load.load(config_file(context), _without_unset(overrides or {}))
-    except load.ConfigError as error:
+        return load.load(config_file(context), _without_unset(overrides or {}), together)
+    except load.InvalidSettings as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -13,7 +13,8 @@ from tomlkit.items import Item
 
 from llmtrace.common.durable_files import write_durably
 
-from .load import Settings, env_name, tables
+from .load import env_name
+from .settings import Settings, tables
 
 MASK = "********"
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")

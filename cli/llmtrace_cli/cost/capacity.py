@@ -9,10 +9,19 @@ from typing import Any
 
 import click
 
+from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
 
-from .options import collector_option, cost_reader, make_scope, moment, output_options, scope_options, write
-from .prices import send
+from .options import (
+    collector_option,
+    connection,
+    cost_reader,
+    make_scope,
+    moment,
+    output_options,
+    scope_options,
+    write,
+)
 
 
 def _reader(name: str, help_text: str, example: str) -> click.Command:
@@ -121,7 +130,9 @@ def set_fixed_cost(
         "valid_to": None if until is None else until.date().isoformat(),
         "actor": getpass.getuser(),
     }
-    click.echo(f"kept: {send(context, url, 'PUT', f'/v1/cost/fixed/{line}', body)['id']}")
+    with managing(connection(context, url)) as collector:
+        line_id = collector.set_fixed_cost(line, body)
+    click.echo(f"kept: {line_id}")
 
 
 @fixed.command(
@@ -150,7 +161,8 @@ def remove(context: click.Context, /, line: str, url: str | None) -> None:
         "removed": True,
         "actor": getpass.getuser(),
     }
-    send(context, url, "PUT", f"/v1/cost/fixed/{line}", body)
+    with managing(connection(context, url)) as collector:
+        collector.set_fixed_cost(line, body)
     click.echo(f"removed: {line}")
 
 

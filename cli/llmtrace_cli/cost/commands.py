@@ -78,8 +78,9 @@ def report(
     """
     with needs("analysis"):
         from llmtrace_analysis.cost import currency as money
-        from llmtrace_analysis.cost import fixed_costs
+        from llmtrace_analysis.cost import fixed_costs, prices_in_use
         from llmtrace_analysis.cost import report as cost_report
+        from llmtrace_analysis.cost.priced_usage import UnknownDimension
     if score and currency != money.USD:
         raise click.UsageError("costs per success are in USD alone: leave --currency out")
     rates = read_settings(context, "analysis").dashboard.exchange_rates
@@ -89,11 +90,11 @@ def report(
             data = (
                 cost_report.per_success(client, chosen, score, success, by)
                 if score
-                else money.report(client, chosen, by, currency=currency.upper(), rates=rates)
+                else cost_report.report(client, chosen, by, currency=currency.upper(), rates=rates)
             )
-        except (cost_report.UnknownDimension, money.NoRate) as error:
+        except (UnknownDimension, money.NoRate) as error:
             raise click.UsageError(str(error)) from error
-        missing = cost_report.unpriced(client, chosen)
+        missing = prices_in_use.unpriced(client, chosen)
         paid = fixed_costs.amortised(fixed_costs.lines(client), chosen)["cost"].sum()
     if fmt == "table" and not score:
         data = data[

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from llmtrace_analysis.queries.scope import Scope
+    from llmtrace_analysis.settings import CollectorConnection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -121,21 +122,25 @@ def make_scope(
     return Scope(start, end, project, service, model, user, simulated)
 
 
+def connection(context: click.Context, url: str | None) -> CollectorConnection:
+    """How to reach the collector: as [dashboard] of the settings says, at `url` where that is named."""
+    settings = read_settings(context, "analysis").dashboard
+    return settings if url is None else settings.model_copy(update={"collector_url": url})
+
+
 @contextmanager
 def cost_reader(context: click.Context, url: str | None) -> Iterator[Client]:
     """A reader of the collector. Raises click.ClickException with a sentence when it cannot be read."""
-    settings = read_settings(context, "analysis").dashboard
+    collector = connection(context, url)
     with needs("analysis"):
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        from llmtrace_collector.store.reader import open_reader
-    key = settings.read_key.get_secret_value() if settings.read_key else settings.effective_admin_key()
-    address = url or settings.collector_url
+        from llmtrace_analysis.collector_client import connect_reader
     try:
-        client = open_reader(address, key)
-    except (ClickHouseError, OSError) as error:
+        client = connect_reader(collector)
+    except (ClickHouseError, OSError, ValueError) as error:
         raise click.ClickException(
-            f"the collector at {address} cannot be read ({_first_line(error)}); "
+            f"the collector at {collector.collector_url} cannot be read ({_first_line(error)}); "
             "start it with 'llmtrace collector', or name another with --url"
         ) from error
     try:

@@ -228,11 +228,11 @@ def export(
 ) -> None:
     """Export priced usage as FOCUS 1.2 rows, with every mandatory column."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import focus, report
+        from llmtrace_analysis.cost import focus, prices_in_use
     chosen = make_scope(**scope)
     with cost_reader(context, url) as client:
         data = focus.export(client, chosen, focus.Account(account, account_name))
-        missing = report.unpriced(client, chosen)
+        missing = prices_in_use.unpriced(client, chosen)
     broken = focus.violations(data)
     if broken:
         raise click.ClickException("the rows break FOCUS 1.2: " + "; ".join(broken))

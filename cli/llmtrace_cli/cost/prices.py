@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
 
 from .options import (
     Command,
     collector_option,
+    connection,
     cost_reader,
     make_scope,
     moment,
@@ -174,7 +175,9 @@ def set_price(
         "note": note,
         **from_day(since),
     }
-    click.echo(f"in effect: {send(context, url, 'PUT', '/v1/prices', body)['book']}")
+    with managing(connection(context, url)) as collector:
+        book = collector.set_price(body)
+    click.echo(f"in effect: {book}")
 
 
 def from_day(since: datetime | None) -> dict[str, str]:
@@ -218,9 +221,8 @@ def update(
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     own_prices = [] if source is None else _from_file(source, note)
-    prepared = send(context, url, "POST", "/v1/prices/update", {"prices": own_prices, "dry_run": True})[
-        "book"
-    ]
+    with managing(connection(context, url)) as collector:
+        prepared = collector.update_prices(own_prices, dry_run=True)
     with cost_reader(context, url) as client:
         before = price_books.in_effect(client)
         if prepared == before:
@@ -232,7 +234,8 @@ def update(
     if dry_run:
         click.echo(f"would take effect: {prepared}", err=True)
         return
-    taken = send(context, url, "POST", "/v1/prices/update", {"prices": own_prices})["book"]
+    with managing(connection(context, url)) as collector:
+        taken = collector.update_prices(own_prices)
     click.echo(f"in effect: {taken}; go back with: llmtrace cost reprice --book '{before}'", err=True)
 
 
@@ -284,7 +287,9 @@ def discount(
         "note": note,
         **from_day(since),
     }
-    click.echo(f"in effect: {send(context, url, 'PUT', '/v1/prices/discounts', body)['book']}")
+    with managing(connection(context, url)) as collector:
+        book = collector.set_discount(body)
+    click.echo(f"in effect: {book}")
 
 
 @click.command(
@@ -313,18 +318,19 @@ def reprice(
 ) -> None:
     """Show what another book would change, by day and model; put it into effect unless --dry-run."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import price_books, report
+        from llmtrace_analysis.cost import price_books
     chosen = make_scope(**scope)
     with cost_reader(context, url) as client:
         try:
             changes = price_books.reprice(client, chosen, price_books.in_effect(client), book)
-        except (price_books.NoSuchBook, report.UnknownDimension) as error:
+        except price_books.NoSuchBook as error:
             raise click.ClickException(str(error)) from error
     write(changes, fmt, output)
     click.echo(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
     if not dry_run:
-        body = {"book": book, "actor": getpass.getuser(), "note": note}
-        click.echo(f"in effect: {send(context, url, 'POST', '/v1/prices/book', body)['book']}", err=True)
+        with managing(connection(context, url)) as collector:
+            selected = collector.select_book(book, getpass.getuser(), note)
+        click.echo(f"in effect: {selected}", err=True)
 
 
 @click.command(
@@ -338,7 +344,8 @@ Examples:
 @click.pass_context
 def close(context: click.Context, /, month: str, url: str | None) -> None:
     """Freeze the figures of a month that is over; what changes later is an adjustment."""
-    totals = send(context, url, "POST", "/v1/cost/close", {"month": month, "actor": getpass.getuser()})
+    with managing(connection(context, url)) as collector:
+        totals = collector.close_month(month, getpass.getuser())
     click.echo(f"closed {month}: {totals['cost']:.2f} USD in {totals['rows']} rows")
 
 
@@ -367,19 +374,3 @@ def _read(client: Any, book: str | None) -> Any:
         return price_books.prices(client, book or price_books.in_effect(client))
     except price_books.NoSuchBook as error:
         raise click.ClickException(str(error)) from error
-
-
-def send(context: click.Context, url: str | None, method: str, path: str, body: dict[str, Any]) -> Any:
-    """Write to the collector; its answer."""
-    settings = read_settings(context, "analysis").dashboard
-    with needs("analysis"):
-        import httpx
-    address = (url or settings.collector_url).rstrip("/")
-    headers = {"Authorization": f"Bearer {settings.effective_admin_key() or ''}"}
-    try:
-        response = httpx.request(method, address + path, json=body, headers=headers, timeout=30)
-    except httpx.HTTPError as error:
-        raise click.ClickException(f"the collector at {address} did not answer ({error})") from error
-    if not response.is_success:
-        raise click.ClickException(f"the collector refused: {response.json().get('detail', response.text)}")
-    return response.json()

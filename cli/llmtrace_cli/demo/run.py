@@ -24,9 +24,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 import llmtrace
 from llmtrace_analysis.settings import Webhook
-from llmtrace_cli.config.load import Settings
+from llmtrace_cli.config.settings import PartName, Settings
 from llmtrace_cli.local_servers import free_port, is_free
-from llmtrace_cli.stack.processes import PartName, Process, Stack, plan, wait_ready
+from llmtrace_cli.stack.processes import Process, Stack, plan, wait_ready
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.reader import open_reader
 
@@ -84,7 +84,7 @@ def run(
     try:
         _make_data_directory(data_dir)
         with WebhookSink() as sink:
-            stack = plan(_settings(data_dir, sink), _PARTS)
+            stack = plan(_settings(data_dir, sink).linked(_PARTS), _PARTS)
             processes = {
                 part.name: Process(part, data_dir / "logs" / f"{part.name}.log") for part in stack.parts
             }
@@ -391,10 +391,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _url(stack: Stack, name: PartName) -> str:
-    url = stack.part(name).url
-    if url is None:
-        raise DemoFailed(f"{name} listens nowhere")
-    return url
+    return stack.part(name).url
 
 
 def _query_or_default(query: Callable[[], _Result], default: _Result) -> _Result:

@@ -15,15 +15,18 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from llmtrace.common.loopback import is_loopback
+from llmtrace.common.tls import TlsFiles, certificate_problem
+from llmtrace_cli.healthcheck import healthy
 from llmtrace_cli.local_servers import is_free, port_holder
 
 if TYPE_CHECKING:
-    from llmtrace_cli.config.load import Settings
+    from llmtrace_cli.config.settings import PartName, Settings
 
 Status = Literal["ok", "warn", "fail", "skip"]
 
@@ -35,11 +38,10 @@ _PACKAGES = {
     "inference": ("torch", "transformers"),
     "all": ("mlflow", "honcho", "psutil"),
 }
-_SERVERS = {"collector": 4318, "mlflow": 5000, "dashboard": 8501, "inference": 8000}
+_SERVERS: "Mapping[PartName, int]" = {"collector": 4318, "mlflow": 5000, "dashboard": 8501, "inference": 8000}
 _LEAST_DISK = 1 << 30
 _ENOUGH_DISK = 5 << 30
 _CLOCK_SKEW_SECONDS = 5.0
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Result:
 @dataclass(frozen=True)
 class _Response:
     status: int
+    """0 where a certificate was refused; `reason` then says which, and what to do."""
     date: str | None
     reason: str
 
@@ -113,7 +116,7 @@ def configuration(file: Path | None) -> "tuple[Settings | None, Result]":
 
     try:
         settings = load.load(file)
-    except load.ConfigError as error:
+    except load.InvalidSettings as error:
         return None, Result(
             "configuration", "fail", str(error), "`llmtrace config reference` lists what there is"
         )
@@ -141,7 +144,7 @@ def listening(settings: "Settings | None") -> Iterator[Result]:
             yield Result(label, "ok", f"{port} is free")
             continue
         by = port_holder(port) or "a process that cannot be seen from here"
-        if _is_ours(name, host, port):
+        if _is_ours(settings, name):
             yield Result(label, "ok", f"{port} has the {name} ({by})")
         else:
             yield Result(
@@ -152,15 +155,11 @@ def listening(settings: "Settings | None") -> Iterator[Result]:
             )
 
 
-def _is_ours(name: str, host: str, port: int) -> bool:
+def _is_ours(settings: "Settings | None", name: "PartName") -> bool:
     path = {"mlflow": "/health", "dashboard": "/_stcore/health"}.get(name, "/health/live")
-    response = _request(f"{_local(host, port)}{path}")
-    return response is not None and response.status == 200
-
-
-def _local(host: str, port: int) -> str:
-    reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    if settings is None:
+        return healthy(f"http://127.0.0.1:{_SERVERS[name]}{path}", 3.0)
+    return healthy(settings.url_of(name) + path, 3.0, settings.connection().tls_files())
 
 
 def data_directory(path: Path) -> Result:
@@ -222,7 +221,7 @@ def store(settings: "Settings") -> Result:
 def keys(settings: "Settings") -> Iterator[Result]:
     """Nothing that others can reach is open, and the admin key is for its owner's eyes."""
     collector = settings.collector
-    if collector.host in _LOOPBACK:
+    if is_loopback(collector.host):
         yield Result("keys", "ok", "the collector listens on loopback only")
     elif collector.ingest_key is not None and collector.read_key is not None:
         yield Result("keys", "ok", f"the collector listens on {collector.host} and demands keys")
@@ -249,14 +248,18 @@ def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Respon
     """The collector accepts an empty OTLP request where applications would send theirs."""
     named = endpoint or os.environ.get("LLMTRACE_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     table = getattr(settings, "collector", None)
-    base = named or _local(getattr(table, "host", "127.0.0.1"), getattr(table, "port", _SERVERS["collector"]))
+    own = f"http://127.0.0.1:{_SERVERS['collector']}" if settings is None else settings.url_of("collector")
+    tls = TlsFiles() if settings is None else settings.connection().tls_files()
+    base = named or own
+    label = "exporter"
     url = base.rstrip("/") + "/v1/traces"
     headers = {"Content-Type": "application/x-protobuf"}
     key = os.environ.get("LLMTRACE_API_KEY") or _secret(getattr(table, "ingest_key", None))
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    response = _request(url, body=b"", headers=headers)
-    label = "exporter"
+    response = _request(url, b"", headers, tls)
+    if response is not None and not response.status:
+        return None, Result(label, "fail", response.reason, "see the certificates under [dashboard]")
     if response is None and named is None:
         return None, Result(label, "skip", f"nothing listens at {base} yet (`llmtrace up` starts it)")
     if response is None:
@@ -302,14 +305,20 @@ def clock(response: _Response | None) -> Result:
     return Result("clock", "ok", "agrees with the file system and the collector")
 
 
-def _request(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> _Response | None:
+def _request(
+    url: str, body: bytes | None = None, headers: dict[str, str] | None = None, tls: TlsFiles | None = None
+) -> _Response | None:
     """One request without a proxy, answered in 3 s; None when nobody answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    files = tls or TlsFiles()
     try:
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=files.context())
+        )
         request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
         with opener.open(request, timeout=3) as response:
             return _Response(response.status, response.headers.get("Date"), "")
     except urllib.error.HTTPError as error:
         return _Response(error.code, error.headers.get("Date"), str(error.reason))
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError) as error:
+        problem = certificate_problem(error, url, files)
+        return None if problem is None else _Response(0, None, problem)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from llmtrace.common.tls import TlsFiles
 from llmtrace_cli.healthcheck import healthy
 
 SUPERVISOR_PID = "LLMTRACE_SUPERVISOR_PID"
@@ -33,14 +34,15 @@ def follow_supervisor() -> None:
         when_ended(int(supervisor), stop_own_group)
 
 
-def wait_for_source() -> None:
+def wait_for_source(tls: TlsFiles | None = None) -> None:
     """Wait until the part named in the environment serves, so that a start together says nothing of errors.
 
-    Gives up quietly after a minute: parts live with a source that comes and goes.
+    `tls`: what to present to it. Gives up quietly after a minute: parts live with a source that comes and
+    goes.
     """
     url = os.environ.pop(AFTER, None)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while url is not None and time.monotonic() < deadline and not healthy(url, timeout=1.0):
+    while url is not None and time.monotonic() < deadline and not healthy(url, 1.0, tls):
         time.sleep(0.2)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from llmtrace_cli.extras import MODULES_OF_ALL, needs, require_module
 from llmtrace_cli.local_servers import is_free, port_holder
 
 if TYPE_CHECKING:
-    from llmtrace_cli.config.load import Settings
+    from llmtrace_cli.config.settings import PartName, Settings
 
-    from .processes import PartName, Stack
+    from .processes import Stack
 
 _GRPC_PORT = 4317
 
@@ -63,6 +64,14 @@ def up(
 
     When one of them stops by itself the others are stopped too and the exit code is 1.
     """
+    parts: dict[PartName, bool] = {
+        "collector": True,
+        "mlflow": not no_mlflow,
+        "watch": True,
+        "dashboard": not no_dashboard,
+        "inference": with_inference,
+    }
+    names = [name for name, wanted in parts.items() if wanted]
     settings = read_settings(
         context,
         "all",
@@ -73,20 +82,18 @@ def up(
             "mlflow": {"port": mlflow_port},
             "inference": {"port": inference_port},
         },
+        together=names,
     )
     with needs("all"):
         for module in MODULES_OF_ALL:
             require_module(module)
-        from .processes import DEFAULT_PARTS, plan
+        from .processes import plan
         from .supervise import Supervisor
 
-    left_out = {"mlflow": no_mlflow, "dashboard": no_dashboard}
-    names: list[PartName] = [name for name in DEFAULT_PARTS if not left_out.get(name, False)]
-    if with_inference:
-        names.append("inference")
-    stack = plan(with_grpc(settings), names)
+    settings = with_grpc(settings)
+    refuse_busy_ports(settings, names)
+    stack = plan(settings, names)
     try:
-        refuse_busy_ports(stack)
         click.echo(f"starting {', '.join(names)} …")
         supervisor = Supervisor(stack, timeout=timeout, when_ready=lambda seconds: _panel(stack, seconds))
         supervisor.loop()
@@ -112,24 +119,23 @@ def with_grpc(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"collector": changed})
 
 
-def refuse_busy_ports(stack: "Stack") -> None:
+def refuse_busy_ports(settings: "Settings", names: Iterable["PartName"]) -> None:
     """Stop before anything starts when a port is taken, naming it, its holder and its setting."""
     sentences = []
-    for part in stack.parts:
-        if part.port is None:
+    for name in names:
+        host, port = settings.listens(name)
+        if port is None:
             continue
         try:
-            free = is_free(part.host, part.port)
+            free = is_free(host, port)
         except OSError as error:
-            sentences.append(
-                f"{part.name} cannot listen on {part.host} ({error.strerror}): see [{part.name}] host"
-            )
+            sentences.append(f"{name} cannot listen on {host} ({error.strerror}): see [{name}] host")
             continue
         if not free:
-            by = port_holder(part.port) or "another process"
+            by = port_holder(port) or "another process"
             sentences.append(
-                f"port {part.port} for {part.name} is taken by {by}: stop that process, or choose another by "
-                f"[{part.name}] port in llmtrace.toml or LLMTRACE_{part.name.upper()}__PORT"
+                f"port {port} for {name} is taken by {by}: stop that process, or choose another by "
+                f"[{name}] port in llmtrace.toml or LLMTRACE_{name.upper()}__PORT"
             )
     if sentences:
         raise click.ClickException("\n".join(sentences))
@@ -142,7 +148,7 @@ def _panel(stack: "Stack", seconds: float) -> None:
 
     table = Table.grid(padding=(0, 2))
     for part in stack.parts:
-        if part.url is not None and part.name in _DESCRIPTION:
+        if part.url and part.name in _DESCRIPTION:
             table.add_row(f"[bold]{part.name}[/bold]", part.url, f"[dim]{_DESCRIPTION[part.name]}[/dim]")
     table.add_row("[bold]data[/bold]", str(stack.settings.data_dir), "[dim]Ctrl-C stops everything[/dim]")
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 110)
