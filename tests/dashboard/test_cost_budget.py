@@ -15,7 +15,7 @@ from pydantic import SecretStr
 import llmtrace
 from llmtrace_analysis.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
 from llmtrace_analysis.settings import WatchSettings
-from llmtrace_analysis.watch.service import Watch
+from llmtrace_analysis.watch.app import build
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
 from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets, window_start
@@ -170,7 +170,7 @@ def test_an_application_and_watch_are_told_by_the_same_collector(
         until(lambda: not llmtrace.check_budget("ann", timeout=5), 30, "the budget's end")
         assert llmtrace.check_budget("bob", timeout=5)
         llmtrace.shutdown(timeout=1)
-        watch = Watch(WatchSettings(collector_url=collector.url, admin_key=SecretStr(collector.admin_key)))
+        watch = build(WatchSettings(collector_url=collector.url, admin_key=SecretStr(collector.admin_key)))
         assert watch.evaluate(time.time())
         watch.close()
         rows = collector.rows("SELECT Rule, Kind, Severity FROM incidents ORDER BY Rule")

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from llmtrace_analysis.detect.detectors.anomalies import Metric, evaluate_series
+from llmtrace_analysis.detect.detectors.anomalies import AnomalyParameters, Metric, evaluate_series
 from llmtrace_analysis.detect.detectors.series import FloatArray, Series, SeriesKey
 from llmtrace_analysis.settings import WatchSettings
+from llmtrace_analysis.watch.app import anomaly_parameters
 
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")
 #: One evaluation per bucket, as its data is complete at once here; everything else as shipped.
-SETTINGS = WatchSettings(late_seconds=0, late_buckets=0)
+PARAMETERS = anomaly_parameters(WatchSettings(late_seconds=0, late_buckets=0))
 HOUR = 360
 HISTORY = HOUR + 6
 REST = 300
@@ -110,12 +111,12 @@ def cut(series: Series, start: int, end: int) -> Series:
     )
 
 
-def alarms(series: Series, watched_from: int, settings: WatchSettings = SETTINGS) -> dict[str, int]:
+def alarms(series: Series, watched_from: int, parameters: AnomalyParameters = PARAMETERS) -> dict[str, int]:
     """How often each metric opened an incident, one per rest period, evaluated bucket by bucket."""
     counts: dict[str, int] = {}
     rest_until: dict[str, int] = {}
     for end in range(watched_from, len(series.times) + 1):
-        for result in evaluate_series(cut(series, end - HISTORY, end), end * 10, settings):
+        for result in evaluate_series(cut(series, end - HISTORY, end), end * 10, parameters):
             if result.openings and end * 10 >= rest_until.get(result.metric, 0):
                 counts[result.metric] = counts.get(result.metric, 0) + 1
                 rest_until[result.metric] = end * 10 + REST
@@ -146,7 +147,7 @@ def detection(
         start = HOUR * 10 + rng.uniform(0, 10)
         series = simulate(rng, HOUR + 6, regime, Spell(metric, size, start))
         for end in range(HOUR + 1, HOUR + 7):
-            results = evaluate_series(cut(series, 0, end), end * 10, SETTINGS)
+            results = evaluate_series(cut(series, 0, end), end * 10, PARAMETERS)
             if any(result.openings and result.metric == metric for result in results):
                 delays.append(end * 10 - start)
                 break
@@ -218,7 +219,7 @@ def test_the_tail_alone_takes_longer() -> None:
         for end in range(HOUR, HOUR + 9)
         if any(
             v.openings and v.metric == "latency"
-            for v in evaluate_series(cut(series, 0, end), end * 10, SETTINGS)
+            for v in evaluate_series(cut(series, 0, end), end * 10, PARAMETERS)
         )
     )
     assert first == HOUR + 5
@@ -237,7 +238,7 @@ def test_an_anomaly_does_not_become_its_own_history() -> None:
 
 
 def _latency_outliers(series: Series, now: float, excluded: tuple[tuple[float, float], ...]) -> list[int]:
-    (result,) = (v for v in evaluate_series(series, now, SETTINGS, excluded) if v.metric == "latency")
+    (result,) = (v for v in evaluate_series(series, now, PARAMETERS, excluded) if v.metric == "latency")
     return [outlier.time for outlier in result.outliers]
 
 
@@ -245,12 +246,12 @@ def test_incomplete_buckets_and_few_calls_are_not_judged() -> None:
     rng = np.random.default_rng(7)
     series = simulate(rng, HOUR + 2, Regime(calls=(8, 15)), Spell("latency", 10.0, HOUR * 10.0))
     end = (HOUR + 2) * 10
-    shipped = WatchSettings()
+    shipped = anomaly_parameters(WatchSettings())
     early = [v for v in evaluate_series(series, end + 3.9, shipped) if v.metric == "latency"]
     late = [v for v in evaluate_series(series, end + 4.1, shipped) if v.metric == "latency"]
     assert not early[0].openings
     assert late[0].openings == (HOUR * 10,)
-    demanding = WatchSettings(min_calls=16)
+    demanding = anomaly_parameters(WatchSettings(min_calls=16))
     assert evaluate_series(series, end + 4.1, demanding) == []
 
 
@@ -258,7 +259,7 @@ def test_late_reports_still_raise() -> None:
     """Calls of 20 seconds report when their bucket is long complete."""
     rng = np.random.default_rng(8)
     series = simulate(rng, HOUR + 5, Regime(calls=(8, 15), wander=1.2), Spell("latency", 20.0, HOUR * 10.0))
-    results = evaluate_series(series, (HOUR + 5) * 10 + 5, WatchSettings())
+    results = evaluate_series(series, (HOUR + 5) * 10 + 5, anomaly_parameters(WatchSettings()))
     assert any(v.openings == (HOUR * 10,) for v in results if v.metric == "latency")
 
 

@@ -14,7 +14,7 @@ from llmtrace_analysis.detect.rules import excluded_times
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_collector.store.incident import Incident
 
-SETTINGS = WatchSettings()
+ADAPT_SECONDS = 1800.0
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")
 RULE = "anomaly.latency"
 START = 1_000_000.0
@@ -45,8 +45,8 @@ def step(
     findings: list[Finding], known: list[Incident], at: float, until: float | None = None
 ) -> list[Change]:
     """One evaluation at START + at, complete up to `until`."""
-    quiet_periods = {RULE: QuietPeriod(START + (at if until is None else until), 30.0)}
-    return advance(findings, known, quiet_periods, START + at, SETTINGS)
+    quiet_periods = {RULE: QuietPeriod(START + (at if until is None else until), 30.0, ADAPT_SECONDS)}
+    return advance(findings, known, quiet_periods, START + at, rest_seconds=300, update_seconds=15)
 
 
 def opened() -> Incident:
@@ -104,12 +104,12 @@ def test_it_is_resolved_when_calm_and_rests() -> None:
 
 def test_what_lasts_becomes_usual() -> None:
     incident = replace(opened(), last_seen_at=START + 1790)
-    assert excluded_times(KEY, [incident], SETTINGS) == [(START, float("inf"))]
+    assert excluded_times(KEY, [incident], ADAPT_SECONDS) == [(START, float("inf"))]
     (change,) = step([finding(1800)], [incident], 1804, until=1800)
     assert change.action == "resolve"
     assert "30 minutes" in change.note
-    assert excluded_times(KEY, [change.incident], SETTINGS) == []
-    assert excluded_times(KEY._replace(model="gpt-4o"), [incident], SETTINGS) == []
+    assert excluded_times(KEY, [change.incident], ADAPT_SECONDS) == []
+    assert excluded_times(KEY._replace(model="gpt-4o"), [incident], ADAPT_SECONDS) == []
 
 
 def test_an_acknowledged_incident_goes_on_and_rules_that_did_not_look_are_left_alone() -> None:

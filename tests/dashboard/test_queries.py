@@ -297,10 +297,10 @@ def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client:
     assert incident is not None
     assert incident.dimensions["model"] == "claude-sonnet-4-5"
     assert incident.state == "open"
-    assert [item["action"] for item in incidents.history(client, "queries-1")] == ["open"]
+    assert [item.action for item in incidents.history(client, "queries-1")] == ["open"]
     attempt = incidents.deliveries(client, "queries-1")[0]
-    assert (attempt["status_code"], bool(attempt["ok"])) == (503, False)
-    assert abs(attempt["at"] / 1000 - stack.end) < 1
+    assert (attempt.status_code, attempt.ok) == (503, False)
+    assert abs(attempt.at - stack.end) < 1
     assert incidents.incident_list(client, "another project", ("resolved",)) == []
     assert [item.incident_id for item in incidents.incident_list(client, "another project")] == ["queries-1"]
     assert incidents.incident_counts(client, "another project") == {"open": 1}

@@ -25,7 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace_analysis.detect.store_queries import incidents
 from llmtrace_analysis.settings import WatchSettings
-from llmtrace_analysis.watch.service import Watch
+from llmtrace_analysis.watch.app import build
 from tests.collector import otlp
 from tests.collector.running import Launched, Served, free_port, settings, until
 
@@ -141,7 +141,7 @@ def test_a_slow_spell_is_opened_updated_resolved_and_told(served: Served, receiv
     scene.normal_traffic()
     webhook = {"url": receiver.url, "secret": SECRET}
     configured = watch_settings(served, webhooks=(webhook,))
-    watch = Watch(configured)
+    watch = build(configured)
     watch.start()
     assert watch.evaluate(scene.at(5))
     assert scene.incidents() == []
@@ -165,7 +165,7 @@ def test_a_slow_spell_is_opened_updated_resolved_and_told(served: Served, receiv
 
     # A restart: another process of watch goes on from what the store says.
     scene.spell(2, 3, slow=8)
-    watch = Watch(configured)
+    watch = build(configured)
     watch.start()
     assert watch.evaluate(scene.at(34.5))
     (updated,) = scene.incidents()
@@ -191,7 +191,7 @@ def test_a_slow_spell_is_opened_updated_resolved_and_told(served: Served, receiv
 
     # The rest period, then the same trouble again is an incident of its own.
     scene.spell(6, 9, slow=8)
-    watch = Watch(configured)
+    watch = build(configured)
     watch.start()
     assert watch.evaluate(scene.at(94.5))
     assert len(scene.incidents()) == 1
@@ -212,7 +212,7 @@ def test_failures_flood_and_injection_are_found_in_one_look_and_people_decide(se
     flood = [scene.call(bucket * 10, user="eve") for bucket in range(2) for _ in range(40)]
     attacks = [scene.call(10, user="mallory", text=INJECTION) for _ in range(3)]
     scene.send([*flood, *attacks])
-    watch = Watch(watch_settings(served))
+    watch = build(watch_settings(served))
     assert watch.evaluate(scene.at(24.5))
     by_rule = {row["Rule"]: row for row in scene.incidents()}
     assert set(by_rule) >= {"anomaly.error_rate", "abuse.request_flood", "abuse.prompt_injection"}
@@ -264,7 +264,7 @@ def test_simulated_attacks_and_floods_open_nothing(served: Served) -> None:
     spans += [scene.call(10, slow=9) for _ in range(10)]
     assert served.post(otlp.traces(spans, resource)).status_code == 200
     served.stored()
-    watch = Watch(watch_settings(served))
+    watch = build(watch_settings(served))
     assert watch.evaluate(scene.at(24.5))
     assert scene.incidents() == []
     watch.close()
@@ -275,7 +275,7 @@ def test_a_collector_that_restarts_is_waited_for_and_said_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     with Launched(settings(tmp_path)) as collector:
-        watch = Watch(WatchSettings(collector_url=collector.url, data_dir=tmp_path))
+        watch = build(WatchSettings(collector_url=collector.url, data_dir=tmp_path))
         assert watch.evaluate(time.time())
         assert watch.health.ready
         collector.stop()
@@ -298,7 +298,7 @@ def test_without_the_admin_key_it_says_what_is_missing(
     scene.normal_traffic()
     scene.spell(0, 2, slow=8)
     values = {"collector_url": served.url, "lookback_minutes": 10, "data_dir": tmp_path}
-    watch = Watch(WatchSettings.model_validate(values))
+    watch = build(WatchSettings.model_validate(values))
     assert not watch.evaluate(scene.at(24.5))
     assert "LLMTRACE_ADMIN_KEY" in caplog.text
     assert scene.incidents() == []
@@ -320,8 +320,8 @@ def test_the_process_watches_answers_probes_and_ends_on_sigterm(served: Served, 
     }
     code = (
         "import json, sys; from llmtrace_analysis.settings import WatchSettings; "
-        "from llmtrace_analysis.watch.service import run; "
-        "run(WatchSettings.model_validate(json.loads(sys.argv[1])))"
+        "from llmtrace_analysis.watch.app import serve; "
+        "serve(WatchSettings.model_validate(json.loads(sys.argv[1])))"
     )
     environment = {**os.environ, "LLMTRACE_ADMIN_KEY": served.admin_key}
     process = subprocess.Popen(
@@ -374,7 +374,7 @@ def test_incidents_read_back_as_written(served: Served) -> None:
     assert (read.acknowledged_at, read.resolved_at, read.observed) == (None, None, None)
     assert (read.evidence, read.count, dict(read.dimensions)) == (("a",), 2, {"model": "m"})
     # Incidents of rules that are not ours are left alone.
-    watch = Watch(watch_settings(served))
+    watch = build(watch_settings(served))
     assert watch.evaluate(time.time() + 3000)
     assert served.value("SELECT State FROM incidents WHERE IncidentId = 'theirs-1'") == "open"
     watch.close()

@@ -7,15 +7,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, stop_when_event_set
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_exponential, wait_random
 
-from llmtrace_analysis.settings import WatchSettings
+from llmtrace_collector.store.incident import AlertDelivery
 
 from .channels.base import Channel, Outcome
 from .messages import AlertMessage
@@ -25,15 +24,27 @@ logger = logging.getLogger(__name__)
 _QUEUE_SIZE = 256
 
 
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often a message is tried, and how long between."""
+
+    attempts: int
+    """In a row, before the message rests."""
+    backoff_seconds: float
+    """First wait between attempts; it doubles each time, with jitter."""
+    backoff_max_seconds: float
+    """Longest wait; where a receiver asks for more, the message rests."""
+    rest_seconds: float
+    """Rest of a message that failed all attempts."""
+
+
 class Receiver:
     """One channel with its queue and thread."""
 
-    def __init__(
-        self, channel: Channel, settings: WatchSettings, record: Callable[[dict[str, Any]], None]
-    ) -> None:
-        """`record` takes the fields of each attempt (`POST /v1/deliveries`)."""
+    def __init__(self, channel: Channel, retry: RetryPolicy, record: Callable[[AlertDelivery], None]) -> None:
+        """`record` takes each attempt."""
         self.channel = channel
-        self._settings = settings
+        self._retry = retry
         self._record = record
         self._queue: queue.Queue[tuple[AlertMessage, int]] = queue.Queue(_QUEUE_SIZE)
         self._stopping = threading.Event()
@@ -83,7 +94,7 @@ class Receiver:
                 outcome = Outcome(ok=False)
             delivery = message.delivery_id(self.channel.url)
             if not outcome.ok:  # a delivered one stays busy: it is never to be queued again
-                rest = max(self._settings.webhook_rest_seconds, outcome.retry_after or 0.0)
+                rest = max(self._retry.rest_seconds, outcome.retry_after or 0.0)
                 self._rest_until[delivery] = time.monotonic() + rest
                 self._busy.discard(delivery)
 
@@ -99,7 +110,7 @@ class Receiver:
 
         retrying = Retrying(
             retry=retry_if_result(self._is_worth_retrying),
-            stop=stop_after_attempt(self._settings.webhook_attempts) | stop_when_event_set(self._stopping),
+            stop=stop_after_attempt(self._retry.attempts) | stop_when_event_set(self._stopping),
             wait=self._wait,
             sleep=sleep_using_event(self._stopping),
             retry_error_callback=_last_outcome,
@@ -108,12 +119,11 @@ class Receiver:
         return outcome
 
     def _is_worth_retrying(self, outcome: Outcome) -> bool:
-        patient = (outcome.retry_after or 0.0) <= self._settings.webhook_backoff_max_seconds
+        patient = (outcome.retry_after or 0.0) <= self._retry.backoff_max_seconds
         return not outcome.ok and not outcome.final and patient
 
     def _wait(self, state: RetryCallState) -> float:
-        settings = self._settings
-        first, longest = settings.webhook_backoff_seconds, settings.webhook_backoff_max_seconds
+        first, longest = self._retry.backoff_seconds, self._retry.backoff_max_seconds
         backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
         return max(backoff(state), _last_outcome(state).retry_after or 0.0)
 
@@ -133,19 +143,19 @@ class Receiver:
         if self.channel.gone:
             logger.warning("webhook_disabled host=%s reason='answered 410'", urlsplit(url).netloc)
         self._record(
-            {
-                "project": message.project,
-                "delivery_id": message.delivery_id(self.channel.url),
-                "incident_id": message.incident_id,
-                "event": message.event,
-                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "url": url,
-                "attempt": attempts,
-                "status_code": outcome.status,
-                "ok": outcome.ok,
-                "error": outcome.error[:500],
-                "duration_ms": outcome.duration_ms,
-            }
+            AlertDelivery(
+                project=message.project,
+                delivery_id=message.delivery_id(self.channel.url),
+                incident_id=message.incident_id,
+                event=message.event,
+                at=time.time(),
+                url=url,
+                attempt=attempts,
+                status_code=outcome.status,
+                ok=outcome.ok,
+                error=outcome.error[:500],
+                duration_ms=outcome.duration_ms,
+            )
         )
 
 

@@ -14,8 +14,6 @@ from llmtrace_collector.store.incident import Incident, to_iso
 
 _NAMESPACE = uuid.UUID("0d3f1c52-7b0e-5a5e-8f63-2f9a1f6b7c21")
 _MAX_TRACES = 10
-_MAX_VALUE = 256
-_MAX_SUMMARY = 4000
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def events_of(incident: Incident) -> Iterator[tuple[WebhookEvent, float]]:
     if incident.acknowledged_at is not None:
         yield "incident.acknowledged", incident.acknowledged_at
     if incident.state == "resolved":
-        yield "incident.resolved", incident.resolved_at or incident.last_seen_at
+        yield "incident.resolved", incident.ended_at
 
 
 def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: str) -> list[AlertMessage]:
@@ -63,25 +61,8 @@ def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url
         "timestamp": to_iso(at),
         "data": {
             "incident": {
-                "id": incident.incident_id,
-                "project": _short(incident.project),
-                "kind": incident.kind,
-                "rule": incident.rule,
-                "severity": incident.severity,
+                **incident.message(),
                 "state": "open" if event == "incident.opened" else event.removeprefix("incident."),
-                "title": incident.title[:512],
-                "summary": incident.summary[:_MAX_SUMMARY],
-                "metric": incident.metric,
-                "dimensions": {_short(key): _short(value) for key, value in incident.dimensions.items()},
-                "observed": incident.observed,
-                "expected_low": incident.expected_low,
-                "expected_high": incident.expected_high,
-                "unit": incident.unit,
-                "opened_at": to_iso(incident.opened_at),
-                "last_seen_at": to_iso(incident.last_seen_at),
-                "acknowledged_by": _short(incident.acknowledged_by),
-                "resolved_at": None if incident.resolved_at is None else to_iso(incident.resolved_at),
-                "count": incident.count,
             },
             "links": {
                 "incident": f"{base}/incidents?incident={quote(incident.incident_id, safe='')}",
@@ -97,7 +78,3 @@ def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url
         incident_id=incident.incident_id,
         body=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
     )
-
-
-def _short(text: str) -> str:
-    return text[:_MAX_VALUE]

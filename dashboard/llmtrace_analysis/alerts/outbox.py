@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from llmtrace_analysis.settings import WatchSettings
 from llmtrace_collector.store.incident import Incident
 
-from .channels.webhook import WebhookChannel
 from .delivery import Receiver
 from .messages import messages_since
 
@@ -21,11 +18,11 @@ _CLOSE_SECONDS = 5.0
 class Outbox:
     """All receivers. They also hear of what people decide in the dashboard: it is in the store."""
 
-    def __init__(self, settings: WatchSettings, record: Callable[[dict[str, Any]], None]) -> None:
-        self._settings = settings
-        self.receivers = [
-            Receiver(WebhookChannel(webhook, settings), settings, record) for webhook in settings.webhooks
-        ]
+    def __init__(self, receivers: Sequence[Receiver], window_seconds: float, dashboard_url: str) -> None:
+        """`window_seconds`: age after which an event is given up; `dashboard_url`: where links lead."""
+        self.receivers = receivers
+        self.window_seconds = window_seconds
+        self._dashboard_url = dashboard_url
 
     def start(self) -> None:
         """Start the receivers' threads."""
@@ -40,8 +37,8 @@ class Outbox:
         `delivered`: delivery id → (delivered, attempts), as recorded. Returns at once; a full queue gets
         the rest at the next call.
         """
-        since = now - self._settings.webhook_window_minutes * 60
-        for message in messages_since(incidents, since, self._settings.dashboard_url):
+        since = now - self.window_seconds
+        for message in messages_since(incidents, since, self._dashboard_url):
             for receiver in self.receivers:
                 done, attempts = delivered.get(message.delivery_id(receiver.channel.url), (False, 0))
                 if not done and not receiver.offer(message, attempts):

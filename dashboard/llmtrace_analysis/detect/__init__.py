@@ -1,4 +1,4 @@
 """Detection: rules over what the store says, their findings, and the life of an incident.
 
-The watch imports it; it imports settings and the store's incident model.
+The watch imports it; it imports the store's incident model.
 """

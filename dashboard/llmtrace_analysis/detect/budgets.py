@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
+
+from clickhouse_connect.driver.client import Client
+
+from llmtrace_collector.store.incident import Incident
 
 from .incident_lifecycle import Finding, QuietPeriod
 
@@ -11,6 +15,22 @@ WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE = "budget.warning", "budget.exceeded"
 
 #: A budget keeps its status for long: it is seen once in so many seconds.
 _STEP = 60.0
+
+
+class BudgetRule:
+    """Whose budget is used up, nearly used up, or will not last."""
+
+    def __init__(self, statuses: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """`statuses`: what GET /v1/budgets answers now."""
+        self._statuses = statuses
+
+    def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
+        """See `Rule`."""
+        return budget_findings(self._statuses(), now)
+
+    def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
+        """When incidents of budgets are over: soon after their window is."""
+        return dict.fromkeys((WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE), QuietPeriod(now, 3 * _STEP))
 
 
 def budget_findings(statuses: Sequence[Mapping[str, Any]], now: float) -> list[Finding]:
@@ -27,11 +47,6 @@ def budget_findings(statuses: Sequence[Mapping[str, Any]], now: float) -> list[F
         elif status["breach_at"] is not None:
             findings.append(_finding(status, FORECAST_RULE, "warning", now))
     return findings
-
-
-def budget_quiet_periods(now: float) -> dict[str, QuietPeriod]:
-    """When incidents of budgets are over: soon after their window is."""
-    return dict.fromkeys((WARNING_RULE, EXCEEDED_RULE, FORECAST_RULE), QuietPeriod(now, 3 * _STEP))
 
 
 def _finding(

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from llmtrace_analysis.settings import WatchSettings
-
 from .abuse.prompt_injection import PatternMatch
 from .abuse.request_flood import Flood
-from .detectors.anomalies import UNITS, Metric, SeriesResult
+from .detectors.anomalies import UNITS, AnomalyParameters, Metric, SeriesResult
 from .incident_lifecycle import Finding
 
 _NAMES: dict[Metric, str] = {
@@ -27,7 +25,7 @@ INJECTION_RULE = "abuse.prompt_injection"
 Severity = Literal["warning", "critical"]
 
 
-def anomaly_finding(result: SeriesResult, settings: WatchSettings) -> Finding | None:
+def anomaly_finding(result: SeriesResult, parameters: AnomalyParameters) -> Finding | None:
     """The finding of a series, without evidence; None when no recent bucket is an outlier."""
     if not result.outliers:
         return None
@@ -42,7 +40,7 @@ def anomaly_finding(result: SeriesResult, settings: WatchSettings) -> Finding | 
         else "the slowest 5% of calls took at least",
         "error_rate": "failed calls reached",
         "tokens_per_call": "calls used on average",
-        "cost": f"spend per {settings.bucket_seconds} s reached",
+        "cost": f"spend per {parameters.bucket_seconds} s reached",
     }[result.metric]
     return Finding(
         rule=RULES[result.metric],
@@ -55,13 +53,13 @@ def anomaly_finding(result: SeriesResult, settings: WatchSettings) -> Finding | 
         summary=(
             f"{what[:1].upper()}{what[1:]} {observed}. Usual is {usual}; up to "
             f"{amount(band.high, result.metric)} is expected from the last "
-            f"{settings.lookback_minutes} minutes."
+            f"{parameters.lookback_minutes} minutes."
         ),
         observed=worst,
         expected_low=band.low,
         expected_high=band.high,
         unit=UNITS[result.metric],
-        seen=tuple(float(outlier.time + settings.bucket_seconds) for outlier in result.outliers),
+        seen=tuple(float(outlier.time + parameters.bucket_seconds) for outlier in result.outliers),
         openings=tuple(float(time) for time in result.openings),
     )
 
@@ -83,7 +81,7 @@ def amount(value: float, metric: Metric) -> str:
     return f"{value:.0f} tokens"
 
 
-def flood_finding(flood: Flood, now: float, settings: WatchSettings) -> Finding:
+def flood_finding(flood: Flood, now: float, window_seconds: int) -> Finding:
     """The finding of a flood, without evidence."""
     user = _label(flood.user, "unknown user")
     compared = (
@@ -96,9 +94,9 @@ def flood_finding(flood: Flood, now: float, settings: WatchSettings) -> Finding:
         dimensions={"user": flood.user},
         metric="calls",
         severity="critical" if flood.calls >= 3 * flood.limit else "warning",
-        title=f"Request flood by {user}: {flood.calls} calls in {settings.flood_window_seconds} s",
+        title=f"Request flood by {user}: {flood.calls} calls in {window_seconds} s",
         summary=(
-            f"{user} sent {flood.calls} calls within {settings.flood_window_seconds} s; {compared}. "
+            f"{user} sent {flood.calls} calls within {window_seconds} s; {compared}. "
             f"The limit is {flood.limit:.0f}. OWASP LLM10 (unbounded consumption)."
         ),
         observed=float(flood.calls),
@@ -111,29 +109,32 @@ def flood_finding(flood: Flood, now: float, settings: WatchSettings) -> Finding:
 
 
 def injection_finding(
-    project: str, user: str, matches: Sequence[PatternMatch], settings: WatchSettings
+    project: str, user: str, matches: Sequence[PatternMatch], enough: int, window_seconds: int
 ) -> Finding:
-    """The finding of one user's matches in the window, ascending in time. Names patterns, quotes nothing."""
+    """The finding of one user's matches in the window, ascending in time. Names patterns, quotes nothing.
+
+    `enough`: how many of them open an incident.
+    """
     names = sorted({name for match in matches for name in match.patterns})
     who = _label(user, "callers without a user id")
     traces = dict.fromkeys(match.trace_id for match in reversed(matches) if match.trace_id)
-    first_enough = max(0, len(matches) - settings.injection_hits + 1)
+    first_enough = max(0, len(matches) - enough + 1)
     return Finding(
         rule=INJECTION_RULE,
         kind="abuse",
         project=project,
         dimensions={"user": user},
         metric="injection_hits",
-        severity="critical" if len(matches) >= 3 * settings.injection_hits else "warning",
+        severity="critical" if len(matches) >= 3 * enough else "warning",
         title=f"Prompt injection attempts by {who}: {len(matches)} messages",
         summary=(
-            f"{len(matches)} messages within {settings.injection_window_seconds} s match: "
+            f"{len(matches)} messages within {window_seconds} s match: "
             f"{', '.join(names)}. "
             "OWASP LLM01 (prompt injection). The traces hold the messages."
         ),
         observed=float(len(matches)),
         expected_low=0.0,
-        expected_high=float(settings.injection_hits - 1),
+        expected_high=float(enough - 1),
         unit="messages",
         seen=tuple(match.at for match in matches),
         openings=tuple(match.at for match in matches[:first_enough]),

@@ -6,12 +6,12 @@ forgets nothing and what people decide is honoured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from llmtrace_analysis.settings import WatchSettings
-from llmtrace_collector.store.incident import Incident, fingerprint, incident_id, to_iso
+from llmtrace_collector.store.incident import Incident, fingerprint, incident_id
 
 _MAX_EVIDENCE = 20
 
@@ -46,6 +46,10 @@ class Finding:
         return fingerprint(self.rule, self.project, self.dimensions)
 
 
+#: What an incident takes over from the finding that opens it.
+_SHARED = {item.name for item in fields(Finding)} & {item.name for item in fields(Incident)} - {"evidence"}
+
+
 @dataclass(frozen=True)
 class Change:
     """An incident to write."""
@@ -57,11 +61,14 @@ class Change:
 
 @dataclass(frozen=True)
 class QuietPeriod:
-    """Until when a rule has examined the store, and how long it must have seen nothing before an incident is
-    over."""
+    """When a rule's incidents are over."""
 
     examined_until: float
+    """Until when the rule has examined the store."""
     seconds: float
+    """How long it must have seen nothing."""
+    adapt_seconds: float = math.inf
+    """How long an incident lasts at most: then its level counts as the usual one."""
 
 
 def advance(
@@ -69,12 +76,15 @@ def advance(
     incidents: Sequence[Incident],
     quiet_periods: Mapping[str, QuietPeriod],
     now: float,
-    settings: WatchSettings,
+    *,
+    rest_seconds: float,
+    update_seconds: float,
 ) -> list[Change]:
     """What to write, given what is seen now and the incidents in the store.
 
     `incidents`: those not resolved, and those resolved within the rest period. `quiet_periods`:
-    one for each rule that was evaluated; incidents of other rules are left alone.
+    one for each rule that was evaluated; incidents of other rules are left alone. `rest_seconds`: how long
+    an incident that was resolved is not opened anew; `update_seconds`: the least time between two updates.
     """
     unresolved = {item.fingerprint: item for item in incidents if item.state != "resolved"}
     changes = []
@@ -82,20 +92,19 @@ def advance(
     for finding in findings:
         seen_now[finding.fingerprint] = finding
         if finding.fingerprint not in unresolved:
-            changes += _open(finding, incidents, settings, now)
+            changes += _open(finding, incidents, rest_seconds, now)
     for incident in unresolved.values():
         if incident.rule in quiet_periods:
             current = seen_now.get(incident.fingerprint)
-            changes += _update_or_resolve(incident, current, quiet_periods[incident.rule], now, settings)
+            quiet = quiet_periods[incident.rule]
+            changes += _update_or_resolve(incident, current, quiet, now, update_seconds)
     return changes
 
 
-def _open(
-    finding: Finding, incidents: Sequence[Incident], settings: WatchSettings, now: float
-) -> list[Change]:
+def _open(finding: Finding, incidents: Sequence[Incident], rest_seconds: float, now: float) -> list[Change]:
     rest_until = max(
         (
-            (item.resolved_at or item.last_seen_at) + settings.rest_seconds
+            item.ended_at + rest_seconds
             for item in incidents
             if item.fingerprint == finding.fingerprint and item.state == "resolved"
         ),
@@ -108,27 +117,13 @@ def _open(
         return []
     seen = [time for time in finding.seen if time >= opened]
     incident = Incident(
+        **{name: getattr(finding, name) for name in _SHARED},
         incident_id=incident_id(finding.fingerprint, opened),
-        project=finding.project,
         fingerprint=finding.fingerprint,
-        kind=finding.kind,
-        rule=finding.rule,
-        severity=finding.severity,
         state="open",
-        title=finding.title,
-        summary=finding.summary,
-        metric=finding.metric,
-        dimensions=finding.dimensions,
-        observed=finding.observed,
-        expected_low=finding.expected_low,
-        expected_high=finding.expected_high,
-        unit=finding.unit,
         opened_at=opened,
         last_seen_at=max(seen, default=opened),
         updated_at=now,
-        acknowledged_at=None,
-        acknowledged_by="",
-        resolved_at=None,
         evidence=finding.evidence[:_MAX_EVIDENCE],
         count=max(1, len(seen)),
     )
@@ -136,20 +131,18 @@ def _open(
 
 
 def _update_or_resolve(
-    incident: Incident, finding: Finding | None, quiet: QuietPeriod, now: float, settings: WatchSettings
+    incident: Incident, finding: Finding | None, quiet: QuietPeriod, now: float, update_seconds: float
 ) -> list[Change]:
     fresh = [] if finding is None else [time for time in finding.seen if time > incident.last_seen_at]
     current = incident
     if finding is not None and fresh:
         current = _updated(incident, finding, fresh)
-    if incident.kind == "anomaly" and now - incident.opened_at > settings.adapt_seconds:
-        note = (
-            f"the level has held for {settings.adapt_seconds / 60:g} minutes and counts as usual from now on"
-        )
+    if now - incident.opened_at > quiet.adapt_seconds:
+        note = f"the level has held for {quiet.adapt_seconds / 60:g} minutes and counts as usual from now on"
         return [_resolve(current, now, note)]
     if quiet.examined_until - current.last_seen_at >= quiet.seconds:
         return [_resolve(current, now, "calm again")]
-    if fresh and now - incident.updated_at >= settings.update_seconds:
+    if fresh and now - incident.updated_at >= update_seconds:
         return [Change("update", current)]
     return []
 
@@ -175,10 +168,5 @@ def _resolve(incident: Incident, now: float, note: str) -> Change:
 
 def to_report(change: Change) -> dict[str, Any]:
     """The body of `PUT /v1/incidents/{id}`. People's fields are the collector's to keep."""
-    body = asdict(change.incident)
-    for name in ("incident_id", "updated_at", "acknowledged_at", "acknowledged_by"):
-        del body[name]
-    body["state"] = "resolved" if change.action == "resolve" else "open"
-    for name in ("opened_at", "last_seen_at", "resolved_at"):
-        body[name] = None if body[name] is None else to_iso(body[name])
-    return {**body, "evidence": list(body["evidence"]), "actor": "watch", "note": change.note}
+    state = "resolved" if change.action == "resolve" else "open"
+    return {**change.incident.to_report(), "state": state, "actor": "watch", "note": change.note}

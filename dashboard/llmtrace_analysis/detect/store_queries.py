@@ -36,48 +36,17 @@ def usage(client: Client, since: int, bucket_seconds: int) -> list[Series]:
     return to_series(_rows(client, _USAGE, bucket=bucket_seconds, since=since))
 
 
-_INCIDENTS = """SELECT
-    IncidentId,
-    toString(Project),
-    Fingerprint,
-    toString(Kind),
-    toString(Rule),
-    toString(Severity),
-    toString(State),
-    Title,
-    Summary,
-    toString(Metric),
-    CAST(Dimensions, 'Map(String, String)'),
-    Observed,
-    ExpectedLow,
-    ExpectedHigh,
-    toString(Unit),
-    toUnixTimestamp64Milli(OpenedAt),
-    toUnixTimestamp64Milli(LastSeenAt),
-    toUnixTimestamp64Milli(UpdatedAt),
-    toUnixTimestamp64Milli(ifNull(AcknowledgedAt, toDateTime64(0, 3))),
-    AcknowledgedBy,
-    toUnixTimestamp64Milli(ifNull(ResolvedAt, toDateTime64(0, 3))),
-    Evidence,
-    Count
+_INCIDENTS = f"""SELECT
+    {Incident.select_list()}
 FROM incidents
-WHERE State != 'resolved' OR UpdatedAt >= fromUnixTimestamp64Milli({since_ms:Int64})
-ORDER BY OpenedAt"""
+WHERE State != 'resolved' OR UpdatedAt >= fromUnixTimestamp64Milli({{since_ms:Int64}})
+ORDER BY OpenedAt"""  # noqa: S608, the list is of constants
 
 
 def incidents(client: Client, since: float) -> list[Incident]:
     """The incidents that are not resolved and those that changed since then, oldest first."""
-    return [_incident(row) for row in _rows(client, _INCIDENTS, since_ms=int(since * 1000))]
-
-
-def _incident(row: Sequence[Any]) -> Incident:
-    values = list(row)
-    for index in (15, 16, 17, 18, 20):
-        values[index] /= 1000
-    values[18] = values[18] or None
-    values[20] = values[20] or None
-    values[21] = tuple(values[21])
-    return Incident(*values)
+    result = client.query(_INCIDENTS, parameters={"since_ms": int(since * 1000)})
+    return [Incident.from_row(row) for row in result.named_results()]
 
 
 _EVIDENCE = """SELECT TraceId, max(ErrorType) AS error_type

@@ -5,40 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from .scope import STEPS, frame, millis, moment, rows
+from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident
 
-_COLUMNS = """Project AS project,
-    IncidentId AS incident_id,
-    Kind AS kind,
-    Rule AS rule,
-    Severity AS severity,
-    State AS state,
-    Title AS title,
-    Summary AS summary,
-    Metric AS metric,
-    Dimensions AS dimensions,
-    Observed AS observed,
-    ExpectedLow AS expected_low,
-    ExpectedHigh AS expected_high,
-    Unit AS unit,
-    toUnixTimestamp64Milli(OpenedAt) AS opened_at,
-    toUnixTimestamp64Milli(LastSeenAt) AS last_seen_at,
-    toUnixTimestamp64Milli(AcknowledgedAt) AS acknowledged_at,
-    AcknowledgedBy AS acknowledged_by,
-    toUnixTimestamp64Milli(ResolvedAt) AS resolved_at,
-    Evidence AS evidence,
-    Count AS seen"""
+from .scope import STEPS, frame, millis, rows, utc
 
 INCIDENT_LIST = f"""SELECT
-    {_COLUMNS}
+    {Incident.select_list()}
 FROM incidents
 WHERE ({{project:String}} = '' OR Project = {{project:String}})
     AND (empty({{states:Array(String)}}) OR has({{states:Array(String)}}, State))
@@ -51,32 +28,22 @@ WHERE {project:String} = '' OR Project = {project:String}
 GROUP BY state"""
 
 INCIDENT = f"""SELECT
-    {_COLUMNS}
+    {Incident.select_list()}
 FROM incidents
 WHERE IncidentId = {{incident_id:String}}
 LIMIT 1"""
 
-INCIDENT_HISTORY = """SELECT
-    toUnixTimestamp64Milli(At) AS at,
-    Action AS action,
-    Actor AS actor,
-    Note AS note
+INCIDENT_HISTORY = f"""SELECT
+    {HistoryEntry.select_list()}
 FROM incident_history
-WHERE IncidentId = {incident_id:String}
+WHERE IncidentId = {{incident_id:String}}
 ORDER BY at DESC
 LIMIT 200"""
 
-DELIVERIES = """SELECT
-    toUnixTimestamp64Milli(At) AS at,
-    Event AS event,
-    Url AS url,
-    Attempt AS attempt,
-    StatusCode AS status_code,
-    Ok AS ok,
-    Error AS error,
-    DurationMs AS duration_ms
+DELIVERIES = f"""SELECT
+    {AlertDelivery.select_list()}
 FROM webhook_deliveries
-WHERE IncidentId = {incident_id:String}
+WHERE IncidentId = {{incident_id:String}}
 ORDER BY at DESC, attempt DESC
 LIMIT 100"""
 
@@ -102,44 +69,12 @@ GROUP BY bucket
 ORDER BY bucket"""
 
 
-@dataclass(frozen=True)
-class Incident:
-    """One incident, newest version. Times are aware UTC; observed and expected are in `unit`."""
-
-    project: str
-    incident_id: str
-    kind: str
-    rule: str
-    severity: str
-    state: str
-    title: str
-    summary: str
-    metric: str
-    dimensions: Mapping[str, str]
-    observed: float | None
-    expected_low: float | None
-    expected_high: float | None
-    unit: str
-    opened_at: datetime
-    last_seen_at: datetime
-    acknowledged_at: datetime | None
-    acknowledged_by: str
-    resolved_at: datetime | None
-    evidence: tuple[str, ...]
-    seen: int
-
-    @property
-    def ended(self) -> datetime:
-        """When it was resolved, else when it was last seen."""
-        return self.resolved_at or self.last_seen_at
-
-
 def incident_list(
     client: Client, project: str, states: tuple[str, ...] = (), limit: int = 100
 ) -> list[Incident]:
     """Incidents of a project ('' for all) in the given states (() for all): unresolved and critical first."""
     params = {"project": project, "states": list(states), "limit": limit}
-    return [_incident(row) for row in rows(client, INCIDENT_LIST, params)]
+    return [Incident.from_row(row) for row in rows(client, INCIDENT_LIST, params)]
 
 
 def incident_counts(client: Client, project: str) -> dict[str, int]:
@@ -152,24 +87,26 @@ def incident_counts(client: Client, project: str) -> dict[str, int]:
 def incident(client: Client, incident_id: str) -> Incident | None:
     """One incident by its id."""
     matches = rows(client, INCIDENT, {"incident_id": incident_id})
-    return _incident(matches[0]) if matches else None
+    return Incident.from_row(matches[0]) if matches else None
 
 
-def history(client: Client, incident_id: str) -> list[dict[str, Any]]:
-    """What happened to it, newest first: at (ms), action, actor, note."""
-    return rows(client, INCIDENT_HISTORY, {"incident_id": incident_id})
+def history(client: Client, incident_id: str) -> list[HistoryEntry]:
+    """What happened to it, newest first."""
+    return [
+        HistoryEntry.from_row(row) for row in rows(client, INCIDENT_HISTORY, {"incident_id": incident_id})
+    ]
 
 
-def deliveries(client: Client, incident_id: str) -> list[dict[str, Any]]:
-    """Webhook attempts, newest first; columns of `DELIVERIES`, `at` in ms."""
-    return rows(client, DELIVERIES, {"incident_id": incident_id})
+def deliveries(client: Client, incident_id: str) -> list[AlertDelivery]:
+    """Webhook attempts, newest first."""
+    return [AlertDelivery.from_row(row) for row in rows(client, DELIVERIES, {"incident_id": incident_id})]
 
 
 def chart_window(incident: Incident) -> tuple[datetime, datetime, int]:
     """Start, end and bucket width in seconds of the chart around an incident."""
-    length = incident.ended - incident.opened_at
-    margin = min(max(length, timedelta(minutes=15)), timedelta(hours=12))
-    since, until = incident.opened_at - margin, incident.ended + margin / 2
+    opened, ended = utc(incident.opened_at), utc(incident.ended_at)
+    margin = min(max(ended - opened, timedelta(minutes=15)), timedelta(hours=12))
+    since, until = opened - margin, ended + margin / 2
     seconds = (until - since).total_seconds()
     # Floods are counted over a minute, everything else in the store's ten seconds.
     least = 60 if incident.metric == "calls" else STEPS[0]
@@ -213,11 +150,3 @@ def around(client: Client, incident: Incident) -> pd.DataFrame:
     data["error_rate"] = (data["errors"] / data["calls"].where(data["calls"] > 0)).astype("float64")
     data["time"] = pd.to_datetime(data["bucket"], unit="s", utc=True)
     return data.drop(columns=["latency", "ttft"])
-
-
-def _incident(row: dict[str, Any]) -> Incident:
-    for name in ("opened_at", "last_seen_at", "acknowledged_at", "resolved_at"):
-        value = row[name]
-        row[name] = None if value is None else moment(value)
-    row["evidence"] = tuple(row["evidence"])
-    return Incident(**row)

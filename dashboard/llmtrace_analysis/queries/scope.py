@@ -86,8 +86,13 @@ def millis(moment: datetime) -> int:
 
 def moment(milliseconds: int | float) -> datetime:
     """The aware UTC datetime of milliseconds since 1970; a nonsense date becomes the last that there is."""
+    return utc(milliseconds / 1000)
+
+
+def utc(seconds: float) -> datetime:
+    """The aware UTC datetime of Unix seconds; a nonsense date becomes the last that there is."""
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return datetime.max.replace(tzinfo=UTC, year=9998)
 

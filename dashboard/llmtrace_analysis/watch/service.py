@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
-from types import FrameType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from llmtrace_analysis.alerts.outbox import Outbox
-from llmtrace_analysis.collector_client import (
-    CollectorRefused,
-    CollectorUnavailable,
-    connect,
-    connect_reader,
-)
-from llmtrace_analysis.detect import rules, store_queries
-from llmtrace_analysis.detect.budgets import budget_findings, budget_quiet_periods
-from llmtrace_analysis.detect.incident_lifecycle import Change, advance, to_report
-from llmtrace_analysis.settings import WatchSettings
+from llmtrace_analysis.collector_client import CollectorClient, CollectorRefused, CollectorUnavailable
+from llmtrace_analysis.detect import store_queries
+from llmtrace_analysis.detect.incident_lifecycle import Change, Finding, QuietPeriod, advance, to_report
+from llmtrace_analysis.detect.rules import Rule
 from llmtrace_collector.store.incident import Incident
 
-from .health import Health, HealthServer
+from .health import Health
 
 logger = logging.getLogger(__name__)
 
-#: Evaluations that may fail to come before the health port calls watch stuck, and the least time for that.
-_PATIENCE_EVALUATIONS, _PATIENCE_SECONDS = 10, 60.0
+
+@dataclass(frozen=True)
+class Pace:
+    """How often watch evaluates, and how far back it remembers."""
+
+    interval_seconds: float
+    lookback_seconds: float
+    """History that rules compare with."""
+    rest_seconds: float
+    """How long an incident that was resolved is not opened anew."""
+    update_seconds: float
+    """Least time between two updates of an incident that goes on."""
 
 
 class Watch:
     """One watcher. State lives in the store; here is only what can be read from it again."""
 
-    def __init__(self, settings: WatchSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        open_reader: Callable[[], Client],
+        collector: CollectorClient,
+        rules: Sequence[Rule],
+        outbox: Outbox,
+        health: Health,
+        pace: Pace,
+    ) -> None:
+        """`open_reader` connects to the store; called again after the store was not to be reached."""
+        self.outbox = outbox
+        self.health = health
+        self.pace = pace
+        self.url = collector.url
+        self._open_reader = open_reader
         self._client: Client | None = None
-        self._injection_scan = rules.InjectionScan(settings)
-        self._collector = connect(settings)
+        self._collector = collector
+        self._rules = rules
         self._reported_errors: set[str] = set()
-        self.outbox = Outbox(settings, self._collector.add_delivery)
-        self.health = Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds))
 
     def start(self) -> None:
         """Start delivering webhooks."""
@@ -64,26 +79,26 @@ class Watch:
             self.health.evaluated(False, time.monotonic() - started)
             return False
         if self._reported_errors:
-            logger.info("collector_back url=%s", self._settings.collector_url)
+            logger.info("collector_back url=%s", self.url)
             self._reported_errors.clear()
         self.health.evaluated(True, time.monotonic() - started)
         return True
 
     def _evaluate(self, now: float) -> None:
-        client, settings = self._reader(), self._settings
+        client = self._reader()
         incidents = store_queries.incidents(client, self._known_since(now))
-        findings = [
-            *rules.anomalies(client, incidents, now, settings),
-            *rules.floods(client, now, settings),
-            *self._injection_scan.findings(client, now),
-            *budget_findings(self._collector.budgets(), now),
-        ]
+        findings: list[Finding] = []
+        quiet_periods: dict[str, QuietPeriod] = {}
+        for rule in self._rules:
+            findings += rule.findings(client, incidents, now)
+            quiet_periods |= rule.quiet_periods(now)
         changes = advance(
             findings,
             incidents,
-            {**rules.quiet_periods(now, settings), **budget_quiet_periods(now)},
+            quiet_periods,
             now,
-            settings,
+            rest_seconds=self.pace.rest_seconds,
+            update_seconds=self.pace.update_seconds,
         )
         for change in changes:
             self._write(change)
@@ -95,14 +110,11 @@ class Watch:
 
     def _known_since(self, now: float) -> float:
         """How far back incidents matter: for bands, for rests and for deliveries."""
-        settings = self._settings
-        return now - max(
-            settings.lookback_minutes * 60, settings.rest_seconds, settings.webhook_window_minutes * 60
-        )
+        return now - max(self.pace.lookback_seconds, self.pace.rest_seconds, self.outbox.window_seconds)
 
     def _notify(self, client: Client, incidents: list[Incident], now: float) -> None:
         # Twice the window: an attempt is recorded after the event that it reports.
-        since = now - 2 * self._settings.webhook_window_minutes * 60
+        since = now - 2 * self.outbox.window_seconds
         self.outbox.sync(incidents, store_queries.deliveries(client, since), now)
 
     def _write(self, change: Change) -> None:
@@ -127,7 +139,7 @@ class Watch:
 
     def _reader(self) -> Client:
         if self._client is None:
-            self._client = connect_reader(self._settings)
+            self._client = self._open_reader()
         return self._client
 
     def _close_client(self) -> None:
@@ -141,7 +153,7 @@ class Watch:
         if kind not in self._reported_errors:
             self._reported_errors.add(kind)
             reason = " ".join(str(error).split())[:300]
-            logger.warning("collector_away url=%s reason=%s: %s", self._settings.collector_url, kind, reason)
+            logger.warning("collector_away url=%s reason=%s: %s", self.url, kind, reason)
 
     def close(self) -> None:
         """Stop delivering and close the connections."""
@@ -151,44 +163,22 @@ class Watch:
         self._close_client()
 
 
-def run(settings: WatchSettings) -> None:
-    """Watch until SIGTERM or SIGINT. Raises OSError when the health port is taken."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    watch = Watch(settings)
-    server = None
-    try:
-        if settings.health_port:
-            server = HealthServer(watch.health, settings.health_host, settings.health_port)
-        watch.start()
-        logger.info(
-            "watching url=%s interval_seconds=%g webhooks=%d",
-            settings.collector_url,
-            settings.interval_seconds,
-            len(settings.webhooks),
-        )
-        while not stopping.is_set():
-            started = time.monotonic()
-            try:
-                watch.evaluate(time.time())
-            except Exception:
-                # A fault of ours in one evaluation must not end the watch; it shows here and in the metrics.
-                logger.exception("look_failed")
-                watch.health.evaluated(False, time.monotonic() - started)
-            stopping.wait(max(0.0, settings.interval_seconds - (time.monotonic() - started)))
-    finally:
-        watch.close()
-        if server is not None:
-            server.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    logger.info("stopped")
+def run(watch: Watch, stopping: threading.Event) -> None:
+    """Deliver, and evaluate at the watch's pace, until `stopping` is set."""
+    interval = watch.pace.interval_seconds
+    watch.start()
+    logger.info(
+        "watching url=%s interval_seconds=%g webhooks=%d", watch.url, interval, len(watch.outbox.receivers)
+    )
+    while not stopping.is_set():
+        started = time.monotonic()
+        try:
+            watch.evaluate(time.time())
+        except Exception:
+            # A fault of ours in one evaluation must not end the watch; it shows here and in the metrics.
+            logger.exception("look_failed")
+            watch.health.evaluated(False, time.monotonic() - started)
+        stopping.wait(max(0.0, interval - (time.monotonic() - started)))
 
 
 def _rounded(value: float | None) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from llmtrace_analysis.queries import incidents
+from llmtrace_analysis.queries.scope import utc
 from llmtrace_dashboard.ui import filters, formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_frame import header, live
@@ -57,10 +58,10 @@ def render_list() -> None:
                     cell(formats.with_unit(incident.observed, incident.unit)),
                     cell(expected_text(incident), tone="muted"),
                     cell(
-                        formats.ago(incident.opened_at, now),
-                        title=formats.clock(incident.opened_at, filters.zone()),
+                        formats.ago(utc(incident.opened_at), now),
+                        title=formats.clock(utc(incident.opened_at), filters.zone()),
                     ),
-                    cell(formats.seconds((incident.ended - incident.opened_at).total_seconds())),
+                    cell(formats.seconds(incident.ended_at - incident.opened_at)),
                 ],
                 href=incident_url(incident.incident_id),
             )

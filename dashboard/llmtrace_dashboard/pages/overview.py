@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from llmtrace_analysis.queries import incidents, usage
+from llmtrace_analysis.queries.scope import utc
 from llmtrace_analysis.queries.usage import Totals
 from llmtrace_dashboard.ui import charts, filters, formats
 from llmtrace_dashboard.ui.cached_reads import load
@@ -82,7 +83,7 @@ def _incidents(project: str) -> None:
                 "tone": mark["tone"],
                 "badge": mark["text"],
                 "text": incident.title,
-                "when": "opened " + formats.ago(incident.opened_at, now),
+                "when": "opened " + formats.ago(utc(incident.opened_at), now),
                 "href": incident_url(incident.incident_id),
             }
         )

@@ -8,8 +8,8 @@ import streamlit as st
 
 from llmtrace_analysis.collector_client import Decision
 from llmtrace_analysis.queries import incidents, traces
-from llmtrace_analysis.queries.incidents import Incident
-from llmtrace_analysis.queries.scope import moment
+from llmtrace_analysis.queries.scope import utc
+from llmtrace_collector.store.incident import Incident
 from llmtrace_dashboard.ui import charts, filters, formats
 from llmtrace_dashboard.ui.cached_reads import ReadFailed, load
 from llmtrace_dashboard.ui.components import show
@@ -86,12 +86,12 @@ def _facts(incident: Incident) -> None:
         {"label": "Observed", "text": formats.with_unit(incident.observed, incident.unit), "tone": "bad"},
         {"label": "Expected", "text": expected_text(incident)},
         {"label": "Metric", "text": _METRICS.get(incident.metric, incident.metric) or formats.NONE},
-        {"label": "Opened", "text": formats.clock(incident.opened_at, zone, now)},
-        {"label": "Last seen", "text": formats.clock(incident.last_seen_at, zone, now)},
+        {"label": "Opened", "text": formats.clock(utc(incident.opened_at), zone, now)},
+        {"label": "Last seen", "text": formats.clock(utc(incident.last_seen_at), zone, now)},
     ]
-    if incident.resolved_at:
-        facts.append({"label": "Resolved", "text": formats.clock(incident.resolved_at, zone, now)})
-    facts.append({"label": "Times seen", "text": formats.count(incident.seen)})
+    if incident.resolved_at is not None:
+        facts.append({"label": "Resolved", "text": formats.clock(utc(incident.resolved_at), zone, now)})
+    facts.append({"label": "Times seen", "text": formats.count(incident.count)})
     for name, value in sorted(incident.dimensions.items()):
         linked = value and name in ("model", "user", "service")
         target = page_url("/traces", **{name: value}) if linked else ""
@@ -126,8 +126,8 @@ def _chart(incident: Incident) -> None:
                 filters.zone(),
                 incident.unit,
                 (incident.expected_low, incident.expected_high),
-                incident.opened_at,
-                incident.ended,
+                utc(incident.opened_at),
+                utc(incident.ended_at),
             ),
             key="around",
             alt=f"{title} around the incident; expected {expected_text(incident)}",
@@ -149,7 +149,7 @@ def _evidence(incident: Incident) -> None:
             row(
                 [
                     cell(
-                        formats.clock(moment(trace.start_ns / 1e6), filters.zone(), now),
+                        formats.clock(utc(trace.start_ns / 1e9), filters.zone(), now),
                         href=trace_url(trace_id),
                         title=trace_id,
                     ),
@@ -181,11 +181,11 @@ def _history(incident: Incident) -> None:
         row(
             [
                 cell(
-                    formats.clock(moment(item["at"]), filters.zone(), now),
+                    formats.clock(utc(item.at), filters.zone(), now),
                     tone="muted",
                 ),
-                cell(_ACTIONS.get(item["action"], item["action"]), sub=item["note"], title=item["note"]),
-                cell(item["actor"] or formats.NONE, title=item["actor"]),
+                cell(_ACTIONS.get(item.action, item.action), sub=item.note, title=item.note),
+                cell(item.actor or formats.NONE, title=item.actor),
             ]
         )
         for item in load(incidents.history, incident.incident_id)[:30]
@@ -199,15 +199,15 @@ def _deliveries(incident: Incident) -> None:
         row(
             [
                 cell(
-                    formats.clock(moment(item["at"]), filters.zone(), now),
+                    formats.clock(utc(item.at), filters.zone(), now),
                     tone="muted",
                 ),
-                cell(item["event"]),
-                cell(item["url"], mono=True, sub=item["error"], title=item["error"] or item["url"]),
-                cell("Delivered" if item["ok"] else "Failed", badge="good" if item["ok"] else "bad"),
-                cell(str(item["status_code"] or formats.NONE)),
-                cell(str(item["attempt"])),
-                cell(formats.seconds(item["duration_ms"] / 1000)),
+                cell(item.event),
+                cell(item.url, mono=True, sub=item.error, title=item.error or item.url),
+                cell("Delivered" if item.ok else "Failed", badge="good" if item.ok else "bad"),
+                cell(str(item.status_code or formats.NONE)),
+                cell(str(item.attempt)),
+                cell(formats.seconds(item.duration_ms / 1000)),
             ]
         )
         for item in load(incidents.deliveries, incident.incident_id)

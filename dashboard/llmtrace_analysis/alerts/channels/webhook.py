@@ -11,7 +11,7 @@ import httpx
 import standardwebhooks
 
 from llmtrace_analysis.alerts.messages import AlertMessage
-from llmtrace_analysis.settings import WatchSettings, Webhook
+from llmtrace_analysis.settings import Webhook
 
 from .base import Outcome
 from .url_guard import AddressRefused, resolve
@@ -22,15 +22,14 @@ _USER_AGENT = "llmtrace-watch"
 class WebhookChannel:
     """One receiver of signed messages."""
 
-    def __init__(self, webhook: Webhook, settings: WatchSettings) -> None:
+    def __init__(self, webhook: Webhook, *, allow_private: bool, timeout_seconds: float) -> None:
+        """`allow_private`: whether the url may lead to a private address, whatever `webhook` says."""
         self.url = webhook.url
         self.events = webhook.events
         self.gone = False
-        self._allow_private = webhook.allow_private or settings.allow_private_webhooks
+        self._allow_private = webhook.allow_private or allow_private
         self._signer = standardwebhooks.Webhook(webhook.secret.get_secret_value())
-        self._client = httpx.Client(
-            timeout=settings.webhook_timeout_seconds, follow_redirects=False, trust_env=False
-        )
+        self._client = httpx.Client(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
 
     @property
     def redacted_url(self) -> str:

@@ -8,10 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llmtrace_analysis.settings import WatchSettings
-
 #: Own stretches of traffic from which a user's usual volume is known.
 _OWN_HISTORY = 10
+
+
+@dataclass(frozen=True)
+class FloodParameters:
+    """How many requests are too many; the settings flood_* under [watch]."""
+
+    window_seconds: int
+    """Length of the stretches in which a user's requests are counted."""
+    history_seconds: int
+    """How far back others' stretches are compared with."""
+    calls: int
+    ratio: float
+    width: float
+    min_users: int
+    calls_alone: int
 
 
 class MinuteCounts(NamedTuple):
@@ -38,22 +51,20 @@ class Flood:
     limit: float
 
 
-def flood_limit(others: Sequence[MinuteCounts], settings: WatchSettings) -> tuple[float, float]:
+def flood_limit(others: Sequence[MinuteCounts], parameters: FloodParameters) -> tuple[float, float]:
     """Median of other users' calls per stretch, and the number of calls above which a user floods."""
     named = {counts.user for counts in others if counts.user}
     unnamed = sum(counts.users for counts in others if counts.user == "")
-    if unnamed + len(named) < settings.flood_min_users:
-        return 0.0, float(settings.flood_calls_alone)
+    if unnamed + len(named) < parameters.min_users:
+        return 0.0, float(parameters.calls_alone)
     calls = np.repeat([float(counts.calls) for counts in others], [counts.times for counts in others])
     usual = float(np.median(calls))
     sigma = 1.4826 * float(np.median(np.abs(calls - usual)))
-    return usual, max(
-        float(settings.flood_calls), usual * settings.flood_ratio, usual + settings.flood_width * sigma
-    )
+    return usual, max(float(parameters.calls), usual * parameters.ratio, usual + parameters.width * sigma)
 
 
 def find_floods(
-    busy: Sequence[tuple[str, str, int]], history: Sequence[MinuteCounts], settings: WatchSettings
+    busy: Sequence[tuple[str, str, int]], history: Sequence[MinuteCounts], parameters: FloodParameters
 ) -> list[Flood]:
     """The floods among busy users (project, user, calls in the newest stretch).
 
@@ -64,7 +75,7 @@ def find_floods(
     for project, user, calls in busy:
         own = [counts for counts in history if counts.project == project and counts.user == user]
         others = [counts for counts in history if counts.project == project and counts.user != user]
-        usual, limit = flood_limit(others, settings)
+        usual, limit = flood_limit(others, parameters)
         if sum(counts.times for counts in own) >= _OWN_HISTORY:
             own_calls = np.repeat([float(counts.calls) for counts in own], [counts.times for counts in own])
             limit = max(limit, 2 * float(np.median(own_calls)))

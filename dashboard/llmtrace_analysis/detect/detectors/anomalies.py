@@ -8,8 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from llmtrace_analysis.settings import WatchSettings
-
 from .robust_bands import Band, chance_of, pooled_rate, ratio_band, spread, widest, wilson_lower
 from .series import BoolArray, FloatArray, Series, SeriesKey
 
@@ -24,6 +22,42 @@ _OWN_SPREAD_BUCKETS = 30
 
 Interval = tuple[float, float]
 """Start and end, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class AnomalyParameters:
+    """How sure the bands must be; each field is the setting of that name under [watch]."""
+
+    bucket_seconds: int
+    lookback_minutes: int
+    late_seconds: float
+    late_buckets: int
+    min_calls: int
+    min_history_buckets: int
+    min_live_buckets: int
+    window_buckets: int
+    window_outside: int
+    tail_buckets: int
+    tail_outside: int
+    band_width: float
+    latency_ratio: float
+    latency_floor_seconds: float
+    error_floor: float
+    error_ratio: float
+    error_z: float
+    error_chance: float
+    min_errors: int
+    tokens_ratio: float
+    tokens_floor: float
+    cost_ratio: float
+    cost_floor_usd: float
+    calm_buckets: int
+    adapt_seconds: float
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long nothing must have been outside before an anomaly is over."""
+        return float(self.calm_buckets * self.bucket_seconds)
 
 
 @dataclass(frozen=True)
@@ -49,33 +83,33 @@ class SeriesResult:
     """Of latency: what `band` and `outliers` are about."""
 
 
-def complete_until(now: float, settings: WatchSettings) -> int:
+def complete_until(now: float, parameters: AnomalyParameters) -> int:
     """End of the newest bucket that is complete at `now` (both Unix seconds)."""
-    return int((now - settings.late_seconds) // settings.bucket_seconds) * settings.bucket_seconds
+    return int((now - parameters.late_seconds) // parameters.bucket_seconds) * parameters.bucket_seconds
 
 
 def evaluate_series(
-    series: Series, now: float, settings: WatchSettings, excluded: Sequence[Interval] = ()
+    series: Series, now: float, parameters: AnomalyParameters, excluded: Sequence[Interval] = ()
 ) -> list[SeriesResult]:
     """Evaluate the recent complete buckets of a series: one result per metric that has enough history.
 
     `excluded`: times of anomalies, which are no part of the history. Buckets of fewer than `min_calls`
     calls count neither as history nor as outliers, and a bucket of simulated calls alone is history only.
     """
-    until = complete_until(now, settings)
-    counted = (series.calls >= settings.min_calls) & (series.times < until)
-    usable = counted & (series.times >= until - settings.lookback_minutes * 60)
+    until = complete_until(now, parameters)
+    counted = (series.calls >= parameters.min_calls) & (series.times < until)
+    usable = counted & (series.times >= until - parameters.lookback_minutes * 60)
     for start, end in excluded:
-        usable &= (series.times + settings.bucket_seconds <= start) | (series.times >= end)
+        usable &= (series.times + parameters.bucket_seconds <= start) | (series.times >= end)
     live = series.live_calls > 0
-    evaluation = _Evaluation(series, settings, until, counted & live, usable, usable & live)
+    evaluation = _Evaluation(series, parameters, until, counted & live, usable, usable & live)
     results = (
         _evaluate_latency(evaluation),
         _evaluate_errors(evaluation),
         _evaluate_values(
-            evaluation, "tokens_per_call", series.tokens, settings.tokens_ratio, settings.tokens_floor
+            evaluation, "tokens_per_call", series.tokens, parameters.tokens_ratio, parameters.tokens_floor
         ),
-        _evaluate_values(evaluation, "cost", series.cost, settings.cost_ratio, settings.cost_floor_usd),
+        _evaluate_values(evaluation, "cost", series.cost, parameters.cost_ratio, parameters.cost_floor_usd),
     )
     return [result for result in results if result is not None]
 
@@ -83,7 +117,7 @@ def evaluate_series(
 @dataclass(frozen=True)
 class _Evaluation:
     series: Series
-    settings: WatchSettings
+    parameters: AnomalyParameters
     until: int
     evaluated: BoolArray
     usable: BoolArray
@@ -91,13 +125,13 @@ class _Evaluation:
 
     def windows(self, buckets: int) -> list[tuple[int, int]]:
         """Start and end of each window of that many buckets to evaluate, oldest first."""
-        width = self.settings.bucket_seconds
-        oldest = self.until - self.settings.late_buckets * width
+        width = self.parameters.bucket_seconds
+        oldest = self.until - self.parameters.late_buckets * width
         return [(end - buckets * width, end) for end in range(oldest, self.until + 1, width)]
 
     def settled(self, end: int) -> int:
         """Until when buckets are history for a window: all but the ones that would have to be outside."""
-        return end - self.settings.window_outside * self.settings.bucket_seconds
+        return end - self.parameters.window_outside * self.parameters.bucket_seconds
 
     def inside(self, start: int, end: int) -> BoolArray:
         """Which evaluated buckets lie in a window."""
@@ -109,9 +143,9 @@ class _Evaluation:
         if known is not None:
             earlier = earlier & known
         usable, live = self.usable & earlier, self.usable_live & earlier
-        if int(usable.sum()) < self.settings.min_history_buckets:
+        if int(usable.sum()) < self.parameters.min_history_buckets:
             return None
-        if int(live.sum()) < self.settings.min_live_buckets:
+        if int(live.sum()) < self.parameters.min_live_buckets:
             return None
         return usable, live
 
@@ -125,7 +159,7 @@ class _Evaluation:
         if history is None:
             return None
         usable, live = history
-        width = self.settings.band_width
+        width = self.parameters.band_width
         recent = spread(values[live])
         if int(live.sum()) >= _OWN_SPREAD_BUCKETS:
             return ratio_band(recent, width, ratio, floor)
@@ -160,14 +194,14 @@ def _evaluate_values(
     outliers: dict[int, float] = {}
     openings: set[int] = set()
     newest: Band | None = None
-    for start, end in evaluation.windows(evaluation.settings.window_buckets):
+    for start, end in evaluation.windows(evaluation.parameters.window_buckets):
         band = evaluation.band(values, evaluation.settled(end), ratio, floor)
         if band is None:
             continue
         newest = band
         above = _above(evaluation, values, band, start, end)
         outliers |= above
-        if len(above) >= evaluation.settings.window_outside:
+        if len(above) >= evaluation.parameters.window_outside:
             openings.add(min(above))
     return evaluation.result(metric, newest, outliers, openings)
 
@@ -178,12 +212,12 @@ def _evaluate_latency(evaluation: _Evaluation) -> SeriesResult | None:
     p95 alone takes a longer window: with a handful of calls per bucket it is the slowest call, and a slow
     call or two in neighbouring buckets is ordinary. p50 alone is enough where p95 is restless anyway.
     """
-    settings, series = evaluation.settings, evaluation.series
+    parameters, series = evaluation.parameters, evaluation.series
     slow: dict[int, float] = {}
     median: dict[int, float] = {}
     openings: set[int] = set()
     newest: tuple[Band, Band] | None = None
-    for start, end in evaluation.windows(settings.window_buckets):
+    for start, end in evaluation.windows(parameters.window_buckets):
         bands = _latency_bands(evaluation, evaluation.settled(end))
         if bands is None:
             continue
@@ -193,13 +227,13 @@ def _evaluate_latency(evaluation: _Evaluation) -> SeriesResult | None:
         slow |= in_tail
         median |= in_median
         above = in_tail.keys() | in_median.keys()
-        if in_median and len(above) >= settings.window_outside:
+        if in_median and len(above) >= parameters.window_outside:
             openings.add(min(above))
     if slow:
-        start, end = evaluation.until - settings.tail_buckets * settings.bucket_seconds, evaluation.until
+        start, end = evaluation.until - parameters.tail_buckets * parameters.bucket_seconds, evaluation.until
         bands = _latency_bands(evaluation, start)
         tail = {} if bands is None else _above(evaluation, series.p95, bands[0], start, end)
-        if len(tail) >= settings.tail_outside:
+        if len(tail) >= parameters.tail_outside:
             openings.add(min(tail))
     if newest is None:
         return None
@@ -212,7 +246,7 @@ def _evaluate_latency(evaluation: _Evaluation) -> SeriesResult | None:
 
 def _latency_bands(evaluation: _Evaluation, before: int) -> tuple[Band, Band] | None:
     """The bands of p95 and p50."""
-    ratio, floor = evaluation.settings.latency_ratio, evaluation.settings.latency_floor_seconds
+    ratio, floor = evaluation.parameters.latency_ratio, evaluation.parameters.latency_floor_seconds
     tail = evaluation.band(evaluation.series.p95, before, ratio, floor)
     median = evaluation.band(evaluation.series.p50, before, ratio, floor)
     return None if tail is None or median is None else (tail, median)
@@ -228,12 +262,12 @@ def _above(evaluation: _Evaluation, values: FloatArray, band: Band, start: int, 
 
 def _evaluate_errors(evaluation: _Evaluation) -> SeriesResult | None:
     """A handful of calls makes a rate jump about, so a window must fail beyond chance too."""
-    settings, series = evaluation.settings, evaluation.series
+    parameters, series = evaluation.parameters, evaluation.series
     outliers: dict[int, float] = {}
     openings: set[int] = set()
     newest: Band | None = None
     rates = series.errors / np.maximum(series.calls, 1)
-    for start, end in evaluation.windows(settings.window_buckets):
+    for start, end in evaluation.windows(parameters.window_buckets):
         history = evaluation.history(evaluation.settled(end))
         if history is None:
             continue
@@ -241,7 +275,9 @@ def _evaluate_errors(evaluation: _Evaluation) -> SeriesResult | None:
         usual = max(
             pooled_rate(int(series.errors[part].sum()), int(series.calls[part].sum())) for part in history
         )
-        newest = Band(0.0, usual, min(1.0, max(usual + settings.error_floor, usual * settings.error_ratio)))
+        newest = Band(
+            0.0, usual, min(1.0, max(usual + parameters.error_floor, usual * parameters.error_ratio))
+        )
         inside = evaluation.inside(start, end)
         high = inside & (rates > newest.high) & (series.errors > 1)
         outliers |= {int(t): float(v) for t, v in zip(series.times[high], rates[high], strict=True)}
@@ -252,17 +288,17 @@ def _evaluate_errors(evaluation: _Evaluation) -> SeriesResult | None:
 
 def _error_opening(evaluation: _Evaluation, inside: BoolArray, band: Band, rates: FloatArray) -> int | None:
     """Start of the first failing bucket when this window, or its newer part, fails beyond chance."""
-    settings, series = evaluation.settings, evaluation.series
+    parameters, series = evaluation.parameters, evaluation.series
     where = np.flatnonzero(inside)
-    for first in range(len(where) - settings.window_outside + 1):
+    for first in range(len(where) - parameters.window_outside + 1):
         part = where[first:]
         failing = part[rates[part] > band.high]
         errors, calls = int(series.errors[part].sum()), int(series.calls[part].sum())
         if (
-            len(failing) >= settings.window_outside
-            and errors >= settings.min_errors
-            and wilson_lower(errors, calls, settings.error_z) > band.high
-            and chance_of(errors, calls, band.usual) < settings.error_chance
+            len(failing) >= parameters.window_outside
+            and errors >= parameters.min_errors
+            and wilson_lower(errors, calls, parameters.error_z) > band.high
+            and chance_of(errors, calls, band.usual) < parameters.error_chance
         ):
             return int(series.times[failing[0]])
     return None
