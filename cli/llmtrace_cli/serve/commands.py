@@ -111,8 +111,8 @@ def watch(context: click.Context) -> None:
     """Look for anomalies and abuse every few seconds; open incidents and send webhooks."""
     settings = read_settings(context, "analysis")
     with needs("analysis"):
-        from llmtrace_analysis.watch.service import run
-    _run("analysis", run, settings.watch)
+        from llmtrace_analysis.watch.app import serve
+    _run("analysis", serve, settings.watch)
 
 
 @click.command(
