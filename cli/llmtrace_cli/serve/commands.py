@@ -19,7 +19,8 @@ from llmtrace_cli.extras import Extra, needs, require_module
 from llmtrace_cli.stack.lifeline import SUPERVISOR_PID, follow_supervisor, wait_for_source
 
 if TYPE_CHECKING:
-    from llmtrace_inference.settings import InferenceSettings
+    from llmtrace.common.tls import TlsFiles
+    from llmtrace_cli.config.settings import Settings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -47,10 +48,12 @@ def _run(
     serve: Callable[[_Table], None],
     settings: _Table,
     refusals: tuple[type[Exception], ...] = (),
+    source: "TlsFiles | None" = None,
 ) -> None:
     """Run a part's entry function until it is told to stop.
 
     `refusals` are what it raises when it cannot start with these settings; their text is the message.
+    `source`: what to trust and present where this part reads from.
     """
     # `llmtrace up` puts the time before each line itself.
     when = "" if SUPERVISOR_PID in os.environ else "%(asctime)s "
@@ -60,9 +63,14 @@ def _run(
     # These say in several lines what watch says in one.
     for repeating in ("urllib3.connectionpool", "clickhouse_connect"):
         logging.getLogger(repeating).setLevel(logging.ERROR)
+    if source is not None:
+        try:
+            source.context()
+        except ValueError as error:  # a file that cannot be used
+            raise click.ClickException(str(error)) from error
     follow_supervisor()
-    wait_for_source()
     try:
+        wait_for_source(source)
         with needs(extra):  # parts import the heaviest of their packages when they come to use them
             serve(settings)
     except refusals as error:
@@ -112,7 +120,7 @@ def watch(context: click.Context) -> None:
     settings = read_settings(context, "analysis")
     with needs("analysis"):
         from llmtrace_analysis.watch.app import serve
-    _run("analysis", serve, settings.watch)
+    _run("analysis", serve, settings.watch, source=settings.watch.tls_files())
 
 
 @click.command(
@@ -130,7 +138,7 @@ def dashboard(context: click.Context, host: str | None, port: int | None) -> Non
     settings = read_settings(context, "dashboard", {"dashboard": {"host": host, "port": port}})
     with needs("dashboard"):
         from llmtrace_dashboard.server.app import serve
-    _run("dashboard", serve, settings.dashboard)
+    _run("dashboard", serve, settings.dashboard, source=settings.dashboard.tls_files())
 
 
 @click.group(
@@ -159,7 +167,7 @@ def inference(context: click.Context, /, **overrides: object) -> None:
     """Serve local models by the OpenAI completions API, with a span for every phase of a request."""
     settings = read_settings(context, "inference", {"inference": overrides})
     if context.invoked_subcommand is not None:
-        context.obj = settings.inference
+        context.obj = settings
         return
     with needs("inference"):
         require_module("torch")
@@ -186,18 +194,19 @@ Examples:
 @click.option("--for", "seconds", callback=_seconds, required=True, help="How long: 90s, 30m, 1h or 2d.")
 @click.option("--reason", default="", help="Told to the user with each refusal.")
 @click.pass_obj
-def block(settings: "InferenceSettings", user: str, seconds: float, reason: str) -> None:
+def block(settings: "Settings", user: str, seconds: float, reason: str) -> None:
     """Refuse a user's requests for a while, at the running service."""
-    if settings.admin_key is None:
+    admin_key = settings.inference.admin_key
+    if admin_key is None:
         raise click.ClickException(
             "the inference service has no admin_key: set it in [inference] or as "
             "LLMTRACE_INFERENCE__ADMIN_KEY, for the service and for this command"
         )
-    url = f"http://{settings.host}:{settings.port}/admin/blocks"
-    request = urllib.request.Request(
+    url = settings.url_of("inference") + "/admin/blocks"
+    request = urllib.request.Request(  # noqa: S310 - the service's own address
         url,
         json.dumps({"user": user, "seconds": seconds, "reason": reason}).encode(),
-        {"Authorization": f"Bearer {settings.admin_key.get_secret_value()}"},
+        {"Authorization": f"Bearer {admin_key.get_secret_value()}"},
     )
     try:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
