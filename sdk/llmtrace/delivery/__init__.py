@@ -38,6 +38,7 @@ from .spool import Spool
 from .stats import DeliveryCounters, Stats
 
 if TYPE_CHECKING:
+    from .http_post import HttpPoster, failed_result
     from .otlp_encoder import encode_logs, encode_spans, fill_attributes, fill_resource, fill_scope
     from .otlp_http import OtlpHttpExporter, packed
 
@@ -50,6 +51,7 @@ __all__ = [
     "ExportResult",
     "Exporter",
     "FinishedCall",
+    "HttpPoster",
     "LogRecord",
     "OtlpHttpExporter",
     "PeriodicReport",
@@ -59,6 +61,7 @@ __all__ = [
     "TlsFiles",
     "encode_logs",
     "encode_spans",
+    "failed_result",
     "fill_attributes",
     "fill_resource",
     "fill_scope",
@@ -71,6 +74,7 @@ def __getattr__(name: str) -> Any:
     """What needs protobuf and requests, loaded when first asked for: `import llmtrace` must not."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import otlp_encoder, otlp_http
+    from . import http_post, otlp_encoder, otlp_http
 
-    return getattr(otlp_http if hasattr(otlp_http, name) else otlp_encoder, name)
+    module = next(module for module in (http_post, otlp_http, otlp_encoder) if hasattr(module, name))
+    return getattr(module, name)

@@ -102,6 +102,15 @@ class Sender:
             return None
         return self.exporter.send(batch, self._attempt_timeout())
 
+    def keep(self, batch: Batch) -> None:
+        """Write a batch to disk before anything else, for the next `replay` to send; from any thread.
+
+        It survives a power cut. Raises OSError where it cannot be kept.
+        """
+        if self._spool is None:
+            raise OSError("there is no folder to keep it in")
+        self._count_kept(self._spool.put(batch, sync=True))
+
     def rescue(self, batches: list[Batch]) -> None:
         """Keep on disk what another thread is still trying to send, and `batches`; for the way out."""
         with self._in_flight_lock:
@@ -246,10 +255,13 @@ class Sender:
                 error,
             )
             return False
+        self._count_kept(spooled)
+        return True
+
+    def _count_kept(self, spooled: Spooled) -> None:
         with self._counters.lock:
             self._own_batches[spooled.path] = spooled
-            self._counters.spooled += batch.items
-        return True
+            self._counters.spooled += spooled.items
 
     def _mark_unreachable(self, result: ExportResult) -> None:
         self._warn_unreachable(result)

@@ -2,8 +2,8 @@
 
 One file per batch, holding exactly the bytes that are POSTed, so that sending one twice is recognised by the
 collector. Files appear whole (written aside, then renamed) and go when they are acknowledged. They survive
-the process, not a power cut. Each destination (addresses and credentials) has a folder of its own: nothing is
-ever replayed to another collector or under another key.
+the process, and a power cut where that was asked for. Each destination (addresses and credentials) has a
+folder of its own: nothing is ever replayed to another collector or under another key.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from llmtrace.common.durable_files import sync_directory, sync_file
 
 from .exporter import Batch
 from .settings import SIGNALS, DeliverySettings, Signal
@@ -66,8 +68,11 @@ class Spool:
         self.folder = self._root / hashlib.sha256(repr(destination).encode()).hexdigest()[:16]
         self._sequence = itertools.count()
 
-    def put(self, batch: Batch) -> Spooled:
-        """Write a batch; raises OSError (SpoolFullError at the bound) when it cannot be kept."""
+    def put(self, batch: Batch, *, sync: bool = False) -> Spooled:
+        """Write a batch; raises OSError (SpoolFullError at the bound) when it cannot be kept.
+
+        sync: it survives a power cut too.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._size() + len(batch.payload) > self._limit:
             self._remove_stale()
@@ -80,7 +85,11 @@ class Spool:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(batch.payload)
+                if sync:
+                    sync_file(file)
             part.rename(path)
+            if sync:
+                sync_directory(self.folder)
         except OSError:
             part.unlink(missing_ok=True)
             raise

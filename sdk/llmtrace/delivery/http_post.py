@@ -1,0 +1,108 @@
+"""One POST of a batch, over TLS or not, and what happened to it."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from llmtrace.common.loopback import is_loopback
+from llmtrace.common.tls import certificate_problem
+
+from .exporter import ExportResult
+from .settings import DeliverySettings, Endpoint
+
+# What OTLP/HTTP names retryable, and 408.
+_RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
+
+
+class HttpPoster:
+    """Connections to the servers of the settings' endpoints. Used by one thread at a time."""
+
+    def __init__(self, settings: DeliverySettings, headers: Mapping[str, str]) -> None:
+        """`headers` go with every request, besides those of the settings."""
+        self._use_proxies = settings.use_proxies
+        self._headers = {**settings.headers, **headers}
+        self._sessions: dict[Endpoint, requests.Session] = {}
+
+    def post(self, endpoint: Endpoint, payload: bytes, timeout: float) -> requests.Response | ExportResult:
+        """The answer to one attempt of about `timeout` seconds, or a result that says why there is none."""
+        try:
+            session = self._session(endpoint)
+        except ValueError as error:
+            return ExportResult("retry", str(error), certificate_refused=True)
+        try:
+            return session.post(
+                endpoint.url, data=payload, headers=self._headers, timeout=timeout, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            problem = certificate_problem(error, endpoint.url, endpoint.tls)
+            if problem is None:
+                return ExportResult("retry", _reason(error))
+            self.close()  # the next attempt reads the files again
+            return ExportResult("retry", problem, certificate_refused=True)
+
+    def close(self) -> None:
+        """Release connections; a later post opens them again."""
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+
+    def _session(self, endpoint: Endpoint) -> requests.Session:
+        """Connections to an endpoint's server. Raises ValueError where a certificate's file is unusable."""
+        parts = urlsplit(endpoint.url)
+        server = replace(endpoint, url=f"{parts.scheme}://{parts.netloc}")
+        session = self._sessions.get(server)
+        if session is None:
+            session = requests.Session()
+            if parts.scheme == "https":
+                session.mount("https://", _TlsAdapter(endpoint.tls.context()))
+            # A proxy named in the environment is not for this machine, and ~/.netrc must not replace our key.
+            session.trust_env = self._use_proxies and not is_loopback(parts.hostname or "")
+            session.auth = lambda request: request
+            self._sessions[server] = session
+        return session
+
+
+class _TlsAdapter(HTTPAdapter):
+    """Connects with a context of ours: requests itself takes file names, and trusts them alone."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **keywords: Any) -> None:
+        super().init_poolmanager(*arguments, **keywords, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
+        return super().proxy_manager_for(proxy, **keywords, ssl_context=self._context)
+
+
+def failed_result(response: requests.Response) -> ExportResult:
+    """What an answer that is no 2xx means: `retry`, or `refused` where the same bytes would be again."""
+    detail = f"HTTP {response.status_code}: {response.text[:200]}"
+    if response.status_code in _RETRYABLE:
+        return ExportResult("retry", detail, retry_after=_retry_after(response.headers))
+    return ExportResult("refused", detail)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause: requests and urllib3 wrap "Connection refused" three times over."""
+    while (inner := getattr(error, "reason", None) or (error.args[0] if error.args else None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return f"{type(error).__name__}: {error}"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), 30.0) if math.isfinite(seconds) else None
