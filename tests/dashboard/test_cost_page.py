@@ -15,7 +15,7 @@ import streamlit as st
 from click.testing import CliRunner
 from streamlit.testing.v1 import AppTest
 
-from llmtrace_analysis.cost import currency, over_time, report
+from llmtrace_analysis.cost import currency, over_time, prices_in_use, report
 from llmtrace_analysis.queries.scope import Scope, aligned
 from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_cli.main import cli
@@ -157,7 +157,7 @@ def test_the_prices_in_use_are_those_of_the_book(shop: Stack) -> None:
     page = _open(shop, view="prices")
     rows = _printed(shop, page)
     # Some rows hold for long inputs alone, or no longer; those in use are the page's.
-    prices = report.by_price(shop.reader(), _month(shop))
+    prices = prices_in_use.by_price(shop.reader(), _month(shop))
     text = text_of(page)
     for model in ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5"):
         assert model in text
@@ -196,7 +196,7 @@ def test_a_currency_takes_the_rate_of_each_day(shop: Stack) -> None:
     for row in with_days.dropna(subset=["cost"]).to_dict(orient="records"):
         rate = 0.8 if row["day"] >= "2026-11-10" else 0.9
         expected[row["model"]] = expected.get(row["model"], 0.0) + row["cost"] * rate
-    by_model = currency.report(shop.reader(), scope, ["model"], currency="EUR", rates=rates)
+    by_model = report.report(shop.reader(), scope, ["model"], currency="EUR", rates=rates)
     priced = {
         row["model"]: row["cost"] for row in by_model.to_dict(orient="records") if not math.isnan(row["cost"])
     }
@@ -209,9 +209,9 @@ def test_a_currency_takes_the_rate_of_each_day(shop: Stack) -> None:
     parts = over_time.parts_over_time(shop.reader(), scope, 86_400, 0, "EUR", rates)
     assert parts[list(over_time.PARTS)].sum().sum() == pytest.approx(sum(expected.values()))
     with pytest.raises(currency.NoRate, match="no rate for EUR on"):
-        currency.report(shop.reader(), scope, [], currency="EUR", rates=rates[1:])
+        report.report(shop.reader(), scope, [], currency="EUR", rates=rates[1:])
     with pytest.raises(currency.NoRate, match="no rate for CHF"):
-        currency.report(shop.reader(), scope, [], currency="CHF", rates=rates)
+        report.report(shop.reader(), scope, [], currency="CHF", rates=rates)
 
 
 def test_nonsense_in_the_address_means_the_default_or_says_what_is_wrong(shop: Stack) -> None:

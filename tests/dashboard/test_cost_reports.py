@@ -13,7 +13,8 @@ from clickhouse_connect.driver.client import Client
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from llmtrace_analysis.cost import closed_months, report, waste
+from llmtrace_analysis.cost import closed_months, prices_in_use, report, waste
+from llmtrace_analysis.cost.priced_usage import UnknownDimension
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
@@ -125,7 +126,7 @@ def test_cost_by_model_and_user_adds_up_and_lists_what_has_no_price(client: Clie
     (total,) = report.report(client, MONTH).to_dict("records")
     assert total["cost"] == pytest.approx(data["cost"].sum())
     assert (total["calls"], total["unpriced_calls"], total["calls_without_tokens"]) == (len(CALLS), 1, 1)
-    (unknown,) = report.unpriced(client, MONTH).to_dict("records")
+    (unknown,) = prices_in_use.unpriced(client, MONTH).to_dict("records")
     assert (unknown["provider"], unknown["model"], unknown["calls"]) == ("openai", "local-model", 1)
 
 
@@ -212,5 +213,5 @@ def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store,
 
 
 def test_an_unknown_dimension_is_answered_with_the_known_ones(client: Client) -> None:
-    with pytest.raises(report.UnknownDimension, match="there is no dimension 'colour'; there are project, "):
+    with pytest.raises(UnknownDimension, match="there is no dimension 'colour'; there are project, "):
         report.report(client, MONTH, ["colour"])

@@ -11,7 +11,7 @@ from statistics import quantiles
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.cost import over_time, report
+from llmtrace_analysis.cost import over_time, prices_in_use, report
 from llmtrace_analysis.queries import incidents, traces, usage
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_analysis.queries.traces import TraceFilter
@@ -197,14 +197,14 @@ def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Sc
 def test_prices_name_their_source_and_unpriced_models_have_none(
     stack: Stack, client: Client, scope: Scope
 ) -> None:
-    by_price = report.by_price(client, scope)
+    by_price = prices_in_use.by_price(client, scope)
     assert len(by_price) == len(by_price[["provider", "model"]].drop_duplicates()), "one row per price"
     priced = by_price.set_index("model")
     assert priced.loc["gpt-4o-mini", "input_price"] == pytest.approx(0.15)
     assert priced.loc["gpt-4o-mini", "output_price"] == pytest.approx(0.6)
     assert str(priced.loc["gpt-4o-mini", "source"]).startswith("genai-prices")
     assert by_price["cost"].sum() == pytest.approx(_cost(client, _calls(stack, scope)))
-    assert list(report.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
+    assert list(prices_in_use.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
 
 
 def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:

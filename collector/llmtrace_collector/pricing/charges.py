@@ -108,31 +108,51 @@ def priced(
     return f"({discounted}) AS usage\nLEFT JOIN {prices} AS price\n    ON {_PRICE_JOIN.format(time=time)}"
 
 
-def columns(known: str = "price.Priced", prefix: str = "") -> str:
+def columns(known: str = "price.Priced", summed: bool = False) -> str:
     """Select items of every charge over rows `usage` joined with `price`, as `priced` has them.
 
-    `known` says whether the row's cost can be told at all: it is NULL where not. `prefix` stands before the
-    names of the counts. `ListCost` is what it would be without a discount, `CacheSavings` what cache reads
-    saved against fresh input.
+    `known` says whether the row's cost can be told at all: it is NULL where not. Rows that are `summed` have
+    the columns of `unit_sums`. `ListCost` is what it would be without a discount, `CacheSavings` what cache
+    reads saved against fresh input.
     """
     factor = "ifNull(usage.Factor, 1)"
-    lists = {bucket.cost: f"{_units(bucket, prefix)} * {_price(bucket)}" for bucket in BUCKETS}
+    lists = {bucket.cost: f"{_units(bucket, summed)} * {_price(bucket)}" for bucket in BUCKETS}
     items = [f"if({known}, {text} * {factor}, NULL) AS {name}" for name, text in lists.items()]
     items.append(f"if({known}, {' + '.join(lists.values())}, NULL) AS ListCost")
     items.append(f"if({known}, ({' + '.join(lists.values())}) * {factor}, NULL) AS Cost")
-    saved = f"{_count('CacheReadTokens', prefix)} * ({_price(BUCKETS[0])} - {_price(BUCKETS[1])})"
+    saved = f"{_count('CacheReadTokens', summed)} * ({_price(BUCKETS[0])} - {_price(BUCKETS[1])})"
     items.append(f"if({known}, {saved} * {factor}, NULL) AS CacheSavings")
+    return ",\n    ".join(items)
+
+
+def unit_sums(weight: str = "") -> str:
+    """Select items of rows `usage` added up, each as often as `weight` says: where a bucket's units are a
+    difference, the greater of what it counts and what that is less.
+
+    So units are never fewer than none in any row, and sums are the same however rows are grouped.
+    """
+    times = f"{weight} * " if weight else ""
+    sums = []
+    for bucket in BUCKETS:
+        if bucket.less:
+            counted, less = (" + ".join(map(_count, names)) for names in (bucket.counts, bucket.less))
+            sums.append(f"sum({times}greatest({counted}, {less})) AS {bucket.name}Whole")
+    return ", ".join(sums)
+
+
+def quantities() -> str:
+    """Select items of what every bucket is charged for, over `summed` rows as in `columns`: its units, and
+    their cost by the list (`CacheReadQuantity`, `CacheReadList`)."""
+    items = []
+    for bucket in BUCKETS:
+        items.append(f"{_units(bucket, summed=True)} AS {bucket.name}Quantity")
+        items.append(f"{bucket.name}Quantity * {_price(bucket)} AS {bucket.name}List")
     return ",\n    ".join(items)
 
 
 def unit_prices() -> str:
     """Select items of the unit prices that hold, fallbacks filled in and discounts not."""
     return ",\n    ".join(f"{_price(bucket)} AS {bucket.price}" for bucket in BUCKETS)
-
-
-def units() -> Mapping[str, str]:
-    """Bucket → SQL of its units in rows called `usage`."""
-    return {bucket.name: _units(bucket, "") for bucket in BUCKETS}
 
 
 def amount(counts: Mapping[str, float], prices: Mapping[str, float | None]) -> float:
@@ -152,14 +172,17 @@ def _price(bucket: Bucket) -> str:
     return f"coalesce({tried}, 0)"
 
 
-def _units(bucket: Bucket, prefix: str) -> str:
-    first, *more = (_count(name, prefix) for name in bucket.counts)
+def _units(bucket: Bucket, summed: bool = False) -> str:
+    less = "".join(f" - {_count(name, summed)}" for name in bucket.less)
+    if summed and less:
+        return f"(toFloat64(usage.{bucket.name}Whole){less})"
+    first, *more = (_count(name, summed) for name in bucket.counts)
     text = " + ".join([f"toFloat64({first})", *more])
-    less = "".join(f" - {_count(name, prefix)}" for name in bucket.less)
     return f"greatest({text}{less}, 0)" if less else text if len(bucket.counts) == 1 else f"({text})"
 
 
-def _count(name: str, prefix: str) -> str:
+def _count(name: str, summed: bool = False) -> str:
+    prefix = "Sum" if summed else ""
     if name == "Requests":
         return f"(usage.{prefix}Calls - usage.{prefix}UnknownUsage)"
     return f"usage.{prefix}{name}"

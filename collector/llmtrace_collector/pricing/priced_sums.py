@@ -1,4 +1,4 @@
-"""Cost of a rollup, added up before it is priced."""
+"""Cost of usage, added up before it is priced: the one source of every sum with prices."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import Literal
 
 from . import charges
 
+#: What usage is read from: the rollups, or the counted calls, each as often as it stands for.
+Usage = Literal["usage_hour", "usage_10s", "call_cost"]
+
 _COUNTS = ("Calls", "Errors", "UnknownUsage", *charges.COUNTS)
 
 
 def priced_sums(
-    rollup: Literal["usage_hour", "usage_10s"],
+    usage: Usage,
     names: Mapping[str, str],
     where: str,
     book: str = "",
     also: Sequence[str] = (),
+    of_price: Sequence[str] = (),
 ) -> str:
-    """SELECT over `rollup` with what it cost: `names` (column → its SQL), the counts, `Priced`, the charges
-    of every bucket, and the columns `also`: counts, or states of an aggregate (names that end with `Digest`).
+    """SELECT over `usage` with what it cost: `names` (column → its SQL), the counts, `Priced`, the charges
+    of every bucket and the units that they are for, the columns `also` (counts, or states of an aggregate:
+    names that end with `Digest`), and columns `of_price` of the price book.
 
     A month of ten million calls is a million rows, but only thousands that differ in what a price depends on:
     they are added up first. Prices are those of the book in effect, or of that in the parameter `book` where
@@ -30,27 +35,30 @@ def priced_sums(
     keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
     groups = "".join(f"`{name}`, " for name in names)
     wanted = (*_COUNTS, *also)
-    sums = ", ".join(f"{_aggregate(name)} AS Sum{name}" for name in wanted)
+    sums = ", ".join(f"{_aggregate(usage, name)} AS Sum{name}" for name in wanted)
     counts = ", ".join(f"usage.Sum{name} AS {name}" for name in wanted)
     picked = "".join(f"usage.`{name}` AS `{name}`, " for name in names)
+    of_book = "".join(f"price.{name} AS {name}, " for name in of_price)
     pair = "Provider, Model, ResponseModel, ServiceTier, ContextClass"
     # Where nobody has a discount, projects need not be told apart.
     whose = f"if((SELECT count() FROM {discounts}) = 0, '', Project)"  # noqa: S608 - ours
     added = f"""SELECT {keys}{pair}, {whose} AS Whose, {_price_period(prices, discounts)} AS Spell,
-        min(Time) AS First, {sums}
-    FROM {rollup}
+        min(Time) AS First, {sums},
+        {charges.unit_sums("Weight" if usage == "call_cost" else "")}
+    FROM {usage} AS usage
     WHERE {where}
     GROUP BY {groups}{pair}, Whose, Spell"""  # noqa: S608 - names of ours
     source = f"(SELECT *, Whose AS Project FROM ({added}))"  # noqa: S608 - names of ours
-    return f"""SELECT {picked}{counts}, price.Priced AS Priced,
-    {charges.columns(prefix="Sum")}
+    return f"""SELECT {picked}{counts}, {of_book}price.Priced AS Priced,
+    {charges.columns(summed=True)},
+    {charges.quantities()}
 FROM {charges.priced(source, prices, discounts, "First")}"""  # noqa: S608 - names of ours
 
 
-def _aggregate(name: str) -> str:
-    return (
-        f"quantilesTDigestMergeState(0.5, 0.95, 0.99)({name})" if name.endswith("Digest") else f"sum({name})"
-    )
+def _aggregate(usage: Usage, name: str) -> str:
+    if name.endswith("Digest"):
+        return f"quantilesTDigestMergeState(0.5, 0.95, 0.99)({name})"
+    return f"sum(Weight * {name})" if usage == "call_cost" else f"sum({name})"
 
 
 def _price_period(prices: str, discounts: str) -> str:
@@ -59,6 +67,9 @@ def _price_period(prices: str, discounts: str) -> str:
         f"SELECT toUnixTimestamp(arrayJoin([ValidFrom, ValidTo])) AS day FROM {table}"  # noqa: S608 - ours
         for table in (prices, discounts)
     )
-    change_days = f"""(SELECT groupUniqArray(day) FROM ({edges}) AS days
+    days = f"""(SELECT groupUniqArray(day) FROM ({edges}) AS days
         WHERE day * 1000 > {{since:Int64}} AND day * 1000 < {{until:Int64}})"""  # noqa: S608 - names of ours
-    return f"arrayCount(day -> day <= toUnixTimestamp(Time), {change_days})"
+    # Mostly there are none: then nothing is asked of a row.
+    return (
+        f"if(empty({days} AS change_days), 0, arrayCount(day -> day <= toUnixTimestamp(Time), change_days))"
+    )

@@ -7,17 +7,10 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import Scope
 from llmtrace_analysis.settings import ExchangeRate
 
-from . import report as cost_report
-
 USD = "USD"
-
-#: Rows of dimension and day that are read at most to convert a report.
-_MOST_ROWS = 1_000_000
 
 
 class NoRate(ValueError):
@@ -48,37 +41,9 @@ def rates_of(rates: Sequence[ExchangeRate], currency: str, days: pd.Series) -> n
     return np.asarray([per_usd for _, per_usd in known])[place]
 
 
-def report(
-    client: Client,
-    scope: Scope,
-    by: Sequence[str] = (),
-    *,
-    currency: str = USD,
-    rates: Sequence[ExchangeRate] = (),
-    limit: int = 100_000,
+def converted(
+    data: pd.DataFrame, costs: Sequence[str], currency: str, rates: Sequence[ExchangeRate]
 ) -> pd.DataFrame:
-    """`report.report` with its costs in `currency`. Raises NoRate, report.UnknownDimension."""
-    if currency == USD:
-        return cost_report.report(client, scope, by, limit)
-    keys = [*by, *([] if "day" in by else ["day"])]
-    data = cost_report.report(client, scope, keys, _MOST_ROWS)
+    """Rows with a `day` and `costs` in USD, with these in `currency`. Raises NoRate."""
     rate = rates_of(rates, currency, data["day"])
-    for column in cost_report.COSTS:
-        data[column] = data[column] * rate
-    if "day" in by:
-        return data.head(limit)
-    data = data.drop(columns="day")
-    amounts = [name for name in data.columns if name not in by]
-    if not by:
-        # No call at all is still one row, as in US dollars.
-        sums = {name: data[name].sum(min_count=int(name in cost_report.COSTS)) for name in amounts}
-        return pd.DataFrame([sums])
-    costs = [name for name in amounts if name in cost_report.COSTS]
-    grouped = data.groupby(list(by), sort=False)
-    totals = grouped[amounts].sum()
-    # A cost that is known nowhere stays unknown.
-    totals[costs] = grouped[costs].sum(min_count=1)
-    totals = totals.reset_index().sort_values(
-        ["cost", "calls"], ascending=False, na_position="last", ignore_index=True
-    )
-    return totals.head(limit)
+    return data.assign(**{name: data[name] * rate for name in costs})

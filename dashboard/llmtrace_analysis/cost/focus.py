@@ -14,8 +14,10 @@ from types import MappingProxyType
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import USAGE_SCOPE, Scope, frame
+from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_collector.pricing import charges
+
+from .priced_usage import expressions, priced
 
 #: The specification's mandatory columns.
 MANDATORY = (
@@ -73,22 +75,24 @@ _UNITS: Mapping[str, str] = MappingProxyType(
 )
 
 _SUMS = ",\n    ".join(
-    f"sum({units}) AS {name}Units, sum({units} * usage.{name}Price) AS {name}List, "
-    f"sum(usage.{name}Cost) AS {name}Paid"
-    for name, units in charges.units().items()
+    f"sum({bucket.name}Quantity) AS {bucket.name}Units, "
+    f"sum(charges.{bucket.name}List) AS {bucket.name}List, sum({bucket.cost}) AS {bucket.name}Paid"
+    for bucket in charges.BUCKETS
 )
 
+_DAILY = expressions(["day", "project", "provider", "model", "tier"])
+
 _CHARGES = f"""SELECT
-    toString(toDate(Time)) AS day,
-    Project AS project,
-    Provider AS provider,
-    Model AS model,
-    ServiceTier AS tier,
-    any(Currency) AS currency,
-    any(PriceSource) AS source,
+    day,
+    project,
+    provider,
+    model,
+    tier,
+    any(charges.Currency) AS currency,
+    any(charges.Source) AS source,
     {_SUMS}
-FROM cost_hour AS usage
-WHERE {USAGE_SCOPE} AND Priced
+FROM ({priced("usage_hour", _DAILY, of_price=("Currency", "Source"))}) AS charges
+WHERE Priced
 GROUP BY day, project, provider, model, tier
 ORDER BY day, project, provider, model, tier"""
 

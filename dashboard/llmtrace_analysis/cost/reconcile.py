@@ -10,14 +10,19 @@ import re
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import USAGE_SCOPE, Scope, frame
+from llmtrace_analysis.queries.scope import Scope, frame
+
+from .priced_usage import DIMENSIONS, priced
 
 #: Differences up to this share are the rounding of exports.
 TOLERANCE = 0.005
 
+_DAILY = {"day": DIMENSIONS["day"], "model": "if(ResponseModel = '', Model, ResponseModel)"}
+_OF_PROVIDER = "startsWith(Provider, {provider:String})"
+
 _OURS = f"""SELECT
-    toString(toDate(Time)) AS day,
-    if(ResponseModel = '', Model, ResponseModel) AS model,
+    day,
+    model,
     sum(Calls) AS requests,
     sumIf(Calls, NOT Priced) AS unpriced_calls,
     sum(UnknownUsage) AS calls_without_tokens,
@@ -26,8 +31,7 @@ _OURS = f"""SELECT
     sum(CacheWriteTokens) AS cache_write_tokens,
     sum(OutputTokens) AS output_tokens,
     sum(Cost) AS cost
-FROM cost_hour
-WHERE {USAGE_SCOPE} AND startsWith(Provider, {{provider:String}})
+FROM ({priced("usage_hour", _DAILY, where=_OF_PROVIDER)}) AS charges
 GROUP BY day, model"""
 
 _SUMS = ("requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost")

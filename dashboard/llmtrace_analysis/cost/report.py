@@ -5,194 +5,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
+from typing import Literal
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
-from llmtrace_collector.pricing.charges import BUCKETS, COUNTS
-from llmtrace_collector.pricing.priced_sums import priced_sums
+from llmtrace_analysis.queries.scope import Scope, frame
+from llmtrace_analysis.settings import ExchangeRate
 
-#: Name of a dimension → its SQL over the ledger. A call with several tags counts under each of them.
-DIMENSIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "project": "Project",
-        "provider": "Provider",
-        "model": "Model",
-        "response_model": "ResponseModel",
-        "tier": "ServiceTier",
-        "context": "toString(ContextClass)",
-        "service": "ServiceName",
-        "operation": "Operation",
-        "user": "UserId",
-        "account": "Account",
-        "tag": "arrayJoin(if(empty(Tags), [''], arrayMap(tag -> toString(tag), Tags)))",
-        "experiment": "Experiment",
-        "run": "RunId",
-        "prompt": "PromptName",
-        "prompt_version": "PromptVersion",
-        "hour": "formatDateTime(toStartOfHour(Time), '%Y-%m-%d %H:00')",
-        "day": "toString(toDate(Time))",
-        "month": "formatDateTime(Time, '%Y-%m')",
-    }
-)
+from .currency import USD, converted
+from .over_time import PARTS, over_time, parts_over_time
+from .priced_usage import AMOUNTS, COSTS, DIMENSIONS, REPEATING, expressions, priced, usage_of
 
-#: Dimensions that only single calls have.
-CALL_DIMENSIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "session": "SessionId",
-        "trace": "TraceId",
-    }
-)
+#: Rows of dimension and day that are read at most to convert a report.
+_MOST_ROWS = 1_000_000
 
-_TOKENS = ",\n    ".join(f"sum({name}) AS {column}" for name, column in {
-    "InputTokens": "input_tokens",
-    "CacheReadTokens": "cache_read_tokens",
-    "CacheWriteTokens": "cache_write_tokens",
-    "OutputTokens": "output_tokens",
-    "ReasoningTokens": "reasoning_tokens",
-    "AudioInputTokens + AudioOutputTokens": "audio_tokens",
-    "ImageInputTokens + ImageOutputTokens": "image_tokens",
-    "WebSearches + FileSearches": "searches",
-}.items())  # fmt: skip
+#: Rows of a report at most: the dearest.
+_LIMIT = 100_000
 
-_AMOUNTS = f"""sum(Calls) AS calls,
-    sum(Errors) AS errors,
-    sumIf(Calls, NOT Priced) AS unpriced_calls,
-    sum(UnknownUsage) AS calls_without_tokens,
-    {_TOKENS},
-    sum(InputCost) AS input_cost,
-    sum(CacheReadCost + CacheReadAudioCost + CacheReadImageCost) AS cache_read_cost,
-    sum(CacheWriteCost + CacheWrite1hCost) AS cache_write_cost,
-    sum(OutputCost + ReasoningCost) AS output_cost,
-    sum(AudioInputCost + ImageInputCost + AudioOutputCost + ImageOutputCost) AS media_cost,
-    sum(RequestCost + WebSearchCost + FileSearchCost) AS request_cost,
-    sum(CacheSavings) AS cache_savings,
-    sum(ListCost) AS list_cost,
-    sum(Cost) AS cost"""
-
-_COSTS = (*(bucket.cost for bucket in BUCKETS), "ListCost", "Cost", "CacheSavings")
-
-COSTS = (
-    "input_cost",
-    "cache_read_cost",
-    "cache_write_cost",
-    "output_cost",
-    "media_cost",
-    "request_cost",
-    "cache_savings",
-    "list_cost",
-    "cost",
-)
-
-
-class UnknownDimension(ValueError):
-    """There is no such dimension; the message names those that there are."""
+#: Values of a dimension that have a series of their own; the rest is one series.
+NAMED = 7
 
 
 def report(
-    client: Client, scope: Scope, by: Sequence[str] = (), limit: int = 100_000, book: str = ""
+    client: Client,
+    scope: Scope,
+    by: Sequence[str] = (),
+    limit: int = _LIMIT,
+    book: str = "",
+    *,
+    currency: str = USD,
+    rates: Sequence[ExchangeRate] = (),
 ) -> pd.DataFrame:
     """One row per combination of the dimensions `by`, dearest first.
 
     Columns: the dimensions, `calls`, `errors`, `unpriced_calls`, `calls_without_tokens`, tokens by bucket
     (cached and reasoning tokens are parts of input and output), their costs, what cache reads saved, and
     `cost`, which is NaN where no call has a price; `list_cost` is what it were without discounts. Prices are
-    those of `book`, or of the book in effect. Sampled calls count as often as they stand for. Without
-    dimensions it is one row, the total. Raises UnknownDimension.
+    those of `book`, or of the book in effect; costs are in `currency`. Sampled calls count as often as they
+    stand for. Without dimensions it is one row, the total. Raises priced_usage.UnknownDimension,
+    currency.NoRate.
     """
-    names = _expressions(by)
-    source = (
-        priced_sums("usage_hour", names, USAGE_SCOPE, book)
-        if _whole_hours(scope, by)
-        else _calls(names, book)
-    )
+    names = expressions(by)
+    by_day = currency != USD
+    if by_day:
+        names.setdefault("day", DIMENSIONS["day"])
     keys = "".join(f"toString(`{name}`) AS `{name}`,\n    " for name in names)
     group = f"GROUP BY {', '.join(f'`{name}`' for name in names)}" if names else ""
     order = ", ".join(["ifNull(cost, 0) DESC", "calls DESC", *(f"`{name}`" for name in names)])
     text = f"""SELECT
-    {keys}{_AMOUNTS}
-FROM ({source}) AS charges
+    {keys}{AMOUNTS}
+FROM ({priced(usage_of(scope, by), names, book=book)}) AS charges
 {group}
 ORDER BY {order}
 LIMIT {{limit:UInt32}}"""
-    data = frame(client, text, {**scope.params(), "limit": limit, "book": book})
-    for column in COSTS:
-        data[column] = pd.to_numeric(data[column], errors="coerce")
-    return data
+    params = {**scope.params(), "limit": _MOST_ROWS if by_day else limit, "book": book}
+    data = _numbers(frame(client, text, params))
+    return _over_days(converted(data, COSTS, currency, rates), by).head(limit) if by_day else data
 
 
-def _calls(names: Mapping[str, str], book: str) -> str:
-    """Calls with what they cost, each as often as it stands for."""
-    if book:
-        raise UnknownDimension("another book prices whole hours: leave session and trace out, use full hours")
-    keys = "".join(f"{sql} AS `{name}`, " for name, sql in names.items())
-    weighed = ("Calls", "Errors", "UnknownUsage", *COUNTS, *_COSTS)
-    sums = ", ".join(f"call.{name} * call.Weight AS {name}" for name in weighed)
-    return f"SELECT {keys}{sums}, call.Priced AS Priced FROM call_cost AS call WHERE {SPAN_SCOPE}"
+@dataclass(frozen=True)
+class CostPage:
+    """All that the Cost page shows of a period: frames whose costs are in `currency`, of one reading.
 
-
-def unpriced(client: Client, scope: Scope) -> pd.DataFrame:
-    """Calls without a price, by provider, model and service tier: what to give a price to."""
-    source, where = _priced_source(scope)
-    text = f"""SELECT
-    Provider AS provider,
-    Model AS model,
-    ServiceTier AS tier,
-    sum(Calls) AS calls,
-    sum(InputTokens) AS input_tokens,
-    sum(OutputTokens) AS output_tokens
-FROM {source}
-WHERE {where} AND NOT Priced
-GROUP BY provider, model, tier
-ORDER BY calls DESC, provider, model, tier"""
-    return frame(client, text, scope.params())
-
-
-def by_price(client: Client, scope: Scope) -> pd.DataFrame:
-    """One row per price that was used, dearest first.
-
-    Columns: `provider`, `model`, `response_model`, `tier`, `context_from` (least input tokens, 0 for all),
-    unit prices in USD per million tokens (NaN where the book has none), `source`, `calls`, `input_tokens`,
-    `output_tokens` and `cost`.
+    `totals` are the amounts of `report`. `table` is the report by the dimension `by`, dearest first, and
+    `series` its course: `time` (UTC), `key`, `named` (false: all keys that are not among the dearest),
+    `cost`; or, `split` by part of the price, with the parts as keys. `parts` says of the price's parts
+    `tokens` and `cost`, which add up to all of it. `unpriced` are the calls that are in no sum: `provider`,
+    `model`, `tier`, `calls`, `input_tokens`, `output_tokens`. Without a dimension `table` and `series` are
+    empty.
     """
-    source, where = _priced_source(scope)
+
+    scope: Scope
+    by: str
+    currency: str
+    step: int
+    totals: pd.Series
+    table: pd.DataFrame
+    series: pd.DataFrame
+    parts: pd.DataFrame
+    unpriced: pd.DataFrame
+
+
+def page(
+    client: Client,
+    scope: Scope,
+    by: str = "",
+    book: str = "",
+    *,
+    split: Literal["key", "part"] = "key",
+    step: int = 0,
+    offset: int = 0,
+    currency: str = USD,
+    rates: Sequence[ExchangeRate] = (),
+) -> CostPage:
+    """The page of the scope's calls at the prices of `book`, or of the book in effect.
+
+    Bars are `step` seconds wide (0: as the scope has them) and start at midnight of a zone `offset` seconds
+    east of UTC. Raises priced_usage.UnknownDimension, currency.NoRate.
+    """
+    totals, table, missing = _sums(client, scope, by, book, currency, rates)
+    step = step or scope.step
+    series = pd.DataFrame(columns=["time", "key", "named", "cost"])
+    if by and split == "part":
+        wide = parts_over_time(client, scope, step, offset, currency, rates, book)
+        series = wide.melt(id_vars=["time"], value_vars=list(PARTS), var_name="key", value_name="cost")
+        series.insert(2, "named", True)
+    elif by:
+        keys = [str(key) for key in table[by].head(NAMED)]
+        series = over_time(client, scope, by, keys, step, offset, currency, rates, book)
+    return CostPage(scope, by, currency, step, totals, table, series, _parts(totals), missing)
+
+
+def _sums(
+    client: Client, scope: Scope, by: str, book: str, currency: str, rates: Sequence[ExchangeRate]
+) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:
+    """Totals, the report by `by`, and the calls without a price, in one reading where usage is the same."""
+    if by in REPEATING or (by and usage_of(scope, [by]) != usage_of(scope)):
+        totals, _, missing = _sums(client, scope, "", book, currency, rates)
+        return totals, report(client, scope, [by], book=book, currency=currency, rates=rates), missing
+    by_day = currency != USD
+    day = {"day": DIMENSIONS["day"]} if by_day else {}
+    key = {"key": expressions([by])[by]} if by else {}
+    names = {**key, **day, **expressions(_PAIR)}
+    sets = [[*day], [*key, *day], [*_PAIR]] if by else [[*day], [*_PAIR]]
     text = f"""SELECT
-    Provider AS provider,
-    Model AS model,
-    max(ResponseModel) AS response_model,
-    ServiceTier AS tier,
-    price.ContextFrom AS context_from,
-    price.InputPrice * 1000000 AS input_price,
-    coalesce(price.CacheReadPrice, price.InputPrice) * 1000000 AS cache_read_price,
-    price.OutputPrice * 1000000 AS output_price,
-    price.Source AS source,
-    sum(Calls) AS calls,
-    sum(InputTokens) AS input_tokens,
-    sum(OutputTokens) AS output_tokens,
-    sum(Cost) AS cost
-FROM (
-    SELECT Provider, Model, ResponseModel, ServiceTier, ContextClass, toStartOfHour(Time) AS Hour,
-        sum(Calls) AS Calls, sum(InputTokens) AS InputTokens, sum(OutputTokens) AS OutputTokens,
-        sum(Cost) AS Cost
-    FROM {source}
-    WHERE {where} AND Priced
-    GROUP BY Provider, Model, ResponseModel, ServiceTier, ContextClass, Hour
-) AS charges
-INNER JOIN price_now AS price
-    ON charges.Provider = price.Provider AND charges.Model = price.Model
-    AND charges.ResponseModel = price.ResponseModel AND charges.ServiceTier = price.ServiceTier
-    AND charges.Hour >= price.ValidFrom AND charges.Hour < price.ValidTo
-    AND charges.ContextClass >= price.ContextFrom AND charges.ContextClass < price.ContextTo
-GROUP BY provider, model, tier, context_from, input_price, cache_read_price, output_price, source
-ORDER BY ifNull(cost, 0) DESC, calls DESC, model"""
-    data = frame(client, text, scope.params())
-    for column in ("input_price", "cache_read_price", "output_price", "cost"):
-        data[column] = pd.to_numeric(data[column], errors="coerce")
-    return data
+    {"".join(f"toString(`{name}`) AS `of_{name}`, " for name in names)}
+    {"grouping(`key`) = 0" if by else "false"} AS in_table,
+    grouping(`model`) = 0 AS in_pairs,
+    sumIf(InputTokens, NOT Priced) AS unpriced_input_tokens,
+    sumIf(OutputTokens, NOT Priced) AS unpriced_output_tokens,
+    {AMOUNTS}
+FROM ({priced(usage_of(scope), names, book=book)}) AS charges
+GROUP BY GROUPING SETS ({", ".join(f"({', '.join(f'`{name}`' for name in group)})" for group in sets)})
+ORDER BY in_table, ifNull(cost, 0) DESC, calls DESC, {", ".join(f"`of_{name}`" for name in names)}
+LIMIT {{limit:UInt32}}"""
+    params = {**scope.params(), "limit": _MOST_ROWS if by_day else _LIMIT, "book": book}
+    data = _numbers(frame(client, text, params)).rename(columns={f"of_{name}": name for name in names})
+    in_table, in_pairs = (data.pop(name).astype(bool) for name in ("in_table", "in_pairs"))
+    missing = _unpriced(data[in_pairs & (data["unpriced_calls"] > 0)])
+    data = data.drop(columns=[*_PAIR, *_UNPRICED_TOKENS])
+    whole = data[~in_table & ~in_pairs].drop(columns=[*key])
+    table = data[in_table].rename(columns={"key": by}).reset_index(drop=True)
+    if by_day:
+        whole = _over_days(converted(whole, COSTS, currency, rates), ())
+        table = _over_days(converted(table, COSTS, currency, rates), [by]) if by else table
+    return _total(whole), table.head(_LIMIT), missing
+
+
+#: What a price depends on, as far as people set it.
+_PAIR = ("provider", "model", "tier")
+_UNPRICED_TOKENS = ("unpriced_input_tokens", "unpriced_output_tokens")
+
+
+def _unpriced(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The calls without a price, as `prices_in_use.unpriced` has them."""
+    amounts = {f"unpriced_{name}": name for name in ("calls", "input_tokens", "output_tokens")}
+    missing = pairs[[*_PAIR, *amounts]].rename(columns=amounts)
+    return missing.sort_values(["calls", *_PAIR], ascending=[False, True, True, True], ignore_index=True)
+
+
+def _total(whole: pd.DataFrame) -> pd.Series:
+    """The one row of a report without dimensions; no usage at all is no call, and no cost."""
+    if len(whole):
+        return whole.iloc[0]
+    return pd.Series({name: float("nan") if name in COSTS else 0 for name in whole.columns})
+
+
+def _parts(totals: pd.Series) -> pd.DataFrame:
+    """What the total is made of: the parts of the price, with `tokens` where these are told apart."""
+    fresh = totals["input_tokens"] - totals["cache_read_tokens"] - totals["cache_write_tokens"]
+    tokens = {
+        "input": max(0, fresh),
+        "cache_read": totals["cache_read_tokens"],
+        "cache_write": totals["cache_write_tokens"],
+        "output": totals["output_tokens"],
+        "media": float("nan"),
+        "request": float("nan"),
+    }
+    costs = [float(totals[f"{part}_cost"]) for part in tokens]
+    return pd.DataFrame({"part": list(tokens), "tokens": list(tokens.values()), "cost": costs})
+
+
+def _numbers(data: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every cost a number, NaN where it is not known."""
+    return data.assign(**{name: pd.to_numeric(data[name], errors="coerce") for name in COSTS})
+
+
+def _over_days(data: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Rows of the dimensions `by` and `day`, dearest first; added up over days unless these are asked for."""
+    if "day" in by:
+        return data
+    data = data.drop(columns="day")
+    amounts = [name for name in data.columns if name not in by]
+    # A cost that is known nowhere stays unknown.
+    least = {name: int(name in COSTS) for name in amounts}
+    if not by:
+        # No call at all is still one row, as in US dollars.
+        return pd.DataFrame([{name: data[name].sum(min_count=least[name]) for name in amounts}])
+    grouped = data.groupby(list(by), sort=False)
+    totals = pd.DataFrame({name: grouped[name].sum(min_count=least[name]) for name in amounts}).reset_index()
+    return totals.sort_values(["cost", "calls"], ascending=False, na_position="last", ignore_index=True)
 
 
 def per_success(
@@ -203,23 +219,22 @@ def per_success(
     Columns: the dimensions, `outcomes`, `successes` (the trace's best score is `at_least` that high),
     `unpriced_calls`, `cost` of all outcomes, and `cost_per_success` (NaN without a success).
     """
-    names = {**_expressions([name for name in by if name not in CALL_DIMENSIONS]),
-             **{name: CALL_DIMENSIONS[name] for name in by if name in CALL_DIMENSIONS}}  # fmt: skip
-    keys = "".join(f"toString({sql}) AS `{name}`,\n    " for name, sql in names.items())
+    names = expressions(by)
+    keys = "".join(f"toString(`{name}`) AS `{name}`,\n    " for name in names)
     group = f"GROUP BY {', '.join(f'`{name}`' for name in names)}" if names else ""
+    calls = priced("call_cost", {**names, "TraceId": "TraceId"})
     text = f"""SELECT
     {keys}uniqExact(TraceId) AS outcomes,
     uniqExactIf(TraceId, Success) AS successes,
-    sumIf(Weight, NOT Priced) AS unpriced_calls,
-    sum(Cost * Weight) AS cost
-FROM call_cost
+    sumIf(Calls, NOT Priced) AS unpriced_calls,
+    sum(Cost) AS cost
+FROM ({calls}) AS charges
 INNER JOIN (
     SELECT TraceId, max(Value) >= {{at_least:Float64}} AS Success
     FROM scores
     WHERE Name = {{score:String}}
     GROUP BY TraceId
 ) AS outcome USING (TraceId)
-WHERE {SPAN_SCOPE}
 {group}
 ORDER BY ifNull(cost, 0) DESC"""
     data = frame(client, text, {**scope.params(), "score": score, "at_least": at_least})
@@ -239,22 +254,3 @@ def daily(client: Client, scope: Scope) -> pd.Series:
 
 def _last_day(until: datetime) -> pd.Timestamp:
     return pd.Timestamp(until).tz_localize(None).ceil("D") - pd.Timedelta(days=1)
-
-
-def _expressions(by: Sequence[str]) -> dict[str, str]:
-    known = {**DIMENSIONS, **CALL_DIMENSIONS}
-    for name in by:
-        if name not in known:
-            raise UnknownDimension(f"there is no dimension {name!r}; there are {', '.join(known)}")
-    return {name: known[name] for name in by}
-
-
-def _priced_source(scope: Scope) -> tuple[str, str]:
-    """The view that holds these calls with their prices, and its WHERE clause."""
-    return ("cost_hour", USAGE_SCOPE) if _whole_hours(scope, ()) else ("call_cost", SPAN_SCOPE)
-
-
-def _whole_hours(scope: Scope, by: Sequence[str]) -> bool:
-    """Whether the hours tell enough; if not, the calls do, which are kept for fewer days."""
-    whole = all(edge.minute == edge.second == edge.microsecond == 0 for edge in (scope.since, scope.until))
-    return whole and not any(name in CALL_DIMENSIONS for name in by)

@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import USAGE_SCOPE, Scope, frame
+from llmtrace_analysis.queries.scope import Scope, frame
+
+from .priced_usage import priced
 
 _LOAD = f"""SELECT
-    toUnixTimestamp(Time) AS hour,
+    hour,
     sum(InputTokens) AS input_tokens,
     sum(OutputTokens) AS output_tokens,
     sum(Cost) AS cost
-FROM cost_hour
-WHERE {USAGE_SCOPE} AND Priced
+FROM ({priced("usage_hour", {"hour": "toUnixTimestamp(Time)"})}) AS charges
+WHERE Priced
 GROUP BY hour
 ORDER BY hour"""
 

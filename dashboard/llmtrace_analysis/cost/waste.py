@@ -8,11 +8,12 @@ from __future__ import annotations
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope, frame
-from llmtrace_collector.pricing.charges import COUNTS, RESPONSE_CACHE
+from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
+from llmtrace_collector.pricing.charges import RESPONSE_CACHE
 from llmtrace_collector.pricing.tariffs import listing
 
-from .what_if import amount
+from .priced_usage import DIMENSIONS, priced
+from .what_if import BY_TARIFF, COUNTED, amount
 
 #: Kinds of waste; a call is of the first that fits.
 KINDS = ("failed", "retry", "abandoned", "duplicate", "long_context")
@@ -76,22 +77,17 @@ _SAVED = f"""SELECT
     sum(CacheReadTokens) AS tokens,
     sum(CacheSavings) AS saved,
     sumIf(CacheReadTokens, NOT Priced) AS unpriced_tokens
-FROM cost_hour
-WHERE {USAGE_SCOPE}"""
+FROM ({priced("usage_hour", {})}) AS charges"""
+
+_BY_TIER = {**BY_TARIFF, "response_model": DIMENSIONS["response_model"], "tier": DIMENSIONS["tier"]}
+_IN_TIERS = f"ServiceTier IN {tuple(_TIERS)}"
 
 _CHEAPER = f"""SELECT
-    toUnixTimestamp(toStartOfDay(Time)) AS day,
-    Provider AS provider,
-    Model AS model,
-    ResponseModel AS response_model,
-    ServiceTier AS tier,
-    ContextClass AS context,
-    sum(charge.Calls) - sum(charge.UnknownUsage) AS Requests,
-    {", ".join(f"sum(charge.{name}) AS {name}" for name in COUNTS)},
+    {", ".join(_BY_TIER)},
+    {COUNTED},
     sum(charge.ListCost) AS cost
-FROM cost_hour AS charge
-WHERE {USAGE_SCOPE} AND ServiceTier IN ({", ".join(f"'{tier}'" for tier in _TIERS)})
-GROUP BY day, provider, model, response_model, tier, context"""
+FROM ({priced("usage_hour", _BY_TIER, where=_IN_TIERS)}) AS charge
+GROUP BY {", ".join(_BY_TIER)}"""
 
 _NUMBERS = ("calls", "unpriced_calls", "input_tokens", "output_tokens")
 

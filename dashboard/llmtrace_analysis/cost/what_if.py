@@ -11,24 +11,31 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import USAGE_SCOPE, Scope, frame
+from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.pricing.charges import COUNTS
 from llmtrace_collector.pricing.tariffs import Tariff, listing
 
-_COUNTED = ", ".join(f"sum(charge.{name}) AS {name}" for name in COUNTS)
+from .priced_usage import DIMENSIONS, priced
+
+#: A tariff holds from a day on, for lengths of input.
+BY_TARIFF = {
+    "day": "toUnixTimestamp(toStartOfDay(Time))",
+    "provider": DIMENSIONS["provider"],
+    "model": DIMENSIONS["model"],
+    "context": "ContextClass",
+}
+
+#: Select items of what `amount` reads of a row, over `priced`.
+COUNTED = f"""sum(charge.Calls) - sum(charge.UnknownUsage) AS Requests,
+    {", ".join(f"sum(charge.{name}) AS {name}" for name in COUNTS)}"""
 
 _MIX = f"""SELECT
-    toUnixTimestamp(toStartOfDay(Time)) AS day,
-    Provider AS provider,
-    Model AS model,
-    ContextClass AS context,
-    sum(charge.Calls) - sum(charge.UnknownUsage) AS Requests,
-    {_COUNTED},
+    {", ".join(BY_TARIFF)},
+    {COUNTED},
     sumIf(charge.Calls, NOT Priced) AS unpriced_calls,
     sum(charge.ListCost) AS cost
-FROM cost_hour AS charge
-WHERE {USAGE_SCOPE}
+FROM ({priced("usage_hour", BY_TARIFF)}) AS charge
 GROUP BY day, provider, model, context"""
 
 

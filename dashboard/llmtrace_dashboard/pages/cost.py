@@ -6,17 +6,18 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from llmtrace_analysis.cost import report
 from llmtrace_analysis.cost.currency import USD, NoRate, currencies
-from llmtrace_analysis.queries import usage
+from llmtrace_analysis.cost.report import CostPage
 from llmtrace_dashboard.ui import filters
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_frame import empty, header, live
-from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
+from llmtrace_dashboard.ui.url_state import bound_to_url, current_value, one_of
 from llmtrace_dashboard.views.cost import outlook, plans, prices, savings, spend
-from llmtrace_dashboard.views.cost.shared import CostViewContext, current_context
+from llmtrace_dashboard.views.cost.shared import current_scope
 
-_VIEWS: dict[str, tuple[str, Callable[[CostViewContext], None]]] = {
+_VIEWS: dict[str, tuple[str, Callable[[CostPage], None]]] = {
     "spend": ("Spend", spend.draw),
     "prices": ("Prices", prices.draw),
     "outlook": ("Forecast and budgets", outlook.draw),
@@ -29,28 +30,35 @@ _VIEWS: dict[str, tuple[str, Callable[[CostViewContext], None]]] = {
 def render() -> None:
     """Draw the page's data."""
     header("Cost", filters.range_label())
-    if not load(usage.totals, filters.scope()).calls:
+    scope, rates = current_scope(), current_settings().exchange_rates
+    codes = currencies(rates)
+    view = current_value("view", "spend", one_of(_VIEWS)) or "spend"
+    currency = current_value("currency", USD, one_of(codes)) or USD if len(codes) > 1 else USD
+    asked = spend.chosen() if view == "spend" else {}
+    offset = filters.zone_offset(scope.since)
+    try:
+        page = load(report.page, scope, **asked, offset=offset, currency=currency, rates=rates)
+    except NoRate as reason:
+        _controls(codes)
+        st.text(f"Costs cannot be shown in {currency}: {reason}.")
+        return
+    if not page.totals["calls"]:
         empty("calls")
         return
-    chosen, currency = _choices()
-    context = current_context(currency)
-    try:
-        spend.totals(context)
-        if chosen in ("spend", "prices"):
-            prices.warning(context)
-        if currency != USD and chosen != "spend":
-            st.caption("What follows is in US dollars, as prices are quoted.")
-        _VIEWS[chosen][1](context)
-    except NoRate as reason:
-        st.text(f"Costs cannot be shown in {currency}: {reason}.")
+    _controls(codes)
+    spend.totals(page)
+    if view in ("spend", "prices"):
+        prices.warning(page.unpriced)
+    if currency != USD and view != "spend":
+        st.caption("What follows is in US dollars, as prices are quoted.")
+    _VIEWS[view][1](page)
 
 
-def _choices() -> tuple[str, str]:
-    """What to look at, and in which currency."""
-    known = currencies(current_settings().exchange_rates)
+def _controls(codes: list[str]) -> None:
+    """Offer the views and the currencies."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with bound_to_url("view", "spend", one_of(_VIEWS)):
-            chosen = st.segmented_control(
+            st.segmented_control(
                 "View",
                 list(_VIEWS),
                 required=True,
@@ -58,13 +66,9 @@ def _choices() -> tuple[str, str]:
                 key="view",
                 label_visibility="collapsed",
             )
-        currency = USD
-        if len(known) > 1:
-            with bound_to_url("currency", USD, one_of(known)):
-                currency = st.selectbox(
-                    "Currency", known, key="currency", label_visibility="collapsed", width=110
-                )
-    return chosen or "spend", currency or USD
+        if len(codes) > 1:
+            with bound_to_url("currency", USD, one_of(codes)):
+                st.selectbox("Currency", codes, key="currency", label_visibility="collapsed", width=110)
 
 
 if __name__ == "__main__":

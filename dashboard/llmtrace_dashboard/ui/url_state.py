@@ -52,18 +52,32 @@ def bound_to_url(key: str, default: Any, read: Callable[[str], Any] = str) -> It
 
     `read` makes a value of the parameter's text; None or ValueError from it means the default.
     """
-    state, written_key = st.session_state, f"_address_{key}"
-    parameter = st.query_params.get(key, "")[:_LONGEST]
-    written: _Written = state.get(written_key, _NOTHING)
-    if key not in state or (parameter != written.text and not written.overtaken_by(parameter)):
-        state[key] = _parsed(parameter, default, read)
+    parameter, written = _parameter(key), _written(key)
+    current_value(key, default, read)
     yield
-    value = state[key]
+    value = st.session_state[key]
     text = "" if value == default else _text(value)
     if text != st.query_params.get(key, ""):
         set_parameter(key, text)
     if text != written.text:
-        state[written_key] = _Written(text, parameter, monotonic())
+        st.session_state[f"_address_{key}"] = _Written(text, parameter, monotonic())
+
+
+def current_value(key: str, default: Any, read: Callable[[str], Any] = str) -> Any:
+    """What the widget with this `key`, bound to the address in the same way, will have when it is drawn."""
+    state, parameter, written = st.session_state, _parameter(key), _written(key)
+    if key not in state or (parameter != written.text and not written.overtaken_by(parameter)):
+        state[key] = _parsed(parameter, default, read)
+    return state[key]
+
+
+def _parameter(key: str) -> str:
+    return str(st.query_params.get(key, ""))[:_LONGEST]
+
+
+def _written(key: str) -> _Written:
+    written: _Written = st.session_state.get(f"_address_{key}", _NOTHING)
+    return written
 
 
 def _parsed(parameter: str, default: Any, read: Callable[[str], Any]) -> Any:

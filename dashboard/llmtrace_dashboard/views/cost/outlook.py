@@ -12,6 +12,7 @@ import streamlit as st
 
 from llmtrace_analysis.collector_client import CollectorRefused, CollectorUnavailable, connect
 from llmtrace_analysis.cost import forecast, report
+from llmtrace_analysis.cost.report import CostPage
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.ui import charts, formats
@@ -19,7 +20,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.tables import badge, cell, column, row, table
 
-from .shared import CostViewContext, show_command
+from .shared import show_command
 
 #: Days to learn from, as `llmtrace cost forecast` takes by default.
 HISTORY_DAYS = 90
@@ -28,10 +29,10 @@ _STATES = {"ok": ("Within", "good"), "warning": ("Warning", "warn"), "exceeded":
 _WINDOWS = {"day": "this day", "month": "this month", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 
 
-def draw(context: CostViewContext) -> None:
+def draw(page: CostPage) -> None:
     """Draw this month so far, its forecast, and the budgets' status, in US dollars."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    scope = replace(context.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
+    scope = replace(page.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
     statuses = budget_statuses(current_settings(), scope)
     daily = load(report.daily, scope)
     try:

@@ -6,21 +6,22 @@ from dataclasses import replace
 
 import streamlit as st
 
-from llmtrace_analysis.cost import report, reserved_capacity, what_if
+from llmtrace_analysis.cost import reserved_capacity, what_if
+from llmtrace_analysis.cost.report import CostPage, report
 from llmtrace_dashboard.ui import charts, formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.tables import cell, column, row, table
 from llmtrace_dashboard.ui.url_state import bound_to_url
 
-from .shared import CostViewContext, show_command
+from .shared import command_options, show_command, whole_hours
 
 #: Models that are compared when nothing was chosen yet.
 _USUAL = "openai/gpt-4o-mini, openai/gpt-4o@batch, anthropic/claude-haiku-4-5"
 
 
-def draw_what_if(context: CostViewContext) -> None:
+def draw_what_if(page: CostPage) -> None:
     """Draw what the period's tokens would have cost on other models, tiers, or with a cache."""
-    context = context.whole_hours()
+    scope = whole_hours(page.scope)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with bound_to_url("models", _USUAL):
             text = st.text_input(
@@ -48,7 +49,7 @@ def draw_what_if(context: CostViewContext) -> None:
     if not candidates:
         st.text("Name a model to compare with.")
         return
-    data = what_if.replay(load(what_if.mix, context.scope), candidates)
+    data = what_if.replay(load(what_if.mix, scope), candidates)
     most = float(data["cost"].max())
     rows = []
     for item in data.to_dict(orient="records"):
@@ -81,12 +82,12 @@ def draw_what_if(context: CostViewContext) -> None:
         "its answers would do is not a question of price."
     )
     options = ["--cached", f"{share / 100:g}"] if share else []
-    show_command("whatif", *names, *options, *context.options())
+    show_command("whatif", *names, *options, *command_options(scope))
 
 
-def draw_reserved_capacity(context: CostViewContext) -> None:
+def draw_reserved_capacity(page: CostPage) -> None:
     """Draw what reserved units would cost for the period's load, hour by hour."""
-    context = context.whole_hours()
+    scope = whole_hours(page.scope)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         price = _number("price", "USD per unit and hour", 1.0, 0.0, 0.1, "What one unit costs, used or not.")
         tpm = _number("tpm", "Tokens per minute and unit", 2500.0, 1.0, 100.0, "What one unit serves.")
@@ -95,13 +96,13 @@ def draw_reserved_capacity(context: CostViewContext) -> None:
         )
         step = int(_number("units", "Sold in steps of", 1.0, 1.0, 1.0, "Units come in such steps."))
     unit = reserved_capacity.Unit(price, tpm, weight, step)
-    hours = load(reserved_capacity.load, context.scope)
+    hours = load(reserved_capacity.load, scope)
     data = reserved_capacity.compare(hours, unit)
     if not float(hours["cost"].sum()):
         st.text("No priced call in this time: there is no load to reserve for.")
         return
     best, even = reserved_capacity.best(data), reserved_capacity.break_even(hours, unit)
-    total = load(report.report, context.scope).iloc[0]
+    total = load(report, scope).iloc[0]
     cards = [
         (
             "Pay-as-you-go",
@@ -134,7 +135,7 @@ def draw_reserved_capacity(context: CostViewContext) -> None:
     words = ["--price", f"{price:g}", "--tpm", f"{tpm:g}"]
     words += ["--output-weight", f"{weight:g}"] if weight != 1 else []
     words += ["--step", str(step)] if step != 1 else []
-    show_command("reserved", *words, *context.options())
+    show_command("reserved", *words, *command_options(scope))
 
 
 def _number(key: str, label: str, default: float, least: float, step: float, help: str) -> float:

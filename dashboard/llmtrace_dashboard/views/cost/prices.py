@@ -9,21 +9,21 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from llmtrace_analysis.cost import report
+from llmtrace_analysis.cost import prices_in_use
+from llmtrace_analysis.cost.report import CostPage
 from llmtrace_dashboard.ui import formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, row, table
 
-from .shared import CostViewContext, show_command
+from .shared import show_command
 
 #: Unpriced models that the page writes the command for.
 _SPELLED_OUT = 3
 
 
-def warning(context: CostViewContext) -> None:
+def warning(missing: pd.DataFrame) -> None:
     """Say that calls have no price, and the command that gives them one; nothing where all are priced."""
-    missing = load(report.unpriced, context.scope)
     if missing.empty:
         return
     with st.container(border=True):
@@ -81,9 +81,9 @@ def _commands(data: pd.DataFrame) -> str:
     )
 
 
-def draw(context: CostViewContext) -> None:
+def draw(page: CostPage) -> None:
     """Draw the prices in use, in US dollars as lists quote them."""
-    data = load(report.by_price, context.scope)
+    data = load(prices_in_use.by_price, page.scope)
     rows = [
         row(
             [
@@ -121,9 +121,8 @@ def draw(context: CostViewContext) -> None:
     st.subheader("Prices in use", anchor=False)
     table("Prices in use", columns, rows, "prices", "No call in this time has a price.")
     show_command("prices", "list")
-    missing = load(report.unpriced, context.scope)
-    if len(missing):
-        _unpriced(missing)
+    if len(page.unpriced):
+        _unpriced(page.unpriced)
 
 
 def _qualities(item: Mapping[Hashable, Any]) -> str:

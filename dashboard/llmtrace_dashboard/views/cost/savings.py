@@ -6,11 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from llmtrace_analysis.cost import waste
+from llmtrace_analysis.cost.report import CostPage
 from llmtrace_dashboard.ui import formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.tables import Column, cell, column, row, table
 
-from .shared import CostViewContext, show_command
+from .shared import command_options, show_command
 
 #: Kind → what it is called and what it means.
 _KINDS = {
@@ -25,17 +26,17 @@ _KINDS = {
 }
 
 
-def draw(context: CostViewContext) -> None:
+def draw(page: CostPage) -> None:
     """Draw both, in US dollars."""
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Spent for nothing", anchor=False)
-        _wasted(load(waste.waste, context.scope))
+        _wasted(load(waste.waste, page.scope))
     with right:
         st.subheader("Saved", anchor=False)
-        _saved(load(waste.savings, context.scope))
+        _saved(load(waste.savings, page.scope))
     st.caption("Read from single calls, so only as far back as these are kept. A call is of one kind alone.")
-    show_command("waste", *context.options())
+    show_command("waste", *command_options(page.scope))
 
 
 def _called(kind: str) -> tuple[str, str]:

@@ -1,56 +1,41 @@
-"""What the views of the Cost page share: the calls, the currency, and the command that says the same."""
+"""What the views of the Cost page share: which calls it is about, and the command that says the same."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from llmtrace_analysis.queries.scope import Scope, aligned
-from llmtrace_analysis.settings import ExchangeRate
-from llmtrace_dashboard.ui import filters, formats
-from llmtrace_dashboard.ui.current_settings import current_settings
+from llmtrace_dashboard.ui import filters
 
 #: From this length on, a period is read in whole hours, which outlive single calls and are quick.
 _WHOLE_HOURS = timedelta(hours=12)
 
 
-@dataclass(frozen=True)
-class CostViewContext:
-    """The calls that the page is about, and the currency that it speaks."""
-
-    scope: Scope
-    currency: str
-    rates: tuple[ExchangeRate, ...]
-
-    def money(self, value: float | None) -> str:
-        """An amount as text."""
-        return formats.money(value, self.currency)
-
-    def whole_hours(self) -> CostViewContext:
-        """The same over whole hours, for what is reckoned by the hour."""
-        since, until = aligned(self.scope.since, self.scope.until, 3600)
-        return replace(self, scope=replace(self.scope, since=since, until=until))
-
-    def options(self) -> list[str]:
-        """The options of `llmtrace cost` for these calls and this currency."""
-        options = [
-            ("--from", _time(self.scope.since)),
-            ("--to", _time(self.scope.until)),
-            *((f"--{name}", getattr(self.scope, name)) for name in ("project", "service", "model", "user")),
-        ]
-        words = [word for option, value in options if value for word in (option, value)]
-        words += ["--simulated"] if self.scope.simulated else []
-        return words
-
-
-def current_context(currency: str) -> CostViewContext:
-    """The context that the filters and the currency make."""
+def current_scope() -> Scope:
+    """The calls that the filters ask for."""
     scope = filters.scope()
-    context = CostViewContext(scope, currency, current_settings().exchange_rates)
-    return context.whole_hours() if scope.until - scope.since >= _WHOLE_HOURS else context
+    return whole_hours(scope) if scope.until - scope.since >= _WHOLE_HOURS else scope
+
+
+def whole_hours(scope: Scope) -> Scope:
+    """The same over whole hours, for what is reckoned by the hour."""
+    since, until = aligned(scope.since, scope.until, 3600)
+    return replace(scope, since=since, until=until)
+
+
+def command_options(scope: Scope) -> list[str]:
+    """The options of `llmtrace cost` for these calls."""
+    options = [
+        ("--from", _time(scope.since)),
+        ("--to", _time(scope.until)),
+        *((f"--{name}", getattr(scope, name)) for name in ("project", "service", "model", "user")),
+    ]
+    words = [word for option, value in options if value for word in (option, value)]
+    return [*words, *(["--simulated"] if scope.simulated else [])]
 
 
 def show_command(*words: str) -> None:

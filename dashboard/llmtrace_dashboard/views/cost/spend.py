@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from llmtrace_analysis.cost import currency, focus, over_time
+from llmtrace_analysis.cost import focus
+from llmtrace_analysis.cost.currency import USD
+from llmtrace_analysis.cost.over_time import PARTS
+from llmtrace_analysis.cost.report import NAMED, CostPage
 from llmtrace_dashboard.ui import charts, filters, formats, theme
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
-from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
+from llmtrace_dashboard.ui.url_state import bound_to_url, current_value, one_of
 
-from .shared import CostViewContext, show_command
+from .shared import command_options, show_command, whole_hours
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,21 @@ _STEP_LABELS = {"auto": "Auto", "hour": "Hours", "day": "Days"}
 _STEPS = {"auto": 0, "hour": 3600, "day": 86_400}
 _AMOUNTS = {"key": "By what is chosen", "part": "By part of the price"}
 
-#: Series drawn by name; the rest is one series.
-_NAMED = 7
 _ROWS = 12
 
 
-def totals(context: CostViewContext) -> None:
+def chosen() -> dict[str, Any]:
+    """What the view's controls ask of `report.page`, before they are drawn."""
+    return {
+        "by": current_value("by", "model", one_of(_BY)) or "model",
+        "split": current_value("of", "key", one_of(_AMOUNTS)),
+        "step": _STEPS[current_value("step", "auto", one_of(_STEPS)) or "auto"],
+    }
+
+
+def totals(page: CostPage) -> None:
     """Draw the sums of the period."""
-    sums = load(currency.report, context.scope, currency=context.currency, rates=context.rates).iloc[0]
+    sums = page.totals
     cost = float(sums["cost"])
     priced = int(sums["calls"] - sums["unpriced_calls"] - sums["calls_without_tokens"])
     cached = sums["cache_read_tokens"] / sums["input_tokens"] if sums["input_tokens"] else None
@@ -57,12 +67,12 @@ def totals(context: CostViewContext) -> None:
     cards = [
         (
             "Cost",
-            context.money(cost) if known else "unpriced",
+            formats.money(cost, page.currency) if known else "unpriced",
             "Over the calls whose price and token counts are known.",
         ),
         (
             "Per 1,000 calls",
-            context.money(cost / priced * 1000 if known and priced > 0 else None),
+            formats.money(cost / priced * 1000 if known and priced > 0 else None, page.currency),
             "Over calls whose price and token counts are known.",
         ),
         ("Input from cache", formats.percent(cached), "Share of input tokens that the provider had cached."),
@@ -81,32 +91,28 @@ def totals(context: CostViewContext) -> None:
         place.metric(label, value, help=help, border=True)
 
 
-def draw(context: CostViewContext) -> None:
+def draw(page: CostPage) -> None:
     """Draw cost over time, by the chosen dimension, and the downloads."""
     with st.container(border=True):
-        by = _over_time(context)
+        _over_time(page)
     left, right = st.columns([3, 2], gap="medium")
-    data = load(currency.report, context.scope, [by], currency=context.currency, rates=context.rates)
     with left:
-        st.subheader(f"By {_BY[by].label.lower()}", anchor=False)
-        _table(data, by, context)
+        st.subheader(f"By {_BY[page.by].label.lower()}", anchor=False)
+        _table(page)
     with right:
         st.subheader("Tokens and their cost", anchor=False)
-        _parts(context)
-    show_command("report", "--by", by, *_currency(context), *context.options())
-    _downloads(data, by, context)
+        _parts(page)
+    currency = [] if page.currency == USD else ["--currency", page.currency]
+    show_command("report", "--by", page.by, *currency, *command_options(page.scope))
+    _downloads(page)
 
 
-def _currency(context: CostViewContext) -> list[str]:
-    return [] if context.currency == currency.USD else ["--currency", context.currency]
-
-
-def _over_time(context: CostViewContext) -> str:
-    """Draw cost over time with its controls; what it is split by."""
+def _over_time(page: CostPage) -> None:
+    """Draw cost over time with its controls."""
     st.subheader("Cost over time", anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with bound_to_url("by", "model", one_of(_BY)):
-            by = st.segmented_control(
+            st.segmented_control(
                 "Split by",
                 list(_BY),
                 required=True,
@@ -125,7 +131,7 @@ def _over_time(context: CostViewContext) -> str:
                     width=190,
                 )
             with bound_to_url("step", "auto", one_of(_STEPS)):
-                width = st.segmented_control(
+                st.segmented_control(
                     "Bar width",
                     list(_STEPS),
                     required=True,
@@ -133,60 +139,52 @@ def _over_time(context: CostViewContext) -> str:
                     key="step",
                     label_visibility="collapsed",
                 )
-    step = _STEPS[width or "auto"] or context.scope.step
-    by = by or "model"
-    data, colors = _parts_series(context, step) if colour_by == "part" else _key_series(context, by, step)
+    by_part = colour_by == "part"
+    data, colors = _part_series(page.series) if by_part else _key_series(page)
     if data.empty:
         st.text("No call in this time has a price.")
-        return by
+        return
     st.altair_chart(
         charts.areas(
             data,
             filters.zone(),
-            (context.scope.since, context.scope.until),
-            step,
+            (page.scope.since, page.scope.until),
+            page.step,
             colors,
-            context.currency,
-            context.money,
+            page.currency,
+            lambda value: formats.money(value, page.currency),
         ),
         key="cost_over_time",
-        alt=f"Cost over time by {'part of the price' if colour_by == 'part' else _BY[by].label.lower()}",
+        alt=f"Cost over time by {'part of the price' if by_part else _BY[page.by].label.lower()}",
     )
-    return by
 
 
-def _key_series(context: CostViewContext, by: str, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    dearest = load(currency.report, context.scope, [by], currency=context.currency, rates=context.rates)
-    keys = [str(key) for key in dearest[by].head(_NAMED)]
-    names = [_name(key, by) for key in keys]
-    offset = filters.zone_offset(context.scope.since)
-    data = load(over_time.over_time, context.scope, by, keys, step, offset, context.currency, context.rates)
+def _key_series(page: CostPage) -> tuple[pd.DataFrame, dict[str, str]]:
+    names = [_name(str(key), page.by) for key in page.table[page.by].head(NAMED)]
     colors = theme.colors_of(names)
+    data = page.series.rename(columns={"cost": "value"})
     data["series"] = [
-        _name(str(key), by) if named else "All others"
+        _name(str(key), page.by) if named else "All others"
         for key, named in zip(data["key"], data["named"], strict=True)
     ]
     if not data["named"].all():
         colors["All others"] = theme.OTHER
-    return data.rename(columns={"cost": "value"}).dropna(subset=["value"]), colors
+    return data.dropna(subset=["value"]), colors
 
 
-def _parts_series(context: CostViewContext, step: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    offset = filters.zone_offset(context.scope.since)
-    wide = load(over_time.parts_over_time, context.scope, step, offset, context.currency, context.rates)
-    long = wide.melt(
-        id_vars=["time"], value_vars=list(over_time.PARTS), var_name="series", value_name="value"
-    ).dropna(subset=["value"])
-    spent = set(long.loc[long["value"] > 0, "series"])
-    colors = {name: theme.TOKENS.get(name, theme.OTHER) for name in over_time.PARTS if name in spent}
-    return long[long["series"].isin(spent)], colors
+def _part_series(series: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    data = series.rename(columns={"key": "series", "cost": "value"}).dropna(subset=["value"])
+    spent = set(data.loc[data["value"] > 0, "series"])
+    colors = {name: theme.TOKENS.get(name, theme.OTHER) for name in PARTS if name in spent}
+    return data[data["series"].isin(spent)], colors
 
 
 def _name(key: str, by: str) -> str:
     return key or f"No {_BY[by].label.lower()} named"
 
 
-def _table(data: pd.DataFrame, by: str, context: CostViewContext) -> None:
+def _table(page: CostPage) -> None:
+    data, by = page.table, page.by
     total, most = float(data["cost"].sum()), float(data["cost"].max())
     rows = []
     for item in data.head(_ROWS).to_dict(orient="records"):
@@ -210,7 +208,7 @@ def _table(data: pd.DataFrame, by: str, context: CostViewContext) -> None:
                         int(item["unpriced_calls"]),
                         int(item["calls"]),
                         bar=amount / most if known and most > 0 else None,
-                        currency=context.currency,
+                        currency=page.currency,
                     ),
                 ]
             )
@@ -233,44 +231,37 @@ def _table(data: pd.DataFrame, by: str, context: CostViewContext) -> None:
         st.caption(" ".join(notes))
 
 
-_TOKENS: tuple[tuple[str, Literal["input", "output"], str, str], ...] = (
-    ("Input", "input", "fresh", "input_cost"),
-    ("Cached input", "input", "cache_read_tokens", "cache_read_cost"),
-    ("Cache writes", "input", "cache_write_tokens", "cache_write_cost"),
-    ("Output, with reasoning", "output", "output_tokens", "output_cost"),
-)
+#: Part of the price → its name, and what stands beside it; those without tokens are drawn where they cost.
+_PARTS = {
+    "input": ("Input", ""),
+    "cache_read": ("Cached input", ""),
+    "cache_write": ("Cache writes", ""),
+    "output": ("Output, with reasoning", ""),
+    "media": ("Audio and images", "At prices of their own; their tokens are counted in input and output"),
+    "request": ("Requests", "Prices that are asked per call"),
+}
 
 
-def _parts(context: CostViewContext) -> None:
+def _parts(page: CostPage) -> None:
     """Draw how tokens and cost split."""
-    sums = load(currency.report, context.scope, currency=context.currency, rates=context.rates).iloc[0].copy()
-    sums["fresh"] = max(
-        0, int(sums["input_tokens"]) - int(sums["cache_read_tokens"]) - int(sums["cache_write_tokens"])
-    )
-    whole = float(sums["cost"])
+    whole = float(page.totals["cost"])
     rows = []
-    for label, _, tokens, cost in _TOKENS:
-        amount = float(sums[cost])
+    for item in page.parts.to_dict(orient="records"):
+        amount, tokens = float(item["cost"]), float(item["tokens"])
+        counted = tokens == tokens
+        if not counted and not amount > 0:
+            continue
+        label, title = _PARTS[str(item["part"])]
         share = amount / whole if whole and amount == amount else None
         rows.append(
             row(
                 [
-                    cell(label),
-                    cell(formats.count(int(sums[tokens])), title=f"{int(sums[tokens]):,} tokens"),
+                    cell(label, title=title),
+                    cell(formats.count(int(tokens)), title=f"{int(tokens):,} tokens")
+                    if counted
+                    else cell(formats.NONE),
                     cell(formats.percent(share), bar=share),
-                    cell(context.money(amount)),
-                ]
-            )
-        )
-    if float(sums["request_cost"]) > 0:
-        share = float(sums["request_cost"]) / whole
-        rows.append(
-            row(
-                [
-                    cell("Requests", title="Prices that are asked per call"),
-                    cell(formats.NONE),
-                    cell(formats.percent(share), bar=share),
-                    cell(context.money(float(sums["request_cost"]))),
+                    cell(formats.money(amount, page.currency)),
                 ]
             )
         )
@@ -281,24 +272,24 @@ def _parts(context: CostViewContext) -> None:
         column("Cost", "right"),
     ]
     table("Tokens and their cost", columns, rows, "tokens")
-    reasoning = int(sums["reasoning_tokens"])
+    reasoning = int(page.totals["reasoning_tokens"])
     if reasoning:
         st.caption(f"{formats.count(reasoning)} of the output tokens were reasoning.")
 
 
-def _downloads(data: pd.DataFrame, by: str, context: CostViewContext) -> None:
+def _downloads(page: CostPage) -> None:
     """Offer the table and the period's FOCUS rows as files."""
     with st.container(horizontal=True):
         st.download_button(
             "Table as CSV",
-            lambda: data.to_csv(index=False),
-            file_name=f"cost-by-{by}-{context.currency}.csv",
+            lambda: page.table.to_csv(index=False),
+            file_name=f"cost-by-{page.by}-{page.currency}.csv",
             mime="text/csv",
             on_click="ignore",
             icon=":material/download:",
             key="download_csv",
         )
-        whole = context.whole_hours().scope
+        whole = whole_hours(page.scope)
         st.download_button(
             "FOCUS 1.2 as CSV",
             lambda: load(focus.export, whole, focus.Account("llmtrace", "llmtrace")).to_csv(index=False),

@@ -1,0 +1,108 @@
+"""Where every sum of cost comes from: usage with its prices, of whole hours where these tell enough, else of
+single calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from llmtrace_analysis.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope
+from llmtrace_collector.pricing.priced_sums import Usage, priced_sums
+
+#: Name of a dimension → its SQL over usage. A call with several tags counts under each of them.
+DIMENSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "project": "Project",
+        "provider": "Provider",
+        "model": "Model",
+        "response_model": "ResponseModel",
+        "tier": "ServiceTier",
+        "context": "toString(ContextClass)",
+        "service": "ServiceName",
+        "operation": "Operation",
+        "user": "UserId",
+        "account": "Account",
+        "tag": "arrayJoin(if(empty(Tags), [''], arrayMap(tag -> toString(tag), Tags)))",
+        "experiment": "Experiment",
+        "run": "RunId",
+        "prompt": "PromptName",
+        "prompt_version": "PromptVersion",
+        "hour": "formatDateTime(toStartOfHour(Time), '%Y-%m-%d %H:00')",
+        "day": "toString(toDate(Time))",
+        "month": "formatDateTime(Time, '%Y-%m')",
+    }
+)
+
+#: Dimensions that only single calls have.
+CALL_DIMENSIONS: Mapping[str, str] = MappingProxyType({"session": "SessionId", "trace": "TraceId"})
+
+#: Dimensions under whose values a call may count more than once.
+REPEATING = frozenset({"tag"})
+
+#: Select items of everything that is added up over `priced`: calls, tokens, costs in USD.
+AMOUNTS = """sum(Calls) AS calls,
+    sum(Errors) AS errors,
+    sumIf(Calls, NOT Priced) AS unpriced_calls,
+    sum(UnknownUsage) AS calls_without_tokens,
+    sum(InputTokens) AS input_tokens,
+    sum(CacheReadTokens) AS cache_read_tokens,
+    sum(CacheWriteTokens) AS cache_write_tokens,
+    sum(OutputTokens) AS output_tokens,
+    sum(ReasoningTokens) AS reasoning_tokens,
+    sum(AudioInputTokens + AudioOutputTokens) AS audio_tokens,
+    sum(ImageInputTokens + ImageOutputTokens) AS image_tokens,
+    sum(WebSearches + FileSearches) AS searches,
+    sum(InputCost) AS input_cost,
+    sum(CacheReadCost + CacheReadAudioCost + CacheReadImageCost) AS cache_read_cost,
+    sum(CacheWriteCost + CacheWrite1hCost) AS cache_write_cost,
+    sum(OutputCost + ReasoningCost) AS output_cost,
+    sum(AudioInputCost + ImageInputCost + AudioOutputCost + ImageOutputCost) AS media_cost,
+    sum(RequestCost + WebSearchCost + FileSearchCost) AS request_cost,
+    sum(CacheSavings) AS cache_savings,
+    sum(ListCost) AS list_cost,
+    sum(Cost) AS cost"""
+
+#: Those of them that are money.
+COSTS = (
+    "input_cost",
+    "cache_read_cost",
+    "cache_write_cost",
+    "output_cost",
+    "media_cost",
+    "request_cost",
+    "cache_savings",
+    "list_cost",
+    "cost",
+)
+
+_HOUR = 3600
+
+
+class UnknownDimension(ValueError):
+    """There is no such dimension; the message names those that there are."""
+
+
+def expressions(by: Sequence[str]) -> dict[str, str]:
+    """Dimension → its SQL. Raises UnknownDimension."""
+    known = {**DIMENSIONS, **CALL_DIMENSIONS}
+    for name in by:
+        if name not in known:
+            raise UnknownDimension(f"there is no dimension {name!r}; there are {', '.join(known)}")
+    return {name: known[name] for name in by}
+
+
+def usage_of(scope: Scope, by: Sequence[str] = (), step: int = _HOUR, offset: int = 0) -> Usage:
+    """What tells the scope's usage by these dimensions, in buckets of `step` seconds that start at midnight
+    of a zone `offset` seconds east of UTC: hours, or calls, which are kept for fewer days."""
+    edges = (scope.since.timestamp(), scope.until.timestamp(), float(step), float(offset))
+    if any(edge % _HOUR for edge in edges) or any(name in CALL_DIMENSIONS for name in by):
+        return "call_cost"
+    return "usage_hour"
+
+
+def priced(
+    usage: Usage, names: Mapping[str, str], *, where: str = "", book: str = "", of_price: Sequence[str] = ()
+) -> str:
+    """SELECT of the scope's usage with its cost, as `priced_sums` has it, `where` more holds of it."""
+    scope = SPAN_SCOPE if usage == "call_cost" else USAGE_SCOPE
+    return priced_sums(usage, names, f"{scope} AND {where}" if where else scope, book, of_price=of_price)
