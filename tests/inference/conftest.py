@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from llmtrace_inference.serving.request import InferenceRequest
 from llmtrace_inference.settings import InferenceSettings
 from tests.inference.running import Running, serving
+
+
+@pytest.fixture(scope="session", autouse=True)
+def faults_are_loud() -> Iterator[None]:
+    """What a request would only log of our own faults fails it here."""
+    InferenceRequest.strict = True
+    yield
+    InferenceRequest.strict = False
 
 
 @pytest.fixture(scope="session")

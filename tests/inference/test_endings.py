@@ -69,7 +69,8 @@ class _Silent(FakeEngine):
     """Ends its stream without a word and without a finish."""
 
     async def stream(self, submission: Submission) -> AsyncIterator[Delta]:
-        for delta in ():
+        nothing: tuple[Delta, ...] = ()
+        for delta in nothing:
             yield delta
 
 
@@ -250,8 +251,8 @@ def _ask(running: Running, case: Case) -> Any:
             lines = (line for line in r.iter_lines() if line)
             return [_body(next(lines)) for _ in range(case.leave_after)]
     response = httpx.post(url, content=case.content, headers=headers)
-    kept = ("retry-after", "x-should-retry", "content-type", "cache-control", "x-llmtrace-provider")
-    seen = {name: response.headers[name] for name in kept if name in response.headers}
+    names = ("retry-after", "x-should-retry", "content-type", "cache-control", "x-llmtrace-provider")
+    seen = {name: response.headers[name] for name in names if name in response.headers}
     if int(seen.get("retry-after", 0)) > 20:
         seen["retry-after"] = "…"
     for name in ("requests", "tokens", "tokens-day"):

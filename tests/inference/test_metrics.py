@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from llmtrace_inference.engine.interface import EngineStats
+from llmtrace_inference.engine.interface import EngineStats, Progress
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.gpu import GpuSampler
 from llmtrace_inference.telemetry.metrics import (
@@ -19,6 +20,7 @@ from llmtrace_inference.telemetry.metrics import (
     Metrics,
 )
 from llmtrace_inference.telemetry.otlp_metrics import ATTRIBUTES, NAMES, to_otlp
+from llmtrace_inference.telemetry.request_record import CacheLookup, ChoiceRecord, RequestRecord
 from tests.collector.running import Launched
 from tests.collector.running import settings as collector_settings
 from tests.inference.fakes import FakeEngine
@@ -42,20 +44,20 @@ def test_everything_that_prometheus_shows_has_a_name_in_otlp() -> None:
     sampler = GpuSampler(_Nvml())
     sampler._gpus[0].readings.append(sampler._read(0))
     metrics.registry.register(sampler)
-    metrics.cache_requests.labels("m", "exact").inc()
-    metrics.cache_saved_tokens.labels("m").inc()
     metrics.batch_lines.labels("completed").inc()
-    metrics.observe(
-        "chat",
-        "m",
-        seconds=0.015,
-        first_token_seconds=0.001,
-        output_token_seconds=0.3,
+    progress = Progress(first_token_ns=2_000_000, last_token_ns=602_000_000)
+    record = RequestRecord(
+        {},
+        model="m",
+        arrived_ns=1_000_000,
+        cache=CacheLookup(1_000_000, 1_500_000, "miss"),
         input_tokens=5,
-        output_tokens=7,
-        cached_tokens=0,
-        error_type=None,
+        choices=(ChoiceRecord(progress, 3),),
+        ended_ns=16_000_000,
     )
+    metrics.observe(record, is_served=True)
+    hit = CacheLookup(1_000_000, 1_500_000, "exact", 1.0, 8)
+    metrics.observe(replace(record, operation="text_completion", cache=hit, choices=()), is_served=True)
     families = list(metrics.registry.collect())
     assert {family.name for family in families} == set(NAMES)
     labels = {label for family in families for sample in family.samples for label in sample.labels}
@@ -64,7 +66,7 @@ def test_everything_that_prometheus_shows_has_a_name_in_otlp() -> None:
     exported = _by_name(metrics.registry)
     assert set(exported) == {name for name, _ in NAMES.values()}
     for name, buckets in SERVER.items():
-        (point,) = exported[name].histogram.data_points
+        point = exported[name].histogram.data_points[0]
         assert exported[name].unit == "s"
         assert tuple(point.explicit_bounds) == buckets
         assert (point.count, sum(point.bucket_counts)) == (1, 1)
@@ -75,12 +77,18 @@ def test_everything_that_prometheus_shows_has_a_name_in_otlp() -> None:
             "gen_ai.provider.name": "llmtrace",
             "gen_ai.request.model": "m",
         }
-    (duration,) = exported["gen_ai.server.request.duration"].histogram.data_points
+    duration, _ = exported["gen_ai.server.request.duration"].histogram.data_points
     assert duration.sum == 0.015
     assert duration.bucket_counts[1] == 1, "above 0.01, at most 0.02"
     (first,) = exported["gen_ai.server.time_to_first_token"].histogram.data_points
     assert first.bucket_counts[0] == 1, "a value at a bound belongs below it"
     assert exported["llmtrace.inference.tokens"].sum.is_monotonic
+    tokens = exported["llmtrace.inference.tokens"].sum.data_points
+    assert [point.as_double for point in tokens] == [5, 3, 0], (
+        "of what came from the cache nothing was computed"
+    )
+    assert [p.as_double for p in exported["llmtrace.inference.cache.requests"].sum.data_points] == [1, 1]
+    assert exported["llmtrace.inference.cache.saved_tokens"].sum.data_points[0].as_double == 8
     assert exported["llmtrace.inference.kv.blocks_used"].gauge.data_points[0].as_double == 3
     assert exported["hw.power"].gauge.data_points[0].as_double == 250.0
 

@@ -210,10 +210,22 @@ def test_no_phase_is_what_the_others_leave_over() -> None:
     begin = 1_000_000
     progress = Progress(begin + 20, begin + 30, begin + 55, begin + 90, steps=3, prefilled=True)
     progress.prefill_chunks = [Chunk(begin + 32, 5, 1, begin + 40), Chunk(begin + 43, 3, 1, begin + 54)]
-    choice = ChoiceRecord(progress, 3, "hello", finish_reason="length")
-    choice.detokenize_from_ns, choice.detokenize_to_ns = begin + 95, begin + 96
-    record = RequestRecord({}, arrived_ns=begin, choices=[choice], ended_ns=begin + 100)
-    record.tokenize_from_ns, record.tokenize_to_ns = begin + 5, begin + 10
+    choice = ChoiceRecord(
+        progress,
+        3,
+        "hello",
+        finish_reason="length",
+        detokenize_from_ns=begin + 95,
+        detokenize_to_ns=begin + 96,
+    )
+    record = RequestRecord(
+        {},
+        arrived_ns=begin,
+        tokenize_from_ns=begin + 5,
+        tokenize_to_ns=begin + 10,
+        choices=(choice,),
+        ended_ns=begin + 100,
+    )
     assert [(p.name, p.start_ns - begin, p.end_ns - begin) for p in phases_of(record)] == [
         ("admission", 0, 5),
         ("tokenize", 5, 10),

@@ -42,7 +42,8 @@ def completion_routes(settings: InferenceSettings, service: CompletionService) -
 
     @router.post("/embeddings")
     async def embed(request: Request) -> Response:
-        return with_provider_header(await service.embed(request, authenticate(request.headers, settings)))
+        caller = authenticate(request.headers, settings)
+        return with_provider_header(await service.answer(request, "embeddings", caller))
 
     return router
 

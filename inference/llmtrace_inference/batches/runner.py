@@ -18,7 +18,7 @@ from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.responses import Response
 
-from llmtrace.semconv import INFERENCE
+from llmtrace import semconv
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import SHOULD_RETRY
 from llmtrace_inference.telemetry.request_record import BatchItem
@@ -285,9 +285,9 @@ class BatchRun:
             f"batch {state.endpoint}",
             context=propagator.extract({"traceparent": state.traceparent}),
             attributes={
-                INFERENCE + "batch.id": state.id,
-                INFERENCE + "batch.endpoint": state.endpoint,
-                INFERENCE + "batch.resumed": resumed,
+                semconv.INFERENCE_BATCH_ID: state.id,
+                semconv.INFERENCE_BATCH_ENDPOINT: state.endpoint,
+                semconv.INFERENCE_BATCH_RESUMED: resumed,
             },
         )
         if not state.traceparent:
@@ -301,10 +301,10 @@ class BatchRun:
         span, state = self._span, self.state
         if span is None:
             return
-        span.set_attribute(INFERENCE + "batch.status", state.status)
-        span.set_attribute(INFERENCE + "batch.lines", state.total)
-        span.set_attribute(INFERENCE + "batch.completed", state.completed)
-        span.set_attribute(INFERENCE + "batch.failed", state.failed)
+        span.set_attribute(semconv.INFERENCE_BATCH_STATUS, state.status)
+        span.set_attribute(semconv.INFERENCE_BATCH_LINES, state.total)
+        span.set_attribute(semconv.INFERENCE_BATCH_COMPLETED, state.completed)
+        span.set_attribute(semconv.INFERENCE_BATCH_FAILED, state.failed)
         if state.status in ("failed", "expired"):
             reason = str(state.errors[0]["message"]) if state.errors else "the completion window is over"
             span.set_status(Status(StatusCode.ERROR, reason))

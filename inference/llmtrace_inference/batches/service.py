@@ -9,16 +9,16 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import Request
 from starlette.responses import Response
 
 from llmtrace_inference.access.auth import Caller, caller_of
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import ApiError
-from llmtrace_inference.serving.service import CompletionService, Operation
+from llmtrace_inference.serving.request import Arrival, Operation
+from llmtrace_inference.serving.service import CompletionService
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.metrics import Metrics
 from llmtrace_inference.telemetry.request_record import BatchItem
@@ -32,7 +32,11 @@ logger = logging.getLogger(__name__)
 
 _BEHIND_ALL = 1000
 """Added to the priority of a batch's lines: more than requests and keys can ask for."""
-_OPERATIONS: dict[str, Operation] = {"/v1/chat/completions": "chat", "/v1/completions": "text_completion"}
+_OPERATIONS: dict[str, Operation] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "text_completion",
+    "/v1/embeddings": "embeddings",
+}
 
 
 class ExpiresAfter(BaseModel):
@@ -226,23 +230,8 @@ class BatchService:
             )
             return error.response()
         caller = dataclasses.replace(caller, priority=caller.priority + _BEHIND_ALL)
-        http = _request(path, body)
-        if path == "/v1/embeddings":
-            return await self._completions.embed(http, caller, item)
-        return await self._completions.answer(http, _OPERATIONS[path], caller, item)
-
-
-def _request(path: str, body: bytes) -> Request:
-    """A request as the server would hand it over, whose client never goes away."""
-    messages: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> dict[str, Any]:
-        if not messages:
-            await asyncio.Event().wait()
-        return messages.pop()
-
-    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
-    return Request(scope, receive)
+        arrival = Arrival(_OPERATIONS[path], path, caller, batch_item=item)
+        return await self._completions.answer_batch_line(arrival, body)
 
 
 def _locked(path: Path) -> IO[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -176,6 +176,9 @@ class GenerationRequest(_Strict, ABC):
     for benchmarks) go beyond OpenAI's API, under the names other servers use.
     """
 
+    prompt_field: ClassVar[str]
+    """The field that the prompt comes in."""
+
     model: Annotated[str, Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -233,9 +236,21 @@ class GenerationRequest(_Strict, ABC):
     def wanted_logprobs(self) -> int | None:
         """Alternatives to report beside each token's log-probability; None: nothing."""
 
+    @property
+    @abstractmethod
+    def prompt_parts(self) -> list[str | list[int]]:
+        """What was asked: the messages' texts, or each prompt as text or token ids."""
+
+    @property
+    def wants_tools(self) -> bool:
+        """There are tools that may be called."""
+        return False
+
 
 class ChatRequest(GenerationRequest):
     """Body of POST /v1/chat/completions."""
+
+    prompt_field: ClassVar[str] = "messages"
 
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -288,6 +303,14 @@ class ChatRequest(GenerationRequest):
         return list(self.tools or ())
 
     @property
+    def wants_tools(self) -> bool:
+        return bool(self.usable_tools)
+
+    @property
+    def prompt_parts(self) -> list[str | list[int]]:
+        return [message.text for message in self.messages]
+
+    @property
     def is_constrained(self) -> bool:
         """The answer must keep to a grammar."""
         return self.forces_tool or isinstance(self.response_format, JsonObject | JsonSchema)
@@ -309,6 +332,8 @@ TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 class CompletionRequest(GenerationRequest):
     """Body of POST /v1/completions: one prompt or several, as text or as token ids."""
 
+    prompt_field: ClassVar[str] = "prompt"
+
     prompt: (
         str
         | TokenIds
@@ -329,6 +354,10 @@ class CompletionRequest(GenerationRequest):
     @property
     def wanted_logprobs(self) -> int | None:
         return self.logprobs
+
+    @property
+    def prompt_parts(self) -> list[str | list[int]]:
+        return self.prompts
 
     @property
     def prompts(self) -> list[str | list[int]]:
@@ -353,6 +382,10 @@ class EmbeddingRequest(_Strict):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: None = None
     user: Identifier | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        return self.user
 
     @property
     def inputs(self) -> list[str | list[int]]:

@@ -20,9 +20,9 @@ from llmtrace_inference.engine.interface import ModelInfo, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 from llmtrace_inference.settings import InferenceSettings
-from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 
 from .callables import load_callable
+from .choice import Choice
 
 Embed = Callable[[str], Sequence[float]]
 Eviction = Literal["lru", "lfu", "fifo"]
@@ -169,24 +169,20 @@ def cache_key_of(request: ChatRequest | CompletionRequest, caller: str, info: Mo
     return CacheKey(_digest([*scope, body]), context, text)
 
 
-def answer_of(record: RequestRecord) -> StoredAnswer | None:
-    """What a finished request leaves for others; None where an answer is not whole."""
-    wanted = ("stop", "length", "tool_calls")
-    if record.error_type is not None or not record.is_complete:
-        return None
-    if any(choice.finish_reason not in wanted for choice in record.choices):
-        return None
-    return StoredAnswer(record.input_tokens or 0, tuple(_stored(choice) for choice in record.choices))
-
-
-def _stored(choice: ChoiceRecord) -> StoredChoice:
-    return StoredChoice(
-        choice.text,
-        tuple(choice.tool_calls),
-        tuple(choice.logprobs),
-        choice.finish_reason or "stop",
-        choice.output_tokens,
-    )
+def answer_of(input_tokens: int, choices: Sequence[Choice]) -> StoredAnswer | None:
+    """What a request leaves for others; None where an answer is not whole."""
+    stored = [
+        StoredChoice(
+            choice.text,
+            tuple(choice.tool_calls),
+            tuple(choice.logprobs),
+            choice.finish_reason,
+            choice.output_tokens,
+        )
+        for choice in choices
+        if choice.finish_reason in ("stop", "length", "tool_calls")
+    ]
+    return StoredAnswer(input_tokens, tuple(stored)) if stored and len(stored) == len(choices) else None
 
 
 def embed_by_character_ngrams(text: str) -> list[float]:

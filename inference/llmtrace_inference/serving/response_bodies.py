@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from llmtrace_inference.engine.interface import Tokenizer, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest
-from llmtrace_inference.telemetry.request_record import ChoiceRecord
 
-from .request import InferenceRequest, TextDelta
+from .choice import Choice, TextDelta
+from .completion import Completion
 
 
 class ResponseBody(Protocol):
@@ -37,17 +37,17 @@ class _Common:
     kind = ""
     chunk_kind = ""
 
-    def __init__(self, inference: InferenceRequest) -> None:
-        self._inference = inference
+    def __init__(self, completion: Completion) -> None:
+        self._completion = completion
         self._created = int(time.time())
 
     def _head(self, kind: str) -> dict[str, Any]:
-        info = self._inference.engine.info
+        info = self._completion.engine.info
         return {
-            "id": self._inference.record.response_id,
+            "id": self._completion.response_id,
             "object": kind,
             "created": self._created,
-            "model": self._inference.request.model,
+            "model": self._completion.body.model,
             "system_fingerprint": f"{info.engine}-{info.dtype}",
         }
 
@@ -56,18 +56,18 @@ class _Common:
 
     def _chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
         chunk = {**self._head(self.chunk_kind), "choices": [choice]}
-        if self._inference.request.include_usage:
+        if self._completion.body.include_usage:
             chunk["usage"] = None
         return chunk
 
     def _usage(self) -> dict[str, Any]:
-        record = self._inference.record
-        prompt, answer = record.input_tokens or 0, record.output_tokens
+        completion = self._completion
+        prompt, answer = completion.input_tokens or 0, completion.output_tokens
         return {
             "prompt_tokens": prompt,
             "completion_tokens": answer,
             "total_tokens": prompt + answer,
-            "prompt_tokens_details": {"cached_tokens": record.cached_tokens},
+            "prompt_tokens_details": {"cached_tokens": completion.cached_tokens},
         }
 
     def usage_chunk(self) -> dict[str, Any]:
@@ -79,16 +79,14 @@ class ChatBody(_Common):
 
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
 
-    def __init__(self, inference: InferenceRequest) -> None:
-        super().__init__(inference)
+    def __init__(self, completion: Completion) -> None:
+        super().__init__(completion)
         self._tool_calls_sent: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
-        return self._body(
-            [self._choice(i, choice) for i, choice in enumerate(self._inference.record.choices)]
-        )
+        return self._body([self._choice(i, choice) for i, choice in enumerate(self._completion.choices)])
 
-    def _choice(self, index: int, choice: ChoiceRecord) -> dict[str, Any]:
+    def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
         if choice.recalled:
             message |= {"content": None, "refusal": f"withdrawn by the content check: {choice.recalled}"}
@@ -103,9 +101,9 @@ class ChatBody(_Common):
         }
 
     def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        if self._inference.request.wanted_logprobs is None:
+        if self._completion.body.wanted_logprobs is None:
             return None
-        tokenizer = self._inference.engine.tokenizer
+        tokenizer = self._completion.engine.tokenizer
         content = [
             {
                 **_token(tokenizer, entry.token_id, entry.logprob),
@@ -126,7 +124,7 @@ class ChatBody(_Common):
         return self._chunk({"index": index, "delta": delta, "logprobs": reported, "finish_reason": finish})
 
     def opening(self) -> list[dict[str, Any]]:
-        count = len(self._inference.record.choices)
+        count = len(self._completion.choices)
         return [self._delta_chunk(i, {"role": "assistant", "content": ""}) for i in range(count)]
 
     def chunks(self, delta: TextDelta) -> list[dict[str, Any]]:
@@ -149,8 +147,8 @@ class CompletionBody(_Common):
 
     kind = chunk_kind = "text_completion"
 
-    def __init__(self, inference: InferenceRequest) -> None:
-        super().__init__(inference)
+    def __init__(self, completion: Completion) -> None:
+        super().__init__(completion)
         self._offsets: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
@@ -162,14 +160,14 @@ class CompletionBody(_Common):
                     "logprobs": self._logprobs(choice.logprobs, i),
                     "finish_reason": choice.finish_reason,
                 }
-                for i, choice in enumerate(self._inference.record.choices)
+                for i, choice in enumerate(self._completion.choices)
             ]
         )
 
     def _logprobs(self, logprobs: Sequence[TokenLogprob], index: int) -> dict[str, Any] | None:
-        if self._inference.request.wanted_logprobs is None:
+        if self._completion.body.wanted_logprobs is None:
             return None
-        tokenizer = self._inference.engine.tokenizer
+        tokenizer = self._completion.engine.tokenizer
         tokens = [_text(tokenizer, entry.token_id) for entry in logprobs]
         offsets = []
         for token in tokens:
@@ -207,6 +205,6 @@ def _token(tokenizer: Tokenizer, token_id: int, logprob: float) -> dict[str, Any
     return {"token": data.decode("utf-8", errors="replace"), "logprob": logprob, "bytes": list(data)}
 
 
-def response_body_of(inference: InferenceRequest) -> ResponseBody:
+def response_body_of(completion: Completion) -> ResponseBody:
     """The body that the request's endpoint answers with."""
-    return ChatBody(inference) if isinstance(inference.request, ChatRequest) else CompletionBody(inference)
+    return ChatBody(completion) if isinstance(completion.body, ChatRequest) else CompletionBody(completion)

@@ -15,7 +15,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from llmtrace.semconv import INFERENCE
+from llmtrace import semconv
 
 from .request_record import Attributes
 
@@ -113,11 +113,11 @@ class GpuSampler(Collector):
         used = inside or [min(readings, key=lambda r: abs(r.at_ns - end_ns))]
         power = sum(r.power_watts for r in used) / len(used)
         return {
-            INFERENCE + "gpu.utilization": sum(r.utilization for r in used) / len(used),
-            INFERENCE + "gpu.memory_used": max(r.memory_used for r in used),
-            INFERENCE + "gpu.power": power,
-            INFERENCE + "gpu.seconds_estimate": share_seconds,
-            INFERENCE + "gpu.energy_estimate": power * share_seconds,
+            semconv.INFERENCE_GPU_UTILIZATION: sum(r.utilization for r in used) / len(used),
+            semconv.INFERENCE_GPU_MEMORY_USED: max(r.memory_used for r in used),
+            semconv.INFERENCE_GPU_POWER: power,
+            semconv.INFERENCE_GPU_SECONDS_ESTIMATE: share_seconds,
+            semconv.INFERENCE_GPU_ENERGY_ESTIMATE: power * share_seconds,
         }
 
     def collect(self) -> Iterable[Metric]:

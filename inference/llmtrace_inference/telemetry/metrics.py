@@ -8,7 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from llmtrace.semconv import PROVIDER_LLMTRACE
 from llmtrace_inference.engine.interface import EngineStats
+
+from .request_record import RequestRecord
 
 DURATION_BUCKETS = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
@@ -60,13 +63,13 @@ class Metrics:
             ("model", "kind"),
             registry=self.registry,
         )
-        self.cache_requests = Counter(
+        self._cache_requests = Counter(
             "llmtrace_inference_cache_requests",
             "Requests looked up in the response cache: exact or semantic hits, and misses.",
             ("model", "result"),
             registry=self.registry,
         )
-        self.cache_saved_tokens = Counter(
+        self._cache_saved_tokens = Counter(
             "llmtrace_inference_cache_saved_tokens",
             "Tokens of answers that came from the response cache.",
             ("model",),
@@ -85,30 +88,26 @@ class Metrics:
         )
         self.registry.register(_EngineCollector(stats))
 
-    def observe(
-        self,
-        operation: str,
-        model: str,
-        *,
-        seconds: float,
-        first_token_seconds: float | None,
-        output_token_seconds: float | None,
-        input_tokens: int,
-        output_tokens: int,
-        cached_tokens: int,
-        error_type: str | None,
-    ) -> None:
-        """Count one finished request. `model` must be a served name or UNKNOWN_MODEL."""
-        common = (operation, "llmtrace", model)
-        self._duration.labels(*common, error_type or "").observe(seconds)
-        if first_token_seconds is not None:
-            self._first_token.labels(*common).observe(first_token_seconds)
-        if output_token_seconds is not None:
-            self._output_token.labels(*common).observe(output_token_seconds)
-        if model != UNKNOWN_MODEL:
-            self._tokens.labels(model, "input").inc(input_tokens)
-            self._tokens.labels(model, "output").inc(output_tokens)
-            self._tokens.labels(model, "cached").inc(cached_tokens)
+    def observe(self, record: RequestRecord, *, is_served: bool) -> None:
+        """Count one finished request; `is_served`: its model is one of those that are served here."""
+        model = record.model if is_served else UNKNOWN_MODEL
+        common = (record.operation, PROVIDER_LLMTRACE, model)
+        seconds = (record.ended_ns - record.arrived_ns) / 1e9
+        self._duration.labels(*common, record.error_type or "").observe(seconds)
+        if record.first_token_seconds is not None:
+            self._first_token.labels(*common).observe(record.first_token_seconds)
+        if record.output_token_seconds is not None:
+            self._output_token.labels(*common).observe(record.output_token_seconds)
+        if record.cache is not None and record.cache.result is not None:
+            self._cache_requests.labels(record.model, record.cache.result).inc()
+        if record.cache is not None and record.cache.is_hit:
+            self._cache_saved_tokens.labels(record.model).inc(record.cache.saved_tokens)
+        if is_served:
+            # Refused before the engine had it, or answered from the cache: nothing was computed.
+            computed = bool(record.choices or record.further_phases) and not record.is_cached
+            self._tokens.labels(model, "input").inc(record.input_tokens or 0 if computed else 0)
+            self._tokens.labels(model, "output").inc(record.output_tokens if computed else 0)
+            self._tokens.labels(model, "cached").inc(record.cached_tokens)
 
 
 class _EngineCollector(Collector):

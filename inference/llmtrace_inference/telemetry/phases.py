@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmtrace.semconv import INFERENCE
+from llmtrace import semconv
 
 from .request_record import Attributes, ChoiceRecord, RequestRecord
 
@@ -23,24 +23,25 @@ class Phase:
 def phases_of(record: RequestRecord) -> list[Phase]:
     """The phases that were reached, in order. One that was cut short ends with the request."""
     end = record.ended_ns
-    admitted = record.cache_from_ns or record.tokenize_from_ns or end
+    lookup = record.cache
+    admitted = (lookup.start_ns if lookup is not None else record.tokenize_from_ns) or end
     phases = [Phase("admission", record.arrived_ns, admitted, {})]
-    if record.cache_from_ns:
-        lookup_end = record.cache_to_ns or end
+    if lookup is not None:
+        lookup_end = lookup.end_ns or end
         phases.append(
-            Phase("cache", record.cache_from_ns, lookup_end, {INFERENCE + "cache.hit": record.cache_hit})
+            Phase("cache", lookup.start_ns, lookup_end, {semconv.INFERENCE_CACHE_HIT: lookup.is_hit})
         )
-        if record.cache_hit:
+        if lookup.is_hit:
             return [*phases, Phase("respond", lookup_end, end, {})]
     if record.tokenize_from_ns:
         counted: Attributes = (
-            {} if record.input_tokens is None else {INFERENCE + "input_tokens": record.input_tokens}
+            {} if record.input_tokens is None else {semconv.INFERENCE_INPUT_TOKENS: record.input_tokens}
         )
         phases.append(Phase("tokenize", record.tokenize_from_ns, record.tokenize_to_ns or end, counted))
     phases.extend(Phase(name, start, stop or end, {}) for name, start, stop in record.further_phases)
     for index, choice in enumerate(record.choices):
         # With several choices their phases lie side by side, and each says whose it is.
-        mark: Attributes = {INFERENCE + "choice": index} if len(record.choices) > 1 else {}
+        mark: Attributes = {semconv.INFERENCE_CHOICE: index} if len(record.choices) > 1 else {}
         phases.extend(
             Phase(p.name, p.start_ns, p.end_ns, p.attributes | mark) for p in _of_choice(choice, end)
         )
@@ -58,8 +59,8 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
         progress.submitted_ns,
         progress.scheduled_ns or end,
         {
-            INFERENCE + "queue.depth": progress.queue_depth,
-            INFERENCE + "kv.blocks_reserved": progress.kv_blocks_request,
+            semconv.INFERENCE_QUEUE_DEPTH: progress.queue_depth,
+            semconv.INFERENCE_KV_BLOCKS_RESERVED: progress.kv_blocks_request,
         },
     )
     for number, chunk in enumerate(progress.prefill_chunks):
@@ -70,10 +71,10 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
             chunk.start_ns,
             (first if is_last else chunk.end_ns) or chunk.end_ns or end,
             {
-                INFERENCE + "prefill.tokens": chunk.tokens,
-                INFERENCE + "prefill.chunk": number,
-                INFERENCE + "prefill.batch_size": chunk.batch_size,
-                INFERENCE + "cached_tokens": progress.cached_tokens if number == 0 else 0,
+                semconv.INFERENCE_PREFILL_TOKENS: chunk.tokens,
+                semconv.INFERENCE_PREFILL_CHUNK: number,
+                semconv.INFERENCE_PREFILL_BATCH_SIZE: chunk.batch_size,
+                semconv.INFERENCE_CACHED_TOKENS: progress.cached_tokens if number == 0 else 0,
             },
         )
     if not first:
@@ -83,9 +84,9 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
         first,
         max(last, first),
         {
-            INFERENCE + "output_tokens": choice.output_tokens,
-            INFERENCE + "batch_size.mean": progress.batch_size_mean,
-            INFERENCE + "batch_size.max": progress.batch_size_max,
+            semconv.INFERENCE_OUTPUT_TOKENS: choice.output_tokens,
+            semconv.INFERENCE_BATCH_SIZE_MEAN: progress.batch_size_mean,
+            semconv.INFERENCE_BATCH_SIZE_MAX: progress.batch_size_max,
         },
     )
     if choice.detokenize_to_ns:
@@ -95,5 +96,5 @@ def _of_choice(choice: ChoiceRecord, end: int) -> Iterator[Phase]:
             "detokenize",
             choice.detokenize_from_ns,
             choice.detokenize_to_ns,
-            {INFERENCE + "detokenize.total": choice.detokenize_ns / 1e9},
+            {semconv.INFERENCE_DETOKENIZE_TOTAL: choice.detokenize_ns / 1e9},
         )

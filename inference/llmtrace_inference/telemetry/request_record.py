@@ -1,15 +1,16 @@
-"""What is measured of one request, filled in on its way; nothing here is computed from other readings."""
+"""What was measured of one request, made once when it is over. No reading is computed from others."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from opentelemetry.trace import SpanContext
 
-from llmtrace.semconv import INFERENCE
-from llmtrace_inference.engine.interface import ModelInfo, Progress, TokenLogprob
+from llmtrace import semconv
+from llmtrace_inference.engine.interface import ModelInfo, Progress
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 
@@ -17,20 +18,17 @@ AttributeValue = str | bool | int | float | Sequence[str]
 Attributes = dict[str, AttributeValue]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ChoiceRecord:
     """One answer of a request."""
 
     progress: Progress
     output_tokens: int = 0
     text: str = ""
-    tool_calls: list[ToolCall] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
+    tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     stop_reason: str | None = None
     """Why generation ended: eos, length, stop_string, cancelled, content_filter, cache or error."""
-    recalled: str = ""
-    """Why a content check withdrew it; "" where none did."""
     detokenize_from_ns: int = 0
     """When the last delta was taken up, and when its text was ready."""
     detokenize_to_ns: int = 0
@@ -51,15 +49,42 @@ class BatchItem:
     def attributes(self) -> Attributes:
         """Attributes of the line's SERVER span."""
         return {
-            INFERENCE + "batch.id": self.batch_id,
-            INFERENCE + "batch.custom_id": self.custom_id,
-            "openai.response.service_tier": "batch",
+            semconv.INFERENCE_BATCH_ID: self.batch_id,
+            semconv.INFERENCE_BATCH_CUSTOM_ID: self.custom_id,
+            semconv.OPENAI_RESPONSE_SERVICE_TIER: "batch",
         }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """A look-up in the answer cache. Times are perf_counter_ns; `result` None and an end of 0: cut short."""
+
+    start_ns: int
+    end_ns: int = 0
+    result: Literal["exact", "semantic", "miss"] | None = None
+    score: float = 0.0
+    saved_tokens: int = 0
+    """Tokens that did not have to be computed again."""
+
+    @property
+    def is_hit(self) -> bool:
+        return self.result in ("exact", "semantic")
+
+    @property
+    def attributes(self) -> Attributes:
+        """Attributes of the SERVER span."""
+        if self.result is None:
+            return {}
+        out: Attributes = {semconv.INFERENCE_CACHE_RESULT: self.result}
+        if self.is_hit:
+            out[semconv.INFERENCE_CACHE_SCORE] = self.score
+            out[semconv.INFERENCE_CACHE_SAVED_TOKENS] = self.saved_tokens
+        return out
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """What is known of one request, filled in on its way. Times are perf_counter_ns; 0: not reached."""
+    """What is known of one request that is over. Times are perf_counter_ns; 0: not reached."""
 
     headers: Mapping[str, str]
     server: tuple[str, int] | None = None
@@ -73,19 +98,19 @@ class RequestRecord:
     response_id: str = ""
     max_tokens: int = 0
     info: ModelInfo | None = None
-    cache_from_ns: int = 0
-    cache_to_ns: int = 0
-    cache_hit: bool = False
+    cache: CacheLookup | None = None
     tokenize_from_ns: int = 0
     tokenize_to_ns: int = 0
     input_tokens: int | None = None
-    choices: list[ChoiceRecord] = field(default_factory=list)
-    further_phases: list[tuple[str, int, int]] = field(default_factory=list)
+    cached_tokens: int = 0
+    """Prompt tokens read from shared KV blocks: each prompt once, by the first of its choices."""
+    choices: tuple[ChoiceRecord, ...] = ()
+    further_phases: tuple[tuple[str, int, int], ...] = ()
     """Phases of other operations: name, start and end; an end of 0 is the request's."""
     status: int | None = None
     error_type: str | None = None
     error_message: str = ""
-    links: list[SpanContext] = field(default_factory=list)
+    links: tuple[SpanContext, ...] = ()
     """Spans beside the sampled steps' that the SERVER span links to."""
     extra: Attributes = field(default_factory=dict)
     """Further attributes of the SERVER span, from the parts that make them."""
@@ -97,14 +122,13 @@ class RequestRecord:
         return 5 + sum(3 + len(choice.progress.prefill_chunks) for choice in self.choices)
 
     @property
-    def output_tokens(self) -> int:
-        return sum(choice.output_tokens for choice in self.choices)
+    def is_cached(self) -> bool:
+        """A stored answer was given in place of the engine's."""
+        return self.cache is not None and self.cache.is_hit
 
     @property
-    def cached_tokens(self) -> int:
-        """Prompt tokens read from shared KV blocks: each prompt once, by the first of its choices."""
-        per_prompt = self.request.choices if self.request is not None else 1
-        return sum(choice.progress.cached_tokens for choice in self.choices[::per_prompt])
+    def output_tokens(self) -> int:
+        return sum(choice.output_tokens for choice in self.choices)
 
     @property
     def is_complete(self) -> bool:
@@ -126,9 +150,3 @@ class RequestRecord:
                 spent += choice.progress.last_token_ns - choice.progress.first_token_ns
                 tokens += choice.output_tokens - 1
         return spent / 1e9 / tokens if tokens else None
-
-    def set_stop_reason(self, reason: str) -> None:
-        """Note why choices that have not ended by themselves were ended."""
-        for choice in self.choices:
-            if choice.finish_reason is None or reason == "error":
-                choice.stop_reason = reason

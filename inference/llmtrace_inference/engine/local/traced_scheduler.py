@@ -19,7 +19,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.requests import FutureRequestState, RequestState
 from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPPING, FIFOScheduler
 
-from llmtrace.semconv import INFERENCE
+from llmtrace import semconv
 from llmtrace_inference.engine.interface import Chunk, ModelInfo, Progress
 
 _MAX_LINKS = 64
@@ -126,12 +126,12 @@ class TracingScheduler(FIFOScheduler):
             "engine step",
             context=Context(),
             attributes={
-                "gen_ai.request.model": step_log.model.name,
-                INFERENCE + "model.version": step_log.model.version,
-                INFERENCE + "model.weights_hash": step_log.model.weights_hash,
-                INFERENCE + "batch_size": size,
-                INFERENCE + "step.tokens": tokens,
-                INFERENCE + "kv.blocks_used": kv_blocks,
+                semconv.REQUEST_MODEL: step_log.model.name,
+                semconv.INFERENCE_MODEL_VERSION: step_log.model.version,
+                semconv.INFERENCE_MODEL_WEIGHTS_HASH: step_log.model.weights_hash,
+                semconv.INFERENCE_BATCH_SIZE: size,
+                semconv.INFERENCE_STEP_TOKENS: tokens,
+                semconv.INFERENCE_KV_BLOCKS_USED: kv_blocks,
             },
         )
 
