@@ -21,7 +21,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from llmtrace_collector.ingest.wal import Segment, WriteAheadLog
+from llmtrace_collector.ingest.segment import Segment
+from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import Frame, decode
 from tests.collector.otlp import llm, traces
 from tests.collector.refusing import POISON

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric
 
+from llmtrace import semconv
+from llmtrace_collector.ingest.segment import Segment
+from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 
 from .conftest import Run
-from .otlp import llm, span, traces
+from .otlp import llm, logs, score, span, traces
 from .running import Served, settings
+from .test_metrics import point, request
 
+GAUGE = Metric(name="load", gauge=Gauge(data_points=[point(1, time.time_ns())]))
 REASON = "Code: 33. these bytes are bad"
 
 
@@ -123,3 +131,42 @@ def test_a_segment_of_which_a_part_was_stored_is_not_split(
 def test_names_lead_nowhere_else(served: Served) -> None:
     for name in ("..%2Fseen", "traces", "traces-1-../x", "traces-1-a.seg"):
         assert served.write("POST", f"/v1/quarantine/{name}/replay", {}).status_code in (404, 422)
+
+
+def test_a_piece_of_a_piece_is_replayed_too(served: Served) -> None:
+    """As it lies there when a piece in quarantine was replayed and divided further."""
+    sent = [llm(), llm()]
+    folder = served.collector.settings.data_dir / "wal" / "quarantine"
+    whole = Segment("traces", folder.parent, "traces-1-ab.4-8", folder)
+    frames = [Frame("", 1 + n, traces([call]).SerializeToString()) for n, call in enumerate(sent)]
+    whole.path.write_bytes(b"".join(part for frame in frames for part in encode(frame)))
+    piece = whole.piece(0, 1)
+    assert piece.quarantine("bad") == folder / "traces-1-ab.4-8.0-1.seg"
+    whole.path.unlink()
+    assert served.write("POST", f"/v1/quarantine/{piece.token}/replay", {}).status_code == 200
+    served.stored()
+    assert count(served, sent[0]) == (1, 1)
+    assert count(served, sent[1]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("signal", "table", "column", "body"),
+    [
+        ("traces", "otel_traces", "Timestamp", traces([span()])),
+        ("logs", "otel_logs", "Timestamp", logs([score({semconv.EVALUATION_NAME: "held"})])),
+        ("metrics", "otel_metrics_gauge", "TimeUnix", request(GAUGE)),
+    ],
+)
+def test_rows_are_known_by_their_times(
+    served: Served, signal: str, table: str, column: str, body: Message
+) -> None:
+    assert served.post(body, signal).status_code == 200
+    served.stored()
+    store = served.collector.store
+    times = f"toUnixTimestamp64Nano({column}) AS at, toUnixTimestamp64Milli(ReceivedAt) AS received"
+    (row,) = store.rows(f"SELECT {times} FROM {table} ORDER BY ReceivedAt DESC LIMIT 1")
+    at, received = int(row["at"]), int(row["received"])
+    others = [(at + n, received) for n in range(1, 5000)]
+    assert store.holds_any(signal, [*others, (at, received)])
+    assert not store.holds_any(signal, [*others, (at, received + 1)])
+    assert not store.holds_any(signal, [])

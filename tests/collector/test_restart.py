@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmtrace_collector.ingest.bisect_segment import minutes_of
+from llmtrace_collector.ingest.segment import Segment
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.store.engine import StoreUnavailable
 from llmtrace_collector.store.store import open_store
@@ -79,12 +79,14 @@ def test_the_rollup_of_a_segment_that_was_begun_before_is_made_anew(tmp_path: Pa
         served.close()
 
 
-def test_the_minutes_of_frames_leave_out_what_does_not_decode() -> None:
+def test_the_minutes_of_a_segment_leave_out_what_does_not_decode(tmp_path: Path) -> None:
     sent = llm()
     good = Frame("default", time.time_ns(), traces([sent]).SerializeToString())
     bad = Frame("default", time.time_ns(), b"\xff\xff\xff")
     minute = sent.start_time_unix_nano // 60_000_000_000 * 60
-    assert minutes_of("traces", [bad, good]) == {minute}
+    segment = Segment("traces", tmp_path, "traces-1-a", tmp_path / "quarantine")
+    segment.path.write_bytes(b"".join([*encode(bad), *encode(good)]))
+    assert segment.minutes() == {minute}
 
 
 def calls_of(served: Served) -> str:

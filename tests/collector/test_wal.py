@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import settings as sample
 from hypothesis import strategies as st
 
-from llmtrace_collector.ingest.wal import Segment, WalFull, WriteAheadLog
+from llmtrace_collector.ingest.segment import Segment
+from llmtrace_collector.ingest.wal import WalFull, WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import Frame, decode, encode, varint
 from tests.examples import examples
 
@@ -112,7 +113,7 @@ def test_recovered_requests_are_recognised(tmp_path: Path) -> None:
     assert [segment.signal for segment in second.closed] == ["traces", "logs"]
     assert second.add(b"a").result(5) is False
     for segment in second.closed:
-        second.wal.stored(segment)
+        second.wal.done(segment)
     assert second.wal.size == 0
     assert second.add(b"a").result(5) is False
     assert second.end() == second.closed[:2]

@@ -18,7 +18,7 @@ from llmtrace_collector.store.store import Store
 
 from .audit import audited
 
-Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-[0-9]+)?$", max_length=120)]
+Name = Annotated[str, PathParameter(pattern=r"^[a-z]+-[0-9]+-[0-9a-f]+(\.[0-9]+-[0-9]+)*$", max_length=120)]
 
 #: Requests of one segment that `show` describes at most.
 _MAX_REQUESTS = 100
@@ -58,7 +58,8 @@ def router(
     def replay(name: Name, request: Request) -> dict[str, str]:
         path = find(name)
         with audited(store, request, "quarantine.replay", name):
-            arrival_counts.count_quarantined(_signal(path), path, subtract=True)
+            frames = (frame for frame, _ in decode(path.read_bytes()))
+            arrival_counts.count_quarantined(_signal(path), frames, subtract=True)
             wal.replay(name)
         return {"name": name, "state": "queued"}
 

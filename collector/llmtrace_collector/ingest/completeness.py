@@ -6,9 +6,8 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from llmtrace_collector.metrics import Metrics
@@ -16,7 +15,7 @@ from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.store import Store
 
 from .validate import ServiceRows, service_rows
-from .wal_frame import decode
+from .wal_frame import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -99,12 +98,14 @@ class ArrivalCounts:
             for what in ("generated", "sent", "spooled", "dropped"):
                 self._metrics.sdk_spans.labels(self.label(row["ServiceName"]), what).set(int(row[what]))
 
-    def count_quarantined(self, signal: str, file: Path, *, subtract: bool = False) -> Counter[str]:
-        """Count the rows of a quarantined file, or `subtract` them when it goes back; their number by
+    def count_quarantined(
+        self, signal: str, frames: Iterable[Frame], *, subtract: bool = False
+    ) -> Counter[str]:
+        """Count the rows of quarantined frames, or `subtract` them when they go back; their number by
         service.
         """
         total: Counter[str] = Counter()
-        for frame, _ in decode(file.read_bytes()):
+        for frame in frames:
             for rows in service_rows(signal, frame.body):
                 total[rows.service] += rows.accepted
                 count = -rows.accepted if subtract else rows.accepted

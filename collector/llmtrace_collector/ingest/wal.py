@@ -18,12 +18,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmtrace.common.durable_files import sync_directory
 
 from .request_dedup import RequestDedup, digest
+from .segment import Segment
 from .validate import ServiceRows, service_rows
 from .wal_frame import Frame, decode, encode
 
@@ -41,26 +42,6 @@ _BEHIND_PAUSE = 0.02
 
 class WalFull(Exception):
     """The log may not grow further: the disk or its budget is full. The sender should try again later."""
-
-
-@dataclass
-class Segment:
-    """A file of the log. `token` names it for good, in the log and as the store's deduplication token;
-    `rows` counts its rows by service.
-    """
-
-    signal: str
-    path: Path
-    size: int = 0
-    opened: float = field(default_factory=time.monotonic)
-    days: set[int] = field(default_factory=set)
-    digests: list[bytes] = field(default_factory=list)
-    rows: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def token(self) -> str:
-        """The segment's name."""
-        return self.path.stem
 
 
 @dataclass(frozen=True)
@@ -133,11 +114,14 @@ class WriteAheadLog:
             self._queue.put(_Append(signal, frame, days, services, done))
         return done
 
-    def stored(self, segment: Segment) -> None:
-        """Delete a segment whose rows are in the store."""
+    def done(self, segment: Segment) -> None:
+        """Delete a segment whose rows are in the store or, where that refuses them, in the quarantine."""
         self._dedup.add(segment.digests)
         segment.path.unlink(missing_ok=True)
-        self._drop(segment)
+        for key in segment.digests:
+            self._unstored.pop(key, None)
+        with self._bytes_lock:
+            self._bytes -= segment.size
 
     def segments(self) -> list[Path]:
         """The files of what is not stored yet."""
@@ -147,29 +131,6 @@ class WriteAheadLog:
     def quarantine_folder(self) -> Path:
         """The folder of what the store refused."""
         return self._folder / "quarantine"
-
-    def quarantine(self, segment: Segment, reason: str) -> Path:
-        """Set a segment aside that the store refuses; returns where it went."""
-        target = self.set_aside(segment.path, reason)
-        self._dedup.add(segment.digests)
-        self._drop(segment)
-        return target
-
-    def set_aside(self, file: Path, reason: str) -> Path:
-        """Move a segment, or a piece of one, to the quarantine with the reason beside it; where refused bytes
-        are not kept, only the reason is.
-        """
-        folder = self.quarantine_folder
-        folder.mkdir(exist_ok=True)
-        target = folder / file.name
-        target.with_suffix(".reason").write_text(reason)
-        if not self._keep_refused:
-            file.unlink(missing_ok=True)
-            target = target.with_suffix(".reason")
-        elif file.exists():
-            file.rename(target)
-        sync_directory(folder)
-        return target
 
     def replay(self, name: str) -> bool:
         """Queue a segment of the quarantine again, under its own token: what of it is in the store already
@@ -195,12 +156,6 @@ class WriteAheadLog:
     def release(self) -> None:
         """Release files, after the last segment was handed back."""
         self._dedup.close()
-
-    def _drop(self, segment: Segment) -> None:
-        for key in segment.digests:
-            self._unstored.pop(key, None)
-        with self._bytes_lock:
-            self._bytes -= segment.size
 
     def _run(self) -> None:
         running = True
@@ -304,19 +259,21 @@ class WriteAheadLog:
             segment.days | item.days
         ) <= MAX_DAYS
 
+    def _segment(self, signal: str, token: str) -> Segment:
+        return Segment(signal, self._folder, token, self.quarantine_folder, self._keep_refused)
+
     def _segment_for(self, signal: str, item: _Append) -> tuple[Segment, int]:
         current = self._open.get(signal)
         if current is not None and not self._fits(current[0], current[0].size, item):
             self._close_segment(signal)
             current = None
         if current is None:
-            name = f"{signal}-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.seg"
-            path = self._folder / name
+            segment = self._segment(signal, f"{signal}-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}")
             descriptor = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+                segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
             sync_directory(self._folder)
-            current = (Segment(signal, path), descriptor)
+            current = (segment, descriptor)
             self._open[signal] = current
         return current
 
@@ -339,7 +296,7 @@ class WriteAheadLog:
         """The segment that an earlier process left in `path`, its torn tail cut; None when it is empty."""
         signal = path.name.split("-", 1)[0]
         data = path.read_bytes()
-        segment = Segment(signal, path)
+        segment = self._segment(signal, path.stem)
         for frame, end in decode(data):
             segment.digests.append(digest(signal, frame))
             segment.size = end

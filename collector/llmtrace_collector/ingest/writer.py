@@ -9,15 +9,16 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from llmtrace_collector.metrics import Metrics
-from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+from llmtrace_collector.store.engine import StoreUnavailable
 from llmtrace_collector.store.store import Store
 
-from .bisect_segment import SegmentBisection, journal_path, minutes_of
+from .bisect_segment import RefusedPiece, bisect, journal_path
 from .completeness import ArrivalCounts
-from .wal import Segment, WriteAheadLog
-from .wal_frame import decode
+from .segment import Segment
+from .wal import WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Writer:
         while True:
             try:
                 if begun and not marked:
-                    self._mark_stale(segment)
+                    self._mark_stale(segment, "an insert was begun before")
                     marked = True
                 self._insert_once(segment)
             # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
@@ -110,56 +111,48 @@ class Writer:
             self._metrics.log_bytes.set(self._wal.size)
             return True
 
-    def _mark_stale(self, segment: Segment) -> None:
-        """An attempt before this one may have fed the rollups, and the engine's memory of tokens is each
-        table's own: its minutes are made anew from the spans once all of it is stored.
+    def _mark_stale(self, segment: Segment, reason: str) -> None:
+        """An attempt that did not end well may have fed the rollups, and the engine's memory of tokens is
+        each table's own: the segment's minutes are made anew from the spans once all of it is stored.
         """
         if segment.signal == "traces":
-            frames = (frame for frame, _ in decode(segment.path.read_bytes()))
-            self._store.mark_stale(minutes_of(segment.signal, frames), "an insert was begun before")
+            self._store.mark_stale(segment.minutes(), reason)
 
     def _insert_once(self, segment: Segment) -> None:
         """Insert one segment once; what the store refuses of it is set aside."""
         started = time.perf_counter()
-        reason = ""
+        reason = None
         if not journal_path(segment).exists():
-            try:
-                self._store.insert_segment(segment.signal, segment.path, segment.token)
-            except StoreUnavailable:
-                raise
-            except StoreError as error:
-                reason = str(error)
-            else:
+            reason = self._store.try_insert(segment)
+            if reason is None:
                 self._metrics.insert_seconds.observe(time.perf_counter() - started)
-                self._wal.stored(segment)
+                self._wal.done(segment)
                 self._metrics.stored_segments.inc()
                 self._arrival_counts.count_stored(segment.signal, segment.rows)
                 return
         with self._store.half_stored():
-            self._bisect(segment, reason)
+            refused = bisect(self._store, segment, reason)
+            self._mark_stale(segment, "a refused segment was taken apart")
+            self._set_aside(segment, refused)
 
-    def _bisect(self, segment: Segment, reason: str) -> None:
-        """Store what is good of a refused segment and set the rest aside."""
-        bisection = SegmentBisection(self._store, segment, segment.path.parent / "split")
-        bisection.run(reason)
+    def _set_aside(self, segment: Segment, refused: Sequence[RefusedPiece]) -> None:
+        """Quarantine what the store refuses of a segment, the rest of which is stored."""
         bad: Counter[str] = Counter()
-        for file, why in bisection.bad:
-            services = self._arrival_counts.count_quarantined(segment.signal, file)
+        for piece in refused:
+            services = self._arrival_counts.count_quarantined(segment.signal, piece.segment.frames())
             bad += services
             rows = services.total()
             self._metrics.quarantined_segments.inc()
             self._metrics.quarantined.labels(segment.signal).inc(rows)
-            whole = file == segment.path
-            quarantine_path = self._wal.quarantine(segment, why) if whole else self._wal.set_aside(file, why)
             logger.error(
                 "the store refused %d rows of %s; what is kept of them is in %s: %s",
                 rows,
                 segment.token,
-                quarantine_path,
-                why,
+                piece.segment.quarantine(piece.reason),
+                piece.reason,
             )
-        if bisection.stored or not any(file == segment.path for file, _ in bisection.bad):
+        if not any(piece.segment is segment for piece in refused):
             self._metrics.split_segments.inc()
             self._arrival_counts.count_stored(segment.signal, segment.rows - bad)
-            self._wal.stored(segment)
+        self._wal.done(segment)
         journal_path(segment).unlink(missing_ok=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
 
@@ -15,8 +16,8 @@ from llmtrace_collector.sql_values import QueryParams, literal, literals
 
 from .cluster import names_of
 from .engine import Engine, StoreError, StoreUnavailable, open_engine
-from .hourly_rebuild import columns, make_empty_copy, rebuild_hours
-from .schema.migrations import foreign_probe, migrate, migrations, protobuf_schema, usage_select
+from .rollup_rebuild import rebuild_day
+from .schema.migrations import foreign_probe, migrate, migrations, protobuf_schema
 from .schema.redaction import NOTHING, Redaction
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
@@ -24,6 +25,13 @@ SIGNALS: Mapping[str, tuple[str, str]] = {
     "traces": ("otlp_traces_in", "TracesEnvelope"),
     "logs": ("otlp_logs_in", "LogsEnvelope"),
     "metrics": ("otlp_metrics_in", "MetricsEnvelope"),
+}
+
+#: Signal → tables of its rows, each with the column of their time.
+_ROW_TIMES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "traces": (("otel_traces", "Timestamp"),),
+    "logs": (("otel_logs", "Timestamp"),),
+    "metrics": tuple((f"otel_metrics_{kind}", "TimeUnix") for kind in ("gauge", "sum", "histogram")),
 }
 
 #: A segment is one block: a repeated token is exact only while block boundaries are, so they are pinned.
@@ -48,8 +56,19 @@ _ONE_BLOCK: Mapping[str, str] = {
 }
 
 
-#: Names that are cleaned by one query, and characters of each.
-_NAMES, _NAME = 50, 1000
+#: Names that are cleaned by one query, and characters of each; rows that one query asks for.
+_NAMES, _NAME, _ROWS = 50, 1000, 2000
+
+
+class SegmentFile(Protocol):
+    """What the store asks of a segment of the log."""
+
+    @property
+    def signal(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def token(self) -> str: ...
 
 
 class Store:
@@ -85,6 +104,34 @@ class Store:
             if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
                 self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
             self.engine.insert_messages(table, path, self._schema, message, settings)
+
+    def try_insert(self, segment: SegmentFile) -> str | None:
+        """`insert_segment`; what the engine says against these bytes, None when it took them. Raises
+        StoreUnavailable.
+        """
+        try:
+            self.insert_segment(segment.signal, segment.path, segment.token)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            return str(error) or type(error).__name__
+        return None
+
+    def holds_any(self, signal: str, times: Iterable[tuple[int, int]]) -> bool:
+        """Whether any of these rows is stored: each one's time (Unix nanoseconds) and that of its arrival
+        (Unix milliseconds), which no two requests share in practice.
+        """
+        rows = iter(times)
+        while chunk := list(itertools.islice(rows, _ROWS)):
+            pairs = ", ".join(map(str, chunk))
+            for table, column in _ROW_TIMES[signal]:
+                count = self.read(
+                    f"SELECT count() FROM {table} WHERE (toUnixTimestamp64Nano({column}), "  # noqa: S608
+                    f"toUnixTimestamp64Milli(ReceivedAt)) IN ({pairs})"
+                )
+                if int(count):
+                    return True
+        return False
 
     @contextmanager
     def half_stored(self) -> Iterator[None]:
@@ -149,7 +196,7 @@ class Store:
                 )
             days = [stored_day for stored_day in self._days() if day in (None, stored_day)]
             for stored_day in days:
-                self._rebuild_day(stored_day)
+                rebuild_day(self.engine, stored_day)
         return days
 
     def watermark(self) -> str:
@@ -183,7 +230,7 @@ class Store:
             days = self._days() if rows else []
             for day in sorted({row[0] for row in rows}):
                 if day in days:
-                    self._rebuild_day(day, [row[1] for row in rows if row[0] == day])
+                    rebuild_day(self.engine, day, [row[1] for row in rows if row[0] == day])
             if rows:
                 newest = literal(max(row[2] for row in rows))
                 self.engine.execute(
@@ -199,29 +246,6 @@ class Store:
             "WHERE toDate(Timestamp) > today() - RetentionDays ORDER BY day"
         )
         return text.decode().split()
-
-    def _rebuild_day(self, day: str, minutes: Iterable[str] = ()) -> None:
-        """Rebuild one day from its spans, or some minutes of it (Unix seconds) and the rest as it is."""
-        make_empty_copy(self.engine, "usage_10s")
-        where = f"AND toDate(Timestamp) = toDate({literal(day)})"
-        starts = ", ".join(minutes)
-        if starts:
-            self.engine.execute(
-                "INSERT INTO usage_10s_rebuild SELECT * FROM usage_10s "  # noqa: S608, quoted or ours
-                f"WHERE toDate(Time) = toDate({literal(day)}) "
-                f"AND toUnixTimestamp(toStartOfMinute(Time)) NOT IN ({starts})"
-            )
-            where += f" AND toUnixTimestamp(toStartOfMinute(Timestamp)) IN ({starts})"
-        names = columns(self.engine, "usage_10s")
-        select = usage_select("otel_traces", where)
-        self.engine.execute(f"INSERT INTO usage_10s_rebuild ({names}) SELECT {names} FROM ({select})")  # noqa: S608 - ours
-        # A day without a counted call has an empty rollup, which is right.
-        self.engine.execute(
-            f"ALTER TABLE usage_10s REPLACE PARTITION {literal(day)} FROM usage_10s_rebuild",
-            settings={"allow_replace_partition_from_empty_source": "1"},
-        )
-        self.engine.execute("DROP TABLE usage_10s_rebuild SYNC")
-        rebuild_hours(self.engine, day)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -1,15 +1,43 @@
-"""The hours of the usage rollup, rebuilt from the spans."""
+"""The usage rollups, rebuilt from the spans by days."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from llmtrace_collector.sql_values import literal
 
 from .engine import Engine
+from .schema.migrations import usage_select
 
 
-def rebuild_hours(engine: Engine, day: str) -> None:
+def rebuild_day(engine: Engine, day: str, minutes: Iterable[str] = ()) -> None:
+    """Rebuild one day (`YYYY-MM-DD`) of `usage_10s` and `usage_hour` from its spans, or some minutes of it
+    (Unix seconds) and the rest as it is.
+    """
+    make_empty_copy(engine, "usage_10s")
+    where = f"AND toDate(Timestamp) = toDate({literal(day)})"
+    starts = ", ".join(minutes)
+    if starts:
+        engine.execute(
+            "INSERT INTO usage_10s_rebuild SELECT * FROM usage_10s "  # noqa: S608, quoted or ours
+            f"WHERE toDate(Time) = toDate({literal(day)}) "
+            f"AND toUnixTimestamp(toStartOfMinute(Time)) NOT IN ({starts})"
+        )
+        where += f" AND toUnixTimestamp(toStartOfMinute(Timestamp)) IN ({starts})"
+    names = columns(engine, "usage_10s")
+    select = usage_select("otel_traces", where)
+    engine.execute(f"INSERT INTO usage_10s_rebuild ({names}) SELECT {names} FROM ({select})")  # noqa: S608 - ours
+    # A day without a counted call has an empty rollup, which is right.
+    engine.execute(
+        f"ALTER TABLE usage_10s REPLACE PARTITION {literal(day)} FROM usage_10s_rebuild",
+        settings={"allow_replace_partition_from_empty_source": "1"},
+    )
+    engine.execute("DROP TABLE usage_10s_rebuild SYNC")
+    _rebuild_hours(engine, day)
+
+
+def _rebuild_hours(engine: Engine, day: str) -> None:
     """Rebuild `usage_hour` for one day (`YYYY-MM-DD`) beside the live table and swap it in as a whole.
 
     The rows are made by the text of the materialized view that fills the table, which is written once.
