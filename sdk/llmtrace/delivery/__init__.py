@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmtrace.common.tls import TlsFiles
 
-from .exporter import Batch, Exporter, ExportResult, LogRecord
+from .exporter import Batch, Exporter, ExportResult, LogRecord, Transport
 from .queue import DeliveryWorker, FinishedCall, PeriodicReport
 from .sender import Sender
 from .settings import DeliverySettings, Endpoint, tls_files
@@ -59,6 +59,7 @@ __all__ = [
     "Spool",
     "Stats",
     "TlsFiles",
+    "Transport",
     "encode_logs",
     "encode_spans",
     "failed_result",

@@ -55,17 +55,21 @@ class ExportResult:
     """`detail` is about a certificate, and says what mends it; waiting alone does not."""
 
 
-class Exporter(Protocol):
+class Transport(Protocol):
     """Where batches go. Used by one thread at a time."""
+
+    def send(self, batch: Batch, timeout: float) -> ExportResult:
+        """One attempt of about `timeout` seconds; never raises for a network failure."""
+
+    def close(self) -> None:
+        """Release connections; it may be used again (a forked child does)."""
+
+
+class Exporter(Transport, Protocol):
+    """A transport that makes the batches too."""
 
     def pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
         """Serialize spans; raises only when one of them cannot be a span."""
 
     def pack_logs(self, records: Sequence[LogRecord]) -> Batch:
         """Serialize log records."""
-
-    def send(self, batch: Batch, timeout: float) -> ExportResult:
-        """One attempt of about `timeout` seconds; never raises for a network failure."""
-
-    def close(self) -> None:
-        """Release connections; the exporter may be used again (a forked child does)."""

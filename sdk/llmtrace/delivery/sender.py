@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from llmtrace import internal_errors
 
-from .exporter import Batch, Exporter, ExportResult
+from .exporter import Batch, ExportResult, Transport
 from .settings import DeliverySettings
 from .spool import Spool, Spooled
 from .stats import DeliveryCounters
@@ -32,13 +32,16 @@ _FOREIGN_PER_ROUND: Final = 16
 Warn = Callable[..., None]
 
 
-class Sender:
+TransportT = TypeVar("TransportT", bound=Transport)
+
+
+class Sender(Generic[TransportT]):
     """Delivers batches and counts what became of them."""
 
     def __init__(
         self,
         settings: DeliverySettings,
-        open_exporter: Callable[[], Exporter],
+        open_exporter: Callable[[], TransportT],
         counters: DeliveryCounters,
         spool: Spool | None,
         *,
@@ -50,7 +53,7 @@ class Sender:
         """
         self._settings = settings
         self._open_exporter = open_exporter
-        self._exporter: Exporter | None = None
+        self._exporter: TransportT | None = None
         self._counters = counters
         self._spool = spool
         self._warn = warn
@@ -65,7 +68,7 @@ class Sender:
         self._deadline: float | None = None
 
     @property
-    def exporter(self) -> Exporter:
+    def exporter(self) -> TransportT:
         """Where batches go, opened when first asked for."""
         if self._exporter is None:
             self._exporter = self._open_exporter()
@@ -131,10 +134,11 @@ class Sender:
             return not self._own_batches
         if self._deadline is not None and (self._collector_unreachable or now >= self._deadline):
             return not self._own_batches
+        was_unreachable = self._collector_unreachable
         for spooled in list(self._own_batches.values()):
             if not self._send_spooled(spooled, own=True):
                 return False
-        if self._collector_unreachable or now >= self._next_scan:
+        if was_unreachable or now >= self._next_scan:
             self._next_scan = now + _FOREIGN_SCAN_SECONDS
             self._replay_foreign(spool)
         return True
