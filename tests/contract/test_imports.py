@@ -97,6 +97,11 @@ BREACHES = [
         "who may import what of the collector",
     ),
     ("dashboard/llmtrace_analysis/cost/extra.py", "streamlit", "the analysis needs no Streamlit"),
+    (
+        "dashboard/llmtrace_analysis/detect/extra.py",
+        "llmtrace_analysis.settings",
+        "rules take their own parameters, not the settings of the whole watch",
+    ),
     ("dashboard/llmtrace_dashboard/ui/extra.py", "llmtrace_dashboard.views.trace", "layers of the dashboard"),
     (
         "dashboard/llmtrace_dashboard/views/extra.py",

@@ -25,7 +25,7 @@ from llmtrace_analysis.alerts.messages import messages_since, to_message
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.settings import WatchSettings, Webhook
 from llmtrace_analysis.watch.app import build_outbox
-from llmtrace_collector.store.incident import AlertDelivery, Incident
+from llmtrace_collector.store.incident import Incident
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOW = 1_800_000_000.0
@@ -127,8 +127,8 @@ def settings(*urls: str, **fields: Any) -> WatchSettings:
 
 
 @contextmanager
-def outbox(configured: WatchSettings) -> Iterator[tuple[Outbox, list[AlertDelivery]]]:
-    recorded: list[AlertDelivery] = []
+def outbox(configured: WatchSettings) -> Iterator[tuple[Outbox, list[dict[str, Any]]]]:
+    recorded: list[dict[str, Any]] = []
     box = build_outbox(configured, recorded.append)
     box.start()
     yield box, recorded
@@ -162,10 +162,10 @@ def test_a_signed_message_tells_of_the_incident(receiver: Receiver) -> None:
     assert body["data"]["links"]["traces"][0].endswith("/traces?trace=" + "a" * 32)
     assert got.headers["Host"] == receiver.url.split("/")[2]
     (attempt,) = recorded
-    assert attempt.ok
-    assert attempt.status_code == 200
-    assert attempt.attempt == 1
-    assert attempt.url == receiver.url.partition("?")[0], "the query may hold a token"
+    assert attempt["ok"]
+    assert attempt["status_code"] == 200
+    assert attempt["attempt"] == 1
+    assert attempt["url"] == receiver.url.partition("?")[0], "the query may hold a token"
 
 
 def test_a_message_is_to_the_byte_what_receivers_know() -> None:
@@ -208,7 +208,7 @@ def test_a_failed_attempt_is_repeated_with_the_same_id_until_it_succeeds(receive
     assert [verified(request)["type"] for request in got] == [*["incident.opened"] * 3, "incident.resolved"]
     assert len({request.headers["webhook-id"] for request in got[:3]}) == 1
     assert got[3].headers["webhook-id"] != got[0].headers["webhook-id"]
-    assert [(a.attempt, a.status_code, a.ok) for a in recorded] == [
+    assert [(a["attempt"], a["status_code"], a["ok"]) for a in recorded] == [
         (1, 500, False),
         (2, 302, False),
         (3, 200, True),
@@ -228,15 +228,15 @@ def test_what_was_not_delivered_is_sent_by_the_next_start(receiver: Receiver) ->
         until(lambda: len(recorded) == 2)
         box.sync([OPEN], {}, NOW)
         assert receiver.nothing(), "an event that failed all attempts rests"
-    delivered = {recorded[0].delivery_id: (False, 2)}
+    delivered = {recorded[0]["delivery_id"]: (False, 2)}
     with outbox(configured) as (box, recorded):
         box.sync([OPEN], delivered, NOW)
         again = receiver.next()
         until(lambda: len(recorded) == 1)
     assert again.headers["webhook-id"] == first.headers["webhook-id"]
-    assert recorded[0].attempt == 3
+    assert recorded[0]["attempt"] == 3
     with outbox(configured) as (box, _):
-        box.sync([OPEN], {recorded[0].delivery_id: (True, 3)}, NOW)
+        box.sync([OPEN], {recorded[0]["delivery_id"]: (True, 3)}, NOW)
         assert receiver.nothing(), "what the store says was delivered is not sent"
         box.sync([replace(OPEN, opened_at=NOW - 3601)], {}, NOW)
         assert receiver.nothing(), "an event older than the window is given up"
@@ -293,7 +293,7 @@ def test_a_receiver_that_hangs_holds_up_nobody() -> None:
             box.sync([OPEN], {}, NOW)
             assert time.monotonic() - started < 0.2
             until(lambda: len(recorded) == 1)
-    assert "Timeout" in recorded[0].error
+    assert "Timeout" in recorded[0]["error"]
 
 
 def test_private_addresses_are_refused_unless_allowed(
@@ -303,8 +303,8 @@ def test_private_addresses_are_refused_unless_allowed(
         box.sync([OPEN], {}, NOW)
         until(lambda: len(recorded) == 1)
         assert receiver.nothing()
-    assert "127.0.0.1" in recorded[0].error
-    assert "allow_private" in recorded[0].error
+    assert "127.0.0.1" in recorded[0]["error"]
+    assert "allow_private" in recorded[0]["error"]
 
     # A name that leads to both: only the public address is connected to, whatever it says later.
     port = int(receiver.url.split(":")[2].split("/")[0])

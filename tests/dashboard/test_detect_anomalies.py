@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from llmtrace_analysis.detect.detectors.anomalies import AnomalyParameters, Metric, evaluate_series
+from llmtrace_analysis.detect.detectors.anomalies import Metric, evaluate_series
+from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
 from llmtrace_analysis.detect.detectors.series import FloatArray, Series, SeriesKey
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_analysis.watch.app import anomaly_parameters

@@ -56,8 +56,8 @@ _REST_FACTOR = 10.0
 _MAX_STATUSES = 1000
 
 
-class BudgetStatus(BaseModel):
-    """The status of one budget. Amounts are in `unit`; from `warn_at` on the state is a warning.
+class BudgetUsage(BaseModel):
+    """How much of one budget is used. Amounts are in `unit`; from `warn_at` on the state is a warning.
 
     `expected` is the amount at the end of a calendar window if it goes on at the same pace, and `breach_at`
     when the limit is reached then; null in rolling windows, and where it is not reached. Calls without a
@@ -86,7 +86,7 @@ class BudgetAnswer(BaseModel):
 
     allowed: bool
     as_of: datetime
-    budgets: list[BudgetStatus]
+    budgets: list[BudgetUsage]
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _keys(rule: Budget, query: BudgetQuery) -> tuple[str, ...]:
     return ("",) if rule.per == "all" else query.values(rule.per)
 
 
-def _status(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> BudgetStatus:
+def _status(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> BudgetUsage:
     amount, unpriced = spent.get(key, (0.0, 0))
     start = window_start(rule, now)
     expected, breach = _pace(rule, amount, start, now)
@@ -230,7 +230,7 @@ def _status(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now:
         state = "exceeded"
     elif amount >= rule.warn_at * rule.limit or breach is not None:
         state = "warning"
-    return BudgetStatus(
+    return BudgetUsage(
         budget=rule.name,
         key=key,
         per=rule.per,

@@ -6,8 +6,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, stop_when_event_set
@@ -38,15 +39,25 @@ class RetryPolicy:
     """Rest of a message that failed all attempts."""
 
 
+@dataclass(frozen=True)
+class _Queued:
+    message: AlertMessage
+    delivery_id: str
+    attempts: int
+    """Those that were recorded before."""
+
+
 class Receiver:
     """One channel with its queue and thread."""
 
-    def __init__(self, channel: Channel, retry: RetryPolicy, record: Callable[[AlertDelivery], None]) -> None:
-        """`record` takes each attempt."""
+    def __init__(
+        self, channel: Channel, retry: RetryPolicy, record: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """`record` takes each attempt (the body of `POST /v1/deliveries`)."""
         self.channel = channel
         self._retry = retry
         self._record = record
-        self._queue: queue.Queue[tuple[AlertMessage, int]] = queue.Queue(_QUEUE_SIZE)
+        self._queue: queue.Queue[_Queued] = queue.Queue(_QUEUE_SIZE)
         self._stopping = threading.Event()
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
@@ -56,21 +67,24 @@ class Receiver:
         """Start delivering."""
         self._thread.start()
 
-    def offer(self, message: AlertMessage, attempts: int) -> bool:
-        """Queue a message, unless it is queued, delivered or resting. `attempts`: those made before.
+    def offer(self, message: AlertMessage, delivered: Mapping[str, tuple[bool, int]]) -> bool:
+        """Queue a message, unless it is queued, delivered or resting.
 
-        False when the queue is full: offer it again later.
+        `delivered`: delivery id → (delivered, attempts), as recorded. False when the queue is full: offer it
+        again later.
         """
-        delivery = message.delivery_id(self.channel.url)
-        if self.channel.gone or message.event not in self.channel.events or delivery in self._busy:
+        if self.channel.gone or message.event not in self.channel.events:
             return True
-        if self._rest_until.get(delivery, 0.0) > time.monotonic():
+        delivery_id = message.delivery_id(self.channel.url)
+        done, attempts = delivered.get(delivery_id, (False, 0))
+        resting = self._rest_until.get(delivery_id, 0.0) > time.monotonic()
+        if done or resting or delivery_id in self._busy:
             return True
         try:
-            self._queue.put_nowait((message, attempts))
+            self._queue.put_nowait(_Queued(message, delivery_id, attempts))
         except queue.Full:
             return False
-        self._busy.add(delivery)
+        self._busy.add(delivery_id)
         return True
 
     def close(self, seconds: float) -> None:
@@ -83,29 +97,31 @@ class Receiver:
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
-                message, attempts = self._queue.get(timeout=0.2)
+                queued = self._queue.get(timeout=0.2)
             except queue.Empty:
                 continue
             try:
-                outcome = self._deliver(message, attempts)
+                outcome = self._deliver(queued)
             except Exception:
                 # One message must not end the thread that delivers all others.
+                message = queued.message
                 logger.exception("webhook_failed event=%s incident=%s", message.event, message.incident_id)
                 outcome = Outcome(ok=False)
-            delivery = message.delivery_id(self.channel.url)
             if not outcome.ok:  # a delivered one stays busy: it is never to be queued again
                 rest = max(self._retry.rest_seconds, outcome.retry_after or 0.0)
-                self._rest_until[delivery] = time.monotonic() + rest
-                self._busy.discard(delivery)
+                self._rest_until[queued.delivery_id] = time.monotonic() + rest
+                self._busy.discard(queued.delivery_id)
 
-    def _deliver(self, message: AlertMessage, attempts: int) -> Outcome:
+    def _deliver(self, queued: _Queued) -> Outcome:
+        attempts = queued.attempts
+
         def attempt() -> Outcome:
             nonlocal attempts
             if self._stopping.is_set() or self.channel.gone:
                 return Outcome(ok=False, final=True, error="stopped")
             attempts += 1
-            outcome = self.channel.send(message)
-            self._report(message, outcome, attempts)
+            outcome = self.channel.send(queued.message)
+            self._report(queued, outcome, attempts)
             return outcome
 
         retrying = Retrying(
@@ -127,8 +143,8 @@ class Receiver:
         backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
         return max(backoff(state), _last_outcome(state).retry_after or 0.0)
 
-    def _report(self, message: AlertMessage, outcome: Outcome, attempts: int) -> None:
-        url = self.channel.redacted_url
+    def _report(self, queued: _Queued, outcome: Outcome, attempts: int) -> None:
+        message, url = queued.message, self.channel.redacted_url
         logger.log(
             logging.INFO if outcome.ok else logging.WARNING,
             "webhook event=%s incident=%s host=%s attempt=%d status=%d ok=%s%s",
@@ -145,7 +161,7 @@ class Receiver:
         self._record(
             AlertDelivery(
                 project=message.project,
-                delivery_id=message.delivery_id(self.channel.url),
+                delivery_id=queued.delivery_id,
                 incident_id=message.incident_id,
                 event=message.event,
                 at=time.time(),
@@ -155,7 +171,7 @@ class Receiver:
                 ok=outcome.ok,
                 error=outcome.error[:500],
                 duration_ms=outcome.duration_ms,
-            )
+            ).to_report()
         )
 
 

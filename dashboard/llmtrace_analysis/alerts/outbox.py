@@ -40,8 +40,7 @@ class Outbox:
         since = now - self.window_seconds
         for message in messages_since(incidents, since, self._dashboard_url):
             for receiver in self.receivers:
-                done, attempts = delivered.get(message.delivery_id(receiver.channel.url), (False, 0))
-                if not done and not receiver.offer(message, attempts):
+                if not receiver.offer(message, delivered):
                     logger.warning("webhook_queue_full event=%s", message.event)
 
     def close(self) -> None:

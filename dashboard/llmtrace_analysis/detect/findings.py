@@ -7,7 +7,8 @@ from typing import Literal
 
 from .abuse.prompt_injection import PatternMatch
 from .abuse.request_flood import Flood
-from .detectors.anomalies import UNITS, AnomalyParameters, Metric, SeriesResult
+from .detectors.anomalies import UNITS, Metric, SeriesResult
+from .detectors.parameters import AnomalyParameters
 from .incident_lifecycle import Finding
 
 _NAMES: dict[Metric, str] = {

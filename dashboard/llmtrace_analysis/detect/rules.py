@@ -14,7 +14,8 @@ from llmtrace_collector.store.incident import Incident
 from . import store_queries
 from .abuse.prompt_injection import PatternMatch, scan
 from .abuse.request_flood import FloodParameters, find_floods
-from .detectors.anomalies import AnomalyParameters, Interval, SeriesResult, complete_until, evaluate_series
+from .detectors.anomalies import Interval, SeriesResult, complete_until, evaluate_series
+from .detectors.parameters import AnomalyParameters
 from .detectors.series import SeriesKey
 from .findings import FLOOD_RULE, INJECTION_RULE, RULES, anomaly_finding, flood_finding, injection_finding
 from .incident_lifecycle import Finding, QuietPeriod

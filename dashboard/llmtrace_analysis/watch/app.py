@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import fields
 from functools import partial
 from types import FrameType
+from typing import Any
 
 from llmtrace_analysis.alerts.channels.webhook import WebhookChannel
 from llmtrace_analysis.alerts.delivery import Receiver, RetryPolicy
@@ -17,10 +18,9 @@ from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient, connect, connect_reader
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
-from llmtrace_analysis.detect.detectors.anomalies import AnomalyParameters
+from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
 from llmtrace_analysis.detect.rules import AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.settings import WatchSettings
-from llmtrace_collector.store.incident import AlertDelivery
 
 from .health import Health, HealthServer
 from .service import Pace, Watch, run
@@ -73,7 +73,7 @@ def build(settings: WatchSettings) -> Watch:
         open_reader=partial(connect_reader, settings),
         collector=collector,
         rules=build_rules(settings, collector),
-        outbox=build_outbox(settings, lambda delivery: collector.add_delivery(delivery.to_report())),
+        outbox=build_outbox(settings, collector.add_delivery),
         health=Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds)),
         pace=Pace(
             interval_seconds=settings.interval_seconds,
@@ -95,8 +95,8 @@ def build_rules(settings: WatchSettings, collector: CollectorClient) -> list[Rul
     ]
 
 
-def build_outbox(settings: WatchSettings, record: Callable[[AlertDelivery], None]) -> Outbox:
-    """The receivers; `record` takes each attempt."""
+def build_outbox(settings: WatchSettings, record: Callable[[dict[str, Any]], None]) -> Outbox:
+    """The receivers; `record` takes each attempt (the body of `POST /v1/deliveries`)."""
     retry = RetryPolicy(
         attempts=settings.webhook_attempts,
         backoff_seconds=settings.webhook_backoff_seconds,
