@@ -144,7 +144,7 @@ def _process(command: list[str], url: str, health: str) -> Iterator[None]:
 def _ours(model: Path, port: int, **more: Any) -> list[str]:
     settings = {
         "port": port, "models": {MODEL: str(model)}, "max_queue_requests": 1000, "max_queue_tokens": 10**7,
-        "threads": 1, "trace": False, "log_level": "error",
+        "threads": 1, "trace": False,
     }  # fmt: skip
     return [sys.executable, "-c", _OURS, json.dumps(settings | more)]
 

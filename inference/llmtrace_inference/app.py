@@ -194,7 +194,7 @@ def serve(settings: InferenceSettings) -> None:
     RuntimeError when a model cannot be loaded; exits with status 1 when the port is taken.
     """
     logging.basicConfig(
-        level=settings.log_level.upper(),
+        level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=False,
     )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from llmtrace.common.loopback import is_loopback
+
+
+# What was a setting and is none any more, each with its reason; `FORMER_SETTINGS` tells those who still set it.
+
+SAMPLING_SEED: Final = 0
+"""Seed of sampling where a request brings none. Who wants a draw repeated sends `seed` with the request."""
+
+EMBEDDING_BATCH: Final = 32
+"""Most texts in one pass of embeddings. More would make those that share a pass wait for each other."""
 
 
 class KeySettings(BaseModel):
@@ -32,6 +42,12 @@ class InferenceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    FORMER_SETTINGS: ClassVar[Mapping[str, str]] = {
+        "log_level": "the log is of level info, as that of every part",
+        "seed": f"it is {SAMPLING_SEED}; a request that wants its draw repeated sends `seed`",
+        "embedding_batch": f"a pass of embeddings takes up to {EMBEDDING_BATCH} texts",
+    }
+
     host: str = Field(
         default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys or keys."
     )
@@ -45,9 +61,6 @@ class InferenceSettings(BaseModel):
     )
     admin_key: SecretStr | None = Field(
         default=None, description="Bearer key of the admin endpoints; unset: they are off."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Level of the service's own log."
     )
 
     models: dict[str, str] = Field(
@@ -72,7 +85,6 @@ class InferenceSettings(BaseModel):
         description="`int8`: weights of linear layers in 8 bits by torchao (llmtrace[quantisation]).",
     )
     threads: int = Field(default=1, ge=1, description="torch threads per operation on the CPU.")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of sampling where a request brings none.")
 
     page_size: int = Field(default=16, ge=4, description="Tokens in one KV cache block.")
     num_blocks: int = Field(
@@ -157,7 +169,6 @@ class InferenceSettings(BaseModel):
     embedding_window_seconds: float = Field(
         default=0.003, ge=0, le=0.005, description="How long embeddings wait for others to share a pass."
     )
-    embedding_batch: int = Field(default=32, ge=1, description="Most texts in one pass of embeddings.")
 
     batch_concurrency: int = Field(
         default=4, ge=1, description="Lines of batches in work at once; they wait behind all other requests."

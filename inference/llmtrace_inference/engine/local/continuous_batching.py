@@ -40,7 +40,7 @@ from llmtrace_inference.engine.interface import (
     QueueTimeout,
     Submission,
 )
-from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.settings import SAMPLING_SEED, InferenceSettings
 
 from . import logits_processors, pooling, traced_scheduler
 from .generation_limits import check_generation_limits
@@ -140,7 +140,7 @@ class ContinuousBatchingEngine:
             max_requests_per_batch=settings.max_batch_requests,
             per_request_processors=True,
             scheduler_type=self._scheduler_name,
-            seed=settings.seed,
+            seed=SAMPLING_SEED,
             auto_switch_to_flash=flash,
             # Penalties and grammars need every token before the next one is drawn (logits_processors.py).
             use_async_batching=False,
