@@ -182,7 +182,7 @@ class CollectorClient:
 
     # API keys
 
-    def keys(self) -> list[Json]:
+    def api_keys(self) -> list[Json]:
         """All API keys, without their secrets."""
         return self._rows("GET", "/v1/keys", "keys")
 

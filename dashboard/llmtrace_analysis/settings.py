@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from datetime import date
 from pathlib import Path
 from typing import Literal, Self
@@ -39,13 +40,17 @@ class CollectorConnection(BaseModel):
     certificate: Path | None = Field(
         default=None,
         description="PEM file with the collector's certificate or its authority's, trusted besides this "
-        "machine's. Unset: [collector] tls_certificate of the same settings.",
+        "machine's. Unset: [collector] tls_certificate of the same settings, else "
+        "LLMTRACE_CERTIFICATE.",
     )
     client_certificate: Path | None = Field(
-        default=None, description="PEM file to present where the collector demands client certificates."
+        default=None,
+        description="PEM file to present where the collector demands client certificates. "
+        "Unset: LLMTRACE_CLIENT_CERTIFICATE.",
     )
     client_key: Path | None = Field(
-        default=None, description="PEM file with the client certificate's private key."
+        default=None,
+        description="PEM file with the client certificate's private key; unset: it is in the same file.",
     )
 
     def find_admin_key(self) -> str:
@@ -64,13 +69,13 @@ class CollectorConnection(BaseModel):
         return _text(self.read_key) or self.effective_admin_key()
 
     def tls_files(self) -> TlsFiles:
-        """What to trust and present where the collector speaks TLS."""
-        return TlsFiles(self.certificate, self.client_certificate, self.client_key)
+        """What to trust and present over TLS; what is unset is taken from the environment."""
+        return TlsFiles(self.certificate, self.client_certificate, self.client_key).completed(os.environ)
 
     @model_validator(mode="after")
     def _certificate_with_key(self) -> Self:
-        if (self.client_certificate is None) != (self.client_key is None):
-            raise ValueError("client_certificate and client_key belong together: set both or neither")
+        if self.client_key is not None and self.client_certificate is None:
+            raise ValueError("client_key is the key of a client_certificate: set that as well")
         return self
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from llmtrace.common.loopback import is_loopback
@@ -11,12 +14,15 @@ from llmtrace_analysis.settings import CollectorConnection, ExchangeRate
 class DashboardSettings(CollectorConnection):
     """How the dashboard listens and where it reads."""
 
+    FORMER_SETTINGS: ClassVar[Mapping[str, str]] = {
+        "title": "pages are called llmtrace, so that a tab says what it is",
+    }
+
     host: str = Field(
         default="127.0.0.1",
         description="Address to listen on; other than loopback demands allowed_hosts.",
     )
     port: int = Field(default=8501, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    title: str = Field(default="llmtrace", description="Title of the pages.")
     mlflow_url: str = Field(
         default="http://127.0.0.1:5000", description="Base URL of MLflow, for links; empty: no links."
     )

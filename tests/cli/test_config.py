@@ -9,6 +9,8 @@ from pydantic import BaseModel, SecretStr
 
 from llmtrace_cli.config import load, toml_file
 from llmtrace_cli.config.settings import tables
+from llmtrace_cli.serve import mlflow_server
+from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.settings import CollectorSettings
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +150,99 @@ def test_every_setting_is_described_in_the_committed_documentation() -> None:
             assert f"| `{name}` |" in reference.partition(f"## [{table}]")[2], f"[{table}] {name}"
     assert reference == toml_file.reference()
     assert (ROOT / "llmtrace.example.toml").read_text(encoding="utf-8") == toml_file.template()
+
+
+def test_the_documented_prices_name_every_price_there_is_and_reach_its_bucket() -> None:
+    documented = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    (price,) = load.load(write(documented.partition("```toml\n")[2].partition("```")[0])).collector.prices
+
+    assert set(type(price).model_fields) == price.model_fields_set
+    assert (price.model, price.provider, price.service_tier) == ("my-finetune", "openai", "batch")
+    per_unit = price.per_unit()
+    assert per_unit.keys() == {bucket.name for bucket in BUCKETS}
+    assert per_unit["Input"] == pytest.approx(2e-6)
+    assert per_unit["CacheReadAudio"] == pytest.approx(0.4e-6)
+    assert per_unit["FileSearch"] == 0.0025
+
+
+FORMER = [
+    (table, name) for table, model in tables().items() for name in getattr(model, "FORMER_SETTINGS", ())
+]
+
+
+@pytest.mark.parametrize(("table", "name"), FORMER)
+@pytest.mark.parametrize("source", ["file", "environment", "command line"])
+def test_a_former_setting_is_accepted_with_one_warning(
+    table: str,
+    name: str,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    defaults = load.load()
+    variable = f"LLMTRACE_{table}__{name}".upper()
+    overrides = {table: {name: "7"}} if source == "command line" else {}
+    origin = {"file": "llmtrace.toml", "environment": variable}.get(source, "the command line")
+    if source == "environment":
+        monkeypatch.setenv(variable, "7")
+    write(f'[{table}]\n{name} = "7"\n' if source == "file" else "")
+
+    settings = load.load(overrides=overrides)
+
+    assert settings.model_dump() == defaults.model_dump()
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: [{table}] {name} (from {origin}) is no setting any more: ")
+    assert warning.endswith(". Remove it: the next release refuses it.")
+    assert name not in tables()[table].model_fields
+
+
+def test_a_port_that_moves_takes_every_client_along_and_what_was_set_stays() -> None:
+    write(
+        '[collector]\nport = 4001\nread_key = "r"\ningest_key = "i"\ntls_certificate = "c.pem"\n'
+        'tls_key = "k.pem"\nhost = "::"\nadmin_key = "a"\n[dashboard]\nport = 4003\n'
+        '[mlflow]\nport = 4002\n[watch]\ncollector_url = "http://elsewhere:1"\n'
+    )
+    settings = load.load()
+    assert settings.url_of("collector") == "https://127.0.0.1:4001"
+    assert settings.dashboard.collector_url == settings.inference.otlp_endpoint == "https://127.0.0.1:4001"
+    assert settings.dashboard.certificate == settings.inference.certificate == Path("c.pem")
+    assert settings.inference.otlp_api_key == SecretStr("i")
+    assert settings.dashboard.effective_read_key() == "r"
+    assert settings.dashboard.mlflow_url == "http://127.0.0.1:4002"
+    assert settings.watch.dashboard_url == "http://127.0.0.1:4003"
+    assert settings.watch.collector_url == "http://elsewhere:1"
+    assert "collector_url" in settings.watch.model_fields_set
+    assert "collector_url" not in settings.dashboard.model_fields_set, "it follows, nobody set it"
+    assert settings.collector.mlflow_url == "", "runs are logged where somebody asked for that"
+    assert load.load(together=["collector", "mlflow"]).collector.mlflow_url == "http://127.0.0.1:4002"
+    keyed = load.load(overrides={"collector": {"service_key": "s"}})
+    assert keyed.inference.otlp_api_key == SecretStr("s"), "it may do more than the key of senders"
+    assert load.load(together=["collector", "dashboard"]).dashboard.mlflow_url == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:4318"),
+        ("0.0.0.0", "http://127.0.0.1:4318"),
+        ("::", "http://127.0.0.1:4318"),
+        ("::1", "http://[::1]:4318"),
+        ("collector.internal", "http://collector.internal:4318"),
+    ],
+)
+def test_a_part_is_reached_where_it_listens(host: str, url: str) -> None:
+    settings = load.load(overrides={"collector": {"host": host}})
+    assert settings.url_of("collector") == url
+    assert settings.url_of("watch") == "", "without a health port it listens on nothing"
+    assert load.load(overrides={"watch": {"health_port": 1}}).url_of("watch") == "http://127.0.0.1:1"
+
+
+def test_mlflow_keeps_its_runs_in_a_database_of_ones_own() -> None:
+    assert load.load().mlflow.backend.startswith("sqlite:////")
+    write('[mlflow]\nbackend_store_uri = "postgresql://user:password@db/mlflow"\n')
+    settings = load.load().mlflow
+    assert mlflow_server.environment(settings)["MLFLOW_BACKEND_STORE_URI"] == settings.backend_store_uri
+    assert not any("password" in argument for argument in mlflow_server.arguments(settings))
 
 
 def test_settings_cannot_be_changed_after_loading() -> None:

@@ -18,6 +18,7 @@ from llmtrace_inference.serving.answer_cache import (
     Eviction,
     StoredAnswer,
     StoredChoice,
+    open_cache,
 )
 from llmtrace_inference.serving.callables import load_callable
 from llmtrace_inference.settings import InferenceSettings
@@ -121,6 +122,19 @@ def test_what_makes_room_and_what_expires(eviction: Eviction, gone: str) -> None
     now = 10.0
     assert not any(map(has, "abcd"))
     assert len(cache) == 0
+
+
+def test_the_settings_choose_what_makes_room() -> None:
+    settings = InferenceSettings(response_cache="exact", cache_entries=2, cache_eviction="fifo")
+    cache = open_cache(settings)
+    assert cache is not None
+    answer = StoredAnswer(1, (StoredChoice("x", (), (), "stop", 1),))
+    a, b, c = (CacheKey(key, "", "") for key in "abc")
+    cache.put(a, answer)
+    cache.put(b, answer)
+    assert asyncio.run(cache.find(a)) is not None, "used last: by `lru`, the default, b would make room"
+    cache.put(c, answer)
+    assert [asyncio.run(cache.find(key)) is not None for key in (a, b, c)] == [False, True, True]
 
 
 def test_an_embedder_that_is_not_there_is_said_at_the_start() -> None:

@@ -55,7 +55,7 @@ Examples:
 def list_keys(context: click.Context, as_json: bool) -> None:
     """Show all keys, without their secrets."""
     with own_collector(context) as collector:
-        all_keys = collector.keys()
+        all_keys = collector.api_keys()
     for key in all_keys:
         if as_json:
             click.echo(json.dumps(key))

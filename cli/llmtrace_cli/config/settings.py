@@ -110,7 +110,7 @@ class Settings(BaseSettings):
             "dashboard": {**reader, "mlflow_url": mlflow},
             "inference": {
                 "otlp_endpoint": collector,
-                "otlp_api_key": self.collector.ingest_key,
+                "otlp_api_key": self.collector.service_key or self.collector.ingest_key,
                 "certificate": self.collector.tls_certificate,
             },
         }

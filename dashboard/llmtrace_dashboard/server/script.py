@@ -19,7 +19,7 @@ def main() -> None:
     """Draw the frame and run the page."""
     settings = current_settings()
     st.set_page_config(
-        page_title=settings.title,
+        page_title="llmtrace",
         page_icon=str(ASSETS / "icon.svg"),
         layout="wide",
         menu_items={"Get help": None, "Report a bug": None, "About": None},

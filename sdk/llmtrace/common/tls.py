@@ -4,15 +4,25 @@ say when the other side's, or ours, is refused."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:  # slow to import, and few programs need it
     import ssl
 
 _SUBJECT_SECONDS = 3.0
+
+#: The last is httpx's, by name: nothing outside of the standard library is imported here.
+_CLOSED = (
+    "ConnectionResetError",
+    "BrokenPipeError",
+    "RemoteDisconnected",
+    "SSLEOFError",
+    "RemoteProtocolError",
+)
 
 _OURS_REFUSED = ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
 
@@ -28,6 +38,17 @@ class TlsFiles:
     certificate: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
+
+    def completed(self, environ: Mapping[str, str], prefixes: Iterable[str] = ("LLMTRACE_",)) -> Self:
+        """These files, those that are unset as the environment names them: `LLMTRACE_CERTIFICATE`, and
+        `LLMTRACE_CLIENT_CERTIFICATE` with `LLMTRACE_CLIENT_KEY`, which come from one place.
+        """
+        trusted, client, key = self.certificate, self.client_certificate, self.client_key
+        for prefix in prefixes:
+            trusted = trusted or _path(environ.get(prefix + "CERTIFICATE"))
+            if client is None and (client := _path(environ.get(prefix + "CLIENT_CERTIFICATE"))) is not None:
+                key = _path(environ.get(prefix + "CLIENT_KEY"))
+        return type(self)(trusted, client, key)
 
     def context(self) -> ssl.SSLContext:
         """A context for clients. Raises ValueError, naming the file, where one cannot be used."""
@@ -48,6 +69,10 @@ class TlsFiles:
         return context
 
 
+def _path(name: str | None) -> Path | None:
+    return Path(name).expanduser() if name else None
+
+
 def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str | None:
     """What to say of a failed request to `url`: the certificate, the file and the remedy.
 
@@ -55,36 +80,38 @@ def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str 
     """
     import ssl
 
-    cause = _ssl_error(error)
-    if cause is None:
-        return None
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        trusted = files.certificate or os.environ.get("SSL_CERT_FILE") or "this machine's authorities"
-        reason = cause.verify_message.rstrip(".")
-        remedy = (
-            "use an address that the certificate names"
-            if "match" in reason
-            else "name its certificate, or its authority's, as `certificate`, or in SSL_CERT_FILE"
+    ours = "demands a client certificate: set `client_certificate` and `client_key`"
+    if files.client_certificate is not None:
+        ours = (
+            f"refuses the client certificate {files.client_certificate}: take one that an authority in its "
+            "list of client authorities signed"
         )
-        return f"the certificate of {url}{_subject(url)} is refused ({reason}; trusted: {trusted}): {remedy}"
-    if any(word in (cause.reason or "") for word in _OURS_REFUSED):
-        if files.client_certificate is None:
-            return f"{url} demands a client certificate: set `client_certificate` and `client_key`"
-        return (
-            f"{url} refuses the client certificate {files.client_certificate} ({cause.reason}): take one "
-            "that an authority in its list of client authorities signed"
-        )
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            trusted = files.certificate or os.environ.get("SSL_CERT_FILE") or "this machine's authorities"
+            reason = cause.verify_message.rstrip(".")
+            remedy = (
+                "use an address that the certificate names"
+                if "match" in reason
+                else "name its certificate, or its authority's, as `certificate`, or in SSL_CERT_FILE"
+            )
+            return (
+                f"the certificate of {url}{_subject(url)} is refused ({reason}; trusted: {trusted}): {remedy}"
+            )
+        if isinstance(cause, ssl.SSLError) and any(word in (cause.reason or "") for word in _OURS_REFUSED):
+            return f"{url} {ours}"
+    # A server may close the connection so soon that its alert is never read.
+    if url.startswith("https:") and any(type(cause).__name__ in _CLOSED for cause in _causes(error)):
+        return f"{url} closed the connection without an answer; a server does that when it {ours}"
     return None
 
 
-def _ssl_error(error: object) -> ssl.SSLError | None:
-    """The error of the TLS library itself: as a cause, or inside those of urllib3 and requests."""
-    import ssl
-
-    if isinstance(error, ssl.SSLError) or not isinstance(error, BaseException):
-        return error if isinstance(error, ssl.SSLError) else None
-    inner = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
-    return next((cause for item in inner if (cause := _ssl_error(item)) is not None), None)
+def _causes(error: object) -> Iterator[BaseException]:
+    """The error and those behind it: its causes, and what urllib3 and requests carry inside their own."""
+    if isinstance(error, BaseException):
+        yield error
+        for inner in (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args):
+            yield from _causes(inner)
 
 
 def _subject(url: str) -> str:
