@@ -58,6 +58,8 @@ USAGE_MODALITY_OUTPUT: Final = "gen_ai.usage.{modality}.output_tokens"
 USAGE_MODALITY_CACHE_READ: Final = "llmtrace.usage.cache_read_{modality}.input_tokens"
 USAGE_WEB_SEARCHES: Final = "llmtrace.usage.web_searches"
 USAGE_FILE_SEARCHES: Final = "llmtrace.usage.file_searches"
+USAGE_CACHE_READ_AUDIO: Final = "llmtrace.usage.cache_read_audio.input_tokens"
+USAGE_CACHE_READ_IMAGE: Final = "llmtrace.usage.cache_read_image.input_tokens"
 USAGE_TOOL_CALLS: Final = "llmtrace.usage.{tool}_calls"
 """Runs of a provider's own tools, which are billed in addition to the tokens."""
 

@@ -26,6 +26,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from llmtrace import semconv
 from llmtrace_collector.store.schema.redaction import BYTES_MARK
 
 #: What can be sent, as in the paths of OTLP/HTTP.
@@ -176,9 +177,9 @@ def _owner(resource: Any) -> tuple[str, str]:
     """Project and service that a resource names."""
     project = service = ""
     for attribute in resource.resource.attributes:
-        if attribute.key == "service.name":
+        if attribute.key == semconv.SERVICE_NAME:
             service = attribute.value.string_value
-        elif attribute.key == "llmtrace.project":
+        elif attribute.key == semconv.PROJECT:
             project = attribute.value.string_value
     return project, service
 

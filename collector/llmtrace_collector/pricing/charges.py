@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from llmtrace import semconv
+from llmtrace_collector.sql_values import literal, literals
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -202,41 +205,41 @@ def context_class(tokens: str) -> str:
 SPAN_COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "CacheWrite1hTokens": (
-            "llmtrace.usage.cache_write_1h.input_tokens",
+            semconv.USAGE_CACHE_WRITE_1H,
             "langfuse.observation.usage_details.input_cache_creation_1h",
         ),
         "AudioInputTokens": (
-            "gen_ai.usage.audio.input_tokens",
+            semconv.USAGE_AUDIO_INPUT_TOKENS,
             "gen_ai.usage.details.input_audio_tokens",
             "llm.token_count.prompt_details.audio",
         ),
-        "ImageInputTokens": ("gen_ai.usage.image.input_tokens", "gen_ai.usage.details.input_image_tokens"),
+        "ImageInputTokens": (semconv.USAGE_IMAGE_INPUT_TOKENS, "gen_ai.usage.details.input_image_tokens"),
         "CacheReadAudioTokens": (
-            "llmtrace.usage.cache_read_audio.input_tokens",
+            semconv.USAGE_CACHE_READ_AUDIO,
             "gen_ai.usage.details.cache_audio_read_tokens",
         ),
-        "CacheReadImageTokens": ("llmtrace.usage.cache_read_image.input_tokens",),
+        "CacheReadImageTokens": (semconv.USAGE_CACHE_READ_IMAGE,),
         "AudioOutputTokens": (
-            "gen_ai.usage.audio.output_tokens",
+            semconv.USAGE_AUDIO_OUTPUT_TOKENS,
             "gen_ai.usage.details.output_audio_tokens",
             "llm.token_count.completion_details.audio",
         ),
-        "ImageOutputTokens": ("gen_ai.usage.image.output_tokens",),
-        "WebSearches": ("llmtrace.usage.web_searches", "gen_ai.usage.details.web_search_requests"),
-        "FileSearches": ("llmtrace.usage.file_searches",),
+        "ImageOutputTokens": (semconv.USAGE_IMAGE_OUTPUT_TOKENS,),
+        "WebSearches": (semconv.USAGE_WEB_SEARCHES, "gen_ai.usage.details.web_search_requests"),
+        "FileSearches": (semconv.USAGE_FILE_SEARCHES,),
     }
 )
 
 #: Attributes that name the service tier; what answered goes before what was asked for.
 _TIERS = (
-    "openai.response.service_tier",
+    semconv.OPENAI_RESPONSE_SERVICE_TIER,
     "gen_ai.openai.response.service_tier",
-    "anthropic.response.service_tier",
-    "llmtrace.response.service_tier",
-    "openai.request.service_tier",
+    semconv.ANTHROPIC_RESPONSE_SERVICE_TIER,
+    semconv.RESPONSE_SERVICE_TIER,
+    semconv.OPENAI_REQUEST_SERVICE_TIER,
     "gen_ai.openai.request.service_tier",
-    "anthropic.request.service_tier",
-    "llmtrace.request.service_tier",
+    semconv.ANTHROPIC_REQUEST_SERVICE_TIER,
+    semconv.REQUEST_SERVICE_TIER,
 )
 #: The tier of answers that came from a gateway's cache: no model ran.
 RESPONSE_CACHE = "response_cache"
@@ -252,13 +255,12 @@ def span_columns() -> str:
 
 
 def _span_columns() -> list[tuple[str, str, str]]:
-    standard = ", ".join(f"'{name}'" for name in _STANDARD)
     tier = f"lower({_first_of(_TIERS)})"
-    cached = "SpanAttributes['llmtrace.response.cache_hit'] = 'true'"
-    tier = f"multiIf(NOT IsLlm, '', {cached}, '{RESPONSE_CACHE}', {tier} IN ({standard}), '', {tier})"
+    cached = f"{_attribute(semconv.RESPONSE_CACHE_HIT)} = 'true', {literal(RESPONSE_CACHE)}"
+    tier = f"multiIf(NOT IsLlm, '', {cached}, {tier} IN ({literals(_STANDARD)}), '', {tier})"
     definitions = [
         ("ServiceTier", "LowCardinality(String)", tier),
-        ("Account", "LowCardinality(String)", "if(IsLlm, SpanAttributes['llmtrace.account'], '')"),
+        ("Account", "LowCardinality(String)", f"if(IsLlm, {_attribute(semconv.ACCOUNT)}, '')"),
     ]
     for name, keys in SPAN_COUNTS.items():
         definitions.append((name, "UInt64", f"if(IsLlm, toUInt64OrZero({_first_of(keys)}), 0)"))
@@ -267,6 +269,10 @@ def _span_columns() -> list[tuple[str, str, str]]:
 
 def _first_of(keys: tuple[str, ...]) -> str:
     if len(keys) == 1:
-        return f"SpanAttributes['{keys[0]}']"
-    tried = "".join(f"SpanAttributes['{key}'] != '', SpanAttributes['{key}'], " for key in keys[:-1])
-    return f"multiIf({tried}SpanAttributes['{keys[-1]}'])"
+        return _attribute(keys[0])
+    tried = "".join(f"{_attribute(key)} != '', {_attribute(key)}, " for key in keys[:-1])
+    return f"multiIf({tried}{_attribute(keys[-1])})"
+
+
+def _attribute(key: str) -> str:
+    return f"SpanAttributes[{literal(key)}]"

@@ -12,12 +12,10 @@ from typing import Any
 from llmtrace_collector.sql_values import inlined, literal
 
 from .engine import StoreError
+from .schema.dialects.attribute_table import USER_KEYS
 from .store import Store
 
 logger = logging.getLogger(__name__)
-
-#: Attributes by which log records and data points name a user.
-_USER_KEYS = ("user.id", "enduser.id")
 
 
 @dataclass
@@ -134,7 +132,7 @@ def _conditions(user_traces: str) -> list[tuple[str, str]]:
     traces = f"(Project, TraceId) IN {rows}"
 
     def by(attributes: str) -> str:
-        return " OR ".join(f"{attributes}[{literal(key)}] = {{user:String}}" for key in _USER_KEYS)
+        return " OR ".join(f"{attributes}[{literal(key)}] = {{user:String}}" for key in USER_KEYS)
 
     return [
         ("scores", traces),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace import semconv
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.tariffs import RESERVED_TIERS
 
@@ -16,8 +17,8 @@ from . import report
 
 def _limit(subject: str) -> str:
     """Of one limit: what it is, what was left last and at the least."""
-    limit = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.limit'])"
-    remaining = f"toUInt64OrNull(SpanAttributes['llmtrace.ratelimit.{subject}.remaining'])"
+    limit = f"toUInt64OrNull(SpanAttributes['{semconv.RATE_LIMIT}.{subject}.limit'])"
+    remaining = f"toUInt64OrNull(SpanAttributes['{semconv.RATE_LIMIT}.{subject}.remaining'])"
     return f"""argMaxIf({limit}, Timestamp, {limit} IS NOT NULL) AS {subject}_limit,
     argMaxIf({remaining}, Timestamp, {remaining} IS NOT NULL) AS {subject}_left,
     min({remaining} / {limit}) AS {subject}_least_share"""
@@ -28,7 +29,7 @@ _HEADROOM = f"""SELECT
     toString(Model) AS model,
     toString(Account) AS account,
     count() AS calls,
-    countIf(SpanAttributes['http.response.status_code'] = '429') AS limited_calls,
+    countIf(SpanAttributes['{semconv.HTTP_RESPONSE_STATUS_CODE}'] = '429') AS limited_calls,
     max(Timestamp) AS last_told,
     {_limit("requests")},
     {_limit("tokens")},

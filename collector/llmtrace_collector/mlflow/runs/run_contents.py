@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from llmtrace import semconv
 from llmtrace_collector.mlflow.message_text import messages_text
 
 from .run_data import RunData, RunKey, Sample
@@ -132,9 +133,9 @@ def _tags(
     run_data: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
 ) -> dict[str, str]:
     tags = {
-        "llmtrace.project": run_data.key.project,
-        "llmtrace.experiment": run_data.key.experiment,
-        "llmtrace.run": run_data.key.run,
+        semconv.PROJECT: run_data.key.project,
+        semconv.EXPERIMENT: run_data.key.experiment,
+        semconv.RUN: run_data.key.run,
         "llmtrace.first_trace": run_data.first_trace,
         "llmtrace.first_trace_url": trace_link(trace_url, run_data.first_trace),
         "llmtrace.last_trace": run_data.last_trace,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmtrace_collector.sql_values import QueryParams, QueryValue
+from llmtrace import semconv
+from llmtrace_collector.sql_values import QueryParams, QueryValue, literal
 
 #: One SELECT and its parameters in, dictionaries out: `Store.rows`.
 Rows = Callable[[str, QueryParams | None], list[dict[str, Any]]]
@@ -30,16 +31,16 @@ PARAMETERS: Mapping[str, str] = {
     "prompt_name": "PromptName",
     "prompt_version": "PromptVersion",
     **{
-        name: f"SpanAttributes['gen_ai.request.{name}']"
-        for name in (
-            "temperature",
-            "top_p",
-            "top_k",
-            "max_tokens",
-            "seed",
-            "frequency_penalty",
-            "presence_penalty",
-        )
+        name: f"SpanAttributes[{literal(key)}]"
+        for name, key in {
+            "temperature": semconv.REQUEST_TEMPERATURE,
+            "top_p": semconv.REQUEST_TOP_P,
+            "top_k": semconv.REQUEST_TOP_K,
+            "max_tokens": semconv.REQUEST_MAX_TOKENS,
+            "seed": semconv.REQUEST_SEED,
+            "frequency_penalty": semconv.REQUEST_FREQUENCY_PENALTY,
+            "presence_penalty": semconv.REQUEST_PRESENCE_PENALTY,
+        }.items()
     },
 }
 

@@ -13,11 +13,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from llmtrace import semconv
+
 #: Operations that call a model and therefore carry usage of their own.
 LLM_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings")
 
 #: Indices of flattened keys beyond this are taken for hostile and left out.
 MAX_INDEX = 10_000
+
+
+#: The provider, as conventions before 1.37 named it.
+SYSTEM = "gen_ai.system"
+
+#: Attributes by which a span, a log record or a data point names a user.
+USER_KEYS = (semconv.USER_ID, "enduser.id")
+
+#: Times that vLLM's engine gives of a request, in seconds.
+VLLM_TTFT = "gen_ai.latency.time_to_first_token"
+VLLM_TIMES = ("gen_ai.latency.time_in_queue", "gen_ai.latency.e2e")
+
+#: The text of a span event that stands for a message.
+EVENT_CONTENT = "gen_ai.event.content"
 
 
 @dataclass(frozen=True)
@@ -31,13 +47,13 @@ class Field:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("Operation", "LowCardinality(String)", ("gen_ai.operation.name",), "operation"),
+    Field("Operation", "LowCardinality(String)", (semconv.OPERATION_NAME,), "operation"),
     Field(
         "Provider",
         "LowCardinality(String)",
         (
-            "gen_ai.provider.name",
-            "gen_ai.system",
+            semconv.PROVIDER_NAME,
+            SYSTEM,
             "llm.provider",
             "llm.system",
             "ai.model.provider",
@@ -50,7 +66,7 @@ FIELDS: tuple[Field, ...] = (
         "RequestModel",
         "LowCardinality(String)",
         (
-            "gen_ai.request.model",
+            semconv.REQUEST_MODEL,
             "llm.request.model_name",
             "llm.invocation_parameters>model",
             "embedding.invocation_parameters>model",
@@ -69,7 +85,7 @@ FIELDS: tuple[Field, ...] = (
         "ResponseModel",
         "LowCardinality(String)",
         (
-            "gen_ai.response.model",
+            semconv.RESPONSE_MODEL,
             "llm.response.model_name",
             "llm.model_name",
             "ai.response.model",
@@ -82,7 +98,7 @@ FIELDS: tuple[Field, ...] = (
         "ResponseId",
         "String",
         (
-            "gen_ai.response.id",
+            semconv.RESPONSE_ID,
             "ai.response.id",
             "output.value>id",
             "response_data>id",
@@ -95,7 +111,7 @@ FIELDS: tuple[Field, ...] = (
         "FinishReasons",
         "Array(LowCardinality(String))",
         (
-            "gen_ai.response.finish_reasons",
+            semconv.RESPONSE_FINISH_REASONS,
             "gen_ai.response.finish_reason",
             "gen_ai.response.stop_reason",
             "gen_ai.completion.0.finish_reason",
@@ -114,13 +130,12 @@ FIELDS: tuple[Field, ...] = (
         ),
         "finish_reasons",
     ),
-    Field("ErrorType", "LowCardinality(String)", ("error.type",)),
+    Field("ErrorType", "LowCardinality(String)", (semconv.ERROR_TYPE,)),
     Field(
         "UserId",
         "String",
         (
-            "user.id",
-            "enduser.id",
+            *USER_KEYS,
             "langfuse.user.id",
             "gen_ai.user",
             "gen_ai.request.user",
@@ -138,8 +153,8 @@ FIELDS: tuple[Field, ...] = (
         "SessionId",
         "String",
         (
-            "session.id",
-            "gen_ai.conversation.id",
+            semconv.SESSION_ID,
+            semconv.CONVERSATION_ID,
             "langfuse.session.id",
             "traceloop.association.properties.session_id",
             "ai.telemetry.metadata.sessionId",
@@ -152,7 +167,7 @@ FIELDS: tuple[Field, ...] = (
         "Tags",
         "Array(LowCardinality(String))",
         (
-            "llmtrace.tags",
+            semconv.TAGS,
             "tag.tags",
             "langfuse.trace.tags",
             "langfuse.tags",
@@ -161,13 +176,13 @@ FIELDS: tuple[Field, ...] = (
         ),
         "strings",
     ),
-    Field("Experiment", "LowCardinality(String)", ("llmtrace.experiment",)),
-    Field("RunId", "LowCardinality(String)", ("llmtrace.run",)),
+    Field("Experiment", "LowCardinality(String)", (semconv.EXPERIMENT,)),
+    Field("RunId", "LowCardinality(String)", (semconv.RUN,)),
     Field(
         "PromptName",
         "LowCardinality(String)",
         (
-            "gen_ai.prompt.name",
+            semconv.PROMPT_NAME,
             "traceloop.prompt.key",
             "langfuse.observation.prompt.name",
             "prompt.id",
@@ -177,7 +192,7 @@ FIELDS: tuple[Field, ...] = (
         "PromptVersion",
         "LowCardinality(String)",
         (
-            "gen_ai.prompt.version",
+            semconv.PROMPT_VERSION,
             "traceloop.prompt.version",
             "langfuse.observation.prompt.version",
             "llm.prompt_template.version",
@@ -187,7 +202,7 @@ FIELDS: tuple[Field, ...] = (
         "InputTokens",
         "Nullable(UInt64)",
         (
-            "gen_ai.usage.input_tokens",
+            semconv.USAGE_INPUT_TOKENS,
             "gen_ai.usage.prompt_tokens",
             "llm.token_count.prompt",
             "ai.usage.inputTokens",
@@ -207,7 +222,7 @@ FIELDS: tuple[Field, ...] = (
         "OutputTokens",
         "Nullable(UInt64)",
         (
-            "gen_ai.usage.output_tokens",
+            semconv.USAGE_OUTPUT_TOKENS,
             "gen_ai.usage.completion_tokens",
             "llm.token_count.completion",
             "ai.usage.outputTokens",
@@ -226,7 +241,7 @@ FIELDS: tuple[Field, ...] = (
         "CacheReadTokens",
         "UInt64",
         (
-            "gen_ai.usage.cache_read.input_tokens",
+            semconv.USAGE_CACHE_READ_INPUT_TOKENS,
             "gen_ai.usage.cache_read_input_tokens",
             "gen_ai.usage.input_tokens.cached",
             "gen_ai.usage.details.cache_read_tokens",
@@ -252,7 +267,7 @@ FIELDS: tuple[Field, ...] = (
         "CacheWriteTokens",
         "UInt64",
         (
-            "gen_ai.usage.cache_write.input_tokens",
+            semconv.USAGE_CACHE_WRITE_INPUT_TOKENS,
             "gen_ai.usage.cache_creation.input_tokens",
             "gen_ai.usage.cache_creation_input_tokens",
             "gen_ai.usage.input_tokens.cache_write",
@@ -273,7 +288,7 @@ FIELDS: tuple[Field, ...] = (
         "ReasoningTokens",
         "UInt64",
         (
-            "gen_ai.usage.reasoning.output_tokens",
+            semconv.USAGE_REASONING_OUTPUT_TOKENS,
             "gen_ai.usage.reasoning_tokens",
             "gen_ai.usage.output_tokens.reasoning",
             "gen_ai.usage.details.reasoning_tokens",
@@ -291,17 +306,17 @@ FIELDS: tuple[Field, ...] = (
         "TimeToFirstToken",
         "Nullable(Float64)",
         (
-            "gen_ai.response.time_to_first_chunk",
+            semconv.RESPONSE_TIME_TO_FIRST_CHUNK,
             "gen_ai.client.operation.time_to_first_chunk",
-            "gen_ai.latency.time_to_first_token",
+            VLLM_TTFT,
         ),
         "seconds",
     ),
-    Field("Weight", "Float64", ("llmtrace.sample.weight",), "weight"),
+    Field("Weight", "Float64", (semconv.SAMPLE_WEIGHT,), "weight"),
 )
 
 #: The sender's word that a span's usage is counted elsewhere (`false`).
-COUNTED_KEY = "llmtrace.counted"
+COUNTED_KEY = semconv.COUNTED
 
 #: Milliseconds from the start to the first token, where a dialect has them as attributes.
 FIRST_TOKEN_MS = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
@@ -320,7 +335,7 @@ FIRST_TOKEN_EVENTS = (
 #: Keys that name what a span is: key → its lower-cased value → operation. In order of trust.
 OPERATIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "gen_ai.operation.name": {
+        semconv.OPERATION_NAME: {
             "chat": "chat",
             "text_completion": "text_completion",
             "completion": "text_completion",
@@ -478,7 +493,7 @@ FINISH_REASONS: Mapping[str, str] = MappingProxyType(
 TEXT_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "InputMessages": (
-            "gen_ai.input.messages",
+            semconv.INPUT_MESSAGES,
             "ai.prompt.messages",
             "ai.prompt>messages",
             "ai.prompt>prompt",
@@ -496,7 +511,7 @@ TEXT_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType(
             "input.value",
         ),
         "OutputMessages": (
-            "gen_ai.output.messages",
+            semconv.OUTPUT_MESSAGES,
             "response_data>message",
             "response_data>combined_chunk_content",
             "mlflow.spanOutputs>choices",
@@ -511,14 +526,14 @@ TEXT_COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType(
             "output.value",
         ),
         "SystemInstructions": (
-            "gen_ai.system_instructions",
+            semconv.SYSTEM_INSTRUCTIONS,
             "ai.prompt>system",
             "request_data>system",
             "request_data>instructions",
             "mlflow.spanInputs>system",
         ),
         "ToolDefinitions": (
-            "gen_ai.tool.definitions",
+            semconv.TOOL_DEFINITIONS,
             "ai.prompt.tools",
             "mlflow.chat.tools",
             "request_data>tools",
@@ -554,11 +569,10 @@ EVENT_MESSAGES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
 
 #: Keys that mark a dialect without being the source of a column.
 SENTINELS = (
-    *(key for key in OPERATIONS if key != "gen_ai.operation.name"),
+    *(key for key in OPERATIONS if key != semconv.OPERATION_NAME),
     *FIRST_TOKEN_MS,
     *FIRST_TOKEN_AT,
-    "gen_ai.latency.time_in_queue",
-    "gen_ai.latency.e2e",
+    *VLLM_TIMES,
     "logfire.span_type",
     "gen_ai.is_streaming",
     "llm.is_streaming",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from llmtrace import semconv
 from llmtrace_collector.sql_values import literal, literals
 
-from .attribute_table import EVENT_MESSAGES, TEXT_COLUMNS, key_of
+from .attribute_table import EVENT_CONTENT, EVENT_MESSAGES, TEXT_COLUMNS, key_of
 
 #: Whole keys beside those that fill the text columns.
 CONTENT_KEYS = frozenset(
@@ -12,17 +13,17 @@ CONTENT_KEYS = frozenset(
         *(key_of(source) for sources in TEXT_COLUMNS.values() for source in sources),
         *(key for events in EVENT_MESSAGES.values() for key, _ in events.values() if "." in key),
         # OpenTelemetry, and what OpenLIT, Semantic Kernel and MCP's instrumentations make of it.
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
+        semconv.TOOL_CALL_ARGUMENTS,
+        semconv.TOOL_CALL_RESULT,
         "gen_ai.tool.args",
         "gen_ai.tool.input",
         "gen_ai.tool.output",
-        "gen_ai.retrieval.documents",
-        "gen_ai.retrieval.query.text",
+        semconv.RETRIEVAL_DOCUMENTS,
+        semconv.RETRIEVAL_QUERY_TEXT,
         "gen_ai.memory.query.text",
         "gen_ai.memory.records",
-        "gen_ai.evaluation.explanation",
-        "gen_ai.event.content",
+        semconv.EVALUATION_EXPLANATION,
+        EVENT_CONTENT,
         "gen_ai.content.prompt",
         "gen_ai.content.completion",
         "mcp.request.argument",
@@ -30,8 +31,8 @@ CONTENT_KEYS = frozenset(
         "http.request.body",
         "http.response.body",
         # llmtrace.
-        "llmtrace.function.arguments",
-        "llmtrace.function.result",
+        semconv.FUNCTION_ARGUMENTS,
+        semconv.FUNCTION_RESULT,
         # OpenLLMetry.
         "traceloop.entity.input",
         "traceloop.entity.output",

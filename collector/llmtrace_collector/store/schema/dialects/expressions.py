@@ -7,6 +7,7 @@ an array of texts with one element per column: an insert without foreign spans d
 
 from __future__ import annotations
 
+from llmtrace import semconv
 from llmtrace_collector.sql_values import literal, literals
 
 from . import messages
@@ -23,7 +24,10 @@ from .attribute_table import (
     OPERATIONS,
     PROVIDER_NAMES,
     SENTINELS,
+    SYSTEM,
     TEXT_COLUMNS,
+    VLLM_TIMES,
+    VLLM_TTFT,
     Field,
     key_of,
 )
@@ -123,7 +127,7 @@ def translated(source: str) -> str:
         row.append(
             f"if(operation IN ({literals(LLM_OPERATIONS)}), {text}, {attribute(TEXT_COLUMNS[column][0])})"
         )
-    answered = (texts["OutputTokens"], attribute("response_data"), attribute("gen_ai.output.messages"))
+    answered = (texts["OutputTokens"], attribute("response_data"), attribute(semconv.OUTPUT_MESSAGES))
     streamed = " AND ".join(f"{text} = ''" for text in answered)
     row.append(
         f"multiIf({attribute('logfire.span_type')} = 'pending_span', '1', "
@@ -259,21 +263,17 @@ def _count(text: str) -> str:
 
 
 def _operation(sources: Sources, counts: Step) -> str:
-    named = attribute("gen_ai.operation.name")
-    kinds = [
-        f"if({named} = '', '', {renamed(f'lower({named})', OPERATIONS['gen_ai.operation.name'], named)})"
-    ]
+    named = attribute(semconv.OPERATION_NAME)
+    kinds = [f"if({named} = '', '', {renamed(f'lower({named})', OPERATIONS[semconv.OPERATION_NAME], named)})"]
     for key, meanings in OPERATIONS.items():
-        if key != "gen_ai.operation.name":
+        if key != semconv.OPERATION_NAME:
             kinds.append(renamed(f"lower({sources.json.add(attribute(key))})", meanings, "''"))
     # vLLM's engine names no operation; older conventions neither.
-    kinds.append(
-        f"if({attribute('gen_ai.latency.time_in_queue')} != '' OR {attribute('gen_ai.latency.e2e')} != '' OR "
-        f"{attribute('gen_ai.latency.time_to_first_token')} != '', 'text_completion', '')"
-    )
+    timed = " OR ".join(f"{attribute(key)} != ''" for key in (*VLLM_TIMES, VLLM_TTFT))
+    kinds.append(f"if({timed}, 'text_completion', '')")
     used = counts.add(sources.value(_FIELD["InputTokens"].keys))
     kinds.append(
-        f"if({attribute('gen_ai.system')} != '' AND {attribute('gen_ai.request.model')} != '' "
+        f"if({attribute(SYSTEM)} != '' AND {attribute(semconv.REQUEST_MODEL)} != '' "
         f"AND {used} != '', 'chat', '')"
     )
     kinds.append(
@@ -301,7 +301,7 @@ def _inclusive_input(text: str, sources: Sources, counts: Step) -> str:
     output = counts.add(sources.value(_FIELD["OutputTokens"].keys))
     total = sources.source("langfuse.observation.usage_details>total")
     langfuse = (
-        f"{attribute('gen_ai.usage.input_tokens')} = '' "
+        f"{attribute(semconv.USAGE_INPUT_TOKENS)} = '' "
         f"AND {sources.source('langfuse.observation.usage_details>input')} != '' "
         f"AND toUInt64OrZero({total}) != toUInt64OrZero({text}) + toUInt64OrZero({output})"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from llmtrace_collector.sql_values import literal, literals
 
-from .attribute_table import EVENT_MESSAGES, INDEXED, MAX_INDEX
+from .attribute_table import EVENT_CONTENT, EVENT_MESSAGES, INDEXED, MAX_INDEX
 from .sqltext import Sources, attribute, first, let, renamed, unquoted
 
 
@@ -50,7 +50,7 @@ def of_events(column: str) -> str:
     events = EVENT_MESSAGES[column]
     keys = {name: key for name, (key, _) in events.items()}
     roles = {name: role for name, (_, role) in events.items()}
-    text = first((f"e.2[{renamed('e.1', keys)}]", "e.2['gen_ai.event.content']"))
+    text = first((f"e.2[{renamed('e.1', keys)}]", f"e.2[{literal(EVENT_CONTENT)}]"))
     items = (
         "arrayMap(x -> multiIf(startsWith(x.2, '['), JSONExtractArrayRaw(x.2), "
         "startsWith(x.2, '{') AND (JSONHas(x.2, 'role') OR JSONHas(x.2, 'message')), [x.2], "
