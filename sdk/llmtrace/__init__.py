@@ -12,20 +12,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api.budget import BudgetCheck, BudgetExceeded, BudgetStatus, check_budget
-from .api.lifecycle import disable, flush, init, shutdown, stats
-from .api.observe import observe
-from .api.score import current_trace_id, score, trace_url
-from .api.steps import agent, retrieval, tool
-from .delivery.stats import Stats
-from .spans.context_attributes import context, prompt
-from .spans.sampling import SampleRule
+if TYPE_CHECKING:
+    from .api.budget import BudgetCheck, BudgetExceeded, BudgetStatus, check_budget
+    from .api.lifecycle import disable, flush, init, shutdown, stats
+    from .api.observe import observe
+    from .api.score import current_trace_id, score, trace_url
+    from .api.span import Span, span
+    from .api.steps import agent, retrieval, tool
+    from .delivery.stats import Stats
+    from .spans.context_attributes import context, prompt
+    from .spans.sampling import SampleRule
+
+    __version__: str
 
 __all__ = [
     "BudgetCheck",
     "BudgetExceeded",
     "BudgetStatus",
     "SampleRule",
+    "Span",
     "Stats",
     "agent",
     "check_budget",
@@ -39,21 +44,54 @@ __all__ = [
     "retrieval",
     "score",
     "shutdown",
+    "span",
     "stats",
     "tool",
     "trace_url",
 ]
 
-_RENAMED = {"BudgetStanding": "BudgetStatus"}
-
 if not TYPE_CHECKING:  # a type checker must know the present names alone
+    # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
+    _MODULES = (
+        *("api.budget", "api.lifecycle", "api.observe", "api.score", "api.span", "api.steps"),
+        *("delivery.stats", "spans.context_attributes", "spans.sampling"),
+    )
+    _RENAMED = {"BudgetStanding": "BudgetStatus"}
 
     def __getattr__(name: str) -> object:
-        """Former names, with a warning. Raises AttributeError for any other."""
-        if name not in _RENAMED:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import warnings
+        """A public name, or a former one with a warning. Raises AttributeError for any other."""
+        if name in __all__:
+            _import_api()
+        elif name == "__version__":
+            globals()[name] = _installed_version()
+        elif name in _RENAMED:
+            import warnings
 
-        message = f"llmtrace.{name} is now called llmtrace.{_RENAMED[name]}; the old name goes in 0.3"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return globals()[_RENAMED[name]]
+            message = f"llmtrace.{name} is now called llmtrace.{_RENAMED[name]}; the old name goes in 0.3"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return __getattr__(_RENAMED[name])
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        """The API, and what every module has."""
+        return sorted([*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"])
+
+    def _import_api() -> None:
+        """All of it at once, so that there is one moment in which a fork has to wait."""
+        from importlib import import_module
+
+        from .common.import_lock import import_lock
+
+        with import_lock:
+            for module in [import_module(f"{__name__}.{name}") for name in _MODULES]:
+                globals().update({name: value for name, value in vars(module).items() if name in __all__})
+
+    def _installed_version() -> str:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version(__name__)
+        except PackageNotFoundError:  # run from a folder that was never installed
+            return "0"

@@ -57,16 +57,23 @@ _FRAMES = {
     ),
     "llmtrace.spans.sampling.SampleRule.__init__",
     "llmtrace.delivery.stats.Stats.__init__",
+    *(f"llmtrace.internal_errors.swallow.__{name}__" for name in ("init", "enter", "exit", "call")),
     "llmtrace.api.decorator.observed",
+    "llmtrace.api.decorator._ObservedFunction._record_arguments",
+    *(f"llmtrace.api.decorator._ActiveStep.__{name}__" for name in ("init", "enter", "exit")),
     *(
-        f"llmtrace.api.decorator._{name}"
-        for name in ("note_error", "end", "GeneratorSpan.__init__", "GeneratorSpan.active")
+        f"llmtrace.api.span.{name}"
+        for name in (
+            *(f"Span.{name}" for name in "__init__ attach detach end set_input set_output".split()),
+            *("Span.set_attribute", "Span.set_attributes", "Span.record_exception", "span.__init__"),
+            *(f"SpanBlock.__{name}__" for name in ("init", "enter", "exit", "aenter", "aexit")),
+        )
     ),
-    *(f"llmtrace.api.decorator._ObservedFunction.{name}" for name in ("_span", "_start", "_note_result")),
-    *(f"llmtrace.capture.interceptor.{name}" for name in ("leave", "receive", "fail")),
+    *(f"llmtrace.capture.interceptor.SentRequest.__{name}__" for name in ("init", "enter", "exit")),
+    "llmtrace.capture.interceptor.receive",
     *(
         f"llmtrace.capture.interceptor.StreamRecorder.{name}"
-        for name in "add_chunk add_chunk_with_room failed ended garbage_collected".split()
+        for name in "__enter__ __exit__ add_chunk add_chunk_with_room ended garbage_collected".split()
     ),
     "llmtrace.capture.hooks.httpx_clients._begin",
     "llmtrace.capture.hooks.httpx_clients._receive",
@@ -124,6 +131,10 @@ def _program(server: str) -> list[Any]:
         seen.append(requests.post(server + "/v1/chat/completions", json=REQUEST, timeout=5).json())
         seen.append(client.get("https://tools.example.org/tool").json())
     seen += [_tool("x"), list(_numbers(3))]
+    with llmtrace.span("block", kind="retrieval", attributes={"shelf": 7}) as span:
+        span.set_input("words")
+        span.set_attribute("hits", [1, 2])
+        span.set_output([{"id": 1}])
     try:
         _failing()
     except LookupError as error:

@@ -257,3 +257,30 @@ def test_a_fork_waits_for_an_import_under_way() -> None:
     with ReplayServer(OK) as collector, ReplayServer(PLAIN) as provider:
         _run(_FORK_AMID_IMPORT, collector.url, provider.url)
         assert len(_spans(collector)) == 2
+
+
+_FORK_AMID_FIRST_USE = """
+import threading, time, os, sys, builtins
+import llmtrace
+real, started = builtins.__import__, threading.Event()
+
+def slowly(name, *args, **kwargs):
+    if name == "opentelemetry.sdk.trace" and not started.is_set():
+        started.set()
+        time.sleep(1)
+    return real(name, *args, **kwargs)
+
+builtins.__import__ = slowly
+user = threading.Thread(target=lambda: llmtrace.flush())
+user.start()
+started.wait(10)
+child = os.fork()
+if child == 0:
+    os._exit(0 if llmtrace.flush() and llmtrace.stats() == llmtrace.Stats() else 3)
+assert os.waitpid(child, 0)[1] == 0
+user.join()
+"""
+
+
+def test_a_fork_waits_for_the_first_use_of_the_sdk() -> None:
+    subprocess.run([sys.executable, "-c", _FORK_AMID_FIRST_USE], check=True, timeout=60)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import inspect
+import pkgutil
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import assert_type
 
 import httpx
@@ -13,36 +19,17 @@ import pytest
 
 import llmtrace
 import llmtrace.testing
+from llmtrace import semconv
 from llmtrace.testing import ReplayServer
 from llmtrace.wire.provider_names import provider_name
 from llmtrace.wire.registry import FORMATS, recognise
 
 from .chat import REQUEST, STREAM
 
+DOCS = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text(encoding="utf-8")
+
 
 def test_exported_members() -> None:
-    assert llmtrace.__all__ == [
-        "BudgetCheck",
-        "BudgetExceeded",
-        "BudgetStatus",
-        "SampleRule",
-        "Stats",
-        "agent",
-        "check_budget",
-        "context",
-        "current_trace_id",
-        "disable",
-        "flush",
-        "init",
-        "observe",
-        "prompt",
-        "retrieval",
-        "score",
-        "shutdown",
-        "stats",
-        "tool",
-        "trace_url",
-    ]
     for name in llmtrace.__all__:
         assert inspect.getdoc(getattr(llmtrace, name)), name
     assert llmtrace.testing.__all__ == [
@@ -55,6 +42,51 @@ def test_exported_members() -> None:
         "capture",
         "sse",
     ]
+
+
+def test_the_docs_have_every_name_and_no_other() -> None:
+    """Each exported name is written `llmtrace.name` in docs/sdk.md; what is written so exists."""
+    documented = set(re.findall(r"\bllmtrace\.([A-Za-z_]+)", DOCS))
+    assert documented >= set(llmtrace.__all__) | {"__version__"}
+    attributes = {name.split(".")[1] for name in vars(semconv).values() if str(name).startswith("llmtrace.")}
+    submodules = {module.name for module in pkgutil.iter_modules(llmtrace.__path__)}
+    assert not documented - set(dir(llmtrace)) - attributes - submodules - {"example"}
+    for name in llmtrace.testing.__all__:
+        assert f"`{name}" in DOCS or f"testing.{name}" in DOCS, name
+
+
+def test_dir_shows_the_api_and_nothing_else() -> None:
+    names = dir(llmtrace)
+    assert [name for name in names if not name.startswith("__")] == sorted(llmtrace.__all__)
+    assert all(hasattr(llmtrace, name) for name in names)
+    assert llmtrace.__version__ == importlib.metadata.version("llmtrace")
+
+
+def test_a_part_of_the_package_does_not_load_the_sdk() -> None:
+    """The command line and the services use `llmtrace.common`; the names come when they are used."""
+    code = (
+        "import sys, llmtrace, llmtrace.common.loopback; "
+        "early = [name for name in sys.modules if name.startswith(('opentelemetry', 'llmtrace.'))]; "
+        "llmtrace.__version__, llmtrace.__dir__(); "
+        "from llmtrace import *; init; from llmtrace import Span; print(*sorted(early))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["llmtrace.common", "llmtrace.common.loopback"]
+
+
+def test_names_may_be_used_first_by_many_threads_at_once() -> None:
+    code = (
+        "import threading, llmtrace\n"
+        "barrier, results = threading.Barrier(8), []\n"
+        "def use(name):\n"
+        "    barrier.wait(10)\n"
+        "    results.append(getattr(llmtrace, name))\n"
+        "threads = [threading.Thread(target=use, args=(name,)) for name in llmtrace.__all__[:8]]\n"
+        "[thread.start() for thread in threads], [thread.join(30) for thread in threads]\n"
+        "assert len(results) == 8\n"
+        "assert set(results) == {getattr(llmtrace, name) for name in llmtrace.__all__[:8]}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_former_name_works_and_warns() -> None:

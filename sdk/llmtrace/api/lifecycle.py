@@ -6,7 +6,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from opentelemetry import propagate, trace
@@ -16,6 +15,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+import llmtrace
 from llmtrace import config as configuration
 from llmtrace import internal_errors, semconv
 from llmtrace.capture import other_http
@@ -153,7 +153,7 @@ def start(
             return _runtime
         internal_errors.configure(strict=config.strict)
         provider, processor = _provider(config, id_generator)
-        scope = InstrumentationScope(SCOPE, _version())
+        scope = InstrumentationScope(SCOPE, llmtrace.__version__)
         resource = getattr(provider, "resource", None) or Resource.get_empty()
 
         def open_otlp() -> Exporter:
@@ -283,10 +283,3 @@ def _sampler(config: Config) -> Callable[[], TailSampler] | None:
 def _renew_locks() -> None:
     global _lock
     _lock = threading.RLock()
-
-
-def _version() -> str:
-    try:
-        return version("llmtrace")
-    except PackageNotFoundError:
-        return "0"

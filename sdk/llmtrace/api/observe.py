@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import overload
 
-from llmtrace import semconv
-
-from .decorator import P, R, SpanShape, as_text, observed
+from . import span_shapes
+from .decorator import P, R, observed
 
 
 @overload
@@ -40,10 +39,8 @@ def observe(
     """
 
     def decorate(target: Callable[P, R]) -> Callable[P, R]:
-        shape = SpanShape(
-            name or target.__qualname__,
-            arguments=(lambda bound: {semconv.FUNCTION_ARGUMENTS: as_text(bound)}) if capture_args else None,
-            result=(lambda result: {semconv.FUNCTION_RESULT: as_text(result)}) if capture_result else None,
+        shape = span_shapes.plain(
+            name or target.__qualname__, capture_input=capture_args, capture_output=capture_result
         )
         return observed(target, shape)
 

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Final, overload
+from collections.abc import Callable
+from typing import Any, overload
 
-from opentelemetry.trace import SpanKind
-from opentelemetry.util.types import AttributeValue
-
-from llmtrace import semconv
-
-from .decorator import P, R, SpanShape, as_text, observed
-
-_QUERY_NAMES: Final = ("query", "question", "text")
-_TOP_K_NAMES: Final = ("top_k", "k", "limit")
+from . import span_shapes
+from .decorator import P, R, observed
 
 
 @overload
@@ -44,20 +37,7 @@ def tool(
     """
 
     def decorate(target: Callable[P, R]) -> Callable[P, R]:
-        named = name or target.__name__
-        attributes: dict[str, AttributeValue] = {
-            semconv.OPERATION_NAME: "execute_tool",
-            semconv.TOOL_NAME: named,
-            semconv.TOOL_TYPE: kind,
-        }
-        if described := _first_line(target):
-            attributes[semconv.TOOL_DESCRIPTION] = described
-        shape = SpanShape(
-            f"execute_tool {named}",
-            attributes=attributes,
-            arguments=(lambda bound: {semconv.TOOL_CALL_ARGUMENTS: as_text(bound)}) if capture else None,
-            result=(lambda result: {semconv.TOOL_CALL_RESULT: as_text(result)}) if capture else None,
-        )
+        shape = span_shapes.tool(name or target.__name__, _first_line(target), kind=kind, capture=capture)
         return observed(target, shape)
 
     return decorate(function) if function is not None else decorate
@@ -81,14 +61,7 @@ def agent(
     """
 
     def decorate(target: Callable[P, R]) -> Callable[P, R]:
-        named = name or target.__name__
-        own: dict[str, AttributeValue] = {
-            semconv.OPERATION_NAME: "invoke_agent",
-            semconv.AGENT_NAME: named,
-        }
-        if described := _first_line(target):
-            own[semconv.AGENT_DESCRIPTION] = described
-        shape = SpanShape(f"invoke_agent {named}", attributes=own, inherited={semconv.AGENT_NAME: named})
+        shape = span_shapes.agent(name or target.__name__, _first_line(target))
         return observed(target, shape)
 
     return decorate(function) if function is not None else decorate
@@ -122,22 +95,7 @@ def retrieval(
     """
 
     def decorate(target: Callable[P, R]) -> Callable[P, R]:
-        source = data_source or target.__name__
-        attributes: dict[str, AttributeValue] = {
-            semconv.OPERATION_NAME: "retrieval",
-            semconv.DATA_SOURCE_ID: source,
-        }
-        if provider:
-            attributes[semconv.PROVIDER_NAME] = provider
-        shape = SpanShape(
-            f"retrieval {source}",
-            SpanKind.CLIENT,
-            attributes=attributes,
-            arguments=_query_and_top_k if capture else _top_k,
-            result=(lambda result: {semconv.RETRIEVAL_DOCUMENTS: as_text(_documents(result))})
-            if capture
-            else None,
-        )
+        shape = span_shapes.retrieval(data_source or target.__name__, provider, capture=capture)
         return observed(target, shape)
 
     return decorate(function) if function is not None else decorate
@@ -145,24 +103,3 @@ def retrieval(
 
 def _first_line(target: Callable[..., Any]) -> str:
     return (inspect.getdoc(target) or "").partition("\n")[0]
-
-
-def _top_k(arguments: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    top_k = next((arguments[name] for name in _TOP_K_NAMES if type(arguments.get(name)) is int), None)
-    return {} if top_k is None else {semconv.RETRIEVAL_TOP_K: top_k}
-
-
-def _query_and_top_k(arguments: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    texts = [arguments[name] for name in _QUERY_NAMES if isinstance(arguments.get(name), str)]
-    texts += [value for value in arguments.values() if isinstance(value, str)]
-    return {**_top_k(arguments), **({semconv.RETRIEVAL_QUERY_TEXT: texts[0]} if texts else {})}
-
-
-def _documents(result: Any) -> list[dict[str, Any]]:
-    items = result if isinstance(result, (list, tuple)) else []
-    return [{"id": _part(item, "id"), "score": _part(item, "score")} for item in items]
-
-
-def _part(item: Any, name: str) -> Any:
-    value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
-    return value if isinstance(value, (str, int, float)) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 _CHUNK: Final = 64 * 1024
@@ -76,11 +77,9 @@ def _first(names: tuple[str, ...]) -> Any:
 def _piecewise(decompress: Callable[[bytes], bytes], raw: bytes) -> bytes:
     """As far as it goes: damage further on does not cost what came before."""
     pieces: list[bytes] = []
-    try:
+    with suppress(Exception):  # each library has errors of its own
         for start in range(0, len(raw), _CHUNK):
             pieces.append(decompress(raw[start : start + _CHUNK]))
-    except Exception:  # noqa: BLE001  # each library has errors of its own
-        return b"".join(pieces)
     return b"".join(pieces)
 
 

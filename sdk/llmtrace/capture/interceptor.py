@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Token
+from types import TracebackType
 from typing import Any, Final
 
 from opentelemetry import baggage
@@ -17,6 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from llmtrace import internal_errors
+from llmtrace.internal_errors import swallow
 from llmtrace.spans import other_tracers
 from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
@@ -28,8 +30,40 @@ from .runtime import Runtime
 METHODS: Final = frozenset({"POST", "GET"})
 _INSIDE: Final = otel_context.create_key("llmtrace-inside")
 
-Begun = tuple[LlmCall | None, Token[Context] | None]
-NOTHING: Final[Begun] = (None, None)
+BEGINNING: Final = swallow("beginning a call")
+_FAILING: Final = swallow("noting a failed call")
+_CHUNK: Final = swallow("noting a chunk")
+_STREAM_ERROR: Final = swallow("noting a stream's error")
+_STREAM_END: Final = swallow("noting a stream's end")
+
+
+class SentRequest:
+    """Around the sending of one request: `with sent: response = original(...)`.
+
+    call: what is recorded of it; None where it is no LLM call, or nothing records.
+    """
+
+    __slots__ = ("_token", "call")
+
+    def __init__(self, call: LlmCall | None = None, token: Token[Context] | None = None) -> None:
+        """token: of the context that was attached for it, detached when it was sent or could not be."""
+        self.call = call
+        self._token = token
+
+    def __enter__(self) -> None:
+        """The context was attached when the request was begun."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+        if error is not None and self.call is not None:
+            with _FAILING:
+                self.call.fail(error)
+
+
+NOTHING: Final = SentRequest()
 
 
 def current_runtime() -> Runtime | None:
@@ -73,8 +107,8 @@ def begin(
     request: CapturedRequest,
     host: Callable[[], str],
     set_header: propagation.SetHeader,
-) -> Begun:
-    """Begin a call, write its headers with `set_header`, and enter it: `leave` with the second value."""
+) -> SentRequest:
+    """Begin a call, write its headers with `set_header`, and attach the context in which it is sent."""
     if runtime.config.http_spans == "all":
         other_http.install(runtime)
     if other_tracers.seen_any():
@@ -83,7 +117,7 @@ def begin(
     propagation.set_trace_headers(call.span.context, set_header)
     if runtime.config.baggage_hosts:
         propagation.set_baggage_header(runtime.config, host(), set_header)
-    return call if call.span.recording else None, _enter(call)
+    return SentRequest(call if call.span.recording else None, _enter(call))
 
 
 def _enter(call: LlmCall) -> Token[Context]:
@@ -94,20 +128,6 @@ def _enter(call: LlmCall) -> Token[Context]:
     else:
         inside = otel_context.set_value(SUPPRESS_HTTP, True, inside)
     return otel_context.attach(inside)
-
-
-def leave(token: Token[Context] | None) -> None:
-    """The request was sent, or could not be."""
-    if token is not None:
-        otel_context.detach(token)
-
-
-def fail(call: LlmCall, error: BaseException) -> None:
-    """Note the exception that the caller gets."""
-    try:
-        call.fail(error)
-    except Exception as ours:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("noting a failed call", ours)
 
 
 def receive(
@@ -127,7 +147,7 @@ def receive(
         whole = body()
         call.receive(status, headers, whole, encoded=encoded)
         return wrap() if whole is None else None
-    except Exception as error:  # noqa: BLE001  # see internal_errors
+    except Exception as error:  # noqa: BLE001  # what was begun has to end
         with suppress(Exception):  # the first failure is the one to report
             call.end()
         internal_errors.report("receiving a response", error)
@@ -135,7 +155,10 @@ def receive(
 
 
 class StreamRecorder:
-    """What a wrapped response stream reports of itself; no failure of ours gets out."""
+    """What a wrapped response stream reports of itself; no failure of ours gets out.
+
+    As a context manager it notes the exception that a read lets out; a generator that is closed is none.
+    """
 
     __slots__ = ("call",)
 
@@ -144,32 +167,29 @@ class StreamRecorder:
 
     def add_chunk(self, chunk: bytes) -> None:
         """A chunk went by."""
-        try:
+        with _CHUNK:
             self.call.add_chunk(chunk)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("noting a chunk", error)
 
     def add_chunk_with_room(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
         """See `LlmCall.add_chunk_with_room`."""
-        try:
+        with _CHUNK:
             return self.call.add_chunk_with_room(chunk)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("noting a chunk", error)
-            return 0, self.add_chunk
+        return 0, self.add_chunk
 
-    def failed(self, error: BaseException) -> None:
-        """The stream broke; the caller gets `error`."""
-        try:
-            self.call.fail(error)
-        except Exception as ours:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("noting a stream's error", ours)
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and kind is not GeneratorExit:
+            with _STREAM_ERROR:
+                self.call.fail(error)
 
     def ended(self, *, early: bool) -> None:
         """It ended, or was left before its end."""
-        try:
+        with _STREAM_END:
             self.call.end(early=early)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("noting a stream's end", error)
 
     def garbage_collected(self) -> None:
         """It was garbage-collected."""

@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
-from llmtrace import internal_errors
+from llmtrace.internal_errors import swallow
 
 from . import propagation
 from .runtime import Runtime
@@ -58,7 +58,5 @@ def remove() -> None:
     global _installed_for
     _installed_for = None
     while _instrumented:
-        try:
+        with swallow("removing HTTP instrumentation"):
             _instrumented.pop().uninstrument()
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("removing HTTP instrumentation", error)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace import internal_errors
+from llmtrace.internal_errors import swallow
 from llmtrace.spans.finished_spans import copied
 
 from . import patterns
@@ -25,6 +25,7 @@ Redact = Callable[[str], str]
 """The application's own: a text in, the text to record out."""
 
 _FAILED: Final = "[llmtrace left this out: redact failed]"
+_APPLYING: Final = swallow("redacting with the application's function", may_raise=False)
 _STRUCTURE: Final = frozenset({"type", "role", "id", "modality", "mime_type"})
 
 
@@ -93,13 +94,10 @@ class Redactor:
         if self._pii:
             text = _without_pii(text)
         for function in self._functions:
-            try:
-                text = function(text)
-                if not isinstance(text, str):
-                    raise TypeError(f"redact gave {type(text).__name__}, not str")  # noqa: TRY301
-            except Exception as error:  # noqa: BLE001  # rather nothing than what should have been redacted
-                internal_errors.report("redacting with the application's function", error, may_raise=False)
-                return _FAILED
+            with _APPLYING:
+                text = _returned_text(function(text))
+                continue
+            return _FAILED  # rather nothing than what should have been redacted
         return text
 
     def tree(self, value: Any) -> Any:
@@ -159,6 +157,12 @@ class Redactor:
             # As it was, unless something went: another spacing is no redaction.
             return text if clean == value else json.dumps(clean, ensure_ascii=False)
         return self.text(text)
+
+
+def _returned_text(result: object) -> str:
+    if not isinstance(result, str):
+        raise TypeError(f"redact gave {type(result).__name__}, not str")
+    return result
 
 
 def _without_secrets(text: str) -> str:

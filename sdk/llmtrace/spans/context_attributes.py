@@ -15,10 +15,12 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace import internal_errors, semconv
+from llmtrace import semconv
+from llmtrace.internal_errors import swallow
 
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
 _CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
+_ENTERING: Final = swallow("entering a context")
 _NONE: Final[Mapping[str, AttributeValue]] = {}
 
 
@@ -62,14 +64,12 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     def __enter__(self) -> Self:
         token: Token[Context] | None = None
-        try:
+        with _ENTERING:
             merged = _merged(attributes(), self._attributes)
             entered = otel_context.set_value(_KEY, merged)
             if self._capture_content is not None:
                 entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
             token = otel_context.attach(entered)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("entering a context", error)
         self._tokens.append(token)
         return self
 

@@ -17,7 +17,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from llmtrace import internal_errors, semconv
+from llmtrace import semconv
+from llmtrace.internal_errors import swallow
 
 from . import retries
 from .finished_spans import SCOPE
@@ -27,6 +28,8 @@ _LLM_PREFIXES: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "lang
 _LOGFIRE_RECORD: Final = ("logfire.span_type", "log")
 #: Their spans get their attributes after they began.
 _ATTRIBUTES_LATER: Final = frozenset({"langfuse-sdk"})
+
+_WATCHING: Final = swallow("looking at another library's span")
 
 _open: ContextVar[weakref.ref[trace.Span] | None] = ContextVar("llmtrace-others-span", default=None)
 _seen_any = False
@@ -90,8 +93,6 @@ class ForeignSpanWatcher(SpanProcessor):
         self._is_running = is_running
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        try:
+        with _WATCHING:
             if self._is_running():
                 note_start(span)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("looking at another library's span", error)

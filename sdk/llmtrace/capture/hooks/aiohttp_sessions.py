@@ -9,7 +9,6 @@ from typing import Any
 
 import wrapt
 
-from llmtrace import internal_errors
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
 from llmtrace.capture.runtime import Runtime
@@ -40,22 +39,14 @@ class _AiohttpRequest:
 def _request(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def request(session: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
-        begun = interceptor.NOTHING
-        try:
+        sent = interceptor.NOTHING
+        with interceptor.BEGINNING:
             runtime = interceptor.recording()
             if runtime is not None:
-                begun = _begin(module, runtime, session, method, str_or_url, kwargs)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("beginning a call", error)
-        call, token = begun
-        try:
+                sent = _begin(module, runtime, session, method, str_or_url, kwargs)
+        call = sent.call
+        with sent:
             response = await original(session, method, str_or_url, **kwargs)
-        except BaseException as error:
-            if call is not None:
-                interceptor.fail(call, error)
-            raise
-        finally:
-            interceptor.leave(token)
         if call is not None:
             decoded = kwargs.get("auto_decompress")
             decoded = getattr(session, "auto_decompress", True) if decoded is None else decoded
@@ -76,7 +67,7 @@ def _request(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
 
 def _begin(
     module: ModuleType, runtime: Runtime, session: Any, method: str, target: Any, kwargs: dict[str, Any]
-) -> interceptor.Begun:
+) -> interceptor.SentRequest:
     """Begin a call; its headers, and its body where it had to be serialized to be read, go into `kwargs`."""
     if method.upper() not in interceptor.METHODS:
         return interceptor.NOTHING
@@ -95,14 +86,14 @@ def _begin(
     headers = session._prepare_headers(kwargs.get("headers"))
     wire_format, path, body = recognised
     captured = _AiohttpRequest(url, headers, path, body)
-    begun = interceptor.begin(runtime, wire_format, captured, lambda: str(url.host), headers.__setitem__)
+    sent = interceptor.begin(runtime, wire_format, captured, lambda: str(url.host), headers.__setitem__)
     kwargs["headers"] = {
         **dict(kwargs.get("headers") or {}),
         **{name: headers[name] for name in ("traceparent", "tracestate", "baggage") if name in headers},
     }
     if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
         kwargs["json"], kwargs["data"] = None, payload
-    return begun
+    return sent
 
 
 def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,11 +134,8 @@ class _Content(wrapt.ObjectProxy[Any]):
         return await self._self_passing(self.__wrapped__.readexactly(n))
 
     async def readchunk(self) -> tuple[bytes, bool]:
-        try:
+        with self._self_recorder:
             data, end = await self.__wrapped__.readchunk()
-        except BaseException as error:
-            self._self_recorder.failed(error)
-            raise
         self._self_note(data)
         return data, end
 
@@ -173,11 +161,8 @@ class _Content(wrapt.ObjectProxy[Any]):
         self._self_recorder.garbage_collected()
 
     async def _self_passing(self, reading: Awaitable[bytes]) -> bytes:
-        try:
+        with self._self_recorder:
             data = await reading
-        except BaseException as error:
-            self._self_recorder.failed(error)
-            raise
         self._self_note(data)
         return data
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from llmtrace import internal_errors
 from llmtrace.capture import interceptor, other_http
 from llmtrace.capture.call import LlmCall
 from llmtrace.wire import registry
@@ -45,20 +44,11 @@ class _HttpxRequest:
 def _sync(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        call, token = _begin(request)
-        if call is None:
-            try:
-                return original(client, request, *args, **kwargs)
-            finally:
-                interceptor.leave(token)
-        try:
+        sent = _begin(request)
+        with sent:
             response = original(client, request, *args, **kwargs)
-        except BaseException as error:
-            interceptor.fail(call, error)
-            raise
-        finally:
-            interceptor.leave(token)
-        _receive(call, response, kwargs.get("stream", False), streams.sync)
+        if sent.call is not None:
+            _receive(sent.call, response, kwargs.get("stream", False), streams.sync)
         return response
 
     return send
@@ -67,27 +57,18 @@ def _sync(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., A
 def _async(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        call, token = _begin(request)
-        if call is None:
-            try:
-                return await original(client, request, *args, **kwargs)
-            finally:
-                interceptor.leave(token)
-        try:
+        sent = _begin(request)
+        with sent:
             response = await original(client, request, *args, **kwargs)
-        except BaseException as error:
-            interceptor.fail(call, error)
-            raise
-        finally:
-            interceptor.leave(token)
-        _receive(call, response, kwargs.get("stream", False), streams.asynchronous)
+        if sent.call is not None:
+            _receive(sent.call, response, kwargs.get("stream", False), streams.asynchronous)
         return response
 
     return send
 
 
-def _begin(request: Any) -> interceptor.Begun:
-    try:
+def _begin(request: Any) -> interceptor.SentRequest:
+    with interceptor.BEGINNING:
         runtime = interceptor.recording()
         if runtime is None:
             return interceptor.NOTHING
@@ -101,9 +82,7 @@ def _begin(request: Any) -> interceptor.Begun:
                 return interceptor.begin(
                     runtime, wire_format, captured, lambda: str(request.url.host), set_header
                 )
-        return None, other_http.other_call(runtime, request)
-    except Exception as error:  # noqa: BLE001  # see internal_errors
-        internal_errors.report("beginning a call", error)
+        return interceptor.SentRequest(token=other_http.other_call(runtime, request))
     return interceptor.NOTHING
 
 

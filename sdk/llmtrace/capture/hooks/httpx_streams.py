@@ -32,18 +32,13 @@ def stream_types(module: ModuleType) -> StreamTypes:
         def __iter__(self) -> Iterator[bytes]:
             add_chunk = self._recorder.add_chunk_with_room
             chunks = iter(self._stream)
-            try:
+            with self._recorder:
                 for chunk in chunks:
                     room, append = add_chunk(chunk)
                     yield chunk
                     if room:
                         # `append` gives None: each chunk is noted and passed on, at the cost of a C call.
                         yield from islice(filterfalse(append, chunks), room)
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                self._recorder.failed(error)
-                raise
             self._recorder.ended(early=False)
 
         def close(self) -> None:
@@ -59,18 +54,14 @@ def stream_types(module: ModuleType) -> StreamTypes:
             append: Callable[[bytes], None] = self._recorder.add_chunk
             chunks = self._stream.__aiter__()
             try:
-                async for chunk in chunks:
-                    if room:
-                        room -= 1
-                        append(chunk)
-                    else:
-                        room, append = add_chunk(chunk)
-                    yield chunk
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                self._recorder.failed(error)
-                raise
+                with self._recorder:
+                    async for chunk in chunks:
+                        if room:
+                            room -= 1
+                            append(chunk)
+                        else:
+                            room, append = add_chunk(chunk)
+                        yield chunk
             finally:
                 # As httpx does it: the inner generator is closed now, not at garbage collection.
                 if isinstance(chunks, AsyncGenerator):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from llmtrace import internal_errors
 from llmtrace.capture import interceptor
 from llmtrace.capture.runtime import Runtime
+from llmtrace.internal_errors import swallow
 
 from .import_hook import when_imported
 
@@ -50,7 +50,7 @@ def remove() -> None:
 def _hook(module: ModuleType) -> None:
     if interceptor.current_runtime() is None:
         return  # disabled before the library was imported
-    try:
+    with swallow(f"hooking {module.__name__}"):  # an unknown version of the library
         hooks = importlib.import_module(f"{__package__}.{_HOOKS[module.__name__]}")
         for owner, name, wrapped in hooks.hooks(module):
             ours: Any = getattr(owner, name)
@@ -59,5 +59,3 @@ def _hook(module: ModuleType) -> None:
                 setattr(ours, _MARK, True)
                 setattr(owner, name, ours)
             _hooked.append((owner, name, ours))
-    except Exception as error:  # noqa: BLE001  # an unknown version of the library
-        internal_errors.report(f"hooking {module.__name__}", error)

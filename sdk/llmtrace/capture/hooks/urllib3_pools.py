@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import wrapt
 
-from llmtrace import internal_errors
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
 
@@ -50,8 +49,8 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
 
     @functools.wraps(original)
     def urlopen(pool: Any, *args: Any, **kwargs: Any) -> Any:
-        begun = interceptor.NOTHING
-        try:
+        sent = interceptor.NOTHING
+        with interceptor.BEGINNING:
             runtime = interceptor.recording()
             recognised = None
             if runtime is not None:
@@ -65,7 +64,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
                 copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
                 wire_format, path, body = recognised
                 captured = _Urllib3Request(pool, copied, path, body)
-                begun = interceptor.begin(
+                sent = interceptor.begin(
                     runtime, wire_format, captured, lambda: str(pool.host), copied.__setitem__
                 )
                 kwargs["headers"] = copied
@@ -74,18 +73,9 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
                     name: arguments[name] for name in list(signature.parameters)[5:] if name in arguments
                 }
                 kwargs |= kwargs.pop("response_kw", {})
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("beginning a call", error)
-        call, token = begun
-        try:
+        with sent:
             response = original(pool, *args, **kwargs)
-        except BaseException as error:
-            if call is not None:
-                interceptor.fail(call, error)
-            raise
-        finally:
-            interceptor.leave(token)
-        return response if call is None else _received(call, response, arguments)
+        return response if sent.call is None else _received(sent.call, response, arguments)
 
     return urlopen
 
@@ -188,11 +178,8 @@ class _Response(wrapt.ObjectProxy[Any]):
     def _self_passing(
         self, decode_content: bool | None, read: Callable[[], bytes], *, note: bool = True
     ) -> bytes:
-        try:
+        with self._self_recorder:
             data = read()
-        except BaseException as error:
-            self._self_recorder.failed(error)
-            raise
         if data and note:
             self._self_decoding(decode_content)
             self._self_recorder.add_chunk(data)
@@ -200,15 +187,10 @@ class _Response(wrapt.ObjectProxy[Any]):
 
     def _self_noted(self, chunks: Iterator[bytes], decode_content: bool | None) -> Iterator[bytes]:
         self._self_decoding(decode_content)
-        try:
+        with self._self_recorder:
             for chunk in chunks:
                 self._self_recorder.add_chunk(chunk)
                 yield chunk
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self._self_recorder.failed(error)
-            raise
         self._self_recorder.ended(early=False)
 
     def _self_decoding(self, decode_content: bool | None) -> None:
