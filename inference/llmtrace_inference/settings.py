@@ -46,6 +46,7 @@ class InferenceSettings(BaseModel):
         "log_level": "the log is of level info, as that of every part",
         "seed": f"it is {SAMPLING_SEED}; a request that wants its draw repeated sends `seed`",
         "embedding_batch": f"a pass of embeddings takes up to {EMBEDDING_BATCH} texts",
+        "export_patience_seconds": "spans wait on disk for the collector, within spool_bytes",
     }
 
     host: str = Field(
@@ -200,7 +201,9 @@ class InferenceSettings(BaseModel):
         default="http://127.0.0.1:4318", description="OTLP/HTTP base URL of the collector (no /v1/traces)."
     )
     otlp_api_key: SecretStr | None = Field(
-        default=None, description="Bearer key for the collector, where it asks for one."
+        default=None,
+        description="Bearer key for the collector, where it asks for one: of the role service, or what "
+        "administrators do here waits on disk. Unset: [collector] service_key of the same settings.",
     )
     project: str | None = Field(
         default=None,
@@ -211,10 +214,26 @@ class InferenceSettings(BaseModel):
         description="Put prompts and answers on the spans. Off: only sizes, times and parameters.",
     )
     span_queue_size: int = Field(
-        default=32_768, ge=512, description="Spans kept in memory while the collector cannot be reached."
+        default=32_768, ge=512, description="Spans that may wait in memory to be sent or kept on disk."
     )
-    export_patience_seconds: float = Field(
-        default=180.0, ge=0, description="How long one batch of spans is retried before it is dropped."
+    spool_bytes: int = Field(
+        default=256 << 20,
+        ge=0,
+        description="Bytes of spans kept in data_dir/spool while the collector cannot be reached; 0: none.",
+    )
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the collector's certificate or its authority's, trusted besides this "
+        "machine's. Unset: LLMTRACE_CERTIFICATE, OTEL_EXPORTER_OTLP_CERTIFICATE.",
+    )
+    client_certificate: Path | None = Field(
+        default=None,
+        description="PEM file to present where the collector demands client certificates. "
+        "Unset: LLMTRACE_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE.",
+    )
+    client_key: Path | None = Field(
+        default=None,
+        description="PEM file with the client certificate's private key; unset: it is in the same file.",
     )
 
     @model_validator(mode="after")

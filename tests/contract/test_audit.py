@@ -7,18 +7,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from pydantic import SecretStr
 from starlette.routing import BaseRoute, Mount
 
 from llmtrace_collector.api.data_routes import DATA_ROUTES
 from llmtrace_collector.ingest.otlp_grpc import METHODS as GRPC_METHODS
 from llmtrace_collector.store.backup import new_name
 from llmtrace_collector.store.engine import StoreError
+from llmtrace_inference.api.data_routes import DATA_ROUTES as INFERENCE_DATA_ROUTES
+from llmtrace_inference.settings import InferenceSettings
 from tests.collector.otlp import llm, traces
 from tests.collector.running import Served, settings, until
 from tests.collector.test_incidents import report
+from tests.inference.fakes import FakeEngine
+from tests.inference.running import Running, serving
 
 _ONLY_READ = {"GET", "HEAD", "OPTIONS"}
 _DAY = 86_400
@@ -230,3 +236,66 @@ def test_an_action_that_fails_says_so_in_a_second_row(served: Served) -> None:
     assert begun["Id"] == failed["Id"]
     assert begun["Outcome"] == ""
     assert failed["Outcome"].startswith("failed: 404: there is no backup 20200101-000000")
+
+
+@pytest.fixture(scope="module")
+def inference(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An inference service whose collector is `served`, with a key of its own for it."""
+    key = call(served, "POST", "/v1/keys", {"role": "service", "name": "inference"})["key"]
+    configured = InferenceSettings(
+        models={"m": "first"},
+        data_dir=tmp_path_factory.mktemp("inference"),
+        admin_key=SecretStr("boss"),
+        otlp_endpoint=served.url,
+        otlp_api_key=SecretStr(key),
+    )
+    with serving(configured, load=lambda *_: FakeEngine()) as running:
+        yield running
+
+
+def administer(inference: Running, method: str, path: str, body: object = None) -> None:
+    answer = httpx.request(
+        method, f"{inference.url}{path}", json=body, headers={"authorization": "Bearer boss"}
+    )
+    assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
+
+
+def _blocked(inference: Running) -> tuple[str, object]:
+    administer(inference, "POST", "/admin/blocks", {"user": "ann", "seconds": 60.0})
+    return "/admin/blocks/ann", None
+
+
+#: As COLLECTOR, of the inference service.
+INFERENCE: Mapping[str, tuple[str, Callable[[Running], tuple[str, object]]]] = {
+    "POST /admin/blocks": ("blocks.add", lambda _: ("/admin/blocks", {"user": "mallory", "seconds": 60.0})),
+    "DELETE /admin/blocks/{user:path}": ("blocks.remove", _blocked),
+    "POST /admin/models": ("models.replace", lambda _: ("/admin/models", {"name": "m", "source": "second"})),
+}
+
+
+def test_all_routes_of_the_inference_service_are_data_or_audited(inference: Running) -> None:
+    check_all_are_declared(writing_routes(inference.app.routes), INFERENCE_DATA_ROUTES, INFERENCE)
+
+
+@pytest.mark.parametrize("route", INFERENCE)
+def test_what_an_administrator_does_in_the_inference_service_leaves_a_row(
+    served: Served, inference: Running, route: str
+) -> None:
+    def own() -> list[dict[str, Any]]:
+        return [row for row in rows(served) if row["Origin"] == "llmtrace-inference"]
+
+    action, prepare = INFERENCE[route]
+    before = len(own())
+    path, body = prepare(inference)
+    prepared = before + (action == "blocks.remove")
+    until(lambda: len(own()) == prepared, what="the row of what prepares it")
+    administer(inference, route.partition(" ")[0], path, body)
+    until(lambda: len(own()) > prepared, what="the row")
+    (row,) = own()[prepared:]
+    assert row["Action"] == action
+    assert row["Actor"] == "admin_key"
+    assert row["KeyId"].startswith("key_")
+    assert row["Address"] == "127.0.0.1"
+    assert row["Outcome"] == ""
+    assert "mallory" not in str(row)
+    assert select(served, "SELECT 1 FROM otel_traces WHERE ServiceName = 'llmtrace-inference' LIMIT 1") == []

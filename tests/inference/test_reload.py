@@ -48,7 +48,7 @@ class _Draining(FakeEngine):
         self.closed = True
 
 
-def test_a_new_version_takes_over_while_the_old_one_finishes() -> None:
+def test_a_new_version_takes_over_while_the_old_one_finishes(tmp_path: Path) -> None:
     engines: list[_Draining] = []
 
     def load(name: str, source: str, _: InferenceSettings) -> Engine:
@@ -57,7 +57,7 @@ def test_a_new_version_takes_over_while_the_old_one_finishes() -> None:
         engines.append(_Draining(says=source * 8, pause=0.1 if source == "old" else 0))
         return engines[-1]
 
-    settings = InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss"))
+    settings = InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss"), data_dir=tmp_path)
     with serving(settings, load=load) as running:
         url = f"{running.url}/admin/models"
 
@@ -104,14 +104,15 @@ class _Mute(_Draining):
         await asyncio.to_thread(self.gate.wait, 20)
 
 
-def test_a_version_that_does_not_answer_is_closed_and_the_old_one_goes_on() -> None:
+def test_a_version_that_does_not_answer_is_closed_and_the_old_one_goes_on(tmp_path: Path) -> None:
     engines: dict[str, _Draining] = {}
 
     def load(name: str, source: str, _: InferenceSettings) -> Engine:
         engines[source] = _Mute() if source == "mute" else _Draining(says=source)
         return engines[source]
 
-    with serving(InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss")), load=load) as running:
+    settings = InferenceSettings(models={"m": "old"}, admin_key=SecretStr("boss"), data_dir=tmp_path)
+    with serving(settings, load=load) as running:
         body = {"name": "m", "source": "mute"}
         failed = httpx.post(f"{running.url}/admin/models", json=body, headers=ADMIN)
         assert (failed.status_code, failed.json()["error"]["code"]) == (400, "load_failed")
@@ -122,7 +123,7 @@ def test_a_version_that_does_not_answer_is_closed_and_the_old_one_goes_on() -> N
         assert (back.status_code, back.json()["error"]["code"]) == (409, "no_previous")
 
 
-def test_one_change_at_a_time_and_a_drain_ends() -> None:
+def test_one_change_at_a_time_and_a_drain_ends(tmp_path: Path) -> None:
     gate = threading.Event()
     engines: dict[str, _Draining] = {}
 
@@ -133,7 +134,7 @@ def test_one_change_at_a_time_and_a_drain_ends() -> None:
         return engines[source]
 
     settings = InferenceSettings(
-        models={"m": "old"}, admin_key=SecretStr("boss"), request_timeout_seconds=1.0
+        models={"m": "old"}, admin_key=SecretStr("boss"), data_dir=tmp_path, request_timeout_seconds=1.0
     )
     with serving(settings, load=load) as running:
 

@@ -61,8 +61,11 @@ def authenticate(headers: Mapping[str, str], settings: InferenceSettings) -> Cal
     )
 
 
-def require_admin(headers: Mapping[str, str], admin_key: SecretStr | None) -> None:
-    """Pass the holder of the admin key. Raises ApiError 403 where none is set, 401 for another key."""
+def require_admin(headers: Mapping[str, str], admin_key: SecretStr | None) -> str:
+    """Who asks, as the audit calls them: the holder of the admin key.
+
+    Raises ApiError 403 where none is set, 401 for another key.
+    """
     if admin_key is None:
         raise ApiError(
             403, "this service has no admin_key: set one to use its admin endpoints", code="admin_disabled"
@@ -71,6 +74,7 @@ def require_admin(headers: Mapping[str, str], admin_key: SecretStr | None) -> No
         raise ApiError(
             401, "the admin key is needed: send 'Authorization: Bearer <key>'", code="invalid_api_key"
         )
+    return "admin_key"
 
 
 def bearer(headers: Mapping[str, str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import hashlib
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -13,6 +15,7 @@ from llmtrace_inference.access.blocked_users import BlockedUser, BlockList
 from llmtrace_inference.protocol.errors import ApiError, from_validation
 from llmtrace_inference.serving.model_registry import ModelRegistry
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.audit import AuditTrail
 
 
 class BlockRequest(BaseModel):
@@ -41,9 +44,21 @@ class ModelRequest(BaseModel):
         return self
 
 
-def admin_routes(settings: InferenceSettings, block_list: BlockList, models: ModelRegistry) -> APIRouter:
-    """`/admin/blocks`: GET lists, POST blocks, DELETE lifts. `/admin/models`: POST replaces."""
+def admin_routes(
+    settings: InferenceSettings, block_list: BlockList, models: ModelRegistry, audit: AuditTrail
+) -> APIRouter:
+    """`/admin/blocks`: GET lists, POST blocks, DELETE lifts. `/admin/models`: POST replaces.
+
+    What changes something leaves a row in the collector's `audit_log`.
+    """
     router = APIRouter(prefix="/admin")
+
+    def audited(
+        request: Request, action: str, target: str, detail: str = ""
+    ) -> AbstractAsyncContextManager[None]:
+        actor = require_admin(request.headers, settings.admin_key)
+        address = request.client.host if request.client is not None else ""
+        return audit.action(actor, address, action, target, detail)
 
     @router.get("/blocks")
     async def list_blocks(request: Request) -> Response:
@@ -53,30 +68,28 @@ def admin_routes(settings: InferenceSettings, block_list: BlockList, models: Mod
     @router.post("/blocks")
     async def block(request: Request) -> Response:
         require_admin(request.headers, settings.admin_key)
-        try:
-            wanted = BlockRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise from_validation(error) from error
-        return JSONResponse(_body(block_list.add(wanted.user, wanted.seconds, wanted.reason)))
+        wanted = await _parsed(request, BlockRequest)
+        detail = f"{wanted.seconds:g} s: {wanted.reason}".removesuffix(": ")
+        async with audited(request, "blocks.add", _hashed(wanted.user), detail):
+            return JSONResponse(_body(block_list.add(wanted.user, wanted.seconds, wanted.reason)))
 
     @router.delete("/blocks/{user:path}")
     async def lift(user: str, request: Request) -> Response:
-        require_admin(request.headers, settings.admin_key)
-        if not block_list.remove(user):
-            raise ApiError(404, f"{user!r} is not blocked", code="not_found")
-        return JSONResponse({"user": user, "blocked": False})
+        async with audited(request, "blocks.remove", _hashed(user)):
+            if not block_list.remove(user):
+                raise ApiError(404, f"{user!r} is not blocked", code="not_found")
+            return JSONResponse({"user": user, "blocked": False})
 
     @router.post("/models")
     async def replace(request: Request) -> Response:
         require_admin(request.headers, settings.admin_key)
-        try:
-            wanted = ModelRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise from_validation(error) from error
+        wanted = await _parsed(request, ModelRequest)
         if wanted.source is not None:
-            engine = await models.replace(wanted.name, wanted.source)
+            async with audited(request, "models.replace", wanted.name, wanted.source):
+                engine = await models.replace(wanted.name, wanted.source)
         else:
-            engine = await models.roll_back(wanted.name)
+            async with audited(request, "models.roll_back", wanted.name):
+                engine = await models.roll_back(wanted.name)
         return JSONResponse(
             {
                 "name": wanted.name,
@@ -87,6 +100,22 @@ def admin_routes(settings: InferenceSettings, block_list: BlockList, models: Mod
         )
 
     return router
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def _parsed(request: Request, kind: type[Body]) -> Body:
+    """The request's body. Raises ApiError."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise from_validation(error) from error
+
+
+def _hashed(user: str) -> str:
+    """As the audit calls a user: it is not a place to keep the name of somebody who is erased."""
+    return f"sha256:{hashlib.sha256(user.encode(errors='surrogateescape')).hexdigest()}"
 
 
 def _body(blocked: BlockedUser) -> dict[str, object]:
