@@ -28,7 +28,7 @@ from .ingest.completeness import ArrivalCounts
 from .ingest.intake import Intake
 from .ingest.wal import WriteAheadLog, free_bytes
 from .ingest.writer import Writer
-from .metrics import Metrics
+from .metrics import CollectorMetrics
 from .settings import CollectorSettings
 from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
 from .store.retention import set_retention
@@ -70,7 +70,7 @@ class Collector:
         _demand_tls_files(settings)
         self.settings = settings
         self.keys = load_keys(settings)
-        self.metrics = Metrics()
+        self.metrics = CollectorMetrics()
         self.store: Store = _open_store(settings)
         set_retention(self.store.engine, settings.retention_days, settings.retention)
         self.api_keys = ApiKeyStore(self.store)

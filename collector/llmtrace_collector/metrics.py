@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 @dataclass
-class Metrics:
+class CollectorMetrics:
     """The collector's instruments in a registry of their own: two collectors may live in one process."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

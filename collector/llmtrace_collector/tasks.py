@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from .metrics import Metrics
+from .metrics import CollectorMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,9 @@ class PeriodicTask:
     spell of failures and repeated with growing pauses; it never ends the task.
     """
 
-    def __init__(self, name: str, interval: float, work: Callable[[], object], metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, interval: float, work: Callable[[], object], metrics: CollectorMetrics
+    ) -> None:
         self._name = name
         self._interval = interval
         self._work = work

@@ -120,7 +120,7 @@ def test_a_running_collector_is_recognised_and_asked(
 
 
 def test_a_clock_that_is_off_is_noticed() -> None:
-    response = checks._Response(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
+    response = checks._ExporterResponse(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
     result = checks.clock(response)
     assert result.status == "fail"
     assert "synchronise" in result.remedy

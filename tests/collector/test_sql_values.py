@@ -14,7 +14,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from llmtrace_collector.sql_values import EncodedText, QueryValue, encode, inlined, literal, literals
-from llmtrace_collector.store.engine import Engine, StoreError, open_engine
+from llmtrace_collector.store.engine import StoreEngine, StoreError, open_engine
 
 from .clickhouse import clickhouse_server
 
@@ -31,7 +31,7 @@ several = examples(
 
 
 @pytest.fixture(scope="module", params=["embedded", "server"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreEngine]:
     """An engine in each of its homes."""
     folder = tmp_path_factory.mktemp("values")
     if request.param == "embedded":
@@ -45,7 +45,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         opened.close()
 
 
-def stored(engine: Engine, *values: tuple[str, QueryValue]) -> list[Any]:
+def stored(engine: StoreEngine, *values: tuple[str, QueryValue]) -> list[Any]:
     """What the engine took parameters of these types for, as JSON has them."""
     names = [(f"v{place}", kind) for place, (kind, _) in enumerate(values)]
     text = "SELECT " + ", ".join(f"{{{name}:{kind}}} AS {name}" for name, kind in names)
@@ -56,7 +56,7 @@ def stored(engine: Engine, *values: tuple[str, QueryValue]) -> list[Any]:
 
 @several
 @given(texts=st.lists(TEXTS, min_size=1, max_size=8))
-def test_any_text_comes_back(engine: Engine, texts: list[str]) -> None:
+def test_any_text_comes_back(engine: StoreEngine, texts: list[str]) -> None:
     for kind in ("String", "Nullable(String)"):
         assert stored(engine, *((kind, text) for text in texts)) == texts
     read = engine.read(f"SELECT {', '.join(map(literal, texts))}", None, "JSONCompactEachRow")
@@ -65,7 +65,9 @@ def test_any_text_comes_back(engine: Engine, texts: list[str]) -> None:
 
 @several
 @given(texts=st.lists(TEXTS, max_size=5), nested=st.lists(st.lists(TEXTS, max_size=3), max_size=3))
-def test_arrays_of_any_texts_come_back(engine: Engine, texts: list[str], nested: list[list[str]]) -> None:
+def test_arrays_of_any_texts_come_back(
+    engine: StoreEngine, texts: list[str], nested: list[list[str]]
+) -> None:
     assert stored(
         engine,
         ("Array(String)", texts),
@@ -79,7 +81,9 @@ def test_arrays_of_any_texts_come_back(engine: Engine, texts: list[str], nested:
 
 @several
 @given(microseconds=MICROSECONDS, hours=st.integers(-12, 14))
-def test_moments_come_back_whatever_the_time_zones(engine: Engine, microseconds: int, hours: int) -> None:
+def test_moments_come_back_whatever_the_time_zones(
+    engine: StoreEngine, microseconds: int, hours: int
+) -> None:
     moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
     there = moment.astimezone(timezone(timedelta(hours=hours)))
     text = ", ".join(
@@ -112,18 +116,18 @@ def test_moments_come_back_whatever_the_time_zones(engine: Engine, microseconds:
         ("Array(Int32)", [], []),
     ],
 )
-def test_other_types(engine: Engine, kind: str, value: QueryValue, expected: Any) -> None:
+def test_other_types(engine: StoreEngine, kind: str, value: QueryValue, expected: Any) -> None:
     assert stored(engine, (kind, value)) == [expected]
 
 
-def test_floats_that_are_no_numbers(engine: Engine) -> None:
+def test_floats_that_are_no_numbers(engine: StoreEngine) -> None:
     inf, nan = float("inf"), float("nan")
     params: dict[str, QueryValue] = {"values": [inf, -inf, nan], "one": nan}
     text = "SELECT toString({values:Array(Float64)}), toString({one:Float64})"
     assert engine.read(text, params) == b"[inf,-inf,nan]\tnan\n"
 
 
-def test_a_client_s_own_encoding_is_passed_on(engine: Engine) -> None:
+def test_a_client_s_own_encoding_is_passed_on(engine: StoreEngine) -> None:
     assert stored(engine, ("String", EncodedText("a\\tb\\\\c"))) == ["a\tb\\c"]
     with pytest.raises(StoreError) as refused:
         stored(engine, ("String", EncodedText("a\tb")))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .traffic import EXPERIMENT, SERVICE
-from .webhook_sink import Received
+from .webhook_sink import ReceivedWebhook
 
 _OVERALL = """SELECT
     sum(Calls) AS calls,
@@ -81,7 +81,7 @@ class Report:
     whole_traces: int
     incidents: Sequence[Mapping[str, Any]]
     calm_incidents: int
-    deliveries: Sequence[Received]
+    deliveries: Sequence[ReceivedWebhook]
     runs: Sequence[Run]
     simulated: int
     example_trace: str

@@ -17,7 +17,7 @@ _MAX_BODY = 1 << 20
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedWebhook:
     """One delivery: its id, event type, the incident in it, and whether its signature was right."""
 
     id: str
@@ -32,7 +32,7 @@ class WebhookSink:
     def __init__(self) -> None:
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         self._verifier = Webhook(self.secret)
-        self._received: list[Received] = []
+        self._received: list[ReceivedWebhook] = []
         self._lock = threading.Lock()
         sink = self
 
@@ -55,7 +55,7 @@ class WebhookSink:
         return f"http://127.0.0.1:{self._server.server_address[1]}/llmtrace"
 
     @property
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedWebhook]:
         """Deliveries so far, in order."""
         with self._lock:
             return list(self._received)
@@ -70,7 +70,7 @@ class WebhookSink:
         incident = data.get("incident", data) if isinstance(data, dict) else {}
         with self._lock:
             self._received.append(
-                Received(headers.get("webhook-id", ""), str(event.get("type", "")), incident, verified)
+                ReceivedWebhook(headers.get("webhook-id", ""), str(event.get("type", "")), incident, verified)
             )
         return verified
 

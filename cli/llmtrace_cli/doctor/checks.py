@@ -55,7 +55,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Response:
+class _ExporterResponse:
     status: int
     """0 where a certificate was refused; `reason` then says which, and what to do."""
     date: str | None
@@ -244,7 +244,7 @@ def keys(settings: "Settings") -> Iterator[Result]:
         yield Result("admin key", "ok", f"{key} (mode {mode:04o})")
 
 
-def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Response | None, Result]:
+def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_ExporterResponse | None, Result]:
     """The collector accepts an empty OTLP request where applications would send theirs."""
     named = endpoint or os.environ.get("LLMTRACE_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     table = getattr(settings, "collector", None)
@@ -284,7 +284,7 @@ def _secret(value: object) -> str | None:
     return reveal() if reveal is not None else None
 
 
-def clock(response: _Response | None) -> Result:
+def clock(response: _ExporterResponse | None) -> Result:
     """This machine's clock agrees with its disk's and, when it answered, with the collector's."""
     remedy = "synchronise the clock (systemd-timesyncd, chrony): spans are ordered and found by time"
     with tempfile.NamedTemporaryFile() as probe:
@@ -307,7 +307,7 @@ def clock(response: _Response | None) -> Result:
 
 def _request(
     url: str, body: bytes | None = None, headers: dict[str, str] | None = None, tls: TlsFiles | None = None
-) -> _Response | None:
+) -> _ExporterResponse | None:
     """One request without a proxy, answered in 3 s; None when nobody answers."""
     files = tls or TlsFiles()
     try:
@@ -316,9 +316,9 @@ def _request(
         )
         request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
         with opener.open(request, timeout=3) as response:
-            return _Response(response.status, response.headers.get("Date"), "")
+            return _ExporterResponse(response.status, response.headers.get("Date"), "")
     except urllib.error.HTTPError as error:
-        return _Response(error.code, error.headers.get("Date"), str(error.reason))
+        return _ExporterResponse(error.code, error.headers.get("Date"), str(error.reason))
     except (OSError, ValueError) as error:
         problem = certificate_problem(error, url, files)
-        return None if problem is None else _Response(0, None, problem)
+        return None if problem is None else _ExporterResponse(0, None, problem)

@@ -10,7 +10,7 @@ from email.policy import HTTP
 from fastapi import APIRouter, Request, Response
 
 from llmtrace_collector.access.auth import Authenticator, Denied
-from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.sql_values import EncodedText
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 from llmtrace_collector.store.query_guard import QueryRefused, check_format, make_safe
@@ -44,7 +44,7 @@ _SYNTAX_ERROR, _AUTHENTICATION_FAILED, _QUOTA_EXCEEDED = 62, 516, 201
 
 
 def router(
-    store: Store, authenticator: Authenticator, metrics: Metrics, pool: ThreadPoolExecutor
+    store: Store, authenticator: Authenticator, metrics: CollectorMetrics, pool: ThreadPoolExecutor
 ) -> APIRouter:
     """The routes under /clickhouse, by which clickhouse-connect, Grafana or curl read the store."""
     routes = APIRouter()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.store import Store
 
@@ -55,7 +55,7 @@ class ArrivalCounts:
     what it counted since the last flush; what is stored is counted by the engine, exactly.
     """
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: CollectorMetrics) -> None:
         self._store = store
         self._metrics = metrics
         self._lock = threading.Lock()

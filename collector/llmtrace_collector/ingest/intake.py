@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 
 from .completeness import ArrivalCounts, RequestOrigin
@@ -46,7 +46,11 @@ class Intake:
     """The one way into the log, for OTLP/HTTP and OTLP/gRPC alike. Safe to call from any thread."""
 
     def __init__(
-        self, settings: CollectorSettings, wal: WriteAheadLog, metrics: Metrics, arrival_counts: ArrivalCounts
+        self,
+        settings: CollectorSettings,
+        wal: WriteAheadLog,
+        metrics: CollectorMetrics,
+        arrival_counts: ArrivalCounts,
     ) -> None:
         self._settings = settings
         self._wal = wal

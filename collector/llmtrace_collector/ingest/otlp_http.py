@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 from starlette.requests import ClientDisconnect
 
 from llmtrace_collector.access.auth import Authenticator, Denied
-from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 
 from .decompress import Refused
@@ -37,7 +37,7 @@ _CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 
 
 def router(
-    settings: CollectorSettings, authenticator: Authenticator, intake: Intake, metrics: Metrics
+    settings: CollectorSettings, authenticator: Authenticator, intake: Intake, metrics: CollectorMetrics
 ) -> APIRouter:
     """The routes /v1/traces, /v1/logs and /v1/metrics.
 

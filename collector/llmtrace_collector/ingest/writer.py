@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from llmtrace_collector.metrics import Metrics
+from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.store.engine import StoreUnavailable
 from llmtrace_collector.store.store import Store
 
@@ -31,7 +31,7 @@ class Writer:
     store refuses is set aside and does not hold up what is behind it.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, arrival_counts: ArrivalCounts) -> None:
+    def __init__(self, store: Store, metrics: CollectorMetrics, arrival_counts: ArrivalCounts) -> None:
         self._store = store
         self._metrics = metrics
         self._arrival_counts = arrival_counts

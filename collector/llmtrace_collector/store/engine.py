@@ -45,7 +45,7 @@ class StoreUnavailable(StoreError):
     """The engine could not be reached; the same call may succeed later."""
 
 
-class Engine(ABC):
+class StoreEngine(ABC):
     """Runs SQL text. Every method is safe to call from any thread.
 
     On a cluster, `execute` and inserts work on the tables of one shard and `read` on those of all; `own` and
@@ -110,7 +110,7 @@ def _settings_clause(settings: Mapping[str, str] | None) -> str:
     return ", ".join(f"{name} = {literal(value)}" for name, value in (settings or {}).items())
 
 
-class EmbeddedEngine(Engine):
+class EmbeddedEngine(StoreEngine):
     """chDB: ClickHouse in this process. One process may own a directory; each thread gets its own handle."""
 
     def __init__(self, path: Path) -> None:
@@ -230,7 +230,7 @@ class _Sent:
         return self._text
 
 
-class ServerEngine(Engine):
+class ServerEngine(StoreEngine):
     """A ClickHouse server over HTTP, or a cluster by way of one of its nodes.
 
     With a `reader`, the address of a user whom row policies confine (see row_policies.py), reads for a
@@ -356,7 +356,7 @@ def server_arguments(dsn: str) -> dict[str, Any]:
     }
 
 
-def open_engine(dsn: str, cluster: str = "", reader: str = "") -> Engine:
+def open_engine(dsn: str, cluster: str = "", reader: str = "") -> StoreEngine:
     """The engine of a DSN: `chdb:///path/to/dir` or `clickhouse://user:password@host:8123/database`.
 
     `cluster` and `reader` are for a server, see `ServerEngine`.

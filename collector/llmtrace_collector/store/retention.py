@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from llmtrace_collector.sql_values import literals
 
-from .engine import Engine
+from .engine import StoreEngine
 
 #: Tables whose rows carry their class.
 _TABLES = ("otel_traces", "otel_logs", "otel_metrics_gauge", "otel_metrics_sum", "otel_metrics_histogram")
 
 
-def set_retention(engine: Engine, days: int, projects: Mapping[str, int]) -> None:
+def set_retention(engine: StoreEngine, days: int, projects: Mapping[str, int]) -> None:
     """New rows get their project's days, `days` where it has none of its own; stored rows keep theirs."""
     default = str(days)
     if projects:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from llmtrace_collector.sql_values import literal
 
-from .engine import Engine
+from .engine import StoreEngine
 from .schema.migrations import usage_select
 
 
-def rebuild_day(engine: Engine, day: str, minutes: Iterable[str] = ()) -> None:
+def rebuild_day(engine: StoreEngine, day: str, minutes: Iterable[str] = ()) -> None:
     """Rebuild one day (`YYYY-MM-DD`) of `usage_10s` and `usage_hour` from its spans, or some minutes of it
     (Unix seconds) and the rest as it is.
     """
@@ -37,7 +37,7 @@ def rebuild_day(engine: Engine, day: str, minutes: Iterable[str] = ()) -> None:
     _rebuild_hours(engine, day)
 
 
-def _rebuild_hours(engine: Engine, day: str) -> None:
+def _rebuild_hours(engine: StoreEngine, day: str) -> None:
     """Rebuild `usage_hour` for one day (`YYYY-MM-DD`) beside the live table and swap it in as a whole.
 
     The rows are made by the text of the materialized view that fills the table, which is written once.
@@ -59,7 +59,7 @@ def _rebuild_hours(engine: Engine, day: str) -> None:
     engine.execute("DROP TABLE usage_hour_rebuild SYNC")
 
 
-def make_empty_copy(engine: Engine, table: str) -> None:
+def make_empty_copy(engine: StoreEngine, table: str) -> None:
     """Make an empty `TABLE_rebuild` that partitions of `table` can be made in; on one replica alone, where
     the table itself has several."""
     text = engine.execute(
@@ -76,7 +76,7 @@ def unreplicated(engine_full: str) -> str:
     return re.sub(r"^Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"\1(", engine_full)
 
 
-def columns(engine: Engine, table: str) -> str:
+def columns(engine: StoreEngine, table: str) -> str:
     """A table's columns with commas between: their places differ between stores of different ages."""
     names = engine.execute(
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_collector.sql_values import QueryParams, literal, literals
 
 from .cluster import names_of
-from .engine import Engine, StoreError, StoreUnavailable, open_engine
+from .engine import StoreEngine, StoreError, StoreUnavailable, open_engine
 from .rollup_rebuild import rebuild_day
 from .schema.migrations import foreign_probe, migrate, migrations, protobuf_schema
 from .schema.redaction import NOTHING, Redaction
@@ -74,7 +74,7 @@ class SegmentFile(Protocol):
 class Store:
     """One open store. Inserts and rebuilds take turns; reads run beside them."""
 
-    def __init__(self, engine: Engine, retention_days: int, redaction: Redaction = NOTHING) -> None:
+    def __init__(self, engine: StoreEngine, retention_days: int, redaction: Redaction = NOTHING) -> None:
         self.engine = engine
         self.version = migrate(engine, retention_days, redaction)
         self.redaction = redaction
@@ -162,7 +162,7 @@ class Store:
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        """Run one SELECT, read-only and within limits; see `Engine.read`."""
+        """Run one SELECT, read-only and within limits; see `StoreEngine.read`."""
         return self.engine.read(sql, params, fmt, project)
 
     def rows(self, sql: str, params: QueryParams | None = None) -> list[dict[str, Any]]:

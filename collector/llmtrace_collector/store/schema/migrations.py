@@ -11,7 +11,7 @@ from importlib import resources
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.cluster import Names, names_of
-from llmtrace_collector.store.engine import EmbeddedEngine, Engine
+from llmtrace_collector.store.engine import EmbeddedEngine, StoreEngine
 
 from . import dialects
 from .dialects.sqltext import let
@@ -459,7 +459,7 @@ VERSIONS = (
 )
 
 
-def _for_home(engine: Engine, statements: list[str], names: Names) -> list[str]:
+def _for_home(engine: StoreEngine, statements: list[str], names: Names) -> list[str]:
     """Statements as the engine's home needs them."""
     return statements if engine.cluster is None else engine.cluster.render(statements, names)
 
@@ -477,7 +477,7 @@ def decoding_views(redaction: Redaction, *, embedded: bool = False) -> dict[str,
     return views
 
 
-def migrate(engine: Engine, retention_days: int, redaction: Redaction = NOTHING) -> int:
+def migrate(engine: StoreEngine, retention_days: int, redaction: Redaction = NOTHING) -> int:
     """Bring the schema up to date and return its version. Each statement may run twice without harm.
 
     Raises ValueError where the engine cannot run a pattern of `redaction`.
@@ -508,7 +508,7 @@ def migrate(engine: Engine, retention_days: int, redaction: Redaction = NOTHING)
     return max(applied)
 
 
-def _set_views(engine: Engine, redaction: Redaction, names: Names, *, fresh: bool) -> None:
+def _set_views(engine: StoreEngine, redaction: Redaction, names: Names, *, fresh: bool) -> None:
     """Let the decoding views be those of this version and `redaction`; each is changed in one step. In a
     `fresh` store they are that already.
     """
@@ -529,11 +529,11 @@ def _set_views(engine: Engine, redaction: Redaction, names: Names, *, fresh: boo
         )
 
 
-def _now(engine: Engine) -> int:
+def _now(engine: StoreEngine) -> int:
     return int(engine.execute("SELECT toUnixTimestamp(now())").decode())
 
 
-def _set_retention(engine: Engine, days: int) -> None:
+def _set_retention(engine: StoreEngine, days: int) -> None:
     """New spans get the configured retention; those stored keep the class they were written with."""
     for table in ("otel_traces", "otel_logs"):
         current = engine.execute(

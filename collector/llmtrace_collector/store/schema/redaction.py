@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmtrace_collector.sql_values import literal, literals
-from llmtrace_collector.store.engine import Engine, StoreError, StoreUnavailable
+from llmtrace_collector.store.engine import StoreEngine, StoreError, StoreUnavailable
 
 from .dialects.sqltext import let
 
@@ -119,7 +119,7 @@ class Redaction:
 NOTHING = Redaction()
 
 
-def check_patterns(engine: Engine, patterns: Iterable[str]) -> None:
+def check_patterns(engine: StoreEngine, patterns: Iterable[str]) -> None:
     """Raise ValueError for an expression that the engine cannot run or that would match everywhere."""
     for pattern in patterns:
         try:
