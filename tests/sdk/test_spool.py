@@ -321,6 +321,35 @@ def test_what_is_in_flight_at_the_end_is_kept_once(tmp_path: Path) -> None:
     assert counters.spooled == 1
 
 
+def test_a_batch_may_be_kept_before_it_is_sent(tmp_path: Path) -> None:
+    """And what an earlier process left goes in the same round in which the collector is back."""
+    received: list[bytes] = []
+    is_away = True
+
+    class Collector:
+        def send(self, batch: Batch, timeout: float) -> ExportResult:
+            if is_away:
+                return ExportResult("retry", detail="away", retry_after=0.01)
+            received.append(batch.payload)
+            return ExportResult("acknowledged")
+
+        def close(self) -> None: ...
+
+    settings = DeliverySettings.for_collector("http://127.0.0.1:9", spool_dir=str(tmp_path))
+    Sender(settings, Collector, DeliveryCounters(), Spool(settings)).keep(Batch("logs", 1, b"earlier"))
+    sender = Sender(settings, Collector, DeliveryCounters(), Spool(settings))
+    sender.keep(Batch("logs", 1, b"own"))
+    assert sorted(file.read_bytes() for file in _files(tmp_path)) == [b"earlier", b"own"]
+    assert not sender.replay()
+    is_away = False
+    time.sleep(0.02)
+    assert sender.replay()
+    assert received == [b"own", b"earlier"]
+    assert not sender.has_leftovers
+    with pytest.raises(OSError, match="no folder"):
+        Sender(settings, Collector, DeliveryCounters(), None).keep(Batch("logs", 1, b"lost"))
+
+
 def test_the_applications_handler_is_left_alone(provider: ReplayServer) -> None:
     """Set before `init` or after it; leaving by it sends all the same."""
     handler = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"

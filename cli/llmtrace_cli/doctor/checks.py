@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from llmtrace.common.admin_key import FILE as ADMIN_KEY_FILE
 from llmtrace.common.loopback import is_loopback
 from llmtrace.common.tls import TlsFiles, certificate_problem
 from llmtrace_cli.healthcheck import healthy
@@ -232,7 +233,7 @@ def keys(settings: "Settings") -> Iterator[Result]:
             f"the collector would listen on {collector.host} without keys",
             "set LLMTRACE_COLLECTOR__INGEST_KEY and LLMTRACE_COLLECTOR__READ_KEY, or host = '127.0.0.1'",
         )
-    key = collector.data_dir / "admin.key"
+    key = collector.data_dir / ADMIN_KEY_FILE
     if not key.exists():
         return
     mode = stat.S_IMODE(key.stat().st_mode)
