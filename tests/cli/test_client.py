@@ -133,6 +133,16 @@ def test_files_of_the_environment_serve_as_well(
         assert client.stats()
 
 
+def test_the_prices_of_a_store_without_calls_are_a_list_without_rows(tmp_path: Path) -> None:
+    with Launched(settings(tmp_path / "data")) as collector:
+        address = ("--url", collector.url)
+        listed = run("cost", "prices", "list", *address, cwd=tmp_path)
+        assert (listed.returncode, listed.stdout) == (0, "no calls\n"), listed.stderr
+        assert listed.stderr.startswith("book: genai-prices ")
+        unknown = run("cost", "prices", "list", "--book", "none", *address, cwd=tmp_path)
+        assert "Error: there is no book 'none'; there are 'genai-prices " in unknown.stderr
+
+
 def test_a_refused_certificate_names_the_subject_the_file_and_the_remedy(
     collector: Launched, files: dict[str, Path], authority: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

@@ -245,6 +245,18 @@ def test_mlflow_keeps_its_runs_in_a_database_of_ones_own() -> None:
     assert not any("password" in argument for argument in mlflow_server.arguments(settings))
 
 
+def test_no_setting_is_named_by_the_reference_alone() -> None:
+    """A setting that no page and no test speaks of is one that nobody needs: a constant."""
+    pages = [page for page in (ROOT / "docs").glob("*.md") if page.name != "configuration.md"]
+    files = [*pages, ROOT / "README.md", ROOT / "docker-compose.yml", *(ROOT / "tests").rglob("*.py")]
+    words = set(re.findall(r"\w+", "\n".join(file.read_text(encoding="utf-8") for file in files).lower()))
+    named = words | {word.rpartition("__")[2] for word in words}
+    for table, model in tables().items():
+        rows = [row for field in model.model_fields.values() if (row := toml_file.row_model(field))]
+        for name in {name for part in (model, *rows) for name in part.model_fields}:
+            assert name in named, f"[{table}] {name}"
+
+
 def test_settings_cannot_be_changed_after_loading() -> None:
     settings = load.load()
     models: list[BaseModel] = [settings, *(getattr(settings, name) for name in tables())]

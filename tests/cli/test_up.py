@@ -17,7 +17,7 @@ from llmtrace_cli.healthcheck import healthy
 from llmtrace_cli.local_servers import free_port, is_free
 from tests.cli.running import Running, run, running, wait_until
 from tests.collector.otlp import llm, traces
-from tests.collector.running import PROTOBUF, make_certificate
+from tests.collector.running import PROTOBUF, make_certificate, make_client_certificate
 
 
 @pytest.fixture
@@ -94,24 +94,34 @@ def test_sigterm_while_parts_are_still_starting_is_a_clean_stop_too(
 
 def test_both_ports_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, int], tmp_path: Path) -> None:
     certificate, private = make_certificate(tmp_path)
+    authority, client_certificate, client_key = make_client_certificate(tmp_path / "clients")
     grpc_port = free_port()
     config = tmp_path / "llmtrace.toml"
     config.write_text(
         f'[collector]\ntls_certificate = "{certificate}"\ntls_key = "{private}"\n'
+        f'tls_client_ca = "{authority}"\n'
         f'grpc_port = {grpc_port}\ningest_key = "in-key"\nread_key = "out-key"\n'
     )
+    client_files = {
+        "LLMTRACE_CLIENT_CERTIFICATE": str(client_certificate),
+        "LLMTRACE_CLIENT_KEY": str(client_key),
+    }
     sent = [llm(), llm()]
-    with running("--config", str(config), *up(ports, "--no-mlflow", "--no-dashboard"), cwd=tmp_path) as it:
+    arguments = ("--config", str(config), *up(ports, "--no-mlflow", "--no-dashboard"))
+    with running(*arguments, cwd=tmp_path, **client_files) as it:
         output = it.wait_for("llmtrace is up")
         url = f"https://127.0.0.1:{ports['collector']}"
         assert url in output
         trusted = ssl.create_default_context(cafile=str(certificate))
+        trusted.load_cert_chain(client_certificate, client_key)
         with httpx.Client(base_url=url, verify=trusted, trust_env=False, timeout=30) as client:
             body = traces(sent[:1]).SerializeToString()
             assert client.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 401
             key = {"authorization": "Bearer in-key"}
             assert client.post("/v1/traces", content=body, headers=PROTOBUF | key).status_code == 200
-            credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+            credentials = grpc.ssl_channel_credentials(
+                certificate.read_bytes(), client_key.read_bytes(), client_certificate.read_bytes()
+            )
             with grpc.secure_channel(f"127.0.0.1:{grpc_port}", credentials) as channel:
                 stub: Any = trace_service_pb2_grpc.TraceServiceStub
                 export = stub(channel).Export
@@ -127,7 +137,7 @@ def test_both_ports_of_the_collector_speak_tls_and_demand_keys(ports: dict[str, 
 
             wait_until(stored, 60, it.output)
         assert it.part("watch").is_running()
-        assert "collector_away" not in it.output(), "watch trusts the certificate"
+        assert "collector_away" not in it.output(), "watch trusts the certificate, and presents its own"
         it.popen.send_signal(signal.SIGINT)
         assert stopped(it) == 0, it.output()
 

@@ -179,7 +179,7 @@ def test_a_price_is_set_shown_and_taken_back(stack: Stack) -> None:
     finally:
         assert run(stack, "reprice", "--book", first, *options).exit_code == 0
     assert spent() == before
-    assert "there is no price in a book 'none'" in run(stack, "prices", "list", "--book", "none").output
+    assert "there is no book 'none'" in run(stack, "prices", "list", "--book", "none").output
     listed = json.loads(run(stack, "prices", "list", "--format", "json").stdout)
     assert any(row["model"] == unpriced and not row["priced"] for row in listed)
 

@@ -72,7 +72,7 @@ def template() -> str:
         lines += [*_comment((model.__doc__ or "").partition("\n\n")[0]), f"[{table}]", ""]
         lists = []
         for name, field in model.model_fields.items():
-            if (row := _row_model(field)) is not None:
+            if (row := row_model(field)) is not None:
                 lists += [*_list_of_tables(table, name, field, row), ""]
             elif not _inherits_data_dir(name):
                 lines += [*_setting(name, field), ""]
@@ -103,7 +103,7 @@ def reference() -> str:
         lines += ["", f"## [{table}]", "", " ".join((model.__doc__ or "").split("\n\n")[0].split()), ""]
         lines += _table([((table, name), field) for name, field in fields])
         for name, field in fields:
-            if (row := _row_model(field)) is not None:
+            if (row := row_model(field)) is not None:
                 lines += ["", f"### [[{table}.{name}]]", "", " ".join((row.__doc__ or "").split()), ""]
                 lines += _table(
                     [((name,), row_field) for name, row_field in row.model_fields.items()], env=False
@@ -125,7 +125,7 @@ def _inherits_data_dir(name: str) -> bool:
     return name == "data_dir"
 
 
-def _row_model(field: FieldInfo) -> type[BaseModel] | None:
+def row_model(field: FieldInfo) -> type[BaseModel] | None:
     """The model of one row when the field is a list of tables."""
     if get_origin(field.annotation) in (list, tuple):
         first = get_args(field.annotation)[0]

@@ -6,15 +6,24 @@ those that were measured here, so that a band made of them fits this machine.
 
 from __future__ import annotations
 
-import gzip
 import random
-import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from llmtrace import semconv
+from llmtrace.delivery import (
+    DeliveryCounters,
+    DeliverySettings,
+    OtlpHttpExporter,
+    Sender,
+    fill_attributes,
+    packed,
+)
 
 SERVICE = "demo-history (simulated)"
 
@@ -46,41 +55,34 @@ def send_history(
 ) -> int:
     """Send an hour of simulated calls that ends at `until` (Unix ns), a minute a request; their number.
 
-    `progress` is called with the minutes sent. Raises httpx.HTTPStatusError when the collector refuses one,
-    and httpx.TransportError when it stays unreachable.
+    `progress` is called with the minutes sent. A request is sent again while the collector is unreachable:
+    the demo may have killed it. Raises ConnectionError when one is refused, or not taken in a minute.
     """
     rng = random.Random(seed)  # noqa: S311 - a simulation
+    settings = DeliverySettings.for_collector(
+        collector_url, retry_for=_PATIENCE_SECONDS, request_timeout=30.0, use_proxies=False
+    )
+    scope = InstrumentationScope("llmtrace.demo")
+    sender = Sender(
+        settings,
+        lambda: OtlpHttpExporter(settings, Resource.get_empty(), scope),
+        DeliveryCounters(),
+        spool=None,
+    )
     sent = 0
-    with httpx.Client(timeout=30.0) as client:
+    with closing(sender):
         for minute in range(_MINUTES):
             start = until - (_MINUTES - minute) * 60 * _SECOND
             # Real traffic wanders: each minute has a pace and a load of its own.
             calls = round(60 * calls_per_second * rng.uniform(0.75, 1.25))
             load = rng.lognormvariate(0.0, 0.2)
             request = _minute(rng, measurements, users, start, calls, load)
-            _post(client, f"{collector_url}/v1/traces", gzip.compress(request.SerializeToString(), 1))
+            result = sender.deliver(packed("traces", calls, request.SerializeToString()))
+            if result is None or result.kind != "acknowledged":
+                raise ConnectionError(f"the collector did not take the simulated history: {result}")
             sent += calls
             progress(minute + 1)
     return sent
-
-
-def _post(client: httpx.Client, url: str, body: bytes) -> None:
-    """Send one request, again while the collector is unreachable: the demo may have killed it."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            response = client.post(
-                url,
-                content=body,
-                headers={"content-type": "application/x-protobuf", "content-encoding": "gzip"},
-            )
-        except httpx.TransportError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.25)
-        else:
-            response.raise_for_status()
-            return
 
 
 def _minute(
@@ -93,7 +95,7 @@ def _minute(
 ) -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
-    resource.resource.attributes.extend([_text("service.name", SERVICE), _text("llmtrace.simulated", "true")])
+    fill_attributes(resource.resource.attributes, {semconv.SERVICE_NAME: SERVICE, semconv.SIMULATED: "true"})
     spans = resource.scope_spans.add().spans
     for _ in range(calls):
         sample = rng.choice(measurements)
@@ -107,31 +109,16 @@ def _minute(
             start_time_unix_nano=begin,
             end_time_unix_nano=begin + round(sample.seconds * slowdown * _SECOND),
         )
-        span.attributes.extend(
-            [
-                _text("gen_ai.operation.name", "chat"),
-                _text("gen_ai.provider.name", "llmtrace"),
-                _text("gen_ai.request.model", sample.model),
-                _text("gen_ai.response.model", sample.model),
-                _text("user.id", rng.choice(users)),
-                _count("gen_ai.usage.input_tokens", sample.input_tokens),
-                _count("gen_ai.usage.output_tokens", sample.output_tokens),
-            ]
-        )
+        attributes: dict[str, str | int | float] = {
+            semconv.OPERATION_NAME: "chat",
+            semconv.PROVIDER_NAME: "llmtrace",
+            semconv.REQUEST_MODEL: sample.model,
+            semconv.RESPONSE_MODEL: sample.model,
+            semconv.USER_ID: rng.choice(users),
+            semconv.USAGE_INPUT_TOKENS: sample.input_tokens,
+            semconv.USAGE_OUTPUT_TOKENS: sample.output_tokens,
+        }
         if sample.ttft is not None:
-            ttft = KeyValue(key="gen_ai.response.time_to_first_chunk")
-            ttft.value.double_value = sample.ttft * slowdown
-            span.attributes.append(ttft)
+            attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = sample.ttft * slowdown
+        fill_attributes(span.attributes, attributes)
     return request
-
-
-def _text(key: str, value: str) -> KeyValue:
-    attribute = KeyValue(key=key)
-    attribute.value.string_value = value
-    return attribute
-
-
-def _count(key: str, value: int) -> KeyValue:
-    attribute = KeyValue(key=key)
-    attribute.value.int_value = value
-    return attribute

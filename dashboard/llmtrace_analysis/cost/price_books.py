@@ -61,6 +61,9 @@ FROM price_book FINAL
 WHERE Book = {{book:String}}
 ORDER BY provider, model, response_model, tier, start, context_from"""
 
+_KNOWN = """SELECT 1 AS known FROM price_books WHERE Book = {book:String}
+UNION ALL SELECT 1 AS known FROM price_book WHERE Book = {book:String} LIMIT 1"""
+
 _PAIR = ["provider", "model", "response_model", "tier"]
 
 
@@ -146,8 +149,7 @@ def reprice(client: Client, scope: Scope, before: str, after: str) -> pd.DataFra
 
 
 def _check(client: Client, book: str) -> None:
-    if frame(
-        client, "SELECT 1 AS found FROM price_book WHERE Book = {book:String} LIMIT 1", {"book": book}
-    ).empty:
+    """A book without a price, as before the first call, is one too; so is one that was never in effect."""
+    if frame(client, _KNOWN, {"book": book}).empty:
         known = ", ".join(repr(name) for name in books(client)["book"]) or "none yet"
-        raise NoSuchBook(f"there is no price in a book {book!r}; there are {known}")
+        raise NoSuchBook(f"there is no book {book!r}; there are {known}")
