@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from opentelemetry.sdk.trace import TracerProvider
 
 from llmtrace_inference.settings import InferenceSettings
 
@@ -26,11 +25,10 @@ from .engine.local.model_source import parse_source
 from .protocol.errors import ApiError
 from .serving.model_registry import LoadEngine, ModelRegistry
 from .serving.service import CompletionService
-from .telemetry.export import SpanPipeline
+from .telemetry.export import SpanPipeline, collector_pipeline
 from .telemetry.gpu import open_sampler
 from .telemetry.metrics import Metrics
-from .telemetry.otlp_metrics import MetricsPipeline
-from .telemetry.spans import RequestTracer
+from .telemetry.spans import SCOPE, RequestTracer
 
 logger = logging.getLogger(__name__)
 
@@ -51,36 +49,29 @@ def load_engine(name: str, source: str, settings: InferenceSettings) -> Engine:
 class _Parts:
     """Everything that the service consists of, and the order in which it starts and stops."""
 
-    def __init__(
-        self, settings: InferenceSettings, load: LoadEngine, provider: TracerProvider | None
-    ) -> None:
+    def __init__(self, settings: InferenceSettings, load: LoadEngine, pipeline: SpanPipeline | None) -> None:
         self.models = ModelRegistry(settings, load)
         engines = self.models.engines
         self.metrics = Metrics(lambda: {n: e.stats() if e is not None else None for n, e in engines.items()})
-        self.pipeline = None
-        if provider is None and settings.trace:
-            self.pipeline = SpanPipeline(settings, on_lost=self.metrics.spans_lost.inc)
-            provider = self.pipeline.provider
+        if pipeline is None and settings.trace:
+            pipeline = collector_pipeline(settings, self.metrics)
+        self.pipeline = pipeline
         self.tracer = RequestTracer(
-            provider,
-            capture_content=settings.capture_content,
-            export=self.pipeline.put if self.pipeline is not None else None,
+            pipeline.provider.get_tracer(SCOPE) if pipeline is not None else None,
+            pipeline.put if pipeline is not None else None,
         )
         self.block_list = BlockList(settings.data_dir / "blocks.json")
         self.gpu = open_sampler()
         if self.gpu is not None:
             self.metrics.registry.register(self.gpu)
-        self.metrics_pipeline = None
-        if settings.metrics_interval_seconds and self.pipeline is not None:
-            self.metrics_pipeline = MetricsPipeline(settings, self.metrics.registry)
         self.completions = CompletionService(
             engines, settings, self.tracer, self.metrics, self.block_list, self.gpu
         )
         self.batches = BatchService(settings, engines, self.completions, self.tracer, self.metrics)
 
     async def begin(self) -> None:
-        if self.metrics_pipeline is not None:
-            self.metrics_pipeline.start()
+        if self.pipeline is not None:
+            self.pipeline.start()
         self.models.begin(self.tracer.tracer)
         await self.batches.begin()
 
@@ -93,8 +84,6 @@ class _Parts:
         await self.stop_working()
         if self.gpu is not None:
             await asyncio.to_thread(self.gpu.close)
-        if self.metrics_pipeline is not None:
-            await asyncio.to_thread(self.metrics_pipeline.close, _FLUSH_SECONDS / 2)
         if self.pipeline is not None:
             await asyncio.to_thread(self.pipeline.close, _FLUSH_SECONDS)
 
@@ -103,14 +92,14 @@ def create_app(
     settings: InferenceSettings,
     *,
     load: LoadEngine = load_engine,
-    provider: TracerProvider | None = None,
+    pipeline: SpanPipeline | None = None,
     on_failed_load: Callable[[Exception], None] | None = None,
 ) -> FastAPI:
-    """The ASGI application. Spans go to `provider`, or over OTLP without one and with settings.trace on.
+    """The ASGI application. Spans go to `pipeline`; without one to the collector, with settings.trace on.
 
     `on_failed_load` is called with the reason when a model cannot be loaded; its requests keep getting 503.
     """
-    parts = _Parts(settings, load, provider)
+    parts = _Parts(settings, load, pipeline)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -23,6 +23,8 @@ from llmtrace_inference.app import create_app, load_engine
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.serving.model_registry import LoadEngine
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry.request_record import RequestRecord
+from llmtrace_inference.telemetry.spans import request_spans
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -31,6 +33,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,26 @@ class _Opened(SpanProcessor):
         self._opened.discard(span.context.span_id)
 
 
+@dataclass(frozen=True)
+class InMemoryPipeline:
+    """Keeps spans the moment that they end."""
+
+    settings: InferenceSettings
+    provider: TracerProvider
+    exporter: InMemorySpanExporter
+
+    def start(self) -> None: ...
+
+    def put(self, record: RequestRecord) -> None:
+        resource, capture_content = self.provider.resource, self.settings.capture_content
+        self.exporter.export(request_spans(record, resource, capture_content=capture_content))
+
+    def flush(self, timeout_seconds: float) -> bool:
+        return True
+
+    def close(self, timeout_seconds: float) -> None: ...
+
+
 @contextlib.contextmanager
 def serving(
     settings: InferenceSettings, load: LoadEngine = load_engine, *, ready: bool = True, export: bool = False
@@ -88,7 +117,8 @@ def serving(
     opened: set[int] = set()
     provider.add_span_processor(_Opened(opened))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    app = create_app(settings, load=load, provider=None if export else provider)
+    pipeline = None if export else InMemoryPipeline(settings, provider, exporter)
+    app = create_app(settings, load=load, pipeline=pipeline)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

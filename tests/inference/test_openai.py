@@ -102,7 +102,7 @@ def test_several_choices(service: Running) -> None:
     assert parts == {0: 1, 1: 1, 2: 1}
     server, *children = service.request_spans(chunk.id)
     assert (server.attributes or {})["gen_ai.request.choice.count"] == 3
-    assert (server.attributes or {})["gen_ai.response.finish_reasons"] == ("length",) * 3
+    assert (server.attributes or {})["gen_ai.response.finish_reasons"] == ["length"] * 3
     decodes = [c for c in children if c.name == "decode"]
     assert [(c.attributes or {})["llmtrace.inference.choice"] for c in decodes] == [0, 1, 2]
 
@@ -256,7 +256,7 @@ def test_a_required_tool_is_called(service: Running, choice: Any, stream: bool) 
     server, *_ = service.request_spans(response_id)
     part = json.loads(str((server.attributes or {})["gen_ai.output.messages"]))[0]["parts"][0]
     assert (part["type"], part["name"], part["arguments"]) == ("tool_call", "weather", arguments)
-    assert (server.attributes or {})["gen_ai.response.finish_reasons"] == ("tool_call",)
+    assert (server.attributes or {})["gen_ai.response.finish_reasons"] == ["tool_call"]
 
     # The call and its result go back into the conversation.
     history: Any = [

@@ -70,14 +70,14 @@ def test_prompts_are_checked_before_and_answers_sentence_by_sentence() -> None:
         wait_until(lambda: sum(s.name == "chat fake" for s in running.exporter.get_finished_spans()) == 4)
         server = [s for s in running.exporter.get_finished_spans() if s.name == "chat fake"][2]
         attributes = dict(server.attributes or {})
-        assert attributes["llmtrace.inference.safety.input"] == (
+        assert attributes["llmtrace.inference.safety.input"] == [
             "tests.inference.test_safety:no_bombs=allowed:weapons",
-        )
-        assert attributes["llmtrace.inference.safety.output"] == (
+        ]
+        assert attributes["llmtrace.inference.safety.output"] == [
             "tests.inference.test_safety:polite=refused:insult",
-        )
+        ]
         assert attributes["llmtrace.inference.safety.recalled"] is True
-        assert attributes["gen_ai.response.finish_reasons"] == ("content_filter",)
+        assert attributes["gen_ai.response.finish_reasons"] == ["content_filter"]
         assert "fool" not in str(attributes.get("gen_ai.output.messages", ""))
 
     with serving(CHECKED, load=lambda *_: FakeEngine(says="Good day. Bye")) as running:

@@ -1,32 +1,28 @@
 """The metrics by OTLP: what /metrics shows, under the conventions' names, to the collector's /v1/metrics.
 
-Everything is counted once, in the Prometheus registry; every few seconds a thread turns that into one OTLP
-request. Values are cumulative, so a request that fails costs resolution and nothing else.
+Everything is counted once, in the Prometheus registry; every few seconds the delivery thread turns that into
+one OTLP request. Values are cumulative, so a request that fails costs resolution and nothing else.
 """
 
 from __future__ import annotations
 
-import gzip
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping
 
-import requests
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from llmtrace_inference.settings import InferenceSettings
+from llmtrace import semconv
+from llmtrace.delivery import Batch, ExportResult, fill_attributes, fill_resource, packed
 
-from .export import authorization, service_resource
+from .spans import SCOPE
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPT_SECONDS = 5.0
 _CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 NAMES: Mapping[str, tuple[str, str]] = {
@@ -57,11 +53,11 @@ NAMES: Mapping[str, tuple[str, str]] = {
 """Family in the registry → name and unit in OTLP."""
 
 ATTRIBUTES: Mapping[str, str] = {
-    "gen_ai_operation_name": "gen_ai.operation.name",
-    "gen_ai_provider_name": "gen_ai.provider.name",
-    "gen_ai_request_model": "gen_ai.request.model",
-    "error_type": "error.type",
-    "model": "gen_ai.request.model",
+    "gen_ai_operation_name": semconv.OPERATION_NAME,
+    "gen_ai_provider_name": semconv.PROVIDER_NAME,
+    "gen_ai_request_model": semconv.REQUEST_MODEL,
+    "error_type": semconv.ERROR_TYPE,
+    "model": semconv.REQUEST_MODEL,
     "kind": "gen_ai.token.type",
     "result": "llmtrace.inference.result",
     "hw_id": "hw.id",
@@ -79,9 +75,9 @@ def to_otlp(
     """One request with everything that has a name in NAMES. Times in Unix nanoseconds."""
     request = ExportMetricsServiceRequest()
     part = request.resource_metrics.add()
-    part.resource.attributes.extend(_attributes(resource.attributes))
+    fill_resource(part.resource, resource)
     scope = part.scope_metrics.add()
-    scope.scope.name = "llmtrace_inference"
+    scope.scope.name = SCOPE
     for family in families:
         if family.name not in NAMES or not family.samples:
             continue
@@ -99,27 +95,20 @@ def to_otlp(
     return request
 
 
-def _attributes(values: Mapping[str, object]) -> list[KeyValue]:
-    return [
-        KeyValue(key=key, value=AnyValue(string_value=str(value))) for key, value in values.items() if value
-    ]
-
-
-def _labels(labels: Mapping[str, str]) -> list[KeyValue]:
-    return _attributes({ATTRIBUTES[label]: value for label, value in labels.items()})
+def _attributes(labels: Mapping[str, str]) -> dict[str, str]:
+    return {ATTRIBUTES[label]: value for label, value in labels.items() if value}
 
 
 def _number_points(family: Metric, start_ns: int, now_ns: int) -> list[metrics_pb2.NumberDataPoint]:
-    return [
-        metrics_pb2.NumberDataPoint(
-            attributes=_labels(sample.labels),
-            start_time_unix_nano=start_ns,
-            time_unix_nano=now_ns,
-            as_double=sample.value,
-        )
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    ]
+    points = []
+    for sample in family.samples:
+        if not sample.name.endswith("_created"):
+            point = metrics_pb2.NumberDataPoint(
+                start_time_unix_nano=start_ns, time_unix_nano=now_ns, as_double=sample.value
+            )
+            fill_attributes(point.attributes, _attributes(sample.labels))
+            points.append(point)
+    return points
 
 
 def _histogram_points(family: Metric, start_ns: int, now_ns: int) -> list[metrics_pb2.HistogramDataPoint]:
@@ -131,8 +120,9 @@ def _histogram_points(family: Metric, start_ns: int, now_ns: int) -> list[metric
         point = points.get(key)
         if point is None:
             point = points[key] = metrics_pb2.HistogramDataPoint(
-                attributes=_labels(labels), start_time_unix_nano=start_ns, time_unix_nano=now_ns
+                start_time_unix_nano=start_ns, time_unix_nano=now_ns
             )
+            fill_attributes(point.attributes, _attributes(labels))
         if sample.name.endswith("_bucket"):
             # Prometheus counts what is at or below a bound; OTLP what is between two.
             point.bucket_counts.append(int(sample.value - before.get(key, 0)))
@@ -146,51 +136,26 @@ def _histogram_points(family: Metric, start_ns: int, now_ns: int) -> list[metric
     return list(points.values())
 
 
-class MetricsPipeline:
-    """Sends a registry's metrics every `metrics_interval_seconds` from a thread of its own."""
+class MetricsReport:
+    """A registry's metrics as what the delivery thread sends again and again."""
 
-    def __init__(self, settings: InferenceSettings, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, resource: Resource) -> None:
         self._registry = registry
-        self._resource = service_resource(settings)
-        self._url = settings.otlp_endpoint.rstrip("/") + "/v1/metrics"
-        self._session = requests.Session()
-        self._session.trust_env = False  # the collector is addressed directly, never through a proxy
-        self._session.headers.update(
-            {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **authorization(settings)}
-        )
-        self._interval = settings.metrics_interval_seconds
+        self._resource = resource
         self._started_ns = time.time_ns()
-        self._closing = threading.Event()
-        self._refused = False
-        self._thread = threading.Thread(target=self._run, name="metrics-export", daemon=True)
+        self._is_refused = False
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self, timeout_seconds: float) -> None:
-        """Send once more, for at most about `timeout_seconds`. Blocks."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
-        if not self._thread.is_alive():
-            self._send(timeout_seconds)
-        self._session.close()
-
-    def _run(self) -> None:
-        while not self._closing.wait(self._interval):
-            self._send(_ATTEMPT_SECONDS)
-
-    def _send(self, timeout_seconds: float) -> None:
+    def pack(self) -> Batch:
+        """The metrics of now."""
         request = to_otlp(self._registry.collect(), self._resource, self._started_ns, time.time_ns())
-        try:
-            answer = self._session.post(
-                self._url, data=gzip.compress(request.SerializeToString()), timeout=timeout_seconds
-            )
-            reason = "" if answer.ok else f"answered {answer.status_code}"
-        except requests.RequestException:
-            reason = "cannot be reached"
-        if reason and not self._refused:
-            logger.warning("metrics are not delivered: the collector at %s %s", self._url, reason)
-        elif self._refused and not reason:
+        metrics = request.resource_metrics[0].scope_metrics[0].metrics
+        return packed("metrics", len(metrics), request.SerializeToString())
+
+    def note_result(self, result: ExportResult) -> None:
+        """Log when delivery begins to fail, and when it works again."""
+        is_refused = result.kind != "acknowledged"
+        if is_refused and not self._is_refused:
+            logger.warning("metrics are not delivered: %s", result.detail)
+        elif self._is_refused and not is_refused:
             logger.info("metrics are being delivered again")
-        self._refused = bool(reason)
+        self._is_refused = is_refused

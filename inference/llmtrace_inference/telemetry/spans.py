@@ -6,24 +6,30 @@ Spans are built after the fact with explicit times. What the attributes mean is 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, Tracer
-from opentelemetry.trace.propagation import get_current_span, set_span_in_context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace.propagation import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from llmtrace.semconv import INFERENCE, PROVIDER_LLMTRACE
+from llmtrace import semconv
 from llmtrace_inference.engine.interface import ModelInfo
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 
 from .phases import phases_of
 from .request_record import Attributes, AttributeValue, RequestRecord
 
-SCOPE = "llmtrace_inference"
+SCOPE: Final = "llmtrace_inference"
+_INSTRUMENTATION: Final = InstrumentationScope(SCOPE)
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_UNSET: Final = Status(StatusCode.UNSET)
+_propagator: Final = TraceContextTextMapPropagator()
 _MAX_LINKS = 128
 _CONTENT_LIMIT = 64 * 1024
 """Characters of one message kept on a span: beginning and end."""
@@ -32,20 +38,20 @@ _CONTENT_LIMIT = 64 * 1024
 def server_attributes(record: RequestRecord, *, capture_content: bool) -> Attributes:
     """Attributes of the SERVER span: the conventions' names, and ours under `llmtrace.inference.`."""
     out: Attributes = {
-        "gen_ai.operation.name": record.operation,
-        "gen_ai.provider.name": PROVIDER_LLMTRACE,
-        "gen_ai.request.model": record.model,
-        "url.path": record.path,
-        "http.request.method": "POST",
+        semconv.OPERATION_NAME: record.operation,
+        semconv.PROVIDER_NAME: semconv.PROVIDER_LLMTRACE,
+        semconv.REQUEST_MODEL: record.model,
+        semconv.URL_PATH: record.path,
+        semconv.HTTP_REQUEST_METHOD: "POST",
     }
     if record.server is not None and record.server[1] is not None:  # None: a Unix socket
-        out["server.address"], out["server.port"] = record.server
+        out[semconv.SERVER_ADDRESS], out[semconv.SERVER_PORT] = record.server
     if record.request is not None:
         _request_attributes(out, record, record.request)
     if record.status is not None:
-        out["http.response.status_code"] = record.status
+        out[semconv.HTTP_RESPONSE_STATUS_CODE] = record.status
     if record.error_type is not None:
-        out["error.type"] = record.error_type
+        out[semconv.ERROR_TYPE] = record.error_type
     if record.info is not None:
         _model_attributes(out, record.info)
         if record.choices:
@@ -61,73 +67,73 @@ def _request_attributes(
 ) -> None:
     format_ = request.response_format if isinstance(request, ChatRequest) else None
     optional: dict[str, AttributeValue | None] = {
-        "gen_ai.request.max_tokens": record.max_tokens or None,
-        "gen_ai.request.temperature": request.temperature,
-        "gen_ai.request.top_p": request.top_p,
-        "gen_ai.request.top_k": request.top_k,
-        "gen_ai.request.presence_penalty": request.presence_penalty,
-        "gen_ai.request.frequency_penalty": request.frequency_penalty,
-        "gen_ai.request.seed": request.seed,
-        "gen_ai.request.choice.count": request.choices if request.choices != 1 else None,
-        "gen_ai.request.stop_sequences": request.stop,
-        "gen_ai.request.stream": True if request.stream else None,
-        "gen_ai.output.type": "json" if format_ is not None and format_.type != "text" else None,
-        "user.id": request.user_id,
-        "session.id": request.session_id,
+        semconv.REQUEST_MAX_TOKENS: record.max_tokens or None,
+        semconv.REQUEST_TEMPERATURE: request.temperature,
+        semconv.REQUEST_TOP_P: request.top_p,
+        semconv.REQUEST_TOP_K: request.top_k,
+        semconv.REQUEST_PRESENCE_PENALTY: request.presence_penalty,
+        semconv.REQUEST_FREQUENCY_PENALTY: request.frequency_penalty,
+        semconv.REQUEST_SEED: request.seed,
+        semconv.REQUEST_CHOICE_COUNT: request.choices if request.choices != 1 else None,
+        semconv.REQUEST_STOP_SEQUENCES: request.stop,
+        semconv.REQUEST_STREAM: True if request.stream else None,
+        semconv.OUTPUT_TYPE: "json" if format_ is not None and format_.type != "text" else None,
+        semconv.USER_ID: request.user_id,
+        semconv.SESSION_ID: request.session_id,
     }
     out.update({key: value for key, value in optional.items() if value is not None})
 
 
 def _model_attributes(out: Attributes, info: ModelInfo) -> None:
     """What answered, or would have: also on refused requests, cached answers and embeddings."""
-    out[INFERENCE + "engine"] = info.engine
-    out[INFERENCE + "dtype"] = info.dtype
-    out[INFERENCE + "quantisation"] = info.quantisation
-    out[INFERENCE + "device"] = info.device
-    out[INFERENCE + "attention"] = info.attention
-    out[INFERENCE + "model.parameters"] = info.parameters
-    out[INFERENCE + "model.version"] = info.version
-    out[INFERENCE + "model.weights_hash"] = info.weights_hash
+    out[semconv.INFERENCE_ENGINE] = info.engine
+    out[semconv.INFERENCE_DTYPE] = info.dtype
+    out[semconv.INFERENCE_QUANTISATION] = info.quantisation
+    out[semconv.INFERENCE_DEVICE] = info.device
+    out[semconv.INFERENCE_ATTENTION] = info.attention
+    out[semconv.INFERENCE_MODEL_PARAMETERS] = info.parameters
+    out[semconv.INFERENCE_MODEL_VERSION] = info.version
+    out[semconv.INFERENCE_MODEL_WEIGHTS_HASH] = info.weights_hash
 
 
 def _generation_attributes(out: Attributes, record: RequestRecord, info: ModelInfo) -> None:
     progress = [choice.progress for choice in record.choices]
     steps = sum(p.steps for p in progress)
-    out["gen_ai.response.model"] = info.name
-    out["gen_ai.response.id"] = record.response_id
-    out["gen_ai.response.finish_reasons"] = [_convention(c.finish_reason) for c in record.choices]
-    out["gen_ai.usage.input_tokens"] = record.input_tokens or 0
-    out["gen_ai.usage.output_tokens"] = record.output_tokens
-    out["gen_ai.usage.cache_read.input_tokens"] = record.cached_tokens
-    out[INFERENCE + "queue.depth"] = progress[0].queue_depth
-    out[INFERENCE + "cached_tokens"] = record.cached_tokens
-    out[INFERENCE + "batch_size.mean"] = sum(p.batch_size_sum for p in progress) / steps if steps else 0.0
-    out[INFERENCE + "batch_size.max"] = max(p.batch_size_max for p in progress)
-    out[INFERENCE + "steps"] = steps
-    out[INFERENCE + "engine_seconds"] = sum(p.share_ns for p in progress) / 1e9
-    out[INFERENCE + "preemptions"] = sum(p.preemptions for p in progress)
-    out[INFERENCE + "kv.blocks_reserved"] = sum(p.kv_blocks_request for p in progress)
-    out[INFERENCE + "kv.blocks_used"] = max(p.kv_blocks_used_max for p in progress)
-    out[INFERENCE + "kv.blocks_total"] = progress[0].kv_blocks_total
+    out[semconv.RESPONSE_MODEL] = info.name
+    out[semconv.RESPONSE_ID] = record.response_id
+    out[semconv.RESPONSE_FINISH_REASONS] = [_convention(c.finish_reason) for c in record.choices]
+    out[semconv.USAGE_INPUT_TOKENS] = record.input_tokens or 0
+    out[semconv.USAGE_OUTPUT_TOKENS] = record.output_tokens
+    out[semconv.USAGE_CACHE_READ_INPUT_TOKENS] = record.cached_tokens
+    out[semconv.INFERENCE_QUEUE_DEPTH] = progress[0].queue_depth
+    out[semconv.INFERENCE_CACHED_TOKENS] = record.cached_tokens
+    out[semconv.INFERENCE_BATCH_SIZE_MEAN] = sum(p.batch_size_sum for p in progress) / steps if steps else 0.0
+    out[semconv.INFERENCE_BATCH_SIZE_MAX] = max(p.batch_size_max for p in progress)
+    out[semconv.INFERENCE_STEPS] = steps
+    out[semconv.INFERENCE_ENGINE_SECONDS] = sum(p.share_ns for p in progress) / 1e9
+    out[semconv.INFERENCE_PREEMPTIONS] = sum(p.preemptions for p in progress)
+    out[semconv.INFERENCE_KV_BLOCKS_RESERVED] = sum(p.kv_blocks_request for p in progress)
+    out[semconv.INFERENCE_KV_BLOCKS_USED] = max(p.kv_blocks_used_max for p in progress)
+    out[semconv.INFERENCE_KV_BLOCKS_TOTAL] = progress[0].kv_blocks_total
     reasons = [choice.stop_reason for choice in record.choices if choice.stop_reason is not None]
     if reasons:
-        out[INFERENCE + "stop_reason"] = reasons[0]
+        out[semconv.INFERENCE_STOP_REASON] = reasons[0]
     first, per_token = record.first_token_seconds, record.output_token_seconds
     if first is not None:
-        out[INFERENCE + "time_to_first_token"] = first
+        out[semconv.INFERENCE_TIME_TO_FIRST_TOKEN] = first
         if record.request is not None and record.request.stream:
-            out["gen_ai.response.time_to_first_chunk"] = first
+            out[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first
     if per_token is not None:
-        out[INFERENCE + "time_per_output_token"] = per_token
+        out[semconv.INFERENCE_TIME_PER_OUTPUT_TOKEN] = per_token
     gaps = sorted(
         later - earlier
         for p in progress
         for earlier, later in zip(p.token_seconds, p.token_seconds[1:], strict=False)
     )
     if gaps:
-        out[INFERENCE + "inter_token_latency.p50"] = _quantile(gaps, 0.50)
-        out[INFERENCE + "inter_token_latency.p95"] = _quantile(gaps, 0.95)
-        out[INFERENCE + "inter_token_latency.max"] = gaps[-1]
+        out[semconv.INFERENCE_INTER_TOKEN_LATENCY_P50] = _quantile(gaps, 0.50)
+        out[semconv.INFERENCE_INTER_TOKEN_LATENCY_P95] = _quantile(gaps, 0.95)
+        out[semconv.INFERENCE_INTER_TOKEN_LATENCY_MAX] = gaps[-1]
 
 
 def _quantile(ordered: list[float], q: float) -> float:
@@ -153,20 +159,20 @@ def _content_attributes(
             else:
                 messages.append(_message(m.template_role, m.text, calls))
         if request.tools:
-            out["gen_ai.tool.definitions"] = _json(
+            out[semconv.TOOL_DEFINITIONS] = _json(
                 [{"type": "function", "name": t.function.name} for t in request.tools]
             )
     else:
         messages = [
             _message("user", p if isinstance(p, str) else f"[{len(p)} tokens]") for p in request.prompts
         ]
-    out["gen_ai.input.messages"] = _json(messages)
+    out[semconv.INPUT_MESSAGES] = _json(messages)
     answers = [
         _message("assistant", c.text, [_call_part(t.id, t.name, t.arguments) for t in c.tool_calls])
         for c in record.choices
     ]
     if any(answer["parts"] for answer in answers):
-        out["gen_ai.output.messages"] = _json(answers)
+        out[semconv.OUTPUT_MESSAGES] = _json(answers)
 
 
 def _message(role: str, text: str, calls: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
@@ -189,115 +195,74 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
-class SpanRecord:
-    """One span before it is one: the SERVER span or a phase. Times are perf_counter_ns."""
+def request_spans(record: RequestRecord, resource: Resource, *, capture_content: bool) -> list[ReadableSpan]:
+    """A finished request's SERVER span, then its phases; none where the caller's trace is not sampled."""
+    parent = _parent(record)
+    if parent is not None and not parent.trace_flags.sampled:
+        return []
+    trace_id = parent.trace_id if parent is not None else secrets.randbits(128)
+    trace_state = parent.trace_state if parent is not None else None
+    offset = record.arrived_wall_ns - record.arrived_ns
 
-    name: str
-    start_ns: int
-    end_ns: int
-    attributes: Attributes
-    links: Sequence[SpanContext] = ()
-    error: str | None = None
-    """Why it failed; None: it did not."""
+    def span(
+        name: str, parent: SpanContext | None, start_ns: int, end_ns: int, attributes: Attributes, **more: Any
+    ) -> ReadableSpan:
+        return ReadableSpan(
+            name,
+            SpanContext(trace_id, secrets.randbits(64), False, _SAMPLED, trace_state),
+            parent,
+            resource,
+            attributes,
+            start_time=start_ns + offset,
+            end_time=end_ns + offset,
+            instrumentation_scope=_INSTRUMENTATION,
+            **more,
+        )
 
-
-def span_records(record: RequestRecord, *, capture_content: bool) -> list[SpanRecord]:
-    """The spans of a request whose `ended_ns` is set: the SERVER span, then its phases."""
     steps = [step for choice in record.choices for step in choice.progress.sampled_steps]
-    server = SpanRecord(
+    server = span(
         f"{record.operation} {record.model}" if record.model else record.operation,
+        parent,
         record.arrived_ns,
         record.ended_ns,
         server_attributes(record, capture_content=capture_content),
-        [*record.links, *steps][:_MAX_LINKS],
-        record.error_message if record.error_type is not None else None,
+        links=[Link(context) for context in [*record.links, *steps][:_MAX_LINKS]],
+        kind=SpanKind.SERVER,
+        status=_UNSET if record.error_type is None else Status(StatusCode.ERROR, record.error_message),
     )
-    spans = [server]
-    for phase in phases_of(record):
-        end_ns = max(phase.start_ns, min(phase.end_ns, record.ended_ns))
-        spans.append(SpanRecord(phase.name, phase.start_ns, end_ns, phase.attributes))
-    return spans
+    phases = [
+        span(
+            phase.name,
+            server.context,
+            phase.start_ns,
+            max(phase.start_ns, min(phase.end_ns, record.ended_ns)),
+            phase.attributes,
+        )
+        for phase in phases_of(record)
+    ]
+    return [server, *phases]
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The span that a request was made in, as its headers say."""
-
-    trace_id: bytes
-    span_id: bytes
-    trace_state: str
-    sampled: bool
-
-
-_propagator = TraceContextTextMapPropagator()
-
-
-def parent_of(record: RequestRecord) -> Parent | None:
-    """The caller's span; None without a valid traceparent."""
+def _parent(record: RequestRecord) -> SpanContext | None:
+    """The span that the request was made in, as its headers say; None without a valid traceparent."""
     if "traceparent" not in record.headers:
         return None
     context = get_current_span(_propagator.extract(record.headers, Context())).get_span_context()
-    if not context.is_valid:
-        return None
-    return Parent(
-        context.trace_id.to_bytes(16, "big"),
-        context.span_id.to_bytes(8, "big"),
-        ",".join(f"{key}={value}" for key, value in context.trace_state.items()),
-        context.trace_flags.sampled,
-    )
+    return context if context.is_valid else None
 
 
 class RequestTracer:
-    """Hands on a finished request: to `export`, or as SDK spans to `provider`; with neither, to nobody.
+    """Hands on finished requests to `export`; without one, to nobody.
 
     `tracer` is for spans that are not a request's: engine steps and batches.
     """
 
-    def __init__(
-        self,
-        provider: TracerProvider | None,
-        *,
-        capture_content: bool,
-        export: Callable[[RequestRecord], None] | None = None,
-    ) -> None:
-        self.tracer = provider.get_tracer(SCOPE) if provider is not None else None
+    def __init__(self, tracer: Tracer | None, export: Callable[[RequestRecord], None] | None) -> None:
+        self.tracer = tracer
         self.enabled = True
         self._export = export
-        self._capture_content = capture_content
 
     def emit(self, record: RequestRecord) -> None:
         """Take a request whose `ended_ns` is set; its spans stand under the caller's traceparent."""
-        if not self.enabled:
-            return
-        if self._export is not None:
+        if self.enabled and self._export is not None:
             self._export(record)
-        elif self.tracer is not None:
-            _emit_with_sdk(self.tracer, record, capture_content=self._capture_content)
-
-
-def _emit_with_sdk(tracer: Tracer, record: RequestRecord, *, capture_content: bool) -> None:
-    """Build and end all spans of a request with the SDK."""
-    offset = record.arrived_wall_ns - record.arrived_ns
-    server, *children = span_records(record, capture_content=capture_content)
-    span = tracer.start_span(
-        server.name,
-        context=_propagator.extract(record.headers, Context()),
-        kind=SpanKind.SERVER,
-        attributes=server.attributes,
-        links=[Link(context) for context in server.links],
-        start_time=server.start_ns + offset,
-    )
-    if server.error is not None:
-        span.set_status(Status(StatusCode.ERROR, server.error))
-    if span.is_recording():
-        inside = set_span_in_context(span)
-        for child in children:
-            tracer.start_span(
-                child.name,
-                context=inside,
-                kind=SpanKind.INTERNAL,
-                attributes=child.attributes,
-                start_time=child.start_ns + offset,
-            ).end(end_time=child.end_ns + offset)
-    span.end(end_time=server.end_ns + offset)

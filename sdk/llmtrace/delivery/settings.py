@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
 from llmtrace.common.tls import TlsFiles
@@ -54,11 +55,31 @@ class DeliverySettings:
     spool_bytes: int = 256 * 2**20
 
     @classmethod
-    def for_collector(cls, url: str, *, tls: TlsFiles | None = None, **more: Any) -> Self:
-        """All signals to a collector's base URL, such as `https://collector:4318`; `more`: other fields."""
+    def for_collector(
+        cls,
+        url: str,
+        *,
+        tls: TlsFiles | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+        **more: Any,
+    ) -> Self:
+        """All signals to a collector's base URL, such as `https://collector:4318`.
+
+        environ: where to look for the files that `tls` leaves open, as `tls_files` does. more: other fields.
+        """
         base, tls = url.rstrip("/"), tls or TlsFiles()
-        endpoints = {signal: Endpoint(url=f"{base}/v1/{signal}", tls=tls) for signal in SIGNALS}
-        return cls(endpoints=endpoints, **more)
+
+        def endpoint(signal: Signal) -> Endpoint:
+            files = tls_files(
+                environ,
+                signal,
+                certificate=tls.certificate,
+                client_certificate=tls.client_certificate,
+                client_key=tls.client_key,
+            )
+            return Endpoint(url=f"{base}/v1/{signal}", tls=files)
+
+        return cls(endpoints={signal: endpoint(signal) for signal in SIGNALS}, **more)
 
 
 def tls_files(
@@ -77,15 +98,8 @@ def tls_files(
     machine trusts, besides which the certificate is trusted; Python's ssl reads them by itself.
     """
     prefixes = ("LLMTRACE_", f"OTEL_EXPORTER_OTLP_{signal.upper()}_", "OTEL_EXPORTER_OTLP_")
-    trusted: list[_File] = [certificate]
-    trusted += [environ.get(prefix + "CERTIFICATE") for prefix in prefixes]
-    clients: list[tuple[_File, _File]] = [(client_certificate, client_key)]
-    clients += [
-        (environ.get(prefix + "CLIENT_CERTIFICATE"), environ.get(prefix + "CLIENT_KEY"))
-        for prefix in prefixes
-    ]
-    client, key = next((pair for pair in clients if pair[0]), clients[0])
-    return TlsFiles(_path(next((name for name in trusted if name), None)), _path(client), _path(key))
+    named = TlsFiles(_path(certificate), _path(client_certificate), _path(client_key))
+    return named.completed(environ, prefixes)
 
 
 def _path(name: _File) -> Path | None:
