@@ -94,9 +94,9 @@ def connection(collector: Launched, **fields: Any) -> CollectorConnection:
 
 def test_every_endpoint_is_reached_over_mutual_tls(collector: Launched, files: dict[str, Path]) -> None:
     with closing(connect(connection(collector, **files))) as client:
-        made = client.create_key({"role": "read", "project": "shop", "name": "a/b"})
+        created = client.create_key({"role": "read", "project": "shop", "name": "a/b"})
         assert [key["name"] for key in client.api_keys()] == ["a/b"]
-        client.revoke_key(made["key_id"])
+        client.revoke_key(created["key_id"])
         assert client.api_keys()[0]["revoked_at"]
         assert {"otel_traces"} <= {table["table"] for table in client.stats()}
         assert client.erase("nobody\t\\", dry_run=True)["counts"]["otel_traces"] == 0
@@ -221,6 +221,6 @@ def test_commands_reach_a_collector_of_the_settings_alone(
     assert gone.stderr.strip() == (
         "Error: the collector answered 404: there is no key key_none: `llmtrace keys list` shows them"
     )
-    away = run("keys", "list", cwd=tmp_path, LLMTRACE_COLLECTOR__PORT=str(free_port()), **client)
-    assert "no collector answers at https://127.0.0.1:" in away.stderr
-    assert "start it with `llmtrace up` or `llmtrace collector`" in away.stderr
+    unreachable = run("keys", "list", cwd=tmp_path, LLMTRACE_COLLECTOR__PORT=str(free_port()), **client)
+    assert "no collector answers at https://127.0.0.1:" in unreachable.stderr
+    assert "start it with `llmtrace up` or `llmtrace collector`" in unreachable.stderr

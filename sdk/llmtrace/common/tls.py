@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:  # slow to import, and few programs need it
@@ -135,5 +135,6 @@ def _subject(url: str) -> str:
             fields = channel.getpeercert() or {}
     except (OSError, ValueError):
         return ""
-    names = [f"{name}={value}" for rdn in fields.get("subject", ()) for name, value in rdn]
+    subject: Any = fields.get("subject", ())
+    names = [f"{name}={value}" for rdn in subject for name, value in rdn]
     return f" (subject {', '.join(names)})" if names else ""
