@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from llmtrace import semconv
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.tariffs import RESERVED_TIERS
+from llmtrace_collector.sql_values import literals
 
 from . import report
 
@@ -41,7 +42,7 @@ WHERE {SPAN_SCOPE} AND IsLlm
 GROUP BY provider, model, account
 ORDER BY least(ifNull(requests_least_share, 1), ifNull(tokens_least_share, 1)), provider, model, account"""
 
-_KINDS = ", ".join(f"'{tier}'" for tier in sorted(RESERVED_TIERS))
+_KINDS = literals(sorted(RESERVED_TIERS))
 
 # The answering model: deployments of one model have names of their own.
 _LATENCY = f"""SELECT

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.charges import RESPONSE_CACHE
 from llmtrace_collector.pricing.tariffs import listing
+from llmtrace_collector.sql_values import literal, literals
 
 from .priced_usage import DIMENSIONS, priced
 from .what_if import BY_TARIFF, COUNTED, amount
@@ -57,7 +58,7 @@ FROM (
         OutputTokens,
         if(kind = 'long_context', InputCost * (1 - {LONG_INPUT} / InputTokens), Cost) AS Wasted
     FROM call_cost
-    WHERE {SPAN_SCOPE} AND ServiceTier != '{RESPONSE_CACHE}'
+    WHERE {SPAN_SCOPE} AND ServiceTier != {literal(RESPONSE_CACHE)}
 ) AS calls
 WHERE kind != ''
 GROUP BY kind"""
@@ -80,7 +81,7 @@ _SAVED = f"""SELECT
 FROM ({priced("usage_hour", {})}) AS charges"""
 
 _BY_TIER = {**BY_TARIFF, "response_model": DIMENSIONS["response_model"], "tier": DIMENSIONS["tier"]}
-_IN_TIERS = f"ServiceTier IN {tuple(_TIERS)}"
+_IN_TIERS = f"ServiceTier IN ({literals(_TIERS)})"
 
 _CHEAPER = f"""SELECT
     {", ".join(_BY_TIER)},

@@ -374,7 +374,7 @@ def foreign_probe() -> str:
     )
     return (
         "SELECT count() FROM (SELECT 1 "  # noqa: S608, names of ours
-        f"FROM file({{file}}, 'Protobuf', '{structure}') WHERE {condition} LIMIT 1) "
+        f"FROM file({{file}}, 'Protobuf', {literal(structure)}) WHERE {condition} LIMIT 1) "
         "SETTINGS format_schema = {schema}"
     )
 

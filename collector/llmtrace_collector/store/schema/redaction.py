@@ -100,7 +100,7 @@ class Redaction:
             elif pattern is CARD:
                 continue
             elif pattern.check:
-                done = _checked(expression, _CHECKS[pattern.check].replace("{mark}", pattern.mark))
+                done = _checked(expression, _CHECKS[pattern.check].replace("{mark}", literal(pattern.mark)))
             else:
                 groups = re.compile(expression).groups
                 mark = ("\\1" if groups else "") + pattern.mark + ("\\2" if groups > 1 else "")
@@ -197,11 +197,11 @@ def _numbers(iban: Pattern, card: Pattern) -> str:
     plain = "[^0-9A-Za-z]"
     ends = (
         f"arrayFilter(n -> match(substring(m, n, 1), '[0-9A-Z]') AND "
-        f"(n = length(m) OR match(substring(m, n + 1, 1), '{plain}')), range(1, length(m) + 1))"
+        f"(n = length(m) OR match(substring(m, n + 1, 1), {literal(plain)})), range(1, length(m) + 1))"
     )
     begun = f"arrayReverse(arrayMap(n -> substring(m, 1, n), {ends}))"
-    valid = let("d", f"replaceRegexpAll(b, '{plain}', '')", f"if(d > 'A', {_IBAN}, {_CARD})")
-    marked = f"concat(if(m > 'A', '{iban.mark}', '{card.mark}'), substring(m, length(f) + 1))"
+    valid = let("d", f"replaceRegexpAll(b, {literal(plain)}, '')", f"if(d > 'A', {_IBAN}, {_CARD})")
+    marked = f"concat(if(m > 'A', {literal(iban.mark)}, {literal(card.mark)}), substring(m, length(f) + 1))"
     chosen = let("f", f"arrayFirst(b -> {valid}, {begun})", f"if(f = '', m, {marked})")
     return _checked(rf"(^|[^\d])({bodies})", chosen)
 
@@ -222,7 +222,7 @@ _IBAN = f"length(d) >= 15 AND length(d) <= 34 AND {_MOD_97}"
 
 #: What becomes of a match `m`.
 _CHECKS = {
-    "ip": "if(isIPv6String(m) AND length(replaceRegexpAll(m, '[^0-9A-Za-z]', '')) >= 3, '{mark}', m)",
+    "ip": "if(isIPv6String(m) AND length(replaceRegexpAll(m, '[^0-9A-Za-z]', '')) >= 3, {mark}, m)",
     # A leading plus, bracket or zero, and a separator or country code: bare digits are ids and amounts.
-    "phone": r"if(startsWith(m, '+') OR NOT match(m, '^\\d+$') AND position(m, '.') = 0, '{mark}', m)",
+    "phone": r"if(startsWith(m, '+') OR NOT match(m, '^\\d+$') AND position(m, '.') = 0, {mark}, m)",
 }
