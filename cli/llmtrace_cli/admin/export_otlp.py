@@ -2,28 +2,33 @@
 
 Stored attribute values are texts: they go out as texts, except counts of tokens and finish reasons, which
 every reader of the convention expects as numbers and a list. What another collector of ours stores of them is
-equal to what this one has.
+equal to what this one has. Equal rows make equal bytes, by which it knows what it has already.
 """
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal
 
 import click
-import requests
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-    ExportLogsServiceResponse,
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceState
+
+from llmtrace import semconv
+from llmtrace.delivery import (
+    DeliveryCounters,
+    DeliverySettings,
+    LogRecord,
+    OtlpHttpExporter,
+    Sender,
+    TlsFiles,
+    encode_logs,
+    encode_spans,
+    packed,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 #: What is asked of each table that can go out as OTLP; rows in an order that is the same each time.
 QUERIES = {
@@ -42,28 +47,17 @@ FROM otel_logs WHERE {where}
 ORDER BY Timestamp, TraceId, SpanId, EventName, Body FORMAT JSONEachRow""",
 }
 
-PATHS = {"otel_traces": "/v1/traces", "otel_logs": "/v1/logs"}
+SIGNALS: Final[Mapping[str, Literal["traces", "logs"]]] = {"otel_traces": "traces", "otel_logs": "logs"}
 
 #: One request is about this large at most (bytes), far within what OTLP endpoints accept.
 _REQUEST_BYTES = 4 << 20
 
-_KINDS = {
-    "Internal": Span.SPAN_KIND_INTERNAL,
-    "Server": Span.SPAN_KIND_SERVER,
-    "Client": Span.SPAN_KIND_CLIENT,
-    "Producer": Span.SPAN_KIND_PRODUCER,
-    "Consumer": Span.SPAN_KIND_CONSUMER,
-}
-_STATUSES = {"Ok": Status.STATUS_CODE_OK, "Error": Status.STATUS_CODE_ERROR}
+_KINDS = {kind.name.capitalize(): kind for kind in SpanKind}
+_STATUSES = {"Ok": StatusCode.OK, "Error": StatusCode.ERROR}
 
-_PROJECT_KEY = "llmtrace.project"
-_COUNTS = "gen_ai.usage."
-_LIST = "gen_ai.response.finish_reasons"
-
-_WAITS = (1, 2, 5, 10, 20, 30, 60)
+_RETRY_SECONDS = 180.0
 
 Row = Mapping[str, Any]
-Request = ExportTraceServiceRequest | ExportLogsServiceRequest
 
 
 def query(table: str, where: str, texts: Mapping[str, str]) -> str:
@@ -73,156 +67,182 @@ def query(table: str, where: str, texts: Mapping[str, str]) -> str:
 
 def requests_of(table: str, lines: Iterable[bytes], texts: Mapping[str, str]) -> Iterator[tuple[bytes, int]]:
     """Serialised requests, each with the number of its rows, of the lines of a query's answer."""
-    request: Request = _empty(table)
-    size = count = 0
+    rows: list[Row] = []
+    size = 0
     for line in lines:
         if not line:
             continue
-        if size + len(line) > _REQUEST_BYTES and count:
-            yield request.SerializeToString(deterministic=True), count
-            request, size, count = _empty(table), 0, 0
-        row = json.loads(line)
-        if isinstance(request, ExportTraceServiceRequest):
-            _add_span(request, row, texts)
-        else:
-            _add_record(request, row)
+        if size + len(line) > _REQUEST_BYTES and rows:
+            yield _request(table, rows, texts), len(rows)
+            rows, size = [], 0
+        rows.append(json.loads(line))
         size += len(line)
-        count += 1
-    if count:
-        yield request.SerializeToString(deterministic=True), count
+    if rows:
+        yield _request(table, rows, texts), len(rows)
 
 
-def send(url: str, key: str, table: str, body: bytes) -> int:
-    """Send one request; returns how many rows the other side rejected for good.
+class Destination:
+    """Another collector, which is asked again while it does not answer or says that it has no room."""
 
-    It is asked again while it says that it has no room. Raises click.ClickException when it does not take it.
-    """
-    headers = {"content-type": "application/x-protobuf"}
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    with requests.Session() as session:
-        session.trust_env = False
-        for wait in (*_WAITS, None):
-            try:
-                response = session.post(
-                    url.rstrip("/") + PATHS[table], data=body, headers=headers, timeout=60
-                )
-            except requests.RequestException as error:
-                problem = f"{url} does not answer ({type(error).__name__})"
-            else:
-                if response.status_code == 200:
-                    return _rejected(table, response.content)
-                problem = f"{url} answered {response.status_code}"
-                if response.status_code not in (429, 502, 503, 504):
-                    break
-            if wait is not None:
-                time.sleep(wait)
-    raise click.ClickException(
-        f"{problem}: run the same command again once it is repaired, what arrived is not stored twice"
-    )
+    def __init__(self, url: str, key: str, tls: TlsFiles) -> None:
+        """`tls`: files to trust and to present; what it leaves open is looked up in the environment."""
+        self.url = url
+        settings = DeliverySettings.for_collector(
+            url,
+            tls=tls,
+            environ=os.environ,
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            use_proxies=False,
+            retry_for=_RETRY_SECONDS,
+            request_timeout=60.0,
+        )
+        self._sender = Sender(
+            settings,
+            lambda: OtlpHttpExporter(settings, Resource.get_empty(), InstrumentationScope("llmtrace")),
+            DeliveryCounters(),
+            spool=None,
+            warn=_once(),
+        )
+
+    def send(self, table: str, count: int, body: bytes) -> int:
+        """Send one request of `count` rows; returns how many the other side rejected for good.
+
+        Raises click.ClickException when it does not take it.
+        """
+        result = self._sender.deliver(packed(SIGNALS[table], count, body))
+        if result is not None and result.kind == "acknowledged":
+            return result.rejected
+        problem = result.detail if result is not None else "nothing was sent"
+        raise click.ClickException(
+            f"{self.url} took no request ({problem}): run the same command again once it is repaired, what "
+            "arrived is not stored twice"
+        )
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._sender.close()
 
 
-def _rejected(table: str, content: bytes) -> int:
+def _once() -> Callable[..., None]:
+    """Say on standard error, once, why nothing goes on; a refusal ends the command, which says it then."""
+    kinds: set[str] = set()
+
+    def warn(kind: str, message: str, *arguments: object) -> None:
+        if kind in {"unreachable", "certificate"} and kind not in kinds:
+            kinds.add(kind)
+            click.echo(message % arguments, err=True)
+
+    return warn
+
+
+def _request(table: str, rows: Iterable[Row], texts: Mapping[str, str]) -> bytes:
+    # Resources and scopes are told apart by identity: equal ones must be one object within a request.
+    scope = lru_cache(None)(InstrumentationScope)
+    resource = lru_cache(None)(lambda items: Resource(dict(items)))
+
+    def owner(row: Row) -> tuple[Resource, InstrumentationScope]:
+        return resource(tuple(_resource_attributes(row).items())), scope(
+            row["ScopeName"], row["ScopeVersion"]
+        )
+
     if table == "otel_traces":
-        return ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans
-    return ExportLogsServiceResponse.FromString(content).partial_success.rejected_log_records
+        return encode_spans((_span(row, texts, *owner(row)) for row in rows), {})
+    records = [_record(row, *owner(row)) for row in rows]
+    return encode_logs(records, Resource.get_empty(), InstrumentationScope(""), {})
 
 
-def _empty(table: str) -> Request:
-    return ExportTraceServiceRequest() if table == "otel_traces" else ExportLogsServiceRequest()
-
-
-def _resource(row: Row) -> Resource:
+def _resource_attributes(row: Row) -> dict[str, str]:
     attributes = dict(row["ResourceAttributes"])
-    if row["Project"] != (attributes.get(_PROJECT_KEY) or "default"):
+    if row["Project"] != (attributes.get(semconv.PROJECT) or "default"):
         # The key that it came in with said the project.
-        attributes[_PROJECT_KEY] = row["Project"]
-    return Resource(attributes=_attributes(attributes))
+        attributes[semconv.PROJECT] = row["Project"]
+    return attributes
 
 
-def _scope(row: Row) -> InstrumentationScope:
-    return InstrumentationScope(name=row["ScopeName"], version=row["ScopeVersion"])
-
-
-def _add_span(request: ExportTraceServiceRequest, row: Row, texts: Mapping[str, str]) -> None:
-    resource, scope = _resource(row), _scope(row)
-    last = request.resource_spans[-1] if request.resource_spans else None
-    if last is None or last.resource != resource:
-        last = request.resource_spans.add(resource=resource)
-    if not last.scope_spans or last.scope_spans[-1].scope != scope:
-        last.scope_spans.add(scope=scope)
-    last.scope_spans[-1].spans.append(_span(row, texts))
-
-
-def _span(row: Row, texts: Mapping[str, str]) -> Span:
+def _span(
+    row: Row, texts: Mapping[str, str], resource: Resource, scope: InstrumentationScope
+) -> ReadableSpan:
     start = int(row["Start"])
     column_attributes = {attribute: row[column] for column, attribute in texts.items() if row[column]}
-    span = Span(
-        trace_id=bytes.fromhex(row["TraceId"]),
-        span_id=bytes.fromhex(row["SpanId"]),
-        parent_span_id=bytes.fromhex(row["ParentSpanId"]),
-        trace_state=row["TraceState"],
-        name=row["SpanName"],
-        kind=_KINDS.get(row["SpanKind"], Span.SPAN_KIND_UNSPECIFIED),
-        start_time_unix_nano=start,
-        end_time_unix_nano=start + int(row["Duration"]),
-        attributes=_attributes({**row["SpanAttributes"], **column_attributes}),
-        status=Status(
-            code=_STATUSES.get(row["StatusCode"], Status.STATUS_CODE_UNSET), message=row["StatusMessage"]
-        ),
-    )
-    for name, at, attributes in zip(
-        row["EventNames"], row["EventTimes"], row["EventAttributes"], strict=True
-    ):
-        span.events.add(name=name, time_unix_nano=int(at), attributes=_attributes(attributes))
+    events = zip(row["EventNames"], row["EventTimes"], row["EventAttributes"], strict=True)
     links = zip(row["LinkTraces"], row["LinkSpans"], row["LinkStates"], row["LinkAttributes"], strict=True)
-    for trace, other, state, attributes in links:
-        span.links.add(
-            trace_id=bytes.fromhex(trace),
-            span_id=bytes.fromhex(other),
-            trace_state=state,
-            attributes=_attributes(attributes),
-        )
-    return span
-
-
-def _add_record(request: ExportLogsServiceRequest, row: Row) -> None:
-    resource, scope = _resource(row), _scope(row)
-    last = request.resource_logs[-1] if request.resource_logs else None
-    if last is None or last.resource != resource:
-        last = request.resource_logs.add(resource=resource)
-    if not last.scope_logs or last.scope_logs[-1].scope != scope:
-        last.scope_logs.add(scope=scope)
-    record = LogRecord(
-        time_unix_nano=int(row["Start"]),
-        severity_number=row["SeverityNumber"],
-        severity_text=row["SeverityText"],
-        attributes=_attributes(row["LogAttributes"]),
-        flags=row["TraceFlags"],
-        trace_id=bytes.fromhex(row["TraceId"]),
-        span_id=bytes.fromhex(row["SpanId"]),
-        event_name=row["EventName"],
+    return ReadableSpan(
+        row["SpanName"],
+        _context(row["TraceId"], row["SpanId"], row["TraceState"]),
+        _context(row["TraceId"], row["ParentSpanId"]) if row["ParentSpanId"] else None,
+        resource,
+        _values({**row["SpanAttributes"], **column_attributes}),
+        events=[Event(name, _values(attributes), int(at)) for name, at, attributes in events],
+        links=[
+            Link(_context(trace, other, state), _values(attributes))
+            for trace, other, state, attributes in links
+        ],
+        kind=_KINDS.get(row["SpanKind"]),  # type: ignore[arg-type]  # None: unspecified
+        status=_StoredStatus(_STATUSES.get(row["StatusCode"], StatusCode.UNSET), row["StatusMessage"]),
+        start_time=start,
+        end_time=start + int(row["Duration"]),
+        instrumentation_scope=scope,
     )
-    if row["Body"]:
-        record.body.string_value = row["Body"]
-    last.scope_logs[-1].log_records.append(record)
 
 
-def _attributes(values: Mapping[str, str]) -> list[KeyValue]:
-    return [_attribute(key, value) for key, value in values.items()]
+def _record(row: Row, resource: Resource, scope: InstrumentationScope) -> LogRecord:
+    return LogRecord(
+        int(row["Start"]),
+        row["EventName"],
+        int(row["TraceId"] or "0", 16),
+        int(row["SpanId"] or "0", 16),
+        _values(row["LogAttributes"]),
+        body=row["Body"],
+        severity_text=row["SeverityText"],
+        severity_number=row["SeverityNumber"],
+        flags=row["TraceFlags"],
+        resource=resource,
+        scope=scope,
+    )
 
 
-def _attribute(key: str, value: str) -> KeyValue:
-    attribute = KeyValue(key=key)
-    if key.startswith(_COUNTS) and value.isdecimal() and str(int(value)) == value and int(value) < 1 << 63:
-        attribute.value.int_value = int(value)
-    elif key == _LIST and (items := _texts(value)) is not None:
-        attribute.value.array_value.SetInParent()
-        for item in items:
-            attribute.value.array_value.values.add(string_value=item)
-    else:
-        attribute.value.string_value = value
-    return attribute
+def _context(trace_id: str, span_id: str, state: str = "") -> SpanContext:
+    trace_state = _StoredState(state) if state else None
+    return SpanContext(int(trace_id, 16), int(span_id, 16), False, trace_state=trace_state)
+
+
+class _StoredStatus(Status):
+    """A status as it is stored: OTel's own drops the message of any but an error."""
+
+    def __init__(self, code: StatusCode, message: str) -> None:
+        super().__init__(code)
+        self._message = message
+
+    @property
+    def description(self) -> str:
+        return self._message
+
+
+class _StoredState(TraceState):
+    """A trace state as it is stored: OTel's own drops what is not valid."""
+
+    def __init__(self, header: str) -> None:
+        super().__init__()
+        self._header = header
+
+    def __len__(self) -> int:
+        return 1
+
+    def to_header(self) -> str:
+        return self._header
+
+
+def _values(attributes: Mapping[str, str]) -> dict[str, str | int | list[str]]:
+    return {key: _value(key, text) for key, text in attributes.items()}
+
+
+def _value(key: str, text: str) -> str | int | list[str]:
+    counted = key.startswith(semconv.USAGE) and text.isdecimal() and str(int(text)) == text
+    if counted and int(text) < 1 << 63:
+        return int(text)
+    if key == semconv.RESPONSE_FINISH_REASONS and (items := _texts(text)) is not None:
+        return items
+    return text
 
 
 def _texts(value: str) -> list[str] | None:

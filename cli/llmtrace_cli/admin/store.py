@@ -4,18 +4,22 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from llmtrace.common.tls import TlsFiles
 from llmtrace_cli.config.read_settings import read_settings
 
 from .client import own_collector
 
 if TYPE_CHECKING:
     from llmtrace_analysis.collector_client import CollectorClient
+
+    from .export_otlp import Destination
 
 _TIMES = {
     "otel_traces": "Timestamp",
@@ -25,6 +29,7 @@ _TIMES = {
     "otel_metrics_sum": "TimeUnix",
     "otel_metrics_histogram": "TimeUnix",
 }
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FORMATS = {"parquet": "Parquet", "jsonl": "JSONEachRow"}
 
 #: Rows of one file at most; a longer time is divided, so that one answer stays within /clickhouse's limits.
@@ -137,6 +142,11 @@ Examples:
     help="Send them as OTLP to this collector instead of to files; its key in LLMTRACE_EXPORT_KEY. "
     "Sent again with the same --since and --until, what has not changed is not stored twice by ours.",
 )
+@click.option(
+    "--certificate", type=_FILE, help="PEM file to trust at --to, besides what this machine trusts."
+)
+@click.option("--client-certificate", type=_FILE, help="PEM file to present where --to demands one.")
+@click.option("--client-key", type=_FILE, help="PEM file with its key.  [default: in the same file]")
 @click.option("--project", default="", help="Of one project alone.")
 @click.option("--user", default="", help="Of one user alone (spans).")
 @click.option("--since", type=click.DateTime(), help="From this time on, UTC.  [default: 30 days ago]")
@@ -148,6 +158,9 @@ def export(
     table: str,
     kind: str | None,
     url: str | None,
+    certificate: Path | None,
+    client_certificate: Path | None,
+    client_key: Path | None,
     project: str,
     user: str,
     since: datetime | None,
@@ -170,11 +183,18 @@ def export(
         if any(folder.iterdir()):
             raise click.ClickException(f"there are files in {folder} already: choose another folder")
     total = 0
-    with own_collector(context) as collector:
+    with own_collector(context) as collector, ExitStack() as stack:
+        destination = None
+        if url is not None:
+            from .export_otlp import Destination
+
+            tls = TlsFiles(certificate, client_certificate, client_key)
+            destination = Destination(url, os.environ.get("LLMTRACE_EXPORT_KEY", ""), tls)
+            stack.callback(destination.close)
         rows = _Rows(collector, table, project, user)
         for low, high, count in rows.ranges(start, end):
             if kind == "otlp":
-                total += _as_requests(rows, low, high, folder, url or "")
+                total += _as_requests(rows, low, high, folder or destination)
             elif folder is not None:
                 file = folder / f"{table}-{low}.{kind}"
                 text = "SELECT * FROM {table} WHERE {{where}} ORDER BY {time} FORMAT {form}"
@@ -218,7 +238,7 @@ class _Rows:
         return self._collector.query(text, self._parameters)
 
 
-def _as_requests(rows: _Rows, low: int, high: int, folder: Path | None, url: str) -> int:
+def _as_requests(rows: _Rows, low: int, high: int, to: "Path | Destination | None") -> int:
     """Write or send the rows of [low, high) as OTLP requests; returns their number."""
     from llmtrace_collector.store.schema.dialects import TEXT_COLUMNS
 
@@ -228,14 +248,14 @@ def _as_requests(rows: _Rows, low: int, high: int, folder: Path | None, url: str
     lines = rows.ask(export_otlp.query(rows.table, "{where}", texts), low, high).splitlines()
     total = 0
     for number, (body, count) in enumerate(export_otlp.requests_of(rows.table, lines, texts)):
-        if folder is not None:
-            file = folder / f"{rows.table}-{low}-{number}.binpb"
+        if isinstance(to, Path):
+            file = to / f"{rows.table}-{low}-{number}.binpb"
             file.write_bytes(body)
             click.echo(f"{file}: {count:,} rows", err=True)
-        else:
-            rejected = export_otlp.send(url, os.environ.get("LLMTRACE_EXPORT_KEY", ""), rows.table, body)
+        elif to is not None:
+            rejected = to.send(rows.table, count, body)
             note = f", {rejected:,} of them rejected" if rejected else ""
-            click.echo(f"{url}: {count:,} rows{note}", err=True)
+            click.echo(f"{to.url}: {count:,} rows{note}", err=True)
         total += count
     return total
 
