@@ -75,7 +75,7 @@ def plan(settings: Settings, names: Iterable[PartName]) -> Stack:
     chosen = tuple(dict.fromkeys(names))
     file = (settings.data_dir / "run" / f"settings-{os.getpid()}.toml").absolute()
     write_private(settings, file)
-    env = _child_environment()
+    env, tls = _child_environment(), settings.connection().tls_files()
     after = {AFTER: settings.url_of("collector") + _HEALTH["collector"]} if "collector" in chosen else {}
     parts = tuple(
         Part(
@@ -83,7 +83,7 @@ def plan(settings: Settings, names: Iterable[PartName]) -> Stack:
             argv=(sys.executable, "-m", "llmtrace_cli", "--config", str(file), name),
             env=env | after if name == "watch" else env,
             url=settings.url_of(name),
-            tls=settings.connection().tls_files(),
+            tls=tls,
         )
         for name in chosen
     )

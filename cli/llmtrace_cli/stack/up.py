@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,9 +90,8 @@ def up(
         from .processes import plan
         from .supervise import Supervisor
 
-    settings = with_grpc(settings)
-    refuse_busy_ports(settings, names)
-    stack = plan(settings, names)
+    refuse_busy_ports({name: settings.listens(name) for name in names})
+    stack = plan(with_grpc(settings), names)
     try:
         click.echo(f"starting {', '.join(names)} …")
         supervisor = Supervisor(stack, timeout=timeout, when_ready=lambda seconds: _panel(stack, seconds))
@@ -119,11 +118,13 @@ def with_grpc(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"collector": changed})
 
 
-def refuse_busy_ports(settings: "Settings", names: Iterable["PartName"]) -> None:
-    """Stop before anything starts when a port is taken, naming it, its holder and its setting."""
+def refuse_busy_ports(addresses: Mapping["PartName", tuple[str, int | None]]) -> None:
+    """Stop before anything starts when a port is taken, naming it, its holder and its setting.
+
+    `addresses`: host and port of each part, as `Settings.listens` gives them.
+    """
     sentences = []
-    for name in names:
-        host, port = settings.listens(name)
+    for name, (host, port) in addresses.items():
         if port is None:
             continue
         try:
