@@ -25,6 +25,7 @@ from .engine.local.model_source import parse_source
 from .protocol.errors import ApiError
 from .serving.model_registry import LoadEngine, ModelRegistry
 from .serving.service import CompletionService
+from .telemetry.audit import AuditTrail
 from .telemetry.export import SpanPipeline, collector_pipeline
 from .telemetry.gpu import open_sampler
 from .telemetry.metrics import Metrics
@@ -60,6 +61,7 @@ class _Parts:
             pipeline.provider.get_tracer(SCOPE) if pipeline is not None else None,
             pipeline.put if pipeline is not None else None,
         )
+        self.audit = AuditTrail(settings)
         self.block_list = BlockList(settings.data_dir / "blocks.json")
         self.gpu = open_sampler()
         if self.gpu is not None:
@@ -70,6 +72,7 @@ class _Parts:
         self.batches = BatchService(settings, engines, self.completions, self.tracer, self.metrics)
 
     async def begin(self) -> None:
+        self.audit.start()
         if self.pipeline is not None:
             self.pipeline.start()
         self.models.begin(self.tracer.tracer)
@@ -84,6 +87,7 @@ class _Parts:
         await self.stop_working()
         if self.gpu is not None:
             await asyncio.to_thread(self.gpu.close)
+        await asyncio.to_thread(self.audit.close, _FLUSH_SECONDS / 2)
         if self.pipeline is not None:
             await asyncio.to_thread(self.pipeline.close, _FLUSH_SECONDS)
 
@@ -122,7 +126,7 @@ def create_app(
         file_routes(settings, parts.batches),
         batch_routes(settings, parts.batches),
         health_routes(parts.models, parts.metrics),
-        admin_routes(settings, parts.block_list, parts.models),
+        admin_routes(settings, parts.block_list, parts.models, parts.audit),
     ):
         app.include_router(router)
 

@@ -140,10 +140,10 @@ def test_the_service_key_sends_and_audits_and_does_not_read(served: Served) -> N
 
 def test_rows_of_a_projects_key_are_that_projects(served: Served) -> None:
     body = {"role": "service", "project": "shop", "name": "inference"}
-    made = served.write("POST", "/v1/keys", body).json()
-    assert made["key"].startswith("llmt_service_")
+    key = served.write("POST", "/v1/keys", body).json()
+    assert key["key"].startswith("llmt_service_")
     sent = row(actor="key_of_somebody_else")
-    assert send(served, [sent], made["key"]).status_code == 200
+    assert send(served, [sent], key["key"]).status_code == 200
     (saved,) = stored(served, sent)
-    assert (saved["Project"], saved["KeyId"]) == ("shop", made["key_id"])
+    assert (saved["Project"], saved["KeyId"]) == ("shop", key["key_id"])
     assert (saved["Origin"], saved["Actor"]) == ("llmtrace-inference", "key_of_somebody_else")

@@ -202,15 +202,15 @@ def test_what_an_administrator_does_in_the_collector_leaves_a_row(served: Served
 
 
 def test_the_actor_is_the_key_and_the_project_is_the_keys(served: Served) -> None:
-    made = call(served, "POST", "/v1/keys", {"role": "admin", "project": "shop"})
-    served.admin_key, admin = made["key"], served.admin_key
+    created = call(served, "POST", "/v1/keys", {"role": "admin", "project": "shop"})
+    served.admin_key, admin = created["key"], served.admin_key
     try:
         call(served, "PUT", "/v1/incidents/scoped", report(project="shop"))
         call(served, "POST", "/v1/incidents/scoped/acknowledge", {"actor": "ann"})
     finally:
         served.admin_key = admin
     row = rows(served)[-1]
-    assert (row["KeyId"], row["Actor"], row["Project"]) == (made["key_id"], made["key_id"], "shop")
+    assert (row["KeyId"], row["Actor"], row["Project"]) == (created["key_id"], created["key_id"], "shop")
 
 
 def test_without_its_row_nothing_is_done(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
