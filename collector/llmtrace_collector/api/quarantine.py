@@ -11,9 +11,8 @@ from fastapi import Path as PathParameter
 
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.ingest.completeness import ArrivalCounts
-from llmtrace_collector.ingest.validate import row_times
+from llmtrace_collector.ingest.segment import Segment
 from llmtrace_collector.ingest.wal import WriteAheadLog
-from llmtrace_collector.ingest.wal_frame import decode
 from llmtrace_collector.store.store import Store
 
 from .audit import audited
@@ -30,11 +29,11 @@ def router(
     """The routes under /v1/quarantine."""
     routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
 
-    def find(name: str) -> Path:
-        path = wal.quarantine_folder / f"{name}.seg"
-        if not path.exists():
+    def find(name: str) -> Segment:
+        segment = wal.quarantined(name)
+        if segment is None:
             raise HTTPException(404, f"there is no {name} in the quarantine")
-        return path
+        return segment
 
     @routes.get("/v1/quarantine")
     def listed() -> dict[str, list[dict[str, Any]]]:
@@ -42,39 +41,34 @@ def router(
 
     @routes.get("/v1/quarantine/{name}")
     def show(name: Name) -> dict[str, Any]:
-        path = find(name)
+        segment = find(name)
         requests = [
             {
                 "project": frame.project,
                 "received_at": datetime.fromtimestamp(frame.received / 1e9, UTC).isoformat(),
                 "bytes": len(frame.body),
-                "rows": len(row_times(_signal(path), frame.body)),
+                "rows": len(frame.times),
             }
-            for frame, _ in decode(path.read_bytes())
+            for frame in segment.frames()
         ]
-        return {**_summary(path), "count": len(requests), "requests": requests[:_MAX_REQUESTS]}
+        return {**_summary(segment.path), "count": len(requests), "requests": requests[:_MAX_REQUESTS]}
 
     @routes.post("/v1/quarantine/{name}/replay")
     def replay(name: Name, request: Request) -> dict[str, str]:
-        path = find(name)
+        segment = find(name)
         with audited(store, request, "quarantine.replay", name):
-            frames = (frame for frame, _ in decode(path.read_bytes()))
-            arrival_counts.count_quarantined(_signal(path), frames, subtract=True)
+            arrival_counts.count_quarantined(segment, subtract=True)
             wal.replay(name)
         return {"name": name, "state": "queued"}
 
     return routes
 
 
-def _signal(path: Path) -> str:
-    return path.name.split("-", 1)[0]
-
-
 def _summary(path: Path) -> dict[str, Any]:
     reason = path.with_suffix(".reason")
     return {
         "name": path.stem,
-        "signal": _signal(path),
+        "signal": path.name.split("-", 1)[0],
         "bytes": path.stat().st_size,
         "reason": reason.read_text() if reason.exists() else "",
     }

@@ -6,7 +6,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.store import Store
 
-from .validate import ServiceRows, service_rows
-from .wal_frame import Frame
+from .segment import Segment
+from .validate import ServiceRows
 
 logger = logging.getLogger(__name__)
 
@@ -98,18 +98,16 @@ class ArrivalCounts:
             for what in ("generated", "sent", "spooled", "dropped"):
                 self._metrics.sdk_spans.labels(self.label(row["ServiceName"]), what).set(int(row[what]))
 
-    def count_quarantined(
-        self, signal: str, frames: Iterable[Frame], *, subtract: bool = False
-    ) -> Counter[str]:
-        """Count the rows of quarantined frames, or `subtract` them when they go back; their number by
+    def count_quarantined(self, segment: Segment, *, subtract: bool = False) -> Counter[str]:
+        """Count the rows of a quarantined segment, or `subtract` them when it goes back; their number by
         service.
         """
         total: Counter[str] = Counter()
-        for frame in frames:
-            for rows in service_rows(signal, frame.body):
+        for frame in segment.frames():
+            origin = RequestOrigin(segment.signal, frame.project, frame.received)
+            for rows in frame.services:
                 total[rows.service] += rows.accepted
-                count = -rows.accepted if subtract else rows.accepted
-                self.add(RequestOrigin(signal, frame.project, frame.received), rows, "quarantined", count)
+                self.add(origin, rows, "quarantined", -rows.accepted if subtract else rows.accepted)
         return total
 
     def flush(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,11 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
 from llmtrace.common.durable_files import sync_directory, write_durably
 
-from .validate import row_times
+from .validate import ServiceRows, parse, row_times, service_rows
 from .wal_frame import Frame, decode, encode
 
 _MINUTE = 60_000_000_000
@@ -24,12 +21,13 @@ _PIECES = "split"
 
 
 @dataclass(frozen=True)
-class TimedFrame(Frame):
-    """A frame and the times of its rows (Unix nanoseconds); none when its body does not decode, for then the
-    engine took none of them either.
+class DecodedFrame(Frame):
+    """A frame with the times of its rows (Unix nanoseconds) and whose they are; without any when its body
+    does not decode, for then the engine took none of them either.
     """
 
     times: tuple[int, ...]
+    services: tuple[ServiceRows, ...]
 
 
 @dataclass
@@ -56,10 +54,10 @@ class Segment:
         return self.folder / f"{self.token}.seg"
 
     @cached_property
-    def _frames(self) -> Sequence[TimedFrame]:
-        return [_timed(self.signal, frame) for frame, _ in decode(self.path.read_bytes())]
+    def _frames(self) -> Sequence[DecodedFrame]:
+        return [_decoded(self.signal, frame) for frame, _ in decode(self.path.read_bytes())]
 
-    def frames(self) -> Sequence[TimedFrame]:
+    def frames(self) -> Sequence[DecodedFrame]:
         """What it holds; read and decoded when this is first called, which is after it was closed."""
         return self._frames
 
@@ -112,8 +110,7 @@ class Segment:
         return target
 
 
-def _timed(signal: str, frame: Frame) -> TimedFrame:
-    times: list[int] = []
-    with contextlib.suppress(DecodeError):
-        times = row_times(signal, frame.body)
-    return TimedFrame(frame.project, frame.received, frame.body, tuple(times))
+def _decoded(signal: str, frame: Frame) -> DecodedFrame:
+    request = parse(signal, frame.body)
+    times, services = row_times(signal, request), service_rows(signal, request)
+    return DecodedFrame(frame.project, frame.received, frame.body, times, services)

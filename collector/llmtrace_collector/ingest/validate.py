@@ -11,6 +11,7 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -198,28 +199,31 @@ def _rows(signal: str, resource: Any) -> Iterable[Any]:
     )
 
 
-def row_times(signal: str, body: bytes) -> list[int]:
-    """The times of a checked request's rows (Unix nanoseconds)."""
-    request = REQUESTS[signal].FromString(body)
+def parse(signal: str, body: bytes) -> Message:
+    """A checked request; an empty one where the body is none."""
+    request: Message = REQUESTS[signal]()
+    with suppress(DecodeError):
+        request = REQUESTS[signal].FromString(body)
+    return request
+
+
+def row_times(signal: str, request: Message) -> tuple[int, ...]:
+    """The times of a request's rows (Unix nanoseconds)."""
     fault = _FAULTS[signal]
-    return [
+    return tuple(
         fault(row, 0, 0)[1]
         for resource in _resources(request)
         for rows in _rows(signal, resource)
         for row in rows
-    ]
+    )
 
 
-def service_rows(signal: str, body: bytes) -> list[ServiceRows]:
-    """Whose the rows of a checked request are; nobody's where the body is no request."""
-    try:
-        request = REQUESTS[signal].FromString(body)
-    except DecodeError:
-        return []
-    return [
+def service_rows(signal: str, request: Message) -> tuple[ServiceRows, ...]:
+    """Whose the rows of a request are."""
+    return tuple(
         ServiceRows(*_owner(resource), sum(len(rows) for rows in _rows(signal, resource)), 0)
         for resource in _resources(request)
-    ]
+    )
 
 
 def _drop_other_kinds(resource: Any, faults: dict[str, int]) -> int:

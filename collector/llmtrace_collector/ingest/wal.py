@@ -25,7 +25,7 @@ from llmtrace.common.durable_files import sync_directory
 
 from .request_dedup import RequestDedup, digest
 from .segment import Segment
-from .validate import ServiceRows, service_rows
+from .validate import ServiceRows, parse, service_rows
 from .wal_frame import Frame, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -131,6 +131,12 @@ class WriteAheadLog:
     def quarantine_folder(self) -> Path:
         """The folder of what the store refused."""
         return self._folder / "quarantine"
+
+    def quarantined(self, name: str) -> Segment | None:
+        """A segment of the quarantine by its token; None when there is none of that name."""
+        signal = name.split("-", 1)[0]
+        segment = Segment(signal, self.quarantine_folder, name, self.quarantine_folder)
+        return segment if segment.path.exists() else None
 
     def replay(self, name: str) -> bool:
         """Queue a segment of the quarantine again, under its own token: what of it is in the store already
@@ -300,7 +306,7 @@ class WriteAheadLog:
         for frame, end in decode(data):
             segment.digests.append(digest(signal, frame))
             segment.size = end
-            _add_rows(segment.rows, service_rows(signal, frame.body))
+            _add_rows(segment.rows, service_rows(signal, parse(signal, frame.body)))
         if segment.size < len(data):
             self._cut_tail(path, data[segment.size :])
             os.truncate(path, segment.size)

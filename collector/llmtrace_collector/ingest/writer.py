@@ -139,7 +139,7 @@ class Writer:
         """Quarantine what the store refuses of a segment, the rest of which is stored."""
         bad: Counter[str] = Counter()
         for piece in refused:
-            services = self._arrival_counts.count_quarantined(segment.signal, piece.segment.frames())
+            services = self._arrival_counts.count_quarantined(piece.segment)
             bad += services
             rows = services.total()
             self._metrics.quarantined_segments.inc()
