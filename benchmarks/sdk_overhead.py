@@ -143,9 +143,13 @@ def _fresh(code: str) -> float:
     return statistics.median(runs[1:])  # the first one compiles
 
 
-_IMPORT = "import time; t = time.process_time(); import llmtrace; print((time.process_time() - t) * 1e3)"
+# The names are imported when the first is used.
+_IMPORT = (
+    "import time; t = time.process_time(); import llmtrace; llmtrace.init; "
+    "print((time.process_time() - t) * 1e3)"
+)
 _INIT = (
-    "import time, openai, llmtrace; t = time.process_time(); llmtrace.init(); "
+    "import time, openai, llmtrace; llmtrace.init; t = time.process_time(); llmtrace.init(); "
     "print((time.process_time() - t) * 1e3)"
 )
 _RSS = """

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .api.budget import BudgetCheck, BudgetExceeded, BudgetStatus, check_budget
-    from .api.lifecycle import disable, flush, init, shutdown, stats
+    from .api.init import init
+    from .api.lifecycle import disable, flush, shutdown, stats
     from .api.observe import observe
     from .api.score import current_trace_id, score, trace_url
     from .api.span import Span, span
@@ -53,7 +54,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
-        *("api.budget", "api.lifecycle", "api.observe", "api.score", "api.span", "api.steps"),
+        *("api.budget", "api.init", "api.lifecycle", "api.observe", "api.score", "api.span", "api.steps"),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

@@ -24,7 +24,7 @@ from .chat import PLAIN, REQUEST, STREAM
 
 # What stands in the caller's place: the public functions themselves, and what passes a stream's bytes on.
 _PASSAGES = {"httpx_streams", "testing", "py.typed"}
-_PUBLIC = set(llmtrace.__all__) | {"start", "strict_from_environment"}
+_PUBLIC = set(llmtrace.__all__) | {"start", "start_once"}
 _LAST_RESORT = {"report", "configure", "warn_once", "failures"}
 
 

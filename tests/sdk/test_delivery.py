@@ -54,14 +54,14 @@ def _start(url: str, **changes: Any) -> None:
 def test_what_arrives(provider: ReplayServer) -> None:
     with ReplayServer(OK) as collector:
         llmtrace.init(
-            collector.url,
+            endpoint=collector.url,
             service_name="shop",
             project="web",
             api_key="lt-key",
             headers={"x-extra": "1"},
             resource_attributes={"deployment.environment.name": "test"},
         )
-        llmtrace.init(collector.url)  # changes nothing
+        llmtrace.init(endpoint=collector.url)  # changes nothing
         with llmtrace.context(user_id="u"):
             _ask(provider)
         llmtrace.score("good", 1)
@@ -183,7 +183,7 @@ def test_shutdown_sends_what_is_left_and_init_starts_again(provider: ReplayServe
         assert llmtrace.shutdown()
         assert [request.path for request in collector.requests] == ["/v1/traces", "/v1/logs"]
         _ask(provider)
-        llmtrace.init(collector.url)
+        llmtrace.init(endpoint=collector.url)
         _ask(provider)
         trace.get_tracer("t").start_span("other").end()
         assert llmtrace.flush()

@@ -12,7 +12,8 @@ import pytest
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 import llmtrace
-from llmtrace.config import ConfigError, resolve
+from llmtrace.config import resolve
+from llmtrace.setting_values import ConfigError
 from llmtrace.testing import Answer, ReplayServer, capture
 
 from .chat import PLAIN, REQUEST, STREAM

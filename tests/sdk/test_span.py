@@ -114,7 +114,7 @@ def test_an_exception_is_recorded_and_raised(traces: Captured, error: BaseExcept
 def test_a_handled_exception_may_be_recorded(traces: Captured) -> None:
     with llmtrace.span("careful") as span:
         try:
-            {}["not there"]
+            _ = dict[str, int]()["not there"]
         except KeyError as error:
             span.record_exception(error)
     assert traces.snapshot()[0]["status"] == ("ERROR", "KeyError: 'not there'")

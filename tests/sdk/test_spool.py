@@ -250,7 +250,7 @@ def test_processes_that_end_together_lose_and_double_nothing(provider: ReplaySer
 
 def test_the_collector_is_told_the_counters(provider: ReplayServer) -> None:
     with ReplayServer(OK) as collector:
-        llmtrace.init(collector.url)
+        llmtrace.init(endpoint=collector.url)
         _ask(provider, 3)
         llmtrace.shutdown()
         (report,) = [request for request in collector.requests if request.path == "/v1/logs"]

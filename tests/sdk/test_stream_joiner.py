@@ -191,6 +191,21 @@ def test_other_texts_in_between_are_no_run() -> None:
         assert read(wire, body, joined=True) == read(wire, body, joined=False)
 
 
+def test_a_torn_stream_of_chat_and_completion_events() -> None:
+    """Ollama never mixes the two; where something does, the chat's message is the answer, torn or not."""
+    wire = ollama.FORMAT
+    spoken = [line({"role": "assistant", "content": "Hello"})]
+    completed: list[Event] = [{"model": LONG, "response": f"word {n} ", "done": False} for n in range(40)]
+    for events in (spoken + completed, completed[:20] + spoken + completed[20:]):
+        body = "".join(framed(wire, event, json.dumps, "\n", 0) for event in events).encode()
+        assert wire.joined is not None
+        assert len(wire.joined(body)) < len(body) / 2
+        torn = [body[: len(body) - count] for count in (0, 1, 5, 40, 400)]
+        answers = [read(wire, piece, joined=True) for piece in torn]
+        assert answers == [read(wire, piece, joined=False) for piece in torn]
+        assert all("Hello" in str(content) and "word" not in str(content) for content, _ in answers)
+
+
 def test_what_is_random_in_each_event_is_no_obstacle() -> None:
     obscured = [
         framed(openai_chat.FORMAT, event, lambda value: json.dumps(value, separators=(",", ":")), "\n", 0)

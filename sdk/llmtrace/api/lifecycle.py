@@ -1,11 +1,10 @@
-"""init, flush, shutdown: what is running, and on whose TracerProvider."""
+"""Start, flush, shutdown: what is running, and on whose TracerProvider."""
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry import propagate, trace
@@ -30,10 +29,10 @@ from llmtrace.delivery.span_processor import Processor
 from llmtrace.delivery.spool import Spool
 from llmtrace.delivery.stats import Stats
 from llmtrace.internal_errors import swallow
-from llmtrace.redaction.redactor import Redact, Redactor
+from llmtrace.redaction.redactor import Redactor
 from llmtrace.spans import other_tracers
 from llmtrace.spans.finished_spans import SCOPE
-from llmtrace.spans.sampling import SampleRule, TailSampler
+from llmtrace.spans.sampling import TailSampler
 
 from . import process_hooks
 
@@ -52,91 +51,21 @@ def current() -> Runtime | None:
     return _runtime
 
 
-def init(
-    endpoint: str | None = None,
-    service_name: str | None = None,
-    capture_content: bool | None = None,
-    project: str | None = None,
-    http_spans: configuration.HttpSpans | None = None,
-    resource_attributes: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-    api_key: str | None = None,
-    *,
-    redact: Redact | Sequence[Redact] | None = None,
-    redact_secrets: bool | None = None,
-    redact_pii: bool | None = None,
-    baggage_hosts: Sequence[str] | None = None,
-    sample_rate: float | None = None,
-    rules: Sequence[SampleRule] | None = None,
-    keep_slower_than: float | None = None,
-    dashboard_url: str | None = None,
-    certificate: str | os.PathLike[str] | None = None,
-    client_certificate: str | os.PathLike[str] | None = None,
-    client_key: str | os.PathLike[str] | None = None,
-) -> None:
-    """Start tracing LLM calls of this process. Call it once, early; a second call changes nothing.
-
-    Never raises and never waits for the network; what goes wrong is logged once by the logger "llmtrace"
-    (raised when LLMTRACE_STRICT=1). An argument wins over `LLMTRACE_<ARGUMENT>`, which wins over `OTEL_*`.
-
-    endpoint: collector's base URL, default http://127.0.0.1:4318.
-    service_name: `service.name` of the spans.
-    capture_content: record messages and tool definitions; default True.
-    project: the collector's project to file spans under.
-    http_spans: which HTTP calls of httpx and httpx2 get spans of their own: "other" (those that are not
-        LLM calls, the default), "all", or "none".
-    resource_attributes: further attributes of the resource.
-    headers: further headers of export requests.
-    api_key: the project's key, sent as `Authorization: Bearer`.
-    redact: your function (or several), given each recorded text (a message, an argument, an error) on the
-        background thread, returning what to record instead. A text it fails on is not recorded.
-    redact_secrets: replace provider keys, JWTs, cloud keys and private keys in texts; default True.
-    redact_pii: replace e-mail addresses, phone, card, IBAN and social security numbers and IP addresses;
-        default False.
-    baggage_hosts: hosts (also `*.example.org`) that requests may carry baggage to; default none.
-    sample_rate: share of traces to send, 0 to 1; those with an error or a slow span are always sent.
-        Spans kept by chance have the attribute `llmtrace.sample.weight` (1/rate) to correct sums by.
-    rules: other rates for some traces; the first `SampleRule` that matches counts.
-    keep_slower_than: seconds from which a span is slow; default 10.
-    dashboard_url: where `trace_url` points; default http://127.0.0.1:8501.
-    certificate: PEM file with the collector's certificate or its authority's, trusted besides this machine's.
-    client_certificate, client_key: PEM files to present where the collector demands client certificates.
-    """
-    arguments: dict[str, Any] = {
-        "endpoint": endpoint,
-        "service_name": service_name,
-        "capture_content": capture_content,
-        "project": project,
-        "http_spans": http_spans,
-        "resource_attributes": resource_attributes,
-        "headers": headers,
-        "api_key": api_key,
-        "redact": redact,
-        "redact_secrets": redact_secrets,
-        "redact_pii": redact_pii,
-        "baggage_hosts": baggage_hosts,
-        "sample_rate": sample_rate,
-        "rules": rules,
-        "keep_slower_than": keep_slower_than,
-        "dashboard_url": dashboard_url,
-        "certificate": certificate,
-        "client_certificate": client_certificate,
-        "client_key": client_key,
-    }
-    with swallow("init (tracing stays off)"):
-        runtime = _runtime
-        if runtime is not None:
-            if runtime.arguments != arguments and any(value is not None for value in arguments.values()):
-                internal_errors.warn_once(
-                    "init again",
-                    "llmtrace.init was called again with other arguments; the first call stands. "
-                    "Call llmtrace.shutdown() first to change them.",
-                )
-            return
-        internal_errors.configure(strict=configuration.strict_from_environment())
-        config = configuration.resolve(**arguments)
-        if not config.disabled:
-            start(config, arguments=arguments)
+def start_once(arguments: Mapping[str, Any]) -> None:
+    """Start with the arguments of `init`, unless it runs already or is disabled."""
+    runtime = _runtime
+    if runtime is not None:
+        if runtime.arguments != arguments and any(value is not None for value in arguments.values()):
+            internal_errors.warn_once(
+                "init again",
+                "llmtrace.init was called again with other arguments; the first call stands. "
+                "Call llmtrace.shutdown() first to change them.",
+            )
+        return
+    internal_errors.configure(strict=configuration.is_strict(arguments["strict"]))
+    config = configuration.resolve(**arguments)
+    if not config.disabled:
+        start(config, arguments=arguments)
 
 
 def start(

@@ -144,6 +144,9 @@ def fold(events: Iterable[Json]) -> Json:
                 texts.setdefault(key, []).append(delta[key])
     joined: dict[str, Any] = {key: "".join(pieces) for key, pieces in texts.items()}
     if chat:
+        # Where a stream mixes both kinds of events, the messages are the answer: what the last event alone
+        # says at the top would depend on whether it was joined with others.
+        body = {key: value for key, value in body.items() if key not in _TEXTS}
         body["message"] = {**joined, "tool_calls": calls}
     else:
         body.update(joined)

@@ -1,0 +1,143 @@
+"""What a setting may be: an argument or the text of a variable, read to the value that is used.
+
+Each reader takes the name to blame and the value; `ConfigError` says what it should have been.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from .spans.sampling import SampleRule
+
+Reader = Callable[[str, Any], Any]
+
+TRUE: Final = frozenset({"1", "true", "yes", "on"})
+FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class ConfigError(ValueError):
+    """A setting is unusable; the message names it and says what it should be."""
+
+
+def text(name: str, value: Any) -> str:
+    """Any value, as text."""
+    return str(value)
+
+
+def path(name: str, value: Any) -> str:
+    """A file or folder, as text or as a path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ConfigError(f"{name} is {value!r}; use a path")
+    return str(os.fspath(value)).strip()
+
+
+def url(name: str, value: Any) -> str:
+    """The base of URLs, without a slash at its end."""
+    base = str(value).strip()
+    parts = urlsplit(base)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{name} is {value!r}; use a URL such as http://127.0.0.1:4318")
+    return base.rstrip("/").removesuffix("/v1/traces")
+
+
+def flag(name: str, value: Any) -> bool:
+    """A truth value, or a word for one."""
+    word = str(value).strip().lower()
+    if word not in TRUE | FALSE:
+        raise ConfigError(f"{name} is {value!r}; use true or false")
+    return word in TRUE
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number, 0 or more."""
+    digits = str(value).strip()
+    if not digits.isdecimal():
+        raise ConfigError(f"{name} is {value!r}; use a whole number, 0 or more")
+    return int(digits)
+
+
+def number(name: str, value: Any) -> float:
+    """A number, 0 or more."""
+    return _number(name, value, "0 or more", math.inf)
+
+
+def share(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    return _number(name, value, "from 0 to 1", 1.0)
+
+
+def seconds(name: str, value: Any) -> float:
+    """A time in seconds."""
+    return _time(name, value, "seconds")
+
+
+def milliseconds(name: str, value: Any) -> float:
+    """A time in milliseconds, to seconds."""
+    return _time(name, value, "milliseconds") / 1e3
+
+
+def one_of(*words: str) -> Reader:
+    """A reader of one of some words."""
+
+    def read(name: str, value: Any) -> str:
+        if value not in words:
+            listed = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}"
+            raise ConfigError(f"{name} is {value!r}; use {listed}")
+        return str(value)
+
+    return read
+
+
+def hosts(name: str, value: Any) -> tuple[str, ...]:
+    """Host names, in a list or separated by commas."""
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, Iterable):
+        raise ConfigError(f"{name} is {value!r}; use a list of hosts")
+    return tuple(host for item in listed if (host := str(item).strip().lower()))
+
+
+def mapping(name: str, value: Any) -> dict[str, str]:
+    """Texts by name."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is {value!r}; use a mapping of names to texts")
+    return dict(value)
+
+
+def functions(name: str, value: Any) -> tuple[Callable[[str], str], ...]:
+    """One function or several."""
+    listed = (value,) if callable(value) else tuple(value) if isinstance(value, Iterable) else (None,)
+    if not all(map(callable, listed)):
+        raise ConfigError(f"{name} is {value!r}; use a function from text to text, or a list of them")
+    return listed
+
+
+def rules(name: str, value: Any) -> tuple[SampleRule, ...]:
+    """Rules of sampling."""
+    listed = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(rule, SampleRule) for rule in listed):
+        raise ConfigError(f"{name} is {value!r}; use a list of llmtrace.SampleRule")
+    return listed
+
+
+def _number(name: str, value: Any, limit: str, most: float) -> float:
+    try:
+        amount = float(value)
+    except (TypeError, ValueError):
+        amount = -1.0
+    if not 0.0 <= amount <= most:
+        raise ConfigError(f"{name} is {value!r}; use a number, {limit}")
+    return amount
+
+
+def _time(name: str, value: Any, unit: str) -> float:
+    try:
+        amount = float(value)
+    except (TypeError, ValueError):
+        amount = 0.0
+    if not 0.0 < amount < math.inf:
+        raise ConfigError(f"{name} is {value!r}; use a number of {unit} above 0")
+    return amount
