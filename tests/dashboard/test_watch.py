@@ -15,17 +15,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from llmtrace_analysis.alerts.outbox import Outbox
+from llmtrace_analysis.collector_client import CollectorClient
+from llmtrace_analysis.detect.incident_lifecycle import Finding, QuietPeriod
 from llmtrace_analysis.detect.store_queries import incidents
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_analysis.watch.app import build
+from llmtrace_analysis.watch.health import Health
+from llmtrace_analysis.watch.service import Pace, Watch
+from llmtrace_collector.store.incident import Incident
 from tests.collector import otlp
 from tests.collector.running import Launched, Served, free_port, settings, until
 
@@ -155,8 +162,8 @@ def test_a_slow_spell_is_opened_updated_resolved_and_told(served: Served, receiv
     assert 1 < opened["ExpectedHigh"] < 5
     assert len(opened["Evidence"]) == 10
     assert served.value(
-        "SELECT min(Duration) > 3e9 FROM otel_traces WHERE has({ids:Array(String)}, TraceId)",
-        ids=str(opened["Evidence"]),
+        "SELECT min(Duration) > 3e9 FROM otel_traces WHERE has(splitByChar(',', {ids:String}), TraceId)",
+        ids=",".join(opened["Evidence"]),
     ) in ("1", "true")
     event = verified(receiver.next())
     assert event["type"] == "incident.opened"
@@ -306,6 +313,64 @@ def test_without_the_admin_key_it_says_what_is_missing(
     (tmp_path / "admin.key").write_text(served.admin_key + "\n")
     assert watch.evaluate(scene.at(24.5))
     assert len(scene.incidents()) == 1
+    watch.close()
+
+
+class Disk:
+    """A rule of somebody's own: it sees its disk full until it is emptied."""
+
+    def __init__(self) -> None:
+        self.full = True
+
+    def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
+        if not self.full:
+            return []
+        return [
+            Finding(
+                rule="disk.full",
+                kind="budget",
+                project="ruled",
+                dimensions={"disk": "a"},
+                metric="disk",
+                severity="warning",
+                title="Disk a is full",
+                summary="",
+                observed=99.0,
+                expected_low=0.0,
+                expected_high=90.0,
+                unit="%",
+                seen=(now,),
+                openings=(now,),
+            )
+        ]
+
+    def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
+        return {"disk.full": QuietPeriod(now, 20.0)}
+
+
+def test_watch_runs_on_what_it_is_handed(served: Served) -> None:
+    """No settings, no file: a client, a rule and an outbox are enough."""
+    collector = CollectorClient(served.url, lambda: served.admin_key)
+    disk, health = Disk(), Health(patience_seconds=60)
+    watch = Watch(
+        open_reader=served.reader,
+        collector=collector,
+        rules=[disk],
+        outbox=Outbox([], window_seconds=60, dashboard_url=""),
+        health=health,
+        pace=Pace(interval_seconds=1, lookback_seconds=60, rest_seconds=60, update_seconds=0),
+    )
+    now = time.time()
+    states = "SELECT State, Title, Count FROM incidents WHERE Project = 'ruled'"
+    assert watch.evaluate(now)
+    assert watch.evaluate(now + 10)
+    assert served.rows(states) == [{"State": "open", "Title": "Disk a is full", "Count": 2}]
+    disk.full = False
+    assert watch.evaluate(now + 29)
+    assert served.rows(states)[0]["State"] == "open", "not quiet for long enough"
+    assert watch.evaluate(now + 31)
+    assert served.rows(states) == [{"State": "resolved", "Title": "Disk a is full", "Count": 2}]
+    assert health.ready
     watch.close()
 
 
