@@ -18,6 +18,7 @@ from llmtrace_collector.api.data_routes import DATA_ROUTES
 from llmtrace_collector.ingest.otlp_grpc import METHODS as GRPC_METHODS
 from llmtrace_collector.store.backup import new_name
 from llmtrace_collector.store.engine import StoreError
+from llmtrace_collector.store.erasure import Eraser
 from llmtrace_inference.api.data_routes import DATA_ROUTES as INFERENCE_DATA_ROUTES
 from llmtrace_inference.settings import InferenceSettings
 from tests.collector.otlp import llm, traces
@@ -236,6 +237,18 @@ def test_an_action_that_fails_says_so_in_a_second_row(served: Served) -> None:
     assert begun["Id"] == failed["Id"]
     assert begun["Outcome"] == ""
     assert failed["Outcome"].startswith("failed: 404: there is no backup 20200101-000000")
+
+
+def test_an_error_that_was_not_foreseen_leaves_its_kind_and_not_its_text(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("Code: 62. DB::Exception: in 'DELETE … UserId = ann@example.org'", 62)
+
+    monkeypatch.setattr(Eraser, "start", fail)
+    assert served.write("POST", "/v1/erasures", {"user": "ann@example.org"}).status_code == 500
+    assert rows(served)[-1]["Outcome"] == "failed: StoreError"
+    assert "ann@example.org" not in str(rows(served))
 
 
 @pytest.fixture(scope="module")

@@ -100,11 +100,15 @@ def test_an_action_that_fails_says_so(tmp_path: Path) -> None:
     try:
         with started(configured(tmp_path, collector.port)) as running:
             headers = {"authorization": "Bearer boss"}
+            # Who is not blocked cannot be let in again: nothing is begun, and no name is kept.
             assert httpx.delete(f"{running.url}/admin/blocks/nobody", headers=headers).status_code == 404
+            body = {"name": "m", "rollback": True}
+            failed = httpx.post(f"{running.url}/admin/models", json=body, headers=headers)
+            assert failed.status_code == 409
             until(lambda: len(rows(served)) == 2, what="both rows")
-        begun, failed = rows(served)
-        assert begun["Id"] == failed["Id"]
-        assert (begun["Action"], begun["Outcome"]) == ("blocks.remove", "")
-        assert failed["Outcome"] == "failed: 'nobody' is not blocked"
+        first, second = rows(served)
+        assert first["Id"] == second["Id"]
+        assert (first["Action"], first["Outcome"]) == ("models.roll_back", "")
+        assert second["Outcome"] == "failed: model 'm' has no earlier version to go back to"
     finally:
         served.close()

@@ -120,7 +120,9 @@ def audited(
     try:
         yield
     except Exception as error:
-        failed = {**row, "At": f"{time.time():.3f}", "Outcome": f"failed: {error}"[:_MAX_OUTCOME]}
+        # Of other errors only the kind: their texts may quote what should not be kept here.
+        reason = str(error) if isinstance(error, HTTPException) else type(error).__name__
+        failed = {**row, "At": f"{time.time():.3f}", "Outcome": f"failed: {reason}"[:_MAX_OUTCOME]}
         try:
             store.insert_rows("audit_log", [failed])
         except StoreError:

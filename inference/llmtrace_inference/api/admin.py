@@ -75,10 +75,12 @@ def admin_routes(
 
     @router.delete("/blocks/{user:path}")
     async def lift(user: str, request: Request) -> Response:
+        require_admin(request.headers, settings.admin_key)
+        if all(blocked.user != user for blocked in block_list.current()):
+            raise ApiError(404, f"{user!r} is not blocked", code="not_found")
         async with audited(request, "blocks.remove", _hashed(user)):
-            if not block_list.remove(user):
-                raise ApiError(404, f"{user!r} is not blocked", code="not_found")
-            return JSONResponse({"user": user, "blocked": False})
+            block_list.remove(user)
+        return JSONResponse({"user": user, "blocked": False})
 
     @router.post("/models")
     async def replace(request: Request) -> Response:

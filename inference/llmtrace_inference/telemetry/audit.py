@@ -104,8 +104,10 @@ class AuditTrail:
         try:
             yield
         except Exception as error:
+            # Of other errors only the kind: their texts may quote what should not be kept.
+            reason = error.message if isinstance(error, ApiError) else type(error).__name__
             try:
-                await self._keep({**row, "outcome": f"failed: {error}"[:_TARGET]})
+                await self._keep({**row, "outcome": f"failed: {reason}"[:_TARGET]})
             except OSError:
                 logger.exception("the audit does not say that %s %s failed", action, target)
             raise
