@@ -189,7 +189,7 @@ def test_a_former_setting_is_accepted_with_one_warning(
 
     settings = load.load(overrides=overrides)
 
-    assert settings.model_dump() == defaults.model_dump()
+    assert load.load(overrides=overrides).model_dump() == settings.model_dump() == defaults.model_dump()
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith(f"warning: [{table}] {name} (from {origin}) is no setting any more: ")
     assert warning.endswith(". Remove it: the next release refuses it.")

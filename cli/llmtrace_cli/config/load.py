@@ -9,6 +9,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -96,12 +97,17 @@ def _without_former(values: Mapping[str, Any], source: str | None) -> dict[str, 
         remaining[table] = {name: value for name, value in written.items() if name not in former}
         for name in former.keys() & written.keys():
             origin = source or env_name((table, name))
-            print(
-                f"warning: [{table}] {name} (from {origin}) is no setting any more: {former[name]}. "
-                "Remove it: the next release refuses it.",
-                file=sys.stderr,
+            _warn_once(
+                f"[{table}] {name} (from {origin}) is no setting any more: {former[name]}. "
+                "Remove it: the next release refuses it."
             )
     return remaining
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """Say it on standard error, once a process: some commands read the settings more than once."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _explain(
