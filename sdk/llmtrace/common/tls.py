@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+from .certificates import first_certificate, read_certificates
 
 if TYPE_CHECKING:  # slow to import, and few programs need it
     import ssl
@@ -24,7 +26,23 @@ _CLOSED = (
     "RemoteProtocolError",
 )
 
-_OURS_REFUSED = ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
+_OURS_REFUSED = (
+    "CERTIFICATE_REQUIRED",
+    "UNKNOWN_CA",
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_EXPIRED",
+    "HANDSHAKE_FAILURE",
+)
+
+_TRUST_IT = "name its certificate, or its authority's, as `certificate`, or in SSL_CERT_FILE"
+
+#: By OpenSSL's code of what is wrong.
+_REMEDIES = {
+    9: "set this machine's clock, or wait until it is valid",
+    10: "have it renewed there, or set this machine's clock",
+    62: "use an address that it names",
+    64: "use an address that it names",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +69,60 @@ class TlsFiles:
         return type(self)(trusted, client, key)
 
     def context(self) -> ssl.SSLContext:
-        """A context for clients. Raises ValueError, naming the file, where one cannot be used."""
+        """A context for clients. Raises ValueError, naming the file and the remedy, where one is unusable."""
         import ssl
 
         context = ssl.create_default_context()
         if self.certificate is not None:
+            _demand_readable("certificate", self.certificate)
             try:
                 context.load_verify_locations(cafile=self.certificate)
-            except OSError as error:  # ssl.SSLError is one
-                raise ValueError(f"certificate {self.certificate} cannot be used: {error}") from error
+            except ssl.SSLError as error:
+                raise ValueError(
+                    f"certificate {self.certificate} holds no certificate in PEM form ({error.reason}): name "
+                    "a PEM file with the server's certificate, or its authority's"
+                ) from error
         if self.client_certificate is not None:
-            try:
-                context.load_cert_chain(self.client_certificate, self.client_key)
-            except OSError as error:
-                pair = f"client_certificate {self.client_certificate} with client_key {self.client_key}"
-                raise ValueError(f"{pair} cannot be used: {error}") from error
+            _load_client(context, self.client_certificate, self.client_key)
         return context
+
+
+def _load_client(context: ssl.SSLContext, certificate: Path, client_key: Path | None) -> None:
+    import ssl
+
+    _demand_readable("client_certificate", certificate)
+    if client_key is not None:
+        _demand_readable("client_key", client_key)
+    described = f"client_certificate {certificate}{_described(certificate)}"
+    key = f"client_key {client_key}" if client_key is not None else "its key in the same file"
+    try:
+        # An empty password: without one the TLS library asks for it on the terminal.
+        context.load_cert_chain(certificate, client_key, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError(
+                f"{key} does not belong to {described}: name the key that it was made with"
+            ) from error
+        raise ValueError(
+            f"{described} with {key} cannot be used ({error.reason or error}): both must be in PEM form, "
+            "the key without a password"
+        ) from error
+
+
+def _demand_readable(name: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise ValueError(
+            f"{name} {path} cannot be read ({error.strerror}): name a PEM file that this process may read"
+        ) from error
+
+
+def _described(path: Path | None) -> str:
+    """In brackets, what the first certificate of a file says of itself; empty where it cannot be read."""
+    certificate = None if path is None else first_certificate(path)
+    return "" if certificate is None else f" ({certificate})"
 
 
 def _path(name: str | None) -> Path | None:
@@ -83,20 +139,21 @@ def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str 
     ours = "demands a client certificate: set `client_certificate` and `client_key`"
     if files.client_certificate is not None:
         ours = (
-            f"refuses the client certificate {files.client_certificate}: take one that an authority in its "
-            "list of client authorities signed"
+            f"refuses the client certificate {files.client_certificate}"
+            f"{_described(files.client_certificate)}: take one that an authority in its list of client "
+            "authorities signed, and that is valid now"
         )
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            trusted = files.certificate or os.environ.get("SSL_CERT_FILE") or "this machine's authorities"
-            reason = cause.verify_message.rstrip(".")
-            remedy = (
-                "use an address that the certificate names"
-                if "match" in reason
-                else "name its certificate, or its authority's, as `certificate`, or in SSL_CERT_FILE"
+            trusted = (
+                f"{files.certificate}{_described(files.certificate)}"
+                if files.certificate is not None
+                else os.environ.get("SSL_CERT_FILE") or "this machine's authorities"
             )
+            reason = cause.verify_message.rstrip(".")
             return (
-                f"the certificate of {url}{_subject(url)} is refused ({reason}; trusted: {trusted}): {remedy}"
+                f"the certificate of {url}{_presented(url)} is refused ({reason}; trusted: {trusted}): "
+                f"{_REMEDIES.get(cause.verify_code, _TRUST_IT)}"
             )
         if isinstance(cause, ssl.SSLError) and any(word in (cause.reason or "") for word in _OURS_REFUSED):
             return f"{url} {ours}"
@@ -114,27 +171,15 @@ def _causes(error: object) -> Iterator[BaseException]:
             yield from _causes(inner)
 
 
-def _subject(url: str) -> str:
-    """The subject of a server's certificate, in words; empty where it cannot be had."""
-    import socket
+def _presented(url: str) -> str:
+    """In brackets, what a server's certificate says of itself; empty where it cannot be had."""
     import ssl
 
     parts = urlsplit(url)
-    address = (parts.hostname or "", parts.port or 443)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    # Trusting what it presents is the way to have its fields read; nothing is sent over this connection.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        presented = ssl.get_server_certificate(address, timeout=_SUBJECT_SECONDS)
-        context.load_verify_locations(cadata=presented)
-        with (
-            socket.create_connection(address, timeout=_SUBJECT_SECONDS) as connection,
-            context.wrap_socket(connection, server_hostname=address[0]) as channel,
-        ):
-            fields = channel.getpeercert() or {}
+        # Nothing is sent over this connection, which trusts whoever answers.
+        pem = ssl.get_server_certificate((parts.hostname or "", parts.port or 443), timeout=_SUBJECT_SECONDS)
+        certificates = read_certificates(pem)
     except (OSError, ValueError):
         return ""
-    subject: Any = fields.get("subject", ())
-    names = [f"{name}={value}" for rdn in subject for name, value in rdn]
-    return f" (subject {', '.join(names)})" if names else ""
+    return f" ({certificates[0]})" if certificates else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
@@ -15,8 +15,6 @@ from typing import Any, Final, Literal, Self
 from llmtrace.common.tls import TlsFiles
 
 Signal = Literal["traces", "logs", "metrics"]
-
-_File = str | os.PathLike[str] | None
 
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
 
@@ -70,13 +68,7 @@ class DeliverySettings:
         base, tls = url.rstrip("/"), tls or TlsFiles()
 
         def endpoint(signal: Signal) -> Endpoint:
-            files = tls_files(
-                environ,
-                signal,
-                certificate=tls.certificate,
-                client_certificate=tls.client_certificate,
-                client_key=tls.client_key,
-            )
+            files = tls_files(environ, signal, **asdict(tls))
             return Endpoint(url=f"{base}/v1/{signal}", tls=files)
 
         return cls(endpoints={signal: endpoint(signal) for signal in SIGNALS}, **more)
@@ -97,10 +89,8 @@ def tls_files(
     from one place, the first that names a certificate. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace what the
     machine trusts, besides which the certificate is trusted; Python's ssl reads them by itself.
     """
-    prefixes = ("LLMTRACE_", f"OTEL_EXPORTER_OTLP_{signal.upper()}_", "OTEL_EXPORTER_OTLP_")
-    named = TlsFiles(_path(certificate), _path(client_certificate), _path(client_key))
-    return named.completed(environ, prefixes)
-
-
-def _path(name: _File) -> Path | None:
-    return Path(name).expanduser() if name else None
+    named = (
+        Path(file).expanduser() if file else None for file in (certificate, client_certificate, client_key)
+    )
+    otel = "OTEL_EXPORTER_OTLP_"
+    return TlsFiles(*named).completed(environ, ("LLMTRACE_", f"{otel}{signal.upper()}_", otel))

@@ -1,0 +1,242 @@
+"""What is said of certificates: the file, the subject and the remedy, and nothing is lost meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+import llmtrace
+from llmtrace.common.certificates import read_certificates
+from llmtrace.common.tls import TlsFiles
+from llmtrace.delivery import DeliverySettings, ExportResult, LogRecord, OtlpHttpExporter, tls_files
+
+
+def _openssl(*arguments: object) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def _issue(folder: Path, name: str, *extensions: str, signer: str = "", days: int = 2) -> None:
+    """A certificate and its key: its own authority, or signed by the `signer` of the same folder."""
+    certificate, key, request = (folder / f"{name}{end}" for end in (".pem", "-key.pem", ".csr"))
+    options = [option for extension in extensions for option in ("-addext", extension)]
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key]
+    new += ["-subj", f"/O=Shop/CN={name}", *options]
+    if not signer:
+        _openssl(*new, "-x509", "-days", str(days), "-out", certificate)
+        return
+    _openssl(*new, "-new", "-out", request)
+    authority = ["-CA", folder / f"{signer}.pem", "-CAkey", folder / f"{signer}-key.pem", "-CAcreateserial"]
+    _openssl(
+        "x509",
+        "-req",
+        "-in",
+        request,
+        *authority,
+        "-days",
+        str(days),
+        "-copy_extensions",
+        "copy",
+        "-out",
+        certificate,
+    )
+
+
+_LOCAL = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    certificates = tmp_path_factory.mktemp("tls")
+    _issue(certificates, "authority")
+    _issue(certificates, "stranger")
+    _issue(certificates, "server", _LOCAL, signer="authority")
+    _issue(certificates, "elsewhere", "subjectAltName=DNS:elsewhere", signer="authority")
+    _issue(certificates, "expired", _LOCAL, signer="authority", days=-1)
+    _issue(certificates, "client", "extendedKeyUsage=clientAuth", signer="authority")
+    (certificates / "text.pem").write_text("no certificate")
+    return certificates
+
+
+class _Accepting(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.requests += 1  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class _QuietServer(ThreadingHTTPServer):
+    requests = 0
+
+    def handle_error(self, *_: object) -> None:
+        """A refused handshake is what is tested."""
+
+
+@contextmanager
+def _serving(folder: Path, name: str, client_authority: str = "") -> Iterator[_QuietServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}-key.pem")
+    if client_authority:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(folder / f"{client_authority}.pem")
+    server = _QuietServer(("127.0.0.1", 0), _Accepting)
+    # The handshake belongs to the request's own thread.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def _send(port: int, files: TlsFiles, host: str = "localhost") -> ExportResult:
+    settings = DeliverySettings.for_collector(f"https://{host}:{port}", tls=files)
+    exporter = OtlpHttpExporter(settings, Resource.get_empty(), InstrumentationScope("test"))
+    result = exporter.send(exporter.pack_logs([LogRecord(1, "e", 0, 0, {})]), timeout=10)
+    exporter.close()
+    return result
+
+
+_YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (
+            "stranger",
+            ["organizationName=Shop, commonName=stranger, issued by itself", "name its certificate"],
+        ),
+        (
+            "elsewhere",
+            ["commonName=elsewhere, issued by organizationName=Shop, commonName=authority", "names"],
+        ),
+        ("expired", ["commonName=expired", f"valid until {_YESTERDAY:%Y-%m-%d}", "have it renewed"]),
+    ],
+)
+def test_a_server_that_is_not_trusted(folder: Path, server: str, words: list[str]) -> None:
+    trusted = folder / "authority.pem"
+    with _serving(folder, server) as collector:
+        result = _send(collector.server_port, TlsFiles(trusted))
+        assert collector.requests == 0
+    assert (result.kind, result.certificate_refused) == ("retry", True)
+    for word in [*words, f"trusted: {trusted} (subject organizationName=Shop, commonName=authority"]:
+        assert word in result.detail
+    assert "\n" not in result.detail
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ("missing.pem", "", ""),
+            ["certificate", "missing.pem cannot be read (No such file", "name a PEM file"],
+        ),
+        (("text.pem", "", ""), ["certificate", "text.pem holds no certificate in PEM form", "name a"]),
+        (("authority.pem", "missing.pem", ""), ["client_certificate", "missing.pem cannot be read"]),
+        (("authority.pem", "client.pem", "missing.pem"), ["client_key", "missing.pem cannot be read"]),
+        (
+            ("authority.pem", "client.pem", "server-key.pem"),
+            ["server-key.pem does not belong to", "client.pem (subject", "commonName=client", "name the key"],
+        ),
+        (("authority.pem", "client.pem", ""), ["client.pem", "its key in the same file cannot be used"]),
+        (("authority.pem", "text.pem", "text.pem"), ["text.pem", "must be in PEM form"]),
+    ],
+)
+def test_files_that_cannot_be_used(folder: Path, names: tuple[str, str, str], words: list[str]) -> None:
+    files = TlsFiles(*(folder / name if name else None for name in names))
+    result = _send(1, files)
+    assert (result.kind, result.certificate_refused) == ("retry", True)
+    for word in words:
+        assert word in result.detail
+
+
+def test_a_server_that_demands_a_certificate(folder: Path) -> None:
+    files = TlsFiles(folder / "authority.pem", folder / "client.pem", folder / "client-key.pem")
+    foreign = TlsFiles(folder / "authority.pem", folder / "stranger.pem", folder / "stranger-key.pem")
+    with _serving(folder, "server", client_authority="authority") as collector:
+        assert _send(collector.server_port, files).kind == "acknowledged"
+        without = _send(collector.server_port, TlsFiles(folder / "authority.pem"))
+        refused = _send(collector.server_port, foreign)
+        assert collector.requests == 1
+    assert without.certificate_refused
+    assert "demands a client certificate: set `client_certificate` and `client_key`" in without.detail
+    assert refused.certificate_refused
+    assert "stranger.pem (subject organizationName=Shop, commonName=stranger" in refused.detail
+    both = folder / "both.pem"
+    both.write_text("".join((folder / name).read_text() for name in ("client.pem", "client-key.pem")))
+    with _serving(folder, "server", client_authority="authority") as collector:
+        files = TlsFiles(folder / "authority.pem", both)
+        assert _send(collector.server_port, files).kind == "acknowledged"
+
+
+def test_spans_wait_until_the_file_is_there(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is missing breaks nothing, is reported once, and is read again for each attempt."""
+    trusted = tmp_path / "trusted.pem"
+    with (
+        _serving(folder, "server") as collector,
+        caplog.at_level(logging.WARNING, "llmtrace"),
+    ):
+        llmtrace.init(endpoint=f"https://localhost:{collector.server_port}", certificate=trusted)
+        llmtrace.score("good", 1)
+        for _ in range(4):
+            assert not llmtrace.flush(3)
+        assert llmtrace.stats() == llmtrace.Stats(generated=1, spooled=1)
+        (warning,) = [record.getMessage() for record in caplog.records]
+        assert f"certificate {trusted} cannot be read (No such file or directory)" in warning
+        trusted.write_text((folder / "authority.pem").read_text())
+        assert llmtrace.flush(10)
+        assert llmtrace.stats() == llmtrace.Stats(generated=1, sent=1)
+
+
+def test_which_files_are_named() -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "o.pem",
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": "t.pem",
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "oc.pem",
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": "ok.pem",
+    }
+    assert tls_files(environ) == TlsFiles(Path("t.pem"), Path("oc.pem"), Path("ok.pem"))
+    assert tls_files(environ, "logs").certificate == Path("o.pem")
+    environ |= {"LLMTRACE_CERTIFICATE": "l.pem", "LLMTRACE_CLIENT_CERTIFICATE": "lc.pem"}
+    assert tls_files(environ) == TlsFiles(Path("l.pem"), Path("lc.pem")), "the key is in the same file"
+    assert tls_files(environ, certificate="a.pem").certificate == Path("a.pem")
+
+
+def test_ssl_cert_file_is_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "authority.pem"))
+    with _serving(folder, "server") as collector:
+        assert _send(collector.server_port, TlsFiles()).kind == "acknowledged"
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with _serving(folder, "server") as collector:
+        assert "this machine's authorities" in _send(collector.server_port, TlsFiles()).detail
+
+
+def test_certificates_are_read_whole(folder: Path) -> None:
+    two = (folder / "client.pem").read_text() + (folder / "authority.pem").read_text()
+    client, authority = read_certificates(two)
+    assert (
+        client.issuer
+        == authority.subject
+        == authority.issuer
+        == "organizationName=Shop, commonName=authority"
+    )
+    assert read_certificates("nothing") == []
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_certificates("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----")
