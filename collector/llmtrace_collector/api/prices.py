@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook, choose_book
 from llmtrace_collector.pricing.charges import BUCKETS
+from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.pricing.tariffs import ALWAYS
 from llmtrace_collector.pricing.unit_prices import FIELDS, UnitPrices
 from llmtrace_collector.store.store import Store
@@ -170,7 +171,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
             month = {"month": body.month}
             if store.rows("SELECT 1 FROM cost_closed WHERE Month = {month:String} LIMIT 1", month):
                 raise HTTPException(409, f"{body.month} is closed already")
-            rows = store.rows(_MONTH, month)
+            rows = store.rows(_MONTH, _window(body.month))
             if not rows:
                 raise HTTPException(409, f"there is no call in {body.month}")
             with audited(store, request, "cost.close", body.month, _detail(body)):
@@ -180,18 +181,26 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     return routes
 
 
-_MONTH = """SELECT
-    Project,
-    Provider,
-    Model,
+_OF_MONTH = """Time >= fromUnixTimestamp64Milli({since:Int64})
+    AND Time < fromUnixTimestamp64Milli({until:Int64}) AND NOT Simulated"""
+
+_KEYS = {"project": "Project", "provider": "Provider", "model": "Model"}
+
+_MONTH = f"""SELECT
+    {", ".join(f"{name} AS {column}" for name, column in _KEYS.items())},
     sum(charge.Calls) AS Calls,
     sumIf(charge.Calls, NOT charge.Priced) AS UnpricedCalls,
     sum(charge.Cost) AS Cost,
     max(charge.Book) AS Book
-FROM cost_hour AS charge
-WHERE Time >= toDateTime(concat({month:String}, '-01 00:00:00'))
-    AND Time < toDateTime(concat({month:String}, '-01 00:00:00')) + INTERVAL 1 MONTH AND NOT Simulated
-GROUP BY Project, Provider, Model"""
+FROM ({priced_sums("usage_hour", _KEYS, _OF_MONTH, of_price=("Book",))}) AS charge
+GROUP BY {", ".join(_KEYS)}"""  # noqa: S608 - names of ours
+
+
+def _window(month: str) -> dict[str, str]:
+    """From when to when a month lasts, in milliseconds since 1970."""
+    start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
+    end = (start + timedelta(days=32)).replace(day=1)
+    return {name: str(int(edge.timestamp()) * 1000) for name, edge in (("since", start), ("until", end))}
 
 
 def _price_row(price: SetPrice) -> dict[str, Any]:
