@@ -98,7 +98,7 @@ def check_budget(
     """
     try:
         check = _ask_collector(user_id, model, service, account, tags, timeout)
-    except Exception as error:  # noqa: BLE001  # see internal_errors
+    except Exception as error:  # noqa: BLE001  # the answer says why it is not known
         internal_errors.report("checking a budget", error)
         check = BudgetCheck(allowed=True, known=False, reason=f"{type(error).__name__}: {error}")
     if raise_exceeded and not check.allowed:

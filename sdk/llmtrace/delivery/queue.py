@@ -19,6 +19,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
 from llmtrace import internal_errors, semconv
+from llmtrace.internal_errors import swallow
 from llmtrace.redaction.redactor import Redactor
 from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
@@ -30,6 +31,10 @@ from .settings import DeliverySettings
 from .spool import Spool
 from .stats import DeliveryCounters, Stats
 
+_DELIVERING: Final = swallow("delivering spans", may_raise=False)
+_BUILDING: Final = swallow("building the span of a call", may_raise=False)
+_REDACTING: Final = swallow("redacting a span", may_raise=False)
+_ENCODING: Final = swallow("encoding spans", may_raise=False)
 _SPAN_BASE_WEIGHT: Final = 1024
 _LOG_WEIGHT: Final = 512
 _REPORT_SECONDS: Final = 60.0
@@ -224,7 +229,7 @@ class DeliveryWorker:
     def _rescue(self) -> None:
         """The thread hangs in the network and the deadline is over: keep the rest without it."""
         batches: list[Batch] = []
-        try:
+        with swallow("keeping the last spans", may_raise=False):
             if self._spool is not None:
                 while self._calls or self._spans:
                     self._complete_next()
@@ -239,8 +244,6 @@ class DeliveryWorker:
                 if scores:
                     batches.append(self._sender.exporter.pack_logs(scores))
                 self._sender.rescue(batches)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("keeping the last spans", error, may_raise=False)
         with self._lock:
             rest = self._spans_of_calls + len(self._spans) + len(self._logs)
             if rest:
@@ -275,10 +278,8 @@ class DeliveryWorker:
                 self._wake.wait(self._pause)
                 self._wake.clear()
                 stopping, flush_number = self._stopping, self._flushes_requested
-                try:
+                with _DELIVERING:  # the thread must outlive any failure
                     self._last_cycle() if stopping else self._cycle()
-                except Exception as error:  # noqa: BLE001  # the thread must outlive any failure
-                    internal_errors.report("delivering spans", error, may_raise=False)
                 if not stopping:
                     self._sender.hurry.clear()
                 with self._done:
@@ -343,10 +344,10 @@ class DeliveryWorker:
                 return 0
             self._queued_bytes -= weight
             self._spans_of_calls -= expected
-        try:
+        spans = None
+        with _BUILDING:  # one call must not stop the others
             spans = call.complete()
-        except Exception as error:  # noqa: BLE001  # one call must not stop the others
-            internal_errors.report("building the span of a call", error, may_raise=False)
+        if spans is None:
             with self._lock:
                 self._counters.generated += expected
                 self._counters.count_dropped(expected)
@@ -396,16 +397,14 @@ class DeliveryWorker:
 
     def _redact(self, span: ReadableSpan) -> ReadableSpan:
         """A span that was not made from a call: redacted, and not counted where it describes one."""
-        try:
+        with _REDACTING:
             span = self._redactor.span(span)
             if is_ours(span) or not double_spans.is_double(span):
                 return span
             attributes = {**(span.attributes or {}), semconv.COUNTED: False}
             message = span.status.description
             return copied(span, attributes=attributes, events=span.events, description=message)
-        except Exception as error:  # noqa: BLE001  # what cannot be redacted is not sent whole
-            internal_errors.report("redacting a span", error, may_raise=False)
-            return copied(span)
+        return copied(span)  # what cannot be redacted is not sent whole
 
     def _take_logs(self, count: int) -> list[LogRecord]:
         with self._lock:
@@ -417,17 +416,16 @@ class DeliveryWorker:
         ]
 
     def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
-        try:
+        batch = None
+        with _ENCODING:
             batch = self._sender.exporter.pack_spans(spans)
-        except Exception as error:  # noqa: BLE001  # a span that cannot be packed is dropped alone
-            internal_errors.report("encoding spans", error, may_raise=False)
-            if len(spans) == 1:
-                self._counters.count_dropped(1)
-                return
+        if batch is not None:
+            self._sender.deliver(batch)
+        elif len(spans) == 1:  # a span that cannot be packed is dropped alone
+            self._counters.count_dropped(1)
+        else:
             for span in spans:
                 self._deliver_spans([span])
-        else:
-            self._sender.deliver(batch)
 
 
 @contextmanager

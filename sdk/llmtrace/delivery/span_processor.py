@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from llmtrace import internal_errors
+from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes, other_tracers
 from llmtrace.spans.finished_spans import is_local_root
 
 from .queue import DeliveryWorker
+
+_STARTING: Final = swallow("writing context attributes")
+_QUEUEING: Final = swallow("queueing a span")
 
 
 class Processor(SpanProcessor):
@@ -23,21 +28,19 @@ class Processor(SpanProcessor):
         self.delivery_worker: DeliveryWorker | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        try:
+        with _STARTING:
             if self.delivery_worker is not None:
                 other_tracers.note_start(span)
             values = context_attributes.attributes(parent_context)
             if values and self.delivery_worker is not None:
                 existing = span.attributes or {}
                 span.set_attributes({key: value for key, value in values.items() if key not in existing})
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("writing context attributes", error)
 
     def on_end(self, span: ReadableSpan) -> None:
         delivery_worker = self.delivery_worker
         if delivery_worker is None:
             return
-        try:
+        with _QUEUEING:
             span_context = span.get_span_context()
             if span_context is None or not span_context.trace_flags.sampled:
                 return
@@ -48,8 +51,6 @@ class Processor(SpanProcessor):
                         delivery_worker.note_root(span_context.trace_id)
                     return
             delivery_worker.submit_span(span)
-        except Exception as error:  # noqa: BLE001  # see internal_errors
-            internal_errors.report("queueing a span", error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         delivery_worker = self.delivery_worker
