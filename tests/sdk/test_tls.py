@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,50 +19,18 @@ import llmtrace
 from llmtrace.common.certificates import read_certificates
 from llmtrace.common.tls import TlsFiles
 from llmtrace.delivery import DeliverySettings, ExportResult, LogRecord, OtlpHttpExporter, tls_files
-
-
-def _openssl(*arguments: object) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-def _issue(folder: Path, name: str, *extensions: str, signer: str = "", days: int = 2) -> None:
-    """A certificate and its key: its own authority, or signed by the `signer` of the same folder."""
-    certificate, key, request = (folder / f"{name}{end}" for end in (".pem", "-key.pem", ".csr"))
-    options = [option for extension in extensions for option in ("-addext", extension)]
-    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key]
-    new += ["-subj", f"/O=Shop/CN={name}", *options]
-    if not signer:
-        _openssl(*new, "-x509", "-days", str(days), "-out", certificate)
-        return
-    _openssl(*new, "-new", "-out", request)
-    authority = ["-CA", folder / f"{signer}.pem", "-CAkey", folder / f"{signer}-key.pem", "-CAcreateserial"]
-    _openssl(
-        "x509",
-        "-req",
-        "-in",
-        request,
-        *authority,
-        "-days",
-        str(days),
-        "-copy_extensions",
-        "copy",
-        "-out",
-        certificate,
-    )
-
-
-_LOCAL = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+from tests.certificates import LOCAL, issue
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificates = tmp_path_factory.mktemp("tls")
-    _issue(certificates, "authority")
-    _issue(certificates, "stranger")
-    _issue(certificates, "server", _LOCAL, signer="authority")
-    _issue(certificates, "elsewhere", "subjectAltName=DNS:elsewhere", signer="authority")
-    _issue(certificates, "expired", _LOCAL, signer="authority", days=-1)
-    _issue(certificates, "client", "extendedKeyUsage=clientAuth", signer="authority")
+    issue(certificates, "authority")
+    issue(certificates, "stranger")
+    issue(certificates, "server", LOCAL, signer="authority")
+    issue(certificates, "elsewhere", "subjectAltName=DNS:elsewhere", signer="authority")
+    issue(certificates, "expired", LOCAL, signer="authority", days=-1)
+    issue(certificates, "client", "extendedKeyUsage=clientAuth", signer="authority")
     (certificates / "text.pem").write_text("no certificate")
     return certificates
 

@@ -124,11 +124,16 @@ class Destination:
 
 
 def _once() -> Callable[..., None]:
-    """Say on standard error, once, why nothing goes on; a refusal ends the command, which says it then."""
+    """Say on standard error, once, why nothing goes on; a refusal ends the command, which says it then.
+
+    A certificate that is refused ends it too: here nobody mends it meanwhile.
+    """
     kinds: set[str] = set()
 
     def warn(kind: str, message: str, *arguments: object) -> None:
-        if kind in {"unreachable", "certificate"} and kind not in kinds:
+        if kind == "certificate":
+            raise click.ClickException(str(arguments[0]))
+        if kind == "unreachable" and kind not in kinds:
             kinds.add(kind)
             click.echo(message % arguments, err=True)
 
