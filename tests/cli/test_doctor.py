@@ -11,6 +11,7 @@ import pytest
 
 from llmtrace_cli.config import load
 from llmtrace_cli.doctor import checks
+from llmtrace_cli.doctor.http_request import ExporterResponse
 from llmtrace_cli.local_servers import free_port
 from llmtrace_cli.stack.processes import Process, plan, wait_ready
 from tests.cli.running import run
@@ -120,7 +121,7 @@ def test_a_running_collector_is_recognised_and_asked(
 
 
 def test_a_clock_that_is_off_is_noticed() -> None:
-    response = checks._ExporterResponse(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
+    response = ExporterResponse(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
     result = checks.clock(response)
     assert result.status == "fail"
     assert "synchronise" in result.remedy

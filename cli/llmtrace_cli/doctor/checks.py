@@ -12,9 +12,7 @@ import shutil
 import stat
 import tempfile
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +20,11 @@ from typing import TYPE_CHECKING, Literal
 
 from llmtrace.common.admin_key import FILE as ADMIN_KEY_FILE
 from llmtrace.common.loopback import is_loopback
-from llmtrace.common.tls import TlsFiles, certificate_problem
+from llmtrace.common.tls import TlsFiles
 from llmtrace_cli.healthcheck import healthy
 from llmtrace_cli.local_servers import is_free, port_holder
+
+from .http_request import ExporterResponse, send_request
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.settings import PartName, Settings
@@ -53,14 +53,6 @@ class Result:
     status: Status
     detail: str
     remedy: str = ""
-
-
-@dataclass(frozen=True)
-class _ExporterResponse:
-    status: int
-    """0 where a certificate was refused; `reason` then says which, and what to do."""
-    date: str | None
-    reason: str
 
 
 def run_all(config_file: Path | None = None, endpoint: str | None = None) -> list[Result]:
@@ -212,7 +204,7 @@ def store(settings: "Settings") -> Result:
         return Result("store", directory.status, f"embedded: {directory.detail}", directory.remedy)
     where = f"{parts.hostname}:{parts.port or 8123}"
     scheme = "https" if parts.scheme.endswith("s") else "http"
-    response = _request(f"{scheme}://{where}/ping")
+    response = send_request(f"{scheme}://{where}/ping")
     if response is not None and response.status == 200:
         return Result("store", "ok", f"ClickHouse answers at {where}")
     problem = f"answers HTTP {response.status}" if response is not None else "does not answer"
@@ -245,7 +237,7 @@ def keys(settings: "Settings") -> Iterator[Result]:
         yield Result("admin key", "ok", f"{key} (mode {mode:04o})")
 
 
-def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_ExporterResponse | None, Result]:
+def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[ExporterResponse | None, Result]:
     """The collector accepts an empty OTLP request where applications would send theirs."""
     named = endpoint or os.environ.get("LLMTRACE_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     table = getattr(settings, "collector", None)
@@ -258,7 +250,7 @@ def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[_Export
     key = os.environ.get("LLMTRACE_API_KEY") or _secret(getattr(table, "ingest_key", None))
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    response = _request(url, b"", headers, tls)
+    response = send_request(url, b"", headers, tls)
     if response is not None and not response.status:
         return None, Result(label, "fail", response.reason, "see the certificates under [dashboard]")
     if response is None and named is None:
@@ -285,7 +277,7 @@ def _secret(value: object) -> str | None:
     return reveal() if reveal is not None else None
 
 
-def clock(response: _ExporterResponse | None) -> Result:
+def clock(response: ExporterResponse | None) -> Result:
     """This machine's clock agrees with its disk's and, when it answered, with the collector's."""
     remedy = "synchronise the clock (systemd-timesyncd, chrony): spans are ordered and found by time"
     with tempfile.NamedTemporaryFile() as probe:
@@ -304,22 +296,3 @@ def clock(response: _ExporterResponse | None) -> Result:
     if abs(skew) > _CLOCK_SKEW_SECONDS:
         return Result("clock", "fail", f"the collector is {skew:+.0f} s away", remedy)
     return Result("clock", "ok", "agrees with the file system and the collector")
-
-
-def _request(
-    url: str, body: bytes | None = None, headers: dict[str, str] | None = None, tls: TlsFiles | None = None
-) -> _ExporterResponse | None:
-    """One request without a proxy, answered in 3 s; None when nobody answers."""
-    files = tls or TlsFiles()
-    try:
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=files.context())
-        )
-        request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
-        with opener.open(request, timeout=3) as response:
-            return _ExporterResponse(response.status, response.headers.get("Date"), "")
-    except urllib.error.HTTPError as error:
-        return _ExporterResponse(error.code, error.headers.get("Date"), str(error.reason))
-    except (OSError, ValueError) as error:
-        problem = certificate_problem(error, url, files)
-        return None if problem is None else _ExporterResponse(0, None, problem)

@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from llmtrace_cli.config.read_settings import config_file
 
-from .checks import Result, Status, run_all
+if TYPE_CHECKING:
+    from .checks import Result, Status
 
-_MARK: dict[Status, tuple[str, str]] = {
+_MARK: "dict[Status, tuple[str, str]]" = {
     "ok": ("ok", "green"),
     "warn": ("warn", "yellow"),
     "fail": ("FAIL", "red"),
@@ -34,6 +36,8 @@ def doctor(context: click.Context, as_json: bool, endpoint: str | None) -> None:
 
     Exits 1 when a check fails. Checks that need a part that is not installed are skipped.
     """
+    from .checks import run_all  # slow to import, and for this command alone
+
     results = run_all(config_file(context), endpoint)
     failed = [result for result in results if result.status == "fail"]
     if as_json:
@@ -46,7 +50,7 @@ def doctor(context: click.Context, as_json: bool, endpoint: str | None) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _print(result: Result) -> None:
+def _print(result: "Result") -> None:
     mark, colour = _MARK[result.status]
     click.echo(f"{click.style(mark.ljust(5), fg=colour)}{result.name.ljust(20)} {result.detail}")
     if result.remedy:

@@ -1,0 +1,36 @@
+"""One HTTP request of a check, in the base install too: by the standard library, past any proxy."""
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from llmtrace.common.tls import TlsFiles, certificate_problem
+
+
+@dataclass(frozen=True)
+class ExporterResponse:
+    """What came back, without its body."""
+
+    status: int
+    """0 where a certificate was refused; `reason` then says which, and what to do."""
+    date: str | None
+    reason: str
+
+
+def send_request(
+    url: str, body: bytes | None = None, headers: dict[str, str] | None = None, tls: TlsFiles | None = None
+) -> ExporterResponse | None:
+    """One request without a proxy, answered in 3 s; None when nobody answers."""
+    files = tls or TlsFiles()
+    try:
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=files.context())
+        )
+        request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
+        with opener.open(request, timeout=3) as response:
+            return ExporterResponse(response.status, response.headers.get("Date"), "")
+    except urllib.error.HTTPError as error:
+        return ExporterResponse(error.code, error.headers.get("Date"), str(error.reason))
+    except (OSError, ValueError) as error:
+        problem = certificate_problem(error, url, files)
+        return None if problem is None else ExporterResponse(0, None, problem)
