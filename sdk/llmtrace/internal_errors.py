@@ -64,7 +64,7 @@ class swallow:  # read as a verb, like `contextlib.suppress`
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not isinstance(error, Exception):
+        if error is None or not isinstance(error, Exception):  # in this order: nearly always it is None
             return False
         return not _count(self._kind, error, may_raise=self._may_raise)
 

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
+from llmtrace import semconv
 from llmtrace.spans import context_attributes
 
 from .runtime import Runtime
@@ -27,7 +28,7 @@ _FLAGS: Final = {
     for sampled in (False, True)
     for random in (False, True)
 }
-_REPEATS: Final = {"llmtrace.link": "repeats"}
+_REPEATS: Final = {semconv.LINK: "repeats"}
 
 
 class LlmSpan(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from llmtrace import semconv
+
 _BY_HOST: Final[dict[str, str]] = {
     "api.openai.com": "openai",
     "openai.azure.com": "azure.ai.openai",
@@ -22,7 +24,7 @@ _BY_HOST: Final[dict[str, str]] = {
     "api.cohere.ai": "cohere",
     "api.cohere.com": "cohere",
     "generativelanguage.googleapis.com": "gcp.gemini",
-    "amazonaws.com": "aws.bedrock",
+    "amazonaws.com": semconv.PROVIDER_AWS_BEDROCK,
     "ml.cloud.ibm.com": "ibm.watsonx.ai",
     "openrouter.ai": "openrouter",
     "api.together.xyz": "together_ai",
@@ -58,8 +60,8 @@ _BY_HEADER: Final[dict[str, str]] = {
     "anthropic-organization-id": "anthropic",
     "azureml-model-session": "azure.ai.openai",
     "x-compute-type": "hugging_face",
-    "x-amzn-bedrock-input-token-count": "aws.bedrock",
-    "x-amzn-bedrock-invocation-latency": "aws.bedrock",
+    "x-amzn-bedrock-input-token-count": semconv.PROVIDER_AWS_BEDROCK,
+    "x-amzn-bedrock-invocation-latency": semconv.PROVIDER_AWS_BEDROCK,
 }
 _BY_SERVER: Final[dict[str, str]] = {"llama.cpp": "llama.cpp", "ollama": "ollama"}
 

@@ -177,7 +177,7 @@ def _append(block: dict[str, Any], delta: Any) -> None:
 
 
 FORMAT: Final = WireFormat(
-    provider="aws.bedrock",
+    provider=semconv.PROVIDER_AWS_BEDROCK,
     operation="chat",
     endings=("converse", "converse-stream"),
     matches=matches,

@@ -166,7 +166,7 @@ def _fold(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 FORMAT: Final = WireFormat(
-    provider="aws.bedrock",
+    provider=semconv.PROVIDER_AWS_BEDROCK,
     operation="chat",
     endings=("invoke", "invoke-with-response-stream"),
     matches=matches,
