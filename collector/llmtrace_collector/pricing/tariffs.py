@@ -24,12 +24,14 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
+from llmtrace import semconv
+
 from .charges import CONTEXT_BOUNDS
 
 #: The conventions' provider names → the price list's, where they differ.
 _PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
-        "aws.bedrock": "aws",
+        semconv.PROVIDER_AWS_BEDROCK: "aws",
         "azure.ai.inference": "azure",
         "azure.ai.openai": "azure",
         "gcp.gemini": "google",

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace import semconv
 from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_collector.pricing import charges
 
@@ -60,7 +61,7 @@ _PROVIDERS: Mapping[str, str] = MappingProxyType(
         "anthropic": "Anthropic",
         "azure.ai.openai": "Microsoft",
         "azure.ai.inference": "Microsoft",
-        "aws.bedrock": "Amazon Web Services",
+        semconv.PROVIDER_AWS_BEDROCK: "Amazon Web Services",
         "gcp.gemini": "Google",
         "gcp.vertex_ai": "Google Cloud",
         "mistral_ai": "Mistral AI",
