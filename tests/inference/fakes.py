@@ -22,7 +22,7 @@ from llmtrace_inference.engine.interface import (
 )
 
 
-class _Characters:
+class Characters:
     """One token per character."""
 
     speaks_tools = True
@@ -56,12 +56,12 @@ class FakeEngine:
     pause: float = 0.0
     refuse: EngineError | None = None
     fail_after: int | None = None
-    failure: EngineError | None = None
+    failure: Exception | None = None
     cancelled: list[str] = field(default_factory=list)
     info: ModelInfo = field(
         default_factory=lambda: ModelInfo("fake", "fake", "none", "none", "none", 0, 0x110000, 1000)
     )
-    tokenizer: _Characters = field(default_factory=_Characters)
+    tokenizer: Characters = field(default_factory=Characters)
 
     async def start(self) -> None: ...
 

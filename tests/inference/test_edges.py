@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
 from llmtrace_inference.engine.interface import (
+    Delta,
     Engine,
     EngineFull,
     EngineUnavailable,
     QueueTimeout,
     RequestTooLarge,
+    Submission,
 )
 from llmtrace_inference.settings import InferenceSettings
-from tests.inference.fakes import FakeEngine
-from tests.inference.running import serving
+from tests.inference.fakes import Characters, FakeEngine
+from tests.inference.running import Running, serving, wait_until
 
 BODY: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 SETTINGS = InferenceSettings(models={"fake": "x"}, max_request_bytes=2048, request_timeout_seconds=0.5)
+
+
+class _Waiting(FakeEngine):
+    """Never comes to a first token, or to a vector."""
+
+    async def stream(self, submission: Submission) -> AsyncIterator[Delta]:
+        await asyncio.Event().wait()
+        yield Delta(())
+
+    async def embed(self, sequences: list[list[int]]) -> list[list[float]]:
+        await asyncio.Event().wait()
+        return []
+
+
+class _Faulty(Characters):
+    """Has a fault in it."""
+
+    def encode(self, text: str) -> list[int]:
+        raise ZeroDivisionError("unforeseen")
+
+
+def _servers(running: Running) -> list[dict[str, Any]]:
+    """The attributes of the SERVER spans, once there are any."""
+
+    def spans() -> list[dict[str, Any]]:
+        finished = running.exporter.get_finished_spans()
+        return [dict(span.attributes or {}) for span in finished if span.kind is SpanKind.SERVER]
+
+    wait_until(lambda: bool(spans()), 5)
+    return spans()
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -59,6 +94,39 @@ def test_errors_before_and_after_the_first_token() -> None:
     assert late.status_code == 200
     assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == "engine_unavailable"
     assert "[DONE]" not in late.text
+
+
+def test_a_fault_of_ours_in_a_stream_is_an_error_event_with_its_name_on_the_span() -> None:
+    engine = FakeEngine(fail_after=3, failure=ZeroDivisionError("unforeseen"))
+    with serving(SETTINGS, load=lambda *_: engine) as running:
+        response = httpx.post(f"{running.url}/v1/chat/completions", json=BODY | {"stream": True})
+        spans = _servers(running)
+    last = [event for event in response.text.split("\n\n") if event][-1]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "internal_error"
+    assert "unforeseen" not in response.text
+    assert [span["error.type"] for span in spans] == ["ZeroDivisionError"]
+    assert [span["http.response.status_code"] for span in spans] == [200]
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "embeddings"])
+def test_a_client_that_leaves_before_the_first_delta_frees_its_place(path: str) -> None:
+    engine = _Waiting()
+    body = BODY | {"stream": True} if path != "embeddings" else {"model": "fake", "input": "hi"}
+    settings = SETTINGS.model_copy(update={"request_timeout_seconds": 60})
+    with serving(settings, load=lambda *_: engine) as running:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{running.url}/v1/{path}", json=body, timeout=0.3)
+        spans = _servers(running)
+    assert [span["error.type"] for span in spans] == ["client_disconnected"]
+    assert bool(engine.cancelled) is (path != "embeddings")
+
+
+def test_an_embedding_that_fails_unforeseen_is_answered_and_recorded() -> None:
+    with serving(SETTINGS, load=lambda *_: FakeEngine(tokenizer=_Faulty())) as running:
+        response = httpx.post(f"{running.url}/v1/embeddings", json={"model": "fake", "input": "hi"})
+        spans = _servers(running)
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
+    assert [span["error.type"] for span in spans] == ["ZeroDivisionError"]
 
 
 def test_a_request_that_takes_too_long_is_cancelled() -> None:

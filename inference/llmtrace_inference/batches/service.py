@@ -17,8 +17,8 @@ from starlette.responses import Response
 from llmtrace_inference.access.auth import Caller, caller_of
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import ApiError
-from llmtrace_inference.serving.request import Arrival, Operation
 from llmtrace_inference.serving.service import CompletionService
+from llmtrace_inference.serving.steps import Arrival, Operation
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.metrics import Metrics
 from llmtrace_inference.telemetry.request_record import BatchItem

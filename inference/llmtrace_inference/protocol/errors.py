@@ -56,6 +56,11 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, headers=headers)
 
 
+def invalid_value(param: str, message: str, code: str = "invalid_value") -> ApiError:
+    """400 that names the field."""
+    return ApiError(400, f"'{param}': {message}", code=code, param=param)
+
+
 def from_validation(error: ValidationError) -> ApiError:
     """The first problem of a body that does not validate, naming the field."""
     first = error.errors(include_url=False, include_input=False)[0]

@@ -372,6 +372,9 @@ class CompletionRequest(GenerationRequest):
 class EmbeddingRequest(_Strict):
     """Body of POST /v1/embeddings: one text or several, as text or as token ids."""
 
+    prompt_field: ClassVar[str] = "input"
+    stream: ClassVar[bool] = False
+
     model: Annotated[str, Field(min_length=1)]
     input: (
         Annotated[str, Field(min_length=1)]
@@ -388,7 +391,7 @@ class EmbeddingRequest(_Strict):
         return self.user
 
     @property
-    def inputs(self) -> list[str | list[int]]:
+    def prompt_parts(self) -> list[str | list[int]]:
         """Each text by itself."""
         if isinstance(self.input, str):
             return [self.input]

@@ -10,19 +10,21 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import numpy as np
 
-from llmtrace_inference.engine.interface import ModelInfo, TokenLogprob
+from llmtrace_inference.engine.interface import ModelInfo, Progress, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 from llmtrace_inference.settings import InferenceSettings
 
+from .answer import Answer, Measured
 from .callables import load_callable
 from .choice import Choice
+from .events import TextDelta
 
 Embed = Callable[[str], Sequence[float]]
 Eviction = Literal["lru", "lfu", "fifo"]
@@ -183,6 +185,36 @@ def answer_of(input_tokens: int, choices: Sequence[Choice]) -> StoredAnswer | No
         if choice.finish_reason in ("stop", "length", "tool_calls")
     ]
     return StoredAnswer(input_tokens, tuple(stored)) if stored and len(stored) == len(choices) else None
+
+
+class ReplayedAnswer(Answer):
+    """A stored answer in place of the engine's."""
+
+    def __init__(self, stored: StoredAnswer) -> None:
+        super().__init__()
+        self.input_tokens = stored.input_tokens
+        self.choices = [
+            Choice(
+                index,
+                Progress(),
+                output_tokens=choice.output_tokens,
+                text=choice.text,
+                tool_calls=list(choice.tool_calls),
+                logprobs=list(choice.logprobs),
+                finish_reason=choice.finish_reason,
+                stop_reason="cache",
+            )
+            for index, choice in enumerate(stored.choices)
+        ]
+        self._stored = stored
+
+    async def events(self) -> AsyncGenerator[TextDelta, None]:
+        for index, choice in enumerate(self._stored.choices):
+            yield TextDelta(index, choice.text, choice.tool_calls, choice.logprobs, choice.finish_reason)
+
+    def close(self, stop_reason: str | None) -> Measured:
+        records = tuple(choice.record(stop_reason) for choice in self.choices)
+        return Measured(input_tokens=self.input_tokens, choices=records)
 
 
 def embed_by_character_ngrams(text: str) -> list[float]:

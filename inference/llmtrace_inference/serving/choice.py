@@ -18,20 +18,8 @@ from llmtrace_inference.engine.interface import (
 from llmtrace_inference.protocol.tool_calls import ToolCall, ToolCallParser
 from llmtrace_inference.telemetry.request_record import ChoiceRecord
 
+from .events import TextDelta
 from .stop_strings import StopMatcher
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """What new tokens add to one choice; `finish` is set on the choice's last one."""
-
-    index: int
-    text: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    logprobs: tuple[TokenLogprob, ...] = ()
-    finish: str | None = None
-    recall: str = ""
-    """Why all that was sent of this choice is withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +36,7 @@ class Choice:
 
     index: int
     progress: Progress
-    stops: StopMatcher = field(default_factory=lambda: StopMatcher(()))
+    stops: StopMatcher | None = None
     tools: ToolCallParser | None = None
     output_tokens: int = 0
     text: str = ""
@@ -91,12 +79,14 @@ class Choice:
         """What new tokens add, past stop strings and tool calls; None where that is nothing yet."""
         if self.recalled:
             return None
-        stops = self.stops
         self.output_tokens += len(token_delta.token_ids)
-        text = stops.feed(decoded)
-        last = token_delta.finish is not None or stops.matched is not None
-        if stops.matched is None and last:
-            text += stops.flush()
+        text, stopped = decoded, False
+        if self.stops is not None:
+            text = self.stops.feed(decoded)
+            stopped = self.stops.matched is not None
+            if token_delta.finish is not None and not stopped:
+                text += self.stops.flush()
+        last = token_delta.finish is not None or stopped
         calls: list[ToolCall] = []
         if self.tools is not None:
             text, calls = self.tools.feed(text)
@@ -106,7 +96,7 @@ class Choice:
         self.tool_calls.extend(calls)
         logprobs = token_delta.logprobs[:-1] if token_delta.eos else token_delta.logprobs
         self.logprobs.extend(logprobs)
-        if stops.matched is not None:
+        if stopped:
             self.finish_reason, self.stop_reason = "stop", "stop_string"
         elif token_delta.finish is not None:
             self.finish_reason = token_delta.finish

@@ -1,252 +1,151 @@
-"""A chat or plain completion: checked, answered from the cache or by the engine, choice by choice."""
+"""The engine's answer to a chat or plain completion: from the body to the last token of each choice."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import functools
 import time
-import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 
-from llmtrace import semconv
-from llmtrace_inference.engine.interface import Progress, Submission
-from llmtrace_inference.protocol.errors import ApiError
+from llmtrace_inference.access.quotas import QuotaReservation
+from llmtrace_inference.engine.interface import Engine, Generation, Matcher, Submission
+from llmtrace_inference.protocol.errors import ApiError, invalid_value
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCallParser
-from llmtrace_inference.safety import Content
-from llmtrace_inference.telemetry.request_record import Attributes, CacheLookup, RequestRecord
+from llmtrace_inference.settings import InferenceSettings
 
-from .answer_cache import CacheHit, CacheKey, StoredAnswer, answer_of, cache_key_of
-from .choice import Choice, Deadline, TextDelta
-from .content_checks import CheckStep, split_sentences
-from .endings import Ending
-from .generation import (
-    check_against_model,
-    encode_prompts,
-    for_choice,
-    generation_of,
-    matcher_for,
-    refused,
-)
-from .request import Arrival, InferenceRequest, State
+from .answer import EngineAnswer, Measured
+from .choice import Choice, Deadline
+from .events import TextDelta
+from .output_grammar import matcher_for
 from .stop_strings import StopMatcher
 
-
-@dataclass(frozen=True, slots=True)
-class AnswerStarted:
-    """What goes wrong from here on can have no status of its own any more."""
+_LONG_PROMPT_CHARACTERS = 8_000
+"""Longer conversations are tokenised in a thread, so that they do not hold up everybody's tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What a completion goes through besides the engine. None: is left out.
-
-    Each says what it found, and writes nothing into the request.
-    """
-
-    finished: Callable[[RequestRecord], None]
-    check_prompt: CheckStep | None = None
-    check_answer: CheckStep | None = None
-    lookup: Callable[[CacheKey], Awaitable[CacheHit | None]] | None = None
-    store: Callable[[CacheKey, StoredAnswer], None] | None = None
-    gpu: Callable[[int, int, float], Attributes] | None = None
-    """(start, end, seconds of the engine) → attributes of the GPU in that time."""
-
-
-class Completion(InferenceRequest[ChatRequest | CompletionRequest, AnswerStarted | TextDelta]):
-    """One completion. `default_max_tokens` is for requests without a limit of their own."""
+class CompletionAnswer(EngineAnswer):
+    """Generated text. `priority` is the caller's."""
 
     def __init__(
-        self, arrival: Arrival, steps: Steps, *, default_max_tokens: int, timeout_seconds: float
+        self,
+        settings: InferenceSettings,
+        body: ChatRequest | CompletionRequest,
+        engine: Engine,
+        response_id: str,
+        priority: int,
     ) -> None:
-        chat = arrival.operation == "chat"
-        body_type = ChatRequest if chat else CompletionRequest
-        super().__init__(arrival, body_type.model_validate_json, steps.finished)
-        self.choices: list[Choice] = []
-        self.response_id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
-        self._steps = steps
-        self._default_max_tokens = default_max_tokens
-        self._deadline = Deadline(time.monotonic() + timeout_seconds, timeout_seconds)
-        self._lookup: CacheLookup | None = None
+        super().__init__()
+        self._body = body
+        self._engine = engine
+        self._response_id = response_id
+        self._priority = priority
+        self._default_max_tokens = settings.default_max_tokens
+        seconds = settings.request_timeout_seconds
+        self._deadline = Deadline(time.monotonic() + seconds, seconds)
+        self._tokenize_from_ns = 0
+        self._tokenize_to_ns = 0
         self._max_tokens = 0
         self._submissions: list[Submission] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._verdicts: dict[str, dict[str, str]] = {}
-        self._open_text: dict[int, str] = {}
-
-    @property
-    def streams(self) -> bool:
-        return self.body.stream
-
-    @property
-    def is_complete(self) -> bool:
-        return bool(self.choices) and all(choice.finish_reason is not None for choice in self.choices)
-
-    @property
-    def output_tokens(self) -> int:
-        return sum(choice.output_tokens for choice in self.choices)
 
     @property
     def cached_tokens(self) -> int:
-        """Prompt tokens read from shared KV blocks: each prompt once, by the first of its choices."""
-        per_prompt = self.body.choices if self._body is not None else 1
-        return sum(choice.progress.cached_tokens for choice in self.choices[::per_prompt])
+        # Each prompt once, by the first of its choices.
+        return sum(choice.progress.cached_tokens for choice in self.choices[:: self._body.choices])
 
-    async def run(self) -> AsyncGenerator[AnswerStarted | TextDelta, None]:
-        """AnswerStarted with the first delta, and the deltas of all choices, as they may be sent."""
-        await self._check_prompt()
-        self._advance(State.CHECKED)
-        hit = await self._cached_answer()
-        if hit is None:
-            await self._submit()
-            deltas = self._generated()
-            self._advance(State.SUBMITTED)
-        else:
-            deltas = self._replayed(hit.answer)
-            self._advance(State.CACHED)
-        started, check = False, self._steps.check_answer
-        async with aclosing(deltas):
-            async for delta in deltas:
-                if not started:
-                    started = True
-                    yield self._start()
-                checked = delta if check is None else await self._checked(delta, check)
-                if checked is not None:
-                    yield checked
-        if not started:
-            yield self._start()
-        if hit is None:
-            self._store()
+    # --- on the way in ----------------------------------------------------------------------------------
 
-    def _start(self) -> AnswerStarted:
-        if self.streams:
-            self._advance(State.STREAMING)
-        return AnswerStarted()
-
-    # --- checks -----------------------------------------------------------------------------------------
-
-    async def _check_prompt(self) -> None:
-        body, check = self.body, self._steps.check_prompt
-        if check is None:
-            return
-        text = "\n".join(text for text in body.prompt_parts if isinstance(text, str))
-        refusal = await self._refusal(check, Content(text, "input", body.model, body.user_id))
-        if refusal is not None:
-            message = f"the prompt was refused by the content check: {refusal}"
-            raise ApiError(400, message, code="content_filter", param=body.prompt_field)
-
-    async def _checked(self, delta: TextDelta, check: CheckStep) -> TextDelta | None:
-        """The delta, each finished sentence checked; a refusal ends its choice and recalls it."""
-        body, index = self.body, delta.index
-        choice = self.choices[index]
-        if choice.recalled:
-            return None
-        text = self._open_text.get(index, "") + delta.text
-        sentences, self._open_text[index] = split_sentences(text, last=delta.finish is not None)
-        for sentence in sentences:
-            content = Content(sentence, "output", body.model, body.user_id, choice.text)
-            refusal = await self._refusal(check, content)
-            if refusal is not None:
-                if self._submissions:
-                    self.engine.cancel(self._submissions[index])
-                if self._tasks:
-                    self._tasks[index].cancel()
-                return choice.recall(refusal)
-        return delta
-
-    async def _refusal(self, check: CheckStep, content: Content) -> str | None:
-        """Why a check refuses the content; None where all allow it."""
-        refusal, verdicts = None, self._verdicts.setdefault(content.stage, {})
-        async for result in check(content):
-            verdicts.pop(result.name, None)  # the latest goes last
-            verdicts[result.name] = result.text
-            refusal = result.refusal
-        return refusal
-
-    # --- cache ------------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _cache_key(self) -> CacheKey:
-        return cache_key_of(self.body, self.arrival.caller.name, self.engine.info)
-
-    async def _cached_answer(self) -> CacheHit | None:
-        lookup, start_ns = self._steps.lookup, time.perf_counter_ns()
-        if lookup is None:
-            return None
-        self._lookup = CacheLookup(start_ns)
-        hit = await lookup(self._cache_key)
-        end_ns = time.perf_counter_ns()
-        if hit is None:
-            self._lookup = CacheLookup(start_ns, end_ns, "miss")
-        else:
-            self._lookup = CacheLookup(start_ns, end_ns, hit.kind, hit.score, hit.answer.tokens)
-        return hit
-
-    async def _replayed(self, answer: StoredAnswer) -> AsyncGenerator[TextDelta, None]:
-        """The deltas of a stored answer."""
-        self.input_tokens = answer.input_tokens
-        self.choices += [
-            Choice(
-                index,
-                Progress(),
-                output_tokens=stored.output_tokens,
-                text=stored.text,
-                tool_calls=list(stored.tool_calls),
-                logprobs=list(stored.logprobs),
-                finish_reason=stored.finish_reason,
-                stop_reason="cache",
-            )
-            for index, stored in enumerate(answer.choices)
-        ]
-        for index, stored in enumerate(answer.choices):
-            yield TextDelta(index, stored.text, stored.tool_calls, stored.logprobs, stored.finish_reason)
-
-    def _store(self) -> None:
-        """Leave the answer for the next one who asks, where it is whole."""
-        answer = answer_of(self.input_tokens or 0, self.choices) if self._steps.store is not None else None
-        if self._steps.store is not None and answer is not None:
-            self._steps.store(self._cache_key, answer)
-
-    # --- engine -----------------------------------------------------------------------------------------
-
-    async def _submit(self) -> None:
+    async def submit(self, reservation: QuotaReservation) -> None:
         """Tokenise and hand every choice to the engine."""
-        body, engine = self.body, self.engine
-        check_against_model(body, engine)
-        matcher = await matcher_for(body, engine.tokenizer)
+        body, engine = self._body, self._engine
+        self._check_against_model()
+        matcher = None
+        if isinstance(body, ChatRequest) and body.is_constrained:
+            matcher = await matcher_for(body, engine.tokenizer)
         self._tokenize_from_ns = time.perf_counter_ns()
         try:
-            prompts = await encode_prompts(body, engine.tokenizer)
+            prompts = await self._encoded()
         finally:
             self._tokenize_to_ns = time.perf_counter_ns()
         self.input_tokens = sum(map(len, prompts))
         if not all(prompts):
-            raise refused(body.prompt_field, "the prompt is empty")
+            raise invalid_value(body.prompt_field, "the prompt is empty")
         # Without a limit of its own, a request may take what is left of the context.
         room = max(engine.info.context_length - max(map(len, prompts)), 1)
         self._max_tokens = body.output_limit or min(self._default_max_tokens, room)
-        self.reservation.reserve(self.input_tokens + self._max_tokens * len(prompts) * body.choices)
-        priority = self.arrival.caller.priority
-        generation = generation_of(body, self.response_id, self._max_tokens, priority)
+        reservation.reserve(self.input_tokens + self._max_tokens * len(prompts) * body.choices)
         for prompt_ids in prompts:
             for which in range(body.choices):
-                index = len(self.choices)
-                submission = engine.submit(for_choice(generation, prompt_ids, index, which, matcher))
-                self._submissions.append(submission)
-                stops = StopMatcher(tuple(body.stop or ()))
-                tools = ToolCallParser() if body.wants_tools else None
-                self.choices.append(Choice(index, submission.progress, stops, tools))
+                self._submit_choice(tuple(prompt_ids), which, matcher)
 
-    def _generated(self) -> AsyncGenerator[TextDelta, None]:
+    def _check_against_model(self) -> None:
+        """What only the model can tell: 400 for what it does not have."""
+        body, info = self._body, self._engine.info
+        if body.top_k is not None and body.top_k > info.vocab_size:
+            raise invalid_value("top_k", f"at most {info.vocab_size}, the size of the model's vocabulary")
+        if isinstance(body, CompletionRequest):
+            for prompt in body.prompts:
+                if not isinstance(prompt, str) and max(prompt) >= info.vocab_size:
+                    raise invalid_value("prompt", f"token ids are below {info.vocab_size}")
+        elif body.tools and not self._engine.tokenizer.speaks_tools:
+            raise invalid_value(
+                "tools",
+                f"the chat template of model {info.name} knows no tools in a form that can be parsed",
+                code="unsupported_parameter",
+            )
+
+    async def _encoded(self) -> list[list[int]]:
+        body, tokenizer = self._body, self._engine.tokenizer
+
+        def encode() -> list[list[int]]:
+            if isinstance(body, ChatRequest):
+                return [tokenizer.encode_chat(body.template_messages(), body.template_tools())]
+            return [tokenizer.encode(p) if isinstance(p, str) else p for p in body.prompts]
+
+        try:
+            if sum(map(len, body.prompt_parts)) > _LONG_PROMPT_CHARACTERS:
+                return await asyncio.to_thread(encode)
+            return encode()
+        except ValueError as error:
+            raise ApiError(400, str(error), code="invalid_value", param=body.prompt_field) from error
+
+    def _submit_choice(self, prompt_ids: tuple[int, ...], which: int, matcher: Matcher | None) -> None:
+        body, index, seed = self._body, len(self.choices), self._body.seed
+        if seed is not None and which:
+            seed = (seed + which * 0x9E3779B97F4A7C15) % 2**63  # the first choice is the one without n
+        submission = self._engine.submit(
+            Generation(
+                request_id=self._response_id if index == 0 else f"{self._response_id}-{index}",
+                prompt_ids=prompt_ids,
+                max_tokens=self._max_tokens,
+                temperature=1.0 if body.temperature is None else body.temperature,
+                top_p=1.0 if body.top_p is None else body.top_p,
+                top_k=body.top_k,
+                min_p=body.min_p or 0.0,
+                presence_penalty=body.presence_penalty or 0.0,
+                frequency_penalty=body.frequency_penalty or 0.0,
+                seed=seed,
+                logprobs=body.wanted_logprobs,
+                matcher=matcher.deep_copy() if matcher is not None else None,
+                every_token=body.stream or bool(body.stop),
+                ignore_eos=bool(body.ignore_eos),
+                priority=(body.priority or 0) + self._priority,
+            )
+        )
+        self._submissions.append(submission)
+        stops = StopMatcher(tuple(body.stop)) if body.stop else None
+        tools = ToolCallParser() if body.wants_tools else None
+        self.choices.append(Choice(index, submission.progress, stops, tools))
+
+    # --- on the way out ---------------------------------------------------------------------------------
+
+    def events(self) -> AsyncGenerator[TextDelta, None]:
+        """The deltas of all choices, mixed as they come."""
         pairs = zip(self.choices, self._submissions, strict=True)
-        streams = [choice.generate(self.engine, submission, self._deadline) for choice, submission in pairs]
+        streams = [choice.generate(self._engine, submission, self._deadline) for choice, submission in pairs]
         return streams[0] if len(streams) == 1 else self._mixed(streams)
 
     async def _mixed(self, streams: list[AsyncGenerator[TextDelta, None]]) -> AsyncGenerator[TextDelta, None]:
-        """The deltas of several choices as they come."""
         queue: asyncio.Queue[TextDelta | BaseException | None] = asyncio.Queue()
 
         async def run(stream: AsyncGenerator[TextDelta, None]) -> None:
@@ -274,38 +173,21 @@ class Completion(InferenceRequest[ChatRequest | CompletionRequest, AnswerStarted
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # --- the end ----------------------------------------------------------------------------------------
+    def recall(self, index: int, refusal: str) -> TextDelta:
+        self._engine.cancel(self._submissions[index])
+        if self._tasks:
+            self._tasks[index].cancel()
+        return super().recall(index, refusal)
 
-    @property
-    def _used_tokens(self) -> int:
-        return (self.input_tokens or 0) + self.output_tokens if self._submissions else 0
-
-    def _release(self) -> None:
+    def close(self, stop_reason: str | None) -> Measured:
         for submission in self._submissions:
-            self.engine.cancel(submission)  # harmless when the answers are complete
-        super()._release()
-
-    def _record(self, ending: Ending) -> RequestRecord:
-        record = dataclasses.replace(
-            super()._record(ending),
-            request=self._body,
-            response_id=self.response_id,
+            self._engine.cancel(submission)
+        return Measured(
+            used_tokens=(self.input_tokens or 0) + self.output_tokens if self._submissions else 0,
+            input_tokens=self.input_tokens,
             max_tokens=self._max_tokens,
-            cache=self._lookup,
             cached_tokens=self.cached_tokens,
-            choices=tuple(choice.record(ending.stop_reason) for choice in self.choices),
+            tokenize_from_ns=self._tokenize_from_ns,
+            tokenize_to_ns=self._tokenize_to_ns,
+            choices=tuple(choice.record(stop_reason) for choice in self.choices),
         )
-        if self._steps.gpu is None or not self._submissions or self.engine.info.device == "cpu":
-            return record
-        share = sum(choice.progress.share_ns for choice in self.choices) / 1e9
-        gpu = self._steps.gpu(record.arrived_ns, record.ended_ns, share)
-        return dataclasses.replace(record, extra=record.extra | gpu)
-
-    def _attributes(self) -> Attributes:
-        attributes = super()._attributes()
-        for stage, verdicts in self._verdicts.items():
-            if verdicts:
-                attributes[semconv.INFERENCE_SAFETY + stage] = list(verdicts.values())
-        if any(choice.recalled for choice in self.choices):
-            attributes[semconv.INFERENCE_SAFETY_RECALLED] = True
-        return attributes | (self._lookup.attributes if self._lookup is not None else {})

@@ -5,30 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from llmtrace import semconv
+from llmtrace_inference.access.quotas import QuotaReservation
 from llmtrace_inference.engine.interface import Engine, EngineUnavailable
+from llmtrace_inference.protocol.errors import invalid_value
 from llmtrace_inference.protocol.requests import EmbeddingRequest
-from llmtrace_inference.telemetry.request_record import Attributes, RequestRecord
+from llmtrace_inference.telemetry.request_record import Attributes
 
-from .endings import Ending
-from .generation import refused
-from .request import Arrival, InferenceRequest, State
-
-
-@dataclass(slots=True)
-class Embedded:
-    """One sequence's vector, and the forward pass that made it. Times are perf_counter_ns."""
-
-    vector: list[float]
-    batch_size: int
-    start_ns: int
-    end_ns: int
+from .answer import EngineAnswer, Measured
+from .events import Embedded
 
 
 @dataclass(slots=True)
@@ -81,18 +72,36 @@ class MicroBatcher:
                     sequence.done.set_result(Embedded(vector, len(batch), start, end))
 
 
-class EmbeddingRun(InferenceRequest[EmbeddingRequest, Embedded]):
-    """One request for embeddings. `batcher_of`: (model, engine) → the batcher that its requests share."""
+class MicroBatchers:
+    """A batcher for each model that is asked for embeddings."""
+
+    def __init__(self, window_seconds: float, max_batch: int) -> None:
+        self._window = window_seconds
+        self._max_batch = max_batch
+        self._batchers: dict[str, MicroBatcher] = {}
+
+    def of(self, model: str, engine: Engine) -> MicroBatcher:
+        """The one that all requests to this engine share."""
+        batcher = self._batchers.get(model)
+        if batcher is None or batcher.engine is not engine:
+            batcher = self._batchers[model] = MicroBatcher(engine, self._window, self._max_batch)
+        return batcher
+
+
+class EmbeddingAnswer(EngineAnswer):
+    """The vectors of a request's texts."""
 
     def __init__(
-        self,
-        arrival: Arrival,
-        finished: Callable[[RequestRecord], None],
-        batcher_of: Callable[[str, Engine], MicroBatcher],
+        self, batchers: MicroBatchers, body: EmbeddingRequest, engine: Engine, _id: str, _priority: int
     ) -> None:
-        super().__init__(arrival, EmbeddingRequest.model_validate_json, finished)
-        self._batcher_of = batcher_of
+        super().__init__()
+        self._batchers = batchers
+        self._body = body
+        self._engine = engine
+        self._sequences: list[list[int]] = []
         self._embedded: list[Embedded] = []
+        self._tokenize_from_ns = 0
+        self._tokenize_to_ns = 0
         self._queued_ns = 0
         self._ready_ns = 0
 
@@ -100,56 +109,61 @@ class EmbeddingRun(InferenceRequest[EmbeddingRequest, Embedded]):
     def is_complete(self) -> bool:
         return bool(self._embedded)
 
-    async def run(self) -> AsyncGenerator[Embedded, None]:
-        """The vector of each text, in order."""
-        body, tokenizer, info = self.body, self.engine.tokenizer, self.engine.info
+    async def submit(self, reservation: QuotaReservation) -> None:
+        """Tokenise; the engine has them when the first event is asked for."""
+        body, tokenizer, info = self._body, self._engine.tokenizer, self._engine.info
         self._tokenize_from_ns = time.perf_counter_ns()
-        sequences = [tokenizer.encode(text) if isinstance(text, str) else text for text in body.inputs]
+        sequences = [tokenizer.encode(text) if isinstance(text, str) else text for text in body.prompt_parts]
         self._tokenize_to_ns = time.perf_counter_ns()
         self.input_tokens = sum(map(len, sequences))
         for ids in sequences:
             if not ids or len(ids) > info.context_length or max(ids) >= info.vocab_size:
-                raise refused("input", f"each text needs 1 to {info.context_length} tokens of the vocabulary")
-        self._advance(State.CHECKED)
-        self.reservation.reserve(self.input_tokens)
+                raise invalid_value(
+                    "input", f"each text needs 1 to {info.context_length} tokens of the vocabulary"
+                )
+        reservation.reserve(self.input_tokens)
+        self._sequences = sequences
         self._queued_ns = time.perf_counter_ns()
-        self._advance(State.SUBMITTED)
-        self._embedded = await self._batcher_of(body.model, self.engine).embed(sequences)
+
+    async def events(self) -> AsyncGenerator[Embedded, None]:
+        """The vector of each text, in order."""
+        batcher = self._batchers.of(self._body.model, self._engine)
+        self._embedded = await batcher.embed(self._sequences)
         self._ready_ns = time.perf_counter_ns()
         for embedded in self._embedded:
             yield embedded
 
     def whole(self) -> dict[str, Any]:
         """The answer as OpenAI's API writes it."""
-        encoding, tokens = self.body.encoding_format, self.input_tokens
+        encoding, tokens = self._body.encoding_format, self.input_tokens
         data = [
             {"object": "embedding", "index": i, "embedding": _encoded(embedded.vector, encoding)}
             for i, embedded in enumerate(self._embedded)
         ]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return {"object": "list", "data": data, "model": self.body.model, "usage": usage}
+        return {"object": "list", "data": data, "model": self._body.model, "usage": usage}
 
-    @property
-    def _used_tokens(self) -> int:
-        return self.input_tokens or 0 if self._embedded else 0
-
-    def _record(self, ending: Ending) -> RequestRecord:
-        record = super()._record(ending)
-        if not self._embedded:
-            return record
-        first, last = min(e.start_ns for e in self._embedded), max(e.end_ns for e in self._embedded)
-        phases = (("queue", self._queued_ns, first), ("embed", first, last), ("respond", self._ready_ns, 0))
-        return replace(record, further_phases=phases)
-
-    def _attributes(self) -> Attributes:
-        attributes = super()._attributes()
-        if self._body is not None and self._body.user is not None:
-            attributes[semconv.USER_ID] = self._body.user
+    def close(self, stop_reason: str | None) -> Measured:
+        attributes: Attributes = {}
+        phases: tuple[tuple[str, int, int], ...] = ()
         if self._embedded:
+            first, last = min(e.start_ns for e in self._embedded), max(e.end_ns for e in self._embedded)
+            phases = (
+                ("queue", self._queued_ns, first),
+                ("embed", first, last),
+                ("respond", self._ready_ns, 0),
+            )
             attributes[semconv.USAGE_INPUT_TOKENS] = self.input_tokens or 0
             attributes[semconv.INFERENCE_BATCH_SIZE_MAX] = max(e.batch_size for e in self._embedded)
-            attributes[semconv.RESPONSE_MODEL] = self.engine.info.name
-        return attributes
+            attributes[semconv.RESPONSE_MODEL] = self._engine.info.name
+        return Measured(
+            used_tokens=self.input_tokens or 0 if self._embedded else 0,
+            input_tokens=self.input_tokens,
+            tokenize_from_ns=self._tokenize_from_ns,
+            tokenize_to_ns=self._tokenize_to_ns,
+            further_phases=phases,
+            attributes=attributes,
+        )
 
 
 def _encoded(vector: list[float], encoding: str | None) -> list[float] | str:

@@ -24,6 +24,8 @@ class Ending:
     """Why its choices were ended; None: they have ended by themselves."""
     refusal: ApiError | None = None
     """What the client gets in place of an answer, or after the beginning of one."""
+    is_internal: bool = False
+    """A fault of ours, whose place the log has to tell."""
 
     def response(self) -> Response:
         """The response in place of an answer."""
@@ -47,7 +49,7 @@ def ending_of(error: BaseException | None, operation: str, *, streaming: bool, c
     status = 200 if streaming else refusal.status
     known = isinstance(error, ApiError | EngineError)
     error_type = refusal.code if known else type(error).__qualname__
-    return Ending(status, error_type, refusal.message, "error", refusal)
+    return Ending(status, error_type, refusal.message, "error", refusal, not known)
 
 
 def _refusal(error: Exception, operation: str) -> ApiError:

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from .choice import TextDelta
-from .completion import AnswerStarted, Completion
+from .events import AnswerStarted, Event, TextDelta
+from .request import InferenceRequest
 from .response_bodies import response_body_of
 
 
@@ -22,7 +22,7 @@ class EventStream(StreamingResponse):
     """
 
     def __init__(
-        self, completion: Completion, events: AsyncGenerator[AnswerStarted | TextDelta, None]
+        self, completion: InferenceRequest[Any], events: AsyncGenerator[AnswerStarted | Event, None]
     ) -> None:
         self._completion = completion
         self._events = events

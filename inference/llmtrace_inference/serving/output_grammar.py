@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from llmtrace_inference.engine.interface import Matcher, Tokenizer
+from llmtrace_inference.protocol.errors import invalid_value
 from llmtrace_inference.protocol.requests import ChatRequest, JsonObject, JsonSchema, Tool
 from llmtrace_inference.protocol.tool_calls import CLOSE, OPEN
 
@@ -19,6 +22,21 @@ def grammar_for(request: ChatRequest) -> tuple[str, str] | None:
     if isinstance(request.response_format, JsonSchema):
         return "response_format.json_schema.schema", _lark(request.response_format.json_schema.json_schema)
     return None
+
+
+async def matcher_for(request: ChatRequest, tokenizer: Tokenizer) -> Matcher | None:
+    """What the answer has to keep to; None where anything may be said. Raises ApiError 400."""
+    wanted = grammar_for(request)
+    if wanted is None:
+        return None
+    param, grammar = wanted
+    try:
+        # Compiling takes a second for a large vocabulary's first grammar, and long for a hard schema.
+        return await asyncio.to_thread(tokenizer.matcher, grammar)
+    except ValueError as error:
+        raise invalid_value(param, str(error)) from error
+    except RuntimeError as error:
+        raise invalid_value(param, str(error), code="unsupported_parameter") from error
 
 
 def _lark(schema: dict[str, Any]) -> str:

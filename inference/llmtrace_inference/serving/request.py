@@ -1,33 +1,37 @@
-"""One request from its arrival to its record: the states it goes through, what it holds, and its one end."""
+"""One request from its arrival to its record: its states, its steps, and its one end."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from enum import Enum
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic
 
 from pydantic import ValidationError
 
 from llmtrace import semconv
-from llmtrace_inference.access.auth import Caller
 from llmtrace_inference.access.quotas import QuotaReservation
-from llmtrace_inference.engine.interface import Engine, EngineError
+from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import ApiError, from_validation
-from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
-from llmtrace_inference.telemetry.request_record import Attributes, BatchItem, RequestRecord
+from llmtrace_inference.protocol.requests import EmbeddingRequest
+from llmtrace_inference.safety import Content
+from llmtrace_inference.telemetry.request_record import Attributes, CacheLookup, RequestRecord
 
+from .answer import Answer, Measured
+from .answer_cache import CacheHit, CacheKey, ReplayedAnswer, answer_of, cache_key_of
+from .content_checks import CheckStep, split_sentences
 from .endings import Ending, ending_of
+from .events import AnswerStarted, Event, TextDelta
+from .steps import Arrival, Body, Steps
 
 logger = logging.getLogger(__name__)
 
-Operation = Literal["chat", "text_completion", "embeddings"]
-Body = TypeVar("Body", bound=ChatRequest | CompletionRequest | EmbeddingRequest)
-Event = TypeVar("Event")
+_ID_PREFIXES = {"chat": "chatcmpl", "text_completion": "cmpl", "embeddings": "embd"}
 
 
 class State(Enum):
@@ -56,48 +60,25 @@ _NEXT = {
 """What may follow; FINISHED may follow all but itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What is known of a request before its body is read. Times are perf_counter_ns and time_ns."""
-
-    operation: Operation
-    path: str
-    caller: Caller
-    headers: Mapping[str, str] = field(default_factory=dict)
-    server: tuple[str, int] | None = None
-    """Address and port that it came in on."""
-    batch_item: BatchItem | None = None
-    arrived_ns: int = field(default_factory=time.perf_counter_ns)
-    arrived_wall_ns: int = field(default_factory=time.time_ns)
-
-
-class InferenceRequest(ABC, Generic[Body, Event]):
-    """Owns a request's body, engine and quota reservation, and makes its record when it is finished.
-
-    `validate` raises ValidationError. `finished` gets the record, once, however the request ends. What is to
-    be done with engine and body is the subclasses'. One event loop's thread.
-    """
+class InferenceRequest(Generic[Body]):
+    """Owns a request's body, engine, quota reservation, answer and record. One event loop's thread."""
 
     strict: ClassVar[bool] = False
     """Raise what is a fault of ours and would only be logged; for tests."""
 
-    def __init__(
-        self,
-        arrival: Arrival,
-        validate: Callable[[bytes], Body],
-        finished: Callable[[RequestRecord], None],
-    ) -> None:
-        self.arrival = arrival
+    def __init__(self, arrival: Arrival, steps: Steps[Body]) -> None:
         self.state = State.RECEIVED
-        self.input_tokens: int | None = None
-        self._validate = validate
-        self._finished = finished
+        self.response_id = f"{_ID_PREFIXES[arrival.operation]}-{uuid.uuid4().hex}"
+        self._arrival = arrival
+        self._steps = steps
         self._model = ""
         self._body: Body | None = None
         self._engine: Engine | None = None
         self._reservation: QuotaReservation | None = None
-        self._tokenize_from_ns = 0
-        self._tokenize_to_ns = 0
+        self._answer: Answer | None = None
+        self._lookup: CacheLookup | None = None
+        self._verdicts: dict[str, dict[str, str]] = {}
+        self._open_text: dict[int, str] = {}
         self._ending: Ending | None = None
 
     @property
@@ -111,21 +92,16 @@ class InferenceRequest(ABC, Generic[Body, Event]):
         return self._engine
 
     @property
-    def reservation(self) -> QuotaReservation:
-        assert self._reservation is not None, "it has been admitted"  # noqa: S101
-        return self._reservation
-
-    @property
-    def streams(self) -> bool:
-        """The answer is to be sent as it comes."""
-        return False
+    def answer(self) -> Answer:
+        assert self._answer is not None, "it has been cached or submitted"  # noqa: S101
+        return self._answer
 
     # --- on the way in ----------------------------------------------------------------------------------
 
     def parse(self, raw: bytes) -> Body:
         """Take the body. Raises ApiError 400."""
         try:
-            self._body = self._validate(raw)
+            self._body = self._steps.validate(raw)
         except ValidationError as error:
             self._model = _model_of(raw)
             raise from_validation(error) from error
@@ -137,9 +113,103 @@ class InferenceRequest(ABC, Generic[Body, Event]):
         self._engine, self._reservation = engine, reservation
         self._advance(State.ADMITTED)
 
-    @abstractmethod
-    def run(self) -> AsyncGenerator[Event, None]:
-        """The answer as it comes. Raises ApiError and EngineError; closing it early frees the engine."""
+    async def run(self) -> AsyncGenerator[AnswerStarted | Event, None]:
+        """AnswerStarted with its first event, then the answer as it may be sent.
+
+        Raises ApiError and EngineError. Closing it early frees the engine.
+        """
+        steps, body, engine, reservation = self._steps, self.body, self.engine, self._reservation
+        assert reservation is not None, "it has been admitted"  # noqa: S101
+        if steps.check_prompt is not None:
+            await self._check_prompt(steps.check_prompt)
+        self._advance(State.CHECKED)
+        hit = await self._cache_hit(steps.lookup) if steps.lookup is not None else None
+        if hit is not None:
+            self._answer = ReplayedAnswer(hit.answer)
+            self._advance(State.CACHED)
+        else:
+            engine_answer = steps.answer(body, engine, self.response_id, self._arrival.caller.priority)
+            self._answer = engine_answer
+            await engine_answer.submit(reservation)
+            self._advance(State.SUBMITTED)
+        started = False
+        async with aclosing(self.answer.events()) as events:
+            async for event in events:
+                if not started:
+                    started = True
+                    yield self._start()
+                if steps.check_answer is None or not isinstance(event, TextDelta):
+                    yield event
+                elif (checked := await self._checked(event, steps.check_answer)) is not None:
+                    yield checked
+        if not started:
+            yield self._start()
+        if hit is None and steps.store is not None:
+            whole = answer_of(self.answer.input_tokens or 0, self.answer.choices)
+            if whole is not None:
+                steps.store(self._cache_key, whole)
+
+    def _start(self) -> AnswerStarted:
+        if self.body.stream:
+            self._advance(State.STREAMING)
+        return AnswerStarted()
+
+    def _advance(self, state: State) -> None:
+        following = (*_NEXT.get(self.state, ()), State.FINISHED)
+        if state not in following or self.state is State.FINISHED:
+            self._report(RuntimeError(f"a request cannot be {state.value} after {self.state.value}"))
+        self.state = state
+
+    # --- steps ------------------------------------------------------------------------------------------
+
+    async def _check_prompt(self, check: CheckStep) -> None:
+        body = self.body
+        text = "\n".join(part for part in body.prompt_parts if isinstance(part, str))
+        refusal = await self._refusal(check, Content(text, "input", body.model, body.user_id))
+        if refusal is not None:
+            message = f"the prompt was refused by the content check: {refusal}"
+            raise ApiError(400, message, code="content_filter", param=body.prompt_field)
+
+    async def _checked(self, delta: TextDelta, check: CheckStep) -> Event | None:
+        """The delta, each finished sentence checked; a refusal ends its choice and recalls it."""
+        body, index = self.body, delta.index
+        choice = self.answer.choices[index]
+        if choice.recalled:
+            return None
+        text = self._open_text.get(index, "") + delta.text
+        sentences, self._open_text[index] = split_sentences(text, last=delta.finish is not None)
+        for sentence in sentences:
+            content = Content(sentence, "output", body.model, body.user_id, choice.text)
+            refusal = await self._refusal(check, content)
+            if refusal is not None:
+                return self.answer.recall(index, refusal)
+        return delta
+
+    async def _refusal(self, check: CheckStep, content: Content) -> str | None:
+        """Why a check refuses the content; None where all allow it."""
+        refusal = None
+        async for result in check(content):
+            verdicts = self._verdicts.setdefault(content.stage, {})
+            verdicts.pop(result.name, None)  # the latest goes last
+            verdicts[result.name] = result.text
+            refusal = result.refusal
+        return refusal
+
+    @functools.cached_property
+    def _cache_key(self) -> CacheKey:
+        assert not isinstance(self.body, EmbeddingRequest), "only texts are cached"  # noqa: S101
+        return cache_key_of(self.body, self._arrival.caller.name, self.engine.info)
+
+    async def _cache_hit(self, lookup: Callable[[CacheKey], Awaitable[CacheHit | None]]) -> CacheHit | None:
+        start_ns = time.perf_counter_ns()
+        self._lookup = CacheLookup(start_ns)
+        hit = await lookup(self._cache_key)
+        end_ns = time.perf_counter_ns()
+        if hit is None:
+            self._lookup = CacheLookup(start_ns, end_ns, "miss")
+        else:
+            self._lookup = CacheLookup(start_ns, end_ns, hit.kind, hit.score, hit.answer.tokens)
+        return hit
 
     # --- the end ----------------------------------------------------------------------------------------
 
@@ -152,36 +222,41 @@ class InferenceRequest(ABC, Generic[Body, Event]):
             return self._ending
         ending = self._ending = ending_of(
             error,
-            self.arrival.operation,
+            self._arrival.operation,
             streaming=self.state is State.STREAMING,
-            complete=self.is_complete,
+            complete=self._answer is not None and self._answer.is_complete,
         )
-        if isinstance(error, Exception) and not isinstance(error, ApiError | EngineError) and ending.refusal:
+        if ending.is_internal:
             logger.error("request failed", exc_info=error)
         self._advance(State.FINISHED)
-        self._release()
+        measured = self._answer.close(ending.stop_reason) if self._answer is not None else Measured()
+        if self._reservation is not None:
+            self._reservation.release_unused(measured.used_tokens)
         try:
-            self._finished(self._record(ending))
+            self._steps.finished(self._record(ending, measured))
         except Exception as fault:  # noqa: BLE001 - it is reported, and the answer is as good without
             self._report(fault)
         return ending
 
-    @property
-    def is_complete(self) -> bool:
-        """The whole answer is there."""
-        return False
-
-    @property
-    def _used_tokens(self) -> int:
-        """Tokens that were computed, of those that are reserved."""
-        return 0
-
-    def _release(self) -> None:
-        if self._reservation is not None:
-            self._reservation.release_unused(self._used_tokens)
-
-    def _record(self, ending: Ending) -> RequestRecord:
-        arrival, item = self.arrival, self.arrival.batch_item
+    def _record(self, ending: Ending, measured: Measured) -> RequestRecord:
+        arrival, body, ended_ns = self._arrival, self._body, time.perf_counter_ns()
+        item = arrival.batch_item
+        info = self._engine.info if self._engine is not None else None
+        extra: Attributes = {semconv.INFERENCE_KEY: arrival.caller.name}
+        if item is not None:
+            extra |= item.attributes
+        if isinstance(body, EmbeddingRequest) and body.user is not None:
+            extra[semconv.USER_ID] = body.user
+        for stage, verdicts in self._verdicts.items():
+            extra[semconv.INFERENCE_SAFETY + stage] = list(verdicts.values())
+        if self._answer is not None and any(choice.recalled for choice in self._answer.choices):
+            extra[semconv.INFERENCE_SAFETY_RECALLED] = True
+        if self._lookup is not None:
+            extra |= self._lookup.attributes
+        extra |= measured.attributes
+        if self._steps.gpu is not None and measured.used_tokens and info is not None and info.device != "cpu":
+            share = sum(choice.progress.share_ns for choice in measured.choices) / 1e9
+            extra |= self._steps.gpu(arrival.arrived_ns, ended_ns, share)
         return RequestRecord(
             headers=arrival.headers,
             server=arrival.server,
@@ -190,31 +265,24 @@ class InferenceRequest(ABC, Generic[Body, Event]):
             model=self._model,
             arrived_ns=arrival.arrived_ns,
             arrived_wall_ns=arrival.arrived_wall_ns,
-            info=self._engine.info if self._engine is not None else None,
-            tokenize_from_ns=self._tokenize_from_ns,
-            tokenize_to_ns=self._tokenize_to_ns,
-            input_tokens=self.input_tokens,
+            request=body if not isinstance(body, EmbeddingRequest) else None,
+            response_id=self.response_id,
+            max_tokens=measured.max_tokens,
+            info=info,
+            cache=self._lookup,
+            tokenize_from_ns=measured.tokenize_from_ns,
+            tokenize_to_ns=measured.tokenize_to_ns,
+            input_tokens=measured.input_tokens,
+            cached_tokens=measured.cached_tokens,
+            choices=measured.choices,
+            further_phases=measured.further_phases,
             status=ending.status,
             error_type=ending.error_type,
             error_message=ending.error_message,
             links=(item.span,) if item is not None and item.span is not None else (),
-            extra=self._attributes(),
-            ended_ns=time.perf_counter_ns(),
+            extra=extra,
+            ended_ns=ended_ns,
         )
-
-    def _attributes(self) -> Attributes:
-        """Attributes of the SERVER span beside those that are made of the record's other fields."""
-        item = self.arrival.batch_item
-        own: Attributes = {semconv.INFERENCE_KEY: self.arrival.caller.name}
-        return own | item.attributes if item is not None else own
-
-    # --- states -----------------------------------------------------------------------------------------
-
-    def _advance(self, state: State) -> None:
-        following = (*_NEXT.get(self.state, ()), State.FINISHED)
-        if state not in following or self.state is State.FINISHED:
-            self._report(RuntimeError(f"a request cannot be {state.value} after {self.state.value}"))
-        self.state = state
 
     def _report(self, fault: Exception) -> None:
         """A fault of ours that must not cost the client its answer."""

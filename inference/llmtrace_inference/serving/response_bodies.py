@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from llmtrace_inference.engine.interface import Tokenizer, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest
 
-from .choice import Choice, TextDelta
-from .completion import Completion
+from .choice import Choice
+from .events import TextDelta
+from .request import InferenceRequest
 
 
 class ResponseBody(Protocol):
@@ -37,41 +38,41 @@ class _Common:
     kind = ""
     chunk_kind = ""
 
-    def __init__(self, completion: Completion) -> None:
-        self._completion = completion
-        self._created = int(time.time())
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        info = self._completion.engine.info
-        return {
-            "id": self._completion.response_id,
-            "object": kind,
-            "created": self._created,
-            "model": self._completion.body.model,
+    def __init__(self, completion: InferenceRequest[Any]) -> None:
+        info = completion.engine.info
+        self._body = completion.body
+        self._answer = completion.answer
+        self._tokenizer = completion.engine.tokenizer
+        self._head = {
+            "id": completion.response_id,
+            "object": self.kind,
+            "created": int(time.time()),
+            "model": completion.body.model,
             "system_fingerprint": f"{info.engine}-{info.dtype}",
         }
+        self._chunk_head = {**self._head, "object": self.chunk_kind}
 
-    def _body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**self._head(self.kind), "choices": choices, "usage": self._usage()}
+    def _whole(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self._head, "choices": choices, "usage": self._usage()}
 
     def _chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
-        chunk = {**self._head(self.chunk_kind), "choices": [choice]}
-        if self._completion.body.include_usage:
+        chunk = {**self._chunk_head, "choices": [choice]}
+        if self._body.include_usage:
             chunk["usage"] = None
         return chunk
 
     def _usage(self) -> dict[str, Any]:
-        completion = self._completion
-        prompt, answer = completion.input_tokens or 0, completion.output_tokens
+        answer = self._answer
+        prompt = answer.input_tokens or 0
         return {
             "prompt_tokens": prompt,
-            "completion_tokens": answer,
-            "total_tokens": prompt + answer,
-            "prompt_tokens_details": {"cached_tokens": completion.cached_tokens},
+            "completion_tokens": answer.output_tokens,
+            "total_tokens": prompt + answer.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": answer.cached_tokens},
         }
 
     def usage_chunk(self) -> dict[str, Any]:
-        return {**self._head(self.chunk_kind), "choices": [], "usage": self._usage()}
+        return {**self._chunk_head, "choices": [], "usage": self._usage()}
 
 
 class ChatBody(_Common):
@@ -79,12 +80,12 @@ class ChatBody(_Common):
 
     kind, chunk_kind = "chat.completion", "chat.completion.chunk"
 
-    def __init__(self, completion: Completion) -> None:
+    def __init__(self, completion: InferenceRequest[Any]) -> None:
         super().__init__(completion)
         self._tool_calls_sent: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
-        return self._body([self._choice(i, choice) for i, choice in enumerate(self._completion.choices)])
+        return self._whole([self._choice(i, choice) for i, choice in enumerate(self._answer.choices)])
 
     def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
@@ -101,9 +102,9 @@ class ChatBody(_Common):
         }
 
     def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        if self._completion.body.wanted_logprobs is None:
+        if self._body.wanted_logprobs is None:
             return None
-        tokenizer = self._completion.engine.tokenizer
+        tokenizer = self._tokenizer
         content = [
             {
                 **_token(tokenizer, entry.token_id, entry.logprob),
@@ -124,7 +125,7 @@ class ChatBody(_Common):
         return self._chunk({"index": index, "delta": delta, "logprobs": reported, "finish_reason": finish})
 
     def opening(self) -> list[dict[str, Any]]:
-        count = len(self._completion.choices)
+        count = len(self._answer.choices)
         return [self._delta_chunk(i, {"role": "assistant", "content": ""}) for i in range(count)]
 
     def chunks(self, delta: TextDelta) -> list[dict[str, Any]]:
@@ -147,12 +148,12 @@ class CompletionBody(_Common):
 
     kind = chunk_kind = "text_completion"
 
-    def __init__(self, completion: Completion) -> None:
+    def __init__(self, completion: InferenceRequest[Any]) -> None:
         super().__init__(completion)
         self._offsets: dict[int, int] = {}
 
     def whole(self) -> dict[str, Any]:
-        return self._body(
+        return self._whole(
             [
                 {
                     "index": i,
@@ -160,14 +161,14 @@ class CompletionBody(_Common):
                     "logprobs": self._logprobs(choice.logprobs, i),
                     "finish_reason": choice.finish_reason,
                 }
-                for i, choice in enumerate(self._completion.choices)
+                for i, choice in enumerate(self._answer.choices)
             ]
         )
 
     def _logprobs(self, logprobs: Sequence[TokenLogprob], index: int) -> dict[str, Any] | None:
-        if self._completion.body.wanted_logprobs is None:
+        if self._body.wanted_logprobs is None:
             return None
-        tokenizer = self._completion.engine.tokenizer
+        tokenizer = self._tokenizer
         tokens = [_text(tokenizer, entry.token_id) for entry in logprobs]
         offsets = []
         for token in tokens:
@@ -205,6 +206,6 @@ def _token(tokenizer: Tokenizer, token_id: int, logprob: float) -> dict[str, Any
     return {"token": data.decode("utf-8", errors="replace"), "logprob": logprob, "bytes": list(data)}
 
 
-def response_body_of(completion: Completion) -> ResponseBody:
+def response_body_of(completion: InferenceRequest[Any]) -> ResponseBody:
     """The body that the request's endpoint answers with."""
     return ChatBody(completion) if isinstance(completion.body, ChatRequest) else CompletionBody(completion)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from llmtrace_inference.access.blocked_users import BlockList
 from llmtrace_inference.access.quotas import Quotas
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import ApiError
+from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
 from llmtrace_inference.settings import EMBEDDING_BATCH, InferenceSettings
 from llmtrace_inference.telemetry.gpu import GpuSampler
 from llmtrace_inference.telemetry.metrics import Metrics
@@ -22,12 +24,13 @@ from llmtrace_inference.telemetry.request_record import RequestRecord
 from llmtrace_inference.telemetry.spans import RequestTracer
 
 from .answer_cache import open_cache
-from .completion import Completion, Steps
+from .completion import CompletionAnswer
 from .content_checks import open_checks
-from .embeddings import EmbeddingRun, MicroBatcher
+from .embeddings import EmbeddingAnswer, MicroBatchers
 from .event_stream import EventStream
-from .request import Arrival, Operation
+from .request import InferenceRequest
 from .response_bodies import response_body_of
+from .steps import Arrival, Operation, Steps
 
 Result = TypeVar("Result")
 
@@ -49,12 +52,24 @@ class CompletionService:
         self._tracer = tracer
         self._metrics = metrics
         self._block_list = block_list
-        self._gpu = gpu
         self._quotas = Quotas()
         self._cache = open_cache(settings)
-        self._batchers: dict[str, MicroBatcher] = {}
-        self._check_prompt = open_checks(settings.input_checks, "input_checks")
-        self._check_answer = open_checks(settings.output_checks, "output_checks")
+        completion: Steps[ChatRequest | CompletionRequest] = Steps(
+            ChatRequest.model_validate_json,
+            partial(CompletionAnswer, settings),
+            self._finished,
+            check_prompt=open_checks(settings.input_checks, "input_checks"),
+            check_answer=open_checks(settings.output_checks, "output_checks"),
+            gpu=gpu.attributes if gpu is not None else None,
+        )
+        self._completions = {
+            "chat": completion,
+            "text_completion": replace(completion, validate=CompletionRequest.model_validate_json),
+        }
+        batchers = MicroBatchers(settings.embedding_window_seconds, EMBEDDING_BATCH)
+        self._embedding = Steps(
+            EmbeddingRequest.model_validate_json, partial(EmbeddingAnswer, batchers), self._finished
+        )
 
     async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
         """The response to one POST; every outcome leaves one record."""
@@ -89,13 +104,13 @@ class CompletionService:
             body = request.parse(await read())
             self._block_list.refuse(body.user_id)
             request.admit(self._engine(body.model), reservation)
+            events = request.run()
             response: Response
-            if isinstance(request, Completion) and request.streams:
-                events = request.run()
+            if body.stream:
                 await attended(anext(events))  # what goes wrong before the first delta still gets a status
                 response = EventStream(request, events)
             else:
-                await attended(_exhausted(request.run()))
+                await attended(_exhausted(events))
                 response = JSONResponse(_whole(request))
                 request.finish()
         except BaseException as error:
@@ -106,24 +121,18 @@ class CompletionService:
         response.headers.update(self._quotas.headers(arrival.caller))
         return response
 
-    def _request(self, arrival: Arrival) -> Completion | EmbeddingRun:
+    def _request(self, arrival: Arrival) -> InferenceRequest[Any]:
         if arrival.operation == "embeddings":
-            return EmbeddingRun(arrival, self._finished, self._batcher)
+            return InferenceRequest(arrival, self._embedding)
         cache, control = self._cache, arrival.headers.get("cache-control", "")
-        steps = Steps(
-            self._finished,
-            check_prompt=self._check_prompt,
-            check_answer=self._check_answer,
-            lookup=cache.find if cache is not None and "no-cache" not in control else None,
-            store=cache.put if cache is not None and "no-store" not in control else None,
-            gpu=self._gpu.attributes if self._gpu is not None else None,
+        if cache is None:
+            return InferenceRequest(arrival, self._completions[arrival.operation])
+        steps = replace(
+            self._completions[arrival.operation],
+            lookup=cache.find if "no-cache" not in control else None,
+            store=cache.put if "no-store" not in control else None,
         )
-        return Completion(
-            arrival,
-            steps,
-            default_max_tokens=self._settings.default_max_tokens,
-            timeout_seconds=self._settings.request_timeout_seconds,
-        )
+        return InferenceRequest(arrival, steps)
 
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:
@@ -144,23 +153,14 @@ class CompletionService:
             )
         return engine
 
-    def _batcher(self, model: str, engine: Engine) -> MicroBatcher:
-        """The one that all requests to an engine share."""
-        settings = self._settings
-        batcher = self._batchers.get(model)
-        if batcher is None or batcher.engine is not engine:
-            batcher = self._batchers[model] = MicroBatcher(
-                engine, settings.embedding_window_seconds, EMBEDDING_BATCH
-            )
-        return batcher
-
     def _finished(self, record: RequestRecord) -> None:
         self._metrics.observe(record, is_served=record.model in self._engines)
         self._tracer.emit(record)
 
 
-def _whole(request: Completion | EmbeddingRun) -> dict[str, Any]:
-    return request.whole() if isinstance(request, EmbeddingRun) else response_body_of(request).whole()
+def _whole(request: InferenceRequest[Any]) -> dict[str, Any]:
+    answer = request.answer
+    return answer.whole() if isinstance(answer, EmbeddingAnswer) else response_body_of(request).whole()
 
 
 async def _read(http: Request, limit: int) -> bytes:
