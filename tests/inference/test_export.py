@@ -232,10 +232,10 @@ def test_what_queue_and_spool_cannot_hold_is_counted(tmp_path: Path) -> None:
         pipeline.put(_record({}))
     pipeline.close(5)
     files = list((tmp_path / "spool").rglob("*.otlp"))
-    kept = sum(int(file.stem.rsplit("-", 1)[1]) for file in files)
-    assert kept > 0
+    spooled = sum(int(file.stem.rsplit("-", 1)[1]) for file in files)
+    assert spooled > 0
     assert sum(file.stat().st_size for file in files) <= 30_000
-    assert kept + sum(lost) == 400 * 10
+    assert spooled + sum(lost) == 400 * 10
 
 
 def test_a_refusal_is_not_retried_and_what_follows_is_sent(collector: Any, tmp_path: Path) -> None:

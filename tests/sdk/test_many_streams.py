@@ -87,4 +87,4 @@ def test_ten_thousand_concurrent_streams() -> None:
     assert _alive() == before
     running = lifecycle.current()
     assert running is not None
-    assert running.delivery_worker._queued_bytes == 0
+    assert running.delivery_worker._queue.bytes == 0

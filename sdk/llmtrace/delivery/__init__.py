@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Any
 
 from llmtrace.common.tls import TlsFiles
 
+from .bounded_queue import FinishedCall
 from .exporter import Batch, Exporter, ExportResult, LogRecord, Transport
-from .queue import DeliveryWorker, FinishedCall, PeriodicReport
+from .queue import DeliveryWorker, PeriodicReport
 from .sender import Sender
 from .settings import DeliverySettings, Endpoint, tls_files
 from .spool import Spool

@@ -1,4 +1,4 @@
-"""The bounded queue and the one thread behind it.
+"""The one thread that delivers, and the way to it.
 
 The caller's side (`submit_*`) costs a lock and an append and never waits for the network. The thread turns
 finished calls into spans, packs batches and hands each to the sender. Everything that does not arrive is
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -25,6 +25,7 @@ from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
 
 from . import double_spans
+from .bounded_queue import BoundedQueue, FinishedCall
 from .exporter import Batch, Exporter, ExportResult, LogRecord
 from .sender import Sender
 from .settings import DeliverySettings
@@ -35,28 +36,7 @@ _DELIVERING: Final = swallow("delivering spans", may_raise=False)
 _BUILDING: Final = swallow("building the span of a call", may_raise=False)
 _REDACTING: Final = swallow("redacting a span", may_raise=False)
 _ENCODING: Final = swallow("encoding spans", may_raise=False)
-_SPAN_BASE_WEIGHT: Final = 1024
-_LOG_WEIGHT: Final = 512
 _REPORT_SECONDS: Final = 60.0
-
-
-class FinishedCall(Protocol):
-    """A finished LLM call, or anything else that is over and whose spans are still to be built."""
-
-    def complete(self) -> Sequence[ReadableSpan]:
-        """Build and end the spans, on the delivery thread, and return those that nothing else submits.
-
-        They are sent as they are: what is to be redacted is redacted here.
-        """
-
-    def weight(self) -> int:
-        """Bytes of the bodies it holds. Asked on the caller's thread, as `span_count` is."""
-
-    def span_count(self) -> int:
-        """About how many spans it comes to."""
-
-    def may_be_retried(self) -> bool:
-        """Whether to wait a moment longer before `complete`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +94,7 @@ class DeliveryWorker:
         self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
         self._wake = threading.Event()
         self._done = threading.Condition()
-        self._calls: deque[tuple[int, int, FinishedCall]] = deque()
-        self._spans_of_calls = 0
-        self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
-        self._logs: deque[LogRecord] = deque()
-        self._queued_bytes = 0
+        self._queue = BoundedQueue(self._settings, self._counters)
         self._flushes_requested = self._flushes_done = 0
         now = time.monotonic()
         self._next_reports = [now + report.seconds for report in self._reports]
@@ -131,31 +107,13 @@ class DeliveryWorker:
 
     def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> None:
         """Queue a finished call. `quiet` starts and wakes nothing (for use during garbage collection)."""
-        weight, spans = call.weight(), call.span_count()
-        with self._lock:
-            if self._is_full(weight):
-                self._counters.generated += spans
-                self._counters.count_dropped(spans)
-                return
-            self._calls.append((weight, spans, call))
-            self._queued_bytes += weight
-            self._spans_of_calls += spans
-            queued = self._spans_of_calls
-        if not quiet:
+        queued = self._queue.add_call(call)
+        if queued and not quiet:
             self._notify(queued)
 
     def submit_span(self, span: ReadableSpan, *, redacted: bool = False) -> None:
         """Queue an ended span; `redacted` says that it was redacted already."""
-        weight = _weigh(span)
-        with self._lock:
-            self._counters.generated += 1
-            if self._is_full(weight):
-                self._counters.count_dropped(1)
-                return
-            self._spans.append((weight, redacted, span))
-            self._queued_bytes += weight
-            queued = len(self._spans)
-        self._notify(queued)
+        self._notify(self._queue.add_span(span, redacted=redacted))
 
     def note_root(self, trace_id: int) -> None:
         """A root span has ended that is not ours to deliver: its trace can be decided about."""
@@ -164,15 +122,7 @@ class DeliveryWorker:
 
     def submit_log(self, record: LogRecord) -> None:
         """Queue a log record, such as a score."""
-        with self._lock:
-            self._counters.generated += 1
-            if self._is_full(_LOG_WEIGHT):
-                self._counters.count_dropped(1)
-                return
-            self._logs.append(record)
-            self._queued_bytes += _LOG_WEIGHT
-            queued = len(self._logs)
-        self._notify(queued)
+        self._notify(self._queue.add_log(record))
 
     def flush(self, timeout: float) -> bool:
         """Send what was submitted before now; True if all was acknowledged within `timeout` seconds."""
@@ -212,49 +162,37 @@ class DeliveryWorker:
     def stats(self) -> Stats:
         """Counters; see Stats."""
         with self._lock:
-            return self._counters.read(uncounted=self._spans_of_calls)
+            return self._counters.read(uncounted=self._queue.spans_of_calls)
 
     def after_fork(self) -> None:
         """In the child: the queue is the parent's to send; locks, thread and connection are made anew."""
         self._sender.close()
         self._reset()
 
-    def _is_full(self, weight: int) -> bool:
-        queued = self._spans_of_calls + len(self._spans) + len(self._logs)
-        return (
-            queued >= self._settings.max_queue_items
-            or self._queued_bytes + weight > self._settings.max_queue_bytes
-        )
-
     def _rescue(self) -> None:
         """The thread hangs in the network and the deadline is over: keep the rest without it."""
         batches: list[Batch] = []
         with swallow("keeping the last spans", may_raise=False):
             if self._spool is not None:
-                while self._calls or self._spans:
+                while self._queue.calls or self._queue.spans:
                     self._complete_next()
-                    spans = self._take_spans()
+                    spans = self._queue.take_spans(self._redact)
                     if self._sampler is not None:
                         self._sampler.hold(spans)
                         spans, left_out = self._sampler.decide(everything=True)
                         self._counters.sampled_out += left_out
                     if spans:
                         batches.append(self._sender.exporter.pack_spans(spans))
-                scores = self._take_logs(len(self._logs))
-                if scores:
-                    batches.append(self._sender.exporter.pack_logs(scores))
+                records = self._take_logs(self._queue.logs)
+                if records:
+                    batches.append(self._sender.exporter.pack_logs(records))
                 self._sender.rescue(batches)
-        with self._lock:
-            rest = self._spans_of_calls + len(self._spans) + len(self._logs)
-            if rest:
-                self._counters.generated += self._spans_of_calls
-                self._counters.count_dropped(rest)
-                self._calls.clear()
-                self._spans.clear()
-                self._logs.clear()
-                self._queued_bytes = self._spans_of_calls = 0
+        self._queue.drop_all()
 
     def _notify(self, queued: int) -> None:
+        """After something was queued, so many of its kind now; 0: it was dropped."""
+        if not queued:
+            return
         if self._thread is None:
             self._start()
         if queued >= self._settings.max_batch_items and not self._wake.is_set():
@@ -291,16 +229,16 @@ class DeliveryWorker:
     def _cycle(self) -> None:
         """Send what is queued at the start, not what arrives meanwhile: flush must end under load."""
         # Spans are counted first: the calls below a root span were submitted before it.
-        spans, calls, scores = len(self._spans), len(self._calls), len(self._logs)
+        spans, calls, logs = self._queue.spans, self._queue.calls, self._queue.logs
         while calls > 0 or spans > 0:
-            while calls > 0 and len(self._spans) < self._settings.max_batch_items:
+            while calls > 0 and self._queue.spans < self._settings.max_batch_items:
                 calls -= 1
                 spans += self._complete_next()
             spans -= self._send_spans()
-            if not self._spans:
+            if not self._queue.spans:
                 spans = 0
         self._send_decided()
-        records = self._take_logs(scores)
+        records = self._take_logs(logs)
         if records:
             self._sender.deliver(self._sender.exporter.pack_logs(records))
         self._sender.replay()
@@ -335,15 +273,11 @@ class DeliveryWorker:
             self._on_dropped(count)
 
     def _complete_next(self) -> int:
-        with self._lock:
-            if not self._calls:
-                return 0
-            weight, expected, call = self._calls.popleft()
-            if not self._stopping and not self._sender.hurry.is_set() and call.may_be_retried():
-                self._calls.append((weight, expected, call))
-                return 0
-            self._queued_bytes -= weight
-            self._spans_of_calls -= expected
+        """Build the spans of the oldest call; how many are queued then."""
+        taken = self._queue.take_call(may_wait=not self._stopping and not self._sender.hurry.is_set())
+        if taken is None:
+            return 0
+        call, expected = taken
         spans = None
         with _BUILDING:  # one call must not stop the others
             spans = call.complete()
@@ -352,15 +286,11 @@ class DeliveryWorker:
                 self._counters.generated += expected
                 self._counters.count_dropped(expected)
             return 0
-        weighed = [(_weigh(span), True, span) for span in spans]
-        with self._lock:
-            self._counters.generated += len(weighed)
-            self._spans.extend(weighed)
-            self._queued_bytes += sum(weight for weight, _, _ in weighed)
-        return max(len(weighed), 1)  # none: an ordinary span, which its provider's processor has submitted
+        self._queue.add_built(spans)
+        return max(len(spans), 1)  # none: an ordinary span, which its provider's processor has submitted
 
     def _send_spans(self) -> int:
-        spans = self._take_spans()
+        spans = self._queue.take_spans(self._redact)
         if spans:
             if self._sampler is not None:
                 self._sampler.hold(spans)
@@ -381,20 +311,6 @@ class DeliveryWorker:
         for start in range(0, len(sampled), size):
             self._deliver_spans(sampled[start : start + size])
 
-    def _take_spans(self) -> list[ReadableSpan]:
-        spans: list[ReadableSpan] = []
-        size = 0
-        with self._lock:
-            while self._spans and len(spans) < self._settings.max_batch_items:
-                weight, redacted, span = self._spans[0]
-                if spans and size + weight > self._settings.max_batch_bytes:
-                    break
-                self._spans.popleft()
-                self._queued_bytes -= weight
-                size += weight
-                spans.append(span if redacted else self._redact(span))
-        return spans
-
     def _redact(self, span: ReadableSpan) -> ReadableSpan:
         """A span that was not made from a call: redacted, and not counted where it describes one."""
         with _REDACTING:
@@ -407,12 +323,9 @@ class DeliveryWorker:
         return copied(span)  # what cannot be redacted is not sent whole
 
     def _take_logs(self, count: int) -> list[LogRecord]:
-        with self._lock:
-            records = [self._logs.popleft() for _ in range(min(count, len(self._logs)))]
-            self._queued_bytes -= _LOG_WEIGHT * len(records)
         return [
             replace(record, attributes=self._redactor.attributes(record.attributes))
-            for record in map(double_spans.resolved, records)
+            for record in map(double_spans.resolved, self._queue.take_logs(count))
         ]
 
     def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
@@ -436,11 +349,3 @@ def _suppress_instrumentation() -> Iterator[None]:
         yield
     finally:
         otel_context.detach(token)
-
-
-def _weigh(span: ReadableSpan) -> int:
-    weight = _SPAN_BASE_WEIGHT
-    for value in (span.attributes or {}).values():
-        if type(value) is str:
-            weight += len(value)
-    return weight

@@ -1,0 +1,172 @@
+"""What waits for the delivery thread: finished calls, ended spans and log records, within one bound."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from .exporter import LogRecord
+from .settings import DeliverySettings
+from .stats import DeliveryCounters
+
+_SPAN_BASE_WEIGHT: Final = 1024
+_LOG_WEIGHT: Final = 512
+
+
+class FinishedCall(Protocol):
+    """A finished LLM call, or anything else that is over and whose spans are still to be built."""
+
+    def complete(self) -> Sequence[ReadableSpan]:
+        """Build and end the spans, on the delivery thread, and return those that nothing else submits.
+
+        They are sent as they are: what is to be redacted is redacted here.
+        """
+
+    def weight(self) -> int:
+        """Bytes of the bodies it holds. Asked on the caller's thread, as `span_count` is."""
+
+    def span_count(self) -> int:
+        """About how many spans it comes to."""
+
+    def may_be_retried(self) -> bool:
+        """Whether to wait a moment longer before `complete`."""
+
+
+class BoundedQueue:
+    """Three queues under the lock of the counters. What does not fit is counted as dropped."""
+
+    def __init__(self, settings: DeliverySettings, counters: DeliveryCounters) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._lock = counters.lock
+        self._calls: deque[tuple[int, int, FinishedCall]] = deque()
+        self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
+        self._logs: deque[LogRecord] = deque()
+        self.bytes = 0
+        self.spans_of_calls = 0
+        """How many spans the queued calls come to; they count as generated when they are built."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls wait."""
+        return len(self._calls)
+
+    @property
+    def spans(self) -> int:
+        """How many spans wait."""
+        return len(self._spans)
+
+    @property
+    def logs(self) -> int:
+        """How many log records wait."""
+        return len(self._logs)
+
+    def add_call(self, call: FinishedCall) -> int:
+        """How many spans of calls wait now; 0 where this one was dropped."""
+        weight, spans = call.weight(), call.span_count()
+        with self._lock:
+            if self._is_full(weight):
+                self._counters.generated += spans
+                self._counters.count_dropped(spans)
+                return 0
+            self._calls.append((weight, spans, call))
+            self.bytes += weight
+            self.spans_of_calls += spans
+            return self.spans_of_calls
+
+    def add_span(self, span: ReadableSpan, *, redacted: bool) -> int:
+        """How many spans wait now; 0 where this one was dropped."""
+        weight = _weigh(span)
+        with self._lock:
+            self._counters.generated += 1
+            if self._is_full(weight):
+                self._counters.count_dropped(1)
+                return 0
+            self._spans.append((weight, redacted, span))
+            self.bytes += weight
+            return len(self._spans)
+
+    def add_log(self, record: LogRecord) -> int:
+        """How many log records wait now; 0 where this one was dropped."""
+        with self._lock:
+            self._counters.generated += 1
+            if self._is_full(_LOG_WEIGHT):
+                self._counters.count_dropped(1)
+                return 0
+            self._logs.append(record)
+            self.bytes += _LOG_WEIGHT
+            return len(self._logs)
+
+    def add_built(self, spans: Iterable[ReadableSpan]) -> None:
+        """Spans of a call that was taken: there was room for it, so there is for them."""
+        weighed = [(_weigh(span), True, span) for span in spans]
+        with self._lock:
+            self._counters.generated += len(weighed)
+            self._spans.extend(weighed)
+            self.bytes += sum(weight for weight, _, _ in weighed)
+
+    def take_call(self, *, may_wait: bool) -> tuple[FinishedCall, int] | None:
+        """The oldest call, and how many spans it was counted as.
+
+        None where there is none, or where it may be retried: with `may_wait` it goes to the end of the queue.
+        """
+        with self._lock:
+            if not self._calls:
+                return None
+            weight, spans, call = self._calls.popleft()
+            if may_wait and call.may_be_retried():
+                self._calls.append((weight, spans, call))
+                return None
+            self.bytes -= weight
+            self.spans_of_calls -= spans
+            return call, spans
+
+    def take_spans(self, redact: Callable[[ReadableSpan], ReadableSpan]) -> list[ReadableSpan]:
+        """A batch of the oldest, those redacted that are not yet."""
+        spans: list[ReadableSpan] = []
+        size = 0
+        with self._lock:
+            while self._spans and len(spans) < self._settings.max_batch_items:
+                weight, redacted, span = self._spans[0]
+                if spans and size + weight > self._settings.max_batch_bytes:
+                    break
+                self._spans.popleft()
+                self.bytes -= weight
+                size += weight
+                spans.append(span if redacted else redact(span))
+        return spans
+
+    def take_logs(self, count: int) -> list[LogRecord]:
+        """The oldest `count` log records, or as many as there are."""
+        with self._lock:
+            records = [self._logs.popleft() for _ in range(min(count, len(self._logs)))]
+            self.bytes -= _LOG_WEIGHT * len(records)
+        return records
+
+    def drop_all(self) -> None:
+        """Count everything as dropped."""
+        with self._lock:
+            rest = self.spans_of_calls + len(self._spans) + len(self._logs)
+            if rest:
+                self._counters.generated += self.spans_of_calls
+                self._counters.count_dropped(rest)
+            self._calls.clear()
+            self._spans.clear()
+            self._logs.clear()
+            self.bytes = self.spans_of_calls = 0
+
+    def _is_full(self, weight: int) -> bool:
+        queued = self.spans_of_calls + len(self._spans) + len(self._logs)
+        too_many = queued >= self._settings.max_queue_items
+        return too_many or self.bytes + weight > self._settings.max_queue_bytes
+
+
+def _weigh(span: ReadableSpan) -> int:
+    weight = _SPAN_BASE_WEIGHT
+    for value in (span.attributes or {}).values():
+        if type(value) is str:
+            weight += len(value)
+    return weight
