@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ from llmtrace_inference.engine.interface import (
     Generation,
     Submission,
 )
+from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.safety import Content, Verdict
+from llmtrace_inference.serving.completion import CompletionAnswer
 from llmtrace_inference.serving.request import InferenceRequest, State
 from llmtrace_inference.serving.service import CompletionService
 from llmtrace_inference.serving.steps import Arrival, Steps
@@ -227,7 +230,13 @@ def test_all_comes_back_and_each_leaves_one_record(exchanges: list[_Exchange], t
 
 
 def _idle(records: list[RequestRecord]) -> InferenceRequest[Any]:
-    steps: Steps[Any] = Steps(lambda _: None, lambda *_: None, records.append)  # type: ignore[arg-type]
+    steps: Steps[ChatRequest | CompletionRequest] = Steps(
+        ChatRequest.model_validate_json,
+        lambda _user: None,
+        lambda _model: FakeEngine(),
+        partial(CompletionAnswer, InferenceSettings()),
+        records.append,
+    )
     return InferenceRequest(Arrival("chat", "/v1/chat/completions", Caller("ada")), steps)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from llmtrace_inference.access.quotas import QuotaReservation
@@ -32,9 +32,8 @@ class Measured:
 class Answer(ABC):
     """One request's answer. `choices` are as far as they are there, and empty where there is no text."""
 
-    def __init__(self) -> None:
-        self.choices: list[Choice] = []
-        self.input_tokens: int | None = None
+    choices: Sequence[Choice] = ()
+    input_tokens: int | None = None
 
     @abstractmethod
     def events(self) -> AsyncGenerator[Event, None]:

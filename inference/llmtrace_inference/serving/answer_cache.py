@@ -191,7 +191,6 @@ class ReplayedAnswer(Answer):
     """A stored answer in place of the engine's."""
 
     def __init__(self, stored: StoredAnswer) -> None:
-        super().__init__()
         self.input_tokens = stored.input_tokens
         self.choices = [
             Choice(

@@ -34,7 +34,7 @@ class CompletionAnswer(EngineAnswer):
         response_id: str,
         priority: int,
     ) -> None:
-        super().__init__()
+        self.choices: list[Choice] = []
         self._body = body
         self._engine = engine
         self._response_id = response_id

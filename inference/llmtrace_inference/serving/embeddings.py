@@ -94,7 +94,6 @@ class EmbeddingAnswer(EngineAnswer):
     def __init__(
         self, batchers: MicroBatchers, body: EmbeddingRequest, engine: Engine, _id: str, _priority: int
     ) -> None:
-        super().__init__()
         self._batchers = batchers
         self._body = body
         self._engine = engine

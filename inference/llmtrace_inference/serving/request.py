@@ -98,20 +98,19 @@ class InferenceRequest(Generic[Body]):
 
     # --- on the way in ----------------------------------------------------------------------------------
 
-    def parse(self, raw: bytes) -> Body:
-        """Take the body. Raises ApiError 400."""
+    def admit(self, raw: bytes, reservation: QuotaReservation) -> Body:
+        """Take the body, and the engine that is to answer. Raises ApiError."""
+        self._reservation = reservation
         try:
-            self._body = self._steps.validate(raw)
+            body = self._body = self._steps.validate(raw)
         except ValidationError as error:
             self._model = _model_of(raw)
             raise from_validation(error) from error
-        self._model = self._body.model
-        return self._body
-
-    def admit(self, engine: Engine, reservation: QuotaReservation) -> None:
-        """Take the engine that is to answer, and the caller's allowance."""
-        self._engine, self._reservation = engine, reservation
+        self._model = body.model
+        self._steps.refuse_user(body.user_id)
+        self._engine = self._steps.engine_of(body.model)
         self._advance(State.ADMITTED)
+        return body
 
     async def run(self) -> AsyncGenerator[AnswerStarted | Event, None]:
         """AnswerStarted with its first event, then the answer as it may be sent.

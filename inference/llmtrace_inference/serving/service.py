@@ -51,11 +51,12 @@ class CompletionService:
         self._settings = settings
         self._tracer = tracer
         self._metrics = metrics
-        self._block_list = block_list
         self._quotas = Quotas()
         self._cache = open_cache(settings)
         completion: Steps[ChatRequest | CompletionRequest] = Steps(
             ChatRequest.model_validate_json,
+            block_list.refuse,
+            self._engine,
             partial(CompletionAnswer, settings),
             self._finished,
             check_prompt=open_checks(settings.input_checks, "input_checks"),
@@ -68,7 +69,11 @@ class CompletionService:
         }
         batchers = MicroBatchers(settings.embedding_window_seconds, EMBEDDING_BATCH)
         self._embedding = Steps(
-            EmbeddingRequest.model_validate_json, partial(EmbeddingAnswer, batchers), self._finished
+            EmbeddingRequest.model_validate_json,
+            block_list.refuse,
+            self._engine,
+            partial(EmbeddingAnswer, batchers),
+            self._finished,
         )
 
     async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
@@ -101,9 +106,7 @@ class CompletionService:
         request = self._request(arrival)
         try:
             reservation = self._quotas.admit(arrival.caller)
-            body = request.parse(await read())
-            self._block_list.refuse(body.user_id)
-            request.admit(self._engine(body.model), reservation)
+            body = request.admit(await read(), reservation)
             events = request.run()
             response: Response
             if body.stream:

@@ -41,6 +41,10 @@ class Steps(Generic[Body]):
 
     validate: Callable[[bytes], Body]
     """Raises pydantic's ValidationError."""
+    refuse_user: Callable[[str | None], None]
+    """Raises ApiError for a user who is blocked."""
+    engine_of: Callable[[str], Engine]
+    """The engine of a model. Raises ApiError where there is none."""
     answer: Callable[[Body, Engine, str, int], EngineAnswer]
     """(body, engine, the response's id, the caller's priority) → the answer that the engine is to make."""
     finished: Callable[[RequestRecord], None]
