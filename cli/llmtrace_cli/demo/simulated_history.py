@@ -11,22 +11,17 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind
 
 from llmtrace import semconv
-from llmtrace.delivery import (
-    DeliveryCounters,
-    DeliverySettings,
-    OtlpHttpExporter,
-    Sender,
-    fill_attributes,
-    packed,
-)
+from llmtrace.delivery import DeliveryCounters, DeliverySettings, OtlpHttpExporter, Sender
 
 SERVICE = "demo-history (simulated)"
 
+_RESOURCE = Resource({semconv.SERVICE_NAME: SERVICE, semconv.SIMULATED: "true"})
 _SECOND = 1_000_000_000
 _MINUTES = 60
 _PATIENCE_SECONDS = 60.0
@@ -62,13 +57,8 @@ def send_history(
     settings = DeliverySettings.for_collector(
         collector_url, retry_for=_PATIENCE_SECONDS, request_timeout=30.0, use_proxies=False
     )
-    scope = InstrumentationScope("llmtrace.demo")
-    sender = Sender(
-        settings,
-        lambda: OtlpHttpExporter(settings, Resource.get_empty(), scope),
-        DeliveryCounters(),
-        spool=None,
-    )
+    exporter = OtlpHttpExporter(settings, _RESOURCE, InstrumentationScope("llmtrace.demo"))
+    sender = Sender(settings, lambda: exporter, DeliveryCounters(), spool=None)
     sent = 0
     with closing(sender):
         for minute in range(_MINUTES):
@@ -76,8 +66,8 @@ def send_history(
             # Real traffic wanders: each minute has a pace and a load of its own.
             calls = round(60 * calls_per_second * rng.uniform(0.75, 1.25))
             load = rng.lognormvariate(0.0, 0.2)
-            request = _minute(rng, measurements, users, start, calls, load)
-            result = sender.deliver(packed("traces", calls, request.SerializeToString()))
+            spans = _minute(rng, measurements, users, start, calls, load)
+            result = sender.deliver(exporter.pack_spans(spans))
             if result is None or result.kind != "acknowledged":
                 raise ConnectionError(f"the collector did not take the simulated history: {result}")
             sent += calls
@@ -92,26 +82,16 @@ def _minute(
     start: int,
     calls: int,
     load: float,
-) -> ExportTraceServiceRequest:
-    request = ExportTraceServiceRequest()
-    resource = request.resource_spans.add()
-    fill_attributes(resource.resource.attributes, {semconv.SERVICE_NAME: SERVICE, semconv.SIMULATED: "true"})
-    spans = resource.scope_spans.add().spans
+) -> list[ReadableSpan]:
+    spans = []
     for _ in range(calls):
         sample = rng.choice(measurements)
         begin = start + round(rng.random() * 60 * _SECOND)
         slowdown = load * rng.lognormvariate(0.0, 0.25)
-        span = spans.add(
-            trace_id=rng.randbytes(16),
-            span_id=rng.randbytes(8),
-            name=f"chat {sample.model}",
-            kind=3,
-            start_time_unix_nano=begin,
-            end_time_unix_nano=begin + round(sample.seconds * slowdown * _SECOND),
-        )
+        context = SpanContext(rng.getrandbits(128), rng.getrandbits(64), is_remote=False)
         attributes: dict[str, str | int | float] = {
             semconv.OPERATION_NAME: "chat",
-            semconv.PROVIDER_NAME: "llmtrace",
+            semconv.PROVIDER_NAME: semconv.PROVIDER_LLMTRACE,
             semconv.REQUEST_MODEL: sample.model,
             semconv.RESPONSE_MODEL: sample.model,
             semconv.USER_ID: rng.choice(users),
@@ -120,5 +100,14 @@ def _minute(
         }
         if sample.ttft is not None:
             attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = sample.ttft * slowdown
-        fill_attributes(span.attributes, attributes)
-    return request
+        span = ReadableSpan(
+            f"chat {sample.model}",
+            context,
+            resource=_RESOURCE,
+            attributes=attributes,
+            kind=SpanKind.CLIENT,
+            start_time=begin,
+            end_time=begin + round(sample.seconds * slowdown * _SECOND),
+        )
+        spans.append(span)
+    return spans
