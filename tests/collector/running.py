@@ -29,7 +29,7 @@ from google.protobuf.message import Message
 
 from llmtrace_collector.app import Collector, create_app, serve
 from llmtrace_collector.settings import CollectorSettings
-from llmtrace_collector.sql_values import encode
+from llmtrace_collector.sql_values import QueryValue, encode
 from llmtrace_collector.store.reader import open_reader
 
 from .prefilled import prefill
@@ -110,12 +110,12 @@ class RunningCollector:
         headers = {"authorization": f"Bearer {self.admin_key}"}
         return CLIENT.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=30)
 
-    def sql(self, text: str, **parameters: str) -> httpx.Response:
+    def sql(self, text: str, **parameters: QueryValue) -> httpx.Response:
         """Ask /clickhouse as curl does."""
         values = {f"param_{name}": encode(value) for name, value in parameters.items()}
         return CLIENT.post(f"{self.url}/clickhouse/", content=text.encode(), params=values, timeout=60)
 
-    def rows(self, text: str, **parameters: str) -> list[dict[str, Any]]:
+    def rows(self, text: str, **parameters: QueryValue) -> list[dict[str, Any]]:
         """The rows of a SELECT."""
         values = {f"param_{name}": encode(value) for name, value in parameters.items()}
         params = {"default_format": "JSON", **values}
@@ -124,7 +124,7 @@ class RunningCollector:
         rows: list[dict[str, Any]] = answer.json()["data"]
         return rows
 
-    def value(self, text: str, **parameters: str) -> str:
+    def value(self, text: str, **parameters: QueryValue) -> str:
         """The single value of a SELECT as text."""
         answer = self.sql(text, **parameters)
         assert answer.status_code == 200, answer.text

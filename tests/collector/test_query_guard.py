@@ -371,7 +371,7 @@ def test_ordinary_questions_are_answered(filled: Served, text: str, expected: st
 
 def test_parameters_are_values(filled: Served) -> None:
     text = "SELECT {a:String} || '!', {n:UInt64} + 1, {xs:Array(String)}"
-    assert filled.value(text, a="it's", n="41", xs="['x']") == "it\\'s!\t42\t['x']"
+    assert filled.value(text, a="it's", n=41, xs=["x"]) == "it\\'s!\t42\t['x']"
 
 
 @pytest.mark.parametrize(
