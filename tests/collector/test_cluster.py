@@ -22,8 +22,8 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import row_policies
 from llmtrace_collector.store.cluster import Cluster, names_of
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.rollup_rebuild import unreplicated
 from llmtrace_collector.store.query_guard import TABLES
+from llmtrace_collector.store.rollup_rebuild import unreplicated
 from llmtrace_collector.store.schema.migrations import VERSIONS, migrations
 from llmtrace_collector.store.store import open_store
 
