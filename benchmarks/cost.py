@@ -1,4 +1,4 @@
-"""What reading the ledger takes: a month's cost by model and user, a re-pricing, a budget check.
+"""What reading the ledger takes: a month's cost and its page, a re-pricing, a budget check.
 
     python -m benchmarks.cost [--calls N] [--users N] [--rounds N]
 
@@ -164,6 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         client = store.client
         cost = timed(lambda: report.report(client, scope, ["model", "user"]), options.rounds)
         say(f"cost by model and user: {cost}")
+        page = timed(lambda: report.page(client, scope, "model"), options.rounds)
+        say(f"the Cost page: {page}")
         reprice = timed(
             lambda: price_books.reprice(client, scope, first.book, second.book),
             options.rounds,
@@ -177,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rows": rows,
         "cost_30d_ms_p50": round(median(cost), 1),
         "cost_30d_ms_max": round(max(cost), 1),
+        "page_30d_ms_p50": round(median(page), 1),
         "reprice_diff_ms": round(median(reprice), 1),
         "budget_ms_p50": round(median(budget), 2),
         "budget_ms_p99": round(quantiles(budget, n=100)[98], 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -174,7 +174,7 @@ def _printed(client: Client, *words: str) -> tuple[list[dict[str, Any]], str]:
     return rows, done.stderr
 
 
-def _same(data: pd.DataFrame, rows: list[dict[str, Any]]) -> None:
+def _same(data: pd.DataFrame, rows: Sequence[Mapping[Any, Any]]) -> None:
     """The frame's rows are those that were printed, in their order."""
     assert len(data) == len(rows)
     for ours, printed in zip(data.to_dict(orient="records"), rows, strict=True):
@@ -224,7 +224,7 @@ def test_every_figure_is_the_sum_of_the_others_and_the_commands(
         rates=[ExchangeRate.model_validate(rate) for rate in RATES],
     )
     options = ["--currency", currency]
-    (total,), beside = _printed(client, *options)
+    (total,), stderr = _printed(client, *options)
     assert {name: None if value != value else value for name, value in page.totals.items()} == pytest.approx(
         total
     )
@@ -241,7 +241,7 @@ def test_every_figure_is_the_sum_of_the_others_and_the_commands(
     _same(page.unpriced, missing.to_dict(orient="records"))
     assert page.unpriced["calls"].sum() == total["unpriced_calls"]
     # 30 days of a unit at two dollars an hour: beside the sums, never in them.
-    assert "fixed lines, apart: 1,440.00 USD" in beside
+    assert "fixed lines, apart: 1,440.00 USD" in stderr
 
 
 @settings(max_examples=4)

@@ -20,10 +20,11 @@ def priced_sums(
     book: str = "",
     also: Sequence[str] = (),
     of_price: Sequence[str] = (),
+    quantities: bool = False,
 ) -> str:
     """SELECT over `usage` with what it cost: `names` (column → its SQL), the counts, `Priced`, the charges
-    of every bucket and the units that they are for, the columns `also` (counts, or states of an aggregate:
-    names that end with `Digest`), and columns `of_price` of the price book.
+    of every bucket, the columns `also` (counts, or states of an aggregate: names that end with `Digest`),
+    columns `of_price` of the price book, and the `quantities` that are charged.
 
     A month of ten million calls is a million rows, but only thousands that differ in what a price depends on:
     they are added up first. Prices are those of the book in effect, or of that in the parameter `book` where
@@ -50,8 +51,7 @@ def priced_sums(
     GROUP BY {groups}{pair}, Whose, Spell"""  # noqa: S608 - names of ours
     source = f"(SELECT *, Whose AS Project FROM ({added}))"  # noqa: S608 - names of ours
     return f"""SELECT {picked}{counts}, {of_book}price.Priced AS Priced,
-    {charges.columns(summed=True)},
-    {charges.quantities()}
+    {charges.columns(summed=True)}{f", {charges.quantities()}" if quantities else ""}
 FROM {charges.priced(source, prices, discounts, "First")}"""  # noqa: S608 - names of ours
 
 

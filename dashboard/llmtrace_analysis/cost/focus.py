@@ -83,6 +83,8 @@ _SUMS = ",\n    ".join(
 
 _DAILY = expressions(["day", "project", "provider", "model", "tier"])
 
+_SOURCE = priced("usage_hour", _DAILY, of_price=("Currency", "Source"), quantities=True)
+
 _CHARGES = f"""SELECT
     day,
     project,
@@ -92,7 +94,7 @@ _CHARGES = f"""SELECT
     any(charges.Currency) AS currency,
     any(charges.Source) AS source,
     {_SUMS}
-FROM ({priced("usage_hour", _DAILY, of_price=("Currency", "Source"))}) AS charges
+FROM ({_SOURCE}) AS charges
 WHERE Priced
 GROUP BY day, project, provider, model, tier
 ORDER BY day, project, provider, model, tier"""

@@ -101,8 +101,15 @@ def usage_of(scope: Scope, by: Sequence[str] = (), step: int = _HOUR, offset: in
 
 
 def priced(
-    usage: Usage, names: Mapping[str, str], *, where: str = "", book: str = "", of_price: Sequence[str] = ()
+    usage: Usage,
+    names: Mapping[str, str],
+    *,
+    where: str = "",
+    book: str = "",
+    of_price: Sequence[str] = (),
+    quantities: bool = False,
 ) -> str:
     """SELECT of the scope's usage with its cost, as `priced_sums` has it, `where` more holds of it."""
     scope = SPAN_SCOPE if usage == "call_cost" else USAGE_SCOPE
-    return priced_sums(usage, names, f"{scope} AND {where}" if where else scope, book, of_price=of_price)
+    chosen = f"{scope} AND {where}" if where else scope
+    return priced_sums(usage, names, chosen, book, of_price=of_price, quantities=quantities)

@@ -38,7 +38,7 @@ _HEADROOM = f"""SELECT
     {_limit("output_tokens")}
 FROM otel_traces
 WHERE {SPAN_SCOPE} AND IsLlm
-    AND arrayExists(key -> startsWith(key, 'llmtrace.ratelimit.'), mapKeys(SpanAttributes))
+    AND arrayExists(key -> startsWith(key, '{semconv.RATE_LIMIT}.'), mapKeys(SpanAttributes))
 GROUP BY provider, model, account
 ORDER BY least(ifNull(requests_least_share, 1), ifNull(tokens_least_share, 1)), provider, model, account"""
 
