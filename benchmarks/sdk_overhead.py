@@ -112,7 +112,9 @@ def _round(
 def _start() -> None:
     config = configuration.resolve(http_spans="none", environ={})
     scope = InstrumentationScope("llmtrace", "0")
-    lifecycle.start(config, open_exporter=lambda: _DiscardingExporter(config.delivery, Resource.create({}), scope))
+    lifecycle.start(
+        config, open_exporter=lambda: _DiscardingExporter(config.delivery, Resource.create({}), scope)
+    )
 
 
 def _middle(values: Sequence[float]) -> float:

@@ -128,7 +128,7 @@ def run(directory: Path, count: int, seed: int = 0) -> Outcome:
         before = 0
         for number, (signal, headers, body) in enumerate(requests(count, seed)):
             if number == count // 2:
-                connection.close()  # the collector closes it as well when storing takes longer than idling may
+                connection.close()  # the collector closes it as well where storing outlasts its keep-alive
                 collector.stored()
                 before = process.memory_info().rss
             connection.request("POST", f"/v1/{signal}", body, headers)

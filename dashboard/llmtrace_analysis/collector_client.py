@@ -279,4 +279,3 @@ class CollectorClient:
 def _segment(text: str) -> str:
     """A name as one segment of a path."""
     return quote(text, safe="")
-

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from llmtrace.common.loopback import is_loopback
 
-
-# What was a setting and is none any more, each with its reason; `FORMER_SETTINGS` tells those who still set it.
+# What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it.
 
 SAMPLING_SEED: Final = 0
 """Seed of sampling where a request brings none. Who wants a draw repeated sends `seed` with the request."""

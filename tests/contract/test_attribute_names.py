@@ -93,8 +93,6 @@ def test_names_of_semconv_are_written_nowhere_else(package: str) -> None:
 
 def test_names_of_two_packages_stand_in_semconv() -> None:
     twice = {
-        name: dict(packages)
-        for name, packages in places().items()
-        if OURS.match(name) and len(packages) > 1
+        name: dict(packages) for name, packages in places().items() if OURS.match(name) and len(packages) > 1
     }
     assert twice == {}, "put it into llmtrace.semconv"

@@ -21,6 +21,7 @@ RESPONSES_ANSWERED = "gpt-4.1-nano-2025-04-14"
 CLAUDE = "claude-sonnet-4-20250514"
 SUM = "What is (3 * 4) + 7?"
 BRIDGE = "Which river does the old stone bridge cross?"
+ToolCall = tuple[str, str, dict[str, float]]
 
 
 def _exchange(
@@ -57,7 +58,7 @@ def _chat(
     usage: tuple[int, int],
     *,
     text: str | None = None,
-    tool: tuple[str, str, dict[str, float]] | None = None,
+    tool: ToolCall | None = None,
 ) -> Recording:
     """A chat completion that is not streamed: a text, or the call of a tool (id, name, arguments)."""
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
@@ -251,8 +252,8 @@ def _agent() -> list[Recording]:
     """Three turns: a product, a sum, an answer."""
     question = {"role": "user", "content": SUM}
     messages: list[dict[str, Any]] = [question]
-    multiply = ("call_multiply", "multiply", {"a": 3, "b": 4})
-    add = ("call_add", "add", {"a": 12.0, "b": 7})
+    multiply: ToolCall = ("call_multiply", "multiply", {"a": 3, "b": 4})
+    add: ToolCall = ("call_add", "add", {"a": 12.0, "b": 7})
     turns = [_chat("agent-0", messages, (80, 20), tool=multiply)]
     for number, (call, result) in enumerate(((multiply, "12.0"), (add, "19.0")), 1):
         messages = [
