@@ -16,11 +16,11 @@ from opentelemetry.util.re import parse_env_headers
 from . import semconv, settings
 from . import setting_values as values
 from .delivery.settings import SIGNALS, DeliverySettings, Endpoint, Signal, tls_files
-from .settings import DEFAULT_ENDPOINT, Settings
+from .settings import DEFAULT_ENDPOINT, InitSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(Settings):
+class Config(InitSettings):
     """The settings, and what follows from them. Durations are seconds, sizes bytes."""
 
     delivery: DeliverySettings
@@ -38,7 +38,7 @@ class Config(Settings):
 
 
 def resolve(*, environ: Mapping[str, str] | None = None, **arguments: Any) -> Config:
-    """Merge arguments (see `settings.Settings`), environment and defaults.
+    """Merge arguments (see `settings.InitSettings`), environment and defaults.
 
     Raises ConfigError for a value that cannot be used, TypeError for an argument that is no setting.
     """
@@ -50,7 +50,7 @@ def resolve(*, environ: Mapping[str, str] | None = None, **arguments: Any) -> Co
     chosen.setdefault("project", resource.get(semconv.PROJECT))
     return Config(
         **chosen,
-        delivery=_delivery(Settings(**chosen), env),
+        delivery=_delivery(InitSettings(**chosen), env),
         keep_propagators="OTEL_PROPAGATORS" in env,
         attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
     )
@@ -61,7 +61,7 @@ def is_strict(argument: bool | None = None) -> bool:
     return bool(settings.value("strict", argument, os.environ))
 
 
-def _delivery(chosen: Settings, env: Mapping[str, str]) -> DeliverySettings:
+def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
     headers: dict[str, str] = {}
     # OTEL_* headers are credentials of the OTEL_* endpoint: never send them to an endpoint named otherwise.
     if chosen.endpoint is None:

@@ -1,7 +1,7 @@
 """The settings of the SDK, each declared once.
 
 The arguments of `llmtrace.init`, the variables of the environment, what both may be and what is documented of
-them follow from the fields of `Settings`: tests hold `init` and docs/sdk.md to them.
+them follow from the fields of `InitSettings`: tests hold `init` and docs/sdk.md to them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Setting:
 
 
 def _setting(default: Any, help: str, read: Reader, *, secret: bool = False, **more: Any) -> Any:
-    """A field of `Settings`; see `Setting`. A secret is never printed."""
+    """A field of `InitSettings`; see `Setting`. A secret is never printed."""
     setting = Setting(help=help, read=read, **more)
     if default == {}:
         return field(default_factory=dict, repr=not secret, metadata={_KEY: setting})
@@ -63,7 +63,7 @@ def _per_signal(name: str) -> dict[str, None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class InitSettings:
     """What may be set. Durations are seconds, sizes bytes."""
 
     endpoint: str | None = _setting(
@@ -213,7 +213,7 @@ class Settings:
 @cache
 def settings() -> dict[str, tuple[Field[Any], Setting]]:
     """Every setting by its name, in the order of the documentation."""
-    return {item.name: (item, item.metadata[_KEY]) for item in fields(Settings)}
+    return {item.name: (item, item.metadata[_KEY]) for item in fields(InitSettings)}
 
 
 def own_variable(name: str) -> str:

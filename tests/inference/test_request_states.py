@@ -28,7 +28,7 @@ from llmtrace_inference.engine.interface import (
 )
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.safety import Content, Verdict
-from llmtrace_inference.serving.completion import CompletionAnswer
+from llmtrace_inference.serving.answers.completion import CompletionAnswer
 from llmtrace_inference.serving.request import InferenceRequest, State
 from llmtrace_inference.serving.service import CompletionService
 from llmtrace_inference.serving.steps import Arrival, Steps

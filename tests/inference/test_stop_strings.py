@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace_inference.serving.stop_strings import StopMatcher
+from llmtrace_inference.serving.answers.stop_strings import StopMatcher
 
 _letters = st.text("ab.", max_size=30)
 

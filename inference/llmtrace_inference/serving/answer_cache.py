@@ -21,10 +21,10 @@ from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 from llmtrace_inference.settings import InferenceSettings
 
-from .answer import Answer, Measured
+from .answers.answer import Measured, ModelAnswer
+from .answers.choice import Choice
+from .answers.events import TextDelta
 from .callables import load_callable
-from .choice import Choice
-from .events import TextDelta
 
 Embed = Callable[[str], Sequence[float]]
 Eviction = Literal["lru", "lfu", "fifo"]
@@ -187,7 +187,7 @@ def answer_of(input_tokens: int, choices: Sequence[Choice]) -> StoredAnswer | No
     return StoredAnswer(input_tokens, tuple(stored)) if stored and len(stored) == len(choices) else None
 
 
-class ReplayedAnswer(Answer):
+class ReplayedAnswer(ModelAnswer):
     """A stored answer in place of the engine's."""
 
     def __init__(self, stored: StoredAnswer) -> None:

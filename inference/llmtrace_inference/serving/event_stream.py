@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from .events import AnswerStarted, Event, TextDelta
+from .answers.events import AnswerStarted, Event, TextDelta
 from .request import InferenceRequest
 from .response_bodies import response_body_of
 

@@ -22,11 +22,11 @@ from llmtrace_inference.protocol.requests import EmbeddingRequest
 from llmtrace_inference.safety import Content
 from llmtrace_inference.telemetry.request_record import Attributes, CacheLookup, RequestRecord
 
-from .answer import Answer, Measured
 from .answer_cache import CacheHit, CacheKey, ReplayedAnswer, answer_of, cache_key_of
+from .answers.answer import Measured, ModelAnswer
+from .answers.events import AnswerStarted, Event, TextDelta
 from .content_checks import CheckStep, split_sentences
 from .endings import Ending, ending_of
-from .events import AnswerStarted, Event, TextDelta
 from .steps import Arrival, Body, Steps
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class InferenceRequest(Generic[Body]):
         self._body: Body | None = None
         self._engine: Engine | None = None
         self._reservation: QuotaReservation | None = None
-        self._answer: Answer | None = None
+        self._answer: ModelAnswer | None = None
         self._lookup: CacheLookup | None = None
         self._verdicts: dict[str, dict[str, str]] = {}
         self._open_text: dict[int, str] = {}
@@ -92,7 +92,7 @@ class InferenceRequest(Generic[Body]):
         return self._engine
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> ModelAnswer:
         assert self._answer is not None, "it has been cached or submitted"  # noqa: S101
         return self._answer
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from llmtrace_inference.engine.interface import Tokenizer, TokenLogprob
 from llmtrace_inference.protocol.requests import ChatRequest
 
-from .choice import Choice
-from .events import TextDelta
+from .answers.choice import Choice
+from .answers.events import TextDelta
 from .request import InferenceRequest
 
 

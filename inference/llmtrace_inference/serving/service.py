@@ -24,9 +24,9 @@ from llmtrace_inference.telemetry.request_record import RequestRecord
 from llmtrace_inference.telemetry.spans import RequestTracer
 
 from .answer_cache import open_cache
-from .completion import CompletionAnswer
+from .answers.completion import CompletionAnswer
+from .answers.embeddings import EmbeddingAnswer, MicroBatchers
 from .content_checks import open_checks
-from .embeddings import EmbeddingAnswer, MicroBatchers
 from .event_stream import EventStream
 from .request import InferenceRequest
 from .response_bodies import response_body_of

@@ -12,8 +12,8 @@ from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
 from llmtrace_inference.telemetry.request_record import Attributes, BatchItem, RequestRecord
 
-from .answer import EngineAnswer
 from .answer_cache import CacheHit, CacheKey, StoredAnswer
+from .answers.answer import EngineAnswer
 from .content_checks import CheckStep
 
 Operation = Literal["chat", "text_completion", "embeddings"]

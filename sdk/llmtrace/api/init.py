@@ -1,4 +1,4 @@
-"""`llmtrace.init`: its arguments are the fields of `llmtrace.settings.Settings`, which a test holds it to."""
+"""`llmtrace.init`: its arguments are the fields of `settings.InitSettings`, which a test holds it to."""
 
 from __future__ import annotations
 

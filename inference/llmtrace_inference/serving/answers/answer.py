@@ -29,7 +29,7 @@ class Measured:
     attributes: Attributes = field(default_factory=dict)
 
 
-class Answer(ABC):
+class ModelAnswer(ABC):
     """One request's answer. `choices` are as far as they are there, and empty where there is no text."""
 
     choices: Sequence[Choice] = ()
@@ -62,7 +62,7 @@ class Answer(ABC):
         """Let go of the engine; harmless when all is there. `stop_reason`: why it was ended before."""
 
 
-class EngineAnswer(Answer):
+class EngineAnswer(ModelAnswer):
     """An answer that the engine makes."""
 
     @abstractmethod
