@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from genai_prices import Usage, calc_price
 
-from llmtrace_analysis.cost import forecast, reserved_capacity, what_if
-from llmtrace_analysis.cost.reserved_capacity import Unit
-from llmtrace_analysis.cost.what_if import Candidate
+from llmtrace_analysis.cost.planning import forecast, reserved_capacity, what_if
+from llmtrace_analysis.cost.planning.reserved_capacity import Unit
+from llmtrace_analysis.cost.planning.what_if import Candidate
 from llmtrace_collector.pricing.charges import COUNTS
 
 

@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace_analysis.cost import fixed_costs, price_books, rate_limits, report, waste
+from llmtrace_analysis.cost import fixed_costs, price_books, report
+from llmtrace_analysis.cost.planning import rate_limits, waste
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys

@@ -13,7 +13,8 @@ from clickhouse_connect.driver.client import Client
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from llmtrace_analysis.cost import closed_months, prices_in_use, report, waste
+from llmtrace_analysis.cost import closed_months, prices_in_use, report
+from llmtrace_analysis.cost.planning import waste
 from llmtrace_analysis.cost.priced_usage import UnknownDimension
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.access.api_keys import ApiKeyStore

@@ -35,7 +35,7 @@ def _reader(name: str, help_text: str, example: str) -> click.Command:
         context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any
     ) -> None:
         with needs("analysis"):
-            from llmtrace_analysis.cost import rate_limits
+            from llmtrace_analysis.cost.planning import rate_limits
         with cost_reader(context, url) as client:
             write(getattr(rate_limits, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
 

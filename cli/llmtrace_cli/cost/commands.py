@@ -132,7 +132,7 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
     with needs("analysis"):
         import pandas as pd
 
-        from llmtrace_analysis.cost import waste as wasted
+        from llmtrace_analysis.cost.planning import waste as wasted
     chosen = make_scope(**scope)
     with cost_reader(context, url) as client:
         spent = wasted.waste(client, chosen)

@@ -53,8 +53,8 @@ def forecast(
     with needs("analysis"):
         import pandas as pd
 
-        from llmtrace_analysis.cost import forecast as forecasts
         from llmtrace_analysis.cost import report
+        from llmtrace_analysis.cost.planning import forecast as forecasts
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scope = make_scope(midnight - timedelta(days=history), midnight, **filters)
     with cost_reader(context, url) as client:
@@ -101,7 +101,7 @@ def whatif(
 ) -> None:
     """Replay the period's real token mix on other models, tiers or with caching."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import what_if as replays
+        from llmtrace_analysis.cost.planning import what_if as replays
     try:
         wanted = [dataclasses.replace(replays.candidate(spec), cached=cached) for spec in candidates]
     except ValueError as error:
@@ -149,7 +149,7 @@ def reserved(
 ) -> None:
     """Compare pay-as-you-go with reserved capacity (PTU) for the period's real load, hour by hour."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import reserved_capacity as capacity
+        from llmtrace_analysis.cost.planning import reserved_capacity as capacity
     unit = capacity.Unit(price, tpm, output_weight, step)
     with cost_reader(context, url) as client:
         hours = capacity.load(client, make_scope(**scope))

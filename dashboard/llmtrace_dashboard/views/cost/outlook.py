@@ -11,7 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from llmtrace_analysis.collector_client import CollectorRefused, CollectorUnavailable, connect
-from llmtrace_analysis.cost import forecast, report
+from llmtrace_analysis.cost import report
+from llmtrace_analysis.cost.planning import forecast
 from llmtrace_analysis.cost.report import CostPage
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_dashboard.settings import DashboardSettings

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from llmtrace_analysis.cost import reserved_capacity, what_if
+from llmtrace_analysis.cost.planning import reserved_capacity, what_if
 from llmtrace_analysis.cost.report import CostPage, report
 from llmtrace_dashboard.ui import charts, formats
 from llmtrace_dashboard.ui.cached_reads import load

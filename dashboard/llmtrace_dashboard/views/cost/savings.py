@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from llmtrace_analysis.cost import waste
+from llmtrace_analysis.cost.planning import waste
 from llmtrace_analysis.cost.report import CostPage
 from llmtrace_dashboard.ui import formats
 from llmtrace_dashboard.ui.cached_reads import load

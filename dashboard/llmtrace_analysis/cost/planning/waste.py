@@ -8,12 +8,12 @@ from __future__ import annotations
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_analysis.cost.priced_usage import DIMENSIONS, priced
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.charges import RESPONSE_CACHE
 from llmtrace_collector.pricing.tariffs import listing
 from llmtrace_collector.sql_values import literal, literals
 
-from .priced_usage import DIMENSIONS, priced
 from .what_if import BY_TARIFF, COUNTED, amount
 
 #: Kinds of waste; a call is of the first that fits.

@@ -9,11 +9,10 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from llmtrace import semconv
+from llmtrace_analysis.cost import report
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.tariffs import RESERVED_TIERS
 from llmtrace_collector.sql_values import literals
-
-from . import report
 
 
 def _limit(subject: str) -> str:

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_analysis.cost.priced_usage import priced
 from llmtrace_analysis.queries.scope import Scope, frame
-
-from .priced_usage import priced
 
 _LOAD = f"""SELECT
     hour,

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_analysis.cost.priced_usage import DIMENSIONS, priced
 from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.pricing.charges import COUNTS
 from llmtrace_collector.pricing.tariffs import Tariff, listing
-
-from .priced_usage import DIMENSIONS, priced
 
 #: A tariff holds from a day on, for lengths of input.
 BY_TARIFF = {
