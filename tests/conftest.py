@@ -1,7 +1,11 @@
-"""How all tests run: which examples hypothesis tries."""
+"""How all tests run: which examples hypothesis tries, and which tests are slow."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
+import pytest
 from hypothesis import settings
 
 # A change passes or fails by what it changed, so the gate tries the same examples each time. `scripts/test
@@ -9,3 +13,63 @@ from hypothesis import settings
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("random", derandomize=False, deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("fixed")
+
+HERE: Final = Path(__file__).parent
+
+#: What `scripts/test --quick` leaves out: folders and files that take long, most of them for the servers,
+#: browsers and other environments that they start. The rest takes about a minute and a half on two cores.
+SLOW: Final = (
+    "e2e",
+    "frameworks",
+    "cli/test_client.py",
+    "cli/test_commands.py",
+    "cli/test_doctor.py",
+    "cli/test_simulated_history.py",
+    "cli/test_stack.py",
+    "cli/test_up.py",
+    "collector/test_bisect_segment.py",
+    "collector/test_call_dedup.py",
+    "collector/test_cluster.py",
+    "collector/test_columns.py",
+    "collector/test_dialects.py",
+    "collector/test_faults.py",
+    "collector/test_late_evidence.py",
+    "collector/test_mlflow_sync.py",
+    "collector/test_query_benchmark.py",
+    "collector/test_redaction.py",
+    "collector/test_restart.py",
+    "collector/test_server.py",
+    "collector/test_writer.py",
+    "contract/test_distribution.py",
+    "dashboard/test_cost_budget.py",
+    "dashboard/test_cost_cli.py",
+    "dashboard/test_cost_one_source.py",
+    "dashboard/test_cost_page.py",
+    "dashboard/test_cost_price_overrides.py",
+    "dashboard/test_detect_anomalies.py",
+    "dashboard/test_pages.py",
+    "dashboard/test_pages_browser.py",
+    "dashboard/test_queries.py",
+    "dashboard/test_watch.py",
+    "inference/test_batches.py",
+    "inference/test_conformance.py",
+    "inference/test_demo_model.py",
+    "inference/test_endings.py",
+    "inference/test_engine.py",
+    "inference/test_process.py",
+    "inference/test_reload.py",
+    "sdk/test_chaos.py",
+    "sdk/test_recipes.py",
+    "sdk/test_recordings.py",
+    "sdk/test_spool.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow ones. Raises pytest.UsageError for an entry that is no longer there."""
+    slow = {HERE / name for name in SLOW}
+    if missing := sorted(str(path.relative_to(HERE)) for path in slow if not path.exists()):
+        raise pytest.UsageError(f"tests/conftest.py calls slow what is not there: {', '.join(missing)}")
+    for item in items:
+        if item.path in slow or item.path.parent in slow:
+            item.add_marker(pytest.mark.slow)

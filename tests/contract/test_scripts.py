@@ -17,6 +17,9 @@ echo "$(basename "$0") $*" >> "$CALLS"
 [[ "$1 $2" == "-m venv" ]] && mkdir -p "$3/bin" && for tool in python ruff mypy lint-imports llmtrace; do
   cp "$0" "$3/bin/$tool"
 done
+if [[ "$*" == *"-r requirements.lock"* && -n "$PIP_SAYS" ]]; then
+  cat "$PIP_SAYS"; echo "WARNING: an index is away" >&2
+fi
 [[ -n "$FAIL" && "$(basename "$0") $*" == *"$FAIL"* ]] && exit 7
 exit 0
 """
@@ -90,6 +93,23 @@ def test_an_installation_that_failed_is_not_taken_for_done(clone: Clone) -> None
     assert len(installs(calls)) == 2
 
 
+def test_set_up_counts_each_package_once_and_keeps_what_pip_says_in_its_log(
+    clone: Clone, tmp_path: Path
+) -> None:
+    total = sum("==" in line for line in (clone.root / "requirements.lock").read_text().splitlines())
+    says = tmp_path / "says"
+    lines = [f"from -r requirements.lock (line {number}))" for number in range(3, total + 3)]
+    says.write_text("".join(f"Collecting a==1 ({line}\nProcessing /a.whl ({line}\n" for line in lines))
+    done, _ = clone.run("scripts/setup", PIP_SAYS=str(says))
+    assert done.returncode == 0
+    counted = [line for line in done.stdout.splitlines() if " of " in line]
+    assert [int(line.split()[1]) for line in counted] == list(range(30, total + 1, 30))
+    assert "WARNING" not in done.stdout + done.stderr
+    log = (clone.root / ".venv" / "llmtrace-setup.log").read_text()
+    assert "WARNING: an index is away" in log
+    assert log.count("Collecting") == total
+
+
 def test_a_python_that_is_too_old_is_refused_with_a_remedy(clone: Clone) -> None:
     done, _ = clone.run("scripts/setup", LLMTRACE_PYTHON="/bin/false")
     assert done.returncode == 1
@@ -105,11 +125,14 @@ def test_setup_makes_the_frameworks_environments_once_and_anew_when_a_lock_chang
 
     done, calls = clone.run("scripts/setup", "--frameworks")
     assert done.returncode == 0, done.stderr
-    assert [call for call in calls if "-m venv" in call] == [
+    assert sorted(call for call in calls if "-m venv" in call) == [
         "python -m venv .venvs/one",
         "python -m venv .venvs/two",
     ]
-    assert [call.split()[-1] for call in installs(calls)] == ["tests/venvs/one.lock", "tests/venvs/two.lock"]
+    assert sorted(call.split()[-1] for call in installs(calls)) == [
+        "tests/venvs/one.lock",
+        "tests/venvs/two.lock",
+    ]
 
     done, calls = clone.run("scripts/setup", "--frameworks")
     assert (done.returncode, done.stdout, calls) == (0, "", [])
@@ -167,6 +190,21 @@ def test_test_checks_first_then_hands_options_to_pytest(clone: Clone) -> None:
     done, calls = clone.run(".ci/run", FAIL="-m pytest")
     assert done.returncode == 7
     assert calls[-1] == "python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder"
+
+
+def test_test_knows_what_to_run_in_a_hurry_and_what_at_night(clone: Clone) -> None:
+    run = "python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder"
+    done, calls = clone.run("scripts/test", "--quick", "tests/sdk")
+    assert done.returncode == 0, done.stderr
+    assert calls[-1] == f"{run} -m not long and not slow tests/sdk"
+    assert "lint-imports " in calls
+    _, calls = clone.run("scripts/test", "--all")
+    assert calls[-1] == f"{run} -m  --cov --cov-report=term:skip-covered"
+    _, calls = clone.run("scripts/test", "--random", "-x")
+    assert calls[-1] == f"{run} -m hypothesis --hypothesis-profile=random --timeout=3600 -x"
+    done, calls = clone.run("scripts/test", "--help")
+    assert "scripts/test --quick" in done.stdout
+    assert calls == []
 
 
 def test_demo_hands_its_options_to_the_command_line(clone: Clone) -> None:

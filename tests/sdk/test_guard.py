@@ -8,6 +8,7 @@ import logging
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import aiohttp
@@ -25,6 +26,8 @@ from llmtrace.internal_errors import swallow
 from llmtrace.testing import ReplayServer, capture
 
 from .chat import PLAIN, REQUEST
+
+_OURS = Path(llmtrace.__file__).parent
 
 OURS = [RuntimeError, KeyError, OSError, UnicodeError, StopIteration, StopAsyncIteration, RecursionError]
 THEIRS = [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
@@ -264,7 +267,9 @@ def test_the_programs_exception_does_not_tell_of_us(
         while error is not None:
             errors.append(error)
             frames = [
-                frame for frame in traceback.extract_tb(error.__traceback__) if "/llmtrace/" in frame.filename
+                frame
+                for frame in traceback.extract_tb(error.__traceback__)
+                if Path(frame.filename).is_relative_to(_OURS)
             ]
             assert {frame.name for frame in frames} <= {"send", "urlopen", "request", "wrapper"}
             error = error.__cause__ or error.__context__
