@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field, model_validator
 
 from llmtrace.common.loopback import is_loopback
 from llmtrace_analysis.settings import CollectorConnection, ExchangeRate
 
+# What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it.
+
+PAGE_TITLE: Final = "llmtrace"
+"""What every page is called. Under a name of somebody's own a tab would not say what it is."""
+
 
 class DashboardSettings(CollectorConnection):
     """How the dashboard listens and where it reads."""
 
     FORMER_SETTINGS: ClassVar[Mapping[str, str]] = {
-        "title": "pages are called llmtrace, so that a tab says what it is",
+        "title": f"pages are called {PAGE_TITLE}, so that a tab says what it is",
     }
 
     host: str = Field(

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.settings import LOG_LEVEL, InferenceSettings
 
 from .access.blocked_users import BlockList
 from .api.admin import admin_routes
@@ -187,7 +187,7 @@ def serve(settings: InferenceSettings) -> None:
     RuntimeError when a model cannot be loaded; exits with status 1 when the port is taken.
     """
     logging.basicConfig(
-        level=logging.INFO,
+        level=LOG_LEVEL,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=False,
     )

@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from llmtrace.common.loopback import is_loopback
 
-# What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it.
+# What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it, also of
+# one that left no value behind.
+
+LOG_LEVEL: Final = "INFO"
+"""Of the log, as of every part's: a part that is quieter than the others hides what explains theirs."""
 
 SAMPLING_SEED: Final = 0
 """Seed of sampling where a request brings none. Who wants a draw repeated sends `seed` with the request."""
@@ -42,7 +46,7 @@ class InferenceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     FORMER_SETTINGS: ClassVar[Mapping[str, str]] = {
-        "log_level": "the log is of level info, as that of every part",
+        "log_level": f"the log is of level {LOG_LEVEL.lower()}, as that of every part",
         "seed": f"it is {SAMPLING_SEED}; a request that wants its draw repeated sends `seed`",
         "embedding_batch": f"a pass of embeddings takes up to {EMBEDDING_BATCH} texts",
         "export_patience_seconds": "spans wait on disk for the collector, within spool_bytes",

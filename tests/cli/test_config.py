@@ -12,6 +12,8 @@ from llmtrace_cli.config.settings import tables
 from llmtrace_cli.serve import mlflow_server
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.settings import CollectorSettings
+from llmtrace_dashboard import settings as dashboard_settings
+from llmtrace_inference import settings as inference_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -194,6 +196,19 @@ def test_a_former_setting_is_accepted_with_one_warning(
     assert warning.startswith(f"warning: [{table}] {name} (from {origin}) is no setting any more: ")
     assert warning.endswith(". Remove it: the next release refuses it.")
     assert name not in tables()[table].model_fields
+
+
+def test_what_became_of_a_former_setting_stands_in_one_place_with_the_reason() -> None:
+    values = {
+        ("inference", "log_level"): inference_settings.LOG_LEVEL.lower(),
+        ("inference", "seed"): inference_settings.SAMPLING_SEED,
+        ("inference", "embedding_batch"): inference_settings.EMBEDDING_BATCH,
+        ("dashboard", "title"): dashboard_settings.PAGE_TITLE,
+    }
+    without_value = {("inference", "export_patience_seconds")}
+    assert set(FORMER) == set(values) | without_value
+    for (table, name), value in values.items():
+        assert f" {value}" in tables()[table].FORMER_SETTINGS[name]  # type: ignore[attr-defined]
 
 
 def test_a_port_that_moves_takes_every_client_along_and_what_was_set_stays() -> None:

@@ -6,6 +6,8 @@ import base64
 import gzip
 import http.client
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from llmtrace.common.loopback import is_loopback
-from llmtrace_collector.access.auth import UnsafeBind, load_keys
+from llmtrace_collector.access.auth import UnsafeBind, admin_key, load_keys
 from llmtrace_collector.settings import CollectorSettings
+from tests.synced_files import SyncedFiles
 
 from .otlp import DAY, span, traces
 from .running import CLIENT, PROTOBUF, Served, settings
@@ -142,6 +145,35 @@ def test_loopback_needs_none(tmp_path: Path, host: str, monkeypatch: pytest.Monk
     assert load_keys(configured).admin == first.admin
     monkeypatch.setenv("LLMTRACE_ADMIN_KEY", "from-the-environment")
     assert load_keys(configured).admin == "from-the-environment"
+
+
+_MAKE_KEY = """
+import sys, time
+from pathlib import Path
+from llmtrace_collector.access.auth import admin_key
+time.sleep(max(0, float(sys.argv[2]) - time.time()))
+print(admin_key(Path(sys.argv[1])))
+"""
+
+
+def test_processes_that_start_at_once_have_one_admin_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
+    command = [sys.executable, "-c", _MAKE_KEY, str(tmp_path / "data"), str(time.time() + 4)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    keys = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert keys == {(tmp_path / "data" / "admin.key").read_text().strip()}
+    assert [file.name for file in (tmp_path / "data").iterdir()] == ["admin.key"]
+
+
+def test_a_new_admin_key_is_on_disk_whole_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
+    synced = SyncedFiles(monkeypatch)
+    assert len(admin_key(tmp_path)) >= 32
+    assert tmp_path / "admin.key" in synced
 
 
 def test_an_empty_admin_key_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

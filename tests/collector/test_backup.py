@@ -6,6 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
+from tests.synced_files import SyncedFiles
+
 from .otlp import llm, logs, score, traces
 from .running import Served, settings
 from .test_incidents import report
@@ -20,7 +24,8 @@ _SUMS = (
 )
 
 
-def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
+def test_a_backup_restores_everything_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = SyncedFiles(monkeypatch)
     first = Served(settings(tmp_path / "first"))
     try:
         for _ in range(3):
@@ -33,6 +38,9 @@ def test_a_backup_restores_everything_once(tmp_path: Path) -> None:
         backup = first.write("POST", "/v1/backups", None)
         assert backup.status_code == 200, backup.text
         name = backup.json()["name"]
+        saved = list((tmp_path / "first" / "backups" / name).iterdir())
+        assert [file for file in saved if file not in synced] == []
+        assert tmp_path / "first" / "backups" / name / "manifest.json" in saved
         assert first.write("POST", f"/v1/backups/{name}/restore", None).status_code == 409  # not empty
         assert first.write("GET", "/v1/backups", None).json()["backups"][0]["name"] == name
     finally:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from llmtrace_collector import mlflow
 from llmtrace_collector.mlflow.message_text import messages_text
-from llmtrace_collector.mlflow.runs.run_contents import cut, escape_markdown, join_values, run_key, shorten
+from llmtrace_collector.mlflow.runs.run_contents import (
+    RECEIVED_TAG,
+    cut,
+    escape_markdown,
+    join_values,
+    run_key,
+    shorten,
+)
 from llmtrace_collector.mlflow.runs.run_data import RunKey
 
 TOOL_CALL = {"type": "tool_call", "id": "1", "name": "weather", "arguments": {"city": "Paris"}}
@@ -61,3 +73,16 @@ def test_run_keys_are_one_to_one() -> None:
 
 def test_callers_text_is_inert() -> None:
     assert escape_markdown("<b>\n[x](http://e.com) `c`") == (r"&lt;b&gt; \[x\]\(http\:\/\/e\.com\) \`c\`")
+
+
+def test_a_tag_is_written_in_one_place() -> None:
+    """Who reads a tag back under another name would log every run again, or none."""
+    texts = Counter(
+        node.value
+        for file in Path(mlflow.__path__[0]).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    tags = {text: count for text, count in texts.items() if re.fullmatch(r"llmtrace\.\w+", text)}
+    assert RECEIVED_TAG in tags
+    assert {text: count for text, count in tags.items() if count > 1} == {}

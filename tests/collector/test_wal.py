@@ -20,6 +20,7 @@ from llmtrace_collector.ingest.segment import Segment
 from llmtrace_collector.ingest.wal import WalFull, WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import Frame, decode, encode, varint
 from tests.examples import examples
+from tests.synced_files import SyncedFiles
 
 FRAMES = st.builds(Frame, st.text(max_size=20), st.integers(0, 2**64 - 1), st.binary(max_size=300))
 DAY = frozenset({20_000})
@@ -101,6 +102,43 @@ def test_every_torn_tail_is_cut_at_recovery(tmp_path: Path) -> None:
         assert bodies(segment) == [b"\1" * 30]
         tails = list((folder / "quarantine").glob("*.tail")) if cut else []
         assert [tail.read_bytes() for tail in tails] == ([second[:cut]] if cut else [])
+
+
+def test_a_torn_tail_is_on_disk_elsewhere_before_it_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, cut, truncate = SyncedFiles(monkeypatch), [], os.truncate
+
+    def check(path: Path, size: int) -> None:
+        (tail,) = (tmp_path / "quarantine").iterdir()
+        assert tail in synced
+        assert tail.read_bytes() == b"torn"
+        assert tail.stat().st_mode & 0o777 == 0o600
+        cut.append(path)
+        truncate(path, size)
+
+    monkeypatch.setattr(os, "truncate", check)
+    path = tmp_path / "traces-00000000000000000001-aa.seg"
+    path.write_bytes(b"".join(encode(Frame("", 1, b"whole"))) + b"torn")
+    Harness(tmp_path).start().end()
+    assert cut == [path]
+
+
+def test_why_a_segment_was_refused_is_on_disk_before_it_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, moved, rename = SyncedFiles(monkeypatch), [], Path.rename
+    segment = Segment("traces", tmp_path, "traces-1-aa", tmp_path / "quarantine")
+    segment.path.write_bytes(b"".join(encode(Frame("", 1, b"bad"))))
+
+    def check(path: Path, target: Path) -> Path:
+        assert target.with_suffix(".reason") in synced
+        moved.append(target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", check)
+    assert [segment.quarantine("no such column")] == moved
+    assert moved[0].with_suffix(".reason").read_text() == "no such column"
 
 
 def test_recovered_requests_are_recognised(tmp_path: Path) -> None:

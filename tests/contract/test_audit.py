@@ -1,7 +1,11 @@
-"""Every route that is no GET either stands in its service's table of data routes or leaves an audit row."""
+"""Every route that is no GET either stands in its service's table of data routes or leaves an audit row.
+
+The watch's health port and the dashboard have no such route, and MLflow serves none of ours.
+"""
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +18,10 @@ from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 from starlette.routing import BaseRoute, Mount
 
+import llmtrace_analysis
+import llmtrace_dashboard
+from llmtrace_analysis.watch.health import Health, HealthServer
+from llmtrace_collector.accounting.price_book import LIST_NAME
 from llmtrace_collector.api.data_routes import DATA_ROUTES
 from llmtrace_collector.ingest.otlp_grpc import METHODS as GRPC_METHODS
 from llmtrace_collector.store.backup import new_name
@@ -24,6 +32,7 @@ from llmtrace_inference.settings import InferenceSettings
 from tests.collector.otlp import llm, traces
 from tests.collector.running import Served, settings, until
 from tests.collector.test_incidents import report
+from tests.dashboard.stack import dashboard
 from tests.inference.fakes import FakeEngine
 from tests.inference.running import Running, serving
 
@@ -202,6 +211,22 @@ def test_what_an_administrator_does_in_the_collector_leaves_a_row(served: Served
         assert body["actor"] in row["Detail"]
 
 
+def test_a_dry_run_of_prices_fills_a_book_and_leaves_a_row(served: Served) -> None:
+    before, prices, books = (
+        rows(served),
+        select(served, "SELECT * FROM own_prices"),
+        select(served, "SELECT * FROM price_books"),
+    )
+    body = {"prices": [{**_PRICE, "input_per_million": 77}], "dry_run": True}
+    book = call(served, "POST", "/v1/prices/update", body)["book"]
+    assert select(served, f"SELECT count() AS n FROM price_book WHERE Book = '{book}'")[0]["n"]
+    assert select(served, "SELECT * FROM own_prices") == prices
+    assert select(served, "SELECT * FROM price_books") == books
+    (row,) = (row for row in rows(served) if row not in before)
+    assert (row["Action"], row["Target"]) == ("prices.prepare", LIST_NAME)
+    assert row["Detail"] == "1 prices of one's own"
+
+
 def test_the_actor_is_the_key_and_the_project_is_the_keys(served: Served) -> None:
     created = call(served, "POST", "/v1/keys", {"role": "admin", "project": "shop"})
     served.admin_key, admin = created["key"], served.admin_key
@@ -312,3 +337,47 @@ def test_what_an_administrator_does_in_the_inference_service_leaves_a_row(
     assert row["Outcome"] == ""
     assert "mallory" not in str(row)
     assert select(served, "SELECT 1 FROM otel_traces WHERE ServiceName = 'llmtrace-inference' LIMIT 1") == []
+
+
+#: Methods that may change something.
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+def test_the_watchs_server_only_reads() -> None:
+    server = HealthServer(Health(60), "127.0.0.1", 0)
+    try:
+        url = f"http://127.0.0.1:{server.port}"
+        for path in ("/health/live", "/health/ready", "/metrics", "/"):
+            for method in _WRITES:
+                answer = httpx.request(method, url + path, content=b"{}")
+                assert answer.status_code in (404, 405, 501), f"{method} {path}"
+        assert httpx.get(f"{url}/health/live").status_code == 200
+    finally:
+        server.close()
+
+
+def test_the_dashboards_server_has_no_route_of_ours(tmp_path: Path) -> None:
+    with dashboard("http://127.0.0.1:9", tmp_path) as url:
+        for path in ("", "/overview", "/traces", "/cost", "/incidents", "/_stcore/health"):
+            assert httpx.get(url + path).status_code == 200, path
+            for method in _WRITES:
+                answer = httpx.request(method, url + path, content=b"{}")
+                assert answer.status_code in (403, 404, 405), f"{method} {path}: {answer.status_code}"
+
+
+#: What a module would need that adds a route of its own to the dashboard's or the watch's server.
+_SERVERS = ("tornado", "starlette", "fastapi", "flask", "uvicorn", "aiohttp", "socketserver", "http.server")
+
+
+def test_dashboard_and_watch_register_no_handlers() -> None:
+    servers = set()
+    for package in (llmtrace_dashboard, llmtrace_analysis):
+        folder = Path(package.__path__[0])
+        for file in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                    names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                if any(f"{name}.".startswith(f"{server}.") for name in names for server in _SERVERS):
+                    servers.add(f"{folder.name}/{file.relative_to(folder)}")
+    assert servers == {"llmtrace_analysis/watch/health.py"}

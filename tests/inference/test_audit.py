@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +19,8 @@ from pydantic import SecretStr
 
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.telemetry import audit
+from llmtrace_inference.telemetry.audit import AuditTrail
 from tests.collector.running import Served, free_port, settings, until
 
 from .fakes import FakeEngine
@@ -112,3 +122,141 @@ def test_an_action_that_fails_says_so(tmp_path: Path) -> None:
         assert second["Outcome"] == "failed: model 'm' has no earlier version to go back to"
     finally:
         served.close()
+
+
+class Ahead(datetime):
+    """The clock of a machine that is two hours ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        return datetime.now(tz) + timedelta(hours=2)
+
+
+def test_a_clock_that_is_ahead_loses_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collector = settings(tmp_path / "collector")
+    served = Served(collector)
+    try:
+        monkeypatch.setattr(audit, "datetime", Ahead)
+        with started(configured(tmp_path, collector.port)) as running:
+            assert block(running, "mallory").status_code == 200
+            until(lambda: len(rows(served)) == 1, what="the row")
+        (row,) = rows(served)
+        assert row["Target"] == MALLORY
+        assert datetime.fromisoformat(row["At"] + "Z") > datetime.now(UTC) + timedelta(hours=1)
+        assert row["Detail"].startswith("60 s: flooding [its clock said ")
+    finally:
+        served.close()
+    assert not list(tmp_path.rglob("*.otlp"))
+
+
+class Answering:
+    """Stands where the collector should be, and answers with a status; `taken` is what it acknowledged."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.asked = 0
+        self.taken: list[Any] = []
+
+
+@contextmanager
+def answering() -> Iterator[tuple[Answering, int]]:
+    """One that listens, and its port."""
+    state = Answering()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            status = state.status
+            if status == 200:
+                state.taken += json.loads(body)
+            self.send_response(status)
+            self.send_header("content-length", "8")
+            self.end_headers()
+            self.wfile.write(b"it is so")
+            state.asked += 1
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Its requests are no news."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield state, int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def act(trail: AuditTrail) -> None:
+    """One action, which succeeds."""
+
+    async def action() -> None:
+        async with trail.action("admin_key", "127.0.0.1", "models.replace", "m"):
+            pass
+
+    asyncio.run(action())
+
+
+@pytest.mark.parametrize("status", [302, 401, 404, 408, 429, 500, 501, 502, 503, 507])
+def test_rows_wait_while_the_collector_fails(tmp_path: Path, status: int) -> None:
+    with answering() as (collector, port):
+        collector.status = status
+        trail = AuditTrail(configured(tmp_path, port))
+        trail.start()
+        try:
+            act(trail)
+            until(lambda: collector.asked > 1, what="a second attempt")
+            assert len(list(tmp_path.rglob("*.otlp"))) == 1
+            collector.status = 200
+            until(lambda: not list(tmp_path.rglob("*.otlp")), 40, what="the row to be sent")
+        finally:
+            trail.close(5)
+        assert [row["target"] for row in collector.taken] == ["m"]
+        assert not (tmp_path / "inference" / "audit_refused").exists()
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 415, 422])
+def test_a_row_that_is_refused_for_good_is_put_aside_and_does_not_hold_up_the_next(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "inference" / "audit_refused"
+    with answering() as (collector, port):
+        collector.status = status
+        trail = AuditTrail(configured(tmp_path, port))
+        trail.start()
+        try:
+            act(trail)
+            until(lambda: collector.asked == 1 and not list(tmp_path.rglob("*.otlp")), what="the refusal")
+            (file,) = folder.iterdir()
+            (error,) = (record for record in caplog.records if record.levelno == logging.ERROR)
+            assert str(file) in error.getMessage()
+            assert f"HTTP {status}: it is so" in error.getMessage()
+            assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+            (row,) = json.loads(file.read_text())
+            assert (row["action"], row["target"]) == ("models.replace", "m")
+            collector.status = 200
+            act(trail)
+            until(lambda: len(collector.taken) == 1, what="the next row")
+        finally:
+            trail.close(5)
+        # What is there is what was to be POSTed.
+        assert httpx.post(f"http://127.0.0.1:{port}/v1/audit", content=file.read_bytes()).status_code == 200
+        assert row in collector.taken
+
+
+def test_a_refused_row_that_cannot_be_put_aside_stays_where_it_is(tmp_path: Path) -> None:
+    with answering() as (collector, port):
+        collector.status = 422
+        inference = configured(tmp_path, port)
+        inference.data_dir.mkdir()
+        (inference.data_dir / "audit_refused").write_text("a file where the folder should be")
+        trail = AuditTrail(inference)
+        trail.start()
+        try:
+            act(trail)
+            until(lambda: collector.asked > 1, what="a second attempt")
+        finally:
+            trail.close(5)
+        assert len(list(tmp_path.rglob("*.otlp"))) == 1

@@ -19,7 +19,8 @@ from llmtrace_collector.store.store import Store
 Role = Literal["ingest", "read", "service", "admin"]
 
 #: What each role may do, as the roles that endpoints ask for. `service` is the inference service's: it sends,
-#: writes the audit rows of its own administrators, and reads whom it should refuse.
+#: and writes the audit rows of its own administrators. Should the collector keep the list of who is blocked,
+#: to read that belongs to this role too.
 ALLOWS: Mapping[Role, frozenset[Role]] = MappingProxyType(
     {
         "ingest": frozenset({"ingest"}),

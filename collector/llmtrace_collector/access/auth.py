@@ -6,9 +6,9 @@ import base64
 import binascii
 import hmac
 import math
-import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
 
 from llmtrace.common.admin_key import FILE, AdminKeyMissing, find_admin_key
+from llmtrace.common.durable_files import write_durably
 from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
@@ -175,20 +176,17 @@ def admin_key(data_dir: Path) -> str:
 
     Raises ValueError when the file is there and holds no key.
     """
-    path = data_dir / FILE
+    with suppress(AdminKeyMissing):
+        return find_admin_key(data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # another process has made one at this moment, or it holds none
+        new = f"{secrets.token_urlsafe(32)}\n".encode()
+        write_durably(data_dir / FILE, new, mode=0o600, exclusive=True)
     try:
         return find_admin_key(data_dir)
     except AdminKeyMissing as missing:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            # An empty key would be everybody's.
-            raise ValueError(f"{missing}, or remove it: the next start makes a new one") from None
-    with os.fdopen(descriptor, "w") as file:
-        key = secrets.token_urlsafe(32)
-        file.write(key + "\n")
-    return key
+        # An empty key would be everybody's.
+        raise ValueError(f"{missing}, or remove it: the next start makes a new one") from None
 
 
 def _same(secret: str, key: str | None) -> bool:

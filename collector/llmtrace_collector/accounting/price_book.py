@@ -83,8 +83,9 @@ class PriceBook:
         return written
 
     def prepare(self, rows: Sequence[dict[str, Any]]) -> BookName:
-        """Fill a book of the installed list and these rows of `own_prices`, beside those that were set;
-        nothing is kept or put into effect. Returns its name."""
+        """Fill a book of the installed list and these rows of `own_prices`, beside those that were set, for
+        comparisons; the book stays, the rows are not set, and it is not put into effect. Returns its name.
+        """
         with self._lock:
             overrides = self._overrides()
             names = ("Provider", "Model", "ServiceTier", "ValidFrom")

@@ -35,7 +35,8 @@ class SetPrice(UnitPrices):
 class PriceUpdate(BaseModel):
     """Another version of the prices: the installed list's, and prices of one's own with it.
 
-    With `dry_run` nothing is kept or put into effect; the answer says how a book would be named.
+    With `dry_run` the book is filled, so that it can be compared; no price is set, and it is not put into
+    effect.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -117,9 +118,11 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     def update(price_update: PriceUpdate, request: Request) -> dict[str, str]:
         """Take the installed price list, with these prices of one's own, as a new book."""
         rows = [_price_row(price) for price in price_update.prices]
+        detail = f"{len(rows)} prices of one's own"
         if price_update.dry_run:
-            return {"book": price_book.prepare(rows)}
-        with audited(store, request, "prices.update", LIST_NAME, f"{len(rows)} prices of one's own"):
+            with audited(store, request, "prices.prepare", LIST_NAME, detail):
+                return {"book": price_book.prepare(rows)}
+        with audited(store, request, "prices.update", LIST_NAME, detail):
             store.insert_rows("own_prices", rows)
             price_book.sync(activate=True)
         return {"book": price_book.book}

@@ -99,8 +99,9 @@ class Segment:
         reason is. Returns where it went.
         """
         self.quarantine_folder.mkdir(exist_ok=True)
+        sync_directory(self.quarantine_folder.parent)
         target = self.quarantine_folder / self.path.name
-        target.with_suffix(".reason").write_text(reason)
+        write_durably(target.with_suffix(".reason"), reason.encode())
         if not self.keep_refused:
             self.path.unlink(missing_ok=True)
             target = target.with_suffix(".reason")

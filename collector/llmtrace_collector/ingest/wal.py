@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrace.common.durable_files import sync_directory
+from llmtrace.common.durable_files import sync_directory, write_durably
 
 from .request_dedup import RequestDedup, digest
 from .segment import Segment
@@ -324,8 +324,9 @@ class WriteAheadLog:
         moved = "dropped"
         if self._keep_refused:
             self.quarantine_folder.mkdir(exist_ok=True)
+            sync_directory(self._folder)
             tail_file = self.quarantine_folder / f"{path.stem}.tail"
-            tail_file.write_bytes(tail)
+            write_durably(tail_file, tail, mode=0o600)  # on disk before it is cut off where it was
             moved = f"moved to {tail_file}"
         logger.warning(
             "%s ended in %d bytes that are no whole record; they were %s", path.name, len(tail), moved

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .runs.run_contents import RUN_KEY_TAG, SAMPLES_FILE, RunContents, run_key, shorten
+from .runs.run_contents import RECEIVED_TAG, RUN_KEY_TAG, SAMPLES_FILE, RunContents, run_key, shorten
 from .runs.run_data import RunData
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 _REVISION_TAG = "llmtrace.revision"
 _DIGEST_TAG = "llmtrace.digest"
 _FINGERPRINT_TAG = "llmtrace.fingerprint"
-_RECEIVED_TAG = "llmtrace.last_received_ms"
 #: `param.<name>` holds a parameter's present value where MLflow's immutable one is an older one.
 _PARAM_TAG = "param."
 
@@ -285,7 +284,7 @@ def _tracked(run: Run) -> TrackedRun:
         revision=_number(tags.get(_REVISION_TAG)),
         digest=tags.get(_DIGEST_TAG, ""),
         fingerprint=tags.get(_FINGERPRINT_TAG, ""),
-        received_ms=_number(tags.get(_RECEIVED_TAG)),
+        received_ms=_number(tags.get(RECEIVED_TAG)),
         ended_ms=run.info.end_time or 0,
     )
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llmtrace.common.durable_files import sync_directory, sync_file, write_durably
 from llmtrace_collector.sql_values import literal
 
 from .engine import EmbeddedEngine
@@ -65,7 +66,12 @@ class Backups:
                     )
                     tables[table] = int(self._store.engine.execute(f"SELECT count() FROM {table}"))  # noqa: S608
             manifest = {"name": name, "schema": self._store.version, "tables": tables}
-            (folder / "manifest.json").write_text(json.dumps(manifest))
+            # The manifest says that the backup is whole: it is on disk after all that it names.
+            for table in tables:
+                with (folder / f"{table}.native.zst").open("rb") as saved:
+                    sync_file(saved)
+            write_durably(folder / "manifest.json", json.dumps(manifest).encode())
+            sync_directory(self._folder)
         except BaseException:
             shutil.rmtree(folder)
             raise

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from llmtrace_dashboard.settings import PAGE_TITLE
 from llmtrace_dashboard.ui import filters, theme, url_state
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_links import PAGES
@@ -19,7 +20,7 @@ def main() -> None:
     """Draw the frame and run the page."""
     settings = current_settings()
     st.set_page_config(
-        page_title="llmtrace",
+        page_title=PAGE_TITLE,
         page_icon=str(ASSETS / "icon.svg"),
         layout="wide",
         menu_items={"Get help": None, "Report a bug": None, "About": None},

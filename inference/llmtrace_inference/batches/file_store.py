@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llmtrace.common.durable_files import sync_directory, sync_file, write_durably
+from llmtrace.common.durable_files import sync_directory, write_durably
 from llmtrace_inference.protocol.errors import ApiError
 
 logger = logging.getLogger(__name__)
@@ -128,19 +127,14 @@ class FileStore:
         expires_in: int | None,
     ) -> StoredFile:
         target = self._directory / f"{file_id}.data"
-        draft = target.with_name(target.name + ".new")
-        with draft.open("wb") as data:
-            shutil.copyfileobj(content, data)
-            size = data.tell()
-            sync_file(data)
-        draft.replace(target)
+        write_durably(target, content)
         now = int(self._clock())
         file = StoredFile(
             id=file_id,
             owner=owner,
             filename=filename,
             purpose=purpose,
-            bytes=size,
+            bytes=target.stat().st_size,
             created_at=now,
             expires_at=now + (self._seconds if expires_in is None else expires_in),
         )

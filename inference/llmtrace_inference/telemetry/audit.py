@@ -1,11 +1,13 @@
 """What administrators do here, told to the collector, which keeps it in `audit_log`.
 
 A row is on this machine's disk before its action takes effect, and stays there until the collector has it.
+One that the collector will not have goes to a folder beside, where somebody can mend and send it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import threading
@@ -15,8 +17,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
+from llmtrace.common.durable_files import sync_directory, write_durably
 from llmtrace.delivery import (
     Batch,
     DeliveryCounters,
@@ -38,8 +42,13 @@ logger = logging.getLogger(__name__)
 _SPOOL_BYTES: Final = 64 << 20
 """Room for a hundred thousand actions while the collector is away; beyond it they are refused."""
 
-_NOT_YET: Final = frozenset({401, 403, 404, 405})
-"""Answers for want of a key, or of a newer collector: what would be lost is the record of an action."""
+_NEEDS_KEY: Final = frozenset({401, 403, 404, 405})
+"""Answers for want of a key, or of a newer collector."""
+
+_NEEDS_TIME: Final = frozenset({408, 425, 429})
+
+_REFUSED: Final = "audit_refused"
+"""Folder of rows that the collector will not have, beside that of those which wait."""
 
 _RETRY_SECONDS: Final = 1.0
 _TARGET, _TEXT = 1024, 4096
@@ -63,7 +72,9 @@ class AuditTrail:
         )
         self._sender = Sender(
             spool,
-            lambda: _AuditTransport(replace(spool, headers=delivery.headers), endpoint),
+            lambda: _AuditTransport(
+                replace(spool, headers=delivery.headers), endpoint, settings.data_dir / _REFUSED
+            ),
             DeliveryCounters(),
             Spool(spool),
             warn=self._warn_once,
@@ -144,10 +155,11 @@ class AuditTrail:
 
 
 class _AuditTransport:
-    """POSTs rows as JSON."""
+    """POSTs rows as JSON. What a later attempt would not change is kept in `refused_folder`."""
 
-    def __init__(self, settings: DeliverySettings, endpoint: Endpoint) -> None:
+    def __init__(self, settings: DeliverySettings, endpoint: Endpoint, refused_folder: Path) -> None:
         self._endpoint = endpoint
+        self._refused_folder = refused_folder
         self._poster = HttpPoster(settings, {"content-type": "application/json"})
 
     def send(self, batch: Batch, timeout: float) -> ExportResult:
@@ -156,17 +168,31 @@ class _AuditTransport:
             return answer
         if answer.status_code < 300:
             return ExportResult("acknowledged")
-        if answer.status_code in _NOT_YET:
+        if answer.status_code in _NEEDS_KEY:
             return ExportResult(
                 "retry",
                 f"HTTP {answer.status_code}: otlp_api_key should be a key of the role service, one of "
                 "`llmtrace keys create --role service` or [collector] service_key",
             )
         result = failed_result(answer)
-        if result.kind == "refused":
-            # It will not be taken later either: here it is still known.
-            logger.error("the collector refuses %s: %s", batch.payload.decode(), result.detail)
-        return result
+        if not 400 <= answer.status_code < 500 or answer.status_code in _NEEDS_TIME:
+            # A proxy's fault, or one that nobody foresaw: it says nothing against the row.
+            return replace(result, kind="retry")
+        try:
+            file = self._set_aside(batch.payload)
+        except OSError as error:
+            return ExportResult("retry", f"{result.detail}; it cannot be kept elsewhere: {error}")
+        logger.error("the collector refuses an audit row, which is kept in %s: %s", file, result.detail)
+        return replace(result, kind="refused")
+
+    def _set_aside(self, body: bytes) -> Path:
+        """Keep what was POSTed: the file, on disk."""
+        self._refused_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(self._refused_folder.parent)
+        # By its content, so that what a crash leaves in both folders comes here once.
+        file = self._refused_folder / f"{hashlib.sha256(body).hexdigest()[:16]}.json"
+        write_durably(file, body, mode=0o600)
+        return file
 
     def close(self) -> None:
         self._poster.close()

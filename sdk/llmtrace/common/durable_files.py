@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+_PIECE_BYTES: Final = 1 << 20
 
 
 def sync_directory(directory: Path) -> None:
@@ -22,15 +25,27 @@ def sync_file(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def write_durably(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Replace a file's content. On disk when this returns.
+def write_durably(path: Path, data: bytes | IO[bytes], *, mode: int = 0o666, exclusive: bool = False) -> None:
+    """Write a whole file, in place of one that is there. On disk when this returns.
 
-    `mode` is that of the new file, less the process's umask: 0o600 for what its owner alone may read.
+    `data` may be a file that is open for reading, whose rest is copied piece by piece.
+
+    `mode` is that of the new file, less the process's umask: 0o600 for what its owner alone may read. With
+    `exclusive` nothing is replaced: raises FileExistsError, for all but one of those who write at once.
     """
-    draft = path.with_name(path.name + ".new")
+    # Of those who write at once each has a draft of its own; the other name is found again after a crash.
+    mark = f".{os.urandom(6).hex()}" if exclusive else ""
+    draft = path.with_name(f"{path.name}{mark}.new")
     draft.unlink(missing_ok=True)  # one left by a crash would keep its own mode
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        sync_file(file)
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            for piece in [data] if isinstance(data, bytes) else iter(partial(data.read, _PIECE_BYTES), b""):
+                file.write(piece)
+            sync_file(file)
+        if exclusive:
+            os.link(draft, path)  # a rename would replace
+        else:
+            draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     sync_directory(path.parent)

@@ -21,6 +21,7 @@ from .run_data import RunData, RunKey, Sample
 SAMPLES_FILE = "llmtrace/samples.json"
 
 RUN_KEY_TAG = "llmtrace.run_key"
+RECEIVED_TAG = "llmtrace.last_received_ms"
 
 _PARAM_LENGTH = 500
 _TAG_LENGTH = 5000
@@ -140,7 +141,7 @@ def _tags(
         "llmtrace.first_trace_url": trace_link(trace_url, run_data.first_trace),
         "llmtrace.last_trace": run_data.last_trace,
         "llmtrace.last_trace_url": trace_link(trace_url, run_data.last_trace),
-        "llmtrace.last_received_ms": str(run_data.received_ms),
+        RECEIVED_TAG: str(run_data.received_ms),
         "mlflow.note.content": _note(run_data, metrics, params, trace_url),
         "mlflow.loggedArtifacts": json.dumps([{"path": SAMPLES_FILE, "type": "table"}]),
     }
