@@ -43,8 +43,8 @@ MAX_ROWS, MAX_BYTES = 1000, 1 << 20
 #: How far another service's clock may be ahead before its rows say so.
 _AHEAD_SECONDS = 60.0
 
-#: Times that the engine reads as seconds since 1970, in ten digits: from 2001 to 2286. A machine without a clock
-#: of its own begins in 1970.
+#: From when to when (2001, 2286) seconds since 1970 have ten digits, as the engine reads them. A machine that
+#: does not know the time begins in 1970.
 _EARLIEST, _LATEST = 1_000_000_000.0, 9_999_999_999.0
 
 _MAX_OUTCOME = 1024
