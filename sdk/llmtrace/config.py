@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from opentelemetry.util.re import parse_env_headers
-
-from . import semconv, settings
+from . import internal_errors, semconv, settings
 from . import setting_values as values
 from .delivery.settings import SIGNALS, DeliverySettings, Endpoint, Signal, tls_files
 from .settings import DEFAULT_ENDPOINT, InitSettings
@@ -65,8 +64,9 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
     headers: dict[str, str] = {}
     # OTEL_* headers are credentials of the OTEL_* endpoint: never send them to an endpoint named otherwise.
     if chosen.endpoint is None:
-        text = env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or env.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-        headers.update(parse_env_headers(text, liberal=True))
+        name = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+        name = name if env.get(name) else "OTEL_EXPORTER_OTLP_HEADERS"
+        headers.update(values.headers(name, _listed_headers(name, env.get(name, ""))))
     if chosen.api_key:
         headers["authorization"] = f"Bearer {chosen.api_key}"
     headers.update({name.lower(): value for name, value in chosen.headers.items()})
@@ -96,6 +96,27 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
     )
 
 
+def _listed_headers(variable: str, text: str) -> dict[str, str]:
+    """`name=value,name=value`, values URL-encoded, or with spaces and as they are.
+
+    What is neither is left out; OpenTelemetry's own reader would log it, secrets and all.
+    """
+    headers: dict[str, str] = {}
+    for item in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = item.partition("=")
+        name, value = unquote(name).strip().lower(), value.strip()
+        if equals and values.is_header_name(name):
+            headers[name] = value if " " in value else unquote(value)
+        else:
+            internal_errors.warn_once(
+                f"headers of {variable}",
+                "%s holds what is no header, which is left out; write name=value,name=value, the values "
+                "URL-encoded.",
+                variable,
+            )
+    return headers
+
+
 def _urls(own_endpoint: str | None, env: Mapping[str, str]) -> dict[Signal, str]:
     """Full URLs by signal: below our own endpoint, else where OTel's variables say."""
     if own_endpoint:
@@ -113,6 +134,6 @@ def _urls(own_endpoint: str | None, env: Mapping[str, str]) -> dict[Signal, str]
 def _spool_dir(named: str | None, env: Mapping[str, str]) -> str:
     """The folder; empty for none."""
     if named is not None:
-        return "" if named.lower() in values.FALSE else named
+        return "" if not named or named.lower() in values.FALSE else str(Path(named).expanduser())
     cache = env.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return str(Path(cache) / "llmtrace" / "spool")

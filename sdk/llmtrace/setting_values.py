@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from .common.urls import printable
 from .spans.sampling import SampleRule
 
 Reader = Callable[[str, Any], Any]
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: Tab, and what Latin-1 can print.
+_HEADER_TEXT: Final = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
 class ConfigError(ValueError):
@@ -38,9 +44,13 @@ def path(name: str, value: Any) -> str:
 def url(name: str, value: Any) -> str:
     """The base of URLs, without a slash at its end."""
     base = str(value).strip()
-    parts = urlsplit(base)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{name} is {value!r}; use a URL such as http://127.0.0.1:4318")
+    try:
+        parts = urlsplit(base)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{name} is {printable(base)!r}; use a URL such as http://127.0.0.1:4318")
     return base.rstrip("/").removesuffix("/v1/traces")
 
 
@@ -105,6 +115,39 @@ def mapping(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{name} is {value!r}; use a mapping of names to texts")
     return dict(value)
+
+
+def key(name: str, value: Any) -> str:
+    """A secret that a header carries, without the line end of the file that it was read from."""
+    return header_text(name, str(value))
+
+
+def headers(name: str, value: Any) -> dict[str, str]:
+    """Texts by the names of headers. No message shows a text: it may be a secret."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is of type {type(value).__name__}; use a mapping of names to texts")
+    for header, content in value.items():
+        if not isinstance(header, str) or not is_header_name(header):
+            raise ConfigError(f"{name} holds what is no name of a header; use a mapping of names to texts")
+        if not isinstance(content, str):
+            raise ConfigError(f"{name}[{header!r}] is of type {type(content).__name__}; use a text")
+    return {header: header_text(f"{name}[{header!r}]", content) for header, content in value.items()}
+
+
+def is_header_name(text: str) -> bool:
+    """Whether HTTP allows a header of this name."""
+    return _HEADER_NAME.fullmatch(text) is not None
+
+
+def header_text(name: str, text: str) -> str:
+    """A text that a header can carry, without the space around it; no message shows it."""
+    stripped = text.strip()
+    if _HEADER_TEXT.fullmatch(stripped) is None:
+        raise ConfigError(
+            f"{name} holds a character that no HTTP header can carry (one beyond Latin-1, or a line end); "
+            "copy it again"
+        )
+    return stripped
 
 
 def functions(name: str, value: Any) -> tuple[Callable[[str], str], ...]:

@@ -70,16 +70,17 @@ class InitSettings:
         None,
         "the collector's base URL",
         values.url,
+        more="A user and password in it are not sent.",
         default_in_words=DEFAULT_ENDPOINT,
         otel=_per_signal("ENDPOINT"),
     )
     api_key: str | None = _setting(
-        None, "the project's key, sent as `Authorization: Bearer`", values.text, secret=True
+        None, "the project's key, sent as `Authorization: Bearer`", values.key, secret=True
     )
     headers: Mapping[str, str] = _setting(
         {},
         "further headers of export requests",
-        values.mapping,
+        values.headers,
         more="Those of OpenTelemetry's variables go to the endpoint of its variables and no other.",
         secret=True,
         variable="none",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,7 @@ BAD: list[tuple[dict[str, str], dict[str, Any], str]] = [
     ({"OTEL_BSP_SCHEDULE_DELAY": "-1"}, {}, "milliseconds above 0"),
     ({}, {"redact": ["x"]}, "redact is .*; use a function from text to text, or a list of them"),
     ({}, {"rules": [0.5]}, "use a list of llmtrace.SampleRule"),
-    ({}, {"headers": "a=b"}, "headers is 'a=b'; use a mapping"),
+    ({}, {"headers": "a=b"}, "headers is of type str; use a mapping"),
     ({}, {"certificate": 7}, "certificate is 7; use a path"),
 ]
 
@@ -99,6 +101,47 @@ def test_unusable_values_say_how_to_mend_them(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve(environ=environ, **arguments)
+
+
+SECRET = "TOPSECRET"
+SECRETS: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({}, {"api_key": f"llmt_…{SECRET}"}),
+    ({}, {"api_key": f"llmt\n{SECRET}"}),
+    ({}, {"headers": f"authorization=Bearer {SECRET}"}),
+    ({}, {"headers": {"authorization": f"Bearer {SECRET}\r\nx"}}),
+    ({}, {"headers": {"authorization": [SECRET]}}),
+    ({}, {"headers": {f"a {SECRET}": "b"}}),
+    ({"OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRET}%E2%80%A6"}, {}),
+    ({}, {"endpoint": f"htp://user:{SECRET}@host"}),
+    ({}, {"endpoint": f"user:{SECRET}@host"}),
+    ({}, {"endpoint": f"http://user:a/{SECRET}@host"}),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:{SECRET}\u2100@host"}, {}),
+]
+
+
+@pytest.mark.parametrize(("environ", "arguments"), SECRETS)
+def test_no_message_holds_a_secret(environ: dict[str, str], arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        resolve(environ=environ, **arguments)
+    assert SECRET not in "".join(traceback.format_exception(refusal.value, chain=True))
+    assert str(refusal.value).startswith(next(iter(environ | arguments)))
+
+
+def test_the_headers_of_the_environment(caplog: pytest.LogCaptureFixture) -> None:
+    listed = f"Bearer {SECRET}, X-Team=a%20b ,authorization=Bearer a%20b,,a b={SECRET}"
+    with caplog.at_level(logging.WARNING):
+        headers = resolve(environ={"OTEL_EXPORTER_OTLP_HEADERS": listed}).delivery.headers
+    assert headers == {"x-team": "a b", "authorization": "Bearer a%20b"}
+    assert "OTEL_EXPORTER_OTLP_HEADERS holds what is no header" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_key_is_stripped_and_an_address_has_no_password() -> None:
+    config = resolve(
+        environ={}, api_key=" k\n", headers={"x-a": "b\n"}, endpoint="http://user:p@[::1]:4318/base"
+    )
+    assert config.delivery.headers == {"authorization": "Bearer k", "x-a": "b"}
+    assert config.delivery.endpoints["traces"].url == "http://[::1]:4318/base/v1/traces"
 
 
 #: For each setting: an argument, the text of its variable and of OTel's, and the value of all three.
@@ -163,6 +206,12 @@ def test_the_spool_may_be_turned_off() -> None:
     for off in ("off", "0", ""):
         assert resolve(environ={}, spool_dir=off).delivery.spool_dir == ""
         assert resolve(environ={"LLMTRACE_SPOOL_DIR": off}).delivery.spool_dir == ""
+
+
+def test_the_spool_may_be_below_the_home_folder() -> None:
+    expected = str(Path.home() / "spans")
+    assert resolve(environ={}, spool_dir="~/spans").delivery.spool_dir == expected
+    assert resolve(environ={"LLMTRACE_SPOOL_DIR": "~/spans"}).delivery.spool_dir == expected
 
 
 def test_settings_reach_delivery() -> None:

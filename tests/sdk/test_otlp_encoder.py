@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as reference
@@ -102,6 +104,40 @@ def test_log_records_with_their_own_resource_and_scope() -> None:
     assert (second.body.string_value, second.severity_text, second.severity_number) == ("text", "WARN", 13)
     assert (second.flags, second.trace_id, second.HasField("body")) == (1, b"", True)
     assert (third.event_name, third.HasField("body")) == ("e?", False)
+
+
+def test_resources_that_live_no_longer_than_their_item() -> None:
+    """An id may be that of another object by then."""
+
+    def spans() -> Iterator[ReadableSpan]:
+        for number in range(50):
+            yield ReadableSpan(
+                str(number),
+                SpanContext(1, number + 1, is_remote=False),
+                resource=Resource({"n": str(number)}),
+                instrumentation_scope=InstrumentationScope(str(number)),
+            )
+
+    def records() -> Iterator[LogRecord]:
+        for number in range(50):
+            resource, scope = Resource({"n": str(number)}), InstrumentationScope(str(number))
+            yield LogRecord(1, str(number), 0, 0, {}, resource=resource, scope=scope)
+
+    expected = [(str(number),) * 3 for number in range(50)]
+    traces = ExportTraceServiceRequest.FromString(encode_spans(spans(), {}))
+    assert expected == [
+        (group.resource.attributes[0].value.string_value, scope.scope.name, span.name)
+        for group in traces.resource_spans
+        for scope in group.scope_spans
+        for span in scope.spans
+    ]
+    logs = ExportLogsServiceRequest.FromString(encode_logs(records(), _RESOURCES[0], _SCOPES[0], {}))
+    assert expected == [
+        (group.resource.attributes[0].value.string_value, scope.scope.name, record.event_name)
+        for group in logs.resource_logs
+        for scope in group.scope_logs
+        for record in scope.log_records
+    ]
 
 
 def test_odd_values_are_mended() -> None:

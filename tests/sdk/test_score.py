@@ -6,9 +6,10 @@ import asyncio
 
 import httpx
 import openai
+import pytest
 
 import llmtrace
-from llmtrace.testing import Captured, ReplayServer
+from llmtrace.testing import Captured, ReplayServer, capture
 
 from .chat import PLAIN, REQUEST
 
@@ -86,3 +87,18 @@ def test_tasks_score_their_own_call(traces: Captured) -> None:
         scores = {str(record.attributes["gen_ai.evaluation.name"]): record for record in traces.scores()}
     assert [f"{scores[name].trace_id:032x}" for name in ("a", "b")] == expected
     assert expected[0] != expected[1]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [{"trace_id": "ab" * 20}, {"trace_id": -1}, {"trace_id": "-1"}, {"span_id": 2**64}, {"span_id": "no id"}],
+)
+def test_an_id_that_is_none_costs_no_other_score(
+    ids: dict[str, str | int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("LLMTRACE_STRICT")
+    with capture() as traces:
+        llmtrace.score("good", 1, trace_id="AB" * 16, span_id=2**64 - 1)
+        llmtrace.score("bad", 1, **ids)  # type: ignore[arg-type]
+        assert [score.trace_id for score in traces.scores()] == [int("ab" * 16, 16)]
+    assert f"{next(iter(ids))} is {next(iter(ids.values()))!r}; use up to" in caplog.text

@@ -159,6 +159,31 @@ def test_one_object_entered_again(traces: Captured) -> None:
     assert sorted(span.parent is None for span in spans) == [False, True, True]
 
 
+def test_one_object_entered_by_tasks_at_once(traces: Captured, caplog: pytest.LogCaptureFixture) -> None:
+    block = llmtrace.span("shared")
+
+    async def step(number: int, pause: float) -> None:
+        async with block as span:
+            span.set_output(number)
+            await asyncio.sleep(pause)
+            trace.get_tracer("t").start_span(f"child {number}").end()
+
+    async def run() -> None:
+        await asyncio.gather(step(0, 0.01), step(1, 0.05), step(2, 0.03))
+        assert not trace.get_current_span().get_span_context().is_valid
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    assert not caplog.records
+    spans = traces.spans()
+    shared = {(span.attributes or {}).get("llmtrace.function.result"): span for span in spans}
+    for number in range(3):
+        (child,) = (span for span in spans if span.name == f"child {number}")
+        own = shared[str(number)]
+        assert child.parent == own.get_span_context()
+        assert (own.end_time or 0) >= (child.end_time or 0), "no other task ended it"
+
+
 def test_content_is_left_out_and_redacted() -> None:
     key = "sk-proj-" + "a1B2" * 12
     with capture() as traces:

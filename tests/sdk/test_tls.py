@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -151,6 +153,47 @@ def test_a_server_that_demands_a_certificate(folder: Path) -> None:
         assert _send(collector.server_port, files).kind == "acknowledged"
 
 
+def _closing(folder: Path, after: int) -> socket.socket:
+    """Closes each connection once it has read so many bytes; 0: right after the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server-key.pem")
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                plain, _ = listening.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+                connection.recv(after) if after else None
+
+    threading.Thread(target=run, daemon=True).start()
+    return listening
+
+
+def test_a_dropped_connection_is_no_matter_of_certificates(folder: Path) -> None:
+    with _closing(folder, after=100) as listening:
+        result = _send(listening.getsockname()[1], TlsFiles(folder / "authority.pem"))
+    assert (result.kind, result.certificate_refused) == ("retry", False)
+    assert "certificate" not in result.detail
+    with _closing(folder, after=0) as listening:
+        result = _send(listening.getsockname()[1], TlsFiles(folder / "authority.pem"))
+    assert "closes each connection unasked: nothing runs behind it, or it demands a client" in result.detail
+
+
+def test_the_question_for_a_budget_says_what_mends_it(folder: Path) -> None:
+    with _serving(folder, "stranger") as collector:
+        llmtrace.init(
+            endpoint=f"https://localhost:{collector.server_port}", certificate=folder / "authority.pem"
+        )
+        check = llmtrace.check_budget("ann", timeout=5)
+    assert (check.allowed, check.known) == (True, False)
+    assert check.reason.startswith(f"the certificate of https://localhost:{collector.server_port}/v1/budget")
+    assert f"trusted: {folder / 'authority.pem'} (subject" in check.reason
+    assert "name its certificate, or its authority's, as `certificate`" in check.reason
+
+
 def test_spans_wait_until_the_file_is_there(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,6 +236,27 @@ def test_ssl_cert_file_is_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("SSL_CERT_FILE")
     with _serving(folder, "server") as collector:
         assert "this machine's authorities" in _send(collector.server_port, TlsFiles()).detail
+
+
+def test_nothing_else_is_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the authorities that requests ships with, nor those of its own variable."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "stranger.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "authority.pem"))
+    contexts: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def made() -> ssl.SSLContext:
+        contexts.append(make())
+        return contexts[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", made)
+    monkeypatch.setattr("llmtrace.delivery.http_post.is_loopback", lambda _: False)  # else no variable counts
+    with _serving(folder, "server") as collector:
+        refused = _send(collector.server_port, TlsFiles())
+        assert refused.certificate_refused
+        assert f"trusted: {folder / 'stranger.pem'}" in refused.detail
+        assert _send(collector.server_port, TlsFiles(folder / "authority.pem")).kind == "acknowledged"
+    assert [context.cert_store_stats()["x509_ca"] for context in contexts] == [1, 2]
 
 
 def test_certificates_are_read_whole(folder: Path) -> None:

@@ -77,7 +77,7 @@ def init(
     Never raises and never waits for the network; what goes wrong is logged once by the logger "llmtrace"
     (raised when LLMTRACE_STRICT=1). An argument wins over `LLMTRACE_<ARGUMENT>`, which wins over `OTEL_*`.
 
-    endpoint: the collector's base URL; default http://127.0.0.1:4318.
+    endpoint: the collector's base URL; default http://127.0.0.1:4318. A user and password in it are not sent.
     api_key: the project's key, sent as `Authorization: Bearer`.
     headers: further headers of export requests. Those of OpenTelemetry's variables go to the endpoint of its
         variables and no other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from urllib.parse import urlencode
 
 from opentelemetry import trace
@@ -50,7 +51,7 @@ def score(
             attributes[semconv.EVALUATION_EXPLANATION] = str(explanation)
         if response_id is not None:
             attributes[semconv.RESPONSE_ID] = str(response_id)
-        ids = _id_number(trace_id), _id_number(span_id)
+        ids = _id_number("trace_id", trace_id, 32), _id_number("span_id", span_id, 16)
         if ids == (0, 0) and response_id is None:
             ids = _implied_ids()
         runtime.delivery_worker.submit_log(
@@ -85,5 +86,16 @@ def _implied_ids() -> tuple[int, int]:
     return (last.context.trace_id, last.context.span_id) if last is not None else (0, 0)
 
 
-def _id_number(identifier: str | int | None) -> int:
-    return int(identifier, 16) if isinstance(identifier, str) else identifier or 0
+def _id_number(argument: str, identifier: str | int | None, digits: int) -> int:
+    """An id as a number, 0 for None. ValueError for what is no such id."""
+    if identifier is None:
+        return 0
+    try:
+        number = int(identifier, 16) if isinstance(identifier, str) else operator.index(identifier)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number < 16**digits:
+        raise ValueError(
+            f"{argument} is {identifier!r}; use up to {digits} hexadecimal digits, or that number as an int"
+        )
+    return number

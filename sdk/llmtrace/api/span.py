@@ -67,6 +67,10 @@ class Span:
         return None if self._otel_span is None else f"{self._otel_span.get_span_context().span_id:016x}"
 
     @property
+    def _is_active(self) -> bool:
+        return self._otel_span is not None and self._otel_span is trace.get_current_span()
+
+    @property
     def records_content(self) -> bool:
         """Whether `set_input` and `set_output` have an effect here."""
         with _CONTENT:
@@ -135,7 +139,7 @@ class Span:
 
 
 class SpanBlock:
-    """A span of a shape around a block, sync or async; each entering starts another one."""
+    """A span of a shape around a block, sync or async; each entering starts another one, in any task."""
 
     def __init__(self, shape: SpanShape, *, active: bool = True) -> None:
         """active: whether it is the active span all through the block; else where it is attached."""
@@ -151,7 +155,11 @@ class SpanBlock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        started, token = self._entered.pop()
+        # The one that was entered here: other tasks and threads may be within the same block.
+        entries = self._entered[::-1]
+        entry = next((entry for entry in entries if entry[0]._is_active), entries[0])
+        self._entered.remove(entry)
+        started, token = entry
         started.detach(token)
         started.end(error)
 

@@ -125,19 +125,19 @@ class BoundedQueue:
             return call, spans
 
     def take_spans(self, redact: Callable[[ReadableSpan], ReadableSpan]) -> list[ReadableSpan]:
-        """A batch of the oldest, those redacted that are not yet."""
-        spans: list[ReadableSpan] = []
+        """A batch of the oldest, those redacted that are not yet: without the lock, for it may take long."""
+        taken: list[tuple[bool, ReadableSpan]] = []
         size = 0
         with self._lock:
-            while self._spans and len(spans) < self._settings.max_batch_items:
+            while self._spans and len(taken) < self._settings.max_batch_items:
                 weight, redacted, span = self._spans[0]
-                if spans and size + weight > self._settings.max_batch_bytes:
+                if taken and size + weight > self._settings.max_batch_bytes:
                     break
                 self._spans.popleft()
                 self.bytes -= weight
                 size += weight
-                spans.append(span if redacted else redact(span))
-        return spans
+                taken.append((redacted, span))
+        return [span if redacted else redact(span) for redacted, span in taken]
 
     def take_logs(self, count: int) -> list[LogRecord]:
         """The oldest `count` log records, or as many as there are."""
@@ -145,6 +145,18 @@ class BoundedQueue:
             records = [self._logs.popleft() for _ in range(min(count, len(self._logs)))]
             self.bytes -= _LOG_WEIGHT * len(records)
         return records
+
+    def count_lost(self, held: int) -> int:
+        """Count as dropped what was taken and is neither settled nor among the `held`; how many they are.
+
+        For the one that takes, after a failure.
+        """
+        with self._lock:
+            waiting = self.spans_of_calls + len(self._spans) + len(self._logs)
+            lost = self._counters.read(uncounted=self.spans_of_calls).pending - waiting - held
+            if lost > 0:
+                self._counters.count_dropped(lost)
+        return max(lost, 0)
 
     def drop_all(self) -> None:
         """Count everything as dropped."""
@@ -158,10 +170,19 @@ class BoundedQueue:
             self._logs.clear()
             self.bytes = self.spans_of_calls = 0
 
+    def is_half_full(self) -> bool:
+        """Whether either bound is half reached."""
+        return (
+            self._items() * 2 > self._settings.max_queue_items
+            or self.bytes * 2 > self._settings.max_queue_bytes
+        )
+
     def _is_full(self, weight: int) -> bool:
-        queued = self.spans_of_calls + len(self._spans) + len(self._logs)
-        too_many = queued >= self._settings.max_queue_items
+        too_many = self._items() >= self._settings.max_queue_items
         return too_many or self.bytes + weight > self._settings.max_queue_bytes
+
+    def _items(self) -> int:
+        return self.spans_of_calls + len(self._spans) + len(self._logs)
 
 
 def _weigh(span: ReadableSpan) -> int:

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from llmtrace.common.loopback import is_loopback
 from llmtrace.common.tls import certificate_problem
+from llmtrace.common.urls import printable
 
 from .exporter import ExportResult
 from .settings import DeliverySettings, Endpoint
@@ -32,21 +33,28 @@ class HttpPoster:
         self._sessions: dict[Endpoint, requests.Session] = {}
 
     def post(self, endpoint: Endpoint, payload: bytes, timeout: float) -> requests.Response | ExportResult:
-        """The answer to one attempt of about `timeout` seconds, or a result that says why there is none."""
+        """The answer to one attempt of about `timeout` seconds, or a result that says why there is none.
+
+        Never raises. No reason holds a header's text: it may be a key.
+        """
         try:
             session = self._session(endpoint)
-        except ValueError as error:
-            return ExportResult("retry", str(error), certificate_refused=True)
+        except Exception as error:  # noqa: BLE001
+            return ExportResult("retry", str(error), certificate_refused=isinstance(error, ValueError))
         try:
             return session.post(
                 endpoint.url, data=payload, headers=self._headers, timeout=timeout, allow_redirects=False
             )
+        except (UnicodeError, requests.exceptions.InvalidHeader):
+            return ExportResult("refused", f"a header cannot be sent: one of {', '.join(self._headers)}")
         except requests.RequestException as error:
             problem = certificate_problem(error, endpoint.url, endpoint.tls)
             if problem is None:
                 return ExportResult("retry", _reason(error))
             self.close()  # the next attempt reads the files again
             return ExportResult("retry", problem, certificate_refused=True)
+        except Exception as error:  # noqa: BLE001  # no reason to lose the batch
+            return ExportResult("retry", type(error).__name__)
 
     def close(self) -> None:
         """Release connections; a later post opens them again."""
@@ -82,6 +90,13 @@ class _TlsAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
         return super().proxy_manager_for(proxy, **keywords, ssl_context=self._context)
 
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        # Without REQUESTS_CA_BUNDLE, whose authorities would be added to the context.
+        return super().build_connection_pool_key_attributes(request, verify=True)
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """The context is complete: requests would add the authorities that it ships with."""
+
 
 def failed_result(response: requests.Response) -> ExportResult:
     """What an answer that is no 2xx means: `retry`, or `refused` where the same bytes would be again."""
@@ -97,7 +112,7 @@ def _reason(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
-    return f"{type(error).__name__}: {error}"
+    return printable(f"{type(error).__name__}: {error}")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

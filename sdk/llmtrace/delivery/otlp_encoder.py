@@ -34,14 +34,16 @@ _INT64_MAX: Final = 2**63 - 1
 def encode_spans(spans: Iterable[ReadableSpan], overrides: Mapping[str, str]) -> bytes:
     """Serialized ExportTraceServiceRequest; `overrides` replace resource attributes of the same key."""
     request = ExportTraceServiceRequest()
-    # Keyed by identity: hashing a Resource serializes it to JSON. The spans keep the objects alive.
+    # Keyed by identity: hashing a Resource serializes it to JSON. An id is unique while its object lives.
     scopes: dict[tuple[int, int], Any] = {}
     resources: dict[int, Any] = {}
+    alive: list[object] = []
     for span in spans:
         resource, scope = span.resource, span.instrumentation_scope
         key = (id(resource), id(scope))
         scope_spans = scopes.get(key)
         if scope_spans is None:
+            alive += (resource, scope)
             resource_spans = resources.get(id(resource))
             if resource_spans is None:
                 resource_spans = resources[id(resource)] = request.resource_spans.add(
@@ -63,11 +65,13 @@ def encode_logs(
     request = ExportLogsServiceRequest()
     scopes: dict[tuple[int, int], Any] = {}
     resources: dict[int, Any] = {}
+    alive: list[object] = []
     for record in records:
         own_resource, own_scope = record.resource or resource, record.scope or scope
         key = (id(own_resource), id(own_scope))
         scope_logs = scopes.get(key)
         if scope_logs is None:
+            alive += (own_resource, own_scope)
             resource_logs = resources.get(id(own_resource))
             if resource_logs is None:
                 resource_logs = resources[id(own_resource)] = request.resource_logs.add(

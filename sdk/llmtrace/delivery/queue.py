@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -35,8 +35,11 @@ from .stats import DeliveryCounters, Stats
 _DELIVERING: Final = swallow("delivering spans", may_raise=False)
 _BUILDING: Final = swallow("building the span of a call", may_raise=False)
 _REDACTING: Final = swallow("redacting a span", may_raise=False)
-_ENCODING: Final = swallow("encoding spans", may_raise=False)
+_REDACTING_LOG: Final = swallow("redacting a log record", may_raise=False)
+_ENCODING: Final = swallow("encoding spans or scores", may_raise=False)
 _REPORT_SECONDS: Final = 60.0
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,32 @@ class DeliveryWorker:
     def _reset(self) -> None:
         self._counters = DeliveryCounters(self._warn_of_dropped)
         self._lock = self._counters.lock
-        self._sender = Sender(self._settings, self._open_exporter, self._counters, self._spool)
+        self._queue = BoundedQueue(self._settings, self._counters)
+        self._sender = Sender(
+            self._settings,
+            self._open_exporter,
+            self._counters,
+            self._spool,
+            is_crowded=self._queue.is_half_full,
+        )
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
         self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
         self._wake = threading.Event()
         self._done = threading.Condition()
-        self._queue = BoundedQueue(self._settings, self._counters)
-        self._flushes_requested = self._flushes_done = 0
+        self._flushes_requested = self._flushes_done = self._failed_cycles = 0
         now = time.monotonic()
         self._next_reports = [now + report.seconds for report in self._reports]
         self._thread: threading.Thread | None = None
 
     def resume(self) -> None:
         """Start the thread at once if an earlier process left batches on disk, or there is what to report."""
+        if self._spool is not None and (elsewhere := self._spool.under_other_keys()):
+            internal_errors.warn_once(
+                "other keys",
+                "llmtrace: spans that were kept for the collector under other keys wait in %s, and are sent "
+                "by a process that has theirs; what none will send any more can be deleted.",
+                ", ".join(map(str, elsewhere)),
+            )
         if self._starts_at_once or self._sender.has_leftovers:
             self._start()
 
@@ -130,13 +146,13 @@ class DeliveryWorker:
             return False
         with self._done:
             self._flushes_requested += 1
-            flush_number, dropped = self._flushes_requested, self._counters.dropped
+            flush_number, losses = self._flushes_requested, self._losses()
         self._start()
         self._sender.hurry.set()
         self._wake.set()
         with self._done:
             finished = self._done.wait_for(lambda: self._flushes_done >= flush_number, timeout)
-        return finished and self._counters.dropped == dropped and self._counters.spooled == 0
+        return finished and self._losses() == losses and self._counters.spooled == 0
 
     def shutdown(self, timeout: float) -> bool:
         """Send for at most `timeout` seconds, then end the thread; the rest goes to disk or is dropped."""
@@ -144,20 +160,21 @@ class DeliveryWorker:
             if self._stopping:
                 return True
             self._stopping = True
-            thread, dropped = self._thread, self._counters.dropped
+            thread, losses = self._thread, self._losses()
         self._sender.set_deadline(time.monotonic() + timeout)
         self._wake.set()
         if thread is not None:
             thread.join(timeout)
         else:
             with _suppress_instrumentation():
-                self._last_cycle()  # at interpreter exit no thread can be started any more
+                self._attempt_cycle(last=True)  # at interpreter exit no thread can be started any more
         if thread is not None and thread.is_alive():
             with _suppress_instrumentation():
                 self._rescue()
         else:
             self._sender.close()
-        return self._counters.dropped == dropped and self._counters.spooled == 0
+        everything_settled = self.stats().pending == 0  # else the thread still redacts it
+        return everything_settled and self._losses() == losses and self._counters.spooled == 0
 
     def stats(self) -> Stats:
         """Counters; see Stats."""
@@ -182,10 +199,10 @@ class DeliveryWorker:
                         spans, left_out = self._sampler.decide(everything=True)
                         self._counters.sampled_out += left_out
                     if spans:
-                        batches.append(self._sender.exporter.pack_spans(spans))
+                        batches += self._packed(self._pack_spans, spans)
                 records = self._take_logs(self._queue.logs)
                 if records:
-                    batches.append(self._sender.exporter.pack_logs(records))
+                    batches += self._packed(self._pack_logs, records)
                 self._sender.rescue(batches)
         self._queue.drop_all()
 
@@ -216,8 +233,7 @@ class DeliveryWorker:
                 self._wake.wait(self._pause)
                 self._wake.clear()
                 stopping, flush_number = self._stopping, self._flushes_requested
-                with _DELIVERING:  # the thread must outlive any failure
-                    self._last_cycle() if stopping else self._cycle()
+                self._attempt_cycle(last=stopping)
                 if not stopping:
                     self._sender.hurry.clear()
                 with self._done:
@@ -225,6 +241,20 @@ class DeliveryWorker:
                     self._done.notify_all()
                 if stopping:
                     return
+
+    def _attempt_cycle(self, *, last: bool) -> None:
+        """A cycle that may fail: the thread outlives it, and what it lost is counted."""
+        with _DELIVERING:
+            self._last_cycle() if last else self._cycle()
+            return
+        self._failed_cycles += 1
+        self._queue.count_lost(self._sampler.held if self._sampler is not None else 0)
+        if last:
+            self._rescue()
+
+    def _losses(self) -> tuple[int, int]:
+        """What grows when something that was submitted did not arrive."""
+        return self._counters.dropped, self._failed_cycles
 
     def _cycle(self) -> None:
         """Send what is queued at the start, not what arrives meanwhile: flush must end under load."""
@@ -240,7 +270,7 @@ class DeliveryWorker:
         self._send_decided()
         records = self._take_logs(logs)
         if records:
-            self._sender.deliver(self._sender.exporter.pack_logs(records))
+            self._deliver(self._pack_logs, records)
         self._sender.replay()
         for number, report in enumerate(self._reports):
             if time.monotonic() >= self._next_reports[number]:
@@ -278,16 +308,14 @@ class DeliveryWorker:
         if taken is None:
             return 0
         call, expected = taken
-        spans = None
         with _BUILDING:  # one call must not stop the others
             spans = call.complete()
-        if spans is None:
-            with self._lock:
-                self._counters.generated += expected
-                self._counters.count_dropped(expected)
-            return 0
-        self._queue.add_built(spans)
-        return max(len(spans), 1)  # none: an ordinary span, which its provider's processor has submitted
+            self._queue.add_built(spans)
+            return max(len(spans), 1)  # none: an ordinary span, which its provider's processor has submitted
+        with self._lock:
+            self._counters.generated += expected
+            self._counters.count_dropped(expected)
+        return 0
 
     def _send_spans(self) -> int:
         spans = self._queue.take_spans(self._redact)
@@ -295,7 +323,7 @@ class DeliveryWorker:
             if self._sampler is not None:
                 self._sampler.hold(spans)
             else:
-                self._deliver_spans(spans)
+                self._deliver(self._pack_spans, spans)
         return len(spans)
 
     def _send_decided(self) -> None:
@@ -309,7 +337,7 @@ class DeliveryWorker:
             self._counters.sampled_out += left_out
         size = self._settings.max_batch_items
         for start in range(0, len(sampled), size):
-            self._deliver_spans(sampled[start : start + size])
+            self._deliver(self._pack_spans, sampled[start : start + size])
 
     def _redact(self, span: ReadableSpan) -> ReadableSpan:
         """A span that was not made from a call: redacted, and not counted where it describes one."""
@@ -323,22 +351,36 @@ class DeliveryWorker:
         return copied(span)  # what cannot be redacted is not sent whole
 
     def _take_logs(self, count: int) -> list[LogRecord]:
-        return [
-            replace(record, attributes=self._redactor.attributes(record.attributes))
-            for record in map(double_spans.resolved, self._queue.take_logs(count))
-        ]
+        records: list[LogRecord] = []
+        for record in self._queue.take_logs(count):
+            with _REDACTING_LOG:
+                records.append(self._redacted_log(double_spans.resolved(record)))
+                continue
+            self._counters.count_dropped(1)  # what cannot be redacted is not sent
+        return records
 
-    def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
-        batch = None
-        with _ENCODING:
-            batch = self._sender.exporter.pack_spans(spans)
-        if batch is not None:
+    def _redacted_log(self, record: LogRecord) -> LogRecord:
+        body = self._redactor.text(record.body) if record.body else ""
+        return replace(record, attributes=self._redactor.attributes(record.attributes), body=body)
+
+    def _pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
+        return self._sender.exporter.pack_spans(spans)
+
+    def _pack_logs(self, records: Sequence[LogRecord]) -> Batch:
+        return self._sender.exporter.pack_logs(records)
+
+    def _deliver(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> None:
+        for batch in self._packed(pack, items):
             self._sender.deliver(batch)
-        elif len(spans) == 1:  # a span that cannot be packed is dropped alone
-            self._counters.count_dropped(1)
-        else:
-            for span in spans:
-                self._deliver_spans([span])
+
+    def _packed(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> list[Batch]:
+        """One batch; where one of the items cannot be packed, it is dropped and the others go alone."""
+        with _ENCODING:
+            return [pack(items)]
+        if len(items) > 1:
+            return [batch for item in items for batch in self._packed(pack, [item])]
+        self._counters.count_dropped(1)
+        return []
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
 from llmtrace.common.tls import TlsFiles
+from llmtrace.common.urls import without_userinfo
 
 Signal = Literal["traces", "logs", "metrics"]
 
@@ -21,10 +22,16 @@ SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where one signal goes: the full URL that is POSTed to."""
+    """Where one signal goes: the full URL that is POSTed to.
+
+    A user and password in it are left out: they are not sent, and the URL is printed.
+    """
 
     url: str
     tls: TlsFiles = field(default_factory=TlsFiles)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", without_userinfo(self.url))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

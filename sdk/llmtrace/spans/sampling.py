@@ -76,6 +76,11 @@ class TailSampler:
         self._count = 0
         self._decided: OrderedDict[int, float] = OrderedDict()
 
+    @property
+    def held(self) -> int:
+        """How many spans it holds."""
+        return sum(len(held.spans) for held in self._held.values())
+
     def hold(self, arrived: Iterable[ReadableSpan], roots_elsewhere: Iterable[int] = ()) -> None:
         """Take finished spans; `roots_elsewhere` are trace ids whose root ended but is not delivered."""
         now = time.monotonic()
