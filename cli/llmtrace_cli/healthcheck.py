@@ -1,5 +1,6 @@
 """`python -m llmtrace_cli.healthcheck URL [CERTIFICATE KEY]`: exit 0 when URL answers 200, for containers
-without curl. The two files are for a server that demands client certificates."""
+without curl. The two files are for a server that demands client certificates. The base install has it: by the
+standard library alone."""
 
 import ssl
 import sys

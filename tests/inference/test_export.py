@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from pydantic import SecretStr
 
 from llmtrace.delivery import encode_spans
 from llmtrace_inference.engine.interface import Chunk, ModelInfo, Progress
@@ -236,6 +238,41 @@ def test_what_queue_and_spool_cannot_hold_is_counted(tmp_path: Path) -> None:
     assert spooled > 0
     assert sum(file.stat().st_size for file in files) <= 30_000
     assert spooled + sum(lost) == 400 * 10
+
+
+def test_nothing_is_lost_while_the_collector_hangs(tmp_path: Path) -> None:
+    """It accepts connections and never answers: the disk takes what the queue has no room for meanwhile."""
+    lost: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pipeline = _pipeline(silent.getsockname()[1], tmp_path, lost, span_queue_size=1600)
+        for _ in range(100):  # 4000 spans in five seconds: the queue alone holds two
+            for _ in range(4):
+                pipeline.put(_record({}))
+            time.sleep(0.05)
+        assert lost == []
+        stats = pipeline._worker.stats()
+        assert stats.generated == stats.spooled + stats.pending == 4000
+        assert stats.spooled > 2000
+        pipeline.close(0.5)
+    assert lost == []
+    files = (tmp_path / "spool").rglob("*.otlp")
+    assert sum(int(file.stem.rsplit("-", 1)[1]) for file in files) == 4000
+
+
+def test_what_waits_on_disk_outlives_a_change_of_the_key(tmp_path: Path) -> None:
+    lost: list[int] = []
+    port = free_port()
+    pipeline = _pipeline(port, tmp_path, lost, otlp_api_key=SecretStr("ingest"))
+    pipeline.put(_record({}))
+    pipeline.close(0.5)
+    assert list((tmp_path / "spool").rglob("*.otlp"))
+    collector = _listening(port)
+    pipeline = _pipeline(port, tmp_path, lost, otlp_api_key=SecretStr("service"))
+    wait_until(lambda: _spans(collector) == 10)
+    pipeline.close(5)
+    collector.shutdown()
+    collector.server_close()
+    assert not list((tmp_path / "spool").rglob("*.otlp"))
 
 
 def test_a_refusal_is_not_retried_and_what_follows_is_sent(collector: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import signal
 import socket
@@ -145,6 +146,47 @@ def test_a_hanging_collector_costs_the_deadline_and_no_span(provider: ReplayServ
     assert collector.requests[0].body in bodies
     spans = _span_ids([Received("POST", "/v1/traces", {}, body) for body in bodies])
     assert len(set(spans)) == 3
+
+
+def test_an_answer_that_comes_late_counts(provider: ReplayServer, tmp_path: Path) -> None:
+    """The attempt was left behind, for the queue filled: what it had sent is not sent again."""
+    late = Answer(headers=OK.headers, delay=4.0)
+    with ReplayServer(late, OK) as collector:
+        _start(collector.url, max_queue_items=10)
+        _ask(provider)
+        until = time.monotonic() + 10
+        while not collector.requests and time.monotonic() < until:
+            time.sleep(0.01)
+        for _ in range(10):
+            _ask(provider)
+            time.sleep(0.2)
+        assert len(collector.requests) == 1
+        stats = llmtrace.stats()
+        assert stats.generated == 11 == stats.spooled + stats.pending
+        assert stats.spooled > 5
+        assert len(_files(tmp_path)) > 1
+        assert llmtrace.flush(10)
+        ids = _span_ids(collector.requests)
+    assert len(ids) == len(set(ids)) == 11
+    assert ids[0] in _span_ids(collector.requests[:1])
+    assert llmtrace.stats() == llmtrace.Stats(generated=11, sent=11)
+    assert not _files(tmp_path)
+
+
+def test_who_starts_with_another_key_hears_what_waits(
+    provider: ReplayServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"http://127.0.0.1:{_free_port()}"
+    _start(url)
+    _ask(provider)
+    llmtrace.shutdown(0.5)
+    (file,) = _files(tmp_path)
+    with caplog.at_level(logging.WARNING, "llmtrace"):
+        lifecycle.start(configuration.resolve(endpoint=f"http://127.0.0.1:{_free_port()}", api_key="other"))
+        llmtrace.shutdown(0.1)
+        assert str(file.parent) not in caplog.text, "another collector's"
+        lifecycle.start(configuration.resolve(endpoint=url, api_key="other"))
+    assert f"under other keys wait in {file.parent}" in caplog.text
 
 
 def test_the_bound_holds_and_is_counted(provider: ReplayServer, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP request of a check, in the base install too: by the standard library, past any proxy."""
+"""One HTTP request of a check, past any proxy. The base install has it: by the standard library alone."""
 
 import urllib.error
 import urllib.request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from opentelemetry.sdk.resources import Resource
@@ -72,10 +72,12 @@ class CollectorPipeline:
         self._capture_content = settings.capture_content
         self._resource = service_resource(settings)
         scope = InstrumentationScope(SCOPE)
+        # The folder is ours, and the address's alone: what waits there outlives a change of the key.
+        spool = Spool(replace(delivery, headers={})) if delivery.spool_bytes else None
         self._worker = DeliveryWorker(
             delivery,
             lambda: OtlpHttpExporter(delivery, self._resource, scope),
-            spool=Spool(delivery) if delivery.spool_bytes else None,
+            spool=spool,
             periodic_reports=reports,
             on_dropped=on_lost,
         )

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from llmtrace import internal_errors, semconv
-from llmtrace.capture.runtime import Runtime
+from llmtrace.common.tls import TlsFiles, certificate_problem
 from llmtrace.spans import context_attributes
 
 from . import lifecycle
@@ -129,14 +129,19 @@ def _ask_collector(
     with _lock:
         if time.monotonic() < _silent_until:
             return BudgetCheck(allowed=True, known=False, reason="the collector did not answer just before")
+    endpoint = runtime.config.delivery.endpoints["traces"]
+    url = endpoint.url.removesuffix("/v1/traces").rstrip("/") + _PATH
     try:
-        return _parsed(_fetch_answer(runtime, query, timeout))
+        return _parsed(_fetch_answer(url, endpoint.tls, runtime.config.delivery.headers, query, timeout))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         _hold_off()
+        problem = certificate_problem(error, url, endpoint.tls, timeout)
         internal_errors.warn_once(
-            "asking for a budget", "llmtrace: the collector did not tell the budget (%s); calls go on", error
+            "asking for a budget",
+            "llmtrace: the collector did not tell the budget (%s); calls go on",
+            problem or error,
         )
-        return BudgetCheck(allowed=True, known=False, reason=f"{type(error).__name__}: {error}")
+        return BudgetCheck(allowed=True, known=False, reason=problem or f"{type(error).__name__}: {error}")
 
 
 def _hold_off() -> None:
@@ -145,22 +150,21 @@ def _hold_off() -> None:
         _silent_until = time.monotonic() + _HOLD_OFF
 
 
-def _fetch_answer(runtime: Runtime, query: list[tuple[str, str]], timeout: float) -> Mapping[str, Any]:
+def _fetch_answer(
+    url: str, tls: TlsFiles, headers: Mapping[str, str], query: list[tuple[str, str]], timeout: float
+) -> Mapping[str, Any]:
     """The collector's answer. By the standard library, which is not traced and has no pool to wait for."""
     import http.client
 
-    endpoint = runtime.config.delivery.endpoints["traces"]
-    base = urlsplit(endpoint.url.removesuffix("/v1/traces"))
-    host = base.hostname or "localhost"
+    parts = urlsplit(url)
+    host = parts.hostname or "localhost"
     connection: http.client.HTTPConnection
-    if base.scheme == "https":
-        context = endpoint.tls.context()
-        connection = http.client.HTTPSConnection(host, base.port, timeout=timeout, context=context)
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=tls.context())
     else:
-        connection = http.client.HTTPConnection(host, base.port, timeout=timeout)
+        connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
     try:
-        target = f"{base.path.rstrip('/')}{_PATH}?{urlencode(query)}"
-        connection.request("GET", target, headers=dict(runtime.config.delivery.headers))
+        connection.request("GET", f"{parts.path}?{urlencode(query)}", headers=dict(headers))
         response = connection.getresponse()
         body = response.read(_MAX_BYTES)
         if response.status != http.client.OK:

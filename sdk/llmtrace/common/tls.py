@@ -3,7 +3,9 @@ say when the other side's, or ours, is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from .certificates import first_certificate, read_certificates
 if TYPE_CHECKING:  # slow to import, and few programs need it
     import ssl
 
-_SUBJECT_SECONDS = 3.0
+_LOOK_SECONDS = 3.0
+_ALERT_SECONDS = 1.0
 
 #: The last is httpx's, by name: nothing outside of the standard library is imported here.
 _CLOSED = (
@@ -129,10 +132,13 @@ def _path(name: str | None) -> Path | None:
     return Path(name).expanduser() if name else None
 
 
-def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str | None:
+def certificate_problem(
+    error: BaseException, url: str, files: TlsFiles, timeout: float = _LOOK_SECONDS
+) -> str | None:
     """What to say of a failed request to `url`: the certificate, the file and the remedy.
 
-    None where the failure, or what caused it, is not about a certificate.
+    None where the failure, or what caused it, is not about a certificate. It may connect again, to see what
+    the server presents or demands, for at most `timeout` seconds.
     """
     import ssl
 
@@ -152,14 +158,49 @@ def certificate_problem(error: BaseException, url: str, files: TlsFiles) -> str 
             )
             reason = cause.verify_message.rstrip(".")
             return (
-                f"the certificate of {url}{_presented(url)} is refused ({reason}; trusted: {trusted}): "
+                f"the certificate of {url}{_presented(url, timeout)} is refused "
+                f"({reason}; trusted: {trusted}): "
                 f"{_REMEDIES.get(cause.verify_code, _TRUST_IT)}"
             )
-        if isinstance(cause, ssl.SSLError) and any(word in (cause.reason or "") for word in _OURS_REFUSED):
+        if _refuses_ours(cause):
             return f"{url} {ours}"
-    # A server may close the connection so soon that its alert is never read.
     if url.startswith("https:") and any(type(cause).__name__ in _CLOSED for cause in _causes(error)):
-        return f"{url} closed the connection without an answer; a server does that when it {ours}"
+        # What we had sent already may have cost us the alert that says why: the connection was reset.
+        closing = _unasked_close(url, files, min(timeout, _ALERT_SECONDS))
+        if _refuses_ours(closing):
+            return f"{url} {ours}"
+        if closing is not None:
+            return f"{url} closes each connection unasked: nothing runs behind it, or it {ours}"
+    return None
+
+
+def _refuses_ours(error: BaseException | None) -> bool:
+    """Whether this is a server's alert about the client certificate that it got, or did not get."""
+    import ssl
+
+    return isinstance(error, ssl.SSLError) and any(word in (error.reason or "") for word in _OURS_REFUSED)
+
+
+def _unasked_close(url: str, files: TlsFiles, timeout: float) -> OSError | None:
+    """How a server ends a connection on which nothing was sent; None where it waits to be asked.
+
+    Who demands a certificate lets a handshake of TLS 1.3 finish, and ends the connection then.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    with contextlib.suppress(
+        ValueError
+    ):  # a file of ours became unusable meanwhile: the next attempt says so
+        context = files.context()
+        try:
+            with (
+                socket.create_connection((host, parts.port or 443), timeout) as plain,
+                context.wrap_socket(plain, server_hostname=host) as connection,
+            ):
+                connection.recv(1)
+                return ConnectionResetError("closed")
+        except OSError as error:  # or it waits to be asked, or nobody is there
+            return error if type(error).__name__ in _CLOSED or _refuses_ours(error) else None
     return None
 
 
@@ -171,14 +212,14 @@ def _causes(error: object) -> Iterator[BaseException]:
             yield from _causes(inner)
 
 
-def _presented(url: str) -> str:
+def _presented(url: str, timeout: float) -> str:
     """In brackets, what a server's certificate says of itself; empty where it cannot be had."""
     import ssl
 
     parts = urlsplit(url)
     try:
         # Nothing is sent over this connection, which trusts whoever answers.
-        pem = ssl.get_server_certificate((parts.hostname or "", parts.port or 443), timeout=_SUBJECT_SECONDS)
+        pem = ssl.get_server_certificate((parts.hostname or "", parts.port or 443), timeout=timeout)
         certificates = read_certificates(pem)
     except (OSError, ValueError):
         return ""

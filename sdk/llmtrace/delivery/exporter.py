@@ -56,7 +56,7 @@ class ExportResult:
 
 
 class Transport(Protocol):
-    """Where batches go. Used by one thread at a time."""
+    """Where batches go. Sends for one thread at a time; another may pack batches meanwhile."""
 
     def send(self, batch: Batch, timeout: float) -> ExportResult:
         """One attempt of about `timeout` seconds; never raises for a network failure."""

@@ -1,8 +1,10 @@
 """One batch at a time to the collector: attempts, pauses, and the spool while it is unreachable.
 
-Used by one thread at a time. A batch that gets no acknowledgement is tried a few times, then kept on disk;
-from then on batches go to disk at once and the oldest is tried at growing intervals, until one arrives and
-all are replayed. Where there is no disk to write to, a batch is tried in place until it is too old.
+Used by one thread at a time. A batch that gets no acknowledgement is tried a few times, or for some seconds,
+then kept on disk; from then on batches go to disk at once and the oldest is tried at growing intervals, until
+one arrives and all are replayed. An attempt that hangs while the queue fills is left behind: its batch is on
+disk then, and so is all that follows, until it is over. Where there is no disk to write to, a batch is tried
+in place until it is too old.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from llmtrace import internal_errors
 
+from .attempt import Attempt
 from .exporter import Batch, ExportResult, Transport
 from .settings import DeliverySettings
 from .spool import Spool, Spooled
@@ -24,6 +28,7 @@ from .stats import DeliveryCounters
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
 _ATTEMPTS_BEFORE_SPOOLING: Final = 3
+_SECONDS_BEFORE_SPOOLING: Final = 5.0
 _ATTEMPTS_AT_EXIT: Final = 3
 _LONGEST_PROBE_PAUSE: Final = 15.0
 _FOREIGN_SCAN_SECONDS: Final = 30.0
@@ -33,6 +38,16 @@ Warn = Callable[..., None]
 
 
 TransportT = TypeVar("TransportT", bound=Transport)
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftBehind:
+    """An attempt that hangs, and its batch on disk, if that is worth keeping."""
+
+    attempt: Attempt
+    spooled: Spooled | None
+    own: bool
+    """This process put it there."""
 
 
 class Sender(Generic[TransportT]):
@@ -46,10 +61,12 @@ class Sender(Generic[TransportT]):
         spool: Spool | None,
         *,
         warn: Warn = internal_errors.warn_once,
+        is_crowded: Callable[[], bool] | None = None,
     ) -> None:
         """`open_exporter` is called at the first batch: it may import what is slow to import.
 
-        warn: gets the kind of a warning, its text and its arguments, as logging takes them.
+        warn: gets the kind of a warning, its text and its arguments, as logging takes them. is_crowded: says
+        that so much waits to be sent that an attempt which hangs is to be left behind; None: never.
         """
         self._settings = settings
         self._open_exporter = open_exporter
@@ -61,7 +78,10 @@ class Sender(Generic[TransportT]):
         self._collector_unreachable = False
         self._pause = _FIRST_PAUSE
         self._next_probe = self._next_scan = 0.0
+        self._is_crowded = is_crowded
+        self._left_behind: _LeftBehind | None = None
         self._in_flight: Batch | None = None
+        self._in_flight_spooled: Spooled | None = None
         #: Of the delivery thread and the one that ends the process, one keeps what is in flight.
         self._in_flight_lock = threading.Lock()
         self.hurry = threading.Event()
@@ -91,7 +111,7 @@ class Sender(Generic[TransportT]):
 
     def deliver(self, batch: Batch) -> ExportResult | None:
         """Send, or count as lost: the last attempt's result. None where it is on disk now."""
-        self._in_flight = batch
+        self._in_flight, self._in_flight_spooled = batch, None
         try:
             if self._collector_unreachable and self._spool_in_flight(batch):
                 return None
@@ -103,7 +123,11 @@ class Sender(Generic[TransportT]):
         """One attempt at something that a later one supersedes; None while the collector is unreachable."""
         if self._collector_unreachable:
             return None
-        return self.exporter.send(batch, self._attempt_timeout())
+        result = self._attempt(batch, lambda: True)
+        if isinstance(result, Attempt):
+            self._left_behind = _LeftBehind(result, None, own=False)
+            return None
+        return result
 
     def keep(self, batch: Batch) -> None:
         """Write a batch to disk before anything else, for the next `replay` to send; from any thread.
@@ -120,7 +144,7 @@ class Sender(Generic[TransportT]):
             in_flight, self._in_flight = self._in_flight, None
             self._collector_unreachable = True
             for batch in ([in_flight] if in_flight is not None else []) + batches:
-                if not self._write_to_spool(batch):
+                if self._write_to_spool(batch) is None:
                     self._counters.count_dropped(batch.items)
 
     def replay(self) -> bool:
@@ -128,15 +152,17 @@ class Sender(Generic[TransportT]):
         spool = self._spool
         if spool is None:
             return True
+        was_unreachable = self._collector_unreachable
+        if self._left_behind is not None and not self._settle_left_behind():
+            return not self._own_batches
         hurry = self.hurry.is_set()
         now = time.monotonic()
         if self._collector_unreachable and now < self._next_probe and not hurry:
             return not self._own_batches
         if self._deadline is not None and (self._collector_unreachable or now >= self._deadline):
             return not self._own_batches
-        was_unreachable = self._collector_unreachable
         for spooled in list(self._own_batches.values()):
-            if not self._send_spooled(spooled, own=True):
+            if self._is_behind() or not self._send_spooled(spooled, own=True):
                 return False
         if was_unreachable or now >= self._next_scan:
             self._next_scan = now + _FOREIGN_SCAN_SECONDS
@@ -166,17 +192,56 @@ class Sender(Generic[TransportT]):
         if batch is None:  # another process has sent it
             self._count_spooled(spooled, sent=spooled.items, dropped=0, own=own)
             return True
-        result = self.exporter.send(batch, self._attempt_timeout())
+        result = self._attempt(batch, lambda: True)
+        if isinstance(result, Attempt):
+            self._left_behind = _LeftBehind(result, spooled, own)
+            return False
+        return self._settle(spooled, result, own=own)
+
+    def _settle(self, spooled: Spooled | None, result: ExportResult, *, own: bool) -> bool:
+        """After an attempt at what is on disk; False when the collector is unreachable."""
         if result.kind == "retry":
             self._mark_unreachable(result)
             return False
         self._collector_unreachable, self._pause = False, _FIRST_PAUSE
+        if spooled is None:
+            return True
         spooled.remove()
-        lost = batch.items if result.kind == "refused" else result.rejected
+        lost = spooled.items if result.kind == "refused" else result.rejected
         if lost:
             self._warn("refused", "The collector refused a batch: %s", result.detail)
-        self._count_spooled(spooled, sent=batch.items - lost, dropped=lost, own=own)
+        self._count_spooled(spooled, sent=spooled.items - lost, dropped=lost, own=own)
         return True
+
+    def _settle_left_behind(self) -> bool:
+        """Wait for the attempt that was left behind, as for any; False where the collector is unreachable."""
+        left, self._left_behind = self._left_behind, None
+        if left is None:
+            return True
+        result = left.attempt.wait(lambda: self._is_behind() or self._deadline is not None)
+        if result is None:
+            self._left_behind = left
+            return False
+        return self._settle(left.spooled, result, own=left.own)
+
+    def _attempt(self, batch: Batch, may_leave: Callable[[], bool]) -> ExportResult | Attempt:
+        """One attempt's result; itself where it hangs, the queue fills and `may_leave` is true."""
+        if self._left_behind is not None:  # there is no room on disk: connections serve one at a time
+            self._left_behind.attempt.wait(lambda: False)
+            self._settle_left_behind()
+        timeout = self._attempt_timeout()
+        if self._is_crowded is None or self._spool is None or self._deadline is not None:
+            return self.exporter.send(batch, timeout)
+        attempt = Attempt(self.exporter, batch, timeout)
+        # On the way out `rescue` keeps what is in flight.
+        result = attempt.wait(lambda: self._deadline is None and self._is_behind() and may_leave())
+        if result is None:
+            self._collector_unreachable = True
+            return attempt
+        return result
+
+    def _is_behind(self) -> bool:
+        return self._is_crowded is not None and self._is_crowded()
 
     def _count_spooled(self, spooled: Spooled, *, sent: int, dropped: int, own: bool) -> None:
         with self._counters.lock:
@@ -192,7 +257,8 @@ class Sender(Generic[TransportT]):
                 self._counters.count_dropped(dropped)
 
     def _attempt_until_settled(self, batch: Batch) -> ExportResult | None:
-        give_up_at = time.monotonic() + self._settings.retry_for
+        began = time.monotonic()
+        give_up_at = began + self._settings.retry_for
         pause, attempts, attempts_at_exit = _FIRST_PAUSE, 0, 0
         while True:
             if (
@@ -201,7 +267,10 @@ class Sender(Generic[TransportT]):
                 and self._spool_in_flight(batch)
             ):
                 return None
-            result = self.exporter.send(batch, self._attempt_timeout())
+            result = self._attempt(batch, lambda: self._spool_in_flight(batch))
+            if isinstance(result, Attempt):
+                self._left_behind = _LeftBehind(result, self._in_flight_spooled, own=True)
+                return None
             if result.kind == "acknowledged":
                 self._collector_unreachable = False
                 self._acknowledged(batch, result)
@@ -215,7 +284,12 @@ class Sender(Generic[TransportT]):
             attempts_at_exit += leaving
             wait = result.retry_after or pause * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
             over = attempts_at_exit >= _ATTEMPTS_AT_EXIT or time.monotonic() + wait > give_up_at
-            if (leaving or over or attempts >= _ATTEMPTS_BEFORE_SPOOLING) and self._spool_in_flight(batch):
+            is_away = (
+                attempts >= _ATTEMPTS_BEFORE_SPOOLING
+                or time.monotonic() - began >= _SECONDS_BEFORE_SPOOLING
+                or self._is_behind()
+            )
+            if (leaving or over or is_away) and self._spool_in_flight(batch):
                 self._mark_unreachable(result)
                 return None
             if over:
@@ -241,14 +315,15 @@ class Sender(Generic[TransportT]):
         with self._in_flight_lock:
             if self._in_flight is None:
                 return True
-            if not self._write_to_spool(batch):
+            self._in_flight_spooled = self._write_to_spool(batch)
+            if self._in_flight_spooled is None:
                 return False
             self._in_flight = None
             return True
 
-    def _write_to_spool(self, batch: Batch) -> bool:
+    def _write_to_spool(self, batch: Batch) -> Spooled | None:
         if self._spool is None:
-            return False
+            return None
         try:
             spooled = self._spool.put(batch)
         except OSError as error:
@@ -258,9 +333,9 @@ class Sender(Generic[TransportT]):
                 "LLMTRACE_SPOOL_DIR names a folder that can be written to, LLMTRACE_SPOOL_BYTES its bound.",
                 error,
             )
-            return False
+            return None
         self._count_kept(spooled)
-        return True
+        return spooled
 
     def _count_kept(self, spooled: Spooled) -> None:
         with self._counters.lock:

@@ -2,8 +2,9 @@
 
 One file per batch, holding exactly the bytes that are POSTed, so that sending one twice is recognised by the
 collector. Files appear whole (written aside, then renamed) and go when they are acknowledged. They survive
-the process, and a power cut where that was asked for. Each destination (addresses and credentials) has a
-folder of its own: nothing is ever replayed to another collector or under another key.
+the process, and a power cut where that was asked for. Each destination (addresses and the settings' headers)
+has a folder of its own: nothing is ever replayed to another collector or under another key. Who alone owns
+`spool_dir` may leave the headers out, and batches outlive a change of the key.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class Spooled:
         self.path.unlink(missing_ok=True)
 
 
+def _hashed(items: object) -> str:
+    return hashlib.sha256(repr(items).encode()).hexdigest()[:16]
+
+
 class Spool:
     """The folder of one destination. Safe between processes; used by one thread at a time in each."""
 
@@ -61,11 +66,9 @@ class Spool:
         """Creates nothing yet."""
         self._root = Path(settings.spool_dir)
         self._limit = settings.spool_bytes
-        destination = [
-            *(settings.endpoints[signal].url for signal in ("traces", "logs")),
-            *sorted(settings.headers.items()),
-        ]
-        self.folder = self._root / hashlib.sha256(repr(destination).encode()).hexdigest()[:16]
+        addresses = [settings.endpoints[signal].url for signal in ("traces", "logs")]
+        self._address = _hashed(addresses)
+        self.folder = self._root / f"{self._address}-{_hashed(sorted(settings.headers.items()))}"
         self._sequence = itertools.count()
 
     def put(self, batch: Batch, *, sync: bool = False) -> Spooled:
@@ -102,6 +105,11 @@ class Spool:
         except OSError:
             return []
         return [spooled for name in names if (spooled := self._parsed(name)) is not None]
+
+    def under_other_keys(self) -> list[Path]:
+        """Folders of the same addresses and other headers that are not empty."""
+        folders = sorted(self._root.glob(f"{self._address}-*"))
+        return [path for path in folders if path != self.folder and any(path.glob(f"*{_SUFFIX}"))]
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[bool]:
