@@ -17,7 +17,7 @@ from .certificates import first_certificate, read_certificates
 if TYPE_CHECKING:  # slow to import, and few programs need it
     import ssl
 
-_LOOK_SECONDS = 3.0
+_CONNECT_SECONDS = 3.0
 _ALERT_SECONDS = 1.0
 
 #: The last is httpx's, by name: nothing outside of the standard library is imported here.
@@ -133,7 +133,7 @@ def _path(name: str | None) -> Path | None:
 
 
 def certificate_problem(
-    error: BaseException, url: str, files: TlsFiles, timeout: float = _LOOK_SECONDS
+    error: BaseException, url: str, files: TlsFiles, timeout: float = _CONNECT_SECONDS
 ) -> str | None:
     """What to say of a failed request to `url`: the certificate, the file and the remedy.
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from .exporter import Batch, ExportResult, Transport
 
-_LOOK_SECONDS: Final = 0.1
+_CHECK_SECONDS: Final = 0.1
 _HANGING_SECONDS: Final = 1.0
 
 
@@ -36,7 +36,7 @@ class Attempt:
     def wait(self, may_leave: Callable[[], bool]) -> ExportResult | None:
         """The result. None where it hangs and `may_leave`, asked now and then, says to leave it behind."""
         while True:
-            if wait([self._future], _LOOK_SECONDS).done:
+            if wait([self._future], _CHECK_SECONDS).done:
                 return self._future.result()
             if time.monotonic() - self._began >= _HANGING_SECONDS and may_leave():
                 return None
