@@ -233,7 +233,8 @@ class DeliveryWorker:
                 self._wake.wait(self._pause)
                 self._wake.clear()
                 stopping, flush_number = self._stopping, self._flushes_requested
-                self._attempt_cycle(last=stopping)
+                with _DELIVERING:  # the thread must outlive any failure
+                    self._attempt_cycle(last=stopping)
                 if not stopping:
                     self._sender.hurry.clear()
                 with self._done:
@@ -243,7 +244,7 @@ class DeliveryWorker:
                     return
 
     def _attempt_cycle(self, *, last: bool) -> None:
-        """A cycle that may fail: the thread outlives it, and what it lost is counted."""
+        """A cycle that may fail: what it lost is counted."""
         with _DELIVERING:
             self._last_cycle() if last else self._cycle()
             return
