@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from llmtrace.common.loopback import is_loopback
 
-# What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it, also of
-# one that left no value behind.
+# What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it.
+# What left no value stands there alone.
 
 LOG_LEVEL: Final = "INFO"
 """Of the log, as of every part's: a part that is quieter than the others hides what explains theirs."""
