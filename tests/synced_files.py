@@ -25,4 +25,8 @@ class SyncedFiles:
     def __contains__(self, path: Path) -> bool:
         """Whether the file was synced as long as it is now, and its folder (with its name) at all."""
         status = path.stat()
-        return self._sizes.get(status.st_ino) == status.st_size and path.parent.stat().st_ino in self._sizes
+        return self._sizes.get(status.st_ino) == status.st_size and self.holds_name_of(path)
+
+    def holds_name_of(self, path: Path) -> bool:
+        """Whether the folder of a file or folder was synced, and with it its name."""
+        return path.parent.stat().st_ino in self._sizes

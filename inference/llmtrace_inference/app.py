@@ -80,16 +80,19 @@ class _Parts:
 
     async def stop_working(self) -> None:
         """End what runs: batches first, for they go on after the restart."""
-        await self.batches.close()
-        await self.models.close()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.models.close)
+            await self.batches.close()
 
     async def close(self) -> None:
-        await self.stop_working()
-        if self.gpu is not None:
-            await asyncio.to_thread(self.gpu.close)
-        await asyncio.to_thread(self.audit.close, _FLUSH_SECONDS / 2)
-        if self.pipeline is not None:
-            await asyncio.to_thread(self.pipeline.close, _FLUSH_SECONDS)
+        """One part that fails leaves out none that follow; its error is raised in the end."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self.pipeline is not None:
+                stack.push_async_callback(asyncio.to_thread, self.pipeline.close, _FLUSH_SECONDS)
+            stack.push_async_callback(asyncio.to_thread, self.audit.close, _FLUSH_SECONDS / 2)
+            if self.gpu is not None:
+                stack.push_async_callback(asyncio.to_thread, self.gpu.close)
+            await self.stop_working()
 
 
 def create_app(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -154,10 +153,8 @@ def test_other_bodies_are_refused_with_a_sentence(served: Served, body: bytes) -
 
 def test_large_bodies_are_refused_before_they_are_parsed(served: Served) -> None:
     assert send(served, [row()] * (MAX_ROWS + 1)).status_code == 422
-    started = time.perf_counter()
-    answer = send(served, b"[" * (MAX_BYTES + 1))
-    assert answer.status_code == 413
-    assert time.perf_counter() - started < 2
+    # Whoever parsed it would answer 422: it is no JSON.
+    assert send(served, b"[" * (MAX_BYTES + 1)).status_code == 413
     assert send(served, [row() for _ in range(MAX_ROWS)]).json() == {"stored": MAX_ROWS, "known": 0}
 
 

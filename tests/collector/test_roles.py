@@ -21,7 +21,20 @@ def test_a_role_allows_itself_and_what_it_includes_allows() -> None:
     assert ALLOWS["admin"] == set(ALLOWS)
 
 
-@pytest.mark.parametrize("closing", ["ingest", "service"])
+def test_a_key_of_the_settings_ends_the_sending_without_keys_of_its_own_role_alone(tmp_path: Path) -> None:
+    """A key that was made ends it with each role that may send; see the next test."""
+    store = open_store(f"chdb://{prefill(tmp_path / 'store')}", 30)
+    try:
+        keys = ConfiguredKeys(None, None, "admin", "service")
+        authenticator = Authenticator(keys, ApiKeyStore(store))
+        assert authenticator.admit(Headers({}), "ingest").key_id == ""
+        with pytest.raises(Denied):
+            authenticator.admit(Headers({}), "service")
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("closing", ["ingest", "service", "admin"])
 def test_a_service_needs_a_key_as_soon_as_senders_do(tmp_path: Path, closing: Role) -> None:
     store = open_store(f"chdb://{prefill(tmp_path / 'store')}", 30)
     try:
@@ -36,6 +49,7 @@ def test_a_service_needs_a_key_as_soon_as_senders_do(tmp_path: Path, closing: Ro
             open_to_all.admit(Headers({}), "service")
         with pytest.raises(Denied):
             open_to_all.admit(Headers({}), "ingest")
-        assert open_to_all.admit(Headers({}), "read").key_id == ""
+        if closing != "admin":
+            assert open_to_all.admit(Headers({}), "read").key_id == ""
     finally:
         store.close()

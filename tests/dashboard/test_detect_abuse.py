@@ -133,7 +133,8 @@ def test_hostile_texts_take_linear_time() -> None:
     started = time.perf_counter()
     for text in hostile:
         match(text)
-    assert time.perf_counter() - started < 2
+    # A fraction of a second where nothing else runs, hours where time were quadratic.
+    assert time.perf_counter() - started < 60
 
 
 def test_an_order_at_the_end_of_a_long_text_is_seen() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +16,20 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
 
 from llmtrace_collector.settings import CollectorSettings
+from llmtrace_inference.app import create_app
+from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry import audit
 from llmtrace_inference.telemetry.audit import AuditTrail
+from llmtrace_inference.telemetry.request_record import RequestRecord
 from tests.collector.running import Served, free_port, settings, until
 
 from .fakes import FakeEngine
-from .running import Running, serving
+from .running import Running, serving, wait_until
 
 MALLORY = "sha256:c0a497761b175379ed63397cc980546559faa84ca9cbeede773117c31508b6ac"
 
@@ -197,6 +202,89 @@ def act(trail: AuditTrail) -> None:
             pass
 
     asyncio.run(action())
+
+
+def fill(trail: AuditTrail) -> None:
+    """Actions until one is refused."""
+    for _ in range(100):
+        act(trail)
+
+
+def test_rows_wait_however_long_and_actions_are_refused_when_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_SPOOL_BYTES", 2000)
+    with answering() as (collector, port):
+        collector.status = 503
+        trail = AuditTrail(configured(tmp_path, port))
+        for _ in range(3):
+            act(trail)
+        with pytest.raises(ApiError, match="nothing was done, because its audit row cannot be kept"):
+            fill(trail)
+        rows_kept = len(list(tmp_path.rglob("*.otlp")))
+        for file in tmp_path.rglob("*.otlp"):
+            os.utime(file, (1.0, 1.0))
+        with pytest.raises(ApiError, match="cannot be kept"):
+            act(trail)
+        assert len(list(tmp_path.rglob("*.otlp"))) == rows_kept
+        collector.status = 200
+        trail.start()
+        try:
+            until(lambda: len(collector.taken) == rows_kept, 40, what="all rows")
+            act(trail)
+            until(lambda: len(collector.taken) == rows_kept + 1, 40, what="one more")
+        finally:
+            trail.close(5)
+
+
+def test_a_trail_that_never_began_can_be_closed(tmp_path: Path) -> None:
+    with answering() as (collector, port):
+        trail = AuditTrail(configured(tmp_path, port))
+        act(trail)
+        trail.close(5)
+        assert collector.asked == 0
+        assert len(list(tmp_path.rglob("*.otlp"))) == 1
+
+
+class Stubborn(FakeEngine):
+    """Does not end as it should."""
+
+    async def close(self) -> None:
+        raise RuntimeError("it hangs on to its memory")
+
+
+class ClosedPipeline:
+    """Notes that it was closed."""
+
+    def __init__(self) -> None:
+        self.provider = TracerProvider()
+        self.closed = False
+
+    def start(self) -> None: ...
+
+    def put(self, record: RequestRecord) -> None: ...
+
+    def flush(self, timeout_seconds: float) -> bool:
+        return True
+
+    def close(self, timeout_seconds: float) -> None:
+        self.closed = True
+
+
+def test_what_cannot_be_closed_costs_no_rows_and_no_spans(tmp_path: Path) -> None:
+    with answering() as (_, port):
+        pipeline = ClosedPipeline()
+        app = create_app(configured(tmp_path, port), load=lambda *_: Stubborn(), pipeline=pipeline)
+
+        async def run() -> None:
+            async with app.router.lifespan_context(app):
+                engines = app.state.engines
+                await asyncio.to_thread(wait_until, lambda: None not in engines.values())
+
+        with pytest.raises(RuntimeError, match="hangs on to its memory"):
+            asyncio.run(run())
+        assert pipeline.closed
+        assert "audit" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("status", [302, 401, 404, 408, 429, 500, 501, 502, 503, 507])

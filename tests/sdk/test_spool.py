@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ from llmtrace.delivery.settings import DeliverySettings
 from llmtrace.delivery.spool import Spool, SpoolFullError
 from llmtrace.delivery.stats import DeliveryCounters
 from llmtrace.testing import Answer, Received, ReplayServer
+from tests.synced_files import SyncedFiles
 
 from .chat import PLAIN, REQUEST
 from .test_process import _ASK, OK
@@ -390,6 +392,148 @@ def test_a_batch_may_be_kept_before_it_is_sent(tmp_path: Path) -> None:
     assert not sender.has_leftovers
     with pytest.raises(OSError, match="no folder"):
         Sender(settings, Collector, DeliveryCounters(), None).keep(Batch("logs", 1, b"lost"))
+
+
+class _Recording:
+    """A collector that acknowledges all, and notes it."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    def send(self, batch: Batch, timeout: float) -> ExportResult:
+        self.received.append(batch.payload)
+        return ExportResult("acknowledged")
+
+    def close(self) -> None: ...
+
+
+def _sender(
+    folder: Path, collector: Any, *, spool_bytes: int = 1 << 20
+) -> tuple[Sender[Any], DeliveryCounters, Spool]:
+    settings = DeliverySettings.for_collector("http://127.0.0.1:9", spool_dir=str(folder))
+    spool = Spool(replace(settings, spool_bytes=spool_bytes))
+    counters = DeliveryCounters()
+    return Sender(settings, lambda: collector, counters, spool), counters, spool
+
+
+def test_what_made_room_is_dropped_and_not_sent(tmp_path: Path) -> None:
+    collector = _Recording()
+    sender, counters, spool = _sender(tmp_path, collector, spool_bytes=10)
+    left = spool.put(Batch("traces", 4, b"left"))
+    sender.keep(Batch("traces", 3, b"own"))
+    for file in _files(tmp_path):
+        os.utime(file, (1.0, 1.0))
+    counters.generated = 3 + 2
+    sender.keep(Batch("traces", 2, b"new one"))
+    assert not left.path.exists()
+    # What another process had left was not generated here; it is lost here.
+    assert counters.read() == llmtrace.Stats(generated=9, dropped=7, spooled=2)
+    sender.replay()
+    assert counters.read() == llmtrace.Stats(generated=9, sent=2, dropped=7)
+    assert collector.received == [b"new one"]
+
+
+def test_what_is_gone_was_sent_by_another_process(tmp_path: Path) -> None:
+    collector = _Recording()
+    sender, counters, spool = _sender(tmp_path, collector)
+    counters.generated = 3
+    sender.keep(Batch("traces", 3, b"own"))
+    for batch in spool.batches():
+        batch.remove()
+    assert sender.replay()
+    assert counters.read() == llmtrace.Stats(generated=3, sent=3)
+    assert collector.received == []
+
+
+def test_what_cannot_be_read_holds_up_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    collector = _Recording()
+    sender, counters, spool = _sender(tmp_path, collector)
+    spool.folder.mkdir(parents=True)
+    for number in range(40):  # more than one round sends
+        (spool.folder / f"{number:020d}-1-{number}-traces-1.otlp").mkdir()
+    # As a power cut leaves it, and a draft.
+    (spool.folder / f"{50:020d}-1-50-traces-1.otlp").touch()
+    (spool.folder / f"{51:020d}-1-51-traces-1.part").write_bytes(b"ha")
+    for number in range(20):
+        spool.put(Batch("traces", 1, b"good %d" % number))
+    for _ in range(5):
+        assert sender.replay()
+    assert collector.received == [b"good %d" % number for number in range(20)]
+    assert counters.replayed == 20
+    assert len(list(spool.folder.glob("*.otlp"))) == 41
+    (warning,) = [record for record in caplog.records if "cannot be read" in record.getMessage()]
+    assert str(spool.folder) in warning.getMessage()
+
+
+def test_a_batch_that_is_kept_meanwhile_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread keeps one between the listing and what is known as this process's."""
+    collector = _Recording()
+    sender, counters, spool = _sender(tmp_path, collector)
+    spool.put(Batch("logs", 1, b"left"))
+    written, listed = threading.Event(), threading.Event()
+    real = spool.put
+
+    def put(batch: Batch, *, sync: bool = False) -> Any:
+        spooled = real(batch, sync=sync)
+        written.set()
+        listed.wait(0.5)
+        return spooled
+
+    monkeypatch.setattr(spool, "put", put)
+    counters.generated = 1
+    keeping = threading.Thread(target=sender.keep, args=(Batch("logs", 1, b"own"),))
+    keeping.start()
+    assert written.wait(10)
+    sender.replay()
+    listed.set()
+    keeping.join()
+    sender.replay()
+    assert counters.read() == llmtrace.Stats(generated=1, sent=1, replayed=1)
+    assert sorted(collector.received) == [b"left", b"own"]
+
+
+def test_a_put_does_not_measure_all_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, spool = _sender(tmp_path, _Recording())
+    measured = 0
+    real = spool._measure
+
+    def measure() -> None:
+        nonlocal measured
+        measured += 1
+        real()
+
+    monkeypatch.setattr(spool, "_measure", measure)
+    for _ in range(50):
+        spool.put(Batch("traces", 1, b"x"))
+    assert measured == 1
+
+
+def test_what_others_write_counts_when_the_bound_is_near(tmp_path: Path) -> None:
+    _, _, spool = _sender(tmp_path, _Recording(), spool_bytes=100)
+    _, _, other = _sender(tmp_path, _Recording(), spool_bytes=100)
+    first = spool.put(Batch("traces", 1, b"x" * 40))
+    second = other.put(Batch("traces", 1, b"x" * 50))
+    first.remove()
+    second.remove()
+    # Both are sent: there is room again, though this one has counted them.
+    for _ in range(2):
+        spool.put(Batch("traces", 1, b"x" * 50))
+    with pytest.raises(SpoolFullError):
+        other.put(Batch("traces", 1, b"x" * 51))
+
+
+def test_the_folder_of_what_survives_a_power_cut_does_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = SyncedFiles(monkeypatch)
+    sender, _, spool = _sender(tmp_path / "data" / "spool", _Recording())
+    sender.keep(Batch("logs", 1, b"row"))
+    (file,) = _files(tmp_path)
+    assert file in synced
+    for folder in (spool.folder, spool.folder.parent, tmp_path / "data"):
+        assert synced.holds_name_of(folder)
 
 
 def test_the_applications_handler_is_left_alone(provider: ReplayServer) -> None:

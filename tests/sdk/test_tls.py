@@ -19,7 +19,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 import llmtrace
 from llmtrace.common.certificates import read_certificates
-from llmtrace.common.tls import TlsFiles
+from llmtrace.common.tls import TlsFiles, certificate_problem
 from llmtrace.delivery import DeliverySettings, ExportResult, LogRecord, OtlpHttpExporter, tls_files
 from tests.certificates import LOCAL, issue
 
@@ -180,6 +180,28 @@ def test_a_dropped_connection_is_no_matter_of_certificates(folder: Path) -> None
     with _closing(folder, after=0) as listening:
         result = _send(listening.getsockname()[1], TlsFiles(folder / "authority.pem"))
     assert "closes each connection unasked: nothing runs behind it, or it demands a client" in result.detail
+
+
+def test_a_tangle_of_errors_is_seen_through() -> None:
+    """Each is cause, context and argument of the one before, and the last leads back to the first."""
+    first = error = OSError("first")
+    for number in range(60):
+        inner = OSError(number)
+        error.__cause__ = error.__context__ = inner
+        error.args = (inner, inner)
+        error = inner
+    refusal = ssl.SSLCertVerificationError("self-signed")
+    refusal.verify_code, refusal.verify_message = 18, "self-signed certificate"
+    error.args = (first, refusal)
+    problem = certificate_problem(first, "http://127.0.0.1:9", TlsFiles(), timeout=0.1)
+    assert problem is not None
+    assert "self-signed certificate" in problem
+    error.args = (first,)
+    assert certificate_problem(first, "http://127.0.0.1:9", TlsFiles()) is None
+    longest: list[BaseException] = [OSError()]
+    for _ in range(100_000):
+        longest.append(OSError(longest[-1]))
+    assert certificate_problem(longest[-1], "http://127.0.0.1:9", TlsFiles()) is None
 
 
 def test_the_question_for_a_budget_says_what_mends_it(folder: Path) -> None:

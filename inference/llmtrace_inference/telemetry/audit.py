@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import threading
 import time
 import uuid
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from llmtrace.common.durable_files import sync_directory, write_durably
+from llmtrace.common.durable_files import make_directory, write_durably
 from llmtrace.delivery import (
     Batch,
     DeliveryCounters,
@@ -76,7 +77,7 @@ class AuditTrail:
                 replace(spool, headers=delivery.headers), endpoint, settings.data_dir / _REFUSED
             ),
             DeliveryCounters(),
-            Spool(spool),
+            Spool(spool, stale_seconds=math.inf),
             warn=self._warn_once,
         )
         self._warned: set[str] = set()
@@ -128,7 +129,8 @@ class AuditTrail:
         self._closing = True
         self._sender.set_deadline(time.monotonic() + timeout_seconds)
         self._wake.set()
-        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():  # it may not have been started
+            self._thread.join(timeout_seconds)
 
     async def _keep(self, row: dict[str, str]) -> None:
         body = json.dumps([{**row, "at": datetime.now(UTC).isoformat()}]).encode()
@@ -171,8 +173,9 @@ class _AuditTransport:
         if answer.status_code in _NEEDS_KEY:
             return ExportResult(
                 "retry",
-                f"HTTP {answer.status_code}: otlp_api_key should be a key of the role service, one of "
-                "`llmtrace keys create --role service` or [collector] service_key",
+                f"HTTP {answer.status_code}: otlp_api_key should be a key of the role service, [collector] "
+                "service_key or one of `llmtrace keys create --role service` (the first key that is "
+                "made ends sending without one)",
             )
         result = failed_result(answer)
         if not 400 <= answer.status_code < 500 or answer.status_code in _NEEDS_TIME:
@@ -187,8 +190,7 @@ class _AuditTransport:
 
     def _set_aside(self, body: bytes) -> Path:
         """Keep what was POSTed: the file, on disk."""
-        self._refused_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_directory(self._refused_folder.parent)
+        make_directory(self._refused_folder, mode=0o700)
         # By its content, so that what a crash leaves in both folders comes here once.
         file = self._refused_folder / f"{hashlib.sha256(body).hexdigest()[:16]}.json"
         write_durably(file, body, mode=0o600)

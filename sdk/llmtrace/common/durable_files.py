@@ -19,6 +19,21 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def make_directory(directory: Path, *, mode: int = 0o777) -> None:
+    """Make a directory, with `mode`, and those above it that are missing, where they are not there already.
+
+    Its own name, and all that were missing, survive a power cut when this returns.
+    """
+    missing = directory
+    while not missing.parent.exists():
+        missing = missing.parent
+    directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    sync_directory(missing.parent)
+    while missing != directory:
+        sync_directory(directory.parent)
+        directory = directory.parent
+
+
 def sync_file(file: IO[bytes]) -> None:
     """Make what was written to a file survive a power cut."""
     file.flush()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # slow to import, and few programs need it
 
 _CONNECT_SECONDS = 3.0
 _ALERT_SECONDS = 1.0
+_MOST_CAUSES = 100
 
 #: The last is httpx's, by name: nothing outside of the standard library is imported here.
 _CLOSED = (
@@ -205,11 +206,19 @@ def _unasked_close(url: str, files: TlsFiles, timeout: float) -> OSError | None:
 
 
 def _causes(error: object) -> Iterator[BaseException]:
-    """The error and those behind it: its causes, and what urllib3 and requests carry inside their own."""
-    if isinstance(error, BaseException):
-        yield error
-        for inner in (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args):
-            yield from _causes(inner)
+    """The error and those behind it: its causes, and what urllib3 and requests carry inside their own.
+
+    No error twice, for chains may be cycles, and at most a hundred.
+    """
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting and len(seen) < _MOST_CAUSES:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+            waiting += reversed(inner)
 
 
 def _presented(url: str, timeout: float) -> str:

@@ -84,6 +84,9 @@ class Sender(Generic[TransportT]):
         self._in_flight_spooled: Spooled | None = None
         #: Of the delivery thread and the one that ends the process, one keeps what is in flight.
         self._in_flight_lock = threading.Lock()
+        #: The spool has one user at a time, and what is there is listed with what is known as this process's.
+        self._spool_lock = threading.Lock()
+        self._unreadable: set[Path] = set()
         self.hurry = threading.Event()
         self._deadline: float | None = None
 
@@ -97,7 +100,7 @@ class Sender(Generic[TransportT]):
     @property
     def has_leftovers(self) -> bool:
         """Whether an earlier process left something on disk for the same destination."""
-        return self._spool is not None and bool(self._spool.batches())
+        return self._spool is not None and self._spool.has_batches()
 
     def set_deadline(self, deadline: float) -> None:
         """From now on nothing waits beyond `deadline` (monotonic seconds)."""
@@ -136,7 +139,7 @@ class Sender(Generic[TransportT]):
         """
         if self._spool is None:
             raise OSError("there is no folder to keep it in")
-        self._count_kept(self._spool.put(batch, sync=True))
+        self._put(self._spool, batch, sync=True)
 
     def rescue(self, batches: list[Batch]) -> None:
         """Keep on disk what another thread is still trying to send, and `batches`; for the way out."""
@@ -161,36 +164,47 @@ class Sender(Generic[TransportT]):
             return not self._own_batches
         if self._deadline is not None and (self._collector_unreachable or now >= self._deadline):
             return not self._own_batches
-        for spooled in list(self._own_batches.values()):
+        with self._counters.lock:
+            own_batches = list(self._own_batches.values())
+        for spooled in own_batches:
             if self._is_behind() or not self._send_spooled(spooled, own=True):
                 return False
         if was_unreachable or now >= self._next_scan:
             self._next_scan = now + _FOREIGN_SCAN_SECONDS
             self._replay_foreign(spool)
-        return True
+        return not self._own_batches
 
     def _replay_foreign(self, spool: Spool) -> None:
-        if not spool.batches():
+        if not spool.has_batches():
             self._collector_unreachable = False
             return
         with spool.exclusively() as has_lock:
             if not has_lock:
                 return
-            batches = spool.batches()
-            for count, spooled in enumerate(batches, 1):
-                if spooled.path in self._own_batches:
-                    continue
+            with self._spool_lock:
+                besides = self._own_batches.keys() | self._unreadable
+                batches = spool.batches(_FOREIGN_PER_ROUND + 1, besides=besides)
+            for spooled in batches[:_FOREIGN_PER_ROUND]:
                 if not self._send_spooled(spooled, own=False):
                     return
-                if count >= _FOREIGN_PER_ROUND and len(batches) > count:
-                    self._next_scan = 0.0  # go on next round: new spans come first
-                    return
+            self._collector_unreachable = False  # also where none could be read
+            if len(batches) > _FOREIGN_PER_ROUND:
+                self._next_scan = 0.0  # go on next round: new spans come first
+            else:
+                self._unreadable.clear()  # somebody may have repaired them by the next scan
 
     def _send_spooled(self, spooled: Spooled, *, own: bool) -> bool:
         """False when the collector is unreachable."""
-        batch = spooled.read()
-        if batch is None:  # another process has sent it
-            self._count_spooled(spooled, sent=spooled.items, dropped=0, own=own)
+        try:
+            batch = spooled.read()
+        except OSError as error:
+            self._unreadable.add(spooled.path)
+            self._warn("unreadable", "A batch on disk is left there, for it cannot be read: %s", error)
+            return True
+        if batch is None:
+            self._count_removed()
+            # Another process has sent it. One that removes it as stale cannot be told from that.
+            self._count_spooled(spooled, sent=spooled.items if own else 0, dropped=0, own=own)
             return True
         result = self._attempt(batch, lambda: True)
         if isinstance(result, Attempt):
@@ -325,7 +339,7 @@ class Sender(Generic[TransportT]):
         if self._spool is None:
             return None
         try:
-            spooled = self._spool.put(batch)
+            return self._put(self._spool, batch)
         except OSError as error:
             self._warn(
                 "spool",
@@ -334,13 +348,28 @@ class Sender(Generic[TransportT]):
                 error,
             )
             return None
-        self._count_kept(spooled)
-        return spooled
 
-    def _count_kept(self, spooled: Spooled) -> None:
-        with self._counters.lock:
-            self._own_batches[spooled.path] = spooled
-            self._counters.spooled += spooled.items
+    def _put(self, spool: Spool, batch: Batch, *, sync: bool = False) -> Spooled:
+        """Write a batch to disk and count it. Raises OSError."""
+        try:
+            with self._spool_lock:
+                spooled = spool.put(batch, sync=sync)
+                with self._counters.lock:
+                    self._own_batches[spooled.path] = spooled
+                    self._counters.spooled += spooled.items
+            return spooled
+        finally:
+            self._count_removed()
+
+    def _count_removed(self) -> None:
+        """What had to make room in the spool is lost."""
+        if self._spool is None:
+            return
+        with self._spool_lock:
+            removed = self._spool.take_removed()
+        for spooled in removed:
+            is_own = spooled.path in self._own_batches
+            self._count_spooled(spooled, sent=0, dropped=spooled.items, own=is_own)
 
     def _mark_unreachable(self, result: ExportResult) -> None:
         self._warn_unreachable(result)
