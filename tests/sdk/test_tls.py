@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -293,3 +294,18 @@ def test_certificates_are_read_whole(folder: Path) -> None:
     assert read_certificates("nothing") == []
     with pytest.raises(ValueError, match="cannot be read"):
         read_certificates("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----")
+
+
+def test_where_the_machine_knows_no_authority_those_of_requests_stand_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under an interpreter that came without a store; what an operator names is never widened."""
+    nowhere: Any = None  # what Python says of places that are not there
+    paths = ssl.get_default_verify_paths()._replace(cafile=nowhere, capath=nowhere)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    assert TlsFiles().context().cert_store_stats()["x509_ca"] > 100
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "absent.pem"))
+    assert TlsFiles().context().cert_store_stats()["x509_ca"] == 0

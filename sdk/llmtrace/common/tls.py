@@ -77,6 +77,7 @@ class TlsFiles:
         import ssl
 
         context = ssl.create_default_context()
+        _trust_somebody(context)
         if self.certificate is not None:
             _demand_readable("certificate", self.certificate)
             try:
@@ -89,6 +90,23 @@ class TlsFiles:
         if self.client_certificate is not None:
             _load_client(context, self.client_certificate, self.client_key)
         return context
+
+
+def _trust_somebody(context: ssl.SSLContext) -> None:
+    """Some installations of Python, such as python.org's for macOS, come without a store of authorities.
+
+    There the one that requests brings stands in; anywhere else it would widen what an operator trusts.
+    """
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    named = os.environ.get(paths.openssl_cafile_env) or os.environ.get(paths.openssl_capath_env)
+    if named or paths.cafile or paths.capath or context.cert_store_stats()["x509_ca"]:
+        return
+    with contextlib.suppress(ImportError):  # without it nobody is trusted, and the refusal says so
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
 
 
 def _load_client(context: ssl.SSLContext, certificate: Path, client_key: Path | None) -> None:
