@@ -39,6 +39,11 @@ RESPONSE_MODEL: Final = "gen_ai.response.model"
 RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 RESPONSE_STATUS: Final = "gen_ai.response.status"
 RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+"""Seconds from the request to the first chunk that holds output: text, reasoning or a tool's arguments."""
+RESPONSE_TIME_TO_FIRST_BYTE: Final = "llmtrace.response.time_to_first_byte"
+"""Seconds from the request to the first byte of the answer's body, whatever that byte says."""
+RESPONSE_TIME_TO_LAST_TOKEN: Final = "llmtrace.response.time_to_last_token"
+"""Seconds from the request to the last chunk that holds output; usage and end marks may follow it."""
 
 USAGE: Final = "gen_ai.usage."
 """What all counts of tokens begin with."""
@@ -117,7 +122,26 @@ LINK: Final = "llmtrace.link"
 """On the link from a call to the earlier request that it repeats: `repeats`."""
 SAMPLE_WEIGHT: Final = "llmtrace.sample.weight"
 PROJECT: Final = "llmtrace.project"
+PURPOSE: Final = "llmtrace.purpose"
+"""What a span's work was for, on the span or on its resource: one of `PURPOSES`; without it `product`."""
+PURPOSE_PRODUCT: Final = "product"
+PURPOSE_SIMULATED: Final = "simulated"
+PURPOSE_BENCH: Final = "bench"
+PURPOSE_REPLAY: Final = "replay"
+PURPOSE_EVALUATION: Final = "evaluation"
+PURPOSE_JUDGE: Final = "judge"
+PURPOSE_PLAYGROUND: Final = "playground"
+PURPOSES: Final = (
+    PURPOSE_PRODUCT,
+    PURPOSE_SIMULATED,
+    PURPOSE_BENCH,
+    PURPOSE_REPLAY,
+    PURPOSE_EVALUATION,
+    PURPOSE_JUDGE,
+    PURPOSE_PLAYGROUND,
+)
 SIMULATED: Final = "llmtrace.simulated"
+"""Formerly `true` on the resource of simulated spans; still understood, no longer sent."""
 TAGS: Final = "llmtrace.tags"
 EXPERIMENT: Final = "llmtrace.experiment"
 RUN: Final = "llmtrace.run"
