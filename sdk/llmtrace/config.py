@@ -47,6 +47,7 @@ def resolve(*, environ: Mapping[str, str] | None = None, **arguments: Any) -> Co
     # None leaves the name to the resource, for which the OTel SDK reads OTEL_SERVICE_NAME.
     chosen.setdefault("service_name", resource.get(semconv.SERVICE_NAME))
     chosen.setdefault("project", resource.get(semconv.PROJECT))
+    chosen.setdefault("purpose", resource.get(semconv.PURPOSE))
     return Config(
         **chosen,
         delivery=_delivery(InitSettings(**chosen), env),
@@ -70,7 +71,11 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
     if chosen.api_key:
         headers["authorization"] = f"Bearer {chosen.api_key}"
     headers.update({name.lower(): value for name, value in chosen.headers.items()})
-    named = {semconv.SERVICE_NAME: chosen.service_name, semconv.PROJECT: chosen.project}
+    named = {
+        semconv.SERVICE_NAME: chosen.service_name,
+        semconv.PROJECT: chosen.project,
+        semconv.PURPOSE: chosen.purpose,
+    }
     return DeliverySettings(
         endpoints={
             signal: Endpoint(

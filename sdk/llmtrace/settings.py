@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, Final, Literal
 
+from . import semconv
 from . import setting_values as values
 from .setting_values import Reader
 from .spans.sampling import SampleRule
@@ -98,6 +99,14 @@ class InitSettings:
         "the collector's project to file spans under",
         values.text,
         default_in_words="its project `default`",
+    )
+    purpose: str | None = _setting(
+        None,
+        "what the calls are for: product, simulated, bench, replay, evaluation, judge or playground",
+        values.one_of(*semconv.PURPOSES),
+        more="Reports, budgets and detection count `product` unless they are asked for others; "
+        "`llmtrace.context(purpose=…)` says otherwise for a block.",
+        default_in_words="product",
     )
     capture_content: bool = _setting(
         True, "record messages, tool definitions, arguments and results", values.flag

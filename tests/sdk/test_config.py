@@ -85,6 +85,7 @@ BAD: list[tuple[dict[str, str], dict[str, Any], str]] = [
     ({"LLMTRACE_SAMPLE_RATE": "1"}, {"sample_rate": 2}, "sample_rate is 2; use a number, from 0 to 1"),
     ({}, {"keep_slower_than": float("nan")}, "keep_slower_than is nan; use a number, 0 or more"),
     ({}, {"http_spans": "some"}, "http_spans is 'some'; use 'other', 'all' or 'none'"),
+    ({"LLMTRACE_PURPOSE": "test"}, {}, "LLMTRACE_PURPOSE is 'test'; use 'product', .* or 'playground'"),
     ({}, {"spool_bytes": -1}, "spool_bytes is -1; use a whole number, 0 or more"),
     ({}, {"schedule_delay": 0}, "schedule_delay is 0; use a number of seconds above 0"),
     ({"OTEL_BSP_SCHEDULE_DELAY": "-1"}, {}, "milliseconds above 0"),
@@ -151,6 +152,7 @@ SAMPLES: dict[str, tuple[Any, str | None, str | None, Any]] = {
     "headers": ({"X-Team": "1"}, None, None, {"X-Team": "1"}),
     "service_name": ("s", "s", None, "s"),
     "project": ("p", "p", None, "p"),
+    "purpose": ("bench", "bench", None, "bench"),
     "capture_content": (False, "off", None, False),
     "redact": (str.upper, None, None, (str.upper,)),
     "redact_secrets": (False, "no", None, False),
@@ -217,12 +219,12 @@ def test_the_spool_may_be_below_the_home_folder() -> None:
 def test_settings_reach_delivery() -> None:
     files = {"certificate": "ca.pem", "client_certificate": "c.pem", "client_key": "k.pem"}
     delivery = resolve(
-        environ={}, endpoint="https://c:1", spool_bytes=7, schedule_delay=0.5, project="p", **files
+        environ={}, endpoint="https://c:1", spool_bytes=7, schedule_delay=0.5, project="p", purpose="bench", **files
     ).delivery
     tls = delivery.endpoints["traces"].tls
     assert (str(tls.certificate), str(tls.client_certificate), str(tls.client_key)) == (*files.values(),)
     assert (delivery.spool_bytes, delivery.schedule_delay) == (7, 0.5)
-    assert delivery.resource_attributes == {"llmtrace.project": "p"}
+    assert delivery.resource_attributes == {"llmtrace.project": "p", "llmtrace.purpose": "bench"}
 
 
 def test_init_is_what_the_settings_declare() -> None:

@@ -12,6 +12,7 @@ import pytest
 from opentelemetry import trace
 
 import llmtrace
+from llmtrace import semconv
 from llmtrace.testing import Captured, ReplayServer, capture
 
 from .chat import PLAIN, REQUEST
@@ -52,6 +53,31 @@ def test_context_reaches_every_kind_of_span(traces: Captured) -> None:
     for name in ("chat gpt-4o-mini", "step", "other"):
         assert expected.items() <= spans[name].items(), name
     assert not expected.keys() & spans["outside"].keys()
+
+
+@pytest.mark.parametrize("purpose", semconv.PURPOSES)
+def test_each_purpose_is_on_what_is_within(traces: Captured, purpose: str) -> None:
+    with ReplayServer(PLAIN) as server, llmtrace.context(purpose="judge"):
+        with llmtrace.context(purpose=purpose):
+            _ask(server.url)
+        trace.get_tracer("elsewhere").start_span("outer").end()
+    spans = _by_name(traces)
+    assert spans["chat gpt-4o-mini"]["llmtrace.purpose"] == purpose
+    assert spans["outer"]["llmtrace.purpose"] == "judge"
+
+
+@pytest.mark.parametrize("purpose", ["Bench", "load test", 7, ["bench"]])
+def test_what_is_no_purpose_is_left_out_with_a_warning(
+    traces: Captured, caplog: pytest.LogCaptureFixture, purpose: Any
+) -> None:
+    with ReplayServer(PLAIN) as server, llmtrace.context(purpose=purpose, user_id="u"):
+        _ask(server.url)
+    attributes = _by_name(traces)["chat gpt-4o-mini"]
+    assert attributes["user.id"] == "u"
+    assert "llmtrace.purpose" not in attributes
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert f"context(purpose={purpose!r})" in warning
+    assert "playground" in warning
 
 
 def test_the_requests_user_counts_where_no_context_names_one(traces: Captured) -> None:

@@ -51,6 +51,7 @@ def init(
     headers: Mapping[str, str] | None = None,
     service_name: str | None = None,
     project: str | None = None,
+    purpose: str | None = None,
     capture_content: bool | None = None,
     redact: Redact | Sequence[Redact] | None = None,
     redact_secrets: bool | None = None,
@@ -83,6 +84,9 @@ def init(
         variables and no other.
     service_name: `service.name` of the spans; default unknown_service.
     project: the collector's project to file spans under; default its project `default`.
+    purpose: what the calls are for: product, simulated, bench, replay, evaluation, judge or playground;
+        default product. Reports, budgets and detection count `product` unless they are asked for others;
+        `llmtrace.context(purpose=…)` says otherwise for a block.
     capture_content: record messages, tool definitions, arguments and results; default True.
     redact: your function (or several), given each recorded text (a message, an argument, an error) on the
         background thread, returning what to record instead. A text it fails on is not recorded.

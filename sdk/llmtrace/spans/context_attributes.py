@@ -1,4 +1,4 @@
-"""Who and what a span belongs to: user, session, tags, experiment, run, prompt.
+"""Who and what a span belongs to: user, session, tags, experiment, run, prompt, purpose.
 
 The values travel in the OpenTelemetry context, so they follow whatever carries it (tasks, copied contexts,
 an explicit `context=`), and the span processor writes them on every span started within.
@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
-from llmtrace import semconv
+from llmtrace import internal_errors, semconv
 from llmtrace.internal_errors import swallow
 
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
@@ -30,6 +30,8 @@ class context:  # read as a verb: `with llmtrace.context(...)`
     Works with `with` and `async with`. Nested blocks merge: inner values win, tags add up. A value of None
     leaves the outer one. Values are converted to str. Entering and leaving never raise.
 
+    purpose: what the calls within are for, one of `semconv.PURPOSES`; another word is left out with a
+        warning, for a misspelt one would put them aside unseen.
     capture_content: record messages, tool definitions, arguments and results of what happens within, or
         not, whatever `init` was called with.
     """
@@ -44,6 +46,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         run: object = None,
         prompt_name: object = None,
         prompt_version: object = None,
+        purpose: str | None = None,
         capture_content: bool | None = None,
     ) -> None:
         named = {
@@ -53,6 +56,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
             semconv.RUN: run,
             semconv.PROMPT_NAME: prompt_name,
             semconv.PROMPT_VERSION: prompt_version,
+            semconv.PURPOSE: _checked_purpose(purpose),
         }
         self._attributes: dict[str, AttributeValue] = {
             key: str(value) for key, value in named.items() if value is not None
@@ -108,6 +112,18 @@ def captures_content(default: bool) -> bool:
     """Whether messages are recorded here: what the innermost block says, else `default`."""
     setting = otel_context.get_value(_CONTENT)
     return default if setting is None else bool(setting)
+
+
+def _checked_purpose(purpose: object) -> object:
+    if purpose is None or purpose in semconv.PURPOSES:
+        return purpose
+    internal_errors.warn_once(
+        "purpose of a context",
+        "llmtrace.context(purpose=%r) is left out; use %s.",
+        purpose,
+        ", ".join(semconv.PURPOSES),
+    )
+    return None
 
 
 def _merged(
