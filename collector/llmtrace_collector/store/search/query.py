@@ -1,0 +1,72 @@
+"""A checked search: what it asks for, its period, and the condition that the engine is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+
+from .conditions import Condition, Over, compile_spans, compile_traces
+from .times import ALWAYS, Moment, Period
+from .tree import Match, Node, Or, Value, all_of, leaves
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is asked for. Without a tree, everything; `since` and `until` bound the period."""
+
+    tree: Node | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+    def __str__(self) -> str:
+        ends = [f"since:{self.since}"] if self.since else []
+        ends += [f"until:{self.until}"] if self.until else []
+        tree = "" if self.tree is None else str(self.tree)
+        if ends and isinstance(self.tree, Or):
+            tree = f"({tree})"
+        return " ".join([tree, *ends] if tree else ends)
+
+    def mentions(self, *fields: str) -> bool:
+        """Whether a term asks for one of these fields, so that a reader's default for it does not hold."""
+        return self.tree is not None and any(
+            getattr(leaf, "field", "") in fields for leaf in leaves(self.tree)
+        )
+
+    def narrowed(self, *nodes: Node) -> Search:
+        """This search with further terms that must hold too."""
+        present = [node for node in (*nodes, self.tree) if node is not None]
+        return replace(self, tree=all_of(present)) if present else self
+
+    def only(self, **fields: str) -> Search:
+        """This search where each field is exactly the text given: filters of a page, options of a command.
+        Empty texts are left out.
+        """
+        return self.narrowed(*(Match(name, (Value(text),)) for name, text in fields.items() if text))
+
+    def period(self, within: Period = ALWAYS, now: datetime | None = None, zone: tzinfo = UTC) -> Period:
+        """The search's own ends, and those of `within` where it names none. Dates are days of `zone`."""
+        moment = now or datetime.now(UTC)
+        since = within.since if self.since is None else self.since.resolved(moment, zone)
+        until = within.until if self.until is None else self.until.resolved(moment, zone)
+        # A search that names one end is not cut off by the other end of the reader's usual period.
+        if since is not None and until is not None and since >= until:
+            since = None if self.since is None else since
+            until = None if self.until is None else until
+        return Period(since, until)
+
+    def condition(
+        self,
+        over: Over = "spans",
+        within: Period = ALWAYS,
+        now: datetime | None = None,
+        zone: tzinfo = UTC,
+        prefix: str = "search",
+    ) -> Condition:
+        """The condition on rows of `Condition.source` that match: spans, or traces with all their spans.
+
+        `within` is the reader's own period, for ends that the search does not name. Parameters begin with
+        `prefix`. A term over traces holds where a span of the period has what it asks; tokens, cost, latency
+        and status are of the whole trace.
+        """
+        period = self.period(within, now, zone)
+        return (compile_spans if over == "spans" else compile_traces)(self.tree, period, prefix)

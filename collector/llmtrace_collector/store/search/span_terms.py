@@ -1,0 +1,277 @@
+"""What each term of a search asks of one span: SQL over a row of `otel_traces`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from llmtrace import semconv
+from llmtrace_collector.sql_values import literal
+
+from .binding import (
+    Parameters,
+    all_true,
+    any_true,
+    compared,
+    contains,
+    id_is,
+    message_spellings,
+    name_is,
+)
+from .tree import Compare, Identifier, Match, Present, Text, Value
+
+#: Fields whose values are ids or names of one column.
+IDS: Mapping[str, str] = MappingProxyType({"user": "UserId", "session": "SessionId", "run": "RunId"})
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "model": "Model",
+        "provider": "Provider",
+        "operation": "Operation",
+        "service": "ServiceName",
+        "project": "Project",
+        "experiment": "Experiment",
+    }
+)
+_MAPS: Mapping[str, str] = MappingProxyType({"attr": "SpanAttributes", "resource": "ResourceAttributes"})
+
+_ERROR = "StatusCode = 'Error'"
+#: An earlier attempt of a call that its client repeated.
+RETRIED = f"Uncounted = 'sender' AND {_ERROR}"
+_FAILED = f"{_ERROR} AND Uncounted != 'sender'"
+
+_HAS: Mapping[str, str] = MappingProxyType(
+    {
+        "retry": f"({RETRIED})",
+        "abandoned": f"SpanAttributes[{literal(semconv.STREAM_ABANDONED)}] = 'true'",
+        "retrieval": "Operation = 'retrieval'",
+        "tool": "Operation = 'execute_tool'",
+        "error": _ERROR,
+    }
+)
+_NUMBERS: Mapping[str, str] = MappingProxyType(
+    {
+        "tokens": "if(InputTokens IS NULL AND OutputTokens IS NULL, NULL, "
+        "ifNull(InputTokens, 0) + ifNull(OutputTokens, 0))",
+        "input_tokens": "InputTokens",
+        "output_tokens": "OutputTokens",
+        "latency": "Duration / 1e9",
+        "ttft": "TimeToFirstToken",
+        "tpot": "TimePerOutputToken",
+    }
+)
+
+#: A step's name is its span's, without the word of its operation in front of it.
+STEP_NAME = (
+    "replaceRegexpOne(SpanName, "
+    "'^(execute_tool|invoke_agent|invoke_workflow|create_agent|retrieval|plan) ', '')"
+)
+_TOOL_ATTRIBUTE = f"SpanAttributes[{literal(semconv.TOOL_NAME)}]"
+TOOL_NAME = f"if({_TOOL_ATTRIBUTE} != '', {_TOOL_ATTRIBUTE}, {STEP_NAME})"
+
+#: A message part of this kind is an image, or a file of images.
+_IMAGE = r"""'"modality"\\s*:\\s*"image"'"""
+
+
+class SpanTerms:
+    """Terms as conditions on a span. Those about texts read the view of texts, those about scores and costs
+    their own tables, all within the search's period.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._special: Mapping[str, Callable[[Match], str]] = {
+            "step": self._step,
+            "tool": self._tool,
+            "status": self._status,
+            "error": self._error,
+            "finish": lambda match: self._any_name(match, "FinishReasons"),
+            "prompt": self._prompt,
+            "tag": self._tag,
+            "purpose": self._purpose,
+            "has": self._has,
+            "score": self._labelled,
+            "attr": self._attribute,
+            "resource": self._attribute,
+        }
+
+    def identifier(self, node: Identifier) -> str:
+        """The span has this id."""
+        column = {"trace": "TraceId", "span": "SpanId", "response": "ResponseId"}[node.kind]
+        return f"{column} = {self._parameters.text(node.text)}"
+
+    def match(self, node: Match) -> str:
+        """The span's field is one of the values."""
+        if node.field in IDS:
+            return self._each(node, lambda value: id_is(IDS[node.field], value, self._parameters))
+        if node.field in NAMES:
+            return self._each(node, lambda value: name_is(NAMES[node.field], value, self._parameters))
+        return self._special[node.field](node)
+
+    def present(self, node: Present) -> str:
+        """The span has the attribute or score."""
+        if node.field == "score":
+            return self.scored([self._score_name(node.key)])
+        return f"mapContains({_MAPS[node.field]}, {self._parameters.text(node.key)})"
+
+    def compare(self, node: Compare) -> str:
+        """The span's number compares so."""
+        if node.field == "score":
+            return self.scored(self.score_compares(node))
+        if node.field == "cost":
+            return self._costs(node)
+        if node.field in _MAPS:
+            expression = f"toFloat64OrNull({_MAPS[node.field]}[{self._parameters.text(node.key)}])"
+        else:
+            expression = _NUMBERS[node.field]
+        return compared(expression, node.operator, node.number, self._parameters)
+
+    def named(self, node: Text) -> str:
+        """The span's name or its error's message has the text; so does an id of digits alone."""
+        found = [contains(column, node.text, self._parameters) for column in ("SpanName", "StatusMessage")]
+        column = {16: "SpanId", 32: "TraceId"}.get(len(node.text)) if node.text.isdecimal() else None
+        if column is not None:
+            found.append(f"{column} = {self._parameters.text(node.text)}")
+        return any_true(found)
+
+    def told(self, node: Text) -> str:
+        """A row of `span_texts` has the text in a prompt or an answer."""
+        return any_true(
+            contains(column, spelling, self._parameters)
+            for spelling in message_spellings(node.text)
+            for column in ("InputMessages", "OutputMessages")
+        )
+
+    def scored(self, wanted: Sequence[str]) -> str:
+        """A score of the span, of its response, or of the trace whose root it is, is as `wanted`."""
+        which = all_true([self._parameters.since("Timestamp"), *wanted])
+        of = "FROM scores WHERE"
+        return any_true(
+            [
+                f"(TraceId, SpanId) IN (SELECT TraceId, SpanId {of} SpanId != '' AND {which})",
+                f"ParentSpanId = '' AND TraceId IN (SELECT TraceId {of} SpanId = '' AND TraceId != '' AND {which})",
+                f"ResponseId != '' AND ResponseId IN (SELECT ResponseId {of} ResponseId != '' AND {which})",
+            ]
+        )
+
+    def score_compares(self, node: Compare) -> list[str]:
+        """Conditions on a row of `scores`."""
+        value = compared("Value", node.operator, node.number, self._parameters)
+        return [self._score_name(node.key), value]
+
+    def score_labelled(self, node: Match) -> list[str]:
+        """Conditions on a row of `scores`."""
+        return [
+            self._score_name(node.key),
+            self._each(node, lambda value: name_is("Label", value, self._parameters)),
+        ]
+
+    def _score_name(self, name: str) -> str:
+        return f"Name = {self._parameters.text(name)}"
+
+    def _labelled(self, node: Match) -> str:
+        return self.scored(self.score_labelled(node))
+
+    def _each(self, node: Match, condition: Callable[[Value], str]) -> str:
+        return any_true(map(condition, node.values))
+
+    def _any_name(self, node: Match, column: str) -> str:
+        return self._each(
+            node, lambda value: f"arrayExists(x -> {name_is('x', value, self._parameters)}, {column})"
+        )
+
+    def _attribute(self, node: Match) -> str:
+        attribute = f"{_MAPS[node.field]}[{self._parameters.text(node.key)}]"
+        return self._each(node, lambda value: id_is(attribute, value, self._parameters))
+
+    def _step(self, node: Match) -> str:
+        either = self._each(
+            node,
+            lambda value: any_true(
+                name_is(name, value, self._parameters) for name in ("SpanName", STEP_NAME)
+            ),
+        )
+        return f"(NOT IsLlm AND {either})"
+
+    def _tool(self, node: Match) -> str:
+        named = self._each(node, lambda value: name_is(TOOL_NAME, value, self._parameters))
+        return f"(Operation = 'execute_tool' AND {named})"
+
+    def _status(self, node: Match) -> str:
+        return self._each(node, lambda value: self._of_status(value.text))
+
+    def _of_status(self, status: str) -> str:
+        if status == "recovered":
+            overlap = (self._parameters.since("End"), self._parameters.until("Start"))
+            where = all_true([*overlap, "Status = 'recovered'"])
+            return f"({_FAILED} AND TraceId IN (SELECT TraceId FROM traces_now WHERE {where}))"  # noqa: S608
+        return {"ok": "StatusCode != 'Error'", "error": _ERROR, "failed": f"({_FAILED})"}[status]
+
+    def _error(self, node: Match) -> str:
+        either = self._each(node, self._error_is)
+        return f"({_ERROR} AND {either})"
+
+    def _error_is(self, value: Value) -> str:
+        if value.pattern and not value.text.strip("*"):
+            return "1"
+        within = Value(f"*{value.text}*", pattern=True)
+        message = (
+            name_is("StatusMessage", within, self._parameters)
+            if value.pattern
+            else contains("StatusMessage", value.text, self._parameters)
+        )
+        return any_true([name_is("ErrorType", value, self._parameters), message])
+
+    def _prompt(self, node: Match) -> str:
+        return self._each(node, self._prompt_is)
+
+    def _prompt_is(self, value: Value) -> str:
+        name, at, version = value.text.rpartition("@")
+        if not at or not name or not version:
+            return name_is("PromptName", value, self._parameters)
+        of_name = name_is("PromptName", Value(name, value.pattern and "*" in name), self._parameters)
+        of_version = Value(version, value.pattern and "*" in version)
+        if of_version.pattern and not version.strip("*"):
+            return of_name
+        return f"({of_name} AND {id_is('PromptVersion', of_version, self._parameters)})"
+
+    def _tag(self, node: Match) -> str:
+        return self._each(node, lambda value: f"arrayExists(x -> {self._tag_is(value)}, Tags)")
+
+    def _tag_is(self, value: Value) -> str:
+        if value.pattern:
+            return name_is("x", value, self._parameters)
+        if "=" in value.text:
+            spellings = (value.text, value.text.replace("=", ":", 1))
+            return any_true(name_is("x", Value(text), self._parameters) for text in spellings)
+        keyed = (
+            f"startsWith(lowerUTF8(x), lowerUTF8({self._parameters.text(value.text + sign)}))"
+            for sign in "=:"
+        )
+        return any_true([name_is("x", value, self._parameters), *keyed])
+
+    def _purpose(self, node: Match) -> str:
+        return any_true(f"Purpose = {self._parameters.text(value.text)}" for value in node.values)
+
+    def _has(self, node: Match) -> str:
+        return self._each(node, lambda value: self._has_this(value.text))
+
+    def _has_this(self, what: str) -> str:
+        if what == "score":
+            return self.scored([])
+        if what == "image":
+            return any_true(["ImageInputTokens > 0", "ImageOutputTokens > 0", self.in_texts(IMAGE_IN_TEXTS)])
+        return _HAS[what]
+
+    def in_texts(self, condition: str) -> str:
+        """A row of `span_texts` of the span is as `condition` says."""
+        where = all_true([*self._parameters.within("Timestamp"), condition])
+        return f"(TraceId, SpanId) IN (SELECT TraceId, SpanId FROM span_texts WHERE {where})"
+
+    def _costs(self, node: Compare) -> str:
+        cost = compared("Cost", node.operator, node.number, self._parameters)
+        where = all_true([*self._parameters.within("Timestamp"), cost])
+        return f"(TraceId, SpanId) IN (SELECT TraceId, SpanId FROM span_cost WHERE {where})"
+
+
+#: A condition on a row of `span_texts`.
+IMAGE_IN_TEXTS = any_true(f"match({column}, {_IMAGE})" for column in ("InputMessages", "OutputMessages"))
