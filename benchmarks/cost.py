@@ -43,7 +43,7 @@ _MODELS = (
 
 # Ten calls to a row on average, so that rows are a tenth of the calls.
 _FILL = """INSERT INTO usage_hour (Project, Time, ServiceName, Provider, Model, ResponseModel, ServiceTier,
-    ContextClass, Operation, UserId, Experiment, RunId, PromptName, PromptVersion, Simulated, Calls, Errors,
+    ContextClass, Operation, UserId, Experiment, RunId, PromptName, PromptVersion, Purpose, Calls, Errors,
     UnknownUsage, InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens)
 SELECT
     'default' AS Project,
@@ -60,7 +60,7 @@ SELECT
     '' AS RunId,
     concat('prompt-', toString(rand(6) % 5)) AS PromptName,
     '' AS PromptVersion,
-    false AS Simulated,
+    'product' AS Purpose,
     1 + rand(7) % 19 AS Calls,
     0 AS Errors,
     0 AS UnknownUsage,

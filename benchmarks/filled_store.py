@@ -13,7 +13,6 @@ them, no sentence twice. Under the shipped codec it gets about 2.5 times smaller
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
@@ -25,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from llmtrace_collector.accounting.price_book import PriceBook
-from llmtrace_collector.store.schema.migrations import migrations
+from llmtrace_collector.store.schema.description import SchemaSettings, describe
 from llmtrace_collector.store.store import Store, open_store
 
 DAYS = 30
@@ -160,7 +159,7 @@ def _rows(store: Store, sql: str) -> list[dict[str, int]]:
 
 def _schema() -> str:
     """What changes whenever the schema does."""
-    return hashlib.sha256(repr(sorted(migrations(RETENTION_DAYS).items())).encode()).hexdigest()[:16]
+    return describe(SchemaSettings(RETENTION_DAYS), embedded=True).digest[:16]
 
 
 def _insert(store: Store, spans: int, begin: int, end: int, progress: Callable[[int, int], None]) -> None:

@@ -31,7 +31,6 @@ from .ingest.writer import Writer
 from .metrics import CollectorMetrics
 from .settings import CollectorSettings
 from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
-from .store.retention import set_retention
 from .store.schema.redaction import Redaction
 from .store.store import Store, open_store
 from .tasks import PeriodicTask
@@ -72,7 +71,6 @@ class Collector:
         self.keys = load_keys(settings)
         self.metrics = CollectorMetrics()
         self.store: Store = _open_store(settings)
-        set_retention(self.store.engine, settings.retention_days, settings.retention)
         self.api_keys = ApiKeyStore(self.store)
         self.authenticator = Authenticator(self.keys, self.api_keys, locked=settings.require_keys)
         self.arrival_counts = ArrivalCounts(self.store, self.metrics)
@@ -196,6 +194,7 @@ def _open_store(settings: CollectorSettings) -> Store:
         return open_store(
             settings.store_dsn,
             settings.retention_days,
+            retention=settings.retention,
             cluster=settings.cluster,
             reader=settings.store_reader,
             redaction=Redaction(settings.redact, settings.redact_patterns, settings.drop_content),

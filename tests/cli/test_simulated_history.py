@@ -32,7 +32,8 @@ def test_an_hour_arrives_though_the_collector_comes_late(tmp_path: Path) -> None
         collector.stored()
         reader = open_reader(collector.url)
         rows = reader.query(
-            "SELECT count(), uniqExact(TraceId), min(Simulated), any(ServiceName), uniqExact(UserId), "
+            "SELECT count(), uniqExact(TraceId), min(Purpose = 'simulated'), any(ServiceName), "
+            "uniqExact(UserId), "
             "countIf(TimeToFirstToken > 0) FROM otel_traces"
         ).result_rows
         reader.close()

@@ -20,11 +20,12 @@ from pydantic import ValidationError
 from llmtrace_cli.main import cli
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import row_policies
-from llmtrace_collector.store.cluster import Cluster, names_of
+from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.query_guard import TABLES
 from llmtrace_collector.store.rollup_rebuild import unreplicated
-from llmtrace_collector.store.schema.migrations import VERSIONS, migrations
+from llmtrace_collector.store.schema.catalogue import BY_NAME, READABLE, SHARDED
+from llmtrace_collector.store.schema.description import SchemaSettings
+from llmtrace_collector.store.schema.reconcile import creations
 from llmtrace_collector.store.store import open_store
 
 from .clickhouse import clickhouse_server
@@ -32,16 +33,11 @@ from .otlp import llm, span, traces
 from .running import Launched, settings, until
 
 _SNAPSHOTS = Path(__file__).parent / "snapshots"
-_CLUSTER = Cluster("fleet", "llmtrace")
+_CLUSTER = Cluster("fleet", "llmtrace", SHARDED)
 
 
 def cluster_statements() -> list[str]:
-    wanted = {0: [VERSIONS], **migrations(30)}
-    names = names_of(wanted)
-    statements = _CLUSTER.databases()
-    for part in wanted.values():
-        statements += _CLUSTER.render(part, names)
-    return statements
+    return [*_CLUSTER.databases(), *creations(SchemaSettings(), cluster=_CLUSTER)]
 
 
 def policy_statements() -> list[str]:
@@ -95,10 +91,9 @@ def test_the_engine_parses_every_statement() -> None:
 
 
 def test_every_table_is_named_with_its_database() -> None:
-    known = names_of(migrations(30)).known
     for statement in cluster_statements():
         for name in re.findall(r"\b(?:FROM|JOIN|TO|TABLE|VIEW|EXISTS)\s+(\w+)(?![\w.(])", statement):
-            assert name not in known, statement[:200]
+            assert name not in BY_NAME, statement[:200]
         assert " ON CLUSTER fleet" in statement
         if "MergeTree" in statement:
             assert "ENGINE = Replicated" in statement
@@ -113,15 +108,10 @@ def test_a_rebuilt_table_is_one_replicas_own() -> None:
     assert unreplicated("MergeTree ORDER BY a") == "MergeTree ORDER BY a"
 
 
-def test_what_no_cluster_can_have_is_refused() -> None:
-    with pytest.raises(ValueError, match="a cluster cannot have"):
-        _CLUSTER.render(["OPTIMIZE TABLE otel_traces FINAL"], names_of(migrations(30)))
-
-
 def test_every_readable_table_has_its_policy() -> None:
     statements = row_policies.statements("llmtrace", "reader", "s3cret")
     assert not [statement for statement in statements if "s3cret" in statement]
-    for name in TABLES:
+    for name in READABLE:
         assert f"GRANT SELECT ON llmtrace.{name} TO llmtrace_project_reader" in statements
     policed = {
         match.group(1)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.schema.migrations import migrate
+from llmtrace_collector.store.schema.description import SchemaSettings
+from llmtrace_collector.store.schema.reconcile import bring_up_to_date
 from llmtrace_collector.store.store import open_store
 
 from .otlp import CLIENT, DAY, SERVER, llm, span, traces
@@ -57,7 +58,7 @@ EXPECTED = {
     "TimeToFirstToken": 0.25, "InputMessages": "[1]", "OutputMessages": "[2]", "SystemInstructions": "[3]",
     "ToolDefinitions": "[4]", "UserId": "u", "SessionId": "s", "Tags": ["x", "y"], "Experiment": "e",
     "RunId": "r", "PromptName": "p", "PromptVersion": "3", "ErrorType": "timeout", "Project": "shop-a",
-    "Simulated": True, "IsLlm": True, "Counted": True, "ServiceName": "shop", "RetentionDays": 30,
+    "Purpose": "simulated", "IsLlm": True, "Counted": True, "ServiceName": "shop", "RetentionDays": 30,
 }  # fmt: skip
 
 
@@ -186,31 +187,13 @@ def test_every_table_that_ingest_reaches_is_durable(served: Served) -> None:
         assert "non_replicated_deduplication_window = 10000" in row["ddl"], row["name"]
 
 
-def test_migrations_may_run_again_and_complete_what_was_half_done(served: Served) -> None:
-    store = served.collector.store
-    engine = store.engine
-    tables = (
-        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
-    )
-    before = engine.execute(tables)
-    assert migrate(engine, 30) == store.version
-    assert engine.execute(tables) == before
-    # As if the process had ended within a migration: some of its statements ran, its version is not noted.
-    engine.execute("TRUNCATE TABLE schema_versions")
-    engine.execute("DROP VIEW usage_cost")
-    engine.execute("DROP VIEW usage_10s_mv")
-    assert migrate(engine, 30) == store.version
-    assert engine.execute(tables) == before
-    assert engine.execute("SELECT count() FROM otel_traces") != b"0\n"
-
-
 def test_a_changed_retention_is_for_new_spans(served: Served) -> None:
     engine = served.collector.store.engine
-    migrate(engine, 14)
+    bring_up_to_date(engine, SchemaSettings(14))
     try:
         assert stored(served, span())["RetentionDays"] == 14
     finally:
-        migrate(engine, 30)
+        bring_up_to_date(engine, SchemaSettings(30))
     assert stored(served, span())["RetentionDays"] == 30
 
 

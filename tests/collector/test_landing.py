@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
+from llmtrace_collector.store.schema.description import SchemaSettings, describe
 
 from .otlp import DAY, SECOND, llm, span, traces
 from .running import Served
@@ -26,9 +26,9 @@ _OWN = "* EXCEPT(ReceivedAt, StoredAt)"
 @pytest.fixture(scope="module", autouse=True)
 def landing(served: Served) -> None:
     """Servers have the table; here it is made on the embedded engine."""
-    for version in SERVER_ONLY:
-        for statement in migrations(30)[version]:
-            served.collector.store.engine.execute(statement)
+    for statement in describe(SchemaSettings()).statements:
+        if statement.entry.server_only:
+            served.collector.store.engine.execute(statement.sql)
 
 
 def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.schema.migrations import SERVER_ONLY, migrations
+from llmtrace_collector.store.schema.description import SchemaSettings, describe
 from llmtrace_collector.store.schema.redaction import Redaction
 from llmtrace_collector.store.store import open_store
 from tests import leaks
@@ -118,10 +118,6 @@ def points(plant: Canaries) -> Any:
 
 def land(served: Served, plant: Canaries) -> None:
     """A span as another collector's exporter writes it to a server, with canaries in every text."""
-    leaves_out = Redaction(("secrets", "pii"), (OWN,))
-    for version in SERVER_ONLY:
-        for statement in migrations(30, leaves_out)[version]:
-            served.collector.store.engine.execute(statement)
     entry = f"map('{plant('k')}', '{plant()}')"
     values = {
         "Timestamp": "now64(9)",
@@ -140,9 +136,9 @@ def land(served: Served, plant: Canaries) -> None:
         },
     }
     # Servers have the table; here it is made on the embedded engine.
-    for version in SERVER_ONLY:
-        for statement in migrations(30, served.collector.store.redaction)[version]:
-            served.collector.store.engine.execute(statement)
+    for statement in describe(SchemaSettings(redaction=served.collector.store.redaction)).statements:
+        if statement.entry.server_only:
+            served.collector.store.engine.execute(statement.sql)
     served.collector.store.engine.execute(
         f"INSERT INTO landing_traces ({', '.join(values)}) SELECT {', '.join(values.values())}"
     )

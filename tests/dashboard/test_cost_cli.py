@@ -118,7 +118,7 @@ def test_the_focus_export_adds_up_and_keeps_the_rules(stack: Stack) -> None:
 def test_an_invoice_is_reconciled_with_the_ledger(stack: Stack, tmp_path: Path) -> None:
     sql = """SELECT toString(toDate(Time)) AS day, ResponseModel AS model, sum(Calls) AS requests,
         sum(InputTokens) AS input, sum(CacheReadTokens) AS cached, sum(OutputTokens) AS output
-        FROM cost_hour WHERE Provider = 'openai' AND NOT Simulated AND ResponseModel != ''
+        FROM cost_hour WHERE Provider = 'openai' AND Purpose != 'simulated' AND ResponseModel != ''
         GROUP BY day, model"""
     rows = stack.reader().query(sql).result_rows
     assert rows
@@ -187,7 +187,7 @@ def test_a_price_is_set_shown_and_taken_back(stack: Stack) -> None:
 def _flat(stack: Stack, model: str, input_price: float, output_price: float) -> float:
     """USD of a model's live calls at flat prices per million tokens."""
     sql = (
-        "SELECT sum(InputTokens), sum(OutputTokens) FROM usage_10s WHERE NOT Simulated AND Model = {m:String}"
+        "SELECT sum(InputTokens), sum(OutputTokens) FROM usage_10s WHERE Purpose != 'simulated' AND Model = {m:String}"
     )
     ((tokens_in, tokens_out),) = stack.reader().query(sql, parameters={"m": model}).result_rows
     return float((tokens_in * input_price + tokens_out * output_price) / 1e6)

@@ -103,7 +103,7 @@ def _screenshot(page: Page, name: str) -> None:
 def _stored_calls(demo: Demo) -> int:
     reader = open_reader(demo.urls["ClickHouse over HTTP"].removesuffix("/clickhouse"))
     try:
-        result = reader.query("SELECT sum(Calls) FROM usage_10s WHERE NOT Simulated")
+        result = reader.query("SELECT sum(Calls) FROM usage_10s WHERE Purpose != 'simulated'")
         calls: int = result.result_rows[0][0]
         return calls
     finally:

@@ -28,17 +28,17 @@ _OVERALL = """SELECT
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) AS latency,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest) AS ttft
 FROM usage_cost
-WHERE ServiceName = {service:String} AND NOT Simulated"""
+WHERE ServiceName = {service:String} AND Purpose != 'simulated'"""
 
 _SPANS = """SELECT
     countIf(ServiceName = {service:String} AND Counted) AS calls,
     uniqExactIf(SpanId, ServiceName = {service:String} AND Counted) AS distinct_calls,
     countIf(ServiceName = 'llmtrace-inference' AND SpanKind = 'Server') AS served,
-    countIf(Simulated) AS simulated
+    countIf(Purpose = 'simulated') AS simulated
 FROM otel_traces"""
 
 _WHOLE_TRACES = """SELECT count() AS traces FROM (
-    SELECT TraceId FROM otel_traces WHERE NOT Simulated GROUP BY TraceId
+    SELECT TraceId FROM otel_traces WHERE Purpose != 'simulated' GROUP BY TraceId
     HAVING countIf(ServiceName = {service:String} AND Counted) > 0
         AND countIf(ServiceName = 'llmtrace-inference' AND SpanName = 'decode') > 0
 )"""

@@ -177,7 +177,7 @@ class Budgets:
 
     def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
         filters = {name: str(getattr(rule, name)) for name in _FILTERS}
-        where = ["NOT Simulated", *(_FILTERS[name] for name, value in filters.items() if value)]
+        where = ["Purpose != 'simulated'", *(_FILTERS[name] for name, value in filters.items() if value)]
         charged = priced_sums("usage_hour", {"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
         # Names of columns and amounts are constants; everything from settings is bound.
         sql = f"""SELECT toString(key) AS key, {_AMOUNTS[rule.unit]} AS spent,

@@ -185,7 +185,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
 
 
 _OF_MONTH = """Time >= fromUnixTimestamp64Milli({since:Int64})
-    AND Time < fromUnixTimestamp64Milli({until:Int64}) AND NOT Simulated"""
+    AND Time < fromUnixTimestamp64Milli({until:Int64}) AND Purpose != 'simulated'"""
 
 _KEYS = {"project": "Project", "provider": "Provider", "model": "Model"}
 

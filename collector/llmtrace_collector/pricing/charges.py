@@ -246,15 +246,8 @@ RESPONSE_CACHE = "response_cache"
 _STANDARD = ("auto", "default", "standard", "on_demand", "standard_only")
 
 
-def span_columns() -> str:
-    """Columns of `otel_traces` that costs are made of, as items of ALTER TABLE."""
-    lines = [
-        f"    ADD COLUMN IF NOT EXISTS {name} {kind} DEFAULT {text}" for name, kind, text in _span_columns()
-    ]
-    return ",\n".join(lines)
-
-
-def _span_columns() -> list[tuple[str, str, str]]:
+def span_columns() -> list[tuple[str, str, str]]:
+    """Columns of `otel_traces` that costs are made of: name, type and `DEFAULT`."""
     tier = f"lower({_first_of(_TIERS)})"
     cached = f"{_attribute(semconv.RESPONSE_CACHE_HIT)} = 'true', {literal(RESPONSE_CACHE)}"
     tier = f"multiIf(NOT IsLlm, '', {cached}, {tier} IN ({literals(_STANDARD)}), '', {tier})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +17,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 
 from .cluster import Cluster
+
+#: The embedded store's own database; a server's is that of its address.
+DATABASE = "llmtrace"
 
 #: Limits behind the query guard: what one read may cost. Times in seconds, sizes in bytes.
 READ_LIMITS: Mapping[str, str] = {
@@ -55,6 +58,8 @@ class StoreEngine(ABC):
     cluster: Cluster | None = None
     own = ""
     everywhere = ""
+    #: The database that is read.
+    database = DATABASE
 
     @abstractmethod
     def execute(
@@ -153,6 +158,8 @@ class EmbeddedEngine(StoreEngine):
         self._prepare(kind, fresh)
 
     def _prepare(self, kind: str, handle: Any) -> None:
+        handle.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        handle.query(f"USE {DATABASE}")
         if kind == "read":
             for name, value in READ_LIMITS.items():
                 handle.query(f"SET {name} = {literal(value)}")
@@ -211,7 +218,7 @@ class EmbeddedEngine(StoreEngine):
         self.execute(f"INSERT INTO {table} SETTINGS async_insert = 0 FORMAT {fmt}\n" + data.decode())
 
     def client(self) -> Client:
-        return clickhouse_connect.get_client(interface="chdb", path=str(self.path))
+        return clickhouse_connect.get_client(interface="chdb", path=str(self.path), database=DATABASE)
 
     def close(self) -> None:
         with self._lock:
@@ -237,7 +244,7 @@ class ServerEngine(StoreEngine):
     project are that user's.
     """
 
-    def __init__(self, dsn: str, cluster: str = "", reader: str = "") -> None:
+    def __init__(self, dsn: str, cluster: str = "", reader: str = "", sharded: Collection[str] = ()) -> None:
         self._arguments = {"read": server_arguments(dsn), "write": server_arguments(dsn)}
         self._arguments["confined"] = server_arguments(reader) if reader else self._arguments["read"]
         self._confines = bool(reader)
@@ -245,8 +252,9 @@ class ServerEngine(StoreEngine):
         common.set_setting("invalid_setting_action", "send")
         self._local = threading.local()
         self._settings: dict[str, str] = {}
+        self.database = str(self._arguments["read"]["database"])
         if cluster:
-            self._join(Cluster(cluster, str(self._arguments["read"]["database"])))
+            self._join(Cluster(cluster, self.database, sharded))
 
     def _join(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -356,16 +364,16 @@ def server_arguments(dsn: str) -> dict[str, Any]:
     }
 
 
-def open_engine(dsn: str, cluster: str = "", reader: str = "") -> StoreEngine:
+def open_engine(dsn: str, cluster: str = "", reader: str = "", sharded: Collection[str] = ()) -> StoreEngine:
     """The engine of a DSN: `chdb:///path/to/dir` or `clickhouse://user:password@host:8123/database`.
 
-    `cluster` and `reader` are for a server, see `ServerEngine`.
+    `cluster` and `reader` are for a server, see `ServerEngine`; `sharded` is what a cluster's shards hold.
     """
     scheme, _, rest = dsn.partition("://")
     if scheme == "chdb" and rest:
         return EmbeddedEngine(Path(unquote(rest)))
     if scheme in ("clickhouse", "clickhouses") and rest:
-        return ServerEngine(dsn, cluster, reader)
+        return ServerEngine(dsn, cluster, reader, sharded)
     raise ValueError(
         f"store = {scheme + '://…' if rest else dsn!r} is not a store address: use chdb:///path/to/directory "
         "or clickhouse://user:password@host:8123/database"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
-from types import MappingProxyType
 
 import sqlglot
 from sqlglot import exp
@@ -21,66 +20,13 @@ from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
+from .engine import DATABASE
+from .schema.catalogue import BY_NAME, READABLE
 from .schema.dialects import FIELDS
-from .schema.migrations import migrations
+from .schema.versions import FORMER_TABLE
 
 # The parser warns in its own words about text that we refuse in ours.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
-
-#: Tables and views that may be read, by everyone who may read at all.
-TABLES = frozenset(
-    {
-        "otel_traces",
-        "otel_traces_trace_id_ts",
-        "otel_logs",
-        "otel_metrics_gauge",
-        "otel_metrics_sum",
-        "otel_metrics_histogram",
-        "usage_10s",
-        "usage_cost",
-        "span_cost",
-        "prices",
-        "usage_hour",
-        "cost_hour",
-        "call_cost",
-        "attempt_cost",
-        "price_book",
-        "price_books",
-        "price_now",
-        "own_prices",
-        "own_discounts",
-        "discount_book",
-        "discount_now",
-        "fixed_costs",
-        "cost_closed",
-        "scores",
-        "incidents",
-        "incident_history",
-        "webhook_deliveries",
-        "audit_log",
-        "completeness",
-        "sdk_reports",
-        "span_messages",
-    }
-)
-
-#: The prices of what a project used: other projects' models are theirs to know.
-_OWN_PAIRS = (
-    "(Provider, Model, ResponseModel) IN "
-    "(SELECT Provider, Model, ResponseModel FROM usage_10s WHERE Project = {project})"
-)
-
-#: How a project's own rows are told where a table has no column for it.
-FILTERS: Mapping[str, str] = MappingProxyType(
-    {
-        "prices": _OWN_PAIRS,
-        "price_book": _OWN_PAIRS,
-        "price_now": _OWN_PAIRS,
-        "own_prices": "Model IN (SELECT Model FROM usage_10s WHERE Project = {project})",
-        "own_discounts": "Project = {project}",
-        "price_books": "0 = 1",  # who chose a book, and why, is for keys of every project
-    }
-)
 
 #: Formats that are a plain stream of the result.
 FORMATS = frozenset(
@@ -96,6 +42,9 @@ FORMATS = frozenset(
 _PROBES = frozenset({"SELECT name, value, readonly FROM system.settings LIMIT 10000"})
 
 _MAX_LENGTH = 100_000
+
+#: Databases by which our tables may be named: where they were before they had one of their own, and that.
+_DATABASES = ("default", DATABASE)
 
 #: Table functions that only compute.
 _TABLE_FUNCTIONS = frozenset({"numbers"})
@@ -187,7 +136,7 @@ def _parse(text: str) -> exp.Expr:
 
 def _check_tree(tree: exp.Expr) -> None:
     common = {cte.alias for cte in tree.find_all(exp.CTE)}
-    hidden = common & _all_tables()
+    hidden = common & {*BY_NAME, FORMER_TABLE}
     if hidden:
         raise QueryRefused(f"a WITH name may not be that of a table: {sorted(hidden)[0]}")
     for node in list(tree.walk()):
@@ -221,13 +170,13 @@ def _check_table(table: exp.Table) -> None:
     if not isinstance(table.this, exp.Identifier) or table.args.get("catalog"):
         raise QueryRefused(f"table {table.sql()[:80]} cannot be read here")
     if database is not None:
-        if not isinstance(database, exp.Identifier) or database.name != "default":
+        if not isinstance(database, exp.Identifier) or database.name not in _DATABASES:
             raise QueryRefused(f"table {table.sql()[:80]} cannot be read here")
         table.set("db", None)
     elif table.name in _visible_names(table):
         return
-    if table.name not in TABLES:
-        known = ", ".join(sorted(TABLES))
+    if table.name not in READABLE:
+        known = ", ".join(sorted(READABLE))
         raise QueryRefused(f"table {table.name[:80]!r} cannot be read here; there are {known}")
 
 
@@ -240,11 +189,11 @@ def _confine(tree: exp.Expr, project: str) -> None:
         if odd:
             raise QueryRefused(f"{odd[0].upper()} of a table cannot be read with a project's key")
         place: exp.Expr = table
-        rows = f"SELECT * FROM {table.name}"  # noqa: S608 - one of TABLES
+        rows = f"SELECT * FROM {table.name}"  # noqa: S608 - one of ours
         if isinstance(table.parent, exp.Final):
             place = table.parent
             rows += " FINAL"
-        condition = FILTERS.get(table.name, "Project = {project}")
+        condition = READABLE[table.name]
         quoted = exp.Literal.string(project).sql(dialect="clickhouse")
         select = sqlglot.parse_one(
             f"{rows} WHERE {condition.replace('{project}', quoted)}", read="clickhouse"
@@ -361,10 +310,3 @@ def _allowed_calls() -> frozenset[str]:
                     )
                 )
     return frozenset(names)
-
-
-@cache
-def _all_tables() -> frozenset[str]:
-    """Every table and view of the schema."""
-    text = "\n".join(statement for part in migrations(1).values() for statement in part)
-    return frozenset(re.findall(r"(?:TABLE|VIEW)(?: IF NOT EXISTS)? (\w+)", text)) | {"schema_versions"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from llmtrace_collector.sql_values import literal
 
 from .engine import StoreEngine
-from .schema.migrations import usage_select
+from .schema.description import usage_select
 
 
 def rebuild_day(engine: StoreEngine, day: str, minutes: Iterable[str] = ()) -> None:
@@ -16,7 +16,7 @@ def rebuild_day(engine: StoreEngine, day: str, minutes: Iterable[str] = ()) -> N
     (Unix seconds) and the rest as it is.
     """
     make_empty_copy(engine, "usage_10s")
-    where = f"AND toDate(Timestamp) = toDate({literal(day)})"
+    where = f"toDate(Timestamp) = toDate({literal(day)})"
     starts = ", ".join(minutes)
     if starts:
         engine.execute(

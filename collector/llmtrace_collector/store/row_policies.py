@@ -9,23 +9,18 @@ is a wall against mistakes of ours: who has that user's password may name any pr
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
 
 from llmtrace_collector.sql_values import literal
 
-from .cluster import Cluster, names_of
+from .cluster import Cluster
 from .engine import PROJECT_SETTING, READ_LIMITS
-from .query_guard import FILTERS, TABLES
-from .schema.migrations import migrations
+from .schema import sql_text
+from .schema.catalogue import BY_NAME, NOBODYS, READABLE, SHARDED, Kind
+from .schema.description import SchemaSettings, describe
 
 ROLE = "llmtrace_project_reader"
 
-#: Hidden by the query guard from every project; views of prices read it for all of them.
-_NOBODYS = "0 = 1"
-
-_CREATED = re.compile(r"^CREATE (?:OR REPLACE )?(TABLE|VIEW) (?:IF NOT EXISTS )?(\w+)(.*)", re.DOTALL)
-_READ_BY = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
+_OWN = "Project = {project}"
 
 
 def statements(database: str, user: str, password: str, cluster: str = "") -> list[str]:
@@ -34,17 +29,16 @@ def statements(database: str, user: str, password: str, cluster: str = "") -> li
     The password goes in as its SHA-256.
     """
     everywhere = f" ON CLUSTER {cluster}" if cluster else ""
-    kinds = _kinds()
-    readable = sorted(_readable(kinds))
+    readable = sorted(_readable())
     commands = [f"CREATE ROLE IF NOT EXISTS {ROLE}{everywhere}"]
     for name in readable:
         # A grant of a Distributed table is one of the tables behind it as well.
-        for place in _places(database, name, kinds, cluster):
+        for place in _places(database, name, cluster):
             commands.append(f"GRANT{everywhere} SELECT ON {place}.{name} TO {ROLE}")
     for name in readable:
-        if kinds[name] != "VIEW" and FILTERS.get(name) != _NOBODYS:
+        if BY_NAME[name].kind is Kind.TABLE and READABLE.get(name) != NOBODYS:
             condition = _condition(name, database)
-            for place in _places(database, name, kinds, cluster):
+            for place in _places(database, name, cluster):
                 commands.append(
                     f"CREATE ROW POLICY OR REPLACE llmtrace_project{everywhere} ON {place}.{name} "
                     f"FOR SELECT USING {condition} TO {ROLE}"
@@ -62,47 +56,29 @@ def statements(database: str, user: str, password: str, cluster: str = "") -> li
     ]
 
 
-def _kinds() -> dict[str, str]:
-    """TABLE or VIEW by name, SHARDED for tables that a cluster spreads."""
-    wanted = migrations(30)
-    names = names_of(wanted)
-    kinds = {}
-    for part in wanted.values():
-        for statement in part:
-            created = _CREATED.match(statement)
-            if created is not None:
-                name = created.group(2)
-                kinds[name] = "SHARDED" if name in names.sharded else created.group(1)
-    return kinds
-
-
-def _readable(kinds: Mapping[str, str]) -> set[str]:
+def _readable() -> set[str]:
     """What the query guard lets readers name, and what those views read in turn."""
-    views = {}
-    for part in migrations(30).values():
-        for statement in part:
-            created = _CREATED.match(statement)
-            if created is not None and created.group(1) == "VIEW":
-                views[created.group(2)] = {
-                    name for name in _READ_BY.findall(created.group(3)) if name in kinds
-                }
+    views = {
+        statement.entry.name: statement.reads
+        for statement in describe(SchemaSettings()).statements
+        if statement.entry.kind is Kind.VIEW
+    }
     readable: set[str] = set()
-    pending = set(TABLES)
+    pending = set(READABLE)
     while pending:
         name = pending.pop()
         readable.add(name)
-        pending |= views.get(name, set()) - readable
+        pending |= views.get(name, frozenset()) - readable
     return readable
 
 
-def _places(database: str, name: str, kinds: Mapping[str, str], cluster: str) -> list[str]:
-    if cluster and kinds[name] == "SHARDED":
+def _places(database: str, name: str, cluster: str) -> list[str]:
+    if cluster and name in SHARDED:
         return [database, Cluster(cluster, database).shard_database]
     return [database]
 
 
 def _condition(name: str, database: str) -> str:
     """Whose rows of a table may be seen, as the query guard has it."""
-    text = FILTERS.get(name, "Project = {project}")
-    text = text.replace("{project}", f"getSetting({literal(PROJECT_SETTING)})")
-    return re.sub(r"\bFROM (\w+)", rf"FROM {database}.\1", text)
+    text = READABLE.get(name, _OWN).replace("{project}", f"getSetting({literal(PROJECT_SETTING)})")
+    return sql_text.qualified(text, lambda table: database, BY_NAME)

@@ -8,16 +8,19 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_collector.sql_values import QueryParams, literal, literals
 
-from .cluster import names_of
 from .engine import StoreEngine, StoreError, StoreUnavailable, open_engine
 from .rollup_rebuild import rebuild_day
-from .schema.migrations import foreign_probe, migrate, migrations, protobuf_schema
+from .schema.catalogue import SHARDED
+from .schema.decoding import foreign_probe, protobuf_schema
+from .schema.description import SchemaSettings
+from .schema.reconcile import bring_up_to_date
 from .schema.redaction import NOTHING, Redaction
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
@@ -74,13 +77,12 @@ class SegmentFile(Protocol):
 class Store:
     """One open store. Inserts and rebuilds take turns; reads run beside them."""
 
-    def __init__(self, engine: StoreEngine, retention_days: int, redaction: Redaction = NOTHING) -> None:
+    def __init__(self, engine: StoreEngine, settings: SchemaSettings) -> None:
         self.engine = engine
-        self.version = migrate(engine, retention_days, redaction)
-        self.redaction = redaction
+        self.version = bring_up_to_date(engine, settings)
+        self.redaction = settings.redaction
         self._schema = protobuf_schema()
         self._foreign = foreign_probe()
-        self._names = names_of(migrations(retention_days))
         self._lock = threading.Lock()
         # Segments that a kill or a failure may have stored in some of their tables only.
         self._half_stored = 0
@@ -151,7 +153,7 @@ class Store:
         lines = "\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
         if lines:
             cluster = self.engine.cluster
-            place = table if cluster is None else cluster.table(table, self._names)
+            place = table if cluster is None else f"{cluster.place(table)}.{table}"
             with self._lock:
                 self.engine.insert_bytes(place, lines.encode(), "JSONEachRow")
 
@@ -269,6 +271,7 @@ def open_store(
     dsn: str,
     retention_days: int = 30,
     *,
+    retention: Mapping[str, int] = MappingProxyType({}),
     cluster: str = "",
     reader: str = "",
     redaction: Redaction = NOTHING,
@@ -276,14 +279,15 @@ def open_store(
     """Open the store of a DSN and bring its schema up to date.
 
     `chdb:///path/to/dir` (embedded; one process per directory) or `clickhouse://user:password@host:8123/db`.
-    On a server, `cluster` is the name of the cluster to spread over, `reader` the address of the user who
-    reads for projects. `redaction` holds for what is inserted from now on, whoever inserts it.
+    Rows are kept `retention_days`, those of a project in `retention` as many days as it says; stored rows
+    keep theirs. On a server, `cluster` is the name of the cluster to spread over, `reader` the address of the
+    user who reads for projects. `redaction` holds for what is inserted from now on, whoever inserts it.
     Raises ValueError for another address or a pattern that the engine cannot run, and StoreUnavailable when
     it cannot be opened.
     """
-    engine = open_engine(dsn, cluster, reader)
+    engine = open_engine(dsn, cluster, reader, SHARDED)
     try:
-        return Store(engine, retention_days, redaction)
-    except ValueError:
+        return Store(engine, SchemaSettings(retention_days, retention, redaction))
+    except (ValueError, StoreError):
         engine.close()
         raise

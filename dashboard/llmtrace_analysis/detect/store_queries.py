@@ -18,7 +18,7 @@ _USAGE = """SELECT
     toString(Model) AS model,
     intDiv(toUnixTimestamp(Time), {bucket:UInt32}) * {bucket:UInt32} AS bucket,
     sum(Calls) AS calls,
-    sumIf(Calls, NOT Simulated) AS live_calls,
+    sumIf(Calls, Purpose != 'simulated') AS live_calls,
     sum(Errors) AS errors,
     sum(Calls) - sum(UnknownUsage) AS known_usage,
     sum(InputTokens) + sum(OutputTokens) AS tokens,
@@ -52,7 +52,7 @@ def incidents(client: Client, since: float) -> list[Incident]:
 _EVIDENCE = """SELECT TraceId, max(ErrorType) AS error_type
 FROM otel_traces
 WHERE Project = {project:String} AND Provider = {provider:String} AND Model = {model:String}
-    AND Counted AND NOT Simulated AND TraceId != ''
+    AND Counted AND Purpose != 'simulated' AND TraceId != ''
     AND Timestamp >= toDateTime64({since:UInt32}, 9) AND Timestamp < toDateTime64({until:UInt32}, 9)
     AND ({metric:String} != 'error_rate' OR StatusCode = 'Error')
 GROUP BY TraceId
@@ -77,7 +77,7 @@ def anomaly_evidence(client: Client, key: SeriesKey, metric: str, since: int, un
     return [Evidence(*row) for row in rows]
 
 
-_BUSY_USERS = """SELECT toString(Project) AS project, UserId, sumIf(Calls, NOT Simulated) AS live_calls
+_BUSY_USERS = """SELECT toString(Project) AS project, UserId, sumIf(Calls, Purpose != 'simulated') AS live_calls
 FROM usage_10s
 WHERE UserId != '' AND Time >= toDateTime({since:UInt32}) AND Time < toDateTime({until:UInt32})
 GROUP BY project, UserId
@@ -119,7 +119,7 @@ def minute_counts(
 
 _USER_TRACES = """SELECT TraceId
 FROM otel_traces
-WHERE Project = {project:String} AND UserId = {user:String} AND Counted AND NOT Simulated AND TraceId != ''
+WHERE Project = {project:String} AND UserId = {user:String} AND Counted AND Purpose != 'simulated' AND TraceId != ''
     AND Timestamp >= toDateTime64({since:UInt32}, 9)
 GROUP BY TraceId
 ORDER BY max(Timestamp) DESC
@@ -144,7 +144,7 @@ _MESSAGES = """SELECT
     right(InputMessages, {limit:UInt32}) AS text,
     length(InputMessages) > {limit:UInt32} AS cut
 FROM otel_traces
-WHERE Counted AND NOT Simulated AND InputMessages != ''
+WHERE Counted AND Purpose != 'simulated' AND InputMessages != ''
     AND Timestamp >= toDateTime64({since:UInt32}, 9)
     AND (received_ms, SpanId) > ({received_ms:Int64}, {span_id:String})
 ORDER BY received_ms, SpanId

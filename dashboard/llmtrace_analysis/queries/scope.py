@@ -66,7 +66,7 @@ _DIMENSIONS = """({project:String} = '' OR Project = {project:String})
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({model:String} = '' OR Model = {model:String})
     AND ({user:String} = '' OR UserId = {user:String})
-    AND ({simulated:UInt8} = 1 OR NOT Simulated)"""
+    AND ({simulated:UInt8} = 1 OR Purpose != 'simulated')"""
 
 #: The WHERE clause over `usage_10s` and `usage_cost`.
 USAGE_SCOPE = f"""Time >= fromUnixTimestamp64Milli({{since:Int64}})

@@ -77,7 +77,7 @@ TRACE_SUMMARIES = f"""SELECT
     anyIf(SessionId, SessionId != '') AS session,
     anyIf(Experiment, Experiment != '') AS experiment,
     anyIf(RunId, RunId != '') AS run,
-    max(Simulated) AS simulated,
+    max(Purpose = 'simulated') AS simulated,
     sumIf(ifNull(InputTokens, 0), Counted) AS input_tokens,
     sumIf(ifNull(OutputTokens, 0), Counted) AS output_tokens,
     sumIf(CacheReadTokens, Counted) AS cache_read_tokens,

@@ -112,9 +112,9 @@ class RunData:
     samples: tuple[Sample, ...]
 
 
-_OF_A_RUN = "NOT Simulated AND Experiment != '' AND RunId != ''"
+_OF_A_RUN = "Purpose != 'simulated' AND Experiment != '' AND RunId != ''"
 _THE_RUN = (
-    "NOT Simulated AND Project = {project:String} AND Experiment = {experiment:String} "
+    "Purpose != 'simulated' AND Project = {project:String} AND Experiment = {experiment:String} "
     "AND RunId = {run:String}"
 )
 _CALLS = (

@@ -45,18 +45,15 @@ _NUMBERS = ("count", "count_or_0", "seconds", "weight")
 _PENDING = len(FIELDS) + len(TEXT_COLUMNS) + 1
 
 
-def default_columns() -> str:
-    """The computed columns of `otel_traces` as DDL lines.
+def default_columns() -> list[tuple[str, str, str]]:
+    """The computed columns of `otel_traces`: name, type and `DEFAULT`.
 
-    The `DEFAULT` expressions, over `SpanAttributes`, serve writers that do not come through the decoding
-    view; they know the OpenTelemetry conventions' keys, not the other dialects.
+    The defaults, over `SpanAttributes`, serve writers that do not come through the decoding view; they know
+    the OpenTelemetry conventions' keys, not the other dialects.
     """
-    lines = [f"    {field.name} {field.type} DEFAULT {_default(field)}" for field in FIELDS]
-    lines += [f"    {name} String CODEC(ZSTD(3))" for name in TEXT_COLUMNS]
-    lines += [
-        f"    {name} {kind} DEFAULT {text}" for name, (kind, text) in _derived("SpanAttributes").items()
-    ]
-    return ",\n".join(lines)
+    columns = [(field.name, field.type, _default(field)) for field in FIELDS]
+    columns += [(name, "String", "") for name in TEXT_COLUMNS]
+    return columns + [(name, kind, text) for name, (kind, text) in _derived("SpanAttributes").items()]
 
 
 def codes(keys: str) -> str:

@@ -1,4 +1,5 @@
--- Every counted call, as the ledger sees it.
+{# Every call for which `which` holds, as costs are made of it. #}
+{% from 'parts/weighted.sql' import context_class with context %}
 SELECT
     Project,
     Timestamp,
@@ -10,7 +11,7 @@ SELECT
     Model,
     ResponseModel,
     ServiceTier,
-    {context} AS ContextClass,
+    {{ context_class('span.InputTokens') }} AS ContextClass,
     Operation,
     UserId,
     SessionId,
@@ -20,7 +21,7 @@ SELECT
     RunId,
     PromptName,
     PromptVersion,
-    Simulated,
+    Purpose,
     Weight,
     Duration,
     TimeToFirstToken,
@@ -29,7 +30,9 @@ SELECT
     1 AS Calls,
     StatusCode = 'Error' AS Errors,
     span.InputTokens IS NULL AND span.OutputTokens IS NULL AS UnknownUsage,
-    {counts},
-    if(InputMessages = '', 0, cityHash64(Model, InputMessages, SystemInstructions, ToolDefinitions)) AS PromptHash
+{% for count in counts %}
+    ifNull(span.{{ count.name }}, 0) AS {{ count.name }},
+{% endfor %}
+    PromptHash
 FROM otel_traces AS span
-WHERE {which}
+WHERE {{ which }}

@@ -1,4 +1,4 @@
--- The columns of otel_traces, over texts found in a span.
+{# The columns of otel_traces, over texts found in a span. #}
 SELECT
     fromUnixTimestamp64Nano(toInt64(started)) AS Timestamp,
     TraceId,
@@ -9,9 +9,9 @@ SELECT
     SpanKind,
     ResourceMap['service.name'] AS ServiceName,
     ResourceMap AS ResourceAttributes,
-    {scope} AS ScopeName,
+    {{ scope }} AS ScopeName,
     ScopeVersion,
-    {span_map} AS SpanAttributes,
+    {{ span_map }} AS SpanAttributes,
     Duration,
     EndBeforeStart,
     StatusCode,
@@ -25,4 +25,4 @@ SELECT
     arraySlice(nested_maps, length(event_names) + 1) AS `Links.Attributes`,
     multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
     ReceivedAt,
-{columns}
+{{ columns }}

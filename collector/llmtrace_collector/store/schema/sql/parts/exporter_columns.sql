@@ -1,0 +1,25 @@
+{# Columns of spans as the OpenTelemetry Collector's ClickHouse exporter names them; `codecs` says whether they have
+   any, as tables that keep their rows do. #}
+{% macro codec(name) %}{% if codecs %} CODEC({{ name }}){% endif %}{% endmacro %}
+    Timestamp DateTime64(9) COMMENT 'When the span began'{{ codec('T64, ZSTD(1)') }},
+    TraceId String COMMENT 'Id of the trace, 32 hexadecimal digits'{{ codec('ZSTD(1)') }},
+    SpanId String COMMENT 'Id of the span, 16 hexadecimal digits'{{ codec('ZSTD(1)') }},
+    ParentSpanId String COMMENT 'Id of the span above; empty for the root'{{ codec('ZSTD(3)') }},
+    TraceState String COMMENT 'State of W3C Trace Context'{{ codec('ZSTD(1)') }},
+    SpanName LowCardinality(String) COMMENT 'Name of the span'{{ codec('ZSTD(1)') }},
+    SpanKind LowCardinality(String) COMMENT 'Internal, Server, Client, Producer, Consumer or Unspecified'{{ codec('ZSTD(1)') }},
+    ServiceName LowCardinality(String) COMMENT 'Service that sent the span'{{ codec('ZSTD(1)') }},
+    ResourceAttributes Map(LowCardinality(String), String) COMMENT 'Attributes of the resource'{{ codec('ZSTD(6)') }},
+    ScopeName String COMMENT 'Library that made the span'{{ codec('ZSTD(1)') }},
+    ScopeVersion String COMMENT 'Version of that library'{{ codec('ZSTD(1)') }},
+    SpanAttributes Map(LowCardinality(String), String) COMMENT 'Attributes of the span but those with a text column of their own'{{ codec('ZSTD(4)') }},
+    Duration UInt64 COMMENT 'Nanoseconds from begin to end'{{ codec('T64, ZSTD(1)') }},
+    StatusCode LowCardinality(String) COMMENT 'Ok, Error or Unset'{{ codec('ZSTD(1)') }},
+    StatusMessage String COMMENT 'What went wrong, in words'{{ codec('ZSTD(1)') }},
+    `Events.Timestamp` Array(DateTime64(9)) COMMENT 'When each event of the span was'{{ codec('ZSTD(1)') }},
+    `Events.Name` Array(LowCardinality(String)) COMMENT 'Name of each event'{{ codec('ZSTD(1)') }},
+    `Events.Attributes` Array(Map(LowCardinality(String), String)) COMMENT 'Attributes of each event'{{ codec('ZSTD(1)') }},
+    `Links.TraceId` Array(String) COMMENT 'Trace of each span that this one is linked to'{{ codec('ZSTD(1)') }},
+    `Links.SpanId` Array(String) COMMENT 'Id of each linked span'{{ codec('ZSTD(1)') }},
+    `Links.TraceState` Array(String) COMMENT 'State of each link'{{ codec('ZSTD(1)') }},
+    `Links.Attributes` Array(Map(LowCardinality(String), String)) COMMENT 'Attributes of each link'{{ codec('ZSTD(1)') }}

@@ -1,0 +1,7 @@
+{# What every rollup of calls adds up; a sampled call counts as often as it stands for. #}
+    Calls SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls',
+    Errors SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls that failed',
+    UnknownUsage SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls of which no tokens are known',
+{% for count in counts %}
+    {{ count.name }} SimpleAggregateFunction(sum, UInt64) COMMENT {{ count.comment | literal }}{{ ',\n' if not loop.last }}
+{%- endfor %}

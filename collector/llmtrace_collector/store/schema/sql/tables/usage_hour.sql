@@ -1,0 +1,30 @@
+CREATE TABLE usage_hour (
+    Project LowCardinality(String) COMMENT 'Project of the calls',
+    Time DateTime COMMENT 'Begin of the hour' CODEC(Delta(4), ZSTD(1)),
+    ServiceName LowCardinality(String) COMMENT 'Service that called',
+    Provider LowCardinality(String) COMMENT 'Provider that was called',
+    Model LowCardinality(String) COMMENT 'Model that was asked for',
+    ResponseModel LowCardinality(String) COMMENT 'Model that answered',
+    ServiceTier LowCardinality(String) COMMENT 'Tier by which prices differ; empty for the standard one',
+    ContextClass UInt32 COMMENT 'Tokens that the input exceeds, of the bounds at which prices change',
+    Operation LowCardinality(String) COMMENT 'chat, text_completion, generate_content or embeddings',
+    UserId String COMMENT 'User for whom was called',
+    Experiment LowCardinality(String) COMMENT 'Experiment that the calls belong to',
+    RunId LowCardinality(String) COMMENT 'Run of that experiment',
+    PromptName LowCardinality(String) COMMENT 'Prompt that was used',
+    PromptVersion LowCardinality(String) COMMENT 'Version of that prompt',
+    Purpose LowCardinality(String) COMMENT 'What the calls were for: product, simulated, bench, replay, evaluation, judge or playground',
+    Account LowCardinality(String) COMMENT 'Account at the provider that pays',
+    Tags Array(LowCardinality(String)) COMMENT 'Tags, in order',
+{% include 'parts/usage_counts.sql' %}
+
+)
+ENGINE = {{ engine('AggregatingMergeTree') }}
+PARTITION BY toDate(Time)
+ORDER BY (
+    Project, Time, Model, Provider, ResponseModel, ServiceTier, ContextClass, ServiceName, Operation, UserId,
+    Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags
+)
+TTL Time + toIntervalDay(800)
+SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1
+COMMENT 'Usage of models by the hour, in the classes that prices depend on';

@@ -1,0 +1,12 @@
+{% set calls %}{% with which = 'Counted' %}{% include 'parts/calls.sql' %}{% endwith %}{% endset %}
+CREATE VIEW call_cost AS
+SELECT
+    usage.*,
+    price.Priced AS Priced,
+    price.Currency AS Currency,
+    price.Source AS PriceSource,
+    price.Book AS Book,
+    {{ charges.unit_prices }},
+    {{ charges.of_calls }}
+FROM {{ charges.priced('(' ~ calls ~ ')') }}
+COMMENT 'Each counted call with what it cost in USD, why and at which prices; Cost is NULL where price or tokens are unknown, Weight is how many calls a sampled one stands for';

@@ -1,0 +1,45 @@
+"""SQL from the files in `sql/`: Jinja templates, which Python fills with data and with names of ours."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from llmtrace_collector.sql_values import literal, literals
+
+FOLDER = Path(__file__).parent / "sql"
+
+
+@cache
+def environment() -> Environment:
+    """Jinja over `sql/`: a missing value is an error, and lines that hold a tag alone leave nothing."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701, SQL and no HTML: values go through `literal`
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters["literal"] = literal
+    made.filters["literals"] = literals
+    return made
+
+
+def render(name: str, **values: object) -> str:
+    """The text of the template `sql/<name>`. Raises jinja2.UndefinedError for a value that is missing."""
+    return environment().get_template(name).render(**values)
+
+
+def names(folder: str) -> list[str]:
+    """The files of a folder of `sql/`, by name, without their ending."""
+    return sorted(file.stem for file in (FOLDER / folder).glob("*.sql"))
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a rendered file, which `;` at a line's end divides, without lines of comment."""
+    full = (line.rstrip() for line in text.splitlines())
+    lines = [line for line in full if line and not line.lstrip().startswith("--")]
+    return [part.strip().removesuffix(";") for part in "\n".join(lines).split(";\n") if part.strip()]
