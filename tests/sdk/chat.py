@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmtrace import semconv
 from llmtrace.testing import Answer, ReplayServer, sse
 
 MODEL = "gpt-4o-mini"
@@ -145,3 +146,14 @@ def expected_span(server: ReplayServer, *, stream: bool) -> dict[str, Any]:
             ),
         },
     }
+
+
+def pop_times(span: dict[str, Any], *, stream: bool) -> dict[str, float]:
+    """Take the times, which differ from run to run, off a span, after a check of their order."""
+    names = [semconv.RESPONSE_TIME_TO_FIRST_BYTE]
+    if stream:
+        names += [semconv.RESPONSE_TIME_TO_FIRST_CHUNK, semconv.RESPONSE_TIME_TO_LAST_TOKEN]
+    times = {name: span["attributes"].pop(name) for name in names}
+    assert 0 < times[names[0]] <= times[names[-1]] < 5
+    assert list(times.values()) == sorted(times.values())
+    return times

@@ -219,7 +219,13 @@ def test_the_spool_may_be_below_the_home_folder() -> None:
 def test_settings_reach_delivery() -> None:
     files = {"certificate": "ca.pem", "client_certificate": "c.pem", "client_key": "k.pem"}
     delivery = resolve(
-        environ={}, endpoint="https://c:1", spool_bytes=7, schedule_delay=0.5, project="p", purpose="bench", **files
+        environ={},
+        endpoint="https://c:1",
+        spool_bytes=7,
+        schedule_delay=0.5,
+        project="p",
+        purpose="bench",
+        **files,
     ).delivery
     tls = delivery.endpoints["traces"].tls
     assert (str(tls.certificate), str(tls.client_certificate), str(tls.client_key)) == (*files.values(),)

@@ -131,6 +131,9 @@ def _compared(recording: Recording, want: Expected, span: dict[str, Any]) -> Ite
     yield "tier", next((attributes[key] for key in _OPTIONAL if key in attributes), None), want.tier
     streamed = recording.is_stream or sent.get("stream") is True or recording.path.endswith("-stream")
     yield "stream", get("gen_ai.request.stream", False), streamed
+    output = recording.is_stream and bool(want.text or want.thoughts or want.calls)
+    yield "timed output", "llmtrace.response.time_to_last_token" in attributes, output
+    yield "first byte", "llmtrace.response.time_to_first_byte" in attributes, True
     yield "status", get("http.response.status_code"), recording.status
     headers = recording.headers
     yield "request id", get("llmtrace.request.id"), headers.get("x-request-id", headers.get("request-id"))

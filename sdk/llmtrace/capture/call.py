@@ -1,7 +1,8 @@
 """One LLM call: what the caller's path notes down, and the span made of it afterwards.
 
-The caller pays for the span's ids, two clock readings and references to the bodies. `complete` runs on the
-delivery thread: it parses the bodies, fills in the attributes and ends the span with the noted time.
+The caller pays for the span's ids, a few clock readings (one for each chunk of a stream) and references to
+the bodies. `complete` runs on the delivery thread: it parses the bodies, fills in the attributes and ends
+the span with the noted time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes, retries
 from llmtrace.wire import background_responses, response_headers
 from llmtrace.wire.format import Translation, WireFormat
-from llmtrace.wire.framing import decode, sse
+from llmtrace.wire.framing import decode, output_events, sse
 from llmtrace.wire.provider_errors import provider_error, without_secrets
 from llmtrace.wire.provider_names import provider_name
 from llmtrace.wire.render import render
@@ -60,8 +61,8 @@ class LlmCall:
         "_content",
         "_end",
         "_error",
-        "_first_chunk",
         "_format",
+        "_head_at",
         "_headers",
         "_request",
         "_retry",
@@ -75,6 +76,7 @@ class LlmCall:
         "_streamed",
         "_tail",
         "_tail_size",
+        "_times",
         "_weighed",
         "encoded",
         "span",
@@ -87,12 +89,13 @@ class LlmCall:
         self._span_status = _UNSET
         self._content = context_attributes.captures_content(runtime.config.capture_content)
         self._chunks: list[bytes] = []
-        self._tail: deque[bytes] | None = None
+        self._times: list[float] = []
+        self._tail: deque[tuple[bytes, float]] | None = None
         self._size = self._tail_size = self._weighed = 0
         self._headers: Mapping[str, str] = {}
         self._status: int | None = None
         self._error: tuple[str, str] | None = None
-        self._first_chunk: float | None = None
+        self._head_at: float | None = None
         self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = clock.time_ns()
@@ -108,14 +111,22 @@ class LlmCall:
         return self._runtime.config.http_spans == "all"
 
     def receive(
-        self, status: int, headers: Mapping[str, str], body: bytes | None, *, encoded: bool = True
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        encoded: bool = True,
+        head_at: float | None = None,
     ) -> None:
         """Note the response's head, and its (decoded) body where it was read already.
 
         encoded: whether the chunks of a streamed body are still compressed.
+        head_at: when the head of a body that was read already had come (perf_counter).
         """
         self._status = status
         self._headers = headers
+        self._head_at = head_at
         if body is not None:
             self._chunks.append(body)
             self._size = len(body)
@@ -124,32 +135,36 @@ class LlmCall:
             self._streamed, self.encoded = True, encoded
 
     def add_chunk(self, data: bytes) -> None:
-        """Note one raw chunk of a streamed body."""
-        if self._first_chunk is None:
-            self._first_chunk = clock.perf_counter()
+        """Note one raw chunk of a streamed body, and when it came."""
+        now = clock.perf_counter()
         self._size += len(data)
         if self._tail is None:
             self._chunks.append(data)
+            self._times.append(now)
             if self._size > self._runtime.config.max_body_bytes:
                 self._tail = deque()
         else:
             # Beyond the bound only the tail is kept, for that is where usage is.
-            self._tail.append(data)
+            self._tail.append((data, now))
             self._tail_size += len(data)
             while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
-                self._tail_size -= len(self._tail.popleft())
+                self._tail_size -= len(self._tail.popleft()[0])
 
-    def add_chunk_with_room(self, data: bytes) -> tuple[int, Callable[[bytes], None]]:
-        """As `add_chunk`, for the quick path: (chunks that may be appended with the function, the function).
+    def add_chunk_with_room(
+        self, data: bytes
+    ) -> tuple[int, Callable[[bytes], None], Callable[[float], None]]:
+        """As `add_chunk`, for the quick path: (chunks that may be noted by two functions, the functions).
 
-        Within that room a chunk costs the caller one append; when it is used up, this is called again.
+        Within that room a chunk and its time (perf_counter) cost the caller one append each; when it is used
+        up, this is called again.
         """
         if self._tail is None:
             self._size += sum(map(len, islice(self._chunks, self._weighed, None)))
         self.add_chunk(data)
         self._weighed = len(self._chunks)
         room = 0 if self._tail is not None else self._runtime.config.max_body_bytes - self._size
-        return min(room // max(_USUAL_CHUNK, len(data)), _MAX_UNSEEN), self._chunks.append
+        room = min(room // max(_USUAL_CHUNK, len(data)), _MAX_UNSEEN)
+        return room, self._chunks.append, self._times.append
 
     def fail(self, error: BaseException) -> None:
         """End with the exception that the caller gets."""
@@ -236,13 +251,17 @@ class LlmCall:
             self._describe_error(attributes, *self._error)
 
     def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
-        received = self._received_body()
-        events = decode.events(self._headers.get("content-type", ""), received, self._format.joined)
+        pieces = self._received_pieces()
+        received = b"".join(pieces)
+        content_type = self._headers.get("content-type", "")
+        events = decode.events(content_type, received, self._format.joined)
         is_stream = events is not None
+        first_byte = self._times[0] if self._times else self._head_at
+        if first_byte is not None:
+            attributes[semconv.RESPONSE_TIME_TO_FIRST_BYTE] = first_byte - self._start
         if events is not None:
             attributes[semconv.REQUEST_STREAM] = True
-            if self._first_chunk is not None:
-                attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_chunk - self._start
+            self._describe_timing(attributes, content_type, pieces)
             body = self._format.fold(events)
         else:
             vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
@@ -270,6 +289,17 @@ class LlmCall:
             if self._abandoned and unfinished and not sse.is_done(received):
                 attributes[semconv.STREAM_ABANDONED] = True
 
+    def _describe_timing(
+        self, attributes: dict[str, AttributeValue], content_type: str, pieces: Sequence[bytes]
+    ) -> None:
+        """When the stream's first and last output came; nothing where it was read whole, or has none."""
+        times = [*self._times, *(time for _, time in self._tail or ())]
+        positions = output_events.first_and_last(content_type, pieces)
+        if positions is not None and len(times) == len(pieces):
+            first, last = positions
+            attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = times[first] - self._start
+            attributes[semconv.RESPONSE_TIME_TO_LAST_TOKEN] = times[last] - self._start
+
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
         headers = self._request.headers
@@ -288,9 +318,10 @@ class LlmCall:
                 text = render(redactor.tree(messages), limit)
             attributes[key] = text
 
-    def _received_body(self) -> bytes:
-        raw = b"".join((*self._chunks, *(self._tail or ())))
+    def _received_pieces(self) -> list[bytes]:
+        """The body in the pieces that it came in, decoded."""
+        pieces = [*self._chunks, *(data for data, _ in self._tail or ())]
         encodings = self._headers.get("content-encoding")
-        if not encodings or not content_encoding.is_encoded(raw, encodings, otherwise=self.encoded):
-            return raw
-        return content_encoding.decoded(raw, encodings)
+        if not encodings or not content_encoding.is_encoded(pieces, encodings, otherwise=self.encoded):
+            return pieces
+        return content_encoding.decoded(pieces, encodings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,51 +17,55 @@ _BROTLI: Final = ("brotli", "brotlicffi")
 _MAGIC: Final = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
-def is_encoded(raw: bytes, encodings: str, *, otherwise: bool) -> bool:
-    """Whether `raw` still is, by its first bytes; `otherwise` where these say nothing."""
+def is_encoded(pieces: Sequence[bytes], encodings: str, *, otherwise: bool) -> bool:
+    """Whether a body still is, by its first bytes; `otherwise` where these say nothing."""
     magic = _MAGIC.get(encodings.lower().rpartition(",")[2].strip())
-    return otherwise if magic is None else raw.startswith(magic)
+    return otherwise if magic is None else b"".join(pieces[: len(magic)]).startswith(magic)
 
 
-def decoded(raw: bytes, encodings: str) -> bytes:
-    """`raw` without the encodings of a `content-encoding` header; b"" for one that cannot be undone here."""
+def decoded(pieces: Sequence[bytes], encodings: str) -> list[bytes]:
+    """A body without the encodings of a `content-encoding` header: of each piece, what it brought to light.
+
+    Empty pieces for an encoding that cannot be undone here.
+    """
+    listed = list(pieces)
     for name in reversed([encoding.strip() for encoding in encodings.lower().split(",")]):
         if name in {"", "identity"}:
             continue
         decode = _DECODERS.get(name)
         if decode is None:
-            return b""
-        raw = decode(raw)
-    return raw
+            return [b""] * len(listed)
+        listed = decode(listed)
+    return listed
 
 
-def _gzip(raw: bytes) -> bytes:
-    return _piecewise(zlib.decompressobj(47).decompress, raw)
+def _gzip(pieces: list[bytes]) -> list[bytes]:
+    return _as_far_as_it_goes(zlib.decompressobj(47).decompress, pieces)
 
 
-def _deflate(raw: bytes) -> bytes:
+def _deflate(pieces: list[bytes]) -> list[bytes]:
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS).decompress(raw)
+        decompress = zlib.decompressobj(zlib.MAX_WBITS).decompress
+        return [decompress(piece) for piece in pieces]
     except zlib.error:  # some servers leave out the header
-        return _piecewise(zlib.decompressobj(-zlib.MAX_WBITS).decompress, raw)
+        return _as_far_as_it_goes(zlib.decompressobj(-zlib.MAX_WBITS).decompress, pieces)
 
 
-def _brotli(raw: bytes) -> bytes:
+def _brotli(pieces: list[bytes]) -> list[bytes]:
     module = _first(_BROTLI)
     if module is None:
-        return b""
+        return [b""] * len(pieces)
     machine = module.Decompressor()
-    return _piecewise(getattr(machine, "process", None) or machine.decompress, raw)
+    return _as_far_as_it_goes(getattr(machine, "process", None) or machine.decompress, pieces)
 
 
-def _zstd(raw: bytes) -> bytes:
+def _zstd(pieces: list[bytes]) -> list[bytes]:
     module = _first(_ZSTD)
     if module is None:
-        return b""
+        return [b""] * len(pieces)
     machine = module.ZstdDecompressor()
-    return _piecewise(
-        (machine.decompressobj() if hasattr(machine, "decompressobj") else machine).decompress, raw
-    )
+    machine = machine.decompressobj() if hasattr(machine, "decompressobj") else machine
+    return _as_far_as_it_goes(machine.decompress, pieces)
 
 
 def _first(names: tuple[str, ...]) -> Any:
@@ -74,16 +78,17 @@ def _first(names: tuple[str, ...]) -> Any:
     return None
 
 
-def _piecewise(decompress: Callable[[bytes], bytes], raw: bytes) -> bytes:
-    """As far as it goes: damage further on does not cost what came before."""
-    pieces: list[bytes] = []
+def _as_far_as_it_goes(decompress: Callable[[bytes], bytes], pieces: list[bytes]) -> list[bytes]:
+    """Damage further on does not cost what came before; nor do a piece's last bytes its first."""
+    results = [b""] * len(pieces)
     with suppress(Exception):  # each library has errors of its own
-        for start in range(0, len(raw), _CHUNK):
-            pieces.append(decompress(raw[start : start + _CHUNK]))
-    return b"".join(pieces)
+        for index, piece in enumerate(pieces):
+            for start in range(0, len(piece), _CHUNK):
+                results[index] += decompress(piece[start : start + _CHUNK])
+    return results
 
 
-_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+_DECODERS: Final[dict[str, Callable[[list[bytes]], list[bytes]]]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
     "deflate": _deflate,

@@ -138,20 +138,26 @@ def receive(
     *,
     wrap: Callable[[], Any],
     encoded: bool = True,
+    head_at: float | None = None,
 ) -> Any:
     """Note a response. What `wrap` makes of a stream is returned; None when `body` gives it whole.
 
     encoded: whether a stream's chunks are as they came over the wire (else decompressed).
+    head_at: when the head of a response that was read whole had come (perf_counter), where that is known.
     """
     try:
         whole = body()
-        call.receive(status, headers, whole, encoded=encoded)
+        call.receive(status, headers, whole, encoded=encoded, head_at=head_at)
         return wrap() if whole is None else None
     except Exception as error:  # noqa: BLE001  # what was begun has to end
         with suppress(Exception):  # the first failure is the one to report
             call.end()
         internal_errors.report("receiving a response", error)
         return None
+
+
+def forget(moment: float) -> None:
+    """Instead of noting when a chunk came that could not be noted itself."""
 
 
 class StreamRecorder:
@@ -170,11 +176,13 @@ class StreamRecorder:
         with _CHUNK:
             self.call.add_chunk(chunk)
 
-    def add_chunk_with_room(self, chunk: bytes) -> tuple[int, Callable[[bytes], None]]:
+    def add_chunk_with_room(
+        self, chunk: bytes
+    ) -> tuple[int, Callable[[bytes], None], Callable[[float], None]]:
         """See `LlmCall.add_chunk_with_room`."""
         with _CHUNK:
             return self.call.add_chunk_with_room(chunk)
-        return 0, self.add_chunk
+        return 0, self.add_chunk, forget
 
     def __enter__(self) -> None:
         """Nothing to prepare."""

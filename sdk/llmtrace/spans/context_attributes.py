@@ -56,8 +56,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
             semconv.RUN: run,
             semconv.PROMPT_NAME: prompt_name,
             semconv.PROMPT_VERSION: prompt_version,
-            semconv.PURPOSE: _checked_purpose(purpose),
         }
+        with _ENTERING:
+            named[semconv.PURPOSE] = _checked_purpose(purpose)
         self._attributes: dict[str, AttributeValue] = {
             key: str(value) for key, value in named.items() if value is not None
         }

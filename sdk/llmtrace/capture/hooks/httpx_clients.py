@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from llmtrace import clock
 from llmtrace.capture import interceptor, other_http
 from llmtrace.capture.call import LlmCall
 from llmtrace.wire import registry
@@ -42,29 +43,63 @@ class _HttpxRequest:
 
 
 def _sync(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
+    splits = _takes_stream(original)
+
     @functools.wraps(original)
     def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         sent = _begin(request)
+        if sent.call is None:
+            with sent:
+                return original(client, request, *args, **kwargs)
+        stream, head_at = kwargs.get("stream", False), None
         with sent:
-            response = original(client, request, *args, **kwargs)
-        if sent.call is not None:
-            _receive(sent.call, response, kwargs.get("stream", False), streams.sync)
+            if stream or not splits:
+                response = original(client, request, *args, **kwargs)
+            else:
+                # What `send` does itself then, with the time in between.
+                response = original(client, request, *args, **{**kwargs, "stream": True})
+                head_at = clock.perf_counter()
+                try:
+                    response.read()
+                except BaseException:
+                    response.close()
+                    raise
+        _receive(sent.call, response, stream, streams.sync, head_at)
         return response
 
     return send
 
 
 def _async(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
+    splits = _takes_stream(original)
+
     @functools.wraps(original)
     async def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         sent = _begin(request)
+        if sent.call is None:
+            with sent:
+                return await original(client, request, *args, **kwargs)
+        stream, head_at = kwargs.get("stream", False), None
         with sent:
-            response = await original(client, request, *args, **kwargs)
-        if sent.call is not None:
-            _receive(sent.call, response, kwargs.get("stream", False), streams.asynchronous)
+            if stream or not splits:
+                response = await original(client, request, *args, **kwargs)
+            else:
+                response = await original(client, request, *args, **{**kwargs, "stream": True})
+                head_at = clock.perf_counter()
+                try:
+                    await response.aread()
+                except BaseException:
+                    await response.aclose()
+                    raise
+        _receive(sent.call, response, stream, streams.asynchronous, head_at)
         return response
 
     return send
+
+
+def _takes_stream(send: Callable[..., Any]) -> bool:
+    """Whether `send` is the library's own, and so takes `stream`: an application's stand-in may not."""
+    return (send.__module__ or "").partition(".")[0] in {"httpx", "httpx2"}
 
 
 def _begin(request: Any) -> interceptor.SentRequest:
@@ -92,7 +127,7 @@ def _body(request: Any) -> bytes:
     return content if isinstance(content, bytes) else b""
 
 
-def _receive(call: LlmCall, response: Any, stream: bool, wrapper: type[Any]) -> None:
+def _receive(call: LlmCall, response: Any, stream: bool, wrapper: type[Any], head_at: float | None) -> None:
     # Read already when the caller did not ask for a stream, or the transport had it whole.
     wrapped = interceptor.receive(
         call,
@@ -100,6 +135,7 @@ def _receive(call: LlmCall, response: Any, stream: bool, wrapper: type[Any]) -> 
         response.headers,
         lambda: response.content if not stream or response.is_stream_consumed else None,
         wrap=lambda: wrapper(response.stream, call),
+        head_at=head_at,
     )
     if wrapped is not None:
         response.stream = wrapped

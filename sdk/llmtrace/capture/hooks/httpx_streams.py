@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from itertools import filterfalse, islice
+from itertools import filterfalse, islice, repeat, starmap
+from operator import itemgetter
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
+from llmtrace import clock
 from llmtrace.capture.call import LlmCall
-from llmtrace.capture.interceptor import StreamRecorder
+from llmtrace.capture.interceptor import StreamRecorder, forget
+
+_CHUNK: Final = itemgetter(0)
+
+
+def _moments() -> Iterator[float]:
+    """The time (perf_counter) whenever one is asked for."""
+    return starmap(clock.perf_counter, repeat(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +43,13 @@ def stream_types(module: ModuleType) -> StreamTypes:
             chunks = iter(self._stream)
             with self._recorder:
                 for chunk in chunks:
-                    room, append = add_chunk(chunk)
+                    room, append, note_time = add_chunk(chunk)
                     yield chunk
                     if room:
-                        # `append` gives None: each chunk is noted and passed on, at the cost of a C call.
-                        yield from islice(filterfalse(append, chunks), room)
+                        # Both functions give None: each chunk is noted, timed and passed on by C calls alone.
+                        passed = filterfalse(append, chunks)
+                        timed = zip(passed, filterfalse(note_time, _moments()), strict=False)
+                        yield from islice(map(_CHUNK, timed), room)
             self._recorder.ended(early=False)
 
         def close(self) -> None:
@@ -52,6 +63,8 @@ def stream_types(module: ModuleType) -> StreamTypes:
             add_chunk = self._recorder.add_chunk_with_room
             room = 0
             append: Callable[[bytes], None] = self._recorder.add_chunk
+            note_time: Callable[[float], None] = forget
+            now = clock.perf_counter
             chunks = self._stream.__aiter__()
             try:
                 with self._recorder:
@@ -59,8 +72,9 @@ def stream_types(module: ModuleType) -> StreamTypes:
                         if room:
                             room -= 1
                             append(chunk)
+                            note_time(now())
                         else:
-                            room, append = add_chunk(chunk)
+                            room, append, note_time = add_chunk(chunk)
                         yield chunk
             finally:
                 # As httpx does it: the inner generator is closed now, not at garbage collection.

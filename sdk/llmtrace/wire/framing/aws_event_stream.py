@@ -30,10 +30,16 @@ def events(body: bytes) -> list[Json]:
     An event is `{name: payload}`; the payload of a `chunk` (of InvokeModel) is the model's own JSON, given
     as it is. An exception is `{"error": {"type", "message"}}`.
     """
-    return [event for headers, payload in _messages(body) for event in _event(headers, payload)]
+    return [event for _, headers, payload in _messages(body) for event in _event(headers, payload)]
 
 
-def _messages(body: bytes) -> Iterator[tuple[dict[str, str], bytes]]:
+def positioned(body: bytes) -> list[tuple[int, list[Json]]]:
+    """(where its last byte stands, the events) of each message, in order."""
+    return [(end - 1, list(_event(headers, payload))) for end, headers, payload in _messages(body)]
+
+
+def _messages(body: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
+    """(where it ends, headers, payload) of each whole message."""
     at = 0
     while at + _PRELUDE.size + _TRAILER <= len(body):
         total, headers_size, _ = _PRELUDE.unpack_from(body, at)
@@ -41,7 +47,7 @@ def _messages(body: bytes) -> Iterator[tuple[dict[str, str], bytes]]:
         end = at + total - _TRAILER
         if end + _TRAILER > len(body) or start > end:
             return
-        yield _headers(body[at + _PRELUDE.size : start]), body[start:end]
+        yield at + total, _headers(body[at + _PRELUDE.size : start]), body[start:end]
         at += total
 
 

@@ -1,0 +1,109 @@
+"""Where a stream's output begins and ends: which pieces of its body brought the first and the last of it.
+
+Output is what the model generated: text, reasoning, a refusal, a tool's name or arguments, sound. An event
+that only names a role, counts tokens, marks an end or repeats the whole answer is none. The stream is read
+from both ends, so that a few events are decoded and not all of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
+from typing import Final
+
+from llmtrace.wire.format import Json, items, mapping, word
+
+from . import aws_event_stream, decode
+
+#: Events without output that may stand at either end, at most: pings, states, parts that open and close.
+_MAX_SILENT: Final = 256
+#: Fields whose text is output. Other formats name theirs alike, and none uses these words for something else.
+_TEXTS: Final = frozenset(
+    "content text value delta refusal reasoning reasoning_content thinking arguments partial_json "
+    "partial_arguments input tool_plan generation outputText response transcript data b64_json code".split()
+)
+#: Fields that hold calls of tools, which some formats send whole.
+_CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall"})
+#: Kinds of events with output whose names do not say `delta`.
+_OTHER_KINDS: Final = frozenset({"text-generation", "tool-calls-chunk"})
+
+
+def first_and_last(content_type: str, pieces: Sequence[bytes]) -> tuple[int, int] | None:
+    """Indexes of the pieces in which the first and the last event with output came to its end.
+
+    pieces: a streamed body as it came, decoded. None where no event with output stands near its ends.
+    """
+    body = b"".join(pieces)
+    if content_type.startswith(aws_event_stream.CONTENT_TYPE):
+        positioned = aws_event_stream.positioned(body)
+        forwards, backwards = iter(positioned), reversed(positioned)
+    else:
+        forwards, backwards = _lines(body), _lines_from_the_end(body)
+    first, last = _end_of_output(forwards), _end_of_output(backwards)
+    if first is None or last is None:
+        return None
+    ends = list(accumulate(map(len, pieces)))
+    return bisect_right(ends, first), bisect_right(ends, last)
+
+
+def has_output(event: Json) -> bool:
+    """Whether an event of any format's stream brings something that the model generated."""
+    fields = mapping(event)
+    choices = items(fields.get("choices"))
+    if choices:  # some servers repeat the whole message beside the delta
+        return any(
+            _holds_output(mapping(mapping(choice).get("delta"))) or bool(mapping(choice).get("text"))
+            for choice in choices
+        )
+    kind = word(fields, "type") or word(fields, "event_type")
+    if not kind and word(fields, "object").startswith("thread."):
+        kind = word(fields, "object")
+    if (kind and "delta" not in kind and kind not in _OTHER_KINDS) or fields.get("error"):
+        return False
+    return "metadata" not in fields and _holds_output(fields)
+
+
+def _holds_output(value: Json) -> bool:
+    if isinstance(value, list):
+        return any(map(_holds_output, value))
+    for key, inner in mapping(value).items():
+        if isinstance(inner, str):
+            if inner and key in _TEXTS:
+                return True
+        elif inner and (key in _CALLS or _holds_output(inner)):
+            return True
+    return False
+
+
+def _end_of_output(positioned: Iterator[tuple[int, list[Json]]]) -> int | None:
+    """Where the first of these events that has output ends."""
+    for end, events in islice(positioned, _MAX_SILENT):
+        if any(map(has_output, events)):
+            return end
+    return None
+
+
+def _lines(body: bytes) -> Iterator[tuple[int, list[Json]]]:
+    """(where its last byte stands, the event) of each line with one."""
+    at = 0
+    while at < len(body):
+        end = body.find(b"\n", at)
+        end = len(body) if end < 0 else end
+        yield from _event(body, at, end)
+        at = end + 1
+
+
+def _lines_from_the_end(body: bytes) -> Iterator[tuple[int, list[Json]]]:
+    end = len(body)
+    while end >= 0:
+        at = body.rfind(b"\n", 0, end) + 1
+        yield from _event(body, at, end)
+        end = at - 1
+
+
+def _event(body: bytes, at: int, end: int) -> Iterator[tuple[int, list[Json]]]:
+    line = body[at:end]
+    value = decode.decoded(line.removeprefix(b"data:")) if line.strip() else None
+    if isinstance(value, dict):
+        yield min(end, len(body) - 1), [value]

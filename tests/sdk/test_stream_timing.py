@@ -1,0 +1,296 @@
+"""When the bytes of an answer, its first output and its last came, as spans say it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+import httpx2
+import openai
+import pytest
+
+from llmtrace.testing import Answer, Captured, ReplayServer
+from llmtrace.wire.framing import output_events
+
+from .chat import PLAIN, REQUEST
+
+FIRST_BYTE = "llmtrace.response.time_to_first_byte"
+FIRST_OUTPUT = "gen_ai.response.time_to_first_chunk"
+LAST_OUTPUT = "llmtrace.response.time_to_last_token"
+PAUSE = 0.03
+PATH = "/v1/chat/completions"
+
+
+def _delta(**fields: Any) -> dict[str, Any]:
+    return {"id": "r", "model": "m", "choices": [{"index": 0, "delta": fields, "finish_reason": None}]}
+
+
+ROLE = _delta(role="assistant", content="")
+WORDS = [_delta(content=f"word{n} ") for n in range(4)]
+END = [
+    {"id": "r", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    {"id": "r", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+]
+
+
+def _lines(events: Iterable[Any]) -> list[bytes]:
+    return [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+
+
+#: A role, four words, the finish reason, usage, and the mark of the end: a pause before each but the first.
+CHUNKS = [*_lines([ROLE, *WORDS, *END]), b"data: [DONE]\n\n"]
+STREAM = {"content-type": "text/event-stream"}
+
+
+def _sync(url: str) -> None:
+    client = openai.OpenAI(base_url=url + "/v1", api_key="k", max_retries=0)
+    for _ in client.chat.completions.create(**REQUEST, stream=True):
+        pass
+
+
+def _async(url: str) -> None:
+    async def run() -> None:
+        async with (
+            httpx2.AsyncClient() as client,
+            client.stream("POST", url + PATH, json=REQUEST) as response,
+        ):
+            async for _ in response.aiter_raw():
+                pass
+
+    asyncio.run(run())
+
+
+def _raw(url: str) -> bytes:
+    with httpx.Client() as client, client.stream("POST", url + PATH, json=REQUEST) as response:
+        return b"".join(response.iter_raw())
+
+
+@pytest.mark.parametrize("use", [_sync, _async])
+def test_the_times_of_a_stream(traces: Captured, use: Callable[[str], None]) -> None:
+    answer = Answer(headers=STREAM, chunks=CHUNKS, pause=PAUSE, delay=PAUSE)
+    with ReplayServer(answer) as server:
+        use(server.url)
+    (span,) = traces.spans()
+    assert span.attributes is not None
+    first_byte, first, last = (span.attributes[key] for key in (FIRST_BYTE, FIRST_OUTPUT, LAST_OUTPUT))
+    assert isinstance(first_byte, float)
+    assert isinstance(first, float)
+    assert isinstance(last, float)
+    assert span.end_time is not None
+    assert span.start_time is not None
+    duration = (span.end_time - span.start_time) / 1e9
+    assert PAUSE <= first_byte < first < last < duration
+    # One pause from the role to the first word, three to the last, and three more to the end.
+    assert first - first_byte == pytest.approx(PAUSE, abs=0.8 * PAUSE)
+    assert last - first == pytest.approx(3 * PAUSE, abs=0.8 * PAUSE)
+    assert duration - last >= 2 * PAUSE
+
+
+def test_pieces_that_keep_to_no_events_bounds(traces: Captured) -> None:
+    """An event is there when its last byte is."""
+    body = b"".join(CHUNKS)
+    inside = body.index(b"word0")
+    after = body.index(b"word3") + 10
+    pieces = [body[:inside], body[inside:after], body[after:]]
+    with ReplayServer(Answer(headers=STREAM, chunks=pieces, pause=PAUSE)) as server:
+        assert _raw(server.url) == body
+    (span,) = traces.snapshot()
+    times = [span["attributes"][key] for key in (FIRST_BYTE, FIRST_OUTPUT, LAST_OUTPUT)]
+    assert times[1] - times[0] == pytest.approx(PAUSE, abs=0.8 * PAUSE)
+    assert times[2] - times[1] == pytest.approx(PAUSE, abs=0.8 * PAUSE)
+
+
+def test_a_compressed_stream(traces: Captured) -> None:
+    pressing = zlib.compressobj(wbits=31)
+    chunks = [pressing.compress(chunk) + pressing.flush(zlib.Z_SYNC_FLUSH) for chunk in CHUNKS]
+    headers = {**STREAM, "content-encoding": "gzip"}
+    with ReplayServer(Answer(headers=headers, chunks=chunks, pause=PAUSE)) as server:
+        _sync(server.url)
+    (span,) = traces.snapshot()
+    times = [span["attributes"][key] for key in (FIRST_BYTE, FIRST_OUTPUT, LAST_OUTPUT)]
+    assert times[1] - times[0] == pytest.approx(PAUSE, abs=0.8 * PAUSE)
+    assert times[2] - times[1] == pytest.approx(3 * PAUSE, abs=0.8 * PAUSE)
+
+
+def test_a_plain_answer_has_a_first_byte_alone(traces: Captured) -> None:
+    with ReplayServer(Answer(PLAIN.body, delay=PAUSE)) as server:
+        httpx.post(server.url + PATH, json=REQUEST)
+    (span,) = traces.snapshot()
+    assert PAUSE <= span["attributes"][FIRST_BYTE] < 1
+    assert FIRST_OUTPUT not in span["attributes"]
+    assert LAST_OUTPUT not in span["attributes"]
+
+
+def test_a_body_that_breaks_is_the_callers_error(traces: Captured) -> None:
+    """A plain answer is read by the hook: what fails there fails as it would without."""
+    answer = Answer(chunks=[PLAIN.body[:40]], cut=True)
+    with ReplayServer(answer) as server, pytest.raises(httpx.RemoteProtocolError):
+        httpx.post(server.url + PATH, json=REQUEST)
+    (span,) = traces.snapshot()
+    assert span["attributes"]["error.type"] == "RemoteProtocolError"
+
+
+def test_no_output_no_time(traces: Captured) -> None:
+    answer = Answer(headers=STREAM, chunks=_lines([ROLE, {"error": {"message": "overloaded"}}]))
+    with ReplayServer(answer) as server:
+        _raw(server.url)
+    (span,) = traces.snapshot()
+    assert FIRST_BYTE in span["attributes"]
+    assert not {FIRST_OUTPUT, LAST_OUTPUT} & span["attributes"].keys()
+
+
+#: Per API: the events of a stream, and how many of them precede the first output and follow the last.
+STREAMS: dict[str, tuple[list[Any], int, int]] = {
+    "chat": ([ROLE, *WORDS, *END], 1, 2),
+    "chat, reasoning": ([ROLE, _delta(reasoning_content="hm"), *WORDS, *END], 1, 2),
+    "chat, a tool": (
+        [ROLE, _delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": ""}}]), *END],
+        1,
+        2,
+    ),
+    "chat, with the message so far": (
+        [
+            _delta(role="assistant", content="") | {"model": "sonar"},
+            _delta(content="a"),
+            {"choices": [{"delta": {"content": ""}, "message": {"content": "a"}, "finish_reason": "stop"}]},
+        ],
+        1,
+        1,
+    ),
+    "completions": ([{"choices": [{"text": ""}]}, {"choices": [{"text": "a"}]}, *END], 1, 2),
+    "responses": (
+        [
+            {"type": "response.created", "response": {"instructions": "x", "output": []}},
+            {"type": "response.output_item.added", "item": {"type": "message", "content": []}},
+            {"type": "response.content_part.added", "part": {"type": "output_text", "text": ""}},
+            {"type": "response.output_text.delta", "delta": "Hi"},
+            {"type": "response.output_text.delta", "delta": " you"},
+            {"type": "response.output_text.done", "text": "Hi you"},
+            {"type": "response.completed", "response": {"output": [{"content": [{"text": "Hi you"}]}]}},
+        ],
+        3,
+        2,
+    ),
+    "assistants": (
+        [
+            {"id": "run_1", "object": "thread.run", "status": "queued"},
+            {"object": "thread.message.delta", "delta": {"content": [{"index": 0, "text": {"value": "Hi"}}]}},
+            {"object": "thread.message", "content": [{"type": "text", "text": {"value": "Hi"}}]},
+        ],
+        1,
+        1,
+    ),
+    "anthropic": (
+        [
+            {"type": "message_start", "message": {"content": [], "usage": {"input_tokens": 3}}},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "thinking", "thinking": ""},
+            },
+            {"type": "ping"},
+            {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "hm"}},
+            {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}},
+            {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": "{}"}},
+            {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "abc"}},
+            {"type": "content_block_stop"},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}},
+            {"type": "message_stop"},
+        ],
+        3,
+        4,
+    ),
+    "gemini": (
+        [
+            {"candidates": [{"content": {"parts": [{"text": "Hi"}], "role": "model"}}]},
+            {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {}}}]}}]},
+            {"candidates": [{"content": {"parts": [{"text": ""}]}, "finishReason": "STOP"}]},
+        ],
+        0,
+        1,
+    ),
+    "interactions": (
+        [
+            {"event_type": "interaction.start", "interaction": {"id": "i"}},
+            {"event_type": "step.start", "index": 0, "step": {"type": "model_output"}},
+            {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "Hi"}},
+            {
+                "event_type": "step.delta",
+                "index": 0,
+                "delta": {"type": "thought_signature", "signature": "s"},
+            },
+            {"event_type": "interaction.complete", "interaction": {"usage": {"total_output_tokens": 2}}},
+        ],
+        2,
+        2,
+    ),
+    "cohere": (
+        [
+            {"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}},
+            {"type": "content-start", "delta": {"message": {"content": {"type": "text", "text": ""}}}},
+            {"type": "content-delta", "delta": {"message": {"content": {"text": "Hi"}}}},
+            {"type": "content-end", "index": 0},
+            {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": {}}},
+        ],
+        2,
+        2,
+    ),
+    "hugging face": (
+        [{"token": {"id": 1, "text": "Hi", "special": False}, "generated_text": None}, {"details": {}}],
+        0,
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("api", STREAMS)
+def test_the_output_of_each_apis_stream(api: str) -> None:
+    events, before, after = STREAMS[api]
+    lines = _lines(events)
+    positions = output_events.first_and_last("text/event-stream", lines)
+    assert positions == (before, len(events) - 1 - after)
+    assert output_events.first_and_last("text/event-stream", [b"".join(lines)]) == (0, 0)
+
+
+def test_the_output_of_ollamas_lines() -> None:
+    events = [
+        {"model": "m", "message": {"role": "assistant", "thinking": "hm"}, "done": False},
+        {"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done": False},
+        {"model": "m", "message": {"role": "assistant", "content": ""}, "done": True, "eval_count": 2},
+    ]
+    lines = [json.dumps(event).encode() + b"\n" for event in events]
+    assert output_events.first_and_last("application/x-ndjson", lines) == (0, 1)
+
+
+def test_the_output_of_aws_event_streams() -> None:
+    events = [
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockDelta", {"delta": {"reasoningContent": {"text": "hm"}}}),
+        ("contentBlockDelta", {"delta": {"text": "Hi"}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": {"inputTokens": 3}, "trace": {"guardrail": {"text": "checked"}}}),
+    ]
+    messages = [_aws(name, payload) for name, payload in events]
+    assert output_events.first_and_last("application/vnd.amazon.eventstream", messages) == (1, 2)
+
+
+def _aws(name: str, payload: Any) -> bytes:
+    body = json.dumps(payload).encode()
+    headers = b"".join(
+        bytes([len(key)]) + key.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for key, value in ((":event-type", name), (":message-type", "event"))
+    )
+    total = 12 + len(headers) + len(body) + 4
+    return struct.pack(">III", total, len(headers), 0) + headers + body + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize("body", [b"", b"\n\n", b"data: [DONE]\n\n", b"data: 7\n\ndata: null\n", b"<html>"])
+def test_what_is_no_stream_of_output(body: bytes) -> None:
+    assert output_events.first_and_last("text/event-stream", [body]) is None
+    assert output_events.first_and_last("text/event-stream", []) is None
