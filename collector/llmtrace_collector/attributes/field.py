@@ -1,0 +1,94 @@
+"""What one column of spans is: its type, its meaning, and where each dialect keeps its value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Price:
+    """How a count is charged: in a bucket of its own, which has a price.
+
+    What is charged for a count leaves out its parts (`part_of` of others names it), so that buckets add up to
+    all of a call. Where the price book has no price for a bucket, that of what it is a part of holds.
+    """
+
+    bucket: str
+    #: The counts that this one is contained in, the nearest of each.
+    part_of: tuple[str, ...] = ()
+    #: The unit of the public price list (genai-prices) that is this bucket's.
+    listed_as: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name in words: `cache write 1h`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", self.bucket).lower()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of `otel_traces` that comes from attributes.
+
+    A key is an attribute's name; `key>a>1>b` reaches into the JSON text that the attribute holds (indices from
+    1). The first key that carries a value wins; values are never added together.
+    """
+
+    name: str
+    type: str
+    #: One short sentence: the column's comment, and its line in docs/tables.md.
+    meaning: str
+    #: Keys of the conventions that llmtrace and OpenTelemetry write today; a span with no others is *plain*.
+    keys: tuple[str, ...]
+    #: Keys of other emitters and of former conventions: one of them makes a span *foreign*.
+    dialects: tuple[str, ...] = ()
+    #: The SQL function `llmtrace_<convert>` that makes the type of the text; without one it is the text.
+    convert: str = ""
+    #: Other attributes that the function takes after the text.
+    also: tuple[str, ...] = ()
+    unit: str = ""
+    codec: str = "ZSTD(1)"
+    #: Spans that call no model have nothing in it.
+    of_calls: bool = False
+    price: Price | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every key, in the order in which they are tried."""
+        return self.keys + self.dialects
+
+    @property
+    def comment(self) -> str:
+        """What the column's comment says: the unit first."""
+        return f"{self.unit.capitalize()}: {self.meaning}" if self.unit else self.meaning
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its text is a number, which dialects may write as a double or as JSON of a protobuf value."""
+        return self.convert in ("count", "count_or_0", "seconds", "weight")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """One column of `otel_traces` that is computed from the others.
+
+    Its SQL is the function `llmtrace_<function>` of the columns (or other expressions of the view) `of`.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    function: str
+    of: tuple[str, ...]
+    unit: str = ""
+    codec: str = "ZSTD(1)"
+
+    @property
+    def comment(self) -> str:
+        """What the column's comment says: the unit first."""
+        return f"{self.unit.capitalize()}: {self.meaning}" if self.unit else self.meaning
+
+
+def key_of(source: str) -> str:
+    """The attribute that a source reads."""
+    return source.split(">", 1)[0]

@@ -1,0 +1,434 @@
+"""The one table of attributes: every column of spans that comes from them, and where each dialect keeps it.
+
+To support another emitter, add its keys to `dialects` of what it tells, and its recorded spans to the tests. The
+columns, their comments, what fills them, the documentation and the probe for foreign spans follow.
+"""
+
+from __future__ import annotations
+
+from llmtrace import semconv
+
+from .counts import COUNTS
+from .field import Derived, Field
+
+#: The provider, as conventions before 1.37 named it.
+SYSTEM = "gen_ai.system"
+
+#: Attributes by which a span, a log record or a data point names a user.
+USER_KEYS = (semconv.USER_ID, "enduser.id")
+
+#: Times that vLLM's engine gives of a request, in seconds.
+VLLM_TTFT = "gen_ai.latency.time_to_first_token"
+VLLM_TIMES = ("gen_ai.latency.time_in_queue", "gen_ai.latency.e2e")
+
+#: The sender's word that a span's usage is counted elsewhere (`false`).
+COUNTED_KEY = semconv.COUNTED
+
+#: Milliseconds from the start to the first token, where a dialect has them as attributes.
+FIRST_TOKEN_MS = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
+
+#: An ISO time of the first token.
+FIRST_TOKEN_AT = ("langfuse.observation.completion_start_time",)
+
+#: Span events whose time is the first token's.
+FIRST_TOKEN_EVENTS = (
+    "First Token Stream Event",
+    "gen_ai.content.completion.chunk",
+    "llm.content.completion.chunk",
+    "ai.stream.firstChunk",
+)
+
+#: What a span's own attributes say of it.
+_OF_SPANS: tuple[Field, ...] = (
+    Field(
+        "Operation",
+        "LowCardinality(String)",
+        "What the span does: chat, text_completion, generate_content, embeddings, or another step.",
+        (semconv.OPERATION_NAME,),
+    ),
+    Field(
+        "Provider",
+        "LowCardinality(String)",
+        "Provider that was called, by the convention's name.",
+        (semconv.PROVIDER_NAME,),
+        dialects=(
+            SYSTEM,
+            "llm.provider",
+            "llm.system",
+            "ai.model.provider",
+            "mlflow.llm.provider",
+            "llm.vendor",
+        ),
+        convert="provider_name",
+    ),
+    Field(
+        "RequestModel",
+        "LowCardinality(String)",
+        "Model that was asked for.",
+        (semconv.REQUEST_MODEL,),
+        dialects=(
+            "llm.request.model_name",
+            "llm.invocation_parameters>model",
+            "embedding.invocation_parameters>model",
+            "ai.model.id",
+            "request_data>model",
+            "langfuse.observation.model.name",
+            "mlflow.llm.model",
+            "llm.request.model",
+            "embedding.model_name",
+            "reranker.model_name",
+            # OpenInference writes the answering model here once it is known: better than nothing.
+            "llm.model_name",
+        ),
+    ),
+    Field(
+        "ResponseModel",
+        "LowCardinality(String)",
+        "Model that answered.",
+        (semconv.RESPONSE_MODEL,),
+        dialects=(
+            "llm.response.model_name",
+            "llm.model_name",
+            "ai.response.model",
+            "llm.response.model",
+            "output.value>model",
+            "mlflow.spanOutputs>model",
+        ),
+    ),
+    Field(
+        "ResponseId",
+        "String",
+        "The provider's id of the answer.",
+        (semconv.RESPONSE_ID,),
+        dialects=(
+            "ai.response.id",
+            "output.value>id",
+            "response_data>id",
+            "mlflow.spanOutputs>id",
+            "langfuse.observation.output>id",
+            "output>id",
+        ),
+        codec="ZSTD(3)",
+    ),
+    Field(
+        "FinishReasons",
+        "Array(LowCardinality(String))",
+        "Why each choice of the answer ended, in the convention's words.",
+        (semconv.RESPONSE_FINISH_REASONS,),
+        dialects=(
+            "gen_ai.response.finish_reason",
+            "gen_ai.response.stop_reason",
+            "gen_ai.completion.0.finish_reason",
+            "llm.response.finish_reason",
+            "llm.response.stop_reason",
+            "llm.finish_reason",
+            "ai.response.finishReason",
+            "ai.finishReason",
+            "anthropic.message.stop_reason",
+            "output.value>choices>1>finish_reason",
+            "output.value>stop_reason",
+            "response_data>message>stop_reason",
+            "mlflow.spanOutputs>choices>1>finish_reason",
+            "mlflow.spanOutputs>stop_reason",
+            "output>choices>1>finish_reason",
+        ),
+        convert="finish_reasons",
+    ),
+    Field(
+        "ErrorType",
+        "LowCardinality(String)",
+        "Kind of the error; empty without one.",
+        (semconv.ERROR_TYPE,),
+    ),
+    Field(
+        "UserId",
+        "String",
+        "User for whom was called.",
+        USER_KEYS[:1],
+        dialects=(
+            *USER_KEYS[1:],
+            "langfuse.user.id",
+            "gen_ai.user",
+            "gen_ai.request.user",
+            "llm.user",
+            "traceloop.association.properties.user_id",
+            "ai.telemetry.metadata.userId",
+            "mlflow.trace.user",
+            "litellm.end_user.id",
+            "metadata.user_api_key_end_user_id",
+            "metadata.user_api_key_user_id",
+            "gen_ai.prompt.0.user",
+        ),
+        codec="ZSTD(3)",
+    ),
+    Field(
+        "SessionId",
+        "String",
+        "Conversation that the span belongs to.",
+        (semconv.SESSION_ID,),
+        dialects=(
+            semconv.CONVERSATION_ID,
+            "langfuse.session.id",
+            "traceloop.association.properties.session_id",
+            "ai.telemetry.metadata.sessionId",
+            "mlflow.trace.session",
+            "anthropic.session.id",
+            "session_id",
+        ),
+        codec="ZSTD(3)",
+    ),
+    Field(
+        "Tags",
+        "Array(LowCardinality(String))",
+        "Tags that the program gave.",
+        (semconv.TAGS,),
+        dialects=(
+            "tag.tags",
+            "langfuse.trace.tags",
+            "langfuse.tags",
+            "logfire.tags",
+            "ai.telemetry.metadata.tags",
+        ),
+        convert="string_list",
+    ),
+    Field(
+        "Experiment",
+        "LowCardinality(String)",
+        "Experiment that the span belongs to.",
+        (semconv.EXPERIMENT,),
+    ),
+    Field(
+        "RunId",
+        "LowCardinality(String)",
+        "Run of that experiment.",
+        (semconv.RUN,),
+    ),
+    Field(
+        "PromptName",
+        "LowCardinality(String)",
+        "Prompt that was used.",
+        (semconv.PROMPT_NAME,),
+        dialects=(
+            "traceloop.prompt.key",
+            "langfuse.observation.prompt.name",
+            "prompt.id",
+        ),
+    ),
+    Field(
+        "PromptVersion",
+        "LowCardinality(String)",
+        "Version of that prompt.",
+        (semconv.PROMPT_VERSION,),
+        dialects=(
+            "traceloop.prompt.version",
+            "langfuse.observation.prompt.version",
+            "llm.prompt_template.version",
+        ),
+    ),
+)
+
+#: When parts of the answer came; definitions in `sql/functions/timings.sql`.
+_TIMINGS: tuple[Field, ...] = (
+    Field(
+        "TimeToFirstByte",
+        "Nullable(Float64)",
+        "From the request to the first byte of the answer, whatever it says.",
+        (semconv.RESPONSE_TIME_TO_FIRST_BYTE,),
+        convert="seconds",
+        unit="seconds",
+    ),
+    Field(
+        "TimeToFirstToken",
+        "Nullable(Float64)",
+        "From the request to the first token of output.",
+        (semconv.RESPONSE_TIME_TO_FIRST_CHUNK,),
+        dialects=(
+            "gen_ai.client.operation.time_to_first_chunk",
+            VLLM_TTFT,
+        ),
+        convert="seconds",
+        unit="seconds",
+    ),
+    Field(
+        "TimeToLastToken",
+        "Nullable(Float64)",
+        "From the request to the last token of output; usage and end marks may follow it.",
+        (semconv.RESPONSE_TIME_TO_LAST_TOKEN,),
+        convert="seconds",
+        unit="seconds",
+    ),
+)
+
+#: What counting and pricing a call depends on.
+_ACCOUNTING: tuple[Field, ...] = (
+    Field(
+        "Weight",
+        "Float64",
+        "How many a sampled span stands for; 1 for the others.",
+        (semconv.SAMPLE_WEIGHT,),
+        convert="weight",
+        unit="calls",
+    ),
+    Field(
+        "ServiceTier",
+        "LowCardinality(String)",
+        "Tier by which prices differ; empty for the standard one, response_cache where no model ran.",
+        # What answered goes before what was asked for.
+        (
+            semconv.OPENAI_RESPONSE_SERVICE_TIER,
+            "gen_ai.openai.response.service_tier",
+            semconv.ANTHROPIC_RESPONSE_SERVICE_TIER,
+            semconv.RESPONSE_SERVICE_TIER,
+            semconv.OPENAI_REQUEST_SERVICE_TIER,
+            "gen_ai.openai.request.service_tier",
+            semconv.ANTHROPIC_REQUEST_SERVICE_TIER,
+            semconv.REQUEST_SERVICE_TIER,
+        ),
+        convert="service_tier",
+        also=(semconv.RESPONSE_CACHE_HIT,),
+        codec="",
+        of_calls=True,
+    ),
+    Field(
+        "Account",
+        "LowCardinality(String)",
+        "Account at the provider that pays.",
+        (semconv.ACCOUNT,),
+        codec="",
+        of_calls=True,
+    ),
+)
+
+#: Every column that is one attribute's value, but for the texts.
+FIELDS: tuple[Field, ...] = (*_OF_SPANS, *COUNTS, *_TIMINGS, *_ACCOUNTING)
+
+#: Text too large to sit in the attribute map: its own column, stripped from the map. What dialects have there is
+#: JSON of chat messages in some provider's shape, or bare text.
+TEXTS: tuple[Field, ...] = (
+    Field(
+        "InputMessages",
+        "String",
+        "Messages that were sent, JSON of the GenAI conventions.",
+        (semconv.INPUT_MESSAGES,),
+        dialects=(
+            "ai.prompt.messages",
+            "ai.prompt>messages",
+            "ai.prompt>prompt",
+            "request_data>messages",
+            "request_data>input",
+            "mlflow.spanInputs>messages",
+            "mlflow.spanInputs>input",
+            "langfuse.observation.input>messages",
+            "langfuse.observation.input",
+            "input.value>messages",
+            "gen_ai.prompt",
+            "inputs>messages",
+            "inputs>prompt",
+            "llm.prompts.0.prompt.text",
+            "input.value",
+        ),
+        codec="ZSTD(3)",
+    ),
+    Field(
+        "OutputMessages",
+        "String",
+        "Messages that came back, JSON of the GenAI conventions.",
+        (semconv.OUTPUT_MESSAGES,),
+        dialects=(
+            "response_data>message",
+            "response_data>combined_chunk_content",
+            "mlflow.spanOutputs>choices",
+            "mlflow.spanOutputs",
+            "langfuse.observation.output>choices",
+            "langfuse.observation.output",
+            "output.value>choices",
+            "gen_ai.completion",
+            "output>choices",
+            "llm.choices.0.completion.text",
+            "ai.response.object",
+            "output.value",
+        ),
+        codec="ZSTD(3)",
+    ),
+    Field(
+        "SystemInstructions",
+        "String",
+        "Instructions apart from the messages, JSON of the GenAI conventions.",
+        (semconv.SYSTEM_INSTRUCTIONS,),
+        dialects=(
+            "ai.prompt>system",
+            "request_data>system",
+            "request_data>instructions",
+            "mlflow.spanInputs>system",
+        ),
+        codec="ZSTD(3)",
+    ),
+    Field(
+        "ToolDefinitions",
+        "String",
+        "Tools that the model could call, JSON of the GenAI conventions.",
+        (semconv.TOOL_DEFINITIONS,),
+        dialects=(
+            "ai.prompt.tools",
+            "mlflow.chat.tools",
+            "request_data>tools",
+        ),
+        codec="ZSTD(3)",
+    ),
+)
+
+#: Columns computed from the others, in the order in which they are computed.
+DERIVED: tuple[Derived, ...] = (
+    Derived(
+        "Model",
+        "LowCardinality(String)",
+        "Model that was asked for, else the one that answered.",
+        "model",
+        ("RequestModel", "ResponseModel"),
+    ),
+    Derived("IsLlm", "Bool", "Whether the span calls a model.", "is_llm", ("Operation",)),
+    Derived(
+        "Uncounted",
+        "LowCardinality(String)",
+        "Why a call does not count: sender, server, repeats or duplicate; empty where it does.",
+        "uncounted",
+        ("IsLlm", "counted_text", "SpanKind", "ParentSpanId"),
+    ),
+    Derived(
+        "Counted",
+        "Bool",
+        "Whether the span is a call that usage and cost count.",
+        "counted",
+        ("IsLlm", "Uncounted"),
+    ),
+    Derived(
+        "UsageFault",
+        "LowCardinality(String)",
+        "What in its token counts contradicts itself; empty for nothing.",
+        "usage_fault",
+        ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"),
+    ),
+    Derived(
+        "TimePerOutputToken",
+        "Nullable(Float64)",
+        "From one token of output to the next, on the mean, without the time to the first.",
+        "time_per_output_token",
+        ("TimeToFirstToken", "TimeToLastToken", "Duration", "OutputTokens"),
+        unit="seconds",
+    ),
+    Derived(
+        "TpotEstimated",
+        "Bool",
+        "Whether TimePerOutputToken takes the span's end for the last token's time.",
+        "tpot_estimated",
+        ("TimePerOutputToken", "TimeToLastToken"),
+    ),
+    Derived(
+        "PromptHash",
+        "UInt64",
+        "Equal for equal requests: hash of model, messages, instructions and tools; 0 without messages.",
+        "prompt_hash",
+        ("Model", "InputMessages", "SystemInstructions", "ToolDefinitions"),
+        codec="",
+    ),
+)
