@@ -15,6 +15,8 @@ import click
 import pytest
 
 from llmtrace_cli.main import cli
+from llmtrace_collector.store import table_reference
+from llmtrace_collector.store.schema.catalogue import READABLE
 from tests.cli import command_reference
 
 ROOT = Path(__file__).parents[2]
@@ -216,3 +218,14 @@ def test_the_reference_of_commands_is_fresh(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     assert page == command_reference.reference()
     assert "\x1b" not in page
+
+
+def test_the_reference_of_tables_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it fails: `llmtrace store reference > docs/tables.md`."""
+    monkeypatch.setenv("COLUMNS", "40")
+    page = (DOCS / "tables.md").read_text(encoding="utf-8")
+    assert page == table_reference.reference()
+    assert {f"## {name}" for name in READABLE} <= set(page.splitlines())
+    (tokens,) = (line for line in page.splitlines() if line.startswith("| `InputTokens` | `Nullable"))
+    assert "| tokens |" in tokens
+    assert tokens.endswith("| `gen_ai.usage.input_tokens` |")

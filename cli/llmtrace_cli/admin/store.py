@@ -13,6 +13,7 @@ import click
 
 from llmtrace.common.tls import TlsFiles
 from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.extras import needs
 
 from .client import own_collector
 
@@ -43,6 +44,7 @@ Examples:
   llmtrace store export spans/ --table otel_traces --since 2026-11-01 --project shop
   llmtrace store delete --user ann@example.com --dry-run
   llmtrace store backup
+  llmtrace store reference
 """
 )
 def store() -> None:
@@ -285,6 +287,20 @@ def policies(context: click.Context) -> None:
     database = server_arguments(settings.store)["database"]
     for statement in statements(database, reader["username"], reader["password"], settings.cluster):
         click.echo(f"{statement};")
+
+
+@store.command(
+    epilog="""\b
+Examples:
+  llmtrace store reference
+  llmtrace store reference > docs/tables.md
+"""
+)
+def reference() -> None:
+    """Print every table and column that can be read, as Markdown (docs/tables.md); no collector is asked."""
+    with needs("collector"):
+        from llmtrace_collector.store.table_reference import reference as render
+    click.echo(render(), nl=False)
 
 
 @store.command(

@@ -148,6 +148,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _view("incidents"),
     _view("webhook_deliveries"),
     _view("span_messages"),
+    _view("span_texts"),
     _view("sdk_reports"),
     _view("completeness"),
     _view("price_now", _OWN_MODELS),

@@ -1,4 +1,4 @@
-"""The search language: text -> checked tree -> one SQL condition over spans or traces. docs/search.md explains it.
+"""The search language: text -> checked tree -> one SQL condition over spans or traces (docs/search.md).
 
     search = parse("model:gpt-5* cost>0.01 refund")
     condition = search.condition("traces", within=Period(since, until))

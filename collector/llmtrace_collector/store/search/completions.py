@@ -1,5 +1,8 @@
 """What may stand at the cursor: names of fields, and values that the store has seen lately."""
 
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import re
@@ -26,7 +29,7 @@ _LOOK_BACK = (3_600, 86_400, 7 * 86_400)
 #: Rows that are read of spans at most: a completion takes no longer in a store of any size.
 _ROWS = 50_000
 
-_TERM = re.compile(r'[^\s()"]*(?:"(?:[^"\\]|\\.)*"?[^\s()"]*)*$')
+_TERM = re.compile(r'[^\s()"]*(?:"(?:[^"\\]|\\.)*"?[^\s()"]*)*\Z', re.DOTALL)
 _HEAD = re.compile(r'-*([A-Za-z_]\w*)(?:\.("(?:[^"\\]|\\.)*"|[^\s()":=<>!,]+))?(?::|=|!=)')
 _KEY = re.compile(r'-*([A-Za-z_]\w*)\."?([^\s()":=<>!,]*)$')
 _NAME = re.compile(r"-*(\w*)$")
@@ -48,20 +51,20 @@ def completions(text: str, cursor: int | None = None, rows: Rows | None = None) 
     Without `rows`, which asks the store, names of fields and their words alone.
     """
     end = len(text) if cursor is None else cursor
-    term = _TERM.search(text[:end])
-    assert term is not None, "the pattern fits the empty end of any text"
-    head = _HEAD.match(term[0])
+    begin = next(match.start() for match in _TERM.finditer(text[:end]))
+    term = text[begin:end]
+    head = _HEAD.match(term)
     if head is not None and head[1].lower() in FIELDS:
-        return _values(FIELDS[head[1].lower()], head[2] or "", term.start() + head.end(), text, end, rows)
-    key = _KEY.match(term[0])
+        return _values(FIELDS[head[1].lower()], head[2] or "", begin + head.end(), text[:end], rows)
+    key = _KEY.match(term)
     if key is not None and key[1] in FIELDS and FIELDS[key[1]].keyed:
-        start = term.start() + key.start(1)
+        start = begin + key.start(1)
         return [
             Completion(f"{key[1]}.{_bare_key(name)}:", start, end, FIELDS[key[1]].help)
             for name in _seen(rows, _KEYS[key[1]], {"part": key[2]})
         ]
-    name = _NAME.match(term[0])
-    return [] if name is None else _names(name[1].lower(), term.start() + name.start(1), end)
+    name = _NAME.match(term)
+    return [] if name is None else _names(name[1].lower(), begin + name.start(1), end)
 
 
 def _names(part: str, start: int, end: int) -> list[Completion]:
@@ -78,17 +81,18 @@ def _opened(field: Field) -> str:
     return f"{field.name}{'>' if field.kind is Kind.NUMBER else ':'}"
 
 
-def _values(field: Field, key: str, start: int, text: str, end: int, rows: Rows | None) -> list[Completion]:
+def _values(field: Field, key: str, start: int, text: str, rows: Rows | None) -> list[Completion]:
+    """What may stand after the field whose values begin at `start`, in a text up to the cursor."""
     # Of a list of values, the last one is being written.
-    start += text[start:end].rfind(",") + 1
-    part = text[start:end].strip('"').rstrip("*")
+    start += text[start:].rfind(",") + 1
+    part = text[start:].strip('"').rstrip("*")
     if field.choices:
         values = [choice for choice in field.choices if choice.startswith(part.lower())]
     elif field.keyed and field.name != "score":
         values = _seen(rows, _ATTRIBUTE_VALUES[field.name], {"part": part, "key": key.strip('"')})
     else:
         values = _seen(rows, _VALUES[field.name], {"part": part}) if field.name in _VALUES else []
-    return [Completion(str(Value(value)), start, end, field.help) for value in values]
+    return [Completion(str(Value(value)), start, len(text), field.help) for value in values]
 
 
 def _bare_key(name: str) -> str:
@@ -100,7 +104,7 @@ def _seen(rows: Rows | None, source: str, params: Mapping[str, QueryValue]) -> l
     if rows is None:
         return []
     sql = (
-        f"SELECT value, sum(uses) AS uses FROM ({source}) "  # noqa: S608 - texts of ours
+        f"SELECT value, sum(uses) AS uses FROM ({source}) "
         "WHERE value != '' AND positionCaseInsensitive(value, {part:String}) > 0 GROUP BY value "
         f"ORDER BY positionCaseInsensitive(value, {{part:String}}) = 1 DESC, uses DESC, value LIMIT {MOST}"
     )
@@ -113,14 +117,14 @@ def _seen(rows: Rows | None, source: str, params: Mapping[str, QueryValue]) -> l
 
 def _of_usage(expression: str) -> str:
     return (
-        f"SELECT {expression} AS value, sum(Calls) AS uses FROM usage_10s "  # noqa: S608 - names of ours
+        f"SELECT {expression} AS value, sum(Calls) AS uses FROM usage_10s "
         "WHERE Time >= now() - toIntervalSecond({seconds:UInt32}) GROUP BY value"
     )
 
 
 def _of_spans(expression: str, where: str = "1") -> str:
     return (
-        f"SELECT {expression} AS value, 1 AS uses FROM (SELECT * FROM otel_traces "  # noqa: S608 - names of ours
+        f"SELECT {expression} AS value, 1 AS uses FROM (SELECT * FROM otel_traces "
         f"WHERE Timestamp >= now() - toIntervalSecond({{seconds:UInt32}}) AND {where} LIMIT {_ROWS})"
     )
 

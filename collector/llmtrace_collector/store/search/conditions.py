@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from llmtrace_collector.sql_values import QueryValue
 
@@ -13,10 +13,12 @@ from .binding import Parameters, all_true, any_true
 from .span_terms import SpanTerms
 from .times import Period
 from .trace_terms import TraceTerms, matching
-from .tree import And, Compare, Identifier, Leaf, Match, Node, Not, Or, Present, Text
+from .tree import And, Compare, Identifier, Match, Node, Not, Or, Present, Text
 
 #: What a search is asked over.
 Over = Literal["spans", "traces"]
+
+_Other: TypeAlias = Identifier | Match | Compare | Present | Not | And | Or
 
 #: Fields that few rows fit, so that it pays to read the texts of those rows alone.
 _SELECTIVE = frozenset({"user", "session", "run", "experiment", "prompt", "tag", "tool", "error", "attr"})
@@ -35,21 +37,20 @@ def compile_spans(tree: Node | None, period: Period, prefix: str) -> Condition:
     """The condition on rows of `otel_traces`."""
     parameters = Parameters(period, prefix)
     conditions = [] if tree is None else [_Spans(parameters).node(tree)]
-    return Condition(
-        all_true([*parameters.within("Timestamp"), *conditions]), parameters.values, "otel_traces"
-    )
+    sql = all_true([*parameters.within("Timestamp"), *conditions])
+    return Condition(sql, parameters.values, "otel_traces")
 
 
 def compile_traces(tree: Node | None, period: Period, prefix: str) -> Condition:
     """The condition on rows of `traces_now`."""
     parameters = Parameters(period, prefix)
-    traces = _Traces(parameters)
-    conditions = [] if tree is None else [traces.node(tree)]
-    return Condition(all_true([*traces.overlap(), *conditions]), parameters.values, "traces_now")
+    compiler = _Traces(parameters)
+    conditions = [] if tree is None else [compiler.node(tree)]
+    return Condition(all_true([*compiler.overlap(), *conditions]), parameters.values, "traces_now")
 
 
 class _Compiler(ABC):
-    """Joins conditions; what they are over is for subclasses. `key` says which rows of texts belong to a row."""
+    """Joins conditions; what they are over is for subclasses, whose `key` is a row's in every table."""
 
     key: str
 
@@ -63,11 +64,9 @@ class _Compiler(ABC):
             return f"NOT ({self.node(node.node)})"
         if isinstance(node, Or):
             return any_true(map(self.node, node.nodes))
-        if isinstance(node, And):
-            return self._all(list(node.nodes))
-        return self._all([node])
+        return self._all(node.nodes if isinstance(node, And) else [node])
 
-    def _all(self, nodes: list[Node]) -> str:
+    def _all(self, nodes: Sequence[Node]) -> str:
         texts = [node for node in nodes if isinstance(node, Text)]
         others = [node for node in nodes if not isinstance(node, Text)]
         conditions = self._others(others)
@@ -75,47 +74,43 @@ class _Compiler(ABC):
             conditions.append(self._texts(texts, [node for node in others if _is_selective(node)]))
         return all_true(conditions)
 
-    def _texts(self, texts: list[Text], selective: list[Node]) -> str:
+    def _texts(self, texts: list[Text], selective: list[_Other]) -> str:
         """Every one of the texts occurs, in a name, in an error's message, or in a prompt or answer."""
         terms = {
             "otel_traces": [self._spans.named(text) for text in texts],
             "span_texts": [self._spans.told(text) for text in texts],
         }
-        narrowed = {}
-        if selective:
-            narrowed["span_texts"] = f"{self._key_of_row} IN ({self._narrow(selective)})"
-        return f"{self._key_of_row} IN ({matching(self.key, terms, self._parameters, narrowed)})"
+        narrowed = {"span_texts": self._in(self._narrow(selective))} if selective else {}
+        return self._in(matching(self.key, terms, self._parameters, narrowed))
 
-    @property
-    def _key_of_row(self) -> str:
-        return f"({self.key})" if "," in self.key else self.key
+    def _in(self, keys: str) -> str:
+        return f"{f'({self.key})' if ',' in self.key else self.key} IN ({keys})"
 
-    @abstractmethod
-    def _others(self, nodes: list[Node]) -> list[str]:
-        """The conditions of terms that are not about texts."""
-
-    @abstractmethod
-    def _narrow(self, nodes: list[Node]) -> str:
-        """SELECT of the keys that terms of few rows leave."""
-
-    def _of_span(self, node: Leaf) -> str:
+    def _of_span(self, node: Identifier | Match | Compare | Present) -> str:
         if isinstance(node, Identifier):
             return self._spans.identifier(node)
         if isinstance(node, Match):
             return self._spans.match(node)
-        if isinstance(node, Compare):
-            return self._spans.compare(node)
-        assert isinstance(node, Present), "texts are asked together"
-        return self._spans.present(node)
+        return self._spans.compare(node) if isinstance(node, Compare) else self._spans.present(node)
+
+    @abstractmethod
+    def _others(self, nodes: Sequence[_Other]) -> list[str]:
+        """The conditions of terms that are not about texts."""
+
+    @abstractmethod
+    def _narrow(self, nodes: Sequence[_Other]) -> str:
+        """SELECT of the keys that terms of few rows leave."""
 
 
 class _Spans(_Compiler):
     key = "TraceId, SpanId"
 
-    def _others(self, nodes: list[Node]) -> list[str]:
-        return [self._of_span(node) if _is_leaf(node) else self.node(node) for node in nodes]
+    def _others(self, nodes: Sequence[_Other]) -> list[str]:
+        return [
+            self.node(node) if isinstance(node, Not | And | Or) else self._of_span(node) for node in nodes
+        ]
 
-    def _narrow(self, nodes: list[Node]) -> str:
+    def _narrow(self, nodes: Sequence[_Other]) -> str:
         return matching(self.key, {"otel_traces": [all_true(self._others(nodes))]}, self._parameters)
 
 
@@ -125,12 +120,15 @@ class _Traces(_Compiler):
     def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters)
         self._traces = TraceTerms(parameters, self._spans)
-        self.overlap: Callable[[], list[str]] = self._traces.overlap
 
-    def _others(self, nodes: list[Node]) -> list[str]:
+    def overlap(self) -> list[str]:
+        """Conditions that a part of the trace lies in the period."""
+        return self._traces.overlap()
+
+    def _others(self, nodes: Sequence[_Other]) -> list[str]:
         conditions, of_spans = [], []
         for node in nodes:
-            if not _is_leaf(node):
+            if isinstance(node, Not | And | Or):
                 conditions.append(self.node(node))
                 continue
             of_trace = self._traces.leaf(node)
@@ -141,17 +139,11 @@ class _Traces(_Compiler):
         # What is asked of spans is asked in one reading of them.
         return [*conditions, self._traces.of_spans(of_spans)] if of_spans else conditions
 
-    def _narrow(self, nodes: list[Node]) -> str:
-        of_spans = [self._of_span(node) for node in nodes if _is_leaf(node)]
+    def _narrow(self, nodes: Sequence[_Other]) -> str:
+        of_spans = [self._of_span(node) for node in nodes if not isinstance(node, Not | And | Or)]
         return matching(self.key, {"otel_traces": of_spans}, self._parameters)
 
 
-def _is_leaf(node: Node) -> bool:
-    return not isinstance(node, Not | And | Or)
-
-
-def _is_selective(node: Node) -> bool:
+def _is_selective(node: _Other) -> bool:
     """Whether few rows fit a term, so that they are worth finding first."""
-    if isinstance(node, Identifier):
-        return True
-    return isinstance(node, Match) and node.field in _SELECTIVE
+    return isinstance(node, Identifier) or (isinstance(node, Match) and node.field in _SELECTIVE)

@@ -1,4 +1,4 @@
-"""What a search can ask for: every field with its kind, a sentence and an example. docs/search.md has the same."""
+"""What a search can ask for: every field with its kind, a sentence and an example, as in docs/search.md."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ _FIELDS = (
     Field(
         "status",
         Kind.CHOICE,
-        "How it ended: failed (the root failed), recovered (a step failed, the root did not), error (either), "
-        "ok. A repeated attempt is no failure.",
+        "How it ended: failed (the root failed), recovered (a step failed, the root did not), error "
+        "(either), ok. A repeated attempt is no failure.",
         "status:failed,recovered",
         choices=_STATUS,
     ),

@@ -96,9 +96,7 @@ class _Parser:
 
     def _missing(self) -> None:
         """Nothing stands where a term must."""
-        before = self._tokens[self._next - 1] if self._next else None
-        token = before or self._peek()
-        assert token is not None, "an empty search has no terms to miss"
+        token = self._tokens[max(0, self._next - 1)]
         what = (
             "there is nothing in the parentheses"
             if token.kind == "("

@@ -39,7 +39,7 @@ _LIMIT = Decimal("1e18")
 
 
 def read_number(text: str, kind: str) -> float | None:
-    """The number in `text`: seconds for a duration, USD for money; None where it is no number of that kind."""
+    """The number in `text`: seconds for a duration, USD for money; None where it is none of that kind."""
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
         return None

@@ -1,5 +1,8 @@
 """What each term of a search asks of one span: SQL over a row of `otel_traces`."""
 
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -148,8 +151,9 @@ class SpanTerms:
         return any_true(
             [
                 f"(TraceId, SpanId) IN (SELECT TraceId, SpanId {of} SpanId != '' AND {which})",
-                f"ParentSpanId = '' AND TraceId IN (SELECT TraceId {of} SpanId = '' AND TraceId != '' AND {which})",
-                f"ResponseId != '' AND ResponseId IN (SELECT ResponseId {of} ResponseId != '' AND {which})",
+                "(ParentSpanId = '' AND TraceId IN "
+                f"(SELECT TraceId {of} SpanId = '' AND TraceId != '' AND {which}))",
+                f"(ResponseId != '' AND ResponseId IN (SELECT ResponseId {of} ResponseId != '' AND {which}))",
             ]
         )
 
@@ -175,22 +179,20 @@ class SpanTerms:
         return any_true(map(condition, node.values))
 
     def _any_name(self, node: Match, column: str) -> str:
-        return self._each(
-            node, lambda value: f"arrayExists(x -> {name_is('x', value, self._parameters)}, {column})"
-        )
+        def has(value: Value) -> str:
+            return f"arrayExists(x -> {name_is('x', value, self._parameters)}, {column})"
+
+        return self._each(node, has)
 
     def _attribute(self, node: Match) -> str:
         attribute = f"{_MAPS[node.field]}[{self._parameters.text(node.key)}]"
         return self._each(node, lambda value: id_is(attribute, value, self._parameters))
 
     def _step(self, node: Match) -> str:
-        either = self._each(
-            node,
-            lambda value: any_true(
-                name_is(name, value, self._parameters) for name in ("SpanName", STEP_NAME)
-            ),
-        )
-        return f"(NOT IsLlm AND {either})"
+        def named(value: Value) -> str:
+            return any_true(name_is(name, value, self._parameters) for name in ("SpanName", STEP_NAME))
+
+        return f"(NOT IsLlm AND {self._each(node, named)})"
 
     def _tool(self, node: Match) -> str:
         named = self._each(node, lambda value: name_is(TOOL_NAME, value, self._parameters))
@@ -203,7 +205,7 @@ class SpanTerms:
         if status == "recovered":
             overlap = (self._parameters.since("End"), self._parameters.until("Start"))
             where = all_true([*overlap, "Status = 'recovered'"])
-            return f"({_FAILED} AND TraceId IN (SELECT TraceId FROM traces_now WHERE {where}))"  # noqa: S608
+            return f"({_FAILED} AND TraceId IN (SELECT TraceId FROM traces_now WHERE {where}))"
         return {"ok": "StatusCode != 'Error'", "error": _ERROR, "failed": f"({_FAILED})"}[status]
 
     def _error(self, node: Match) -> str:
@@ -243,10 +245,8 @@ class SpanTerms:
         if "=" in value.text:
             spellings = (value.text, value.text.replace("=", ":", 1))
             return any_true(name_is("x", Value(text), self._parameters) for text in spellings)
-        keyed = (
-            f"startsWith(lowerUTF8(x), lowerUTF8({self._parameters.text(value.text + sign)}))"
-            for sign in "=:"
-        )
+        keys = (self._parameters.text(value.text + sign) for sign in "=:")
+        keyed = (f"startsWith(lowerUTF8(x), lowerUTF8({key}))" for key in keys)
         return any_true([name_is("x", value, self._parameters), *keyed])
 
     def _purpose(self, node: Match) -> str:

@@ -43,8 +43,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class Token:
-    """One token and its place. Of a field: `text` is its name, `key` the name after its dot, `operator` `:` or
-    a comparison, `values` what follows.
+    """One token and its place. Of a field: `text` is its name, `key` the name after its dot, `operator` a
+    colon or a comparison, `values` what follows.
     """
 
     kind: Kind
@@ -103,9 +103,8 @@ def _negates(text: str, position: int) -> bool:
 
 
 def _word(text: str, position: int) -> Token:
-    run = _RUN.match(text, position)
-    assert run is not None, "neither space, parenthesis nor quote stands here"
-    word, length = run[0], len(run[0])
+    word = _RUN.findall(text, position, len(text))[0]
+    length = len(word)
     if word in JOINING:
         return Token("-" if word == "NOT" else "AND" if word == "AND" else "OR", word, position, length)
     starred = re.fullmatch(r"\*?(\w+)\*?", word)

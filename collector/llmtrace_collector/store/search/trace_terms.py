@@ -4,6 +4,9 @@ Some is a column of that row. The rest is asked of the trace's spans: it holds w
 search's period, is as asked.
 """
 
+# Texts are put together from constants alone; values are bound.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -113,7 +116,7 @@ class TraceTerms:
             bounds.append(f"Timestamp <= (SELECT max(End) FROM traces_now WHERE {overlap})")
         total = compared("sum(Cost)", node.operator, node.number, self._parameters)
         return (
-            f"TraceId IN (SELECT TraceId FROM span_cost WHERE {all_true(bounds)} "  # noqa: S608 - values are bound
+            f"TraceId IN (SELECT TraceId FROM span_cost WHERE {all_true(bounds)} "
             f"GROUP BY TraceId HAVING {total})"
         )
 
@@ -122,11 +125,11 @@ class TraceTerms:
         which = all_true([self._parameters.since("Timestamp"), *wanted])
         of_response = (
             "ResponseId != '' AND ResponseId IN "
-            f"(SELECT ResponseId FROM scores WHERE ResponseId != '' AND {which})"  # noqa: S608 - values are bound
+            f"(SELECT ResponseId FROM scores WHERE ResponseId != '' AND {which})"
         )
         return any_true(
             [
-                f"TraceId IN (SELECT TraceId FROM scores WHERE TraceId != '' AND {which})",  # noqa: S608
+                f"TraceId IN (SELECT TraceId FROM scores WHERE TraceId != '' AND {which})",
                 self.of_spans([of_response]),
             ]
         )
@@ -149,14 +152,14 @@ def matching(
     for table, conditions in terms.items():
         where = [*parameters.within("Timestamp"), narrowed.get(table, "")]
         if len(conditions) == 1:
-            selects.append(f"SELECT {key} FROM {table} WHERE {all_true([*where, *conditions])}")  # noqa: S608
+            selects.append(f"SELECT {key} FROM {table} WHERE {all_true([*where, *conditions])}")
             continue
         items = ", ".join(f"{condition} AS term_{n}" for n, condition in enumerate(conditions))
         some = any_true(f"term_{n}" for n in range(len(conditions)))
-        selects.append(f"SELECT {key}, {items} FROM {table} WHERE {all_true([*where, some])}")  # noqa: S608
+        selects.append(f"SELECT {key}, {items} FROM {table} WHERE {all_true([*where, some])}")
     rows = " UNION ALL ".join(selects)
     count = len(next(iter(terms.values())))
     if count == 1:
         return rows
     every = " AND ".join(f"max(term_{n})" for n in range(count))
-    return f"SELECT {key} FROM ({rows}) GROUP BY {key} HAVING {every}"  # noqa: S608 - names of ours
+    return f"SELECT {key} FROM ({rows}) GROUP BY {key} HAVING {every}"

@@ -69,9 +69,9 @@ class Match:
     def __str__(self) -> str:
         texts = [str(value) for value in self.values]
         # A score is compared with a number where one stands alone: a label that looks like one has quotes.
-        if self.field == "score" and len(texts) == 1:
-            if quantities.read_number(self.values[0].text, quantities.PLAIN) is not None:
-                texts = [quoted(self.values[0].text)]
+        single = self.values[0].text if self.field == "score" and len(texts) == 1 else ""
+        if quantities.read_number(single, quantities.PLAIN) is not None:
+            texts = [quoted(single)]
         return f"{_label(self.field, self.key)}:{','.join(texts)}"
 
 

@@ -1,0 +1,204 @@
+"""docs/tables.md, from the store itself: every table and view that readers may name, with its columns."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmtrace_collector.pricing.charges import BUCKETS
+
+from .schema.catalogue import CATALOGUE, NOBODYS, Entry, Kind
+from .schema.description import SchemaSettings, describe
+from .schema.dialects import FIELDS, TEXT_COLUMNS
+from .store import Store, open_store
+
+_HEAD = """\
+# Tables and columns
+
+<!-- Made by `llmtrace store reference > docs/tables.md`; a test keeps the two equal. -->
+
+What may be named in a query at `/clickhouse` ([collector.md](collector.md#reading)). Types are ClickHouse's,
+times are UTC. NULL: the sender did not say; 0: it said 0. With a key of a project every table shows the rows
+of that project alone.
+
+Rows of a rollup are parts of sums: read `SimpleAggregateFunction(sum, …)` by `sum(…)`, digests by
+`quantilesTDigestMerge(…)`.
+
+*Source* is the attribute that fills a column: a key of the OpenTelemetry GenAI conventions, or one of ours.
+The keys of other instrumentations, in the order in which they are tried, are
+[at the end](#attributes-by-column).
+"""
+
+#: A meaning begins with its unit, where it has one.
+_UNITS = {
+    "Nanoseconds": "ns",
+    "Milliseconds": "ms",
+    "Seconds": "s",
+    "Days": "days",
+    "USD": "USD",
+    "Tokens": "tokens",
+    "Bytes": "bytes",
+    "Characters": "characters",
+    "Calls": "calls",
+    "Spans": "spans",
+    "Searches": "searches",
+    "Rows": "rows",
+}
+
+#: Columns that views compute, by name or by view and name: those of tables have a comment in the schema.
+_COMPUTED: Mapping[str, str] = {
+    "PriceSource": "Where the price comes from: a list and its version, or a price of one's own",
+    "ListCost": "USD by the list, before discounts; NULL where the price or the tokens are unknown",
+    "Cost": "USD with discounts; NULL where the price or the tokens are unknown",
+    "CacheSavings": "USD that were saved because input was read from a cache",
+    "Abandoned": "Whether the caller left the stream before its end",
+    "SdkGenerated": "Spans that SDKs say they made",
+    "SdkDropped": "Spans that SDKs say they lost",
+    "completeness.EndBeforeStart": "Spans that end before they start, kept with a duration of 0",
+    "UsageRepeated": "Calls whose usage repeats that of the calls inside",
+    "UsageToldTwice": "Calls that another span reported too",
+    "Instance": "Process that reports, as `service.instance.id` names it",
+    "Generated": "Spans that the process made since its start",
+    "Sent": "Spans of it that a collector acknowledged",
+    "Spooled": "Spans of it that wait on its disk",
+    "Dropped": "Spans of it that are lost",
+    "Pending": "Spans of it that wait in memory",
+    "NewGenerated": "Spans made since the report before",
+    "NewDropped": "Spans lost since the report before",
+    **{
+        bucket.cost: f"USD of the bucket {bucket.label}; NULL where the price or the tokens are unknown"
+        for bucket in BUCKETS
+    },
+}
+
+_ORDER = {entry.name: number for number, entry in enumerate(CATALOGUE)}
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    type: str
+    comment: str
+    alias: bool
+
+
+class _Schema:
+    """What the engine says of a fresh store."""
+
+    def __init__(self, store: Store) -> None:
+        self._tables = {
+            row["name"]: row
+            for row in store.rows(
+                "SELECT name, comment, sorting_key, partition_key FROM system.tables "
+                "WHERE database = currentDatabase()"
+            )
+        }
+        self._reads = {
+            item.entry.name: item.reads for item in describe(SchemaSettings(), embedded=True).statements
+        }
+        self.columns: dict[str, list[_Column]] = {entry.name: [] for entry in CATALOGUE}
+        for row in store.rows(
+            "SELECT table, name, type, comment, default_kind FROM system.columns "
+            "WHERE database = currentDatabase() ORDER BY table, position"
+        ):
+            column = _Column(row["name"], row["type"], row["comment"], row["default_kind"] == "ALIAS")
+            if row["table"] in self.columns:
+                self.columns[row["table"]].append(column)
+
+    def comment(self, table: str) -> str:
+        return str(self._tables[table]["comment"])
+
+    def layout(self, table: str) -> str:
+        """How rows lie on disk, in a sentence; empty for a view."""
+        sorting, partition = (self._tables[table][key] for key in ("sorting_key", "partition_key"))
+        if not sorting:
+            return ""
+        return f"Sorted by `{sorting}`" + (f", a partition for each `{partition}`." if partition else ".")
+
+    def meaning(self, table: str, column: _Column) -> str:
+        """What a column holds. A view's column is what the one of that name is where it comes from. Raises
+        ValueError when nothing is said.
+        """
+        computed = _COMPUTED.get(f"{table}.{column.name}") or _COMPUTED.get(column.name)
+        text = column.comment or computed or ""
+        for source in () if text else [*self._sources(table), *self.columns]:
+            text = text or next(
+                (item.comment for item in self.columns[source] if item.name == column.name), ""
+            )
+        if not text:
+            raise ValueError(f"nothing says what {table}.{column.name} holds")
+        return text
+
+    def _sources(self, view: str) -> Iterator[str]:
+        """The tables and views that a view reads, each followed by those that it reads."""
+        for name in sorted(self._reads.get(view, ()), key=_ORDER.__getitem__):
+            yield name
+            yield from self._sources(name)
+
+
+def reference() -> str:
+    """The page. Opens a store in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"chdb://{Path(folder) / 'store'}")
+        try:
+            return "\n".join(_lines(_Schema(store)))
+        finally:
+            store.close()
+
+
+def _lines(schema: _Schema) -> Iterator[str]:
+    readable = [entry for entry in CATALOGUE if entry.rows is not None]
+    yield _HEAD
+    yield "| name | is | holds |"
+    yield "|---|---|---|"
+    for entry in readable:
+        kind = "table" if entry.kind is Kind.TABLE else "view"
+        yield f"| [`{entry.name}`](#{entry.name}) | {kind} | {_cell(schema.comment(entry.name))} |"
+    for entry in readable:
+        yield from _section(schema, entry)
+    yield from _attributes()
+
+
+def _section(schema: _Schema, entry: Entry) -> Iterator[str]:
+    sources = {field.name: field.keys[0] for field in FIELDS} if entry.name == "otel_traces" else {}
+    if entry.name == "otel_traces":
+        sources |= {column: keys[0] for column, keys in TEXT_COLUMNS.items()}
+    yield from ("", f"## {entry.name}", "", f"{schema.comment(entry.name)}.", "")
+    if layout := schema.layout(entry.name):
+        yield from (layout, "")
+    if entry.rows == NOBODYS:
+        yield from ("Keys of a project see nothing of it.", "")
+    yield "| column | type | unit | meaning |" + (" source |" if sources else "")
+    yield "|---|---|---|---|" + ("---|" if sources else "")
+    for column in schema.columns[entry.name]:
+        meaning = schema.meaning(entry.name, column)
+        cells = [f"`{column.name}`", f"`{column.type}`", _unit(column.type, meaning), meaning]
+        if sources:
+            cells.append(f"`{sources[column.name]}`" if column.name in sources else "")
+        yield "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _unit(column_type: str, meaning: str) -> str:
+    """The unit that a meaning begins with; times are UTC."""
+    word = re.split(r"\W", meaning, maxsplit=1)[0]
+    return "UTC" if "Date" in column_type else _UNITS.get(word, "")
+
+
+def _attributes() -> Iterator[str]:
+    """Where each dialect keeps what fills a column."""
+    yield from ("", "## Attributes by column", "")
+    yield (
+        "The first of these keys that a span carries fills the column; values are never added together. "
+        "`a>b` is the member `b` of the JSON text in `a`."
+    )
+    yield from ("", "| column of `otel_traces` | keys |", "|---|---|")
+    for name, keys in [*((field.name, field.keys) for field in FIELDS), *TEXT_COLUMNS.items()]:
+        yield f"| `{name}` | {_cell(', '.join(f'`{key}`' for key in keys))} |"
+
+
+def _cell(text: str) -> str:
+    """A cell of a Markdown table."""
+    return text.replace("|", "\\|")
