@@ -1,0 +1,48 @@
+-- Messages that stand in span events or log records of older conventions, as JSON of chat messages.
+--
+-- An `event` is (name, its attributes as a Map).
+{% for column, events in event_messages.items() %}
+
+-- The role and the text of one event that holds an {{ 'input' if loop.first else 'output' }} message.
+CREATE OR REPLACE FUNCTION llmtrace_{{ column | snake }}_event AS (event) ->
+    (
+        transform(event.1, [{{ events | literals }}], [{{ events.values() | map(attribute=1) | literals }}], event.1),
+        llmtrace_first([
+            event.2[transform(
+                event.1,
+                [{{ events | literals }}],
+                [{{ events.values() | map(attribute=0) | literals }}],
+                event.1
+            )],
+            event.2[{{ event_content | literal }}]
+        ])
+    );
+
+-- JSON of the {{ 'input' if loop.first else 'output' }} messages in events, '' where there are none.
+CREATE OR REPLACE FUNCTION llmtrace_{{ column | snake }}_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayFlatten(arrayMap(
+        {{ column | snake }}_message -> llmtrace_event_messages({{ column | snake }}_message.1, {{ column | snake }}_message.2),
+        arrayFilter(
+            {{ column | snake }}_told -> {{ column | snake }}_told.2 != '',
+            arrayMap(
+                {{ column | snake }}_event -> llmtrace_{{ column | snake }}_event({{ column | snake }}_event),
+                arrayFilter(
+                    {{ column | snake }}_any -> {{ column | snake }}_any.1 IN ({{ events | literals }}),
+                    arrayZip(names, arraySlice(attributes, 1, length(names)))
+                )
+            )
+        )
+    )));
+{% endfor %}
+
+-- The messages of one event's text: JSON of several, of one, or its content.
+CREATE OR REPLACE FUNCTION llmtrace_event_messages AS (role, text) ->
+    multiIf(
+        startsWith(text, '['), JSONExtractArrayRaw(text),
+        startsWith(text, '{') AND (JSONHas(text, 'role') OR JSONHas(text, 'message')), [text],
+        [concat(
+            '{"role":"', role, '","content":',
+            if(startsWith(text, '{') AND isValidJSON(text), text, toJSONString(text)),
+            '}'
+        )]
+    );

@@ -1,0 +1,32 @@
+-- What a span does, in the words of each dialect. attributes/operations.py lists them.
+
+-- By the convention's own attribute; what it does not know stays as it was sent.
+CREATE OR REPLACE FUNCTION llmtrace_operation_named AS (text) ->
+    if(
+        text = '',
+        '',
+        transform(
+            lower(text),
+            [{{ operations['gen_ai.operation.name'] | literals }}],
+            [{{ operations['gen_ai.operation.name'].values() | literals }}],
+            text
+        )
+    );
+{% for key, meanings in operations.items() if not loop.first %}
+
+-- By {{ key }}; '' where that says nothing that is known.
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_{{ key | snake }} AS (text) ->
+    transform(
+        lower(text),
+        [{{ meanings | literals }}],
+        [{{ meanings.values() | literals }}],
+        ''
+    );
+{% endfor %}
+
+-- LiteLLM calls a chat a completion.
+CREATE OR REPLACE FUNCTION llmtrace_operation_in_scope AS (operation, scope) ->
+    arrayMap(
+        operation_text -> if(scope = 'litellm' AND operation_text = 'text_completion', 'chat', operation_text),
+        [operation]
+    )[1];
