@@ -1,348 +1,203 @@
-"""What it costs to take spans in: CPU of the collector's process, from HTTP request to queryable row.
+"""What it costs to take spans in: CPU of the collector's process, from HTTP request to a store that is quiet
+again.
 
-    python -m benchmarks.ingest [--spans N] [--span-bytes 650|2000] [--senders N] [--redact SETS]
-        [--drop-content] [--apart] [--json]
+    python -m benchmarks.ingest --help
 
-A real collector in a process of its own gets real HTTP requests of unique LLM spans that were serialised
-beforehand. `engine_*` is the engine alone: the same bytes inserted as segments into the same schema by a
-process that does nothing else.
-
-With `--apart` the same is sent four times more, for `gzip_`, `zstd_`, `text_index_` (an index of the words in
-both columns of messages) and `log_events_per_cpu_second` (a log record a call, its messages structured).
-Progress goes to stderr; the last line of stdout is one JSON object.
+A real collector in a process of its own gets real HTTP requests of unique LLM spans. Counted is CPU, not
+time. Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import http.client
 import json
-import random
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-import psutil
-from backports import zstd
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from tests.collector.otlp import DAY, SECOND, any_value, logs, realistic, traces
-from tests.collector.running import PROTOBUF, Launched, free_port
-
-from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.settings import CollectorSettings
 
-_SPANS_PER_REQUEST = 512  # what OpenTelemetry's batch processor sends
+from .checkout import HERE, Checkout
+from .engine_alone import engine_alone
+from .flood import Plan
+from .ingest_apart import measure_apart
+from .ingest_pairs import Comparison, Figures, compare_floods
+from .ingest_run import Run, demand_space, per_second, say
+from .one_engine import compare_in_one_engine, spans_needed
+from .paired import LEAST_PAIRS
+from .quiet import Patience
+from .span_load import SPANS_PER_REQUEST, PartOfLoad, SpanLoad, Text
 
-_ENGINE = """
-import json, resource, sys, time
-from pathlib import Path
-from llmtrace_collector.store.store import open_store
-from llmtrace_collector.store.schema.redaction import Redaction
-sets, drop = json.loads(sys.argv[2])
-store = open_store(f"chdb://{sys.argv[1]}/engine", redaction=Redaction(tuple(sets), (), drop))
-def cpu():
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-began = cpu(), time.perf_counter()
-for path in sorted(Path(sys.argv[1]).glob("*.seg")):
-    store.insert_segment("traces", path, path.stem)
-print(json.dumps({"cpu": cpu() - began[0], "wall": time.perf_counter() - began[1],
-                  "rows": int(store.read("SELECT count() FROM otel_traces"))}))
-store.close()
+_HELP = """\
+What it costs to take spans in: CPU of the collector's process, from HTTP request to a store that is quiet
+again. CPU counts, not time, so a busy machine does no harm; but compare figures of the same minutes only.
+
+figures (one JSON object, the last line of standard output):
+  spans_per_cpu_second            until the last row can be read; merges may still run
+  to_quiet_spans_per_cpu_second   until merges are done and background tasks have caught up
+  bare_...                        the same endpoint and log over the 17 columns of OpenTelemetry's exporter
+  and one
+                                  rollup; ratio_to_bare: what the collector makes of that, to quiet
+  engine_...                      the engine alone, the same bytes as segments; ratio: what the collector
+  makes of
+                                  that, to the last row
+  cost_percent, ..._low, ..._high with --against: CPU more than the other checkout, with its 95 % interval
+
+examples:
+  python -m benchmarks.ingest                              0.4 M spans, some minutes
+  python -m benchmarks.ingest --quick                      every figure from few spans, to see that it works
+  python -m benchmarks.ingest --long --text prompts        4 M spans of prose
+  python -m benchmarks.ingest --redact secrets,pii         with redaction
+  git worktree add /tmp/before COMMIT                      a checkout to compare with, then:
+  python -m benchmarks.ingest --against /tmp/before        8 pairs of 0.4 M spans in turn: the whole
+  python -m benchmarks.ingest --against /tmp/before --at-most 8
+                                                           pairs are added until their interval is narrow
+                                                           enough to say "at most 8 %"; exit status 1 where
+                                                           that does not hold
+  python -m benchmarks.ingest --against /tmp/before --one-engine --at-most 2
+                                                           both schemas in one engine, segment by segment, and
+                                                           both endpoints: sharper, without what tasks do in
+                                                           the engine
 """
 
+_QUICK, _USUAL, _LONG = 8 * SPANS_PER_REQUEST, 400_000, 4_000_000
 
-_TEXT_INDEX = """
-import sys
-from llmtrace_collector.store.store import open_store
-store = open_store(sys.argv[1])
-for column in ("InputMessages", "OutputMessages"):
-    kind = "text(tokenizer = 'splitByNonAlpha')"
-    store.engine.execute(f"ALTER TABLE otel_traces ADD INDEX idx_words_{column} {column} TYPE {kind}")
-store.close()
-"""
+#: Spans of the runs that measure freshness, compression and the like.
+_FEW = 60_000
 
 
-@dataclass(frozen=True)
-class Destination:
-    """What is posted: where to, how encoded, and the table in which each of its items is a row."""
-
-    signal: str = "traces"
-    table: str = "otel_traces"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-_SPANS = Destination()
-
-
-def say(text: str) -> None:
-    """Progress, for people."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def prepare(spans: int, span_bytes: int, *, as_events: bool = False) -> list[bytes]:
-    """Serialised requests of unique spans, or of a log record for each."""
-    source = random.Random(1)
-    now = time.time_ns()
-    bodies = []
-    for first in range(0, spans, _SPANS_PER_REQUEST):
-        count = min(_SPANS_PER_REQUEST, spans - first)
-        part = [realistic(source, span_bytes, now - source.randrange(600) * SECOND) for _ in range(count)]
-        resource = {"service.name": f"service-{source.randrange(4)}"}
-        request = logs(map(event, part), resource) if as_events else traces(part, resource)
-        bodies.append(request.SerializeToString())
-    return bodies
-
-
-def event(span: Span) -> LogRecord:
-    """The call of a span as the conventions' event, its messages as structures."""
-    record = LogRecord(
-        time_unix_nano=span.end_time_unix_nano,
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        event_name="gen_ai.client.inference.operation.details",
-    )
-    for attribute in span.attributes:
-        added = record.attributes.add(key=attribute.key, value=attribute.value)
-        if attribute.key in ("gen_ai.input.messages", "gen_ai.output.messages"):
-            added.value.CopyFrom(any_value(json.loads(attribute.value.string_value)))
-    return record
-
-
-class Post(threading.Thread):
-    """Posts its share of the bodies over one connection; keeps the time of each acknowledgement (ms)."""
-
-    def __init__(self, port: int, bodies: Sequence[bytes], pause: float, destination: Destination) -> None:
-        super().__init__(daemon=True)
-        self._destination = destination
-        self._port = port
-        self._pause = pause
-        self._bodies = bodies
-        self.acks: list[float] = []
-
-    def run(self) -> None:
-        """Post everything."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        began = time.perf_counter()
-        for number, body in enumerate(self._bodies):
-            time.sleep(max(0.0, began + number * self._pause - time.perf_counter()))
-            started = time.perf_counter()
-            headers = {**PROTOBUF, **self._destination.headers}
-            connection.request("POST", f"/v1/{self._destination.signal}", body, headers)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                raise RuntimeError(f"the collector answered {answer.status}")
-            self.acks.append((time.perf_counter() - started) * 1e3)
-        connection.close()
-
-
-class FreshnessProbe(threading.Thread):
-    """Sends one marked span now and then and times until it can be read (ms); keeps the peak memory."""
-
-    def __init__(self, collector: Launched, process: psutil.Process) -> None:
-        super().__init__(daemon=True)
-        self._collector = collector
-        self._process = process
-        self.stopping = threading.Event()
-        self.queryable: list[float] = []
-        self.rss = 0
-
-    def run(self) -> None:
-        """Measure until stopped."""
-        source = random.Random(2)
-        while not self.stopping.wait(0.1):
-            self.rss = max(self.rss, self._process.memory_info().rss)
-            probe = realistic(source, 0, time.time_ns() - 2 * DAY)
-            started = time.perf_counter()
-            self._collector.post(traces([probe]))
-            text = (
-                "SELECT count() FROM otel_traces WHERE TraceId = {t:String} "
-                "AND Timestamp < now() - INTERVAL 1 DAY"
-            )
-            while self._collector.value(text, t=probe.trace_id.hex()) == "0":
-                time.sleep(0.05)
-            self.queryable.append((time.perf_counter() - started) * 1e3)
-
-
-def through_the_collector(
-    base: CollectorSettings,
-    bodies: Sequence[bytes],
-    spans: int,
-    senders: int,
-    rate: float = 0.0,
-    destination: Destination = _SPANS,
-) -> dict[str, float]:
-    """Send everything to a fresh collector; CPU is its process's, from the first byte to the last row.
-
-    With a `rate` (spans per second) that much is sent and read meanwhile; without, all that is taken.
-    """
-    probe = rate > 0
-    pause = _SPANS_PER_REQUEST * senders / rate if probe else 0.0
-    configured = base.model_copy(update={"port": free_port()})
-    directory = configured.data_dir
-    with Launched(configured) as collector:
-        assert collector.process is not None
-        process = psutil.Process(collector.process.pid)
-        freshness = FreshnessProbe(collector, process)
-        used = process.cpu_times()
-        started = time.perf_counter()
-        posts = [Post(configured.port, bodies[n::senders], pause, destination) for n in range(senders)]
-        for post in posts:
-            post.start()
-        if probe:
-            freshness.start()
-        for post in posts:
-            post.join()
-        acknowledged = time.perf_counter() - started
-        folder = directory / "wal"
-        while list(folder.glob("*.seg")):
-            freshness.rss = max(freshness.rss, process.memory_info().rss)
-            time.sleep(0.02)
-        wall = time.perf_counter() - started
-        after = process.cpu_times()
-        freshness.stopping.set()
-        if probe:
-            freshness.join()
-        stored = int(collector.value(f"SELECT count() FROM {destination.table}")) - len(freshness.queryable)
-        acks = sorted(ack for post in posts for ack in post.acks)
-        if not stored == spans or len(acks) != len(bodies):
-            raise RuntimeError(f"{stored} of {spans} spans were stored")
-        collector.stop()
-    cpu = after.user + after.system - used.user - used.system
-    return {
-        "cpu": cpu,
-        "wall": wall,
-        "acknowledged": acknowledged,
-        "rss_mb_peak": freshness.rss / (1 << 20),
-        "ack_ms_p50": statistics.median(acks),
-        "ack_ms_p99": acks[int(len(acks) * 0.99)],
-        "queryable_ms_p95": sorted(freshness.queryable)[int(len(freshness.queryable) * 0.95)]
-        if freshness.queryable
-        else 0.0,
-    }
-
-
-def through_the_engine(base: CollectorSettings, bodies: Sequence[bytes]) -> dict[str, float]:
-    """Insert the same bytes straight into the engine, in segments of the collector's size."""
-    directory, segment_bytes = base.data_dir, base.segment_bytes
-    directory.mkdir()
-    now = time.time_ns()
-    part: list[bytes] = []
-    number = size = 0
-    for index, body in enumerate(bodies):
-        part += encode(Frame("", now, body))
-        size += len(body)
-        if size + len(body) > segment_bytes or index == len(bodies) - 1:
-            (directory / f"{number:06d}.seg").write_bytes(b"".join(part))
-            part, size = [], 0
-            number += 1
-    done = subprocess.run(
-        [sys.executable, "-c", _ENGINE, str(directory), json.dumps([base.redact, base.drop_content])],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
-
-
-def measure(base: CollectorSettings, spans: int, span_bytes: int, senders: int) -> dict[str, float]:
-    """Every figure, by name, of collectors with the settings of `base`."""
-    say(f"preparing {spans} spans of about {span_bytes} bytes")
-    bodies = prepare(spans, span_bytes)
-    total = sum(map(len, bodies))
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        say("the engine alone")
-        engine = through_the_engine(base.model_copy(update={"data_dir": directory / "engine"}), bodies)
-        say("through the collector")
-        fresh = base.model_copy(update={"data_dir": directory / "cpu"})
-        collector = through_the_collector(fresh, bodies, spans, senders)
-        # Freshness under a flood is the length of the WAL; it is measured at half the rate, with reads.
-        say("through the collector at half the rate, read meanwhile")
-        rate = spans / collector["wall"] / 2
-        subset = bodies[: max(senders, len(bodies) // 2)]
-        count = min(spans, len(subset) * _SPANS_PER_REQUEST)
-        fresh = base.model_copy(update={"data_dir": directory / "read"})
-        read = through_the_collector(fresh, subset, count, senders, rate)
-    per_second = spans / collector["cpu"]
-    engine_per_second = spans / engine["cpu"]
+def measure(run: Run) -> Figures:
+    """Every figure of this checkout, by name."""
+    here, spans = Checkout.of(HERE), run.load.spans
+    say("the engine alone")
+    segment_bytes = CollectorSettings(data_dir=run.directory).segment_bytes
+    engine = engine_alone(here, run.folder() / "engine", run.fields, run.load, segment_bytes=segment_bytes)
+    say("through the collector")
+    collector = run.flood(here)
+    say("through the bare collector")
+    bare = run.bare()
+    # Freshness under a flood is the length of the log; it is measured at half the rate, with reads.
+    say("through the collector at half the rate, read meanwhile")
+    few = PartOfLoad(run.load, 0, max(1, min(spans, _FEW) // SPANS_PER_REQUEST))
+    read = run.flood(here, load=few, plan=Plan(run.senders, rate=spans / collector.wall / 2))
     return {
         "spans": spans,
-        "span_bytes": round(total / spans),
-        "spans_per_cpu_second": round(per_second),
-        "engine_spans_per_cpu_second": round(engine_per_second),
-        "ratio": round(per_second / engine_per_second, 3),
-        "spans_per_second": round(spans / collector["wall"]),
-        "rss_mb_peak": round(max(collector["rss_mb_peak"], read["rss_mb_peak"])),
-        "ack_ms_p50": round(collector["ack_ms_p50"], 2),
-        "ack_ms_p99": round(collector["ack_ms_p99"], 2),
-        "queryable_ms_p95": round(read["queryable_ms_p95"]),
+        "span_bytes": run.load.span_bytes,
+        "to_quiet_spans_per_cpu_second": per_second(spans, collector.to_quiet),
+        "bare_to_quiet_spans_per_cpu_second": per_second(spans, bare.to_quiet),
+        "ratio_to_bare": round(bare.to_quiet / collector.to_quiet, 3),
+        "engine_to_quiet_spans_per_cpu_second": per_second(spans, engine.to_quiet),
+        "spans_per_cpu_second": per_second(spans, collector.cpu),
+        "bare_spans_per_cpu_second": per_second(spans, bare.cpu),
+        "engine_spans_per_cpu_second": per_second(spans, engine.cpu),
+        "ratio": round(engine.cpu / collector.cpu, 3),
+        "python_share": round(collector.python / collector.to_quiet, 3),
+        "idle_cpu_share": round(collector.idle_share, 3),
+        "spans_per_second": round(spans / collector.wall),
+        "rss_mb_peak": round(max(collector.rss_mb_peak, read.rss_mb_peak)),
+        "ack_ms_p50": round(collector.ack_ms_p50, 2),
+        "ack_ms_p99": round(collector.ack_ms_p99, 2),
+        "queryable_ms_p95": round(read.queryable_ms_p95),
     }
 
 
-def measure_apart(base: CollectorSettings, spans: int, span_bytes: int, senders: int) -> dict[str, float]:
-    """Spans (or events) per CPU second, by name, where something is otherwise than as shipped and plain."""
-    bodies = prepare(spans, span_bytes)
-    figures: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as name:
-
-        def send(what: str, encoded: Sequence[bytes], destination: Destination = _SPANS) -> None:
-            say(f"through the collector: {what}")
-            fresh = base.model_copy(update={"data_dir": Path(name) / what})
-            cpu = through_the_collector(fresh, encoded, spans, senders, destination=destination)["cpu"]
-            figures[f"{what}_per_cpu_second"] = round(spans / cpu)
-
-        send(
-            "gzip",
-            [gzip.compress(body, 6) for body in bodies],
-            Destination(headers={"content-encoding": "gzip"}),
-        )
-        send(
-            "zstd",
-            [zstd.compress(body) for body in bodies],
-            Destination(headers={"content-encoding": "zstd"}),
-        )
-        indexed = Path(name) / "text_index" / "store"
-        indexed.parent.mkdir()
-        subprocess.run([sys.executable, "-c", _TEXT_INDEX, f"chdb://{indexed}"], check=True)
-        send("text_index", bodies)
-        send("log_events", prepare(spans, span_bytes, as_events=True), Destination("logs", "otel_logs"))
-    return figures
-
-
-def main() -> int:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest")
-    parser.add_argument("--spans", type=int, default=60_000)
-    parser.add_argument("--span-bytes", type=int, default=2000)
-    parser.add_argument("--senders", type=int, default=4)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ingest", description=_HELP, formatter_class=argparse.RawTextHelpFormatter
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--spans", type=int, help=f"how many (default: {_USUAL:,})")
+    size.add_argument("--long", action="store_true", help=f"{_LONG:,} spans")
+    size.add_argument("--quick", action="store_true", help=f"{_QUICK:,} spans and short waits")
+    parser.add_argument("--span-bytes", type=int, default=2000, help="mean size of a span (default: 2000)")
+    parser.add_argument(
+        "--text",
+        choices=get_args(Text),
+        default="words",
+        help="what messages hold (default: words, at random)",
+    )
+    parser.add_argument("--senders", type=int, default=4, help="connections (default: 4)")
     parser.add_argument("--redact", default="", help="sets of patterns, with commas: secrets,pii")
-    parser.add_argument("--drop-content", action="store_true")
+    parser.add_argument("--drop-content", action="store_true", help="store no messages")
     parser.add_argument(
         "--apart", action="store_true", help="compressed, with an index of words, log events too"
     )
+    parser.add_argument("--against", type=Path, metavar="DIR", help="a checkout of another commit")
+    parser.add_argument("--pairs", type=int, default=LEAST_PAIRS, help=f"at least (default: {LEAST_PAIRS})")
+    parser.add_argument("--most-pairs", type=int, default=3 * LEAST_PAIRS, help="with --at-most, at most")
+    parser.add_argument("--at-most", type=float, metavar="PERCENT", help="the claim that pairs should settle")
+    parser.add_argument(
+        "--one-engine", action="store_true", help="inserts and endpoints alone, in one engine"
+    )
+    parser.add_argument("--no-bare", action="store_true", help="with --against: without the bare collector")
+    parser.add_argument(
+        "--directory", type=Path, help="where the data goes meanwhile (default: a temporary one)"
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
-    options = parser.parse_args()
+    return parser
+
+
+def _demand_valid(options: argparse.Namespace) -> None:
+    """Raise ValueError for options that do not go together."""
+    if options.against is None and (options.at_most is not None or options.one_engine):
+        raise ValueError(
+            "--at-most and --one-engine compare with another checkout: say which by --against DIR"
+        )
+    if options.pairs < 2:
+        raise ValueError("an interval needs --pairs of two or more")
+
+
+def _spans(options: argparse.Namespace) -> int:
+    if options.one_engine:
+        return spans_needed(max(options.pairs, options.most_pairs))
+    if options.spans is not None:
+        return int(options.spans)
+    return _QUICK if options.quick else _LONG if options.long else _USUAL
+
+
+def _figures(options: argparse.Namespace, directory: Path) -> tuple[Figures, bool]:
+    """What was measured, and whether a claim that was to be settled holds."""
+    spans = _spans(options)
+    demand_space(directory, spans, options.span_bytes)
     sets = [pattern_set for pattern_set in options.redact.split(",") if pattern_set]
-    base = CollectorSettings.model_validate({"redact": sets, "drop_content": options.drop_content})
-    figures = measure(base, options.spans, options.span_bytes, options.senders)
-    if options.apart:
-        figures |= measure_apart(base, options.spans, options.span_bytes, options.senders)
+    fields = {"redact": sets, "drop_content": options.drop_content} if sets or options.drop_content else {}
+    say(f"preparing spans of about {options.span_bytes} bytes with {options.text}; {spans:,} will be sent")
+    load = SpanLoad(spans, options.span_bytes, options.text)
+    patience = Patience(window=1.0) if options.quick else Patience()
+    run = Run(load, fields, options.senders, patience, directory)
+    if options.against is None:
+        figures = measure(run)
+        if options.apart:
+            figures |= measure_apart(run, min(spans, _FEW), options.span_bytes)
+        return figures, True
+    comparison = Comparison(Checkout.of(options.against), options.pairs, options.most_pairs, options.at_most)
+    if options.one_engine:
+        figures, verdict = compare_in_one_engine(run, comparison)
+    else:
+        figures, verdict = compare_floods(run, comparison, bare=not options.no_bare)
+    return figures, options.at_most is None or verdict.holds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; 1: the claim does not hold, 2: it cannot be measured so."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the processes that were started, too
+    try:
+        _demand_valid(options)
+        with tempfile.TemporaryDirectory(dir=options.directory, prefix="llmtrace-ingest-") as name:
+            figures, holds = _figures(options, Path(name))
+    except ValueError as error:
+        print(f"benchmarks.ingest: {error}", file=sys.stderr)
+        return 2
     if not options.json:
         for name, value in figures.items():
-            print(f"{name:32} {value:,}")
+            plain = isinstance(value, str | bool)
+            print(f"{name:38} {value}" if plain else f"{name:38} {value:,}")
     print(json.dumps(figures))
-    return 0
+    return 0 if holds else 1
 
 
 if __name__ == "__main__":

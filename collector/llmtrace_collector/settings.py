@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from llmtrace import semconv
+
 from .pricing.unit_prices import UnitPrices
 
 
@@ -45,6 +47,11 @@ class Budget(BaseModel):
     service: str = Field(default="", description="Only calls of this service; empty: of all.")
     tag: str = Field(default="", description="Only calls with this tag; empty: all.")
     account: str = Field(default="", description="Only calls of this account; empty: of all.")
+    purposes: tuple[semconv.Purpose, ...] = Field(
+        default=(semconv.PURPOSE_PRODUCT,),
+        description="Only calls for these purposes (product, simulated, bench, replay, evaluation, judge, "
+        "playground); none: for all.",
+    )
 
 
 class CollectorSettings(BaseModel):

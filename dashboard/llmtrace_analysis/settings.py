@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from llmtrace import semconv
 from llmtrace.common.admin_key import AdminKeyMissing, find_admin_key
 from llmtrace.common.tls import TlsFiles
 
@@ -139,6 +140,12 @@ class WatchSettings(CollectorConnection):
     )
     health_host: str = Field(default="127.0.0.1", description="Address that the health port listens on.")
 
+    purposes: tuple[semconv.Purpose, ...] = Field(
+        default=(semconv.PURPOSE_PRODUCT,),
+        min_length=1,
+        description="What calls must be for to open incidents (product, simulated, bench, replay, "
+        "evaluation, judge, playground). Simulated calls are history besides; others are left out.",
+    )
     interval_seconds: float = Field(
         default=3.0, gt=0, le=300, description="Time between two evaluations of the rules."
     )
@@ -170,7 +177,7 @@ class WatchSettings(CollectorConnection):
     min_live_buckets: int = Field(
         default=1,
         ge=1,
-        description="How many of them must hold calls that are not simulated; they also form a band of "
+        description="How many of them must hold calls for the watched purposes; they also form a band of "
         "their own.",
     )
     window_buckets: int = Field(

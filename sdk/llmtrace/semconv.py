@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, get_args
 
 OPERATION_NAME: Final = "gen_ai.operation.name"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
@@ -131,15 +131,8 @@ PURPOSE_REPLAY: Final = "replay"
 PURPOSE_EVALUATION: Final = "evaluation"
 PURPOSE_JUDGE: Final = "judge"
 PURPOSE_PLAYGROUND: Final = "playground"
-PURPOSES: Final = (
-    PURPOSE_PRODUCT,
-    PURPOSE_SIMULATED,
-    PURPOSE_BENCH,
-    PURPOSE_REPLAY,
-    PURPOSE_EVALUATION,
-    PURPOSE_JUDGE,
-    PURPOSE_PLAYGROUND,
-)
+Purpose = Literal["product", "simulated", "bench", "replay", "evaluation", "judge", "playground"]
+PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 SIMULATED: Final = "llmtrace.simulated"
 """Formerly `true` on the resource of simulated spans; still understood, no longer sent."""
 TAGS: Final = "llmtrace.tags"

@@ -7,7 +7,7 @@ import json
 import random
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -145,11 +145,15 @@ _WORDS = (
 ).split()
 
 
-def realistic(random_source: random.Random, size: int, start: int) -> Span:
-    """A chat span of about `size` bytes on the wire, with prose that does not repeat."""
+def realistic(
+    random_source: random.Random, size: int, start: int, prose: Callable[[int], str] | None = None
+) -> Span:
+    """A chat span of about `size` bytes on the wire, with words that do not repeat, or with `prose`: a text of
+    so many characters.
+    """
     text_bytes = max(0, size - 560)
 
-    def prose(length: int) -> str:
+    def random_words(length: int) -> str:
         words: list[str] = []
         used = 0
         while used < length:
@@ -175,6 +179,7 @@ def realistic(random_source: random.Random, size: int, start: int) -> Span:
         "session.id": f"session-{random_source.getrandbits(40):010x}",
     }
     if text_bytes:
+        prose = prose or random_words
         asked = json.dumps([{"role": "user", "parts": [{"type": "text", "content": prose(text_bytes // 2)}]}])
         answered = json.dumps(
             [{"role": "assistant", "parts": [{"type": "text", "content": prose(text_bytes // 2 - 150)}]}]

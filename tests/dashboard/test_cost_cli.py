@@ -186,9 +186,8 @@ def test_a_price_is_set_shown_and_taken_back(stack: Stack) -> None:
 
 def _flat(stack: Stack, model: str, input_price: float, output_price: float) -> float:
     """USD of a model's live calls at flat prices per million tokens."""
-    sql = (
-        "SELECT sum(InputTokens), sum(OutputTokens) FROM usage_10s WHERE Purpose != 'simulated' AND Model = {m:String}"
-    )
+    sql = """SELECT sum(InputTokens), sum(OutputTokens) FROM usage_10s
+    WHERE Purpose = 'product' AND Model = {m:String}"""
     ((tokens_in, tokens_out),) = stack.reader().query(sql, parameters={"m": model}).result_rows
     return float((tokens_in * input_price + tokens_out * output_price) / 1e6)
 

@@ -13,6 +13,7 @@ import streamlit as st
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
+from llmtrace.semconv import PURPOSES
 from llmtrace.testing import Answer, ReplayServer
 from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
@@ -67,7 +68,7 @@ def text_of(test: AppTest) -> str:
 
 def test_overview_shows_the_numbers_of_the_store(stack: Stack) -> None:
     page = _open("overview", DashboardSettings(collector_url=stack.url))
-    calls = [call for call in stack.traffic.calls() if not call.simulated]
+    calls = stack.traffic.products_calls()
     metrics = {metric.label: metric.value for metric in page.metric}
     assert metrics["Calls"] == str(len(calls))
     failed = sum(bool(call.error) for call in calls)
@@ -78,11 +79,39 @@ def test_overview_shows_the_numbers_of_the_store(stack: Stack) -> None:
     assert "Latency of claude-sonnet-4-5" in text_of(page)
 
 
-def test_simulated_traffic_counts_only_when_asked_for(stack: Stack) -> None:
-    page = _open("overview", DashboardSettings(collector_url=stack.url), simulated="1")
+@pytest.mark.parametrize(
+    ("address", "purposes"),
+    [
+        ({"purpose": "all"}, PURPOSES),
+        ({"purpose": "bench"}, ("bench",)),
+        ({"purpose": "judge,evaluation,nothing"}, ("judge", "evaluation")),
+        ({"purpose": "nothing"}, ("product",)),
+        ({"simulated": "1"}, ("product", "simulated")),
+    ],
+)
+def test_other_calls_than_the_products_count_only_when_asked_for(
+    stack: Stack, address: dict[str, str], purposes: tuple[str, ...]
+) -> None:
+    page = _open("overview", DashboardSettings(collector_url=stack.url), **address)
+    calls = [call for call in stack.traffic.calls() if call.purpose in purposes]
+    assert page.metric[0].value == str(len(calls))
+
+
+def test_what_is_left_out_is_named_and_one_click_from_being_in(stack: Stack) -> None:
+    page = _open("overview", DashboardSettings(collector_url=stack.url))
+    others = [call for call in stack.traffic.calls() if call.purpose != "product"]
+    (caption,) = (item.value for item in page.sidebar.caption if "Left out" in item.value)
+    assert caption.startswith(f"Left out: {len(others)} calls (")
+    assert {*PURPOSES} - {"product"} == {*caption.partition("(")[2].rstrip(")").split(", ")}
+    (button,) = (item for item in page.sidebar.button if item.label == "Include them")
+    button.click().run()
     assert page.metric[0].value == str(len(stack.traffic.calls()))
+    assert not any("Left out" in item.value for item in page.sidebar.caption)
+
+
+def test_filters_hold_together(stack: Stack) -> None:
     page = _open("overview", DashboardSettings(collector_url=stack.url), model="gpt-4o", range="24h")
-    of_model = [call for call in stack.traffic.calls() if call.name == "chat gpt-4o" and not call.simulated]
+    of_model = [call for call in stack.traffic.products_calls() if call.name == "chat gpt-4o"]
     assert page.metric[0].value == str(len(of_model))
     assert page.sidebar.selectbox(key="range").value == "24h"
 
@@ -90,7 +119,7 @@ def test_simulated_traffic_counts_only_when_asked_for(stack: Stack) -> None:
 def test_traces_list_and_detail(stack: Stack) -> None:
     settings = DashboardSettings(collector_url=stack.url)
     listed = _open("traces", settings, status="error")
-    failed = {span.trace_id for span in stack.traffic.spans if span.error and not span.simulated}
+    failed = {span.trace_id for span in stack.traffic.spans if span.error and span.purpose == "product"}
     assert any(f"of {len(failed)} traces" in caption.value for caption in listed.caption)
     call = stack.slow_calls()[0]
     detail = _open("traces", settings, trace=call.trace_id)

@@ -78,7 +78,7 @@ def test_overview_shows_the_generated_numbers(page: Page, url: str, stack: Stack
     page.goto(url)
     expect(page.get_by_test_id("stMetric")).to_have_count(6, timeout=WAIT)
     expect(page.get_by_role("table", name="Top users")).to_be_visible(timeout=WAIT)
-    calls = [call for call in stack.traffic.calls() if not call.simulated]
+    calls = stack.traffic.products_calls()
     assert _metric(page, "Calls") == f"{len(calls):,}"
     failed = sum(bool(call.error) for call in calls)
     assert _metric(page, "Error rate") == formats.percent(failed / len(calls))
@@ -91,13 +91,14 @@ def test_overview_shows_the_generated_numbers(page: Page, url: str, stack: Stack
 
 def test_filters_live_in_the_address(page: Page, url: str, stack: Stack) -> None:
     page.goto(f"{url}/?model=gpt-4o&range=6h")
-    calls = [call for call in stack.traffic.calls() if call.name == "chat gpt-4o" and not call.simulated]
+    calls = [call for call in stack.traffic.products_calls() if call.name == "chat gpt-4o"]
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(len(calls)), timeout=WAIT)
-    page.get_by_test_id("stSidebar").get_by_text("Include simulated").click()
-    expect(page).to_have_url(re.compile("simulated=1"), timeout=WAIT)
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Include them").click()
+    expect(page).to_have_url(re.compile("purpose=product%2Csimulated"), timeout=WAIT)
+    _shoot(page, "purposes")
     page.get_by_role("link", name="Cost", exact=True).click()
     expect(page).to_have_url(
-        re.compile(r"/cost\?(?=.*model=gpt-4o)(?=.*range=6h)(?=.*simulated=1)"), timeout=WAIT
+        re.compile(r"/cost\?(?=.*model=gpt-4o)(?=.*range=6h)(?=.*purpose=product%2Csimulated)"), timeout=WAIT
     )
     # From a user's name to that user's traces, under the same filters.
     page.goto(f"{url}/?range=6h")
@@ -112,7 +113,7 @@ def test_traces_are_found_paged_and_opened(page: Page, url: str, stack: Stack) -
     page.goto(f"{url}/traces")
     table = page.get_by_role("table", name="Traces")
     expect(table.get_by_role("row")).to_have_count(26, timeout=WAIT)
-    whole = {span.trace_id for span in stack.traffic.spans if not span.simulated}
+    whole = {span.trace_id for span in stack.traffic.spans if span.purpose == "product"}
     expect(page.get_by_text(f"1–25 of {len(whole)} traces")).to_be_visible()
     _shoot(page, "traces")
     second = page.get_by_text(f"26–50 of {len(whole)} traces")
@@ -196,7 +197,7 @@ def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack)
     unpriced = sum(
         call.attributes["gen_ai.provider.name"] in ("llmtrace", "<b>evil</b>")
         for call in stack.traffic.calls()
-        if not call.simulated
+        if call.purpose == "product"
     )
     assert _metric(page, "Unpriced calls") == str(unpriced)
     expect(page.get_by_text("cost prices set llmtrace/acme-7b-instruct")).to_be_visible()
@@ -227,7 +228,9 @@ def test_cost_has_its_calculators(page: Page, url: str, view: str, table: str) -
 def test_a_link_to_a_page_shows_the_frame_to_the_first_visitor(stack: Stack, page: Page) -> None:
     with dashboard(stack.url, stack.data_dir) as fresh:
         page.goto(f"{fresh}/cost?range=6h")
-        expect(page.get_by_test_id("stSidebar").get_by_text("Include simulated")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_test_id("stSidebar").get_by_text("Purpose", exact=True)).to_be_visible(
+            timeout=WAIT
+        )
 
 
 def test_an_incident_is_acknowledged_and_resolved(page: Page, url: str, stack: Stack) -> None:

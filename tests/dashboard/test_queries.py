@@ -37,7 +37,7 @@ def _calls(stack: Stack, scope: Scope) -> list[SpanData]:
     for call in stack.traffic.calls():
         bucket = call.start // 10_000_000_000 * 10
         inside = scope.since.timestamp() <= bucket < scope.until.timestamp()
-        if not inside or (call.simulated and not scope.simulated):
+        if not inside or (scope.purposes and call.purpose not in scope.purposes):
             continue
         if scope.model and call.attributes["gen_ai.request.model"] != scope.model:
             continue
@@ -79,10 +79,19 @@ def _cost(client: Client, calls: list[SpanData]) -> float:
 
 
 @pytest.mark.parametrize(
-    "chosen", [{}, {"simulated": True}, {"model": "gpt-4o"}, {"user": "ada"}, {"user": HOSTILE_USER}]
+    "chosen",
+    [
+        {},
+        {"purposes": ()},
+        {"purposes": ("simulated",)},
+        {"purposes": ("product", "judge")},
+        {"model": "gpt-4o"},
+        {"user": "ada"},
+        {"user": HOSTILE_USER},
+    ],
 )
 def test_totals_are_those_of_the_calls(
-    stack: Stack, client: Client, scope: Scope, chosen: dict[str, str | bool]
+    stack: Stack, client: Client, scope: Scope, chosen: dict[str, str | tuple[str, ...]]
 ) -> None:
     asked = Scope(scope.since, scope.until + timedelta(minutes=5), **chosen)  # type: ignore[arg-type]
     calls = _calls(stack, asked)
@@ -212,7 +221,7 @@ def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:
     trace_ids = set()
     for span in stack.traffic.spans:
         inside = scope.since.timestamp() * 1e9 <= span.start < scope.until.timestamp() * 1e9
-        if not inside or span.simulated:
+        if not inside or span.purpose != "product":
             continue
         failed = keep == "failed" and bool(span.error)
         text = keep == "text" and "Tuesday" in str(span.attributes.get("gen_ai.input.messages", ""))

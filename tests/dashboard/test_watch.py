@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from llmtrace.semconv import PURPOSES
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient
 from llmtrace_analysis.detect.incident_lifecycle import Finding, QuietPeriod
@@ -263,18 +265,38 @@ def test_failures_flood_and_injection_are_found_in_one_look_and_people_decide(se
     watch.close()
 
 
-def test_simulated_attacks_and_floods_open_nothing(served: Served) -> None:
-    scene = Scene(served, "rehearsal", seed=3)
+@pytest.mark.parametrize("purpose", PURPOSES[1:])
+def test_attacks_and_floods_that_are_no_products_open_nothing_unless_asked_for(
+    served: Served, purpose: str
+) -> None:
+    scene = Scene(served, f"rehearsal-{purpose}", seed=3)
     scene.normal_traffic()
-    resource: dict[str, object] = {"llmtrace.project": "rehearsal", "llmtrace.simulated": True}
+    resource: dict[str, object] = {"llmtrace.project": scene.project, "llmtrace.purpose": purpose}
     spans = [scene.call(0, user="eve", text=INJECTION, slow=9) for _ in range(100)]
     spans += [scene.call(10, slow=9) for _ in range(10)]
     assert served.post(otlp.traces(spans, resource)).status_code == 200
     served.stored()
-    watch = build(watch_settings(served))
-    assert watch.evaluate(scene.at(24.5))
-    assert scene.incidents() == []
-    watch.close()
+    with closing(build(watch_settings(served))) as watch:
+        assert watch.evaluate(scene.at(24.5))
+        assert scene.incidents() == []
+    with closing(build(watch_settings(served, purposes=("product", purpose)))) as watch:
+        assert watch.evaluate(scene.at(24.5))
+        assert {row["Rule"] for row in scene.incidents()} == {
+            *("anomaly.latency", "abuse.request_flood", "abuse.prompt_injection")
+        }
+
+
+def test_what_is_neither_watched_nor_simulated_is_no_history(served: Served) -> None:
+    """A load test that is ten times as slow does not hide a spell of the product's."""
+    scene = Scene(served, "load-test", seed=5)
+    scene.normal_traffic()
+    resource: dict[str, object] = {"llmtrace.project": scene.project, "llmtrace.purpose": "bench"}
+    slow = [scene.call(10 * bucket, slow=20) for bucket in range(-NORMAL_BUCKETS, 0) for _ in range(20)]
+    assert served.post(otlp.traces(slow, resource)).status_code == 200
+    scene.spell(0, 2, slow=9)
+    with closing(build(watch_settings(served))) as watch:
+        assert watch.evaluate(scene.at(24.5))
+    assert [row["Rule"] for row in scene.incidents()] == ["anomaly.latency"]
 
 
 def test_a_collector_that_restarts_is_waited_for_and_said_once(

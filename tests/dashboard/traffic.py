@@ -6,11 +6,14 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+
+from llmtrace import semconv
 
 HOSTILE_USER = '<img src=x onerror="window.hacked=1">'
 HOSTILE_MODEL = "<script>window.hacked=2</script>"
@@ -52,7 +55,7 @@ class SpanData:
     attributes: dict[str, Value] = field(default_factory=dict)
     error: str = ""
     events: tuple[tuple[int, str, dict[str, Value]], ...] = ()
-    simulated: bool = False
+    purpose: str = semconv.PURPOSE_PRODUCT
     project: str = "default"
 
 
@@ -62,6 +65,7 @@ class Traffic:
     def __init__(self, end: int, length: int = 3300, traces: int = 420, seed: int = 7) -> None:
         self._random = random.Random(seed)
         self.spans: list[SpanData] = []
+        self._other_purposes = cycle(semconv.PURPOSES[1:])
         for index in range(traces):
             at = end - length + length * (index + self._random.random()) / traces
             self._agent(at, slow=0.8 < index / traces < 0.87)
@@ -81,7 +85,8 @@ class Traffic:
         }
         if choose.random() < 0.1:
             common |= {"llmtrace.experiment": "tone-of-voice", "llmtrace.run": f"v{choose.randint(1, 3)}"}
-        simulated = choose.random() < 0.05
+        aside = choose.random() < 0.05
+        purpose = next(self._other_purposes) if aside else semconv.PURPOSE_PRODUCT
         provider, model, _, usual, streams = choose.choices(MODELS, weights=[row[2] for row in MODELS])[0]
         question = choose.choice(QUESTIONS)
         root = SpanData(
@@ -110,7 +115,7 @@ class Traffic:
         if failed:
             root.error = "the model did not answer"
         for span in spans:
-            span.simulated = simulated
+            span.purpose = purpose
         self.spans += spans
 
     def _call(
@@ -248,6 +253,10 @@ class Traffic:
                 parent = span
         return trace_id
 
+    def products_calls(self) -> list[SpanData]:
+        """Those that count where nobody asks for other purposes."""
+        return [call for call in self.calls() if call.purpose == semconv.PURPOSE_PRODUCT]
+
     def calls(self) -> list[SpanData]:
         """The spans whose usage counts: calls to models, not those that the server repeats."""
         return [
@@ -292,12 +301,14 @@ def otlp(spans: Sequence[SpanData]) -> bytes:
             ],
             status=Status(code=Status.STATUS_CODE_ERROR, message=span.error) if span.error else Status(),
         )
-        groups.setdefault((span.service, span.project, span.simulated), []).append(message)
+        groups.setdefault((span.service, span.project, span.purpose), []).append(message)
     resources = []
-    for (service, project, simulated), messages in groups.items():
+    for (service, project, purpose), messages in groups.items():
         resource: dict[str, Value] = {"service.name": service, "llmtrace.project": project}
-        if simulated:
-            resource["llmtrace.simulated"] = True
+        if purpose == semconv.PURPOSE_SIMULATED:
+            resource["llmtrace.simulated"] = True  # as programs of before say it
+        elif purpose != semconv.PURPOSE_PRODUCT:
+            resource["llmtrace.purpose"] = purpose
         resources.append(
             ResourceSpans(
                 resource=Resource(attributes=_pairs(resource)), scope_spans=[ScopeSpans(spans=messages)]

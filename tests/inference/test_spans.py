@@ -86,6 +86,11 @@ def test_a_streamed_request_leaves_one_whole_trace(service: Running) -> None:
         if key.startswith("llmtrace.inference.") and isinstance(attributes[key], float)
     }
     first = attributes.pop("gen_ai.response.time_to_first_chunk")
+    last = attributes.pop("llmtrace.response.time_to_last_token")
+    first_byte = attributes.pop("llmtrace.response.time_to_first_byte")
+    assert abs(last - (decode.end_time - server.start_time) / 1e9) < 1e-6
+    # The first token is there before it is sent.
+    assert first <= first_byte <= (server.end_time - server.start_time) / 1e9
     assert first == measured["llmtrace.inference.time_to_first_token"]
     assert abs(first - (prefill.end_time - server.start_time) / 1e9) < 1e-6
     per_token = (decode.end_time - prefill.end_time) / 1e9 / 9

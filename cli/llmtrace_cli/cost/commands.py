@@ -74,7 +74,8 @@ def report(
     """Report calls, tokens and cost by any dimension.
 
     Dimensions: project, provider, model, response_model, tier, context, service, operation, user, account,
-    tag, experiment, run, prompt, prompt_version, hour, day, month; and from single calls session, trace.
+    tag, experiment, run, prompt, prompt_version, purpose, hour, day, month; and from single calls session,
+    trace.
     """
     with needs("analysis"):
         from llmtrace_analysis.cost import currency as money

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
 from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
 
@@ -59,6 +60,20 @@ def collector_option(command: Command) -> Command:
     )(command)
 
 
+def purpose_option(command: Command) -> Command:
+    """What the calls were for. Until 0.3 a flag `--simulated` is understood too."""
+    former = click.option("--simulated", is_flag=True, hidden=True)
+    return click.option(
+        "--purpose",
+        "purposes",
+        multiple=True,
+        type=click.Choice((*PURPOSES, "all")),
+        default=(PURPOSE_PRODUCT,),
+        show_default=True,
+        help="Only calls for this; may be repeated.",
+    )(former(command))
+
+
 def scope_options(command: Command) -> Command:
     """Which calls: a period and filters."""
     options = [
@@ -70,7 +85,7 @@ def scope_options(command: Command) -> Command:
         click.option("--service", default="", help="Only this service."),
         click.option("--model", default="", help="Only this model."),
         click.option("--user", default="", help="Only this user."),
-        click.option("--simulated", is_flag=True, help="Count simulated calls too."),
+        purpose_option,
         collector_option,
     ]
     for option in reversed(options):
@@ -108,18 +123,25 @@ def make_scope(
     service: str = "",
     model: str = "",
     user: str = "",
+    purposes: Sequence[str] = (PURPOSE_PRODUCT,),
     simulated: bool = False,
 ) -> Scope:
     """The calls that a command is about. Raises click.UsageError when the period is empty."""
-    from llmtrace_analysis.queries.scope import Scope
+    from llmtrace_analysis.queries.scope import Scope, chosen_purposes
 
+    if simulated:
+        click.echo(
+            f"--simulated goes in 0.3; write --purpose {PURPOSE_PRODUCT} --purpose {PURPOSE_SIMULATED}",
+            err=True,
+        )
+        purposes = (*purposes, PURPOSE_SIMULATED)
     now = datetime.now(UTC)
     # Up to the end of this hour: whole hours are read from the ledger's hours, which outlive the calls.
     end = until or now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     start = since or (end - timedelta(seconds=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     if start >= end:
         raise click.UsageError(f"the period ends ({end:%Y-%m-%d %H:%M}) before it starts")
-    return Scope(start, end, project, service, model, user, simulated)
+    return Scope(start, end, project, service, model, user, chosen_purposes(purposes))
 
 
 def connection(context: click.Context, url: str | None) -> CollectorConnection:

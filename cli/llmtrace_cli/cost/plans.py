@@ -9,7 +9,15 @@ import click
 
 from llmtrace_cli.extras import needs
 
-from .options import collector_option, cost_reader, make_scope, output_options, scope_options, write
+from .options import (
+    collector_option,
+    cost_reader,
+    make_scope,
+    output_options,
+    purpose_option,
+    scope_options,
+    write,
+)
 
 
 @click.command(
@@ -34,7 +42,7 @@ Examples:
 @click.option("--project", default="", help="Only this project.")
 @click.option("--model", default="", help="Only this model.")
 @click.option("--user", default="", help="Only this user.")
-@click.option("--simulated", is_flag=True, help="Count simulated calls too.")
+@purpose_option
 @collector_option
 @output_options
 @click.pass_context
@@ -185,10 +193,14 @@ def reconcile(
     output: Path | None,
     url: str | None,
 ) -> None:
-    """Hold a provider's usage export against the ledger, by day and model, with likely causes of gaps."""
+    """Hold a provider's usage export against the ledger, by day and model, with likely causes of gaps.
+
+    The ledger's side is all calls but simulated ones: a load test's and an evaluation's are billed too.
+    """
     with needs("analysis"):
         from llmtrace_analysis.cost import invoices
         from llmtrace_analysis.cost import reconcile as matching
+        from llmtrace_analysis.queries.scope import BILLED_PURPOSES
     try:
         theirs = invoices.read(provider, file)
     except invoices.UnreadableExport as error:
@@ -196,7 +208,7 @@ def reconcile(
     if theirs.empty:
         raise click.ClickException(f"{file} has no rows")
     days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in theirs["day"]]
-    scope = make_scope(min(days), max(days) + timedelta(days=1))
+    scope = make_scope(min(days), max(days) + timedelta(days=1), purposes=BILLED_PURPOSES)
     with cost_reader(context, url) as client:
         rows = matching.reconcile(theirs, matching.ours(client, scope, provider))
     agree = int(rows["matches"].sum())

@@ -28,7 +28,7 @@ _OVERALL = """SELECT
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) AS latency,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest) AS ttft
 FROM usage_cost
-WHERE ServiceName = {service:String} AND Purpose != 'simulated'"""
+WHERE ServiceName = {service:String} AND Purpose = 'product'"""
 
 _SPANS = """SELECT
     countIf(ServiceName = {service:String} AND Counted) AS calls,
@@ -38,7 +38,7 @@ _SPANS = """SELECT
 FROM otel_traces"""
 
 _WHOLE_TRACES = """SELECT count() AS traces FROM (
-    SELECT TraceId FROM otel_traces WHERE Purpose != 'simulated' GROUP BY TraceId
+    SELECT TraceId FROM otel_traces WHERE Purpose = 'product' GROUP BY TraceId
     HAVING countIf(ServiceName = {service:String} AND Counted) > 0
         AND countIf(ServiceName = 'llmtrace-inference' AND SpanName = 'decode') > 0
 )"""

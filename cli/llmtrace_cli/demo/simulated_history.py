@@ -21,7 +21,7 @@ from llmtrace.delivery import DeliveryCounters, DeliverySettings, OtlpHttpExport
 
 SERVICE = "demo-history (simulated)"
 
-_RESOURCE = Resource({semconv.SERVICE_NAME: SERVICE, semconv.SIMULATED: "true"})
+_RESOURCE = Resource({semconv.SERVICE_NAME: SERVICE, semconv.PURPOSE: semconv.PURPOSE_SIMULATED})
 _SECOND = 1_000_000_000
 _MINUTES = 60
 _PATIENCE_SECONDS = 60.0

@@ -36,6 +36,8 @@ _FILTERS: Mapping[str, str] = {
     "tag": "has(Tags, {tag:String})",
 }
 
+_OF_PURPOSE = "(empty({purposes:Array(String)}) OR has({purposes:Array(String)}, Purpose))"
+
 _WINDOW = "Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})"
 
 _AMOUNTS: Mapping[str, str] = {
@@ -177,7 +179,7 @@ class Budgets:
 
     def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
         filters = {name: str(getattr(rule, name)) for name in _FILTERS}
-        where = ["Purpose != 'simulated'", *(_FILTERS[name] for name, value in filters.items() if value)]
+        where = [_OF_PURPOSE, *(_FILTERS[name] for name, value in filters.items() if value)]
         charged = priced_sums("usage_hour", {"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
         # Names of columns and amounts are constants; everything from settings is bound.
         sql = f"""SELECT toString(key) AS key, {_AMOUNTS[rule.unit]} AS spent,
@@ -187,6 +189,7 @@ class Budgets:
         params: dict[str, QueryValue] = {
             "since": int(window_start(rule, now).timestamp() * 1000),
             "until": int(now.timestamp() * 1000) + 1,
+            "purposes": rule.purposes,
             **{name: value for name, value in filters.items() if value},
         }
         rows: list[dict[str, Any]] = self._store.rows(sql, params)

@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.queries.scope import Scope, frame
+from llmtrace_analysis.queries.scope import BILLED_PURPOSES, Scope, frame
 
 from . import report
 
@@ -39,7 +39,7 @@ def adjustments(client: Client) -> pd.DataFrame:
 def _of_month(client: Client, month: str, closed: pd.DataFrame) -> pd.DataFrame:
     start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
     end = (start.replace(day=28) + pd.Timedelta(days=4)).replace(day=1)
-    now = report.report(client, Scope(start, end), _KEYS)[[*_KEYS, "calls", "cost"]]
+    now = report.report(client, Scope(start, end, purposes=BILLED_PURPOSES), _KEYS)[[*_KEYS, "calls", "cost"]]
     now = now.rename(columns={"calls": "calls_now", "cost": "cost_now"})
     data = closed.merge(now, on=_KEYS, how="outer")
     data["month"] = month

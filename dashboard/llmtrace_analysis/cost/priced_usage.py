@@ -27,6 +27,7 @@ DIMENSIONS: Mapping[str, str] = MappingProxyType(
         "run": "RunId",
         "prompt": "PromptName",
         "prompt_version": "PromptVersion",
+        "purpose": "Purpose",
         "hour": "formatDateTime(toStartOfHour(Time), '%Y-%m-%d %H:00')",
         "day": "toString(toDate(Time))",
         "month": "formatDateTime(Time, '%Y-%m')",

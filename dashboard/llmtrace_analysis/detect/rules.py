@@ -37,17 +37,18 @@ class Rule(Protocol):
 
 
 class AnomalyRule:
-    """Models whose latency, errors, tokens or cost are not as usual."""
+    """Models whose latency, errors, tokens or cost are not as usual, over calls for some purposes."""
 
-    def __init__(self, parameters: AnomalyParameters) -> None:
+    def __init__(self, parameters: AnomalyParameters, purposes: Sequence[str]) -> None:
         self._parameters = parameters
+        self._purposes = purposes
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
         """What the bands of every model say. Anomalies of the past are no part of the history."""
         bucket = self._parameters.bucket_seconds
         since = int(now - self._parameters.lookback_minutes * 60) // bucket * bucket
         findings = []
-        for series in store_queries.usage(client, since, bucket):
+        for series in store_queries.usage(client, since, bucket, self._purposes):
             excluded = excluded_times(series.key, incidents, self._parameters.adapt_seconds)
             for result in evaluate_series(series, now, self._parameters, excluded):
                 finding = anomaly_finding(result, self._parameters)
@@ -79,6 +80,7 @@ class AnomalyRule:
             result.metric,
             result.outliers[0].time,
             result.outliers[-1].time + self._parameters.bucket_seconds,
+            self._purposes,
         )
         types = Counter(item.error_type for item in evidence if item.error_type)
         summary = finding.summary
@@ -105,24 +107,29 @@ def excluded_times(key: SeriesKey, incidents: Sequence[Incident], adapt_seconds:
 class FloodRule:
     """Users who send far more than others, in the newest stretch up to now."""
 
-    def __init__(self, parameters: FloodParameters, quiet_seconds: float) -> None:
+    def __init__(self, parameters: FloodParameters, quiet_seconds: float, purposes: Sequence[str]) -> None:
         self._parameters = parameters
+        self._purposes = purposes
         self._quiet_seconds = quiet_seconds
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
         """See `Rule`; each with the user's newest traces."""
         parameters, window = self._parameters, self._parameters.window_seconds
         until = (int(now) // 10 + 1) * 10
-        busy = store_queries.busy_users(client, until - window, until, parameters.calls)
+        busy = store_queries.busy_users(client, until - window, until, parameters.calls, self._purposes)
         if not busy:
             return []
         users = sorted({user for _, user, _ in busy})
         start = until - parameters.history_seconds
-        history = store_queries.minute_counts(client, users, start, until - window, window)
+        history = store_queries.minute_counts(client, users, start, until - window, window, self._purposes)
         return [
             replace(
                 flood_finding(flood, now, window),
-                evidence=tuple(store_queries.user_traces(client, flood.project, flood.user, until - window)),
+                evidence=tuple(
+                    store_queries.user_traces(
+                        client, flood.project, flood.user, until - window, self._purposes
+                    )
+                ),
             )
             for flood in find_floods(busy, history, parameters)
         ]
@@ -140,8 +147,11 @@ class InjectionRule:
     After a restart it reads the whole window again, so nothing needs to be kept.
     """
 
-    def __init__(self, enough: int, window_seconds: int) -> None:
-        """`enough`: how many messages of one user within the window open an incident."""
+    def __init__(self, enough: int, window_seconds: int, purposes: Sequence[str]) -> None:
+        """`enough`: how many messages of one user within the window open an incident. `purposes`: what the
+        calls were for whose messages are read.
+        """
+        self._purposes = purposes
         self._enough = enough
         self._window_seconds = window_seconds
         self._read_until = 0
@@ -169,7 +179,7 @@ class InjectionRule:
         since = int(now) - self._window_seconds
         after = (max(0, self._read_until - _SETTLING_MS), "")
         for _ in range(_MAX_PAGES):
-            rows = store_queries.messages(client, since, after, _PAGE)
+            rows = store_queries.messages(client, since, self._purposes, after, _PAGE)
             for row in rows:
                 if row.span_id in self._scanned:
                     continue

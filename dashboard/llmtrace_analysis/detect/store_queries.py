@@ -1,4 +1,9 @@
-"""What detection asks the store. Times are Unix seconds (milliseconds where a name ends in `_ms`)."""
+"""What detection asks the store. Times are Unix seconds (milliseconds where a name ends in `_ms`).
+
+`purposes` are what the calls were for that may open an incident. Simulated calls are history besides: they
+say how much values vary, and how much others send. All others are left out, so that a load test or an
+evaluation is neither an incident nor what is usual.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +12,22 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace.semconv import PURPOSE_SIMULATED
 from llmtrace_collector.store.incident import Incident
 
 from .abuse.request_flood import MinuteCounts
 from .detectors.series import Series, SeriesKey, to_series
 
-_USAGE = """SELECT
+_LIVE = "has({purposes:Array(String)}, Purpose)"
+_LIVE_OR_HISTORY = "has({history:Array(String)}, Purpose)"
+
+_USAGE = f"""SELECT
     toString(Project) AS project,
     toString(Provider) AS provider,
     toString(Model) AS model,
-    intDiv(toUnixTimestamp(Time), {bucket:UInt32}) * {bucket:UInt32} AS bucket,
+    intDiv(toUnixTimestamp(Time), {{bucket:UInt32}}) * {{bucket:UInt32}} AS bucket,
     sum(Calls) AS calls,
-    sumIf(Calls, Purpose != 'simulated') AS live_calls,
+    sumIf(Calls, {_LIVE}) AS live_calls,
     sum(Errors) AS errors,
     sum(Calls) - sum(UnknownUsage) AS known_usage,
     sum(InputTokens) + sum(OutputTokens) AS tokens,
@@ -26,14 +35,14 @@ _USAGE = """SELECT
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest)[1] AS p50,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest)[2] AS p95
 FROM usage_cost
-WHERE Time >= toDateTime({since:UInt32})
+WHERE Time >= toDateTime({{since:UInt32}}) AND {_LIVE_OR_HISTORY}
 GROUP BY project, provider, model, bucket
-ORDER BY project, provider, model, bucket"""
+ORDER BY project, provider, model, bucket"""  # noqa: S608, conditions of ours
 
 
-def usage(client: Client, since: int, bucket_seconds: int) -> list[Series]:
+def usage(client: Client, since: int, bucket_seconds: int, purposes: Sequence[str]) -> list[Series]:
     """Every model's series from `since` on, which is the start of a bucket."""
-    return to_series(_rows(client, _USAGE, bucket=bucket_seconds, since=since))
+    return to_series(_rows(client, _USAGE, bucket=bucket_seconds, since=since, **_purposes(purposes)))
 
 
 _INCIDENTS = f"""SELECT
@@ -49,19 +58,19 @@ def incidents(client: Client, since: float) -> list[Incident]:
     return [Incident.from_row(row) for row in result.named_results()]
 
 
-_EVIDENCE = """SELECT TraceId, max(ErrorType) AS error_type
+_EVIDENCE = f"""SELECT TraceId, max(ErrorType) AS error_type
 FROM otel_traces
-WHERE Project = {project:String} AND Provider = {provider:String} AND Model = {model:String}
-    AND Counted AND Purpose != 'simulated' AND TraceId != ''
-    AND Timestamp >= toDateTime64({since:UInt32}, 9) AND Timestamp < toDateTime64({until:UInt32}, 9)
-    AND ({metric:String} != 'error_rate' OR StatusCode = 'Error')
+WHERE Project = {{project:String}} AND Provider = {{provider:String}} AND Model = {{model:String}}
+    AND Counted AND {_LIVE} AND TraceId != ''
+    AND Timestamp >= toDateTime64({{since:UInt32}}, 9) AND Timestamp < toDateTime64({{until:UInt32}}, 9)
+    AND ({{metric:String}} != 'error_rate' OR StatusCode = 'Error')
 GROUP BY TraceId
 ORDER BY max(multiIf(
-    {metric:String} = 'latency', toFloat64(Duration),
-    {metric:String} = 'error_rate', toFloat64(toUnixTimestamp64Milli(Timestamp)),
+    {{metric:String}} = 'latency', toFloat64(Duration),
+    {{metric:String}} = 'error_rate', toFloat64(toUnixTimestamp64Milli(Timestamp)),
     toFloat64(ifNull(InputTokens, 0) + ifNull(OutputTokens, 0))
 )) DESC
-LIMIT 10"""
+LIMIT 10"""  # noqa: S608, conditions of ours
 
 
 class Evidence(NamedTuple):
@@ -71,64 +80,74 @@ class Evidence(NamedTuple):
     error_type: str
 
 
-def anomaly_evidence(client: Client, key: SeriesKey, metric: str, since: int, until: int) -> list[Evidence]:
+def anomaly_evidence(
+    client: Client, key: SeriesKey, metric: str, since: int, until: int, purposes: Sequence[str]
+) -> list[Evidence]:
     """The traces that show an anomaly most clearly: slowest, failed last, most tokens."""
-    rows = _rows(client, _EVIDENCE, **key._asdict(), metric=metric, since=since, until=until)
+    window = {"since": since, "until": until}
+    rows = _rows(client, _EVIDENCE, **key._asdict(), metric=metric, **window, **_purposes(purposes))
     return [Evidence(*row) for row in rows]
 
 
-_BUSY_USERS = """SELECT toString(Project) AS project, UserId, sumIf(Calls, Purpose != 'simulated') AS live_calls
+_BUSY_USERS = f"""SELECT toString(Project) AS project, UserId, sum(Calls) AS live_calls
 FROM usage_10s
-WHERE UserId != '' AND Time >= toDateTime({since:UInt32}) AND Time < toDateTime({until:UInt32})
+WHERE UserId != '' AND Time >= toDateTime({{since:UInt32}}) AND Time < toDateTime({{until:UInt32}})
+    AND {_LIVE}
 GROUP BY project, UserId
-HAVING live_calls >= {calls:UInt32}
+HAVING live_calls >= {{calls:UInt32}}
 ORDER BY live_calls DESC
-LIMIT 1000"""
+LIMIT 1000"""  # noqa: S608, conditions of ours
 
 
-def busy_users(client: Client, since: int, until: int, calls: int) -> list[tuple[str, str, int]]:
-    """(project, user, calls) of each user with at least that many calls, simulated ones aside."""
-    return [tuple(row) for row in _rows(client, _BUSY_USERS, since=since, until=until, calls=calls)]
+def busy_users(
+    client: Client, since: int, until: int, calls: int, purposes: Sequence[str]
+) -> list[tuple[str, str, int]]:
+    """(project, user, calls) of each user with at least that many calls."""
+    window = {"since": since, "until": until}
+    return [tuple(row) for row in _rows(client, _BUSY_USERS, **window, calls=calls, **_purposes(purposes))]
 
 
-_MINUTE_COUNTS = """SELECT project, who, calls, count() AS times, uniqExact(user) AS users
+_MINUTE_COUNTS = f"""SELECT project, who, calls, count() AS times, uniqExact(user) AS users
 FROM (
     SELECT
         toString(Project) AS project,
         UserId AS user,
-        if(has({users:Array(String)}, UserId), UserId, '') AS who,
-        intDiv({until:UInt32} - 1 - toUnixTimestamp(Time), {window:UInt32}) AS slot,
+        if(has({{users:Array(String)}}, UserId), UserId, '') AS who,
+        intDiv({{until:UInt32}} - 1 - toUnixTimestamp(Time), {{window:UInt32}}) AS slot,
         sum(Calls) AS calls
     FROM usage_10s
-    WHERE UserId != '' AND Time >= toDateTime({since:UInt32}) AND Time < toDateTime({until:UInt32})
+    WHERE UserId != '' AND Time >= toDateTime({{since:UInt32}}) AND Time < toDateTime({{until:UInt32}})
+        AND {_LIVE_OR_HISTORY}
     GROUP BY project, user, who, slot
 )
-GROUP BY project, who, calls"""
+GROUP BY project, who, calls"""  # noqa: S608, conditions of ours
 
 
 def minute_counts(
-    client: Client, users: Sequence[str], since: int, until: int, window: int
+    client: Client, users: Sequence[str], since: int, until: int, window: int, purposes: Sequence[str]
 ) -> list[MinuteCounts]:
     """How often users sent how many calls in a stretch of `window` seconds: `users` by name, others together.
 
     Stretches in which a user sent nothing are left out.
     """
-    rows = _rows(client, _MINUTE_COUNTS, users=list(users), since=since, until=until, window=window)
+    window_of = {"since": since, "until": until, "window": window}
+    rows = _rows(client, _MINUTE_COUNTS, users=list(users), **window_of, **_purposes(purposes))
     return [MinuteCounts(*row) for row in rows]
 
 
-_USER_TRACES = """SELECT TraceId
+_USER_TRACES = f"""SELECT TraceId
 FROM otel_traces
-WHERE Project = {project:String} AND UserId = {user:String} AND Counted AND Purpose != 'simulated' AND TraceId != ''
-    AND Timestamp >= toDateTime64({since:UInt32}, 9)
+WHERE Project = {{project:String}} AND UserId = {{user:String}} AND Counted AND {_LIVE} AND TraceId != ''
+    AND Timestamp >= toDateTime64({{since:UInt32}}, 9)
 GROUP BY TraceId
 ORDER BY max(Timestamp) DESC
-LIMIT 10"""
+LIMIT 10"""  # noqa: S608, conditions of ours
 
 
-def user_traces(client: Client, project: str, user: str, since: int) -> list[str]:
+def user_traces(client: Client, project: str, user: str, since: int, purposes: Sequence[str]) -> list[str]:
     """A user's newest traces."""
-    return [str(row[0]) for row in _rows(client, _USER_TRACES, project=project, user=user, since=since)]
+    whose = {"project": project, "user": user}
+    return [str(row[0]) for row in _rows(client, _USER_TRACES, **whose, since=since, **_purposes(purposes))]
 
 
 #: Of a longer conversation, this many bytes of the end are read: that is where the newest messages are.
@@ -144,7 +163,7 @@ _MESSAGES = """SELECT
     right(InputMessages, {limit:UInt32}) AS text,
     length(InputMessages) > {limit:UInt32} AS cut
 FROM otel_traces
-WHERE Counted AND Purpose != 'simulated' AND InputMessages != ''
+WHERE Counted AND has({purposes:Array(String)}, Purpose) AND InputMessages != ''
     AND Timestamp >= toDateTime64({since:UInt32}, 9)
     AND (received_ms, SpanId) > ({received_ms:Int64}, {span_id:String})
 ORDER BY received_ms, SpanId
@@ -166,12 +185,12 @@ class MessageRow(NamedTuple):
 
 
 def messages(
-    client: Client, since: int, after: tuple[int, str] = (0, ""), rows: int = 500
+    client: Client, since: int, purposes: Sequence[str], after: tuple[int, str] = (0, ""), rows: int = 500
 ) -> list[MessageRow]:
     """What calls since then sent, in the order received, from after (`received_ms`, `span_id`) on."""
-    calls = _rows(
-        client, _MESSAGES, since=since, received_ms=after[0], span_id=after[1], rows=rows, limit=TEXT_BYTES
-    )
+    position = {"received_ms": after[0], "span_id": after[1]}
+    bounds = {"since": since, "rows": rows, "limit": TEXT_BYTES}
+    calls = _rows(client, _MESSAGES, **position, **bounds, purposes=list(purposes))
     return [MessageRow(*call) for call in calls]
 
 
@@ -185,6 +204,10 @@ def deliveries(client: Client, since: float) -> dict[str, tuple[bool, int]]:
     """Delivery id → (delivered, number of attempts), of the attempts since then."""
     rows = _rows(client, _DELIVERIES, since_ms=int(since * 1000))
     return {str(row[0]): (bool(row[1]), int(row[2])) for row in rows}
+
+
+def _purposes(purposes: Sequence[str]) -> dict[str, list[str]]:
+    return {"purposes": list(purposes), "history": [*purposes, PURPOSE_SIMULATED]}
 
 
 def _rows(client: Client, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:

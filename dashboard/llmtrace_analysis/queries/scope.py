@@ -1,16 +1,18 @@
-"""What a page looks at (time, project, service, model, user) and how a SELECT is run over it."""
+"""What a page looks at (time, project, service, model, user, purpose) and how a SELECT is run over it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 from sqlglot import exp, parse_one
+
+from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
 
 #: Bucket widths in seconds that a chart may use, all multiples of the store's ten seconds.
 STEPS = (10, 30, 60, 300, 900, 3600, 10_800, 21_600, 86_400)
@@ -18,10 +20,29 @@ STEPS = (10, 30, 60, 300, 900, 3600, 10_800, 21_600, 86_400)
 #: A chart gets about this many points at most.
 MAX_POINTS = 96
 
+#: Whose calls count where nobody asks for others.
+USUAL_PURPOSES: Final = (PURPOSE_PRODUCT,)
+#: What a provider sends a bill for: a load test's and an evaluation's calls too.
+BILLED_PURPOSES: Final = tuple(purpose for purpose in PURPOSES if purpose != PURPOSE_SIMULATED)
+
+
+def chosen_purposes(words: Iterable[str]) -> tuple[str, ...]:
+    """Purposes in their usual order, each once; empty, which means all, where one of the words is `all`.
+
+    Raises ValueError for another word.
+    """
+    listed = list(words)
+    if unknown := [word for word in listed if word not in (*PURPOSES, "all")]:
+        raise ValueError(f"{unknown[0]!r} is no purpose; use {', '.join(PURPOSES)} or all")
+    return () if "all" in listed else tuple(purpose for purpose in PURPOSES if purpose in listed)
+
 
 @dataclass(frozen=True)
 class Scope:
-    """One page's view. `since` and `until` are aware datetimes, `until` is exclusive; empty means all."""
+    """One page's view. `since` and `until` are aware datetimes, `until` is exclusive; empty means all.
+
+    purposes: what the calls may have been for, of `semconv.PURPOSES`.
+    """
 
     since: datetime
     until: datetime
@@ -29,7 +50,7 @@ class Scope:
     service: str = ""
     model: str = ""
     user: str = ""
-    simulated: bool = False
+    purposes: tuple[str, ...] = USUAL_PURPOSES
 
     @property
     def step(self) -> int:
@@ -39,15 +60,7 @@ class Scope:
 
     def before(self) -> Scope:
         """The same view over the span of time just before this one."""
-        return Scope(
-            self.since - (self.until - self.since),
-            self.since,
-            self.project,
-            self.service,
-            self.model,
-            self.user,
-            self.simulated,
-        )
+        return replace(self, since=self.since - (self.until - self.since), until=self.since)
 
     def params(self) -> dict[str, Any]:
         """The values of the placeholders in `USAGE_SCOPE` and `SPAN_SCOPE`."""
@@ -58,7 +71,7 @@ class Scope:
             "service": self.service,
             "model": self.model,
             "user": self.user,
-            "simulated": int(self.simulated),
+            "purposes": list(self.purposes),
         }
 
 
@@ -66,7 +79,7 @@ _DIMENSIONS = """({project:String} = '' OR Project = {project:String})
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({model:String} = '' OR Model = {model:String})
     AND ({user:String} = '' OR UserId = {user:String})
-    AND ({simulated:UInt8} = 1 OR Purpose != 'simulated')"""
+    AND (empty({purposes:Array(String)}) OR has({purposes:Array(String)}, Purpose))"""
 
 #: The WHERE clause over `usage_10s` and `usage_cost`.
 USAGE_SCOPE = f"""Time >= fromUnixTimestamp64Milli({{since:Int64}})

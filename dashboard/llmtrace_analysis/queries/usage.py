@@ -86,6 +86,12 @@ WHERE Timestamp >= fromUnixTimestamp64Milli({since:Int64})
 
 ANY_SPAN = "SELECT 1 AS found FROM otel_traces LIMIT 1"
 
+PURPOSES_SEEN = """SELECT toString(Purpose) AS purpose, sum(Calls) AS calls
+FROM usage_10s
+WHERE Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})
+GROUP BY purpose
+ORDER BY calls DESC, purpose"""
+
 USERS = """SELECT UserId AS user, sum(Calls) AS calls
 FROM usage_10s
 WHERE Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimestamp64Milli({until:Int64})
@@ -155,6 +161,8 @@ class Facets:
     services: tuple[str, ...]
     models: tuple[str, ...]
     users: tuple[str, ...]
+    purposes: Mapping[str, int]
+    """What calls were for → how many calls, most first."""
 
 
 def totals(client: Client, scope: Scope) -> Totals:
@@ -185,14 +193,16 @@ def top_users(client: Client, scope: Scope, limit: int = 8) -> pd.DataFrame:
 
 
 def facets(client: Client, scope: Scope) -> Facets:
-    """The projects, services, models and users seen in the window."""
-    values = rows(client, FACETS, {"since": scope.params()["since"], "until": scope.params()["until"]})[0]
-    users = frame(client, USERS, {"since": scope.params()["since"], "until": scope.params()["until"]})
+    """The projects, services, models, users and purposes seen in the window."""
+    window = {"since": millis(scope.since), "until": millis(scope.until)}
+    values = rows(client, FACETS, window)[0]
+    users = frame(client, USERS, window)
     return Facets(
         projects=tuple(sorted(values["projects"])),
         services=tuple(sorted(values["services"])),
         models=tuple(sorted(values["models"])),
         users=tuple(users["user"]),
+        purposes={row["purpose"]: row["calls"] for row in rows(client, PURPOSES_SEEN, window)},
     )
 
 

@@ -88,9 +88,9 @@ def build_rules(settings: WatchSettings, collector: CollectorClient) -> list[Rul
     """Every rule, in the order of evaluation."""
     anomalies = anomaly_parameters(settings)
     return [
-        AnomalyRule(anomalies),
-        FloodRule(flood_parameters(settings), anomalies.quiet_seconds),
-        InjectionRule(settings.injection_hits, settings.injection_window_seconds),
+        AnomalyRule(anomalies, settings.purposes),
+        FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
+        InjectionRule(settings.injection_hits, settings.injection_window_seconds, settings.purposes),
         BudgetRule(collector.budgets),
     ]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
 from llmtrace_analysis.queries import usage
-from llmtrace_analysis.queries.scope import Scope, window
+from llmtrace_analysis.queries.scope import USUAL_PURPOSES, Scope, chosen_purposes, window
 
+from . import formats
 from .cached_reads import ReadFailed, load
-from .url_state import bound_to_url, one_of, remember_shared
+from .url_state import bound_to_url, one_of, remember_shared, set_parameter, some_of
 
 #: Choice → label and length; "custom" has a from and a to.
 RANGES: dict[str, tuple[str, timedelta]] = {
@@ -52,7 +55,7 @@ def scope() -> Scope:
         service=state.get("service") or "",
         model=state.get("model") or "",
         user=state.get("user") or "",
-        simulated=bool(state.get("simulated")),
+        purposes=chosen_purposes(state.get("purpose", USUAL_PURPOSES)),
     )
 
 
@@ -82,12 +85,7 @@ def sidebar() -> None:
         _choice("Service", "service", facets.services, "All services")
         _choice("Model", "model", facets.models, "All models")
         _choice("User", "user", facets.users, "All users")
-        with bound_to_url("simulated", False, lambda text: text in ("1", "true")):
-            st.toggle(
-                "Include simulated",
-                key="simulated",
-                help="Also count traffic that the demo or a load generator marked as simulated.",
-            )
+        _purposes(facets)
         st.toggle("Live", value=True, key="live", help="Refresh the page by itself.")
     remember_shared()
 
@@ -97,6 +95,38 @@ def _choice(label: str, key: str, options: tuple[str, ...], everything: str) -> 
         st.selectbox(label, options, index=None, placeholder=everything, key=key, accept_new_options=True)
 
 
+def _purposes(facets: usage.Facets) -> None:
+    """Which calls count, by what they were for. Those that are left out are named, and one click away."""
+    _former_simulated()
+    with bound_to_url("purpose", list(USUAL_PURPOSES), some_of(PURPOSES)):
+        chosen = st.multiselect(
+            "Purpose",
+            PURPOSES,
+            key="purpose",
+            placeholder="All purposes",
+            help="What calls were for, as the programs that made them said: a load test, an evaluation, "
+            "simulated traffic. Calls that say nothing are the product's.",
+        )
+    left_out = [purpose for purpose in facets.purposes if chosen and purpose not in chosen]
+    if left_out:
+        calls = sum(facets.purposes[purpose] for purpose in left_out)
+        st.caption(f"Left out: {formats.count(calls)} calls ({', '.join(left_out)})")
+        st.button("Include them", on_click=include_purposes, args=(left_out,), icon=":material/add:")
+
+
+def include_purposes(purposes: Sequence[str]) -> None:
+    """Let calls for these purposes count from the next run on; a callback of buttons."""
+    wanted = {*st.session_state.get("purpose", USUAL_PURPOSES), *purposes}
+    st.session_state["purpose"] = [purpose for purpose in PURPOSES if purpose in wanted]
+
+
+def _former_simulated() -> None:
+    """Links of before say `simulated=1`."""
+    if st.query_params.get("simulated") in ("1", "true") and "purpose" not in st.query_params:
+        set_parameter("purpose", f"{PURPOSE_PRODUCT},{PURPOSE_SIMULATED}")
+    set_parameter("simulated", "")
+
+
 def _facets() -> usage.Facets:
     since, until = _chosen_window()
     # Five minutes' grid: the options need not follow every refresh.
@@ -104,7 +134,7 @@ def _facets() -> usage.Facets:
     try:
         return load(usage.facets, Scope(since, until))
     except ReadFailed:
-        return usage.Facets((), (), (), ())
+        return usage.Facets((), (), (), (), {})
 
 
 def _chosen_window() -> tuple[datetime, datetime]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from llmtrace.semconv import PURPOSES
 from llmtrace_analysis.queries import usage
 
 from . import filters
@@ -75,11 +76,13 @@ def empty(what: str) -> None:
             st.subheader(f"No {what} here", anchor=False)
             st.text(
                 "Nothing in the store fits the filters on the left. Choose a longer time, take a filter "
-                "away, or include simulated traffic."
+                "away, or count calls for other purposes too."
             )
+            if filters.scope().purposes:
+                st.button("Count all purposes", on_click=filters.include_purposes, args=(PURPOSES,))
         else:
             st.subheader("Send a first trace", anchor=False)
             st.text("Put two lines at the top of any program that calls a model, and run it:")
             st.code(FIRST_TRACE.strip(), language="python")
-            st.text("No program at hand? This makes traffic to look at, marked as simulated:")
+            st.text("No program at hand? This makes traffic to look at:")
             st.code("llmtrace demo", language=None)

@@ -16,7 +16,10 @@ from typing import Any
 import streamlit as st
 
 #: Query parameters that every page shares; links and page changes carry them along.
-SHARED = ("range", "from", "to", "project", "service", "model", "user", "simulated")
+SHARED = ("range", "from", "to", "project", "service", "model", "user", "purpose")
+
+#: What stands for a choice of several that nothing is chosen of.
+EVERYTHING = "all"
 
 #: Longest value that is taken from an address.
 _LONGEST = 500
@@ -43,6 +46,8 @@ _NOTHING = _Written("", "", float("-inf"))
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value) or EVERYTHING
     return "1" if value is True else "" if value is None or value is False else str(value)
 
 
@@ -93,6 +98,15 @@ def _parsed(parameter: str, default: Any, read: Callable[[str], Any]) -> Any:
 def one_of(options: Any) -> Callable[[str], str | None]:
     """A reader that takes only these values."""
     return lambda text: text if text in options else None
+
+
+def some_of(options: Any) -> Callable[[str], list[str] | None]:
+    """A reader of values with commas between, or `all` for an empty list; others are left out."""
+
+    def read(text: str) -> list[str] | None:
+        return [] if text == EVERYTHING else [word for word in text.split(",") if word in options] or None
+
+    return read
 
 
 def set_parameter(key: str, text: str) -> None:

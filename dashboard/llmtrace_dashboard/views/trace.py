@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from llmtrace.semconv import PURPOSE_PRODUCT
 from llmtrace_analysis.queries import traces
 from llmtrace_analysis.queries.scope import moment
 from llmtrace_analysis.queries.traces import MAX_SPANS, SpanDetail, TraceSummary
@@ -54,8 +55,8 @@ def _header(trace: TraceSummary) -> None:
     badges = [
         {"text": "Failed", "tone": "bad"} if trace.errors else {"text": "OK", "tone": "good"},
     ]
-    if trace.simulated:
-        badges.append({"text": "Simulated", "tone": "warn"})
+    if trace.purpose != PURPOSE_PRODUCT:
+        badges.append({"text": trace.purpose.capitalize(), "tone": "warn"})
     tokens = f"{formats.count(trace.input_tokens)} in, {formats.count(trace.output_tokens)} out"
     facts: list[dict[str, Any]] = [
         {"label": "Started", "text": formats.clock(started, filters.zone())},

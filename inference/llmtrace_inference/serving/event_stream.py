@@ -43,6 +43,7 @@ class EventStream(StreamingResponse):
     async def _written(self) -> AsyncGenerator[str, None]:
         completion = self._completion
         body = response_body_of(completion)
+        completion.note_first_byte()  # its first event is there already
         try:
             for chunk in body.opening():
                 yield _event(chunk)

@@ -79,6 +79,7 @@ class InferenceRequest(Generic[Body]):
         self._lookup: CacheLookup | None = None
         self._verdicts: dict[str, dict[str, str]] = {}
         self._open_text: dict[int, str] = {}
+        self._first_byte_ns = 0
         self._ending: Ending | None = None
 
     @property
@@ -210,6 +211,10 @@ class InferenceRequest(Generic[Body]):
             self._lookup = CacheLookup(start_ns, end_ns, hit.kind, hit.score, hit.answer.tokens)
         return hit
 
+    def note_first_byte(self) -> None:
+        """The streamed body goes out from now on."""
+        self._first_byte_ns = time.perf_counter_ns()
+
     # --- the end ----------------------------------------------------------------------------------------
 
     def finish(self, error: BaseException | None = None) -> Ending:
@@ -280,6 +285,7 @@ class InferenceRequest(Generic[Body]):
             error_message=ending.error_message,
             links=(item.span,) if item is not None and item.span is not None else (),
             extra=extra,
+            first_byte_ns=self._first_byte_ns,
             ended_ns=ended_ns,
         )
 

@@ -114,6 +114,8 @@ class RequestRecord:
     """Spans beside the sampled steps' that the SERVER span links to."""
     extra: Attributes = field(default_factory=dict)
     """Further attributes of the SERVER span, from the parts that make them."""
+    first_byte_ns: int = 0
+    """When the body of a streamed answer began to go out."""
     ended_ns: int = 0
 
     @property
@@ -140,6 +142,25 @@ class RequestRecord:
         """Arrival to the first token of any choice."""
         firsts = [c.progress.first_token_ns for c in self.choices if c.progress.first_token_ns]
         return (min(firsts) - self.arrived_ns) / 1e9 if firsts else None
+
+    @property
+    def last_token_seconds(self) -> float | None:
+        """Arrival to the last token of all choices."""
+        lasts = [c.progress.last_token_ns for c in self.choices if c.progress.last_token_ns]
+        return (max(lasts) - self.arrived_ns) / 1e9 if lasts else None
+
+    @property
+    def first_byte_seconds(self) -> float | None:
+        """Arrival to the first byte of the answer: a whole one goes out when the request is over."""
+        if self.status != 200:  # what goes out is an error
+            return None
+        sent_ns = self.first_byte_ns or (0 if self.is_streamed else self.ended_ns)
+        return (sent_ns - self.arrived_ns) / 1e9 if sent_ns else None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Its client asked for the answer bit by bit."""
+        return self.request is not None and self.request.stream
 
     @property
     def output_token_seconds(self) -> float | None:

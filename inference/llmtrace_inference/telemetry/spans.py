@@ -50,6 +50,8 @@ def server_attributes(record: RequestRecord, *, capture_content: bool) -> Attrib
         _request_attributes(out, record, record.request)
     if record.status is not None:
         out[semconv.HTTP_RESPONSE_STATUS_CODE] = record.status
+    if (first_byte := record.first_byte_seconds) is not None:
+        out[semconv.RESPONSE_TIME_TO_FIRST_BYTE] = first_byte
     if record.error_type is not None:
         out[semconv.ERROR_TYPE] = record.error_type
     if record.info is not None:
@@ -118,11 +120,13 @@ def _generation_attributes(out: Attributes, record: RequestRecord, info: ModelIn
     reasons = [choice.stop_reason for choice in record.choices if choice.stop_reason is not None]
     if reasons:
         out[semconv.INFERENCE_STOP_REASON] = reasons[0]
-    first, per_token = record.first_token_seconds, record.output_token_seconds
+    per_token = record.output_token_seconds
+    first, last = record.first_token_seconds, record.last_token_seconds
     if first is not None:
         out[semconv.INFERENCE_TIME_TO_FIRST_TOKEN] = first
-        if record.request is not None and record.request.stream:
-            out[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first
+    if first is not None and last is not None and record.is_streamed:
+        out[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first
+        out[semconv.RESPONSE_TIME_TO_LAST_TOKEN] = last
     if per_token is not None:
         out[semconv.INFERENCE_TIME_PER_OUTPUT_TOKEN] = per_token
     gaps = sorted(

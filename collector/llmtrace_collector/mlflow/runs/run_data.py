@@ -112,11 +112,9 @@ class RunData:
     samples: tuple[Sample, ...]
 
 
-_OF_A_RUN = "Purpose != 'simulated' AND Experiment != '' AND RunId != ''"
-_THE_RUN = (
-    "Purpose != 'simulated' AND Project = {project:String} AND Experiment = {experiment:String} "
-    "AND RunId = {run:String}"
-)
+# Whatever the calls were for: who names a run asks for it.
+_OF_A_RUN = "Experiment != '' AND RunId != ''"
+_THE_RUN = "Project = {project:String} AND Experiment = {experiment:String} AND RunId = {run:String}"
 _CALLS = (
     f"Counted AND {_THE_RUN} AND Timestamp >= fromUnixTimestamp64Milli({{start:Int64}}) "
     "AND Timestamp < fromUnixTimestamp64Milli({end:Int64})"

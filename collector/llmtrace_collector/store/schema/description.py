@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
+from llmtrace import semconv
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.sql_values import literals
 from llmtrace_collector.store.cluster import TOKEN_SECONDS, Cluster
@@ -150,6 +151,11 @@ def usage_select(source: str, where: str = "") -> str:
     return templates.render("parts/usage_10s_select.sql", source=source, where=where, **_numbers())
 
 
+def render_rollup(name: str, **values: object) -> str:
+    """The statement in `rollups/<name>.sql`, with what templates of rollups need."""
+    return templates.render(f"rollups/{name}.sql", **values, **_numbers())
+
+
 def _functions() -> tuple[str, ...]:
     return tuple(
         statement
@@ -171,6 +177,7 @@ def _values(settings: SchemaSettings) -> dict[str, object]:
         "retention_days": settings.days,
         "longest_retention_days": settings.longest,
         "span_columns": decoding.span_columns(),
+        "purposes": semconv.PURPOSES,
         "decoding": decoding.decoding(settings.redaction),
         "charges": _Charges(
             unit_prices=charges.unit_prices(),

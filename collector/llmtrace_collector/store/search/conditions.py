@@ -42,11 +42,11 @@ def compile_spans(tree: Node | None, period: Period, prefix: str) -> Condition:
 
 
 def compile_traces(tree: Node | None, period: Period, prefix: str) -> Condition:
-    """The condition on rows of `traces_now`."""
+    """The condition on rows of `traces`."""
     parameters = Parameters(period, prefix)
     compiler = _Traces(parameters)
     conditions = [] if tree is None else [compiler.node(tree)]
-    return Condition(all_true([*compiler.overlap(), *conditions]), parameters.values, "traces_now")
+    return Condition(all_true([*compiler.overlap(), *conditions]), parameters.values, "traces")
 
 
 class _Compiler(ABC):

@@ -92,8 +92,8 @@ _FIELDS = (
     Field(
         "has",
         Kind.CHOICE,
-        "Something that is there: an image in or out, a repeated attempt, a stream left before its end, a "
-        "retrieval, a tool's run, an error, a score.",
+        "Something that is there: an image that was sent, a repeated attempt, a stream left before its end, "
+        "a retrieval, a tool's run, an error, a score.",
         "has:retry",
         choices=_HAS,
     ),

@@ -71,8 +71,8 @@ STEP_NAME = (
 _TOOL_ATTRIBUTE = f"SpanAttributes[{literal(semconv.TOOL_NAME)}]"
 TOOL_NAME = f"if({_TOOL_ATTRIBUTE} != '', {_TOOL_ATTRIBUTE}, {STEP_NAME})"
 
-#: A message part of this kind is an image, or a file of images.
-_IMAGE = r"""'"modality"\\s*:\\s*"image"'"""
+#: A row of `span_texts` with an image among what was sent. A blank may follow the colon.
+_IMAGE_SENT = r"""match(InputMessages, '"modality"\\s*:\\s*"image"')"""
 
 
 class SpanTerms:
@@ -205,7 +205,7 @@ class SpanTerms:
         if status == "recovered":
             overlap = (self._parameters.since("End"), self._parameters.until("Start"))
             where = all_true([*overlap, "Status = 'recovered'"])
-            return f"({_FAILED} AND TraceId IN (SELECT TraceId FROM traces_now WHERE {where}))"
+            return f"({_FAILED} AND TraceId IN (SELECT TraceId FROM traces WHERE {where}))"
         return {"ok": "StatusCode != 'Error'", "error": _ERROR, "failed": f"({_FAILED})"}[status]
 
     def _error(self, node: Match) -> str:
@@ -259,10 +259,10 @@ class SpanTerms:
         if what == "score":
             return self.scored([])
         if what == "image":
-            return any_true(["ImageInputTokens > 0", "ImageOutputTokens > 0", self.in_texts(IMAGE_IN_TEXTS)])
+            return any_true(["ImageInputTokens > 0", self._in_texts(_IMAGE_SENT)])
         return _HAS[what]
 
-    def in_texts(self, condition: str) -> str:
+    def _in_texts(self, condition: str) -> str:
         """A row of `span_texts` of the span is as `condition` says."""
         where = all_true([*self._parameters.within("Timestamp"), condition])
         return f"(TraceId, SpanId) IN (SELECT TraceId, SpanId FROM span_texts WHERE {where})"
@@ -271,7 +271,3 @@ class SpanTerms:
         cost = compared("Cost", node.operator, node.number, self._parameters)
         where = all_true([*self._parameters.within("Timestamp"), cost])
         return f"(TraceId, SpanId) IN (SELECT TraceId, SpanId FROM span_cost WHERE {where})"
-
-
-#: A condition on a row of `span_texts`.
-IMAGE_IN_TEXTS = any_true(f"match({column}, {_IMAGE})" for column in ("InputMessages", "OutputMessages"))

@@ -1,4 +1,4 @@
-"""What each term of a search asks of a whole trace: SQL over a row of `traces_now`.
+"""What each term of a search asks of a whole trace: SQL over a row of `traces`.
 
 Some is a column of that row. The rest is asked of the trace's spans: it holds where one of them, in the
 search's period, is as asked.
@@ -22,10 +22,10 @@ _ARRAYS: Mapping[str, str] = MappingProxyType(
 _HAS: Mapping[str, str] = MappingProxyType(
     {
         "retry": "Retries > 0",
-        "abandoned": "Abandoned > 0",
+        "abandoned": "Abandoned",
         "retrieval": "HasRetrieval",
-        "image": "HasImage",
-        "error": "Errors > 0",
+        "image": "(HasImage OR ImageInputTokens > 0)",
+        "error": "FailedSteps + Retries > 0",
     }
 )
 _NUMBERS: Mapping[str, str] = MappingProxyType(
@@ -48,7 +48,7 @@ _STATUSES: Mapping[str, str] = MappingProxyType(
 
 
 class TraceTerms:
-    """Terms as conditions on a row of `traces_now`; None for those that are asked of spans."""
+    """Terms as conditions on a row of `traces`; None for those that are asked of spans."""
 
     def __init__(self, parameters: Parameters, spans: SpanTerms) -> None:
         self._parameters = parameters
@@ -111,9 +111,9 @@ class TraceTerms:
         overlap = all_true(self.overlap())
         bounds = ["TraceId != ''"]
         if self._parameters.since("Timestamp"):
-            bounds.append(f"Timestamp >= (SELECT min(Start) FROM traces_now WHERE {overlap})")
+            bounds.append(f"Timestamp >= (SELECT min(Start) FROM traces WHERE {overlap})")
         if self._parameters.until("Timestamp"):
-            bounds.append(f"Timestamp <= (SELECT max(End) FROM traces_now WHERE {overlap})")
+            bounds.append(f"Timestamp <= (SELECT max(End) FROM traces WHERE {overlap})")
         total = compared("sum(Cost)", node.operator, node.number, self._parameters)
         return (
             f"TraceId IN (SELECT TraceId FROM span_cost WHERE {all_true(bounds)} "

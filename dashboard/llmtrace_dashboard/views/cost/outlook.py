@@ -21,7 +21,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.tables import badge, cell, column, row, table
 
-from .shared import show_command
+from .shared import purpose_options, show_command
 
 #: Days to learn from, as `llmtrace cost forecast` takes by default.
 HISTORY_DAYS = 90
@@ -52,7 +52,7 @@ def draw(page: CostPage) -> None:
 def _options(scope: Scope) -> list[str]:
     filters = {name: str(getattr(scope, name)) for name in ("project", "model", "user")}
     words = [word for name, value in filters.items() if value for word in (f"--{name}", value)]
-    return [*words, *(["--simulated"] if scope.simulated else [])]
+    return [*words, *purpose_options(scope)]
 
 
 def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from llmtrace_analysis.queries.scope import Scope, aligned
+from llmtrace_analysis.queries.scope import USUAL_PURPOSES, Scope, aligned
 from llmtrace_dashboard.ui import filters
 
 #: From this length on, a period is read in whole hours, which outlive single calls and are quick.
@@ -35,7 +35,14 @@ def command_options(scope: Scope) -> list[str]:
         *((f"--{name}", getattr(scope, name)) for name in ("project", "service", "model", "user")),
     ]
     words = [word for option, value in options if value for word in (option, value)]
-    return [*words, *(["--simulated"] if scope.simulated else [])]
+    return [*words, *purpose_options(scope)]
+
+
+def purpose_options(scope: Scope) -> list[str]:
+    """The options of `llmtrace cost` for what these calls were for; none for the product's."""
+    if scope.purposes == USUAL_PURPOSES:
+        return []
+    return [word for purpose in scope.purposes or ("all",) for word in ("--purpose", purpose)]
 
 
 def show_command(*words: str) -> None:

@@ -9,8 +9,8 @@ CREATE TABLE otel_traces (
     StoredAt DateTime64(3) DEFAULT now64(3) COMMENT 'When the row was stored' CODEC(Delta(8), ZSTD(1)),
     Purpose LowCardinality(String)
         DEFAULT multiIf(
-            SpanAttributes['llmtrace.purpose'] != '', SpanAttributes['llmtrace.purpose'],
-            ResourceAttributes['llmtrace.purpose'] != '', ResourceAttributes['llmtrace.purpose'],
+            SpanAttributes['llmtrace.purpose'] IN ({{ purposes | literals }}), SpanAttributes['llmtrace.purpose'],
+            ResourceAttributes['llmtrace.purpose'] IN ({{ purposes | literals }}), ResourceAttributes['llmtrace.purpose'],
             ResourceAttributes['llmtrace.simulated'] = 'true', 'simulated',
             'product'
         )
