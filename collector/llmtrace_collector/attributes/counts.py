@@ -16,7 +16,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "InputTokens",
         "Nullable(UInt64)",
-        "Input, cached tokens among it; NULL where nobody said.",
+        "Tokens of input, cached ones among them; NULL where nobody told",
         (semconv.USAGE_INPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.prompt_tokens",
@@ -40,7 +40,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "CacheReadTokens",
         "UInt64",
-        "Input that was read from the cache.",
+        "Tokens of input that were read from the cache",
         (semconv.USAGE_CACHE_READ_INPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.cache_read_input_tokens",
@@ -70,7 +70,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "CacheWriteTokens",
         "UInt64",
-        "Input that was written to the cache.",
+        "Tokens of input that were written to the cache",
         (semconv.USAGE_CACHE_WRITE_INPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.cache_creation.input_tokens",
@@ -95,7 +95,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "CacheWrite1hTokens",
         "UInt64",
-        "Input that was written to the cache for an hour.",
+        "Tokens written to the cache for an hour",
         (semconv.USAGE_CACHE_WRITE_1H,),
         dialects=("langfuse.observation.usage_details.input_cache_creation_1h",),
         convert="count_or_0",
@@ -107,7 +107,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "AudioInputTokens",
         "UInt64",
-        "Input that was audio.",
+        "Tokens of input that were audio",
         (semconv.USAGE_AUDIO_INPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.details.input_audio_tokens",
@@ -122,7 +122,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "ImageInputTokens",
         "UInt64",
-        "Input that was images.",
+        "Tokens of input that were images",
         (semconv.USAGE_IMAGE_INPUT_TOKENS,),
         dialects=("gen_ai.usage.details.input_image_tokens",),
         convert="count_or_0",
@@ -134,7 +134,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "CacheReadAudioTokens",
         "UInt64",
-        "Audio that was read from the cache.",
+        "Tokens of audio that were read from the cache",
         (semconv.USAGE_CACHE_READ_AUDIO,),
         dialects=("gen_ai.usage.details.cache_audio_read_tokens",),
         convert="count_or_0",
@@ -150,7 +150,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "CacheReadImageTokens",
         "UInt64",
-        "Images that were read from the cache.",
+        "Tokens of images that were read from the cache",
         (semconv.USAGE_CACHE_READ_IMAGE,),
         convert="count_or_0",
         unit="tokens",
@@ -165,7 +165,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "OutputTokens",
         "Nullable(UInt64)",
-        "Output, that of reasoning among it; NULL where nobody said.",
+        "Tokens of output, those of reasoning among them; NULL where nobody told",
         (semconv.USAGE_OUTPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.completion_tokens",
@@ -188,7 +188,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "ReasoningTokens",
         "UInt64",
-        "Output that was reasoning.",
+        "Tokens of output that were reasoning",
         (semconv.USAGE_REASONING_OUTPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.reasoning_tokens",
@@ -210,7 +210,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "AudioOutputTokens",
         "UInt64",
-        "Output that was audio.",
+        "Tokens of output that were audio",
         (semconv.USAGE_AUDIO_OUTPUT_TOKENS,),
         dialects=(
             "gen_ai.usage.details.output_audio_tokens",
@@ -225,7 +225,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "ImageOutputTokens",
         "UInt64",
-        "Output that was images.",
+        "Tokens of output that were images",
         (semconv.USAGE_IMAGE_OUTPUT_TOKENS,),
         convert="count_or_0",
         unit="tokens",
@@ -236,7 +236,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "WebSearches",
         "UInt64",
-        "Searches of the web that the provider ran.",
+        "Searches of the web that the provider ran",
         (semconv.USAGE_WEB_SEARCHES,),
         dialects=("gen_ai.usage.details.web_search_requests",),
         convert="count_or_0",
@@ -248,7 +248,7 @@ COUNTS: tuple[Field, ...] = (
     Field(
         "FileSearches",
         "UInt64",
-        "Searches of files that the provider ran.",
+        "Searches of files that the provider ran",
         (semconv.USAGE_FILE_SEARCHES,),
         convert="count_or_0",
         unit="searches",

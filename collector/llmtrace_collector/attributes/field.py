@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 
 
+#: What keys of OpenTelemetry's conventions and of ours begin with.
+_CONVENTIONS = ("gen_ai.", "llmtrace.", "user.", "enduser.", "session.", "error.", "openai.", "anthropic.")
+
+
 @dataclass(frozen=True)
 class Price:
     """How a count is charged: in a bucket of its own, which has a price.
@@ -36,16 +40,17 @@ class Field:
 
     name: str
     type: str
-    #: One short sentence: the column's comment, and its line in docs/tables.md.
-    meaning: str
+    #: The column's comment, and its line in docs/tables.md: a unit comes first.
+    comment: str
     #: Keys of the conventions that llmtrace and OpenTelemetry write today; a span with no others is *plain*.
     keys: tuple[str, ...]
     #: Keys of other emitters and of former conventions: one of them makes a span *foreign*.
     dialects: tuple[str, ...] = ()
     #: The SQL function `llmtrace_<convert>` that makes the type of the text; without one it is the text.
     convert: str = ""
-    #: Other attributes that the function takes after the text.
+    #: Attributes that the function takes after the text: of the span, then of its resource.
     also: tuple[str, ...] = ()
+    of_resource: tuple[str, ...] = ()
     unit: str = ""
     codec: str = "ZSTD(1)"
     #: Spans that call no model have nothing in it.
@@ -58,9 +63,14 @@ class Field:
         return self.keys + self.dialects
 
     @property
-    def comment(self) -> str:
-        """What the column's comment says: the unit first."""
-        return f"{self.unit.capitalize()}: {self.meaning}" if self.unit else self.meaning
+    def conventional(self) -> tuple[str, ...]:
+        """The keys of conventions, former ones too: what a stored span's attributes are asked for."""
+        return tuple(key for key in self.sources if ">" not in key and key.startswith(_CONVENTIONS))
+
+    @property
+    def nothing(self) -> str:
+        """SQL of what spans have that call no model."""
+        return "''" if "String" in self.type else "0"
 
     @property
     def is_number(self) -> bool:
@@ -77,16 +87,11 @@ class Derived:
 
     name: str
     type: str
-    meaning: str
+    comment: str
     function: str
     of: tuple[str, ...]
     unit: str = ""
     codec: str = "ZSTD(1)"
-
-    @property
-    def comment(self) -> str:
-        """What the column's comment says: the unit first."""
-        return f"{self.unit.capitalize()}: {self.meaning}" if self.unit else self.meaning
 
 
 def key_of(source: str) -> str:

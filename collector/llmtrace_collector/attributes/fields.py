@@ -11,6 +11,9 @@ from llmtrace import semconv
 from .counts import COUNTS
 from .field import Derived, Field
 
+#: What a span does.
+OPERATION_KEY = semconv.OPERATION_NAME
+
 #: The provider, as conventions before 1.37 named it.
 SYSTEM = "gen_ai.system"
 
@@ -23,6 +26,9 @@ VLLM_TIMES = ("gen_ai.latency.time_in_queue", "gen_ai.latency.e2e")
 
 #: The sender's word that a span's usage is counted elsewhere (`false`).
 COUNTED_KEY = semconv.COUNTED
+
+#: What stands for that word in the columns of `DERIVED`.
+SENDER_COUNTS = "sender_counts"
 
 #: Milliseconds from the start to the first token, where a dialect has them as attributes.
 FIRST_TOKEN_MS = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
@@ -43,13 +49,13 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "Operation",
         "LowCardinality(String)",
-        "What the span does: chat, text_completion, generate_content, embeddings, or another step.",
+        "What the span does: chat, text_completion, generate_content, embeddings, or another step",
         (semconv.OPERATION_NAME,),
     ),
     Field(
         "Provider",
         "LowCardinality(String)",
-        "Provider that was called, by the convention's name.",
+        "Provider that was called, by the convention's name",
         (semconv.PROVIDER_NAME,),
         dialects=(
             SYSTEM,
@@ -64,7 +70,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "RequestModel",
         "LowCardinality(String)",
-        "Model that was asked for.",
+        "Model that was asked for",
         (semconv.REQUEST_MODEL,),
         dialects=(
             "llm.request.model_name",
@@ -84,7 +90,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "ResponseModel",
         "LowCardinality(String)",
-        "Model that answered.",
+        "Model that answered",
         (semconv.RESPONSE_MODEL,),
         dialects=(
             "llm.response.model_name",
@@ -98,7 +104,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "ResponseId",
         "String",
-        "The provider's id of the answer.",
+        "The provider's id of the answer",
         (semconv.RESPONSE_ID,),
         dialects=(
             "ai.response.id",
@@ -113,7 +119,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "FinishReasons",
         "Array(LowCardinality(String))",
-        "Why each choice of the answer ended, in the convention's words.",
+        "Why each choice of the answer ended",
         (semconv.RESPONSE_FINISH_REASONS,),
         dialects=(
             "gen_ai.response.finish_reason",
@@ -137,13 +143,13 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "ErrorType",
         "LowCardinality(String)",
-        "Kind of the error; empty without one.",
+        "Kind of the error; empty without one",
         (semconv.ERROR_TYPE,),
     ),
     Field(
         "UserId",
         "String",
-        "User for whom was called.",
+        "User for whom was called",
         USER_KEYS[:1],
         dialects=(
             *USER_KEYS[1:],
@@ -164,7 +170,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "SessionId",
         "String",
-        "Conversation that the span belongs to.",
+        "Conversation that the span belongs to",
         (semconv.SESSION_ID,),
         dialects=(
             semconv.CONVERSATION_ID,
@@ -180,7 +186,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "Tags",
         "Array(LowCardinality(String))",
-        "Tags that the program gave.",
+        "Tags that the program gave",
         (semconv.TAGS,),
         dialects=(
             "tag.tags",
@@ -194,19 +200,19 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "Experiment",
         "LowCardinality(String)",
-        "Experiment that the span belongs to.",
+        "Experiment that the span belongs to",
         (semconv.EXPERIMENT,),
     ),
     Field(
         "RunId",
         "LowCardinality(String)",
-        "Run of that experiment.",
+        "Run of that experiment",
         (semconv.RUN,),
     ),
     Field(
         "PromptName",
         "LowCardinality(String)",
-        "Prompt that was used.",
+        "Prompt that was used",
         (semconv.PROMPT_NAME,),
         dialects=(
             "traceloop.prompt.key",
@@ -217,13 +223,21 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "PromptVersion",
         "LowCardinality(String)",
-        "Version of that prompt.",
+        "Version of that prompt",
         (semconv.PROMPT_VERSION,),
         dialects=(
             "traceloop.prompt.version",
             "langfuse.observation.prompt.version",
             "llm.prompt_template.version",
         ),
+    ),
+    Field(
+        "Purpose",
+        "LowCardinality(String)",
+        "What the call was for: product, simulated, bench, replay, evaluation, judge or playground",
+        (semconv.PURPOSE,),
+        convert="purpose",
+        of_resource=(semconv.PURPOSE, semconv.SIMULATED),
     ),
 )
 
@@ -232,7 +246,7 @@ _TIMINGS: tuple[Field, ...] = (
     Field(
         "TimeToFirstByte",
         "Nullable(Float64)",
-        "From the request to the first byte of the answer, whatever it says.",
+        "Seconds from begin to the first byte of the answer",
         (semconv.RESPONSE_TIME_TO_FIRST_BYTE,),
         convert="seconds",
         unit="seconds",
@@ -240,7 +254,7 @@ _TIMINGS: tuple[Field, ...] = (
     Field(
         "TimeToFirstToken",
         "Nullable(Float64)",
-        "From the request to the first token of output.",
+        "Seconds from begin to the first token",
         (semconv.RESPONSE_TIME_TO_FIRST_CHUNK,),
         dialects=(
             "gen_ai.client.operation.time_to_first_chunk",
@@ -252,7 +266,7 @@ _TIMINGS: tuple[Field, ...] = (
     Field(
         "TimeToLastToken",
         "Nullable(Float64)",
-        "From the request to the last token of output; usage and end marks may follow it.",
+        "Seconds from begin to the last token",
         (semconv.RESPONSE_TIME_TO_LAST_TOKEN,),
         convert="seconds",
         unit="seconds",
@@ -264,7 +278,7 @@ _ACCOUNTING: tuple[Field, ...] = (
     Field(
         "Weight",
         "Float64",
-        "How many a sampled span stands for; 1 for the others.",
+        "Calls that a sampled span stands for; 1 for the others",
         (semconv.SAMPLE_WEIGHT,),
         convert="weight",
         unit="calls",
@@ -272,7 +286,7 @@ _ACCOUNTING: tuple[Field, ...] = (
     Field(
         "ServiceTier",
         "LowCardinality(String)",
-        "Tier by which prices differ; empty for the standard one, response_cache where no model ran.",
+        "Tier by which prices differ; empty for the standard one, response_cache for no model",
         # What answered goes before what was asked for.
         (
             semconv.OPENAI_RESPONSE_SERVICE_TIER,
@@ -292,7 +306,7 @@ _ACCOUNTING: tuple[Field, ...] = (
     Field(
         "Account",
         "LowCardinality(String)",
-        "Account at the provider that pays.",
+        "Account at the provider that pays",
         (semconv.ACCOUNT,),
         codec="",
         of_calls=True,
@@ -308,7 +322,7 @@ TEXTS: tuple[Field, ...] = (
     Field(
         "InputMessages",
         "String",
-        "Messages that were sent, JSON of the GenAI conventions.",
+        "Messages that were sent, JSON of the GenAI conventions",
         (semconv.INPUT_MESSAGES,),
         dialects=(
             "ai.prompt.messages",
@@ -332,7 +346,7 @@ TEXTS: tuple[Field, ...] = (
     Field(
         "OutputMessages",
         "String",
-        "Messages that came back, JSON of the GenAI conventions.",
+        "Messages that came back, JSON of the GenAI conventions",
         (semconv.OUTPUT_MESSAGES,),
         dialects=(
             "response_data>message",
@@ -353,7 +367,7 @@ TEXTS: tuple[Field, ...] = (
     Field(
         "SystemInstructions",
         "String",
-        "Instructions apart from the messages, JSON of the GenAI conventions.",
+        "Instructions apart from the messages, JSON of the GenAI conventions",
         (semconv.SYSTEM_INSTRUCTIONS,),
         dialects=(
             "ai.prompt>system",
@@ -366,7 +380,7 @@ TEXTS: tuple[Field, ...] = (
     Field(
         "ToolDefinitions",
         "String",
-        "Tools that the model could call, JSON of the GenAI conventions.",
+        "Tools that the model could call, JSON of the GenAI conventions",
         (semconv.TOOL_DEFINITIONS,),
         dialects=(
             "ai.prompt.tools",
@@ -382,36 +396,36 @@ DERIVED: tuple[Derived, ...] = (
     Derived(
         "Model",
         "LowCardinality(String)",
-        "Model that was asked for, else the one that answered.",
+        "Model that was asked for, else the one that answered",
         "model",
         ("RequestModel", "ResponseModel"),
     ),
-    Derived("IsLlm", "Bool", "Whether the span calls a model.", "is_llm", ("Operation",)),
+    Derived("IsLlm", "Bool", "Whether the span calls a model", "is_llm", ("Operation",)),
     Derived(
         "Uncounted",
         "LowCardinality(String)",
-        "Why a call does not count: sender, server, repeats or duplicate; empty where it does.",
+        "Why a call does not count: sender, server, repeats or duplicate; empty where it does",
         "uncounted",
-        ("IsLlm", "counted_text", "SpanKind", "ParentSpanId"),
+        ("IsLlm", SENDER_COUNTS, "SpanKind", "ParentSpanId"),
     ),
     Derived(
         "Counted",
         "Bool",
-        "Whether the span is a call that usage and cost count.",
+        "Whether the span is a call that usage and cost count",
         "counted",
         ("IsLlm", "Uncounted"),
     ),
     Derived(
         "UsageFault",
         "LowCardinality(String)",
-        "What in its token counts contradicts itself; empty for nothing.",
+        "What in its token counts contradicts itself; empty for nothing",
         "usage_fault",
         ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"),
     ),
     Derived(
         "TimePerOutputToken",
         "Nullable(Float64)",
-        "From one token of output to the next, on the mean, without the time to the first.",
+        "Seconds between two tokens of output, the first's time left out",
         "time_per_output_token",
         ("TimeToFirstToken", "TimeToLastToken", "Duration", "OutputTokens"),
         unit="seconds",
@@ -419,14 +433,14 @@ DERIVED: tuple[Derived, ...] = (
     Derived(
         "TpotEstimated",
         "Bool",
-        "Whether TimePerOutputToken takes the span's end for the last token's time.",
+        "Whether TimePerOutputToken takes the span's end for the last token's time",
         "tpot_estimated",
         ("TimePerOutputToken", "TimeToLastToken"),
     ),
     Derived(
         "PromptHash",
         "UInt64",
-        "Equal for equal requests: hash of model, messages, instructions and tools; 0 without messages.",
+        "Hash of model, messages, instructions and tools: equal for equal requests; 0 without messages",
         "prompt_hash",
         ("Model", "InputMessages", "SystemInstructions", "ToolDefinitions"),
         codec="",

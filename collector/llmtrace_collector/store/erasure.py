@@ -12,7 +12,7 @@ from typing import Any
 from llmtrace_collector.sql_values import inlined, literal
 
 from .engine import StoreError
-from .schema.dialects.attribute_table import USER_KEYS
+from llmtrace_collector.attributes.fields import USER_KEYS
 from .store import Store
 
 logger = logging.getLogger(__name__)

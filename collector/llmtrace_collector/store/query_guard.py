@@ -22,7 +22,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from .engine import DATABASE
 from .schema.catalogue import BY_NAME, READABLE
-from .schema.dialects import FIELDS
+from llmtrace_collector.attributes.fields import FIELDS
 from .schema.versions import FORMER_TABLE
 
 # The parser warns in its own words about text that we refuse in ours.

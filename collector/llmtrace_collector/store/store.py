@@ -105,6 +105,7 @@ class Store:
             # comes first: what only its view refuses is refused before any row of the segment is stored.
             if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
                 self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
+                table = "otlp_mixed_in"
             self.engine.insert_messages(table, path, self._schema, message, settings)
 
     def try_insert(self, segment: SegmentFile) -> str | None:
@@ -179,8 +180,7 @@ class Store:
         cleaned: list[str] = []
         for first in range(0, len(texts), _NAMES):
             names = literals(text[:_NAME] for text in texts[first : first + _NAMES])
-            clean = self.redaction.clean("names")
-            (row,) = self.rows(f"SELECT {clean} AS clean FROM (SELECT [{names}] AS names)")  # noqa: S608, quoted
+            (row,) = self.rows(f"SELECT {self.redaction.function}([{names}]) AS clean")  # noqa: S608, quoted
             cleaned += row["clean"]
         return cleaned
 

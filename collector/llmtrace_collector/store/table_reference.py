@@ -12,7 +12,7 @@ from llmtrace_collector.pricing.charges import BUCKETS
 
 from .schema.catalogue import CATALOGUE, NOBODYS, Entry, Kind
 from .schema.description import SchemaSettings, describe
-from .schema.dialects import FIELDS, TEXT_COLUMNS
+from llmtrace_collector.attributes.fields import FIELDS, TEXTS
 from .store import Store, open_store
 
 _HEAD = """\

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from llmtrace import semconv
+from llmtrace_collector.attributes.counts import COUNTS
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.sql_values import literals
 from llmtrace_collector.store.cluster import TOKEN_SECONDS, Cluster
@@ -130,7 +130,7 @@ def describe(
         if embedded and entry.server_only:
             continue
         statements.append(Statement(entry, _rendered(entry, {**values, **_engine(entry, cluster)})))
-    return Description(_functions(), tuple(statements))
+    return Description(functions(settings.redaction), tuple(statements))
 
 
 def _engine(entry: Entry, cluster: Cluster | None) -> dict[str, object]:
@@ -156,11 +156,13 @@ def render_rollup(name: str, **values: object) -> str:
     return templates.render(f"rollups/{name}.sql", **values, **_numbers())
 
 
-def _functions() -> tuple[str, ...]:
+def functions(redaction: Redaction) -> tuple[str, ...]:
+    """The statements that make the functions of ours, of which some leave out what `redaction` says."""
+    values = decoding.values(redaction)
     return tuple(
         statement
         for name in templates.names("functions")
-        for statement in templates.statements(templates.render(f"functions/{name}.sql"))
+        for statement in templates.statements(templates.render(f"functions/{name}.sql", **values))
     )
 
 
@@ -176,9 +178,7 @@ def _values(settings: SchemaSettings) -> dict[str, object]:
     return {
         "retention_days": settings.days,
         "longest_retention_days": settings.longest,
-        "span_columns": decoding.span_columns(),
-        "purposes": semconv.PURPOSES,
-        "decoding": decoding.decoding(settings.redaction),
+        **decoding.values(settings.redaction),
         "charges": _Charges(
             unit_prices=charges.unit_prices(),
             of_rows=charges.columns(),
@@ -195,7 +195,7 @@ def _numbers() -> Mapping[str, object]:
     """What templates of rollups need."""
     return MappingProxyType(
         {
-            "counts": [Described(name, decoding.COMMENTS[name]) for name in charges.COUNTS],
+            "counts": COUNTS,
             "context_bounds": charges.CONTEXT_BOUNDS,
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +26,13 @@ def environment() -> Environment:
     )
     made.filters["literal"] = literal
     made.filters["literals"] = literals
+    made.filters["snake"] = _snake
     return made
+
+
+def _snake(name: str) -> str:
+    """A column or an attribute as a part of a function's name: `ai.operationId` is `ai_operation_id`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace(".", "_").lower()
 
 
 def render(name: str, **values: object) -> str:

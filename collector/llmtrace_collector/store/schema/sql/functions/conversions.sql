@@ -43,11 +43,11 @@ CREATE OR REPLACE FUNCTION llmtrace_service_tier AS (text, cache_hit) ->
         lower(text)
     );
 
--- What the work was for; what said only that it was simulated came before there was a purpose.
+-- What the work was for; those who said only that it was simulated did so before there was a purpose.
 CREATE OR REPLACE FUNCTION llmtrace_purpose AS (of_span, of_resource, simulated) ->
     multiIf(
-        of_span != '', of_span,
-        of_resource != '', of_resource,
+        of_span IN ({{ purposes | literals }}), of_span,
+        of_resource IN ({{ purposes | literals }}), of_resource,
         simulated = 'true', 'simulated',
         'product'
     );

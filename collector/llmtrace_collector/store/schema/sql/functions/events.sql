@@ -46,3 +46,36 @@ CREATE OR REPLACE FUNCTION llmtrace_event_messages AS (role, text) ->
             '}'
         )]
     );
+
+{% set all_events = {} %}
+{% for events in event_messages.values() %}{{ all_events.update(events) or '' }}{% endfor %}
+-- The attribute that holds the message of an event, and the role of who said it.
+CREATE OR REPLACE FUNCTION llmtrace_event_key AS (event) ->
+    transform(
+        event,
+        [{{ all_events | literals }}],
+        [{{ all_events.values() | map(attribute=0) | literals }}],
+        event
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_event_role AS (event) ->
+    transform(
+        event,
+        [{{ all_events | literals }}],
+        [{{ all_events.values() | map(attribute=1) | literals }}],
+        event
+    );
+
+-- The body of a log record as the text of its message. It need not name the role that the event's name tells.
+CREATE OR REPLACE FUNCTION llmtrace_event_body AS (event, body) ->
+    multiIf(
+        startsWith(body, '{')
+            AND isValidJSON(body)
+            AND (JSONHas(body, 'content') OR JSONHas(body, 'tool_calls'))
+            AND NOT JSONHas(body, 'role')
+            AND NOT JSONHas(body, 'message'),
+        concat('{"role":"', llmtrace_event_role(event), '",', substring(body, 2)),
+        body IN ('{}', 'null'),
+        '',
+        body
+    );

@@ -7,12 +7,12 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_named AS (text) ->
         '',
         transform(
             lower(text),
-            [{{ operations['gen_ai.operation.name'] | literals }}],
-            [{{ operations['gen_ai.operation.name'].values() | literals }}],
+            [{{ operation_names | literals }}],
+            [{{ operation_names.values() | literals }}],
             text
         )
     );
-{% for key, meanings in operations.items() if not loop.first %}
+{% for key, meanings in operation_kinds.items() %}
 
 -- By {{ key }}; '' where that says nothing that is known.
 CREATE OR REPLACE FUNCTION llmtrace_operation_by_{{ key | snake }} AS (text) ->

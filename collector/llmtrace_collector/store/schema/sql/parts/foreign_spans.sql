@@ -23,13 +23,13 @@
 {{ span_columns(
     text,
     attribute,
-    "if(has_only_begun AND StatusCode != 'Error', 'false', " ~ attribute(counted_key) ~ ")",
     "(entry.1 IN (" ~ plain_text_keys | literals ~ ") OR is_call AND llmtrace_has_column(entry.1))"
 ) }}
 FROM (
     -- The text of each column.
     SELECT
         *,
+        if(has_only_begun AND StatusCode != 'Error', 'false', {{ attribute(counted_key) }}) AS {{ sender_counts }},
 {% for field in fields %}
 {% if field.name == 'InputTokens' %}
         llmtrace_inclusive_input(
@@ -98,10 +98,10 @@ FROM (
                 llmtrace_operation_in_scope(
                     llmtrace_first([
                         llmtrace_operation_named({{ attribute('gen_ai.operation.name') }}),
-{% for key in operations if not loop.first %}
+{% for key in operation_kinds %}
                         llmtrace_operation_by_{{ key | snake }}(documents[{{ key | literal }}]),
 {% endfor %}
-{% for key in (*vllm_times, vllm_ttft) %}
+{% for key in vllm_times %}
                         if({{ attribute(key) }} = '', '', 'text_completion'),
 {% endfor %}
                         {# Conventions before 1.28 name no operation, nor does Logfire. #}
@@ -195,7 +195,10 @@ FROM (
                             FROM (
 {% include 'parts/decoded_spans.sql' %}
                             )
-                            WHERE {% include 'parts/is_foreign.sql' %}
+                            WHERE
+                                {% include 'parts/is_foreign.sql' %}
+                                -- Logfire announces spans before they end; only the whole span is kept.
+                                AND attrs['logfire.span_type'] != 'pending_span'
                         )
                     )
                 )
@@ -203,5 +206,3 @@ FROM (
         )
     )
 )
--- Logfire announces spans before they end; only the whole span is kept.
-WHERE {{ attribute('logfire.span_type') }} != 'pending_span'

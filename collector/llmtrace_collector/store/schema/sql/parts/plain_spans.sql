@@ -1,15 +1,15 @@
 {# Rows of otel_traces out of plain spans: those that use the current conventions' keys, or are not about models at all.
    `source` is what they come from; `mixed` says that foreign spans come from there too. #}
 {% from 'parts/span_columns.sql' import span_columns with context %}
+{% from 'parts/converted.sql' import first_text with context %}
 {% macro attribute(key) %}attrs[{{ key | literal }}]{% endmacro %}
-{% macro text(field) -%}
-{% if field.keys | length == 1 %}{{ attribute(field.keys[0]) }}
-{%- else %}llmtrace_first([{% for key in field.keys %}{{ attribute(key) }}{{ ', ' if not loop.last }}{% endfor %}])
-{%- endif %}
-{%- endmacro %}
-{{ span_columns(text, attribute, attribute(counted_key), 'entry.1 IN (' ~ plain_text_keys | literals ~ ')') }}
+{% macro text(field) %}{{ first_text(field.keys, attribute) }}{% endmacro %}
+{{ span_columns(text, attribute, 'entry.1 IN (' ~ plain_text_keys | literals ~ ')') }}
 FROM (
-    SELECT *, mapFromArrays(keys, texts) AS attrs
+    SELECT
+        *,
+        mapFromArrays(keys, texts) AS attrs,
+        {{ attribute(counted_key) }} AS {{ sender_counts }}
     FROM (
 {% include 'parts/decoded_spans.sql' %}
     )

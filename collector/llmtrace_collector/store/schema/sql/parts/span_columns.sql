@@ -1,17 +1,7 @@
 {# The columns of otel_traces over decoded spans. `text(field)` says where a field's text stands, `attribute(key)` where
-   an attribute's does; `counted` is what the sender says of counting, and `dropped` whether the key `entry.1` leaves
-   the attributes. #}
-{% macro _converted(field, text, attribute) -%}
-{% set value = text(field) %}
-{% if redaction.drop_content and field in name_fields %}
-{% set value = 'llmtrace_name_only(' ~ value ~ ')' %}
-{% endif %}
-{% set arguments = [value] %}
-{% for key in field.also %}{{ arguments.append(attribute(key)) or '' }}{% endfor %}
-{% set value = 'llmtrace_' ~ field.convert ~ '(' ~ arguments | join(', ') ~ ')' if field.convert else value %}
-{{ 'if(IsLlm, ' ~ value ~ ', ' ~ field.nothing ~ ')' if field.of_calls else value }}
-{%- endmacro %}
-{% macro span_columns(text, attribute, counted, dropped) %}
+   an attribute's does, and `dropped` says whether the key `entry.1` leaves the attributes. #}
+{% from 'parts/converted.sql' import converted with context %}
+{% macro span_columns(text, attribute, dropped) %}
 SELECT
     fromUnixTimestamp64Nano(toInt64(started)) AS Timestamp,
     TraceId,
@@ -52,18 +42,12 @@ SELECT
         'default'
     ) AS Project,
     ReceivedAt,
-    llmtrace_purpose(
-        {{ attribute('llmtrace.purpose') }},
-        ResourceAttributes['llmtrace.purpose'],
-        ResourceAttributes['llmtrace.simulated']
-    ) AS Purpose,
 {% for field in fields %}
-    {{ _converted(field, text, attribute) }} AS {{ field.name }},
+    {{ converted(field, text, attribute) }} AS {{ field.name }},
 {% endfor %}
 {% for field in texts %}
     {{ "''" if redaction.drop_content else text(field) }} AS {{ field.name }},
 {% endfor %}
-    {{ counted }} AS counted_text,
 {% for column in derived %}
     llmtrace_{{ column.function }}({{ column.of | join(', ') }}) AS {{ column.name }}{{ ',' if not loop.last }}
 {% endfor %}

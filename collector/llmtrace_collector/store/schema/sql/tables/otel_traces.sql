@@ -1,3 +1,7 @@
+{# DEFAULTs read attributes as they are stored: they are for rows that were written before a column was there. #}
+{% from 'parts/converted.sql' import converted, first_text with context %}
+{% macro attribute(key) %}SpanAttributes[{{ key | literal }}]{% endmacro %}
+{% macro text(field) %}{{ first_text(field.conventional, attribute) }}{% endmacro %}
 CREATE TABLE otel_traces (
 {% with codecs = true %}{% include 'parts/exporter_columns.sql' %}{% endwith %},
 
@@ -7,25 +11,23 @@ CREATE TABLE otel_traces (
     ReceivedAt DateTime64(3) DEFAULT now64(3) COMMENT 'When the collector received it' CODEC(T64, ZSTD(1)),
     RetentionDays UInt16 DEFAULT {{ retention_days }} COMMENT 'Days that the row is kept',
     StoredAt DateTime64(3) DEFAULT now64(3) COMMENT 'When the row was stored' CODEC(Delta(8), ZSTD(1)),
-    Purpose LowCardinality(String)
-        DEFAULT multiIf(
-            SpanAttributes['llmtrace.purpose'] IN ({{ purposes | literals }}), SpanAttributes['llmtrace.purpose'],
-            ResourceAttributes['llmtrace.purpose'] IN ({{ purposes | literals }}), ResourceAttributes['llmtrace.purpose'],
-            ResourceAttributes['llmtrace.simulated'] = 'true', 'simulated',
-            'product'
-        )
-        COMMENT 'What the call was for: product, simulated, bench, replay, evaluation, judge or playground'
-        CODEC(ZSTD(1)),
     Simulated Bool ALIAS Purpose = 'simulated' COMMENT 'Whether no model was asked; Purpose says more',
     EndBeforeStart Bool DEFAULT false COMMENT 'The span said that it ended before it began: Duration is 0',
-{% for column in span_columns %}
+{% for field in fields %}
+    {{ field.name }} {{ field.type }}
+        DEFAULT {{ converted(field, text, attribute) }}
+        COMMENT {{ field.comment | literal }}
+{%- if field.codec %} CODEC({{ field.codec }}){% endif %},
+{% endfor %}
+{% for field in texts %}
+    {{ field.name }} {{ field.type }} COMMENT {{ field.comment | literal }} CODEC({{ field.codec }}),
+{% endfor %}
+{% for column in derived %}
     {{ column.name }} {{ column.type }}
-{%- if column.default %} DEFAULT {{ column.default }}{% endif %} COMMENT {{ column.comment | literal }}
+        DEFAULT llmtrace_{{ column.function }}({{ column.of | join(', ') | replace(sender_counts, attribute(counted_key)) }})
+        COMMENT {{ column.comment | literal }}
 {%- if column.codec %} CODEC({{ column.codec }}){% endif %},
 {% endfor %}
-    PromptHash UInt64
-        DEFAULT if(InputMessages = '', 0, cityHash64(Model, InputMessages, SystemInstructions, ToolDefinitions))
-        COMMENT 'Hash of model, messages, instructions and tools: equal for equal requests; 0 without messages',
 
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX idx_response_id ResponseId TYPE bloom_filter(0.01) GRANULARITY 1,

@@ -1,2 +1,4 @@
 CREATE MATERIALIZED VIEW landing_traces_foreign_mv TO otel_traces AS
-{{ decoding.landed_foreign_spans }};
+{% with source = 'landing_traces', landed = true %}
+{% include 'parts/foreign_spans.sql' %}
+{% endwith %};

@@ -1,2 +1,4 @@
 CREATE MATERIALIZED VIEW landing_traces_mv TO otel_traces AS
-{{ decoding.landed_plain_spans }};
+{% with source = 'landing_traces', landed = true, mixed = true %}
+{% include 'parts/plain_spans.sql' %}
+{% endwith %};

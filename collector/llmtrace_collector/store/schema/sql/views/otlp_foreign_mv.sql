@@ -1,3 +1,5 @@
--- Spans that speak another dialect.
+{# What is foreign of segments with foreign spans. #}
 CREATE MATERIALIZED VIEW otlp_foreign_mv TO otel_traces AS
-{{ decoding.foreign_spans }};
+{% with source = 'otlp_foreign_in', landed = false %}
+{% include 'parts/foreign_spans.sql' %}
+{% endwith %};

@@ -1,3 +1,5 @@
--- Plain spans: those that use the current convention's keys, or are not about models at all.
+{# Segments without foreign spans. #}
 CREATE MATERIALIZED VIEW otlp_traces_mv TO otel_traces AS
-{{ decoding.plain_spans }};
+{% with source = 'otlp_traces_in', landed = false, mixed = false %}
+{% include 'parts/plain_spans.sql' %}
+{% endwith %};
