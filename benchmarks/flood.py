@@ -15,13 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 from tests.collector.otlp import DAY, realistic, traces
-from tests.collector.running import PROTOBUF, RunningCollector, free_port, until
+from tests.collector.running import CLIENT, PROTOBUF, RunningCollector, free_port, until
 
 from .checkout import Checkout, ask
 from .quiet import Patience, cpu_seconds, until_quiet
-from .span_load import SPANS_PER_REQUEST, Load
+from .span_load import RATE, SPANS_PER_REQUEST, Load
+
+#: Hours are closed outside of a flood, where it does not last long: seconds before an hour's end at which a
+#: flood still begins, and seconds of the spans' own time from which on and up to which it waits for that.
+_BEFORE_THE_HOUR, _SHORT, _BRIEF = 150, 900, 30
 
 #: Closed segments that may wait to be stored before senders pause: the flood is as fast as the store, and a
 #: long one neither fills the disk nor meets the log's budget.
@@ -133,10 +138,8 @@ class CollectorProcess(RunningCollector):
         if self._child.poll() is not None:
             raise RuntimeError(f"the collector of {self._checkout.folder} ended: {self._complaint()}")
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            return CLIENT.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
             return False
 
     def _complaint(self) -> str:
@@ -243,6 +246,7 @@ def send(collector: CollectorProcess, load: Load, plan: Plan) -> Cost:
 
     Raises RuntimeError where it did not take and store everything.
     """
+    _wait_for_an_hour(load.spans / RATE)
     before = collector.count(plan.destination.table) or 0
     meters: list[Callable[[], float]] = [lambda: cpu_seconds(collector.process), collector.python_seconds]
     used, python = (meter() for meter in meters)
@@ -288,8 +292,18 @@ def send(collector: CollectorProcess, load: Load, plan: Plan) -> Cost:
     )
 
 
+def _wait_for_an_hour(seconds: float) -> None:
+    """Wait until the last `seconds` and the next ones lie within one hour: a flood is faster than live
+    traffic, so an hour that ends within it would be closed again and again.
+    """
+    if not _BRIEF < seconds < _SHORT:
+        return
+    while not seconds < time.time() % 3600 < 3600 - _BEFORE_THE_HOUR:
+        time.sleep(1)
+
+
 def _caught_up(collector: CollectorProcess, spans: int) -> bool:
-    """Whether the rows of whole traces, where a checkout has such, are all there: each span here is a trace."""
+    """Whether the rows of whole traces are all there, where a checkout has such: each span is a trace."""
     traces_rows = collector.count("traces")
     return traces_rows is None or traces_rows >= spans
 

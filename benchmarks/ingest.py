@@ -163,7 +163,9 @@ def _figures(options: argparse.Namespace, directory: Path) -> tuple[Figures, boo
     spans = _spans(options)
     demand_space(directory, spans, options.span_bytes)
     sets = [pattern_set for pattern_set in options.redact.split(",") if pattern_set]
-    fields = {"redact": sets, "drop_content": options.drop_content} if sets or options.drop_content else {}
+    fields: dict[str, object] = {}
+    if sets or options.drop_content:
+        fields = {"redact": sets, "drop_content": options.drop_content}
     say(f"preparing spans of about {options.span_bytes} bytes with {options.text}; {spans:,} will be sent")
     load = SpanLoad(spans, options.span_bytes, options.text)
     patience = Patience(window=1.0) if options.quick else Patience()
