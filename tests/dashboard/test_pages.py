@@ -318,7 +318,7 @@ def test_a_search_is_answered_or_its_mistake_named(stack: Stack) -> None:
     usual = {span.trace_id for span in stack.traffic.spans if span.purpose == "product"}
     assert any(f"of {len(claude & usual - failed)} traces" in caption.value for caption in listed.caption)
     wrong = _open("traces", settings, q="late modl:claude*")
-    assert any("there is no field" in text.value for text in wrong.markdown)
+    assert any("There is no field" in text.value for text in wrong.markdown)
     assert any(code.value == "late modl:claude*\n     ^^^^^" for code in wrong.code)
     fix = next(button for button in wrong.button if "model" in button.label)
     mended = fix.click().run()

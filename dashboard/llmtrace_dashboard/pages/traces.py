@@ -44,7 +44,8 @@ def _trace_filter() -> TraceFilter:
 
 def _filters() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        search_box("q", 'Words, "phrases", model:gpt-5* cost>0.01 …', 420)
+        search_box("q", 'Words and "phrases", or fields: model:gpt-5* cost>0.01 status:failed')
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         with bound_to_url("status", None, one_of(_STATUS)):
             st.selectbox(
                 "Status",

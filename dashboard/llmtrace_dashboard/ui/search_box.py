@@ -17,7 +17,7 @@ MAX_CHARS = 500
 _OFFERED = 8
 
 
-def search_box(key: str, placeholder: str, width: int) -> None:
+def search_box(key: str, placeholder: str) -> None:
     """The box; its text is in the session's state, and in the address, under `key`."""
     with bound_to_url(key, ""):
         st.text_input(
@@ -26,7 +26,7 @@ def search_box(key: str, placeholder: str, width: int) -> None:
             icon=":material/search:",
             placeholder=placeholder,
             max_chars=MAX_CHARS,
-            width=width,
+            width="stretch",
         )
     with st.popover("Fields", icon=":material/help:", help="What a search can ask for"):
         _builder(key)
@@ -36,13 +36,13 @@ def search_error(key: str, error: SearchError) -> None:
     """Under the box: what is wrong with its text and where, with what may stand there instead."""
     text = st.session_state.get(key) or ""
     with st.container(border=True):
-        st.markdown(f":red[:material/error: {_plain(error.message)}]")
+        st.markdown(f":red[:material/error: {_plain(error.message[:1].upper() + error.message[1:])}]")
         st.code(error.underlined(text), language=None)
         before, after = text[: error.position], text[error.position + error.length :]
         with st.container(horizontal=True):
             for index, replacement in enumerate(_replacements(error, text)):
                 st.button(
-                    _plain(replacement),
+                    f"Use {_plain(replacement)}",
                     key=f"{key}_fix_{index}",
                     on_click=_replace,
                     args=(key, f"{before}{replacement}{after}"),

@@ -41,7 +41,7 @@ SELECT
     arraySort(arrayDistinct(groupArrayArray(span.FinishReasons))) AS FinishReasons,
     arraySort(arrayDistinct(groupArrayIf(span.ErrorType, span.ErrorType != ''))) AS ErrorTypes,
     argMinIf(span.TimeToFirstToken, span.Timestamp, span.Counted) AS TimeToFirstToken,
-    max(position(span.InputMessages, '"modality":"image"') > 0) AS HasImage,
+    max(multiSearchAny(span.InputMessages, ['"modality":"image"', '"modality": "image"'])) AS HasImage,
     max(span.Operation = 'retrieval') AS HasRetrieval,
     max(span.SpanAttributes['llmtrace.stream.abandoned'] = 'true') AS Abandoned,
     max(span.Weight) AS Weight,
