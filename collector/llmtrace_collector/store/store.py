@@ -197,6 +197,8 @@ class Store:
         with self._lock:
             if self._half_stored:
                 return None
+            for day, minutes in self._rollups.former_hours():
+                self._rollups.rebuild_usage(day, minutes)
             now = int(self.engine.execute("SELECT toUnixTimestamp64Milli(now64(3))"))
         return self._rollups.run(now - self._rollups.margin, at_once=at_once)
 

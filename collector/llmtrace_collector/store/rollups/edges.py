@@ -15,24 +15,28 @@ _NEVER = 7_258_118_400_000
 class Edge:
     """How far one rollup has come. `known` is false before its first pass."""
 
-    known: bool
-    scanned_to: int
+    known: bool = False
+    scanned_to: int = 0
     """What was stored before this moment (Unix milliseconds) is in it."""
-    until: int
+    until: int = 0
     """Hours before this one (Unix seconds) are closed."""
-    filled_from: int
+    filled_from: int = _NEVER
     """Spans of before the rollup that started since this moment (Unix milliseconds) are in it."""
 
 
 def read_edge(engine: StoreEngine, name: str) -> Edge:
     """The edge of the rollup `name`."""
+    return read_edges(engine).get(name, Edge())
+
+
+def read_edges(engine: StoreEngine) -> dict[str, Edge]:
+    """The edges of all rollups that were made before."""
     text = engine.execute(
-        "SELECT count(), toUnixTimestamp64Milli(max(ScannedTo)), toUnixTimestamp(max(Until)), "
-        "toUnixTimestamp64Milli(min(FilledFrom)) FROM rollup_passes WHERE Name = {name:String}",
-        {"name": name},
+        "SELECT Name, toUnixTimestamp64Milli(max(ScannedTo)), toUnixTimestamp(max(Until)), "
+        "toUnixTimestamp64Milli(min(FilledFrom)) FROM rollup_passes GROUP BY Name"
     )
-    count, scanned_to, until, filled_from = map(int, text.split())
-    return Edge(count > 0, scanned_to, until, filled_from if count else _NEVER)
+    rows = [line.split("\t") for line in text.decode().splitlines()]
+    return {name: Edge(True, *map(int, numbers)) for name, *numbers in rows}
 
 
 def note_edge(

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.engine import StoreEngine
+from llmtrace_collector.store.schema.description import render_rollup
 
 from .edges import note_edge, read_edge
 from .partitions import columns, empty_copy, replace_day
-from .statements import ask_rollup, render_rollup
+from .statements import ask_rollup, has_all_spans
 
 NAME = "usage_hour"
 
@@ -40,6 +41,19 @@ def close_hours(engine: StoreEngine, upto: int, lookback: int = 0) -> int:
     if ended > edge.until or any(newest == "1" for _, newest in rows):
         note_edge(engine, NAME, scanned_to=upto, until=ended)
     return len(hours)
+
+
+def former_hours(engine: StoreEngine) -> list[tuple[str, list[int]]]:
+    """Hours that are not closed, or gained usage, and of which `usage_10s` has rows from before it knew accounts and tags,
+    while their spans are here: day (`YYYY-MM-DD`) and minutes (Unix seconds) of each.
+    """
+    edge = read_edge(engine, NAME)
+    rows = ask_rollup(engine, "former_hours", until=edge.until, since=edge.scanned_to)
+    hours = {int(hour) for (hour,) in rows if has_all_spans(engine, int(hour))}
+    return [
+        (day, [minute for hour in of_day for minute in range(hour, hour + _HOUR, 60)])
+        for day, of_day in _by_day(engine, hours).items()
+    ]
 
 
 def close_hours_anew(engine: StoreEngine, begin: int, end: int) -> None:

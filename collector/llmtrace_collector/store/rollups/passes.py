@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from llmtrace_collector.store.engine import StoreEngine
+from llmtrace_collector.store.engine import StoreEngine, StoreError
 
 from . import hours, steps, traces
 from .edges import note_edge, read_edge
@@ -43,7 +43,6 @@ class Rollups:
         self._lock = threading.Lock()
         # Held while a day of hours is written alone: who rebuilds usage holds up the inserts meanwhile.
         self._hours_lock = threading.Lock()
-        self._filled = False
 
     @property
     def margin(self) -> int:
@@ -64,19 +63,37 @@ class Rollups:
         return behind
 
     def _pass(self, upto: int, settings: RollupSettings) -> int:
+        """Every rollup once; one that fails does not hold up the others, and fails the pass at its end."""
+        quiet, rootless = _ms(settings.trace_quiet_seconds), _ms(settings.trace_rootless_seconds)
+        every = min(_ROOTLESS_EVERY, rootless)
+        work: list[Callable[[], int]] = [
+            lambda: self._close_hours(upto),
+            lambda: self._advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
+            lambda: self._advance(traces.NAME, upto - quiet, self._rooted),
+            lambda: self._advance(traces.ROOTLESS, upto - rootless, self._rootless, every),
+        ]
+        behind, failures = 0, []
+        for bring_up in work:
+            try:
+                behind = max(behind, bring_up())
+            except StoreError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        if not behind:
+            self._fill(settings)
+        return behind
+
+    def _close_hours(self, upto: int) -> int:
         with self._hours_lock:
             hours.close_hours(self._engine, upto, 0 if self._engine.alone else _OTHERS_LOOKBACK)
-        behind = [
-            self._advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
-            self._advance(traces.NAME, upto - _ms(settings.trace_quiet_seconds), self._rooted),
-            self._advance(
-                traces.ROOTLESS, upto - _ms(settings.trace_rootless_seconds), self._rootless,
-                every=min(_ROOTLESS_EVERY, _ms(settings.trace_rootless_seconds)),
-            ),
-        ]
-        if not any(behind):
-            self._fill(settings)
-        return max(behind)
+        return 0
+
+    def former_hours(self) -> list[tuple[str, list[int]]]:
+        """Hours of usage that are to be made anew from the spans before they are closed, as days and minutes for
+        `rebuild_usage`.
+        """
+        return hours.former_hours(self._engine)
 
     def rebuild_usage(self, day: str, minutes: Sequence[int] = ()) -> None:
         """Make a day (`YYYY-MM-DD`) of usage anew, or some minutes of it (Unix seconds). No span may be stored
@@ -97,9 +114,7 @@ class Rollups:
         with self._lock:
             traces.rebuild_traces_of_minutes(self._engine, minutes, self._quiet())
 
-    def _advance(
-        self, name: str, upto: int, bring_in: Callable[[int, int], None], every: int = 0
-    ) -> int:
+    def _advance(self, name: str, upto: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
         """Bring what was stored since the last pass into a rollup; the milliseconds that are left then. What was there
         before the first pass is filled in.
         """
@@ -139,14 +154,12 @@ class Rollups:
     def _fill(self, settings: RollupSettings) -> None:
         """Make what was stored before the rollups were first made, newest hours first, for a while."""
         deadline = time.monotonic() + settings.fill_seconds
-        while not self._filled and time.monotonic() < deadline:
-            edge = read_edge(self._engine, FILLED)
-            newest = self._newest_before(edge.filled_from) if edge.filled_from else None
+        edge = read_edge(self._engine, FILLED)
+        while edge.filled_from and time.monotonic() < deadline:
+            newest = self._newest_before(edge.filled_from)
             if newest is None:
-                self._filled = True
-                if edge.filled_from:
-                    note_edge(self._engine, FILLED, filled_from=0)
-                if edge.known and edge.filled_from:
+                note_edge(self._engine, FILLED, filled_from=0)
+                if edge.known:
                     logger.info("the steps and traces of all spans are made")
                 return
             hour = newest // 1000 // _HOUR * _HOUR
@@ -154,6 +167,7 @@ class Rollups:
                 logger.info("steps and traces of the spans that are there already are made, newest first")
             self._rebuild_hour(hour, hour + _HOUR, settings)
             note_edge(self._engine, FILLED, filled_from=hour * 1000)
+            edge = read_edge(self._engine, FILLED)
 
     def _newest_before(self, moment: int) -> int | None:
         """When the newest span that started before `moment` did (Unix milliseconds)."""
