@@ -6,16 +6,17 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 from benchmarks import ingest
 from benchmarks.checkout import HERE, Checkout
-from benchmarks.flood import CollectorProcess, Cost, Plan, send
+from benchmarks.collector_process import CollectorProcess
+from benchmarks.flood import Cost, Plan, send
 from benchmarks.ingest_pairs import Comparison, compare_floods
-from benchmarks.ingest_run import Run, demand_space
+from benchmarks.ingest_run import BARE, Run, Side, demand_space
 from benchmarks.one_engine import OneEngine, Schema
 from benchmarks.quiet import Patience
 from benchmarks.span_load import SPANS_PER_REQUEST, SpanLoad
@@ -66,14 +67,14 @@ def load() -> SpanLoad:
 
 
 def test_quick_gives_every_figure(tmp_path: Path) -> None:
-    figures, said = run_command("--quick", "--text", "prompts", "--directory", str(tmp_path))
+    figures, progress = run_command("--quick", "--text", "prompts", "--directory", str(tmp_path))
     assert set(figures) == _FIGURES
     assert all(value > 0 for value in figures.values())
     assert figures["to_quiet_spans_per_cpu_second"] <= figures["spans_per_cpu_second"]
     assert figures["bare_spans_per_cpu_second"] > figures["spans_per_cpu_second"]
     assert 0 < figures["ratio_to_bare"] < 1
     assert 1800 < figures["span_bytes"] < 2200
-    assert "through the bare collector" in said
+    assert "through the collector and the bare one in turn" in progress
     assert not list(tmp_path.iterdir())  # nothing is left
 
 
@@ -160,19 +161,20 @@ def test_pairs_of_floods_change_who_comes_first(
 ) -> None:
     other = tmp_path / "other"
     (other / "collector" / "llmtrace_collector").mkdir(parents=True)
-    order: list[str] = []
+    order: list[list[str]] = []
 
-    def flood(_: Run, checkout: Checkout, program: str = "collector.py") -> Cost:
-        bare = program == "bare_collector.py"
-        name = "bare" if bare else "here" if checkout.folder == HERE else "other"
-        order.append(name)
-        cpu = {"bare": 0.5, "here": 1.1, "other": 1.0}[name]
-        return Cost(_SPANS, cpu, 1, 1, 1, [1.0], [], to_quiet=2 * cpu)
+    def floods(_: Run, sides: Mapping[str, Side]) -> dict[str, Cost]:
+        order.append(list(sides))
+        assert sides["against_"][0].folder == other
+        assert sides["bare_"] == BARE
+        seconds = {"bare_": 0.5, "": 1.1, "against_": 1.0}
+        costs = {name: Cost(_SPANS, used, 1, 1, 1, [1.0], [], 2 * used) for name, used in seconds.items()}
+        return {name: costs[name] for name in sides}
 
-    monkeypatch.setattr(Run, "flood", flood)
+    monkeypatch.setattr(Run, "floods", floods)
     run = Run(load, {}, 4, Patience(), tmp_path)
     figures, verdict = compare_floods(run, Comparison(Checkout.of(other), pairs=2, at_most=8), bare=True)
-    assert order[:6] == ["other", "here", "bare", "here", "other", "bare"]
+    assert order[:2] == [["bare_", "against_", ""], ["", "against_", "bare_"]]
     assert figures["cost_percent"] == figures["cost_percent_high"] == pytest.approx(10)
     assert figures["pairs"] == 2
     assert figures["to_quiet_spans_per_cpu_second"] == round(_SPANS / 2.2)
@@ -212,7 +214,7 @@ def test_a_checkout_costs_about_what_it_costs(tmp_path: Path) -> None:
     assert figures["commit"] == figures["against_commit"]
     assert figures["pairs"] == 2
     assert -50 < figures["cost_percent"] < 50
-    figures, said = run_command(*options, "--quick", "--one-engine")
+    figures, progress = run_command(*options, "--quick", "--one-engine")
     assert 0.5 < figures["engine_us_per_span"] / figures["against_engine_us_per_span"] < 2
     assert figures["python_us_per_span"] > 0
-    assert said.count("us of CPU a span") == 2
+    assert progress.count("us of CPU a span") == 2
