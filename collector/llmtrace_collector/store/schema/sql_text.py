@@ -27,9 +27,9 @@ def tokens(text: str) -> list[Token]:
     return ClickHouse.Tokenizer().tokenize(text)
 
 
-def tables_read(text: str, known: Collection[str]) -> set[str]:
-    """Which of the tables and views `known` a statement reads."""
-    return {token.text for token in _reads(text, known)}
+def tables_read(text: str, known: Collection[str]) -> list[str]:
+    """Which of the tables and views `known` a statement reads, in the order of its text."""
+    return list(dict.fromkeys(token.text for token in _reads(text, known)))
 
 
 def qualified(text: str, place: Callable[[str], str], known: Collection[str]) -> str:
