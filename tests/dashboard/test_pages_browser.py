@@ -94,11 +94,11 @@ def test_filters_live_in_the_address(page: Page, url: str, stack: Stack) -> None
     calls = [call for call in stack.traffic.products_calls() if call.name == "chat gpt-4o"]
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(len(calls)), timeout=WAIT)
     page.get_by_test_id("stSidebar").get_by_role("button", name="Include them").click()
-    expect(page).to_have_url(re.compile("purpose=product%2Csimulated"), timeout=WAIT)
+    expect(page).to_have_url(re.compile("purpose=all"), timeout=WAIT)
     _shoot(page, "purposes")
     page.get_by_role("link", name="Cost", exact=True).click()
     expect(page).to_have_url(
-        re.compile(r"/cost\?(?=.*model=gpt-4o)(?=.*range=6h)(?=.*purpose=product%2Csimulated)"), timeout=WAIT
+        re.compile(r"/cost\?(?=.*model=gpt-4o)(?=.*range=6h)(?=.*purpose=all)"), timeout=WAIT
     )
     # From a user's name to that user's traces, under the same filters.
     page.goto(f"{url}/?range=6h")
