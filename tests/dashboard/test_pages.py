@@ -110,6 +110,16 @@ def test_what_is_left_out_is_named_and_one_click_from_being_in(stack: Stack) -> 
     assert not any("Left out" in item.value for item in page.sidebar.caption)
 
 
+def test_an_empty_page_offers_all_purposes(stack: Stack) -> None:
+    page = _open("overview", DashboardSettings(collector_url=stack.url), service="nobody")
+    (button,) = (item for item in page.main.button if item.label == "Count all purposes")
+    button.click().run()
+    assert page.query_params["purpose"] == ["all"]
+    assert page.sidebar.multiselect(key="purpose").value == []
+    assert not page.exception
+    assert "Count all purposes" not in [item.label for item in page.main.button]
+
+
 def test_filters_hold_together(stack: Stack) -> None:
     page = _open("overview", DashboardSettings(collector_url=stack.url), model="gpt-4o", range="24h")
     of_model = [call for call in stack.traffic.products_calls() if call.name == "chat gpt-4o"]
