@@ -111,7 +111,8 @@ def test_what_is_left_out_is_named_and_one_click_from_being_in(stack: Stack) -> 
 
 
 def test_an_empty_page_offers_all_purposes(stack: Stack) -> None:
-    page = _open("overview", DashboardSettings(collector_url=stack.url), service="nobody")
+    settings = DashboardSettings(collector_url=stack.url)
+    page = _open("overview", settings, **{"range": "custom", "from": "1600000000", "to": "1600003600"})
     (button,) = (item for item in page.main.button if item.label == "Count all purposes")
     button.click().run()
     assert page.query_params["purpose"] == ["all"]
