@@ -75,7 +75,7 @@ def ask(process: subprocess.Popen[str], line: str, errors: Path) -> str:
 
 
 def read_line(process: subprocess.Popen[str], errors: Path) -> str:
-    """The next line of a program's output. Raises RuntimeError, with what it last complained of, at its end."""
+    """The next line of a program's output. Raises RuntimeError with its last complaints where it ended."""
     assert process.stdout is not None
     answer = process.stdout.readline()
     if not answer:

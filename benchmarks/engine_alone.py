@@ -1,4 +1,4 @@
-"""The engine alone: the bytes of a load as segments of the log, inserted by a process that does nothing else."""
+"""The engine alone: the bytes of a load as segments of the log, inserted by a process of their own."""
 
 from __future__ import annotations
 

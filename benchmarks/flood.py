@@ -1,27 +1,30 @@
-"""A flood of OTLP requests to a collector in a process of its own, and what it cost that process."""
+"""A flood of OTLP requests to running collectors, and what it costs their processes."""
 
 from __future__ import annotations
 
 import http.client
 import itertools
-import json
 import random
 import statistics
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import psutil
 from tests.collector.otlp import DAY, realistic, traces
-from tests.collector.running import PROTOBUF, RunningCollector, free_port, until
+from tests.collector.running import PROTOBUF
 
-from .checkout import Checkout, ask
-from .quiet import Patience, cpu_seconds, until_quiet
-from .span_load import SPANS_PER_REQUEST, Load
+from .collector_process import CollectorProcess
+from .quiet import Patience, Quiet, cpu_seconds, until_quiet
+from .span_load import RATE, SPANS_PER_REQUEST, Load, PartOfLoad
+
+#: Hours are closed outside of a flood, where it does not last long: seconds before an hour's end at which a
+#: flood still begins, and seconds of the spans' own time from which on and up to which it waits for that.
+_BEFORE_THE_HOUR, _SHORT, _BRIEF = 150, 900, 30
+
+#: Requests that a collector gets in its turn: six whole segments of the default size.
+_REQUESTS_OF_A_TURN = 96
 
 #: Closed segments that may wait to be stored before senders pause: the flood is as fast as the store, and a
 #: long one neither fills the disk nor meets the log's budget.
@@ -83,78 +86,6 @@ class Cost:
     def queryable_ms_p95(self) -> float:
         """Time within which 95 of 100 marked spans could be read; 0 where none were sent."""
         return sorted(self.queryable)[int(len(self.queryable) * 0.95)] if self.queryable else 0.0
-
-
-class CollectorProcess(RunningCollector):
-    """A checkout's collector with its data in `directory`, running while the context lasts.
-
-    `program` is one of `programs/`. Settings that are not in `fields` are the checkout's defaults.
-    """
-
-    def __init__(
-        self, checkout: Checkout, directory: Path, fields: Mapping[str, Any], program: str = "collector.py"
-    ) -> None:
-        self._checkout = checkout
-        self._program = program
-        self._port = free_port()
-        self._fields = {**fields, "data_dir": str(directory), "port": self._port}
-        self._errors = directory / "stderr.txt"
-        self.directory = directory
-        self.url = f"http://127.0.0.1:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
-        return self._port
-
-    def __enter__(self) -> CollectorProcess:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._child = self._checkout.start(self._program, [json.dumps(self._fields)], errors=self._errors)
-        self.process = psutil.Process(self._child.pid)
-        try:
-            until(self._ready, 120, "the collector's start")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._child.terminate()
-        try:
-            self._child.wait(60)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def _ready(self) -> bool:
-        if self._child.poll() is not None:
-            raise RuntimeError(f"the collector of {self._checkout.folder} ended: {self._complaint()}")
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def _complaint(self) -> str:
-        return self._errors.read_text()[-2000:]
-
-    def segments(self) -> int:
-        """Segments of the log that are not stored yet."""
-        return sum(1 for _ in (self.directory / "wal").glob("*.seg"))
-
-    def python_seconds(self) -> float:
-        """CPU of its Python threads so far, without the one that waits in the engine for each insert."""
-        seconds: dict[str, float] = json.loads(ask(self._child, "", self._errors))
-        return sum(used for name, used in seconds.items() if name != "llmtrace-writer")
-
-    def count(self, table: str) -> int | None:
-        """How many rows a table has; None where this checkout has no such table."""
-        answer = self.sql(f"SELECT count() FROM {table}")
-        return int(answer.text) if answer.status_code == 200 else None
 
 
 class _Post(threading.Thread):
@@ -238,70 +169,133 @@ class _FreshnessProbe(threading.Thread):
             self.queryable.append((time.perf_counter() - started) * 1e3)
 
 
+class _Flood:
+    """A load on its way to a running collector, in parts; CPU is its process's, from the first byte on."""
+
+    def __init__(self, collector: CollectorProcess, plan: Plan) -> None:
+        self._collector = collector
+        self._plan = plan
+        self._before = collector.count(plan.destination.table) or 0
+        self._meters = [lambda: cpu_seconds(collector.process), collector.python_seconds]
+        self._used = [meter() for meter in self._meters]
+        self._cpu = self._acknowledged = self._rss = 0.0
+        self._acks: list[float] = []
+        self._queryable: list[float] = []
+        self._quiet: Quiet | None = None
+        self.seconds = 0.0
+
+    def send(self, load: Load, began: int) -> None:
+        """Send some of it and wait until that can be read. Raises RuntimeError where a request fails."""
+        plan, collector = self._plan, self._collector
+        cpu, started = self._meters[0](), time.perf_counter()
+        bodies = _Shared(load, began)
+        pause = SPANS_PER_REQUEST * plan.senders / plan.rate if plan.rate else 0.0
+        posts = [_Post(collector, bodies, pause, plan) for _ in range(plan.senders)]
+        freshness = _FreshnessProbe(collector)
+        for thread in [*posts, *([freshness] if plan.rate else [])]:
+            thread.start()
+        acknowledged = 0.0
+        while (sending := any(post.is_alive() for post in posts)) or collector.segments():
+            if not sending:
+                acknowledged = acknowledged or time.perf_counter() - started
+            self._rss = max(self._rss, collector.process.memory_info().rss)
+            time.sleep(0.02)
+        seconds = time.perf_counter() - started
+        self.seconds += seconds
+        self._acknowledged += acknowledged or seconds
+        self._cpu += self._meters[0]() - cpu
+        freshness.stopping.set()
+        if plan.rate:
+            freshness.join()
+        for post in posts:
+            if post.error is not None:
+                raise RuntimeError(f"a request failed: {post.error}") from post.error
+            self._acks += post.acks
+        self._queryable += freshness.queryable
+
+    def wait(self, spans: int) -> None:
+        """Wait until the process is quiet, where that is planned."""
+        if self._plan.patience is None:
+            return
+        store = self._collector.directory / "store"
+        rows = self._before + spans
+        self._quiet = until_quiet(
+            self._meters, store, self._plan.patience, lambda: _caught_up(self._collector, rows)
+        )
+
+    def cost(self, spans: int, elsewhere: float = 0.0) -> Cost:
+        """What it cost, without what the process uses idle in the seconds in which the load was `elsewhere`.
+
+        Raises RuntimeError where not everything is stored.
+        """
+        stored = (self._collector.count(self._plan.destination.table) or 0) - self._before
+        if stored != spans + len(self._queryable):
+            raise RuntimeError(f"{stored} of {spans} spans were stored")
+        quiet = self._quiet
+        idle = (0.0, 0.0) if quiet is None else quiet.idle
+        totals = self._used if quiet is None else quiet.cpu
+        to_quiet, python = (
+            total - used - share * elsewhere
+            for total, used, share in zip(totals, self._used, idle, strict=True)
+        )
+        return Cost(
+            spans=spans,
+            cpu=self._cpu,
+            wall=self.seconds,
+            acknowledged=self._acknowledged,
+            rss_mb_peak=self._rss / (1 << 20),
+            acks=sorted(self._acks),
+            queryable=self._queryable,
+            to_quiet=to_quiet,
+            python=python,
+            idle_share=idle[0],
+        )
+
+
+def send_in_turn(collectors: Mapping[str, CollectorProcess], load: Load, plan: Plan) -> dict[str, Cost]:
+    """Send the same load to several running collectors, a few seconds' worth to each in turn, so that all of
+    them meet whatever else the machine does.
+
+    Raises RuntimeError where one did not take and store everything.
+    """
+    _wait_for_an_hour(load.spans / RATE)
+    began = time.time_ns()
+    floods = {name: _Flood(collector, plan) for name, collector in collectors.items()}
+    order = list(floods)
+    for first in range(0, len(load), _REQUESTS_OF_A_TURN):
+        part = PartOfLoad(load, first, min(_REQUESTS_OF_A_TURN, len(load) - first))
+        for name in order:
+            floods[name].send(part, began)
+        order.reverse()
+    with ThreadPoolExecutor(len(floods)) as pool:
+        list(pool.map(lambda flood: flood.wait(load.spans), floods.values()))
+    everywhere = sum(flood.seconds for flood in floods.values())
+    return {name: flood.cost(load.spans, everywhere - flood.seconds) for name, flood in floods.items()}
+
+
 def send(collector: CollectorProcess, load: Load, plan: Plan) -> Cost:
-    """Send a load to a running collector; CPU is its process's, from the first byte on.
+    """Send a load to a running collector at once.
 
     Raises RuntimeError where it did not take and store everything.
     """
-    before = collector.count(plan.destination.table) or 0
-    meters: list[Callable[[], float]] = [lambda: cpu_seconds(collector.process), collector.python_seconds]
-    used, python = (meter() for meter in meters)
-    began, started = time.time_ns(), time.perf_counter()
-    bodies = _Shared(load, began)
-    pause = SPANS_PER_REQUEST * plan.senders / plan.rate if plan.rate else 0.0
-    posts = [_Post(collector, bodies, pause, plan) for _ in range(plan.senders)]
-    freshness = _FreshnessProbe(collector)
-    for thread in [*posts, *([freshness] if plan.rate else [])]:
-        thread.start()
-    rss = 0
-    acknowledged = 0.0
-    while (sending := any(post.is_alive() for post in posts)) or collector.segments():
-        if not sending:
-            acknowledged = acknowledged or time.perf_counter() - started
-        rss = max(rss, collector.process.memory_info().rss)
-        time.sleep(0.02)
-    wall, cpu = time.perf_counter() - started, cpu_seconds(collector.process) - used
-    freshness.stopping.set()
-    if plan.rate:
-        freshness.join()
-    for post in posts:
-        if post.error is not None:
-            raise RuntimeError(f"a request failed: {post.error}") from post.error
-    quiet = None
-    if plan.patience is not None:
-        store = collector.directory / "store"
-        quiet = until_quiet(meters, store, plan.patience, lambda: _caught_up(collector, before + load.spans))
-    stored = (collector.count(plan.destination.table) or 0) - before - len(freshness.queryable)
-    if stored != load.spans:
-        raise RuntimeError(f"{stored} of {load.spans} spans were stored")
-    return Cost(
-        spans=load.spans,
-        cpu=cpu,
-        wall=wall,
-        acknowledged=acknowledged or wall,
-        rss_mb_peak=rss / (1 << 20),
-        acks=sorted(ack for post in posts for ack in post.acks),
-        queryable=freshness.queryable,
-        to_quiet=quiet.cpu[0] - used if quiet else 0.0,
-        python=quiet.cpu[1] - python if quiet else 0.0,
-        idle_share=quiet.idle_share if quiet else 0.0,
-    )
+    _wait_for_an_hour(load.spans / RATE)
+    flood = _Flood(collector, plan)
+    flood.send(load, time.time_ns())
+    flood.wait(load.spans)
+    return flood.cost(load.spans)
+
+
+def _wait_for_an_hour(seconds: float) -> None:
+    """Wait until the last `seconds` and the next ones lie within one hour: a flood is faster than live
+    traffic, so an hour that ends within it would be closed again and again.
+    """
+    if not _BRIEF < seconds < _SHORT:
+        return
+    while not seconds < time.time() % 3600 < 3600 - _BEFORE_THE_HOUR:
+        time.sleep(1)
 
 
 def _caught_up(collector: CollectorProcess, spans: int) -> bool:
-    """Whether the rows of whole traces, where a checkout has such, are all there: each span here is a trace."""
+    """Whether the rows of whole traces are all there, where a checkout has such: each span is a trace."""
     traces_rows = collector.count("traces")
     return traces_rows is None or traces_rows >= spans
-
-
-def flood(
-    checkout: Checkout,
-    directory: Path,
-    fields: Mapping[str, Any],
-    load: Load,
-    plan: Plan,
-    program: str = "collector.py",
-) -> Cost:
-    """Send a load to a new collector of a checkout with its data in `directory`; see `send`."""
-    with CollectorProcess(checkout, directory, fields, program) as collector:
-        return send(collector, load, plan)

@@ -25,7 +25,7 @@ from .engine_alone import engine_alone
 from .flood import Plan
 from .ingest_apart import measure_apart
 from .ingest_pairs import Comparison, Figures, compare_floods
-from .ingest_run import Run, demand_space, per_second, say
+from .ingest_run import BARE, Run, Side, demand_space, per_second, say
 from .one_engine import compare_in_one_engine, spans_needed
 from .paired import LEAST_PAIRS
 from .quiet import Patience
@@ -71,18 +71,20 @@ _FEW = 60_000
 
 def measure(run: Run) -> Figures:
     """Every figure of this checkout, by name."""
-    here, spans = Checkout.of(HERE), run.load.spans
+    spans = run.load.spans
     say("the engine alone")
     segment_bytes = CollectorSettings(data_dir=run.directory).segment_bytes
-    engine = engine_alone(here, run.folder() / "engine", run.fields, run.load, segment_bytes=segment_bytes)
-    say("through the collector")
-    collector = run.flood(here)
-    say("through the bare collector")
-    bare = run.bare()
+    engine = engine_alone(
+        Checkout.of(HERE), run.folder() / "engine", run.fields, run.load, segment_bytes=segment_bytes
+    )
+    say("through the collector and the bare one in turn")
+    sides: dict[str, Side] = {"here": (Checkout.of(HERE), "collector.py"), "bare": BARE}
+    costs = run.floods(sides)
+    collector, bare = costs["here"], costs["bare"]
     # Freshness under a flood is the length of the log; it is measured at half the rate, with reads.
     say("through the collector at half the rate, read meanwhile")
     few = PartOfLoad(run.load, 0, max(1, min(spans, _FEW) // SPANS_PER_REQUEST))
-    read = run.flood(here, load=few, plan=Plan(run.senders, rate=spans / collector.wall / 2))
+    read = run.flood(load=few, plan=Plan(run.senders, rate=spans / collector.wall / 2))
     return {
         "spans": spans,
         "span_bytes": run.load.span_bytes,
@@ -163,7 +165,9 @@ def _figures(options: argparse.Namespace, directory: Path) -> tuple[Figures, boo
     spans = _spans(options)
     demand_space(directory, spans, options.span_bytes)
     sets = [pattern_set for pattern_set in options.redact.split(",") if pattern_set]
-    fields = {"redact": sets, "drop_content": options.drop_content} if sets or options.drop_content else {}
+    fields: dict[str, object] = {}
+    if sets or options.drop_content:
+        fields = {"redact": sets, "drop_content": options.drop_content}
     say(f"preparing spans of about {options.span_bytes} bytes with {options.text}; {spans:,} will be sent")
     load = SpanLoad(spans, options.span_bytes, options.text)
     patience = Patience(window=1.0) if options.quick else Patience()

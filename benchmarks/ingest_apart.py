@@ -18,7 +18,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.collector.otlp import SECOND, any_value, logs, realistic, traces
 
 from .checkout import HERE, Checkout
-from .flood import CollectorProcess, Destination, Plan, send
+from .collector_process import CollectorProcess
+from .flood import Destination, Plan, send
 from .ingest_run import Run, per_second, say
 from .span_load import SPANS_PER_REQUEST, FixedLoad
 

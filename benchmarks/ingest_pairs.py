@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .checkout import HERE, Checkout
-from .ingest_run import Run, per_second, say
+from .flood import Cost
+from .ingest_run import BARE, Run, Side, per_second, say
 from .paired import LEAST_PAIRS, Interval, Pair, Verdict, until_settled
 
 Figures = dict[str, float | bool | str]
@@ -55,34 +55,35 @@ def _say_interval(interval: Interval) -> None:
 
 
 def compare_floods(run: Run, comparison: Comparison, *, bare: bool) -> tuple[Figures, Verdict]:
-    """What the whole costs more than in the other checkout, until quiet; with `bare`, each pair's flood of
-    the bare collector too.
+    """What the whole costs more than in the other checkout, until quiet; with `bare`, in each pair the bare
+    collector too.
     """
-    sides = [("", Checkout.of(HERE)), ("against_", comparison.against)]
-    to_quiet: dict[str, list[float]] = defaultdict(list)
-    to_last_row: dict[str, list[float]] = defaultdict(list)
+    spans = run.load.spans
+    sides: dict[str, Side] = {
+        "": (Checkout.of(HERE), "collector.py"),
+        "against_": (comparison.against, "collector.py"),
+        **({"bare_": BARE} if bare else {}),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in sides}
 
     def pair(number: int) -> Pair:
-        # Who comes first changes, so that what the first one leaves to the second does not count for one
-        # side.
-        for prefix, checkout in sides if number % 2 else reversed(sides):
-            result = run.flood(checkout)
-            to_quiet[prefix].append(result.to_quiet)
-            to_last_row[prefix].append(result.cpu)
-        if bare:
-            to_quiet["bare_"].append(run.bare().to_quiet)
-        rates = {prefix: per_second(run.load.spans, used[-1]) for prefix, used in to_quiet.items()}
-        say(
-            f"pair {number + 1}: " + ", ".join(f"{prefix}to_quiet {rate:,}" for prefix, rate in rates.items())
-        )
-        return Pair(to_quiet["against_"][-1], to_quiet[""][-1])
+        # Who begins changes, so that what it leaves to the other does not count for one side.
+        names = list(sides) if number % 2 else list(reversed(sides))
+        for name, result in run.floods({name: sides[name] for name in names}).items():
+            costs[name].append(result)
+        rates = (f"{name}to_quiet {per_second(spans, costs[name][-1].to_quiet):,}" for name in sides)
+        say(f"pair {number + 1}: {', '.join(rates)} spans per CPU second")
+        return Pair(costs["against_"][-1].to_quiet, costs[""][-1].to_quiet)
 
     verdict = comparison.run(pair)
-    figures: Figures = {"spans": run.load.spans, "span_bytes": run.load.span_bytes}
-    for key, costs in (("to_quiet_spans_per_cpu_second", to_quiet), ("spans_per_cpu_second", to_last_row)):
-        for prefix, seconds in sorted(costs.items()):
-            figures[prefix + key] = per_second(run.load.spans * len(seconds), sum(seconds))
-    if bare:
-        for prefix in ("", "against_"):
-            figures[f"{prefix}ratio_to_bare"] = round(sum(to_quiet["bare_"]) / sum(to_quiet[prefix]), 3)
+    figures: Figures = {"spans": spans, "span_bytes": run.load.span_bytes}
+    to_quiet = {name: sum(cost.to_quiet for cost in results) for name, results in costs.items()}
+    for name, results in costs.items():
+        total = spans * len(results)
+        figures[f"{name}to_quiet_spans_per_cpu_second"] = per_second(total, to_quiet[name])
+        cpu = sum(cost.cpu for cost in results)
+        figures[f"{name}spans_per_cpu_second"] = per_second(total, cpu)
+        figures[f"{name}idle_cpu_share"] = round(sum(c.idle_share for c in results) / len(results), 3)
+    for name in ("", "against_") if bare else ():
+        figures[f"{name}ratio_to_bare"] = round(to_quiet["bare_"] / to_quiet[name], 3)
     return figures | comparison.figures(verdict), verdict

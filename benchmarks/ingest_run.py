@@ -6,15 +6,25 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .checkout import HERE, Checkout
-from .flood import Cost, Plan, flood
+from .collector_process import CollectorProcess
+from .flood import Cost, Plan, send, send_in_turn
 from .quiet import Patience
 from .span_load import Load, SpanLoad
+
+#: A checkout, and the program that is its collector.
+Side = tuple[Checkout, str]
+
+_HERE: Side = (Checkout.of(HERE), "collector.py")
+
+#: Its endpoint over the bare store. The bare collector's code is always this checkout's.
+BARE: Side = (Checkout.of(HERE), "bare_collector.py")
 
 #: What a store takes of a span's bytes while merges rewrite it, the log in front of it included.
 _DISK_SHARE = 1.5
@@ -34,27 +44,31 @@ class Run:
         """A new folder for one flood's data."""
         return Path(tempfile.mkdtemp(dir=self.directory))
 
-    def flood(
-        self,
-        checkout: Checkout,
-        program: str = "collector.py",
-        *,
-        load: Load | None = None,
-        plan: Plan | None = None,
-    ) -> Cost:
-        """Send the load to a new collector of the checkout, whose data is removed afterwards; by default as
-        fast as it is taken, until the process is quiet.
-        """
-        folder = self.folder()
-        try:
-            plan = plan or Plan(self.senders, patience=self.patience)
-            return flood(checkout, folder, self.fields, load or self.load, plan, program)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def flood(self, *, load: Load | None = None, plan: Plan | None = None) -> Cost:
+        """Send the load to a new collector of this checkout; by default as fast as it can, until quiet."""
+        with self._collectors({"": _HERE}) as collectors:
+            return send(collectors[""], load or self.load, plan or self._plan)
 
-    def bare(self) -> Cost:
-        """The same through the bare collector, whose code is always this checkout's."""
-        return self.flood(Checkout.of(HERE), "bare_collector.py")
+    def floods(self, sides: Mapping[str, Side]) -> dict[str, Cost]:
+        """Send the load to new collectors in turn, by name, until all are quiet."""
+        with self._collectors(sides) as collectors:
+            return send_in_turn(collectors, self.load, self._plan)
+
+    @property
+    def _plan(self) -> Plan:
+        return Plan(self.senders, patience=self.patience)
+
+    @contextmanager
+    def _collectors(self, sides: Mapping[str, Side]) -> Iterator[dict[str, CollectorProcess]]:
+        """Running collectors, whose data is removed at the end."""
+        with ExitStack() as stack:
+            collectors = {}
+            for name, (checkout, program) in sides.items():
+                folder = self.folder()
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                collector = CollectorProcess(checkout, folder, self.fields, program)
+                collectors[name] = stack.enter_context(collector)
+            yield collectors
 
 
 def demand_space(directory: Path, spans: int, span_bytes: int) -> None:

@@ -26,8 +26,9 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.sql_values import literal
 
 from .checkout import HERE, Checkout, ask, read_line
+from .collector_process import CollectorProcess
 from .engine_alone import segments
-from .flood import CollectorProcess, Plan, send
+from .flood import Plan, send_in_turn
 from .ingest_pairs import Comparison, Figures
 from .ingest_run import Run, say
 from .paired import Pair, Verdict
@@ -127,9 +128,10 @@ def compare_in_one_engine(run: Run, comparison: Comparison) -> tuple[Figures, Ve
             for name, cpu in _insert_in_turn(engine, names, part, run).items():
                 engine_us[name].append(cpu / part.spans * 1e6)
             part = PartOfLoad(run.load, number * _PYTHON_REQUESTS, _PYTHON_REQUESTS)
-            for name in names:
-                cpu = send(collectors[name], part, Plan(run.senders, patience=run.patience)).python
-                python_us[name].append(cpu / part.spans * 1e6)
+            in_turn = {name: collectors[name] for name in names}
+            plan = Plan(run.senders, patience=run.patience)
+            for name, result in send_in_turn(in_turn, part, plan).items():
+                python_us[name].append(result.python / part.spans * 1e6)
             old, new = (engine_us[name][-1] + python_us[name][-1] for name in ("against", "here"))
             say(f"pair {number + 1}: {old:.1f} and here {new:.1f} us of CPU a span")
             return Pair(old, new)

@@ -43,8 +43,9 @@ from benchmarks.filled_store import (
     user_name,
 )
 from llmtrace_analysis.cost import report
-from llmtrace_analysis.queries import incidents, traces, usage
+from llmtrace_analysis.queries import incidents, trace_search, traces, usage
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, aligned, rows
+from llmtrace_analysis.queries.trace_search import TraceFilter
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.store import open_store
 
@@ -98,9 +99,8 @@ class Questions:
     def user_traces(self, source: random.Random) -> int:
         """The newest 100 traces of a user, whole, as the page of traces lists them."""
         user = user_name(int(USERS ** source.random()) - 1)
-        return len(
-            traces.traces_page(self._client, self._scope_of_user(user=user), traces.TraceFilter(), 100, 0)
-        )
+        scope = self._scope_of_user(user=user)
+        return len(trace_search.traces_page(self._client, scope, TraceFilter().search(scope), 100))
 
     def attribute_search(self, source: random.Random) -> int:
         """Spans whose attribute has one of very many values, in thirty days."""
@@ -138,8 +138,8 @@ class Questions:
         return len(rows(self._client, _ATTRIBUTE_SEARCH, values))
 
     def _text(self, scope: Scope, source: random.Random) -> int:
-        trace_filter = traces.TraceFilter(text=f"{source.randrange(10_000, 100_000)} ")
-        return len(traces.traces_page(self._client, scope, trace_filter, 50, 0))
+        search = TraceFilter(text=f'"{source.randrange(10_000, 100_000)} "').search(scope)
+        return len(trace_search.traces_page(self._client, scope, search, 50))
 
     def _scope_of_user(self, user: str) -> Scope:
         since, until = self._filled.window(30)

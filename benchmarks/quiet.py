@@ -31,10 +31,10 @@ class Patience:
 
 @dataclass(frozen=True)
 class Quiet:
-    """CPU by each meter when the process was quiet (seconds), and what it uses idle (share of a core)."""
+    """By each meter: CPU when the process was quiet (seconds), and what is used idle (share of a core)."""
 
     cpu: tuple[float, ...]
-    idle_share: float
+    idle: tuple[float, ...]
 
 
 def cpu_seconds(process: psutil.Process) -> float:
@@ -84,7 +84,7 @@ def until_quiet(
     beyond = (
         max(0.0, end - begin - share * seconds) for begin, end, share in zip(used, now, idle, strict=True)
     )
-    return Quiet(tuple(begin + more for begin, more in zip(used, beyond, strict=True)), idle[0])
+    return Quiet(tuple(begin + more for begin, more in zip(used, beyond, strict=True)), tuple(idle))
 
 
 def _read(meters: Sequence[Callable[[], float]]) -> list[float]:

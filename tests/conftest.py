@@ -36,6 +36,7 @@ SLOW: Final = (
     "collector/test_dialects.py",
     "collector/test_export_otlp.py",
     "collector/test_faults.py",
+    "collector/test_ingest_benchmark.py",
     "collector/test_late_evidence.py",
     "collector/test_life.py",
     "collector/test_mlflow_sync.py",

@@ -22,6 +22,7 @@ from .access.auth import Authenticator, load_keys
 from .accounting.budgets import Budgets
 from .accounting.call_dedup import CallDeduplicator
 from .accounting.price_book import PriceBook
+from .accounting.rollup_task import RollupTask
 from .api import audit, backup, budgets, incidents, keys, maintenance, prices, quarantine, query
 from .ingest import otlp_http
 from .ingest.completeness import ArrivalCounts
@@ -31,6 +32,7 @@ from .ingest.writer import Writer
 from .metrics import CollectorMetrics
 from .settings import CollectorSettings
 from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
+from .store.rollups.settings import RollupSettings
 from .store.schema.redaction import Redaction
 from .store.store import Store, open_store
 from .tasks import PeriodicTask
@@ -92,6 +94,8 @@ class Collector:
         self.tasks.append(
             self._task("ledger", _DEDUP_SECONDS, CallDeduplicator(self.store, self.arrival_counts.flag).sync)
         )
+        self.rollups = RollupTask(self.store, self.metrics)
+        self.tasks.append(self._task("rollups", settings.rollup_seconds, self.rollups.sync))
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.api_keys.refresh))
         self.tasks.append(self._task("completeness", _FLUSH_SECONDS, self.arrival_counts.flush))
         self.tasks.append(
@@ -198,6 +202,9 @@ def _open_store(settings: CollectorSettings) -> Store:
             cluster=settings.cluster,
             reader=settings.store_reader,
             redaction=Redaction(settings.redact, settings.redact_patterns, settings.drop_content),
+            rollups=RollupSettings(
+                settings.trace_quiet_seconds, settings.trace_rootless_seconds, settings.step_names
+            ),
         )
     except StoreUnavailable as error:
         if error.code != NOT_ENOUGH_SPACE:
@@ -262,7 +269,8 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         if reason:
             response.status_code = 503
             return {"status": "unavailable", "reason": reason}
-        return {"status": "ok"}
+        warning = collector.rollups.warning()
+        return {"status": "ok", "warning": warning} if warning else {"status": "ok"}
 
     @app.get("/metrics")
     async def metrics() -> Response:

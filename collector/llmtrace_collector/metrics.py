@@ -96,3 +96,13 @@ class CollectorMetrics:
         self.task_failures = Counter(
             "llmtrace_task_failures", "Passes of a background task that failed.", ["task"], registry=registry
         )
+        self.rollup_pass_seconds = Gauge(
+            "llmtrace_rollup_pass_seconds",
+            "Time that the last pass over hours, steps and traces took.",
+            registry=registry,
+        )
+        self.rollup_lag_seconds = Gauge(
+            "llmtrace_rollup_lag_seconds",
+            "How far hours, steps and traces are behind the spans.",
+            registry=registry,
+        )

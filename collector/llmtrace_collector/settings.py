@@ -161,6 +161,30 @@ class CollectorSettings(BaseModel):
     segment_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Age at which a segment of the log is closed and stored."
     )
+    rollup_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=10,
+        description="How often hours of usage, steps and traces are brought up to date.",
+    )
+    trace_quiet_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="A trace is whole when its root is there and no span of it came for so long.",
+    )
+    trace_rootless_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="The same for a trace whose root did not come; at least trace_quiet_seconds.",
+    )
+    step_names: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Steps of a service that are told apart in ten seconds; the rest are one, (other).",
+    )
     mlflow_url: str = Field(
         default="", description="MLflow tracking server that experiment runs are logged to; empty: none."
     )
@@ -192,6 +216,15 @@ class CollectorSettings(BaseModel):
             raise ValueError("tls_certificate and tls_key belong together: set both or neither")
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("tls_client_ca needs TLS: set tls_certificate and tls_key as well")
+        return self
+
+    @model_validator(mode="after")
+    def _root_is_waited_for(self) -> CollectorSettings:
+        if self.trace_rootless_seconds < self.trace_quiet_seconds:
+            raise ValueError(
+                f"trace_rootless_seconds is {self.trace_rootless_seconds:g}, less than trace_quiet_seconds "
+                f"({self.trace_quiet_seconds:g}): a root may still come, so it should be at least as long"
+            )
         return self
 
     @model_validator(mode="after")

@@ -148,9 +148,7 @@ _WORDS = (
 def realistic(
     random_source: random.Random, size: int, start: int, prose: Callable[[int], str] | None = None
 ) -> Span:
-    """A chat span of about `size` bytes on the wire, with words that do not repeat, or with `prose`: a text of
-    so many characters.
-    """
+    """A chat span of about `size` bytes on the wire, of random words or `prose` of so many characters."""
     text_bytes = max(0, size - 560)
 
     def random_words(length: int) -> str:

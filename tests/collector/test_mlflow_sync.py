@@ -138,7 +138,7 @@ def call(
     tokens: tuple[int, int, int] | None = (1000, 200, 400),
     error: bool = False,
     ttft: float | None = None,
-    simulated: bool = False,
+    purpose: str = "product",
     temperature: str = "0.2",
     question: str = "What is a span?",
 ) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def call(
         "ResourceAttributes": {
             "service.name": "checkout",
             "llmtrace.project": project,
-            "llmtrace.simulated": "true" if simulated else "false",
+            "llmtrace.purpose": purpose,
         },
         "SpanAttributes": attributes,
         "Duration": latency_ms * 1_000_000,
@@ -240,8 +240,9 @@ def test_two_runs_compare_by_the_numbers_of_their_spans(
     store.insert_rows(
         "otel_traces",
         [
-            call(3, experiment="prompts", run="short prompt", latency_ms=9999, simulated=True),
-            call(4, experiment="prompts", run="only simulated", simulated=True),
+            # A run keeps its calls, whatever they were for.
+            call(3, experiment="prompts", run="judged", purpose="evaluation"),
+            call(4, experiment="prompts", run="judged", purpose="judge"),
             call(5, experiment="", run="", latency_ms=7),
         ],
     )
@@ -257,9 +258,10 @@ def test_two_runs_compare_by_the_numbers_of_their_spans(
     )
 
     syncer = MlflowSync(store.rows, server.url, TRACE_URL)
-    assert syncer.sync() == SyncResult(created=2, updated=2)
+    assert syncer.sync() == SyncResult(created=3, updated=3)
     runs = runs_of(mlflow, "prompts")
-    assert set(runs) == {"short prompt", "long prompt"}
+    assert set(runs) == {"short prompt", "long prompt", "judged"}
+    assert runs["judged"].data.metrics["calls"] == 2
 
     short = runs["short prompt"].data
     assert short.metrics["calls"] == 7

@@ -37,7 +37,8 @@ def test_what_is_used_until_quiet_counts(worker: psutil.Process, tmp_path: Path)
     quiet = until_quiet([lambda: cpu_seconds(worker), lambda: 7.0], tmp_path, _BRIEF)
     assert quiet.cpu[0] == pytest.approx(1.0, abs=0.15)
     assert quiet.cpu[1] == 7.0
-    assert quiet.idle_share < 0.1
+    assert quiet.idle[0] < 0.1
+    assert quiet.idle[1] == 0
 
 
 @pytest.mark.parametrize("worker", [0.1], indirect=True)

@@ -140,7 +140,7 @@ def test_a_period_is_resolved_where_it_is_asked() -> None:
         ("model.x:1", "model.x:", "no field", "model:"),
         ("attr:x", "attr:", "the name of an attribute", "attr.NAME:"),
         ("score>1", "score>", "the name of a score", "score.NAME>"),
-        ("error: timeout", "error:", "right after it", "error:timeout"),
+        ("error: timeout now", "error: timeout", "right after it", "error:timeout"),
         ("user:", "user:", "right after it", "user:u-4711"),
         ("status:failde", "failde", "is one of ok, error, failed, recovered", "failed"),
         ("purpose:prod", "prod", "is one of product", "product"),

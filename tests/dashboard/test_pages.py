@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from llmtrace.semconv import PURPOSES
 from llmtrace.testing import Answer, ReplayServer
+from llmtrace_collector.store.search import fields
 from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.ui import formats, span_tree
@@ -107,6 +108,17 @@ def test_what_is_left_out_is_named_and_one_click_from_being_in(stack: Stack) -> 
     button.click().run()
     assert page.metric[0].value == str(len(stack.traffic.calls()))
     assert not any("Left out" in item.value for item in page.sidebar.caption)
+
+
+def test_an_empty_page_offers_all_purposes(stack: Stack) -> None:
+    settings = DashboardSettings(collector_url=stack.url)
+    page = _open("overview", settings, **{"range": "custom", "from": "1600000000", "to": "1600003600"})
+    (button,) = (item for item in page.main.button if item.label == "Count all purposes")
+    button.click().run()
+    assert page.query_params["purpose"] == ["all"]
+    assert page.sidebar.multiselect(key="purpose").value == []
+    assert not page.exception
+    assert "Count all purposes" not in [item.label for item in page.main.button]
 
 
 def test_filters_hold_together(stack: Stack) -> None:
@@ -307,3 +319,42 @@ def test_messages_become_turns_whatever_they_hold() -> None:
     assert "JSON tab" in long["note"]
     assert other["title"] == "hologram"
     assert turns("", "", "", "") == []
+
+
+def test_a_search_is_answered_or_its_mistake_named(stack: Stack) -> None:
+    settings = DashboardSettings(collector_url=stack.url)
+    listed = _open("traces", settings, q="model:claude* -status:failed")
+    claude = {span.trace_id for span in stack.traffic.calls() if "claude" in span.name}
+    failed = {span.trace_id for span in stack.traffic.spans if span.error}
+    usual = {span.trace_id for span in stack.traffic.spans if span.purpose == "product"}
+    assert any(f"of {len(claude & usual - failed)} traces" in caption.value for caption in listed.caption)
+    wrong = _open("traces", settings, q="late modl:claude*")
+    assert any("There is no field" in text.value for text in wrong.markdown)
+    assert any(code.value == "late modl:claude*\n     ^^^^^" for code in wrong.code)
+    fix = next(button for button in wrong.button if "model" in button.label)
+    mended = fix.click().run()
+    assert mended.text_input(key="q").value == "late model:claude*"
+    assert mended.query_params["q"] == "late model:claude*"
+    assert any("of " in caption.value for caption in mended.caption)
+    without = _open("traces", settings, q="model:")
+    assert any("gpt\\-4o\\-mini" in button.label for button in without.button), "what the store has seen"
+
+
+def test_a_search_names_its_own_period_and_an_id_opens_its_trace(stack: Stack) -> None:
+    settings = DashboardSettings(collector_url=stack.url)
+    listed = _open("traces", settings, q="last:30m")
+    assert any("as the search says" in caption.value for caption in listed.caption)
+    call = stack.slow_calls()[0]
+    opened = _open("traces", settings, q=call.trace_id.upper())
+    assert call.trace_id in text_of(opened)
+    assert opened.tabs, "the trace itself, not a list with it"
+
+
+def test_fields_and_values_are_offered_beside_the_search(stack: Stack) -> None:
+    page = _open("traces", DashboardSettings(collector_url=stack.url), q="late")
+    field = page.selectbox(key="q_field")
+    assert {"model", "score.NAME", "since"} <= set(field.options)
+    page = field.select(next(option for option in fields() if option.name == "user")).run()
+    page = page.selectbox(key="q_value_user").select("ada").run()
+    page = page.button(key="q_add").click().run()
+    assert page.text_input(key="q").value == "late user:ada"

@@ -94,11 +94,11 @@ def test_filters_live_in_the_address(page: Page, url: str, stack: Stack) -> None
     calls = [call for call in stack.traffic.products_calls() if call.name == "chat gpt-4o"]
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(len(calls)), timeout=WAIT)
     page.get_by_test_id("stSidebar").get_by_role("button", name="Include them").click()
-    expect(page).to_have_url(re.compile("purpose=product%2Csimulated"), timeout=WAIT)
+    expect(page).to_have_url(re.compile("purpose=all"), timeout=WAIT)
     _shoot(page, "purposes")
     page.get_by_role("link", name="Cost", exact=True).click()
     expect(page).to_have_url(
-        re.compile(r"/cost\?(?=.*model=gpt-4o)(?=.*range=6h)(?=.*purpose=product%2Csimulated)"), timeout=WAIT
+        re.compile(r"/cost\?(?=.*model=gpt-4o)(?=.*range=6h)(?=.*purpose=all)"), timeout=WAIT
     )
     # From a user's name to that user's traces, under the same filters.
     page.goto(f"{url}/?range=6h")
@@ -278,3 +278,33 @@ def test_a_missing_collector_is_explained_and_its_coming_noticed(
         with collector(folder, traces=0, port=port):
             expect(page.get_by_text("Send a first trace")).to_be_visible(timeout=WAIT)
             _shoot(page, "empty")
+
+
+def test_a_search_is_written_mended_and_shared(page: Page, url: str, stack: Stack) -> None:
+    page.goto(f"{url}/traces")
+    box = page.get_by_role("textbox", name="Search")
+    expect(box).to_be_visible(timeout=WAIT)
+    box.fill("modl:claude* latency>2s")
+    box.press("Enter")
+    expect(page.get_by_text("There is no field")).to_be_visible(timeout=WAIT)
+    _shoot(page, "traces_search_error")
+    page.get_by_role("button", name="Use model:").click()
+    expect(page).to_have_url(re.compile(r"q=model(%3A|:)claude"), timeout=WAIT)
+    table = page.get_by_role("table", name="Traces")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("claude-sonnet-4-5", timeout=WAIT)
+    _shoot(page, "traces_search")
+    page.get_by_role("button", name="Fields").click()
+    expect(page.get_by_text("must all occur")).to_be_visible(timeout=WAIT)
+    page.get_by_role("combobox", name=re.compile("Choose what to ask for|Field")).first.click()
+    page.get_by_role("option", name="user", exact=True).click()
+    expect(page.get_by_text("The user whom the call is for.")).to_be_visible(timeout=WAIT)
+    _shoot(page, "traces_search_fields")
+    page.keyboard.press("Escape")
+    # A shared link asks the same; a pasted id opens its trace.
+    page.goto(f"{url}/traces?q=user%3Aada+status%3Aok")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("ada", timeout=WAIT)
+    expect(table.get_by_text("Failed")).to_have_count(0)
+    box.fill(stack.hostile_trace)
+    box.press("Enter")
+    expect(page.get_by_role("tree")).to_be_visible(timeout=WAIT)
+    expect(page).to_have_url(re.compile(f"trace={stack.hostile_trace}"))

@@ -14,7 +14,6 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_analysis.cost import over_time, prices_in_use, report
 from llmtrace_analysis.queries import incidents, traces, usage
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_analysis.queries.traces import TraceFilter
 from tests.dashboard.stack import Stack
 from tests.dashboard.traffic import HOSTILE_USER, SpanData
 
@@ -214,53 +213,6 @@ def test_prices_name_their_source_and_unpriced_models_have_none(
     assert str(priced.loc["gpt-4o-mini", "source"]).startswith("genai-prices")
     assert by_price["cost"].sum() == pytest.approx(_cost(client, _calls(stack, scope)))
     assert list(prices_in_use.unpriced(client, scope)["model"]) == ["acme-7b-instruct"]
-
-
-def _trace_ids(stack: Stack, scope: Scope, keep: str) -> set[str]:
-    """Traces with a span inside the scope that `keep`s."""
-    trace_ids = set()
-    for span in stack.traffic.spans:
-        inside = scope.since.timestamp() * 1e9 <= span.start < scope.until.timestamp() * 1e9
-        if not inside or span.purpose != "product":
-            continue
-        failed = keep == "failed" and bool(span.error)
-        text = keep == "text" and "Tuesday" in str(span.attributes.get("gen_ai.input.messages", ""))
-        long = keep == "long" and span.duration >= 4e9
-        if failed or text or long or keep == "all":
-            trace_ids.add(span.trace_id)
-    return trace_ids
-
-
-@pytest.mark.parametrize(
-    ("chosen", "keep"),
-    [
-        (TraceFilter(), "all"),
-        (TraceFilter(status="error"), "failed"),
-        (TraceFilter(text="here on tuesday"), "text"),
-        (TraceFilter(min_duration=4.0), "long"),
-    ],
-)
-def test_pages_of_traces_have_each_match_once_newest_first(
-    stack: Stack, client: Client, scope: Scope, chosen: TraceFilter, keep: str
-) -> None:
-    expected = _trace_ids(stack, scope, keep)
-    seen = []
-    for offset in range(0, len(expected) + 40, 40):
-        seen += traces.traces_page(client, scope, chosen, 40, offset)
-    assert [trace.trace_id for trace in seen] == list(dict.fromkeys(trace.trace_id for trace in seen))
-    assert {trace.trace_id for trace in seen} == expected
-    # A trace that began before the window stands where its first span inside it does.
-    inside = [trace.start_ns for trace in seen if trace.start_ns >= scope.since.timestamp() * 1e9]
-    assert inside == sorted(inside, reverse=True)
-    assert traces.traces_over_time(client, scope, chosen)["calls"].sum() == len(expected)
-
-
-def test_text_that_json_escapes_is_found(stack: Stack, client: Client) -> None:
-    end = datetime.fromtimestamp(stack.end, UTC)
-    around = Scope(end - timedelta(minutes=5), end)
-    matching = traces.traces_page(client, around, TraceFilter(text='<img src=x onerror="window'), 10, 0)
-    assert [trace.trace_id for trace in matching] == [stack.hostile_trace]
-    assert traces.traces_page(client, around, TraceFilter(text="%' OR 1=1 --"), 10, 0) == []
 
 
 def test_a_trace_is_summed_over_all_its_services(stack: Stack, client: Client) -> None:

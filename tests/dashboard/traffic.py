@@ -284,7 +284,7 @@ def _pairs(attributes: dict[str, Value]) -> list[KeyValue]:
 
 def otlp(spans: Sequence[SpanData]) -> bytes:
     """The spans as one OTLP/HTTP protobuf request."""
-    groups: dict[tuple[str, str, bool], list[Span]] = {}
+    groups: dict[tuple[str, str, str], list[Span]] = {}
     for span in spans:
         message = Span(
             trace_id=bytes.fromhex(span.trace_id),

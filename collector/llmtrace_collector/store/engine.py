@@ -48,6 +48,10 @@ class StoreUnavailable(StoreError):
     """The engine could not be reached; the same call may succeed later."""
 
 
+class StoreMismatch(StoreError):
+    """The store is of a release that this one cannot use; the message says of which, and what to do."""
+
+
 class StoreEngine(ABC):
     """Runs SQL text. Every method is safe to call from any thread.
 
@@ -56,6 +60,8 @@ class StoreEngine(ABC):
     """
 
     cluster: Cluster | None = None
+    #: Whether no other process writes to the store.
+    alone = False
     own = ""
     everywhere = ""
     #: The database that is read.
@@ -117,6 +123,8 @@ def _settings_clause(settings: Mapping[str, str] | None) -> str:
 
 class EmbeddedEngine(StoreEngine):
     """chDB: ClickHouse in this process. One process may own a directory; each thread gets its own handle."""
+
+    alone = True
 
     def __init__(self, path: Path) -> None:
         # chdb loads a 500 MB library: only the home that needs it pays.

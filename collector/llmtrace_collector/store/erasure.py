@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmtrace_collector.attributes.fields import USER_KEYS
 from llmtrace_collector.sql_values import inlined, literal
 
 from .engine import StoreError
-from llmtrace_collector.attributes.fields import USER_KEYS
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,10 @@ def _conditions(user_traces: str) -> list[tuple[str, str]]:
         ("otel_logs", f"{traces} OR {_names_user(by('LogAttributes'))}"),
         *((f"otel_metrics_{kind}", _names_user(by("Attributes"))) for kind in ("gauge", "sum", "histogram")),
         ("otel_traces_trace_id_ts", traces),
-        # Days whose spans are gone keep their rollup, which names the user; the others are rebuilt after.
+        # Days whose spans are gone keep their usage, which names the user; the others are rebuilt after, with steps
+        # and with traces that a pass wrote meanwhile.
         ("usage_10s", _names_user("UserId = {user:String}")),
+        ("usage_hour_closed", _names_user("UserId = {user:String}")),
+        ("trace_rows", traces),
         ("otel_traces", traces),
     ]

@@ -22,8 +22,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from .engine import DATABASE
 from .schema.catalogue import BY_NAME, READABLE
-from llmtrace_collector.attributes.fields import FIELDS
-from .schema.versions import FORMER_TABLE
+from .schema.former import VERSIONS
 
 # The parser warns in its own words about text that we refuse in ours.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -136,7 +135,7 @@ def _parse(text: str) -> exp.Expr:
 
 def _check_tree(tree: exp.Expr) -> None:
     common = {cte.alias for cte in tree.find_all(exp.CTE)}
-    hidden = common & {*BY_NAME, FORMER_TABLE}
+    hidden = common & {*BY_NAME, VERSIONS}
     if hidden:
         raise QueryRefused(f"a WITH name may not be that of a table: {sorted(hidden)[0]}")
     for node in list(tree.walk()):

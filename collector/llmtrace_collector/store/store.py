@@ -16,7 +16,8 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_collector.sql_values import QueryParams, literal, literals
 
 from .engine import StoreEngine, StoreError, StoreUnavailable, open_engine
-from .rollup_rebuild import rebuild_day
+from .rollups.passes import Rollups
+from .rollups.settings import RollupSettings
 from .schema.catalogue import SHARDED
 from .schema.decoding import foreign_probe, protobuf_schema
 from .schema.description import SchemaSettings
@@ -77,10 +78,13 @@ class SegmentFile(Protocol):
 class Store:
     """One open store. Inserts and rebuilds take turns; reads run beside them."""
 
-    def __init__(self, engine: StoreEngine, settings: SchemaSettings) -> None:
+    def __init__(
+        self, engine: StoreEngine, settings: SchemaSettings, rollups: RollupSettings = RollupSettings()
+    ) -> None:
         self.engine = engine
         self.version = bring_up_to_date(engine, settings)
         self.redaction = settings.redaction
+        self._rollups = Rollups(engine, rollups)
         self._schema = protobuf_schema()
         self._foreign = foreign_probe()
         self._lock = threading.Lock()
@@ -184,11 +188,25 @@ class Store:
             cleaned += row["clean"]
         return cleaned
 
-    def rebuild_usage(self, day: str | None = None) -> list[str]:
-        """Rebuild `usage_10s` and `usage_hour` from the spans, for one day (`YYYY-MM-DD`) or every day;
-        returns the days.
+    def roll_up(self, *, at_once: bool = False) -> int | None:
+        """One pass of the rollups that are not made at an insert; the milliseconds by which they are behind then. None
+        while a segment may be stored in part: the pass is left out.
 
-        A day is rebuilt beside the live table and swapped in as a whole, so readers never see half of it.
+        `at_once`: every trace counts as quiet, and nothing is left for the next pass.
+        """
+        with self._lock:
+            if self._half_stored:
+                return None
+            for day, minutes in self._rollups.former_hours():
+                self._rollups.rebuild_usage(day, minutes)
+            now = int(self.engine.execute("SELECT toUnixTimestamp64Milli(now64(3))"))
+        return self._rollups.run(now - self._rollups.margin, at_once=at_once)
+
+    def rebuild_usage(self, day: str | None = None) -> list[str]:
+        """Rebuild `usage_10s` and what is made of it, steps and traces from the spans, for one day (`YYYY-MM-DD`) or
+        every day; returns the days.
+
+        A day of usage is rebuilt beside the live table and swapped in as a whole, so readers never see half of it.
         Inserts wait meanwhile. Raises StoreUnavailable while a segment may be stored in part.
         """
         with self._lock:
@@ -198,7 +216,9 @@ class Store:
                 )
             days = [stored_day for stored_day in self._days() if day in (None, stored_day)]
             for stored_day in days:
-                rebuild_day(self.engine, stored_day)
+                self._rollups.rebuild_usage(stored_day)
+        for stored_day in days:
+            self._rollups.rebuild_spans(stored_day)
         return days
 
     def watermark(self) -> str:
@@ -224,22 +244,30 @@ class Store:
         with self._lock:
             if self._half_stored:
                 return 0
-            marked = self.engine.execute(
-                "SELECT toString(toDate(Minute)), toUnixTimestamp(Minute), toString(max(MarkedAt)) "
-                "FROM usage_stale GROUP BY Minute ORDER BY Minute"
-            )
-            rows = [line.split("\t") for line in marked.decode().splitlines()]
-            days = self._days() if rows else []
-            for day in sorted({row[0] for row in rows}):
-                if day in days:
-                    rebuild_day(self.engine, day, [row[1] for row in rows if row[0] == day])
-            if rows:
-                newest = literal(max(row[2] for row in rows))
+            marked = self._marked()
+            days = set(self._days()) if marked else set()
+            minutes = [(day, minute) for day, minute, _ in marked if day in days]
+            for day in sorted({day for day, _ in minutes}):
+                self._rollups.rebuild_usage(day, [minute for of_day, minute in minutes if of_day == day])
+        if minutes:
+            self._rollups.recount([minute for _, minute in minutes])
+        if marked:
+            newest = literal(max(at for _, _, at in marked))
+            with self._lock:
                 self.engine.execute(
                     f"ALTER TABLE usage_stale DELETE WHERE MarkedAt <= {newest}",
                     settings={"mutations_sync": "2"},
                 )
-        return len(rows)
+        return len(marked)
+
+    def _marked(self) -> list[tuple[str, int, str]]:
+        """Day, minute (Unix seconds) and time of marking of each minute that is marked."""
+        text = self.engine.execute(
+            "SELECT toString(toDate(Minute)), toUnixTimestamp(Minute), toString(max(MarkedAt)) "
+            "FROM usage_stale GROUP BY Minute ORDER BY Minute"
+        )
+        rows = [line.split("\t") for line in text.decode().splitlines()]
+        return [(day, int(minute), at) for day, minute, at in rows]
 
     def _days(self) -> list[str]:
         """Days whose spans are all still here; older ones keep the rollup that outlived its spans."""
@@ -275,19 +303,20 @@ def open_store(
     cluster: str = "",
     reader: str = "",
     redaction: Redaction = NOTHING,
+    rollups: RollupSettings = RollupSettings(),
 ) -> Store:
     """Open the store of a DSN and bring its schema up to date.
 
     `chdb:///path/to/dir` (embedded; one process per directory) or `clickhouse://user:password@host:8123/db`.
     Rows are kept `retention_days`, those of a project in `retention` as many days as it says; stored rows
     keep theirs. On a server, `cluster` is the name of the cluster to spread over, `reader` the address of the
-    user who reads for projects. `redaction` holds for what is inserted from now on, whoever inserts it.
-    Raises ValueError for another address or a pattern that the engine cannot run, and StoreUnavailable when
-    it cannot be opened.
+    user who reads for projects. `redaction` holds for what is inserted from now on, whoever inserts it;
+    `rollups` says when a trace is whole. Raises ValueError for another address or a pattern that the engine
+    cannot run, and StoreUnavailable when it cannot be opened.
     """
     engine = open_engine(dsn, cluster, reader, SHARDED)
     try:
-        return Store(engine, SchemaSettings(retention_days, retention, redaction))
+        return Store(engine, SchemaSettings(retention_days, retention, redaction), rollups)
     except (ValueError, StoreError):
         engine.close()
         raise

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmtrace_collector.attributes.fields import FIELDS, TEXTS
 from llmtrace_collector.pricing.charges import BUCKETS
 
-from .schema.catalogue import CATALOGUE, NOBODYS, Entry, Kind
+from .schema import sql_text
+from .schema.catalogue import BY_NAME, CATALOGUE, NOBODYS, Entry, Kind
 from .schema.description import SchemaSettings, describe
-from llmtrace_collector.attributes.fields import FIELDS, TEXTS
 from .store import Store, open_store
 
 _HEAD = """\
@@ -43,6 +44,8 @@ _UNITS = {
     "Bytes": "bytes",
     "Characters": "characters",
     "Calls": "calls",
+    "Counted": "calls",
+    "Steps": "steps",
     "Spans": "spans",
     "Searches": "searches",
     "Rows": "rows",
@@ -58,6 +61,9 @@ _COMPUTED: Mapping[str, str] = {
     "SdkGenerated": "Spans that SDKs say they made",
     "SdkDropped": "Spans that SDKs say they lost",
     "completeness.EndBeforeStart": "Spans that end before they start, kept with a duration of 0",
+    **{f"{view}.Book": "Book that the price is in" for view in ("cost_hour", "call_cost", "attempt_cost")},
+    "steps.Errors": "Steps whose status is error",
+    "traces.Version": "When the row was made, Unix nanoseconds; 0 for a trace that is not quiet yet",
     "UsageRepeated": "Calls whose usage repeats that of the calls inside",
     "UsageToldTwice": "Calls that another span reported too",
     "Instance": "Process that reports, as `service.instance.id` names it",
@@ -73,8 +79,6 @@ _COMPUTED: Mapping[str, str] = {
         for bucket in BUCKETS
     },
 }
-
-_ORDER = {entry.name: number for number, entry in enumerate(CATALOGUE)}
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,10 @@ class _Schema:
                 "WHERE database = currentDatabase()"
             )
         }
-        self._reads = {
-            item.entry.name: item.reads for item in describe(SchemaSettings(), embedded=True).statements
+        self._views = {
+            statement.entry.name: statement.sql
+            for statement in describe(SchemaSettings(), embedded=True).statements
+            if statement.entry.kind is Kind.VIEW
         }
         self.columns: dict[str, list[_Column]] = {entry.name: [] for entry in CATALOGUE}
         for row in store.rows(
@@ -133,8 +139,10 @@ class _Schema:
         return text
 
     def _sources(self, view: str) -> Iterator[str]:
-        """The tables and views that a view reads, each followed by those that it reads."""
-        for name in sorted(self._reads.get(view, ()), key=_ORDER.__getitem__):
+        """The tables and views that a view reads, in the order of its text, each followed by those that it
+        reads.
+        """
+        for name in sql_text.tables_read(self._views.get(view, ""), BY_NAME):
             yield name
             yield from self._sources(name)
 

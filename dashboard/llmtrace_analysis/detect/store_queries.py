@@ -153,21 +153,35 @@ def user_traces(client: Client, project: str, user: str, since: int, purposes: S
 #: Of a longer conversation, this many bytes of the end are read: that is where the newest messages are.
 TEXT_BYTES = 65_536
 
-_MESSAGES = """SELECT
+_CALLS_WITH_MESSAGES = """SELECT
     toString(Project) AS project,
     UserId,
     TraceId,
     SpanId,
     toUnixTimestamp64Milli(Timestamp) / 1000 AS at,
-    toUnixTimestamp64Milli(ReceivedAt) AS received_ms,
-    right(InputMessages, {limit:UInt32}) AS text,
-    length(InputMessages) > {limit:UInt32} AS cut
+    toUnixTimestamp64Milli(ReceivedAt) AS received_ms
 FROM otel_traces
-WHERE Counted AND has({purposes:Array(String)}, Purpose) AND InputMessages != ''
+WHERE Counted AND has({purposes:Array(String)}, Purpose) AND PromptHash != 0
     AND Timestamp >= toDateTime64({since:UInt32}, 9)
     AND (received_ms, SpanId) > ({received_ms:Int64}, {span_id:String})
 ORDER BY received_ms, SpanId
 LIMIT {rows:UInt32}"""
+
+# The calls are chosen before a text is read: most texts of a window were read in an earlier pass.
+_MESSAGES = f"""SELECT
+    call.project, call.UserId, call.TraceId, call.SpanId, call.at, call.received_ms, message.text, message.cut
+FROM ({_CALLS_WITH_MESSAGES}) AS call
+LEFT JOIN (
+    SELECT
+        TraceId,
+        SpanId,
+        right(InputMessages, {{limit:UInt32}}) AS text,
+        length(InputMessages) > {{limit:UInt32}} AS cut
+    FROM span_texts
+    WHERE Timestamp >= toDateTime64({{since:UInt32}}, 9)
+        AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({_CALLS_WITH_MESSAGES}))
+) AS message ON call.TraceId = message.TraceId AND call.SpanId = message.SpanId
+ORDER BY call.received_ms, call.SpanId"""  # noqa: S608, texts of ours
 
 
 class MessageRow(NamedTuple):

@@ -1,55 +1,19 @@
-"""Traces: which ones match, one page of them, and one of them with all its spans."""
+"""Traces: what is known of some of them, and one with all its spans."""
 
 # Texts are put together from constants alone; values are bound.
 # ruff: noqa: S608
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from .scope import SPAN_SCOPE, Scope, frame, rows, with_times
+from .scope import rows
 
 #: Spans read of one trace; beyond it the page says that the rest is not shown.
 MAX_SPANS = 10_000
-
-# Text is searched as it is and as JSON writes it, since messages are stored as JSON.
-_MATCHING = f"""SELECT
-    TraceId AS trace_id,
-    min(toUnixTimestamp64Milli(Timestamp)) AS started,
-    max(StatusCode = 'Error') AS failed
-FROM otel_traces
-WHERE {SPAN_SCOPE}
-    AND ({{session:String}} = '' OR SessionId = {{session:String}})
-    AND ({{experiment:String}} = '' OR Experiment = {{experiment:String}})
-    AND ({{provider:String}} = '' OR Provider = {{provider:String}})
-    AND ({{prompt:String}} = '' OR PromptName = {{prompt:String}})
-    AND ({{tag:String}} = '' OR has(Tags, {{tag:String}}))
-    AND ({{text:String}} = ''
-        OR positionCaseInsensitiveUTF8(SpanName, {{text:String}}) > 0
-        OR positionCaseInsensitiveUTF8(InputMessages, {{text:String}}) > 0
-        OR positionCaseInsensitiveUTF8(OutputMessages, {{text:String}}) > 0
-        OR positionCaseInsensitiveUTF8(InputMessages, {{text_json:String}}) > 0
-        OR positionCaseInsensitiveUTF8(OutputMessages, {{text_json:String}}) > 0)
-GROUP BY trace_id
-HAVING ({{status:String}} = '' OR failed = ({{status:String}} = 'error'))
-    AND max(Duration) >= {{min_duration:UInt64}}"""
-
-TRACES_PAGE = f"""{_MATCHING}
-ORDER BY started DESC, trace_id
-LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}"""
-
-TRACES_OVER_TIME = f"""SELECT
-    intDiv(started, {{step:UInt32}} * 1000) * {{step:UInt32}} AS bucket,
-    count() AS calls,
-    sum(failed) AS errors
-FROM ({_MATCHING})
-GROUP BY bucket
-ORDER BY bucket"""
 
 # The lookup table says when the traces ran, so that only those days are read. Not `<`: the engine takes a
 # DateTime for whole seconds when it looks for parts, and would leave out those of the last second.
@@ -61,35 +25,45 @@ _OF_TRACES = """has({trace_ids:Array(String)}, TraceId)
         SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)}
     )"""
 
-TRACE_SUMMARIES = f"""SELECT
+# A trace of several projects has a row for each.
+TRACE_SUMMARIES = """SELECT
     TraceId AS trace_id,
-    argMin(SpanName, (ParentSpanId != '', Timestamp)) AS name,
-    argMin(ServiceName, (ParentSpanId != '', Timestamp)) AS service,
-    argMin(Project, (ParentSpanId != '', Timestamp)) AS project,
-    min(toUnixTimestamp64Nano(Timestamp)) AS start_ns,
-    max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) AS end_ns,
-    count() AS spans,
-    countIf(Counted) AS calls,
-    countIf(StatusCode = 'Error') AS errors,
-    groupUniqArray(ServiceName) AS services,
-    groupUniqArrayIf(Model, Counted AND Model != '') AS models,
+    argMin(RootName, (NOT HasRoot, Start)) AS name,
+    argMin(RootService, (NOT HasRoot, Start)) AS service,
+    argMin(Project, (NOT HasRoot, Start)) AS project,
+    argMin(Purpose, (NOT HasRoot, Start)) AS purpose,
+    multiIf(
+        argMin(Status, (NOT HasRoot, Start)) = 'failed', 'failed', sum(FailedSteps) > 0, 'recovered', 'ok'
+    ) AS status,
+    min(toUnixTimestamp64Nano(Start)) AS start_ns,
+    max(toUnixTimestamp64Nano(End)) AS end_ns,
+    sum(Spans) AS spans,
+    sum(Calls) AS calls,
+    sum(FailedSteps) AS failed_steps,
+    sum(Retries) AS retries,
+    groupUniqArrayArray(Services) AS services,
+    groupUniqArrayArray(Models) AS models,
     anyIf(UserId, UserId != '') AS user,
     anyIf(SessionId, SessionId != '') AS session,
     anyIf(Experiment, Experiment != '') AS experiment,
     anyIf(RunId, RunId != '') AS run,
-    max(Purpose = 'simulated') AS simulated,
-    sumIf(ifNull(InputTokens, 0), Counted) AS input_tokens,
-    sumIf(ifNull(OutputTokens, 0), Counted) AS output_tokens,
-    sumIf(CacheReadTokens, Counted) AS cache_read_tokens,
-    sumIf(ReasoningTokens, Counted) AS reasoning_tokens,
-    countIf(Counted AND InputTokens IS NULL AND OutputTokens IS NULL) AS without_tokens,
-    argMinIf(TimeToFirstToken, Timestamp, Counted AND TimeToFirstToken IS NOT NULL) AS ttft,
-    argMinIf(
-        leftUTF8(JSONExtractString(InputMessages, -1, 'parts', -1, 'content'), 160), Timestamp,
-        InputMessages != ''
-    ) AS preview
-FROM otel_traces
-WHERE {_OF_TRACES}
+    sum(InputTokens) AS input_tokens,
+    sum(OutputTokens) AS output_tokens,
+    sum(CacheReadTokens) AS cache_read_tokens,
+    sum(ReasoningTokens) AS reasoning_tokens,
+    sum(UnknownUsage) AS without_tokens,
+    argMinIf(TimeToFirstToken, Start, TimeToFirstToken IS NOT NULL) AS ttft
+FROM traces
+WHERE TraceId IN {trace_ids:Array(String)}
+    AND Start >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)})
+    AND Start <= (SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)})
+GROUP BY trace_id"""
+
+TRACE_PREVIEWS = f"""SELECT
+    TraceId AS trace_id,
+    argMin(leftUTF8(JSONExtractString(InputMessages, -1, 'parts', -1, 'content'), 160), Timestamp) AS preview
+FROM span_texts
+WHERE InputMessages != '' AND {_OF_TRACES}
 GROUP BY trace_id"""
 
 TRACE_COSTS = f"""SELECT
@@ -146,10 +120,6 @@ SPAN_DETAIL = f"""SELECT
     TimeToFirstToken AS ttft,
     IsLlm AS is_llm,
     Counted AS counted,
-    SystemInstructions AS system_instructions,
-    InputMessages AS input_messages,
-    OutputMessages AS output_messages,
-    ToolDefinitions AS tool_definitions,
     SpanAttributes AS attributes,
     ResourceAttributes AS resource,
     arrayMap(t -> toUnixTimestamp64Nano(t), Events.Timestamp) AS event_times,
@@ -161,14 +131,26 @@ FROM otel_traces
 WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
 LIMIT 1"""
 
-# Messages that came as log records; the view puts those of a span together.
-SPAN_MESSAGES = """SELECT
-    SystemInstructions AS system_instructions,
+_TEXTS = """SystemInstructions AS system_instructions,
     InputMessages AS input_messages,
     OutputMessages AS output_messages,
-    ToolDefinitions AS tool_definitions
+    ToolDefinitions AS tool_definitions"""
+
+_NO_TEXTS = dict.fromkeys(
+    ("system_instructions", "input_messages", "output_messages", "tool_definitions"), ""
+)
+
+SPAN_TEXTS = f"""SELECT
+    {_TEXTS}
+FROM span_texts
+WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
+LIMIT 1"""
+
+# Messages that came as log records; the view puts those of a span together.
+SPAN_MESSAGES = f"""SELECT
+    {_TEXTS}
 FROM span_messages
-WHERE TraceId IN {trace_ids:Array(String)} AND SpanId = {span_id:String}
+WHERE TraceId IN {{trace_ids:Array(String)}} AND SpanId = {{span_id:String}}
 LIMIT 1"""
 
 SPAN_COST = f"""SELECT Cost AS cost, Priced AS priced
@@ -191,56 +173,31 @@ LIMIT 500"""
 
 
 @dataclass(frozen=True)
-class TraceFilter:
-    """Filters of the traces page beside its scope; a trace matches when one of its spans does.
-
-    `status` is '', 'ok' or 'error'; `min_duration` is in seconds and asks for one span of that length.
-    """
-
-    session: str = ""
-    experiment: str = ""
-    provider: str = ""
-    prompt: str = ""
-    tag: str = ""
-    text: str = ""
-    status: str = ""
-    min_duration: float = 0.0
-
-    def params(self) -> dict[str, Any]:
-        """The values of this filter's placeholders."""
-        return {
-            "session": self.session,
-            "experiment": self.experiment,
-            "provider": self.provider,
-            "prompt": self.prompt,
-            "tag": self.tag,
-            "text": self.text,
-            "text_json": json.dumps(self.text)[1:-1],
-            "status": self.status,
-            "min_duration": int(self.min_duration * 1e9),
-        }
-
-
-@dataclass(frozen=True)
 class TraceSummary:
-    """One trace. Times in nanoseconds since 1970, `ttft` in seconds, `cost` in USD (None: unpriced)."""
+    """One trace. Times in nanoseconds since 1970, `ttft` in seconds, `cost` in USD (None: unpriced).
+
+    `status` is failed (its root failed), recovered (a step failed, its root did not) or ok; a retry is an
+    attempt that failed and was repeated, and no failed step.
+    """
 
     trace_id: str
     name: str
     service: str
     project: str
+    status: str
     start_ns: int
     end_ns: int
     spans: int
     calls: int
-    errors: int
+    failed_steps: int
+    retries: int
     services: tuple[str, ...]
     models: tuple[str, ...]
     user: str
     session: str
     experiment: str
     run: str
-    simulated: bool
+    purpose: str
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int
@@ -259,28 +216,12 @@ class TraceSummary:
 
 @dataclass(frozen=True)
 class SpanDetail:
-    """One span with everything that it carries; `values` holds the columns of `SPAN_DETAIL`."""
+    """One span with everything that it carries; `values` holds the columns of `SPAN_DETAIL` and its texts."""
 
     values: dict[str, Any]
     cost: float | None
     priced: bool | None
     scores: tuple[dict[str, Any], ...] = field(default=())
-
-
-def traces_over_time(client: Client, scope: Scope, trace_filter: TraceFilter) -> pd.DataFrame:
-    """Traces per bucket of `scope.step` seconds: `time` (UTC), `calls` (traces), `errors` (failed ones)."""
-    data = frame(client, TRACES_OVER_TIME, {**scope.params(), **trace_filter.params(), "step": scope.step})
-    return with_times(data, scope, scope.step)
-
-
-def traces_page(
-    client: Client, scope: Scope, trace_filter: TraceFilter, limit: int, offset: int
-) -> list[TraceSummary]:
-    """One page of matching traces, newest first."""
-    params = {**scope.params(), **trace_filter.params(), "limit": limit, "offset": offset}
-    ids = [row["trace_id"] for row in rows(client, TRACES_PAGE, params)]
-    by_id = summaries(client, ids)
-    return [by_id[trace_id] for trace_id in ids if trace_id in by_id]
 
 
 def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
@@ -289,12 +230,13 @@ def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
         return {}
     params = {"trace_ids": trace_ids}
     costs = {row["trace_id"]: row for row in rows(client, TRACE_COSTS, params)}
+    previews = {row["trace_id"]: row["preview"] for row in rows(client, TRACE_PREVIEWS, params)}
     by_id = {}
     for row in rows(client, TRACE_SUMMARIES, params):
         cost = costs.get(row["trace_id"], {"cost": None, "unpriced": 0})
+        row["preview"] = previews.get(row["trace_id"], "")
         row["services"] = tuple(sorted(row["services"]))
         row["models"] = tuple(sorted(row["models"]))
-        row["simulated"] = bool(row["simulated"])
         by_id[row["trace_id"]] = TraceSummary(**row, cost=cost["cost"], unpriced=cost["unpriced"])
     return by_id
 
@@ -312,7 +254,9 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
     spans = rows(client, SPAN_DETAIL, params)
     if not spans:
         return None
-    values = spans[0]
+    values = {**_NO_TEXTS, **spans[0]}
+    for texts in rows(client, SPAN_TEXTS, params):
+        values.update(texts)
     if not values["input_messages"] or not values["output_messages"]:
         for logged in rows(client, SPAN_MESSAGES, params):
             values.update({name: text for name, text in logged.items() if not values[name]})

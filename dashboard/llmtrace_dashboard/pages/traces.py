@@ -6,20 +6,23 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from llmtrace_analysis.queries import traces
-from llmtrace_analysis.queries.scope import moment
-from llmtrace_analysis.queries.traces import TraceFilter, TraceSummary
+from llmtrace_analysis.queries import trace_search
+from llmtrace_analysis.queries.scope import Scope, moment
+from llmtrace_analysis.queries.trace_search import TraceFilter
+from llmtrace_analysis.queries.traces import TraceSummary
+from llmtrace_collector.store.search import Search, SearchError, parse
 from llmtrace_dashboard.ui import charts, filters, formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.page_frame import empty, header, live
-from llmtrace_dashboard.ui.page_links import trace_url
-from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
+from llmtrace_dashboard.ui.page_links import follow, page_url, trace_url
+from llmtrace_dashboard.ui.search_box import search_box, search_error
+from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, status_cell, table
 from llmtrace_dashboard.ui.url_state import bound_to_url, one_of
 from llmtrace_dashboard.views import trace as trace_view
 
 PAGE_SIZE = 25
 
-_STATUS = {"error": "Failed", "ok": "Succeeded"}
+_STATUS = {"failed": "Failed", "recovered": "Recovered", "error": "Failed or recovered", "ok": "Succeeded"}
 #: Filters that only links of other pages set; each has a field while it is set.
 _LINKED = ("provider", "prompt", "tag")
 _DURATIONS = {"1": "over 1 s", "5": "over 5 s", "15": "over 15 s", "60": "over 1 min"}
@@ -41,15 +44,8 @@ def _trace_filter() -> TraceFilter:
 
 def _filters() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        with bound_to_url("q", ""):
-            st.text_input(
-                "Search",
-                key="q",
-                icon=":material/search:",
-                placeholder="Prompts, answers, span names",
-                max_chars=200,
-                width=290,
-            )
+        search_box("q", 'Words and "phrases", or fields: model:gpt-5* cost>0.01 status:failed')
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         with bound_to_url("status", None, one_of(_STATUS)):
             st.selectbox(
                 "Status",
@@ -58,7 +54,7 @@ def _filters() -> None:
                 format_func=_STATUS.__getitem__,
                 key="status",
                 placeholder="Any",
-                width=132,
+                width=150,
             )
         with bound_to_url("longer", None, one_of(_DURATIONS)):
             st.selectbox(
@@ -80,10 +76,20 @@ def _filters() -> None:
 
 
 def render() -> None:
-    """Draw the list's data."""
-    scope, trace_filter = filters.scope(), _trace_filter()
-    series = load(traces.traces_over_time, scope, trace_filter)
+    """Draw the list's data, or say what is wrong with the search."""
+    try:
+        search = _trace_filter().search(filters.scope())
+    except SearchError as error:
+        search_error("q", error)
+        return
+    scope = trace_search.searched(filters.scope(), search, filters.zone())
+    _list(scope, search)
+
+
+def _list(scope: Scope, search: Search) -> None:
+    series = load(trace_search.traces_over_time, scope, search)
     total, failed = int(series["calls"].sum()), int(series["errors"].sum())
+    recovered = int(series["recovered"].sum())
     if not total:
         empty("traces")
         return
@@ -105,15 +111,24 @@ def render() -> None:
                 st.session_state["page"] = pages
             with bound_to_url("page", 1, lambda text: min(max(1, int(text)), pages)):
                 number = st.pagination(pages, key="page")
-    summaries = load(traces.traces_page, scope, trace_filter, PAGE_SIZE, (number - 1) * PAGE_SIZE)
+    summaries = load(trace_search.traces_page, scope, search, PAGE_SIZE, (number - 1) * PAGE_SIZE)
     first = (number - 1) * PAGE_SIZE + 1
     note.caption(
         f"{first:,}–{first + len(summaries) - 1:,} of {formats.plural(total, 'trace')}, newest first"
-        f" · {formats.count(failed)} failed"
+        f" · {formats.count(failed)} failed · {formats.count(recovered)} recovered"
+        f"{_period(scope, search)}"
         f" · updated {datetime.now(UTC).astimezone(filters.zone()):%H:%M:%S}"
     )
     with place:
         _table(summaries)
+
+
+def _period(scope: Scope, search: Search) -> str:
+    """The search's own period in words, where it has one."""
+    if search.since is None and search.until is None:
+        return ""
+    since, until = (end.astimezone(filters.zone()) for end in (scope.since, scope.until))
+    return f" · {since:%d %b %Y %H:%M} – {until:%d %b %Y %H:%M}, as the search says"
 
 
 def _table(summaries: list[TraceSummary]) -> None:
@@ -121,7 +136,6 @@ def _table(summaries: list[TraceSummary]) -> None:
     rows = []
     for trace in summaries:
         started = moment(trace.start_ns / 1e6)
-        failed = trace.errors > 0
         rows.append(
             row(
                 [
@@ -132,12 +146,7 @@ def _table(summaries: list[TraceSummary]) -> None:
                         title=trace.trace_id,
                     ),
                     cell(trace.name, sub=trace.preview, title=trace.preview or trace.name),
-                    cell(
-                        "Failed" if failed else "OK",
-                        badge="bad" if failed else "",
-                        tone="" if failed else "muted",
-                        title=formats.plural(trace.errors, "failed span") if failed else "",
-                    ),
+                    status_cell(trace.status, trace.failed_steps, trace.retries),
                     cell(
                         _several(trace.models),
                         title=", ".join(trace.models),
@@ -184,7 +193,18 @@ def main() -> None:
         return
     header("Traces", filters.range_label(), refreshing=False)
     _filters()
+    _open_id()
     live(render)
+
+
+def _open_id() -> None:
+    """Whoever pastes the id of a trace wants to see it, whenever it was."""
+    try:
+        trace_id = parse(st.session_state.get("q") or "").trace_id
+    except SearchError:
+        return
+    if trace_id:
+        follow(page_url("/traces", trace=trace_id))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,8 @@ def _purposes(facets: usage.Facets) -> None:
 def include_purposes(purposes: Sequence[str]) -> None:
     """Let calls for these purposes count from the next run on; a callback of buttons."""
     wanted = {*st.session_state.get("purpose", USUAL_PURPOSES), *purposes}
-    st.session_state["purpose"] = [purpose for purpose in PURPOSES if purpose in wanted]
+    every = len(wanted) == len(PURPOSES)
+    st.session_state["purpose"] = [] if every else [purpose for purpose in PURPOSES if purpose in wanted]
 
 
 def _former_simulated() -> None:

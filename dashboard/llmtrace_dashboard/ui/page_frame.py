@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from llmtrace.semconv import PURPOSES
 from llmtrace_analysis.queries import usage
 
 from . import filters
 from .cached_reads import ReadFailed, load
 from .current_settings import current_settings
+from .url_state import EVERYTHING, set_parameter
 
 FIRST_TRACE = """import llmtrace
 llmtrace.init()
@@ -78,8 +78,10 @@ def empty(what: str) -> None:
                 "Nothing in the store fits the filters on the left. Choose a longer time, take a filter "
                 "away, or count calls for other purposes too."
             )
-            if filters.scope().purposes:
-                st.button("Count all purposes", on_click=filters.include_purposes, args=(PURPOSES,))
+            if filters.scope().purposes and st.button("Count all purposes"):
+                # By the address: this part of the page refreshes alone, and the filter stands outside of it.
+                set_parameter("purpose", EVERYTHING)
+                st.rerun(scope="app")
         else:
             st.subheader("Send a first trace", anchor=False)
             st.text("Put two lines at the top of any program that calls a model, and run it:")

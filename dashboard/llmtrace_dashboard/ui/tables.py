@@ -11,6 +11,7 @@ Cell = dict[str, Any]
 Column = dict[str, Any]
 
 STATES = {"open": ("Open", "bad"), "acknowledged": ("Acknowledged", "warn"), "resolved": ("Resolved", "good")}
+TRACE_STATUSES = {"failed": ("Failed", "bad"), "recovered": ("Recovered", "warn"), "ok": ("OK", "good")}
 SEVERITIES = {"critical": ("Critical", "bad"), "warning": ("Warning", "warn")}
 
 #: From this share of failed calls on, the number is drawn as a warning or as bad.
@@ -44,6 +45,16 @@ def error_cell(errors: int, calls: int) -> Cell:
     share = errors / calls if calls else None
     tone = "" if share is None or share < _WARN else "bad" if share >= _BAD else "warn"
     return cell(formats.percent(share), tone=tone, title=f"{errors:,} of {calls:,} calls failed")
+
+
+def status_cell(status: str, failed_steps: int, retries: int) -> Cell:
+    """How a trace ended; that nothing failed needs no colour."""
+    text, tone = TRACE_STATUSES.get(status, (status, ""))
+    counts = ((failed_steps, "failed step"), (retries, "repeated attempt"))
+    title = ", ".join(formats.plural(count, what) for count, what in counts if count)
+    if tone == "good":
+        return cell(text, tone="muted", title=title)
+    return cell(text, badge=tone, title=title)
 
 
 def cost_cell(

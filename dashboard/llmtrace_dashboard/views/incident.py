@@ -15,7 +15,7 @@ from llmtrace_dashboard.ui.cached_reads import ReadFailed, load
 from llmtrace_dashboard.ui.components import show
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_links import page_url, trace_url
-from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column, row, table
+from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column, row, status_cell, table
 
 from .incident_actions import ActionFailed, act
 
@@ -144,7 +144,6 @@ def _evidence(incident: Incident) -> None:
         if trace is None:
             rows.append(row([cell(trace_id, mono=True), *[cell(formats.NONE) for _ in range(4)]]))
             continue
-        failed = trace.errors > 0
         rows.append(
             row(
                 [
@@ -154,11 +153,7 @@ def _evidence(incident: Incident) -> None:
                         title=trace_id,
                     ),
                     cell(trace.name, sub=trace.preview, title=trace.preview),
-                    cell(
-                        "Failed" if failed else "OK",
-                        badge="bad" if failed else "",
-                        tone="" if failed else "muted",
-                    ),
+                    status_cell(trace.status, trace.failed_steps, trace.retries),
                     cell(trace.user or formats.NONE, title=trace.user),
                     cell(formats.seconds(trace.seconds)),
                 ],

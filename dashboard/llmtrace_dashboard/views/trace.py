@@ -19,7 +19,7 @@ from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.message_turns import turns
 from llmtrace_dashboard.ui.page_links import page_url, trace_url
 from llmtrace_dashboard.ui.span_tree import Node, arrange
-from llmtrace_dashboard.ui.tables import cell, column, row, table
+from llmtrace_dashboard.ui.tables import TRACE_STATUSES, badge, cell, column, row, table
 
 
 def render(trace_id: str) -> None:
@@ -53,7 +53,7 @@ def _absent(trace_id: str) -> None:
 def _header(trace: TraceSummary) -> None:
     started = moment(trace.start_ns / 1e6)
     badges = [
-        {"text": "Failed", "tone": "bad"} if trace.errors else {"text": "OK", "tone": "good"},
+        badge(TRACE_STATUSES, trace.status),
     ]
     if trace.purpose != PURPOSE_PRODUCT:
         badges.append({"text": trace.purpose.capitalize(), "tone": "warn"})
@@ -74,8 +74,10 @@ def _header(trace: TraceSummary) -> None:
             _cost_fact(trace),
             {"label": "Model calls", "text": formats.count(trace.calls)},
         ]
-    if trace.errors:
-        facts.append({"label": "Failed spans", "text": formats.count(trace.errors), "tone": "bad"})
+    if trace.failed_steps:
+        facts.append({"label": "Failed steps", "text": formats.count(trace.failed_steps), "tone": "bad"})
+    if trace.retries:
+        facts.append({"label": "Repeated attempts", "text": formats.count(trace.retries)})
     if trace.user:
         facts.append({"label": "User", "text": trace.user, "href": page_url("/traces", user=trace.user)})
     if trace.session:

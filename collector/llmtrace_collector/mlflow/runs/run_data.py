@@ -199,14 +199,24 @@ WHERE {calls} ORDER BY Timestamp, SpanId LIMIT {limit}
 
 _SAMPLES = """
 SELECT TraceId, SpanId, ResponseId, toUnixTimestamp64Milli(Timestamp) AS started, Model, UserId,
-    leftUTF8(InputMessages, {characters}) AS input, lengthUTF8(InputMessages) AS input_characters,
-    leftUTF8(OutputMessages, {characters}) AS output, lengthUTF8(OutputMessages) AS output_characters,
     Duration / 1e6 AS latency, TimeToFirstToken * 1e3 AS ttft, InputTokens, OutputTokens,
     if(StatusCode = 'Error', concat(ErrorType, if(StatusMessage != '', ': ', ''), StatusMessage), '') AS error
 FROM otel_traces
 WHERE {calls} AND (Timestamp, TraceId, SpanId) IN (SELECT Timestamp, TraceId, SpanId FROM ({first_calls}))
 ORDER BY Timestamp, SpanId
 """
+
+_SAMPLE_TEXTS = """
+SELECT TraceId, SpanId,
+    leftUTF8(InputMessages, {characters}) AS input, lengthUTF8(InputMessages) AS input_characters,
+    leftUTF8(OutputMessages, {characters}) AS output, lengthUTF8(OutputMessages) AS output_characters
+FROM span_texts
+WHERE Project = {{project:String}} AND Timestamp >= fromUnixTimestamp64Milli({{start:Int64}})
+    AND Timestamp < fromUnixTimestamp64Milli({{end:Int64}})
+    AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({first_calls}))
+"""
+
+_NO_TEXT: Mapping[str, Any] = {"input": "", "input_characters": 0, "output": "", "output_characters": 0}
 
 _SAMPLE_COSTS = """
 SELECT TraceId, SpanId, Cost FROM span_cost
@@ -328,36 +338,44 @@ class RunReader:
 
     def _samples(self, params: QueryParams) -> tuple[Sample, ...]:
         first_calls = _FIRST_CALLS.format(calls=_CALLS, limit=SAMPLES)
-        rows = self._rows(
-            _SAMPLES.format(calls=_CALLS, first_calls=first_calls, characters=MESSAGE_CHARACTERS), params
-        )
+        rows = self._rows(_SAMPLES.format(calls=_CALLS, first_calls=first_calls), params)
+        texts = {
+            (row["TraceId"], row["SpanId"]): row
+            for row in self._rows(
+                _SAMPLE_TEXTS.format(first_calls=first_calls, characters=MESSAGE_CHARACTERS), params
+            )
+        }
         costs = {
             (row["TraceId"], row["SpanId"]): row["Cost"]
             for row in self._rows(_SAMPLE_COSTS.format(first_calls=first_calls), params)
         }
         scores = self._rows(_SAMPLE_SCORES.format(first_calls=first_calls), params)
         spans = {(row["TraceId"], row["SpanId"]) for row in rows}
-        return tuple(
-            Sample(
-                trace_id=row["TraceId"],
-                span_id=row["SpanId"],
-                started_ms=row["started"],
-                model=row["Model"],
-                user_id=row["UserId"],
-                input=row["input"],
-                input_characters=row["input_characters"],
-                output=row["output"],
-                output_characters=row["output_characters"],
-                latency_ms=row["latency"],
-                ttft_ms=row["ttft"],
-                input_tokens=row["InputTokens"],
-                output_tokens=row["OutputTokens"],
-                cost_usd=costs.get((row["TraceId"], row["SpanId"])),
-                error=row["error"],
-                scores=_scores_of(row, scores, spans),
+        samples = []
+        for row in rows:
+            key = (row["TraceId"], row["SpanId"])
+            text = texts.get(key, _NO_TEXT)
+            samples.append(
+                Sample(
+                    trace_id=row["TraceId"],
+                    span_id=row["SpanId"],
+                    started_ms=row["started"],
+                    model=row["Model"],
+                    user_id=row["UserId"],
+                    input=text["input"],
+                    input_characters=text["input_characters"],
+                    output=text["output"],
+                    output_characters=text["output_characters"],
+                    latency_ms=row["latency"],
+                    ttft_ms=row["ttft"],
+                    input_tokens=row["InputTokens"],
+                    output_tokens=row["OutputTokens"],
+                    cost_usd=costs.get(key),
+                    error=row["error"],
+                    scores=_scores_of(row, scores, spans),
+                )
             )
-            for row in rows
-        )
+        return tuple(samples)
 
 
 def _scores_of(

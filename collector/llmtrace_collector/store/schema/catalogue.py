@@ -86,6 +86,11 @@ def _view(name: str, rows: str = _OWN) -> Entry:
     return Entry(name, Kind.VIEW, rows)
 
 
+def _shard_view(name: str) -> Entry:
+    """A view that each shard computes of its own rows."""
+    return Entry(name, Kind.VIEW, _OWN, of_shard=True)
+
+
 def _fills(name: str, target: str, *, server_only: bool = False) -> Entry:
     return Entry(name, Kind.MATERIALIZED_VIEW, of_shard=True, target=target, server_only=server_only)
 
@@ -102,7 +107,11 @@ CATALOGUE: tuple[Entry, ...] = (
     _spans("scores"),
     # What is made of them.
     _spans("usage_10s"),
-    _spans("usage_hour"),
+    _spans("usage_hour_closed", None),
+    _spans("steps_10s", None),
+    _spans("trace_rows", None, retained=True),
+    # No project's: it says how far the work is.
+    _spans("rollup_passes", "1 = 1"),
     _spans("completeness_counts", None),
     _spans("usage_stale", None),
     _spans("ledger_passes", None),
@@ -130,7 +139,6 @@ CATALOGUE: tuple[Entry, ...] = (
     # What fills tables at an insert: those that follow others come first, so that no row escapes them.
     _fills("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts"),
     _fills("usage_10s_mv", "usage_10s"),
-    _fills("usage_hour_mv", "usage_hour"),
     _fills("scores_mv", "scores"),
     _fills("completeness_otel_traces_mv", "completeness_counts"),
     _fills("completeness_otel_logs_mv", "completeness_counts"),
@@ -147,6 +155,9 @@ CATALOGUE: tuple[Entry, ...] = (
     _fills("landing_traces_mv", "otel_traces", server_only=True),
     _fills("landing_traces_foreign_mv", "otel_traces", server_only=True),
     # What is computed when it is read.
+    _shard_view("usage_hour"),
+    _shard_view("steps"),
+    _shard_view("traces"),
     _view("incidents"),
     _view("webhook_deliveries"),
     _view("span_messages"),

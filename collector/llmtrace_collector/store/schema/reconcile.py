@@ -1,38 +1,53 @@
-"""A store brought to what the description says."""
+"""A store opened: made where there is none, left alone where nothing changed, else brought up to date."""
 
 from __future__ import annotations
 
 from llmtrace_collector.store.cluster import Cluster
-from llmtrace_collector.store.engine import EmbeddedEngine, StoreEngine
+from llmtrace_collector.store.engine import StoreEngine
 
+from . import former, versions
 from .description import SchemaSettings, describe
+from .home import FORMER_DATABASE, Home, digest
 from .redaction import check_patterns
-from .versions import SCHEMA_NUMBER
+from .upgrade import upgrade
 
 
 def bring_up_to_date(engine: StoreEngine, settings: SchemaSettings) -> int:
     """Bring the schema up to date and return its number.
 
-    Raises ValueError where the engine cannot run a pattern of the settings' redaction.
+    Raises ValueError where the engine cannot run a pattern of the settings' redaction, StoreMismatch for a
+    store that this release cannot use.
     """
     check_patterns(engine, settings.redaction.patterns)
-    embedded = isinstance(engine, EmbeddedEngine)
-    for statement in creations(settings, embedded=embedded, cluster=engine.cluster):
-        engine.execute(statement)
-    return SCHEMA_NUMBER
+    home = Home(engine)
+    existing = home.existing()
+    version = versions.current(home, existing)
+    versions.demand_not_newer(version)
+    description = describe(settings, embedded=home.embedded, cluster=engine.cluster)
+    if version is not None and (version.digest, version.state) == (description.digest, digest(existing)):
+        return version.number
+    if version is None:
+        for statement in creations(settings, embedded=home.embedded, cluster=engine.cluster):
+            engine.execute(statement)
+    else:
+        plain = describe(settings, embedded=home.embedded) if engine.cluster else description
+        upgrade(home, description, plain)
+    versions.record(home, description.digest, digest(home.existing()))
+    return versions.SCHEMA_NUMBER
 
 
 def creations(
     settings: SchemaSettings, *, embedded: bool = False, cluster: Cluster | None = None
 ) -> list[str]:
-    """The statements that make a fresh store."""
+    """The statements that make a fresh store; names without a database are of that of the connection."""
     description = describe(settings, embedded=embedded, cluster=cluster)
-    if cluster is None:
-        return [*description.functions, *(statement.create() for statement in description.statements)]
-    statements = []
+    everywhere = cluster.everywhere if cluster else ""
+    database = FORMER_DATABASE if embedded else cluster.database if cluster else ""
+    stop = f"{database}.{former.VERSIONS}" if database else former.VERSIONS
+    statements = [versions.stop_former_releases(stop, everywhere), *description.functions]
     for statement in description.statements:
         name = statement.entry.name
-        statements.append(statement.create(cluster.place(name), everywhere=cluster.everywhere))
-        if statement.entry.read_everywhere:
+        statements.append(statement.create(cluster.place(name) if cluster else "", everywhere=everywhere))
+        if cluster and statement.entry.read_everywhere:
             statements.append(cluster.distributed(name))
     return statements

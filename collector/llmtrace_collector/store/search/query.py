@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
 from .conditions import Condition, Over, compile_spans, compile_traces
+from .fields import FIELDS
 from .times import ALWAYS, Moment, Period
-from .tree import Match, Node, Or, Value, all_of, leaves
+from .tree import Compare, Identifier, Match, Node, Or, Value, all_of, leaves
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,37 @@ class Search:
             getattr(leaf, "field", "") in fields for leaf in leaves(self.tree)
         )
 
+    @property
+    def trace_id(self) -> str:
+        """The id of the trace that alone is asked for, '' for any other search."""
+        return self.tree.text if isinstance(self.tree, Identifier) and self.tree.kind == "trace" else ""
+
+    @property
+    def names_an_id(self) -> bool:
+        """Whether a bare id is asked for, which leaves nothing to a reader's defaults."""
+        return self.tree is not None and any(isinstance(leaf, Identifier) for leaf in leaves(self.tree))
+
     def narrowed(self, *nodes: Node) -> Search:
         """This search with further terms that must hold too."""
         present = [node for node in (*nodes, self.tree) if node is not None]
         return replace(self, tree=all_of(present)) if present else self
 
-    def only(self, **fields: str) -> Search:
-        """This search where each field is exactly the text given: filters of a page, options of a command.
-        Empty texts are left out.
+    def only(self, **fields: str | Sequence[str]) -> Search:
+        """This search where each field is the text, or one of the texts: filters of a page, options of a
+        command. `*` is a character in them; what is empty is left out. Raises KeyError for an unknown field.
         """
-        return self.narrowed(*(Match(name, (Value(text),)) for name, text in fields.items() if text))
+        chosen = {name: (given,) if isinstance(given, str) else given for name, given in fields.items()}
+        return self.narrowed(
+            *(
+                Match(FIELDS[name].name, tuple(map(Value, texts)))
+                for name, texts in chosen.items()
+                if any(texts)
+            )
+        )
+
+    def at_least(self, field: str, number: float) -> Search:
+        """This search where a number (seconds, USD) is not less."""
+        return self.narrowed(Compare(FIELDS[field].name, ">=", number))
 
     def period(self, within: Period = ALWAYS, now: datetime | None = None, zone: tzinfo = UTC) -> Period:
         """The search's own ends, and those of `within` where it names none. Dates are days of `zone`."""

@@ -71,8 +71,8 @@ STEP_NAME = (
 _TOOL_ATTRIBUTE = f"SpanAttributes[{literal(semconv.TOOL_NAME)}]"
 TOOL_NAME = f"if({_TOOL_ATTRIBUTE} != '', {_TOOL_ATTRIBUTE}, {STEP_NAME})"
 
-#: A row of `span_texts` with an image among what was sent. A blank may follow the colon.
-_IMAGE_SENT = r"""match(InputMessages, '"modality"\\s*:\\s*"image"')"""
+#: A row of `span_texts` with an image among what was sent, as rows of traces tell it.
+_IMAGE_SENT = """multiSearchAny(InputMessages, ['"modality":"image"', '"modality": "image"'])"""
 
 
 class SpanTerms:

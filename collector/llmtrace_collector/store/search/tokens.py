@@ -190,8 +190,10 @@ def _unknown(head: re.Match[str]) -> SearchError:
 
 def _without_value(text: str, head: re.Match[str], name: str) -> SearchError:
     following = re.match(r'\s+([^\s()"]+)', text[head.end() :])
-    suggestion = f"{head[0]}{following[1]}" if following else FIELDS[name].example
-    return SearchError(f"{head[0]} needs a value right after it", head.start(), len(head[0]), suggestion)
+    message = f"{head[0]} needs a value right after it"
+    if following is None:
+        return SearchError(message, head.start(), len(head[0]), FIELDS[name].example)
+    return SearchError(message, head.start(), len(head[0]) + following.end(), f"{head[0]}{following[1]}")
 
 
 def _values(text: str, position: int) -> tuple[tuple[Piece, ...], int]:

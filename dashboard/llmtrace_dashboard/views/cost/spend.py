@@ -38,6 +38,7 @@ _BY: dict[str, _Dimension] = {
     "operation": _Dimension("Operation"),
     "experiment": _Dimension("Experiment", "experiment"),
     "prompt": _Dimension("Prompt", "prompt"),
+    "purpose": _Dimension("Purpose", "purpose"),
     "session": _Dimension("Session", "session"),
     "tag": _Dimension("Tag", "tag"),
 }

@@ -32,7 +32,8 @@ SELECT
     ServiceTier,
     {{ context_class('span.InputTokens') }} AS ContextClass,
     Account,
-    arraySort(span.Tags) AS Tags
+    arraySort(span.Tags) AS Tags,
+    now64(3) AS StoredAt
 FROM {{ source }} AS span
 WHERE Counted{% if where %} AND {{ where }}{% endif %}
 

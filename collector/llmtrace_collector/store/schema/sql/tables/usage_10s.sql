@@ -22,7 +22,9 @@ CREATE TABLE usage_10s (
     UsageFaults SimpleAggregateFunction(sum, UInt64) COMMENT 'Spans whose token counts contradict each other',
     TtftCount SimpleAggregateFunction(sum, UInt64) COMMENT 'Spans that say when the first token came',
     LatencyDigest AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) COMMENT 'Seconds of each span: median, 95th and 99th percentile',
-    TtftDigest AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) COMMENT 'Seconds to the first token of each span: median, 95th and 99th percentile'
+    TtftDigest AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64) COMMENT 'Seconds to the first token of each span: median, 95th and 99th percentile',
+    StoredAt SimpleAggregateFunction(max, DateTime64(3)) COMMENT 'When the newest of it was stored' CODEC(Delta(8), ZSTD(1)),
+    INDEX idx_stored_at StoredAt TYPE minmax GRANULARITY 1
 )
 ENGINE = {{ engine('AggregatingMergeTree') }}
 PARTITION BY toDate(Time)

@@ -1,4 +1,4 @@
-CREATE TABLE usage_hour (
+CREATE TABLE usage_hour_closed (
     Project LowCardinality(String) COMMENT 'Project of the calls',
     Time DateTime COMMENT 'Begin of the hour' CODEC(Delta(4), ZSTD(1)),
     ServiceName LowCardinality(String) COMMENT 'Service that called',
@@ -27,4 +27,4 @@ ORDER BY (
 )
 TTL Time + toIntervalDay(800)
 SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1
-COMMENT 'Usage of models by the hour, in the classes that prices depend on';
+COMMENT 'Hours of usage_hour that are over, added up from usage_10s';

@@ -1,0 +1,198 @@
+"""The passes that keep the rollups: what was stored since the last one, and a share of what was there before.
+
+Each step of a pass may be made twice, or by two collectors at once, and gives the same rows; how far it came is noted
+after it. So a pass that was killed anywhere is made again from where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from llmtrace_collector.store.engine import StoreEngine, StoreError
+
+from . import hours, steps, traces
+from .edges import note_edge, read_edge
+from .settings import RollupSettings
+from .traces import Quiet
+from .usage import day_bounds, rebuild_usage_of_day
+
+logger = logging.getLogger(__name__)
+
+#: Spans that another collector began to store may be seen so much later than their time says, milliseconds.
+_OTHERS_MARGIN = 30_000
+#: How far back the hours are examined again where another collector's pass may have undone one, milliseconds.
+_OTHERS_LOOKBACK = 600_000
+#: What is behind is brought in by so much at once, milliseconds of StoredAt.
+_WINDOW = 600_000
+#: Traces without a root are waited for long, and written less often, milliseconds.
+_ROOTLESS_EVERY = 60_000
+_HOUR = 3600
+
+
+class Rollups:
+    """The rollups of one store. Every method may be called from any thread; passes and rebuilds take turns."""
+
+    def __init__(self, engine: StoreEngine, settings: RollupSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._lock = threading.Lock()
+        # Held while a day of hours is written alone: who rebuilds usage holds up the inserts meanwhile.
+        self._hours_lock = threading.Lock()
+
+    @property
+    def margin(self) -> int:
+        """How long after now, in milliseconds, all that was stored until now is seen."""
+        return 0 if self._engine.alone else _OTHERS_MARGIN
+
+    def run(self, upto: int, *, at_once: bool = False) -> int:
+        """One pass over what was stored before `upto` (Unix milliseconds), all of which can be read; what is still
+        behind then, in milliseconds. `at_once`: every trace counts as quiet, and nothing is left for the next pass.
+        """
+        settings = self._settings
+        if at_once:
+            settings = replace(settings, trace_quiet_seconds=0, trace_rootless_seconds=0, fill_seconds=math.inf)
+        with self._lock:
+            behind = self._pass(upto, settings)
+            while at_once and behind:
+                behind = self._pass(upto, settings)
+        return behind
+
+    def _pass(self, upto: int, settings: RollupSettings) -> int:
+        """Every rollup once; one that fails does not hold up the others, and fails the pass at its end."""
+        quiet, rootless = _ms(settings.trace_quiet_seconds), _ms(settings.trace_rootless_seconds)
+        every = min(_ROOTLESS_EVERY, rootless)
+        work: list[Callable[[], int]] = [
+            lambda: self._close_hours(upto),
+            lambda: self._advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
+            lambda: self._advance(traces.NAME, upto - quiet, self._rooted),
+            lambda: self._advance(traces.ROOTLESS, upto - rootless, self._rootless, every),
+        ]
+        behind, failures = 0, []
+        for bring_up in work:
+            try:
+                behind = max(behind, bring_up())
+            except StoreError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        if not behind:
+            self._fill(settings)
+        return behind
+
+    def _close_hours(self, upto: int) -> int:
+        with self._hours_lock:
+            hours.close_hours(self._engine, upto, 0 if self._engine.alone else _OTHERS_LOOKBACK)
+        return 0
+
+    def former_hours(self) -> list[tuple[str, list[int]]]:
+        """Hours of usage that are to be made anew from the spans before they are closed, as days and minutes for
+        `rebuild_usage`.
+        """
+        return hours.former_hours(self._engine)
+
+    def rebuild_usage(self, day: str, minutes: Sequence[int] = ()) -> None:
+        """Make a day (`YYYY-MM-DD`) of usage anew, or some minutes of it (Unix seconds). No span may be stored
+        meanwhile.
+        """
+        with self._hours_lock:
+            rebuild_usage_of_day(self._engine, day, minutes)
+
+    def rebuild_spans(self, day: str) -> None:
+        """Make the steps and traces that started on a day (`YYYY-MM-DD`) anew."""
+        begin, end = day_bounds(self._engine, day)
+        with self._lock:
+            for hour in range(begin, end, _HOUR):
+                self._rebuild_hour(hour, min(hour + _HOUR, end), self._settings)
+
+    def recount(self, minutes: Sequence[int]) -> None:
+        """Make the traces with calls in these minutes (Unix seconds) anew: which calls count has changed."""
+        with self._lock:
+            traces.rebuild_traces_of_minutes(self._engine, minutes, self._quiet())
+
+    def _advance(self, name: str, upto: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
+        """Bring what was stored since the last pass into a rollup; the milliseconds that are left then. What was there
+        before the first pass is filled in.
+        """
+        edge = read_edge(self._engine, name)
+        if not edge.known:
+            note_edge(self._engine, name, scanned_to=upto)
+            return 0
+        if upto - edge.scanned_to < max(every, 1):
+            return 0
+        first = self._first_stored(edge.scanned_to, upto)
+        if first is None:
+            return 0
+        until = min(upto, first + _WINDOW)
+        bring_in(first, until)
+        note_edge(self._engine, name, scanned_to=until)
+        return upto - until
+
+    def _first_stored(self, since: int, upto: int) -> int | None:
+        """When the first span of this time was stored (Unix milliseconds); None: none was."""
+        text = self._engine.execute(
+            "SELECT count(), toUnixTimestamp64Milli(min(StoredAt)) FROM otel_traces "
+            f"WHERE StoredAt >= fromUnixTimestamp64Milli(toInt64({since})) "
+            f"AND StoredAt < fromUnixTimestamp64Milli(toInt64({upto}))"  # noqa: S608 - numbers of ours
+        )
+        count, first = text.split()
+        return int(first) if int(count) else None
+
+    def _steps(self, since: int, upto: int, settings: RollupSettings) -> None:
+        steps.roll_up_steps(self._engine, since, upto, settings.step_names)
+
+    def _rooted(self, since: int, upto: int) -> None:
+        traces.roll_up_rooted(self._engine, since, upto)
+
+    def _rootless(self, since: int, upto: int) -> None:
+        traces.roll_up_rootless(self._engine, since, upto)
+
+    def _fill(self, settings: RollupSettings) -> None:
+        """Make what was stored before the rollups were first made, newest hours first, for a while."""
+        deadline = time.monotonic() + settings.fill_seconds
+        edge = read_edge(self._engine, FILLED)
+        while edge.filled_from and time.monotonic() < deadline:
+            newest = self._newest_before(edge.filled_from)
+            if newest is None:
+                note_edge(self._engine, FILLED, filled_from=0)
+                if edge.known:
+                    logger.info("the steps and traces of all spans are made")
+                return
+            hour = newest // 1000 // _HOUR * _HOUR
+            if not edge.known:
+                logger.info("steps and traces of the spans that are there already are made, newest first")
+            self._rebuild_hour(hour, hour + _HOUR, settings)
+            note_edge(self._engine, FILLED, filled_from=hour * 1000)
+            edge = read_edge(self._engine, FILLED)
+
+    def _newest_before(self, moment: int) -> int | None:
+        """When the newest span that started before `moment` did (Unix milliseconds)."""
+        text = self._engine.execute(
+            "SELECT count(), toUnixTimestamp64Milli(max(Timestamp)) FROM otel_traces "
+            f"WHERE Timestamp < fromUnixTimestamp64Milli(toInt64({moment}))"  # noqa: S608 - a number of ours
+        )
+        count, newest = text.split()
+        return int(newest) if int(count) else None
+
+    def _rebuild_hour(self, begin: int, end: int, settings: RollupSettings) -> None:
+        steps.rebuild_steps(self._engine, begin, end, settings.step_names)
+        traces.rebuild_traces(self._engine, begin, end, self._quiet())
+
+    def _quiet(self) -> Quiet:
+        """The traces that are quiet are those that the passes have come to: they write the others."""
+        return Quiet(
+            read_edge(self._engine, traces.NAME).scanned_to,
+            read_edge(self._engine, traces.ROOTLESS).scanned_to,
+        )
+
+
+#: The edge down to which spans of before the first pass are in steps and traces.
+FILLED = "steps and traces of before"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

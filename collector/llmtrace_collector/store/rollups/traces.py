@@ -1,0 +1,77 @@
+"""`trace_rows`: a row for each trace, once it is quiet; made anew whenever it has become quiet again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmtrace_collector.store.engine import StoreEngine
+
+from .statements import ask_rollup, has_all_spans, run_rollup
+
+#: Traces with a root, which are quiet sooner, and those without.
+NAME, ROOTLESS = "traces", "traces without root"
+
+#: Traces whose root started within so many milliseconds are read together.
+_NEAR = 600_000
+#: How far clocks of services may differ, milliseconds.
+_SKEW = 60_000
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """Since when no span may have been stored for a trace to be quiet: one with a root, and one without (Unix
+    milliseconds).
+    """
+
+    rooted: int
+    rootless: int
+
+
+def roll_up_rooted(engine: StoreEngine, since: int, upto: int) -> None:
+    """Write the traces with a root that became quiet: their newest span was stored from `since` to `upto` (Unix
+    milliseconds).
+    """
+    near = upto - _NEAR
+    ((near_count, far_count, _, first),) = ask_rollup(
+        engine, "quieted_traces", since=since, upto=upto, near=near
+    )
+    window = {"since": since, "upto": upto, "near": near}
+    if int(near_count):
+        _write(engine, "traces_near", **window, first=int(first) - _SKEW)
+    if int(far_count):
+        _write(engine, "traces_far", **window, of_root=True)
+
+
+def roll_up_rootless(engine: StoreEngine, since: int, upto: int) -> None:
+    """Write the traces without a root that became quiet, as `roll_up_rooted`."""
+    window = {"since": since, "upto": upto, "near": upto}
+    ((_, _, count, _),) = ask_rollup(engine, "quieted_traces", **window)
+    if int(count):
+        _write(engine, "traces_far", **window, of_root=False)
+
+
+def rebuild_traces(engine: StoreEngine, begin: int, end: int, quiet: Quiet) -> None:
+    """Make the traces that started from `begin` to `end` (Unix seconds) anew, those that are quiet."""
+    _write(
+        engine,
+        "traces_of_range",
+        begin=begin,
+        end=end,
+        rooted=quiet.rooted,
+        rootless=quiet.rootless,
+        whole=has_all_spans(engine, begin),
+    )
+
+
+def rebuild_traces_of_minutes(engine: StoreEngine, minutes: Sequence[int], quiet: Quiet) -> None:
+    """Make the traces with calls in these minutes (Unix seconds) anew, those that are quiet."""
+    _write(
+        engine, "traces_of_minutes", minutes=minutes, rooted=quiet.rooted, rootless=quiet.rootless
+    )
+
+
+def _write(engine: StoreEngine, name: str, **values: object) -> None:
+    """Run the INSERT in `rollups/<name>.sql`. Most traces have no row yet, and are written without looking for it."""
+    ((count,),) = ask_rollup(engine, name, **values, counts_rows=True)
+    run_rollup(engine, name, **values, counts_rows=False, replaces=count != "0")

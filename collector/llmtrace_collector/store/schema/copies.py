@@ -1,0 +1,127 @@
+"""Tables that no ALTER brings to what they should be (another sorting key, partition key or engine): made
+anew next to the old one, filled partition by partition, and then put in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from llmtrace_collector.sql_values import literal
+
+from . import former
+from .home import COPIES, NEXT, Home
+from .state import Column, State
+
+logger = logging.getLogger(__name__)
+
+#: One INSERT for each partition, however many blocks and partitions that makes.
+_WHOLE = {"max_partitions_per_insert_block": "0", "insert_deduplicate": "0"}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A table that is made anew: what it is filled from, and what it should be."""
+
+    source: State
+    wanted: State
+
+    @property
+    def next(self) -> str:
+        """The new table's name until it takes its place."""
+        return f"{self.wanted.database}.{self.wanted.name}{NEXT}"
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The columns that are filled, each with its expression over the source's."""
+        expressions = {}
+        for column in self.wanted.columns:
+            successor = former.SUCCESSORS.get((self.wanted.name, column.name))
+            if not column.stored:
+                continue
+            if self.source.column(column.name) is not None:
+                expressions[column.name] = f"`{column.name}`"
+            elif successor is not None and self.source.column(successor.former) is not None:
+                expressions[column.name] = successor.expression
+        return expressions
+
+    def insert(self, into: str, source: str, where: str) -> str:
+        """The statement that copies rows for which `where` holds."""
+        names = ", ".join(f"`{name}`" for name in self.columns)
+        values = ", ".join(self.columns.values())
+        return f"INSERT INTO {into} ({names}) SELECT {values} FROM {source} WHERE {where}"  # noqa: S608, ours
+
+
+def copy_of(source: State, wanted: State) -> Copy:
+    """How `source` is made anew as `wanted`, with the columns and settings that others gave it."""
+    gone = former.COLUMNS.get(source.name, frozenset())
+    known = {column.name for column in wanted.columns} | gone
+    extra: list[Column] = [column for column in source.columns if column.name not in known]
+    settings = {name: value for name, value in source.settings.items() if name != "index_granularity"}
+    return Copy(
+        source,
+        replace(wanted, columns=(*wanted.columns, *extra), settings={**settings, **wanted.settings}),
+    )
+
+
+def fill(home: Home, copy: Copy, create: str) -> None:
+    """Make the new table by the statement `create` unless it is there, and copy every partition that is not
+    there yet or has changed since it was copied. May be interrupted and run again.
+    """
+    run = home.run
+    run(
+        f"CREATE TABLE IF NOT EXISTS {home.engine.database}.{COPIES} (Target String, Partition String, "
+        "State String, At DateTime64(6) DEFAULT now64(6)) ENGINE = MergeTree ORDER BY (Target, Partition, At)"
+    )
+    run(create)
+    done = _done(home, copy)
+    partitions = _partitions(home, copy.source)
+    pending = [name for name, version in partitions.items() if done.get(name) != version]
+    same_key = copy.source.partition_key == copy.wanted.partition_key
+    if pending and not same_key:
+        # Which of the new partitions an old one went to is not known: all of it begins anew.
+        run(f"TRUNCATE TABLE {copy.next}{home.everywhere} SYNC")
+        pending = list(partitions)
+    began = time.monotonic()
+    for number, name in enumerate(pending, 1):
+        if same_key:
+            run(f"ALTER TABLE {copy.next} DROP PARTITION ID {literal(name)}")
+        home.engine.execute(
+            copy.insert(copy.next, copy.source.place, f"_partition_id = {literal(name)}"), settings=_WHOLE
+        )
+        _mark(home, copy, name, partitions[name])
+        if time.monotonic() - began > 1:
+            logger.info(
+                "the store is brought up to date: %s, part %d of %d", copy.source.name, number, len(pending)
+            )
+
+
+def _partitions(home: Home, source: State) -> dict[str, str]:
+    """The partitions of a table, each with a text that changes with its rows."""
+    rows = home.engine.execute(
+        "SELECT partition_id, concat(toString(max(max_block_number)), '-', toString(max(data_version))) "  # noqa: S608
+        f"FROM system.parts WHERE active AND database = {literal(source.database)} "
+        f"AND table = {literal(source.name)} GROUP BY partition_id ORDER BY partition_id"
+    )
+    return _pairs(rows)
+
+
+def _done(home: Home, copy: Copy) -> dict[str, str]:
+    rows = home.engine.execute(
+        f"SELECT Partition, argMax(State, At) FROM {home.engine.database}.{COPIES} "  # noqa: S608, names of ours
+        f"WHERE Target = {literal(copy.next)} GROUP BY Partition"
+    )
+    return _pairs(rows)
+
+
+def _pairs(rows: bytes) -> dict[str, str]:
+    return {line.split("\t")[0]: line.split("\t")[1] for line in rows.decode().splitlines()}
+
+
+def _mark(home: Home, copy: Copy, name: str, version: str) -> None:
+    home.run(
+        f"INSERT INTO {home.engine.database}.{COPIES} (Target, Partition, State) "  # noqa: S608, quoted
+        f"VALUES ({literal(copy.next)}, {literal(name)}, {literal(version)})"
+    )

@@ -1,0 +1,100 @@
+"""The description as the engine makes it, in a database that is dropped again: what a store should be, in the
+engine's own words. What an upgrade would do is tried there before the store is touched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.cluster import TOKEN_SECONDS
+from llmtrace_collector.store.engine import StoreError
+
+from . import state
+from .catalogue import BY_NAME
+from .changes import Alterations
+from .description import Description
+from .home import Home
+from .state import State
+
+#: What others left behind is dropped after so long (seconds): they were killed.
+_ABANDONED_SECONDS = 3600
+
+
+class CannotBring(StoreError):
+    """The engine does not make of a table what the description says; the message says of which."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A database in which the whole description was made, on this node alone."""
+
+    home: Home
+    database: str
+
+    def desired(self) -> dict[str, State]:
+        """What is described, as the engine has it, by name; what is read stands in the store's databases."""
+        states = state.read(self.home.engine, self.database, BY_NAME)
+        return {name: self._moved(has) for name, has in states.items()}
+
+    def attempt(self, live: State, wanted: State, plan: Alterations) -> None:
+        """Try the plan on an empty table like `live`. Raises StoreError where the engine refuses it,
+        CannotBring where something else comes of it.
+        """
+        trial = f"{self.database}.{live.name}_trial"
+        run = self.home.run
+        run(live.create(trial))
+        for command in (*plan.early, *plan.late):
+            run(f"ALTER TABLE {trial} {command}")
+        done = state.read(self.home.engine, self.database, [f"{live.name}_trial"])[f"{live.name}_trial"]
+        ours = {column.name for column in wanted.columns}
+        columns = tuple(column for column in done.columns if column.name in ours)
+        if columns != wanted.columns or not set(wanted.indexes) <= set(done.indexes):
+            raise CannotBring(f"table {live.place} cannot be brought to what this release needs: {columns}")
+        run(f"DROP TABLE {trial} SYNC")
+
+    def _moved(self, has: State) -> State:
+        database = self.home.database(has.name)
+        settings = dict(has.settings)
+        if self.home.cluster and has.keeps_rows:
+            window = settings.pop("non_replicated_deduplication_window")
+            settings["replicated_deduplication_window"] = window
+            settings["replicated_deduplication_window_seconds"] = str(TOKEN_SECONDS)
+        return replace(
+            has,
+            database=database,
+            select=has.select.replace(f"{self.database}.", f"{database}."),
+            target=has.target.replace(f"{self.database}.", f"{database}."),
+            settings=settings,
+        )
+
+
+@contextmanager
+def scratch(home: Home, description: Description) -> Iterator[Scratch]:
+    """The description, made; dropped in the end."""
+    stem = f"{home.engine.database}_scratch_"
+    _drop_abandoned(home, stem)
+    database = f"{stem}{time.time_ns()}"
+    home.run(f"CREATE DATABASE {database}")
+    try:
+        for function in description.functions:
+            home.run(function)
+        for statement in description.statements:
+            home.run(statement.create(database))
+        yield Scratch(home, database)
+    finally:
+        home.run(f"DROP DATABASE IF EXISTS {database} SYNC")
+
+
+def _drop_abandoned(home: Home, stem: str) -> None:
+    names = home.engine.execute(
+        f"SELECT name FROM system.databases WHERE startsWith(name, {literal(stem)})"  # noqa: S608, quoted
+    )
+    for name in names.decode().split():
+        age = time.time() - int(name.removeprefix(stem)) / 1e9
+        # The embedded engine has one process: what is there was left by one that ended.
+        if home.embedded or age > _ABANDONED_SECONDS:
+            home.run(f"DROP DATABASE IF EXISTS {name} SYNC")

@@ -1,0 +1,19 @@
+{# Traces that became quiet and whose root came long ago or, with `of_root` false, never: the lookup table says when they
+   started. #}
+{% from 'parts/bucket.sql' import moment with context %}
+{% set quieted -%}
+SELECT Project, TraceId FROM ({% include 'parts/quieted.sql' %}) WHERE {{ 'NOT (Rooted AND First >= ' ~ moment(near) ~ ')' if of_root else 'NOT Rooted' }}
+{%- endset %}
+{% set bounds -%}
+FROM otel_traces_trace_id_ts WHERE TraceId IN (SELECT TraceId FROM ({{ quieted }}))
+{%- endset %}
+{% set which -%}
+span.Timestamp >= (SELECT min(Start) {{ bounds }}) AND (span.Project, span.TraceId) IN ({{ quieted }})
+{%- endset %}
+{% set rows %}Start >= (SELECT min(Start) {{ bounds }}) AND (Project, TraceId) IN ({{ quieted }}){% endset %}
+{% set having %}{{ '' if of_root else 'NOT ' }}HasRoot{% endset %}
+{% if counts_rows %}
+SELECT count() FROM trace_rows WHERE {{ rows }}
+{% else %}
+{% include 'parts/insert_traces.sql' %}
+{% endif %}
