@@ -16,11 +16,11 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from llmtrace_collector.store.schema.dialects import TEXT_COLUMNS
+from llmtrace_collector.attributes.fields import TEXTS
 
 _KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUSES = ("Unset", "Ok", "Error")
-TEXT_KEYS = {keys[0]: column for column, keys in TEXT_COLUMNS.items()}
+TEXT_KEYS = {text.keys[0]: text.name for text in TEXTS}
 
 
 def double_text(number: float) -> str:

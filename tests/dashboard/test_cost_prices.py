@@ -235,7 +235,7 @@ def _tier(name: str) -> str:
 
 def _stored(provider: str) -> str:
     """The store keeps the conventions' spelling of a provider."""
-    from llmtrace_collector.store.schema.dialects import PROVIDER_NAMES
+    from llmtrace_collector.attributes.names import PROVIDER_NAMES
 
     return PROVIDER_NAMES.get(provider, provider)
 

@@ -242,11 +242,11 @@ class _Rows:
 
 def _as_requests(rows: _Rows, low: int, high: int, to: "Path | Destination | None") -> int:
     """Write or send the rows of [low, high) as OTLP requests; returns their number."""
-    from llmtrace_collector.store.schema.dialects import TEXT_COLUMNS
+    from llmtrace_collector.attributes.fields import TEXTS
 
     from . import export_otlp
 
-    texts = {column: keys[0] for column, keys in TEXT_COLUMNS.items()} if rows.table == "otel_traces" else {}
+    texts = {text.name: text.keys[0] for text in TEXTS} if rows.table == "otel_traces" else {}
     lines = rows.ask(export_otlp.query(rows.table, "{where}", texts), low, high).splitlines()
     total = 0
     for number, (body, count) in enumerate(export_otlp.requests_of(rows.table, lines, texts)):

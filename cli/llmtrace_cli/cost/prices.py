@@ -11,6 +11,7 @@ import click
 
 from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
+from llmtrace_collector.attributes.counts import COUNTS
 
 from .options import (
     Command,
@@ -102,19 +103,12 @@ def diff(
 
 #: Options of `prices set` for what not every model charges → the field of the collector's price.
 _MORE = {
-    "cache-read": "cache_read_per_million",
-    "cache-write": "cache_write_per_million",
-    "cache-write-1h": "cache_write_1h_per_million",
-    "reasoning": "reasoning_per_million",
-    "audio-input": "audio_input_per_million",
-    "image-input": "image_input_per_million",
-    "cache-read-audio": "cache_read_audio_per_million",
-    "cache-read-image": "cache_read_image_per_million",
-    "audio-output": "audio_output_per_million",
-    "image-output": "image_output_per_million",
+    **{
+        field.price.label.replace(" ", "-"): field.price.setting(field.unit)
+        for field in COUNTS
+        if field.price is not None and (field.price.part_of or field.unit != "tokens")
+    },
     "request": "per_request",
-    "web-search": "per_web_search",
-    "file-search": "per_file_search",
 }
 
 

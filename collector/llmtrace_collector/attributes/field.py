@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-
 #: What keys of OpenTelemetry's conventions and of ours begin with.
 _CONVENTIONS = ("gen_ai.", "llmtrace.", "user.", "enduser.", "session.", "error.", "openai.", "anthropic.")
 
@@ -27,7 +26,12 @@ class Price:
     @property
     def label(self) -> str:
         """Its name in words: `cache write 1h`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", self.bucket).lower()
+        return words(self.bucket)
+
+    def setting(self, unit: str) -> str:
+        """The field in which people write the price of a `unit`: USD per million tokens, or each."""
+        name = self.label.replace(" ", "_")
+        return f"{name}_per_million" if unit == "tokens" else f"per_{name}"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ class Derived:
     of: tuple[str, ...]
     unit: str = ""
     codec: str = "ZSTD(1)"
+
+
+def words(name: str) -> str:
+    """A bucket's name in words: `CacheWrite1h` is `cache write 1h`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", name).lower()
 
 
 def key_of(source: str) -> str:

@@ -7,13 +7,11 @@ and the what-if read the same table, in SQL or in Python.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from llmtrace import semconv
-from llmtrace_collector.sql_values import literal, literals
+from llmtrace_collector.attributes.counts import COUNTS as COUNT_FIELDS
+from llmtrace_collector.attributes.field import Field, Price, words
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,17 @@ class Bucket:
     counts: tuple[str, ...]
     less: tuple[str, ...] = ()
     otherwise: tuple[str, ...] = ()
+    #: The field in which people write its price: USD per million tokens, or each.
+    setting: str = ""
+    #: What a price is for: token, search or request.
+    unit: str = "token"
+    #: The unit of the public price list that is this bucket's.
+    listed_as: str = ""
 
     @property
     def label(self) -> str:
         """Its name in words: `cache write 1h`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", self.name).lower()
+        return words(self.name)
 
     @property
     def cost(self) -> str:
@@ -46,44 +50,36 @@ class Bucket:
 
 
 #: Columns of counts in the rollups; `Requests` is made of `Calls` and `UnknownUsage`.
-COUNTS = (
-    "InputTokens",
-    "CacheReadTokens",
-    "CacheWriteTokens",
-    "OutputTokens",
-    "ReasoningTokens",
-    "CacheWrite1hTokens",
-    "AudioInputTokens",
-    "ImageInputTokens",
-    "CacheReadAudioTokens",
-    "CacheReadImageTokens",
-    "AudioOutputTokens",
-    "ImageOutputTokens",
-    "WebSearches",
-    "FileSearches",
-)
+COUNTS = tuple(field.name for field in COUNT_FIELDS)
 
-BUCKETS = (
-    Bucket(
-        "Input",
-        ("InputTokens", "CacheReadAudioTokens", "CacheReadImageTokens"),
-        ("CacheReadTokens", "CacheWriteTokens", "AudioInputTokens", "ImageInputTokens"),
-    ),
-    Bucket("CacheRead", ("CacheReadTokens",), ("CacheReadAudioTokens", "CacheReadImageTokens"), ("Input",)),
-    Bucket("CacheWrite", ("CacheWriteTokens",), ("CacheWrite1hTokens",), ("Input",)),
-    Bucket("CacheWrite1h", ("CacheWrite1hTokens",), (), ("CacheWrite", "Input")),
-    Bucket("AudioInput", ("AudioInputTokens",), ("CacheReadAudioTokens",), ("Input",)),
-    Bucket("ImageInput", ("ImageInputTokens",), ("CacheReadImageTokens",), ("Input",)),
-    Bucket("CacheReadAudio", ("CacheReadAudioTokens",), (), ("CacheRead", "AudioInput", "Input")),
-    Bucket("CacheReadImage", ("CacheReadImageTokens",), (), ("CacheRead", "ImageInput", "Input")),
-    Bucket("Output", ("OutputTokens",), ("ReasoningTokens", "AudioOutputTokens", "ImageOutputTokens")),
-    Bucket("Reasoning", ("ReasoningTokens",), (), ("Output",)),
-    Bucket("AudioOutput", ("AudioOutputTokens",), (), ("Output",)),
-    Bucket("ImageOutput", ("ImageOutputTokens",), (), ("Output",)),
-    Bucket("Request", ("Requests",)),
-    Bucket("WebSearch", ("WebSearches",)),
-    Bucket("FileSearch", ("FileSearches",)),
-)
+
+def buckets(fields: Sequence[Field]) -> tuple[Bucket, ...]:
+    """The buckets that counts are charged in, tokens first, then requests and searches.
+
+    Of a count its parts are charged apart. What is a part of two of those was taken away twice: it is counted
+    once more. Where a price is missing, that of what a count is a part of holds, the nearest first.
+    """
+    prices = {field.name: field.price for field in fields if field.price is not None}
+    of_counts = [_bucket(field, field.price, prices) for field in fields if field.price is not None]
+    tokens = [bucket for bucket in of_counts if bucket.unit == "token"]
+    searches = [bucket for bucket in of_counts if bucket.unit != "token"]
+    request = Bucket("Request", ("Requests",), (), (), "per_request", "request", "requests_kcount")
+    return (*tokens, request, *searches)
+
+
+def _bucket(field: Field, price: Price, prices: Mapping[str, Price]) -> Bucket:
+    parts = tuple(name for name, other in prices.items() if field.name in other.part_of)
+    twice = tuple(name for name, other in prices.items() if len(set(other.part_of) & set(parts)) > 1)
+    wholes = list(price.part_of)
+    for whole in wholes:
+        wholes += [further for further in prices[whole].part_of if further not in wholes]
+    otherwise = tuple(prices[whole].bucket for whole in wholes)
+    unit = "token" if field.unit == "tokens" else "search"
+    setting = price.setting(field.unit)
+    return Bucket(price.bucket, (field.name, *twice), parts, otherwise, setting, unit, price.listed_as)
+
+
+BUCKETS = buckets(COUNT_FIELDS)
 
 #: Columns of the price book.
 PRICES = tuple(bucket.price for bucket in BUCKETS)
@@ -199,73 +195,3 @@ def context_class(tokens: str) -> str:
     """The greatest bound that the input exceeds; a bound that is not known falls into the class below."""
     bounds = ", ".join(map(str, CONTEXT_BOUNDS))
     return f"toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull({tokens}, 0), 1), [{bounds}])))"
-
-
-#: Columns of a span that only costs need: name → attributes that may carry it, first come first.
-SPAN_COUNTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "CacheWrite1hTokens": (
-            semconv.USAGE_CACHE_WRITE_1H,
-            "langfuse.observation.usage_details.input_cache_creation_1h",
-        ),
-        "AudioInputTokens": (
-            semconv.USAGE_AUDIO_INPUT_TOKENS,
-            "gen_ai.usage.details.input_audio_tokens",
-            "llm.token_count.prompt_details.audio",
-        ),
-        "ImageInputTokens": (semconv.USAGE_IMAGE_INPUT_TOKENS, "gen_ai.usage.details.input_image_tokens"),
-        "CacheReadAudioTokens": (
-            semconv.USAGE_CACHE_READ_AUDIO,
-            "gen_ai.usage.details.cache_audio_read_tokens",
-        ),
-        "CacheReadImageTokens": (semconv.USAGE_CACHE_READ_IMAGE,),
-        "AudioOutputTokens": (
-            semconv.USAGE_AUDIO_OUTPUT_TOKENS,
-            "gen_ai.usage.details.output_audio_tokens",
-            "llm.token_count.completion_details.audio",
-        ),
-        "ImageOutputTokens": (semconv.USAGE_IMAGE_OUTPUT_TOKENS,),
-        "WebSearches": (semconv.USAGE_WEB_SEARCHES, "gen_ai.usage.details.web_search_requests"),
-        "FileSearches": (semconv.USAGE_FILE_SEARCHES,),
-    }
-)
-
-#: Attributes that name the service tier; what answered goes before what was asked for.
-_TIERS = (
-    semconv.OPENAI_RESPONSE_SERVICE_TIER,
-    "gen_ai.openai.response.service_tier",
-    semconv.ANTHROPIC_RESPONSE_SERVICE_TIER,
-    semconv.RESPONSE_SERVICE_TIER,
-    semconv.OPENAI_REQUEST_SERVICE_TIER,
-    "gen_ai.openai.request.service_tier",
-    semconv.ANTHROPIC_REQUEST_SERVICE_TIER,
-    semconv.REQUEST_SERVICE_TIER,
-)
-#: The tier of answers that came from a gateway's cache: no model ran.
-RESPONSE_CACHE = "response_cache"
-_STANDARD = ("auto", "default", "standard", "on_demand", "standard_only")
-
-
-def span_columns() -> list[tuple[str, str, str]]:
-    """Columns of `otel_traces` that costs are made of: name, type and `DEFAULT`."""
-    tier = f"lower({_first_of(_TIERS)})"
-    cached = f"{_attribute(semconv.RESPONSE_CACHE_HIT)} = 'true', {literal(RESPONSE_CACHE)}"
-    tier = f"multiIf(NOT IsLlm, '', {cached}, {tier} IN ({literals(_STANDARD)}), '', {tier})"
-    definitions = [
-        ("ServiceTier", "LowCardinality(String)", tier),
-        ("Account", "LowCardinality(String)", f"if(IsLlm, {_attribute(semconv.ACCOUNT)}, '')"),
-    ]
-    for name, keys in SPAN_COUNTS.items():
-        definitions.append((name, "UInt64", f"if(IsLlm, toUInt64OrZero({_first_of(keys)}), 0)"))
-    return definitions
-
-
-def _first_of(keys: tuple[str, ...]) -> str:
-    if len(keys) == 1:
-        return _attribute(keys[0])
-    tried = "".join(f"{_attribute(key)} != '', {_attribute(key)}, " for key in keys[:-1])
-    return f"multiIf({tried}{_attribute(keys[-1])})"
-
-
-def _attribute(key: str) -> str:
-    return f"SpanAttributes[{literal(key)}]"

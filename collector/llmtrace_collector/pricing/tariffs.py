@@ -26,7 +26,7 @@ from genai_prices.types import (
 
 from llmtrace import semconv
 
-from .charges import CONTEXT_BOUNDS
+from .charges import BUCKETS, CONTEXT_BOUNDS
 
 #: The conventions' provider names → the price list's, where they differ.
 _PROVIDERS: Mapping[str, str] = MappingProxyType(
@@ -45,23 +45,7 @@ _PROVIDERS: Mapping[str, str] = MappingProxyType(
 
 #: The list's units that the store counts → the bucket of `charges` whose price they are.
 _COUNTED: Mapping[str, str] = MappingProxyType(
-    {
-        "input_mtok": "Input",
-        "cache_read_mtok": "CacheRead",
-        "cache_write_mtok": "CacheWrite",
-        "cache_write_1h_mtok": "CacheWrite1h",
-        "input_audio_mtok": "AudioInput",
-        "input_image_mtok": "ImageInput",
-        "cache_audio_read_mtok": "CacheReadAudio",
-        "cache_image_read_mtok": "CacheReadImage",
-        "output_mtok": "Output",
-        "output_reasoning_mtok": "Reasoning",
-        "output_audio_mtok": "AudioOutput",
-        "output_image_mtok": "ImageOutput",
-        "requests_kcount": "Request",
-        "web_searches_kcount": "WebSearch",
-        "storage_searches_kcount": "FileSearch",
-    }
+    {bucket.listed_as: bucket.name for bucket in BUCKETS if bucket.listed_as}
 )
 
 #: Tiers that answer from capacity which is paid whether used or not: a fixed line, never by the token.

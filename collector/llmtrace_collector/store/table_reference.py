@@ -171,9 +171,8 @@ def _lines(schema: _Schema) -> Iterator[str]:
 
 
 def _section(schema: _Schema, entry: Entry) -> Iterator[str]:
-    sources = {field.name: field.keys[0] for field in FIELDS} if entry.name == "otel_traces" else {}
-    if entry.name == "otel_traces":
-        sources |= {column: keys[0] for column, keys in TEXT_COLUMNS.items()}
+    is_of_spans = entry.name == "otel_traces"
+    sources = {field.name: field.keys[0] for field in (*FIELDS, *TEXTS)} if is_of_spans else {}
     yield from ("", f"## {entry.name}", "", f"{schema.comment(entry.name)}.", "")
     if layout := schema.layout(entry.name):
         yield from (layout, "")
@@ -203,8 +202,8 @@ def _attributes() -> Iterator[str]:
         "`a>b` is the member `b` of the JSON text in `a`."
     )
     yield from ("", "| column of `otel_traces` | keys |", "|---|---|")
-    for name, keys in [*((field.name, field.keys) for field in FIELDS), *TEXT_COLUMNS.items()]:
-        yield f"| `{name}` | {_cell(', '.join(f'`{key}`' for key in keys))} |"
+    for field in (*FIELDS, *TEXTS):
+        yield f"| `{field.name}` | {_cell(', '.join(f'`{key}`' for key in field.sources))} |"
 
 
 def _cell(text: str) -> str:

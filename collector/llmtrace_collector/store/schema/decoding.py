@@ -41,9 +41,7 @@ def _attributes() -> Mapping[str, object]:
         **{field.name: field.sources for field in (*fields.FIELDS, *fields.TEXTS)},
         **_MORE_SOURCES,
     }
-    reached_into = (
-        key_of(source) for keys in sources.values() for source in keys if ">" in source
-    )
+    reached_into = (key_of(source) for keys in sources.values() for source in keys if ">" in source)
     kinds = dict(operations.OPERATIONS)
     named = kinds.pop(fields.OPERATION_KEY)
     return MappingProxyType(

@@ -130,7 +130,8 @@ def describe(
         if embedded and entry.server_only:
             continue
         statements.append(Statement(entry, _rendered(entry, {**values, **_engine(entry, cluster)})))
-    return Description(functions(settings.redaction), tuple(statements))
+    everywhere = cluster.everywhere if cluster else ""
+    return Description(functions(settings.redaction, everywhere), tuple(statements))
 
 
 def _engine(entry: Entry, cluster: Cluster | None) -> dict[str, object]:
@@ -156,11 +157,13 @@ def render_rollup(name: str, **values: object) -> str:
     return templates.render(f"rollups/{name}.sql", **values, **_numbers())
 
 
-def functions(redaction: Redaction) -> tuple[str, ...]:
-    """The statements that make the functions of ours, of which some leave out what `redaction` says."""
+def functions(redaction: Redaction, everywhere: str = "") -> tuple[str, ...]:
+    """The statements that make the functions of ours, of which some leave out what `redaction` says;
+    `everywhere` is a cluster's ON CLUSTER.
+    """
     values = decoding.values(redaction)
     return tuple(
-        statement
+        statement.replace(" AS ", f"{everywhere} AS ", 1)
         for name in templates.names("functions")
         for statement in templates.statements(templates.render(f"functions/{name}.sql", **values))
     )

@@ -86,7 +86,9 @@ class Redaction:
         """Literals of which every text with a secret holds one, but for passwords in addresses."""
         if "secrets" not in self.sets:
             return ()
-        return tuple(sorted({hint for pattern in (*SECRETS, PRIVATE_KEY) for hint in pattern.hints} - {"://"}))
+        return tuple(
+            sorted({hint for pattern in (*SECRETS, PRIVATE_KEY) for hint in pattern.hints} - {"://"})
+        )
 
     @property
     def personal_hint(self) -> str:

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.cost.priced_usage import DIMENSIONS, priced
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
-from llmtrace_collector.pricing.charges import RESPONSE_CACHE
+from llmtrace_collector.attributes.names import RESPONSE_CACHE
 from llmtrace_collector.pricing.tariffs import listing
 from llmtrace_collector.sql_values import literal, literals
 
