@@ -20,6 +20,8 @@ from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
+from llmtrace_collector.attributes.fields import FIELDS
+
 from .engine import DATABASE
 from .schema.catalogue import BY_NAME, READABLE
 from .schema.former import VERSIONS
