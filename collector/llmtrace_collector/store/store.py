@@ -317,6 +317,6 @@ def open_store(
     engine = open_engine(dsn, cluster, reader, SHARDED)
     try:
         return Store(engine, SchemaSettings(retention_days, retention, redaction), rollups)
-    except (ValueError, StoreError):
+    except BaseException:
         engine.close()
         raise
