@@ -39,7 +39,9 @@ def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime
 
 def purpose_option(command: Command) -> Command:
     """What the calls were for. Until 0.3 a flag `--simulated` is understood too."""
-    former = click.option("--simulated", is_flag=True, hidden=True)
+    former = click.option(
+        "--simulated", is_flag=True, hidden=True, help="Until 0.3: --purpose product --purpose simulated."
+    )
     return click.option(
         "--purpose",
         "purposes",
