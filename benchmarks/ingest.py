@@ -148,8 +148,8 @@ def _demand_valid(options: argparse.Namespace) -> None:
         raise ValueError(
             "--at-most and --one-engine compare with another checkout: say which by --against DIR"
         )
-    if options.pairs < 2:
-        raise ValueError("an interval needs --pairs of two or more")
+    if options.pairs < (1 if options.at_most is None else 2):
+        raise ValueError("--pairs should be one or more, and two or more with --at-most")
 
 
 def _spans(options: argparse.Namespace) -> int:

@@ -39,15 +39,18 @@ class Comparison:
             "against_commit": self.against.commit,
             "pairs": interval.pairs,
             "cost_percent": round(interval.percent, 2),
-            "cost_percent_low": round(interval.low, 2),
-            "cost_percent_high": round(interval.high, 2),
         }
+        if interval.pairs > 1:
+            figures["cost_percent_low"] = round(interval.low, 2)
+            figures["cost_percent_high"] = round(interval.high, 2)
         if self.at_most is not None:
             figures |= {"at_most": self.at_most, "settled": verdict.settled, "holds": verdict.holds}
         return figures
 
 
 def _say_interval(interval: Interval) -> None:
+    if interval.pairs == 1:
+        return
     say(
         f"after {interval.pairs} pairs: {interval.percent:+.1f} %, 95 % interval {interval.low:+.1f} to "
         f"{interval.high:+.1f} %"

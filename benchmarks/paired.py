@@ -65,12 +65,17 @@ class Verdict:
 
 
 def cost(pairs: Sequence[Pair]) -> Interval:
-    """The cost of the new code over the old. Raises ValueError for fewer than two pairs."""
+    """The cost of the new code over the old. One pair says nothing of its spread: its interval has no ends.
+
+    Raises ValueError where there is no pair.
+    """
     count = len(pairs)
-    if count < 2:
-        raise ValueError("an interval needs two pairs or more")
+    if not count:
+        raise ValueError("a cost needs a pair")
     old = sum(pair.old for pair in pairs)
     ratio = sum(pair.new for pair in pairs) / old
+    if count == 1:
+        return Interval(100 * (ratio - 1), -math.inf, math.inf, 1)
     squares = sum((pair.new - ratio * pair.old) ** 2 for pair in pairs)
     error = math.sqrt(squares / (count - 1) / count) / (old / count)
     half = float(student.ppf(0.975, count - 1)) * error
@@ -89,7 +94,7 @@ def until_settled(
     are `most`. `measure` gets the pair's number, from 0; `progress` the interval after each pair from the
     second on.
     """
-    pairs = [measure(number) for number in range(2)]
+    pairs = [measure(0)]
     while True:
         verdict = Verdict(at_most, cost(pairs))
         progress(verdict.interval)

@@ -10,6 +10,7 @@ from .config.commands import config
 from .cost.commands import cost
 from .demo.commands import demo
 from .doctor.commands import doctor
+from .query.traces import traces
 from .serve.commands import collector, dashboard, inference, mlflow, watch
 from .stack.up import up
 
@@ -21,6 +22,7 @@ Examples:
   llmtrace up                     everything on this machine, with four URLs
   llmtrace demo --once            drive real calls through everything, print what was stored, stop
   llmtrace doctor                 what is wrong, and how to mend it
+  llmtrace traces 'status:failed' which traces failed, and any other search
   llmtrace cost report --by model what calls cost
   llmtrace config init            write a commented llmtrace.toml
   llmtrace --config prod.toml collector --port 4319
@@ -41,7 +43,8 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, cost, config, keys, store):
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, cost, config, keys,
+    store):  # fmt: skip
     cli.add_command(command)
 
 

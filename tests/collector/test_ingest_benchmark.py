@@ -191,7 +191,7 @@ def test_pairs_of_floods_change_who_comes_first(
     [
         (["--at-most", "8"], "say which by --against DIR"),
         (["--against", "/nowhere", "--quick"], "/nowhere is no checkout of llmtrace"),
-        (["--against", str(HERE), "--pairs", "1"], "an interval needs --pairs of two or more"),
+        (["--against", str(HERE), "--pairs", "1", "--at-most", "8"], "two or more with --at-most"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_a_sentence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -46,9 +47,12 @@ def test_nineteen_of_twenty_intervals_hold_the_true_cost() -> None:
     assert 930 <= holding <= 970
 
 
-def test_one_pair_says_nothing() -> None:
-    with pytest.raises(ValueError, match="two pairs or more"):
-        cost([Pair(1, 2)])
+def test_one_pair_says_nothing_of_its_spread() -> None:
+    interval = cost([Pair(1, 2)])
+    assert (interval.percent, interval.low, interval.high) == (100, -math.inf, math.inf)
+    assert not Verdict(8, interval).settled
+    with pytest.raises(ValueError, match="a cost needs a pair"):
+        cost([])
 
 
 @pytest.mark.parametrize(
@@ -79,8 +83,8 @@ def test_pairs_are_added_until_the_interval_is_narrow_enough() -> None:
     verdict = until_settled(noisy(3), 4, most=200, progress=lambda seen: widths.append(seen.half_width))
     assert verdict.settled
     assert 8 < verdict.interval.pairs < 200
-    assert len(widths) == verdict.interval.pairs - 1  # from the second pair on
-    assert all(width > 4 / 3 for width in widths[6:-1])
+    assert len(widths) == verdict.interval.pairs
+    assert all(width > 4 / 3 for width in widths[7:-1])
     assert widths[-1] <= 4 / 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -29,6 +30,8 @@ from llmtrace_collector.store.search.tree import (
     identify,
     negated,
 )
+
+from . import search_reference
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -316,3 +319,23 @@ def test_names_and_words_are_completed_without_a_store(text: str, completed: lis
     whole = [word if word.startswith("(") else word.rpartition(" ")[2].lstrip("-") for word in written]
     assert whole[: len(completed)] == completed
     assert bool(found) == bool(completed)
+
+
+_PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_has_every_field() -> None:
+    """When it fails: `python -m tests.collector.search_reference` prints what belongs there."""
+    assert search_reference.table() in _PAGE
+
+
+def test_every_example_of_the_documentation_is_understood() -> None:
+    tables = [
+        line.rsplit(" | ", 1)[1] for line in _PAGE.splitlines() if line.count(" | ") == 1 and "?" in line
+    ]
+    examples = [text for cell in tables for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(examples) > 20
+    for example in examples:
+        search = parse(example)
+        assert parse(str(search)) == search, example
+        search.condition("traces")

@@ -269,15 +269,18 @@ def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client:
     assert incidents.around(client, incident)["calls"].sum() == 0, "it looks at its own project alone"
 
 
-def test_the_metric_around_an_incident_is_that_of_its_dimensions(stack: Stack, client: Client) -> None:
+@pytest.mark.parametrize("purposes", [("product",), ()])
+def test_the_metric_around_an_incident_is_that_of_its_dimensions(
+    stack: Stack, client: Client, purposes: tuple[str, ...]
+) -> None:
     incident = incidents.incident(client, "anomaly-1")
     assert incident is not None
-    data = incidents.around(client, incident)
+    data = incidents.around(client, incident, purposes)
     since, until, step = incidents.chart_window(incident)
     expected = sum(
         since.timestamp() // step * step <= call.start / 1e9 < until.timestamp() // 10 * 10
         for call in stack.traffic.calls()
-        if "claude" in call.name
+        if "claude" in call.name and (not purposes or call.purpose in (*purposes, "simulated"))
     )
     assert expected > 20
     assert abs(int(data["calls"].sum()) - expected) <= 1, "the last bucket may be a part of one"

@@ -11,17 +11,10 @@ import click
 
 from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
+from llmtrace_cli.query.output import output_options, write
+from llmtrace_cli.query.store_reader import collector_option, connection, store_reader
 
-from .options import (
-    collector_option,
-    connection,
-    cost_reader,
-    make_scope,
-    moment,
-    output_options,
-    scope_options,
-    write,
-)
+from .options import make_scope, moment, scope_options
 
 
 def _reader(name: str, help_text: str, example: str) -> click.Command:
@@ -36,7 +29,7 @@ def _reader(name: str, help_text: str, example: str) -> click.Command:
     ) -> None:
         with needs("analysis"):
             from llmtrace_analysis.cost.planning import rate_limits
-        with cost_reader(context, url) as client:
+        with store_reader(context, url) as client:
             write(getattr(rate_limits, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
 
     return command
@@ -148,7 +141,7 @@ def remove(context: click.Context, /, line: str, url: str | None) -> None:
     """Take a fixed line out of every report; to end one, set it again with --to."""
     with needs("analysis"):
         from llmtrace_analysis.cost import fixed_costs
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         costs = fixed_costs.lines(client)
     matches = costs[costs["id"] == line].to_dict(orient="records")
     if not matches:
@@ -184,7 +177,7 @@ def list_fixed_costs(
     """List fixed lines with what they cost in the period, spread evenly over the time they are paid for."""
     with needs("analysis"):
         from llmtrace_analysis.cost import fixed_costs
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         data = fixed_costs.amortised(fixed_costs.lines(client), make_scope(**scope))
     if not by_day:
         keys = ["id", "kind", "name", "project", "provider", "model", "units"]

@@ -7,9 +7,11 @@ import click
 
 from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
+from llmtrace_cli.query.output import output_options, write
+from llmtrace_cli.query.store_reader import store_reader
 
 from .capacity import accounts, fixed, latency, limits
-from .options import cost_reader, make_scope, output_options, scope_options, write
+from .options import make_scope, scope_options
 from .plans import export, forecast, reconcile, reserved, whatif
 from .prices import adjustments, close, prices, reprice
 
@@ -86,7 +88,7 @@ def report(
         raise click.UsageError("costs per success are in USD alone: leave --currency out")
     rates = read_settings(context, "analysis").dashboard.exchange_rates
     chosen = make_scope(**scope)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         try:
             data = (
                 cost_report.per_success(client, chosen, score, success, by)
@@ -135,7 +137,7 @@ def waste(context: click.Context, /, fmt: str, output: Path | None, url: str | N
 
         from llmtrace_analysis.cost.planning import waste as wasted
     chosen = make_scope(**scope)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         spent = wasted.waste(client, chosen)
         saved = wasted.savings(client, chosen)
     spent.insert(0, "sort", "waste")

@@ -8,16 +8,10 @@ from typing import Any
 import click
 
 from llmtrace_cli.extras import needs
+from llmtrace_cli.query.output import output_options, write
+from llmtrace_cli.query.store_reader import collector_option, store_reader
 
-from .options import (
-    collector_option,
-    cost_reader,
-    make_scope,
-    output_options,
-    purpose_option,
-    scope_options,
-    write,
-)
+from .options import make_scope, purpose_option, scope_options
 
 
 @click.command(
@@ -65,7 +59,7 @@ def forecast(
         from llmtrace_analysis.cost.planning import forecast as forecasts
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scope = make_scope(midnight - timedelta(days=history), midnight, **filters)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         daily = report.daily(client, scope)
     try:
         if backtest:
@@ -114,7 +108,7 @@ def whatif(
         wanted = [dataclasses.replace(replays.candidate(spec), cached=cached) for spec in candidates]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         tokens = replays.mix(client, make_scope(**scope))
     write(replays.replay(tokens, wanted), fmt, output)
 
@@ -159,7 +153,7 @@ def reserved(
     with needs("analysis"):
         from llmtrace_analysis.cost.planning import reserved_capacity as capacity
     unit = capacity.Unit(price, tpm, output_weight, step)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         hours = capacity.load(client, make_scope(**scope))
     table = capacity.compare(hours, unit)
     write(table, fmt, output)
@@ -209,7 +203,7 @@ def reconcile(
         raise click.ClickException(f"{file} has no rows")
     days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in theirs["day"]]
     scope = make_scope(min(days), max(days) + timedelta(days=1), purposes=BILLED_PURPOSES)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         rows = matching.reconcile(theirs, matching.ours(client, scope, provider))
     agree = int(rows["matches"].sum())
     write(rows if everything else rows[~rows["matches"]], fmt, output)
@@ -242,7 +236,7 @@ def export(
     with needs("analysis"):
         from llmtrace_analysis.cost import focus, prices_in_use
     chosen = make_scope(**scope)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         data = focus.export(client, chosen, focus.Account(account, account_name))
         missing = prices_in_use.unpriced(client, chosen)
     broken = focus.violations(data)

@@ -11,19 +11,11 @@ import click
 
 from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
+from llmtrace_cli.query.output import output_options, write
+from llmtrace_cli.query.store_reader import Command, collector_option, connection, store_reader
 from llmtrace_collector.attributes.counts import COUNTS
 
-from .options import (
-    Command,
-    collector_option,
-    connection,
-    cost_reader,
-    make_scope,
-    moment,
-    output_options,
-    scope_options,
-    write,
-)
+from .options import make_scope, moment, scope_options
 
 
 @click.group(
@@ -54,7 +46,7 @@ def list_prices(
     context: click.Context, /, book: str | None, fmt: str, output: Path | None, url: str | None
 ) -> None:
     """List the prices of every model seen, USD per million tokens; unpriced models too."""
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         with needs("analysis"):
             from llmtrace_analysis.cost import price_books
         data = _read(client, book)
@@ -76,7 +68,7 @@ def list_books(context: click.Context, /, fmt: str, output: Path | None, url: st
     """List the books that are kept, newest first."""
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         write(price_books.books(client), fmt, output)
 
 
@@ -97,7 +89,7 @@ def diff(
     """Show the prices that differ between two books."""
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         write(price_books.differences(_read(client, before), _read(client, after)), fmt, output)
 
 
@@ -217,7 +209,7 @@ def update(
     own_prices = [] if source is None else _from_file(source, note)
     with managing(connection(context, url)) as collector:
         prepared = collector.update_prices(own_prices, dry_run=True)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         before = price_books.in_effect(client)
         if prepared == before:
             click.echo(f"nothing new: {before} is in effect", err=True)
@@ -314,7 +306,7 @@ def reprice(
     with needs("analysis"):
         from llmtrace_analysis.cost import price_books
     chosen = make_scope(**scope)
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         try:
             changes = price_books.reprice(client, chosen, price_books.in_effect(client), book)
         except price_books.NoSuchBook as error:
@@ -357,7 +349,7 @@ def adjustments(context: click.Context, /, fmt: str, output: Path | None, url: s
     """Show what changed in closed months since: late calls, other prices."""
     with needs("analysis"):
         from llmtrace_analysis.cost import closed_months
-    with cost_reader(context, url) as client:
+    with store_reader(context, url) as client:
         write(closed_months.adjustments(client), fmt, output)
 
 

@@ -1,8 +1,8 @@
 """Counts of tokens and searches, each with the bucket in which it is charged.
 
-Counts are inclusive: cached, audio and image tokens are parts of input, reasoning tokens of output. An entry here
-is all that a new kind of token needs: the column of spans, the sums of the rollups, the price, the charge in the
-views of cost, the reports and the documentation follow from it.
+Counts are inclusive: cached, audio and image tokens are parts of input, reasoning tokens of output. An entry
+here is all that a new kind of token needs: the column of spans, the sums of the rollups, the price, the
+charge in the views of cost, the reports and the documentation follow from it.
 """
 
 from __future__ import annotations

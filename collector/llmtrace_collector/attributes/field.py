@@ -38,8 +38,8 @@ class Price:
 class Field:
     """One column of `otel_traces` that comes from attributes.
 
-    A key is an attribute's name; `key>a>1>b` reaches into the JSON text that the attribute holds (indices from
-    1). The first key that carries a value wins; values are never added together.
+    A key is an attribute's name; `key>a>1>b` reaches into the JSON text that the attribute holds (indices
+    from 1). The first key that carries a value wins; values are never added together.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Field:
 
     @property
     def is_number(self) -> bool:
-        """Whether its text is a number, which dialects may write as a double or as JSON of a protobuf value."""
+        """Whether it is a number, which dialects may write as a double or as JSON of a protobuf value."""
         return self.convert in ("count", "count_or_0", "seconds", "weight")
 
 

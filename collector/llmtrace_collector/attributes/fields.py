@@ -1,7 +1,7 @@
 """The one table of attributes: every column of spans that comes from them, and where each dialect keeps it.
 
-To support another emitter, add its keys to `dialects` of what it tells, and its recorded spans to the tests. The
-columns, their comments, what fills them, the documentation and the probe for foreign spans follow.
+To support another emitter, add its keys to `dialects` of what it tells, and its recorded spans to the tests.
+The columns, their comments, what fills them, the documentation and the probe for foreign spans follow.
 """
 
 from __future__ import annotations
@@ -316,8 +316,8 @@ _ACCOUNTING: tuple[Field, ...] = (
 #: Every column that is one attribute's value, but for the texts.
 FIELDS: tuple[Field, ...] = (*_OF_SPANS, *COUNTS, *_TIMINGS, *_ACCOUNTING)
 
-#: Text too large to sit in the attribute map: its own column, stripped from the map. What dialects have there is
-#: JSON of chat messages in some provider's shape, or bare text.
+#: Text too large to sit in the attribute map: its own column, stripped from the map. What dialects have there
+#: is JSON of chat messages in some provider's shape, or bare text.
 TEXTS: tuple[Field, ...] = (
     Field(
         "InputMessages",

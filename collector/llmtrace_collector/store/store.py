@@ -184,7 +184,7 @@ class Store:
         cleaned: list[str] = []
         for first in range(0, len(texts), _NAMES):
             names = literals(text[:_NAME] for text in texts[first : first + _NAMES])
-            (row,) = self.rows(f"SELECT {self.redaction.function}([{names}]) AS clean")  # noqa: S608, quoted
+            (row,) = self.rows(f"SELECT {self.redaction.function}([{names}]) AS clean")
             cleaned += row["clean"]
         return cleaned
 
@@ -317,6 +317,6 @@ def open_store(
     engine = open_engine(dsn, cluster, reader, SHARDED)
     try:
         return Store(engine, SchemaSettings(retention_days, retention, redaction), rollups)
-    except (ValueError, StoreError):
+    except BaseException:
         engine.close()
         raise

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace.semconv import PURPOSE_SIMULATED
 from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident
 
-from .scope import STEPS, frame, millis, rows, utc
+from .scope import STEPS, USUAL_PURPOSES, frame, millis, rows, utc
 
 INCIDENT_LIST = f"""SELECT
     {Incident.select_list()}
@@ -65,6 +66,7 @@ WHERE Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimesta
     AND ({provider:String} = '' OR Provider = {provider:String})
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({user:String} = '' OR UserId = {user:String})
+    AND (empty({purposes:Array(String)}) OR has({purposes:Array(String)}, Purpose))
 GROUP BY bucket
 ORDER BY bucket"""
 
@@ -114,8 +116,10 @@ def chart_window(incident: Incident) -> tuple[datetime, datetime, int]:
     return since, min(until, datetime.now(UTC)), step
 
 
-def around(client: Client, incident: Incident) -> pd.DataFrame:
-    """The rollup around an incident under its own dimensions.
+def around(client: Client, incident: Incident, purposes: tuple[str, ...] = USUAL_PURPOSES) -> pd.DataFrame:
+    """The rollup around an incident under its own dimensions, of calls for these purposes (empty: all).
+
+    Simulated calls are in it too: detection takes them for history.
 
     Columns: `time` (UTC), calls, errors, error_rate, tokens_per_call, cost_per_10_s (USD), calls_per_minute,
     and p50, p95, p99, ttft_p50, ttft_p95 in seconds.
@@ -131,6 +135,7 @@ def around(client: Client, incident: Incident) -> pd.DataFrame:
         "provider": dimensions.get("provider", ""),
         "service": dimensions.get("service", dimensions.get("service_name", "")),
         "user": dimensions.get("user", dimensions.get("user_id", "")),
+        "purposes": [*purposes, PURPOSE_SIMULATED] if purposes else [],
     }
     data = frame(client, INCIDENT_SERIES, params)
     start, end = millis(since) // 1000 // step * step, millis(until) // 1000

@@ -8,7 +8,7 @@ from llmtrace_analysis.queries import trace_search
 from llmtrace_collector.store.search import Field, Kind, SearchError, fields
 
 from .cached_reads import ReadFailed, load
-from .url_state import bound_to_url
+from .url_state import bound_to_url, set_parameter
 
 #: Characters of a search that fit an address.
 MAX_CHARS = 500
@@ -41,12 +41,15 @@ def search_error(key: str, error: SearchError) -> None:
         before, after = text[: error.position], text[error.position + error.length :]
         with st.container(horizontal=True):
             for index, replacement in enumerate(_replacements(error, text)):
-                st.button(
+                clicked = st.button(
                     f"Use {_plain(replacement)}",
                     key=f"{key}_fix_{index}",
                     on_click=_replace,
                     args=(key, f"{before}{replacement}{after}"),
                 )
+                # The box is outside of the part of the page that refreshes itself.
+                if clicked:
+                    st.rerun()
 
 
 def _replacements(error: SearchError, text: str) -> list[str]:
@@ -65,7 +68,8 @@ def _replacements(error: SearchError, text: str) -> list[str]:
 
 
 def _replace(key: str, text: str) -> None:
-    st.session_state[key] = text[:MAX_CHARS]
+    """Let `text` be searched for, as a followed link would."""
+    set_parameter(key, text[:MAX_CHARS])
 
 
 def _builder(key: str) -> None:

@@ -113,7 +113,7 @@ def _chart(incident: Incident) -> None:
     series = _SERIES.get(incident.metric)
     if series is None:
         return
-    data = load(incidents.around, incident)
+    data = load(incidents.around, incident, filters.scope().purposes)
     if not data[list(series)].notna().any(axis=None):
         return
     with st.container(border=True):

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from llmtrace_collector.sql_values import literal
 
 from . import former
 from .home import COPIES, NEXT, Home
-from .state import Column, State
+from .state import State
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ class Copy:
 
     source: State
     wanted: State
+    #: What ALTER TABLE adds to the description's table.
+    additions: tuple[str, ...] = ()
 
     @property
     def next(self) -> str:
@@ -58,24 +60,26 @@ def copy_of(source: State, wanted: State) -> Copy:
     """How `source` is made anew as `wanted`, with the columns and settings that others gave it."""
     gone = former.COLUMNS.get(source.name, frozenset())
     known = {column.name for column in wanted.columns} | gone
-    extra: list[Column] = [column for column in source.columns if column.name not in known]
-    settings = {name: value for name, value in source.settings.items() if name != "index_granularity"}
-    return Copy(
-        source,
-        replace(wanted, columns=(*wanted.columns, *extra), settings={**settings, **wanted.settings}),
-    )
+    extra = tuple(column for column in source.columns if column.name not in known)
+    settings = {name: value for name, value in source.settings.items() if name not in wanted.settings}
+    additions = [f"ADD COLUMN IF NOT EXISTS {column.definition}" for column in extra]
+    if settings:
+        pairs = ", ".join(f"{name} = {value}" for name, value in settings.items())
+        additions.append(f"MODIFY SETTING {pairs}")
+    return Copy(source, replace(wanted, columns=(*wanted.columns, *extra)), tuple(additions))
 
 
-def fill(home: Home, copy: Copy, create: str) -> None:
-    """Make the new table by the statement `create` unless it is there, and copy every partition that is not
-    there yet or has changed since it was copied. May be interrupted and run again.
+def fill(home: Home, copy: Copy, create: Iterable[str]) -> None:
+    """Make the new table by the statements `create`, and copy every partition that is not there yet or has
+    changed since it was copied. May be interrupted and run again.
     """
     run = home.run
     run(
         f"CREATE TABLE IF NOT EXISTS {home.engine.database}.{COPIES} (Target String, Partition String, "
         "State String, At DateTime64(6) DEFAULT now64(6)) ENGINE = MergeTree ORDER BY (Target, Partition, At)"
     )
-    run(create)
+    for statement in create:
+        run(statement)
     done = _done(home, copy)
     partitions = _partitions(home, copy.source)
     pending = [name for name, version in partitions.items() if done.get(name) != version]

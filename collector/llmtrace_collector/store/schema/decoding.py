@@ -31,7 +31,7 @@ _MORE_SOURCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def values(redaction: Redaction) -> dict[str, object]:
-    """What templates of functions and of views that decode need, where texts leave out what `redaction` says."""
+    """What templates of functions and of views need, where texts leave out what `redaction` says."""
     return {**_attributes(), "redaction": redaction}
 
 

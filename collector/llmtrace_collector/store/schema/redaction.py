@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from llmtrace.redaction.patterns import CARD, IBAN, PERSONAL, PRIVATE_KEY, SECRETS, Pattern
 from llmtrace_collector.sql_values import literal

@@ -5,7 +5,7 @@ engine's own words. What an upgrade would do is tried there before the store is 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -40,21 +40,19 @@ class Scratch:
         states = state.read(self.home.engine, self.database, BY_NAME)
         return {name: self._moved(has) for name, has in states.items()}
 
-    def attempt(self, live: State, wanted: State, plan: Alterations) -> None:
-        """Try the plan on an empty table like `live`. Raises StoreError where the engine refuses it,
-        CannotBring where something else comes of it.
+    def attempt(self, plans: Iterable[tuple[State, State, Alterations]]) -> None:
+        """Try on empty tables how each first becomes the second. Raises StoreError where the engine refuses
+        it, CannotBring where something else comes of it.
         """
-        trial = f"{self.database}.{live.name}_trial"
-        run = self.home.run
-        run(live.create(trial))
-        for command in (*plan.early, *plan.late):
-            run(f"ALTER TABLE {trial} {command}")
-        done = state.read(self.home.engine, self.database, [f"{live.name}_trial"])[f"{live.name}_trial"]
-        ours = {column.name for column in wanted.columns}
-        columns = tuple(column for column in done.columns if column.name in ours)
-        if columns != wanted.columns or not set(wanted.indexes) <= set(done.indexes):
-            raise CannotBring(f"table {live.place} cannot be brought to what this release needs: {columns}")
-        run(f"DROP TABLE {trial} SYNC")
+        wanted = {}
+        for live, desired, plan in plans:
+            trial = f"{live.name}_trial"
+            wanted[trial] = desired
+            self.home.run(live.create(f"{self.database}.{trial}"))
+            for command in (*plan.early, *plan.late):
+                self.home.run(f"ALTER TABLE {self.database}.{trial} {command}")
+        for trial, done in state.read(self.home.engine, self.database, wanted).items():
+            _demand_equal(done, wanted[trial])
 
     def _moved(self, has: State) -> State:
         database = self.home.database(has.name)
@@ -70,6 +68,13 @@ class Scratch:
             target=has.target.replace(f"{self.database}.", f"{database}."),
             settings=settings,
         )
+
+
+def _demand_equal(done: State, desired: State) -> None:
+    ours = {column.name for column in desired.columns}
+    columns = tuple(column for column in done.columns if column.name in ours)
+    if columns != desired.columns or not set(desired.indexes) <= set(done.indexes):
+        raise CannotBring(f"table {desired.place} cannot be brought to what this release needs: {columns}")
 
 
 @contextmanager

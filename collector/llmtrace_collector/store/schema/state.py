@@ -125,7 +125,7 @@ class State:
             f" {word} ({text})" if word.endswith(("BY", "KEY")) else f" {word} {text}"
             for word, text in (
                 ("PARTITION BY", self.partition_key),
-                ("PRIMARY KEY", self.primary_key),
+                ("PRIMARY KEY", self.primary_key if self.primary_key != self.sorting_key else ""),
                 ("ORDER BY", self.sorting_key or ("tuple()" if self.keeps_rows else "")),
                 ("SAMPLE BY", self.sampling_key),
                 ("TTL", self.ttl),

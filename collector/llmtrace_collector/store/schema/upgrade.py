@@ -104,11 +104,16 @@ class _Plan:
         """Try everything on empty tables. Raises StoreError where something cannot be."""
         for statement in self.description.statements:
             self._demand_ours(statement)
-        for name, plan in self.altered.items():
-            if plan.early or plan.late:
-                made.attempt(self.live[name], self.desired[name], plan)
+        made.attempt(
+            (self.live[name], self.desired[name], plan)
+            for name, plan in self.altered.items()
+            if plan.early or plan.late
+        )
         for copy in self.copies:
-            self.home.run(copy.insert(f"{made.database}.{copy.wanted.name}", copy.source.place, "0"))
+            trial = f"{made.database}.{copy.wanted.name}"
+            for command in copy.additions:
+                self.home.run(f"ALTER TABLE {trial} {command}")
+            self.home.run(copy.insert(trial, copy.source.place, "0"))
 
     def _demand_ours(self, statement: Statement) -> None:
         """Raise StoreMismatch where something else has a name of ours."""
@@ -124,15 +129,15 @@ class _Plan:
                 "is not llmtrace's. Rename it, or give llmtrace a database of its own"
             )
 
-    def create_next(self, copy: Copy) -> str:
-        """The statement of the table that takes another's place."""
-        if self.home.cluster is None:
-            return copy.wanted.create(copy.next).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1)
-        name = copy.wanted.name
-        statement = next(item for item in self._tables if item.entry.name == name)
-        # The old table has the path of this name until it is dropped.
-        body = statement.body.replace(f"/{name}'", f"/{name}_{versions.SCHEMA_NUMBER}'")
-        return f"CREATE TABLE IF NOT EXISTS {copy.next}{self.home.everywhere}{body}"
+    def create_next(self, copy: Copy) -> list[str]:
+        """The statements of the table that takes another's place."""
+        name, everywhere = copy.wanted.name, self.home.everywhere
+        body = next(item.body for item in self._tables if item.entry.name == name)
+        if self.home.cluster is not None:
+            # The old table has the path of this name until it is dropped.
+            body = body.replace(f"/{name}'", f"/{name}_{versions.SCHEMA_NUMBER}'")
+        statements = [f"CREATE TABLE IF NOT EXISTS {copy.next}{everywhere}{body}"]
+        return statements + [f"ALTER TABLE {copy.next}{everywhere} {command}" for command in copy.additions]
 
     def carry_out(self) -> None:
         """Do it."""

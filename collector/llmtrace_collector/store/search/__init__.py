@@ -13,7 +13,7 @@ from .errors import SearchError
 from .fields import Field, Kind, fields
 from .parse import parse
 from .query import Search
-from .times import ALWAYS, Period
+from .times import ALWAYS, Period, read_moment
 
 __all__ = [
     "ALWAYS",
@@ -28,4 +28,5 @@ __all__ = [
     "completions",
     "fields",
     "parse",
+    "read_moment",
 ]

@@ -59,7 +59,7 @@ def evaluate_series(
     """Evaluate the recent complete buckets of a series: one result per metric that has enough history.
 
     `excluded`: times of anomalies, which are no part of the history. Buckets of fewer than `min_calls`
-    calls count neither as history nor as outliers, and a bucket of simulated calls alone is history only.
+    calls count neither as history nor as outliers, and a bucket without live calls is history only.
     """
     until = complete_until(now, parameters)
     counted = (series.calls >= parameters.min_calls) & (series.times < until)

@@ -38,7 +38,7 @@ class BucketRow(NamedTuple):
     """Start of the bucket, Unix seconds."""
     calls: int
     live_calls: int
-    """Calls that are not simulated."""
+    """Calls for the watched purposes; the others are history alone."""
     errors: int
     known_usage: int
     """Calls whose token counts are known."""

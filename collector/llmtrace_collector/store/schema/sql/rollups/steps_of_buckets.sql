@@ -3,7 +3,7 @@
 {% from 'parts/bucket.sql' import bucket, kept with context %}
 {% set begins = buckets | join(', ') %}
 {% set which -%}
-span.Timestamp >= toDateTime({{ buckets | first }}) AND span.Timestamp < toDateTime({{ (buckets | last) + 10 }})
+span.Timestamp >= toDateTime({{ buckets | first }}) AND span.Timestamp < toDateTime64({{ (buckets | last) + 10 }}, 9)
     AND toUnixTimestamp({{ bucket('span.Timestamp') }}) IN ({{ begins }}) AND {{ kept('span.') }}
 {%- endset %}
 {% set rows -%}

@@ -2,7 +2,7 @@
    gone: rows of these are left as they are. #}
 {% from 'parts/bucket.sql' import kept with context %}
 {% set which -%}
-span.Timestamp >= toDateTime({{ begin }}) AND span.Timestamp < toDateTime({{ end }}) AND {{ kept('span.') }}
+span.Timestamp >= toDateTime({{ begin }}) AND span.Timestamp < toDateTime64({{ end }}, 9) AND {{ kept('span.') }}
 {%- endset %}
 {% set rows -%}
 Time >= toDateTime({{ begin }}) AND Time < toDateTime({{ end }})

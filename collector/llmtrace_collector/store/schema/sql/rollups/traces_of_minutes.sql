@@ -2,7 +2,7 @@
 {% from 'parts/quiet.sql' import quiet with context %}
 {% set called -%}
 SELECT DISTINCT Project, TraceId FROM otel_traces
-        WHERE Timestamp >= toDateTime({{ minutes | min }}) AND Timestamp < toDateTime({{ (minutes | max) + 60 }})
+        WHERE Timestamp >= toDateTime({{ minutes | min }}) AND Timestamp < toDateTime64({{ (minutes | max) + 60 }}, 9)
             AND IsLlm AND TraceId != '' AND toUnixTimestamp(toStartOfMinute(Timestamp)) IN ({{ minutes | join(', ') }})
 {%- endset %}
 {% set bounds -%}

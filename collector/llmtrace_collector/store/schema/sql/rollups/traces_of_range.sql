@@ -4,7 +4,7 @@
 {% from 'parts/quiet.sql' import quiet with context %}
 {% set started -%}
 SELECT DISTINCT Project, TraceId FROM otel_traces
-        WHERE Timestamp >= toDateTime({{ begin }}) AND Timestamp < toDateTime({{ end }}) AND TraceId != ''
+        WHERE Timestamp >= toDateTime({{ begin }}) AND Timestamp < toDateTime64({{ end }}, 9) AND TraceId != ''
 {%- endset %}
 {% set bounds -%}
 FROM otel_traces_trace_id_ts WHERE TraceId IN (SELECT TraceId FROM ({{ started }}))

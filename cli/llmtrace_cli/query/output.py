@@ -1,0 +1,125 @@
+"""The form of an answer: a table for people, or CSV, JSON and Parquet for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .store_reader import Command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+def output_options(command: Command) -> Command:
+    """How to answer, and where."""
+    options = [
+        click.option(
+            "--format",
+            "fmt",
+            type=click.Choice(FORMATS),
+            default="table",
+            show_default=True,
+            help="Form of the answer.",
+        ),
+        click.option(
+            "--output",
+            "-o",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="File to write instead of standard output.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def write(data: pd.DataFrame, fmt: str, output: Path | None, empty: str = "no calls") -> None:
+    """Write the frame as asked. What is not known is empty (CSV), null (JSON) or – (table); a table without
+    rows says `empty`.
+    """
+    if fmt == "parquet":
+        if output is None and sys.stdout.isatty():
+            raise click.UsageError("Parquet is not for reading on a terminal: name a file with --output")
+        buffer = io.BytesIO()
+        data.to_parquet(buffer, index=False)
+        body = buffer.getvalue()
+        if output is None:
+            click.echo(body, nl=False)
+        else:
+            output.write_bytes(body)
+        return
+    text = f"{empty}\n" if fmt == "table" and data.empty else _TEXTS[fmt](data)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def records(data: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain values; what is not known is None."""
+    return [
+        {str(name): _plain(value) for name, value in row.items()} for row in data.to_dict(orient="records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(data: pd.DataFrame) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(data.columns)
+    writer.writerows(["" if value is None else value for value in row.values()] for row in records(data))
+    return out.getvalue()
+
+
+def _json(data: pd.DataFrame) -> str:
+    return json.dumps(records(data), indent=2) + "\n"
+
+
+def _table(data: pd.DataFrame) -> str:
+    """Columns as wide as they need to be; numbers to the right."""
+    rows = [[_cell(name, value) for name, value in row.items()] for row in records(data)]
+    names = [str(name) for name in data.columns]
+    numbers = [data[name].dtype.kind in "iuf" for name in data.columns]
+    widths = [max(len(name), *(len(row[n]) for row in rows)) for n, name in enumerate(names)]
+
+    def line(cells: list[str]) -> str:
+        placed = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(cells, widths, numbers, strict=True)
+        ]
+        return "  ".join(placed).rstrip() + "\n"
+
+    return line(names) + line(["-" * width for width in widths]) + "".join(line(row) for row in rows)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6f}" if abs(value) < 1 else f"{value:,.2f}"
+    return str(value)
+
+
+_TEXTS: dict[str, Callable[[pd.DataFrame], str]] = {"table": _table, "csv": _csv, "json": _json}

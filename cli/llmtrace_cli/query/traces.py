@@ -1,0 +1,152 @@
+"""`llmtrace traces`: the traces that a search finds."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from llmtrace_cli.extras import needs
+
+from .output import write
+from .store_reader import collector_option, store_reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmtrace_analysis.queries.scope import Scope
+    from llmtrace_analysis.queries.traces import TraceSummary
+    from llmtrace_collector.store.search import Search
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  llmtrace traces                                        the newest of the last 24 hours
+  llmtrace traces 'refund "late delivery" -status:ok'
+  llmtrace traces 'model:gpt-5* cost>0.01 latency>10s' --since 7d
+  llmtrace traces 'error:timeout OR has:retry' --since 2026-11-01 --until 2026-11-08
+  llmtrace traces 'user:u-4711' --format json --limit 500
+  llmtrace traces -- '-purpose:product'                  a search that begins with a minus goes after --
+
+All fields, with an example of each: docs/search.md
+"""
+)
+@click.argument("search", nargs=-1)
+@click.option(
+    "--since", default="24h", show_default=True, help="Start: so long ago (2h, 7d), or a date or time, UTC."
+)
+@click.option("--until", help="End, not included, in the same forms.  [default: now]")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Traces at most."
+)
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(("table", "csv", "json")),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
+@collector_option
+@click.option("--key", help="Read key.  [default: dashboard.read_key of the settings]")
+@click.pass_context
+def traces(
+    context: click.Context,
+    /,
+    search: tuple[str, ...],
+    since: str,
+    until: str | None,
+    limit: int,
+    fmt: str,
+    url: str | None,
+    key: str | None,
+) -> None:
+    """List the traces that SEARCH finds, newest first.
+
+    SEARCH is words, which must all occur in a prompt, an answer, a step's name or an error, and fields like
+    model:gpt-5* status:failed cost>0.01 tag:beta. Put it in quotes, so that the shell leaves it alone.
+    Traces of evaluations, benchmarks and simulations are left out unless purpose: asks for them.
+    """
+    with needs("analysis"):
+        from llmtrace_analysis.queries import trace_search
+    text = " ".join(search)
+    asked, scope = _asked(text, since, until)
+    shown = f"searching {scope.since:%Y-%m-%d %H:%M} – {scope.until:%Y-%m-%d %H:%M} UTC …"
+    with store_reader(context, url, key) as client:
+        _progress(shown)
+        found = trace_search.traces_page(client, scope, asked, limit + 1)
+        _progress(" " * len(shown), end="\r")
+    write(_frame(found[:limit], fmt), fmt, None, "no traces: try a longer --since, or fewer terms")
+    if len(found) > limit:
+        click.echo(f"the newest {limit} are shown; there are more: raise --limit, or add terms", err=True)
+
+
+def _asked(text: str, since: str, until: str | None) -> tuple[Search, Scope]:
+    """The search with the defaults of this command, and its period. Raises click.UsageError."""
+    from llmtrace_analysis.queries.scope import Scope
+    from llmtrace_analysis.queries.trace_search import TraceFilter, searched
+    from llmtrace_collector.store.search import SearchError, read_moment
+
+    now = datetime.now(UTC)
+    period = []
+    for option, written in (("--since", since), ("--until", until)):
+        end = read_moment(written) if written else None
+        if written and end is None:
+            raise click.BadParameter(
+                f"{written!r} is no time; write 2h, 7d, 2026-11-01 or 2026-11-01T14:00", param_hint=option
+            )
+        period.append(end.resolved(now, UTC) if end is not None else now)
+    usual = Scope(period[0], period[1])
+    try:
+        search = TraceFilter(text).search(usual)
+    except SearchError as error:
+        hint = f"\nDid you mean {error.suggestion} ?" if error.suggestion else ""
+        raise click.UsageError(f"{error.message}\n\n{error.underlined(text)}{hint}") from error
+    # Whoever asks for an id wants it whenever it was.
+    if search.names_an_id and since == "24h":
+        usual = Scope(now - timedelta(days=3650), period[1])
+    scope = searched(usual, search, UTC, now)
+    if scope.since >= scope.until:
+        raise click.UsageError(f"the period ends ({scope.until:%Y-%m-%d %H:%M}) before it starts")
+    return search, scope
+
+
+def _progress(text: str, end: str = "\r") -> None:
+    """A line that the next one writes over, for whoever watches."""
+    if sys.stderr.isatty():
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _frame(found: list[TraceSummary], fmt: str) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for trace in found:
+        started = datetime.fromtimestamp(trace.start_ns / 1e9, UTC)
+        row = {
+            "trace_id": trace.trace_id,
+            "time": f"{started:%Y-%m-%d %H:%M:%S}" if fmt == "table" else started.isoformat(),
+            "root": trace.name,
+            "service": trace.service,
+            "status": trace.status,
+            "seconds": round(trace.seconds, 3),
+            "calls": trace.calls,
+            "tokens": trace.input_tokens + trace.output_tokens,
+            "cost": trace.cost if trace.calls else None,
+        }
+        if fmt != "table":
+            row |= {
+                "project": trace.project,
+                "purpose": trace.purpose,
+                "models": ",".join(trace.models) if fmt == "csv" else list(trace.models),
+                "user": trace.user,
+                "session": trace.session,
+                "failed_steps": trace.failed_steps,
+                "retries": trace.retries,
+                "preview": trace.preview,
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)

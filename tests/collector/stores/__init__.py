@@ -1,0 +1,1 @@
+"""Small stores that earlier releases wrote, and the script that makes them."""
