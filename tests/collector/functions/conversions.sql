@@ -1,0 +1,218 @@
+llmtrace_count('12')
+-- 12
+
+llmtrace_count('')
+-- null
+
+llmtrace_count('-1')
+-- null
+
+llmtrace_count('1.5')
+-- null
+
+llmtrace_count_or_0('12')
+-- 12
+
+llmtrace_count_or_0('x')
+-- 0
+
+llmtrace_seconds('0.25')
+-- 0.25
+
+llmtrace_seconds('')
+-- null
+
+llmtrace_weight('10')
+-- 10
+
+llmtrace_weight('')
+-- 1
+
+llmtrace_weight('-3')
+-- 1
+
+llmtrace_weight('0')
+-- 1
+
+llmtrace_weight('nan')
+-- 1
+
+llmtrace_weight('1e300')
+-- 1
+
+llmtrace_string_list('["a","b"]')
+-- ["a", "b"]
+
+llmtrace_string_list('a b')
+-- ["a b"]
+
+llmtrace_string_list('')
+-- []
+
+llmtrace_string_list('[broken')
+-- []
+
+llmtrace_finish_reasons('["stop","END_TURN"]')
+-- ["stop", "stop"]
+
+llmtrace_finish_reasons('max_tokens')
+-- ["length"]
+
+llmtrace_finish_reasons('Weird')
+-- ["Weird"]
+
+llmtrace_finish_reasons('')
+-- []
+
+llmtrace_provider_name('azure')
+-- "azure.ai.openai"
+
+llmtrace_provider_name('openai')
+-- "openai"
+
+llmtrace_provider_name('Own')
+-- "Own"
+
+llmtrace_provider_name('OpenAI')
+-- "OpenAI"
+
+llmtrace_provider_of_dialect('OpenAI')
+-- "openai"
+
+llmtrace_provider_of_dialect('amazon-bedrock')
+-- "aws.bedrock"
+
+llmtrace_provider_of_dialect('Own')
+-- "Own"
+
+llmtrace_service_tier('Batch', '')
+-- "batch"
+
+llmtrace_service_tier('default', '')
+-- ""
+
+llmtrace_service_tier('', '')
+-- ""
+
+llmtrace_service_tier('flex', 'true')
+-- "response_cache"
+
+llmtrace_purpose('bench', 'replay', '')
+-- "bench"
+
+llmtrace_purpose('', 'replay', '')
+-- "replay"
+
+llmtrace_purpose('weird', '', '')
+-- "product"
+
+llmtrace_purpose('', '', 'true')
+-- "simulated"
+
+llmtrace_purpose('', 'evaluation', 'true')
+-- "evaluation"
+
+llmtrace_plain_number('12')
+-- "12"
+
+llmtrace_plain_number('12.0')
+-- "12"
+
+llmtrace_plain_number('12.5')
+-- "12.5"
+
+llmtrace_plain_number('{"intValue":"7"}')
+-- "7"
+
+llmtrace_plain_number('')
+-- ""
+
+llmtrace_plain_numbers(['1.0', '2'])
+-- ["1", "2"]
+
+llmtrace_model('a', 'b')
+-- "a"
+
+llmtrace_model('', 'b')
+-- "b"
+
+llmtrace_is_llm('chat')
+-- 1
+
+llmtrace_is_llm('execute_tool')
+-- 0
+
+llmtrace_uncounted(true, '', 'Client', 'p')
+-- ""
+
+llmtrace_uncounted(true, 'false', 'Client', '')
+-- "sender"
+
+llmtrace_uncounted(true, '', 'Server', 'p')
+-- "server"
+
+llmtrace_uncounted(true, '', 'Server', '')
+-- ""
+
+llmtrace_uncounted(false, 'false', 'Server', 'p')
+-- ""
+
+llmtrace_counted(true, '')
+-- true
+
+llmtrace_counted(true, 'sender')
+-- false
+
+llmtrace_counted(false, '')
+-- false
+
+llmtrace_usage_fault(10, 5, 3, 4, 5)
+-- ""
+
+llmtrace_usage_fault(10, 5, 8, 4, 0)
+-- "cache exceeds input"
+
+llmtrace_usage_fault(10, 5, 0, 0, 6)
+-- "reasoning exceeds output"
+
+llmtrace_usage_fault(NULL, NULL, 1, 0, 0)
+-- "cache exceeds input"
+
+llmtrace_usage_fault(NULL, NULL, 0, 0, 0)
+-- ""
+
+llmtrace_prompt_hash('m', '', 'i', 't')
+-- 0
+
+llmtrace_prompt_hash('m', 'a', '', '') = cityHash64('m', 'a', '', '')
+-- 1
+
+llmtrace_tags_of_dialect('a,b')
+-- "[\"a\",\"b\"]"
+
+llmtrace_tags_of_dialect('["a,b"]')
+-- "[\"a,b\"]"
+
+llmtrace_tags_of_dialect('a')
+-- "a"
+
+llmtrace_cache_writes('5', '1', '2')
+-- "5"
+
+llmtrace_cache_writes('', '4', '6')
+-- "10"
+
+llmtrace_cache_writes('', '', '')
+-- ""
+
+llmtrace_inclusive_input('70', '30', '10', true)
+-- "110"
+
+llmtrace_inclusive_input('70', '30', '10', false)
+-- "70"
+
+llmtrace_inclusive_input('', '30', '10', true)
+-- ""
+
+llmtrace_inclusive_input('70', '', '', true)
+-- "70"
