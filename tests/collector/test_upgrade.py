@@ -19,13 +19,15 @@ import pytest
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError, StoreMismatch
 from llmtrace_collector.store.schema import description as described
 from llmtrace_collector.store.schema import reconcile, upgrade, versions
+from llmtrace_collector.store.schema.catalogue import CATALOGUE
 from llmtrace_collector.store.schema.description import Description, Statement
 from llmtrace_collector.store.schema.home import Home
 from llmtrace_collector.store.schema.scratch import Scratch
-from llmtrace_collector.store.store import Store
+from llmtrace_collector.store.store import Store, open_store
 
+from .clickhouse import clickhouse_server
 from .stores import make
-from .stores.opening import Killed, columns, insert, killed_at, opened, statements, unpack
+from .stores.opening import DAYS, Killed, columns, insert, killed_at, opened, statements, unpack
 
 _OLD_ROWS = "SELECT * EXCEPT(Simulated) FROM default.otel_traces ORDER BY SpanId FORMAT JSONEachRow"
 _ROWS = "SELECT {names} FROM otel_traces WHERE SpanId <= '{last}' ORDER BY SpanId FORMAT JSONEachRow"
@@ -103,6 +105,11 @@ def test_an_upgraded_store_equals_a_fresh_one(old: Path, fresh: dict[str, Any], 
         purposes = "SELECT Purpose, sum(Calls), sum(InputTokens) FROM {table} GROUP BY ALL ORDER BY ALL"
         for table in ("usage_10s", "usage_hour"):
             assert store.read(purposes.format(table=table)) == b"product\t4\t321\nsimulated\t4\t321\n", table
+        # Hours of before keep what usage_10s did not know.
+        closed = "SELECT sum(Calls) FROM usage_hour_closed WHERE Tags = ['a', 'b']"
+        assert store.engine.execute(closed) == b"4\n"
+        until = "SELECT max(Until) > now() - INTERVAL 2 HOUR FROM rollup_passes WHERE Name = 'usage_hour'"
+        assert store.engine.execute(until) == b"1\n"
         insert(store, tmp_path, 20)
         assert reads(store) == fresh["reads"]
         for table, rows in make.ROWS.items():
@@ -364,3 +371,30 @@ def test_the_former_code_stops_at_an_upgraded_store(old: Path) -> None:
     )
     assert done.returncode != 0
     assert "and this program is older: start that release or a later one" in done.stderr
+
+
+def test_a_servers_store_stays_in_its_database(old: Path, fresh: dict[str, Any]) -> None:
+    with clickhouse_server(old) as address:
+        dsn = f"clickhouse://default:@{address}/default"
+        store = open_store(dsn, DAYS)
+        try:
+            made = statements(store)
+            for name, text in fresh["statements"].items():
+                here = name.replace("llmtrace.", "default.")
+                ours, theirs = made.pop(here), text.replace("default.", "llmtrace.")
+                assert ours.replace("default.", "llmtrace.") == theirs, here
+            # Where others write.
+            assert {name.removeprefix("default.") for name in made} == {
+                entry.name for entry in CATALOGUE if entry.server_only
+            }
+            assert store.read("SELECT Purpose, sum(Calls) FROM usage_10s GROUP BY 1 ORDER BY 1") == (
+                b"product\t4\nsimulated\t4\n"
+            )
+            # A table of others by a name that we need.
+            store.engine.execute("DROP VIEW steps")
+            store.engine.execute("CREATE TABLE steps (a Int32) ENGINE = MergeTree ORDER BY a")
+            with pytest.raises(StoreMismatch, match=r"default\.steps is in the way"):
+                open_store(dsn, DAYS)
+            assert store.engine.execute("SELECT count() FROM steps") == b"0\n"
+        finally:
+            store.close()

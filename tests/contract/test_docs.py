@@ -152,6 +152,8 @@ def unknown_word(line: str) -> str | None:
     words = iter(match.group(1).split()) if match else iter(())
     command: click.Command = cli
     for word in words:
+        if word == "--":
+            return None  # what follows are no options
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
             options = {option: item for item in command.params for option in item.opts}

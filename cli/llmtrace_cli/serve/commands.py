@@ -100,8 +100,8 @@ def collector(context: click.Context, host: str | None, port: int | None, data_d
     settings = read_settings(context, "collector", overrides)
     with needs("collector"):
         from llmtrace_collector.app import serve
-        from llmtrace_collector.store.engine import StoreUnavailable
-    _run("collector", serve, settings.collector, (ValueError, StoreUnavailable))
+        from llmtrace_collector.store.engine import StoreMismatch, StoreUnavailable
+    _run("collector", serve, settings.collector, (ValueError, StoreMismatch, StoreUnavailable))
 
 
 collector.add_command(quarantine)

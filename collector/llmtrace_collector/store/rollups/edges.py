@@ -47,5 +47,5 @@ def note_edge(
         "INSERT INTO rollup_passes (Name, ScannedTo, Until, FilledFrom) "
         f"SELECT {literal(name)}, fromUnixTimestamp64Milli(toInt64({scanned_to})), toDateTime({until}), "  # noqa: S608
         f"fromUnixTimestamp64Milli(toInt64({filled_from}))",
-        settings={"async_insert": "0"},
+        settings={"async_insert": "0", "insert_deduplicate": "0"},
     )

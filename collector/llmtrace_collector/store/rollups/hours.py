@@ -16,7 +16,7 @@ from llmtrace_collector.store.schema.description import render_rollup
 
 from .edges import note_edge, read_edge
 from .partitions import columns, empty_copy, replace_day
-from .statements import ask_rollup, has_all_spans
+from .statements import WRITE_SETTINGS, ask_rollup, has_all_spans
 
 NAME = "usage_hour"
 
@@ -69,9 +69,11 @@ def write_hours(engine: StoreEngine, hours: Collection[int]) -> None:
         with empty_copy(engine, "usage_hour_closed") as copy:
             names = columns(engine, "usage_hour_closed")
             kept = f"toDate(Time) = toDate({literal(day)}) AND toUnixTimestamp(Time) NOT IN {_list(of_day)}"
-            engine.execute(f"INSERT INTO {copy} ({names}) SELECT {names} FROM usage_hour_closed WHERE {kept}")  # noqa: S608
+            others = f"INSERT INTO {copy} ({names}) SELECT {names} FROM usage_hour_closed WHERE {kept}"  # noqa: S608
+            engine.execute(others, settings=WRITE_SETTINGS)
             select = render_rollup("usage_hours", hours=sorted(of_day))
-            engine.execute(f"INSERT INTO {copy} ({names}) SELECT {names} FROM ({select})")  # noqa: S608
+            made = f"INSERT INTO {copy} ({names}) SELECT {names} FROM ({select})"  # noqa: S608 - text of ours
+            engine.execute(made, settings=WRITE_SETTINGS)
             replace_day(engine, "usage_hour_closed", day, copy)
 
 

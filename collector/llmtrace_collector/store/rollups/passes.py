@@ -31,7 +31,9 @@ _OTHERS_LOOKBACK = 600_000
 _WINDOW = 600_000
 #: Traces without a root are waited for long, and written less often, milliseconds.
 _ROOTLESS_EVERY = 60_000
-_HOUR = 3600
+#: Spans that are made into steps and traces by one statement each; where there are more, it is done by hours.
+_FEW = 200_000
+_HOUR, _DAY = 3600, 86_400
 
 
 class Rollups:
@@ -108,8 +110,11 @@ class Rollups:
         """Make the steps and traces that started on a day (`YYYY-MM-DD`) anew."""
         begin, end = day_bounds(self._engine, day)
         with self._lock:
-            for hour in range(begin, end, _HOUR):
-                self._rebuild_hour(hour, min(hour + _HOUR, end), self._settings)
+            if self._few(begin, end):
+                self._rebuild(begin, end, self._settings)
+            else:
+                for hour in range(begin, end, _HOUR):
+                    self._rebuild(hour, min(hour + _HOUR, end), self._settings)
 
     def recount(self, minutes: Sequence[int]) -> None:
         """Make the traces with calls in these minutes (Unix seconds) anew: which calls count has changed."""
@@ -154,33 +159,46 @@ class Rollups:
         traces.roll_up_rootless(self._engine, since, upto)
 
     def _fill(self, settings: RollupSettings) -> None:
-        """Make what was stored before the rollups were first made, newest hours first, for a while."""
+        """Make what was stored before the rollups were first made, newest first, for a while."""
         deadline = time.monotonic() + settings.fill_seconds
         edge = read_edge(self._engine, FILLED)
-        while edge.filled_from and time.monotonic() < deadline:
+        while edge.filled_from:
             newest = self._newest_before(edge.filled_from)
             if newest is None:
                 note_edge(self._engine, FILLED, filled_from=0)
                 if edge.known:
                     logger.info("the steps and traces of all spans are made")
                 return
-            hour = newest // 1000 // _HOUR * _HOUR
+            end = newest // 1000 // _HOUR * _HOUR + _HOUR
+            begin = (end - 1) // _DAY * _DAY
+            if not self._few(begin, end):
+                begin = end - _HOUR
             if not edge.known:
                 logger.info("steps and traces of the spans that are there already are made, newest first")
-            self._rebuild_hour(hour, hour + _HOUR, settings)
-            note_edge(self._engine, FILLED, filled_from=hour * 1000)
+            self._rebuild(begin, end, settings)
+            note_edge(self._engine, FILLED, filled_from=begin * 1000)
             edge = read_edge(self._engine, FILLED)
+            if time.monotonic() >= deadline:
+                return
 
     def _newest_before(self, moment: int) -> int | None:
         """When the newest span that started before `moment` did (Unix milliseconds)."""
         text = self._engine.execute(
             "SELECT count(), toUnixTimestamp64Milli(max(Timestamp)) FROM otel_traces "
-            f"WHERE Timestamp < fromUnixTimestamp64Milli(toInt64({moment}))"  # noqa: S608 - a number of ours
+            f"WHERE Timestamp < fromUnixTimestamp64Nano(toInt64({moment}) * 1000000)"  # noqa: S608 - a number of ours
         )
         count, newest = text.split()
         return int(newest) if int(count) else None
 
-    def _rebuild_hour(self, begin: int, end: int, settings: RollupSettings) -> None:
+    def _few(self, begin: int, end: int) -> bool:
+        """Whether so few spans started in this time (Unix seconds) that they are made at once."""
+        text = self._engine.execute(
+            "SELECT count() FROM otel_traces "
+            f"WHERE Timestamp >= toDateTime({begin}) AND Timestamp < toDateTime64({end}, 9)"  # noqa: S608 - numbers of ours
+        )
+        return int(text) <= _FEW
+
+    def _rebuild(self, begin: int, end: int, settings: RollupSettings) -> None:
         steps.rebuild_steps(self._engine, begin, end, settings.step_names)
         traces.rebuild_traces(self._engine, begin, end, self._quiet())
 

@@ -30,6 +30,24 @@ REPLACED = frozenset({"prices", "usage_hour"})
 TABLES: Mapping[str, str] = MappingProxyType({"usage_hour_closed": "usage_hour"})
 
 
+#: What the embedded store had in `default`, before it had a database of its own.
+IN_DEFAULT = frozenset(
+    (
+        "api_keys attempt_cost audit_log call_cost completeness completeness_counts "
+        "completeness_otel_logs_mv completeness_otel_metrics_gauge_mv "
+        "completeness_otel_metrics_histogram_mv completeness_otel_metrics_sum_mv "
+        "completeness_otel_traces_mv cost_closed cost_hour decoding_views delivery_log discount_book "
+        "discount_now fixed_costs incident_history incident_versions incidents ledger_passes otel_logs "
+        "otel_metrics_gauge otel_metrics_histogram otel_metrics_sum otel_traces otel_traces_trace_id_ts "
+        "otel_traces_trace_id_ts_mv otlp_foreign_in otlp_foreign_mv otlp_logs_in otlp_logs_mv "
+        "otlp_metrics_gauge_mv otlp_metrics_histogram_mv otlp_metrics_in otlp_metrics_sum_mv "
+        "otlp_traces_in otlp_traces_mv own_discounts own_prices price_book price_books price_now prices "
+        "scores scores_mv sdk_reports span_cost span_messages usage_10s usage_10s_mv usage_cost "
+        "usage_hour usage_hour_mv usage_stale webhook_deliveries "
+    ).split()
+)
+
+
 @dataclass(frozen=True)
 class Successor:
     """How a column is made of one that a table had before, where the table is made anew."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreEngine
 
 from . import former, state
-from .catalogue import BY_NAME, Entry
+from .catalogue import BY_NAME
 
 #: Where the embedded store was before it had a database of its own.
 FORMER_DATABASE = "default"
@@ -39,6 +38,11 @@ class Home:
         return isinstance(self.engine, EmbeddedEngine)
 
     @property
+    def former_database(self) -> str:
+        """Where the store was before, if anywhere else."""
+        return FORMER_DATABASE if self.embedded else ""
+
+    @property
     def everywhere(self) -> str:
         """What a statement says after its object's name to run on every node."""
         return self.cluster.everywhere if self.cluster else ""
@@ -54,12 +58,16 @@ class Home:
     def databases(self) -> list[str]:
         """Every database that something of ours is or was in, the own ones first."""
         own = [self.engine.database, *([self.cluster.shard_database] if self.cluster else [])]
-        return [*own, FORMER_DATABASE] if self.embedded else own
+        return [*own, self.former_database] if self.former_database else own
+
+    def names(self, database: str) -> frozenset[str]:
+        """What of ours is or was in a database."""
+        return former.IN_DEFAULT | {former.VERSIONS} if database == self.former_database else _NAMES
 
     @property
     def versions_place(self) -> str:
         """Where releases before looked for what the store has."""
-        return f"{FORMER_DATABASE if self.embedded else self.engine.database}.{former.VERSIONS}"
+        return f"{self.former_database or self.engine.database}.{former.VERSIONS}"
 
     def existing(self) -> dict[str, str]:
         """`DATABASE.NAME` of all that is ours or was → a text that changes when it does."""
@@ -83,11 +91,7 @@ def digest(existing: dict[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def named(entries: Collection[Entry]) -> set[str]:
-    """The names of entries."""
-    return {entry.name for entry in entries}
-
-
+#: Whatever is ours or was.
 _NAMES = frozenset(
     {
         *BY_NAME,

@@ -31,7 +31,7 @@ def bring_up_to_date(engine: StoreEngine, settings: SchemaSettings) -> int:
             engine.execute(statement)
     else:
         plain = describe(settings, embedded=home.embedded) if engine.cluster else description
-        upgrade(home, description, plain)
+        upgrade(home, description, plain, version.number)
     versions.record(home, description.digest, digest(home.existing()))
     return versions.SCHEMA_NUMBER
 

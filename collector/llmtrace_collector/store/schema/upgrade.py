@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.engine import StoreMismatch
 
-from . import former, state, versions
+from . import former, state, templates, versions
 from .catalogue import BY_NAME, Kind
 from .changes import Alterations, alterations
 from .copies import Copy, copy_of, fill
 from .description import Description, Statement
-from .home import COPIES, FORMER_DATABASE, NEXT, Home
+from .home import COPIES, NEXT, Home
 from .scratch import Scratch, scratch
 from .state import State
 
@@ -29,11 +30,12 @@ logger = logging.getLogger(__name__)
 _NO_FILES = {"materialize_ttl_after_modify": "0"}
 
 
-def upgrade(home: Home, description: Description, plain: Description) -> None:
-    """Bring a store to the description; `plain` is the same without replicas.
+def upgrade(home: Home, description: Description, plain: Description, number: int) -> None:
+    """Bring a store of schema `number` to the description; `plain` is the same without replicas.
 
     Raises StoreError before anything of the store is changed where the engine refuses what would be done.
     """
+    began = home.engine.execute("SELECT toString(now64(3) - INTERVAL 1 MINUTE)").decode().strip()
     with scratch(home, plain) as made:
         plan = _Plan(home, description, made.desired())
         plan.attempt(made)
@@ -41,6 +43,28 @@ def upgrade(home: Home, description: Description, plain: Description) -> None:
         logger.info("the store is brought up to date: %s is made anew", copy.source.name)
         fill(home, copy, plan.create_next(copy))
     plan.carry_out()
+    if plan.copies and not home.embedded:
+        _mark_stale(home, began)
+    for statement in data_migrations(number):
+        home.run(statement)
+
+
+def data_migrations(number: int) -> list[str]:
+    """The statements that change rows of stores before each of the numbers that are greater than `number`."""
+    return [
+        statement
+        for name in templates.names("data_migrations")
+        if int(name.partition("_")[0]) > number
+        for statement in templates.statements(templates.render(f"data_migrations/{name}.sql"))
+    ]
+
+
+def _mark_stale(home: Home, began: str) -> None:
+    """Have the rollup made again where spans came meanwhile: others insert into a server."""
+    home.run(
+        "INSERT INTO usage_stale (Minute, Reason) SELECT DISTINCT toStartOfMinute(toDateTime(Timestamp)), "  # noqa: S608, quoted
+        f"'upgrade' FROM otel_traces WHERE StoredAt >= {literal(began)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -56,8 +80,8 @@ class _Plan:
         """What the store has, by name: in its own place, else where it was before."""
         states: dict[str, State] = {}
         for database in reversed(self.home.databases()):
-            for name, has in state.read(self.home.engine, database, _EVERY).items():
-                if database == FORMER_DATABASE or database == self.home.database(name):
+            for name, has in state.read(self.home.engine, database, self.home.names(database)).items():
+                if database in (self.home.former_database, self.home.database(name)):
                     states[name] = has
         return states
 
@@ -119,7 +143,7 @@ class _Plan:
         """Raise StoreMismatch where something else has a name of ours."""
         entry = statement.entry
         has = self.live.get(entry.name)
-        if has is None or has.database == FORMER_DATABASE:
+        if has is None or has.database == self.home.former_database:
             return
         is_table = has.engine not in ("View", "MaterializedView")
         replaced = entry.kind is Kind.VIEW and entry.name in former.REPLACED
@@ -166,7 +190,7 @@ class _Plan:
     def _drop_former_filling(self) -> None:
         """What fills tables by names that they will not have; nothing is inserted where tables move."""
         for name, has in self.live.items():
-            gone = name in former.OBJECTS or has.database == FORMER_DATABASE
+            gone = name in former.OBJECTS or has.database == self.home.former_database
             if has.engine == "MaterializedView" and gone:
                 self.home.run(f"DROP VIEW IF EXISTS {has.place}{self.home.everywhere} SYNC")
 
@@ -174,7 +198,7 @@ class _Plan:
         """Tables into the store's own database, and those that were made anew into their places."""
         run, home = self.home.run, self.home
         for name, has in self.live.items():
-            if has.database == FORMER_DATABASE and home.embedded and name in self.altered:
+            if has.database == home.former_database and name in self.altered:
                 run(f"RENAME TABLE {has.place} TO {home.place(name)}")
         for copy in self.copies:
             place = home.place(copy.wanted.name)
@@ -197,7 +221,7 @@ class _Plan:
             name = statement.entry.name
             place = f"{self.home.place(name)}{self.home.everywhere}"
             has, wanted = self.live.get(name), self.desired[name]
-            if has is None or has.database == FORMER_DATABASE:
+            if has is None or has.database == self.home.former_database:
                 self.home.run(statement.create(self.home.database(name), everywhere=self.home.everywhere))
                 continue
             if has.target != wanted.target:
@@ -237,23 +261,10 @@ class _Plan:
         """What nothing uses any more."""
         home = self.home
         existing = home.existing()
-        every = [f"{database}.{name}" for database in home.databases() for name in _EVERY]
-        for place in every:
+        for place in sorted(existing):
             database, _, name = place.partition(".")
-            moved = home.embedded and database == FORMER_DATABASE and name != former.VERSIONS
+            moved = database == home.former_database and name != former.VERSIONS
             renamed = name in former.TABLES.values() and name not in BY_NAME
             temporary = name == COPIES or name.endswith(NEXT)
-            if place in existing and (moved or renamed or temporary or name in former.OBJECTS):
+            if moved or renamed or temporary or name in former.OBJECTS:
                 home.run(f"DROP TABLE IF EXISTS {place}{home.everywhere} SYNC")
-
-
-#: Whatever is ours or was.
-_EVERY = frozenset(
-    {
-        *BY_NAME,
-        *(f"{name}{NEXT}" for name in BY_NAME),
-        *former.OBJECTS,
-        *former.TABLES.values(),
-        COPIES,
-    }
-)

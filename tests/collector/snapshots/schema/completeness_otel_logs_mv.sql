@@ -1,0 +1,9 @@
+CREATE MATERIALIZED VIEW completeness_otel_logs_mv TO completeness_counts AS
+SELECT
+    Project,
+    ServiceName,
+    toStartOfMinute(toDateTime(ReceivedAt)) AS Minute,
+    'logs' AS Signal,
+    toInt64(count()) AS Stored
+FROM otel_logs
+GROUP BY Project, ServiceName, Minute;

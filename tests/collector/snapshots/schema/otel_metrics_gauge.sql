@@ -1,0 +1,33 @@
+CREATE TABLE otel_metrics_gauge (
+    ResourceAttributes Map(LowCardinality(String), String) COMMENT 'Attributes of the resource' CODEC(ZSTD(1)),
+    ResourceSchemaUrl String COMMENT 'Schema of the resource''s attributes' CODEC(ZSTD(1)),
+    ScopeName String COMMENT 'Library that measured' CODEC(ZSTD(1)),
+    ScopeVersion String COMMENT 'Version of that library' CODEC(ZSTD(1)),
+    ScopeAttributes Map(LowCardinality(String), String) COMMENT 'Attributes of that library' CODEC(ZSTD(1)),
+    ScopeDroppedAttrCount UInt32 COMMENT 'Attributes that the library left out' CODEC(ZSTD(1)),
+    ScopeSchemaUrl String COMMENT 'Schema of the metric''s attributes' CODEC(ZSTD(1)),
+    ServiceName LowCardinality(String) COMMENT 'Service that was measured' CODEC(ZSTD(1)),
+    MetricName LowCardinality(String) COMMENT 'Name of the metric' CODEC(ZSTD(1)),
+    MetricDescription LowCardinality(String) COMMENT 'What it measures, in words' CODEC(ZSTD(1)),
+    MetricUnit LowCardinality(String) COMMENT 'Unit, as in UCUM' CODEC(ZSTD(1)),
+    Attributes Map(LowCardinality(String), String) COMMENT 'Attributes of the data point' CODEC(ZSTD(1)),
+    StartTimeUnix DateTime64(9) COMMENT 'When counting began' CODEC(Delta(8), ZSTD(1)),
+    TimeUnix DateTime64(9) COMMENT 'When it was measured' CODEC(Delta(8), ZSTD(1)),
+    Value Float64 COMMENT 'What was measured, in MetricUnit' CODEC(ZSTD(1)),
+    Flags UInt32 COMMENT 'Flags of OTLP' CODEC(ZSTD(1)),
+    `Exemplars.FilteredAttributes` Array(Map(LowCardinality(String), String)) COMMENT 'Attributes that are not the data point''s' CODEC(ZSTD(1)),
+    `Exemplars.TimeUnix` Array(DateTime64(9)) COMMENT 'When each was measured' CODEC(ZSTD(1)),
+    `Exemplars.Value` Array(Float64) COMMENT 'What was measured, in MetricUnit' CODEC(ZSTD(1)),
+    `Exemplars.SpanId` Array(String) COMMENT 'Span in which each was measured' CODEC(ZSTD(1)),
+    `Exemplars.TraceId` Array(String) COMMENT 'Trace in which each was measured' CODEC(ZSTD(1)),
+    Project LowCardinality(String) COMMENT 'Project whose data this is',
+    ReceivedAt DateTime64(3) COMMENT 'When the collector received it' CODEC(Delta(8), ZSTD(1)),
+    RetentionDays UInt16 DEFAULT 30 COMMENT 'Days that the row is kept'
+)
+ENGINE = MergeTree
+PARTITION BY (RetentionDays, toDate(TimeUnix))
+ORDER BY (Project, ServiceName, MetricName, TimeUnix)
+TTL toDateTime(TimeUnix) + toIntervalDay(RetentionDays)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
+    min_bytes_for_wide_part = 67108864, merge_selector_base = 8, ttl_only_drop_parts = 1
+COMMENT 'Gauges (OTLP /v1/metrics): values as they were at a time';

@@ -1,0 +1,13 @@
+CREATE TABLE rollup_passes (
+    Name LowCardinality(String) COMMENT 'Rollup: usage_hour, steps, traces or traces without root',
+    ScannedTo SimpleAggregateFunction(max, DateTime64(3)) DEFAULT 0 COMMENT 'What was stored before this moment is in the rollup',
+    Until SimpleAggregateFunction(max, DateTime) DEFAULT 0 COMMENT 'usage_hour: hours before this one are closed',
+    FilledFrom SimpleAggregateFunction(min, DateTime64(3)) DEFAULT toDateTime64('2200-01-01 00:00:00', 3, 'UTC')
+        COMMENT 'steps and traces: spans from this moment on that were there before the rollup are in it',
+    At SimpleAggregateFunction(max, DateTime64(3)) DEFAULT now64(3) COMMENT 'When that was noted'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY Name
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
+    min_bytes_for_wide_part = 67108864, merge_selector_base = 8
+COMMENT 'How far each rollup that a task makes has come';

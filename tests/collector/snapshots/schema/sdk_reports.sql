@@ -1,0 +1,35 @@
+CREATE VIEW sdk_reports AS
+SELECT
+    Project,
+    ServiceName,
+    Timestamp,
+    Instance,
+    Generated,
+    Sent,
+    Spooled,
+    Dropped,
+    Pending,
+    Generated - lagInFrame(Generated, 1, 0) OVER instance AS NewGenerated,
+    Dropped - lagInFrame(Dropped, 1, 0) OVER instance AS NewDropped
+FROM (
+    SELECT
+        Project,
+        ServiceName,
+        Timestamp,
+        concat(
+            LogAttributes['service.instance.id'], ResourceAttributes['service.instance.id'], '/',
+            LogAttributes['process.pid'], ResourceAttributes['process.pid']
+        ) AS Instance,
+        toInt64OrZero(LogAttributes['llmtrace.stats.generated']) AS Generated,
+        toInt64OrZero(LogAttributes['llmtrace.stats.sent']) AS Sent,
+        toInt64OrZero(LogAttributes['llmtrace.stats.spooled']) AS Spooled,
+        toInt64OrZero(LogAttributes['llmtrace.stats.dropped']) AS Dropped,
+        toInt64OrZero(LogAttributes['llmtrace.stats.pending']) AS Pending
+    FROM otel_logs
+    WHERE EventName = 'llmtrace.sdk.stats'
+)
+WINDOW instance AS (
+    PARTITION BY Project, ServiceName, Instance ORDER BY Timestamp
+    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+)
+COMMENT 'What each process of an SDK says of itself: counters since its start, and how they grew since it last said';

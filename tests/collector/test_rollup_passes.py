@@ -1,0 +1,190 @@
+"""Passes of the rollups: killed anywhere, made by several collectors at once, and for spans of before."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from llmtrace_collector.accounting.rollup_task import RollupTask
+from llmtrace_collector.metrics import CollectorMetrics
+from llmtrace_collector.settings import CollectorSettings
+from llmtrace_collector.store.engine import EmbeddedEngine, StoreError
+from llmtrace_collector.store.store import open_store
+
+from .otlp import SECOND, llm, span
+from .rolled import Rolled
+
+HOUR = 3600 * SECOND
+
+STEPS = "SELECT Time, ServiceName, StepKind, StepName, Status, Steps, DurationSum FROM steps ORDER BY ALL"
+EXPECTED_STEPS = """SELECT toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time, ServiceName,
+    if(Operation = '', 'span', toString(Operation)) AS StepKind, toString(SpanName) AS StepName,
+    if(StatusCode = 'Error', 'error', 'ok') AS Status, count() AS Steps, sum(Duration) AS DurationSum
+FROM otel_traces GROUP BY ALL ORDER BY ALL"""
+TRACES = (
+    "SELECT TraceId, Start, Duration, Spans, FailedSteps, Calls, HasRoot FROM trace_rows FINAL ORDER BY ALL"
+)
+EXPECTED_TRACES = """SELECT TraceId, min(Timestamp) AS Start,
+    toUInt64(max(toUnixTimestamp64Nano(Timestamp) + Duration) - toUnixTimestamp64Nano(Start)) AS Duration,
+    count() AS Spans, countIf(StatusCode = 'Error') AS FailedSteps, countIf(Counted) AS Calls,
+    toBool(max(ParentSpanId = '')) AS HasRoot
+FROM otel_traces GROUP BY TraceId ORDER BY ALL"""
+
+
+@pytest.fixture(scope="module")
+def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolled]:
+    harness = Rolled(tmp_path_factory.mktemp("passes"))
+    harness.store.roll_up()
+    yield harness
+    harness.store.close()
+
+
+def check(rolled: Rolled) -> None:
+    """Every rollup is what the spans say."""
+    read = rolled.store.read
+    assert rolled.usage() == rolled.counted()
+    assert read(STEPS) == read(EXPECTED_STEPS)
+    assert read(TRACES) == read(EXPECTED_TRACES)
+
+
+def some_traces(source: random.Random, count: int) -> list[Span]:
+    """Traces of three spans in any order, in the last hours: some without their root."""
+    spans = []
+    for _ in range(count):
+        start = time.time_ns() - source.randrange(5 * HOUR)
+        root = span(name=f"root {source.randrange(3)}", start=start, duration=SECOND)
+        below = {"trace_id": root.trace_id, "parent_span_id": root.span_id, "start": start + 1000}
+        failed: dict[str, Any] = {"status": {"code": 2}} if source.random() < 0.3 else {}
+        spans += [llm(**below), span(name="work", **below, **failed)]
+        if source.random() < 0.8:
+            spans.append(root)
+    source.shuffle(spans)
+    return spans
+
+
+class Killed(Exception):
+    """What ends a pass as a kill would: nothing of ours catches it."""
+
+
+def test_a_pass_that_was_killed_anywhere_is_made_again(
+    rolled: Rolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = random.Random(7)
+    execute = EmbeddedEngine.execute
+    left = 0
+
+    def until_killed(self: EmbeddedEngine, sql: str, *rest: Any, **named: Any) -> bytes:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        return execute(self, sql, *rest, **named)
+
+    rolled.send(*some_traces(source, 5), project="killed")
+    rolled.store.roll_up(at_once=True)
+    kills = 0
+    for statements in range(0, 100, 3):
+        late = some_traces(source, 2)
+        rolled.send(*late, project="killed")
+        left = statements
+        with monkeypatch.context() as patched:
+            patched.setattr(EmbeddedEngine, "execute", until_killed)
+            try:
+                rolled.store.roll_up(at_once=True)
+            except Killed:
+                kills += 1
+        finished = left >= 0
+        rolled.store.roll_up(at_once=True)
+        check(rolled)
+        if finished:
+            break
+    assert kills > 5
+
+
+def test_a_rollup_that_fails_does_not_hold_up_the_others(
+    rolled: Rolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = EmbeddedEngine.execute
+
+    def without_steps(self: EmbeddedEngine, sql: str, *rest: Any, **named: Any) -> bytes:
+        if sql.startswith("INSERT INTO steps_10s"):
+            raise StoreError("no steps today")
+        return execute(self, sql, *rest, **named)
+
+    metrics = CollectorMetrics()
+    task = RollupTask(rolled.store, metrics)
+    rolled.send(*some_traces(random.Random(8), 3), project="held up")
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedEngine, "execute", without_steps)
+        with pytest.raises(StoreError, match="no steps today"):
+            rolled.store.roll_up(at_once=True)
+        with pytest.raises(StoreError, match="no steps today"):
+            task.sync()
+    assert rolled.store.read(TRACES) == rolled.store.read(EXPECTED_TRACES)
+    assert rolled.steps("held up") == []
+    rolled.store.roll_up(at_once=True)
+    check(rolled)
+
+
+def test_collectors_on_one_server_may_make_passes_at_once(
+    rolled: Rolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stores on one engine, as two collectors on one server are, while spans come in."""
+    monkeypatch.setattr("llmtrace_collector.store.rollups.passes._OTHERS_MARGIN", 0)
+    monkeypatch.setattr(EmbeddedEngine, "alone", False)
+    other = open_store(f"chdb://{rolled.folder / 'store'}")
+    # Each knows of the other's inserts, which the margin is for: what is tried is passes over each other.
+    monkeypatch.setitem(vars(other), "_lock", vars(rolled.store)["_lock"])
+    failures: list[BaseException] = []
+
+    def passes(store: Any) -> None:
+        try:
+            for _ in range(6):
+                store.roll_up(at_once=True)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=passes, args=(store,)) for store in (rolled.store, other)]
+    for thread in threads:
+        thread.start()
+    source = random.Random(9)
+    for _ in range(6):
+        rolled.send(*some_traces(source, 3), project="two")
+    for thread in threads:
+        thread.join()
+    assert not failures
+    rolled.store.roll_up(at_once=True)
+    check(rolled)
+    other.close()
+
+
+def test_lag_is_told_and_warned_of(rolled: Rolled, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = CollectorMetrics()
+    task = RollupTask(rolled.store, metrics)
+    task.sync()
+    assert task.warning() == ""
+    lag = metrics.registry.get_sample_value("llmtrace_rollup_lag_seconds")
+    took = metrics.registry.get_sample_value("llmtrace_rollup_pass_seconds")
+    assert lag is not None and took is not None and 0 < took <= lag < 60
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 420)
+    assert task.warning() == (
+        "hours, steps and traces are 7 minutes behind the spans: the collector's log says why"
+    )
+    # A pass that is left out for an insert that was interrupted does not count as one.
+    with rolled.store.half_stored():
+        assert rolled.store.roll_up() is None
+        task.sync()
+        assert task.lag() > 400
+
+
+def test_a_root_is_waited_for_at_least_as_long(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="trace_rootless_seconds is 5, less than trace_quiet_seconds"):
+        CollectorSettings(data_dir=tmp_path, trace_rootless_seconds=5)
