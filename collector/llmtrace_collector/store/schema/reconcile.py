@@ -6,7 +6,7 @@ from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.engine import StoreEngine
 
 from . import former, versions
-from .description import SchemaSettings, describe
+from .description import Description, SchemaSettings, describe
 from .home import FORMER_DATABASE, Home, digest
 from .redaction import check_patterns
 from .upgrade import upgrade
@@ -25,6 +25,7 @@ def bring_up_to_date(engine: StoreEngine, settings: SchemaSettings) -> int:
     versions.demand_not_newer(version)
     description = describe(settings, embedded=home.embedded, cluster=engine.cluster)
     if version is not None and (version.digest, version.state) == (description.digest, digest(existing)):
+        _restore_functions(engine, description)
         return version.number
     if version is None:
         for statement in creations(settings, embedded=home.embedded, cluster=engine.cluster):
@@ -34,6 +35,16 @@ def bring_up_to_date(engine: StoreEngine, settings: SchemaSettings) -> int:
         upgrade(home, description, plain, version.number)
     versions.record(home, description.digest, digest(home.existing()))
     return versions.SCHEMA_NUMBER
+
+
+def _restore_functions(engine: StoreEngine, description: Description) -> None:
+    """Make the functions again where one is missing: a backup has the tables and views of a store, in which
+    functions are written out, but not those that are called by name.
+    """
+    has = engine.execute("SELECT name FROM system.functions WHERE origin = 'SQLUserDefined'").decode().split()
+    if not {statement.split()[4] for statement in description.functions} <= set(has):
+        for statement in description.functions:
+            engine.execute(statement)
 
 
 def creations(
