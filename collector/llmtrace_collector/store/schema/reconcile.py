@@ -44,7 +44,7 @@ def creations(
     everywhere = cluster.everywhere if cluster else ""
     database = FORMER_DATABASE if embedded else cluster.database if cluster else ""
     stop = f"{database}.{former.VERSIONS}" if database else former.VERSIONS
-    statements = [versions.stop_former_releases(stop, everywhere), *description.functions]
+    statements = [versions.stop_former_releases(stop, everywhere), *description.create_functions(everywhere)]
     for statement in description.statements:
         name = statement.entry.name
         statements.append(statement.create(cluster.place(name) if cluster else "", everywhere=everywhere))
