@@ -22,7 +22,7 @@ def bring_up_to_date(engine: StoreEngine, settings: SchemaSettings) -> int:
     home = Home(engine)
     existing = home.existing()
     version = versions.current(home, existing)
-    versions.demand_not_newer(version)
+    versions.demand_fitting(version)
     description = describe(settings, embedded=home.embedded, cluster=engine.cluster)
     if version is not None and (version.digest, version.state) == (description.digest, digest(existing)):
         return version.number
