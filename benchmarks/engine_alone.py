@@ -70,7 +70,9 @@ def engine_alone(
         for segment in segments(load, directory / "segments", segment_bytes):
             ask(child, str(segment), errors)
         cpu = cpu_seconds(process) - used
-        quiet = until_quiet([lambda: cpu_seconds(process)], store, Patience(window=_WINDOW))
+        quiet = until_quiet(
+            [lambda: cpu_seconds(process)], store, Patience(window=_WINDOW, idle=_WINDOW, more=1.0)
+        )
         assert child.stdin is not None
         child.stdin.close()
         stored = int(read_line(child, errors))

@@ -187,7 +187,7 @@ class _Flood:
     def send(self, load: Load, began: int) -> None:
         """Send some of it and wait until that can be read. Raises RuntimeError where a request fails."""
         plan, collector = self._plan, self._collector
-        cpu, started = self._meters[0](), time.perf_counter()
+        started = time.perf_counter()
         bodies = _Shared(load, began)
         pause = SPANS_PER_REQUEST * plan.senders / plan.rate if plan.rate else 0.0
         posts = [_Post(collector, bodies, pause, plan) for _ in range(plan.senders)]
@@ -203,7 +203,7 @@ class _Flood:
         seconds = time.perf_counter() - started
         self.seconds += seconds
         self._acknowledged += acknowledged or seconds
-        self._cpu += self._meters[0]() - cpu
+        self._cpu = self._meters[0]() - self._used[0]
         freshness.stopping.set()
         if plan.rate:
             freshness.join()
@@ -240,7 +240,7 @@ class _Flood:
         )
         return Cost(
             spans=spans,
-            cpu=self._cpu,
+            cpu=self._cpu - idle[0] * elsewhere,
             wall=self.seconds,
             acknowledged=self._acknowledged,
             rss_mb_peak=self._rss / (1 << 20),

@@ -103,7 +103,7 @@ class OneEngine:
         used = cpu_seconds(self._process)
         self._run({"database": database, "statements": statements})
         meter = [lambda: cpu_seconds(self._process)]
-        return until_quiet(meter, self._store, Patience(window=_WINDOW)).cpu[0] - used
+        return until_quiet(meter, self._store, Patience(window=_WINDOW, idle=_WINDOW, more=1.0)).cpu[0] - used
 
     def close(self) -> None:
         """End the process."""

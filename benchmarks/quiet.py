@@ -19,14 +19,17 @@ _TICK = 0.25
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to watch (seconds): `window` for quiet and then for idle, `limit` altogether.
+    """How long to watch (seconds): `window` for quiet, `idle` for what is used idle, `limit` altogether.
 
-    `share` is the CPU, of one core, above which a process is not quiet.
+    `share` is the CPU, of one core, above which a process is not quiet; `more` how much more than when it was
+    quiet may be idle: beyond that, something began again.
     """
 
     window: float = 10.0
+    idle: float = 30.0
     limit: float = 1800.0
     share: float = 0.2
+    more: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -62,30 +65,44 @@ def until_quiet(
     """
     deadline = time.monotonic() + patience.limit
     while True:
-        while (running := merges(store)) and time.monotonic() < deadline:
+        while merges(store) and time.monotonic() < deadline:
             time.sleep(_TICK)
-        began, used = time.monotonic(), _read(meters)
-        while not running and time.monotonic() - began < patience.window:
-            time.sleep(min(_TICK, patience.window))
-            running = merges(store)
-        seconds, now = max(time.monotonic() - began, _TICK), _read(meters)
-        share = (now[0] - used[0]) / seconds
-        if not running and share <= patience.share and caught_up():
-            break
+        quiet = _watch(meters, store, patience.window)
+        if not quiet.merges and quiet.share(0) <= patience.share and caught_up():
+            idle = _watch(meters, store, patience.idle)
+            if not idle.merges and idle.share(0) <= quiet.share(0) + patience.more:
+                break
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"the process was not quiet after {patience.limit:.0f} s: it uses {share:.2f} of a core, "
-                f"{running} merges run"
+                f"the process was not quiet after {patience.limit:.0f} s: it uses {quiet.share(0):.2f} of a "
+                f"core, {quiet.merges} merges run"
             )
-    idle_began, idle_used = time.monotonic(), _read(meters)
-    time.sleep(patience.window)
-    idle_seconds = time.monotonic() - idle_began
-    idle = [(end - begin) / idle_seconds for begin, end in zip(idle_used, _read(meters), strict=True)]
-    beyond = (
-        max(0.0, end - begin - share * seconds) for begin, end, share in zip(used, now, idle, strict=True)
-    )
-    return Quiet(tuple(begin + more for begin, more in zip(used, beyond, strict=True)), tuple(idle))
+    shares = [idle.share(number) for number in range(len(meters))]
+    beyond = [max(0.0, quiet.used(number) - share * quiet.seconds) for number, share in enumerate(shares)]
+    return Quiet(tuple(begin + more for begin, more in zip(quiet.begin, beyond, strict=True)), tuple(shares))
 
 
-def _read(meters: Sequence[Callable[[], float]]) -> list[float]:
-    return [meter() for meter in meters]
+@dataclass(frozen=True)
+class _Watched:
+    """What meters showed at the begin and the end of some seconds, and the merges that ended them early."""
+
+    seconds: float
+    begin: Sequence[float]
+    end: Sequence[float]
+    merges: int
+
+    def used(self, meter: int) -> float:
+        return self.end[meter] - self.begin[meter]
+
+    def share(self, meter: int) -> float:
+        return self.used(meter) / self.seconds
+
+
+def _watch(meters: Sequence[Callable[[], float]], store: Path, seconds: float) -> _Watched:
+    """Watch a process for so long, or until a merge begins."""
+    began, begin = time.monotonic(), [meter() for meter in meters]
+    running = 0
+    while not running and time.monotonic() - began < seconds:
+        time.sleep(min(_TICK, seconds))
+        running = merges(store)
+    return _Watched(time.monotonic() - began, begin, [meter() for meter in meters], running)

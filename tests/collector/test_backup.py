@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from llmtrace_collector.store.backup import BackupRefused, Backups
+from llmtrace_collector.store.engine import EmbeddedEngine
+from llmtrace_collector.store.store import open_store
 from tests.synced_files import SyncedFiles
 
 from .otlp import llm, logs, score, traces
 from .running import Served, settings
+from .stores.opening import unpack
 from .test_incidents import report
 
 _SUMS = (
@@ -82,3 +86,38 @@ def _ask(served: Served, text: str, key: str) -> str:
         return str(client.raw_query(text, fmt="TabSeparated").decode().strip())
     finally:
         client.close()
+
+
+def test_a_backup_of_a_release_before_is_restored(tmp_path: Path) -> None:
+    """What `Backups.create` of schema 60 wrote: every table of that time as the engine's Native file."""
+    name = "20350101-000000"
+    engine = EmbeddedEngine(unpack(tmp_path))
+    folder = tmp_path / "second" / "backups" / name
+    folder.mkdir(parents=True)
+    tables = engine.execute(
+        "SELECT name FROM system.tables WHERE database = 'default' AND engine LIKE '%MergeTree'"
+    )
+    counts = {}
+    for table in sorted({*tables.decode().split()} - {"schema_versions"}):
+        file = folder / f"{table}.native.zst"
+        engine.execute(f"SELECT * FROM default.{table} INTO OUTFILE '{file}' FORMAT Native")
+        counts[table] = int(engine.execute(f"SELECT count() FROM default.{table}"))
+    engine.close()
+    (folder / "manifest.json").write_text(json.dumps({"name": name, "schema": 60, "tables": counts}))
+
+    store = open_store(f"chdb://{tmp_path / 'second' / 'store'}", 3650)
+    try:
+        assert Backups(store, tmp_path / "second" / "backups").restore(name)["schema"] == 60
+        sums = "SELECT Purpose, sum(Calls), sum(InputTokens) FROM {table} GROUP BY ALL ORDER BY ALL"
+        for table in ("usage_10s", "usage_hour", "usage_hour_closed"):
+            found = store.engine.execute(sums.format(table=table))
+            assert found == b"product\t4\t321\nsimulated\t4\t321\n", table
+        assert store.engine.execute("SELECT count(), uniqExact(SpanId) FROM otel_traces") == b"10\t10\n"
+        assert store.engine.execute("SELECT count() FROM audit_log") == b"1\n"
+        assert store.read("SELECT State FROM incidents") == b"resolved\n"
+        manifest = {"name": name, "schema": store.version + 1, "tables": counts}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(BackupRefused, match="which is older"):
+            Backups(store, tmp_path / "second" / "backups").restore(name)
+    finally:
+        store.close()

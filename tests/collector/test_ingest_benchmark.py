@@ -86,7 +86,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]
 
 
 def test_the_bare_store_holds_what_was_sent(bare: CollectorProcess, load: SpanLoad) -> None:
-    result = send(bare, load, Plan(senders=2, patience=Patience(window=0.5)))
+    result = send(bare, load, Plan(senders=2, patience=Patience(window=0.5, idle=0.5)))
     assert result.spans == _SPANS
     assert 0 < result.cpu <= result.to_quiet
     assert len(result.acks) == 2

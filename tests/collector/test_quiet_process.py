@@ -21,7 +21,7 @@ while time.process_time() < float(sys.argv[1]):
 sys.stdin.read()
 """
 
-_BRIEF = Patience(window=0.5, limit=30)
+_BRIEF = Patience(window=0.5, idle=0.5, limit=30)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_merge_is_waited_for(worker: psutil.Process, tmp_path: Path) -> None:
     timer = threading.Timer(1.5, merge.rmdir)
     timer.start()
     until_quiet([lambda: cpu_seconds(worker)], tmp_path, _BRIEF)
-    assert time.monotonic() - began > 1.5 + 2 * _BRIEF.window
+    assert time.monotonic() - began > 1.5 + _BRIEF.window + _BRIEF.idle
     timer.join()
 
 
@@ -58,6 +58,18 @@ def test_what_has_not_caught_up_is_waited_for(worker: psutil.Process, tmp_path: 
     answers = iter([False, False, True])
     until_quiet([lambda: cpu_seconds(worker)], tmp_path, _BRIEF, lambda: next(answers))
     assert next(answers, None) is None
+
+
+def test_work_that_begins_while_it_should_be_idle_counts(tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    def later() -> float:
+        """Nothing for a second, then half a second of work."""
+        return min(0.5, max(0.0, time.monotonic() - began - 1.0))
+
+    quiet = until_quiet([later], tmp_path, Patience(window=0.5, idle=0.75, limit=30))
+    assert quiet.cpu[0] == pytest.approx(0.5, abs=0.05)
+    assert quiet.idle[0] == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("worker", [600.0], indirect=True)

@@ -339,6 +339,17 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_a_store_that_is_too_old_is_refused(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = old_rows(old)
+    monkeypatch.setattr(versions, "OLDEST_NUMBER", 61)
+    monkeypatch.setattr(versions, "OLDEST_RELEASE", "0.7.0")
+    with pytest.raises(
+        StoreMismatch, match=r"has schema 60, which is too old .* start llmtrace 0\.7\.0 on it"
+    ):
+        opened(old)
+    assert old_rows(old) == stored
+
+
 @pytest.mark.parametrize("upgraded", [True, False])
 def test_the_release_before_stops_at_an_upgraded_store(old: Path, tmp_path: Path, upgraded: bool) -> None:
     folder = old if upgraded else tmp_path / "new"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -16,7 +17,7 @@ from fastapi.testclient import TestClient
 from llmtrace_analysis.cost import closed_months, prices_in_use, report
 from llmtrace_analysis.cost.planning import waste
 from llmtrace_analysis.cost.priced_usage import UnknownDimension
-from llmtrace_analysis.queries.scope import Scope
+from llmtrace_analysis.queries.scope import BILLED_PURPOSES, Scope
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
 from llmtrace_collector.accounting.price_book import PriceBook
@@ -40,6 +41,7 @@ def span(number: int, **fields: object) -> dict[str, object]:
         "gen_ai.usage.output_tokens": str(fields.get("output", 100)),
         "user.id": fields.get("user", "ann"),
         "session.id": fields.get("session", "s1"),
+        "llmtrace.purpose": fields.get("purpose", ""),
         "llmtrace.tags": json.dumps(fields.get("tags", [])),
         "llmtrace.stream.abandoned": "true" if fields.get("abandoned") else "",
     }
@@ -188,10 +190,13 @@ def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store,
             PriceBook(store, ()),
         )
     )
-    early = [span(-24 * 20 - hour, user="fin") for hour in range(3)]
+    # A provider bills what a judge asked as well; simulated calls it never saw.
+    purposes = ["product", "product", "judge", "simulated"]
+    early = [span(-24 * 20 - hour, user="fin", purpose=purpose) for hour, purpose in enumerate(purposes)]
     store.insert_rows("otel_traces", early)
     october = Scope(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
-    (total,) = report.report(client, october).to_dict("records")
+    assert report.report(client, october)["calls"].sum() == 2
+    (total,) = report.report(client, replace(october, purposes=BILLED_PURPOSES)).to_dict("records")
     with TestClient(app, headers={"authorization": "Bearer admin"}) as prices_api:
         closed = prices_api.post("/v1/cost/close", json={"month": "2026-10", "actor": "fin"})
         assert closed.json() == {"month": "2026-10", "rows": 1, "cost": pytest.approx(total["cost"])}

@@ -248,13 +248,17 @@ STREAMS: dict[str, tuple[list[Any], int, int]] = {
 }
 
 
+def _positions(content_type: str, pieces: list[bytes]) -> tuple[int, int] | None:
+    return output_events.first_and_last(content_type, b"".join(pieces), pieces)
+
+
 @pytest.mark.parametrize("api", STREAMS)
 def test_the_output_of_each_apis_stream(api: str) -> None:
     events, before, after = STREAMS[api]
     lines = _lines(events)
-    positions = output_events.first_and_last("text/event-stream", lines)
+    positions = _positions("text/event-stream", lines)
     assert positions == (before, len(events) - 1 - after)
-    assert output_events.first_and_last("text/event-stream", [b"".join(lines)]) == (0, 0)
+    assert _positions("text/event-stream", [b"".join(lines)]) == (0, 0)
 
 
 def test_the_output_of_ollamas_lines() -> None:
@@ -264,7 +268,7 @@ def test_the_output_of_ollamas_lines() -> None:
         {"model": "m", "message": {"role": "assistant", "content": ""}, "done": True, "eval_count": 2},
     ]
     lines = [json.dumps(event).encode() + b"\n" for event in events]
-    assert output_events.first_and_last("application/x-ndjson", lines) == (0, 1)
+    assert _positions("application/x-ndjson", lines) == (0, 1)
 
 
 def test_the_output_of_aws_event_streams() -> None:
@@ -277,7 +281,7 @@ def test_the_output_of_aws_event_streams() -> None:
         ("metadata", {"usage": {"inputTokens": 3}, "trace": {"guardrail": {"text": "checked"}}}),
     ]
     messages = [_aws(name, payload) for name, payload in events]
-    assert output_events.first_and_last("application/vnd.amazon.eventstream", messages) == (1, 2)
+    assert _positions("application/vnd.amazon.eventstream", messages) == (1, 2)
 
 
 def _aws(name: str, payload: Any) -> bytes:
@@ -292,5 +296,5 @@ def _aws(name: str, payload: Any) -> bytes:
 
 @pytest.mark.parametrize("body", [b"", b"\n\n", b"data: [DONE]\n\n", b"data: 7\n\ndata: null\n", b"<html>"])
 def test_what_is_no_stream_of_output(body: bytes) -> None:
-    assert output_events.first_and_last("text/event-stream", [body]) is None
-    assert output_events.first_and_last("text/event-stream", []) is None
+    assert _positions("text/event-stream", [body]) is None
+    assert _positions("text/event-stream", []) is None

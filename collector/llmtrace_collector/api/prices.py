@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmtrace.semconv import PURPOSE_SIMULATED
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook, choose_book
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.pricing.tariffs import ALWAYS
 from llmtrace_collector.pricing.unit_prices import FIELDS, UnitPrices
+from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.store import Store
 
 from .audit import audited
@@ -184,8 +186,9 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     return routes
 
 
-_OF_MONTH = """Time >= fromUnixTimestamp64Milli({since:Int64})
-    AND Time < fromUnixTimestamp64Milli({until:Int64}) AND Purpose != 'simulated'"""
+# What a provider bills: load tests and evaluations too, and no call that was made up.
+_OF_MONTH = f"""Time >= fromUnixTimestamp64Milli({{since:Int64}})
+    AND Time < fromUnixTimestamp64Milli({{until:Int64}}) AND Purpose != {literal(PURPOSE_SIMULATED)}"""
 
 _KEYS = {"project": "Project", "provider": "Provider", "model": "Model"}
 

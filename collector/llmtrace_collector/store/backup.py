@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from pathlib import Path
@@ -13,10 +12,14 @@ from llmtrace.common.durable_files import sync_directory, sync_file, write_durab
 from llmtrace_collector.sql_values import literal
 
 from .engine import EmbeddedEngine
+from .schema import former
+from .schema.catalogue import BY_NAME, CATALOGUE, Kind
+from .schema.description import SchemaSettings, describe
+from .schema.upgrade import data_migrations
 from .store import Store
 
-#: Tables that other tables are filled from while they are written.
-_SOURCES = re.compile(r"^otel_(?!traces_trace_id_ts)")
+#: Which schema a store has is no part of what is in it.
+_VERSIONS = "store_versions"
 
 #: What was done in a store stays known: a backup's rows are added, where those of other tables replace.
 _AUDIT = "audit_log"
@@ -59,7 +62,7 @@ class Backups:
         tables: dict[str, int] = {}
         try:
             with self._store.paused():
-                for table in self._tables():
+                for table in _tables():
                     file = folder / f"{table}.native.zst"
                     self._store.engine.execute(
                         f"SELECT * FROM {table} INTO OUTFILE {literal(str(file.absolute()))} FORMAT Native"  # noqa: S608
@@ -92,40 +95,67 @@ class Backups:
         if not (folder / "manifest.json").exists():
             raise NoSuchBackup(f"there is no backup {name} in {self._folder}: copy its folder there")
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        if manifest["schema"] != self._store.version:
+        if manifest["schema"] > self._store.version:
             raise BackupRefused(
-                f"the backup has schema {manifest['schema']}, this collector {self._store.version}"
+                f"the backup has schema {manifest['schema']}, this collector {self._store.version}, which is "
+                "older: restore it with the release that made it, or a later one"
             )
         with self._store.paused():
             execute = self._store.engine.execute
             for table in ("otel_traces", "otel_logs"):
                 if int(execute(f"SELECT count() FROM {table}")):  # noqa: S608
                     raise BackupRefused("the store holds data already: restore into a new data_dir")
-            known = set(self._tables())
-            tables = [table for table in manifest["tables"] if table in known]
+            saved = _saved(manifest["tables"])
             # What is derived is filled while its sources are, then replaced by what was saved of it, which
-            # may reach further back.
-            for table in sorted(tables, key=lambda table_name: _SOURCES.match(table_name) is None):
-                file = folder / f"{table}.native.zst"
+            # may reach further back; of what a backup of before does not have it stays empty.
+            sources = _sources()
+            for table in sorted(_tables(), key=lambda table_name: table_name not in sources):
+                file = folder / f"{saved.get(table, '')}.native.zst"
                 if table == _AUDIT:
                     self._add_audit_rows(file)
                     continue
-                execute(f"TRUNCATE TABLE {table} SYNC")
-                if manifest["tables"][table]:
+                if table in saved or BY_NAME[table].of_shard:
+                    execute(f"TRUNCATE TABLE {table} SYNC")
+                if manifest["tables"].get(saved.get(table)):
                     self._load(table, file)
-            self._check_rows({table: manifest["tables"][table] for table in tables})
+            for statement in data_migrations(manifest["schema"]):
+                execute(statement)
+            self._check_rows({table: manifest["tables"][name] for table, name in saved.items()})
         return manifest
 
-    def _load(self, table: str, file: Path) -> None:
-        name = literal(str(file.absolute()))
-        self._store.engine.execute(f"INSERT INTO {table} FROM INFILE {name} SETTINGS {_WHOLE} FORMAT Native")
+    def _load(self, table: str, file: Path, into: str = "") -> None:
+        """Insert a file, whose columns may be those of an earlier release, into `table` or a copy of it."""
+        execute = self._store.engine.execute
+        source = f"file({literal(str(file.absolute()))}, 'Native')"
+        has = {line.split("\t", 1)[0] for line in execute(f"DESCRIBE TABLE {source}").decode().splitlines()}
+        columns = {}
+        for name in self._columns(table):
+            successor = former.SUCCESSORS.get((table, name))
+            if name in has:
+                columns[name] = f"`{name}`"
+            elif successor is not None and successor.former in has:
+                columns[name] = successor.expression
+        names = ", ".join(f"`{name}`" for name in columns)
+        execute(
+            f"INSERT INTO {into or table} ({names}) SELECT {', '.join(columns.values())} FROM {source} "  # noqa: S608
+            f"SETTINGS {_WHOLE}"
+        )
+
+    def _columns(self, table: str) -> list[str]:
+        """The columns of a table that lie on disk."""
+        names = self._store.engine.execute(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
+            "AND default_kind NOT IN ('ALIAS', 'EPHEMERAL') ORDER BY position FORMAT TSVRaw",
+            {"table": table},
+        )
+        return names.decode().split()
 
     def _add_audit_rows(self, file: Path) -> None:
         """Add the backup's audit rows to those of this store, among them that of the restore; each once."""
         execute, loaded = self._store.engine.execute, f"{_AUDIT}_loaded"
         execute(f"DROP TABLE IF EXISTS {loaded} SYNC")
         execute(f"CREATE TABLE {loaded} AS {_AUDIT} ENGINE = Memory")
-        self._load(loaded, file)
+        self._load(_AUDIT, file, into=loaded)
         execute(f"INSERT INTO {_AUDIT} SELECT * FROM {loaded} EXCEPT SELECT * FROM {_AUDIT}")  # noqa: S608
         execute(f"DROP TABLE {loaded} SYNC")
 
@@ -144,14 +174,28 @@ class Backups:
                     "whole. Copy it again and restore into a new data_dir",
                 )
 
-    def _tables(self) -> list[str]:
-        text = self._store.engine.execute(
-            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
-            "AND name != 'schema_versions' AND name NOT LIKE '.inner%' AND name NOT LIKE 'erasure_%' "
-            "ORDER BY name"
-        )
-        return text.decode().split()
-
     def _check_home(self) -> None:
         if not isinstance(self._store.engine, EmbeddedEngine):
             raise BackupRefused("the store is a ClickHouse server: use its own BACKUP and RESTORE")
+
+
+def _tables() -> list[str]:
+    """The tables that are saved."""
+    return sorted(entry.name for entry in CATALOGUE if entry.stores and entry.name != _VERSIONS)
+
+
+def _sources() -> set[str]:
+    """Tables that other tables are filled from while they are written."""
+    statements = describe(SchemaSettings(), embedded=True).statements
+    filling = (item for item in statements if item.entry.kind is Kind.MATERIALIZED_VIEW)
+    return {name for item in filling for name in item.reads if BY_NAME[name].stores}
+
+
+def _saved(tables: dict[str, int]) -> dict[str, str]:
+    """The name that each of our tables has in a backup with these tables."""
+    names = ((table, former.TABLES.get(table, table)) for table in _tables())
+    return {
+        table: table if table in tables else before
+        for table, before in names
+        if table in tables or before in tables
+    }

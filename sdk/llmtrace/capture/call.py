@@ -261,7 +261,7 @@ class LlmCall:
             attributes[semconv.RESPONSE_TIME_TO_FIRST_BYTE] = first_byte - self._start
         if events is not None:
             attributes[semconv.REQUEST_STREAM] = True
-            self._describe_timing(attributes, content_type, pieces)
+            self._describe_timing(attributes, content_type, received, pieces)
             body = self._format.fold(events)
         else:
             vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
@@ -290,11 +290,15 @@ class LlmCall:
                 attributes[semconv.STREAM_ABANDONED] = True
 
     def _describe_timing(
-        self, attributes: dict[str, AttributeValue], content_type: str, pieces: Sequence[bytes]
+        self,
+        attributes: dict[str, AttributeValue],
+        content_type: str,
+        received: bytes,
+        pieces: Sequence[bytes],
     ) -> None:
         """When the stream's first and last output came; nothing where it was read whole, or has none."""
         times = [*self._times, *(time for _, time in self._tail or ())]
-        positions = output_events.first_and_last(content_type, pieces)
+        positions = output_events.first_and_last(content_type, received, pieces)
         if positions is not None and len(times) == len(pieces):
             first, last = positions
             attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = times[first] - self._start

@@ -10,6 +10,10 @@ from llmtrace_collector.sql_values import literal
 from .state import Column, State
 
 
+#: Settings that hold for a table's whole life; making it anew for them is not worth it.
+_FIXED = frozenset({"index_granularity"})
+
+
 @dataclass(frozen=True)
 class Alterations:
     """Commands of ALTER TABLE, in the order in which a table takes them.
@@ -138,8 +142,11 @@ def _table_properties(live: State, desired: State) -> list[str]:
     commands = []
     if live.ttl != desired.ttl:
         commands.append(f"MODIFY TTL {desired.ttl}" if desired.ttl else "REMOVE TTL")
-    wanted = {**desired.settings}
-    changed = [f"{name} = {value}" for name, value in wanted.items() if live.settings.get(name) != value]
+    changed = [
+        f"{name} = {value}"
+        for name, value in desired.settings.items()
+        if name not in _FIXED and live.settings.get(name) != value
+    ]
     if changed:
         commands.append(f"MODIFY SETTING {', '.join(changed)}")
     if live.comment != desired.comment:

@@ -111,6 +111,11 @@ class Description:
     functions: tuple[str, ...]
     statements: tuple[Statement, ...]
 
+    def create_functions(self, everywhere: str = "") -> list[str]:
+        """The statements that make the functions; `everywhere` is a cluster's ON CLUSTER."""
+        parts = (text.partition(" AS ") for text in self.functions)
+        return [f"{head}{everywhere} AS {body}" for head, _, body in parts]
+
     @property
     def digest(self) -> str:
         """SHA-256 of all its text: equal digests mean equal schemas."""

@@ -22,7 +22,7 @@ def bring_up_to_date(engine: StoreEngine, settings: SchemaSettings) -> int:
     home = Home(engine)
     existing = home.existing()
     version = versions.current(home, existing)
-    versions.demand_not_newer(version)
+    versions.demand_fitting(version)
     description = describe(settings, embedded=home.embedded, cluster=engine.cluster)
     if version is not None and (version.digest, version.state) == (description.digest, digest(existing)):
         _restore_functions(engine, description)
@@ -55,7 +55,7 @@ def creations(
     everywhere = cluster.everywhere if cluster else ""
     database = FORMER_DATABASE if embedded else cluster.database if cluster else ""
     stop = f"{database}.{former.VERSIONS}" if database else former.VERSIONS
-    statements = [versions.stop_former_releases(stop, everywhere), *description.functions]
+    statements = [versions.stop_former_releases(stop, everywhere), *description.create_functions(everywhere)]
     for statement in description.statements:
         name = statement.entry.name
         statements.append(statement.create(cluster.place(name) if cluster else "", everywhere=everywhere))

@@ -167,7 +167,7 @@ class _Plan:
         """Do it."""
         run, home = self.home.run, self.home
         run(versions.stop_former_releases(home.versions_place, home.everywhere))
-        for function in self.description.functions:
+        for function in self.description.create_functions(home.everywhere):
             run(function)
         self._drop_former_filling()
         self._move()

@@ -14,6 +14,9 @@ from .home import Home
 #: Raised with every change of the description (see tests/collector/snapshots/schema).
 SCHEMA_NUMBER = 100
 
+#: The least number that can be brought forward (all so far), and the release that brings older ones there.
+OLDEST_NUMBER, OLDEST_RELEASE = 1, "0.1.0"
+
 _OURS = f"{llmtrace.__version__} (schema {SCHEMA_NUMBER})"
 
 _TABLE = "store_versions"
@@ -60,9 +63,18 @@ def _former(home: Home) -> StoreVersion:
 _THROWN = 395
 
 
-def demand_not_newer(version: StoreVersion | None) -> None:
-    """Raise StoreMismatch for a store that a later release has brought to what this one does not know."""
-    if version is not None and version.number > SCHEMA_NUMBER:
+def demand_fitting(version: StoreVersion | None) -> None:
+    """Raise StoreMismatch for a store that a later release has brought to what this one does not know, and
+    for one that only an earlier one can bring forward.
+    """
+    if version is None:
+        return
+    if 0 < version.number < OLDEST_NUMBER:
+        raise StoreMismatch(
+            f"this store has schema {version.number}, which is too old for llmtrace {_OURS}: start llmtrace "
+            f"{OLDEST_RELEASE} on it once, which brings it forward, and then this release"
+        )
+    if version.number > SCHEMA_NUMBER:
         raise StoreMismatch(
             f"this store was written by llmtrace {version.release} (schema {version.number}), and this is "
             f"llmtrace {_OURS}, which is older: start that release or a later one"

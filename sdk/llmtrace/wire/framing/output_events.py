@@ -7,9 +7,8 @@ from both ends, so that a few events are decoded and not all of them.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from llmtrace.wire.format import Json, items, mapping, word
@@ -29,12 +28,12 @@ _CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall"})
 _OTHER_KINDS: Final = frozenset({"text-generation", "tool-calls-chunk"})
 
 
-def first_and_last(content_type: str, pieces: Sequence[bytes]) -> tuple[int, int] | None:
+def first_and_last(content_type: str, body: bytes, pieces: Sequence[bytes]) -> tuple[int, int] | None:
     """Indexes of the pieces in which the first and the last event with output came to its end.
 
-    pieces: a streamed body as it came, decoded. None where no event with output stands near its ends.
+    body: a streamed body, decoded; pieces: the same as it came. None where no event with output stands near
+    its ends.
     """
-    body = b"".join(pieces)
     if content_type.startswith(aws_event_stream.CONTENT_TYPE):
         positioned = aws_event_stream.positioned(body)
         forwards, backwards = iter(positioned), reversed(positioned)
@@ -43,8 +42,16 @@ def first_and_last(content_type: str, pieces: Sequence[bytes]) -> tuple[int, int
     first, last = _end_of_output(forwards), _end_of_output(backwards)
     if first is None or last is None:
         return None
-    ends = list(accumulate(map(len, pieces)))
-    return bisect_right(ends, first), bisect_right(ends, last)
+    return _piece_at(first, pieces), len(pieces) - 1 - _piece_at(len(body) - 1 - last, reversed(pieces))
+
+
+def _piece_at(position: int, pieces: Iterable[bytes]) -> int:
+    """Which of the pieces holds the byte at a position."""
+    for index, piece in enumerate(pieces):
+        position -= len(piece)
+        if position < 0:
+            return index
+    raise IndexError(position)
 
 
 def has_output(event: Json) -> bool:
@@ -103,7 +110,7 @@ def _lines_from_the_end(body: bytes) -> Iterator[tuple[int, list[Json]]]:
 
 
 def _event(body: bytes, at: int, end: int) -> Iterator[tuple[int, list[Json]]]:
-    line = body[at:end]
-    value = decode.decoded(line.removeprefix(b"data:")) if line.strip() else None
+    text = body[at:end].removeprefix(b"data:").lstrip()
+    value = decode.decoded(text) if text.startswith(b"{") else None
     if isinstance(value, dict):
         yield min(end, len(body) - 1), [value]

@@ -1,3 +1,905 @@
+CREATE OR REPLACE FUNCTION llmtrace_double_text AS (number) ->
+    replaceRegexpOne(toString(number), 'e([0-9])', 'e+\\1');
+
+CREATE OR REPLACE FUNCTION llmtrace_double_json AS (number) ->
+    if(isFinite(number), llmtrace_double_text(number), concat('"', toString(number), '"'));
+
+CREATE OR REPLACE FUNCTION llmtrace_scalar_json AS (value) ->
+    multiIf(
+        tupleElement(value, 'value') = 'string_value', toJSONString(tupleElement(value, 'string_value')),
+        tupleElement(value, 'value') = 'int_value', toString(tupleElement(value, 'int_value')),
+        tupleElement(value, 'value') = 'double_value', llmtrace_double_json(tupleElement(value, 'double_value')),
+        tupleElement(value, 'value') = 'bool_value', if(tupleElement(value, 'bool_value'), 'true', 'false'),
+        tupleElement(value, 'value') = 'bytes_value',
+        toJSONString(base64Encode(tupleElement(value, 'bytes_value'))),
+        'null'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_array_json AS (value) ->
+    llmtrace_json_array(
+        arrayMap(
+            array_json_item -> llmtrace_scalar_json(array_json_item),
+            tupleElement(tupleElement(value, 'array_value'), 'values')
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_scalar_json_without_bytes AS (value) ->
+    multiIf(
+        tupleElement(value, 'value') = 'string_value', toJSONString(tupleElement(value, 'string_value')),
+        tupleElement(value, 'value') = 'int_value', toString(tupleElement(value, 'int_value')),
+        tupleElement(value, 'value') = 'double_value', llmtrace_double_json(tupleElement(value, 'double_value')),
+        tupleElement(value, 'value') = 'bool_value', if(tupleElement(value, 'bool_value'), 'true', 'false'),
+        tupleElement(value, 'value') = 'bytes_value',
+        '"[redacted:bytes]"',
+        'null'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_array_json_without_bytes AS (value) ->
+    llmtrace_json_array(
+        arrayMap(
+            array_json_item -> llmtrace_scalar_json_without_bytes(array_json_item),
+            tupleElement(tupleElement(value, 'array_value'), 'values')
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_value_text AS (value) ->
+    multiIf(
+        tupleElement(value, 'value') = 'string_value', tupleElement(value, 'string_value'),
+        tupleElement(value, 'value') = 'int_value', toString(tupleElement(value, 'int_value')),
+        tupleElement(value, 'value') = 'double_value', llmtrace_double_text(tupleElement(value, 'double_value')),
+        tupleElement(value, 'value') = 'bool_value', if(tupleElement(value, 'bool_value'), 'true', 'false'),
+        tupleElement(value, 'value') = 'bytes_value', base64Encode(tupleElement(value, 'bytes_value')),
+        tupleElement(value, 'value') = 'array_value', llmtrace_array_json(value),
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_value_texts AS (values) ->
+    arrayMap(value_texts_value -> llmtrace_value_text(value_texts_value), values);
+
+CREATE OR REPLACE FUNCTION llmtrace_searched_text AS (value) ->
+    multiIf(
+        tupleElement(value, 'value') = 'string_value', tupleElement(value, 'string_value'),
+        tupleElement(value, 'value') = 'array_value', llmtrace_array_json_without_bytes(value),
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_searched_texts AS (values) ->
+    arrayMap(searched_texts_value -> llmtrace_searched_text(searched_texts_value), values);
+
+CREATE OR REPLACE FUNCTION llmtrace_cleaned_text AS (value, cleaned) ->
+    multiIf(
+        tupleElement(value, 'value') IN ('string_value', 'array_value'), cleaned,
+        tupleElement(value, 'value') = 'int_value', toString(tupleElement(value, 'int_value')),
+        tupleElement(value, 'value') = 'double_value', llmtrace_double_text(tupleElement(value, 'double_value')),
+        tupleElement(value, 'value') = 'bool_value', if(tupleElement(value, 'bool_value'), 'true', 'false'),
+        tupleElement(value, 'value') = 'bytes_value', '[redacted:bytes]',
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_cleaned_texts AS (values, cleaned) ->
+    arrayMap(
+        (cleaned_texts_value, cleaned_texts_text) -> llmtrace_cleaned_text(cleaned_texts_value, cleaned_texts_text),
+        values,
+        cleaned
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_attributes AS (attributes) ->
+    llmtrace_attribute_map(
+        tupleElement(attributes, 'key'), llmtrace_value_texts(tupleElement(attributes, 'value'))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_attribute_map AS (keys, texts) ->
+    llmtrace_map_of_first(arrayReverse(keys), arrayReverse(texts));
+
+CREATE OR REPLACE FUNCTION llmtrace_map_of_first AS (keys, texts) ->
+    CAST(
+        arrayFilter(
+            (map_of_first_entry, map_of_first_occurrence) -> map_of_first_occurrence = 1,
+            arrayZip(keys, texts),
+            arrayEnumerateUniq(keys)
+        ),
+        'Map(LowCardinality(String), String)'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_is_content AS (key) ->
+    (
+        key IN ('agent.messages', 'ai.documents', 'ai.embedding', 'ai.embeddings', 'ai.prompt', 'ai.prompt.messages', 'ai.prompt.tools', 'ai.ranking', 'ai.response.files', 'ai.response.object', 'ai.response.providerMetadata', 'ai.response.reasoning', 'ai.response.text', 'ai.response.toolCalls', 'ai.result.object', 'ai.result.text', 'ai.result.toolCalls', 'ai.schema', 'ai.toolCall.args', 'ai.toolCall.result', 'ai.value', 'ai.values', 'all_messages', 'all_messages_events', 'embedding.text', 'events', 'final_result', 'gcp.vertex.agent.data', 'gcp.vertex.agent.llm_request', 'gcp.vertex.agent.llm_response', 'gcp.vertex.agent.tool_call_args', 'gcp.vertex.agent.tool_response', 'gen_ai.completion', 'gen_ai.content.completion', 'gen_ai.content.prompt', 'gen_ai.evaluation.explanation', 'gen_ai.event.content', 'gen_ai.input.messages', 'gen_ai.memory.query.text', 'gen_ai.memory.records', 'gen_ai.output.messages', 'gen_ai.prompt', 'gen_ai.retrieval.documents', 'gen_ai.retrieval.query.text', 'gen_ai.system_instructions', 'gen_ai.tool.args', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.tool.definitions', 'gen_ai.tool.input', 'gen_ai.tool.output', 'genkit:input', 'genkit:output', 'http.request.body', 'http.response.body', 'input.value', 'inputs', 'langfuse.observation.input', 'langfuse.observation.output', 'langfuse.trace.input', 'langfuse.trace.output', 'llm.choices.0.completion.text', 'llm.function_call', 'llm.generated_message', 'llm.invocation_parameters', 'llm.messages', 'llm.prompt_template.template', 'llm.prompt_template.variables', 'llm.prompts.0.prompt.text', 'llmtrace.function.arguments', 'llmtrace.function.result', 'lmnr.span.input', 'lmnr.span.output', 'mcp.request.argument', 'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools', 'mlflow.spanInputs', 'mlflow.spanOutputs', 'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters', 'output', 'output.value', 'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages', 'request_data', 'reranker.query', 'response_data', 'retrieval.documents', 'retrieval.query', 'span.input', 'span.output', 'system_prompt', 'tool.parameters', 'tool_arguments', 'tool_input', 'tool_output', 'tool_response', 'trace.input', 'trace.output', 'traceloop.entity.input', 'traceloop.entity.output', 'traceloop.prompt.template', 'traceloop.prompt.template_variables', 'user_prompt')
+        OR match(key, '^(gen_ai\\.(prompt|completion)\\.(\\d|variable\\.)|gen_ai\\.tool\\.\\d|llm\\.(input_messages|output_messages|prompts|completions|choices|tools|request\\.functions)\\.|llm\\.\\w+\\.(messages|prompt|input|output|content|choices|system|tools|candidates|contents)$|(retrieval\\.documents|embedding\\.embeddings|reranker\\.(input|output)_documents|db\\.query\\.result)\\.|lk\\.(user_|input_|chat_ctx|response\\.text|instructions|function_tool\\.(arguments|output))|ai\\.(prompt|toolCall\\.args|toolCall\\.result)\\.)')
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_is_conversation AS (event) ->
+    match(event, '^(gen_ai|llm|ai)\\.');
+
+CREATE OR REPLACE FUNCTION llmtrace_without_content AS (attributes) ->
+    mapFilter((without_content_key, without_content_text) -> NOT llmtrace_is_content(without_content_key), attributes);
+
+CREATE OR REPLACE FUNCTION llmtrace_event_without_content AS (attributes, event) ->
+    mapFilter(
+        (event_content_key, event_content_text) -> NOT (
+            llmtrace_is_content(event_content_key)
+            OR event_content_key IN ('content', 'message', 'tool_calls', 'arguments', 'response') AND llmtrace_is_conversation(event)
+        ),
+        attributes
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_name_only AS (text) -> if(match(text, '^([\\w.:/@"\\[\\]-]|, ?){0,200}$'), text, '');
+
+CREATE OR REPLACE FUNCTION llmtrace_has_column AS (key) ->
+    (
+        key IN ('ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs', 'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text', 'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls', 'ai.response.reasoning', 'ai.result.text')
+        OR match(key, '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools|llm\\.prompts|llm\\.choices)\\.\\d')
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_count AS (text) -> toUInt64OrNull(text);
+
+CREATE OR REPLACE FUNCTION llmtrace_count_or_0 AS (text) -> toUInt64OrZero(text);
+
+CREATE OR REPLACE FUNCTION llmtrace_seconds AS (text) -> toFloat64OrNull(text);
+
+CREATE OR REPLACE FUNCTION llmtrace_weight AS (text) ->
+    if(toFloat64OrZero(text) > 0 AND toFloat64OrZero(text) < 1e9, toFloat64OrZero(text), 1);
+
+CREATE OR REPLACE FUNCTION llmtrace_string_list AS (text) ->
+    if(startsWith(text, '['), JSONExtract(text, 'Array(String)'), arrayResize([text], text != ''));
+
+CREATE OR REPLACE FUNCTION llmtrace_finish_reasons AS (text) ->
+    arrayMap(
+        finish_reason -> transform(
+            lower(finish_reason),
+            ['end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'finish_reason_stop', 'max_tokens', 'max_output_tokens', 'model_length', 'tool_use', 'tool_calls', 'tool-calls', 'function_call', 'content-filter', 'safety', 'refusal', 'content_filtered', 'guardrail_intervened'],
+            ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length', 'length', 'tool_call', 'tool_call', 'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter'],
+            finish_reason
+        ),
+        llmtrace_string_list(text)
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
+    transform(
+        text,
+        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'],
+        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
+        text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_service_tier AS (text, cache_hit) ->
+    multiIf(
+        cache_hit = 'true', 'response_cache',
+        lower(text) IN ('auto', 'default', 'standard', 'on_demand', 'standard_only'), '',
+        lower(text)
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_purpose AS (of_span, of_resource, simulated) ->
+    multiIf(
+        of_span IN ('product', 'simulated', 'bench', 'replay', 'evaluation', 'judge', 'playground'), of_span,
+        of_resource IN ('product', 'simulated', 'bench', 'replay', 'evaluation', 'judge', 'playground'), of_resource,
+        simulated = 'true', 'simulated',
+        'product'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_plain_number AS (text) ->
+    multiIf(
+        startsWith(text, '{'), replaceAll(JSONExtractRaw(text, 'intValue'), '"', ''),
+        endsWith(text, '.0'), substring(text, 1, length(text) - 2),
+        text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_plain_numbers AS (texts) ->
+    arrayMap(plain_number_text -> llmtrace_plain_number(plain_number_text), texts);
+
+CREATE OR REPLACE FUNCTION llmtrace_model AS (request_model, response_model) ->
+    if(request_model != '', request_model, response_model);
+
+CREATE OR REPLACE FUNCTION llmtrace_is_llm AS (operation) ->
+    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings');
+
+CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent) ->
+    multiIf(
+        NOT is_llm, '',
+        sender_says = 'false', 'sender',
+        span_kind = 'Server' AND parent != '', 'server',
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_counted AS (is_llm, uncounted) -> is_llm AND uncounted = '';
+
+CREATE OR REPLACE FUNCTION llmtrace_usage_fault AS (input, output, cache_read, cache_write, reasoning) ->
+    multiIf(
+        cache_read + cache_write > ifNull(input, 0), 'cache exceeds input',
+        reasoning > ifNull(output, 0), 'reasoning exceeds output',
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_prompt_hash AS (model, input, instructions, tools) ->
+    if(input = '', 0, cityHash64(model, input, instructions, tools));
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_of_dialect AS (text) ->
+    transform(
+        lower(text),
+        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'],
+        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
+        text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_tags_of_dialect AS (text) ->
+    if(
+        position(text, ',') > 0 AND NOT startsWith(text, '['),
+        toJSONString(splitByChar(',', text)),
+        text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_cache_writes AS (total, short, long) ->
+    multiIf(
+        total != '', total,
+        toUInt64OrZero(short) + toUInt64OrZero(long) = 0, '',
+        toString(toUInt64OrZero(short) + toUInt64OrZero(long))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_inclusive_input AS (input, cache_read, cache_write, cache_is_apart) ->
+    if(
+        input != '' AND cache_is_apart,
+        toString(toUInt64OrZero(input) + toUInt64OrZero(cache_read) + toUInt64OrZero(cache_write)),
+        input
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_input_messages_event AS (event) ->
+    (
+        transform(event.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'], ['user', 'system', 'user', 'assistant', 'tool'], event.1),
+        llmtrace_first([
+            event.2[transform(
+                event.1,
+                ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'],
+                ['gen_ai.prompt', 'content', 'content', 'content', 'content'],
+                event.1
+            )],
+            event.2['gen_ai.event.content']
+        ])
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_input_messages_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayFlatten(arrayMap(
+        input_messages_message -> llmtrace_event_messages(input_messages_message.1, input_messages_message.2),
+        arrayFilter(
+            input_messages_told -> input_messages_told.2 != '',
+            arrayMap(
+                input_messages_event -> llmtrace_input_messages_event(input_messages_event),
+                arrayFilter(
+                    input_messages_any -> input_messages_any.1 IN ('gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'),
+                    arrayZip(names, arraySlice(attributes, 1, length(names)))
+                )
+            )
+        )
+    )));
+
+CREATE OR REPLACE FUNCTION llmtrace_output_messages_event AS (event) ->
+    (
+        transform(event.1, ['gen_ai.content.completion', 'gen_ai.choice'], ['assistant', 'assistant'], event.1),
+        llmtrace_first([
+            event.2[transform(
+                event.1,
+                ['gen_ai.content.completion', 'gen_ai.choice'],
+                ['gen_ai.completion', 'message'],
+                event.1
+            )],
+            event.2['gen_ai.event.content']
+        ])
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_output_messages_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayFlatten(arrayMap(
+        output_messages_message -> llmtrace_event_messages(output_messages_message.1, output_messages_message.2),
+        arrayFilter(
+            output_messages_told -> output_messages_told.2 != '',
+            arrayMap(
+                output_messages_event -> llmtrace_output_messages_event(output_messages_event),
+                arrayFilter(
+                    output_messages_any -> output_messages_any.1 IN ('gen_ai.content.completion', 'gen_ai.choice'),
+                    arrayZip(names, arraySlice(attributes, 1, length(names)))
+                )
+            )
+        )
+    )));
+
+CREATE OR REPLACE FUNCTION llmtrace_event_messages AS (role, text) ->
+    multiIf(
+        startsWith(text, '['), JSONExtractArrayRaw(text),
+        startsWith(text, '{') AND (JSONHas(text, 'role') OR JSONHas(text, 'message')), [text],
+        [concat(
+            '{"role":"', role, '","content":',
+            if(startsWith(text, '{') AND isValidJSON(text), text, toJSONString(text)),
+            '}'
+        )]
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_event_key AS (event) ->
+    transform(
+        event,
+        ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'],
+        ['gen_ai.prompt', 'content', 'content', 'content', 'content', 'gen_ai.completion', 'message'],
+        event
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_event_role AS (event) ->
+    transform(
+        event,
+        ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'],
+        ['user', 'system', 'user', 'assistant', 'tool', 'assistant', 'assistant'],
+        event
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_event_body AS (event, body) ->
+    multiIf(
+        startsWith(body, '{')
+            AND isValidJSON(body)
+            AND (JSONHas(body, 'content') OR JSONHas(body, 'tool_calls'))
+            AND NOT JSONHas(body, 'role')
+            AND NOT JSONHas(body, 'message'),
+        concat('{"role":"', llmtrace_event_role(event), '",', substring(body, 2)),
+        body IN ('{}', 'null'),
+        '',
+        body
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_elements AS (keys, texts) ->
+    arraySort(
+        element_sorted -> (element_sorted.1, element_sorted.2),
+        arrayFilter(
+            element_inner -> element_inner.2 <= 10000,
+            arrayMap(
+                element_outer -> (
+                    element_outer.1,
+                    toUInt32OrZero(extract(element_outer.2, '\\.(\\d{1,9})\\.')),
+                    replaceRegexpOne(element_outer.2, '\\.(\\d{1,9})\\.', '.'),
+                    element_outer.3,
+                    element_outer.4
+                ),
+                llmtrace_outer_elements(keys, texts)
+            )
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_outer_elements AS (keys, texts) ->
+    arrayFilter(
+        element_known -> element_known.2 != '' AND element_known.1 <= 10000,
+        arrayMap(
+            (element_names, element_text) -> (
+                toUInt32OrZero(element_names[2]),
+                replaceRegexpAll(element_names[3], '(message|message_content|tool_call|function|tool)\\.', ''),
+                element_names[1],
+                element_text
+            ),
+            arrayMap(
+                element_key -> extractGroups(
+                    element_key,
+                    '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools)\\.(\\d{1,9})\\.(.+)$'
+                ),
+                keys
+            ),
+            texts
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_by_index AS (elements) ->
+    arraySplit(
+        (by_index_element, by_index_change) -> by_index_change != 0,
+        elements,
+        arrayDifference(arrayMap(by_index_of -> toInt64(by_index_of.1), elements))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_by_inner_index AS (elements) ->
+    arraySplit(
+        (by_inner_element, by_inner_change) -> by_inner_change != 0,
+        elements,
+        arrayDifference(arrayMap(by_inner_of -> toInt64(by_inner_of.2), elements))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_element AS (elements, name) ->
+    arrayFirst(element_named -> element_named.3 = name, elements).5;
+
+CREATE OR REPLACE FUNCTION llmtrace_inner_groups AS (elements, prefix) ->
+    llmtrace_by_inner_index(arrayFilter(inner_element -> startsWith(inner_element.3, prefix), elements));
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_content AS (elements) ->
+    arrayMap(
+        flat_content -> multiIf(
+            startsWith(flat_content, '[{') AND isValidJSON(flat_content), JSONExtractArrayRaw(flat_content),
+            flat_content = '', emptyArrayString(),
+            [toJSONString(flat_content)]
+        ),
+        [llmtrace_element(elements, 'content')]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_part AS (elements) ->
+    arrayMap(
+        flat_image -> if(
+            flat_image != '',
+            concat('{"type":"image_url","url":', toJSONString(flat_image), '}'),
+            toJSONString(llmtrace_element(elements, 'contents.text'))
+        ),
+        [llmtrace_first([
+            llmtrace_element(elements, 'contents.image.image.url'),
+            llmtrace_element(elements, 'contents.image.url')
+        ])]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_tool_call AS (elements) ->
+    concat(
+        '{"type":"function","id":', toJSONString(llmtrace_element(elements, 'tool_calls.id')),
+        ',"name":', toJSONString(llmtrace_element(elements, 'tool_calls.name')),
+        ',"arguments":', toJSONString(llmtrace_element(elements, 'tool_calls.arguments')),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_parts AS (elements) ->
+    llmtrace_json_array(arrayConcat(
+        llmtrace_flat_content(elements),
+        arrayMap(flat_part -> llmtrace_flat_part(flat_part), llmtrace_inner_groups(elements, 'contents.'))
+    ));
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_tool_calls AS (elements) ->
+    llmtrace_json_array(arrayMap(
+        flat_call -> llmtrace_flat_tool_call(flat_call),
+        llmtrace_inner_groups(elements, 'tool_calls.')
+    ));
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_member AS (elements, name) ->
+    if(
+        llmtrace_element(elements, name) = '',
+        '',
+        concat(',"', name, '":', toJSONString(llmtrace_element(elements, name)))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_tool AS (elements) ->
+    concat(
+        '{"name":', toJSONString(llmtrace_element(elements, 'name')),
+        ',"description":', toJSONString(llmtrace_element(elements, 'description')),
+        ',"parameters":', llmtrace_embedded(llmtrace_element(elements, 'parameters')),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_message AS (elements) ->
+    concat(
+        '{"role":', toJSONString(llmtrace_element(elements, 'role')),
+        ',"content":',
+        if(
+            llmtrace_element(elements, 'tool_call_id') != '' AND llmtrace_element(elements, 'role') = 'tool',
+            llmtrace_embedded(llmtrace_element(elements, 'content')),
+            llmtrace_flat_parts(elements)
+        ),
+        llmtrace_flat_member(elements, 'tool_call_id'),
+        llmtrace_flat_member(elements, 'finish_reason'),
+        ',"tool_calls":', llmtrace_flat_tool_calls(elements),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_item AS (elements) ->
+    multiIf(
+        llmtrace_element(elements, 'json_schema') != '', llmtrace_element(elements, 'json_schema'),
+        elements[1].4 IN ('llm.request.functions', 'llm.tools'), llmtrace_flat_tool(elements),
+        llmtrace_flat_message(elements)
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_flattened AS (keys, texts) ->
+    arrayMap(
+        flattened_elements -> arrayMap(
+            flattened_kind -> llmtrace_json_array_or_nothing(arrayMap(
+                flattened_group -> llmtrace_flat_item(flattened_group),
+                if(empty(flattened_kind), [], llmtrace_by_index(flattened_kind))
+            )),
+            [
+                arrayFilter(
+                    flattened_1 -> flattened_1.4 IN ('gen_ai.prompt', 'llm.input_messages'),
+                    flattened_elements
+                ),
+                arrayFilter(
+                    flattened_2 -> flattened_2.4 IN ('gen_ai.completion', 'llm.output_messages'),
+                    flattened_elements
+                ),
+                arrayFilter(
+                    flattened_3 -> flattened_3.4 IN ('llm.request.functions', 'llm.tools'),
+                    flattened_elements
+                )
+            ]
+        ),
+        [llmtrace_elements(keys, texts)]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_message_content AS (body) ->
+    multiIf(
+        JSONExtractString(body, 'role') = 'tool' AND JSONHas(body, 'tool_call_id'),
+        [concat(
+            '{"type":"tool_result","id":', llmtrace_quoted(JSONExtractString(body, 'tool_call_id')),
+            ',"content":', JSONExtractRaw(body, 'content'),
+            '}'
+        )],
+        JSONType(body, 'content') = 'Array', JSONExtractArrayRaw(body, 'content'),
+        JSONHas(body, 'parts'), JSONExtractArrayRaw(body, 'parts'),
+        JSONHas(body, 'role') OR JSONHas(body, 'tool_calls'),
+        if(JSONType(body, 'content') IN ('Null', ''), emptyArrayString(), [JSONExtractRaw(body, 'content')]),
+        [body]
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_message_parts AS (body) ->
+    concat(
+        '{"role":', toJSONString(JSONExtractString(body, 'role')),
+        ',"parts":',
+        llmtrace_json_array(arrayMap(
+            message_part -> llmtrace_part(message_part),
+            arrayConcat(llmtrace_message_content(body), JSONExtractArrayRaw(body, 'tool_calls'))
+        ))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_message AS (item, role) ->
+    concat(
+        replaceOne(
+            arrayMap(
+                message_body -> llmtrace_message_parts(message_body),
+                [if(JSONHas(item, 'message'), JSONExtractRaw(item, 'message'), item)]
+            )[1],
+            '{"role":""',
+            concat('{"role":"', role, '"')
+        ),
+        if(
+            JSONExtractString(item, 'finish_reason') = '',
+            '',
+            concat(',"finish_reason":', toJSONString(JSONExtractString(item, 'finish_reason')))
+        ),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_messages AS (texts, roles) ->
+    arrayMap(
+        (messages_text, messages_role) -> if(
+            messages_text = '',
+            '',
+            arrayMap(
+                messages_items -> llmtrace_json_array(arrayMap(
+                    (messages_item, messages_item_role) -> llmtrace_message(messages_item, messages_item_role),
+                    messages_items,
+                    arrayMap(messages_any_item -> messages_role, messages_items)
+                )),
+                [llmtrace_json_items(messages_text)]
+            )[1]
+        ),
+        texts,
+        roles
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_system_message AS (instructions) ->
+    if(
+        instructions = '',
+        '',
+        concat(
+            '{"role":"system","content":',
+            if(
+                startsWith(instructions, '[') AND isValidJSON(instructions),
+                instructions,
+                toJSONString(instructions)
+            ),
+            '}'
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_ai_sdk_answer AS (text, reasoning, tool_calls) ->
+    arrayMap(
+        ai_sdk_parts -> if(
+            empty(ai_sdk_parts),
+            '',
+            concat('[{"role":"assistant","content":', llmtrace_json_array(ai_sdk_parts), '}]')
+        ),
+        [arrayFilter(
+            ai_sdk_part -> ai_sdk_part != '',
+            arrayConcat(
+                [
+                    if(reasoning = '', '', concat('{"type":"reasoning","content":', toJSONString(reasoning), '}')),
+                    if(text = '', '', toJSONString(text))
+                ],
+                JSONExtractArrayRaw(tool_calls)
+            )
+        )]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_own_or_translated AS (own, translated, scope) ->
+    if(
+        scope NOT IN ('pydantic-ai') AND position(own, '"parts"') > 0,
+        own,
+        translated
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_named AS (text) ->
+    if(
+        text = '',
+        '',
+        transform(
+            lower(text),
+            ['chat', 'text_completion', 'completion', 'acompletion', 'embedding', 'embeddings', 'aembedding', 'message', 'messages', 'responses', 'aresponses', 'anthropic_messages'],
+            ['chat', 'text_completion', 'text_completion', 'chat', 'embeddings', 'embeddings', 'embeddings', 'chat', 'chat', 'chat', 'chat', 'chat'],
+            text
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_openinference_span_kind AS (text) ->
+    transform(
+        lower(text),
+        ['llm', 'embedding', 'retriever', 'tool', 'agent', 'chain', 'reranker'],
+        ['chat', 'embeddings', 'retrieval', 'execute_tool', 'invoke_agent', 'invoke_workflow', 'rerank'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_llm_request_type AS (text) ->
+    transform(
+        lower(text),
+        ['chat', 'completion', 'acompletion', 'embedding', 'aembedding', 'rerank'],
+        ['chat', 'text_completion', 'chat', 'embeddings', 'embeddings', 'rerank'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_ai_operation_id AS (text) ->
+    transform(
+        lower(text),
+        ['ai.generatetext', 'ai.streamtext', 'ai.generateobject', 'ai.streamobject', 'ai.generatetext.dogenerate', 'ai.streamtext.dostream', 'ai.generateobject.dogenerate', 'ai.streamobject.dostream', 'ai.embed', 'ai.embedmany', 'ai.embed.doembed', 'ai.embedmany.doembed', 'ai.rerank', 'ai.toolcall'],
+        ['invoke_agent', 'invoke_agent', 'invoke_agent', 'invoke_agent', 'chat', 'chat', 'chat', 'chat', 'invoke_workflow', 'invoke_workflow', 'embeddings', 'embeddings', 'rerank', 'execute_tool'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_langfuse_observation_type AS (text) ->
+    transform(
+        lower(text),
+        ['generation', 'embedding', 'tool', 'retriever', 'agent', 'chain'],
+        ['chat', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'invoke_workflow'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_mlflow_span_type AS (text) ->
+    transform(
+        lower(text),
+        ['llm', 'chat_model', 'embedding', 'tool', 'retriever', 'agent', 'chain', 'workflow', 'reranker'],
+        ['chat', 'chat', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'invoke_workflow', 'invoke_workflow', 'rerank'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_traceloop_span_kind AS (text) ->
+    transform(
+        lower(text),
+        ['workflow', 'agent', 'tool'],
+        ['invoke_workflow', 'invoke_agent', 'execute_tool'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_by_span_type AS (text) ->
+    transform(
+        lower(text),
+        ['llm', 'embedding', 'tool', 'flow', 'retrieval'],
+        ['chat', 'embeddings', 'execute_tool', 'invoke_workflow', 'retrieval'],
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_operation_in_scope AS (operation, scope) ->
+    arrayMap(
+        operation_text -> if(scope = 'litellm' AND operation_text = 'text_completion', 'chat', operation_text),
+        [operation]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_image_part AS (image_url) ->
+    arrayMap(
+        image_part_url -> if(
+            startsWith(image_part_url, 'data:'),
+            concat(
+                '{"type":"blob","modality":"image","mime_type":',
+                toJSONString(extract(image_part_url, '^data:([^;,]*)')),
+                ',"content":',
+                toJSONString(substring(image_part_url, position(image_part_url, ',') + 1)),
+                '}'
+            ),
+            concat('{"type":"uri","modality":"image","uri":', toJSONString(image_part_url), '}')
+        ),
+        [image_url]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_image_url AS (part) ->
+    llmtrace_first([
+        JSONExtractString(part, 'image_url', 'url'),
+        JSONExtractString(part, 'image_url'),
+        JSONExtractString(part, 'url'),
+        JSONExtractString(part, 'source', 'url')
+    ]);
+
+CREATE OR REPLACE FUNCTION llmtrace_blob_part AS (part) ->
+    concat(
+        '{"type":"blob","mime_type":',
+        llmtrace_quoted(llmtrace_first([
+            JSONExtractString(part, 'media_type'),
+            JSONExtractString(part, 'source', 'media_type')
+        ])),
+        ',"content":',
+        llmtrace_quoted(llmtrace_first([
+            JSONExtractString(part, 'content'),
+            JSONExtractString(part, 'source', 'data'),
+            JSONExtractString(part, 'data')
+        ])),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_tool_call_part AS (part) ->
+    concat(
+        '{"type":"tool_call","id":',
+        llmtrace_quoted(llmtrace_first([JSONExtractString(part, 'id'), JSONExtractString(part, 'toolCallId')])),
+        ',"name":',
+        llmtrace_quoted(llmtrace_first([
+            JSONExtractString(part, 'function', 'name'),
+            JSONExtractString(part, 'name'),
+            JSONExtractString(part, 'toolName')
+        ])),
+        ',"arguments":',
+        llmtrace_json_value(llmtrace_first([
+            JSONExtractRaw(part, 'function', 'arguments'),
+            JSONExtractRaw(part, 'input'),
+            JSONExtractRaw(part, 'args'),
+            JSONExtractRaw(part, 'arguments')
+        ])),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_tool_response_part AS (part) ->
+    concat(
+        '{"type":"tool_call_response","id":',
+        llmtrace_quoted(llmtrace_first([
+            JSONExtractString(part, 'tool_use_id'),
+            JSONExtractString(part, 'toolCallId'),
+            JSONExtractString(part, 'id')
+        ])),
+        ',"response":',
+        llmtrace_json_value(llmtrace_first([
+            JSONExtractRaw(part, 'response'),
+            JSONExtractRaw(part, 'content'),
+            JSONExtractRaw(part, 'result'),
+            JSONExtractRaw(part, 'output')
+        ])),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_reasoning_part AS (part) ->
+    concat(
+        '{"type":"reasoning","content":',
+        llmtrace_quoted(llmtrace_first([
+            JSONExtractString(part, 'thinking'),
+            JSONExtractString(part, 'content'),
+            JSONExtractString(part, 'text')
+        ])),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_text_part AS (content) ->
+    concat('{"type":"text","content":', content, '}');
+
+CREATE OR REPLACE FUNCTION llmtrace_part AS (part) ->
+    multiIf(
+        JSONType(part) = 'String', llmtrace_text_part(part),
+        JSONExtractString(part, 'type') IN ('', 'text', 'input_text', 'output_text') AND JSONHas(part, 'text'),
+        llmtrace_text_part(llmtrace_quoted(JSONExtractString(part, 'text'))),
+        JSONExtractString(part, 'type') IN ('thinking', 'reasoning'), llmtrace_reasoning_part(part),
+        JSONExtractString(part, 'type') IN ('tool_result', 'tool-result')
+            OR JSONExtractString(part, 'type') = 'tool_call_response' AND JSONHas(part, 'result'),
+        llmtrace_tool_response_part(part),
+        JSONExtractString(part, 'type') IN ('tool_use', 'tool-call', 'function')
+            OR JSONHas(part, 'function') OR JSONHas(part, 'toolCallId'),
+        llmtrace_tool_call_part(part),
+        JSONExtractString(part, 'type') IN ('image_url', 'image-url', 'input_image')
+            OR JSONHas(part, 'source', 'url'),
+        llmtrace_image_part(llmtrace_image_url(part)),
+        JSONExtractString(part, 'type') = 'binary'
+            OR JSONExtractString(part, 'type') = 'image' AND JSONHas(part, 'source'),
+        llmtrace_blob_part(part),
+        JSONExtractString(part, 'type') = '', llmtrace_text_part(toJSONString(part)),
+        part
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_escapes_joined AS (text) ->
+    if(
+        position(text, '\\') > 0,
+        replaceRegexpAll(
+            replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(
+                text
+            , '\\\\', '')
+            , '\\n', '')
+            , '\\r', '')
+            , '\\t', '')
+            , '\\"', '')
+            , '\\\\u([0-9A-Fa-f]{4})', '\\1'
+        ),
+        text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_escapes_restored AS (text) ->
+    if(
+        position(text, unhex('EFA3')) > 0,
+        replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(
+            replaceRegexpAll(
+                text, '([0-9A-Fa-f]{4})', '\\\\u\\1'
+            )
+        , '', '\\"')
+        , '', '\\t')
+        , '', '\\r')
+        , '', '\\n')
+        , '', '\\\\')
+        , text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_split_by_match AS (text, expression) ->
+    splitByString(
+        '',
+        replaceRegexpAll(
+            replaceAll(text, '', ''),
+            expression,
+            '\\1\\2'
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_ip_or_mark AS (matched, mark) ->
+    if(
+        isIPv6String(matched) AND length(replaceRegexpAll(matched, '[^0-9A-Za-z]', '')) >= 3,
+        mark,
+        matched
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_phone_or_mark AS (matched, mark) ->
+    if(startsWith(matched, '+') OR NOT match(matched, '^\\d+$') AND position(matched, '.') = 0, mark, matched);
+
+CREATE OR REPLACE FUNCTION llmtrace_is_card AS (digits) ->
+    length(digits) >= 13
+    AND length(digits) <= 19
+    AND length(arrayDistinct(extractAll(digits, '.'))) > 1
+    AND arraySum(
+        (card_digit, card_place) -> multiIf(
+            card_place % 2 = 1, ascii(card_digit) - 48,
+            ascii(card_digit) > 52, 2 * ascii(card_digit) - 105,
+            2 * ascii(card_digit) - 96
+        ),
+        reverse(extractAll(digits, '.')),
+        range(1, length(digits) + 1)
+    ) % 10 = 0;
+
+CREATE OR REPLACE FUNCTION llmtrace_is_iban AS (digits) ->
+    length(digits) >= 15
+    AND length(digits) <= 34
+    AND arrayFold(
+        (iban_rest, iban_character) -> toUInt64((
+            iban_rest * if(ascii(iban_character) > 64, 100, 10)
+            + if(ascii(iban_character) > 64, ascii(iban_character) - 55, ascii(iban_character) - 48)
+        ) % 97),
+        extractAll(concat(substring(digits, 5), substring(digits, 1, 4)), '.'),
+        toUInt64(0)
+    ) = 1;
+
+CREATE OR REPLACE FUNCTION llmtrace_number_beginnings AS (matched) ->
+    arrayReverse(arrayMap(
+        beginning_length -> substring(matched, 1, beginning_length),
+        arrayFilter(
+            beginning_end -> match(substring(matched, beginning_end, 1), '[0-9A-Z]') AND (
+                beginning_end = length(matched)
+                OR match(substring(matched, beginning_end + 1, 1), '[^0-9A-Za-z]')
+            ),
+            range(1, length(matched) + 1)
+        )
+    ));
+
+CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, iban_mark, card_mark) ->
+    arrayMap(
+        number_valid -> if(
+            number_valid = '',
+            matched,
+            concat(if(matched > 'A', iban_mark, card_mark), substring(matched, length(number_valid) + 1))
+        ),
+        [arrayFirst(
+            number_beginning -> arrayMap(
+                number_digits -> if(
+                    number_digits > 'A', llmtrace_is_iban(number_digits), llmtrace_is_card(number_digits)
+                ),
+                [replaceRegexpAll(number_beginning, '[^0-9A-Za-z]', '')]
+            )[1],
+            llmtrace_number_beginnings(matched)
+        )]
+    )[1];
+
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
     step_kind_operation IN (
         'chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent',
@@ -42,4 +944,131 @@ CREATE OR REPLACE FUNCTION llmtrace_step_name AS (step_name_kind, step_name) -> 
         )
     )
 );
+
+CREATE OR REPLACE FUNCTION llmtrace_first AS (texts) ->
+    arrayFirst(first_text -> first_text != '', texts);
+
+CREATE OR REPLACE FUNCTION llmtrace_unquoted AS (text) ->
+    arrayMap(
+        unquoted_text -> multiIf(
+            startsWith(unquoted_text, '"') AND JSONExtractString(unquoted_text) != '', JSONExtractString(unquoted_text),
+            unquoted_text IN ('null', '""'), '',
+            unquoted_text
+        ),
+        [text]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_all_unquoted AS (texts) ->
+    arrayMap(all_unquoted_text -> llmtrace_unquoted(all_unquoted_text), texts);
+
+CREATE OR REPLACE FUNCTION llmtrace_first_values AS (groups) ->
+    arrayMap(first_values_group -> llmtrace_first(llmtrace_all_unquoted(first_values_group)), groups);
+
+CREATE OR REPLACE FUNCTION llmtrace_quoted AS (text) ->
+    arrayMap(quoted_text -> if(quoted_text = '', 'null', toJSONString(quoted_text)), [text])[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_json_value AS (raw) ->
+    arrayMap(
+        json_value_raw -> multiIf(
+            json_value_raw = '', 'null',
+            startsWith(json_value_raw, '"')
+                AND startsWith(JSONExtractString(json_value_raw), '{')
+                AND isValidJSON(JSONExtractString(json_value_raw)),
+            JSONExtractString(json_value_raw),
+            json_value_raw
+        ),
+        [raw]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_embedded AS (text) ->
+    arrayMap(
+        embedded_text -> multiIf(
+            embedded_text = '', 'null',
+            (startsWith(embedded_text, '{') OR startsWith(embedded_text, '[')) AND isValidJSON(embedded_text),
+            embedded_text,
+            toJSONString(embedded_text)
+        ),
+        [text]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_json_items AS (text) ->
+    multiIf(
+        startsWith(text, '[') AND isValidJSON(text), JSONExtractArrayRaw(text),
+        startsWith(text, '{') AND isValidJSON(text), [text],
+        [toJSONString(text)]
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_json_array AS (items) ->
+    concat('[', arrayStringConcat(items, ','), ']');
+
+CREATE OR REPLACE FUNCTION llmtrace_json_array_or_nothing AS (items) ->
+    arrayMap(
+        json_array_items -> if(empty(json_array_items), '', llmtrace_json_array(json_array_items)),
+        [items]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_time_per_output_token AS (first, last, duration, tokens) ->
+    if(tokens > 1, (ifNull(last, duration / 1e9) - first) / (tokens - 1), NULL);
+
+CREATE OR REPLACE FUNCTION llmtrace_tpot_estimated AS (time_per_output_token, last) ->
+    time_per_output_token IS NOT NULL AND last IS NULL;
+
+CREATE OR REPLACE FUNCTION llmtrace_first_token AS (seconds, milliseconds, at, started, event_names, event_times) ->
+    llmtrace_first(
+        arrayConcat(
+            [seconds, if(milliseconds = '', '', toString(toFloat64OrZero(milliseconds) / 1000))],
+            arrayMap(
+                first_token_at -> if(first_token_at < started, '', toString((first_token_at - started) / 1e9)),
+                [
+                    ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(at, 9, 'UTC')), 0),
+                    toInt64(llmtrace_first_token_event(event_names, event_times))
+                ]
+            )
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_first_token_event AS (event_names, event_times) ->
+    arrayFirst(
+        (first_token_time, first_token_name) -> first_token_name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk', 'ai.stream.firstChunk'),
+        event_times,
+        event_names
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_tool_schema AS (tool) ->
+    llmtrace_first([
+        JSONExtractRaw(tool, 'parameters'),
+        JSONExtractRaw(tool, 'input_schema'),
+        JSONExtractRaw(tool, 'inputSchema')
+    ]);
+
+CREATE OR REPLACE FUNCTION llmtrace_tool AS (definition) ->
+    arrayMap(
+        tool_function -> arrayMap(
+            tool_parameters -> if(
+                JSONHas(tool_function, 'name') AND tool_parameters != '',
+                concat(
+                    '{"type":"function","name":', JSONExtractRaw(tool_function, 'name'),
+                    ',"description":', llmtrace_quoted(JSONExtractString(tool_function, 'description')),
+                    ',"parameters":', tool_parameters,
+                    '}'
+                ),
+                definition
+            ),
+            [llmtrace_tool_schema(tool_function)]
+        )[1],
+        [if(JSONHas(definition, 'function'), JSONExtractRaw(definition, 'function'), definition)]
+    )[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_tools AS (text) ->
+    arrayMap(
+        tools_text -> if(
+            tools_text = '',
+            '',
+            llmtrace_json_array(arrayMap(
+                tools_definition -> llmtrace_tool(tools_definition),
+                llmtrace_all_unquoted(llmtrace_json_items(tools_text))
+            ))
+        ),
+        [text]
+    )[1];
 

@@ -27,64 +27,140 @@ CREATE TABLE otel_traces (
     ReceivedAt DateTime64(3) DEFAULT now64(3) COMMENT 'When the collector received it' CODEC(T64, ZSTD(1)),
     RetentionDays UInt16 DEFAULT 30 COMMENT 'Days that the row is kept',
     StoredAt DateTime64(3) DEFAULT now64(3) COMMENT 'When the row was stored' CODEC(Delta(8), ZSTD(1)),
-    Purpose LowCardinality(String)
-        DEFAULT multiIf(
-            SpanAttributes['llmtrace.purpose'] IN ('product', 'simulated', 'bench', 'replay', 'evaluation', 'judge', 'playground'), SpanAttributes['llmtrace.purpose'],
-            ResourceAttributes['llmtrace.purpose'] IN ('product', 'simulated', 'bench', 'replay', 'evaluation', 'judge', 'playground'), ResourceAttributes['llmtrace.purpose'],
-            ResourceAttributes['llmtrace.simulated'] = 'true', 'simulated',
-            'product'
-        )
-        COMMENT 'What the call was for: product, simulated, bench, replay, evaluation, judge or playground'
-        CODEC(ZSTD(1)),
     Simulated Bool ALIAS Purpose = 'simulated' COMMENT 'Whether no model was asked; Purpose says more',
     EndBeforeStart Bool DEFAULT false COMMENT 'The span said that it ended before it began: Duration is 0',
-    Operation LowCardinality(String) DEFAULT SpanAttributes['gen_ai.operation.name'] COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, or another step' CODEC(ZSTD(1)),
-    Provider LowCardinality(String) DEFAULT transform(multiIf(SpanAttributes['gen_ai.provider.name'] != '', SpanAttributes['gen_ai.provider.name'], SpanAttributes['gen_ai.system']), ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'], ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'], multiIf(SpanAttributes['gen_ai.provider.name'] != '', SpanAttributes['gen_ai.provider.name'], SpanAttributes['gen_ai.system'])) COMMENT 'Provider that was called, by the convention\'s name' CODEC(ZSTD(1)),
-    RequestModel LowCardinality(String) DEFAULT SpanAttributes['gen_ai.request.model'] COMMENT 'Model that was asked for' CODEC(ZSTD(1)),
-    ResponseModel LowCardinality(String) DEFAULT SpanAttributes['gen_ai.response.model'] COMMENT 'Model that answered' CODEC(ZSTD(1)),
-    ResponseId String DEFAULT SpanAttributes['gen_ai.response.id'] COMMENT 'The provider\'s id of the answer' CODEC(ZSTD(3)),
-    FinishReasons Array(LowCardinality(String)) DEFAULT arrayMap(r -> transform(lower(r), ['end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'finish_reason_stop', 'max_tokens', 'max_output_tokens', 'model_length', 'tool_use', 'tool_calls', 'tool-calls', 'function_call', 'content-filter', 'safety', 'refusal', 'content_filtered', 'guardrail_intervened'], ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length', 'length', 'tool_call', 'tool_call', 'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter'], r), if(startsWith(multiIf(SpanAttributes['gen_ai.response.finish_reasons'] != '', SpanAttributes['gen_ai.response.finish_reasons'], SpanAttributes['gen_ai.response.finish_reason'] != '', SpanAttributes['gen_ai.response.finish_reason'], SpanAttributes['gen_ai.response.stop_reason'] != '', SpanAttributes['gen_ai.response.stop_reason'], SpanAttributes['gen_ai.completion.0.finish_reason']), '['), JSONExtract(multiIf(SpanAttributes['gen_ai.response.finish_reasons'] != '', SpanAttributes['gen_ai.response.finish_reasons'], SpanAttributes['gen_ai.response.finish_reason'] != '', SpanAttributes['gen_ai.response.finish_reason'], SpanAttributes['gen_ai.response.stop_reason'] != '', SpanAttributes['gen_ai.response.stop_reason'], SpanAttributes['gen_ai.completion.0.finish_reason']), 'Array(String)'), if(multiIf(SpanAttributes['gen_ai.response.finish_reasons'] != '', SpanAttributes['gen_ai.response.finish_reasons'], SpanAttributes['gen_ai.response.finish_reason'] != '', SpanAttributes['gen_ai.response.finish_reason'], SpanAttributes['gen_ai.response.stop_reason'] != '', SpanAttributes['gen_ai.response.stop_reason'], SpanAttributes['gen_ai.completion.0.finish_reason']) = '', emptyArrayString(), [multiIf(SpanAttributes['gen_ai.response.finish_reasons'] != '', SpanAttributes['gen_ai.response.finish_reasons'], SpanAttributes['gen_ai.response.finish_reason'] != '', SpanAttributes['gen_ai.response.finish_reason'], SpanAttributes['gen_ai.response.stop_reason'] != '', SpanAttributes['gen_ai.response.stop_reason'], SpanAttributes['gen_ai.completion.0.finish_reason'])]))) COMMENT 'Why each choice of the answer ended' CODEC(ZSTD(1)),
-    ErrorType LowCardinality(String) DEFAULT SpanAttributes['error.type'] COMMENT 'Kind of the error; empty without one' CODEC(ZSTD(1)),
-    UserId String DEFAULT multiIf(SpanAttributes['user.id'] != '', SpanAttributes['user.id'], SpanAttributes['enduser.id'] != '', SpanAttributes['enduser.id'], SpanAttributes['gen_ai.user'] != '', SpanAttributes['gen_ai.user'], SpanAttributes['gen_ai.request.user'] != '', SpanAttributes['gen_ai.request.user'], SpanAttributes['gen_ai.prompt.0.user']) COMMENT 'User for whom was called' CODEC(ZSTD(3)),
-    SessionId String DEFAULT multiIf(SpanAttributes['session.id'] != '', SpanAttributes['session.id'], SpanAttributes['gen_ai.conversation.id']) COMMENT 'Conversation that the span belongs to' CODEC(ZSTD(3)),
-    Tags Array(LowCardinality(String)) DEFAULT if(startsWith(SpanAttributes['llmtrace.tags'], '['), JSONExtract(SpanAttributes['llmtrace.tags'], 'Array(String)'), if(SpanAttributes['llmtrace.tags'] = '', emptyArrayString(), [SpanAttributes['llmtrace.tags']])) COMMENT 'Tags that the program gave' CODEC(ZSTD(1)),
-    Experiment LowCardinality(String) DEFAULT SpanAttributes['llmtrace.experiment'] COMMENT 'Experiment that the span belongs to' CODEC(ZSTD(1)),
-    RunId LowCardinality(String) DEFAULT SpanAttributes['llmtrace.run'] COMMENT 'Run of that experiment' CODEC(ZSTD(1)),
-    PromptName LowCardinality(String) DEFAULT SpanAttributes['gen_ai.prompt.name'] COMMENT 'Prompt that was used' CODEC(ZSTD(1)),
-    PromptVersion LowCardinality(String) DEFAULT SpanAttributes['gen_ai.prompt.version'] COMMENT 'Version of that prompt' CODEC(ZSTD(1)),
-    InputTokens Nullable(UInt64) DEFAULT toUInt64OrNull(multiIf(SpanAttributes['gen_ai.usage.input_tokens'] != '', SpanAttributes['gen_ai.usage.input_tokens'], SpanAttributes['gen_ai.usage.prompt_tokens'])) COMMENT 'Tokens of input, cached ones among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
-    OutputTokens Nullable(UInt64) DEFAULT toUInt64OrNull(multiIf(SpanAttributes['gen_ai.usage.output_tokens'] != '', SpanAttributes['gen_ai.usage.output_tokens'], SpanAttributes['gen_ai.usage.completion_tokens'])) COMMENT 'Tokens of output, those of reasoning among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
-    CacheReadTokens UInt64 DEFAULT toUInt64OrZero(multiIf(SpanAttributes['gen_ai.usage.cache_read.input_tokens'] != '', SpanAttributes['gen_ai.usage.cache_read.input_tokens'], SpanAttributes['gen_ai.usage.cache_read_input_tokens'] != '', SpanAttributes['gen_ai.usage.cache_read_input_tokens'], SpanAttributes['gen_ai.usage.input_tokens.cached'] != '', SpanAttributes['gen_ai.usage.input_tokens.cached'], SpanAttributes['gen_ai.usage.details.cache_read_tokens'] != '', SpanAttributes['gen_ai.usage.details.cache_read_tokens'], SpanAttributes['gen_ai.usage.cached_tokens'])) COMMENT 'Tokens of input that were read from the cache' CODEC(T64, ZSTD(1)),
-    CacheWriteTokens UInt64 DEFAULT toUInt64OrZero(multiIf(SpanAttributes['gen_ai.usage.cache_write.input_tokens'] != '', SpanAttributes['gen_ai.usage.cache_write.input_tokens'], SpanAttributes['gen_ai.usage.cache_creation.input_tokens'] != '', SpanAttributes['gen_ai.usage.cache_creation.input_tokens'], SpanAttributes['gen_ai.usage.cache_creation_input_tokens'] != '', SpanAttributes['gen_ai.usage.cache_creation_input_tokens'], SpanAttributes['gen_ai.usage.input_tokens.cache_write'] != '', SpanAttributes['gen_ai.usage.input_tokens.cache_write'], SpanAttributes['gen_ai.usage.details.cache_write_tokens'])) COMMENT 'Tokens of input that were written to the cache' CODEC(T64, ZSTD(1)),
-    ReasoningTokens UInt64 DEFAULT toUInt64OrZero(multiIf(SpanAttributes['gen_ai.usage.reasoning.output_tokens'] != '', SpanAttributes['gen_ai.usage.reasoning.output_tokens'], SpanAttributes['gen_ai.usage.reasoning_tokens'] != '', SpanAttributes['gen_ai.usage.reasoning_tokens'], SpanAttributes['gen_ai.usage.output_tokens.reasoning'] != '', SpanAttributes['gen_ai.usage.output_tokens.reasoning'], SpanAttributes['gen_ai.usage.details.reasoning_tokens'])) COMMENT 'Tokens of output that were reasoning' CODEC(T64, ZSTD(1)),
-    TimeToFirstToken Nullable(Float64) DEFAULT toFloat64OrNull(multiIf(SpanAttributes['gen_ai.response.time_to_first_chunk'] != '', SpanAttributes['gen_ai.response.time_to_first_chunk'], SpanAttributes['gen_ai.client.operation.time_to_first_chunk'] != '', SpanAttributes['gen_ai.client.operation.time_to_first_chunk'], SpanAttributes['gen_ai.latency.time_to_first_token'])) COMMENT 'Seconds from begin to the first token' CODEC(ZSTD(1)),
-    Weight Float64 DEFAULT if(toFloat64OrZero(SpanAttributes['llmtrace.sample.weight']) > 0 AND toFloat64OrZero(SpanAttributes['llmtrace.sample.weight']) < 1e9, toFloat64OrZero(SpanAttributes['llmtrace.sample.weight']), 1) COMMENT 'Calls that a sampled span stands for; 1 for the others' CODEC(ZSTD(1)),
+    Operation LowCardinality(String)
+        DEFAULT SpanAttributes['gen_ai.operation.name']
+        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, or another step' CODEC(ZSTD(1)),
+    Provider LowCardinality(String)
+        DEFAULT llmtrace_provider_name(llmtrace_first([SpanAttributes['gen_ai.provider.name'], SpanAttributes['gen_ai.system']]))
+        COMMENT 'Provider that was called, by the convention\'s name' CODEC(ZSTD(1)),
+    RequestModel LowCardinality(String)
+        DEFAULT SpanAttributes['gen_ai.request.model']
+        COMMENT 'Model that was asked for' CODEC(ZSTD(1)),
+    ResponseModel LowCardinality(String)
+        DEFAULT SpanAttributes['gen_ai.response.model']
+        COMMENT 'Model that answered' CODEC(ZSTD(1)),
+    ResponseId String
+        DEFAULT SpanAttributes['gen_ai.response.id']
+        COMMENT 'The provider\'s id of the answer' CODEC(ZSTD(3)),
+    FinishReasons Array(LowCardinality(String))
+        DEFAULT llmtrace_finish_reasons(llmtrace_first([SpanAttributes['gen_ai.response.finish_reasons'], SpanAttributes['gen_ai.response.finish_reason'], SpanAttributes['gen_ai.response.stop_reason'], SpanAttributes['gen_ai.completion.0.finish_reason'], SpanAttributes['anthropic.message.stop_reason']]))
+        COMMENT 'Why each choice of the answer ended' CODEC(ZSTD(1)),
+    ErrorType LowCardinality(String)
+        DEFAULT SpanAttributes['error.type']
+        COMMENT 'Kind of the error; empty without one' CODEC(ZSTD(1)),
+    UserId String
+        DEFAULT llmtrace_first([SpanAttributes['user.id'], SpanAttributes['enduser.id'], SpanAttributes['gen_ai.user'], SpanAttributes['gen_ai.request.user'], SpanAttributes['gen_ai.prompt.0.user']])
+        COMMENT 'User for whom was called' CODEC(ZSTD(3)),
+    SessionId String
+        DEFAULT llmtrace_first([SpanAttributes['session.id'], SpanAttributes['gen_ai.conversation.id'], SpanAttributes['anthropic.session.id']])
+        COMMENT 'Conversation that the span belongs to' CODEC(ZSTD(3)),
+    Tags Array(LowCardinality(String))
+        DEFAULT llmtrace_string_list(SpanAttributes['llmtrace.tags'])
+        COMMENT 'Tags that the program gave' CODEC(ZSTD(1)),
+    Experiment LowCardinality(String)
+        DEFAULT SpanAttributes['llmtrace.experiment']
+        COMMENT 'Experiment that the span belongs to' CODEC(ZSTD(1)),
+    RunId LowCardinality(String)
+        DEFAULT SpanAttributes['llmtrace.run']
+        COMMENT 'Run of that experiment' CODEC(ZSTD(1)),
+    PromptName LowCardinality(String)
+        DEFAULT SpanAttributes['gen_ai.prompt.name']
+        COMMENT 'Prompt that was used' CODEC(ZSTD(1)),
+    PromptVersion LowCardinality(String)
+        DEFAULT SpanAttributes['gen_ai.prompt.version']
+        COMMENT 'Version of that prompt' CODEC(ZSTD(1)),
+    Purpose LowCardinality(String)
+        DEFAULT llmtrace_purpose(SpanAttributes['llmtrace.purpose'], ResourceAttributes['llmtrace.purpose'], ResourceAttributes['llmtrace.simulated'])
+        COMMENT 'What the call was for: product, simulated, bench, replay, evaluation, judge or playground' CODEC(ZSTD(1)),
+    InputTokens Nullable(UInt64)
+        DEFAULT llmtrace_count(llmtrace_first([SpanAttributes['gen_ai.usage.input_tokens'], SpanAttributes['gen_ai.usage.prompt_tokens']]))
+        COMMENT 'Tokens of input, cached ones among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
+    CacheReadTokens UInt64
+        DEFAULT llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.cache_read.input_tokens'], SpanAttributes['gen_ai.usage.cache_read_input_tokens'], SpanAttributes['gen_ai.usage.input_tokens.cached'], SpanAttributes['gen_ai.usage.details.cache_read_tokens'], SpanAttributes['gen_ai.usage.cached_tokens']]))
+        COMMENT 'Tokens of input that were read from the cache' CODEC(T64, ZSTD(1)),
+    CacheWriteTokens UInt64
+        DEFAULT llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.cache_write.input_tokens'], SpanAttributes['gen_ai.usage.cache_creation.input_tokens'], SpanAttributes['gen_ai.usage.cache_creation_input_tokens'], SpanAttributes['gen_ai.usage.input_tokens.cache_write'], SpanAttributes['gen_ai.usage.details.cache_write_tokens']]))
+        COMMENT 'Tokens of input that were written to the cache' CODEC(T64, ZSTD(1)),
+    CacheWrite1hTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_write_1h.input_tokens']), 0)
+        COMMENT 'Tokens written to the cache for an hour',
+    AudioInputTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.audio.input_tokens'], SpanAttributes['gen_ai.usage.details.input_audio_tokens']])), 0)
+        COMMENT 'Tokens of input that were audio',
+    ImageInputTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.image.input_tokens'], SpanAttributes['gen_ai.usage.details.input_image_tokens']])), 0)
+        COMMENT 'Tokens of input that were images',
+    CacheReadAudioTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['llmtrace.usage.cache_read_audio.input_tokens'], SpanAttributes['gen_ai.usage.details.cache_audio_read_tokens']])), 0)
+        COMMENT 'Tokens of audio that were read from the cache',
+    CacheReadImageTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_read_image.input_tokens']), 0)
+        COMMENT 'Tokens of images that were read from the cache',
+    OutputTokens Nullable(UInt64)
+        DEFAULT llmtrace_count(llmtrace_first([SpanAttributes['gen_ai.usage.output_tokens'], SpanAttributes['gen_ai.usage.completion_tokens']]))
+        COMMENT 'Tokens of output, those of reasoning among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
+    ReasoningTokens UInt64
+        DEFAULT llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.reasoning.output_tokens'], SpanAttributes['gen_ai.usage.reasoning_tokens'], SpanAttributes['gen_ai.usage.output_tokens.reasoning'], SpanAttributes['gen_ai.usage.details.reasoning_tokens']]))
+        COMMENT 'Tokens of output that were reasoning' CODEC(T64, ZSTD(1)),
+    AudioOutputTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.audio.output_tokens'], SpanAttributes['gen_ai.usage.details.output_audio_tokens']])), 0)
+        COMMENT 'Tokens of output that were audio',
+    ImageOutputTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['gen_ai.usage.image.output_tokens']), 0)
+        COMMENT 'Tokens of output that were images',
+    WebSearches UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['llmtrace.usage.web_searches'], SpanAttributes['gen_ai.usage.details.web_search_requests']])), 0)
+        COMMENT 'Searches of the web that the provider ran',
+    FileSearches UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.file_searches']), 0)
+        COMMENT 'Searches of files that the provider ran',
+    TimeToFirstByte Nullable(Float64)
+        DEFAULT llmtrace_seconds(SpanAttributes['llmtrace.response.time_to_first_byte'])
+        COMMENT 'Seconds from begin to the first byte of the answer' CODEC(ZSTD(1)),
+    TimeToFirstToken Nullable(Float64)
+        DEFAULT llmtrace_seconds(llmtrace_first([SpanAttributes['gen_ai.response.time_to_first_chunk'], SpanAttributes['gen_ai.client.operation.time_to_first_chunk'], SpanAttributes['gen_ai.latency.time_to_first_token']]))
+        COMMENT 'Seconds from begin to the first token' CODEC(ZSTD(1)),
+    TimeToLastToken Nullable(Float64)
+        DEFAULT llmtrace_seconds(SpanAttributes['llmtrace.response.time_to_last_token'])
+        COMMENT 'Seconds from begin to the last token' CODEC(ZSTD(1)),
+    Weight Float64
+        DEFAULT llmtrace_weight(SpanAttributes['llmtrace.sample.weight'])
+        COMMENT 'Calls that a sampled span stands for; 1 for the others' CODEC(ZSTD(1)),
+    ServiceTier LowCardinality(String)
+        DEFAULT if(IsLlm, llmtrace_service_tier(llmtrace_first([SpanAttributes['openai.response.service_tier'], SpanAttributes['gen_ai.openai.response.service_tier'], SpanAttributes['anthropic.response.service_tier'], SpanAttributes['llmtrace.response.service_tier'], SpanAttributes['openai.request.service_tier'], SpanAttributes['gen_ai.openai.request.service_tier'], SpanAttributes['anthropic.request.service_tier'], SpanAttributes['llmtrace.request.service_tier']]), SpanAttributes['llmtrace.response.cache_hit']), '')
+        COMMENT 'Tier by which prices differ; empty for the standard one, response_cache for no model',
+    Account LowCardinality(String)
+        DEFAULT if(IsLlm, SpanAttributes['llmtrace.account'], '')
+        COMMENT 'Account at the provider that pays',
     InputMessages String COMMENT 'Messages that were sent, JSON of the GenAI conventions' CODEC(ZSTD(3)),
     OutputMessages String COMMENT 'Messages that came back, JSON of the GenAI conventions' CODEC(ZSTD(3)),
     SystemInstructions String COMMENT 'Instructions apart from the messages, JSON of the GenAI conventions' CODEC(ZSTD(3)),
     ToolDefinitions String COMMENT 'Tools that the model could call, JSON of the GenAI conventions' CODEC(ZSTD(3)),
-    Model LowCardinality(String) DEFAULT if(RequestModel != '', RequestModel, ResponseModel) COMMENT 'Model that was asked for, else the one that answered' CODEC(ZSTD(1)),
-    IsLlm Bool DEFAULT Operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') COMMENT 'Whether the span calls a model' CODEC(ZSTD(1)),
-    Uncounted LowCardinality(String) DEFAULT multiIf(NOT IsLlm, '', SpanAttributes['llmtrace.counted'] = 'false', 'sender', SpanKind = 'Server' AND ParentSpanId != '', 'server', '') COMMENT 'Why a call does not count: sender, server, repeats or duplicate; empty where it does' CODEC(ZSTD(1)),
-    Counted Bool DEFAULT IsLlm AND Uncounted = '' COMMENT 'Whether the span is a call that usage and cost count' CODEC(ZSTD(1)),
-    UsageFault LowCardinality(String) DEFAULT multiIf(CacheReadTokens + CacheWriteTokens > ifNull(InputTokens, 0), 'cache exceeds input', ReasoningTokens > ifNull(OutputTokens, 0), 'reasoning exceeds output', '') COMMENT 'What in its token counts contradicts itself; empty for nothing' CODEC(ZSTD(1)),
-    ServiceTier LowCardinality(String) DEFAULT multiIf(NOT IsLlm, '', SpanAttributes['llmtrace.response.cache_hit'] = 'true', 'response_cache', lower(multiIf(SpanAttributes['openai.response.service_tier'] != '', SpanAttributes['openai.response.service_tier'], SpanAttributes['gen_ai.openai.response.service_tier'] != '', SpanAttributes['gen_ai.openai.response.service_tier'], SpanAttributes['anthropic.response.service_tier'] != '', SpanAttributes['anthropic.response.service_tier'], SpanAttributes['llmtrace.response.service_tier'] != '', SpanAttributes['llmtrace.response.service_tier'], SpanAttributes['openai.request.service_tier'] != '', SpanAttributes['openai.request.service_tier'], SpanAttributes['gen_ai.openai.request.service_tier'] != '', SpanAttributes['gen_ai.openai.request.service_tier'], SpanAttributes['anthropic.request.service_tier'] != '', SpanAttributes['anthropic.request.service_tier'], SpanAttributes['llmtrace.request.service_tier'])) IN ('auto', 'default', 'standard', 'on_demand', 'standard_only'), '', lower(multiIf(SpanAttributes['openai.response.service_tier'] != '', SpanAttributes['openai.response.service_tier'], SpanAttributes['gen_ai.openai.response.service_tier'] != '', SpanAttributes['gen_ai.openai.response.service_tier'], SpanAttributes['anthropic.response.service_tier'] != '', SpanAttributes['anthropic.response.service_tier'], SpanAttributes['llmtrace.response.service_tier'] != '', SpanAttributes['llmtrace.response.service_tier'], SpanAttributes['openai.request.service_tier'] != '', SpanAttributes['openai.request.service_tier'], SpanAttributes['gen_ai.openai.request.service_tier'] != '', SpanAttributes['gen_ai.openai.request.service_tier'], SpanAttributes['anthropic.request.service_tier'] != '', SpanAttributes['anthropic.request.service_tier'], SpanAttributes['llmtrace.request.service_tier']))) COMMENT 'Tier by which prices differ; empty for the standard one, response_cache for no model',
-    Account LowCardinality(String) DEFAULT if(IsLlm, SpanAttributes['llmtrace.account'], '') COMMENT 'Account at the provider that pays',
-    CacheWrite1hTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(multiIf(SpanAttributes['llmtrace.usage.cache_write_1h.input_tokens'] != '', SpanAttributes['llmtrace.usage.cache_write_1h.input_tokens'], SpanAttributes['langfuse.observation.usage_details.input_cache_creation_1h'])), 0) COMMENT 'Tokens written to the cache for an hour',
-    AudioInputTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(multiIf(SpanAttributes['gen_ai.usage.audio.input_tokens'] != '', SpanAttributes['gen_ai.usage.audio.input_tokens'], SpanAttributes['gen_ai.usage.details.input_audio_tokens'] != '', SpanAttributes['gen_ai.usage.details.input_audio_tokens'], SpanAttributes['llm.token_count.prompt_details.audio'])), 0) COMMENT 'Tokens of input that were audio',
-    ImageInputTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(multiIf(SpanAttributes['gen_ai.usage.image.input_tokens'] != '', SpanAttributes['gen_ai.usage.image.input_tokens'], SpanAttributes['gen_ai.usage.details.input_image_tokens'])), 0) COMMENT 'Tokens of input that were images',
-    CacheReadAudioTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(multiIf(SpanAttributes['llmtrace.usage.cache_read_audio.input_tokens'] != '', SpanAttributes['llmtrace.usage.cache_read_audio.input_tokens'], SpanAttributes['gen_ai.usage.details.cache_audio_read_tokens'])), 0) COMMENT 'Tokens of audio that were read from the cache',
-    CacheReadImageTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(SpanAttributes['llmtrace.usage.cache_read_image.input_tokens']), 0) COMMENT 'Tokens of images that were read from the cache',
-    AudioOutputTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(multiIf(SpanAttributes['gen_ai.usage.audio.output_tokens'] != '', SpanAttributes['gen_ai.usage.audio.output_tokens'], SpanAttributes['gen_ai.usage.details.output_audio_tokens'] != '', SpanAttributes['gen_ai.usage.details.output_audio_tokens'], SpanAttributes['llm.token_count.completion_details.audio'])), 0) COMMENT 'Tokens of output that were audio',
-    ImageOutputTokens UInt64 DEFAULT if(IsLlm, toUInt64OrZero(SpanAttributes['gen_ai.usage.image.output_tokens']), 0) COMMENT 'Tokens of output that were images',
-    WebSearches UInt64 DEFAULT if(IsLlm, toUInt64OrZero(multiIf(SpanAttributes['llmtrace.usage.web_searches'] != '', SpanAttributes['llmtrace.usage.web_searches'], SpanAttributes['gen_ai.usage.details.web_search_requests'])), 0) COMMENT 'Searches of the web that the provider ran',
-    FileSearches UInt64 DEFAULT if(IsLlm, toUInt64OrZero(SpanAttributes['llmtrace.usage.file_searches']), 0) COMMENT 'Searches of files that the provider ran',
-    TimeToFirstByte Nullable(Float64) DEFAULT toFloat64OrNull(SpanAttributes['llmtrace.response.time_to_first_byte']) COMMENT 'Seconds from begin to the first byte of the answer' CODEC(ZSTD(1)),
-    TimeToLastToken Nullable(Float64) DEFAULT toFloat64OrNull(SpanAttributes['llmtrace.response.time_to_last_token']) COMMENT 'Seconds from begin to the last token' CODEC(ZSTD(1)),
-    TimePerOutputToken Nullable(Float64) DEFAULT if(OutputTokens > 1, (ifNull(TimeToLastToken, Duration / 1e9) - TimeToFirstToken) / (OutputTokens - 1), NULL) COMMENT 'Seconds between two tokens of output, the first\'s time left out' CODEC(ZSTD(1)),
-    TpotEstimated Bool DEFAULT TimePerOutputToken IS NOT NULL AND TimeToLastToken IS NULL COMMENT 'Whether TimePerOutputToken takes the span\'s end for the last token\'s time' CODEC(ZSTD(1)),
+    Model LowCardinality(String)
+        DEFAULT llmtrace_model(RequestModel, ResponseModel)
+        COMMENT 'Model that was asked for, else the one that answered' CODEC(ZSTD(1)),
+    IsLlm Bool
+        DEFAULT llmtrace_is_llm(Operation)
+        COMMENT 'Whether the span calls a model' CODEC(ZSTD(1)),
+    Uncounted LowCardinality(String)
+        DEFAULT llmtrace_uncounted(IsLlm, SpanAttributes['llmtrace.counted'], SpanKind, ParentSpanId)
+        COMMENT 'Why a call does not count: sender, server, repeats or duplicate; empty where it does' CODEC(ZSTD(1)),
+    Counted Bool
+        DEFAULT llmtrace_counted(IsLlm, Uncounted)
+        COMMENT 'Whether the span is a call that usage and cost count' CODEC(ZSTD(1)),
+    UsageFault LowCardinality(String)
+        DEFAULT llmtrace_usage_fault(InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens)
+        COMMENT 'What in its token counts contradicts itself; empty for nothing' CODEC(ZSTD(1)),
+    TimePerOutputToken Nullable(Float64)
+        DEFAULT llmtrace_time_per_output_token(TimeToFirstToken, TimeToLastToken, Duration, OutputTokens)
+        COMMENT 'Seconds between two tokens of output, the first\'s time left out' CODEC(ZSTD(1)),
+    TpotEstimated Bool
+        DEFAULT llmtrace_tpot_estimated(TimePerOutputToken, TimeToLastToken)
+        COMMENT 'Whether TimePerOutputToken takes the span\'s end for the last token\'s time' CODEC(ZSTD(1)),
     PromptHash UInt64
-        DEFAULT if(InputMessages = '', 0, cityHash64(Model, InputMessages, SystemInstructions, ToolDefinitions))
+        DEFAULT llmtrace_prompt_hash(Model, InputMessages, SystemInstructions, ToolDefinitions)
         COMMENT 'Hash of model, messages, instructions and tools: equal for equal requests; 0 without messages',
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX idx_response_id ResponseId TYPE bloom_filter(0.01) GRANULARITY 1,

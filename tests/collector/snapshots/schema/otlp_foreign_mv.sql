@@ -7,124 +7,732 @@ SELECT
     TraceState,
     SpanName,
     SpanKind,
-    ResourceMap['service.name'] AS ServiceName,
-    ResourceMap AS ResourceAttributes,
-    scope_name AS ScopeName,
+    ResourceAttributes['service.name'] AS ServiceName,
+    ResourceAttributes,
+    ScopeName,
     ScopeVersion,
-    mapFromArrays(arrayFilter((k, n, b) -> n = 1 AND b, keys, arrayEnumerateUniq(keys), keep), arrayFilter((v, n, b) -> n = 1 AND b, vals, arrayEnumerateUniq(keys), keep)) AS SpanAttributes,
+    CAST(
+        arrayFilter(
+            (entry, occurrence) -> occurrence = 1 AND NOT (entry.1 IN ('gen_ai.input.messages', 'gen_ai.output.messages', 'gen_ai.system_instructions', 'gen_ai.tool.definitions') OR is_call AND llmtrace_has_column(entry.1)),
+            arrayZip(keys, texts),
+            arrayEnumerateUniq(keys)
+        ),
+        'Map(LowCardinality(String), String)'
+    ) AS SpanAttributes,
     Duration,
     EndBeforeStart,
     StatusCode,
     StatusMessage,
-    arrayMap(t -> fromUnixTimestamp64Nano(toInt64(t)), event_times) AS `Events.Timestamp`,
+    arrayMap(at -> fromUnixTimestamp64Nano(toInt64(at)), event_times) AS `Events.Timestamp`,
     event_names AS `Events.Name`,
     arraySlice(nested_maps, 1, length(event_names)) AS `Events.Attributes`,
     link_traces AS `Links.TraceId`,
     link_spans AS `Links.SpanId`,
     link_states AS `Links.TraceState`,
     arraySlice(nested_maps, length(event_names) + 1) AS `Links.Attributes`,
-    multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
+    multiIf(
+        project != '', project,
+        ResourceAttributes['llmtrace.project'] != '', ResourceAttributes['llmtrace.project'],
+        'default'
+    ) AS Project,
     ReceivedAt,
     text_Operation AS Operation,
-    transform(text_Provider, ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'], ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'], text_Provider) AS Provider,
+    llmtrace_provider_name(text_Provider) AS Provider,
     text_RequestModel AS RequestModel,
     text_ResponseModel AS ResponseModel,
     text_ResponseId AS ResponseId,
-    arrayMap(r -> transform(lower(r), ['end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'finish_reason_stop', 'max_tokens', 'max_output_tokens', 'model_length', 'tool_use', 'tool_calls', 'tool-calls', 'function_call', 'content-filter', 'safety', 'refusal', 'content_filtered', 'guardrail_intervened'], ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length', 'length', 'tool_call', 'tool_call', 'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter'], r), if(startsWith(text_FinishReasons, '['), JSONExtract(text_FinishReasons, 'Array(String)'), if(text_FinishReasons = '', emptyArrayString(), [text_FinishReasons]))) AS FinishReasons,
+    llmtrace_finish_reasons(text_FinishReasons) AS FinishReasons,
     text_ErrorType AS ErrorType,
     text_UserId AS UserId,
     text_SessionId AS SessionId,
-    if(startsWith(text_Tags, '['), JSONExtract(text_Tags, 'Array(String)'), if(text_Tags = '', emptyArrayString(), [text_Tags])) AS Tags,
+    llmtrace_string_list(text_Tags) AS Tags,
     text_Experiment AS Experiment,
     text_RunId AS RunId,
     text_PromptName AS PromptName,
     text_PromptVersion AS PromptVersion,
-    toUInt64OrNull(text_InputTokens) AS InputTokens,
-    toUInt64OrNull(text_OutputTokens) AS OutputTokens,
-    toUInt64OrZero(text_CacheReadTokens) AS CacheReadTokens,
-    toUInt64OrZero(text_CacheWriteTokens) AS CacheWriteTokens,
-    toUInt64OrZero(text_ReasoningTokens) AS ReasoningTokens,
-    toFloat64OrNull(text_TimeToFirstToken) AS TimeToFirstToken,
-    if(toFloat64OrZero(text_Weight) > 0 AND toFloat64OrZero(text_Weight) < 1e9, toFloat64OrZero(text_Weight), 1) AS Weight,
+    llmtrace_purpose(text_Purpose, ResourceAttributes['llmtrace.purpose'], ResourceAttributes['llmtrace.simulated']) AS Purpose,
+    llmtrace_count(text_InputTokens) AS InputTokens,
+    llmtrace_count_or_0(text_CacheReadTokens) AS CacheReadTokens,
+    llmtrace_count_or_0(text_CacheWriteTokens) AS CacheWriteTokens,
+    if(IsLlm, llmtrace_count_or_0(text_CacheWrite1hTokens), 0) AS CacheWrite1hTokens,
+    if(IsLlm, llmtrace_count_or_0(text_AudioInputTokens), 0) AS AudioInputTokens,
+    if(IsLlm, llmtrace_count_or_0(text_ImageInputTokens), 0) AS ImageInputTokens,
+    if(IsLlm, llmtrace_count_or_0(text_CacheReadAudioTokens), 0) AS CacheReadAudioTokens,
+    if(IsLlm, llmtrace_count_or_0(text_CacheReadImageTokens), 0) AS CacheReadImageTokens,
+    llmtrace_count(text_OutputTokens) AS OutputTokens,
+    llmtrace_count_or_0(text_ReasoningTokens) AS ReasoningTokens,
+    if(IsLlm, llmtrace_count_or_0(text_AudioOutputTokens), 0) AS AudioOutputTokens,
+    if(IsLlm, llmtrace_count_or_0(text_ImageOutputTokens), 0) AS ImageOutputTokens,
+    if(IsLlm, llmtrace_count_or_0(text_WebSearches), 0) AS WebSearches,
+    if(IsLlm, llmtrace_count_or_0(text_FileSearches), 0) AS FileSearches,
+    llmtrace_seconds(text_TimeToFirstByte) AS TimeToFirstByte,
+    llmtrace_seconds(text_TimeToFirstToken) AS TimeToFirstToken,
+    llmtrace_seconds(text_TimeToLastToken) AS TimeToLastToken,
+    llmtrace_weight(text_Weight) AS Weight,
+    if(IsLlm, llmtrace_service_tier(text_ServiceTier, attrs['llmtrace.response.cache_hit']), '') AS ServiceTier,
+    if(IsLlm, text_Account, '') AS Account,
     text_InputMessages AS InputMessages,
     text_OutputMessages AS OutputMessages,
     text_SystemInstructions AS SystemInstructions,
     text_ToolDefinitions AS ToolDefinitions,
-    if(RequestModel != '', RequestModel, ResponseModel) AS Model,
-    Operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') AS IsLlm,
-    multiIf(NOT IsLlm, '', text_counted = 'false', 'sender', SpanKind = 'Server' AND ParentSpanId != '', 'server', '') AS Uncounted,
-    IsLlm AND Uncounted = '' AS Counted,
-    multiIf(CacheReadTokens + CacheWriteTokens > ifNull(InputTokens, 0), 'cache exceeds input', ReasoningTokens > ifNull(OutputTokens, 0), 'reasoning exceeds output', '') AS UsageFault FROM (SELECT *, translation[1] AS text_Operation,
-translation[2] AS text_Provider,
-translation[3] AS text_RequestModel,
-translation[4] AS text_ResponseModel,
-translation[5] AS text_ResponseId,
-translation[6] AS text_FinishReasons,
-translation[7] AS text_ErrorType,
-translation[8] AS text_UserId,
-translation[9] AS text_SessionId,
-translation[10] AS text_Tags,
-translation[11] AS text_Experiment,
-translation[12] AS text_RunId,
-translation[13] AS text_PromptName,
-translation[14] AS text_PromptVersion,
-translation[15] AS text_InputTokens,
-translation[16] AS text_OutputTokens,
-translation[17] AS text_CacheReadTokens,
-translation[18] AS text_CacheWriteTokens,
-translation[19] AS text_ReasoningTokens,
-translation[20] AS text_TimeToFirstToken,
-translation[21] AS text_Weight,
-translation[22] AS text_InputMessages,
-translation[23] AS text_OutputMessages,
-translation[24] AS text_SystemInstructions,
-translation[25] AS text_ToolDefinitions,
-if(translation[26] = 'begun' AND StatusCode != 'Error', 'false', vals[indexOf(codes, 22)]) AS text_counted, arrayMap(c -> c < 23 OR c > if(operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'), 200, 26), arrayMap((k, c) -> if(c IN (0, 250) AND match(k, '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools|llm\\.prompts|llm\\.choices)\\.\\d'), 200, c), keys, codes)) AS keep FROM (SELECT * FROM (SELECT *, [operation, transform(lower(found[1]), ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'], ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'], found[1]), found[2], found[3], found[4], found[5], found[6], found[7], found[8], if(position(found[9], ',') > 0 AND NOT startsWith(found[9], '['), toJSONString(splitByChar(',', found[9])), found[9]), found[10], found[11], found[12], found[13], if(counts[1] != '' AND (attrs['gen_ai.usage.input_tokens'] = '' AND JSONExtractRaw(json[10], 'input') != '' AND toUInt64OrZero(JSONExtractRaw(json[10], 'total')) != toUInt64OrZero(counts[1]) + toUInt64OrZero(counts[4]) OR attrs['ai.operationId'] != '' AND attrs['ai.usage.inputTokenDetails.cacheReadTokens'] = '' AND match(found[1], '^(anthropic|amazon-bedrock|aws.bedrock)')), toString(toUInt64OrZero(counts[1]) + toUInt64OrZero(counts[2]) + toUInt64OrZero(multiIf(counts[3] != '', counts[3], toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_5m')) + toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_1h')) = 0, '', toString(toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_5m')) + toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_1h')))))), counts[1]), counts[4], counts[2], multiIf(counts[3] != '', counts[3], toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_5m')) + toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_1h')) = 0, '', toString(toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_5m')) + toUInt64OrZero(JSONExtractRaw(json[10], 'input_cache_creation_1h')))), counts[5], arrayFirst(c -> c != '', arrayConcat([counts[6], if(found[21] = '', '', toString(toFloat64OrZero(found[21]) / 1000))], arrayMap(n -> if(n < started, '', toString((n - started) / 1e9)), [ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(found[22], 9, 'UTC')), 0), toInt64(arrayFirst(e -> e.1 IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk', 'ai.stream.firstChunk'), arrayZip(event_names, event_times)).2)]))), counts[7], if(operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'), if(scope_name NOT IN ('pydantic-ai') AND position(attrs['gen_ai.input.messages'], '"parts"') > 0, attrs['gen_ai.input.messages'], conversation[1]), attrs['gen_ai.input.messages']), if(operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'), if(scope_name NOT IN ('pydantic-ai') AND position(attrs['gen_ai.output.messages'], '"parts"') > 0, attrs['gen_ai.output.messages'], conversation[2]), attrs['gen_ai.output.messages']), if(operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'), JSONExtractRaw(conversation[3], 1, 'parts'), attrs['gen_ai.system_instructions']), if(operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'), arrayMap(t -> if(t = '', '', concat('[', arrayStringConcat(arrayMap(d -> arrayMap(q -> arrayMap(f -> arrayMap(s -> if(JSONHas(f, 'name') AND s != '', concat('{"type":"function"', ',"name":', JSONExtractRaw(f, 'name'), ',"description":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(f, 'description')])])[1], ',"parameters":', s, '}'), q), [arrayFirst(c -> c != '', [JSONExtractRaw(f, 'parameters'), JSONExtractRaw(f, 'input_schema'), JSONExtractRaw(f, 'inputSchema')])])[1], [if(JSONHas(q, 'function'), JSONExtractRaw(q, 'function'), q)])[1], [arrayMap(u -> multiIf(startsWith(u, '"') AND JSONExtractString(u) != '', JSONExtractString(u), u IN ('null', '""'), '', u), [d])[1]])[1], multiIf(startsWith(t, '[') AND isValidJSON(t), JSONExtractArrayRaw(t), startsWith(t, '{') AND isValidJSON(t), [t], [toJSONString(t)])), ','), ']')), [arrayFirst(c -> c != '', [flat[3], found[28]])])[1], attrs['gen_ai.tool.definitions']), multiIf(attrs['logfire.span_type'] = 'pending_span', '1', startsWith(scope_name, 'logfire.') AND counts[4] = '' AND attrs['response_data'] = '' AND attrs['gen_ai.output.messages'] = '', 'begun', '')] AS translation FROM (SELECT *, arrayMap((t, o) -> if(t = '', '', concat('[', arrayMap(i -> arrayStringConcat(arrayMap((m, r) -> concat(replaceOne(arrayMap(b -> concat('{"role":', toJSONString(JSONExtractString(b, 'role')), ',"parts":[', arrayStringConcat(arrayMap(p -> multiIf(JSONType(p) = 'String', concat('{"type":"text"', ',"content":', p, '}'), JSONExtractString(p, 'type') IN ('', 'text', 'input_text', 'output_text') AND JSONHas(p, 'text'), concat('{"type":"text"', ',"content":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'text')])])[1], '}'), JSONExtractString(p, 'type') IN ('thinking', 'reasoning'), concat('{"type":"reasoning"', ',"content":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'thinking'), JSONExtractString(p, 'content'), JSONExtractString(p, 'text')])])[1], '}'), JSONExtractString(p, 'type') IN ('tool_result', 'tool-result') OR JSONExtractString(p, 'type') = 'tool_call_response' AND JSONHas(p, 'result'), concat('{"type":"tool_call_response"', ',"id":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'tool_use_id'), JSONExtractString(p, 'toolCallId'), JSONExtractString(p, 'id')])])[1], ',"response":', arrayMap(w -> multiIf(w = '', 'null', startsWith(w, '"') AND startsWith(JSONExtractString(w), '{') AND isValidJSON(JSONExtractString(w)), JSONExtractString(w), w), [arrayFirst(c -> c != '', [JSONExtractRaw(p, 'response'), JSONExtractRaw(p, 'content'), JSONExtractRaw(p, 'result'), JSONExtractRaw(p, 'output')])])[1], '}'), JSONExtractString(p, 'type') IN ('tool_use', 'tool-call', 'function') OR JSONHas(p, 'function') OR JSONHas(p, 'toolCallId'), concat('{"type":"tool_call"', ',"id":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'id'), JSONExtractString(p, 'toolCallId')])])[1], ',"name":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'function', 'name'), JSONExtractString(p, 'name'), JSONExtractString(p, 'toolName')])])[1], ',"arguments":', arrayMap(w -> multiIf(w = '', 'null', startsWith(w, '"') AND startsWith(JSONExtractString(w), '{') AND isValidJSON(JSONExtractString(w)), JSONExtractString(w), w), [arrayFirst(c -> c != '', [JSONExtractRaw(p, 'function', 'arguments'), JSONExtractRaw(p, 'input'), JSONExtractRaw(p, 'args'), JSONExtractRaw(p, 'arguments')])])[1], '}'), JSONExtractString(p, 'type') IN ('image_url', 'image-url', 'input_image') OR JSONHas(p, 'source', 'url'), arrayMap(url -> if(startsWith(url, 'data:'), concat('{"type":"blob"', ',"modality":', '"image"', ',"mime_type":', toJSONString(extract(url, '^data:([^;,]*)')), ',"content":', toJSONString(substring(url, position(url, ',') + 1)), '}'), concat('{"type":"uri"', ',"modality":', '"image"', ',"uri":', toJSONString(url), '}')), [arrayFirst(c -> c != '', [JSONExtractString(p, 'image_url', 'url'), JSONExtractString(p, 'image_url'), JSONExtractString(p, 'url'), JSONExtractString(p, 'source', 'url')])])[1], JSONExtractString(p, 'type') = 'binary' OR JSONExtractString(p, 'type') = 'image' AND JSONHas(p, 'source'), concat('{"type":"blob"', ',"mime_type":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'media_type'), JSONExtractString(p, 'source', 'media_type')])])[1], ',"content":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'content'), JSONExtractString(p, 'source', 'data'), JSONExtractString(p, 'data')])])[1], '}'), JSONExtractString(p, 'type') = '', concat('{"type":"text"', ',"content":', toJSONString(p), '}'), p), arrayConcat(multiIf(JSONExtractString(b, 'role') = 'tool' AND JSONHas(b, 'tool_call_id'), [concat('{"type":"tool_result","id":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(b, 'tool_call_id')])])[1], ',"content":', arrayFirst(c -> c != '', [JSONExtractRaw(b, 'content')]), '}')], JSONType(b, 'content') = 'Array', JSONExtractArrayRaw(b, 'content'), JSONHas(b, 'parts'), JSONExtractArrayRaw(b, 'parts'), JSONHas(b, 'role') OR JSONHas(b, 'tool_calls'), if(JSONType(b, 'content') IN ('Null', ''), emptyArrayString(), [JSONExtractRaw(b, 'content')]), [b]), JSONExtractArrayRaw(b, 'tool_calls'))), ','), ']'), [if(JSONHas(m, 'message'), JSONExtractRaw(m, 'message'), m)])[1], '{"role":""', concat('{"role":"', r, '"')), if(JSONExtractString(m, 'finish_reason') = '', '', concat(',"finish_reason":', toJSONString(JSONExtractString(m, 'finish_reason')))), '}'), i, arrayMap(m -> o, i)), ','), [multiIf(startsWith(t, '[') AND isValidJSON(t), JSONExtractArrayRaw(t), startsWith(t, '{') AND isValidJSON(t), [t], [toJSONString(t)])])[1], ']')), [arrayFirst(c -> c != '', [flat[1], found[23], arrayMap(l -> if(empty(l), '', concat('[', arrayStringConcat(l, ','), ']')), [arrayFlatten(arrayMap(x -> multiIf(startsWith(x.2, '['), JSONExtractArrayRaw(x.2), startsWith(x.2, '{') AND (JSONHas(x.2, 'role') OR JSONHas(x.2, 'message')), [x.2], [concat('{"role":"', x.1, '","content":', if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), arrayFilter(x -> x.2 != '', arrayMap(e -> (transform(e.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'], ['user', 'system', 'user', 'assistant', 'tool'], e.1), arrayFirst(c -> c != '', [e.2[transform(e.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'], ['gen_ai.prompt', 'content', 'content', 'content', 'content'], e.1)], e.2['gen_ai.event.content']])), arrayFilter(e -> e.1 IN ('gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'), arrayZip(event_names, arraySlice(nested_maps, 1, length(event_names))))))))])[1]]), arrayFirst(c -> c != '', [flat[2], arrayMap(l -> if(empty(l), '', concat('[{"role":"assistant","content":[', arrayStringConcat(l, ','), ']}]')), [arrayFilter(c -> c != '', arrayConcat([if(attrs['ai.response.reasoning'] = '', '', concat('{"type":"reasoning","content":', toJSONString(attrs['ai.response.reasoning']), '}')), if(found[24] = '', '', toJSONString(found[24]))], JSONExtractArrayRaw(found[25])))])[1], found[26], arrayMap(l -> if(empty(l), '', concat('[', arrayStringConcat(l, ','), ']')), [arrayFlatten(arrayMap(x -> multiIf(startsWith(x.2, '['), JSONExtractArrayRaw(x.2), startsWith(x.2, '{') AND (JSONHas(x.2, 'role') OR JSONHas(x.2, 'message')), [x.2], [concat('{"role":"', x.1, '","content":', if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), arrayFilter(x -> x.2 != '', arrayMap(e -> (transform(e.1, ['gen_ai.content.completion', 'gen_ai.choice'], ['assistant', 'assistant'], e.1), arrayFirst(c -> c != '', [e.2[transform(e.1, ['gen_ai.content.completion', 'gen_ai.choice'], ['gen_ai.completion', 'message'], e.1)], e.2['gen_ai.event.content']])), arrayFilter(e -> e.1 IN ('gen_ai.content.completion', 'gen_ai.choice'), arrayZip(event_names, arraySlice(nested_maps, 1, length(event_names))))))))])[1]]), if(found[27] = '', '', concat('{"role":"system","content":', if(startsWith(found[27], '[') AND isValidJSON(found[27]), found[27], toJSONString(found[27])), '}'))], ['user', 'assistant', 'system']) AS conversation FROM (SELECT *, arrayMap(o -> if(scope_name = 'litellm' AND o = 'text_completion', 'chat', o), [arrayFirst(c -> c != '', [if(attrs['gen_ai.operation.name'] = '', '', transform(lower(attrs['gen_ai.operation.name']), ['chat', 'text_completion', 'completion', 'acompletion', 'embedding', 'embeddings', 'aembedding', 'message', 'messages', 'responses', 'aresponses', 'anthropic_messages'], ['chat', 'text_completion', 'text_completion', 'chat', 'embeddings', 'embeddings', 'embeddings', 'chat', 'chat', 'chat', 'chat', 'chat'], attrs['gen_ai.operation.name'])), transform(lower(json[17]), ['llm', 'embedding', 'retriever', 'tool', 'agent', 'chain', 'reranker'], ['chat', 'embeddings', 'retrieval', 'execute_tool', 'invoke_agent', 'invoke_workflow', 'rerank'], ''), transform(lower(json[18]), ['chat', 'completion', 'acompletion', 'embedding', 'aembedding', 'rerank'], ['chat', 'text_completion', 'chat', 'embeddings', 'embeddings', 'rerank'], ''), transform(lower(json[19]), ['ai.generatetext', 'ai.streamtext', 'ai.generateobject', 'ai.streamobject', 'ai.generatetext.dogenerate', 'ai.streamtext.dostream', 'ai.generateobject.dogenerate', 'ai.streamobject.dostream', 'ai.embed', 'ai.embedmany', 'ai.embed.doembed', 'ai.embedmany.doembed', 'ai.rerank', 'ai.toolcall'], ['invoke_agent', 'invoke_agent', 'invoke_agent', 'invoke_agent', 'chat', 'chat', 'chat', 'chat', 'invoke_workflow', 'invoke_workflow', 'embeddings', 'embeddings', 'rerank', 'execute_tool'], ''), transform(lower(json[20]), ['generation', 'embedding', 'tool', 'retriever', 'agent', 'chain'], ['chat', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'invoke_workflow'], ''), transform(lower(json[21]), ['llm', 'chat_model', 'embedding', 'tool', 'retriever', 'agent', 'chain', 'workflow', 'reranker'], ['chat', 'chat', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'invoke_workflow', 'invoke_workflow', 'rerank'], ''), transform(lower(json[22]), ['workflow', 'agent', 'tool'], ['invoke_workflow', 'invoke_agent', 'execute_tool'], ''), transform(lower(json[23]), ['llm', 'embedding', 'tool', 'flow', 'retrieval'], ['chat', 'embeddings', 'execute_tool', 'invoke_workflow', 'retrieval'], ''), if(attrs['gen_ai.latency.time_in_queue'] != '' OR attrs['gen_ai.latency.e2e'] != '' OR attrs['gen_ai.latency.time_to_first_token'] != '', 'text_completion', ''), if(attrs['gen_ai.system'] != '' AND attrs['gen_ai.request.model'] != '' AND counts[1] != '', 'chat', ''), if(JSONExtractRaw(json[3], 'model') != '' AND attrs['logfire.span_type'] != 'log', 'chat', '')])])[1] AS operation FROM (SELECT *, arrayMap(u -> multiIf(startsWith(u, '{'), replaceAll(JSONExtractRaw(u, 'intValue'), '"', ''), endsWith(u, '.0'), substring(u, 1, length(u) - 2), u), [found[14], found[15], found[16], found[17], found[18], found[19], found[20]]) AS counts FROM (SELECT *, arrayMap(u -> arrayFirst(c -> c != '', arrayMap(u -> multiIf(startsWith(u, '"') AND JSONExtractString(u) != '', JSONExtractString(u), u IN ('null', '""'), '', u), u)), [[attrs['gen_ai.provider.name'], attrs['gen_ai.system'], attrs['llm.provider'], attrs['llm.system'], attrs['ai.model.provider'], attrs['mlflow.llm.provider'], attrs['llm.vendor']], [attrs['gen_ai.request.model'], attrs['llm.request.model_name'], JSONExtractRaw(json[1], 'model'), JSONExtractRaw(json[2], 'model'), attrs['ai.model.id'], JSONExtractRaw(json[3], 'model'), attrs['langfuse.observation.model.name'], attrs['mlflow.llm.model'], attrs['llm.request.model'], attrs['embedding.model_name'], attrs['reranker.model_name'], attrs['llm.model_name']], [attrs['gen_ai.response.model'], attrs['llm.response.model_name'], attrs['llm.model_name'], attrs['ai.response.model'], attrs['llm.response.model'], JSONExtractRaw(json[4], 'model'), JSONExtractRaw(json[5], 'model')], [attrs['gen_ai.response.id'], attrs['ai.response.id'], JSONExtractRaw(json[4], 'id'), JSONExtractRaw(json[6], 'id'), JSONExtractRaw(json[5], 'id'), JSONExtractRaw(json[7], 'id'), JSONExtractRaw(json[8], 'id')], [attrs['gen_ai.response.finish_reasons'], attrs['gen_ai.response.finish_reason'], attrs['gen_ai.response.stop_reason'], attrs['gen_ai.completion.0.finish_reason'], attrs['llm.response.finish_reason'], attrs['llm.response.stop_reason'], attrs['llm.finish_reason'], attrs['ai.response.finishReason'], attrs['ai.finishReason'], attrs['anthropic.message.stop_reason'], JSONExtractRaw(json[4], 'choices', 1, 'finish_reason'), JSONExtractRaw(json[4], 'stop_reason'), JSONExtractRaw(json[6], 'message', 'stop_reason'), JSONExtractRaw(json[5], 'choices', 1, 'finish_reason'), JSONExtractRaw(json[5], 'stop_reason'), JSONExtractRaw(json[8], 'choices', 1, 'finish_reason')], [attrs['error.type']], [attrs['user.id'], attrs['enduser.id'], attrs['langfuse.user.id'], attrs['gen_ai.user'], attrs['gen_ai.request.user'], attrs['llm.user'], attrs['traceloop.association.properties.user_id'], attrs['ai.telemetry.metadata.userId'], attrs['mlflow.trace.user'], attrs['litellm.end_user.id'], attrs['metadata.user_api_key_end_user_id'], attrs['metadata.user_api_key_user_id'], attrs['gen_ai.prompt.0.user']], [attrs['session.id'], attrs['gen_ai.conversation.id'], attrs['langfuse.session.id'], attrs['traceloop.association.properties.session_id'], attrs['ai.telemetry.metadata.sessionId'], attrs['mlflow.trace.session'], attrs['anthropic.session.id'], attrs['session_id']], [attrs['llmtrace.tags'], attrs['tag.tags'], attrs['langfuse.trace.tags'], attrs['langfuse.tags'], attrs['logfire.tags'], attrs['ai.telemetry.metadata.tags']], [attrs['llmtrace.experiment']], [attrs['llmtrace.run']], [attrs['gen_ai.prompt.name'], attrs['traceloop.prompt.key'], attrs['langfuse.observation.prompt.name'], attrs['prompt.id']], [attrs['gen_ai.prompt.version'], attrs['traceloop.prompt.version'], attrs['langfuse.observation.prompt.version'], attrs['llm.prompt_template.version']], [attrs['gen_ai.usage.input_tokens'], attrs['gen_ai.usage.prompt_tokens'], attrs['llm.token_count.prompt'], attrs['ai.usage.inputTokens'], attrs['ai.usage.promptTokens'], attrs['ai.usage.tokens'], JSONExtractRaw(json[9], 'input_tokens'), JSONExtractRaw(json[10], 'input'), JSONExtractRaw(json[10], 'prompt_tokens'), JSONExtractRaw(json[10], 'input_tokens'), attrs['llm.usage.prompt_tokens'], JSONExtractRaw(json[6], 'usage', 'prompt_tokens'), JSONExtractRaw(json[6], 'usage', 'input_tokens')], [attrs['gen_ai.usage.cache_read.input_tokens'], attrs['gen_ai.usage.cache_read_input_tokens'], attrs['gen_ai.usage.input_tokens.cached'], attrs['gen_ai.usage.details.cache_read_tokens'], attrs['gen_ai.usage.cached_tokens'], attrs['llm.token_count.prompt_details.cache_read'], attrs['llm.token_count.prompt_details.cache_input'], attrs['ai.usage.inputTokenDetails.cacheReadTokens'], attrs['ai.usage.cachedInputTokens'], JSONExtractRaw(json[11], 'openai', 'cachedPromptTokens'), JSONExtractRaw(json[11], 'anthropic', 'usage', 'cache_read_input_tokens'), JSONExtractRaw(json[11], 'anthropic', 'cacheReadInputTokens'), JSONExtractRaw(json[11], 'bedrock', 'usage', 'cacheReadInputTokens'), JSONExtractRaw(json[9], 'cache_read_input_tokens'), JSONExtractRaw(json[10], 'input_cached_tokens'), JSONExtractRaw(json[10], 'cache_read_input_tokens'), JSONExtractRaw(json[10], 'input_cache_read'), JSONExtractRaw(json[6], 'usage', 'prompt_tokens_details', 'cached_tokens'), JSONExtractRaw(json[6], 'usage', 'cache_read_input_tokens')], [attrs['gen_ai.usage.cache_write.input_tokens'], attrs['gen_ai.usage.cache_creation.input_tokens'], attrs['gen_ai.usage.cache_creation_input_tokens'], attrs['gen_ai.usage.input_tokens.cache_write'], attrs['gen_ai.usage.details.cache_write_tokens'], attrs['llm.token_count.prompt_details.cache_write'], attrs['ai.usage.inputTokenDetails.cacheWriteTokens'], JSONExtractRaw(json[11], 'anthropic', 'usage', 'cache_creation_input_tokens'), JSONExtractRaw(json[11], 'anthropic', 'cacheCreationInputTokens'), JSONExtractRaw(json[11], 'bedrock', 'usage', 'cacheWriteInputTokens'), JSONExtractRaw(json[9], 'cache_creation_input_tokens'), JSONExtractRaw(json[10], 'input_cache_creation'), JSONExtractRaw(json[10], 'cache_creation_input_tokens'), JSONExtractRaw(json[6], 'usage', 'cache_creation_input_tokens')], [attrs['gen_ai.usage.output_tokens'], attrs['gen_ai.usage.completion_tokens'], attrs['llm.token_count.completion'], attrs['ai.usage.outputTokens'], attrs['ai.usage.completionTokens'], JSONExtractRaw(json[9], 'output_tokens'), JSONExtractRaw(json[10], 'output'), JSONExtractRaw(json[10], 'completion_tokens'), JSONExtractRaw(json[10], 'output_tokens'), attrs['llm.usage.completion_tokens'], JSONExtractRaw(json[6], 'usage', 'completion_tokens'), JSONExtractRaw(json[6], 'usage', 'output_tokens')], [attrs['gen_ai.usage.reasoning.output_tokens'], attrs['gen_ai.usage.reasoning_tokens'], attrs['gen_ai.usage.output_tokens.reasoning'], attrs['gen_ai.usage.details.reasoning_tokens'], attrs['llm.usage.reasoning_tokens'], attrs['llm.token_count.completion_details.reasoning'], attrs['ai.usage.outputTokenDetails.reasoningTokens'], attrs['ai.usage.reasoningTokens'], JSONExtractRaw(json[10], 'output_reasoning_tokens'), JSONExtractRaw(json[10], 'completion_tokens_details.reasoning_tokens'), JSONExtractRaw(json[6], 'usage', 'completion_tokens_details', 'reasoning_tokens')], [attrs['gen_ai.response.time_to_first_chunk'], attrs['gen_ai.client.operation.time_to_first_chunk'], attrs['gen_ai.latency.time_to_first_token']], [attrs['llmtrace.sample.weight']], [attrs['ai.response.msToFirstChunk'], attrs['ai.stream.msToFirstChunk']], [attrs['langfuse.observation.completion_start_time']], [attrs['gen_ai.input.messages'], attrs['ai.prompt.messages'], JSONExtractRaw(json[12], 'messages'), JSONExtractRaw(json[12], 'prompt'), JSONExtractRaw(json[3], 'messages'), JSONExtractRaw(json[3], 'input'), JSONExtractRaw(json[13], 'messages'), JSONExtractRaw(json[13], 'input'), JSONExtractRaw(json[14], 'messages'), attrs['langfuse.observation.input'], JSONExtractRaw(json[15], 'messages'), attrs['gen_ai.prompt'], JSONExtractRaw(json[16], 'messages'), JSONExtractRaw(json[16], 'prompt'), attrs['llm.prompts.0.prompt.text'], attrs['input.value']], [attrs['ai.response.text'], attrs['ai.result.text']], [attrs['ai.response.toolCalls'], attrs['ai.result.toolCalls']], [attrs['gen_ai.output.messages'], JSONExtractRaw(json[6], 'message'), JSONExtractRaw(json[6], 'combined_chunk_content'), JSONExtractRaw(json[5], 'choices'), attrs['mlflow.spanOutputs'], JSONExtractRaw(json[7], 'choices'), attrs['langfuse.observation.output'], JSONExtractRaw(json[4], 'choices'), attrs['gen_ai.completion'], JSONExtractRaw(json[8], 'choices'), attrs['llm.choices.0.completion.text'], attrs['ai.response.object'], attrs['output.value']], [attrs['gen_ai.system_instructions'], JSONExtractRaw(json[12], 'system'), JSONExtractRaw(json[3], 'system'), JSONExtractRaw(json[3], 'instructions'), JSONExtractRaw(json[13], 'system')], [attrs['gen_ai.tool.definitions'], attrs['ai.prompt.tools'], attrs['mlflow.chat.tools'], JSONExtractRaw(json[3], 'tools')]]) AS found FROM (SELECT *, arrayMap(u -> multiIf(startsWith(u, '"') AND JSONExtractString(u) != '', JSONExtractString(u), u IN ('null', '""'), '', u), [attrs['llm.invocation_parameters'], attrs['embedding.invocation_parameters'], attrs['request_data'], attrs['output.value'], attrs['mlflow.spanOutputs'], attrs['response_data'], attrs['langfuse.observation.output'], attrs['output'], attrs['mlflow.chat.tokenUsage'], attrs['langfuse.observation.usage_details'], attrs['ai.response.providerMetadata'], attrs['ai.prompt'], attrs['mlflow.spanInputs'], attrs['langfuse.observation.input'], attrs['input.value'], attrs['inputs'], attrs['openinference.span.kind'], attrs['llm.request.type'], attrs['ai.operationId'], attrs['langfuse.observation.type'], attrs['mlflow.spanType'], attrs['traceloop.span.kind'], attrs['span_type']]) AS json FROM (SELECT *, arrayMap(elements -> arrayMap(fs -> if(empty(fs), '', concat('[', arrayStringConcat(arrayMap(g -> multiIf(arrayFirst(y -> y.3 = 'json_schema', g).5 != '', arrayFirst(y -> y.3 = 'json_schema', g).5, g[1].4 IN ('llm.request.functions', 'llm.tools'), concat('{"name":', toJSONString(arrayFirst(y -> y.3 = 'name', g).5), ',"description":', toJSONString(arrayFirst(y -> y.3 = 'description', g).5), ',"parameters":', arrayMap(w -> multiIf(w = '', 'null', (startsWith(w, '{') OR startsWith(w, '[')) AND isValidJSON(w), w, toJSONString(w)), [arrayFirst(y -> y.3 = 'parameters', g).5])[1], '}'), concat('{"role":', toJSONString(arrayFirst(y -> y.3 = 'role', g).5), ',"content":', if(arrayFirst(y -> y.3 = 'tool_call_id', g).5 != '' AND arrayFirst(y -> y.3 = 'role', g).5 = 'tool', arrayMap(w -> multiIf(w = '', 'null', (startsWith(w, '{') OR startsWith(w, '[')) AND isValidJSON(w), w, toJSONString(w)), [arrayFirst(y -> y.3 = 'content', g).5])[1], concat('[', arrayStringConcat(arrayConcat(arrayMap(w -> if(startsWith(w, '[{') AND isValidJSON(w), JSONExtractArrayRaw(w), if(w = '', emptyArrayString(), [toJSONString(w)])), [arrayFirst(y -> y.3 = 'content', g).5])[1], arrayMap(s -> if(empty(s), emptyArrayString(), arrayMap(h -> arrayMap(url -> if(url != '', concat('{"type":"image_url","url":', toJSONString(url), '}'), toJSONString(arrayFirst(y -> y.3 = 'contents.text', h).5)), [arrayFirst(c -> c != '', [arrayFirst(y -> y.3 = 'contents.image.image.url', h).5, arrayFirst(y -> y.3 = 'contents.image.url', h).5])])[1], arraySplit((x, d) -> d != 0, s, arrayDifference(arrayMap(x -> toInt64(x.2), s))))), [arrayFilter(y -> startsWith(y.3, 'contents.'), g)])[1]), ','), ']')), if(arrayFirst(y -> y.3 = 'tool_call_id', g).5 = '', '', concat(',"tool_call_id":', toJSONString(arrayFirst(y -> y.3 = 'tool_call_id', g).5))), if(arrayFirst(y -> y.3 = 'finish_reason', g).5 = '', '', concat(',"finish_reason":', toJSONString(arrayFirst(y -> y.3 = 'finish_reason', g).5))), ',"tool_calls":[', arrayStringConcat(arrayMap(s -> if(empty(s), emptyArrayString(), arrayMap(h -> concat('{"type":"function"', ',"id":', toJSONString(arrayFirst(y -> y.3 = 'tool_calls.id', h).5), ',"name":', toJSONString(arrayFirst(y -> y.3 = 'tool_calls.name', h).5), ',"arguments":', toJSONString(arrayFirst(y -> y.3 = 'tool_calls.arguments', h).5), '}'), arraySplit((x, d) -> d != 0, s, arrayDifference(arrayMap(x -> toInt64(x.2), s))))), [arrayFilter(y -> startsWith(y.3, 'tool_calls.'), g)])[1], ','), ']}')), arraySplit((x, d) -> d != 0, fs, arrayDifference(arrayMap(x -> toInt64(x.1), fs)))), ','), ']')), [arrayFilter(e -> e.4 IN ('gen_ai.prompt', 'llm.input_messages'), elements), arrayFilter(e -> e.4 IN ('gen_ai.completion', 'llm.output_messages'), elements), arrayFilter(e -> e.4 IN ('llm.request.functions', 'llm.tools'), elements)]), [arraySort(x -> (x.1, x.2), arrayFilter(x -> x.2 <= 10000, arrayMap(x -> (x.1, toUInt32OrZero(extract(x.2, '\\.(\\d{1,9})\\.')), replaceRegexpOne(x.2, '\\.(\\d{1,9})\\.', '.'), x.3, x.4), arrayFilter(x -> x.2 != '' AND x.1 <= 10000, arrayMap((n, v) -> (toUInt32OrZero(n[2]), replaceRegexpAll(n[3], '(message|message_content|tool_call|function|tool)\\.', ''), n[1], v), arrayMap(k -> extractGroups(k, '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools)\\.(\\d{1,9})\\.(.+)$'), keys), vals)))))])[1] AS flat FROM (SELECT *, mapFromArrays(keys, vals) AS attrs FROM (SELECT * FROM (SELECT
+    llmtrace_model(RequestModel, ResponseModel) AS Model,
+    llmtrace_is_llm(Operation) AS IsLlm,
+    llmtrace_uncounted(IsLlm, sender_counts, SpanKind, ParentSpanId) AS Uncounted,
+    llmtrace_counted(IsLlm, Uncounted) AS Counted,
+    llmtrace_usage_fault(InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens) AS UsageFault,
+    llmtrace_time_per_output_token(TimeToFirstToken, TimeToLastToken, Duration, OutputTokens) AS TimePerOutputToken,
+    llmtrace_tpot_estimated(TimePerOutputToken, TimeToLastToken) AS TpotEstimated,
+    llmtrace_prompt_hash(Model, InputMessages, SystemInstructions, ToolDefinitions) AS PromptHash
+FROM (
+    SELECT
+        *,
+        if(has_only_begun AND StatusCode != 'Error', 'false', attrs['llmtrace.counted']) AS sender_counts,
+        operation AS text_Operation,
+        llmtrace_provider_of_dialect(found['Provider']) AS text_Provider,
+        found['RequestModel'] AS text_RequestModel,
+        found['ResponseModel'] AS text_ResponseModel,
+        found['ResponseId'] AS text_ResponseId,
+        found['FinishReasons'] AS text_FinishReasons,
+        found['ErrorType'] AS text_ErrorType,
+        found['UserId'] AS text_UserId,
+        found['SessionId'] AS text_SessionId,
+        llmtrace_tags_of_dialect(found['Tags']) AS text_Tags,
+        found['Experiment'] AS text_Experiment,
+        found['RunId'] AS text_RunId,
+        found['PromptName'] AS text_PromptName,
+        found['PromptVersion'] AS text_PromptVersion,
+        found['Purpose'] AS text_Purpose,
+        llmtrace_inclusive_input(
+            counts['InputTokens'],
+            counts['CacheReadTokens'],
+            cache_writes,
+            cache_is_apart
+        ) AS text_InputTokens,
+        counts['CacheReadTokens'] AS text_CacheReadTokens,
+        cache_writes AS text_CacheWriteTokens,
+        counts['CacheWrite1hTokens'] AS text_CacheWrite1hTokens,
+        counts['AudioInputTokens'] AS text_AudioInputTokens,
+        counts['ImageInputTokens'] AS text_ImageInputTokens,
+        counts['CacheReadAudioTokens'] AS text_CacheReadAudioTokens,
+        counts['CacheReadImageTokens'] AS text_CacheReadImageTokens,
+        counts['OutputTokens'] AS text_OutputTokens,
+        counts['ReasoningTokens'] AS text_ReasoningTokens,
+        counts['AudioOutputTokens'] AS text_AudioOutputTokens,
+        counts['ImageOutputTokens'] AS text_ImageOutputTokens,
+        counts['WebSearches'] AS text_WebSearches,
+        counts['FileSearches'] AS text_FileSearches,
+        counts['TimeToFirstByte'] AS text_TimeToFirstByte,
+        llmtrace_first_token(
+            counts['TimeToFirstToken'],
+            found['first_token_ms'],
+            found['first_token_at'],
+            started,
+            event_names,
+            event_times
+        ) AS text_TimeToFirstToken,
+        counts['TimeToLastToken'] AS text_TimeToLastToken,
+        counts['Weight'] AS text_Weight,
+        found['ServiceTier'] AS text_ServiceTier,
+        found['Account'] AS text_Account,
+        if(
+            is_call,
+            llmtrace_own_or_translated(attrs['gen_ai.input.messages'], conversation[1], scope_name),
+            attrs['gen_ai.input.messages']
+        ) AS text_InputMessages,
+        if(
+            is_call,
+            llmtrace_own_or_translated(attrs['gen_ai.output.messages'], conversation[2], scope_name),
+            attrs['gen_ai.output.messages']
+        ) AS text_OutputMessages,
+        if(
+            is_call,
+            JSONExtractRaw(conversation[3], 1, 'parts'),
+            attrs['gen_ai.system_instructions']
+        ) AS text_SystemInstructions,
+        if(
+            is_call,
+            llmtrace_tools(llmtrace_first([flat[3], found['ToolDefinitions']])),
+            attrs['gen_ai.tool.definitions']
+        ) AS text_ToolDefinitions
+    FROM (
+        SELECT
+            *,
+            llmtrace_messages(
+                [
+                    llmtrace_first([
+                        flat[1],
+                        found['InputMessages'],
+                        llmtrace_input_messages_of_events(event_names, nested_maps)
+                    ]),
+                    llmtrace_first([
+                        flat[2],
+                        llmtrace_ai_sdk_answer(
+                            found['ai_sdk_text'],
+                            attrs['ai.response.reasoning'],
+                            found['ai_sdk_tool_calls']
+                        ),
+                        found['OutputMessages'],
+                        llmtrace_output_messages_of_events(event_names, nested_maps)
+                    ]),
+                    llmtrace_system_message(found['SystemInstructions'])
+                ],
+                ['user', 'assistant', 'system']
+            ) AS conversation
+        FROM (
+            SELECT
+                *,
+                llmtrace_operation_in_scope(
+                    llmtrace_first([
+                        llmtrace_operation_named(attrs['gen_ai.operation.name']),
+                        llmtrace_operation_by_openinference_span_kind(documents['openinference.span.kind']),
+                        llmtrace_operation_by_llm_request_type(documents['llm.request.type']),
+                        llmtrace_operation_by_ai_operation_id(documents['ai.operationId']),
+                        llmtrace_operation_by_langfuse_observation_type(documents['langfuse.observation.type']),
+                        llmtrace_operation_by_mlflow_span_type(documents['mlflow.spanType']),
+                        llmtrace_operation_by_traceloop_span_kind(documents['traceloop.span.kind']),
+                        llmtrace_operation_by_span_type(documents['span_type']),
+                        if(attrs['gen_ai.latency.time_in_queue'] = '', '', 'text_completion'),
+                        if(attrs['gen_ai.latency.e2e'] = '', '', 'text_completion'),
+                        if(attrs['gen_ai.latency.time_to_first_token'] = '', '', 'text_completion'),
+                        if(
+                            attrs['gen_ai.system'] != ''
+                                AND attrs['gen_ai.request.model'] != ''
+                                AND counts['InputTokens'] != '',
+                            'chat',
+                            ''
+                        ),
+                        if(
+                            JSONExtractRaw(documents['request_data'], 'model') != ''
+                                AND attrs['logfire.span_type'] != 'log',
+                            'chat',
+                            ''
+                        )
+                    ]),
+                    scope_name
+                ) AS operation,
+                llmtrace_is_llm(operation) AS is_call,
+                llmtrace_cache_writes(
+                    counts['CacheWriteTokens'],
+                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cache_creation_5m'),
+                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cache_creation_1h')
+                ) AS cache_writes,
+                (
+                    attrs['gen_ai.usage.input_tokens'] = ''
+                    AND JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input') != ''
+                    AND toUInt64OrZero(JSONExtractRaw(documents['langfuse.observation.usage_details'], 'total'))
+                        != toUInt64OrZero(counts['InputTokens']) + toUInt64OrZero(counts['OutputTokens'])
+                ) OR (
+                    attrs['ai.operationId'] != ''
+                    AND attrs['ai.usage.inputTokenDetails.cacheReadTokens'] = ''
+                    AND match(found['Provider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                ) AS cache_is_apart,
+                (
+                    startsWith(scope_name, 'logfire.')
+                    AND counts['OutputTokens'] = ''
+                    AND attrs['response_data'] = ''
+                    AND attrs['gen_ai.output.messages'] = ''
+                ) AS has_only_begun
+            FROM (
+                SELECT
+                    *,
+                    mapFromArrays(
+                        ['InputTokens', 'CacheReadTokens', 'CacheWriteTokens', 'CacheWrite1hTokens', 'AudioInputTokens', 'ImageInputTokens', 'CacheReadAudioTokens', 'CacheReadImageTokens', 'OutputTokens', 'ReasoningTokens', 'AudioOutputTokens', 'ImageOutputTokens', 'WebSearches', 'FileSearches', 'TimeToFirstByte', 'TimeToFirstToken', 'TimeToLastToken', 'Weight'],
+                        llmtrace_plain_numbers([
+                            found['InputTokens'],
+                            found['CacheReadTokens'],
+                            found['CacheWriteTokens'],
+                            found['CacheWrite1hTokens'],
+                            found['AudioInputTokens'],
+                            found['ImageInputTokens'],
+                            found['CacheReadAudioTokens'],
+                            found['CacheReadImageTokens'],
+                            found['OutputTokens'],
+                            found['ReasoningTokens'],
+                            found['AudioOutputTokens'],
+                            found['ImageOutputTokens'],
+                            found['WebSearches'],
+                            found['FileSearches'],
+                            found['TimeToFirstByte'],
+                            found['TimeToFirstToken'],
+                            found['TimeToLastToken'],
+                            found['Weight']
+                        ])
+                    ) AS counts
+                FROM (
+                    SELECT
+                        *,
+                        mapFromArrays(
+                            [
+                                'Operation',
+                                'Provider',
+                                'RequestModel',
+                                'ResponseModel',
+                                'ResponseId',
+                                'FinishReasons',
+                                'ErrorType',
+                                'UserId',
+                                'SessionId',
+                                'Tags',
+                                'Experiment',
+                                'RunId',
+                                'PromptName',
+                                'PromptVersion',
+                                'Purpose',
+                                'InputTokens',
+                                'CacheReadTokens',
+                                'CacheWriteTokens',
+                                'CacheWrite1hTokens',
+                                'AudioInputTokens',
+                                'ImageInputTokens',
+                                'CacheReadAudioTokens',
+                                'CacheReadImageTokens',
+                                'OutputTokens',
+                                'ReasoningTokens',
+                                'AudioOutputTokens',
+                                'ImageOutputTokens',
+                                'WebSearches',
+                                'FileSearches',
+                                'TimeToFirstByte',
+                                'TimeToFirstToken',
+                                'TimeToLastToken',
+                                'Weight',
+                                'ServiceTier',
+                                'Account',
+                                'InputMessages',
+                                'OutputMessages',
+                                'SystemInstructions',
+                                'ToolDefinitions',
+                                'first_token_ms',
+                                'first_token_at',
+                                'ai_sdk_text',
+                                'ai_sdk_tool_calls'
+                            ],
+                            llmtrace_first_values([
+                                [
+                                    attrs['gen_ai.operation.name']
+                                ],
+                                [
+                                    attrs['gen_ai.provider.name'],
+                                    attrs['gen_ai.system'],
+                                    attrs['llm.provider'],
+                                    attrs['llm.system'],
+                                    attrs['ai.model.provider'],
+                                    attrs['mlflow.llm.provider'],
+                                    attrs['llm.vendor']
+                                ],
+                                [
+                                    attrs['gen_ai.request.model'],
+                                    attrs['llm.request.model_name'],
+                                    JSONExtractRaw(documents['llm.invocation_parameters'], 'model'),
+                                    JSONExtractRaw(documents['embedding.invocation_parameters'], 'model'),
+                                    attrs['ai.model.id'],
+                                    JSONExtractRaw(documents['request_data'], 'model'),
+                                    attrs['langfuse.observation.model.name'],
+                                    attrs['mlflow.llm.model'],
+                                    attrs['llm.request.model'],
+                                    attrs['embedding.model_name'],
+                                    attrs['reranker.model_name'],
+                                    attrs['llm.model_name']
+                                ],
+                                [
+                                    attrs['gen_ai.response.model'],
+                                    attrs['llm.response.model_name'],
+                                    attrs['llm.model_name'],
+                                    attrs['ai.response.model'],
+                                    attrs['llm.response.model'],
+                                    JSONExtractRaw(documents['output.value'], 'model'),
+                                    JSONExtractRaw(documents['mlflow.spanOutputs'], 'model')
+                                ],
+                                [
+                                    attrs['gen_ai.response.id'],
+                                    attrs['ai.response.id'],
+                                    JSONExtractRaw(documents['output.value'], 'id'),
+                                    JSONExtractRaw(documents['response_data'], 'id'),
+                                    JSONExtractRaw(documents['mlflow.spanOutputs'], 'id'),
+                                    JSONExtractRaw(documents['langfuse.observation.output'], 'id'),
+                                    JSONExtractRaw(documents['output'], 'id')
+                                ],
+                                [
+                                    attrs['gen_ai.response.finish_reasons'],
+                                    attrs['gen_ai.response.finish_reason'],
+                                    attrs['gen_ai.response.stop_reason'],
+                                    attrs['gen_ai.completion.0.finish_reason'],
+                                    attrs['llm.response.finish_reason'],
+                                    attrs['llm.response.stop_reason'],
+                                    attrs['llm.finish_reason'],
+                                    attrs['ai.response.finishReason'],
+                                    attrs['ai.finishReason'],
+                                    attrs['anthropic.message.stop_reason'],
+                                    JSONExtractRaw(documents['output.value'], 'choices', 1, 'finish_reason'),
+                                    JSONExtractRaw(documents['output.value'], 'stop_reason'),
+                                    JSONExtractRaw(documents['response_data'], 'message', 'stop_reason'),
+                                    JSONExtractRaw(documents['mlflow.spanOutputs'], 'choices', 1, 'finish_reason'),
+                                    JSONExtractRaw(documents['mlflow.spanOutputs'], 'stop_reason'),
+                                    JSONExtractRaw(documents['output'], 'choices', 1, 'finish_reason')
+                                ],
+                                [
+                                    attrs['error.type']
+                                ],
+                                [
+                                    attrs['user.id'],
+                                    attrs['enduser.id'],
+                                    attrs['langfuse.user.id'],
+                                    attrs['gen_ai.user'],
+                                    attrs['gen_ai.request.user'],
+                                    attrs['llm.user'],
+                                    attrs['traceloop.association.properties.user_id'],
+                                    attrs['ai.telemetry.metadata.userId'],
+                                    attrs['mlflow.trace.user'],
+                                    attrs['litellm.end_user.id'],
+                                    attrs['metadata.user_api_key_end_user_id'],
+                                    attrs['metadata.user_api_key_user_id'],
+                                    attrs['gen_ai.prompt.0.user']
+                                ],
+                                [
+                                    attrs['session.id'],
+                                    attrs['gen_ai.conversation.id'],
+                                    attrs['langfuse.session.id'],
+                                    attrs['traceloop.association.properties.session_id'],
+                                    attrs['ai.telemetry.metadata.sessionId'],
+                                    attrs['mlflow.trace.session'],
+                                    attrs['anthropic.session.id'],
+                                    attrs['session_id']
+                                ],
+                                [
+                                    attrs['llmtrace.tags'],
+                                    attrs['tag.tags'],
+                                    attrs['langfuse.trace.tags'],
+                                    attrs['langfuse.tags'],
+                                    attrs['logfire.tags'],
+                                    attrs['ai.telemetry.metadata.tags']
+                                ],
+                                [
+                                    attrs['llmtrace.experiment']
+                                ],
+                                [
+                                    attrs['llmtrace.run']
+                                ],
+                                [
+                                    attrs['gen_ai.prompt.name'],
+                                    attrs['traceloop.prompt.key'],
+                                    attrs['langfuse.observation.prompt.name'],
+                                    attrs['prompt.id']
+                                ],
+                                [
+                                    attrs['gen_ai.prompt.version'],
+                                    attrs['traceloop.prompt.version'],
+                                    attrs['langfuse.observation.prompt.version'],
+                                    attrs['llm.prompt_template.version']
+                                ],
+                                [
+                                    attrs['llmtrace.purpose']
+                                ],
+                                [
+                                    attrs['gen_ai.usage.input_tokens'],
+                                    attrs['gen_ai.usage.prompt_tokens'],
+                                    attrs['llm.token_count.prompt'],
+                                    attrs['ai.usage.inputTokens'],
+                                    attrs['ai.usage.promptTokens'],
+                                    attrs['ai.usage.tokens'],
+                                    JSONExtractRaw(documents['mlflow.chat.tokenUsage'], 'input_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'prompt_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_tokens'),
+                                    attrs['llm.usage.prompt_tokens'],
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'prompt_tokens'),
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'input_tokens')
+                                ],
+                                [
+                                    attrs['gen_ai.usage.cache_read.input_tokens'],
+                                    attrs['gen_ai.usage.cache_read_input_tokens'],
+                                    attrs['gen_ai.usage.input_tokens.cached'],
+                                    attrs['gen_ai.usage.details.cache_read_tokens'],
+                                    attrs['gen_ai.usage.cached_tokens'],
+                                    attrs['llm.token_count.prompt_details.cache_read'],
+                                    attrs['llm.token_count.prompt_details.cache_input'],
+                                    attrs['ai.usage.inputTokenDetails.cacheReadTokens'],
+                                    attrs['ai.usage.cachedInputTokens'],
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'openai', 'cachedPromptTokens'),
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'anthropic', 'usage', 'cache_read_input_tokens'),
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'anthropic', 'cacheReadInputTokens'),
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'bedrock', 'usage', 'cacheReadInputTokens'),
+                                    JSONExtractRaw(documents['mlflow.chat.tokenUsage'], 'cache_read_input_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cached_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'cache_read_input_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cache_read'),
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'prompt_tokens_details', 'cached_tokens'),
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'cache_read_input_tokens')
+                                ],
+                                [
+                                    attrs['gen_ai.usage.cache_write.input_tokens'],
+                                    attrs['gen_ai.usage.cache_creation.input_tokens'],
+                                    attrs['gen_ai.usage.cache_creation_input_tokens'],
+                                    attrs['gen_ai.usage.input_tokens.cache_write'],
+                                    attrs['gen_ai.usage.details.cache_write_tokens'],
+                                    attrs['llm.token_count.prompt_details.cache_write'],
+                                    attrs['ai.usage.inputTokenDetails.cacheWriteTokens'],
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'anthropic', 'usage', 'cache_creation_input_tokens'),
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'anthropic', 'cacheCreationInputTokens'),
+                                    JSONExtractRaw(documents['ai.response.providerMetadata'], 'bedrock', 'usage', 'cacheWriteInputTokens'),
+                                    JSONExtractRaw(documents['mlflow.chat.tokenUsage'], 'cache_creation_input_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cache_creation'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'cache_creation_input_tokens'),
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'cache_creation_input_tokens')
+                                ],
+                                [
+                                    attrs['llmtrace.usage.cache_write_1h.input_tokens'],
+                                    attrs['langfuse.observation.usage_details.input_cache_creation_1h']
+                                ],
+                                [
+                                    attrs['gen_ai.usage.audio.input_tokens'],
+                                    attrs['gen_ai.usage.details.input_audio_tokens'],
+                                    attrs['llm.token_count.prompt_details.audio']
+                                ],
+                                [
+                                    attrs['gen_ai.usage.image.input_tokens'],
+                                    attrs['gen_ai.usage.details.input_image_tokens']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.cache_read_audio.input_tokens'],
+                                    attrs['gen_ai.usage.details.cache_audio_read_tokens']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.cache_read_image.input_tokens']
+                                ],
+                                [
+                                    attrs['gen_ai.usage.output_tokens'],
+                                    attrs['gen_ai.usage.completion_tokens'],
+                                    attrs['llm.token_count.completion'],
+                                    attrs['ai.usage.outputTokens'],
+                                    attrs['ai.usage.completionTokens'],
+                                    JSONExtractRaw(documents['mlflow.chat.tokenUsage'], 'output_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'output'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'completion_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'output_tokens'),
+                                    attrs['llm.usage.completion_tokens'],
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'completion_tokens'),
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'output_tokens')
+                                ],
+                                [
+                                    attrs['gen_ai.usage.reasoning.output_tokens'],
+                                    attrs['gen_ai.usage.reasoning_tokens'],
+                                    attrs['gen_ai.usage.output_tokens.reasoning'],
+                                    attrs['gen_ai.usage.details.reasoning_tokens'],
+                                    attrs['llm.usage.reasoning_tokens'],
+                                    attrs['llm.token_count.completion_details.reasoning'],
+                                    attrs['ai.usage.outputTokenDetails.reasoningTokens'],
+                                    attrs['ai.usage.reasoningTokens'],
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'output_reasoning_tokens'),
+                                    JSONExtractRaw(documents['langfuse.observation.usage_details'], 'completion_tokens_details.reasoning_tokens'),
+                                    JSONExtractRaw(documents['response_data'], 'usage', 'completion_tokens_details', 'reasoning_tokens')
+                                ],
+                                [
+                                    attrs['gen_ai.usage.audio.output_tokens'],
+                                    attrs['gen_ai.usage.details.output_audio_tokens'],
+                                    attrs['llm.token_count.completion_details.audio']
+                                ],
+                                [
+                                    attrs['gen_ai.usage.image.output_tokens']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.web_searches'],
+                                    attrs['gen_ai.usage.details.web_search_requests']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.file_searches']
+                                ],
+                                [
+                                    attrs['llmtrace.response.time_to_first_byte']
+                                ],
+                                [
+                                    attrs['gen_ai.response.time_to_first_chunk'],
+                                    attrs['gen_ai.client.operation.time_to_first_chunk'],
+                                    attrs['gen_ai.latency.time_to_first_token']
+                                ],
+                                [
+                                    attrs['llmtrace.response.time_to_last_token']
+                                ],
+                                [
+                                    attrs['llmtrace.sample.weight']
+                                ],
+                                [
+                                    attrs['openai.response.service_tier'],
+                                    attrs['gen_ai.openai.response.service_tier'],
+                                    attrs['anthropic.response.service_tier'],
+                                    attrs['llmtrace.response.service_tier'],
+                                    attrs['openai.request.service_tier'],
+                                    attrs['gen_ai.openai.request.service_tier'],
+                                    attrs['anthropic.request.service_tier'],
+                                    attrs['llmtrace.request.service_tier']
+                                ],
+                                [
+                                    attrs['llmtrace.account']
+                                ],
+                                [
+                                    attrs['gen_ai.input.messages'],
+                                    attrs['ai.prompt.messages'],
+                                    JSONExtractRaw(documents['ai.prompt'], 'messages'),
+                                    JSONExtractRaw(documents['ai.prompt'], 'prompt'),
+                                    JSONExtractRaw(documents['request_data'], 'messages'),
+                                    JSONExtractRaw(documents['request_data'], 'input'),
+                                    JSONExtractRaw(documents['mlflow.spanInputs'], 'messages'),
+                                    JSONExtractRaw(documents['mlflow.spanInputs'], 'input'),
+                                    JSONExtractRaw(documents['langfuse.observation.input'], 'messages'),
+                                    attrs['langfuse.observation.input'],
+                                    JSONExtractRaw(documents['input.value'], 'messages'),
+                                    attrs['gen_ai.prompt'],
+                                    JSONExtractRaw(documents['inputs'], 'messages'),
+                                    JSONExtractRaw(documents['inputs'], 'prompt'),
+                                    attrs['llm.prompts.0.prompt.text'],
+                                    attrs['input.value']
+                                ],
+                                [
+                                    attrs['gen_ai.output.messages'],
+                                    JSONExtractRaw(documents['response_data'], 'message'),
+                                    JSONExtractRaw(documents['response_data'], 'combined_chunk_content'),
+                                    JSONExtractRaw(documents['mlflow.spanOutputs'], 'choices'),
+                                    attrs['mlflow.spanOutputs'],
+                                    JSONExtractRaw(documents['langfuse.observation.output'], 'choices'),
+                                    attrs['langfuse.observation.output'],
+                                    JSONExtractRaw(documents['output.value'], 'choices'),
+                                    attrs['gen_ai.completion'],
+                                    JSONExtractRaw(documents['output'], 'choices'),
+                                    attrs['llm.choices.0.completion.text'],
+                                    attrs['ai.response.object'],
+                                    attrs['output.value']
+                                ],
+                                [
+                                    attrs['gen_ai.system_instructions'],
+                                    JSONExtractRaw(documents['ai.prompt'], 'system'),
+                                    JSONExtractRaw(documents['request_data'], 'system'),
+                                    JSONExtractRaw(documents['request_data'], 'instructions'),
+                                    JSONExtractRaw(documents['mlflow.spanInputs'], 'system')
+                                ],
+                                [
+                                    attrs['gen_ai.tool.definitions'],
+                                    attrs['ai.prompt.tools'],
+                                    attrs['mlflow.chat.tools'],
+                                    JSONExtractRaw(documents['request_data'], 'tools')
+                                ],
+                                [
+                                    attrs['ai.response.msToFirstChunk'],
+                                    attrs['ai.stream.msToFirstChunk']
+                                ],
+                                [
+                                    attrs['langfuse.observation.completion_start_time']
+                                ],
+                                [
+                                    attrs['ai.response.text'],
+                                    attrs['ai.result.text']
+                                ],
+                                [
+                                    attrs['ai.response.toolCalls'],
+                                    attrs['ai.result.toolCalls']
+                                ]
+                            ])
+                        ) AS found
+                    FROM (
+                        SELECT
+                            *,
+                            mapFromArrays(
+                                ['llm.invocation_parameters', 'embedding.invocation_parameters', 'request_data', 'output.value', 'mlflow.spanOutputs', 'response_data', 'langfuse.observation.output', 'output', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'ai.response.providerMetadata', 'ai.prompt', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'inputs', 'openinference.span.kind', 'llm.request.type', 'ai.operationId', 'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type'],
+                                llmtrace_all_unquoted([
+                                    attrs['llm.invocation_parameters'],
+                                    attrs['embedding.invocation_parameters'],
+                                    attrs['request_data'],
+                                    attrs['output.value'],
+                                    attrs['mlflow.spanOutputs'],
+                                    attrs['response_data'],
+                                    attrs['langfuse.observation.output'],
+                                    attrs['output'],
+                                    attrs['mlflow.chat.tokenUsage'],
+                                    attrs['langfuse.observation.usage_details'],
+                                    attrs['ai.response.providerMetadata'],
+                                    attrs['ai.prompt'],
+                                    attrs['mlflow.spanInputs'],
+                                    attrs['langfuse.observation.input'],
+                                    attrs['input.value'],
+                                    attrs['inputs'],
+                                    attrs['openinference.span.kind'],
+                                    attrs['llm.request.type'],
+                                    attrs['ai.operationId'],
+                                    attrs['langfuse.observation.type'],
+                                    attrs['mlflow.spanType'],
+                                    attrs['traceloop.span.kind'],
+                                    attrs['span_type']
+                                ])
+                            ) AS documents,
+                            llmtrace_flattened(keys, texts) AS flat
+                        FROM (
+                            SELECT *, mapFromArrays(keys, texts) AS attrs
+                            FROM (
+SELECT
     project,
     ReceivedAt,
-    ResourceMap,
+    ResourceAttributes,
     scope_name,
-    ScopeVersion AS ScopeVersion,
-    lower(hex(span.trace_id)) AS TraceId,
-    lower(hex(span.span_id)) AS SpanId,
-    lower(hex(span.parent_span_id)) AS ParentSpanId,
-    span.trace_state AS TraceState,
-    span.name AS SpanName,
-    transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
-    transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
-    span.status.message AS StatusMessage,
-    span.start_time_unix_nano AS started,
-    if(span.end_time_unix_nano > started, span.end_time_unix_nano - started, 0) AS Duration,
-    span.end_time_unix_nano < started AS EndBeforeStart,
-    arrayReverse(span.attributes.key) AS keys,
-    arrayReverse(arrayMap(v -> multiIf(v.value = 'string_value', v.string_value, v.value = 'int_value', toString(v.int_value), v.value = 'double_value', replaceRegexpOne(toString(v.double_value), 'e([0-9])', 'e+\\1'), v.value = 'bool_value', if(v.bool_value, 'true', 'false'), v.value = 'bytes_value', base64Encode(v.bytes_value), v.value = 'array_value', concat('[', arrayStringConcat(arrayMap(x -> multiIf(x.value = 'string_value', toJSONString(x.string_value), x.value = 'int_value', toString(x.int_value), x.value = 'double_value', if(isFinite(x.double_value), replaceRegexpOne(toString(x.double_value), 'e([0-9])', 'e+\\1'), concat('"', toString(x.double_value), '"')), x.value = 'bool_value', if(x.bool_value, 'true', 'false'), x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null'), v.array_value.values), ','), ']'), ''), span.attributes.value)) AS vals,
-    arrayMap(k -> transform(k, ['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.request.model', 'gen_ai.response.model', 'gen_ai.response.id', 'gen_ai.response.finish_reasons', 'error.type', 'user.id', 'session.id', 'llmtrace.tags', 'llmtrace.experiment', 'llmtrace.run', 'gen_ai.prompt.name', 'gen_ai.prompt.version', 'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.response.time_to_first_chunk', 'llmtrace.sample.weight', 'llmtrace.counted', 'gen_ai.input.messages', 'ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'gen_ai.output.messages', 'response_data', 'mlflow.spanOutputs', 'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text', 'ai.response.object', 'gen_ai.system_instructions', 'gen_ai.tool.definitions', 'ai.prompt.tools', 'mlflow.chat.tools', 'openinference.span.kind', 'llm.request.type', 'ai.operationId', 'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type', 'ai.response.msToFirstChunk', 'ai.stream.msToFirstChunk', 'langfuse.observation.completion_start_time', 'gen_ai.latency.time_in_queue', 'gen_ai.latency.e2e', 'logfire.span_type', 'gen_ai.is_streaming', 'llm.is_streaming', 'model_request_parameters', 'pydantic_ai.all_messages', 'ai.response.text', 'ai.response.toolCalls', 'ai.response.reasoning', 'ai.result.text', 'gen_ai.prompt.0.role', 'gen_ai.prompt.0.content', 'gen_ai.completion.0.role', 'gen_ai.completion.0.content', 'llm.input_messages.0.message.role', 'llm.output_messages.0.message.role', 'gen_ai.system', 'llm.provider', 'llm.system', 'ai.model.provider', 'mlflow.llm.provider', 'llm.vendor', 'llm.request.model_name', 'llm.invocation_parameters', 'embedding.invocation_parameters', 'ai.model.id', 'langfuse.observation.model.name', 'mlflow.llm.model', 'llm.request.model', 'embedding.model_name', 'reranker.model_name', 'llm.model_name', 'llm.response.model_name', 'ai.response.model', 'llm.response.model', 'ai.response.id', 'gen_ai.response.finish_reason', 'gen_ai.response.stop_reason', 'gen_ai.completion.0.finish_reason', 'llm.response.finish_reason', 'llm.response.stop_reason', 'llm.finish_reason', 'ai.response.finishReason', 'ai.finishReason', 'anthropic.message.stop_reason', 'enduser.id', 'langfuse.user.id', 'gen_ai.user', 'gen_ai.request.user', 'llm.user', 'traceloop.association.properties.user_id', 'ai.telemetry.metadata.userId', 'mlflow.trace.user', 'litellm.end_user.id', 'metadata.user_api_key_end_user_id', 'metadata.user_api_key_user_id', 'gen_ai.prompt.0.user', 'gen_ai.conversation.id', 'langfuse.session.id', 'traceloop.association.properties.session_id', 'ai.telemetry.metadata.sessionId', 'mlflow.trace.session', 'anthropic.session.id', 'session_id', 'tag.tags', 'langfuse.trace.tags', 'langfuse.tags', 'logfire.tags', 'ai.telemetry.metadata.tags', 'traceloop.prompt.key', 'langfuse.observation.prompt.name', 'prompt.id', 'traceloop.prompt.version', 'langfuse.observation.prompt.version', 'llm.prompt_template.version', 'gen_ai.usage.prompt_tokens', 'llm.token_count.prompt', 'ai.usage.inputTokens', 'ai.usage.promptTokens', 'ai.usage.tokens', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'llm.usage.prompt_tokens', 'gen_ai.usage.completion_tokens', 'llm.token_count.completion', 'ai.usage.outputTokens', 'ai.usage.completionTokens', 'llm.usage.completion_tokens', 'gen_ai.usage.cache_read_input_tokens', 'gen_ai.usage.input_tokens.cached', 'gen_ai.usage.details.cache_read_tokens', 'gen_ai.usage.cached_tokens', 'llm.token_count.prompt_details.cache_read', 'llm.token_count.prompt_details.cache_input', 'ai.usage.inputTokenDetails.cacheReadTokens', 'ai.usage.cachedInputTokens', 'ai.response.providerMetadata', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'gen_ai.usage.input_tokens.cache_write', 'gen_ai.usage.details.cache_write_tokens', 'llm.token_count.prompt_details.cache_write', 'ai.usage.inputTokenDetails.cacheWriteTokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.output_tokens.reasoning', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning', 'ai.usage.outputTokenDetails.reasoningTokens', 'ai.usage.reasoningTokens', 'gen_ai.client.operation.time_to_first_chunk', 'gen_ai.latency.time_to_first_token'], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 200, 200, 200, 200, 200, 200, 200, 200, 200, 24, 200, 200, 200, 200, 200, 200, 200, 200, 25, 26, 200, 200, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 200, 200, 200, 200, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250], toUInt8(0)), keys) AS codes,
-    span.events.name AS event_names,
-    span.events.time_unix_nano AS event_times,
-    arrayMap(a -> mapFromArrays(arrayFilter((k, n) -> n = 1, arrayReverse(a.key), arrayEnumerateUniq(arrayReverse(a.key))), arrayFilter((v, n) -> n = 1, arrayReverse(arrayMap(v -> multiIf(v.value = 'string_value', v.string_value, v.value = 'int_value', toString(v.int_value), v.value = 'double_value', replaceRegexpOne(toString(v.double_value), 'e([0-9])', 'e+\\1'), v.value = 'bool_value', if(v.bool_value, 'true', 'false'), v.value = 'bytes_value', base64Encode(v.bytes_value), v.value = 'array_value', concat('[', arrayStringConcat(arrayMap(x -> multiIf(x.value = 'string_value', toJSONString(x.string_value), x.value = 'int_value', toString(x.int_value), x.value = 'double_value', if(isFinite(x.double_value), replaceRegexpOne(toString(x.double_value), 'e([0-9])', 'e+\\1'), concat('"', toString(x.double_value), '"')), x.value = 'bool_value', if(x.bool_value, 'true', 'false'), x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null'), v.array_value.values), ','), ']'), ''), a.value)), arrayEnumerateUniq(arrayReverse(a.key)))), arrayConcat(span.events.attributes, span.links.attributes)) AS nested_maps,
-    arrayMap(t -> lower(hex(t)), span.links.trace_id) AS link_traces,
-    arrayMap(t -> lower(hex(t)), span.links.span_id) AS link_spans,
-    span.links.trace_state AS link_states
+    scope_name AS ScopeName,
+    ScopeVersion,
+    lower(hex(`span.trace_id`)) AS TraceId,
+    lower(hex(`span.span_id`)) AS SpanId,
+    lower(hex(`span.parent_span_id`)) AS ParentSpanId,
+    `span.trace_state` AS TraceState,
+    `span.name` AS SpanName,
+    transform(
+        `span.kind`,
+        [1, 2, 3, 4, 5],
+        ['Internal', 'Server', 'Client', 'Producer', 'Consumer'],
+        'Unspecified'
+    ) AS SpanKind,
+    transform(tupleElement(`span.status`, 'code'), [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
+    tupleElement(`span.status`, 'message') AS StatusMessage,
+    `span.start_time_unix_nano` AS started,
+    if(`span.end_time_unix_nano` > started, `span.end_time_unix_nano` - started, 0) AS Duration,
+    `span.end_time_unix_nano` < started AS EndBeforeStart,
+    arrayReverse(tupleElement(`span.attributes`, 'key')) AS keys,
+    arrayReverse(llmtrace_value_texts(tupleElement(`span.attributes`, 'value'))) AS texts,
+    tupleElement(`span.events`, 'name') AS event_names,
+    tupleElement(`span.events`, 'time_unix_nano') AS event_times,
+    arrayMap(
+        nested -> llmtrace_attributes(nested),
+        arrayConcat(tupleElement(`span.events`, 'attributes'), tupleElement(`span.links`, 'attributes'))
+    ) AS nested_maps,
+    arrayMap(id -> lower(hex(id)), tupleElement(`span.links`, 'trace_id')) AS link_traces,
+    arrayMap(id -> lower(hex(id)), tupleElement(`span.links`, 'span_id')) AS link_spans,
+    tupleElement(`span.links`, 'trace_state') AS link_states
 FROM (
     SELECT
         project,
         ReceivedAt,
-        ResourceMap,
-        scope_spans.scope.name AS scope_name,
-        scope_spans.scope.version AS ScopeVersion,
-        arrayJoin(scope_spans.spans) AS span
+        ResourceAttributes,
+        tupleElement(tupleElement(scope_spans, 'scope'), 'name') AS scope_name,
+        tupleElement(tupleElement(scope_spans, 'scope'), 'version') AS ScopeVersion,
+        untuple(arrayJoin(tupleElement(scope_spans, 'spans'))) AS span
     FROM (
         SELECT
             project,
             ReceivedAt,
-            mapFromArrays(arrayFilter((k, n) -> n = 1, arrayReverse(resource_span.resource.attributes.key), arrayEnumerateUniq(arrayReverse(resource_span.resource.attributes.key))), arrayFilter((v, n) -> n = 1, arrayReverse(arrayMap(v -> multiIf(v.value = 'string_value', v.string_value, v.value = 'int_value', toString(v.int_value), v.value = 'double_value', replaceRegexpOne(toString(v.double_value), 'e([0-9])', 'e+\\1'), v.value = 'bool_value', if(v.bool_value, 'true', 'false'), v.value = 'bytes_value', base64Encode(v.bytes_value), v.value = 'array_value', concat('[', arrayStringConcat(arrayMap(x -> multiIf(x.value = 'string_value', toJSONString(x.string_value), x.value = 'int_value', toString(x.int_value), x.value = 'double_value', if(isFinite(x.double_value), replaceRegexpOne(toString(x.double_value), 'e([0-9])', 'e+\\1'), concat('"', toString(x.double_value), '"')), x.value = 'bool_value', if(x.bool_value, 'true', 'false'), x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null'), v.array_value.values), ','), ']'), ''), resource_span.resource.attributes.value)), arrayEnumerateUniq(arrayReverse(resource_span.resource.attributes.key)))) AS ResourceMap,
-            arrayJoin(resource_span.scope_spans) AS scope_spans
+            llmtrace_attributes(tupleElement(tupleElement(resource_spans, 'resource'), 'attributes')) AS ResourceAttributes,
+            arrayJoin(tupleElement(resource_spans, 'scope_spans')) AS scope_spans
         FROM (
             SELECT
                 project,
                 fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt,
-                arrayJoin(request.resource_spans) AS resource_span
+                arrayJoin(tupleElement(request, 'resource_spans')) AS resource_spans
             FROM otlp_foreign_in
         )
     )
-)) WHERE (arrayMax(codes) >= 200 OR scope_name IN ('pydantic-ai'))))))))))) WHERE translation[26] != '1'));
+)                            )
+                            WHERE
+(
+    hasAny(keys, ['ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs', 'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text', 'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls', 'ai.response.reasoning', 'ai.result.text', 'openinference.span.kind', 'llm.request.type', 'ai.operationId', 'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type', 'ai.response.msToFirstChunk', 'ai.stream.msToFirstChunk', 'langfuse.observation.completion_start_time', 'gen_ai.latency.time_in_queue', 'gen_ai.latency.e2e', 'logfire.span_type', 'gen_ai.is_streaming', 'llm.is_streaming', 'model_request_parameters', 'pydantic_ai.all_messages', 'gen_ai.prompt.0.role', 'gen_ai.prompt.0.content', 'gen_ai.completion.0.role', 'gen_ai.completion.0.content', 'llm.input_messages.0.message.role', 'llm.output_messages.0.message.role', 'gen_ai.system', 'llm.provider', 'llm.system', 'ai.model.provider', 'mlflow.llm.provider', 'llm.vendor', 'llm.request.model_name', 'llm.invocation_parameters', 'embedding.invocation_parameters', 'ai.model.id', 'langfuse.observation.model.name', 'mlflow.llm.model', 'llm.request.model', 'embedding.model_name', 'reranker.model_name', 'llm.model_name', 'llm.response.model_name', 'ai.response.model', 'llm.response.model', 'ai.response.id', 'gen_ai.response.finish_reason', 'gen_ai.response.stop_reason', 'gen_ai.completion.0.finish_reason', 'llm.response.finish_reason', 'llm.response.stop_reason', 'llm.finish_reason', 'ai.response.finishReason', 'ai.finishReason', 'anthropic.message.stop_reason', 'enduser.id', 'langfuse.user.id', 'gen_ai.user', 'gen_ai.request.user', 'llm.user', 'traceloop.association.properties.user_id', 'ai.telemetry.metadata.userId', 'mlflow.trace.user', 'litellm.end_user.id', 'metadata.user_api_key_end_user_id', 'metadata.user_api_key_user_id', 'gen_ai.prompt.0.user', 'gen_ai.conversation.id', 'langfuse.session.id', 'traceloop.association.properties.session_id', 'ai.telemetry.metadata.sessionId', 'mlflow.trace.session', 'anthropic.session.id', 'session_id', 'tag.tags', 'langfuse.trace.tags', 'langfuse.tags', 'logfire.tags', 'ai.telemetry.metadata.tags', 'traceloop.prompt.key', 'langfuse.observation.prompt.name', 'prompt.id', 'traceloop.prompt.version', 'langfuse.observation.prompt.version', 'llm.prompt_template.version', 'gen_ai.usage.prompt_tokens', 'llm.token_count.prompt', 'ai.usage.inputTokens', 'ai.usage.promptTokens', 'ai.usage.tokens', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'llm.usage.prompt_tokens', 'gen_ai.usage.cache_read_input_tokens', 'gen_ai.usage.input_tokens.cached', 'gen_ai.usage.details.cache_read_tokens', 'gen_ai.usage.cached_tokens', 'llm.token_count.prompt_details.cache_read', 'llm.token_count.prompt_details.cache_input', 'ai.usage.inputTokenDetails.cacheReadTokens', 'ai.usage.cachedInputTokens', 'ai.response.providerMetadata', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'gen_ai.usage.input_tokens.cache_write', 'gen_ai.usage.details.cache_write_tokens', 'llm.token_count.prompt_details.cache_write', 'ai.usage.inputTokenDetails.cacheWriteTokens', 'langfuse.observation.usage_details.input_cache_creation_1h', 'gen_ai.usage.details.input_audio_tokens', 'llm.token_count.prompt_details.audio', 'gen_ai.usage.details.input_image_tokens', 'gen_ai.usage.details.cache_audio_read_tokens', 'gen_ai.usage.completion_tokens', 'llm.token_count.completion', 'ai.usage.outputTokens', 'ai.usage.completionTokens', 'llm.usage.completion_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.output_tokens.reasoning', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning', 'ai.usage.outputTokenDetails.reasoningTokens', 'ai.usage.reasoningTokens', 'gen_ai.usage.details.output_audio_tokens', 'llm.token_count.completion_details.audio', 'gen_ai.usage.details.web_search_requests', 'gen_ai.client.operation.time_to_first_chunk', 'gen_ai.latency.time_to_first_token'])
+    OR scope_name IN ('pydantic-ai')
+)                                -- Logfire announces spans before they end; only the whole span is kept.
+                                AND attrs['logfire.span_type'] != 'pending_span'
+                        )
+                    )
+                )
+            )
+        )
+    )
+);

@@ -1,39 +1,54 @@
 CREATE MATERIALIZED VIEW otlp_logs_mv TO otel_logs AS
 SELECT
-    fromUnixTimestamp64Nano(toInt64(if(record.time_unix_nano != 0, record.time_unix_nano, record.observed_time_unix_nano))) AS Timestamp,
+    fromUnixTimestamp64Nano(
+        toInt64(if(record.time_unix_nano != 0, record.time_unix_nano, record.observed_time_unix_nano))
+    ) AS Timestamp,
     lower(hex(record.trace_id)) AS TraceId,
     lower(hex(record.span_id)) AS SpanId,
     toUInt8(bitAnd(record.flags, 255)) AS TraceFlags,
     named[1] AS SeverityText,
     toUInt8(record.severity_number) AS SeverityNumber,
-    ResourceMap['service.name'] AS ServiceName,
-    if(match(if(record.event_name != '', record.event_name, record.attributes.value[indexOf(record.attributes.key, 'event.name')].string_value), '^(gen_ai|llm|ai)\\.'), '', arrayMap(v -> multiIf(v.value = 'string_value', v.string_value, v.value = 'int_value', toString(v.int_value), v.value = 'double_value', replaceRegexpOne(toString(v.double_value), 'e([0-9])', 'e+\\1'), v.value = 'bool_value', if(v.bool_value, 'true', 'false'), v.value = 'bytes_value', base64Encode(v.bytes_value), v.value = 'array_value', concat('[', arrayStringConcat(arrayMap(x -> multiIf(x.value = 'string_value', toJSONString(x.string_value), x.value = 'int_value', toString(x.int_value), x.value = 'double_value', if(isFinite(x.double_value), replaceRegexpOne(toString(x.double_value), 'e([0-9])', 'e+\\1'), concat('"', toString(x.double_value), '"')), x.value = 'bool_value', if(x.bool_value, 'true', 'false'), x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null'), v.array_value.values), ','), ']'), ''), [record.body])[1]) AS Body,
-    ResourceMap AS ResourceAttributes,
+    ResourceAttributes['service.name'] AS ServiceName,
+    if(llmtrace_is_conversation(event), '', body) AS Body,
+    ResourceAttributes,
     named[3] AS ScopeName,
     named[4] AS ScopeVersion,
-    arrayMap(e -> mapFilter((k, v) -> NOT ((k IN ('agent.messages', 'ai.documents', 'ai.embedding', 'ai.embeddings', 'ai.prompt', 'ai.prompt.messages', 'ai.prompt.tools', 'ai.ranking', 'ai.response.files', 'ai.response.object', 'ai.response.providerMetadata', 'ai.response.reasoning', 'ai.response.text', 'ai.response.toolCalls', 'ai.result.object', 'ai.result.text', 'ai.result.toolCalls', 'ai.schema', 'ai.toolCall.args', 'ai.toolCall.result', 'ai.value', 'ai.values', 'all_messages', 'all_messages_events', 'embedding.text', 'events', 'final_result', 'gcp.vertex.agent.data', 'gcp.vertex.agent.llm_request', 'gcp.vertex.agent.llm_response', 'gcp.vertex.agent.tool_call_args', 'gcp.vertex.agent.tool_response', 'gen_ai.completion', 'gen_ai.content.completion', 'gen_ai.content.prompt', 'gen_ai.evaluation.explanation', 'gen_ai.event.content', 'gen_ai.input.messages', 'gen_ai.memory.query.text', 'gen_ai.memory.records', 'gen_ai.output.messages', 'gen_ai.prompt', 'gen_ai.retrieval.documents', 'gen_ai.retrieval.query.text', 'gen_ai.system_instructions', 'gen_ai.tool.args', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.tool.definitions', 'gen_ai.tool.input', 'gen_ai.tool.output', 'genkit:input', 'genkit:output', 'http.request.body', 'http.response.body', 'input.value', 'inputs', 'langfuse.observation.input', 'langfuse.observation.output', 'langfuse.trace.input', 'langfuse.trace.output', 'llm.choices.0.completion.text', 'llm.function_call', 'llm.generated_message', 'llm.invocation_parameters', 'llm.messages', 'llm.prompt_template.template', 'llm.prompt_template.variables', 'llm.prompts.0.prompt.text', 'llmtrace.function.arguments', 'llmtrace.function.result', 'lmnr.span.input', 'lmnr.span.output', 'mcp.request.argument', 'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools', 'mlflow.spanInputs', 'mlflow.spanOutputs', 'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters', 'output', 'output.value', 'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages', 'request_data', 'reranker.query', 'response_data', 'retrieval.documents', 'retrieval.query', 'span.input', 'span.output', 'system_prompt', 'tool.parameters', 'tool_arguments', 'tool_input', 'tool_output', 'tool_response', 'trace.input', 'trace.output', 'traceloop.entity.input', 'traceloop.entity.output', 'traceloop.prompt.template', 'traceloop.prompt.template_variables', 'user_prompt') OR match(k, '^(gen_ai\\.(prompt|completion)\\.(\\d|variable\\.)|gen_ai\\.tool\\.\\d|llm\\.(input_messages|output_messages|prompts|completions|choices|tools|request\\.functions)\\.|llm\\.\\w+\\.(messages|prompt|input|output|content|choices|system|tools|candidates|contents)$|(retrieval\\.documents|embedding\\.embeddings|reranker\\.(input|output)_documents|db\\.query\\.result)\\.|lk\\.(user_|input_|chat_ctx|response\\.text|instructions|function_tool\\.(arguments|output))|ai\\.(prompt|toolCall\\.args|toolCall\\.result)\\.)')) OR k IN ('content', 'message', 'tool_calls', 'arguments', 'response') AND match(if(e.event_name != '', e.event_name, e.attributes.value[indexOf(e.attributes.key, 'event.name')].string_value), '^(gen_ai|llm|ai)\\.')), mapFromArrays(arrayFilter((k, n) -> n = 1, arrayReverse(e.attributes.key), arrayEnumerateUniq(arrayReverse(e.attributes.key))), arrayFilter((v, n) -> n = 1, arrayReverse(arrayMap(v -> multiIf(v.value = 'string_value', v.string_value, v.value = 'int_value', toString(v.int_value), v.value = 'double_value', replaceRegexpOne(toString(v.double_value), 'e([0-9])', 'e+\\1'), v.value = 'bool_value', if(v.bool_value, 'true', 'false'), v.value = 'bytes_value', base64Encode(v.bytes_value), v.value = 'array_value', concat('[', arrayStringConcat(arrayMap(x -> multiIf(x.value = 'string_value', toJSONString(x.string_value), x.value = 'int_value', toString(x.int_value), x.value = 'double_value', if(isFinite(x.double_value), replaceRegexpOne(toString(x.double_value), 'e([0-9])', 'e+\\1'), concat('"', toString(x.double_value), '"')), x.value = 'bool_value', if(x.bool_value, 'true', 'false'), x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null'), v.array_value.values), ','), ']'), ''), e.attributes.value)), arrayEnumerateUniq(arrayReverse(e.attributes.key))))), [record])[1] AS LogAttributes,
+    llmtrace_event_without_content(llmtrace_attributes(record.attributes), event) AS LogAttributes,
     named[2] AS EventName,
-    multiIf(project != '', project, ResourceMap['llmtrace.project'] != '', ResourceMap['llmtrace.project'], 'default') AS Project,
+    multiIf(
+        project != '', project,
+        ResourceAttributes['llmtrace.project'] != '', ResourceAttributes['llmtrace.project'],
+        'default'
+    ) AS Project,
     fromUnixTimestamp64Milli(toInt64(intDiv(received, 1000000))) AS ReceivedAt
 FROM (
-    SELECT *, [record.severity_text, record.event_name, scope_name, scope_version] AS named FROM (
     SELECT
-        project,
-        received,
-        ResourceMap,
-        scope_logs.scope.name AS scope_name,
-        scope_logs.scope.version AS scope_version,
-        arrayJoin(scope_logs.log_records) AS record
+        *,
+        if(
+            record.event_name != '',
+            record.event_name,
+            record.attributes.value[indexOf(record.attributes.key, 'event.name')].string_value
+        ) AS event,
+        [record.severity_text, record.event_name, scope_name, scope_version] AS named,
+        llmtrace_value_texts([record.body])[1] AS body
     FROM (
         SELECT
             project,
             received,
-            mapFilter((k, v) -> NOT ((k IN ('agent.messages', 'ai.documents', 'ai.embedding', 'ai.embeddings', 'ai.prompt', 'ai.prompt.messages', 'ai.prompt.tools', 'ai.ranking', 'ai.response.files', 'ai.response.object', 'ai.response.providerMetadata', 'ai.response.reasoning', 'ai.response.text', 'ai.response.toolCalls', 'ai.result.object', 'ai.result.text', 'ai.result.toolCalls', 'ai.schema', 'ai.toolCall.args', 'ai.toolCall.result', 'ai.value', 'ai.values', 'all_messages', 'all_messages_events', 'embedding.text', 'events', 'final_result', 'gcp.vertex.agent.data', 'gcp.vertex.agent.llm_request', 'gcp.vertex.agent.llm_response', 'gcp.vertex.agent.tool_call_args', 'gcp.vertex.agent.tool_response', 'gen_ai.completion', 'gen_ai.content.completion', 'gen_ai.content.prompt', 'gen_ai.evaluation.explanation', 'gen_ai.event.content', 'gen_ai.input.messages', 'gen_ai.memory.query.text', 'gen_ai.memory.records', 'gen_ai.output.messages', 'gen_ai.prompt', 'gen_ai.retrieval.documents', 'gen_ai.retrieval.query.text', 'gen_ai.system_instructions', 'gen_ai.tool.args', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.tool.definitions', 'gen_ai.tool.input', 'gen_ai.tool.output', 'genkit:input', 'genkit:output', 'http.request.body', 'http.response.body', 'input.value', 'inputs', 'langfuse.observation.input', 'langfuse.observation.output', 'langfuse.trace.input', 'langfuse.trace.output', 'llm.choices.0.completion.text', 'llm.function_call', 'llm.generated_message', 'llm.invocation_parameters', 'llm.messages', 'llm.prompt_template.template', 'llm.prompt_template.variables', 'llm.prompts.0.prompt.text', 'llmtrace.function.arguments', 'llmtrace.function.result', 'lmnr.span.input', 'lmnr.span.output', 'mcp.request.argument', 'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools', 'mlflow.spanInputs', 'mlflow.spanOutputs', 'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters', 'output', 'output.value', 'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages', 'request_data', 'reranker.query', 'response_data', 'retrieval.documents', 'retrieval.query', 'span.input', 'span.output', 'system_prompt', 'tool.parameters', 'tool_arguments', 'tool_input', 'tool_output', 'tool_response', 'trace.input', 'trace.output', 'traceloop.entity.input', 'traceloop.entity.output', 'traceloop.prompt.template', 'traceloop.prompt.template_variables', 'user_prompt') OR match(k, '^(gen_ai\\.(prompt|completion)\\.(\\d|variable\\.)|gen_ai\\.tool\\.\\d|llm\\.(input_messages|output_messages|prompts|completions|choices|tools|request\\.functions)\\.|llm\\.\\w+\\.(messages|prompt|input|output|content|choices|system|tools|candidates|contents)$|(retrieval\\.documents|embedding\\.embeddings|reranker\\.(input|output)_documents|db\\.query\\.result)\\.|lk\\.(user_|input_|chat_ctx|response\\.text|instructions|function_tool\\.(arguments|output))|ai\\.(prompt|toolCall\\.args|toolCall\\.result)\\.)'))), mapFromArrays(arrayFilter((k, n) -> n = 1, arrayReverse(resource_span.resource.attributes.key), arrayEnumerateUniq(arrayReverse(resource_span.resource.attributes.key))), arrayFilter((v, n) -> n = 1, arrayReverse(arrayMap(v -> multiIf(v.value = 'string_value', v.string_value, v.value = 'int_value', toString(v.int_value), v.value = 'double_value', replaceRegexpOne(toString(v.double_value), 'e([0-9])', 'e+\\1'), v.value = 'bool_value', if(v.bool_value, 'true', 'false'), v.value = 'bytes_value', base64Encode(v.bytes_value), v.value = 'array_value', concat('[', arrayStringConcat(arrayMap(x -> multiIf(x.value = 'string_value', toJSONString(x.string_value), x.value = 'int_value', toString(x.int_value), x.value = 'double_value', if(isFinite(x.double_value), replaceRegexpOne(toString(x.double_value), 'e([0-9])', 'e+\\1'), concat('"', toString(x.double_value), '"')), x.value = 'bool_value', if(x.bool_value, 'true', 'false'), x.value = 'bytes_value', toJSONString(base64Encode(x.bytes_value)), 'null'), v.array_value.values), ','), ']'), ''), resource_span.resource.attributes.value)), arrayEnumerateUniq(arrayReverse(resource_span.resource.attributes.key))))) AS ResourceMap,
-            arrayJoin(resource_span.scope_logs) AS scope_logs
+            ResourceAttributes,
+            scope_logs.scope.name AS scope_name,
+            scope_logs.scope.version AS scope_version,
+            arrayJoin(scope_logs.log_records) AS record
         FROM (
-            SELECT project, received, arrayJoin(request.resource_logs) AS resource_span
-            FROM otlp_logs_in
+            SELECT
+                project,
+                received,
+                llmtrace_without_content(llmtrace_attributes(resource_logs.resource.attributes)) AS ResourceAttributes,
+                arrayJoin(resource_logs.scope_logs) AS scope_logs
+            FROM (
+                SELECT project, received, arrayJoin(request.resource_logs) AS resource_logs
+                FROM otlp_logs_in
+            )
         )
-    )
     )
 );

@@ -1,3 +1,89 @@
 CREATE VIEW span_messages AS
-SELECT Project, TraceId, SpanId, multiIf(position(given_InputMessages, '"parts"') > 0, given_InputMessages, match(conversation[1], '"parts":\\[[^\\]]'), conversation[1], '') AS InputMessages, multiIf(position(given_OutputMessages, '"parts"') > 0, given_OutputMessages, match(conversation[2], '"parts":\\[[^\\]]'), conversation[2], '') AS OutputMessages, given_SystemInstructions AS SystemInstructions, given_ToolDefinitions AS ToolDefinitions FROM (SELECT *, arrayMap((t, o) -> if(t = '', '', concat('[', arrayMap(i -> arrayStringConcat(arrayMap((m, r) -> concat(replaceOne(arrayMap(b -> concat('{"role":', toJSONString(JSONExtractString(b, 'role')), ',"parts":[', arrayStringConcat(arrayMap(p -> multiIf(JSONType(p) = 'String', concat('{"type":"text"', ',"content":', p, '}'), JSONExtractString(p, 'type') IN ('', 'text', 'input_text', 'output_text') AND JSONHas(p, 'text'), concat('{"type":"text"', ',"content":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'text')])])[1], '}'), JSONExtractString(p, 'type') IN ('thinking', 'reasoning'), concat('{"type":"reasoning"', ',"content":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'thinking'), JSONExtractString(p, 'content'), JSONExtractString(p, 'text')])])[1], '}'), JSONExtractString(p, 'type') IN ('tool_result', 'tool-result') OR JSONExtractString(p, 'type') = 'tool_call_response' AND JSONHas(p, 'result'), concat('{"type":"tool_call_response"', ',"id":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'tool_use_id'), JSONExtractString(p, 'toolCallId'), JSONExtractString(p, 'id')])])[1], ',"response":', arrayMap(w -> multiIf(w = '', 'null', startsWith(w, '"') AND startsWith(JSONExtractString(w), '{') AND isValidJSON(JSONExtractString(w)), JSONExtractString(w), w), [arrayFirst(c -> c != '', [JSONExtractRaw(p, 'response'), JSONExtractRaw(p, 'content'), JSONExtractRaw(p, 'result'), JSONExtractRaw(p, 'output')])])[1], '}'), JSONExtractString(p, 'type') IN ('tool_use', 'tool-call', 'function') OR JSONHas(p, 'function') OR JSONHas(p, 'toolCallId'), concat('{"type":"tool_call"', ',"id":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'id'), JSONExtractString(p, 'toolCallId')])])[1], ',"name":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'function', 'name'), JSONExtractString(p, 'name'), JSONExtractString(p, 'toolName')])])[1], ',"arguments":', arrayMap(w -> multiIf(w = '', 'null', startsWith(w, '"') AND startsWith(JSONExtractString(w), '{') AND isValidJSON(JSONExtractString(w)), JSONExtractString(w), w), [arrayFirst(c -> c != '', [JSONExtractRaw(p, 'function', 'arguments'), JSONExtractRaw(p, 'input'), JSONExtractRaw(p, 'args'), JSONExtractRaw(p, 'arguments')])])[1], '}'), JSONExtractString(p, 'type') IN ('image_url', 'image-url', 'input_image') OR JSONHas(p, 'source', 'url'), arrayMap(url -> if(startsWith(url, 'data:'), concat('{"type":"blob"', ',"modality":', '"image"', ',"mime_type":', toJSONString(extract(url, '^data:([^;,]*)')), ',"content":', toJSONString(substring(url, position(url, ',') + 1)), '}'), concat('{"type":"uri"', ',"modality":', '"image"', ',"uri":', toJSONString(url), '}')), [arrayFirst(c -> c != '', [JSONExtractString(p, 'image_url', 'url'), JSONExtractString(p, 'image_url'), JSONExtractString(p, 'url'), JSONExtractString(p, 'source', 'url')])])[1], JSONExtractString(p, 'type') = 'binary' OR JSONExtractString(p, 'type') = 'image' AND JSONHas(p, 'source'), concat('{"type":"blob"', ',"mime_type":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'media_type'), JSONExtractString(p, 'source', 'media_type')])])[1], ',"content":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(p, 'content'), JSONExtractString(p, 'source', 'data'), JSONExtractString(p, 'data')])])[1], '}'), JSONExtractString(p, 'type') = '', concat('{"type":"text"', ',"content":', toJSONString(p), '}'), p), arrayConcat(multiIf(JSONExtractString(b, 'role') = 'tool' AND JSONHas(b, 'tool_call_id'), [concat('{"type":"tool_result","id":', arrayMap(z -> if(z = '', 'null', toJSONString(z)), [arrayFirst(c -> c != '', [JSONExtractString(b, 'tool_call_id')])])[1], ',"content":', arrayFirst(c -> c != '', [JSONExtractRaw(b, 'content')]), '}')], JSONType(b, 'content') = 'Array', JSONExtractArrayRaw(b, 'content'), JSONHas(b, 'parts'), JSONExtractArrayRaw(b, 'parts'), JSONHas(b, 'role') OR JSONHas(b, 'tool_calls'), if(JSONType(b, 'content') IN ('Null', ''), emptyArrayString(), [JSONExtractRaw(b, 'content')]), [b]), JSONExtractArrayRaw(b, 'tool_calls'))), ','), ']'), [if(JSONHas(m, 'message'), JSONExtractRaw(m, 'message'), m)])[1], '{"role":""', concat('{"role":"', r, '"')), if(JSONExtractString(m, 'finish_reason') = '', '', concat(',"finish_reason":', toJSONString(JSONExtractString(m, 'finish_reason')))), '}'), i, arrayMap(m -> o, i)), ','), [multiIf(startsWith(t, '[') AND isValidJSON(t), JSONExtractArrayRaw(t), startsWith(t, '{') AND isValidJSON(t), [t], [toJSONString(t)])])[1], ']')), [if(given_InputMessages != '', given_InputMessages, arrayMap(l -> if(empty(l), '', concat('[', arrayStringConcat(l, ','), ']')), [arrayFlatten(arrayMap(x -> multiIf(startsWith(x.2, '['), JSONExtractArrayRaw(x.2), startsWith(x.2, '{') AND (JSONHas(x.2, 'role') OR JSONHas(x.2, 'message')), [x.2], [concat('{"role":"', x.1, '","content":', if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), arrayFilter(x -> x.2 != '', arrayMap(e -> (transform(e.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'], ['user', 'system', 'user', 'assistant', 'tool'], e.1), arrayFirst(c -> c != '', [e.2[transform(e.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'], ['gen_ai.prompt', 'content', 'content', 'content', 'content'], e.1)], e.2['gen_ai.event.content']])), arrayFilter(e -> e.1 IN ('gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'), arrayZip(event_names, arraySlice(nested_maps, 1, length(event_names))))))))])[1]), if(given_OutputMessages != '', given_OutputMessages, arrayMap(l -> if(empty(l), '', concat('[', arrayStringConcat(l, ','), ']')), [arrayFlatten(arrayMap(x -> multiIf(startsWith(x.2, '['), JSONExtractArrayRaw(x.2), startsWith(x.2, '{') AND (JSONHas(x.2, 'role') OR JSONHas(x.2, 'message')), [x.2], [concat('{"role":"', x.1, '","content":', if(startsWith(x.2, '{') AND isValidJSON(x.2), x.2, toJSONString(x.2)), '}')]), arrayFilter(x -> x.2 != '', arrayMap(e -> (transform(e.1, ['gen_ai.content.completion', 'gen_ai.choice'], ['assistant', 'assistant'], e.1), arrayFirst(c -> c != '', [e.2[transform(e.1, ['gen_ai.content.completion', 'gen_ai.choice'], ['gen_ai.completion', 'message'], e.1)], e.2['gen_ai.event.content']])), arrayFilter(e -> e.1 IN ('gen_ai.content.completion', 'gen_ai.choice'), arrayZip(event_names, arraySlice(nested_maps, 1, length(event_names))))))))])[1])], ['user', 'assistant']) AS conversation FROM (SELECT *, arrayMap(x -> x.2, said) AS event_names, arrayMap(x -> x.3, said) AS nested_maps FROM (SELECT Project, TraceId, SpanId, arraySort(x -> x.1, groupArray((Timestamp, Event, if(Body = '', LogAttributes, mapUpdate(LogAttributes, map(transform(Event, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'], ['gen_ai.prompt', 'content', 'content', 'content', 'content', 'gen_ai.completion', 'message'], Event), if(startsWith(Body, '{') AND isValidJSON(Body) AND (JSONHas(Body, 'content') OR JSONHas(Body, 'tool_calls')) AND NOT JSONHas(Body, 'role') AND NOT JSONHas(Body, 'message'), concat('{"role":"', transform(Event, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'], ['user', 'system', 'user', 'assistant', 'tool', 'assistant', 'assistant'], Event), '",', substring(Body, 2)), if(Body IN ('{}', 'null'), '', Body)))))))) AS said, argMaxIf(LogAttributes['gen_ai.input.messages'], Timestamp, LogAttributes['gen_ai.input.messages'] != '') AS given_InputMessages, argMaxIf(LogAttributes['gen_ai.output.messages'], Timestamp, LogAttributes['gen_ai.output.messages'] != '') AS given_OutputMessages, argMaxIf(LogAttributes['gen_ai.system_instructions'], Timestamp, LogAttributes['gen_ai.system_instructions'] != '') AS given_SystemInstructions, argMaxIf(LogAttributes['gen_ai.tool.definitions'], Timestamp, LogAttributes['gen_ai.tool.definitions'] != '') AS given_ToolDefinitions FROM (SELECT *, if(EventName != '', EventName, LogAttributes['event.name']) AS Event FROM otel_logs WHERE SpanId != '' AND Event IN ('gen_ai.client.inference.operation.details', 'gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice')) GROUP BY Project, TraceId, SpanId)))
+SELECT
+    Project,
+    TraceId,
+    SpanId,
+    multiIf(
+        position(own_InputMessages, '"parts"') > 0, own_InputMessages,
+        match(conversation[1], '"parts":\\[[^\\]]'), conversation[1],
+        ''
+    ) AS InputMessages,
+    multiIf(
+        position(own_OutputMessages, '"parts"') > 0, own_OutputMessages,
+        match(conversation[2], '"parts":\\[[^\\]]'), conversation[2],
+        ''
+    ) AS OutputMessages,
+    own_SystemInstructions AS SystemInstructions,
+    own_ToolDefinitions AS ToolDefinitions
+FROM (
+    SELECT
+        *,
+        llmtrace_messages(
+            [
+                if(
+                    own_InputMessages != '',
+                    own_InputMessages,
+                    llmtrace_input_messages_of_events(event_names, event_attributes)
+                ),
+                if(
+                    own_OutputMessages != '',
+                    own_OutputMessages,
+                    llmtrace_output_messages_of_events(event_names, event_attributes)
+                )
+            ],
+            ['user', 'assistant']
+        ) AS conversation
+    FROM (
+        SELECT
+            *,
+            arrayMap(record -> record.2, records) AS event_names,
+            arrayMap(record -> record.3, records) AS event_attributes
+        FROM (
+            SELECT
+                Project,
+                TraceId,
+                SpanId,
+                arraySort(record -> record.1, groupArray((
+                    Timestamp,
+                    Event,
+                    if(
+                        Body = '',
+                        LogAttributes,
+                        mapUpdate(
+                            LogAttributes,
+                            map(llmtrace_event_key(Event), llmtrace_event_body(Event, Body))
+                        )
+                    )
+                ))) AS records,
+                argMaxIf(
+                    LogAttributes['gen_ai.input.messages'],
+                    Timestamp,
+                    LogAttributes['gen_ai.input.messages'] != ''
+                ) AS own_InputMessages,
+                argMaxIf(
+                    LogAttributes['gen_ai.output.messages'],
+                    Timestamp,
+                    LogAttributes['gen_ai.output.messages'] != ''
+                ) AS own_OutputMessages,
+                argMaxIf(
+                    LogAttributes['gen_ai.system_instructions'],
+                    Timestamp,
+                    LogAttributes['gen_ai.system_instructions'] != ''
+                ) AS own_SystemInstructions,
+                argMaxIf(
+                    LogAttributes['gen_ai.tool.definitions'],
+                    Timestamp,
+                    LogAttributes['gen_ai.tool.definitions'] != ''
+                ) AS own_ToolDefinitions
+            FROM (
+                SELECT *, if(EventName != '', EventName, LogAttributes['event.name']) AS Event
+                FROM otel_logs
+                WHERE SpanId != '' AND Event IN (
+                    'gen_ai.client.inference.operation.details', 'gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'
+                )
+            )
+            GROUP BY Project, TraceId, SpanId
+        )
+    )
+)
 COMMENT 'What log records say that a span''s messages were: joined when read, so that either may come first';

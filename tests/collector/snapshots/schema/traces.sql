@@ -1,12 +1,12 @@
 CREATE VIEW traces AS
 SELECT Project, TraceId, Start, End, Duration, RootName, RootService, RootKind, Operation, Status, HasRoot, Spans, Steps,
-    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, OutputTokens, ReasoningTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches, Models,
+    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches, Models,
     Services, UserId, SessionId, Tags, Experiment, RunId, PromptName, PromptVersion, Purpose, FinishReasons, ErrorTypes,
     TimeToFirstToken, HasImage, HasRetrieval, Abandoned, Weight, RetentionDays, Version
 FROM trace_rows FINAL
 UNION ALL
 SELECT Project, TraceId, Start, End, Duration, RootName, RootService, RootKind, Operation, Status, HasRoot, Spans, Steps,
-    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, OutputTokens, ReasoningTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches, Models,
+    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches, Models,
     Services, UserId, SessionId, Tags, Experiment, RunId, PromptName, PromptVersion, Purpose, FinishReasons, ErrorTypes,
     TimeToFirstToken, HasImage, HasRetrieval, Abandoned, Weight, RetentionDays, 0 AS Version
 FROM (SELECT
@@ -31,13 +31,13 @@ FROM (SELECT
     sumIf(ifNull(span.InputTokens, 0), span.Counted) AS InputTokens,
     sumIf(ifNull(span.CacheReadTokens, 0), span.Counted) AS CacheReadTokens,
     sumIf(ifNull(span.CacheWriteTokens, 0), span.Counted) AS CacheWriteTokens,
-    sumIf(ifNull(span.OutputTokens, 0), span.Counted) AS OutputTokens,
-    sumIf(ifNull(span.ReasoningTokens, 0), span.Counted) AS ReasoningTokens,
     sumIf(ifNull(span.CacheWrite1hTokens, 0), span.Counted) AS CacheWrite1hTokens,
     sumIf(ifNull(span.AudioInputTokens, 0), span.Counted) AS AudioInputTokens,
     sumIf(ifNull(span.ImageInputTokens, 0), span.Counted) AS ImageInputTokens,
     sumIf(ifNull(span.CacheReadAudioTokens, 0), span.Counted) AS CacheReadAudioTokens,
     sumIf(ifNull(span.CacheReadImageTokens, 0), span.Counted) AS CacheReadImageTokens,
+    sumIf(ifNull(span.OutputTokens, 0), span.Counted) AS OutputTokens,
+    sumIf(ifNull(span.ReasoningTokens, 0), span.Counted) AS ReasoningTokens,
     sumIf(ifNull(span.AudioOutputTokens, 0), span.Counted) AS AudioOutputTokens,
     sumIf(ifNull(span.ImageOutputTokens, 0), span.Counted) AS ImageOutputTokens,
     sumIf(ifNull(span.WebSearches, 0), span.Counted) AS WebSearches,

@@ -1,6 +1,6 @@
 CREATE VIEW usage_hour AS
 SELECT Time, Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation, UserId, Experiment,
-    RunId, PromptName, PromptVersion, Purpose, Account, Tags, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, OutputTokens, ReasoningTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches
+    RunId, PromptName, PromptVersion, Purpose, Account, Tags, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches
 FROM usage_hour_closed
 WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2
     AND (empty((SELECT groupUniqArray(toDateTime(toStartOfHour(Time, 'UTC'))) FROM usage_10s
@@ -8,7 +8,7 @@ WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name 
         WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), Time))
 UNION ALL
 SELECT toDateTime(toStartOfHour(Time, 'UTC')) AS Time, Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation, UserId, Experiment,
-    RunId, PromptName, PromptVersion, Purpose, Account, Tags, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, OutputTokens, ReasoningTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches
+    RunId, PromptName, PromptVersion, Purpose, Account, Tags, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches
 FROM usage_10s
 WHERE usage_10s.Time >= arrayMin(arrayPushBack((SELECT groupUniqArray(toDateTime(toStartOfHour(Time, 'UTC'))) FROM usage_10s
         WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2))
