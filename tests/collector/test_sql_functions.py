@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from llmtrace_collector.store.engine import EmbeddedEngine
-from llmtrace_collector.store.schema import description, templates
+from llmtrace_collector.store.schema import decoding, description, templates
 from llmtrace_collector.store.schema.redaction import NOTHING, Redaction
 
 CASES = Path(__file__).parent / "functions"
@@ -90,7 +90,7 @@ def test_every_function_has_a_case() -> None:
     missing = []
     for topic in templates.names("functions"):
         called = [expanded(sql) for sql, _ in cases(topic)]
-        values = description.decoding.values(REDACTION)
+        values = decoding.values(REDACTION)
         for name in _FUNCTION.findall(templates.render(f"functions/{topic}.sql", **values)):
             is_stage = re.fullmatch(rf"{REDACTION.function}_\d+", name)
             if not is_stage and not any(f"{name}(" in sql for sql in called):

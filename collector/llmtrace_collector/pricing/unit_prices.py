@@ -21,11 +21,11 @@ _LABELS = {bucket.name: bucket.label for bucket in BUCKETS}
 def _field(bucket: Bucket) -> tuple[Any, Any]:
     """The type and the description of a bucket's price."""
     what = "million tokens" if bucket.unit == "token" else bucket.unit
-    said = f"USD per {what}: {bucket.label}" if bucket.unit != "request" else "USD per request"
+    text = f"USD per {what}: {bucket.label}" if bucket.unit != "request" else "USD per request"
     if bucket.unit == "token" and not bucket.otherwise:
-        return float, Field(ge=0, description=f"{said}.")
+        return float, Field(ge=0, description=f"{text}.")
     default = f"the price of {_LABELS[bucket.otherwise[0]]}" if bucket.otherwise else "none"
-    return float | None, Field(default=None, ge=0, description=f"{said}; default: {default}.")
+    return float | None, Field(default=None, ge=0, description=f"{text}; default: {default}.")
 
 
 if TYPE_CHECKING:
