@@ -106,6 +106,7 @@ def fill(folder: Path, spans: int, progress: Callable[[int, int], None]) -> Fill
         PriceBook(store, ()).sync()
         at = f"{time.time():.3f}"
         store.insert_rows("ledger_passes", [{"At": at, "ScannedTo": at, "Looked": 0, "Changed": 0}])
+        store.roll_up(at_once=True)
         _wait_for_merges(store)
     finally:
         store.close()

@@ -43,7 +43,8 @@ class Made:
         ids = "TraceId, SpanId" if over == "spans" else "TraceId"
         sql = f"SELECT {ids} FROM {condition.source} WHERE {condition.sql}"
         rows = self.rows(sql, condition.params, project)
-        assert project or rows == self.served.collector.store.rows(sql, condition.params)
+        direct = self.served.collector.store.rows(sql, condition.params)
+        assert project or sorted(map(str, rows)) == sorted(map(str, direct))
         names = {id_: name for name, id_ in self.traces.items()}
         if over == "traces":
             return {names[row["TraceId"]] for row in rows}
@@ -395,3 +396,31 @@ def test_conditions_of_two_searches_stand_in_one_query(made: Made) -> None:
         {**first.params, **second.params},
     )
     assert rows == [{"one": 2, "other": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("4bf92f3577b34da6a3ce929d0e0e4736", "idx_trace_id"),
+        ("chatcmpl-9aBc12345", "idx_response_id"),
+        ("user:ada", "idx_user"),
+        ("session:s-1,s-2", "idx_session"),
+        ("attr.shop.order=4711", "idx_attribute_values"),
+        ("refund user:ada", "idx_user"),
+        ("refund", "PrimaryKey"),
+    ],
+)
+def test_indexes_are_used(made: Made, text: str, index: str) -> None:
+    condition = parse(text).condition("spans", Period(*_around()))
+    sql = f"EXPLAIN indexes = 1 SELECT TraceId FROM {condition.source} WHERE {condition.sql}"
+    assert index in made.served.collector.store.engine.execute(sql, condition.params).decode()
+
+
+def test_the_view_of_texts_is_read_by_its_tables_indexes(made: Made) -> None:
+    sql = (
+        "EXPLAIN indexes = 1 SELECT InputMessages FROM span_texts "
+        "WHERE TraceId = 'x' AND Project = 'default' AND Timestamp >= now() - 60"
+    )
+    plan = made.served.collector.store.engine.execute(sql).decode()
+    assert "idx_trace_id" in plan
+    assert "PrimaryKey" in plan

@@ -9,7 +9,6 @@ from llmtrace_collector.sql_values import literal
 
 from .state import Column, State
 
-
 #: Settings that hold for a table's whole life; making it anew for them is not worth it.
 _FIXED = frozenset({"index_granularity"})
 

@@ -81,7 +81,8 @@ class _Plan:
         states: dict[str, State] = {}
         for database in reversed(self.home.databases()):
             for name, has in state.read(self.home.engine, database, self.home.names(database)).items():
-                if database in (self.home.former_database, self.home.database(name)):
+                places = (self.home.former_database, self.home.database(name))
+                if database in places or name in former.OBJECTS:
                     states[name] = has
         return states
 

@@ -8,7 +8,9 @@ span.StoredAt >= {{ edge }} - INTERVAL 1 HOUR
     )
     AND (span.Project, span.TraceId) NOT IN (
         SELECT Project, TraceId FROM trace_rows FINAL
-        WHERE Start >= (SELECT min(Timestamp) FROM otel_traces WHERE StoredAt >= {{ edge }}) - INTERVAL 1 DAY
+        WHERE Start >= ifNull(
+            (SELECT minOrNull(Timestamp) FROM otel_traces WHERE StoredAt >= {{ edge }}), now64(9)
+        ) - INTERVAL 1 DAY
     )
 {%- endset %}
 {% set having = '' %}
