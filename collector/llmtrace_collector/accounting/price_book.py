@@ -20,8 +20,7 @@ from typing import Any
 
 import genai_prices
 
-from llmtrace_collector.attributes.names import RESPONSE_CACHE
-from llmtrace_collector.pricing.charges import BUCKETS, PRICES
+from llmtrace_collector.pricing.charges import BUCKETS, PRICES, RESPONSE_CACHE
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
 from llmtrace_collector.pricing.tariffs import ALWAYS, RESERVED_TIERS, Tariff, listing
 from llmtrace_collector.settings import ModelPrice

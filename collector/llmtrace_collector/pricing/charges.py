@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from llmtrace_collector.attributes.counts import COUNTS as COUNT_FIELDS
 from llmtrace_collector.attributes.field import Field, Price, words
+from llmtrace_collector.attributes.names import RESPONSE_CACHE as RESPONSE_CACHE
 
 
 @dataclass(frozen=True)

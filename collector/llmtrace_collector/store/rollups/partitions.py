@@ -58,9 +58,7 @@ def columns(engine: StoreEngine, table: str) -> str:
 
 def _drop_abandoned(engine: StoreEngine, table: str) -> None:
     """Drop copies of `table` that a kill left: here nobody else makes any, on a server others may be at theirs."""
-    age = (
-        "" if engine.alone else f"AND metadata_modification_time < now() - toIntervalHour({_ABANDONED_HOURS})"
-    )
+    age = "" if engine.alone else f"AND metadata_modification_time < now() - toIntervalHour({_ABANDONED_HOURS})"
     names = engine.execute(
         "SELECT name FROM system.tables WHERE database = currentDatabase() "
         f"AND startsWith(name, {literal(table + '_rebuild')}) {age} FORMAT TSVRaw"  # noqa: S608 - ours

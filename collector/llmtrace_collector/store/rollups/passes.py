@@ -57,9 +57,7 @@ class Rollups:
         """
         settings = self._settings
         if at_once:
-            settings = replace(
-                settings, trace_quiet_seconds=0, trace_rootless_seconds=0, fill_seconds=math.inf
-            )
+            settings = replace(settings, trace_quiet_seconds=0, trace_rootless_seconds=0, fill_seconds=math.inf)
         with self._lock:
             behind = self._pass(upto, settings)
             while at_once and behind:

@@ -17,3 +17,4 @@ class RollupSettings:
     """Steps of one service that are told apart in ten seconds; the rest are one, `(other)`."""
     fill_seconds: float = 2.0
     """How long one pass makes what was there before the rollups."""
+

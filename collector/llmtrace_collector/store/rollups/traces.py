@@ -66,7 +66,9 @@ def rebuild_traces(engine: StoreEngine, begin: int, end: int, quiet: Quiet) -> N
 
 def rebuild_traces_of_minutes(engine: StoreEngine, minutes: Sequence[int], quiet: Quiet) -> None:
     """Make the traces with calls in these minutes (Unix seconds) anew, those that are quiet."""
-    _write(engine, "traces_of_minutes", minutes=minutes, rooted=quiet.rooted, rootless=quiet.rootless)
+    _write(
+        engine, "traces_of_minutes", minutes=minutes, rooted=quiet.rooted, rootless=quiet.rootless
+    )
 
 
 def _write(engine: StoreEngine, name: str, **values: object) -> None:
