@@ -1,0 +1,210 @@
+"""The fixed cost of an insert: the engine's CPU for one of eight spans, mostly analysis of what decodes them.
+
+    python -m benchmarks.insert_cost [--rounds N] [--against DIR] [--spans 8] [--full 8192]
+
+One engine holds this checkout's schema, the bare one of `programs/bare.sql` and with `--against` another
+checkout's, each in a database of its own without merges. Every round inserts the same spans into each in
+turn, and asks for the pipeline of every view that an insert goes through. The last line of stdout is one JSON
+object:
+
+  fixed_ms, bare_ms, against_fixed_ms      CPU of an insert of `--spans` spans, medians of all rounds
+  full_ms, bare_full_ms, against_full_ms   the same of `--full` spans (0: leave it out)
+  views_ms, against_views_ms               CPU of analysis, plan and pipeline of each view alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import chdb
+import jinja2
+from tests.collector.otlp import SECOND, realistic, traces
+
+from llmtrace_collector.ingest.wal_frame import Frame, encode
+from llmtrace_collector.sql_values import literal
+
+from .checkout import HERE, Checkout, read_line
+from .one_engine import Schema
+from .programs.two_schemas import create
+
+_RESOURCE = {"service.name": "shop", "service.version": "1.2.3", "host.name": "web-1"}
+_BARE = HERE / "benchmarks" / "programs" / "bare.sql"
+
+
+def cpu_ms() -> float:
+    """CPU of this process, in user mode and in the kernel."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
+class Subject:
+    """One schema in the engine, and what an insert into it says to the engine."""
+
+    def __init__(self, store: Path, database: str, creates: list[str], inserts: list[str]) -> None:
+        connect: Callable[[str], Any] = chdb.connect
+        self._handle = connect(str(store))
+        self.inserts = inserts
+        self._count = 0
+        self.database = database
+        self._run(f"CREATE DATABASE {database}")
+        self._run(f"USE {database}")
+        create(self._handle, creates)
+        self._run("SYSTEM STOP MERGES")
+
+    def _run(self, sql: str) -> bytes:
+        return bytes(self._handle.query(sql, "TabSeparatedRaw").bytes() or b"")
+
+    def insert(self, segment: Path) -> float:
+        """CPU (ms) of inserting a segment, the look for foreign spans included."""
+        self._count += 1
+        began = cpu_ms()
+        for statement in self.inserts:
+            token = literal(f"benchmark-{segment.stem}-{self._count}")
+            self._run(statement.replace("<segment>", str(segment)).replace("'benchmark'", token))
+        return cpu_ms() - began
+
+    def views(self) -> dict[str, str]:
+        """The SELECT of each view that inserts of spans go through."""
+        rows = self._run(
+            "SELECT name, as_select FROM system.tables WHERE database = currentDatabase() "
+            "AND engine = 'MaterializedView' FORMAT JSONEachRow"
+        )
+        views = {row["name"]: row["as_select"] for row in map(json.loads, rows.splitlines())}
+        sources = [f"FROM {self.database}.{table}" for table in ("otlp_traces_in", "otel_traces")]
+        return {
+            name: select
+            for name, select in views.items()
+            if any(f"{source}{end}" in f"{select} " for source in sources for end in (" ", ")", "\n"))
+        }
+
+    def explain(self, select: str) -> float:
+        """CPU (ms) of making a view's pipeline, as an insert makes it."""
+        settings = self.inserts[-1].partition(" SETTINGS ")[2].partition(" FORMAT ")[0]
+        began = cpu_ms()
+        self._run(f"EXPLAIN PIPELINE {select} SETTINGS {settings}")
+        return cpu_ms() - began
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._handle.close()
+
+
+def subject_of(checkout: Checkout, store: Path, database: str, folder: Path, stack: ExitStack) -> Subject:
+    """A checkout's schema, read from a store that it makes."""
+    folder.mkdir()
+    example = folder / "example.seg"
+    write_segment(example, 1)
+    errors = folder / "stderr.txt"
+    arguments = [str(folder / "store"), str(example), "[[], false]"]
+    # It lives as long as the engine: its store holds the file by which the engine reads protobuf.
+    child = checkout.start("schema.py", arguments, errors=errors)
+    stack.callback(_stop, child)
+    read = json.loads(read_line(child, errors))
+    schema = Schema(read["database"], read["creates"], tuple(read["inserts"]))
+    creates = [schema.moved(statement, database) for statement in schema.creates.values()]
+    inserts = [
+        schema.moved(statement, database).replace(str(example), "<segment>") for statement in schema.inserts
+    ]
+    return Subject(store, database, creates, inserts)
+
+
+def bare_subject(store: Path, inserts: list[str]) -> Subject:
+    """The bare schema; its inserts have the same settings."""
+    creates = [text for text in jinja2.Template(_BARE.read_text()).render().split(";\n") if text.strip()]
+    insert = inserts[-1].replace("INSERT INTO here.", "INSERT INTO ")
+    return Subject(store, "bare", creates, [insert])
+
+
+def write_segment(path: Path, spans: int) -> None:
+    """A segment of unique spans of 2 kB."""
+    source, now = random.Random(spans), time.time_ns()
+    body = traces(
+        [realistic(source, 2000, now - source.randrange(600) * SECOND) for _ in range(spans)], _RESOURCE
+    )
+    path.write_bytes(b"".join(encode(Frame("", now, body.SerializeToString()))))
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.wait()
+
+
+def measure(subjects: Mapping[str, Subject], segment: Path, rounds: int) -> dict[str, float]:
+    """Medians of CPU (ms) of an insert, by subject; all of them in turn."""
+    used: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(rounds + 1):
+        names = list(subjects) if number % 2 else list(reversed(subjects))
+        for name in names:
+            cpu = subjects[name].insert(segment)
+            if number:  # the first one warms up
+                used[name].append(cpu)
+    return {name: round(statistics.median(values), 1) for name, values in used.items()}
+
+
+def measure_views(subject: Subject, rounds: int) -> dict[str, float]:
+    """Medians of CPU (ms) of each view's analysis, plan and pipeline."""
+    views = subject.views()
+    used: dict[str, list[float]] = {name: [] for name in views}
+    for number in range(rounds + 1):
+        for name, select in views.items():
+            cpu = subject.explain(select)
+            if number:
+                used[name].append(cpu)
+    return {name: round(statistics.median(values), 1) for name, values in used.items()}
+
+
+def figures(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything that is measured."""
+    with ExitStack() as stack:
+        store = folder / "engine"
+        here = subject_of(Checkout.of(HERE), store, "here", folder / "here", stack)
+        subjects = {"": here, "bare_": bare_subject(store, here.inserts)}
+        if options.against:
+            checkout = Checkout.of(options.against)
+            subjects["against_"] = subject_of(checkout, store, "against", folder / "against", stack)
+        for subject in subjects.values():
+            stack.callback(subject.close)
+        result: dict[str, Any] = {"spans": options.spans, "rounds": options.rounds}
+        for name, spans in (("fixed", options.spans), ("full", options.full)):
+            if spans:
+                segment = folder / f"{name}.seg"
+                write_segment(segment, spans)
+                rounds = options.rounds if name == "fixed" else max(options.rounds // 3, 5)
+                costs = measure(subjects, segment, rounds)
+                result |= {
+                    "bare_ms" if (prefix, name) == ("bare_", "fixed") else f"{prefix}{name}_ms": cost
+                    for prefix, cost in costs.items()
+                }
+        for prefix, subject in subjects.items():
+            if prefix != "bare_":
+                result[f"{prefix}views_ms"] = measure_views(subject, max(options.rounds // 2, 5))
+        return result
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=21, help="inserts of each kind (21)")
+    parser.add_argument("--spans", type=int, default=8, help="spans of a small insert (8)")
+    parser.add_argument("--full", type=int, default=8192, help="spans of a full segment (8192); 0: without")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, measured in turn")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="llmtrace-insert-") as folder:
+        print(json.dumps(figures(options, Path(folder))))
+
+
+if __name__ == "__main__":
+    main()
