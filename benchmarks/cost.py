@@ -2,10 +2,10 @@
 
     python -m benchmarks.cost [--calls N] [--users N] [--rounds N]
 
-Fills `usage_hour` of an embedded store with thirty days of hours, written as the hours of N calls: each row
-is one hour, model, tier, context class, user and prompt. Times are those of the functions that the command
-line uses, on a client in the same process; the budget is asked over HTTP. Progress goes to stderr; the last
-line of stdout is one JSON object.
+Fills `usage_hour_closed` of an embedded store with thirty days of hours, written as the hours of N calls:
+each row is one hour, model, tier, context class, user and prompt. Times are those of the functions that the
+command line uses, on a client in the same process; the budget is asked over HTTP. Progress goes to stderr;
+the last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from llmtrace_collector.accounting.budgets import Budgets
 from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.api.budgets import router
 from llmtrace_collector.settings import Budget, ModelPrice
+from llmtrace_collector.store.rollups.edges import note_edge
+from llmtrace_collector.store.rollups.hours import NAME
 from llmtrace_collector.store.store import Store, open_store
 
 _MODELS = (
@@ -42,8 +44,9 @@ _MODELS = (
 )  # fmt: skip
 
 # Ten calls to a row on average, so that rows are a tenth of the calls.
-_FILL = """INSERT INTO usage_hour (Project, Time, ServiceName, Provider, Model, ResponseModel, ServiceTier,
-    ContextClass, Operation, UserId, Experiment, RunId, PromptName, PromptVersion, Purpose, Calls, Errors,
+_FILL = """INSERT INTO usage_hour_closed (Project, Time, ServiceName, Provider, Model, ResponseModel,
+    ServiceTier, ContextClass, Operation, UserId, Experiment, RunId, PromptName, PromptVersion, Purpose,
+    Calls, Errors,
     UnknownUsage, InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens)
 SELECT
     'default' AS Project,
@@ -100,7 +103,8 @@ def fill(store: Store, calls: int, users: int, end: datetime) -> tuple[int, int]
         },
         {"max_partitions_per_insert_block": "0"},
     )
-    store.engine.execute("OPTIMIZE TABLE usage_hour FINAL")
+    store.engine.execute("OPTIMIZE TABLE usage_hour_closed FINAL")
+    note_edge(store.engine, NAME, scanned_to=int(end.timestamp() * 1000), until=int(end.timestamp()))
     (totals,) = store.rows("SELECT count() AS n, sum(Calls) AS calls FROM usage_hour")
     return int(totals["n"]), int(totals["calls"])
 

@@ -19,8 +19,8 @@ from .prefilled import prefill
 
 #: What usage is told apart by, and what of it is added up.
 KEYS = (
-    "Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation, UserId, Experiment, "
-    "RunId, PromptName, PromptVersion, Purpose, Account, Tags"
+    "Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation, UserId, "
+    "Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags"
 )
 SUMS = ("Calls", "Errors", "UnknownUsage", "InputTokens", "OutputTokens", "CacheReadTokens")
 
@@ -28,9 +28,11 @@ SUMS = ("Calls", "Errors", "UnknownUsage", "InputTokens", "OutputTokens", "Cache
 class Rolled:
     """A store and a folder for its segments."""
 
-    def __init__(self, folder: Path, rollups: RollupSettings = RollupSettings()) -> None:
+    def __init__(self, folder: Path, rollups: RollupSettings | None = None) -> None:
         self.folder = folder
-        self.store: Store = open_store(f"chdb://{prefill(folder / 'store')}", rollups=rollups)
+        self.store: Store = open_store(
+            f"chdb://{prefill(folder / 'store')}", rollups=rollups or RollupSettings()
+        )
 
     def send(self, *spans: Span, project: str, resource: Mapping[str, object] | None = None) -> None:
         """Store spans as one segment."""
@@ -50,7 +52,8 @@ class Rolled:
     def traces(self, project: str) -> list[dict[str, Any]]:
         """The traces of a project by their starts."""
         return self.store.rows(
-            "SELECT * FROM traces WHERE Project = {project:String} ORDER BY Start, TraceId", {"project": project}
+            "SELECT * FROM traces WHERE Project = {project:String} ORDER BY Start, TraceId",
+            {"project": project},
         )
 
     def usage(self) -> bytes:

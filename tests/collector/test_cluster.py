@@ -22,10 +22,10 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import row_policies
 from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.rollups.partitions import unreplicated
 from llmtrace_collector.store.schema.catalogue import BY_NAME, READABLE, SHARDED
 from llmtrace_collector.store.schema.description import SchemaSettings
 from llmtrace_collector.store.schema.reconcile import creations
+from llmtrace_collector.store.schema.sql_text import unreplicated
 from llmtrace_collector.store.store import open_store
 
 from .clickhouse import clickhouse_server

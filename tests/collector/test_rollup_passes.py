@@ -60,7 +60,7 @@ def some_traces(source: random.Random, count: int) -> list[Span]:
     for _ in range(count):
         start = time.time_ns() - source.randrange(5 * HOUR)
         root = span(name=f"root {source.randrange(3)}", start=start, duration=SECOND)
-        below = {"trace_id": root.trace_id, "parent_span_id": root.span_id, "start": start + 1000}
+        below: dict[str, Any] = {"trace_id": root.trace_id, "parent_span_id": root.span_id, "start": start + 1000}
         failed: dict[str, Any] = {"status": {"code": 2}} if source.random() < 0.3 else {}
         spans += [llm(**below), span(name="work", **below, **failed)]
         if source.random() < 0.8:
@@ -172,7 +172,9 @@ def test_lag_is_told_and_warned_of(rolled: Rolled, monkeypatch: pytest.MonkeyPat
     assert task.warning() == ""
     lag = metrics.registry.get_sample_value("llmtrace_rollup_lag_seconds")
     took = metrics.registry.get_sample_value("llmtrace_rollup_pass_seconds")
-    assert lag is not None and took is not None and 0 < took <= lag < 60
+    assert took
+    assert lag
+    assert took <= lag < 60
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 420)
     assert task.warning() == (

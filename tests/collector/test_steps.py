@@ -74,7 +74,8 @@ def test_durations_errors_and_samples(rolled: Rolled) -> None:
     )
     rolled.store.roll_up()
     rows = rolled.store.rows(
-        "SELECT Status, toUnixTimestamp(Time) AS Time, Steps, Errors, Spans, DurationSum, DurationMin, DurationMax, "
+        "SELECT Status, toUnixTimestamp(Time) AS Time, Steps, Errors, Spans, "
+        "DurationSum, DurationMin, DurationMax, "
         "finalizeAggregation(DurationDigest)[1] AS p50 FROM steps WHERE Project = 'times' ORDER BY Status"
     )
     at = start // SECOND
@@ -112,7 +113,8 @@ def test_other_services_and_late_spans_keep_their_own(rolled: Rolled) -> None:
     )
     rolled.store.roll_up()
     rows = rolled.store.rows(
-        "SELECT ServiceName, StepName, sum(Steps) AS Steps FROM steps WHERE Project = 'late' GROUP BY ALL ORDER BY ALL"
+        "SELECT ServiceName, StepName, sum(Steps) AS Steps FROM steps WHERE Project = 'late' "
+        "GROUP BY ALL ORDER BY ALL"
     )
     assert [tuple(row.values()) for row in rows] == [
         ("bank", "work", 1),
@@ -159,6 +161,6 @@ def test_kinds_and_raw_names_by_function(rolled: Rolled) -> None:
         "llmtrace_short_name(repeat('x', 201)) = repeat('x', 200) AS short"
     )
     assert row == {
-        "known": "rerank", "none": "span", "tool": "clock", "chat": "span", "resource": "resource", "own": "own",
-        "short": 1,
+        "known": "rerank", "none": "span", "tool": "clock", "chat": "span", "resource": "resource",
+        "own": "own", "short": 1,
     }  # fmt: skip

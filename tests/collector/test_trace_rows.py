@@ -71,7 +71,8 @@ def test_a_trace_says_what_is_in_it(rolled: Rolled) -> None:
     rolled.store.roll_up(at_once=True)
     (row,) = rolled.traces("whole")
     assert rolled.count("trace_rows") == 1
-    assert live.pop("Version") == 0 and row.pop("Version") > 0
+    assert live.pop("Version") == 0
+    assert row.pop("Version") > 0
     assert row == live
     start, end = row.pop("Start"), row.pop("End")
     assert end > start
@@ -80,8 +81,8 @@ def test_a_trace_says_what_is_in_it(rolled: Rolled) -> None:
         "RootName": "answer", "RootService": "shop", "RootKind": "Server", "Operation": "", "Status": "ok",
         "HasRoot": True, "Spans": 4, "Steps": 4, "FailedSteps": 0, "Retries": 0, "Calls": 2, "Errors": 0,
         "UnknownUsage": 0, "InputTokens": 240, "OutputTokens": 80, "Models": ["gpt-4o-mini", "o3"],
-        "Services": ["bank", "shop"], "UserId": "ada", "SessionId": "s1", "Tags": ["a", "b"], "Experiment": "",
-        "RunId": "", "PromptName": "greet", "PromptVersion": "3", "Purpose": "evaluation",
+        "Services": ["bank", "shop"], "UserId": "ada", "SessionId": "s1", "Tags": ["a", "b"],
+        "Experiment": "", "RunId": "", "PromptName": "greet", "PromptVersion": "3", "Purpose": "evaluation",
         "FinishReasons": ["length"], "ErrorTypes": [], "TimeToFirstToken": 0.25, "HasImage": True,
         "HasRetrieval": True, "Abandoned": True, "Weight": 1, "RetentionDays": 30,
     }  # fmt: skip

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from llmtrace_cli.main import cli
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError, StoreMismatch
 from llmtrace_collector.store.schema import description as described
 from llmtrace_collector.store.schema import reconcile, upgrade, versions
@@ -26,6 +28,7 @@ from llmtrace_collector.store.schema.scratch import Scratch
 from llmtrace_collector.store.store import Store, open_store
 
 from .clickhouse import clickhouse_server
+from .running import free_port
 from .stores import make
 from .stores.opening import DAYS, Killed, columns, insert, killed_at, opened, statements, unpack
 
@@ -328,6 +331,13 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(StoreMismatch, match=sentence):
         opened(tmp_path / "store")
+    # Whoever starts the collector reads the sentence alone.
+    file = tmp_path / "llmtrace.toml"
+    file.write_text(f'[collector]\nport = {free_port()}\ndata_dir = "{tmp_path}"\n')
+    answer = CliRunner().invoke(cli, ["--config", str(file), "collector"])
+    assert answer.exit_code == 1
+    assert answer.output.startswith("Error: this store was written by llmtrace 9.1")
+    assert len(answer.output.splitlines()) == 1
     engine = EmbeddedEngine(tmp_path / "store")
     assert set(tables) == set(
         engine.execute(

@@ -79,7 +79,10 @@ def test_sampled_failed_and_unknown_calls_add_up_too(rolled: Rolled) -> None:
 def test_what_call_dedup_excludes_leaves_the_closed_hours(rolled: Rolled) -> None:
     old = whole_hour(6)
     response = {"gen_ai.response.id": "resp-hours"}
-    first, again = (llm(response, start=old, duration=SECOND), llm(response, start=old + 1000, duration=SECOND // 2))
+    first, again = (
+        llm(response, start=old, duration=SECOND),
+        llm(response, start=old + 1000, duration=SECOND // 2),
+    )
     alone = whole_hour(8)
     rolled.send(first, llm({"gen_ai.response.id": "r2"}, start=alone), project="dedup")
     rolled.store.roll_up()
@@ -136,7 +139,9 @@ def test_rows_of_before_accounts_are_made_anew_when_their_hour_is_closed(rolled:
     rolled.send(llm(values, start=whole_hour(12)), llm(values), project="former")
     execute = rolled.store.engine.execute
     execute("ALTER TABLE usage_10s DELETE WHERE Project = 'former'", settings={"mutations_sync": "2"})
-    names = "Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, Purpose, Calls, InputTokens"
+    names = (
+        "Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, Purpose, Calls, InputTokens"
+    )
     select = usage_select("otel_traces", "Project = 'former'")
     execute(f"INSERT INTO usage_10s ({names}) SELECT {names} FROM ({select})")
     assert b"team-former" not in rolled.usage()

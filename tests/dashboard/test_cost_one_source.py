@@ -151,7 +151,7 @@ def prices_api(store: Store, price_book: PriceBook) -> Iterator[TestClient]:
 
 def _fill(store: Store, price_book: PriceBook, rows: list[dict[str, Any]], contradicting: bool) -> None:
     """Let the store hold these calls alone."""
-    for table in ("otel_traces", "usage_hour", "usage_10s"):
+    for table in ("otel_traces", "usage_hour_closed", "usage_10s"):
         store.engine.execute(f"TRUNCATE TABLE {table}")
     spans = [_span(number, call, contradicting) for number, call in enumerate(rows)]
     store.insert_rows("otel_traces", spans)

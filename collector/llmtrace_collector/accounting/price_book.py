@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ BookName = str
 
 #: Raised when another reading of the list fills more of the book, so that older books stay as they were.
 _READING = 2
+
+#: All usage is examined for pairs without a price so often; between, what was stored lately.
+_WHOLE_SECONDS = 60
+_ALL_USAGE = "usage_hour"
 
 LIST_NAME = f"genai-prices {genai_prices.__version__}/{_READING}"
 
@@ -59,6 +64,8 @@ class PriceBook:
         self._own = own
         self._lock = threading.Lock()
         self._last_book = ""
+        # When all usage was last examined for a book, by the monotonic clock.
+        self._whole: dict[BookName, float] = {}
         self.book: BookName = book_name(own)
 
     def sync(self, activate: bool = False) -> int:
@@ -114,18 +121,18 @@ class PriceBook:
         )
 
     def _fill(self, book: BookName, overrides: PriceOverrides) -> int:
-        pairs = self._store.rows(_PAIRS_NOT_IN_BOOK, {"book": book})
+        began, usage = time.monotonic(), self._usage_to_examine(book)
+        pairs = self._store.rows(_PAIRS_NOT_IN_BOOK.format(usage=usage), {"book": book})
         rows = [row for pair in pairs for row in self._book_rows(book, pair, overrides)]
         self._store.insert_rows("price_book", rows)
-        if not overrides.discounts:
-            return len(rows)
         reduced = []
-        for usage in self._store.rows(_NOT_DISCOUNTED, {"book": book}):
-            for share in shares(overrides.discounts, usage["Project"], usage["Provider"], usage["Model"]):
+        discounted = _NOT_DISCOUNTED.format(usage=usage)
+        for seen in self._store.rows(discounted, {"book": book}) if overrides.discounts else ():
+            for share in shares(overrides.discounts, seen["Project"], seen["Provider"], seen["Model"]):
                 reduced.append(
                     {
                         "Book": book,
-                        **usage,
+                        **seen,
                         "ValidFrom": share.start,
                         "ValidTo": share.end,
                         "Factor": share.factor,
@@ -133,7 +140,15 @@ class PriceBook:
                     }
                 )
         self._store.insert_rows("discount_book", reduced)
+        if usage == _ALL_USAGE:
+            self._whole[book] = began
         return len(rows) + len(reduced)
+
+    def _usage_to_examine(self, book: BookName) -> str:
+        """The usage whose pairs may not be in a book: all of it now and then, else what was stored lately."""
+        if time.monotonic() - self._whole.get(book, -math.inf) < _WHOLE_SECONDS:
+            return f"usage_10s WHERE StoredAt >= now() - INTERVAL {2 * _WHOLE_SECONDS} SECOND"
+        return _ALL_USAGE
 
     def tariffs(
         self,
@@ -275,15 +290,14 @@ FROM price_books HAVING count() > 0"""
 
 # The standard tier of every pair too: savings are counted against it.
 _PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, arrayJoin(['', Tier]) AS ServiceTier
-FROM (SELECT DISTINCT Provider, Model, ResponseModel, toString(ServiceTier) AS Tier FROM usage_hour) AS seen
+FROM (SELECT DISTINCT Provider, Model, ResponseModel, toString(ServiceTier) AS Tier FROM {usage}) AS seen
 WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
-    SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {book:String}
+    SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {{book:String}}
 )"""
 
-_NOT_DISCOUNTED = """SELECT DISTINCT Project, Provider, Model
-FROM usage_hour
+_NOT_DISCOUNTED = """SELECT * FROM (SELECT DISTINCT Project, Provider, Model FROM {usage}) AS seen
 WHERE (Project, Provider, Model) NOT IN (
-    SELECT Project, Provider, Model FROM discount_book WHERE Book = {book:String}
+    SELECT Project, Provider, Model FROM discount_book WHERE Book = {{book:String}}
 )"""
 
 # Up to when the overrides of a book were set: its first day in effect, or now.

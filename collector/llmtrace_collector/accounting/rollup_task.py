@@ -38,4 +38,5 @@ class RollupTask:
         lag = self.lag()
         if lag < _BEHIND_SECONDS:
             return ""
-        return f"hours, steps and traces are {lag / 60:.0f} minutes behind the spans: the collector's log says why"
+        behind = f"hours, steps and traces are {lag / 60:.0f} minutes behind the spans"
+        return f"{behind}: the collector's log says why"

@@ -17,7 +17,7 @@ from llmtrace_collector.sql_values import QueryParams, literal, literals
 
 from .engine import StoreEngine, StoreError, StoreUnavailable, open_engine
 from .rollups.passes import Rollups
-from .rollups.settings import RollupSettings
+from .rollups.settings import DEFAULTS, RollupSettings
 from .schema.catalogue import SHARDED
 from .schema.decoding import foreign_probe, protobuf_schema
 from .schema.description import SchemaSettings
@@ -79,7 +79,7 @@ class Store:
     """One open store. Inserts and rebuilds take turns; reads run beside them."""
 
     def __init__(
-        self, engine: StoreEngine, settings: SchemaSettings, rollups: RollupSettings = RollupSettings()
+        self, engine: StoreEngine, settings: SchemaSettings, rollups: RollupSettings = DEFAULTS
     ) -> None:
         self.engine = engine
         self.version = bring_up_to_date(engine, settings)
@@ -189,8 +189,8 @@ class Store:
         return cleaned
 
     def roll_up(self, *, at_once: bool = False) -> int | None:
-        """One pass of the rollups that are not made at an insert; the milliseconds by which they are behind then. None
-        while a segment may be stored in part: the pass is left out.
+        """One pass of the rollups that are not made at an insert; the milliseconds by which they are behind
+        then. None while a segment may be stored in part: the pass is left out.
 
         `at_once`: every trace counts as quiet, and nothing is left for the next pass.
         """
@@ -203,11 +203,11 @@ class Store:
         return self._rollups.run(now - self._rollups.margin, at_once=at_once)
 
     def rebuild_usage(self, day: str | None = None) -> list[str]:
-        """Rebuild `usage_10s` and what is made of it, steps and traces from the spans, for one day (`YYYY-MM-DD`) or
-        every day; returns the days.
+        """Rebuild `usage_10s` and what is made of it, steps and traces from the spans, for one day
+        (`YYYY-MM-DD`) or every day; returns the days.
 
-        A day of usage is rebuilt beside the live table and swapped in as a whole, so readers never see half of it.
-        Inserts wait meanwhile. Raises StoreUnavailable while a segment may be stored in part.
+        A day of usage is rebuilt beside the live table and swapped in as a whole, so readers never see half
+        of it. Inserts wait meanwhile. Raises StoreUnavailable while a segment may be stored in part.
         """
         with self._lock:
             if self._half_stored:
@@ -303,7 +303,7 @@ def open_store(
     cluster: str = "",
     reader: str = "",
     redaction: Redaction = NOTHING,
-    rollups: RollupSettings = RollupSettings(),
+    rollups: RollupSettings = DEFAULTS,
 ) -> Store:
     """Open the store of a DSN and bring its schema up to date.
 

@@ -167,21 +167,15 @@ WHERE Counted AND has({purposes:Array(String)}, Purpose) AND PromptHash != 0
 ORDER BY received_ms, SpanId
 LIMIT {rows:UInt32}"""
 
-# The calls are chosen before a text is read: most texts of a window were read in an earlier pass.
+# The calls are chosen before a text is read: mostly there is none that was not read before.
 _MESSAGES = f"""SELECT
-    call.project, call.UserId, call.TraceId, call.SpanId, call.at, call.received_ms, message.text, message.cut
-FROM ({_CALLS_WITH_MESSAGES}) AS call
-LEFT JOIN (
-    SELECT
-        TraceId,
-        SpanId,
-        right(InputMessages, {{limit:UInt32}}) AS text,
-        length(InputMessages) > {{limit:UInt32}} AS cut
-    FROM span_texts
-    WHERE Timestamp >= toDateTime64({{since:UInt32}}, 9)
-        AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({_CALLS_WITH_MESSAGES}))
-) AS message ON call.TraceId = message.TraceId AND call.SpanId = message.SpanId
-ORDER BY call.received_ms, call.SpanId"""  # noqa: S608, texts of ours
+    TraceId,
+    SpanId,
+    right(InputMessages, {{limit:UInt32}}) AS text,
+    length(InputMessages) > {{limit:UInt32}} AS cut
+FROM span_texts
+WHERE Timestamp >= toDateTime64({{since:UInt32}}, 9)
+    AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({_CALLS_WITH_MESSAGES}))"""  # noqa: S608, texts of ours
 
 
 class MessageRow(NamedTuple):
@@ -202,10 +196,17 @@ def messages(
     client: Client, since: int, purposes: Sequence[str], after: tuple[int, str] = (0, ""), rows: int = 500
 ) -> list[MessageRow]:
     """What calls since then sent, in the order received, from after (`received_ms`, `span_id`) on."""
-    position = {"received_ms": after[0], "span_id": after[1]}
-    bounds = {"since": since, "rows": rows, "limit": TEXT_BYTES}
-    calls = _rows(client, _MESSAGES, **position, **bounds, purposes=list(purposes))
-    return [MessageRow(*call) for call in calls]
+    window = {"received_ms": after[0], "span_id": after[1], "since": since, "rows": rows}
+    calls = _rows(client, _CALLS_WITH_MESSAGES, **window, purposes=list(purposes))
+    if not calls:
+        return []
+    said = _rows(client, _MESSAGES, **window, purposes=list(purposes), limit=TEXT_BYTES)
+    texts = {(trace, span): (text, cut) for trace, span, text, cut in said}
+    messages_of_calls = []
+    for project, user, trace, span, at, received_ms in calls:
+        text, cut = texts.get((trace, span), ("", False))
+        messages_of_calls.append(MessageRow(project, user, trace, span, at, received_ms, text, cut))
+    return messages_of_calls
 
 
 _DELIVERIES = """SELECT DeliveryId, max(Ok) AS ok, max(Attempt) AS attempts

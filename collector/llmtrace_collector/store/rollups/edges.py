@@ -45,7 +45,7 @@ def note_edge(
     """Note how far a rollup has come; what is left out, or lies behind what was noted, changes nothing."""
     engine.execute(
         "INSERT INTO rollup_passes (Name, ScannedTo, Until, FilledFrom) "
-        f"SELECT {literal(name)}, fromUnixTimestamp64Milli(toInt64({scanned_to})), toDateTime({until}), "  # noqa: S608
+        f"SELECT {literal(name)}, fromUnixTimestamp64Milli(toInt64({scanned_to})), toDateTime({until}), "
         f"fromUnixTimestamp64Milli(toInt64({filled_from}))",
         settings={"async_insert": "0", "insert_deduplicate": "0"},
     )

@@ -1,8 +1,9 @@
-"""`usage_hour_closed`: hours of usage that are over, added up from `usage_10s` and swapped in by whole days.
+"""`usage_hour_closed`: hours of usage that are over, added up from `usage_10s` and swapped in by whole
+days.
 
-The view `usage_hour` reads closed hours here and the others from `usage_10s`, where it also reads hours that gained
-something since they were closed. So a pass changes nothing that is read but how much work that is, and one that was
-killed anywhere is made again.
+The view `usage_hour` reads closed hours here and the others from `usage_10s`, where it also reads hours
+that gained something since they were closed. So a pass changes nothing that is read but how much work that
+is, and one that was killed anywhere is made again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .statements import WRITE_SETTINGS, ask_rollup, has_all_spans
 
 NAME = "usage_hour"
 
-#: An hour is closed when it is over for so many seconds: the ten seconds at its end have come by then, mostly.
+#: An hour is closed when it is over for so many seconds: its last ten seconds have come by then, mostly.
 _SETTLE_SECONDS = 60
 _HOUR = 3600
 
@@ -28,8 +29,9 @@ _HOUR = 3600
 def close_hours(engine: StoreEngine, upto: int, lookback: int = 0) -> int:
     """Close the hours that are over and close those anew that gained usage; the number of hours.
 
-    `upto` (Unix milliseconds): what was stored before is all there. What was stored up to `lookback` milliseconds
-    before the last pass is examined again: another collector's pass may have undone this one's.
+    `upto` (Unix milliseconds): what was stored before is all there. What was stored up to `lookback`
+    milliseconds before the last pass is examined again: another collector's pass may have undone this
+    one's.
     """
     edge = read_edge(engine, NAME)
     ended = (upto // 1000 - _SETTLE_SECONDS) // _HOUR * _HOUR
@@ -44,8 +46,8 @@ def close_hours(engine: StoreEngine, upto: int, lookback: int = 0) -> int:
 
 
 def former_hours(engine: StoreEngine) -> list[tuple[str, list[int]]]:
-    """Hours that are not closed, or gained usage, and of which `usage_10s` has rows from before it knew accounts and tags,
-    while their spans are here: day (`YYYY-MM-DD`) and minutes (Unix seconds) of each.
+    """Hours that are not closed, or gained usage, and of which `usage_10s` has rows from before it knew
+    accounts and tags, while their spans are here: day (`YYYY-MM-DD`) and minutes (Unix seconds) of each.
     """
     edge = read_edge(engine, NAME)
     rows = ask_rollup(engine, "former_hours", until=edge.until, since=edge.scanned_to)
@@ -69,11 +71,10 @@ def write_hours(engine: StoreEngine, hours: Collection[int]) -> None:
         with empty_copy(engine, "usage_hour_closed") as copy:
             names = columns(engine, "usage_hour_closed")
             kept = f"toDate(Time) = toDate({literal(day)}) AND toUnixTimestamp(Time) NOT IN {_list(of_day)}"
-            others = f"INSERT INTO {copy} ({names}) SELECT {names} FROM usage_hour_closed WHERE {kept}"  # noqa: S608
-            engine.execute(others, settings=WRITE_SETTINGS)
+            into = f"INSERT INTO {copy} ({names}) SELECT {names}"
+            engine.execute(f"{into} FROM usage_hour_closed WHERE {kept}", settings=WRITE_SETTINGS)
             select = render_rollup("usage_hours", hours=sorted(of_day))
-            made = f"INSERT INTO {copy} ({names}) SELECT {names} FROM ({select})"  # noqa: S608 - text of ours
-            engine.execute(made, settings=WRITE_SETTINGS)
+            engine.execute(f"{into} FROM ({select})", settings=WRITE_SETTINGS)
             replace_day(engine, "usage_hour_closed", day, copy)
 
 
@@ -82,7 +83,7 @@ def _by_day(engine: StoreEngine, hours: Collection[int]) -> Mapping[str, list[in
     days: dict[str, list[int]] = defaultdict(list)
     if not hours:
         return days
-    text = engine.execute(f"SELECT arrayJoin({sorted(hours)}) AS hour, toString(toDate(toDateTime(hour)))")  # noqa: S608
+    text = engine.execute(f"SELECT arrayJoin({sorted(hours)}) AS hour, toString(toDate(toDateTime(hour)))")
     for line in text.decode().splitlines():
         hour, day = line.split("\t")
         days[day].append(int(hour))

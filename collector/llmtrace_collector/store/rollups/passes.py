@@ -1,7 +1,8 @@
-"""The passes that keep the rollups: what was stored since the last one, and a share of what was there before.
+"""The passes that keep the rollups: what was stored since the last one, and a share of what was there
+before.
 
-Each step of a pass may be made twice, or by two collectors at once, and gives the same rows; how far it came is noted
-after it. So a pass that was killed anywhere is made again from where it was.
+Each step of a pass may be made twice, or by two collectors at once, and gives the same rows; how far it
+came is noted after it. So a pass that was killed anywhere is made again from where it was.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _HOUR, _DAY = 3600, 86_400
 
 
 class Rollups:
-    """The rollups of one store. Every method may be called from any thread; passes and rebuilds take turns."""
+    """The rollups of one store. Every method may be called from any thread; passes and rebuilds take
+    turns.
+    """
 
     def __init__(self, engine: StoreEngine, settings: RollupSettings) -> None:
         self._engine = engine
@@ -52,12 +55,15 @@ class Rollups:
         return 0 if self._engine.alone else _OTHERS_MARGIN
 
     def run(self, upto: int, *, at_once: bool = False) -> int:
-        """One pass over what was stored before `upto` (Unix milliseconds), all of which can be read; what is still
-        behind then, in milliseconds. `at_once`: every trace counts as quiet, and nothing is left for the next pass.
+        """One pass over what was stored before `upto` (Unix milliseconds), all of which can be read;
+        what is still behind then, in milliseconds. `at_once`: every trace counts as quiet, and nothing
+        is left for the next pass.
         """
         settings = self._settings
         if at_once:
-            settings = replace(settings, trace_quiet_seconds=0, trace_rootless_seconds=0, fill_seconds=math.inf)
+            settings = replace(
+                settings, trace_quiet_seconds=0, trace_rootless_seconds=0, fill_seconds=math.inf
+            )
         with self._lock:
             behind = self._pass(upto, settings)
             while at_once and behind:
@@ -92,14 +98,14 @@ class Rollups:
         return 0
 
     def former_hours(self) -> list[tuple[str, list[int]]]:
-        """Hours of usage that are to be made anew from the spans before they are closed, as days and minutes for
-        `rebuild_usage`.
+        """Hours of usage that are to be made anew from the spans before they are closed, as days and
+        minutes for `rebuild_usage`.
         """
         return hours.former_hours(self._engine)
 
     def rebuild_usage(self, day: str, minutes: Sequence[int] = ()) -> None:
-        """Make a day (`YYYY-MM-DD`) of usage anew, or some minutes of it (Unix seconds). No span may be stored
-        meanwhile.
+        """Make a day (`YYYY-MM-DD`) of usage anew, or some minutes of it (Unix seconds). No span may be
+        stored meanwhile.
         """
         with self._hours_lock:
             rebuild_usage_of_day(self._engine, day, minutes)
@@ -120,8 +126,8 @@ class Rollups:
             traces.rebuild_traces_of_minutes(self._engine, minutes, self._quiet())
 
     def _advance(self, name: str, upto: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
-        """Bring what was stored since the last pass into a rollup; the milliseconds that are left then. What was there
-        before the first pass is filled in.
+        """Bring what was stored since the last pass into a rollup; the milliseconds that are left then.
+        What was there before the first pass is filled in.
         """
         edge = read_edge(self._engine, name)
         if not edge.known:
@@ -140,9 +146,9 @@ class Rollups:
     def _first_stored(self, since: int, upto: int) -> int | None:
         """When the first span of this time was stored (Unix milliseconds); None: none was."""
         text = self._engine.execute(
-            "SELECT count(), toUnixTimestamp64Milli(min(StoredAt)) FROM otel_traces "
+            "SELECT count(), toUnixTimestamp64Milli(min(StoredAt)) FROM otel_traces "  # noqa: S608 - numbers
             f"WHERE StoredAt >= fromUnixTimestamp64Milli(toInt64({since})) "
-            f"AND StoredAt < fromUnixTimestamp64Milli(toInt64({upto}))"  # noqa: S608 - numbers of ours
+            f"AND StoredAt < fromUnixTimestamp64Milli(toInt64({upto}))"
         )
         count, first = text.split()
         return int(first) if int(count) else None
@@ -182,8 +188,8 @@ class Rollups:
     def _newest_before(self, moment: int) -> int | None:
         """When the newest span that started before `moment` did (Unix milliseconds)."""
         text = self._engine.execute(
-            "SELECT count(), toUnixTimestamp64Milli(max(Timestamp)) FROM otel_traces "
-            f"WHERE Timestamp < fromUnixTimestamp64Nano(toInt64({moment}) * 1000000)"  # noqa: S608 - a number of ours
+            "SELECT count(), toUnixTimestamp64Milli(max(Timestamp)) FROM otel_traces "  # noqa: S608 - a number
+            f"WHERE Timestamp < fromUnixTimestamp64Nano(toInt64({moment}) * 1000000)"
         )
         count, newest = text.split()
         return int(newest) if int(count) else None
@@ -191,8 +197,8 @@ class Rollups:
     def _few(self, begin: int, end: int) -> bool:
         """Whether so few spans started in this time (Unix seconds) that they are made at once."""
         text = self._engine.execute(
-            "SELECT count() FROM otel_traces "
-            f"WHERE Timestamp >= toDateTime({begin}) AND Timestamp < toDateTime64({end}, 9)"  # noqa: S608 - numbers of ours
+            "SELECT count() FROM otel_traces "  # noqa: S608 - numbers
+            f"WHERE Timestamp >= toDateTime({begin}) AND Timestamp < toDateTime64({end}, 9)"
         )
         return int(text) <= _FEW
 

@@ -18,3 +18,6 @@ class RollupSettings:
     fill_seconds: float = 2.0
     """How long one pass makes what was there before the rollups."""
 
+
+#: As a collector has them that was told nothing else.
+DEFAULTS = RollupSettings()

@@ -30,8 +30,8 @@ WRITE_SETTINGS: Mapping[str, str] = {
 def run_rollup(engine: StoreEngine, name: str, **values: object) -> None:
     """Run the INSERT in `rollups/<name>.sql`.
 
-    Its rows' version is a time before the spans are read: of two passes at once, the rows of the one that knows less
-    give way, or its next pass has to come to what it did not know.
+    Its rows' version is a time before the spans are read: of two passes at once, the rows of the one that
+    knows less give way, or its next pass has to come to what it did not know.
     """
     version = int(engine.execute("SELECT toUnixTimestamp64Nano(now64(9))"))
     engine.execute(render_rollup(name, **values, version=version), settings=WRITE_SETTINGS)
@@ -43,8 +43,9 @@ def ask_rollup(engine: StoreEngine, name: str, **values: object) -> list[list[st
 
 
 def has_all_spans(engine: StoreEngine, begin: int) -> bool:
-    """Whether the spans that started since `begin` (Unix seconds) are all here: no project's time was over."""
-    text = engine.execute(
-        f"SELECT count() = 0 OR toDateTime({begin}) > now() - toIntervalDay(min(RetentionDays)) FROM otel_traces"  # noqa: S608
-    )
+    """Whether the spans that started since `begin` (Unix seconds) are all here: no project's time was
+    over.
+    """
+    oldest = "now() - toIntervalDay(min(RetentionDays))"
+    text = engine.execute(f"SELECT count() = 0 OR toDateTime({begin}) > {oldest} FROM otel_traces")  # noqa: S608
     return text.strip() == b"1"

@@ -13,8 +13,8 @@ _BUCKETS = 360
 
 
 def roll_up_steps(engine: StoreEngine, since: int, upto: int, most: int) -> None:
-    """Bring in spans stored from `since` to `upto` (Unix milliseconds); `most` steps of a service and ten seconds are
-    told apart.
+    """Bring in spans stored from `since` to `upto` (Unix milliseconds); `most` steps of a service and
+    ten seconds are told apart.
     """
     every = [int(bucket) for (bucket,) in ask_rollup(engine, "buckets", since=since, upto=upto)]
     for first in range(0, len(every), _BUCKETS):

@@ -29,8 +29,8 @@ class Quiet:
 
 
 def roll_up_rooted(engine: StoreEngine, since: int, upto: int) -> None:
-    """Write the traces with a root that became quiet: their newest span was stored from `since` to `upto` (Unix
-    milliseconds).
+    """Write the traces with a root that became quiet: their newest span was stored from `since` to
+    `upto` (Unix milliseconds).
     """
     near = upto - _NEAR
     ((near_count, far_count, _, first),) = ask_rollup(
@@ -66,12 +66,12 @@ def rebuild_traces(engine: StoreEngine, begin: int, end: int, quiet: Quiet) -> N
 
 def rebuild_traces_of_minutes(engine: StoreEngine, minutes: Sequence[int], quiet: Quiet) -> None:
     """Make the traces with calls in these minutes (Unix seconds) anew, those that are quiet."""
-    _write(
-        engine, "traces_of_minutes", minutes=minutes, rooted=quiet.rooted, rootless=quiet.rootless
-    )
+    _write(engine, "traces_of_minutes", minutes=minutes, rooted=quiet.rooted, rootless=quiet.rootless)
 
 
 def _write(engine: StoreEngine, name: str, **values: object) -> None:
-    """Run the INSERT in `rollups/<name>.sql`. Most traces have no row yet, and are written without looking for it."""
+    """Run the INSERT in `rollups/<name>.sql`. Most traces have no row yet, and are written without
+    looking for it.
+    """
     ((count,),) = ask_rollup(engine, name, **values, counts_rows=True)
     run_rollup(engine, name, **values, counts_rows=False, replaces=count != "0")

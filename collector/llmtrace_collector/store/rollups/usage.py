@@ -15,8 +15,8 @@ _DAY, _MINUTE = 86_400, 60
 
 
 def rebuild_usage_of_day(engine: StoreEngine, day: str, minutes: Sequence[int] = ()) -> None:
-    """Rebuild one day (`YYYY-MM-DD`) of `usage_10s` and the closed hours from its spans, or some minutes of it (Unix
-    seconds) and the rest as it is.
+    """Rebuild one day (`YYYY-MM-DD`) of `usage_10s` and the closed hours from its spans, or some minutes
+    of it (Unix seconds) and the rest as it is.
     """
     names = columns(engine, "usage_10s")
     where = f"toDate(Timestamp) = toDate({literal(day)})"
@@ -43,8 +43,8 @@ def rebuild_usage_of_day(engine: StoreEngine, day: str, minutes: Sequence[int] =
 def day_bounds(engine: StoreEngine, day: str) -> tuple[int, int]:
     """Begin and end of a day (`YYYY-MM-DD`) of the engine's clock, Unix seconds."""
     quoted = literal(day)
-    text = engine.execute(
-        f"SELECT toUnixTimestamp(toDateTime(toDate({quoted}))), toUnixTimestamp(toDateTime(toDate({quoted}) + 1))"  # noqa: S608
-    )
-    begin, end = map(int, text.split())
-    return begin, end
+    begin, end = engine.execute(
+        f"SELECT toUnixTimestamp(toDateTime(toDate({quoted}))), "
+        f"toUnixTimestamp(toDateTime(toDate({quoted}) + 1))"
+    ).split()
+    return int(begin), int(end)

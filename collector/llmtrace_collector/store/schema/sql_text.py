@@ -56,6 +56,15 @@ def arguments(call: str) -> list[str]:
     return items(inside)
 
 
+def unreplicated(engine_full: str) -> str:
+    """A table's engine and its clauses without its replicas."""
+    head = clauses(engine_full)[""]
+    if not head.startswith("Replicated"):
+        return engine_full
+    name = head.partition("(")[0].removeprefix("Replicated")
+    return f"{name}({', '.join(arguments(head)[2:])}){engine_full[len(head) :]}"
+
+
 def items(text: str) -> list[str]:
     """The items of a list, which commas outside of parentheses and quotes divide."""
     parts, start = [], 0

@@ -32,6 +32,6 @@ ORDER BY (
     Project, Time, Model, ServiceName, Provider, ResponseModel, Operation, UserId, Experiment, RunId, PromptName,
     PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags
 )
-TTL Time + toIntervalDay(400)
+TTL greatest(Time + toIntervalDay(400), toDateTime(StoredAt) + toIntervalDay(7))
 SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1
 COMMENT 'Usage of models in buckets of ten seconds: what dashboards, cost and detection read; made from the spans';
