@@ -67,7 +67,9 @@ WHERE span.StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 't
     )
     AND (span.Project, span.TraceId) NOT IN (
         SELECT Project, TraceId FROM trace_rows FINAL
-        WHERE Start >= (SELECT min(Timestamp) FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root')) - INTERVAL 1 DAY
+        WHERE Start >= ifNull(
+            (SELECT minOrNull(Timestamp) FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root')), now64(9)
+        ) - INTERVAL 1 DAY
     )
 GROUP BY Project, TraceId
 )

@@ -48,7 +48,7 @@ ORDER BY (
     Project, Time, Model, ServiceName, Provider, ResponseModel, Operation, UserId, Experiment, RunId, PromptName,
     PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags
 )
-TTL Time + toIntervalDay(400)
+TTL greatest(Time + toIntervalDay(400), toDateTime(StoredAt) + toIntervalDay(7))
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
     min_bytes_for_wide_part = 67108864, merge_selector_base = 8, ttl_only_drop_parts = 1
 COMMENT 'Usage of models in buckets of ten seconds: what dashboards, cost and detection read; made from the spans';
