@@ -24,7 +24,7 @@ from llmtrace_collector.settings import Budget
 from tests.collector.otlp import llm, traces
 from tests.collector.running import CLIENT, Served, settings
 
-PAUSE = 0.03
+PAUSE = 0.05
 REQUEST = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello?"}], "stream": True}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5}
 
@@ -240,8 +240,9 @@ def test_the_times_of_a_stream(served: Served) -> None:
     (row,) = served.rows(_TIMES, project="shop")
     first_byte, first, last = row["TimeToFirstByte"], row["TimeToFirstToken"], row["TimeToLastToken"]
     assert 0 < first_byte < first < last < row["Seconds"]
-    assert first - first_byte == pytest.approx(PAUSE, abs=0.8 * PAUSE), "a role, then the first word"
-    assert last - first == pytest.approx(4 * PAUSE, abs=0.8 * PAUSE), "five words"
+    # A busy machine may hold up any piece, and so lengthen one pause and shorten another.
+    assert first - first_byte >= 0.2 * PAUSE, "a role, then the first word"
+    assert last - first >= 3 * PAUSE, "five words"
     assert row["Seconds"] - last >= 2 * PAUSE, "the finish reason, usage and the mark of the end"
     assert row["OutputTokens"] == 5
     assert row["TimePerOutputToken"] == pytest.approx((last - first) / 4)

@@ -22,7 +22,9 @@ from .chat import PLAIN, REQUEST
 FIRST_BYTE = "llmtrace.response.time_to_first_byte"
 FIRST_OUTPUT = "gen_ai.response.time_to_first_chunk"
 LAST_OUTPUT = "llmtrace.response.time_to_last_token"
-PAUSE = 0.03
+PAUSE = 0.05
+#: A busy machine may hold up any piece, and so lengthen one pause and shorten another.
+CLEAR = 0.2 * PAUSE
 PATH = "/v1/chat/completions"
 
 
@@ -86,8 +88,8 @@ def test_the_times_of_a_stream(traces: Captured, use: Callable[[str], None]) -> 
     duration = (span.end_time - span.start_time) / 1e9
     assert PAUSE <= first_byte < first < last < duration
     # One pause from the role to the first word, three to the last, and three more to the end.
-    assert first - first_byte == pytest.approx(PAUSE, abs=0.8 * PAUSE)
-    assert last - first == pytest.approx(3 * PAUSE, abs=0.8 * PAUSE)
+    assert first - first_byte >= CLEAR
+    assert last - first >= 2 * PAUSE
     assert duration - last >= 2 * PAUSE
 
 
@@ -101,8 +103,8 @@ def test_pieces_that_keep_to_no_events_bounds(traces: Captured) -> None:
         assert _raw(server.url) == body
     (span,) = traces.snapshot()
     times = [span["attributes"][key] for key in (FIRST_BYTE, FIRST_OUTPUT, LAST_OUTPUT)]
-    assert times[1] - times[0] == pytest.approx(PAUSE, abs=0.8 * PAUSE)
-    assert times[2] - times[1] == pytest.approx(PAUSE, abs=0.8 * PAUSE)
+    assert times[1] - times[0] >= CLEAR
+    assert times[2] - times[1] >= CLEAR
 
 
 def test_a_compressed_stream(traces: Captured) -> None:
@@ -113,15 +115,15 @@ def test_a_compressed_stream(traces: Captured) -> None:
         _sync(server.url)
     (span,) = traces.snapshot()
     times = [span["attributes"][key] for key in (FIRST_BYTE, FIRST_OUTPUT, LAST_OUTPUT)]
-    assert times[1] - times[0] == pytest.approx(PAUSE, abs=0.8 * PAUSE)
-    assert times[2] - times[1] == pytest.approx(3 * PAUSE, abs=0.8 * PAUSE)
+    assert times[1] - times[0] >= CLEAR
+    assert times[2] - times[1] >= 2 * PAUSE
 
 
 def test_a_plain_answer_has_a_first_byte_alone(traces: Captured) -> None:
     with ReplayServer(Answer(PLAIN.body, delay=PAUSE)) as server:
         httpx.post(server.url + PATH, json=REQUEST)
     (span,) = traces.snapshot()
-    assert PAUSE <= span["attributes"][FIRST_BYTE] < 1
+    assert PAUSE <= span["attributes"][FIRST_BYTE] < 5
     assert FIRST_OUTPUT not in span["attributes"]
     assert LAST_OUTPUT not in span["attributes"]
 
