@@ -39,12 +39,12 @@ figures (one JSON object, the last line of standard output):
   spans_per_cpu_second            until the last row can be read; merges may still run
   to_quiet_spans_per_cpu_second   until merges are done and background tasks have caught up
   bare_...                        the same endpoint and log over the 17 columns of OpenTelemetry's exporter
-  and one
-                                  rollup; ratio_to_bare: what the collector makes of that, to quiet
+                                  and one rollup; ratio_to_bare: what the collector makes of that, to quiet
   engine_...                      the engine alone, the same bytes as segments; ratio: what the collector
-  makes of
-                                  that, to the last row
+                                  makes of that, to the last row
   cost_percent, ..._low, ..._high with --against: CPU more than the other checkout, with its 95 % interval
+
+A load that would meet an hour's end waits (minutes): closing an hour of usage is not in the figures.
 
 examples:
   python -m benchmarks.ingest                              0.4 M spans, some minutes

@@ -2,7 +2,7 @@
 
 The collector has periodic tasks (the longest period is ten seconds) and a load's last work is theirs, so a
 process counts as quiet when for ten seconds no merge ran and its CPU stayed small. Whatever it used in these
-seconds beyond what it uses idle, which is measured over the next ten, still counts.
+seconds beyond what it uses idle, which is measured over the next thirty, still counts.
 """
 
 from __future__ import annotations

@@ -207,6 +207,14 @@ def test_a_flood_that_would_fill_the_disk_does_not_begin(tmp_path: Path) -> None
     demand_space(tmp_path, 1000, 2000)
 
 
+def test_the_baseline_holds_what_later_changes_are_held_to() -> None:
+    baseline = json.loads((HERE / "benchmarks" / "baseline.json").read_text())
+    assert baseline["ratio_to_bare"] == pytest.approx(
+        baseline["to_quiet_spans_per_cpu_second"] / baseline["bare_to_quiet_spans_per_cpu_second"], abs=0.002
+    )
+    assert baseline["spans"] >= 200_000
+
+
 @pytest.mark.long
 def test_a_checkout_costs_about_what_it_costs(tmp_path: Path) -> None:
     options = ["--against", str(HERE), "--pairs", "2", "--directory", str(tmp_path)]
