@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrace_collector.attributes.fields import FIELDS, TEXTS
+from llmtrace_collector.attributes.field import Field
+from llmtrace_collector.attributes.fields import COUNTED_KEY, DERIVED, FIELDS, SENDER_COUNTS, TEXTS
+from llmtrace_collector.attributes.messages import INDEXED
 from llmtrace_collector.pricing.charges import BUCKETS
 
 from .schema import sql_text
@@ -171,8 +173,7 @@ def _lines(schema: _Schema) -> Iterator[str]:
 
 
 def _section(schema: _Schema, entry: Entry) -> Iterator[str]:
-    is_of_spans = entry.name == "otel_traces"
-    sources = {field.name: field.keys[0] for field in (*FIELDS, *TEXTS)} if is_of_spans else {}
+    sources = _sources_of_spans() if entry.name == "otel_traces" else {}
     yield from ("", f"## {entry.name}", "", f"{schema.comment(entry.name)}.", "")
     if layout := schema.layout(entry.name):
         yield from (layout, "")
@@ -184,7 +185,7 @@ def _section(schema: _Schema, entry: Entry) -> Iterator[str]:
         meaning = schema.meaning(entry.name, column)
         cells = [f"`{column.name}`", f"`{column.type}`", _unit(column.type, meaning), meaning]
         if sources:
-            cells.append(f"`{sources[column.name]}`" if column.name in sources else "")
+            cells.append(sources.get(column.name, ""))
         yield "| " + " | ".join(map(_cell, cells)) + " |"
 
 
@@ -194,16 +195,37 @@ def _unit(column_type: str, meaning: str) -> str:
     return "UTC" if "Date" in column_type else _UNITS.get(word, "")
 
 
+def _sources_of_spans() -> dict[str, str]:
+    """Column of spans → the attributes that fill it, or the columns that it is computed from."""
+    sources = {field.name: _quoted((field.keys[0], *field.also)) for field in (*FIELDS, *TEXTS)}
+    for field in FIELDS:
+        if field.of_resource:
+            sources[field.name] += f"; of the resource: {_quoted(field.of_resource)}"
+    for column in DERIVED:
+        origins = (COUNTED_KEY if name == SENDER_COUNTS else name for name in column.of)
+        sources[column.name] = f"computed from {_quoted(origins)}"
+    return sources
+
+
 def _attributes() -> Iterator[str]:
     """Where each dialect keeps what fills a column."""
     yield from ("", "## Attributes by column", "")
     yield (
         "The first of these keys that a span carries fills the column; values are never added together. "
-        "`a>b` is the member `b` of the JSON text in `a`."
+        "`a>b` is the member `b` of the JSON text in `a`, `a.{i}` stands for keys that are numbered."
     )
     yield from ("", "| column of `otel_traces` | keys |", "|---|---|")
     for field in (*FIELDS, *TEXTS):
-        yield f"| `{field.name}` | {_cell(', '.join(f'`{key}`' for key in field.sources))} |"
+        yield f"| `{field.name}` | {_cell(_quoted(_keys(field)))} |"
+
+
+def _keys(field: Field) -> tuple[str, ...]:
+    numbered = tuple(f"{prefix}.{{i}}" for prefix in INDEXED.get(field.name, ()))
+    return (*field.sources, *numbered, *field.also, *field.of_resource)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
 
 
 def _cell(text: str) -> str:

@@ -3,5 +3,5 @@
     Errors SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls that failed',
     UnknownUsage SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls of which no tokens are known',
 {% for count in counts %}
-    {{ count.name }} SimpleAggregateFunction(sum, UInt64) COMMENT {{ count.comment | literal }}{{ ',\n' if not loop.last }}
+    {{ count.name }} SimpleAggregateFunction(sum, UInt64) COMMENT {{ count.comment.partition(';')[0] | literal }}{{ ',\n' if not loop.last }}
 {%- endfor %}

@@ -18,7 +18,7 @@ CREATE TABLE trace_rows (
     Errors UInt64 COMMENT 'Counted calls that failed' CODEC(T64, ZSTD(1)),
     UnknownUsage UInt64 COMMENT 'Counted calls of which no tokens are known' CODEC(T64, ZSTD(1)),
 {% for count in counts %}
-    {{ count.name }} UInt64 COMMENT {{ (count.comment ~ ', of its counted calls') | literal }} CODEC(T64, ZSTD(1)),
+    {{ count.name }} UInt64 COMMENT {{ (count.comment.partition(';')[0] ~ ', of its counted calls') | literal }} CODEC(T64, ZSTD(1)),
 {% endfor %}
     Models Array(LowCardinality(String)) COMMENT 'Models that its counted calls asked for, in order',
     Services Array(LowCardinality(String)) COMMENT 'Services with spans in it, in order',
