@@ -21,6 +21,9 @@ from .test_incidents import report
 _SUMS = (
     "SELECT count(), uniqExact(SpanId), sum(InputTokens) FROM otel_traces",
     "SELECT sum(Calls), quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) FROM usage_10s",
+    "SELECT sum(Calls) FROM usage_hour",
+    "SELECT sum(Steps), quantilesTDigestMerge(0.5, 0.95, 0.99)(DurationDigest) FROM steps",
+    "SELECT count(), sum(InputTokens), min(Version) > 0 FROM traces",
     "SELECT count(), any(Name) FROM scores",
     "SELECT count(), any(Title) FROM incidents",
     "SELECT count() FROM otel_traces_trace_id_ts",
@@ -38,6 +41,7 @@ def test_a_backup_restores_everything_once(tmp_path: Path, monkeypatch: pytest.M
         assert first.write("PUT", "/v1/incidents/one", report()).status_code == 200
         key = first.write("POST", "/v1/keys", {"role": "read", "project": "default"}).json()["key"]
         first.stored()
+        first.collector.store.roll_up(at_once=True)
         before = [_ask(first, text, first.admin_key) for text in _SUMS]
         backup = first.write("POST", "/v1/backups", None)
         assert backup.status_code == 200, backup.text

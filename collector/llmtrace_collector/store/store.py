@@ -279,8 +279,8 @@ class Store:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hold inserts and rebuilds; what is acknowledged meanwhile waits in the log."""
-        with self._lock:
+        """Hold inserts, passes and rebuilds; what is acknowledged meanwhile waits in the log."""
+        with self._lock, self._rollups.paused():
             yield
 
     def ping(self) -> bool:

@@ -15,7 +15,7 @@ from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.engine import StoreEngine
 from llmtrace_collector.store.schema.description import render_rollup
 
-from .edges import note_edge, read_edge
+from .edges import Edge, note_edge, read_edge
 from .partitions import columns, empty_copy, replace_day
 from .statements import WRITE_SETTINGS, ask_rollup, has_all_spans
 
@@ -26,14 +26,13 @@ _SETTLE_SECONDS = 60
 _HOUR = 3600
 
 
-def close_hours(engine: StoreEngine, upto: int, lookback: int = 0) -> int:
+def close_hours(engine: StoreEngine, edge: Edge, upto: int, lookback: int = 0) -> int:
     """Close the hours that are over and close those anew that gained usage; the number of hours.
 
     `upto` (Unix milliseconds): what was stored before is all there. What was stored up to `lookback`
     milliseconds before the last pass is examined again: another collector's pass may have undone this
     one's.
     """
-    edge = read_edge(engine, NAME)
     ended = (upto // 1000 - _SETTLE_SECONDS) // _HOUR * _HOUR
     rows = ask_rollup(
         engine, "stale_hours", ended=ended, until=edge.until, since=max(edge.scanned_to - lookback, 0)

@@ -11,13 +11,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from llmtrace_collector.store.engine import StoreEngine, StoreError
 
 from . import hours, steps, traces
-from .edges import note_edge, read_edge
+from .edges import Edge, note_edge, read_edge, read_edges
 from .settings import RollupSettings
 from .traces import Quiet
 from .usage import day_bounds, rebuild_usage_of_day
@@ -70,17 +71,29 @@ class Rollups:
                 behind = self._pass(upto, settings)
         return behind
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold passes and rebuilds: how far they came and what they made fit together meanwhile."""
+        with self._lock, self._hours_lock:
+            yield
+
     def _pass(self, upto: int, settings: RollupSettings) -> int:
         """Every rollup once; one that fails does not hold up the others, and fails the pass at its end."""
+        edges = read_edges(self._engine)
         quiet, rootless = _ms(settings.trace_quiet_seconds), _ms(settings.trace_rootless_seconds)
         every = min(_ROOTLESS_EVERY, rootless)
+
+        def advance(name: str, to: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
+            return self._advance(name, edges.get(name, Edge()), to, bring_in, every)
+
         work: list[Callable[[], int]] = [
-            lambda: self._close_hours(upto),
-            lambda: self._advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
-            lambda: self._advance(traces.NAME, upto - quiet, self._rooted),
-            lambda: self._advance(traces.ROOTLESS, upto - rootless, self._rootless, every),
+            lambda: self._close_hours(edges.get(hours.NAME, Edge()), upto),
+            lambda: advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
+            lambda: advance(traces.NAME, upto - quiet, self._rooted),
+            lambda: advance(traces.ROOTLESS, upto - rootless, self._rootless, every),
         ]
-        behind, failures = 0, []
+        behind = 0
+        failures: list[StoreError] = []
         for bring_up in work:
             try:
                 behind = max(behind, bring_up())
@@ -89,12 +102,12 @@ class Rollups:
         if failures:
             raise failures[0]
         if not behind:
-            self._fill(settings)
+            self._fill(edges.get(FILLED, Edge()), settings)
         return behind
 
-    def _close_hours(self, upto: int) -> int:
+    def _close_hours(self, edge: Edge, upto: int) -> int:
         with self._hours_lock:
-            hours.close_hours(self._engine, upto, 0 if self._engine.alone else _OTHERS_LOOKBACK)
+            hours.close_hours(self._engine, edge, upto, 0 if self._engine.alone else _OTHERS_LOOKBACK)
         return 0
 
     def former_hours(self) -> list[tuple[str, list[int]]]:
@@ -125,11 +138,12 @@ class Rollups:
         with self._lock:
             traces.rebuild_traces_of_minutes(self._engine, minutes, self._quiet())
 
-    def _advance(self, name: str, upto: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
+    def _advance(
+        self, name: str, edge: Edge, upto: int, bring_in: Callable[[int, int], None], every: int
+    ) -> int:
         """Bring what was stored since the last pass into a rollup; the milliseconds that are left then.
         What was there before the first pass is filled in.
         """
-        edge = read_edge(self._engine, name)
         if not edge.known:
             note_edge(self._engine, name, scanned_to=upto)
             return 0
@@ -162,10 +176,9 @@ class Rollups:
     def _rootless(self, since: int, upto: int) -> None:
         traces.roll_up_rootless(self._engine, since, upto)
 
-    def _fill(self, settings: RollupSettings) -> None:
+    def _fill(self, edge: Edge, settings: RollupSettings) -> None:
         """Make what was stored before the rollups were first made, newest first, for a while."""
         deadline = time.monotonic() + settings.fill_seconds
-        edge = read_edge(self._engine, FILLED)
         while edge.filled_from:
             newest = self._newest_before(edge.filled_from)
             if newest is None:

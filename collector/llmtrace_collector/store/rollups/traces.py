@@ -13,7 +13,7 @@ from .statements import ask_rollup, has_all_spans, run_rollup
 NAME, ROOTLESS = "traces", "traces without root"
 
 #: Traces whose root started within so many milliseconds are read together.
-_NEAR = 600_000
+_NEAR = 1_200_000
 #: How far clocks of services may differ, milliseconds.
 _SKEW = 60_000
 
