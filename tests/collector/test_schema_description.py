@@ -84,11 +84,10 @@ def test_entries_are_what_their_statements_say(entry: object) -> None:
 def test_texts_are_read_by_their_tokens() -> None:
     text = "SELECT 'FROM scores', scores FROM scores JOIN (SELECT 1 FROM numbers(1)) FROM x.scores"
     assert set(sql_text.tables_read(text, BY_NAME)) == {"scores"}
-    assert sql_text.qualified(text, lambda name: "db", BY_NAME) == text.replace(
-        "scores JOIN", "db.scores JOIN"
-    )
-    full = "ReplacingMergeTree(At, 'a, b') PARTITION BY (a, f(b)) ORDER BY a TTL d + f(3) SETTINGS x = 1, y = 'p, q'"
-    clauses = sql_text.clauses(full)
+    expected = text.replace("scores JOIN", "db.scores JOIN")
+    assert sql_text.qualified(text, lambda name: "db", BY_NAME) == expected
+    engine = "ReplacingMergeTree(At, 'a, b') PARTITION BY (a, f(b)) ORDER BY a"
+    clauses = sql_text.clauses(f"{engine} TTL d + f(3) SETTINGS x = 1, y = 'p, q'")
     assert clauses["PARTITION BY"] == "(a, f(b))"
     assert clauses["TTL"] == "d + f(3)"
     assert sql_text.arguments(clauses[""]) == ["At", "'a, b'"]

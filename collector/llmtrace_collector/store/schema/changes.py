@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmtrace_collector.sql_values import literal
 
@@ -74,8 +74,11 @@ def _columns(live: State, desired: State, late: Collection[str]) -> tuple[list[s
             if column.stored and column.default_expression:
                 added.append(column.name)
         elif _follows(order, column.name, previous, desired):
-            if old.definition != column.definition:
+            if replace(old, comment=column.comment) != column:
                 commands.append(f"MODIFY COLUMN {column.definition}")
+            elif old != column:
+                # Of columns that ReplacingMergeTree goes by the engine lets nothing else be changed.
+                commands.append(f"COMMENT COLUMN `{column.name}` {literal(column.comment)}")
         else:
             commands.append(f"MODIFY COLUMN {column.definition} {place}")
             _move(order, column.name, previous)
