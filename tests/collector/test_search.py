@@ -37,7 +37,7 @@ class Made:
     traces: dict[str, str] = field(default_factory=dict)
     spans: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def found(self, text: str, over: Over, project: str = "") -> set[str]:
+    def names_of(self, text: str, over: Over, project: str = "") -> set[str]:
         """The names of the traces or spans that a search finds, asked as a reader asks."""
         condition = parse(text).condition(over, Period(*_around()))
         ids = "TraceId, SpanId" if over == "spans" else "TraceId"
@@ -148,14 +148,14 @@ def _traffic() -> list[_Trace]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A store with one trace for each thing to find, the last in a project of its own."""
     served = Served(settings(tmp_path_factory.mktemp("search")))
     holds = Made(served)
     for trace in _traffic():
         holds.traces[trace.name] = trace.trace_id.hex()
-        for name, made_span in trace.spans:
-            holds.spans[f"{trace.name}.{name}"] = (trace.trace_id.hex(), made_span.span_id.hex())
+        for name, span_of in trace.spans:
+            holds.spans[f"{trace.name}.{name}"] = (trace.trace_id.hex(), span_of.span_id.hex())
         resource = {"service.name": "checkout" if trace.name == "plain" else "shop", "host.name": "h-1"}
         if trace.name == "hostile":
             resource["llmtrace.project"] = "other"
@@ -262,50 +262,52 @@ FINDS = [
 
 
 @pytest.mark.parametrize(("text", "of_traces", "of_spans"), FINDS, ids=[row[0] or "all" for row in FINDS])
-def test_what_is_found(made: Made, text: str, of_traces: set[str] | None, of_spans: set[str] | None) -> None:
+def test_what_is_found(store: Made, text: str, of_traces: set[str] | None, of_spans: set[str] | None) -> None:
     for over, expected in (("traces", of_traces), ("spans", of_spans)):
         if expected is None:
             continue
-        found = made.found(text, "traces" if over == "traces" else "spans")
-        assert found == expected, over
+        names = store.names_of(text, "traces" if over == "traces" else "spans")
+        assert names == expected, over
         # Of what a project's key may see, it finds the same.
-        everything = made.found("project:other", "traces" if over == "traces" else "spans")
-        assert made.found(text, "traces" if over == "traces" else "spans", "other") == expected & everything
+        everything = store.names_of("project:other", "traces" if over == "traces" else "spans")
+        assert (
+            store.names_of(text, "traces" if over == "traces" else "spans", "other") == expected & everything
+        )
 
 
-def test_ids_find_their_own(made: Made) -> None:
-    trace_id, span_id = made.spans["plain.call"]
-    assert made.found(trace_id, "traces") == {"plain"}
-    assert made.found(trace_id.upper(), "spans") == {"plain.root", "plain.call"}
+def test_ids_find_their_own(store: Made) -> None:
+    trace_id, span_id = store.spans["plain.call"]
+    assert store.names_of(trace_id, "traces") == {"plain"}
+    assert store.names_of(trace_id.upper(), "spans") == {"plain.root", "plain.call"}
     if not span_id.isdecimal():
-        assert made.found(span_id, "spans") == {"plain.call"}
-        assert made.found(f"-{span_id}", "traces") == ALL - {"plain"}
+        assert store.names_of(span_id, "spans") == {"plain.call"}
+        assert store.names_of(f"-{span_id}", "traces") == ALL - {"plain"}
 
 
-def test_costs_are_compared_over_the_whole(made: Made) -> None:
-    costs = made.served.collector.store.rows("SELECT TraceId, Cost FROM span_cost WHERE Cost IS NOT NULL")
+def test_costs_are_compared_over_the_whole(store: Made) -> None:
+    costs = store.served.collector.store.rows("SELECT TraceId, Cost FROM span_cost WHERE Cost IS NOT NULL")
     assert costs, "the price list knows none of the models"
-    names = {trace_id: name for name, trace_id in made.traces.items()}
+    names = {trace_id: name for name, trace_id in store.traces.items()}
     dear = max(costs, key=lambda row: row["Cost"])
     limit = f"{dear['Cost'] * 0.999:.9f}"
-    assert made.found(f"cost>{limit}", "traces") == {names[dear["TraceId"]]} == {"recovered"}
-    assert made.found(f"cost>{limit}", "spans") == {"recovered.call"}
-    assert made.found("cost>=0", "traces") == {names[row["TraceId"]] for row in costs}
+    assert store.names_of(f"cost>{limit}", "traces") == {names[dear["TraceId"]]} == {"recovered"}
+    assert store.names_of(f"cost>{limit}", "spans") == {"recovered.call"}
+    assert store.names_of("cost>=0", "traces") == {names[row["TraceId"]] for row in costs}
 
 
-def test_a_search_keeps_to_its_period(made: Made) -> None:
+def test_a_search_keeps_to_its_period(store: Made) -> None:
     for over in OVERS:
-        assert made.found("user:ada last:10s", over) == set()
-        assert made.found("user:ada last:1h", over)
-        assert made.found("refund until:1h", over) == set()
+        assert store.names_of("user:ada last:10s", over) == set()
+        assert store.names_of("user:ada last:1h", over)
+        assert store.names_of("refund until:1h", over) == set()
 
 
-def test_hostile_text_is_found_and_nothing_else(made: Made) -> None:
+def test_hostile_text_is_found_and_nothing_else(store: Made) -> None:
     quoted = json.dumps(HOSTILE, ensure_ascii=False)
     for text in (quoted, f"user:{quoted}", f"tag:{quoted}", f"{quoted} user:{quoted}"):
-        assert made.found(text, "traces") == {"hostile"}, text
-        assert "hostile.call" in made.found(text, "spans")
-    assert made.found(f"-{quoted}", "traces") == ALL - {"hostile"}
+        assert store.names_of(text, "traces") == {"hostile"}, text
+        assert "hostile.call" in store.names_of(text, "spans")
+    assert store.names_of(f"-{quoted}", "traces") == ALL - {"hostile"}
 
 
 _pieces = [
@@ -343,7 +345,7 @@ _hostile = st.lists(st.sampled_from(_pieces), min_size=1, max_size=6).map("".joi
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whatever_is_searched_for_is_data(
-    made: Made, before: str, text: str, over: Over, project: str
+    store: Made, before: str, text: str, over: Over, project: str
 ) -> None:
     quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     for written in (before + quoted, f"{before}{text}"):
@@ -351,16 +353,16 @@ def test_whatever_is_searched_for_is_data(
             parse(written)
         except SearchError:
             continue
-        found = made.found(written, over, project)
+        names = store.names_of(written, over, project)
         if project == "it's":
-            assert not found
-        elif project and found:
-            assert {name.partition(".")[0] for name in found} == {"hostile"}
+            assert not names
+        elif project and names:
+            assert {name.partition(".")[0] for name in names} == {"hostile"}
 
 
-def test_values_are_completed_from_what_the_store_saw(made: Made) -> None:
+def test_values_are_completed_from_what_the_store_saw(store: Made) -> None:
     def written(text: str) -> list[str]:
-        return [item.text for item in completions(text, None, made.rows)]
+        return [item.text for item in completions(text, None, store.rows)]
 
     assert written("model:gpt-5") == ["gpt-5-mini"]
     assert written("model:")[0] == "gpt-4o-mini"
@@ -378,20 +380,20 @@ def test_values_are_completed_from_what_the_store_saw(made: Made) -> None:
     assert written("resource.host.name=") == ["h-1"]
     assert '"' + HOSTILE.replace("\\", "\\\\").replace('"', '\\"') + '"' in written("user:")
     for text in ("user:", "tag:"):
-        for item in completions(text, None, made.rows):
-            assert made.found(text + item.text, "spans"), item
+        for item in completions(text, None, store.rows):
+            assert store.names_of(text + item.text, "spans"), item
 
 
-def test_completions_are_for_the_place_of_the_cursor(made: Made) -> None:
+def test_completions_are_for_the_place_of_the_cursor(store: Made) -> None:
     text = "model:gpt refund"
-    first = completions(text, len("model:gpt"), made.rows)[0]
+    first = completions(text, len("model:gpt"), store.rows)[0]
     assert text[: first.start] + first.text + text[first.end :] == "model:gpt-4o-mini refund"
 
 
-def test_conditions_of_two_searches_stand_in_one_query(made: Made) -> None:
+def test_conditions_of_two_searches_stand_in_one_query(store: Made) -> None:
     first = parse("user:ada").condition("spans", Period(*_around()), prefix="first")
     second = parse("refund").condition("spans", Period(*_around()), prefix="second")
-    rows = made.rows(
+    rows = store.rows(
         f"SELECT countIf({first.sql}) AS one, countIf({second.sql}) AS other FROM otel_traces",
         {**first.params, **second.params},
     )
@@ -410,17 +412,17 @@ def test_conditions_of_two_searches_stand_in_one_query(made: Made) -> None:
         ("refund", "PrimaryKey"),
     ],
 )
-def test_indexes_are_used(made: Made, text: str, index: str) -> None:
+def test_indexes_are_used(store: Made, text: str, index: str) -> None:
     condition = parse(text).condition("spans", Period(*_around()))
     sql = f"EXPLAIN indexes = 1 SELECT TraceId FROM {condition.source} WHERE {condition.sql}"
-    assert index in made.served.collector.store.engine.execute(sql, condition.params).decode()
+    assert index in store.served.collector.store.engine.execute(sql, condition.params).decode()
 
 
-def test_the_view_of_texts_is_read_by_its_tables_indexes(made: Made) -> None:
+def test_the_view_of_texts_is_read_by_its_tables_indexes(store: Made) -> None:
     sql = (
         "EXPLAIN indexes = 1 SELECT InputMessages FROM span_texts "
         "WHERE TraceId = 'x' AND Project = 'default' AND Timestamp >= now() - 60"
     )
-    plan = made.served.collector.store.engine.execute(sql).decode()
+    plan = store.served.collector.store.engine.execute(sql).decode()
     assert "idx_trace_id" in plan
     assert "PrimaryKey" in plan

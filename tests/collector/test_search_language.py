@@ -313,12 +313,12 @@ def test_search_knows_what_it_mentions_and_can_be_narrowed() -> None:
     ],
 )
 def test_names_and_words_are_completed_without_a_store(text: str, completed: list[str]) -> None:
-    found = completions(text)
-    written = [text[: item.start] + item.text for item in found]
-    assert all(item.end == len(text) for item in found)
+    offered = completions(text)
+    written = [text[: item.start] + item.text for item in offered]
+    assert all(item.end == len(text) for item in offered)
     whole = [word if word.startswith("(") else word.rpartition(" ")[2].lstrip("-") for word in written]
     assert whole[: len(completed)] == completed
-    assert bool(found) == bool(completed)
+    assert bool(offered) == bool(completed)
 
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")

@@ -72,13 +72,13 @@ def _modules(package: ModuleType) -> Iterator[ModuleType]:
 
 def _statements() -> dict[str, str]:
     """The SELECTs that stand in readers' modules, by module and name; what is filled in later is `x1`."""
-    found = {}
+    statements = {}
     for module in [*_modules(llmtrace_analysis), *_modules(llmtrace_collector)]:
         for name, text in vars(module).items():
             if isinstance(text, str) and text.lstrip().startswith("SELECT") and "FROM" in text:
                 filled = text.format_map(defaultdict(lambda: "x1")) if "{{" in text else text
-                found[f"{module.__name__}.{name}"] = filled
-    return found
+                statements[f"{module.__name__}.{name}"] = filled
+    return statements
 
 
 def test_no_reader_asks_the_table_of_spans_for_texts() -> None:

@@ -332,10 +332,10 @@ def test_a_search_is_answered_or_its_mistake_named(stack: Stack) -> None:
     assert any("There is no field" in text.value for text in wrong.markdown)
     assert any(code.value == "late modl:claude*\n     ^^^^^" for code in wrong.code)
     fix = next(button for button in wrong.button if "model" in button.label)
-    mended = fix.click().run()
-    assert mended.text_input(key="q").value == "late model:claude*"
-    assert mended.query_params["q"] == "late model:claude*"
-    assert any("of " in caption.value for caption in mended.caption)
+    after = fix.click().run()
+    assert after.text_input(key="q").value == "late model:claude*"
+    assert after.query_params["q"] == "late model:claude*"
+    assert any("of " in caption.value for caption in after.caption)
     without = _open("traces", settings, q="model:")
     assert any("gpt\\-4o\\-mini" in button.label for button in without.button), "what the store has seen"
 

@@ -62,12 +62,12 @@ def _traces(stack: Stack, scope: Scope) -> dict[str, _Trace]:
     for span in stack.traffic.spans:
         if span.purpose == "product":
             by_id.setdefault(span.trace_id, []).append(span)
-    found = {}
+    in_scope = {}
     for trace_id, spans in by_id.items():
         trace = _Trace(spans, [span for span in spans if since <= span.start < until])
         if trace.start < until and trace.end >= since:
-            found[trace_id] = trace
-    return found
+            in_scope[trace_id] = trace
+    return in_scope
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_periods_and_ids(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["modl:gpt"], "there is no field 'modl'"),
         (["late", "modl:gpt"], "late modl:gpt\n     ^^^^^\nDid you mean model: ?"),
@@ -70,10 +70,10 @@ def test_periods_and_ids(stack: Stack) -> None:
         (["--since", "1h", "--until", "2h"], "the period ends"),
     ],
 )
-def test_mistakes_are_said_in_words(stack: Stack, arguments: list[str], said: str) -> None:
+def test_mistakes_are_said_in_words(stack: Stack, arguments: list[str], sentence: str) -> None:
     done = run(stack, *arguments)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert sentence in done.stderr
 
 
 def test_a_collector_that_is_not_there_is_named() -> None:

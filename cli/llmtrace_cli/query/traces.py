@@ -74,13 +74,13 @@ def traces(
         from llmtrace_analysis.queries import trace_search
     text = " ".join(search)
     asked, scope = _asked(text, since, until)
-    shown = f"searching {scope.since:%Y-%m-%d %H:%M} – {scope.until:%Y-%m-%d %H:%M} UTC …"
+    notice = f"searching {scope.since:%Y-%m-%d %H:%M} – {scope.until:%Y-%m-%d %H:%M} UTC …"
     with store_reader(context, url, key) as client:
-        _progress(shown)
-        found = trace_search.traces_page(client, scope, asked, limit + 1)
-        _progress(" " * len(shown), end="\r")
-    write(_frame(found[:limit], fmt), fmt, None, "no traces: try a longer --since, or fewer terms")
-    if len(found) > limit:
+        _progress(notice)
+        summaries = trace_search.traces_page(client, scope, asked, limit + 1)
+        _progress(" " * len(notice), end="\r")
+    write(_frame(summaries[:limit], fmt), fmt, None, "no traces: try a longer --since, or fewer terms")
+    if len(summaries) > limit:
         click.echo(f"the newest {limit} are shown; there are more: raise --limit, or add terms", err=True)
 
 
@@ -120,11 +120,11 @@ def _progress(text: str, end: str = "\r") -> None:
         print(text, end=end, file=sys.stderr, flush=True)
 
 
-def _frame(found: list[TraceSummary], fmt: str) -> pd.DataFrame:
+def _frame(summaries: list[TraceSummary], fmt: str) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for trace in found:
+    for trace in summaries:
         started = datetime.fromtimestamp(trace.start_ns / 1e9, UTC)
         row = {
             "trace_id": trace.trace_id,

@@ -200,8 +200,8 @@ def messages(
     calls = _rows(client, _CALLS_WITH_MESSAGES, **window, purposes=list(purposes))
     if not calls:
         return []
-    said = _rows(client, _MESSAGES, **window, purposes=list(purposes), limit=TEXT_BYTES)
-    texts = {(trace, span): (text, cut) for trace, span, text, cut in said}
+    message_rows = _rows(client, _MESSAGES, **window, purposes=list(purposes), limit=TEXT_BYTES)
+    texts = {(trace, span): (text, cut) for trace, span, text, cut in message_rows}
     messages_of_calls = []
     for project, user, trace, span, at, received_ms in calls:
         text, cut = texts.get((trace, span), ("", False))

@@ -93,9 +93,9 @@ def traces_page(
     """One page of matching traces, newest first. The scope's period holds, see `searched`."""
     condition = _condition(scope, search)
     sql = _PAGE.format(source=condition.source, condition=condition.sql)
-    found = rows(client, sql, {**condition.params, "limit": limit, "offset": offset})
-    by_id = summaries(client, [row["trace_id"] for row in found])
-    return [by_id[row["trace_id"]] for row in found if row["trace_id"] in by_id]
+    matches = rows(client, sql, {**condition.params, "limit": limit, "offset": offset})
+    by_id = summaries(client, [row["trace_id"] for row in matches])
+    return [by_id[row["trace_id"]] for row in matches if row["trace_id"] in by_id]
 
 
 def searched(scope: Scope, search: Search, zone: tzinfo = UTC, now: datetime | None = None) -> Scope:

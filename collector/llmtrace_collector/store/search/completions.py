@@ -24,7 +24,7 @@ Rows = Callable[[str, QueryParams], Iterable[Mapping[str, Any]]]
 MOST = 20
 
 #: Seconds that are looked back, one after the other until something is there.
-_LOOK_BACK = (3_600, 86_400, 7 * 86_400)
+_PERIODS = (3_600, 86_400, 7 * 86_400)
 
 #: Rows that are read of spans at most: a completion takes no longer in a store of any size.
 _ROWS = 50_000
@@ -108,7 +108,7 @@ def _seen(rows: Rows | None, source: str, params: Mapping[str, QueryValue]) -> l
         "WHERE value != '' AND positionCaseInsensitive(value, {part:String}) > 0 GROUP BY value "
         f"ORDER BY positionCaseInsensitive(value, {{part:String}}) = 1 DESC, uses DESC, value LIMIT {MOST}"
     )
-    for seconds in _LOOK_BACK:
+    for seconds in _PERIODS:
         values = [str(row["value"]) for row in rows(sql, {**params, "seconds": seconds})]
         if values:
             return values

@@ -78,7 +78,7 @@ class _Compiler(ABC):
         """Every one of the texts occurs, in a name, in an error's message, or in a prompt or answer."""
         terms = {
             "otel_traces": [self._spans.named(text) for text in texts],
-            "span_texts": [self._spans.told(text) for text in texts],
+            "span_texts": [self._spans.in_messages(text) for text in texts],
         }
         narrowed = {"span_texts": self._in(self._narrow(selective))} if selective else {}
         return self._in(matching(self.key, terms, self._parameters, narrowed))
@@ -131,7 +131,7 @@ class _Traces(_Compiler):
             if isinstance(node, Not | And | Or):
                 conditions.append(self.node(node))
                 continue
-            of_trace = self._traces.leaf(node)
+            of_trace = self._traces.term(node)
             if of_trace is None:
                 of_spans.append(self._of_span(node))
             else:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from .conditions import Condition, Over, compile_spans, compile_traces
 from .fields import FIELDS
 from .times import ALWAYS, Moment, Period
-from .tree import Compare, Identifier, Match, Node, Or, Value, all_of, leaves
+from .tree import Compare, Identifier, Match, Node, Or, Value, all_of, terms
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Search:
     def mentions(self, *fields: str) -> bool:
         """Whether a term asks for one of these fields, so that a reader's default for it does not hold."""
         return self.tree is not None and any(
-            getattr(leaf, "field", "") in fields for leaf in leaves(self.tree)
+            getattr(term, "field", "") in fields for term in terms(self.tree)
         )
 
     @property
@@ -42,7 +42,7 @@ class Search:
     @property
     def names_an_id(self) -> bool:
         """Whether a bare id is asked for, which leaves nothing to a reader's defaults."""
-        return self.tree is not None and any(isinstance(leaf, Identifier) for leaf in leaves(self.tree))
+        return self.tree is not None and any(isinstance(term, Identifier) for term in terms(self.tree))
 
     def narrowed(self, *nodes: Node) -> Search:
         """This search with further terms that must hold too."""
@@ -53,7 +53,7 @@ class Search:
         """This search where each field is the text, or one of the texts: filters of a page, options of a
         command. `*` is a character in them; what is empty is left out. Raises KeyError for an unknown field.
         """
-        chosen = {name: (given,) if isinstance(given, str) else given for name, given in fields.items()}
+        chosen = {name: (texts,) if isinstance(texts, str) else texts for name, texts in fields.items()}
         return self.narrowed(
             *(
                 Match(FIELDS[name].name, tuple(map(Value, texts)))

@@ -105,9 +105,9 @@ class SpanTerms:
     def match(self, node: Match) -> str:
         """The span's field is one of the values."""
         if node.field in IDS:
-            return self._each(node, lambda value: id_is(IDS[node.field], value, self._parameters))
+            return self._any_value(node, lambda value: id_is(IDS[node.field], value, self._parameters))
         if node.field in NAMES:
-            return self._each(node, lambda value: name_is(NAMES[node.field], value, self._parameters))
+            return self._any_value(node, lambda value: name_is(NAMES[node.field], value, self._parameters))
         return self._special[node.field](node)
 
     def present(self, node: Present) -> str:
@@ -130,13 +130,15 @@ class SpanTerms:
 
     def named(self, node: Text) -> str:
         """The span's name or its error's message has the text; so does an id of digits alone."""
-        found = [contains(column, node.text, self._parameters) for column in ("SpanName", "StatusMessage")]
+        conditions = [
+            contains(column, node.text, self._parameters) for column in ("SpanName", "StatusMessage")
+        ]
         column = {16: "SpanId", 32: "TraceId"}.get(len(node.text)) if node.text.isdecimal() else None
         if column is not None:
-            found.append(f"{column} = {self._parameters.text(node.text)}")
-        return any_true(found)
+            conditions.append(f"{column} = {self._parameters.text(node.text)}")
+        return any_true(conditions)
 
-    def told(self, node: Text) -> str:
+    def in_messages(self, node: Text) -> str:
         """A row of `span_texts` has the text in a prompt or an answer."""
         return any_true(
             contains(column, spelling, self._parameters)
@@ -166,7 +168,7 @@ class SpanTerms:
         """Conditions on a row of `scores`."""
         return [
             self._score_name(node.key),
-            self._each(node, lambda value: name_is("Label", value, self._parameters)),
+            self._any_value(node, lambda value: name_is("Label", value, self._parameters)),
         ]
 
     def _score_name(self, name: str) -> str:
@@ -175,31 +177,31 @@ class SpanTerms:
     def _labelled(self, node: Match) -> str:
         return self.scored(self.score_labelled(node))
 
-    def _each(self, node: Match, condition: Callable[[Value], str]) -> str:
+    def _any_value(self, node: Match, condition: Callable[[Value], str]) -> str:
         return any_true(map(condition, node.values))
 
     def _any_name(self, node: Match, column: str) -> str:
         def has(value: Value) -> str:
             return f"arrayExists(x -> {name_is('x', value, self._parameters)}, {column})"
 
-        return self._each(node, has)
+        return self._any_value(node, has)
 
     def _attribute(self, node: Match) -> str:
         attribute = f"{_MAPS[node.field]}[{self._parameters.text(node.key)}]"
-        return self._each(node, lambda value: id_is(attribute, value, self._parameters))
+        return self._any_value(node, lambda value: id_is(attribute, value, self._parameters))
 
     def _step(self, node: Match) -> str:
         def named(value: Value) -> str:
             return any_true(name_is(name, value, self._parameters) for name in ("SpanName", STEP_NAME))
 
-        return f"(NOT IsLlm AND {self._each(node, named)})"
+        return f"(NOT IsLlm AND {self._any_value(node, named)})"
 
     def _tool(self, node: Match) -> str:
-        named = self._each(node, lambda value: name_is(TOOL_NAME, value, self._parameters))
+        named = self._any_value(node, lambda value: name_is(TOOL_NAME, value, self._parameters))
         return f"(Operation = 'execute_tool' AND {named})"
 
     def _status(self, node: Match) -> str:
-        return self._each(node, lambda value: self._of_status(value.text))
+        return self._any_value(node, lambda value: self._of_status(value.text))
 
     def _of_status(self, status: str) -> str:
         if status == "recovered":
@@ -209,7 +211,7 @@ class SpanTerms:
         return {"ok": "StatusCode != 'Error'", "error": _ERROR, "failed": f"({_FAILED})"}[status]
 
     def _error(self, node: Match) -> str:
-        either = self._each(node, self._error_is)
+        either = self._any_value(node, self._error_is)
         return f"({_ERROR} AND {either})"
 
     def _error_is(self, value: Value) -> str:
@@ -224,7 +226,7 @@ class SpanTerms:
         return any_true([name_is("ErrorType", value, self._parameters), message])
 
     def _prompt(self, node: Match) -> str:
-        return self._each(node, self._prompt_is)
+        return self._any_value(node, self._prompt_is)
 
     def _prompt_is(self, value: Value) -> str:
         name, at, version = value.text.rpartition("@")
@@ -237,7 +239,7 @@ class SpanTerms:
         return f"({of_name} AND {id_is('PromptVersion', of_version, self._parameters)})"
 
     def _tag(self, node: Match) -> str:
-        return self._each(node, lambda value: f"arrayExists(x -> {self._tag_is(value)}, Tags)")
+        return self._any_value(node, lambda value: f"arrayExists(x -> {self._tag_is(value)}, Tags)")
 
     def _tag_is(self, value: Value) -> str:
         if value.pattern:
@@ -253,7 +255,7 @@ class SpanTerms:
         return any_true(f"Purpose = {self._parameters.text(value.text)}" for value in node.values)
 
     def _has(self, node: Match) -> str:
-        return self._each(node, lambda value: self._has_this(value.text))
+        return self._any_value(node, lambda value: self._has_this(value.text))
 
     def _has_this(self, what: str) -> str:
         if what == "score":

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from .binding import Parameters, all_true, any_true, compared, name_is
 from .span_terms import SpanTerms
-from .tree import Compare, Identifier, Leaf, Match, Present, Text
+from .tree import Compare, Identifier, Match, Present, Term, Text
 
 _ARRAYS: Mapping[str, str] = MappingProxyType(
     {"service": "Services", "model": "Models", "finish": "FinishReasons"}
@@ -58,7 +58,7 @@ class TraceTerms:
         """A part of the trace lies in the period."""
         return [text for text in (self._parameters.since("End"), self._parameters.until("Start")) if text]
 
-    def leaf(self, node: Leaf) -> str | None:
+    def term(self, node: Term) -> str | None:
         """The condition on the row."""
         if isinstance(node, Text):
             return None

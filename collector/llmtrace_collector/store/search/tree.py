@@ -130,8 +130,8 @@ class Or:
         return " OR ".join(map(str, self.nodes))
 
 
-Leaf: TypeAlias = Text | Identifier | Match | Compare | Present
-Node: TypeAlias = Leaf | Not | And | Or
+Term: TypeAlias = Text | Identifier | Match | Compare | Present
+Node: TypeAlias = Term | Not | And | Or
 
 
 def all_of(nodes: Iterable[Node]) -> Node:
@@ -155,13 +155,13 @@ def negated(node: Node) -> Node:
     return node.node if isinstance(node, Not) else Not(node)
 
 
-def leaves(node: Node) -> Iterator[Leaf]:
+def terms(node: Node) -> Iterator[Term]:
     """Every term of a tree."""
     if isinstance(node, Not):
-        yield from leaves(node.node)
+        yield from terms(node.node)
     elif isinstance(node, And | Or):
         for part in node.nodes:
-            yield from leaves(part)
+            yield from terms(part)
     else:
         yield node
 
