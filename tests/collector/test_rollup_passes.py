@@ -23,8 +23,10 @@ from .rolled import Rolled
 
 HOUR = 3600 * SECOND
 
-STEPS = "SELECT Time, ServiceName, StepKind, StepName, Status, Steps, DurationSum FROM steps ORDER BY ALL"
-EXPECTED_STEPS = """SELECT toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time, ServiceName,
+STEPS = """SELECT Project, Time, ServiceName, StepKind, StepName, Status, Steps, DurationSum
+FROM steps ORDER BY ALL"""
+EXPECTED_STEPS = """SELECT
+    Project, toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time, ServiceName,
     if(Operation = '', 'span', toString(Operation)) AS StepKind, toString(SpanName) AS StepName,
     if(StatusCode = 'Error', 'error', 'ok') AS Status, count() AS Steps, sum(Duration) AS DurationSum
 FROM otel_traces GROUP BY ALL ORDER BY ALL"""
@@ -60,7 +62,11 @@ def some_traces(source: random.Random, count: int) -> list[Span]:
     for _ in range(count):
         start = time.time_ns() - source.randrange(5 * HOUR)
         root = span(name=f"root {source.randrange(3)}", start=start, duration=SECOND)
-        below: dict[str, Any] = {"trace_id": root.trace_id, "parent_span_id": root.span_id, "start": start + 1000}
+        below: dict[str, Any] = {
+            "trace_id": root.trace_id,
+            "parent_span_id": root.span_id,
+            "start": start + 1000,
+        }
         failed: dict[str, Any] = {"status": {"code": 2}} if source.random() < 0.3 else {}
         spans += [llm(**below), span(name="work", **below, **failed)]
         if source.random() < 0.8:
