@@ -22,9 +22,11 @@ from llmtrace_collector.store.engine import EmbeddedEngine, StoreError, StoreMis
 from llmtrace_collector.store.schema import description as described
 from llmtrace_collector.store.schema import reconcile, upgrade, versions
 from llmtrace_collector.store.schema.catalogue import CATALOGUE
+from llmtrace_collector.store.schema.copies import Copy, copy_of_shard, other_shards
 from llmtrace_collector.store.schema.description import Description, Statement
 from llmtrace_collector.store.schema.home import Home
 from llmtrace_collector.store.schema.scratch import Scratch
+from llmtrace_collector.store.schema.state import Column, State
 from llmtrace_collector.store.store import Store, open_store
 
 from .clickhouse import clickhouse_server
@@ -316,6 +318,22 @@ def test_another_partition_key_begins_anew_where_it_was_interrupted(
     store = opened(folder)
     assert store.engine.execute("SELECT * FROM scores ORDER BY ALL") == rows
     store.close()
+
+
+def test_other_shards_are_asked_in_words_that_the_engine_takes(tmp_path: Path) -> None:
+    source = State("d_shard", "t", "MergeTree", columns=(Column("a", "Int32", "", "", "", ""),))
+    copy = Copy(source, source)
+    statement = copy_of_shard(copy, "h:9000", "u", "it's")
+    assert (
+        "d_shard', 't_next', 'u', 'it\\'s') (`a`) SELECT `a` FROM remote('h:9000', 'd_shard', 't',"
+        in statement
+    )
+    engine = EmbeddedEngine(tmp_path / "store")
+    try:
+        assert engine.execute(f"EXPLAIN AST {statement}")
+        assert engine.execute(other_shards("fleet")) == b""
+    finally:
+        engine.close()
 
 
 def test_what_is_not_ours_stays(old: Path) -> None:

@@ -282,6 +282,11 @@ class ServerEngine(StoreEngine):
     def client(self) -> Client:
         return self._open(self._arguments["read"])
 
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """User and password, by which one node asks another in its place."""
+        return str(self._arguments["write"]["username"]), str(self._arguments["write"]["password"])
+
     def _open(self, arguments: Mapping[str, Any]) -> Client:
         try:
             return clickhouse_connect.get_client(**arguments, autogenerate_session_id=False)

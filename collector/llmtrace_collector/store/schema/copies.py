@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from llmtrace_collector.sql_values import literal
+from llmtrace_collector.sql_values import literal, literals
+from llmtrace_collector.store.engine import ServerEngine
 
 from . import former
 from .home import COPIES, NEXT, Home
@@ -80,6 +81,7 @@ def fill(home: Home, copy: Copy, create: Iterable[str]) -> None:
     )
     for statement in create:
         run(statement)
+    _fill_other_shards(home, copy)
     done = _done(home, copy)
     partitions = _partitions(home, copy.source)
     pending = [name for name, version in partitions.items() if done.get(name) != version]
@@ -100,6 +102,41 @@ def fill(home: Home, copy: Copy, create: Iterable[str]) -> None:
             logger.info(
                 "the store is brought up to date: %s, part %d of %d", copy.source.name, number, len(pending)
             )
+
+
+def other_shards(cluster: str) -> str:
+    """The statement that lists the shards of which this node is none: number and an address."""
+    return (
+        "SELECT shard_num, concat(any(host_name), ':', toString(any(port))) FROM system.clusters "  # noqa: S608
+        f"WHERE cluster = {literal(cluster)} GROUP BY shard_num HAVING max(is_local) = 0 ORDER BY shard_num"
+    )
+
+
+def copy_of_shard(copy: Copy, address: str, user: str, password: str) -> str:
+    """The statement that copies a table of another shard there."""
+
+    def remote(place: str) -> str:
+        database, _, table = place.partition(".")
+        return f"remote({literals([address, database, table, user, password])})"
+
+    return copy.insert(f"FUNCTION {remote(copy.next)}", remote(copy.source.place), "1")
+
+
+def _fill_other_shards(home: Home, copy: Copy) -> None:
+    """Copy the rows of other shards, each in its place; interrupted, a table begins anew."""
+    if home.cluster is None or not isinstance(home.engine, ServerEngine):
+        return
+    rows = _pairs(home.engine.execute(other_shards(home.cluster.name)))
+    done = _done(home, copy)
+    if all(f"shard {number}" in done for number in rows):
+        return
+    home.run(f"TRUNCATE TABLE {copy.next}{home.everywhere} SYNC")
+    for number, address in rows.items():
+        logger.info("the store is brought up to date: %s of shard %s", copy.source.name, number)
+        statement = copy_of_shard(copy, address, *home.engine.credentials)
+        home.engine.execute(statement, settings=_WHOLE)
+    for number in rows:
+        _mark(home, copy, f"shard {number}", "whole")
 
 
 def _partitions(home: Home, source: State) -> dict[str, str]:
