@@ -88,7 +88,6 @@ class _Column:
     name: str
     type: str
     comment: str
-    alias: bool
 
 
 class _Schema:
@@ -109,10 +108,10 @@ class _Schema:
         }
         self.columns: dict[str, list[_Column]] = {entry.name: [] for entry in CATALOGUE}
         for row in store.rows(
-            "SELECT table, name, type, comment, default_kind FROM system.columns "
+            "SELECT table, name, type, comment FROM system.columns "
             "WHERE database = currentDatabase() ORDER BY table, position"
         ):
-            column = _Column(row["name"], row["type"], row["comment"], row["default_kind"] == "ALIAS")
+            column = _Column(row["name"], row["type"], row["comment"])
             if row["table"] in self.columns:
                 self.columns[row["table"]].append(column)
 
