@@ -37,8 +37,8 @@ def below(parent: Span, make: Any = span, values: dict[str, object] | None = Non
         "duration": SECOND // 10,
         **fields,
     }
-    made: Span = make(values or {}, **named)
-    return made
+    child: Span = make(values or {}, **named)
+    return child
 
 
 def status(rolled: Rolled, project: str) -> tuple[str, int, int]:
@@ -60,9 +60,9 @@ def test_a_trace_says_what_is_in_it(rolled: Rolled) -> None:
     other = below(
         root, llm, {"gen_ai.request.model": "o3", "llmtrace.stream.abandoned": True}, duration=3 * SECOND
     )
-    found = below(root, values={"gen_ai.operation.name": "retrieval"})
+    retrieval = below(root, values={"gen_ai.operation.name": "retrieval"})
     rolled.send(root, call, project="whole", resource={"llmtrace.purpose": "evaluation"})
-    rolled.send(other, found, project="whole", resource={"service.name": "bank"})
+    rolled.send(other, retrieval, project="whole", resource={"service.name": "bank"})
     (live,) = rolled.traces("whole")
     assert rolled.count("trace_rows") == 0
     rolled.store.roll_up()

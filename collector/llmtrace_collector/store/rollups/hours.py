@@ -69,9 +69,9 @@ def write_hours(engine: StoreEngine, hours: Collection[int]) -> None:
     for day, of_day in _by_day(engine, hours).items():
         with empty_copy(engine, "usage_hour_closed") as copy:
             names = columns(engine, "usage_hour_closed")
-            kept = f"toDate(Time) = toDate({literal(day)}) AND toUnixTimestamp(Time) NOT IN {_list(of_day)}"
+            others = f"toDate(Time) = toDate({literal(day)}) AND toUnixTimestamp(Time) NOT IN {_list(of_day)}"
             into = f"INSERT INTO {copy} ({names}) SELECT {names}"
-            engine.execute(f"{into} FROM usage_hour_closed WHERE {kept}", settings=WRITE_SETTINGS)
+            engine.execute(f"{into} FROM usage_hour_closed WHERE {others}", settings=WRITE_SETTINGS)
             select = render_rollup("usage_hours", hours=sorted(of_day))
             engine.execute(f"{into} FROM ({select})", settings=WRITE_SETTINGS)
             replace_day(engine, "usage_hour_closed", day, copy)
