@@ -46,6 +46,7 @@ SLOW: Final = (
     "collector/test_restart.py",
     "collector/test_server.py",
     "collector/test_sql_values.py",
+    "collector/test_upgrade.py",
     "collector/test_writer.py",
     "contract/test_audit.py",
     "contract/test_distribution.py",

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from llmtrace_collector.sql_values import literal, literals
 
 FOLDER = Path(__file__).parent / "sql"
+
+
+class _CompiledTemplates(FileSystemBytecodeCache):
+    """Templates as Jinja compiled them, where Python has the modules that it compiled: to compile them again
+    takes longer than to open a store. Where that may not be written, they are compiled at each start.
+    """
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep one template's code, if that can be."""
+        with suppress(OSError):
+            super().dump_bytecode(bucket)
 
 
 @cache
@@ -23,6 +36,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_CompiledTemplates(str(FOLDER.parent / "__pycache__"), "jinja-%s.cache"),
     )
     made.filters["literal"] = literal
     made.filters["literals"] = literals
