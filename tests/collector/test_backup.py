@@ -114,8 +114,8 @@ def test_a_backup_of_a_release_before_is_restored(tmp_path: Path) -> None:
         assert Backups(store, tmp_path / "second" / "backups").restore(name)["schema"] == 60
         sums = "SELECT Purpose, sum(Calls), sum(InputTokens) FROM {table} GROUP BY ALL ORDER BY ALL"
         for table in ("usage_10s", "usage_hour", "usage_hour_closed"):
-            found = store.engine.execute(sums.format(table=table))
-            assert found == b"product\t4\t321\nsimulated\t4\t321\n", table
+            usage = store.engine.execute(sums.format(table=table))
+            assert usage == b"product\t4\t321\nsimulated\t4\t321\n", table
         assert store.engine.execute("SELECT count(), uniqExact(SpanId) FROM otel_traces") == b"10\t10\n"
         assert store.engine.execute("SELECT count() FROM audit_log") == b"1\n"
         assert store.read("SELECT State FROM incidents") == b"resolved\n"

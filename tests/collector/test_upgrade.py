@@ -59,10 +59,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fresh")
     store = opened(folder / "store")
     try:
-        made = {"statements": statements(store), "columns": columns(store)}
+        schema = {"statements": statements(store), "columns": columns(store)}
         make.fill(store, folder)
         insert(store, folder, 20)
-        return {**made, "reads": reads(store)}
+        return {**schema, "reads": reads(store)}
     finally:
         store.close()
 
@@ -104,8 +104,8 @@ def test_an_upgraded_store_equals_a_fresh_one(old: Path, fresh: dict[str, Any], 
     try:
         demand_equal(store, fresh)
         names = ", ".join(f"`{name}`" for name in stored[0])
-        kept = store.engine.execute(_ROWS.format(names=names, last=_LAST)).splitlines()
-        assert [json.loads(line) for line in kept] == stored
+        spans = store.engine.execute(_ROWS.format(names=names, last=_LAST)).splitlines()
+        assert [json.loads(line) for line in spans] == stored
         assert len(stored) == 10
         purposes = "SELECT Purpose, sum(Calls), sum(InputTokens) FROM {table} GROUP BY ALL ORDER BY ALL"
         for table in ("usage_10s", "usage_hour"):
@@ -431,13 +431,13 @@ def test_a_servers_store_stays_in_its_database(old: Path, fresh: dict[str, Any])
         dsn = f"clickhouse://default:@{address}/default"
         store = open_store(dsn, DAYS)
         try:
-            made = dict(statements(store))
+            ours = dict(statements(store))
             for name, text in fresh["statements"].items():
                 here = name.replace("llmtrace.", "default.")
-                ours, theirs = made.pop(here), text.replace("default.", "llmtrace.")
-                assert ours.replace("default.", "llmtrace.") == theirs, here
+                text_here, theirs = ours.pop(here), text.replace("default.", "llmtrace.")
+                assert text_here.replace("default.", "llmtrace.") == theirs, here
             # Where others write.
-            assert {name.removeprefix("default.") for name in made} == {
+            assert {name.removeprefix("default.") for name in ours} == {
                 entry.name for entry in CATALOGUE if entry.server_only
             }
             assert store.read("SELECT Purpose, sum(Calls) FROM usage_10s GROUP BY 1 ORDER BY 1") == (

@@ -179,7 +179,7 @@ def fingerprint(engine: StoreEngine, places: Mapping[str, Collection[str]], *, t
     """Which of the names are in each database: `DATABASE.NAME` → `text`, an expression over system.tables
     that changes when they do.
     """
-    found = {}
+    texts = {}
     for database, names in sorted(places.items()):
         rows = engine.execute(
             f"SELECT name, {text} FROM system.tables "  # noqa: S608, quoted or ours
@@ -187,8 +187,8 @@ def fingerprint(engine: StoreEngine, places: Mapping[str, Collection[str]], *, t
         )
         for line in rows.decode().splitlines():
             name, _, value = line.partition("\t")
-            found[f"{database}.{name}"] = value
-    return found
+            texts[f"{database}.{name}"] = value
+    return texts
 
 
 def _rows(engine: StoreEngine, query: str, values: Mapping[str, str]) -> list[dict[str, Any]]:

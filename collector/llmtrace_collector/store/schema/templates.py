@@ -29,7 +29,7 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 @cache
 def environment() -> Environment:
     """Jinja over `sql/`: a missing value is an error, and lines that hold a tag alone leave nothing."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701, SQL and no HTML: values go through `literal`
@@ -38,10 +38,10 @@ def environment() -> Environment:
         auto_reload=False,
         bytecode_cache=_CompiledTemplates(str(FOLDER.parent / "__pycache__"), "jinja-%s.cache"),
     )
-    made.filters["literal"] = literal
-    made.filters["literals"] = literals
-    made.filters["snake"] = _snake
-    return made
+    jinja.filters["literal"] = literal
+    jinja.filters["literals"] = literals
+    jinja.filters["snake"] = _snake
+    return jinja
 
 
 def _snake(name: str) -> str:

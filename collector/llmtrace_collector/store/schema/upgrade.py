@@ -36,9 +36,9 @@ def upgrade(home: Home, description: Description, plain: Description, number: in
     Raises StoreError before anything of the store is changed where the engine refuses what would be done.
     """
     began = home.engine.execute("SELECT toString(now64(3) - INTERVAL 1 MINUTE)").decode().strip()
-    with scratch(home, plain) as made:
-        plan = _Plan(home, description, made.desired())
-        plan.attempt(made)
+    with scratch(home, plain) as trials:
+        plan = _Plan(home, description, trials.desired())
+        plan.attempt(trials)
     for copy in plan.copies:
         logger.info("the store is brought up to date: %s is made anew", copy.source.name)
         fill(home, copy, plan.create_next(copy))
@@ -125,17 +125,17 @@ class _Plan:
         before = self.live.get(former.TABLES.get(name, ""))
         return before if has is None and before is not None and before.keeps_rows else has
 
-    def attempt(self, made: Scratch) -> None:
+    def attempt(self, trials: Scratch) -> None:
         """Try everything on empty tables. Raises StoreError where something cannot be."""
         for statement in self.description.statements:
             self._demand_ours(statement)
-        made.attempt(
+        trials.attempt(
             (self.live[name], self.desired[name], plan)
             for name, plan in self.altered.items()
             if plan.early or plan.late
         )
         for copy in self.copies:
-            trial = f"{made.database}.{copy.wanted.name}"
+            trial = f"{trials.database}.{copy.wanted.name}"
             for command in copy.additions:
                 self.home.run(f"ALTER TABLE {trial} {command}")
             self.home.run(copy.insert(trial, copy.source.place, "0"))
