@@ -131,7 +131,11 @@ def test_a_store_that_did_not_change_is_left_alone(old: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "stride", [pytest.param(17, id="some"), pytest.param(1, id="every", marks=pytest.mark.long)]
+    "stride",
+    [
+        pytest.param(17, id="some"),
+        pytest.param(1, id="every", marks=(pytest.mark.long, pytest.mark.timeout(1200))),
+    ],
 )
 def test_an_upgrade_that_ends_anywhere_goes_on(
     old: Path, fresh: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
