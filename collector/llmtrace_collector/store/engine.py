@@ -94,10 +94,9 @@ class StoreEngine(ABC):
         """Insert a file of length-prefixed protobuf messages as one INSERT; `schema` defines `message`."""
 
     @abstractmethod
-    def matches(self, path: Path, schema: str, message: str, probe: str) -> bool:
-        """Whether `probe`, a SELECT of a count over the file in its `{file}` and `{schema}`, finds anything.
-
-        True where looking would cost more than it saves.
+    def examine(self, path: Path, schema: str, message: str, query: str) -> int | None:
+        """The number that `query` gives, a SELECT over the file in its `{file}` and `{schema}`; None where
+        that would cost more than it saves.
         """
 
     @abstractmethod
@@ -217,10 +216,10 @@ class EmbeddedEngine(StoreEngine):
             file.write_text(schema)
         return file
 
-    def matches(self, path: Path, schema: str, message: str, probe: str) -> bool:
+    def examine(self, path: Path, schema: str, message: str, query: str) -> int | None:
         named = literal(f"{self._schema_file(schema)}:{message}")
-        sql = probe.replace("{file}", literal(str(path.absolute()))).replace("{schema}", named)
-        return self.execute(sql).strip() != b"0"
+        sql = query.replace("{file}", literal(str(path.absolute()))).replace("{schema}", named)
+        return int(self.execute(sql))
 
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
         self.execute(f"INSERT INTO {table} SETTINGS async_insert = 0 FORMAT {fmt}\n" + data.decode())
@@ -345,8 +344,8 @@ class ServerEngine(StoreEngine):
         }
         self._insert(table, path.read_bytes(), "Protobuf", {**settings, **inline})
 
-    def matches(self, path: Path, schema: str, message: str, probe: str) -> bool:
-        return True  # the server would have to be sent the file a second time
+    def examine(self, path: Path, schema: str, message: str, query: str) -> int | None:
+        return None  # the server would have to be sent the file a second time
 
     def insert_bytes(self, table: str, data: bytes, fmt: str) -> None:
         self._insert(table, data, fmt, {"async_insert": "0"})

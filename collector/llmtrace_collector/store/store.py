@@ -19,7 +19,7 @@ from .engine import StoreEngine, StoreError, StoreUnavailable, open_engine
 from .rollups.passes import Rollups
 from .rollups.settings import DEFAULTS, RollupSettings
 from .schema.catalogue import SHARDED
-from .schema.decoding import foreign_probe, protobuf_schema
+from .schema.decoding import protobuf_schema, what_spans_have
 from .schema.description import SchemaSettings
 from .schema.reconcile import bring_up_to_date
 from .schema.redaction import NOTHING, Redaction
@@ -60,6 +60,9 @@ _ONE_BLOCK: Mapping[str, str] = {
 }
 
 
+#: What `what_spans_have` says of plain spans without events and links, and of foreign ones.
+_NOTHING_MORE, _FOREIGN = 0, 2
+
 #: Names that are cleaned by one query, and characters of each; rows that one query asks for.
 _NAMES, _NAME, _ROWS = 50, 1000, 2000
 
@@ -86,7 +89,7 @@ class Store:
         self.redaction = settings.redaction
         self._rollups = Rollups(engine, rollups)
         self._schema = protobuf_schema()
-        self._foreign = foreign_probe()
+        self._what_spans_have = what_spans_have()
         self._lock = threading.Lock()
         # Segments that a kill or a failure may have stored in some of their tables only.
         self._half_stored = 0
@@ -102,15 +105,25 @@ class Store:
         Returns when the rows are on disk in every table that they feed. Raises StoreUnavailable when the
         same call may succeed later, StoreError when the engine refuses these bytes.
         """
-        table, message = SIGNALS[signal]
+        message = SIGNALS[signal][1]
         settings = {**_ONE_BLOCK, "insert_deduplication_token": token}
         with self._lock:
-            # Spans of other dialects have a view of their own, which takes longer to set up than to run. It
-            # comes first: what only its view refuses is refused before any row of the segment is stored.
-            if signal == "traces" and self.engine.matches(path, self._schema, message, self._foreign):
-                self.engine.insert_messages("otlp_foreign_in", path, self._schema, message, settings)
-                table = "otlp_mixed_in"
-            self.engine.insert_messages(table, path, self._schema, message, settings)
+            for table in self._inlets(signal, path):
+                self.engine.insert_messages(table, path, self._schema, message, settings)
+
+    def _inlets(self, signal: str, path: Path) -> Sequence[str]:
+        """The tables that a segment goes into, one after the other.
+
+        A view takes longer to set up than to decode a small segment: what few spans need is in views of its
+        own. That of other dialects comes first: what only it refuses is refused before any row is stored.
+        """
+        table, message = SIGNALS[signal]
+        if signal != "traces":
+            return (table,)
+        has = self.engine.examine(path, self._schema, message, self._what_spans_have)
+        if has is None or has == _FOREIGN:
+            return ("otlp_foreign_in", "otlp_mixed_in")
+        return (table,) if has == _NOTHING_MORE else ("otlp_mixed_in",)
 
     def try_insert(self, segment: SegmentFile) -> str | None:
         """`insert_segment`; what the engine says against these bytes, None when it took them. Raises

@@ -100,10 +100,8 @@ def protobuf_schema() -> str:
     return " ".join(re.sub(r"//[^\n]*", "", text).split())
 
 
-def foreign_probe() -> str:
-    """SELECT that says of a segment's file whether it holds foreign spans; `{file}` and `{schema}` in it
-    stand for quoted texts.
-
-    Only scope names and keys are read, which takes a few percent of an insert's time.
+def what_spans_have() -> str:
+    """SELECT of a number that says of a segment's file what its spans have: 2 where one is foreign, else 1
+    where one has events or links, else 0. `{file}` and `{schema}` in it stand for quoted texts.
     """
-    return templates.statements(templates.render("queries/foreign_probe.sql", **_attributes()))[0]
+    return templates.statements(templates.render("queries/what_spans_have.sql", **_attributes()))[0]

@@ -84,10 +84,7 @@ SELECT
     llmtrace_tpot_estimated(TimePerOutputToken, TimeToLastToken) AS TpotEstimated,
     llmtrace_prompt_hash(Model, InputMessages, SystemInstructions, ToolDefinitions) AS PromptHash
 FROM (
-    SELECT
-        *,
-        mapFromArrays(keys, texts) AS attrs,
-        attrs['llmtrace.counted'] AS sender_counts
+    SELECT *, mapFromArrays(keys, texts) AS attrs, attrs['llmtrace.counted'] AS sender_counts
     FROM (
 SELECT
     '' AS project,

@@ -23,13 +23,6 @@ SELECT
     EndBeforeStart,
     StatusCode,
     StatusMessage,
-    arrayMap(at -> fromUnixTimestamp64Nano(toInt64(at)), event_times) AS `Events.Timestamp`,
-    event_names AS `Events.Name`,
-    arraySlice(nested_maps, 1, length(event_names)) AS `Events.Attributes`,
-    link_traces AS `Links.TraceId`,
-    link_spans AS `Links.SpanId`,
-    link_states AS `Links.TraceState`,
-    arraySlice(nested_maps, length(event_names) + 1) AS `Links.Attributes`,
     multiIf(
         project != '', project,
         ResourceAttributes['llmtrace.project'] != '', ResourceAttributes['llmtrace.project'],
@@ -84,10 +77,7 @@ SELECT
     llmtrace_tpot_estimated(TimePerOutputToken, TimeToLastToken) AS TpotEstimated,
     llmtrace_prompt_hash(Model, InputMessages, SystemInstructions, ToolDefinitions) AS PromptHash
 FROM (
-    SELECT
-        *,
-        mapFromArrays(keys, texts) AS attrs,
-        attrs['llmtrace.counted'] AS sender_counts
+    SELECT *, mapFromArrays(keys, texts) AS attrs, attrs['llmtrace.counted'] AS sender_counts
     FROM (
 SELECT
     project,
@@ -114,15 +104,8 @@ SELECT
     `span.end_time_unix_nano` < started AS EndBeforeStart,
     arrayReverse(tupleElement(`span.attributes`, 'key')) AS keys,
     arrayReverse(llmtrace_value_texts(tupleElement(`span.attributes`, 'value'))) AS texts,
-    tupleElement(`span.events`, 'name') AS event_names,
-    tupleElement(`span.events`, 'time_unix_nano') AS event_times,
-    arrayMap(
-        nested -> llmtrace_attributes(nested),
-        arrayConcat(tupleElement(`span.events`, 'attributes'), tupleElement(`span.links`, 'attributes'))
-    ) AS nested_maps,
-    arrayMap(id -> lower(hex(id)), tupleElement(`span.links`, 'trace_id')) AS link_traces,
-    arrayMap(id -> lower(hex(id)), tupleElement(`span.links`, 'span_id')) AS link_spans,
-    tupleElement(`span.links`, 'trace_state') AS link_states
+    emptyArrayString() AS event_names,
+    emptyArrayString() AS link_states
 FROM (
     SELECT
         project,

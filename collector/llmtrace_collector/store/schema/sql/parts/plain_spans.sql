@@ -6,10 +6,7 @@
 {% macro text(field) %}{{ first_text(field.keys, attribute) }}{% endmacro %}
 {{ span_columns(text, attribute, 'entry.1 IN (' ~ plain_text_keys | literals ~ ')') }}
 FROM (
-    SELECT
-        *,
-        mapFromArrays(keys, texts) AS attrs,
-        {{ attribute(counted_key) }} AS {{ sender_counts }}
+    SELECT *, mapFromArrays(keys, texts) AS attrs, {{ attribute(counted_key) }} AS {{ sender_counts }}
     FROM (
 {% include 'parts/decoded_spans.sql' %}
     )

@@ -29,6 +29,7 @@ SELECT
     EndBeforeStart,
     StatusCode,
     StatusMessage,
+{% if nested %}
     arrayMap(at -> fromUnixTimestamp64Nano(toInt64(at)), event_times) AS `Events.Timestamp`,
     event_names AS `Events.Name`,
     arraySlice(nested_maps, 1, length(event_names)) AS `Events.Attributes`,
@@ -36,6 +37,7 @@ SELECT
     link_spans AS `Links.SpanId`,
     link_states AS `Links.TraceState`,
     arraySlice(nested_maps, length(event_names) + 1) AS `Links.Attributes`,
+{% endif %}
     multiIf(
         project != '', project,
         ResourceAttributes['llmtrace.project'] != '', ResourceAttributes['llmtrace.project'],

@@ -1,4 +1,4 @@
-{# Spans of one of the tables that requests go into, decoded. Lists of attributes have the last sent first, so that of a
+{# Spans of one of the tables that requests go into, decoded; `nested`: with their events and links. Lists of attributes have the last sent first, so that of a
    key that was sent twice the last is found. A tuple is taken apart once, by untuple: the engine finds `span.name` only
    after it has tried every column, at every insert. #}
 {% from 'parts/attributes.sql' import of_otlp with context %}
@@ -32,6 +32,7 @@ SELECT
 {% else %}
     arrayReverse(llmtrace_value_texts(tupleElement(`span.attributes`, 'value'))) AS texts,
 {% endif %}
+{% if nested %}
     tupleElement(`span.events`, 'name') AS event_names,
     tupleElement(`span.events`, 'time_unix_nano') AS event_times,
     {# Events' attributes and links' go through one text. #}
@@ -49,6 +50,10 @@ SELECT
     arrayMap(id -> lower(hex(id)), tupleElement(`span.links`, 'trace_id')) AS link_traces,
     arrayMap(id -> lower(hex(id)), tupleElement(`span.links`, 'span_id')) AS link_spans,
     tupleElement(`span.links`, 'trace_state') AS link_states
+{% else %}
+    emptyArrayString() AS event_names,
+    emptyArrayString() AS link_states
+{% endif %}
 FROM (
     SELECT
         project,

@@ -1,6 +1,6 @@
 {# Rows of usage_10s over the counted spans of `source`; `where` is a further condition. A span of weight 10 stands for
    ten calls: sums are weighted, and Spans counts the spans themselves. #}
-{% from 'parts/weighted.sql' import weighted, context_class with context %}
+{% from 'parts/weighted.sql' import weighted, told, context_class with context %}
 SELECT
     Project,
     toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time,
@@ -19,7 +19,7 @@ SELECT
     {{ weighted("StatusCode = 'Error'") }} AS Errors,
     {{ weighted('span.InputTokens IS NULL AND span.OutputTokens IS NULL') }} AS UnknownUsage,
 {% for count in counts %}
-    {{ weighted('ifNull(span.' ~ count.name ~ ', 0)') }} AS {{ count.name }},
+    {{ weighted(told(count)) }} AS {{ count.name }},
 {% endfor %}
     {{ weighted('Duration') }} AS DurationSum,
     count() AS Spans,

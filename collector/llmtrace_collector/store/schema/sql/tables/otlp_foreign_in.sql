@@ -1,5 +1,5 @@
 CREATE TABLE otlp_foreign_in (
-{% include 'parts/traces_request.sql' %}
+{% with nested = true %}{% include 'parts/traces_request.sql' %}{% endwith %}
 
 )
 ENGINE = Null

@@ -1,6 +1,6 @@
 CREATE TABLE otlp_mixed_in (
-{% include 'parts/traces_request.sql' %}
+{% with nested = true %}{% include 'parts/traces_request.sql' %}{% endwith %}
 
 )
 ENGINE = Null
-COMMENT 'Requests of which some spans speak another dialect: nothing stays here, otlp_mixed_mv takes the other spans';
+COMMENT 'Requests of which some spans have events or links or speak another dialect: otlp_mixed_mv takes all but the latter';

@@ -1,6 +1,6 @@
 CREATE TABLE otlp_traces_in (
-{% include 'parts/traces_request.sql' %}
+{% with nested = false %}{% include 'parts/traces_request.sql' %}{% endwith %}
 
 )
 ENGINE = Null
-COMMENT 'Requests of spans as they come: nothing stays here, otlp_traces_mv flattens their plain spans into otel_traces';
+COMMENT 'Requests of plain spans without events and links: nothing stays here, otlp_traces_mv makes rows of otel_traces of them';

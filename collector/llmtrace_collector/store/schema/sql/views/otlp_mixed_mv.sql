@@ -1,5 +1,5 @@
-{# What is not foreign of segments with foreign spans. #}
+{# Plain spans of other segments. #}
 CREATE MATERIALIZED VIEW otlp_mixed_mv TO otel_traces AS
-{% with source = 'otlp_mixed_in', landed = false, mixed = true %}
+{% with source = 'otlp_mixed_in', landed = false, mixed = true, nested = true %}
 {% include 'parts/plain_spans.sql' %}
 {% endwith %};
