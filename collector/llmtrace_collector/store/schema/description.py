@@ -207,7 +207,6 @@ def _numbers() -> Mapping[str, object]:
 
 
 def _price_comment(bucket: charges.Bucket) -> str:
-    unit = "request" if bucket.name == "Request" else "search" if "Search" in bucket.name else "token"
-    if unit == "request":
+    if bucket.unit == "request":
         return "USD per request"
-    return f"USD per {unit}: {bucket.label}"
+    return f"USD per {bucket.unit}: {bucket.label}"
