@@ -40,6 +40,7 @@ SLOW: Final = (
     "collector/test_late_evidence.py",
     "collector/test_life.py",
     "collector/test_mlflow_sync.py",
+    "collector/test_one_more_bucket.py",
     "collector/test_projects.py",
     "collector/test_query_benchmark.py",
     "collector/test_redaction.py",

@@ -49,8 +49,7 @@ class Budget(BaseModel):
     account: str = Field(default="", description="Only calls of this account; empty: of all.")
     purposes: tuple[semconv.Purpose, ...] = Field(
         default=(semconv.PURPOSE_PRODUCT,),
-        description="Only calls for these purposes (product, simulated, bench, replay, evaluation, judge, "
-        "playground); none: for all.",
+        description=f"Only calls for these purposes ({', '.join(semconv.PURPOSES)}); none: for all.",
     )
 
 

@@ -143,8 +143,8 @@ class WatchSettings(CollectorConnection):
     purposes: tuple[semconv.Purpose, ...] = Field(
         default=(semconv.PURPOSE_PRODUCT,),
         min_length=1,
-        description="What calls must be for to open incidents (product, simulated, bench, replay, "
-        "evaluation, judge, playground). Simulated calls are history besides; others are left out.",
+        description=f"What calls must be for to open incidents ({', '.join(semconv.PURPOSES)}). "
+        "Simulated calls are history besides; others are left out.",
     )
     interval_seconds: float = Field(
         default=3.0, gt=0, le=300, description="Time between two evaluations of the rules."

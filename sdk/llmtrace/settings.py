@@ -102,7 +102,7 @@ class InitSettings:
     )
     purpose: str | None = _setting(
         None,
-        "what the calls are for: product, simulated, bench, replay, evaluation, judge or playground",
+        f"what the calls are for: {', '.join(semconv.PURPOSES[:-1])} or {semconv.PURPOSES[-1]}",
         values.one_of(*semconv.PURPOSES),
         more="Reports, budgets and detection count `product` unless they are asked for others; "
         "`llmtrace.context(purpose=…)` says otherwise for a block.",

@@ -29,7 +29,7 @@ def _template() -> Path:
     digest = hashlib.sha256(llmtrace_collector.__file__.encode())
     for file in sorted(
         file
-        for folder in ("store", "pricing")
+        for folder in ("store", "pricing", "attributes")
         for file in (sources / folder).rglob("*")
         if file.suffix in {".py", ".sql", ".proto", ".txt"}
     ):

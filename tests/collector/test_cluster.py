@@ -94,7 +94,7 @@ def test_every_table_is_named_with_its_database() -> None:
     for statement in cluster_statements():
         for name in re.findall(r"\b(?:FROM|JOIN|TO|TABLE|VIEW|EXISTS)\s+(\w+)(?![\w.(])", statement):
             assert name not in BY_NAME, statement[:200]
-        assert " ON CLUSTER fleet" in statement
+        assert statement.count(" ON CLUSTER fleet") == 1
         if "MergeTree" in statement:
             assert "ENGINE = Replicated" in statement
             assert "non_replicated" not in statement

@@ -140,10 +140,18 @@ def test_a_store_that_did_not_change_is_left_alone(old: Path, monkeypatch: pytes
 def test_an_upgrade_that_ends_anywhere_goes_on(
     old: Path, fresh: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
-    """The process ends again and again, each time a little further on."""
+    """The process ends again and again, each time after some statements more that none before came to."""
     keep_scratch(monkeypatch)
+    executed: set[str] = set()
     runs = 0
-    while killed_at(monkeypatch, old, lambda sql, number: number > stride):
+
+    def further(sql: str, number: int) -> bool:
+        if sql not in executed and len(executed) == (runs + 1) * stride:
+            return True
+        executed.add(sql)
+        return False
+
+    while killed_at(monkeypatch, old, further):
         runs += 1
         assert runs < 400
     assert runs > 100 / stride

@@ -15,9 +15,11 @@ import click
 import pytest
 
 from llmtrace_cli.main import cli
+from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.store import table_reference
 from llmtrace_collector.store.schema.catalogue import READABLE
 from tests.cli import command_reference
+from tests.collector import bucket_reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -220,6 +222,13 @@ def test_the_reference_of_commands_is_fresh(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     assert page == command_reference.reference()
     assert "\x1b" not in page
+
+
+def test_the_table_of_buckets_is_fresh() -> None:
+    """When it fails: `python -m tests.collector.bucket_reference`, and the example of prices below it."""
+    page = bucket_reference.PAGE.read_text(encoding="utf-8")
+    assert bucket_reference.written(page) == bucket_reference.table()
+    assert [bucket.setting for bucket in BUCKETS if f"\n{bucket.setting} = " not in page] == []
 
 
 def test_the_reference_of_tables_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from llmtrace import semconv
 from llmtrace_analysis.cost import closed_months, prices_in_use, report
-from llmtrace_analysis.cost.over_time import PARTS
+from llmtrace_analysis.cost.parts import CHARTED
 from llmtrace_analysis.cost.priced_usage import CALL_DIMENSIONS, REPEATING
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_analysis.settings import ExchangeRate
@@ -236,7 +236,7 @@ def test_every_figure_is_the_sum_of_the_others_and_the_commands(
         assert page.table["cost"].sum() == cost
         assert page.table["calls"].sum() == len(rows)
     assert page.series["cost"].sum() == (cost if split == "part" else pytest.approx(page.table["cost"].sum()))
-    assert set(page.series["key"]) <= {"", *PARTS, *page.table[by]}
+    assert set(page.series["key"]) <= {"", *CHARTED, *page.table[by]}
     missing = prices_in_use.unpriced(client, MONTH)
     _same(page.unpriced, missing.to_dict(orient="records"))
     assert page.unpriced["calls"].sum() == total["unpriced_calls"]

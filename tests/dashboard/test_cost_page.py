@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from streamlit.testing.v1 import AppTest
 
 from llmtrace_analysis.cost import currency, over_time, prices_in_use, report
+from llmtrace_analysis.cost.parts import CHARTED
 from llmtrace_analysis.queries.scope import Scope, aligned
 from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_cli.main import cli
@@ -207,7 +208,7 @@ def test_a_currency_takes_the_rate_of_each_day(shop: Stack) -> None:
     series = over_time.over_time(shop.reader(), scope, "model", [], 86_400, 0, "EUR", rates)
     assert series["cost"].sum() == pytest.approx(sum(expected.values()))
     parts = over_time.parts_over_time(shop.reader(), scope, 86_400, 0, "EUR", rates)
-    assert parts[list(over_time.PARTS)].sum().sum() == pytest.approx(sum(expected.values()))
+    assert parts[list(CHARTED)].sum().sum() == pytest.approx(sum(expected.values()))
     with pytest.raises(currency.NoRate, match="no rate for EUR on"):
         report.report(shop.reader(), scope, [], currency="EUR", rates=rates[1:])
     with pytest.raises(currency.NoRate, match="no rate for CHF"):

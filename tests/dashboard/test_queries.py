@@ -12,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.cost import over_time, prices_in_use, report
+from llmtrace_analysis.cost.parts import CHARTED
 from llmtrace_analysis.queries import incidents, traces, usage
 from llmtrace_analysis.queries.scope import Scope
 from tests.dashboard.stack import Stack
@@ -197,7 +198,7 @@ def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Sc
     beta = [call for user in ("grace",) for call in expected[user]]
     assert tagged[tagged["key"] == "beta"]["cost"].sum() == pytest.approx(_cost(client, beta))
     parts = over_time.parts_over_time(client, scope, 600, 0)
-    assert parts[list(over_time.PARTS)].sum().sum() == pytest.approx(total), (
+    assert parts[list(CHARTED)].sum().sum() == pytest.approx(total), (
         "the parts neither overlap nor miss any"
     )
 

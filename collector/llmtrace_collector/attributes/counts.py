@@ -35,7 +35,12 @@ COUNTS: tuple[Field, ...] = (
         convert="count",
         unit="tokens",
         codec="T64, ZSTD(1)",
-        price=Price("Input", listed_as="input_mtok"),
+        price=Price(
+            "Input",
+            "input",
+            listed_as="input_mtok",
+            reported_as="input_tokens",
+        ),
     ),
     Field(
         "CacheReadTokens",
@@ -65,7 +70,13 @@ COUNTS: tuple[Field, ...] = (
         convert="count_or_0",
         unit="tokens",
         codec="T64, ZSTD(1)",
-        price=Price("CacheRead", part_of=("InputTokens",), listed_as="cache_read_mtok"),
+        price=Price(
+            "CacheRead",
+            "cache_read",
+            part_of=("InputTokens",),
+            listed_as="cache_read_mtok",
+            reported_as="cache_read_tokens",
+        ),
     ),
     Field(
         "CacheWriteTokens",
@@ -90,7 +101,13 @@ COUNTS: tuple[Field, ...] = (
         convert="count_or_0",
         unit="tokens",
         codec="T64, ZSTD(1)",
-        price=Price("CacheWrite", part_of=("InputTokens",), listed_as="cache_write_mtok"),
+        price=Price(
+            "CacheWrite",
+            "cache_write",
+            part_of=("InputTokens",),
+            listed_as="cache_write_mtok",
+            reported_as="cache_write_tokens",
+        ),
     ),
     Field(
         "CacheWrite1hTokens",
@@ -102,7 +119,12 @@ COUNTS: tuple[Field, ...] = (
         unit="tokens",
         codec="",
         of_calls=True,
-        price=Price("CacheWrite1h", part_of=("CacheWriteTokens",), listed_as="cache_write_1h_mtok"),
+        price=Price(
+            "CacheWrite1h",
+            "cache_write",
+            part_of=("CacheWriteTokens",),
+            listed_as="cache_write_1h_mtok",
+        ),
     ),
     Field(
         "AudioInputTokens",
@@ -117,7 +139,13 @@ COUNTS: tuple[Field, ...] = (
         unit="tokens",
         codec="",
         of_calls=True,
-        price=Price("AudioInput", part_of=("InputTokens",), listed_as="input_audio_mtok"),
+        price=Price(
+            "AudioInput",
+            "media",
+            part_of=("InputTokens",),
+            listed_as="input_audio_mtok",
+            reported_as="audio_tokens",
+        ),
     ),
     Field(
         "ImageInputTokens",
@@ -129,7 +157,13 @@ COUNTS: tuple[Field, ...] = (
         unit="tokens",
         codec="",
         of_calls=True,
-        price=Price("ImageInput", part_of=("InputTokens",), listed_as="input_image_mtok"),
+        price=Price(
+            "ImageInput",
+            "media",
+            part_of=("InputTokens",),
+            listed_as="input_image_mtok",
+            reported_as="image_tokens",
+        ),
     ),
     Field(
         "CacheReadAudioTokens",
@@ -143,6 +177,7 @@ COUNTS: tuple[Field, ...] = (
         of_calls=True,
         price=Price(
             "CacheReadAudio",
+            "cache_read",
             part_of=("CacheReadTokens", "AudioInputTokens"),
             listed_as="cache_audio_read_mtok",
         ),
@@ -158,6 +193,7 @@ COUNTS: tuple[Field, ...] = (
         of_calls=True,
         price=Price(
             "CacheReadImage",
+            "cache_read",
             part_of=("CacheReadTokens", "ImageInputTokens"),
             listed_as="cache_image_read_mtok",
         ),
@@ -183,7 +219,12 @@ COUNTS: tuple[Field, ...] = (
         convert="count",
         unit="tokens",
         codec="T64, ZSTD(1)",
-        price=Price("Output", listed_as="output_mtok"),
+        price=Price(
+            "Output",
+            "output",
+            listed_as="output_mtok",
+            reported_as="output_tokens",
+        ),
     ),
     Field(
         "ReasoningTokens",
@@ -205,7 +246,13 @@ COUNTS: tuple[Field, ...] = (
         convert="count_or_0",
         unit="tokens",
         codec="T64, ZSTD(1)",
-        price=Price("Reasoning", part_of=("OutputTokens",), listed_as="output_reasoning_mtok"),
+        price=Price(
+            "Reasoning",
+            "reasoning",
+            part_of=("OutputTokens",),
+            listed_as="output_reasoning_mtok",
+            reported_as="reasoning_tokens",
+        ),
     ),
     Field(
         "AudioOutputTokens",
@@ -220,7 +267,13 @@ COUNTS: tuple[Field, ...] = (
         unit="tokens",
         codec="",
         of_calls=True,
-        price=Price("AudioOutput", part_of=("OutputTokens",), listed_as="output_audio_mtok"),
+        price=Price(
+            "AudioOutput",
+            "media",
+            part_of=("OutputTokens",),
+            listed_as="output_audio_mtok",
+            reported_as="audio_tokens",
+        ),
     ),
     Field(
         "ImageOutputTokens",
@@ -231,7 +284,13 @@ COUNTS: tuple[Field, ...] = (
         unit="tokens",
         codec="",
         of_calls=True,
-        price=Price("ImageOutput", part_of=("OutputTokens",), listed_as="output_image_mtok"),
+        price=Price(
+            "ImageOutput",
+            "media",
+            part_of=("OutputTokens",),
+            listed_as="output_image_mtok",
+            reported_as="image_tokens",
+        ),
     ),
     Field(
         "WebSearches",
@@ -243,7 +302,12 @@ COUNTS: tuple[Field, ...] = (
         unit="searches",
         codec="",
         of_calls=True,
-        price=Price("WebSearch", listed_as="web_searches_kcount"),
+        price=Price(
+            "WebSearch",
+            "request",
+            listed_as="web_searches_kcount",
+            reported_as="searches",
+        ),
     ),
     Field(
         "FileSearches",
@@ -254,6 +318,11 @@ COUNTS: tuple[Field, ...] = (
         unit="searches",
         codec="",
         of_calls=True,
-        price=Price("FileSearch", listed_as="storage_searches_kcount"),
+        price=Price(
+            "FileSearch",
+            "request",
+            listed_as="storage_searches_kcount",
+            reported_as="searches",
+        ),
     ),
 )

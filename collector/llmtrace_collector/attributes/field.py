@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .parts import PartName
 
 #: What keys of OpenTelemetry's conventions and of ours begin with.
 _CONVENTIONS = ("gen_ai.", "llmtrace.", "user.", "enduser.", "session.", "error.", "openai.", "anthropic.")
@@ -18,10 +21,14 @@ class Price:
     """
 
     bucket: str
+    #: The part of a call's cost in which it is told.
+    part: PartName
     #: The counts that this one is contained in, the nearest of each.
     part_of: tuple[str, ...] = ()
     #: The unit of the public price list (genai-prices) that is this bucket's.
     listed_as: str = ""
+    #: The column of reports in which the count is added up; empty where another count there holds it.
+    reported_as: str = ""
 
     @property
     def label(self) -> str:
@@ -106,3 +113,8 @@ def words(name: str) -> str:
 def key_of(source: str) -> str:
     """The attribute that a source reads."""
     return source.split(">", 1)[0]
+
+
+def alternatives(choices: Sequence[str]) -> str:
+    """Two choices and more in words: `a, b or c`."""
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from llmtrace import semconv
 
 from .counts import COUNTS
-from .field import Derived, Field
+from .field import Derived, Field, alternatives
+from .operations import LLM_OPERATIONS
 
 #: What a span does.
 OPERATION_KEY = semconv.OPERATION_NAME
@@ -49,7 +50,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "Operation",
         "LowCardinality(String)",
-        "What the span does: chat, text_completion, generate_content, embeddings, or another step",
+        f"What the span does: {', '.join(LLM_OPERATIONS)}, or another step",
         (semconv.OPERATION_NAME,),
     ),
     Field(
@@ -234,7 +235,7 @@ _OF_SPANS: tuple[Field, ...] = (
     Field(
         "Purpose",
         "LowCardinality(String)",
-        "What the call was for: product, simulated, bench, replay, evaluation, judge or playground",
+        f"What the call was for: {alternatives(semconv.PURPOSES)}",
         (semconv.PURPOSE,),
         convert="purpose",
         of_resource=(semconv.PURPOSE, semconv.SIMULATED),

@@ -10,6 +10,22 @@ from llmtrace import semconv
 #: Operations that call a model and therefore carry usage of their own.
 LLM_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings")
 
+#: Operations that work for a call but have no usage of their own.
+_OTHER_OPERATIONS = (
+    "execute_tool",
+    "retrieval",
+    "invoke_agent",
+    "create_agent",
+    "invoke_workflow",
+    "rerank",
+)
+
+#: Operations by which steps are told apart.
+STEP_OPERATIONS = (*LLM_OPERATIONS, *_OTHER_OPERATIONS)
+
+#: Steps that are named after a model.
+MODEL_STEPS = (*LLM_OPERATIONS, "rerank")
+
 #: Keys that name what a span is: key → its lower-cased value → operation. In order of trust.
 OPERATIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from llmtrace_collector.attributes.counts import COUNTS as COUNT_FIELDS
 from llmtrace_collector.attributes.field import Field, Price, words
 from llmtrace_collector.attributes.names import RESPONSE_CACHE as RESPONSE_CACHE
+from llmtrace_collector.attributes.parts import PartName
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Bucket:
     unit: str = "token"
     #: The unit of the public price list that is this bucket's.
     listed_as: str = ""
+    #: The part of a call's cost in which it is told.
+    part: PartName = "request"
 
     @property
     def label(self) -> str:
@@ -77,10 +80,13 @@ def _bucket(field: Field, price: Price, prices: Mapping[str, Price]) -> Bucket:
     otherwise = tuple(prices[whole].bucket for whole in wholes)
     unit = "token" if field.unit == "tokens" else "search"
     setting = price.setting(field.unit)
-    return Bucket(price.bucket, (field.name, *twice), parts, otherwise, setting, unit, price.listed_as)
+    counts = (field.name, *twice)
+    return Bucket(price.bucket, counts, parts, otherwise, setting, unit, price.listed_as, price.part)
 
 
 BUCKETS = buckets(COUNT_FIELDS)
+
+_BY_NAME = {bucket.name: bucket for bucket in BUCKETS}
 
 #: Columns of the price book.
 PRICES = tuple(bucket.price for bucket in BUCKETS)
@@ -120,7 +126,8 @@ def columns(known: str = "price.Priced", summed: bool = False) -> str:
     items = [f"if({known}, {text} * {factor}, NULL) AS {name}" for name, text in lists.items()]
     items.append(f"if({known}, {' + '.join(lists.values())}, NULL) AS ListCost")
     items.append(f"if({known}, ({' + '.join(lists.values())}) * {factor}, NULL) AS Cost")
-    saved = f"{_count('CacheReadTokens', summed)} * ({_price(BUCKETS[0])} - {_price(BUCKETS[1])})"
+    fresh, cached = _price(_BY_NAME["Input"]), _price(_BY_NAME["CacheRead"])
+    saved = f"{_count('CacheReadTokens', summed)} * ({fresh} - {cached})"
     items.append(f"if({known}, {saved} * {factor}, NULL) AS CacheSavings")
     return ",\n    ".join(items)
 
@@ -190,9 +197,3 @@ def _count(name: str, summed: bool = False) -> str:
 
 #: Lengths of input at which calls are told apart; prices by context length change at one of them.
 CONTEXT_BOUNDS = (0, 32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 512_000, 524_288)
-
-
-def context_class(tokens: str) -> str:
-    """The greatest bound that the input exceeds; a bound that is not known falls into the class below."""
-    bounds = ", ".join(map(str, CONTEXT_BOUNDS))
-    return f"toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull({tokens}, 0), 1), [{bounds}])))"

@@ -48,6 +48,9 @@ _COUNTED: Mapping[str, str] = MappingProxyType(
     {bucket.listed_as: bucket.name for bucket in BUCKETS if bucket.listed_as}
 )
 
+#: Buckets whose price the list has by the million; it has others by the thousand.
+_OF_TOKENS = frozenset(bucket.name for bucket in BUCKETS if bucket.unit == "token")
+
 #: Tiers that answer from capacity which is paid whether used or not: a fixed line, never by the token.
 RESERVED_TIERS = frozenset({"provisioned_throughput", "provisioned", "reserved", "scale"})
 
@@ -197,5 +200,4 @@ def _unit(value: Decimal | TieredPrices | None, bound: int, name: str) -> float 
     if isinstance(value, TieredPrices):
         above = [tier.price for tier in value.tiers if tier.start <= bound and bound > 0]
         value = above[-1] if above else value.base
-    counted = name in ("Request", "WebSearch", "FileSearch")
-    return None if value is None else float(value / (1000 if counted else 1_000_000))
+    return None if value is None else float(value / (1_000_000 if name in _OF_TOKENS else 1000))

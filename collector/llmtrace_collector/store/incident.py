@@ -1,6 +1,6 @@
 """Incidents, their history and alert deliveries: each field once, for the table, the API and webhooks.
 
-A new field needs a line here and a numbered migration that adds its column; a test compares the two.
+A new field needs a line here and a column in the table's `.sql` file; a test compares the two.
 """
 
 from __future__ import annotations

@@ -156,6 +156,8 @@ def _check_tree(tree: exp.Expr) -> None:
             raise QueryRefused("nothing can be turned into an aggregate's state here")
         if isinstance(node, exp.Table):
             _check_table(node)
+        if isinstance(node, exp.Column) and node.db in _DATABASES:
+            node.set("db", None)
         if isinstance(node, exp.Func):
             _keep_types_readable(node)
             _keep_names_columns(node)

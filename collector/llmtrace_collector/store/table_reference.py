@@ -153,9 +153,14 @@ def reference() -> str:
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"chdb://{Path(folder) / 'store'}")
         try:
-            return "\n".join(_lines(_Schema(store)))
+            return reference_of(store)
         finally:
             store.close()
+
+
+def reference_of(store: Store) -> str:
+    """The page of an open store."""
+    return "\n".join(_lines(_Schema(store)))
 
 
 def _lines(schema: _Schema) -> Iterator[str]:

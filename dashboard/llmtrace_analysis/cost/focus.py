@@ -70,10 +70,8 @@ _PROVIDERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: What buckets count that are no tokens.
-_UNITS: Mapping[str, str] = MappingProxyType(
-    {"Request": "Requests", "WebSearch": "Searches", "FileSearch": "Searches"}
-)
+#: What is charged for → how the export names its number.
+_UNITS: Mapping[str, str] = MappingProxyType({"token": "Tokens", "search": "Searches", "request": "Requests"})
 
 _SUMS = ",\n    ".join(
     f"sum({bucket.name}Quantity) AS {bucket.name}Units, "
@@ -129,7 +127,7 @@ def rows(days: pd.DataFrame, account: Account) -> pd.DataFrame:
         tier = f", {charge['tier']} tier" if charge["tier"] else ""
         for bucket in charges.BUCKETS:
             quantity, paid = float(charge[f"{bucket.name}Units"]), float(charge[f"{bucket.name}Paid"])
-            listed, unit = float(charge[f"{bucket.name}List"]), _UNITS.get(bucket.name, "Tokens")
+            listed, unit = float(charge[f"{bucket.name}List"]), _UNITS[bucket.unit]
             if not quantity or (unit != "Tokens" and not listed):
                 continue
             what = unit.lower() if unit == "Requests" else f"{bucket.label} {unit.lower()}"

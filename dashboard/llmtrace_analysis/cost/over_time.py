@@ -15,21 +15,11 @@ from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_analysis.settings import ExchangeRate
 
 from .currency import USD, converted
+from .parts import CHARTED
 from .priced_usage import DIMENSIONS, expressions, priced, usage_of
 
 # Buckets start at midnight of a zone `offset` seconds east of UTC.
 _BUCKET = "intDiv(toUnixTimestamp(Time) + {offset:Int64}, {step:Int64}) * {step:Int64} - {offset:Int64}"
-
-#: Parts of a call's cost as they are named on the page → columns of charges. They add up to all of it.
-PARTS = {
-    "Input": "InputCost",
-    "Cached input": "CacheReadCost + CacheReadAudioCost + CacheReadImageCost",
-    "Cache writes": "CacheWriteCost + CacheWrite1hCost",
-    "Output": "OutputCost",
-    "Reasoning": "ReasoningCost",
-    "Audio and images": "AudioInputCost + ImageInputCost + AudioOutputCost + ImageOutputCost",
-    "Requests": "RequestCost + WebSearchCost + FileSearchCost",
-}
 
 
 def over_time(
@@ -72,14 +62,14 @@ def parts_over_time(
     rates: Sequence[ExchangeRate] = (),
     book: str = "",
 ) -> pd.DataFrame:
-    """Cost per bucket by part of the price: `time` (UTC) and a column for each of `PARTS`.
+    """Cost per bucket by part of the price: `time` (UTC) and a column for each of `parts.CHARTED`.
 
     Raises currency.NoRate.
     """
     params = {**scope.params(), "step": step, "offset": offset, "book": book}
-    text = _text(scope, [], step, offset, {}, PARTS, book)
-    data = _converted(client, text, params, list(PARTS), currency, rates)
-    summed = data.groupby("bucket")[list(PARTS)].sum().reset_index()
+    text = _text(scope, [], step, offset, {}, CHARTED, book)
+    data = _converted(client, text, params, list(CHARTED), currency, rates)
+    summed = data.groupby("bucket")[list(CHARTED)].sum().reset_index()
     summed["time"] = pd.to_datetime(summed["bucket"], unit="s", utc=True)
     return summed
 

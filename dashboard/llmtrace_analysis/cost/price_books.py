@@ -27,7 +27,6 @@ PRICES = tuple(_PRICES)
 _COLUMN: Mapping[str, str] = MappingProxyType(
     {bucket.name: name for bucket, name in zip(BUCKETS, _PRICES, strict=True)}
 )
-_BY_CALL = ("request", "web_search", "file_search")
 
 _BOOKS = """SELECT
     Book AS book,
@@ -41,7 +40,8 @@ GROUP BY Book
 ORDER BY last_in_effect_from DESC"""
 
 _UNITS = ",\n    ".join(
-    f"{column}{'' if name in _BY_CALL else ' * 1000000'} AS {name}" for name, column in _PRICES.items()
+    f"{bucket.price}{' * 1000000' if bucket.unit == 'token' else ''} AS {_COLUMN[bucket.name]}"
+    for bucket in BUCKETS
 )
 
 _LIST = f"""SELECT

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, USAGE_SCOPE, Scope
 from llmtrace_collector.pricing.priced_sums import Usage, priced_sums
 
+from .parts import REPORTED_COSTS, REPORTED_COUNTS
+
 #: Name of a dimension → its SQL over usage. A call with several tags counts under each of them.
 DIMENSIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -40,41 +42,29 @@ CALL_DIMENSIONS: Mapping[str, str] = MappingProxyType({"session": "SessionId", "
 #: Dimensions under whose values a call may count more than once.
 REPEATING = frozenset({"tag"})
 
+_SUMS: Mapping[str, str] = MappingProxyType(
+    {
+        **REPORTED_COUNTS,
+        **REPORTED_COSTS,
+        "cache_savings": "CacheSavings",
+        "list_cost": "ListCost",
+        "cost": "Cost",
+    }
+)
+
 #: Select items of everything that is added up over `priced`: calls, tokens, costs in USD.
-AMOUNTS = """sum(Calls) AS calls,
-    sum(Errors) AS errors,
-    sumIf(Calls, NOT Priced) AS unpriced_calls,
-    sum(UnknownUsage) AS calls_without_tokens,
-    sum(InputTokens) AS input_tokens,
-    sum(CacheReadTokens) AS cache_read_tokens,
-    sum(CacheWriteTokens) AS cache_write_tokens,
-    sum(OutputTokens) AS output_tokens,
-    sum(ReasoningTokens) AS reasoning_tokens,
-    sum(AudioInputTokens + AudioOutputTokens) AS audio_tokens,
-    sum(ImageInputTokens + ImageOutputTokens) AS image_tokens,
-    sum(WebSearches + FileSearches) AS searches,
-    sum(InputCost) AS input_cost,
-    sum(CacheReadCost + CacheReadAudioCost + CacheReadImageCost) AS cache_read_cost,
-    sum(CacheWriteCost + CacheWrite1hCost) AS cache_write_cost,
-    sum(OutputCost + ReasoningCost) AS output_cost,
-    sum(AudioInputCost + ImageInputCost + AudioOutputCost + ImageOutputCost) AS media_cost,
-    sum(RequestCost + WebSearchCost + FileSearchCost) AS request_cost,
-    sum(CacheSavings) AS cache_savings,
-    sum(ListCost) AS list_cost,
-    sum(Cost) AS cost"""
+AMOUNTS = ",\n    ".join(
+    (
+        "sum(Calls) AS calls",
+        "sum(Errors) AS errors",
+        "sumIf(Calls, NOT Priced) AS unpriced_calls",
+        "sum(UnknownUsage) AS calls_without_tokens",
+        *(f"sum({sql}) AS {name}" for name, sql in _SUMS.items()),
+    )
+)
 
 #: Those of them that are money.
-COSTS = (
-    "input_cost",
-    "cache_read_cost",
-    "cache_write_cost",
-    "output_cost",
-    "media_cost",
-    "request_cost",
-    "cache_savings",
-    "list_cost",
-    "cost",
-)
+COSTS = tuple(name for name in _SUMS if name not in REPORTED_COUNTS)
 
 _HOUR = 3600
 

@@ -15,9 +15,11 @@ from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_analysis.settings import ExchangeRate
+from llmtrace_collector.attributes.parts import PartName
 
 from .currency import USD, converted
-from .over_time import PARTS, over_time, parts_over_time
+from .over_time import over_time, parts_over_time
+from .parts import CHARTED, REPORTED
 from .priced_usage import AMOUNTS, COSTS, DIMENSIONS, REPEATING, expressions, priced, usage_of
 
 #: Rows of dimension and day that are read at most to convert a report.
@@ -112,7 +114,7 @@ def page(
     series = pd.DataFrame(columns=["time", "key", "named", "cost"])
     if by and split == "part":
         wide = parts_over_time(client, scope, step, offset, currency, rates, book)
-        series = wide.melt(id_vars=["time"], value_vars=list(PARTS), var_name="key", value_name="cost")
+        series = wide.melt(id_vars=["time"], value_vars=list(CHARTED), var_name="key", value_name="cost")
         series.insert(2, "named", True)
     elif by:
         keys = [str(key) for key in table[by].head(NAMED)]
@@ -178,16 +180,19 @@ def _total(whole: pd.DataFrame) -> pd.Series:
 def _parts(totals: pd.Series) -> pd.DataFrame:
     """What the total is made of: the parts of the price, with `tokens` where these are told apart."""
     fresh = totals["input_tokens"] - totals["cache_read_tokens"] - totals["cache_write_tokens"]
-    tokens = {
+    tokens: dict[PartName, float] = {
         "input": max(0, fresh),
         "cache_read": totals["cache_read_tokens"],
         "cache_write": totals["cache_write_tokens"],
         "output": totals["output_tokens"],
-        "media": float("nan"),
-        "request": float("nan"),
     }
-    costs = [float(totals[f"{part}_cost"]) for part in tokens]
-    return pd.DataFrame({"part": list(tokens), "tokens": list(tokens.values()), "cost": costs})
+    return pd.DataFrame(
+        {
+            "part": list(REPORTED),
+            "tokens": [tokens.get(part, float("nan")) for part in REPORTED],
+            "cost": [float(totals[f"{part}_cost"]) for part in REPORTED],
+        }
+    )
 
 
 def _numbers(data: pd.DataFrame) -> pd.DataFrame:

@@ -61,6 +61,8 @@ def _attributes() -> Mapping[str, object]:
             "first_token_events": fields.FIRST_TOKEN_EVENTS,
             # Names.
             "llm_operations": operations.LLM_OPERATIONS,
+            "step_operations": operations.STEP_OPERATIONS,
+            "model_steps": operations.MODEL_STEPS,
             "operation_names": named,
             "operation_kinds": kinds,
             "provider_names": names.PROVIDER_NAMES,

@@ -135,8 +135,7 @@ def describe(
         if embedded and entry.server_only:
             continue
         statements.append(Statement(entry, _rendered(entry, {**values, **_engine(entry, cluster)})))
-    everywhere = cluster.everywhere if cluster else ""
-    return Description(functions(settings.redaction, everywhere), tuple(statements))
+    return Description(functions(settings.redaction), tuple(statements))
 
 
 def _engine(entry: Entry, cluster: Cluster | None) -> dict[str, object]:
@@ -162,13 +161,11 @@ def render_rollup(name: str, **values: object) -> str:
     return templates.render(f"rollups/{name}.sql", **values, **_numbers())
 
 
-def functions(redaction: Redaction, everywhere: str = "") -> tuple[str, ...]:
-    """The statements that make the functions of ours, of which some leave out what `redaction` says;
-    `everywhere` is a cluster's ON CLUSTER.
-    """
+def functions(redaction: Redaction) -> tuple[str, ...]:
+    """The statements that make the functions of ours, of which some leave out what `redaction` says."""
     values = decoding.values(redaction)
     return tuple(
-        statement.replace(" AS ", f"{everywhere} AS ", 1)
+        statement
         for name in templates.names("functions")
         for statement in templates.statements(templates.render(f"functions/{name}.sql", **values))
     )
@@ -210,7 +207,6 @@ def _numbers() -> Mapping[str, object]:
 
 
 def _price_comment(bucket: charges.Bucket) -> str:
-    unit = "request" if bucket.name == "Request" else "search" if "Search" in bucket.name else "token"
-    if unit == "request":
+    if bucket.unit == "request":
         return "USD per request"
-    return f"USD per {unit}: {bucket.label}"
+    return f"USD per {bucket.unit}: {bucket.label}"

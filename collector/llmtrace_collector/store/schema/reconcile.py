@@ -43,7 +43,8 @@ def _restore_functions(engine: StoreEngine, description: Description) -> None:
     """
     has = engine.execute("SELECT name FROM system.functions WHERE origin = 'SQLUserDefined'").decode().split()
     if not {statement.split()[4] for statement in description.functions} <= set(has):
-        for statement in description.functions:
+        everywhere = engine.cluster.everywhere if engine.cluster else ""
+        for statement in description.create_functions(everywhere):
             engine.execute(statement)
 
 

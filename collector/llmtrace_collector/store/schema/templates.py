@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
+from llmtrace_collector.attributes.field import alternatives
 from llmtrace_collector.sql_values import literal, literals
 
 FOLDER = Path(__file__).parent / "sql"
@@ -40,6 +41,7 @@ def environment() -> Environment:
     )
     jinja.filters["literal"] = literal
     jinja.filters["literals"] = literals
+    jinja.filters["alternatives"] = alternatives
     jinja.filters["snake"] = _snake
     return jinja
 

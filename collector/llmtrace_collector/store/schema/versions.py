@@ -39,7 +39,7 @@ def current(home: Home, existing: dict[str, str]) -> StoreVersion | None:
     if home.place(_TABLE) in existing:
         text = home.engine.execute(
             "SELECT Number AS number, Release AS release, Digest AS digest, State AS state "  # noqa: S608, ours
-            f"FROM {home.place(_TABLE)} ORDER BY At DESC LIMIT 1 FORMAT JSONEachRow"
+            f"FROM {home.place(_TABLE)} ORDER BY Number DESC, At DESC LIMIT 1 FORMAT JSONEachRow"
         )
         if text.strip():
             return StoreVersion(**json.loads(text))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from llmtrace_analysis.cost import focus
 from llmtrace_analysis.cost.currency import USD
-from llmtrace_analysis.cost.over_time import PARTS
+from llmtrace_analysis.cost.parts import CHARTED, REPORTED
 from llmtrace_analysis.cost.report import NAMED, CostPage
 from llmtrace_dashboard.ui import charts, filters, formats, theme
 from llmtrace_dashboard.ui.cached_reads import load
@@ -176,7 +176,7 @@ def _key_series(page: CostPage) -> tuple[pd.DataFrame, dict[str, str]]:
 def _part_series(series: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     data = series.rename(columns={"key": "series", "cost": "value"}).dropna(subset=["value"])
     spent = set(data.loc[data["value"] > 0, "series"])
-    colors = {name: theme.TOKENS.get(name, theme.OTHER) for name in PARTS if name in spent}
+    colors = {name: theme.TOKENS.get(name, theme.OTHER) for name in CHARTED if name in spent}
     return data[data["series"].isin(spent)], colors
 
 
@@ -232,19 +232,8 @@ def _table(page: CostPage) -> None:
         st.caption(" ".join(notes))
 
 
-#: Part of the price → its name, and what stands beside it; those without tokens are drawn where they cost.
-_PARTS = {
-    "input": ("Input", ""),
-    "cache_read": ("Cached input", ""),
-    "cache_write": ("Cache writes", ""),
-    "output": ("Output, with reasoning", ""),
-    "media": ("Audio and images", "At prices of their own; their tokens are counted in input and output"),
-    "request": ("Requests", "Prices that are asked per call"),
-}
-
-
 def _parts(page: CostPage) -> None:
-    """Draw how tokens and cost split."""
+    """Draw how tokens and cost split; parts without tokens are drawn where they cost."""
     whole = float(page.totals["cost"])
     rows = []
     for item in page.parts.to_dict(orient="records"):
@@ -252,12 +241,12 @@ def _parts(page: CostPage) -> None:
         counted = tokens == tokens
         if not counted and not amount > 0:
             continue
-        label, title = _PARTS[str(item["part"])]
+        part = REPORTED[item["part"]]
         share = amount / whole if whole and amount == amount else None
         rows.append(
             row(
                 [
-                    cell(label, title=title),
+                    cell(part.label, title=part.note),
                     cell(formats.count(int(tokens)), title=f"{int(tokens):,} tokens")
                     if counted
                     else cell(formats.NONE),

@@ -901,10 +901,7 @@ CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, iban_mark, card_
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
-    step_kind_operation IN (
-        'chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent',
-        'create_agent', 'invoke_workflow', 'rerank'
-    ),
+    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'create_agent', 'invoke_workflow', 'rerank'),
     toString(step_kind_operation), 'span'
 );
 

@@ -2,10 +2,7 @@
 
 -- The kind of a step: an operation of the convention, or `span`.
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
-    step_kind_operation IN (
-        'chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent',
-        'create_agent', 'invoke_workflow', 'rerank'
-    ),
+    step_kind_operation IN ({{ step_operations | literals }}),
     toString(step_kind_operation), 'span'
 );
 
@@ -37,7 +34,7 @@ CREATE OR REPLACE FUNCTION llmtrace_short_name AS (short_name) -> leftUTF8(short
 -- numbers that are a part of a path. A call of a model is named after the model, whose date is not an id.
 CREATE OR REPLACE FUNCTION llmtrace_step_name AS (step_name_kind, step_name) -> llmtrace_short_name(
     if(
-        step_name_kind IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank'),
+        step_name_kind IN ({{ model_steps | literals }}),
         step_name,
         replaceRegexpAll(
             replaceRegexpAll(

@@ -7,7 +7,7 @@ CREATE TABLE steps_10s (
     Agent LowCardinality(String) COMMENT 'Agent that the step names, or its resource' ,
     AgentVersion LowCardinality(String) COMMENT 'Version of that agent',
     Status LowCardinality(String) COMMENT 'ok, error, or retried: failed, and superseded by a further attempt',
-    Purpose LowCardinality(String) COMMENT 'What the work was for: product, simulated, bench, replay, evaluation, judge or playground',
+    Purpose LowCardinality(String) COMMENT 'What the work was for: {{ purposes | alternatives }}',
     Steps UInt64 COMMENT 'Steps; a sampled one counts as often as it stands for',
     Spans UInt64 COMMENT 'Spans, which are fewer than steps where they were sampled',
     DurationSum UInt64 COMMENT 'Nanoseconds of all steps together',

@@ -29,7 +29,7 @@ CREATE TABLE trace_rows (
     RunId LowCardinality(String) COMMENT 'Run of the first span that names one',
     PromptName LowCardinality(String) COMMENT 'Prompt of the first span that names one',
     PromptVersion LowCardinality(String) COMMENT 'Version of that prompt',
-    Purpose LowCardinality(String) COMMENT 'What the work was for, as the root says: product, simulated, bench, replay, evaluation, judge or playground',
+    Purpose LowCardinality(String) COMMENT 'What the work was for, as the root says: {{ purposes | alternatives }}',
     FinishReasons Array(LowCardinality(String)) COMMENT 'Why calls ended, in order',
     ErrorTypes Array(LowCardinality(String)) COMMENT 'error.type of its failed spans, in order',
     TimeToFirstToken Nullable(Float64) COMMENT 'Seconds to the first token of the first call that says it' CODEC(ZSTD(1)),
