@@ -17,12 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import resource
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,14 @@ from tests.collector.otlp import SECOND, realistic, traces
 
 from llmtrace_collector.ingest.wal_frame import Frame, encode
 from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.span_traits import traits_of
 
 from .checkout import HERE, Checkout, read_line
 from .one_engine import Schema
 from .programs.two_schemas import create
 
-_RESOURCE = {"service.name": "shop", "service.version": "1.2.3", "host.name": "web-1"}
+_TABLE = re.compile(r"INSERT INTO [\w.]+ ")
+_RESOURCE: dict[str, object] = {"service.name": "shop", "service.version": "1.2.3", "host.name": "web-1"}
 _BARE = HERE / "benchmarks" / "programs" / "bare.sql"
 
 
@@ -49,9 +52,11 @@ def cpu_ms() -> float:
 
 
 class Subject:
-    """One schema in the engine, and what an insert into it says to the engine."""
+    """One schema in the engine, and what an insert of each segment into it says to the engine."""
 
-    def __init__(self, store: Path, database: str, creates: list[str], inserts: list[str]) -> None:
+    def __init__(
+        self, store: Path, database: str, creates: Sequence[str], inserts: Mapping[str, Sequence[str]]
+    ) -> None:
         connect: Callable[[str], Any] = chdb.connect
         self._handle = connect(str(store))
         self.inserts = inserts
@@ -59,19 +64,21 @@ class Subject:
         self.database = database
         self._run(f"CREATE DATABASE {database}")
         self._run(f"USE {database}")
-        create(self._handle, creates)
+        create(self._handle, list(creates))
         self._run("SYSTEM STOP MERGES")
 
     def _run(self, sql: str) -> bytes:
         return bytes(self._handle.query(sql, "TabSeparatedRaw").bytes() or b"")
 
     def insert(self, segment: Path) -> float:
-        """CPU (ms) of inserting a segment, the look for foreign spans included."""
+        """CPU (ms) of inserting a segment, with finding out what its spans have."""
         self._count += 1
+        token = literal(f"benchmark-{segment.stem}-{self._count}")
         began = cpu_ms()
-        for statement in self.inserts:
-            token = literal(f"benchmark-{segment.stem}-{self._count}")
-            self._run(statement.replace("<segment>", str(segment)).replace("'benchmark'", token))
+        if self.database == "here":
+            traits_of(segment)
+        for statement in self.inserts[segment.stem]:
+            self._run(statement.replace("'benchmark'", token))
         return cpu_ms() - began
 
     def views(self) -> dict[str, str]:
@@ -90,7 +97,8 @@ class Subject:
 
     def explain(self, select: str) -> float:
         """CPU (ms) of making a view's pipeline, as an insert makes it."""
-        settings = self.inserts[-1].partition(" SETTINGS ")[2].partition(" FORMAT ")[0]
+        (*_, insert) = next(iter(self.inserts.values()))
+        settings = insert.partition(" SETTINGS ")[2].partition(" FORMAT ")[0]
         began = cpu_ms()
         self._run(f"EXPLAIN PIPELINE {select} SETTINGS {settings}")
         return cpu_ms() - began
@@ -100,30 +108,34 @@ class Subject:
         self._handle.close()
 
 
-def subject_of(checkout: Checkout, store: Path, database: str, folder: Path, stack: ExitStack) -> Subject:
-    """A checkout's schema, read from a store that it makes."""
-    folder.mkdir()
-    example = folder / "example.seg"
-    write_segment(example, 1)
-    errors = folder / "stderr.txt"
-    arguments = [str(folder / "store"), str(example), "[[], false]"]
-    # It lives as long as the engine: its store holds the file by which the engine reads protobuf.
-    child = checkout.start("schema.py", arguments, errors=errors)
-    stack.callback(_stop, child)
-    read = json.loads(read_line(child, errors))
-    schema = Schema(read["database"], read["creates"], tuple(read["inserts"]))
-    creates = [schema.moved(statement, database) for statement in schema.creates.values()]
-    inserts = [
-        schema.moved(statement, database).replace(str(example), "<segment>") for statement in schema.inserts
-    ]
+def subject_of(
+    checkout: Checkout, store: Path, database: str, segments: Sequence[Path], stack: ExitStack
+) -> Subject:
+    """A checkout's schema, and its inserts of these segments, read from stores that it makes."""
+    creates: list[str] = []
+    inserts = {}
+    for segment in segments:
+        folder = segment.with_name(f"{database}-{segment.stem}")
+        folder.mkdir()
+        errors = folder / "stderr.txt"
+        arguments = [str(folder / "store"), str(segment), "[[], false]"]
+        # It lives as long as the engine: its store holds the file by which the engine reads protobuf.
+        child = checkout.start("schema.py", arguments, errors=errors)
+        stack.callback(_stop, child)
+        read = json.loads(read_line(child, errors))
+        schema = Schema(read["database"], read["creates"], tuple(read["inserts"]))
+        creates = [schema.moved(statement, database) for statement in schema.creates.values()]
+        inserts[segment.stem] = [schema.moved(statement, database) for statement in schema.inserts]
     return Subject(store, database, creates, inserts)
 
 
-def bare_subject(store: Path, inserts: list[str]) -> Subject:
+def bare_subject(store: Path, of_ours: Mapping[str, Sequence[str]]) -> Subject:
     """The bare schema; its inserts have the same settings."""
     creates = [text for text in jinja2.Template(_BARE.read_text()).render().split(";\n") if text.strip()]
-    insert = inserts[-1].replace("INSERT INTO here.", "INSERT INTO ")
-    return Subject(store, "bare", creates, [insert])
+    inserts = {
+        name: [re.sub(_TABLE, "INSERT INTO otlp_traces_in ", texts[-1])] for name, texts in of_ours.items()
+    }
+    return Subject(store, "bare", creates, inserts)
 
 
 def write_segment(path: Path, spans: int) -> None:
@@ -144,8 +156,7 @@ def measure(subjects: Mapping[str, Subject], segment: Path, rounds: int) -> dict
     """Medians of CPU (ms) of an insert, by subject; all of them in turn."""
     used: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(rounds + 1):
-        names = list(subjects) if number % 2 else list(reversed(subjects))
-        for name in names:
+        for name in sorted(subjects, reverse=bool(number % 2)):
             cpu = subjects[name].insert(segment)
             if number:  # the first one warms up
                 used[name].append(cpu)
@@ -166,26 +177,23 @@ def measure_views(subject: Subject, rounds: int) -> dict[str, float]:
 
 def figures(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
+    sizes = {name: spans for name, spans in (("fixed", options.spans), ("full", options.full)) if spans}
+    segments = {name: folder / f"{name}.seg" for name in sizes}
+    for name, segment in segments.items():
+        write_segment(segment, sizes[name])
     with ExitStack() as stack:
-        store = folder / "engine"
-        here = subject_of(Checkout.of(HERE), store, "here", folder / "here", stack)
+        store, files = folder / "engine", list(segments.values())
+        here = subject_of(Checkout.of(HERE), store, "here", files, stack)
         subjects = {"": here, "bare_": bare_subject(store, here.inserts)}
         if options.against:
-            checkout = Checkout.of(options.against)
-            subjects["against_"] = subject_of(checkout, store, "against", folder / "against", stack)
+            subjects["against_"] = subject_of(Checkout.of(options.against), store, "against", files, stack)
         for subject in subjects.values():
             stack.callback(subject.close)
         result: dict[str, Any] = {"spans": options.spans, "rounds": options.rounds}
-        for name, spans in (("fixed", options.spans), ("full", options.full)):
-            if spans:
-                segment = folder / f"{name}.seg"
-                write_segment(segment, spans)
-                rounds = options.rounds if name == "fixed" else max(options.rounds // 3, 5)
-                costs = measure(subjects, segment, rounds)
-                result |= {
-                    "bare_ms" if (prefix, name) == ("bare_", "fixed") else f"{prefix}{name}_ms": cost
-                    for prefix, cost in costs.items()
-                }
+        for name, segment in segments.items():
+            rounds = options.rounds if name == "fixed" else max(options.rounds // 3, 5)
+            for prefix, cost in measure(subjects, segment, rounds).items():
+                result["bare_ms" if (prefix, name) == ("bare_", "fixed") else f"{prefix}{name}_ms"] = cost
         for prefix, subject in subjects.items():
             if prefix != "bare_":
                 result[f"{prefix}views_ms"] = measure_views(subject, max(options.rounds // 2, 5))

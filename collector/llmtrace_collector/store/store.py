@@ -23,6 +23,7 @@ from .schema.decoding import protobuf_schema, what_spans_have
 from .schema.description import SchemaSettings
 from .schema.reconcile import bring_up_to_date
 from .schema.redaction import NOTHING, Redaction
+from .span_traits import SpanTraits, traits_of
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
 SIGNALS: Mapping[str, tuple[str, str]] = {
@@ -59,9 +60,6 @@ _ONE_BLOCK: Mapping[str, str] = {
     "output_format_json_escape_forward_slashes": "0",
 }
 
-
-#: What `what_spans_have` says of plain spans without events and links, and of foreign ones.
-_NOTHING_MORE, _FOREIGN = 0, 2
 
 #: Names that are cleaned by one query, and characters of each; rows that one query asks for.
 _NAMES, _NAME, _ROWS = 50, 1000, 2000
@@ -120,10 +118,12 @@ class Store:
         table, message = SIGNALS[signal]
         if signal != "traces":
             return (table,)
-        has = self.engine.examine(path, self._schema, message, self._what_spans_have)
-        if has is None or has == _FOREIGN:
+        has: int | None = traits_of(path)
+        if has is None:
+            has = self.engine.examine(path, self._schema, message, self._what_spans_have)
+        if has is None or has == SpanTraits.FOREIGN:
             return ("otlp_foreign_in", "otlp_mixed_in")
-        return (table,) if has == _NOTHING_MORE else ("otlp_mixed_in",)
+        return (table,) if has == SpanTraits.PLAIN else ("otlp_mixed_in",)
 
     def try_insert(self, segment: SegmentFile) -> str | None:
         """`insert_segment`; what the engine says against these bytes, None when it took them. Raises

@@ -103,7 +103,7 @@ def protobuf_schema() -> str:
 
 
 def what_spans_have() -> str:
-    """SELECT of a number that says of a segment's file what its spans have: 2 where one is foreign, else 1
-    where one has events or links, else 0. `{file}` and `{schema}` in it stand for quoted texts.
+    """SELECT of what the spans in a segment's file have, as `SpanTraits` numbers it; `{file}` and `{schema}`
+    in it stand for quoted texts.
     """
     return templates.statements(templates.render("queries/what_spans_have.sql", **_attributes()))[0]
