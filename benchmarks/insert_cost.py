@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import resource
 import statistics
 import subprocess
@@ -81,7 +82,8 @@ class Subject:
             "AND engine = 'MaterializedView' FORMAT JSONEachRow"
         )
         views = {row["name"]: row["as_select"] for row in map(json.loads, rows.splitlines())}
-        sources = [f"FROM {self.database}.{table}" for table in ("otlp_traces_in", "otel_traces")]
+        inlet = self.inserts[-1].split()[2]
+        sources = [f"FROM {self.database}.{table}" for table in (inlet.rpartition(".")[2], "otel_traces")]
         return {
             name: select
             for name, select in views.items()
@@ -122,7 +124,7 @@ def subject_of(checkout: Checkout, store: Path, database: str, folder: Path, sta
 def bare_subject(store: Path, inserts: list[str]) -> Subject:
     """The bare schema; its inserts have the same settings."""
     creates = [text for text in jinja2.Template(_BARE.read_text()).render().split(";\n") if text.strip()]
-    insert = inserts[-1].replace("INSERT INTO here.", "INSERT INTO ")
+    insert = re.sub(r"^INSERT INTO \S+", "INSERT INTO otlp_traces_in", inserts[-1])
     return Subject(store, "bare", creates, [insert])
 
 
