@@ -67,12 +67,15 @@ class Verdict:
 def cost(pairs: Sequence[Pair]) -> Interval:
     """The cost of the new code over the old. One pair says nothing of its spread: its interval has no ends.
 
-    Raises ValueError where there is no pair.
+    Raises ValueError where there is no pair, and where the old code took no CPU in all, or what is no number:
+    a clock that counts in steps may say 0 of short work.
     """
     count = len(pairs)
     if not count:
         raise ValueError("a cost needs a pair")
     old = sum(pair.old for pair in pairs)
+    if not 0 < old < math.inf:
+        raise ValueError(f"the old code took {old:g} in all: nothing to compare with; measure more work")
     ratio = sum(pair.new for pair in pairs) / old
     if count == 1:
         return Interval(100 * (ratio - 1), -math.inf, math.inf, 1)

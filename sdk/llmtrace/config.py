@@ -47,13 +47,20 @@ def resolve(*, environ: Mapping[str, str] | None = None, **arguments: Any) -> Co
     # None leaves the name to the resource, for which the OTel SDK reads OTEL_SERVICE_NAME.
     chosen.setdefault("service_name", resource.get(semconv.SERVICE_NAME))
     chosen.setdefault("project", resource.get(semconv.PROJECT))
-    chosen.setdefault("purpose", resource.get(semconv.PURPOSE))
+    chosen.setdefault("purpose", _purpose_of(resource))
     return Config(
         **chosen,
         delivery=_delivery(InitSettings(**chosen), env),
         keep_propagators="OTEL_PROPAGATORS" in env,
         attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
     )
+
+
+def _purpose_of(resource: Mapping[str, str]) -> str | None:
+    if semconv.PURPOSE not in resource:
+        return None
+    name = f"resource_attributes[{semconv.PURPOSE!r}]"
+    return str(values.one_of(*semconv.PURPOSES)(name, resource[semconv.PURPOSE]))
 
 
 def is_strict(argument: bool | None = None) -> bool:

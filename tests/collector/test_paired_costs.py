@@ -55,6 +55,12 @@ def test_one_pair_says_nothing_of_its_spread() -> None:
         cost([])
 
 
+@pytest.mark.parametrize("old", [0, -1, math.nan, math.inf])
+def test_a_cost_needs_something_to_compare_with(old: float) -> None:
+    with pytest.raises(ValueError, match="nothing to compare with"):
+        cost([Pair(old, 2)])
+
+
 @pytest.mark.parametrize(
     ("low", "high", "settled", "holds"),
     [

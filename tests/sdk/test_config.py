@@ -86,6 +86,11 @@ BAD: list[tuple[dict[str, str], dict[str, Any], str]] = [
     ({}, {"keep_slower_than": float("nan")}, "keep_slower_than is nan; use a number, 0 or more"),
     ({}, {"http_spans": "some"}, "http_spans is 'some'; use 'other', 'all' or 'none'"),
     ({"LLMTRACE_PURPOSE": "test"}, {}, "LLMTRACE_PURPOSE is 'test'; use 'product', .* or 'playground'"),
+    (
+        {},
+        {"resource_attributes": {"llmtrace.purpose": "test"}, "purpose": "bench"},
+        r"resource_attributes\['llmtrace.purpose'\] is 'test'; use 'product', .* or 'playground'",
+    ),
     ({}, {"spool_bytes": -1}, "spool_bytes is -1; use a whole number, 0 or more"),
     ({}, {"schedule_delay": 0}, "schedule_delay is 0; use a number of seconds above 0"),
     ({"OTEL_BSP_SCHEDULE_DELAY": "-1"}, {}, "milliseconds above 0"),

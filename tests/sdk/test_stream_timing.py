@@ -146,6 +146,8 @@ def test_no_output_no_time(traces: Captured) -> None:
     assert not {FIRST_OUTPUT, LAST_OUTPUT} & span["attributes"].keys()
 
 
+_OF_RESPONSES = {"type": "function_call", "name": "f", "arguments": ""}
+
 #: Per API: the events of a stream, and how many of them precede the first output and follow the last.
 STREAMS: dict[str, tuple[list[Any], int, int]] = {
     "chat": ([ROLE, *WORDS, *END], 1, 2),
@@ -178,6 +180,27 @@ STREAMS: dict[str, tuple[list[Any], int, int]] = {
         3,
         2,
     ),
+    "responses, a tool": (
+        [
+            {"type": "response.created", "response": {"output": []}},
+            {"type": "response.output_item.added", "item": {"type": "reasoning", "summary": []}},
+            {"type": "response.output_item.added", "item": _OF_RESPONSES},
+            {"type": "response.function_call_arguments.delta", "delta": "{}"},
+            {"type": "response.function_call_arguments.done", "arguments": "{}"},
+            {"type": "response.output_item.done", "item": {**_OF_RESPONSES, "arguments": "{}"}},
+            {"type": "response.completed", "response": {"output": [_OF_RESPONSES]}},
+        ],
+        2,
+        3,
+    ),
+    "responses, a tool without arguments": (
+        [
+            {"type": "response.output_item.added", "item": _OF_RESPONSES},
+            {"type": "response.output_item.done", "item": _OF_RESPONSES},
+        ],
+        0,
+        1,
+    ),
     "assistants": (
         [
             {"id": "run_1", "object": "thread.run", "status": "queued"},
@@ -206,6 +229,17 @@ STREAMS: dict[str, tuple[list[Any], int, int]] = {
         ],
         3,
         4,
+    ),
+    "anthropic, a tool without arguments": (
+        [
+            {"type": "message_start", "message": {"content": [], "usage": {"input_tokens": 3}}},
+            {"type": "content_block_start", "content_block": {"type": "tool_use", "name": "f", "input": {}}},
+            {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": ""}},
+            {"type": "content_block_stop"},
+            {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 4}},
+        ],
+        1,
+        3,
     ),
     "gemini": (
         [
@@ -242,6 +276,18 @@ STREAMS: dict[str, tuple[list[Any], int, int]] = {
         2,
         2,
     ),
+    "cohere, a tool": (
+        [
+            {"type": "message-start", "delta": {"message": {"role": "assistant", "tool_calls": []}}},
+            {
+                "type": "tool-call-start",
+                "delta": {"message": {"tool_calls": {"function": {"name": "f", "arguments": ""}}}},
+            },
+            {"type": "tool-call-end", "index": 0},
+        ],
+        1,
+        1,
+    ),
     "hugging face": (
         [{"token": {"id": 1, "text": "Hi", "special": False}, "generated_text": None}, {"details": {}}],
         0,
@@ -273,6 +319,29 @@ def test_the_output_of_ollamas_lines() -> None:
     assert _positions("application/x-ndjson", lines) == (0, 1)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_events_of_several_lines(end: bytes) -> None:
+    pieces = []
+    for event in (ROLE, *WORDS, *END):
+        lines = json.dumps(event, indent=1).splitlines() if isinstance(event, dict) else [event]
+        fields = (f"data: {line}".encode() for line in lines)
+        pieces.append(end.join((b"event: message", *fields, b"", b"")))
+    between = len(pieces) - 3
+    assert _positions("text/event-stream", pieces) == (1, between)
+    assert _positions("text/event-stream", [*pieces[:between], pieces[between].rstrip()]) == (1, between)
+
+
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+def test_a_torn_event_hides_no_other(between: str) -> None:
+    torn = json.dumps(WORDS[0])[:-4]
+    pieces = [f"data: {text}{between}".encode() for text in (*map(json.dumps, WORDS), "[DONE]")]
+    assert _positions("text/event-stream", pieces) == (0, len(WORDS) - 1)
+    cut = [*pieces[:-1], f"data: {torn}".encode()]
+    assert _positions("text/event-stream", cut) == (0, len(WORDS) - 1)
+    begun = [f"data: {torn}{between}".encode(), *pieces]
+    assert _positions("text/event-stream", begun) == (1, len(WORDS))
+
+
 def test_the_output_of_aws_event_streams() -> None:
     events = [
         ("messageStart", {"role": "assistant"}),
@@ -284,6 +353,14 @@ def test_the_output_of_aws_event_streams() -> None:
     ]
     messages = [_aws(name, payload) for name, payload in events]
     assert _positions("application/vnd.amazon.eventstream", messages) == (1, 2)
+    called = [
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockStart", {"start": {"toolUse": {"name": "f", "toolUseId": "t"}}}),
+        ("contentBlockDelta", {"delta": {"toolUse": {"input": ""}}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+    ]
+    messages = [_aws(name, payload) for name, payload in called]
+    assert _positions("application/vnd.amazon.eventstream", messages) == (1, 1)
 
 
 def _aws(name: str, payload: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -122,8 +122,8 @@ class Store:
         if has is None:
             has = self.engine.examine(path, self._schema, message, self._what_spans_have)
         if has is None or has == SpanTraits.FOREIGN:
-            return ("otlp_foreign_in", "otlp_mixed_in")
-        return (table,) if has == SpanTraits.PLAIN else ("otlp_mixed_in",)
+            return ("otlp_foreign_in", table)
+        return ("otlp_plain_in",) if has == SpanTraits.PLAIN else (table,)
 
     def try_insert(self, segment: SegmentFile) -> str | None:
         """`insert_segment`; what the engine says against these bytes, None when it took them. Raises
@@ -210,14 +210,13 @@ class Store:
         with self._lock:
             if self._half_stored:
                 return None
-            for day, minutes in self._rollups.former_hours():
-                self._rollups.rebuild_usage(day, minutes)
             now = int(self.engine.execute("SELECT toUnixTimestamp64Milli(now64(3))"))
         return self._rollups.run(now - self._rollups.margin, at_once=at_once)
 
-    def rebuild_usage(self, day: str | None = None) -> list[str]:
+    def rebuild_usage(self, day: str | None = None, emptied: Collection[str] = ()) -> list[str]:
         """Rebuild `usage_10s` and what is made of it, steps and traces from the spans, for one day
-        (`YYYY-MM-DD`) or every day; returns the days.
+        (`YYYY-MM-DD`, of UTC) or every day; returns the days. What projects without spans of a day have
+        stays, but of those that `emptied` names: these lost them otherwise than by their age.
 
         A day of usage is rebuilt beside the live table and swapped in as a whole, so readers never see half
         of it. Inserts wait meanwhile. Raises StoreUnavailable while a segment may be stored in part.
@@ -228,10 +227,12 @@ class Store:
                     "what an interrupted insert left is stored first; try again in a moment"
                 )
             days = [stored_day for stored_day in self._days() if day in (None, stored_day)]
+            if emptied and day is not None:
+                days = [day]
             for stored_day in days:
-                self._rollups.rebuild_usage(stored_day)
+                self._rollups.rebuild_usage(stored_day, emptied=emptied)
         for stored_day in days:
-            self._rollups.rebuild_spans(stored_day)
+            self._rollups.rebuild_spans(stored_day, emptied)
         return days
 
     def watermark(self) -> str:
@@ -276,7 +277,7 @@ class Store:
     def _marked(self) -> list[tuple[str, int, str]]:
         """Day, minute (Unix seconds) and time of marking of each minute that is marked."""
         text = self.engine.execute(
-            "SELECT toString(toDate(Minute)), toUnixTimestamp(Minute), toString(max(MarkedAt)) "
+            "SELECT toString(toDate(Minute, 'UTC')), toUnixTimestamp(Minute), toString(max(MarkedAt)) "
             "FROM usage_stale GROUP BY Minute ORDER BY Minute"
         )
         rows = [line.split("\t") for line in text.decode().splitlines()]
@@ -285,8 +286,8 @@ class Store:
     def _days(self) -> list[str]:
         """Days whose spans are all still here; older ones keep the rollup that outlived its spans."""
         text = self.engine.execute(
-            "SELECT DISTINCT toString(toDate(Timestamp)) AS day FROM otel_traces "
-            "WHERE toDate(Timestamp) > today() - RetentionDays ORDER BY day"
+            "SELECT DISTINCT toString(toDate(Timestamp, 'UTC')) AS day FROM otel_traces "
+            "WHERE toDate(Timestamp, 'UTC') > toDate(now(), 'UTC') - RetentionDays ORDER BY day"
         )
         return text.decode().split()
 
@@ -294,6 +295,12 @@ class Store:
     def paused(self) -> Iterator[None]:
         """Hold inserts, passes and rebuilds; what is acknowledged meanwhile waits in the log."""
         with self._lock, self._rollups.paused():
+            yield
+
+    @contextmanager
+    def rollups_paused(self) -> Iterator[None]:
+        """Hold passes and rebuilds alone: none writes again what is deleted meanwhile."""
+        with self._rollups.paused():
             yield
 
     def ping(self) -> bool:

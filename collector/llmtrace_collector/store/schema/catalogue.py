@@ -132,7 +132,7 @@ CATALOGUE: tuple[Entry, ...] = (
     # Where requests go in.
     _inlet("otlp_traces_in"),
     _inlet("otlp_foreign_in"),
-    _inlet("otlp_mixed_in"),
+    _inlet("otlp_plain_in"),
     _inlet("otlp_logs_in"),
     _inlet("otlp_metrics_in"),
     _inlet("landing_traces", server_only=True),
@@ -147,7 +147,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _fills("completeness_otel_metrics_histogram_mv", "completeness_counts"),
     _fills("otlp_traces_mv", "otel_traces"),
     _fills("otlp_foreign_mv", "otel_traces"),
-    _fills("otlp_mixed_mv", "otel_traces"),
+    _fills("otlp_plain_mv", "otel_traces"),
     _fills("otlp_logs_mv", "otel_logs"),
     _fills("otlp_metrics_gauge_mv", "otel_metrics_gauge"),
     _fills("otlp_metrics_sum_mv", "otel_metrics_sum"),

@@ -8,13 +8,15 @@ from both ends, so that a few events are decoded and not all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from llmtrace.wire.format import Json, items, mapping, word
 
 from . import aws_event_stream, decode
 
+_DATA: Final = b"data:"
+_DONE: Final = b"[DONE]"
 #: Events without output that may stand at either end, at most: pings, states, parts that open and close.
 _MAX_SILENT: Final = 256
 #: Fields whose text is output. Other formats name theirs alike, and none uses these words for something else.
@@ -24,8 +26,12 @@ _TEXTS: Final = frozenset(
 )
 #: Fields that hold calls of tools, which some formats send whole.
 _CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall"})
+#: The field of Bedrock's Converse that holds a call of a tool, or a piece of its arguments.
+_AWS_CALL: Final = "toolUse"
 #: Kinds of events with output whose names do not say `delta`.
-_OTHER_KINDS: Final = frozenset({"text-generation", "tool-calls-chunk"})
+_OTHER_KINDS: Final = frozenset({"text-generation", "tool-calls-chunk", "tool-call-start"})
+#: Kinds of events that open a part of the answer → the field that holds it, with the name of a tool's call.
+_OPENED: Final = {"content_block_start": "content_block", "response.output_item.added": "item"}
 
 
 def first_and_last(content_type: str, body: bytes, pieces: Sequence[bytes]) -> tuple[int, int] | None:
@@ -38,7 +44,8 @@ def first_and_last(content_type: str, body: bytes, pieces: Sequence[bytes]) -> t
         positioned = aws_event_stream.positioned(body)
         forwards, backwards = iter(positioned), reversed(positioned)
     else:
-        forwards, backwards = _lines(body), _lines_from_the_end(body)
+        forwards = _events(body, _lines(body), 1)
+        backwards = _events(body, _lines_from_the_end(body), -1)
     first, last = _end_of_output(forwards), _end_of_output(backwards)
     if first is None or last is None:
         return None
@@ -66,6 +73,8 @@ def has_output(event: Json) -> bool:
     kind = word(fields, "type") or word(fields, "event_type")
     if not kind and word(fields, "object").startswith("thread."):
         kind = word(fields, "object")
+    if kind in _OPENED:
+        return bool(word(mapping(fields.get(_OPENED[kind])), "name"))
     if (kind and "delta" not in kind and kind not in _OTHER_KINDS) or fields.get("error"):
         return False
     return "metadata" not in fields and _holds_output(fields)
@@ -78,7 +87,9 @@ def _holds_output(value: Json) -> bool:
         if isinstance(inner, str):
             if inner and key in _TEXTS:
                 return True
-        elif inner and (key in _CALLS or _holds_output(inner)):
+            continue
+        named = key == _AWS_CALL and word(mapping(inner), "name")
+        if named or (inner and (key in _CALLS or _holds_output(inner))):
             return True
     return False
 
@@ -91,26 +102,59 @@ def _end_of_output(positioned: Iterator[tuple[int, list[Json]]]) -> int | None:
     return None
 
 
-def _lines(body: bytes) -> Iterator[tuple[int, list[Json]]]:
-    """(where its last byte stands, the event) of each line with one."""
+def _events(body: bytes, lines: Iterator[tuple[int, int]], order: int) -> Iterator[tuple[int, list[Json]]]:
+    """(where its last byte stands, the event) of each line with one, and of lines that make one together.
+
+    lines: where they begin and end, in order (1) or from the last to the first (-1).
+    """
+    pending: list[tuple[int, bytes]] = []
+    for at, end in chain(lines, [(0, 0)]):  # the stream's end is an event's end too
+        line = body[at:end].removesuffix(b"\r")
+        event = _event(line) if not pending else None
+        if event is not None:
+            yield min(end, len(body) - 1), [event]
+        elif line.startswith(_DATA) and not line.endswith(_DONE):
+            pending.append((min(end, len(body) - 1), line.removeprefix(_DATA)))
+        elif not line and len(pending) > 1:
+            yield from _together(pending, order)
+            pending.clear()
+        elif not line:
+            pending.clear()
+
+
+def _together(lines: list[tuple[int, bytes]], order: int) -> Iterator[tuple[int, list[Json]]]:
+    """The event that some lines make. One line per event is the rule; the standard allows several.
+
+    Where they make none, one of them is torn, and the others are events without the blank line between them.
+    """
+    whole = _event(b"".join(text for _, text in lines[::order]))
+    if whole is not None:
+        yield max(end for end, _ in lines), [whole]
+        return
+    for end, text in lines:
+        event = _event(text)
+        if event is not None:
+            yield end, [event]
+
+
+def _lines(body: bytes) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(body):
         end = body.find(b"\n", at)
         end = len(body) if end < 0 else end
-        yield from _event(body, at, end)
+        yield at, end
         at = end + 1
 
 
-def _lines_from_the_end(body: bytes) -> Iterator[tuple[int, list[Json]]]:
+def _lines_from_the_end(body: bytes) -> Iterator[tuple[int, int]]:
     end = len(body)
     while end >= 0:
         at = body.rfind(b"\n", 0, end) + 1
-        yield from _event(body, at, end)
+        yield at, end
         end = at - 1
 
 
-def _event(body: bytes, at: int, end: int) -> Iterator[tuple[int, list[Json]]]:
-    text = body[at:end].removeprefix(b"data:").lstrip()
+def _event(text: bytes) -> Json:
+    text = text.removeprefix(_DATA).lstrip()
     value = decode.decoded(text) if text.startswith(b"{") else None
-    if isinstance(value, dict):
-        yield min(end, len(body) - 1), [value]
+    return value if isinstance(value, dict) else None
