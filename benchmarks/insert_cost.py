@@ -88,7 +88,8 @@ class Subject:
             "AND engine = 'MaterializedView' FORMAT JSONEachRow"
         )
         views = {row["name"]: row["as_select"] for row in map(json.loads, rows.splitlines())}
-        inlet = self.inserts[-1].split()[2]
+        (*_, insert) = next(iter(self.inserts.values()))
+        inlet = insert.split()[2]
         sources = [f"FROM {self.database}.{table}" for table in (inlet.rpartition(".")[2], "otel_traces")]
         return {
             name: select
