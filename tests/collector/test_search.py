@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace_collector.sql_values import QueryParams
 from llmtrace_collector.store.query_guard import make_safe
 from llmtrace_collector.store.search import Over, Period, SearchError, completions, parse
 
-from .otlp import SECOND, llm, logs, score, span, traces
+from .otlp import SECOND, any_value, attributes, llm, logs, score, span, traces
 from .running import Served, settings
 
 NOW = time.time_ns()
@@ -120,11 +121,16 @@ def _traffic() -> list[_Trace]:
                 "llmtrace.tags": ["tier=gold", "beta"],
                 "gen_ai.request.temperature": 0.9,
                 "odd name": "x",
+                'a"b': "quote",
             },
         ),
         _Trace("failed", failed=True)
-        .step("lookup", {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search_orders"},
+        .step("lookup", {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search_orders",
+                         "gen_ai.tool.call.arguments": json.dumps({"mail": "eve@example.org"}),
+                         "gen_ai.tool.call.result": json.dumps({"found": "GR\u00dcN"})},
               name="execute_tool search_orders")
+        .step("inner", {"llmtrace.function.arguments": json.dumps({"key": "sk-live-9"}),
+                        "llmtrace.function.result": "None"}, name="fetch")
         .add("call", {"error.type": "timeout", "gen_ai.usage.input_tokens": None,
                       "gen_ai.usage.output_tokens": None, "user.id": "bob"}, **failed),
         _Trace("recovered")
@@ -132,7 +138,12 @@ def _traffic() -> list[_Trace]:
               name="retrieval handbook", **failed)
         .add("call", {"gen_ai.request.model": "gpt-5-mini", "gen_ai.usage.input_tokens": 50_000,
                       "gen_ai.response.finish_reasons": ["length"],
-                      "gen_ai.response.time_to_first_chunk": 2.5},
+                      "gen_ai.response.time_to_first_chunk": 2.5,
+                      "llmtrace.response.time_to_first_byte": 1.5,
+                      "gen_ai.system_instructions": json.dumps(
+                          [{"type": "text", "content": "You are the assistant of ACME"}]
+                      ),
+                      "gen_ai.tool.definitions": json.dumps([{"type": "function", "name": "lift_off"}])},
              duration=12 * SECOND, name="chat gpt-5-mini"),
         _Trace("retried").add("attempt", retried, **failed).add("call", {"llmtrace.stream.abandoned": True}),
         _Trace("image").add(
@@ -168,10 +179,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         score({"gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 0.9},
               trace_id=_id(holds, "judge.root", 0), span_id=b""),
     ]  # fmt: skip
-    assert served.post(logs(scores), "logs").status_code == 200
+    assert served.post(logs([*scores, _logged(holds)]), "logs").status_code == 200
     served.stored()
     yield holds
     served.close()
+
+
+def _logged(holds: Made) -> LogRecord:
+    """A message of a call that came as a log record."""
+    record = LogRecord(
+        time_unix_nano=NOW - 60 * SECOND,
+        trace_id=_id(holds, "judge.call", 0),
+        span_id=_id(holds, "judge.call", 1),
+        event_name="gen_ai.user.message",
+        body=any_value({"content": "the secret of the log"}),
+    )
+    record.attributes.extend(attributes({"gen_ai.provider.name": "anthropic"}))
+    return record
 
 
 def _id(holds: Made, name: str, part: int) -> bytes:
@@ -189,6 +213,16 @@ FINDS = [
     ('"soon"', {"plain"}, {"plain.call"}),
     (r'"to Zürich, \"soon\""', {"plain"}, {"plain.call"}),
     ("refund nowhere", set(), set()),
+    ("ZÜRICH grün", set(), set()),
+    # Wherever else a text can be.
+    ('"you are the assistant of acme"', {"recovered"}, {"recovered.call"}),
+    ("lift_off", {"recovered"}, {"recovered.call"}),
+    ('"secret of the log"', {"judge"}, {"judge.call"}),
+    ("eve@example.org", {"failed"}, {"failed.lookup"}),
+    ("grün tool:search_orders", {"failed"}, {"failed.lookup"}),
+    ("sk-live-9", {"failed"}, {"failed.inner"}),
+    ("-sk-live-9 -refund -secret -hostile -image", {"recovered", "retried"}, None),
+    ("sk-live-9 OR secret OR user:ada", {"failed", "judge", "plain"}, None),
     # In different spans of one trace, which no span has both.
     ("answer refund", {"plain"}, set()),
     ("4111111111111111", {"plain"}, {"plain.call"}),
@@ -251,6 +285,10 @@ FINDS = [
     ("tokens=160", {"plain", "retried", "image", "judge", "hostile"}, None),
     ("latency>10s", {"recovered"}, {"recovered.call"}),
     ("latency<600ms -has:score", {"failed", "retried", "image", "hostile"}, None),
+    ("tokens=0", set(), set()),
+    ("input_tokens<10", set(), set()),
+    ("-tokens>0", {"failed"}, None),
+    ("ttfb>1s ttfb<2s", {"recovered"}, {"recovered.call"}),
     ("ttft>2s", {"recovered"}, {"recovered.call"}),
     ("tpot>240ms", {"recovered"}, {"recovered.call"}),
     ("attr.gen_ai.request.temperature>0.5", {"plain"}, {"plain.call"}),
@@ -375,6 +413,10 @@ def test_values_are_completed_from_what_the_store_saw(store: Made) -> None:
     assert set(written("service:")) == {"checkout", "shop"}
     assert written("session:") == ["s-1"]
     assert written("score.he") == ["score.helpful:"]
+    assert written("score.helpful:") == ["poor"]
+    assert written('attr."odd na') == ['attr."odd name":']
+    assert written(r'attr."a\"') == [r'attr."a\"b":']
+    assert written(r'attr."a\"b":') == ["quote"]
     assert "attr.gen_ai.request.temperature:" in written("attr.temp")
     assert written('attr."odd name":') == ["x"]
     assert written("resource.host.name=") == ["h-1"]
@@ -426,3 +468,19 @@ def test_the_view_of_texts_is_read_by_its_tables_indexes(store: Made) -> None:
     plan = store.served.collector.store.engine.execute(sql).decode()
     assert "idx_trace_id" in plan
     assert "PrimaryKey" in plan
+
+
+def test_traces_of_a_period_are_found_by_when_they_ended(store: Made) -> None:
+    # A row that holds nothing, so that the table has a part.
+    store.served.collector.store.engine.execute(
+        "INSERT INTO trace_rows (Project, TraceId, Start, End, RetentionDays, Version, IsDeleted) "
+        "SELECT 'gone', 'gone', now64(9), now64(9), 1, 1, 1"
+    )
+    condition = parse("status:ok").condition("traces", Period(*_around()))
+    sql = f"EXPLAIN indexes = 1 SELECT TraceId FROM {condition.source} WHERE {condition.sql}"
+    assert "idx_end" in store.served.collector.store.engine.execute(sql, condition.params).decode()
+
+
+def test_words_beside_or_and_after_a_minus_are_read_for_together() -> None:
+    for text in (" OR ".join(f"word{n}" for n in range(60)), " ".join(f"-word{n}" for n in range(60))):
+        assert parse(text).condition("traces").sql.count("FROM span_texts") == 1

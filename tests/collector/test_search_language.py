@@ -65,6 +65,8 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
         ("latency>2s", Compare("latency", ">", 2.0)),
         ("latency<=1.5m", Compare("latency", "<=", 90.0)),
         ("ttft>250ms", Compare("ttft", ">", 0.25)),
+        ("ttft>5\u00b5s", Compare("ttft", ">", 0.000005)),
+        ("ttft>5\u03bcs", Compare("ttft", ">", 0.000005)),
         ("tpot>.05", Compare("tpot", ">", 0.05)),
         ("score.helpful<0.5", Compare("score", "<", 0.5, "helpful")),
         ("score.mood<-0.5", Compare("score", "<", -0.5, "mood")),
@@ -78,6 +80,11 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
         (TRACE.upper(), Identifier("trace", TRACE)),
         ("a1b2c3d4e5f60718", Identifier("span", "a1b2c3d4e5f60718")),
         ("chatcmpl-9aBc12345", Identifier("response", "chatcmpl-9aBc12345")),
+        ("msg_01XFDUDYJgAACzvnptvVoYEL", Identifier("response", "msg_01XFDUDYJgAACzvnptvVoYEL")),
+        ("msg_bdrk_01XFDUDYJgAACzvnptvVoYEL", Identifier("response", "msg_bdrk_01XFDUDYJgAACzvnptvVoYEL")),
+        # Names in programs are words.
+        ("resp_timeout_408", Text("resp_timeout_408")),
+        ("msg_handler2", Text("msg_handler2")),
         (f'"{TRACE}"', Text(TRACE)),
         # What people paste is text as long as it cannot be meant for a field.
         ("4111111111111111", Text("4111111111111111")),
@@ -171,6 +178,8 @@ def test_a_period_is_resolved_where_it_is_asked() -> None:
         ("since:1d OR a", "since:1d OR a", "one side of OR", None),
         ("(" * 30 + "a" + ")" * 30, "(", "levels", None),
         ("a " * 61, "a", "terms", None),
+        ("user:x user:" + ",".join("a" * 60), "user:" + ",".join("a" * 60), "terms", None),
+        ("(a b) OR " * 8 + "(c d)", "(a b) OR " * 8 + "(c d)", "more than 8 groups of words", None),
         ("x" * 2001, "x", "at most 2,000 characters", None),
         ("half \ud800", "\ud800", "half a character", None),
     ],
@@ -204,9 +213,9 @@ _values = st.one_of(_texts.map(Value), _patterns.map(lambda text: Value(text, pa
 _keys = _texts
 _leaves: st.SearchStrategy[Node] = st.one_of(
     _texts.filter(str.strip).map(Text),
-    st.sampled_from([TRACE, "a1b2c3d4e5f60718", "resp_0123456789", "msg_01XFDUDYJgAACzvnptvVoYEL"]).map(
-        lambda text: identify(text) or Text(text)
-    ),
+    st.sampled_from(
+        [TRACE, "a1b2c3d4e5f60718", "resp_68af0123456789abcdef", "msg_01XFDUDYJgAACzvnptvVoYEL"]
+    ).map(lambda text: identify(text) or Text(text)),
     st.builds(
         Match,
         st.sampled_from(_texts_of(Kind.NAME) + _texts_of(Kind.ID)),
@@ -319,6 +328,22 @@ def test_names_and_words_are_completed_without_a_store(text: str, completed: lis
     whole = [word if word.startswith("(") else word.rpartition(" ")[2].lstrip("-") for word in written]
     assert whole[: len(completed)] == completed
     assert bool(offered) == bool(completed)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (TRACE, True),
+        ("user:ada chatcmpl-9aBc12345", True),
+        (f"refund -{TRACE}", False),
+        (f"refund OR {TRACE}", False),
+        (f"late (refund OR {TRACE})", False),
+        ("refund", False),
+        ("", False),
+    ],
+)
+def test_an_id_is_asked_for_where_all_that_is_found_has_it(text: str, named: bool) -> None:
+    assert parse(text).names_an_id is named
 
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")

@@ -67,6 +67,11 @@ def text_of(test: AppTest) -> str:
     return "\n".join(texts)
 
 
+def _as_sent(text: str) -> str:
+    """A text as `text_of` has it of what a component got."""
+    return json.dumps(text)[1:-1].replace("\\", "\\\\")
+
+
 def test_overview_shows_the_numbers_of_the_store(stack: Stack) -> None:
     page = _open("overview", DashboardSettings(collector_url=stack.url))
     calls = stack.traffic.products_calls()
@@ -145,6 +150,23 @@ def test_traces_list_and_detail(stack: Stack) -> None:
         "Scores",
         "JSON",
     ]
+    assert all(label in text for label in ("First byte", "First token"))
+    assert "Last token" not in text
+    assert "(estimated)" in text, "from the first token to the end of the span"
+    told = next(
+        span
+        for span in stack.traffic.calls()
+        if "llmtrace.response.time_to_last_token" in span.attributes and not span.error
+    )
+    facts = text_of(_open("traces", settings, trace=told.trace_id, span=told.span_id))
+    first, last = (
+        float(str(told.attributes[key]))
+        for key in ("gen_ai.response.time_to_first_chunk", "llmtrace.response.time_to_last_token")
+    )
+    gap = (last - first) / (int(str(told.attributes["gen_ai.usage.output_tokens"])) - 1)
+    assert "(estimated)" not in facts
+    assert [value for value in (first, last, gap) if _as_sent(formats.seconds(value)) not in facts] == []
+    assert all(label in facts for label in ("Last token", "Per output token", f"{1 / gap:,.0f} tokens/s"))
     absent = _open("traces", settings, trace="0" * 32)
     assert "not in the store" in absent.subheader[0].value
     odd = _open("traces", settings, page="minus one", longer="forever", range="a year")

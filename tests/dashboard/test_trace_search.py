@@ -161,6 +161,13 @@ def test_the_searchs_period_goes_before_the_pages(scope: Scope) -> None:
     before = trace_search.searched(scope, parse("until:2026-11-01"), now=now)
     assert before.until == datetime(2026, 11, 1, tzinfo=UTC)
     assert before.until - before.since == scope.until - scope.since
+    by_id = parse("4bf92f3577b34da6a3ce929d0e0e4736 user:ada")
+    assert trace_search.searched(scope, by_id).since < now - timedelta(days=3000)
+    assert trace_search.searched(scope, by_id).until == scope.until
+    assert trace_search.searched(scope, by_id, since_always=False) == scope
+    own = trace_search.searched(scope, parse("4bf92f3577b34da6a3ce929d0e0e4736 last:2h"), now=now)
+    assert own.since == now - timedelta(hours=2)
+    assert trace_search.searched(scope, parse("late -4bf92f3577b34da6a3ce929d0e0e4736")) == scope
     nothing = trace_search.searched(scope, parse("since:1h until:2h"), now=now)
     assert nothing.since == nothing.until
 

@@ -6,12 +6,15 @@ import base64
 import csv
 import io
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 from llmtrace.testing import Answer, ReplayServer
 from llmtrace_cli.main import cli
+from llmtrace_cli.query import output
 from tests.dashboard.stack import Stack, free_port
 
 
@@ -41,11 +44,12 @@ def test_a_search_lists_its_traces_newest_first(stack: Stack) -> None:
 def test_the_table_is_for_people_and_says_when_there_is_more(stack: Stack) -> None:
     done = run(stack, "model:gpt-4o", "latency>1s", "--limit", "3")
     lines = done.stdout.splitlines()
-    assert lines[0].split() == "trace_id time root service status seconds calls tokens cost".split()
+    assert lines[0].split() == "trace_id time root service status seconds calls tokens cost unpriced".split()
     assert len(lines) == 5
     assert "the newest 3 are shown" in done.stderr
     nothing = run(stack, '"no one ever wrote this"')
     assert nothing.stdout == "no traces: try a longer --since, or fewer terms\n"
+    assert run(stack, '"no one ever wrote this"', "--format", "csv").stdout.startswith("trace_id,time,root,")
     as_csv = run(stack, "user:ada", "--format", "csv", "--limit", "5").stdout
     table = list(csv.DictReader(io.StringIO(as_csv)))
     assert {row["user"] for row in table} == {"ada"}
@@ -61,6 +65,15 @@ def test_periods_and_ids(stack: Stack) -> None:
     assert own.stdout.startswith("no traces")
 
 
+def test_a_terminal_is_not_sent_what_it_would_obey(tmp_path: Path) -> None:
+    data = pd.DataFrame([{"root": "evil\x1b[2J\u202e\n\u00fc", "calls": 1}])
+    for fmt in ("table", "json"):
+        output.write(data, fmt, tmp_path / fmt)
+    lines = (tmp_path / "table").read_text(encoding="utf-8").splitlines()
+    assert lines[2].split() == ["evil\\x1b[2J\\u202e\\n\u00fc", "1"]
+    assert json.loads((tmp_path / "json").read_text(encoding="utf-8"))[0]["root"] == data["root"][0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -68,6 +81,9 @@ def test_periods_and_ids(stack: Stack) -> None:
         (["late", "modl:gpt"], "late modl:gpt\n     ^^^^^\nDid you mean model: ?"),
         (["--since", "soon"], "'soon' is no time; write 2h"),
         (["--since", "1h", "--until", "2h"], "the period ends"),
+        (["--since", ""], "'' is no time"),
+        (["-refund"], "goes after --:\n  llmtrace traces -- -refund"),
+        (["--sinc", "1h"], "No such option"),
     ],
 )
 def test_mistakes_are_said_in_words(stack: Stack, arguments: list[str], sentence: str) -> None:

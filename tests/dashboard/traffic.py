@@ -159,7 +159,11 @@ class Traffic:
                 )
                 attributes["gen_ai.output.messages"] = json.dumps(self._answer("claude" in model))
             if streams:
-                attributes["gen_ai.response.time_to_first_chunk"] = seconds * choose.uniform(0.1, 0.35)
+                first = seconds * choose.uniform(0.1, 0.35)
+                attributes["llmtrace.response.time_to_first_byte"] = first * 0.9
+                attributes["gen_ai.response.time_to_first_chunk"] = first
+                if "gpt" in model:
+                    attributes["llmtrace.response.time_to_last_token"] = seconds * 0.95
         return SpanData(
             "",
             self._id(64),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from llmtrace_cli.extras import needs
 
@@ -21,7 +23,26 @@ if TYPE_CHECKING:
     from llmtrace_collector.store.search import Search
 
 
+class _Searching(click.Command):
+    """A command whose argument may look like an option: it says what to do about that."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            taken = next((text for text in given if text.startswith("-") and text[1:2] not in ("-", "")), "")
+            if error.option_name.startswith("--") or not taken:
+                raise
+            raise click.UsageError(
+                f"{taken!r} is taken for an option; a search that begins with a minus goes after --:\n"
+                f"  llmtrace traces -- {shlex.quote(taken)}",
+                ctx,
+            ) from error
+
+
 @click.command(
+    cls=_Searching,
     epilog="""\b
 Examples:
   llmtrace traces                                        the newest of the last 24 hours
@@ -32,7 +53,7 @@ Examples:
   llmtrace traces -- '-purpose:product'                  a search that begins with a minus goes after --
 
 All fields, with an example of each: docs/search.md
-"""
+""",
 )
 @click.argument("search", nargs=-1)
 @click.option(
@@ -69,11 +90,13 @@ def traces(
     SEARCH is words, which must all occur in a prompt, an answer, a step's name or an error, and fields like
     model:gpt-5* status:failed cost>0.01 tag:beta. Put it in quotes, so that the shell leaves it alone.
     Traces of evaluations, benchmarks and simulations are left out unless purpose: asks for them.
+    A cost leaves out the calls that "unpriced" counts, whose price nobody knows.
     """
     with needs("analysis"):
         from llmtrace_analysis.queries import trace_search
     text = " ".join(search)
-    asked, scope = _asked(text, since, until)
+    chosen = context.get_parameter_source("since") is not ParameterSource.DEFAULT
+    asked, scope = _asked(text, since, until, since_always=not chosen)
     notice = f"searching {scope.since:%Y-%m-%d %H:%M} – {scope.until:%Y-%m-%d %H:%M} UTC …"
     with store_reader(context, url, key) as client:
         _progress(notice)
@@ -84,7 +107,7 @@ def traces(
         click.echo(f"the newest {limit} are shown; there are more: raise --limit, or add terms", err=True)
 
 
-def _asked(text: str, since: str, until: str | None) -> tuple[Search, Scope]:
+def _asked(text: str, since: str, until: str | None, since_always: bool = True) -> tuple[Search, Scope]:
     """The search with the defaults of this command, and its period. Raises click.UsageError."""
     from llmtrace_analysis.queries.scope import Scope
     from llmtrace_analysis.queries.trace_search import TraceFilter, searched
@@ -93,8 +116,8 @@ def _asked(text: str, since: str, until: str | None) -> tuple[Search, Scope]:
     now = datetime.now(UTC)
     period = []
     for option, written in (("--since", since), ("--until", until)):
-        end = read_moment(written) if written else None
-        if written and end is None:
+        end = None if written is None else read_moment(written)
+        if written is not None and end is None:
             raise click.BadParameter(
                 f"{written!r} is no time; write 2h, 7d, 2026-11-01 or 2026-11-01T14:00", param_hint=option
             )
@@ -105,10 +128,7 @@ def _asked(text: str, since: str, until: str | None) -> tuple[Search, Scope]:
     except SearchError as error:
         hint = f"\nDid you mean {error.suggestion} ?" if error.suggestion else ""
         raise click.UsageError(f"{error.message}\n\n{error.underlined(text)}{hint}") from error
-    # Whoever asks for an id wants it whenever it was.
-    if search.names_an_id and since == "24h":
-        usual = Scope(now - timedelta(days=3650), period[1])
-    scope = searched(usual, search, UTC, now)
+    scope = searched(usual, search, UTC, now, since_always=since_always)
     if scope.since >= scope.until:
         raise click.UsageError(f"the period ends ({scope.until:%Y-%m-%d %H:%M}) before it starts")
     return search, scope
@@ -118,6 +138,30 @@ def _progress(text: str, end: str = "\r") -> None:
     """A line that the next one writes over, for whoever watches."""
     if sys.stderr.isatty():
         print(text, end=end, file=sys.stderr, flush=True)
+
+
+_COLUMNS = (
+    "trace_id",
+    "time",
+    "root",
+    "service",
+    "status",
+    "seconds",
+    "calls",
+    "tokens",
+    "cost",
+    "unpriced",
+)
+_MORE_COLUMNS = (
+    "project",
+    "purpose",
+    "models",
+    "user",
+    "session",
+    "failed_steps",
+    "retries",
+    "preview",
+)
 
 
 def _frame(summaries: list[TraceSummary], fmt: str) -> pd.DataFrame:
@@ -136,6 +180,7 @@ def _frame(summaries: list[TraceSummary], fmt: str) -> pd.DataFrame:
             "calls": trace.calls,
             "tokens": trace.input_tokens + trace.output_tokens,
             "cost": trace.cost if trace.calls else None,
+            "unpriced": trace.unpriced,
         }
         if fmt != "table":
             row |= {
@@ -149,4 +194,4 @@ def _frame(summaries: list[TraceSummary], fmt: str) -> pd.DataFrame:
                 "preview": trace.preview,
             }
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*_COLUMNS, *(_MORE_COLUMNS if fmt != "table" else ())])

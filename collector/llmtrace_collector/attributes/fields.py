@@ -426,7 +426,7 @@ DERIVED: tuple[Derived, ...] = (
     Derived(
         "TimePerOutputToken",
         "Nullable(Float64)",
-        "Seconds between two tokens of output, the first's time left out",
+        "Seconds from one output token to the next; reasoning tokens count: too short where not streamed",
         "time_per_output_token",
         ("TimeToFirstToken", "TimeToLastToken", "Duration", "OutputTokens"),
         unit="seconds",

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
@@ -15,7 +15,11 @@ from llmtrace_collector.store.search import Completion, Condition, Period, Searc
 from .scope import Scope, frame, rows, with_times
 from .traces import TraceSummary, summaries
 
-_PAGE = """SELECT TraceId AS trace_id, max(Start) AS started
+# A trace of several projects has a row for each, of which the search may have found one.
+_PAGE = """SELECT
+    TraceId AS trace_id,
+    max(Start) AS started,
+    argMin(Status, (NOT HasRoot, Start)) AS status
 FROM {source}
 WHERE {condition}
 GROUP BY trace_id
@@ -33,6 +37,10 @@ FROM {source}
 WHERE {condition}
 GROUP BY bucket
 ORDER BY bucket"""
+
+
+#: How far back an id is looked for.
+_ALWAYS = timedelta(days=3650)
 
 
 @dataclass(frozen=True)
@@ -95,11 +103,25 @@ def traces_page(
     sql = _PAGE.format(source=condition.source, condition=condition.sql)
     matches = rows(client, sql, {**condition.params, "limit": limit, "offset": offset})
     by_id = summaries(client, [row["trace_id"] for row in matches])
-    return [by_id[row["trace_id"]] for row in matches if row["trace_id"] in by_id]
+    return [
+        replace(by_id[row["trace_id"]], status=row["status"]) for row in matches if row["trace_id"] in by_id
+    ]
 
 
-def searched(scope: Scope, search: Search, zone: tzinfo = UTC, now: datetime | None = None) -> Scope:
-    """The scope over the search's own period, where it names one; days are those of `zone`."""
+def searched(
+    scope: Scope,
+    search: Search,
+    zone: tzinfo = UTC,
+    now: datetime | None = None,
+    *,
+    since_always: bool = True,
+) -> Scope:
+    """The scope over the search's own period, where it names one; days are those of `zone`.
+
+    Whoever asks for an id wants it whenever it was, ten years back, unless `since_always` is false.
+    """
+    if since_always and search.names_an_id and search.since is None:
+        scope = replace(scope, since=min(scope.since, scope.until - _ALWAYS))
     if search.since is None and search.until is None:
         return scope
     moment = now or datetime.now(UTC)

@@ -22,6 +22,9 @@ from llmtrace_dashboard.views import trace as trace_view
 
 PAGE_SIZE = 25
 
+#: In the session's state: the trace that the search box opened.
+_OPENED = "opened_by_id"
+
 _STATUS = {"failed": "Failed", "recovered": "Recovered", "error": "Failed or recovered", "ok": "Succeeded"}
 #: Filters that only links of other pages set; each has a field while it is set.
 _LINKED = ("provider", "prompt", "tag")
@@ -93,14 +96,16 @@ def _list(scope: Scope, search: Search) -> None:
     if not total:
         empty("traces")
         return
-    with st.container(border=True):
-        st.altair_chart(
-            charts.calls(
-                series, filters.zone(), (scope.since, scope.until), scope.step, "Traces", height=150
-            ),
-            key="histogram",
-            alt=f"{total} traces over time, {failed} of them failed",
-        )
+    # A chart of ten years with one bar says nothing.
+    if not search.names_an_id:
+        with st.container(border=True):
+            st.altair_chart(
+                charts.calls(
+                    series, filters.zone(), (scope.since, scope.until), scope.step, "Traces", height=150
+                ),
+                key="histogram",
+                alt=f"{total} traces over time, {failed} of them failed",
+            )
     pages = -(-total // PAGE_SIZE)
     place = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -198,12 +203,16 @@ def main() -> None:
 
 
 def _open_id() -> None:
-    """Whoever pastes the id of a trace wants to see it, whenever it was."""
+    """Whoever pastes the id of a trace wants to see it, whenever it was; once, so that the way back from it
+    does not lead there again.
+    """
     try:
         trace_id = parse(st.session_state.get("q") or "").trace_id
     except SearchError:
-        return
-    if trace_id:
+        trace_id = ""
+    opened = st.session_state.get(_OPENED, "")
+    st.session_state[_OPENED] = trace_id
+    if trace_id and trace_id != opened:
         follow(page_url("/traces", trace=trace_id))
 
 

@@ -254,11 +254,7 @@ def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[st
         ]
         if answered and answered != model:
             facts.append({"label": "Answered by", "text": answered})
-        if values["ttft"] is not None:
-            rate = _tokens_per_second(values)
-            facts.append({"label": "First token", "text": formats.seconds(values["ttft"])})
-            if rate is not None:
-                facts.append({"label": "Speed after it", "text": f"{rate:,.0f} tokens/s"})
+        facts += _times(values)
         facts.append(
             {"label": "Input", "text": _tokens(values["input_tokens"], values["cache_read_tokens"], "cached")}
         )
@@ -285,9 +281,26 @@ def _tokens(number: int | None, part: int, word: str) -> str:
     return f"{number:,}" + (f" ({part:,} {word})" if part else "")
 
 
-def _tokens_per_second(values: dict[str, Any]) -> float | None:
-    after = values["duration_ns"] / 1e9 - values["ttft"]
-    return values["output_tokens"] / after if values["output_tokens"] and after > 0.001 else None
+def _times(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """When parts of the answer came, as far as the span says."""
+    times = (("First byte", "first_byte"), ("First token", "ttft"), ("Last token", "last_token"))
+    facts: list[dict[str, Any]] = [
+        {"label": label, "text": formats.seconds(values[name])}
+        for label, name in times
+        if values[name] is not None
+    ]
+    if values["tpot"] is not None:
+        note = " (estimated)" if values["tpot_estimated"] else ""
+        title = "From one output token to the next."
+        if values["tpot_estimated"]:
+            title += " The span does not say when the last token came; its end is taken for it."
+        if values["reasoning_tokens"]:
+            title += " Reasoning tokens count; where they were not streamed, it is really longer."
+        facts += [
+            {"label": "Per output token", "text": formats.seconds(values["tpot"]) + note, "title": title},
+            {"label": "Speed", "text": f"{1 / values['tpot']:,.0f} tokens/s{note}", "title": title},
+        ]
+    return facts
 
 
 def _span_cost(detail: SpanDetail) -> dict[str, Any]:

@@ -22,6 +22,33 @@ llmtrace_seconds('0.25')
 llmtrace_seconds('')
 -- null
 
+llmtrace_seconds('12.345678901234567')
+-- 12.345678901234567
+
+llmtrace_seconds('0')
+-- 0
+
+llmtrace_seconds('1e-7')
+-- 1e-7
+
+llmtrace_seconds('1E+02')
+-- 100
+
+llmtrace_seconds('-0.5')
+-- null
+
+llmtrace_seconds('nan')
+-- null
+
+llmtrace_seconds('inf')
+-- null
+
+llmtrace_seconds('1e400')
+-- null
+
+llmtrace_seconds('5 s')
+-- null
+
 llmtrace_weight('10')
 -- 10
 

@@ -13,6 +13,21 @@ llmtrace_time_per_output_token(0.5, 2.5, 1, 1)
 llmtrace_time_per_output_token(0.5, 2.5, 1, NULL)
 -- null
 
+llmtrace_time_per_output_token(0.5, 2.5, 1, 0)
+-- null
+
+llmtrace_time_per_output_token(0.4, 0.4, 2500000000, 40)
+-- null
+
+llmtrace_time_per_output_token(2.5, 0.5, 9000000000, 5)
+-- null
+
+llmtrace_time_per_output_token(5, NULL, 500000000, 5)
+-- null
+
+llmtrace_time_per_output_token(nan, 2.5, 9000000000, 5)
+-- null
+
 llmtrace_tpot_estimated(0.5, NULL)
 -- 1
 

@@ -83,7 +83,10 @@ def contains(column: str, text: str, parameters: Parameters) -> str:
 
 def message_spellings(text: str) -> list[str]:
     """How `text` may stand in messages, which are stored as JSON."""
-    return list(dict.fromkeys((text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1])))
+    # The digits of an escape say which case a letter has, so that each case is another text.
+    cases = (text, text.lower(), text.upper(), text.capitalize(), text.title())
+    escaped = (json.dumps(case)[1:-1] for case in cases) if not text.isascii() else ()
+    return list(dict.fromkeys((text, json.dumps(text, ensure_ascii=False)[1:-1], *escaped)))
 
 
 def compared(expression: str, operator: Operator, number: float, parameters: Parameters) -> str:

@@ -31,7 +31,7 @@ _ROWS = 50_000
 
 _TERM = re.compile(r'[^\s()"]*(?:"(?:[^"\\]|\\.)*"?[^\s()"]*)*\Z', re.DOTALL)
 _HEAD = re.compile(r'-*([A-Za-z_]\w*)(?:\.("(?:[^"\\]|\\.)*"|[^\s()":=<>!,]+))?(?::|=|!=)')
-_KEY = re.compile(r'-*([A-Za-z_]\w*)\."?([^\s()":=<>!,]*)$')
+_KEY = re.compile(r'-*([A-Za-z_]\w*)\.("(?:[^"\\]|\\.)*|[^\s()":=<>!,]*)$', re.DOTALL)
 _NAME = re.compile(r"-*(\w*)$")
 
 
@@ -61,7 +61,7 @@ def completions(text: str, cursor: int | None = None, rows: Rows | None = None) 
         start = begin + key.start(1)
         return [
             Completion(f"{key[1]}.{_bare_key(name)}:", start, end, FIELDS[key[1]].help)
-            for name in _seen(rows, _KEYS[key[1]], {"part": key[2]})
+            for name in _seen(rows, _KEYS[key[1]], {"part": _unquoted(key[2])})
         ]
     name = _NAME.match(term)
     return [] if name is None else _names(name[1].lower(), begin + name.start(1), end)
@@ -85,14 +85,21 @@ def _values(field: Field, key: str, start: int, text: str, rows: Rows | None) ->
     """What may stand after the field whose values begin at `start`, in a text up to the cursor."""
     # Of a list of values, the last one is being written.
     start += text[start:].rfind(",") + 1
-    part = text[start:].strip('"').rstrip("*")
+    part = _unquoted(text[start:]).rstrip("*")
     if field.choices:
         values = [choice for choice in field.choices if choice.startswith(part.lower())]
-    elif field.keyed and field.name != "score":
-        values = _seen(rows, _ATTRIBUTE_VALUES[field.name], {"part": part, "key": key.strip('"')})
+    elif field.keyed:
+        values = _seen(rows, _KEYED_VALUES[field.name], {"part": part, "key": _unquoted(key)})
     else:
         values = _seen(rows, _VALUES[field.name], {"part": part}) if field.name in _VALUES else []
     return [Completion(str(Value(value)), start, len(text), field.help) for value in values]
+
+
+def _unquoted(text: str) -> str:
+    """What stands in quotes, of which the last may be still to come."""
+    if not text.startswith('"'):
+        return text
+    return re.sub(r'\\(["\\])', r"\1", re.sub(r'(?<!\\)((?:\\\\)*)"$', r"\1", text[1:]))
 
 
 def _bare_key(name: str) -> str:
@@ -129,10 +136,13 @@ def _of_spans(expression: str, where: str = "1") -> str:
     )
 
 
-_SCORES = (
-    "SELECT Name AS value, count() AS uses FROM scores "
-    "WHERE Timestamp >= now() - toIntervalSecond({seconds:UInt32}) GROUP BY value"
-)
+def _scores(expression: str, where: str = "1") -> str:
+    return (
+        f"SELECT {expression} AS value, count() AS uses FROM scores "
+        f"WHERE Timestamp >= now() - toIntervalSecond({{seconds:UInt32}}) AND {where} GROUP BY value"
+    )
+
+
 _USAGE = ("model", "provider", "operation", "project", "experiment")
 
 _VALUES: Mapping[str, str] = MappingProxyType(
@@ -155,12 +165,13 @@ _KEYS: Mapping[str, str] = MappingProxyType(
     {
         "attr": _of_spans("arrayJoin(mapKeys(SpanAttributes))"),
         "resource": _of_spans("arrayJoin(mapKeys(ResourceAttributes))"),
-        "score": _SCORES,
+        "score": _scores("Name"),
     }
 )
-_ATTRIBUTE_VALUES: Mapping[str, str] = MappingProxyType(
+_KEYED_VALUES: Mapping[str, str] = MappingProxyType(
     {
         "attr": _of_spans("SpanAttributes[{key:String}]"),
         "resource": _of_spans("ResourceAttributes[{key:String}]"),
+        "score": _scores("Label", "Name = {key:String}"),
     }
 )

@@ -5,20 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from llmtrace_collector.sql_values import QueryValue
 
 from .binding import Parameters, all_true, any_true
-from .span_terms import SpanTerms
+from .span_terms import FUNCTION_SPANS, MESSAGES_LOGGED, SpanTerms
 from .times import Period
 from .trace_terms import TraceTerms, matching
-from .tree import And, Compare, Identifier, Match, Node, Not, Or, Present, Text
+from .tree import And, Compare, Identifier, Match, Node, Not, Or, Other, Present, Text, divided, parts_of
 
 #: What a search is asked over.
 Over = Literal["spans", "traces"]
-
-_Other: TypeAlias = Identifier | Match | Compare | Present | Not | And | Or
 
 #: Fields that few rows fit, so that it pays to read the texts of those rows alone.
 _SELECTIVE = frozenset({"user", "session", "run", "experiment", "prompt", "tag", "tool", "error", "attr"})
@@ -63,25 +61,43 @@ class _Compiler(ABC):
         if isinstance(node, Not):
             return f"NOT ({self.node(node.node)})"
         if isinstance(node, Or):
-            return any_true(map(self.node, node.nodes))
-        return self._all(node.nodes if isinstance(node, And) else [node])
+            texts, others = divided(node)
+            conditions = [self.node(other) for other in others]
+            return any_true([*conditions, self._any_text(texts)] if texts else conditions)
+        return self._all(node)
 
-    def _all(self, nodes: Sequence[Node]) -> str:
-        texts = [node for node in nodes if isinstance(node, Text)]
-        others = [node for node in nodes if not isinstance(node, Text)]
+    def _all(self, node: Node) -> str:
+        texts, without, others = parts_of(node)
         conditions = self._others(others)
         if texts:
-            conditions.append(self._texts(texts, [node for node in others if _is_selective(node)]))
+            conditions.append(self._texts(texts, [other for other in others if _is_selective(other)]))
+        if without:
+            conditions.append(f"NOT ({self._any_text(without)})")
         return all_true(conditions)
 
-    def _texts(self, texts: list[Text], selective: list[_Other]) -> str:
-        """Every one of the texts occurs, in a name, in an error's message, or in a prompt or answer."""
-        terms = {
+    def _any_text(self, texts: list[Text]) -> str:
+        """One of the texts occurs: all are looked for in one reading."""
+        terms = {table: [any_true(places)] for table, places in self._places(texts).items()}
+        return self._in(matching(self.key, terms, self._parameters, {"otel_logs": MESSAGES_LOGGED}))
+
+    def _texts(self, texts: list[Text], selective: list[Other]) -> str:
+        """Every one of the texts occurs."""
+        few = self._in(self._narrow(selective)) if selective else ""
+        narrowed = {
+            "span_texts": few,
+            FUNCTION_SPANS: few,
+            "otel_logs": all_true([MESSAGES_LOGGED, few]),
+        }
+        return self._in(matching(self.key, self._places(texts), self._parameters, narrowed))
+
+    def _places(self, texts: list[Text]) -> Mapping[str, list[str]]:
+        """By table: the condition that a row has a text, for each of them."""
+        return {
             "otel_traces": [self._spans.named(text) for text in texts],
             "span_texts": [self._spans.in_messages(text) for text in texts],
+            "otel_logs": [self._spans.logged(text) for text in texts],
+            FUNCTION_SPANS: [self._spans.in_function(text) for text in texts],
         }
-        narrowed = {"span_texts": self._in(self._narrow(selective))} if selective else {}
-        return self._in(matching(self.key, terms, self._parameters, narrowed))
 
     def _in(self, keys: str) -> str:
         return f"{f'({self.key})' if ',' in self.key else self.key} IN ({keys})"
@@ -94,23 +110,23 @@ class _Compiler(ABC):
         return self._spans.compare(node) if isinstance(node, Compare) else self._spans.present(node)
 
     @abstractmethod
-    def _others(self, nodes: Sequence[_Other]) -> list[str]:
+    def _others(self, nodes: Sequence[Other]) -> list[str]:
         """The conditions of terms that are not about texts."""
 
     @abstractmethod
-    def _narrow(self, nodes: Sequence[_Other]) -> str:
+    def _narrow(self, nodes: Sequence[Other]) -> str:
         """SELECT of the keys that terms of few rows leave."""
 
 
 class _Spans(_Compiler):
     key = "TraceId, SpanId"
 
-    def _others(self, nodes: Sequence[_Other]) -> list[str]:
+    def _others(self, nodes: Sequence[Other]) -> list[str]:
         return [
             self.node(node) if isinstance(node, Not | And | Or) else self._of_span(node) for node in nodes
         ]
 
-    def _narrow(self, nodes: Sequence[_Other]) -> str:
+    def _narrow(self, nodes: Sequence[Other]) -> str:
         return matching(self.key, {"otel_traces": [all_true(self._others(nodes))]}, self._parameters)
 
 
@@ -125,7 +141,7 @@ class _Traces(_Compiler):
         """Conditions that a part of the trace lies in the period."""
         return self._traces.overlap()
 
-    def _others(self, nodes: Sequence[_Other]) -> list[str]:
+    def _others(self, nodes: Sequence[Other]) -> list[str]:
         conditions, of_spans = [], []
         for node in nodes:
             if isinstance(node, Not | And | Or):
@@ -139,11 +155,11 @@ class _Traces(_Compiler):
         # What is asked of spans is asked in one reading of them.
         return [*conditions, self._traces.of_spans(of_spans)] if of_spans else conditions
 
-    def _narrow(self, nodes: Sequence[_Other]) -> str:
+    def _narrow(self, nodes: Sequence[Other]) -> str:
         of_spans = [self._of_span(node) for node in nodes if not isinstance(node, Not | And | Or)]
         return matching(self.key, {"otel_traces": of_spans}, self._parameters)
 
 
-def _is_selective(node: _Other) -> bool:
+def _is_selective(node: Other) -> bool:
     """Whether few rows fit a term, so that they are worth finding first."""
     return isinstance(node, Identifier) or (isinstance(node, Match) and node.field in _SELECTIVE)

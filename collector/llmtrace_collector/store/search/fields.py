@@ -107,6 +107,7 @@ _FIELDS = (
     ),
     _number("output_tokens", "Output tokens, reasoning included.", "output_tokens=0", quantities.COUNT),
     _number("latency", "From start to end.", "latency>2s", quantities.SECONDS),
+    _number("ttfb", "Time to the first byte of the answer.", "ttfb>1s", quantities.SECONDS),
     _number("ttft", "Time to first token.", "ttft>800ms", quantities.SECONDS),
     _number("tpot", "Time for each output token after the first.", "tpot>50ms", quantities.SECONDS),
     Field(

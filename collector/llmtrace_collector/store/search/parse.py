@@ -26,10 +26,14 @@ from .tree import (
     any_of,
     identify,
     negated,
+    readings_of_texts,
 )
 
 #: Parentheses inside each other, and terms, that a search may have.
 DEEPEST, MOST_TERMS = 20, 60
+
+#: Readings of all texts of the period that one search may cost.
+MOST_READINGS = 8
 
 _OPERATORS: dict[str, Operator] = {":": "=", "=": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
@@ -52,6 +56,13 @@ class _Parser:
         token = self._peek()
         if token is not None:
             raise SearchError("this parenthesis closes nothing", token.position, token.length)
+        if node is not None and readings_of_texts(node) > MOST_READINGS:
+            first, last = self._tokens[0], self._tokens[-1]
+            raise SearchError(
+                f"more than {MOST_READINGS} groups of words: write alternatives side by side, a OR b OR c",
+                first.position,
+                last.position + last.length - first.position,
+            )
         return Search(node, self._moments.get("since"), self._moments.get("until"))
 
     def _peek(self) -> Token | None:
@@ -123,9 +134,12 @@ class _Parser:
             return node
         if token.kind == "(":
             return self._group(token)
-        self._terms += 1
+        # Each value of a list is one more condition.
+        self._terms += max(1, len(token.values))
         if self._terms > MOST_TERMS:
-            raise SearchError(f"a search has at most {MOST_TERMS} terms", token.position, token.length)
+            raise SearchError(
+                f"a search has at most {MOST_TERMS} terms and values", token.position, token.length
+            )
         return _term(token)
 
     def _group(self, opening: Token) -> Node:

@@ -40,7 +40,8 @@ _LIMIT = Decimal("1e18")
 
 def read_number(text: str, kind: str) -> float | None:
     """The number in `text`: seconds for a duration, USD for money; None where it is none of that kind."""
-    match = _NUMBER.fullmatch(text.strip())
+    # Keyboards write the Greek letter where the sign of micro is meant.
+    match = _NUMBER.fullmatch(text.strip().replace("μ", "µ"))
     if match is None:
         return None
     sign, dollar, digits, exponent, unit = match.groups(default="")

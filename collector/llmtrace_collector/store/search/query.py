@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from .conditions import Condition, Over, compile_spans, compile_traces
 from .fields import FIELDS
 from .times import ALWAYS, Moment, Period
-from .tree import Compare, Identifier, Match, Node, Or, Value, all_of, terms
+from .tree import And, Compare, Identifier, Match, Node, Or, Value, all_of, terms
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Search:
 
     @property
     def names_an_id(self) -> bool:
-        """Whether a bare id is asked for, which leaves nothing to a reader's defaults."""
-        return self.tree is not None and any(isinstance(term, Identifier) for term in terms(self.tree))
+        """Whether all that is found has a bare id, which leaves nothing to a reader's defaults."""
+        needed = self.tree.nodes if isinstance(self.tree, And) else (self.tree,)
+        return any(isinstance(node, Identifier) for node in needed)
 
     def narrowed(self, *nodes: Node) -> Search:
         """This search with further terms that must hold too."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from llmtrace import semconv
-from llmtrace_collector.sql_values import literal
+from llmtrace_collector.attributes.messages import DETAILS_EVENT, EVENT_MESSAGES
+from llmtrace_collector.sql_values import literal, literals
 
 from .binding import (
     Parameters,
@@ -58,6 +59,7 @@ _NUMBERS: Mapping[str, str] = MappingProxyType(
         "input_tokens": "InputTokens",
         "output_tokens": "OutputTokens",
         "latency": "Duration / 1e9",
+        "ttfb": "TimeToFirstByte",
         "ttft": "TimeToFirstToken",
         "tpot": "TimePerOutputToken",
     }
@@ -70,6 +72,26 @@ STEP_NAME = (
 )
 _TOOL_ATTRIBUTE = f"SpanAttributes[{literal(semconv.TOOL_NAME)}]"
 TOOL_NAME = f"if({_TOOL_ATTRIBUTE} != '', {_TOOL_ATTRIBUTE}, {STEP_NAME})"
+
+_TEXTS = ("InputMessages", "OutputMessages", "SystemInstructions", "ToolDefinitions")
+_RESPONSE_PREFIXES = ("chatcmpl-", "chatcmpl_", "cmpl-", "cmpl_", "msg-", "msg_", "resp-", "resp_")
+
+_FUNCTION_KEYS = literals(
+    (
+        semconv.TOOL_CALL_ARGUMENTS,
+        semconv.TOOL_CALL_RESULT,
+        semconv.FUNCTION_ARGUMENTS,
+        semconv.FUNCTION_RESULT,
+    )
+)
+#: Spans that may have arguments and a result: tools and functions.
+FUNCTION_SPANS = "(SELECT Timestamp, TraceId, SpanId, SpanAttributes FROM otel_traces WHERE NOT IsLlm)"
+
+_MESSAGE_EVENTS = literals((DETAILS_EVENT, *(name for names in EVENT_MESSAGES.values() for name in names)))
+#: Records of `otel_logs` that are messages of a call.
+MESSAGES_LOGGED = (
+    f"SpanId != '' AND if(EventName != '', EventName, LogAttributes['event.name']) IN ({_MESSAGE_EVENTS})"
+)
 
 #: A row of `span_texts` with an image among what was sent, as rows of traces tell it.
 _IMAGE_SENT = """multiSearchAny(InputMessages, ['"modality":"image"', '"modality": "image"'])"""
@@ -134,16 +156,34 @@ class SpanTerms:
             contains(column, node.text, self._parameters) for column in ("SpanName", "StatusMessage")
         ]
         column = {16: "SpanId", 32: "TraceId"}.get(len(node.text)) if node.text.isdecimal() else None
+        # Short ids of responses look like words.
+        column = "ResponseId" if node.text.startswith(_RESPONSE_PREFIXES) else column
         if column is not None:
             conditions.append(f"{column} = {self._parameters.text(node.text)}")
         return any_true(conditions)
 
     def in_messages(self, node: Text) -> str:
-        """A row of `span_texts` has the text in a prompt or an answer."""
+        """A row of `span_texts` has the text in a prompt, an answer, instructions or a tool's definition."""
         return any_true(
             contains(column, spelling, self._parameters)
             for spelling in message_spellings(node.text)
-            for column in ("InputMessages", "OutputMessages")
+            for column in _TEXTS
+        )
+
+    def logged(self, node: Text) -> str:
+        """A row of `otel_logs` that is one of `MESSAGES_LOGGED` has the text."""
+        spellings = message_spellings(node.text)
+        body = any_true(contains("Body", spelling, self._parameters) for spelling in spellings)
+        value = any_true(contains("x", spelling, self._parameters) for spelling in spellings)
+        return any_true([body, f"arrayExists(x -> {value}, mapValues(LogAttributes))"])
+
+    def in_function(self, node: Text) -> str:
+        """A row of `FUNCTION_SPANS` has the text in the arguments or the result."""
+        spellings = message_spellings(node.text)
+        value = any_true(contains("value", spelling, self._parameters) for spelling in spellings)
+        return (
+            f"arrayExists((key, value) -> key IN ({_FUNCTION_KEYS}) AND {value}, "
+            "mapKeys(SpanAttributes), mapValues(SpanAttributes))"
         )
 
     def scored(self, wanted: Sequence[str]) -> str:

@@ -30,9 +30,9 @@ _HAS: Mapping[str, str] = MappingProxyType(
 )
 _NUMBERS: Mapping[str, str] = MappingProxyType(
     {
-        "tokens": "(InputTokens + OutputTokens)",
-        "input_tokens": "InputTokens",
-        "output_tokens": "OutputTokens",
+        "tokens": "if(Calls = UnknownUsage, NULL, InputTokens + OutputTokens)",
+        "input_tokens": "if(Calls = UnknownUsage, NULL, InputTokens)",
+        "output_tokens": "if(Calls = UnknownUsage, NULL, OutputTokens)",
         "latency": "Duration / 1e9",
     }
 )

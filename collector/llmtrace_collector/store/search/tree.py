@@ -18,7 +18,11 @@ JOINING = frozenset({"AND", "OR", "NOT"})
 #: Identifiers are known by their form. A span id of digits alone might as well be a number in a text.
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 _SPAN_ID = re.compile(r"(?=.*[a-f])[0-9a-f]{16}", re.IGNORECASE)
-_RESPONSE_ID = re.compile(r"(?:chatcmpl|cmpl|msg|resp)[-_](?=[\w-]*\d)[\w-]{6,}", re.ASCII)
+# Names such as msg_handler2 or resp_timeout_408 are no ids: those are long, and all digits and letters.
+_RESPONSE_ID = re.compile(
+    r"(?:chatcmpl|cmpl)[-_](?=[A-Za-z-]*\d)[0-9A-Za-z-]{8,}"
+    r"|(?:msg|resp)_(?:bdrk_|vrtx_)?(?=(?:[A-Za-z-]*\d){2})[0-9A-Za-z-]{16,}"
+)
 
 _BARE_TEXT = re.compile(r"\w[\w'’.\-/@#%&+;?$€]*")
 _BARE_VALUE = re.compile(r"""[^\s()",*<>=!:][^\s()",*]*""")
@@ -131,7 +135,8 @@ class Or:
 
 
 Term: TypeAlias = Text | Identifier | Match | Compare | Present
-Node: TypeAlias = Term | Not | And | Or
+Other: TypeAlias = Identifier | Match | Compare | Present | Not | And | Or
+Node: TypeAlias = Text | Other
 
 
 def all_of(nodes: Iterable[Node]) -> Node:
@@ -164,6 +169,41 @@ def terms(node: Node) -> Iterator[Term]:
             yield from terms(part)
     else:
         yield node
+
+
+def divided(node: Or) -> tuple[list[Text], list[Other]]:
+    """The texts of alternatives, which are looked for together, and the other alternatives."""
+    return (
+        [part for part in node.nodes if isinstance(part, Text)],
+        [part for part in node.nodes if not isinstance(part, Text)],
+    )
+
+
+def parts_of(node: Node) -> tuple[list[Text], list[Text], list[Other]]:
+    """What must all hold: texts that occur, texts that do not, and the rest."""
+    texts: list[Text] = []
+    without: list[Text] = []
+    others: list[Other] = []
+    for part in node.nodes if isinstance(node, And) else (node,):
+        if isinstance(part, Text):
+            texts.append(part)
+        elif isinstance(part, Not) and isinstance(part.node, Text):
+            without.append(part.node)
+        else:
+            others.append(part)
+    return texts, without, others
+
+
+def readings_of_texts(node: Node) -> int:
+    """How often all texts of the period are read to answer a search."""
+    if isinstance(node, Not):
+        return readings_of_texts(node.node)
+    if isinstance(node, Or):
+        texts, others = divided(node)
+        return bool(texts) + sum(map(readings_of_texts, others))
+    texts, without, others = parts_of(node)
+    inside = [part for part in others if isinstance(part, Not | And | Or)]
+    return bool(texts) + bool(without) + sum(map(readings_of_texts, inside))
 
 
 def identify(text: str) -> Identifier | None:

@@ -134,7 +134,8 @@ CREATE OR REPLACE FUNCTION llmtrace_count AS (text) -> toUInt64OrNull(text);
 
 CREATE OR REPLACE FUNCTION llmtrace_count_or_0 AS (text) -> toUInt64OrZero(text);
 
-CREATE OR REPLACE FUNCTION llmtrace_seconds AS (text) -> toFloat64OrNull(text);
+CREATE OR REPLACE FUNCTION llmtrace_seconds AS (text) ->
+    toFloat64OrNull(extract(text, '^[0-9.]{1,30}(?:[eE][-+]?[0-9]{1,2})?$'));
 
 CREATE OR REPLACE FUNCTION llmtrace_weight AS (text) ->
     if(toFloat64OrZero(text) > 0 AND toFloat64OrZero(text) < 1e9, toFloat64OrZero(text), 1);
@@ -1005,7 +1006,11 @@ CREATE OR REPLACE FUNCTION llmtrace_json_array_or_nothing AS (items) ->
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_time_per_output_token AS (first, last, duration, tokens) ->
-    if(tokens > 1, (ifNull(last, duration / 1e9) - first) / (tokens - 1), NULL);
+    if(
+        tokens > 1 AND ifNull(last, duration / 1e9) > first,
+        (ifNull(last, duration / 1e9) - first) / (tokens - 1),
+        NULL
+    );
 
 CREATE OR REPLACE FUNCTION llmtrace_tpot_estimated AS (time_per_output_token, last) ->
     time_per_output_token IS NOT NULL AND last IS NULL;

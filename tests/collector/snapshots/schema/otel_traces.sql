@@ -155,7 +155,7 @@ CREATE TABLE otel_traces (
         COMMENT 'What in its token counts contradicts itself; empty for nothing' CODEC(ZSTD(1)),
     TimePerOutputToken Nullable(Float64)
         DEFAULT llmtrace_time_per_output_token(TimeToFirstToken, TimeToLastToken, Duration, OutputTokens)
-        COMMENT 'Seconds between two tokens of output, the first\'s time left out' CODEC(ZSTD(1)),
+        COMMENT 'Seconds from one output token to the next; reasoning tokens count: too short where not streamed' CODEC(ZSTD(1)),
     TpotEstimated Bool
         DEFAULT llmtrace_tpot_estimated(TimePerOutputToken, TimeToLastToken)
         COMMENT 'Whether TimePerOutputToken takes the span\'s end for the last token\'s time' CODEC(ZSTD(1)),

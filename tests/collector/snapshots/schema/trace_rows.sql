@@ -53,7 +53,8 @@ CREATE TABLE trace_rows (
     IsDeleted UInt8 COMMENT 'Whether another row, which starts earlier or later, took its place',
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_user UserId TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX idx_session SessionId TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX idx_session SessionId TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_end End TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 PARTITION BY (RetentionDays, toDate(Start))

@@ -5,7 +5,10 @@ CREATE OR REPLACE FUNCTION llmtrace_count AS (text) -> toUInt64OrNull(text);
 
 CREATE OR REPLACE FUNCTION llmtrace_count_or_0 AS (text) -> toUInt64OrZero(text);
 
-CREATE OR REPLACE FUNCTION llmtrace_seconds AS (text) -> toFloat64OrNull(text);
+-- What is negative, infinite or no number is no time. The pattern costs an insert a tenth of what comparing would, for
+-- `text` stands in it once.
+CREATE OR REPLACE FUNCTION llmtrace_seconds AS (text) ->
+    toFloat64OrNull(extract(text, '^[0-9.]{1,30}(?:[eE][-+]?[0-9]{1,2})?$'));
 
 -- What is not a positive number weighs as much as no weight at all.
 CREATE OR REPLACE FUNCTION llmtrace_weight AS (text) ->

@@ -2,9 +2,15 @@
 -- n - 1 follow it.
 
 -- From one token of output to the next, on the mean. Where nobody says when the last one came, it is taken to have
--- come at the end of the span, of `duration` nanoseconds; NULL without a first token or a second.
+-- come at the end of the span, of `duration` nanoseconds. NULL without a first token or a second, and where they came
+-- at once: then nobody saw how fast they were made. Reasoning tokens count, for a span does not say whether they were
+-- streamed; where they were not, they came before the first token, and the time is too short.
 CREATE OR REPLACE FUNCTION llmtrace_time_per_output_token AS (first, last, duration, tokens) ->
-    if(tokens > 1, (ifNull(last, duration / 1e9) - first) / (tokens - 1), NULL);
+    if(
+        tokens > 1 AND ifNull(last, duration / 1e9) > first,
+        (ifNull(last, duration / 1e9) - first) / (tokens - 1),
+        NULL
+    );
 
 -- Whether that time takes the span's end for the last token's time.
 CREATE OR REPLACE FUNCTION llmtrace_tpot_estimated AS (time_per_output_token, last) ->
