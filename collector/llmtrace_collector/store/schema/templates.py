@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,10 @@ from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, Stric
 from jinja2.bccache import Bucket
 
 from llmtrace_collector.attributes.field import alternatives
-from llmtrace_collector.sql_values import literal, literals
+from llmtrace_collector.sql_values import literal
+
+#: Characters after which a list of literals goes on on the next line.
+_LINE = 90
 
 FOLDER = Path(__file__).parent / "sql"
 
@@ -40,10 +44,20 @@ def environment() -> Environment:
         bytecode_cache=_CompiledTemplates(str(FOLDER.parent / "__pycache__"), "jinja-%s.cache"),
     )
     jinja.filters["literal"] = literal
-    jinja.filters["literals"] = literals
+    jinja.filters["literals"] = _wrapped_literals
     jinja.filters["alternatives"] = alternatives
     jinja.filters["snake"] = _snake
     return jinja
+
+
+def _wrapped_literals(texts: Iterable[str]) -> str:
+    """Literals with commas between, on lines that can be read."""
+    lines = [""]
+    for text in map(literal, texts):
+        lines[-1] += f"{text}, "
+        if len(lines[-1]) > _LINE:
+            lines.append("")
+    return "\n".join(line.rstrip() for line in lines if line).removesuffix(",")
 
 
 def _snake(name: str) -> str:

@@ -103,7 +103,29 @@ CREATE OR REPLACE FUNCTION llmtrace_map_of_first AS (keys, texts) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_is_content AS (key) ->
     (
-        key IN ('agent.messages', 'ai.documents', 'ai.embedding', 'ai.embeddings', 'ai.prompt', 'ai.prompt.messages', 'ai.prompt.tools', 'ai.ranking', 'ai.response.files', 'ai.response.object', 'ai.response.providerMetadata', 'ai.response.reasoning', 'ai.response.text', 'ai.response.toolCalls', 'ai.result.object', 'ai.result.text', 'ai.result.toolCalls', 'ai.schema', 'ai.toolCall.args', 'ai.toolCall.result', 'ai.value', 'ai.values', 'all_messages', 'all_messages_events', 'embedding.text', 'events', 'final_result', 'gcp.vertex.agent.data', 'gcp.vertex.agent.llm_request', 'gcp.vertex.agent.llm_response', 'gcp.vertex.agent.tool_call_args', 'gcp.vertex.agent.tool_response', 'gen_ai.completion', 'gen_ai.content.completion', 'gen_ai.content.prompt', 'gen_ai.evaluation.explanation', 'gen_ai.event.content', 'gen_ai.input.messages', 'gen_ai.memory.query.text', 'gen_ai.memory.records', 'gen_ai.output.messages', 'gen_ai.prompt', 'gen_ai.retrieval.documents', 'gen_ai.retrieval.query.text', 'gen_ai.system_instructions', 'gen_ai.tool.args', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.tool.definitions', 'gen_ai.tool.input', 'gen_ai.tool.output', 'genkit:input', 'genkit:output', 'http.request.body', 'http.response.body', 'input.value', 'inputs', 'langfuse.observation.input', 'langfuse.observation.output', 'langfuse.trace.input', 'langfuse.trace.output', 'llm.choices.0.completion.text', 'llm.function_call', 'llm.generated_message', 'llm.invocation_parameters', 'llm.messages', 'llm.prompt_template.template', 'llm.prompt_template.variables', 'llm.prompts.0.prompt.text', 'llmtrace.function.arguments', 'llmtrace.function.result', 'lmnr.span.input', 'lmnr.span.output', 'mcp.request.argument', 'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools', 'mlflow.spanInputs', 'mlflow.spanOutputs', 'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters', 'output', 'output.value', 'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages', 'request_data', 'reranker.query', 'response_data', 'retrieval.documents', 'retrieval.query', 'span.input', 'span.output', 'system_prompt', 'tool.parameters', 'tool_arguments', 'tool_input', 'tool_output', 'tool_response', 'trace.input', 'trace.output', 'traceloop.entity.input', 'traceloop.entity.output', 'traceloop.prompt.template', 'traceloop.prompt.template_variables', 'user_prompt')
+        key IN ('agent.messages', 'ai.documents', 'ai.embedding', 'ai.embeddings', 'ai.prompt', 'ai.prompt.messages',
+'ai.prompt.tools', 'ai.ranking', 'ai.response.files', 'ai.response.object', 'ai.response.providerMetadata',
+'ai.response.reasoning', 'ai.response.text', 'ai.response.toolCalls', 'ai.result.object', 'ai.result.text',
+'ai.result.toolCalls', 'ai.schema', 'ai.toolCall.args', 'ai.toolCall.result', 'ai.value', 'ai.values',
+'all_messages', 'all_messages_events', 'embedding.text', 'events', 'final_result', 'gcp.vertex.agent.data',
+'gcp.vertex.agent.llm_request', 'gcp.vertex.agent.llm_response', 'gcp.vertex.agent.tool_call_args',
+'gcp.vertex.agent.tool_response', 'gen_ai.completion', 'gen_ai.content.completion', 'gen_ai.content.prompt',
+'gen_ai.evaluation.explanation', 'gen_ai.event.content', 'gen_ai.input.messages', 'gen_ai.memory.query.text',
+'gen_ai.memory.records', 'gen_ai.output.messages', 'gen_ai.prompt', 'gen_ai.retrieval.documents',
+'gen_ai.retrieval.query.text', 'gen_ai.system_instructions', 'gen_ai.tool.args', 'gen_ai.tool.call.arguments',
+'gen_ai.tool.call.result', 'gen_ai.tool.definitions', 'gen_ai.tool.input', 'gen_ai.tool.output',
+'genkit:input', 'genkit:output', 'http.request.body', 'http.response.body', 'input.value',
+'inputs', 'langfuse.observation.input', 'langfuse.observation.output', 'langfuse.trace.input',
+'langfuse.trace.output', 'llm.choices.0.completion.text', 'llm.function_call', 'llm.generated_message',
+'llm.invocation_parameters', 'llm.messages', 'llm.prompt_template.template', 'llm.prompt_template.variables',
+'llm.prompts.0.prompt.text', 'llmtrace.function.arguments', 'llmtrace.function.result', 'lmnr.span.input',
+'lmnr.span.output', 'mcp.request.argument', 'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools',
+'mlflow.spanInputs', 'mlflow.spanOutputs', 'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters',
+'output', 'output.value', 'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages',
+'request_data', 'reranker.query', 'response_data', 'retrieval.documents', 'retrieval.query',
+'span.input', 'span.output', 'system_prompt', 'tool.parameters', 'tool_arguments', 'tool_input',
+'tool_output', 'tool_response', 'trace.input', 'trace.output', 'traceloop.entity.input', 'traceloop.entity.output',
+'traceloop.prompt.template', 'traceloop.prompt.template_variables', 'user_prompt')
         OR match(key, '^(gen_ai\\.(prompt|completion)\\.(\\d|variable\\.)|gen_ai\\.tool\\.\\d|llm\\.(input_messages|output_messages|prompts|completions|choices|tools|request\\.functions)\\.|llm\\.\\w+\\.(messages|prompt|input|output|content|choices|system|tools|candidates|contents)$|(retrieval\\.documents|embedding\\.embeddings|reranker\\.(input|output)_documents|db\\.query\\.result)\\.|lk\\.(user_|input_|chat_ctx|response\\.text|instructions|function_tool\\.(arguments|output))|ai\\.(prompt|toolCall\\.args|toolCall\\.result)\\.)')
     );
 
@@ -126,7 +148,11 @@ CREATE OR REPLACE FUNCTION llmtrace_name_only AS (text) -> if(match(text, '^([\\
 
 CREATE OR REPLACE FUNCTION llmtrace_has_column AS (key) ->
     (
-        key IN ('ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs', 'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text', 'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls', 'ai.response.reasoning', 'ai.result.text')
+        key IN ('ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input',
+'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs',
+'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text',
+'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls',
+'ai.response.reasoning', 'ai.result.text')
         OR match(key, '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools|llm\\.prompts|llm\\.choices)\\.\\d')
     );
 
@@ -147,8 +173,12 @@ CREATE OR REPLACE FUNCTION llmtrace_finish_reasons AS (text) ->
     arrayMap(
         finish_reason -> transform(
             lower(finish_reason),
-            ['end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'finish_reason_stop', 'max_tokens', 'max_output_tokens', 'model_length', 'tool_use', 'tool_calls', 'tool-calls', 'function_call', 'content-filter', 'safety', 'refusal', 'content_filtered', 'guardrail_intervened'],
-            ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length', 'length', 'tool_call', 'tool_call', 'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter'],
+            ['end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'finish_reason_stop', 'max_tokens',
+'max_output_tokens', 'model_length', 'tool_use', 'tool_calls', 'tool-calls', 'function_call',
+'content-filter', 'safety', 'refusal', 'content_filtered', 'guardrail_intervened'],
+            ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length', 'length', 'tool_call',
+'tool_call', 'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter',
+'content_filter', 'content_filter'],
             finish_reason
         ),
         llmtrace_string_list(text)
@@ -157,8 +187,19 @@ CREATE OR REPLACE FUNCTION llmtrace_finish_reasons AS (text) ->
 CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
     transform(
         text,
-        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'],
-        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
+        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini',
+'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai',
+'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon',
+'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat',
+'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding',
+'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat',
+'watsonx'],
+        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini',
+'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock',
+'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai',
+'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic',
+'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
         text
     );
 
@@ -216,8 +257,19 @@ CREATE OR REPLACE FUNCTION llmtrace_prompt_hash AS (model, input, instructions, 
 CREATE OR REPLACE FUNCTION llmtrace_provider_of_dialect AS (text) ->
     transform(
         lower(text),
-        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini', 'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai', 'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon', 'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat', 'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat', 'watsonx'],
-        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic', 'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
+        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini',
+'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai',
+'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon',
+'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat',
+'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding',
+'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat',
+'watsonx'],
+        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini',
+'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock',
+'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai',
+'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic',
+'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
         text
     );
 
@@ -244,11 +296,13 @@ CREATE OR REPLACE FUNCTION llmtrace_inclusive_input AS (input, cache_read, cache
 
 CREATE OR REPLACE FUNCTION llmtrace_input_messages_event AS (event) ->
     (
-        transform(event.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'], ['user', 'system', 'user', 'assistant', 'tool'], event.1),
+        transform(event.1, ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+'gen_ai.tool.message'], ['user', 'system', 'user', 'assistant', 'tool'], event.1),
         llmtrace_first([
             event.2[transform(
                 event.1,
-                ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'],
+                ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+'gen_ai.tool.message'],
                 ['gen_ai.prompt', 'content', 'content', 'content', 'content'],
                 event.1
             )],
@@ -264,7 +318,8 @@ CREATE OR REPLACE FUNCTION llmtrace_input_messages_of_events AS (names, attribut
             arrayMap(
                 input_messages_event -> llmtrace_input_messages_event(input_messages_event),
                 arrayFilter(
-                    input_messages_any -> input_messages_any.1 IN ('gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message'),
+                    input_messages_any -> input_messages_any.1 IN ('gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+'gen_ai.tool.message'),
                     arrayZip(names, arraySlice(attributes, 1, length(names)))
                 )
             )
@@ -314,7 +369,8 @@ CREATE OR REPLACE FUNCTION llmtrace_event_messages AS (role, text) ->
 CREATE OR REPLACE FUNCTION llmtrace_event_key AS (event) ->
     transform(
         event,
-        ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'],
+        ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'],
         ['gen_ai.prompt', 'content', 'content', 'content', 'content', 'gen_ai.completion', 'message'],
         event
     );
@@ -322,7 +378,8 @@ CREATE OR REPLACE FUNCTION llmtrace_event_key AS (event) ->
 CREATE OR REPLACE FUNCTION llmtrace_event_role AS (event) ->
     transform(
         event,
-        ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'],
+        ['gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'],
         ['user', 'system', 'user', 'assistant', 'tool', 'assistant', 'assistant'],
         event
     );
@@ -612,8 +669,10 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_named AS (text) ->
         '',
         transform(
             lower(text),
-            ['chat', 'text_completion', 'completion', 'acompletion', 'embedding', 'embeddings', 'aembedding', 'message', 'messages', 'responses', 'aresponses', 'anthropic_messages'],
-            ['chat', 'text_completion', 'text_completion', 'chat', 'embeddings', 'embeddings', 'embeddings', 'chat', 'chat', 'chat', 'chat', 'chat'],
+            ['chat', 'text_completion', 'completion', 'acompletion', 'embedding', 'embeddings', 'aembedding',
+'message', 'messages', 'responses', 'aresponses', 'anthropic_messages'],
+            ['chat', 'text_completion', 'text_completion', 'chat', 'embeddings', 'embeddings', 'embeddings',
+'chat', 'chat', 'chat', 'chat', 'chat'],
             text
         )
     );
@@ -637,8 +696,11 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_by_llm_request_type AS (text) ->
 CREATE OR REPLACE FUNCTION llmtrace_operation_by_ai_operation_id AS (text) ->
     transform(
         lower(text),
-        ['ai.generatetext', 'ai.streamtext', 'ai.generateobject', 'ai.streamobject', 'ai.generatetext.dogenerate', 'ai.streamtext.dostream', 'ai.generateobject.dogenerate', 'ai.streamobject.dostream', 'ai.embed', 'ai.embedmany', 'ai.embed.doembed', 'ai.embedmany.doembed', 'ai.rerank', 'ai.toolcall'],
-        ['invoke_agent', 'invoke_agent', 'invoke_agent', 'invoke_agent', 'chat', 'chat', 'chat', 'chat', 'invoke_workflow', 'invoke_workflow', 'embeddings', 'embeddings', 'rerank', 'execute_tool'],
+        ['ai.generatetext', 'ai.streamtext', 'ai.generateobject', 'ai.streamobject', 'ai.generatetext.dogenerate',
+'ai.streamtext.dostream', 'ai.generateobject.dogenerate', 'ai.streamobject.dostream', 'ai.embed',
+'ai.embedmany', 'ai.embed.doembed', 'ai.embedmany.doembed', 'ai.rerank', 'ai.toolcall'],
+        ['invoke_agent', 'invoke_agent', 'invoke_agent', 'invoke_agent', 'chat', 'chat', 'chat', 'chat',
+'invoke_workflow', 'invoke_workflow', 'embeddings', 'embeddings', 'rerank', 'execute_tool'],
         ''
     );
 
@@ -654,7 +716,8 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_by_mlflow_span_type AS (text) ->
     transform(
         lower(text),
         ['llm', 'chat_model', 'embedding', 'tool', 'retriever', 'agent', 'chain', 'workflow', 'reranker'],
-        ['chat', 'chat', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'invoke_workflow', 'invoke_workflow', 'rerank'],
+        ['chat', 'chat', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'invoke_workflow',
+'invoke_workflow', 'rerank'],
         ''
     );
 
@@ -902,7 +965,8 @@ CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, iban_mark, card_
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
-    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent', 'create_agent', 'invoke_workflow', 'rerank'),
+    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent',
+'create_agent', 'invoke_workflow', 'rerank'),
     toString(step_kind_operation), 'span'
 );
 
@@ -1031,7 +1095,8 @@ CREATE OR REPLACE FUNCTION llmtrace_first_token AS (seconds, milliseconds, at, s
 
 CREATE OR REPLACE FUNCTION llmtrace_first_token_event AS (event_names, event_times) ->
     arrayFirst(
-        (first_token_time, first_token_name) -> first_token_name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk', 'ai.stream.firstChunk'),
+        (first_token_time, first_token_name) -> first_token_name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk',
+'ai.stream.firstChunk'),
         event_times,
         event_names
     );

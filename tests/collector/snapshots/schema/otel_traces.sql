@@ -33,7 +33,10 @@ CREATE TABLE otel_traces (
         DEFAULT SpanAttributes['gen_ai.operation.name']
         COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, or another step' CODEC(ZSTD(1)),
     Provider LowCardinality(String)
-        DEFAULT llmtrace_provider_name(llmtrace_first([SpanAttributes['gen_ai.provider.name'], SpanAttributes['gen_ai.system']]))
+        DEFAULT llmtrace_provider_name(llmtrace_first([
+        SpanAttributes['gen_ai.provider.name'],
+        SpanAttributes['gen_ai.system']
+    ]))
         COMMENT 'Provider that was called, by the convention\'s name' CODEC(ZSTD(1)),
     RequestModel LowCardinality(String)
         DEFAULT SpanAttributes['gen_ai.request.model']
@@ -45,16 +48,32 @@ CREATE TABLE otel_traces (
         DEFAULT SpanAttributes['gen_ai.response.id']
         COMMENT 'The provider\'s id of the answer' CODEC(ZSTD(3)),
     FinishReasons Array(LowCardinality(String))
-        DEFAULT llmtrace_finish_reasons(llmtrace_first([SpanAttributes['gen_ai.response.finish_reasons'], SpanAttributes['gen_ai.response.finish_reason'], SpanAttributes['gen_ai.response.stop_reason'], SpanAttributes['gen_ai.completion.0.finish_reason'], SpanAttributes['anthropic.message.stop_reason']]))
+        DEFAULT llmtrace_finish_reasons(llmtrace_first([
+        SpanAttributes['gen_ai.response.finish_reasons'],
+        SpanAttributes['gen_ai.response.finish_reason'],
+        SpanAttributes['gen_ai.response.stop_reason'],
+        SpanAttributes['gen_ai.completion.0.finish_reason'],
+        SpanAttributes['anthropic.message.stop_reason']
+    ]))
         COMMENT 'Why each choice of the answer ended' CODEC(ZSTD(1)),
     ErrorType LowCardinality(String)
         DEFAULT SpanAttributes['error.type']
         COMMENT 'Kind of the error; empty without one' CODEC(ZSTD(1)),
     UserId String
-        DEFAULT llmtrace_first([SpanAttributes['user.id'], SpanAttributes['enduser.id'], SpanAttributes['gen_ai.user'], SpanAttributes['gen_ai.request.user'], SpanAttributes['gen_ai.prompt.0.user']])
+        DEFAULT llmtrace_first([
+        SpanAttributes['user.id'],
+        SpanAttributes['enduser.id'],
+        SpanAttributes['gen_ai.user'],
+        SpanAttributes['gen_ai.request.user'],
+        SpanAttributes['gen_ai.prompt.0.user']
+    ])
         COMMENT 'User for whom was called' CODEC(ZSTD(3)),
     SessionId String
-        DEFAULT llmtrace_first([SpanAttributes['session.id'], SpanAttributes['gen_ai.conversation.id'], SpanAttributes['anthropic.session.id']])
+        DEFAULT llmtrace_first([
+        SpanAttributes['session.id'],
+        SpanAttributes['gen_ai.conversation.id'],
+        SpanAttributes['anthropic.session.id']
+    ])
         COMMENT 'Conversation that the span belongs to' CODEC(ZSTD(3)),
     Tags Array(LowCardinality(String))
         DEFAULT llmtrace_string_list(SpanAttributes['llmtrace.tags'])
@@ -75,43 +94,81 @@ CREATE TABLE otel_traces (
         DEFAULT llmtrace_purpose(SpanAttributes['llmtrace.purpose'], ResourceAttributes['llmtrace.purpose'], ResourceAttributes['llmtrace.simulated'])
         COMMENT 'What the call was for: product, simulated, bench, replay, evaluation, judge or playground' CODEC(ZSTD(1)),
     InputTokens Nullable(UInt64)
-        DEFAULT llmtrace_count(llmtrace_first([SpanAttributes['gen_ai.usage.input_tokens'], SpanAttributes['gen_ai.usage.prompt_tokens']]))
+        DEFAULT llmtrace_count(llmtrace_first([
+        SpanAttributes['gen_ai.usage.input_tokens'],
+        SpanAttributes['gen_ai.usage.prompt_tokens']
+    ]))
         COMMENT 'Tokens of input, cached ones among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
     CacheReadTokens UInt64
-        DEFAULT llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.cache_read.input_tokens'], SpanAttributes['gen_ai.usage.cache_read_input_tokens'], SpanAttributes['gen_ai.usage.input_tokens.cached'], SpanAttributes['gen_ai.usage.details.cache_read_tokens'], SpanAttributes['gen_ai.usage.cached_tokens']]))
+        DEFAULT llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['gen_ai.usage.cache_read.input_tokens'],
+        SpanAttributes['gen_ai.usage.cache_read_input_tokens'],
+        SpanAttributes['gen_ai.usage.input_tokens.cached'],
+        SpanAttributes['gen_ai.usage.details.cache_read_tokens'],
+        SpanAttributes['gen_ai.usage.cached_tokens']
+    ]))
         COMMENT 'Tokens of input that were read from the cache' CODEC(T64, ZSTD(1)),
     CacheWriteTokens UInt64
-        DEFAULT llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.cache_write.input_tokens'], SpanAttributes['gen_ai.usage.cache_creation.input_tokens'], SpanAttributes['gen_ai.usage.cache_creation_input_tokens'], SpanAttributes['gen_ai.usage.input_tokens.cache_write'], SpanAttributes['gen_ai.usage.details.cache_write_tokens']]))
+        DEFAULT llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['gen_ai.usage.cache_write.input_tokens'],
+        SpanAttributes['gen_ai.usage.cache_creation.input_tokens'],
+        SpanAttributes['gen_ai.usage.cache_creation_input_tokens'],
+        SpanAttributes['gen_ai.usage.input_tokens.cache_write'],
+        SpanAttributes['gen_ai.usage.details.cache_write_tokens']
+    ]))
         COMMENT 'Tokens of input that were written to the cache' CODEC(T64, ZSTD(1)),
     CacheWrite1hTokens UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_write_1h.input_tokens']), 0)
         COMMENT 'Tokens written to the cache for an hour',
     AudioInputTokens UInt64
-        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.audio.input_tokens'], SpanAttributes['gen_ai.usage.details.input_audio_tokens']])), 0)
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['gen_ai.usage.audio.input_tokens'],
+        SpanAttributes['gen_ai.usage.details.input_audio_tokens']
+    ])), 0)
         COMMENT 'Tokens of input that were audio',
     ImageInputTokens UInt64
-        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.image.input_tokens'], SpanAttributes['gen_ai.usage.details.input_image_tokens']])), 0)
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['gen_ai.usage.image.input_tokens'],
+        SpanAttributes['gen_ai.usage.details.input_image_tokens']
+    ])), 0)
         COMMENT 'Tokens of input that were images',
     CacheReadAudioTokens UInt64
-        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['llmtrace.usage.cache_read_audio.input_tokens'], SpanAttributes['gen_ai.usage.details.cache_audio_read_tokens']])), 0)
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['llmtrace.usage.cache_read_audio.input_tokens'],
+        SpanAttributes['gen_ai.usage.details.cache_audio_read_tokens']
+    ])), 0)
         COMMENT 'Tokens of audio that were read from the cache',
     CacheReadImageTokens UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_read_image.input_tokens']), 0)
         COMMENT 'Tokens of images that were read from the cache',
     OutputTokens Nullable(UInt64)
-        DEFAULT llmtrace_count(llmtrace_first([SpanAttributes['gen_ai.usage.output_tokens'], SpanAttributes['gen_ai.usage.completion_tokens']]))
+        DEFAULT llmtrace_count(llmtrace_first([
+        SpanAttributes['gen_ai.usage.output_tokens'],
+        SpanAttributes['gen_ai.usage.completion_tokens']
+    ]))
         COMMENT 'Tokens of output, those of reasoning among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
     ReasoningTokens UInt64
-        DEFAULT llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.reasoning.output_tokens'], SpanAttributes['gen_ai.usage.reasoning_tokens'], SpanAttributes['gen_ai.usage.output_tokens.reasoning'], SpanAttributes['gen_ai.usage.details.reasoning_tokens']]))
+        DEFAULT llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['gen_ai.usage.reasoning.output_tokens'],
+        SpanAttributes['gen_ai.usage.reasoning_tokens'],
+        SpanAttributes['gen_ai.usage.output_tokens.reasoning'],
+        SpanAttributes['gen_ai.usage.details.reasoning_tokens']
+    ]))
         COMMENT 'Tokens of output that were reasoning' CODEC(T64, ZSTD(1)),
     AudioOutputTokens UInt64
-        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['gen_ai.usage.audio.output_tokens'], SpanAttributes['gen_ai.usage.details.output_audio_tokens']])), 0)
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['gen_ai.usage.audio.output_tokens'],
+        SpanAttributes['gen_ai.usage.details.output_audio_tokens']
+    ])), 0)
         COMMENT 'Tokens of output that were audio',
     ImageOutputTokens UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['gen_ai.usage.image.output_tokens']), 0)
         COMMENT 'Tokens of output that were images',
     WebSearches UInt64
-        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([SpanAttributes['llmtrace.usage.web_searches'], SpanAttributes['gen_ai.usage.details.web_search_requests']])), 0)
+        DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
+        SpanAttributes['llmtrace.usage.web_searches'],
+        SpanAttributes['gen_ai.usage.details.web_search_requests']
+    ])), 0)
         COMMENT 'Searches of the web that the provider ran',
     FileSearches UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.file_searches']), 0)
@@ -120,7 +177,11 @@ CREATE TABLE otel_traces (
         DEFAULT llmtrace_seconds(SpanAttributes['llmtrace.response.time_to_first_byte'])
         COMMENT 'Seconds from begin to the first byte of the answer' CODEC(ZSTD(1)),
     TimeToFirstToken Nullable(Float64)
-        DEFAULT llmtrace_seconds(llmtrace_first([SpanAttributes['gen_ai.response.time_to_first_chunk'], SpanAttributes['gen_ai.client.operation.time_to_first_chunk'], SpanAttributes['gen_ai.latency.time_to_first_token']]))
+        DEFAULT llmtrace_seconds(llmtrace_first([
+        SpanAttributes['gen_ai.response.time_to_first_chunk'],
+        SpanAttributes['gen_ai.client.operation.time_to_first_chunk'],
+        SpanAttributes['gen_ai.latency.time_to_first_token']
+    ]))
         COMMENT 'Seconds from begin to the first token' CODEC(ZSTD(1)),
     TimeToLastToken Nullable(Float64)
         DEFAULT llmtrace_seconds(SpanAttributes['llmtrace.response.time_to_last_token'])
@@ -129,7 +190,16 @@ CREATE TABLE otel_traces (
         DEFAULT llmtrace_weight(SpanAttributes['llmtrace.sample.weight'])
         COMMENT 'Calls that a sampled span stands for; 1 for the others' CODEC(ZSTD(1)),
     ServiceTier LowCardinality(String)
-        DEFAULT if(IsLlm, llmtrace_service_tier(llmtrace_first([SpanAttributes['openai.response.service_tier'], SpanAttributes['gen_ai.openai.response.service_tier'], SpanAttributes['anthropic.response.service_tier'], SpanAttributes['llmtrace.response.service_tier'], SpanAttributes['openai.request.service_tier'], SpanAttributes['gen_ai.openai.request.service_tier'], SpanAttributes['anthropic.request.service_tier'], SpanAttributes['llmtrace.request.service_tier']]), SpanAttributes['llmtrace.response.cache_hit']), '')
+        DEFAULT if(IsLlm, llmtrace_service_tier(llmtrace_first([
+        SpanAttributes['openai.response.service_tier'],
+        SpanAttributes['gen_ai.openai.response.service_tier'],
+        SpanAttributes['anthropic.response.service_tier'],
+        SpanAttributes['llmtrace.response.service_tier'],
+        SpanAttributes['openai.request.service_tier'],
+        SpanAttributes['gen_ai.openai.request.service_tier'],
+        SpanAttributes['anthropic.request.service_tier'],
+        SpanAttributes['llmtrace.request.service_tier']
+    ]), SpanAttributes['llmtrace.response.cache_hit']), '')
         COMMENT 'Tier by which prices differ; empty for the standard one, response_cache for no model',
     Account LowCardinality(String)
         DEFAULT if(IsLlm, SpanAttributes['llmtrace.account'], '')

@@ -236,7 +236,10 @@ FROM (
                 SELECT
                     *,
                     mapFromArrays(
-                        ['InputTokens', 'CacheReadTokens', 'CacheWriteTokens', 'CacheWrite1hTokens', 'AudioInputTokens', 'ImageInputTokens', 'CacheReadAudioTokens', 'CacheReadImageTokens', 'OutputTokens', 'ReasoningTokens', 'AudioOutputTokens', 'ImageOutputTokens', 'WebSearches', 'FileSearches', 'TimeToFirstByte', 'TimeToFirstToken', 'TimeToLastToken', 'Weight'],
+                        ['InputTokens', 'CacheReadTokens', 'CacheWriteTokens', 'CacheWrite1hTokens', 'AudioInputTokens',
+'ImageInputTokens', 'CacheReadAudioTokens', 'CacheReadImageTokens', 'OutputTokens', 'ReasoningTokens',
+'AudioOutputTokens', 'ImageOutputTokens', 'WebSearches', 'FileSearches', 'TimeToFirstByte',
+'TimeToFirstToken', 'TimeToLastToken', 'Weight'],
                         llmtrace_plain_numbers([
                             found['InputTokens'],
                             found['CacheReadTokens'],
@@ -635,7 +638,11 @@ FROM (
                         SELECT
                             *,
                             mapFromArrays(
-                                ['llm.invocation_parameters', 'embedding.invocation_parameters', 'request_data', 'output.value', 'mlflow.spanOutputs', 'response_data', 'langfuse.observation.output', 'output', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'ai.response.providerMetadata', 'ai.prompt', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'inputs', 'openinference.span.kind', 'llm.request.type', 'ai.operationId', 'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type'],
+                                ['llm.invocation_parameters', 'embedding.invocation_parameters', 'request_data', 'output.value',
+'mlflow.spanOutputs', 'response_data', 'langfuse.observation.output', 'output', 'mlflow.chat.tokenUsage',
+'langfuse.observation.usage_details', 'ai.response.providerMetadata', 'ai.prompt', 'mlflow.spanInputs',
+'langfuse.observation.input', 'input.value', 'inputs', 'openinference.span.kind', 'llm.request.type',
+'ai.operationId', 'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type'],
                                 llmtrace_all_unquoted([
                                     attrs['llm.invocation_parameters'],
                                     attrs['embedding.invocation_parameters'],
@@ -725,7 +732,46 @@ FROM (
 )                            )
                             WHERE
 (
-    hasAny(keys, ['ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input', 'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs', 'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text', 'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls', 'ai.response.reasoning', 'ai.result.text', 'openinference.span.kind', 'llm.request.type', 'ai.operationId', 'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type', 'ai.response.msToFirstChunk', 'ai.stream.msToFirstChunk', 'langfuse.observation.completion_start_time', 'gen_ai.latency.time_in_queue', 'gen_ai.latency.e2e', 'logfire.span_type', 'gen_ai.is_streaming', 'llm.is_streaming', 'model_request_parameters', 'pydantic_ai.all_messages', 'gen_ai.prompt.0.role', 'gen_ai.prompt.0.content', 'gen_ai.completion.0.role', 'gen_ai.completion.0.content', 'llm.input_messages.0.message.role', 'llm.output_messages.0.message.role', 'gen_ai.system', 'llm.provider', 'llm.system', 'ai.model.provider', 'mlflow.llm.provider', 'llm.vendor', 'llm.request.model_name', 'llm.invocation_parameters', 'embedding.invocation_parameters', 'ai.model.id', 'langfuse.observation.model.name', 'mlflow.llm.model', 'llm.request.model', 'embedding.model_name', 'reranker.model_name', 'llm.model_name', 'llm.response.model_name', 'ai.response.model', 'llm.response.model', 'ai.response.id', 'gen_ai.response.finish_reason', 'gen_ai.response.stop_reason', 'gen_ai.completion.0.finish_reason', 'llm.response.finish_reason', 'llm.response.stop_reason', 'llm.finish_reason', 'ai.response.finishReason', 'ai.finishReason', 'anthropic.message.stop_reason', 'enduser.id', 'langfuse.user.id', 'gen_ai.user', 'gen_ai.request.user', 'llm.user', 'traceloop.association.properties.user_id', 'ai.telemetry.metadata.userId', 'mlflow.trace.user', 'litellm.end_user.id', 'metadata.user_api_key_end_user_id', 'metadata.user_api_key_user_id', 'gen_ai.prompt.0.user', 'gen_ai.conversation.id', 'langfuse.session.id', 'traceloop.association.properties.session_id', 'ai.telemetry.metadata.sessionId', 'mlflow.trace.session', 'anthropic.session.id', 'session_id', 'tag.tags', 'langfuse.trace.tags', 'langfuse.tags', 'logfire.tags', 'ai.telemetry.metadata.tags', 'traceloop.prompt.key', 'langfuse.observation.prompt.name', 'prompt.id', 'traceloop.prompt.version', 'langfuse.observation.prompt.version', 'llm.prompt_template.version', 'gen_ai.usage.prompt_tokens', 'llm.token_count.prompt', 'ai.usage.inputTokens', 'ai.usage.promptTokens', 'ai.usage.tokens', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'llm.usage.prompt_tokens', 'gen_ai.usage.cache_read_input_tokens', 'gen_ai.usage.input_tokens.cached', 'gen_ai.usage.details.cache_read_tokens', 'gen_ai.usage.cached_tokens', 'llm.token_count.prompt_details.cache_read', 'llm.token_count.prompt_details.cache_input', 'ai.usage.inputTokenDetails.cacheReadTokens', 'ai.usage.cachedInputTokens', 'ai.response.providerMetadata', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'gen_ai.usage.input_tokens.cache_write', 'gen_ai.usage.details.cache_write_tokens', 'llm.token_count.prompt_details.cache_write', 'ai.usage.inputTokenDetails.cacheWriteTokens', 'langfuse.observation.usage_details.input_cache_creation_1h', 'gen_ai.usage.details.input_audio_tokens', 'llm.token_count.prompt_details.audio', 'gen_ai.usage.details.input_image_tokens', 'gen_ai.usage.details.cache_audio_read_tokens', 'gen_ai.usage.completion_tokens', 'llm.token_count.completion', 'ai.usage.outputTokens', 'ai.usage.completionTokens', 'llm.usage.completion_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.output_tokens.reasoning', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning', 'ai.usage.outputTokenDetails.reasoningTokens', 'ai.usage.reasoningTokens', 'gen_ai.usage.details.output_audio_tokens', 'llm.token_count.completion_details.audio', 'gen_ai.usage.details.web_search_requests', 'gen_ai.client.operation.time_to_first_chunk', 'gen_ai.latency.time_to_first_token'])
+    hasAny(keys, ['ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input',
+'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs',
+'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text',
+'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls',
+'ai.response.reasoning', 'ai.result.text', 'openinference.span.kind', 'llm.request.type', 'ai.operationId',
+'langfuse.observation.type', 'mlflow.spanType', 'traceloop.span.kind', 'span_type', 'ai.response.msToFirstChunk',
+'ai.stream.msToFirstChunk', 'langfuse.observation.completion_start_time', 'gen_ai.latency.time_in_queue',
+'gen_ai.latency.e2e', 'logfire.span_type', 'gen_ai.is_streaming', 'llm.is_streaming', 'model_request_parameters',
+'pydantic_ai.all_messages', 'gen_ai.prompt.0.role', 'gen_ai.prompt.0.content', 'gen_ai.completion.0.role',
+'gen_ai.completion.0.content', 'llm.input_messages.0.message.role', 'llm.output_messages.0.message.role',
+'gen_ai.system', 'llm.provider', 'llm.system', 'ai.model.provider', 'mlflow.llm.provider',
+'llm.vendor', 'llm.request.model_name', 'llm.invocation_parameters', 'embedding.invocation_parameters',
+'ai.model.id', 'langfuse.observation.model.name', 'mlflow.llm.model', 'llm.request.model',
+'embedding.model_name', 'reranker.model_name', 'llm.model_name', 'llm.response.model_name',
+'ai.response.model', 'llm.response.model', 'ai.response.id', 'gen_ai.response.finish_reason',
+'gen_ai.response.stop_reason', 'gen_ai.completion.0.finish_reason', 'llm.response.finish_reason',
+'llm.response.stop_reason', 'llm.finish_reason', 'ai.response.finishReason', 'ai.finishReason',
+'anthropic.message.stop_reason', 'enduser.id', 'langfuse.user.id', 'gen_ai.user', 'gen_ai.request.user',
+'llm.user', 'traceloop.association.properties.user_id', 'ai.telemetry.metadata.userId', 'mlflow.trace.user',
+'litellm.end_user.id', 'metadata.user_api_key_end_user_id', 'metadata.user_api_key_user_id',
+'gen_ai.prompt.0.user', 'gen_ai.conversation.id', 'langfuse.session.id', 'traceloop.association.properties.session_id',
+'ai.telemetry.metadata.sessionId', 'mlflow.trace.session', 'anthropic.session.id', 'session_id',
+'tag.tags', 'langfuse.trace.tags', 'langfuse.tags', 'logfire.tags', 'ai.telemetry.metadata.tags',
+'traceloop.prompt.key', 'langfuse.observation.prompt.name', 'prompt.id', 'traceloop.prompt.version',
+'langfuse.observation.prompt.version', 'llm.prompt_template.version', 'gen_ai.usage.prompt_tokens',
+'llm.token_count.prompt', 'ai.usage.inputTokens', 'ai.usage.promptTokens', 'ai.usage.tokens',
+'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'llm.usage.prompt_tokens',
+'gen_ai.usage.cache_read_input_tokens', 'gen_ai.usage.input_tokens.cached', 'gen_ai.usage.details.cache_read_tokens',
+'gen_ai.usage.cached_tokens', 'llm.token_count.prompt_details.cache_read', 'llm.token_count.prompt_details.cache_input',
+'ai.usage.inputTokenDetails.cacheReadTokens', 'ai.usage.cachedInputTokens', 'ai.response.providerMetadata',
+'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'gen_ai.usage.input_tokens.cache_write',
+'gen_ai.usage.details.cache_write_tokens', 'llm.token_count.prompt_details.cache_write', 'ai.usage.inputTokenDetails.cacheWriteTokens',
+'langfuse.observation.usage_details.input_cache_creation_1h', 'gen_ai.usage.details.input_audio_tokens',
+'llm.token_count.prompt_details.audio', 'gen_ai.usage.details.input_image_tokens', 'gen_ai.usage.details.cache_audio_read_tokens',
+'gen_ai.usage.completion_tokens', 'llm.token_count.completion', 'ai.usage.outputTokens', 'ai.usage.completionTokens',
+'llm.usage.completion_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.output_tokens.reasoning',
+'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning',
+'ai.usage.outputTokenDetails.reasoningTokens', 'ai.usage.reasoningTokens', 'gen_ai.usage.details.output_audio_tokens',
+'llm.token_count.completion_details.audio', 'gen_ai.usage.details.web_search_requests', 'gen_ai.client.operation.time_to_first_chunk',
+'gen_ai.latency.time_to_first_token'])
     OR scope_name IN ('pydantic-ai')
 )                                -- Logfire announces spans before they end; only the whole span is kept.
                                 AND attrs['logfire.span_type'] != 'pending_span'

@@ -62,7 +62,16 @@ SELECT
     llmtrace_seconds(attrs['gen_ai.response.time_to_first_chunk']) AS TimeToFirstToken,
     llmtrace_seconds(attrs['llmtrace.response.time_to_last_token']) AS TimeToLastToken,
     llmtrace_weight(attrs['llmtrace.sample.weight']) AS Weight,
-    if(IsLlm, llmtrace_service_tier(llmtrace_first([attrs['openai.response.service_tier'], attrs['gen_ai.openai.response.service_tier'], attrs['anthropic.response.service_tier'], attrs['llmtrace.response.service_tier'], attrs['openai.request.service_tier'], attrs['gen_ai.openai.request.service_tier'], attrs['anthropic.request.service_tier'], attrs['llmtrace.request.service_tier']]), attrs['llmtrace.response.cache_hit']), '') AS ServiceTier,
+    if(IsLlm, llmtrace_service_tier(llmtrace_first([
+        attrs['openai.response.service_tier'],
+        attrs['gen_ai.openai.response.service_tier'],
+        attrs['anthropic.response.service_tier'],
+        attrs['llmtrace.response.service_tier'],
+        attrs['openai.request.service_tier'],
+        attrs['gen_ai.openai.request.service_tier'],
+        attrs['anthropic.request.service_tier'],
+        attrs['llmtrace.request.service_tier']
+    ]), attrs['llmtrace.response.cache_hit']), '') AS ServiceTier,
     if(IsLlm, attrs['llmtrace.account'], '') AS Account,
     attrs['gen_ai.input.messages'] AS InputMessages,
     attrs['gen_ai.output.messages'] AS OutputMessages,

@@ -79,7 +79,8 @@ FROM (
                 SELECT *, if(EventName != '', EventName, LogAttributes['event.name']) AS Event
                 FROM otel_logs
                 WHERE SpanId != '' AND Event IN (
-                    'gen_ai.client.inference.operation.details', 'gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message', 'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'
+                    'gen_ai.client.inference.operation.details', 'gen_ai.content.prompt', 'gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+'gen_ai.tool.message', 'gen_ai.content.completion', 'gen_ai.choice'
                 )
             )
             GROUP BY Project, TraceId, SpanId

@@ -13,6 +13,10 @@
 {# The first of some attributes that is there. #}
 {% macro first_text(keys, attribute) -%}
 {% if keys | length == 1 %}{{ attribute(keys[0]) }}
-{%- else %}llmtrace_first([{% for key in keys %}{{ attribute(key) }}{{ ', ' if not loop.last }}{% endfor %}])
+{%- else %}llmtrace_first([
+{% for key in keys %}
+        {{ attribute(key) }}{{ ',' if not loop.last }}
+{% endfor %}
+    ])
 {%- endif %}
 {%- endmacro %}
