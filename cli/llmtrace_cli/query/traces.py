@@ -27,11 +27,11 @@ class _Searching(click.Command):
     """A command whose argument may look like an option: it says what to do about that."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = list(args)
+        written = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            taken = next((text for text in given if text.startswith("-") and text[1:2] not in ("-", "")), "")
+            taken = next((text for text in written if text.startswith("-") and text[1:2] not in ("-", "")), "")
             if error.option_name.startswith("--") or not taken:
                 raise
             raise click.UsageError(
