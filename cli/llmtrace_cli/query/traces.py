@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ class _Searching(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            taken = next((text for text in written if text.startswith("-") and text[1:2] not in ("-", "")), "")
+            taken = next((text for text in written if re.match("-[^-]", text)), "")
             if error.option_name.startswith("--") or not taken:
                 raise
             raise click.UsageError(
