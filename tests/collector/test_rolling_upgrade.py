@@ -29,6 +29,8 @@ _FOREIGN = {
     "gen_ai.prompt.0.content": "hi",
 }
 
+_LOCKS = "SELECT count() FROM system.tables WHERE name LIKE 'store_lock%'"
+
 
 def segment(path: Path, *spans: object) -> Path:
     """A file of the log with one request."""
@@ -96,9 +98,7 @@ def test_of_two_collectors_that_start_at_once_one_upgrades(
         for store in stores:
             assert store.read("SELECT sum(Calls) FROM usage_10s") == b"8\n"
         assert store.engine.execute("SELECT count() FROM store_versions WHERE Digest != ''") == b"1\n"
-        assert (
-            store.engine.execute("SELECT count() FROM system.tables WHERE name LIKE 'store_lock%'") == b"0\n"
-        )
+        assert store.engine.execute(_LOCKS) == b"0\n"
         assert "waiting for another collector: llmtrace is brought up to date by process" in caplog.text
     finally:
         for store in stores:
@@ -128,7 +128,7 @@ def test_the_lock_of_a_collector_that_died_is_taken(server: str, monkeypatch: py
     dead._take_from(dead.text)
     assert heir._holder().endswith(heir.id)
     heir.give_back()
-    assert engine.execute("SELECT count() FROM system.tables WHERE name LIKE 'store_lock%'") == b"0\n"
+    assert engine.execute(_LOCKS) == b"0\n"
     engine.close()
 
 

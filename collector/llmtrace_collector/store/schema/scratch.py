@@ -1,8 +1,8 @@
 """The description as the engine makes it, in a database that is dropped again: what a store should be, in the
 engine's own words. What an upgrade would do is tried there before the store is touched.
 
-Functions are the server's and not a database's, and older collectors may still call theirs: here they have other
-names, which views and defaults do not keep, since the engine writes functions out.
+Functions are the server's and not a database's, and older collectors may still call theirs: here they have
+other names, which views and defaults do not keep, since the engine writes functions out.
 """
 
 from __future__ import annotations

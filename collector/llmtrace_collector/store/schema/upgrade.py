@@ -35,7 +35,7 @@ _DENIED = 497
 
 
 def refusal(error: StoreError, after: str) -> StoreMismatch:
-    """What the engine said against bringing a store up to date, as a sentence; `after` says how the store is."""
+    """What the engine said against bringing a store up to date; `after` says how the store is now."""
     text = " ".join(str(error).split())
     rights = " docs/scale.md lists the grants that the store's user needs." if error.code == _DENIED else ""
     return StoreMismatch(f"this store cannot be brought up to date: {text}; {after}.{rights}", error.code)
@@ -252,9 +252,11 @@ class _Plan:
         for statement in self.description.statements:
             name, kind = statement.entry.name, statement.entry.kind
             has, wanted = self.live.get(name), self.desired[name]
-            if has is None or has.database != wanted.database:
-                names.add(name)
-            elif kind is not Kind.TABLE and (has.select, has.target) != (wanted.select, wanted.target):
+            if (
+                has is None
+                or has.database != wanted.database
+                or (kind is not Kind.TABLE and (has.select, has.target) != (wanted.select, wanted.target))
+            ):
                 names.add(name)
         return sorted(self.home.place(name) for name in names)
 

@@ -1,8 +1,8 @@
 """One collector at a time changes the schema of a server's store; others that start with it wait.
 
-The lock is a table: of several collectors that make it, one does. While its holder works, it adds a row to the
-table every few seconds. A holder that was killed adds none: whoever has seen none for a minute puts its own
-lock in that one's place, and a holder that only slept finds its lock lost before its next statement.
+The lock is a table: of several collectors that make it, one does. While its holder works, it adds a row to
+the table every few seconds. A holder that was killed adds none: whoever has seen none for a minute puts its
+own lock in that one's place, and a holder that only slept finds its lock lost before its next statement.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class _Lock:
                 if not self._holder().endswith(self.id):
                     self.seen = -_DEAD
                     return
-                self.home.run(f"INSERT INTO {self.place} (At) VALUES (now64(6))")
+                self.home.run(f"INSERT INTO {self.place} (At) VALUES (now64(6))")  # noqa: S608, ours
             except StoreError as error:
                 logger.warning("the lock of the store's schema cannot be held: %s", error)
             else:

@@ -152,6 +152,12 @@ def stop_former_releases(place: str, everywhere: str = "") -> str:
     )
 
 
+def changed_at(home: Home) -> float:
+    """When the schema was last changed, as Unix seconds in the engine's clock."""
+    text = home.engine.execute(f"SELECT toUnixTimestamp64Milli(max(At)) FROM {home.place(_TABLE)}")  # noqa: S608
+    return int(text) / 1000
+
+
 def begin(home: Home, description: Description, origin: int) -> None:
     """Note that the store is on its way from the schema `origin` to this program's, so that an older program
     does not open what an interrupted upgrade left.
