@@ -113,6 +113,9 @@ class BareStore:
     def mark_stale(self, minutes: Iterable[int], reason: str) -> None:
         """The rollup is fed by inserts alone."""
 
+    #: The schema never changes.
+    changed_at = 0.0
+
     @contextmanager
     def half_stored(self) -> Iterator[None]:
         """Nothing is rebuilt, so nothing needs to be held back."""

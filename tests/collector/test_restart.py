@@ -79,6 +79,34 @@ def test_the_rollup_of_a_segment_that_was_begun_before_is_made_anew(tmp_path: Pa
         served.close()
 
 
+@pytest.mark.parametrize("stored", [0, 1, 3])
+def test_a_segment_is_stored_once_though_the_schema_changed(tmp_path: Path, stored: int) -> None:
+    """As a kill leaves it before the log knows of the insert, of all of the segment or of a part of it."""
+    sent = [llm() for _ in range(3)]
+    now = time.time_ns()
+    frames = [
+        b"".join(encode(Frame("default", now + n * 1_000_000, traces([one]).SerializeToString())))
+        for n, one in enumerate(sent)
+    ]
+    wal = tmp_path / "wal"
+    wal.mkdir()
+    segment = wal / f"traces-{now:019d}-0.seg"
+    store = open_store(f"chdb://{tmp_path}/store", 30)
+    if stored:
+        segment.write_bytes(b"".join(frames[:stored]))
+        store.insert_segment("traces", segment, segment.stem)
+    store.close()
+    segment.write_bytes(b"".join(frames))
+    served = Served(settings(tmp_path, retention_days=60))
+    try:
+        served.stored()
+        assert not segment.exists()
+        assert served.value("SELECT count(), uniqExact(SpanId) FROM otel_traces") == "3\t3"
+        until(lambda: served.collector.store.rebuild_stale() >= 0 and calls_of(served) == "3")
+    finally:
+        served.close()
+
+
 def test_the_minutes_of_a_segment_leave_out_what_does_not_decode(tmp_path: Path) -> None:
     sent = llm()
     good = Frame("default", time.time_ns(), traces([sent]).SerializeToString())

@@ -16,6 +16,8 @@ from llmtrace_collector.accounting.rollup_task import RollupTask
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError
+from llmtrace_collector.store.rollups.clock import Clock
+from llmtrace_collector.store.rollups.edges import note_edge
 from llmtrace_collector.store.store import open_store
 
 from .otlp import SECOND, llm, span
@@ -191,6 +193,37 @@ def test_lag_is_told_and_warned_of(rolled: Rolled, monkeypatch: pytest.MonkeyPat
         assert rolled.store.roll_up() is None
         task.sync()
         assert task.lag() > 400
+
+
+def test_spans_stored_after_the_clock_was_set_back_are_not_missed(
+    rolled: Rolled, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = time.time_ns() // HOUR * HOUR - 2 * HOUR
+    rolled.send(llm(start=old), project="set back")
+    rolled.store.roll_up(at_once=True)
+    for name in ("usage_hour", "steps", "traces", "traces without root"):
+        note_edge(rolled.store.engine, name, scanned_to=int(time.time() * 1000) + 1_800_000)
+    rolled.send(llm(start=old + 15 * SECOND), project="set back")
+    rolled.store.roll_up(at_once=True)
+    check(rolled)
+    assert "the clock was set back" in caplog.text
+    caplog.clear()
+    rolled.store.roll_up()
+    assert caplog.text == ""
+
+
+def test_a_clock_is_watched_by_one_that_nobody_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 50.0)
+    clock = Clock(alone=True)
+    assert clock.set_back_to(100_000, [99_000]) is None
+    monkeypatch.setattr(time, "monotonic", lambda: 60.0)
+    # Ten seconds later it says eight more: what came since the last pass may lie up to two seconds before it.
+    assert clock.set_back_to(108_000, [100_000]) == 97_900
+    monkeypatch.setattr(time, "monotonic", lambda: 70.0)
+    assert clock.set_back_to(118_050, [108_000]) is None
+    # Where nobody watched, it is seen by what was noted.
+    assert Clock(alone=True).set_back_to(50_000_000, [50_000_001]) == 46_400_000
+    assert Clock(alone=False).set_back_to(50_000_000, [50_000_001]) is None
 
 
 def test_a_root_is_waited_for_at_least_as_long(tmp_path: Path) -> None:

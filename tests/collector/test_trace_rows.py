@@ -172,7 +172,35 @@ def test_a_rebuild_leaves_every_trace_as_it_is(rolled: Rolled) -> None:
     assert len(before) > 10
     rolled.store.rebuild_usage()
     assert rows() == before
-    # What no span makes any more goes with it.
+    # A project without spans may have lost them by their age; where it is known to be otherwise, none stays.
     rolled.store.mutate("ALTER TABLE otel_traces DELETE WHERE Project = 'ok'")
-    rolled.store.rebuild_usage()
+    days = rolled.store.rebuild_usage()
+    assert rows() == before
+    for day in days:
+        rolled.store.rebuild_usage(day, ["ok"])
     assert rows() == [row for row in before if row["Project"] != "ok"]
+
+
+def test_a_trace_whose_root_came_long_after_its_first_span_is_one_row(rolled: Rolled) -> None:
+    """Stored minutes before the root: a span that started before it, by a slow clock or without a parent."""
+    minute, now = 60 * SECOND, time.time_ns()
+    slow = span(start=now - 5 * minute, duration=4 * minute)
+    early = below(slow, llm, start=now - 7 * minute)
+    first = llm(start=now - 5 * minute)
+    rolled.send(early, project="slow clock")
+    rolled.send(first, project="two roots")
+    rolled.store.roll_up(at_once=True)
+    rolled.store.mutate(
+        "ALTER TABLE otel_traces UPDATE StoredAt = StoredAt - INTERVAL 4 MINUTE "
+        "WHERE Project IN ('slow clock', 'two roots')"
+    )
+    rolled.send(slow, project="slow clock")
+    rolled.send(llm(trace_id=first.trace_id, start=now - 5 * SECOND), project="two roots")
+    rolled.store.roll_up(at_once=True)
+    for project, start in (("slow clock", early), ("two roots", first)):
+        rows = rolled.store.rows(
+            "SELECT toInt32(Spans) AS spans, toUnixTimestamp64Nano(Start) = {start:Int64} AS first "
+            "FROM traces WHERE Project = {project:String}",
+            {"project": project, "start": start.start_time_unix_nano},
+        )
+        assert rows == [{"spans": 2, "first": 1}]

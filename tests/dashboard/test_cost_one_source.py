@@ -167,7 +167,7 @@ def _printed(client: Client, *words: str) -> tuple[list[dict[str, Any]], str]:
 
     period = ["--from", MONTH.since.isoformat(), "--to", MONTH.until.isoformat(), "--format", "json"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "cost_reader", reader)
+        patch.setattr(commands, "store_reader", reader)
         done = CliRunner().invoke(cli, ["cost", "report", *words, *period], env=ENVIRONMENT)
     assert done.exit_code == 0, done.output
     rows: list[dict[str, Any]] = json.loads(done.stdout)

@@ -307,3 +307,12 @@ def test_a_search_is_written_mended_and_shared(page: Page, url: str, stack: Stac
     box.press("Enter")
     expect(page.get_by_role("tree")).to_be_visible(timeout=WAIT)
     expect(page).to_have_url(re.compile(f"trace={stack.hostile_trace}"))
+    # The way back leads to the list, in which the trace is, and to what was there before.
+    page.go_back()
+    expect(table.get_by_role("row")).to_have_count(2, timeout=WAIT)
+    expect(page).to_have_url(re.compile(f"q={stack.hostile_trace}"))
+    page.wait_for_timeout(1_500)
+    expect(page.get_by_role("tree")).to_have_count(0)
+    page.go_back()
+    expect(page).to_have_url(re.compile("q=user"), timeout=WAIT)
+    expect(table.get_by_role("row").nth(1)).to_contain_text("ada", timeout=WAIT)

@@ -6,15 +6,21 @@ import base64
 import csv
 import io
 import json
+import secrets
+import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from llmtrace.testing import Answer, ReplayServer
 from llmtrace_cli.main import cli
 from llmtrace_cli.query import output
+from tests.collector import otlp
+from tests.collector.running import Served, settings
 from tests.dashboard.stack import Stack, free_port
 
 
@@ -39,6 +45,7 @@ def test_a_search_lists_its_traces_newest_first(stack: Stack) -> None:
     assert (first["root"], first["status"], first["calls"]) == ("answer customer", "failed", len(calls))
     assert first["failed_steps"] == 2
     assert first["cost"] is None, "nobody knows the tokens of a failed call"
+    assert first["unpriced"] == 0
 
 
 def test_the_table_is_for_people_and_says_when_there_is_more(stack: Stack) -> None:
@@ -105,3 +112,30 @@ def test_the_key_is_the_readers(stack: Stack) -> None:
         sent = " ".join(server.requests[0].headers.values())
     basic = base64.b64encode(b"llmtrace:reader-1").decode()
     assert basic in sent or "reader-1" in sent, "as a password, however the client sends one"
+
+
+def test_a_trace_of_two_projects_shows_the_half_that_was_found(tmp_path: Path) -> None:
+    trace_id, root_id = secrets.token_bytes(16), secrets.token_bytes(8)
+    start = time.time_ns() - 60 * otlp.SECOND
+    root = otlp.span(trace_id=trace_id, span_id=root_id, name="front", start=start)
+    below: dict[str, Any] = {"trace_id": trace_id, "parent_span_id": root_id, "start": start}
+    failed = Status(code=Status.STATUS_CODE_ERROR, message="bad")
+    unpriced = {"gen_ai.request.model": "unheard-of", "gen_ai.response.model": "unheard-of"}
+    call = otlp.llm({"error.type": "timeout", **unpriced}, status=failed, **below)
+    served = Served(settings(tmp_path / "collector"))
+    try:
+        for project, item in (("shop", root), ("bank", call)):
+            sent = otlp.traces([item], {"service.name": project, "llmtrace.project": project})
+            assert served.post(sent).status_code == 200
+        served.stored()
+
+        def listed(text: str) -> list[tuple[str, int]]:
+            done = CliRunner().invoke(cli, ["traces", "--url", served.url, text, "--format", "json"])
+            assert done.exit_code == 0, done.output
+            return [(row["status"], row["unpriced"]) for row in json.loads(done.stdout)]
+
+        assert listed("status:failed") == [("failed", 1)]
+        assert listed("status:ok") == [("ok", 1)]
+        assert listed("status:recovered") == []
+    finally:
+        served.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -27,11 +28,11 @@ class _Searching(click.Command):
     """A command whose argument may look like an option: it says what to do about that."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = list(args)
+        written = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            taken = next((text for text in given if text.startswith("-") and text[1:2] not in ("-", "")), "")
+            taken = next((text for text in written if re.match("-[^-]", text)), "")
             if error.option_name.startswith("--") or not taken:
                 raise
             raise click.UsageError(

@@ -1,8 +1,10 @@
 """A segment that the store refuses is bisected until only the bad requests are left.
 
 Pieces have tokens of their own, made of the segment's and their place in it, so that doing it all again
-after a crash adds nothing. A journal beside the segment says, before a piece is divided, that it is: the
-store is not asked for it again, and what its halves have stored is not mistaken for a part of it.
+after a crash adds nothing. Of a segment whose rows may be stored under tokens that the store has forgotten,
+bisecting finds the requests that are not stored yet. A journal beside the segment says, before a piece is
+divided, that it is: the store is not asked for it again, and what its halves have stored is not mistaken for
+a part of it.
 """
 
 from __future__ import annotations
@@ -29,9 +31,14 @@ def journal_path(segment: Segment) -> Path:
     return segment.path.with_suffix(".split")
 
 
-def bisect(store: Store, segment: Segment, reason: str | None) -> list[RefusedPiece]:
+def bisect(
+    store: Store, segment: Segment, reason: str | None, *, is_held: bool = False
+) -> list[RefusedPiece]:
     """Store what is good of a segment and return the rest. `reason` is what the store said against the whole,
     None when it was not asked this time. Raises StoreUnavailable: do it again later.
+
+    `is_held`: rows of it are stored, and a repeat would store them again. A request of which any row is
+    stored counts as stored then: one is stored in part only where it spans days or dialects.
     """
     journal = journal_path(segment)
     divided = set(journal.read_text().split()) if journal.exists() else set()
@@ -41,6 +48,13 @@ def bisect(store: Store, segment: Segment, reason: str | None) -> list[RefusedPi
         start, end = work.pop()
         if segment.token_of(start, end) not in divided:
             piece = segment.piece(start, end)
+            if is_held and store.holds_any(segment.signal, piece.row_times()):
+                if end - start <= 1 or store.holds_all(segment.signal, piece.row_times()):
+                    segment.delete_piece(start, end)
+                    continue
+                _add_line(journal, piece.token)
+                work += _halves(segment, start, end)
+                continue
             refusal, reason = reason or store.try_insert(piece), None
             if refusal is None:
                 segment.delete_piece(start, end)
@@ -50,10 +64,15 @@ def bisect(store: Store, segment: Segment, reason: str | None) -> list[RefusedPi
                 refused.append(RefusedPiece(piece, refusal))
                 continue
             _add_line(journal, piece.token)
-        segment.delete_piece(start, end)
-        middle = (start + end) // 2
-        work += [(middle, end), (start, middle)]
+        work += _halves(segment, start, end)
     return refused
+
+
+def _halves(segment: Segment, start: int, end: int) -> list[tuple[int, int]]:
+    """What a piece is divided into, the first to be stored last; its file is not needed any more."""
+    segment.delete_piece(start, end)
+    middle = (start + end) // 2
+    return [(middle, end), (start, middle)]
 
 
 def _add_line(journal: Path, line: str) -> None:

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
 
+#: By how much (seconds) the store's clock may differ from this one's.
+_CLOCKS = 3600
+
 
 class Writer:
     """One thread that inserts segments. A store that is unavailable is waited for, however long; what the
@@ -89,12 +92,16 @@ class Writer:
         """Try until it is stored; a failed attempt may have stored a part: `half_stored` then holds that."""
         pause = _FIRST_PAUSE
         begun, marked = self._recovered_remaining > 0, False
+        asks, is_held = begun and self._is_of_before(segment), False
         while True:
             try:
                 if begun and not marked:
                     self._mark_stale(segment, "an insert was begun before")
                     marked = True
-                self._insert_once(segment)
+                if asks:
+                    is_held = self._store.holds_any(segment.signal, segment.row_times())
+                    asks = False
+                self._insert_once(segment, is_held)
             # A full disk may keep the log from noting what was stored; the token makes a repeat harmless.
             except (StoreUnavailable, OSError, sqlite3.Error) as error:
                 if pause == _FIRST_PAUSE:
@@ -111,6 +118,13 @@ class Writer:
             self._metrics.log_bytes.set(self._wal.size)
             return True
 
+    def _is_of_before(self, segment: Segment) -> bool:
+        """Whether it may have been inserted before the schema changed: by its token the store would not know
+        it again.
+        """
+        received = min((frame.received for frame in segment.frames()), default=0)
+        return received / 1e9 < self._store.changed_at + _CLOCKS
+
     def _mark_stale(self, segment: Segment, reason: str) -> None:
         """An attempt that did not end well may have fed the rollups, and the engine's memory of tokens is
         each table's own: the segment's minutes are made anew from the spans once all of it is stored.
@@ -118,11 +132,13 @@ class Writer:
         if segment.signal == "traces":
             self._store.mark_stale(segment.minutes(), reason)
 
-    def _insert_once(self, segment: Segment) -> None:
-        """Insert one segment once; what the store refuses of it is set aside."""
+    def _insert_once(self, segment: Segment, is_held: bool) -> None:
+        """Insert one segment once, or what is missing of one that `is_held`; what the store refuses of it is
+        set aside.
+        """
         started = time.perf_counter()
         reason = None
-        if not journal_path(segment).exists():
+        if not is_held and not journal_path(segment).exists():
             reason = self._store.try_insert(segment)
             if reason is None:
                 self._metrics.insert_seconds.observe(time.perf_counter() - started)
@@ -131,8 +147,8 @@ class Writer:
                 self._arrival_counts.count_stored(segment.signal, segment.rows)
                 return
         with self._store.half_stored():
-            refused = bisect(self._store, segment, reason)
-            self._mark_stale(segment, "a refused segment was taken apart")
+            refused = bisect(self._store, segment, reason, is_held=is_held)
+            self._mark_stale(segment, "a segment was taken apart")
             self._set_aside(segment, refused)
 
     def _set_aside(self, segment: Segment, refused: Sequence[RefusedPiece]) -> None:

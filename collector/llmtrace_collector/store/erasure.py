@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,17 +88,18 @@ class Eraser:
                 params,
             )
             erasure.counts = self._counts(erasure.user, erasure.project, traces_table)
-            days = execute(
-                "SELECT DISTINCT toString(toDate(Timestamp)) FROM otel_traces "  # noqa: S608
-                f"WHERE (Project, TraceId) IN (SELECT Project, TraceId FROM {traces_table})"
-            )
+            days = self._days(traces_table)
+            conditions = dict(_conditions(traces_table))
+            # Spans are erased with what a pass would make of them again.
+            together = {name: conditions.pop(name) for name in ("trace_rows", "otel_traces")}
             steps: list[tuple[str, Callable[[], Any]]] = [
-                (table, lambda table=table, where=where: self._delete(table, where, params))  # type: ignore[misc]
-                for table, where in _conditions(traces_table)
+                (table, lambda table=table, where=where: self._delete({table: where}, params))  # type: ignore[misc]
+                for table, where in conditions.items()
             ]
+            steps.append(("otel_traces", lambda: self._delete(together, params)))
             steps += [
-                (f"usage of {day}", lambda day=day: self._store.rebuild_usage(day))  # type: ignore[misc]
-                for day in days.decode().split()
+                (f"usage of {day}", lambda day=day, of=of: self._store.rebuild_usage(day, of))  # type: ignore[misc]
+                for day, of in days.items()
             ]
             erasure.steps = tuple(name for name, _ in steps)
             for _, work in steps:
@@ -106,10 +108,26 @@ class Eraser:
         finally:
             execute(f"DROP TABLE IF EXISTS {traces_table} SYNC")
 
-    def _delete(self, table: str, where: str, params: dict[str, str]) -> None:
-        # Parameters do not reach a mutation's text, which outlives the query: it gets literals.
-        statement = inlined(f"ALTER TABLE {table} DELETE WHERE {where}", params)
-        self._store.engine.execute(statement, settings={"mutations_sync": "2"})
+    def _days(self, user_traces: str) -> dict[str, list[str]]:
+        """Days of the spans that are erased and whose rollups are made anew, with the projects that had all
+        their spans of it.
+        """
+        rows = self._store.engine.execute(
+            "SELECT toString(toDate(Timestamp, 'UTC')) AS day, groupUniqArray(Project) FROM otel_traces "  # noqa: S608
+            "WHERE toDate(Timestamp, 'UTC') > toDate(now(), 'UTC') - RetentionDays "
+            f"AND (Project, TraceId) IN (SELECT Project, TraceId FROM {user_traces}) "
+            "GROUP BY day ORDER BY day FORMAT JSONCompactEachRow"
+        )
+        return dict(json.loads(row) for row in rows.splitlines())
+
+    def _delete(self, conditions: Mapping[str, str], params: dict[str, str]) -> None:
+        """Delete the rows of each table for which its condition holds."""
+        # A pass would write again what it has read.
+        with self._store.rollups_paused():
+            for table, where in conditions.items():
+                # Parameters do not reach a mutation's text, which outlives the query: it gets literals.
+                statement = inlined(f"ALTER TABLE {table} DELETE WHERE {where}", params)
+                self._store.engine.execute(statement, settings={"mutations_sync": "2"})
 
     def _counts(self, user: str, project: str, user_traces: str) -> dict[str, int]:
         counts = {}
@@ -139,8 +157,8 @@ def _conditions(user_traces: str) -> list[tuple[str, str]]:
         ("otel_logs", f"{traces} OR {_names_user(by('LogAttributes'))}"),
         *((f"otel_metrics_{kind}", _names_user(by("Attributes"))) for kind in ("gauge", "sum", "histogram")),
         ("otel_traces_trace_id_ts", traces),
-        # Days whose spans are gone keep their usage, which names the user; the others are rebuilt after, with steps
-        # and with traces that a pass wrote meanwhile.
+        # Days whose spans are gone keep their usage, which names the user; the others are rebuilt after, with
+        # steps.
         ("usage_10s", _names_user("UserId = {user:String}")),
         ("usage_hour_closed", _names_user("UserId = {user:String}")),
         ("trace_rows", traces),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,10 @@ from .rollups.settings import DEFAULTS, RollupSettings
 from .schema.catalogue import SHARDED
 from .schema.decoding import protobuf_schema, what_spans_have
 from .schema.description import SchemaSettings
+from .schema.home import Home
 from .schema.reconcile import bring_up_to_date
 from .schema.redaction import NOTHING, Redaction
+from .schema.versions import changed_at
 from .span_traits import SpanTraits, traits_of
 
 #: Signal → (Null table that decodes it, message of otlp.proto).
@@ -64,6 +67,9 @@ _ONE_BLOCK: Mapping[str, str] = {
 #: Names that are cleaned by one query, and characters of each; rows that one query asks for.
 _NAMES, _NAME, _ROWS = 50, 1000, 2000
 
+#: How long mutations of before are waited for: one that fails again and again never ends.
+_MUTATIONS_SECONDS = 600
+
 
 class SegmentFile(Protocol):
     """What the store asks of a segment of the log."""
@@ -84,6 +90,9 @@ class Store:
     ) -> None:
         self.engine = engine
         self.version = bring_up_to_date(engine, settings)
+        #: When the schema last changed (Unix seconds, the engine's clock): what was inserted before is not
+        #: known by its tokens any more, since those of the tables behind a view are made of the view's.
+        self.changed_at = changed_at(Home(engine))
         self.redaction = settings.redaction
         self._rollups = Rollups(engine, rollups)
         self._schema = protobuf_schema()
@@ -141,17 +150,30 @@ class Store:
         """Whether any of these rows is stored: each one's time (Unix nanoseconds) and that of its arrival
         (Unix milliseconds), which no two requests share in practice.
         """
-        rows = iter(times)
+        return any(held for held, _ in self._held(signal, times))
+
+    def holds_all(self, signal: str, times: Iterable[tuple[int, int]]) -> bool:
+        """Whether there are such rows and each of them is stored; see `holds_any`."""
+        counts = list(self._held(signal, times))
+        return bool(counts) and all(held == asked for held, asked in counts)
+
+    def _held(self, signal: str, times: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """How many of some of the rows are stored, of how many."""
+        rows = iter(dict.fromkeys(times))
         while chunk := list(itertools.islice(rows, _ROWS)):
             pairs = ", ".join(map(str, chunk))
+            first, last = min(at for at, _ in chunk), max(at for at, _ in chunk)
+            held = 0
             for table, column in _ROW_TIMES[signal]:
-                count = self.read(
-                    f"SELECT count() FROM {table} WHERE (toUnixTimestamp64Nano({column}), "  # noqa: S608
-                    f"toUnixTimestamp64Milli(ReceivedAt)) IN ({pairs})"
+                pair = f"(toUnixTimestamp64Nano({column}), toUnixTimestamp64Milli(ReceivedAt))"
+                held += int(
+                    self.read(
+                        f"SELECT uniqExact({pair}) FROM {table} WHERE {pair} IN ({pairs}) "  # noqa: S608, ours
+                        f"AND {column} BETWEEN fromUnixTimestamp64Nano({first}) "
+                        f"AND fromUnixTimestamp64Nano({last})"
+                    )
                 )
-                if int(count):
-                    return True
-        return False
+            yield held, len(chunk)
 
     @contextmanager
     def half_stored(self) -> Iterator[None]:
@@ -241,9 +263,18 @@ class Store:
             return self.engine.execute("SELECT toString(now64(3))").decode().strip()
 
     def mutate(self, statement: str) -> None:
-        """Run an ALTER … UPDATE or DELETE over stored rows and wait until every part has it."""
+        """Run an ALTER … UPDATE or DELETE over stored rows and wait until every part has it. Those that an
+        upgrade left are waited for first, while inserts go on.
+        """
+        deadline = time.monotonic() + _MUTATIONS_SECONDS
+        while self._mutating() and time.monotonic() < deadline:
+            time.sleep(1)
         with self._lock:
             self.engine.execute(statement, settings={"mutations_sync": "2"})
+
+    def _mutating(self) -> bool:
+        pending = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done"
+        return int(self.engine.execute(pending)) > 0
 
     def mark_stale(self, minutes: Iterable[int], reason: str) -> None:
         """Note minutes (Unix seconds of their start) whose rollup no longer agrees with the spans."""

@@ -76,7 +76,9 @@ def _builder(key: str) -> None:
     """Choose a field and a value that the store has seen, and add them to the search."""
     st.markdown(
         'Words and `"phrases"` must all occur, in any order. `-` leaves out, `OR` and parentheses join, '
-        "`*` stands for any text in a field's value, commas list values."
+        "`*` stands for any text in a field's value, commas list values. Words are looked for in messages, "
+        "instructions, tools' definitions, arguments and results, names of spans and errors; in another "
+        "attribute with its name: `attr.NAME:*word*`."
     )
     chosen: Field | None = st.selectbox(
         "Field",

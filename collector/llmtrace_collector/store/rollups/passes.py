@@ -11,17 +11,19 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from llmtrace_collector.store.engine import StoreEngine, StoreError
 
 from . import hours, steps, traces
-from .edges import Edge, note_edge, read_edge, read_edges
+from .clock import Clock
+from .days import DAY, day_bounds, whole_projects
+from .edges import Edge, fold_back, note_edge, read_edge, read_edges
 from .settings import RollupSettings
 from .traces import Quiet
-from .usage import day_bounds, rebuild_usage_of_day
+from .usage import rebuild_usage_of_day
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ _WINDOW = 600_000
 _ROOTLESS_EVERY = 60_000
 #: Spans that are made into steps and traces by one statement each; where there are more, it is done by hours.
 _FEW = 200_000
-_HOUR, _DAY = 3600, 86_400
+_HOUR = 3600
 
 
 class Rollups:
@@ -47,6 +49,7 @@ class Rollups:
         self._engine = engine
         self._settings = settings
         self._lock = threading.Lock()
+        self._clock = Clock(alone=engine.alone)
         # Held while a day of hours is written alone: who rebuilds usage holds up the inserts meanwhile.
         self._hours_lock = threading.Lock()
 
@@ -79,7 +82,7 @@ class Rollups:
 
     def _pass(self, upto: int, settings: RollupSettings) -> int:
         """Every rollup once; one that fails does not hold up the others, and fails the pass at its end."""
-        edges = read_edges(self._engine)
+        edges = self._edges()
         quiet, rootless = _ms(settings.trace_quiet_seconds), _ms(settings.trace_rootless_seconds)
         every = min(_ROOTLESS_EVERY, rootless)
 
@@ -105,33 +108,38 @@ class Rollups:
             self._fill(edges.get(FILLED, Edge()), settings)
         return behind
 
+    def _edges(self) -> dict[str, Edge]:
+        """How far the rollups have come, by the clock as it is now."""
+        edges = read_edges(self._engine)
+        now = int(self._engine.execute("SELECT toUnixTimestamp64Milli(now64(3))"))
+        moment = self._clock.set_back_to(now, (edge.scanned_to for edge in edges.values()))
+        if moment is None:
+            return edges
+        logger.warning("the clock was set back: what was stored since is rolled up again")
+        fold_back(self._engine, moment)
+        return read_edges(self._engine)
+
     def _close_hours(self, edge: Edge, upto: int) -> int:
-        with self._hours_lock:
-            hours.close_hours(self._engine, edge, upto, 0 if self._engine.alone else _OTHERS_LOOKBACK)
+        lookback = 0 if self._engine.alone else _OTHERS_LOOKBACK
+        hours.close_hours(self._engine, edge, upto, self._hours_lock, lookback)
         return 0
 
-    def former_hours(self) -> list[tuple[str, list[int]]]:
-        """Hours of usage that are to be made anew from the spans before they are closed, as days and
-        minutes for `rebuild_usage`.
-        """
-        return hours.former_hours(self._engine)
-
-    def rebuild_usage(self, day: str, minutes: Sequence[int] = ()) -> None:
+    def rebuild_usage(self, day: str, minutes: Sequence[int] = (), emptied: Collection[str] = ()) -> None:
         """Make a day (`YYYY-MM-DD`) of usage anew, or some minutes of it (Unix seconds). No span may be
-        stored meanwhile.
+        stored meanwhile. What projects without spans have stays, but of those that `emptied` names.
         """
         with self._hours_lock:
-            rebuild_usage_of_day(self._engine, day, minutes)
+            rebuild_usage_of_day(self._engine, day, minutes, emptied)
 
-    def rebuild_spans(self, day: str) -> None:
-        """Make the steps and traces that started on a day (`YYYY-MM-DD`) anew."""
-        begin, end = day_bounds(self._engine, day)
+    def rebuild_spans(self, day: str, emptied: Collection[str] = ()) -> None:
+        """Make the steps and traces that started on a day (`YYYY-MM-DD`) anew; `emptied` as there."""
+        begin, end = day_bounds(day)
         with self._lock:
             if self._few(begin, end):
-                self._rebuild(begin, end, self._settings)
+                self._rebuild(begin, end, self._settings, emptied)
             else:
                 for hour in range(begin, end, _HOUR):
-                    self._rebuild(hour, min(hour + _HOUR, end), self._settings)
+                    self._rebuild(hour, hour + _HOUR, self._settings, emptied)
 
     def recount(self, minutes: Sequence[int]) -> None:
         """Make the traces with calls in these minutes (Unix seconds) anew: which calls count has changed."""
@@ -187,7 +195,7 @@ class Rollups:
                     logger.info("the steps and traces of all spans are made")
                 return
             end = newest // 1000 // _HOUR * _HOUR + _HOUR
-            begin = (end - 1) // _DAY * _DAY
+            begin = (end - 1) // DAY * DAY
             if not self._few(begin, end):
                 begin = end - _HOUR
             if not edge.known:
@@ -215,9 +223,10 @@ class Rollups:
         )
         return int(text) <= _FEW
 
-    def _rebuild(self, begin: int, end: int, settings: RollupSettings) -> None:
-        steps.rebuild_steps(self._engine, begin, end, settings.step_names)
-        traces.rebuild_traces(self._engine, begin, end, self._quiet())
+    def _rebuild(self, begin: int, end: int, settings: RollupSettings, emptied: Collection[str] = ()) -> None:
+        projects = whole_projects(self._engine, begin, emptied)
+        steps.rebuild_steps(self._engine, begin, end, settings.step_names, projects)
+        traces.rebuild_traces(self._engine, begin, end, self._quiet(), projects)
 
     def _quiet(self) -> Quiet:
         """The traces that are quiet are those that the passes have come to: they write the others."""

@@ -40,12 +40,3 @@ def run_rollup(engine: StoreEngine, name: str, **values: object) -> None:
 def ask_rollup(engine: StoreEngine, name: str, **values: object) -> list[list[str]]:
     """The rows of the SELECT in `rollups/<name>.sql`, as texts."""
     return [line.split("\t") for line in engine.execute(render_rollup(name, **values)).decode().splitlines()]
-
-
-def has_all_spans(engine: StoreEngine, begin: int) -> bool:
-    """Whether the spans that started since `begin` (Unix seconds) are all here: no project's time was
-    over.
-    """
-    oldest = "now() - toIntervalDay(min(RetentionDays))"
-    text = engine.execute(f"SELECT count() = 0 OR toDateTime({begin}) > {oldest} FROM otel_traces")  # noqa: S608
-    return text.strip() == b"1"

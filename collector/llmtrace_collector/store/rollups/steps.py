@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from llmtrace_collector.store.engine import StoreEngine
 
-from .statements import ask_rollup, has_all_spans, run_rollup
+from .statements import ask_rollup, run_rollup
 
 NAME = "steps"
 
@@ -19,11 +21,11 @@ def roll_up_steps(engine: StoreEngine, since: int, upto: int, most: int) -> None
     every = [int(bucket) for (bucket,) in ask_rollup(engine, "buckets", since=since, upto=upto)]
     for first in range(0, len(every), _BUCKETS):
         buckets = every[first : first + _BUCKETS]
-        whole = has_all_spans(engine, buckets[0])
-        run_rollup(engine, "steps_of_buckets", buckets=buckets, most=most, whole=whole)
+        run_rollup(engine, "steps_of_buckets", buckets=buckets, most=most)
 
 
-def rebuild_steps(engine: StoreEngine, begin: int, end: int, most: int) -> None:
-    """Make the steps that started from `begin` to `end` (Unix seconds, whole tens) anew."""
-    whole = has_all_spans(engine, begin)
-    run_rollup(engine, "steps_of_range", begin=begin, end=end, most=most, whole=whole)
+def rebuild_steps(engine: StoreEngine, begin: int, end: int, most: int, projects: Collection[str]) -> None:
+    """Make the steps that started from `begin` to `end` (Unix seconds, whole tens) anew. Those of `projects`
+    whose spans are gone are taken back.
+    """
+    run_rollup(engine, "steps_of_range", begin=begin, end=end, most=most, projects=projects)

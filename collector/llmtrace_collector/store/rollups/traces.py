@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from llmtrace_collector.store.engine import StoreEngine
 
-from .statements import ask_rollup, has_all_spans, run_rollup
+from .edges import NEVER
+from .statements import ask_rollup, run_rollup
 
 #: Traces with a root, which are quiet sooner, and those without.
 NAME, ROOTLESS = "traces", "traces without root"
 
 #: Traces whose root started within so many milliseconds are read together.
 _NEAR = 1_200_000
+#: So many of them that began long before their root are written apart.
+_EARLY = 500
 #: How far clocks of services may differ, milliseconds.
 _SKEW = 60_000
 
@@ -37,10 +40,17 @@ def roll_up_rooted(engine: StoreEngine, since: int, upto: int) -> None:
         engine, "quieted_traces", since=since, upto=upto, near=near
     )
     window = {"since": since, "upto": upto, "near": near}
+    early: list[str] = []
     if int(near_count):
-        _write(engine, "traces_near", **window, first=int(first) - _SKEW)
-    if int(far_count):
-        _write(engine, "traces_far", **window, of_root=True)
+        window["first"] = int(first) - _SKEW
+        early = [trace for (trace,) in ask_rollup(engine, "early_traces", **window, most=_EARLY)]
+        if len(early) == _EARLY:
+            # There may be more of them: none counts as near.
+            window["near"], early = NEVER, []
+        elif len(early) < int(near_count):
+            _write(engine, "traces_near", **window, early=early)
+    if int(far_count) or early or window["near"] == NEVER:
+        _write(engine, "traces_far", **window, early=early, of_root=True)
 
 
 def roll_up_rootless(engine: StoreEngine, since: int, upto: int) -> None:
@@ -48,11 +58,15 @@ def roll_up_rootless(engine: StoreEngine, since: int, upto: int) -> None:
     window = {"since": since, "upto": upto, "near": upto}
     ((_, _, count, _),) = ask_rollup(engine, "quieted_traces", **window)
     if int(count):
-        _write(engine, "traces_far", **window, of_root=False)
+        _write(engine, "traces_far", **window, early=[], of_root=False)
 
 
-def rebuild_traces(engine: StoreEngine, begin: int, end: int, quiet: Quiet) -> None:
-    """Make the traces that started from `begin` to `end` (Unix seconds) anew, those that are quiet."""
+def rebuild_traces(
+    engine: StoreEngine, begin: int, end: int, quiet: Quiet, projects: Collection[str]
+) -> None:
+    """Make the traces that started from `begin` to `end` (Unix seconds) anew, those that are quiet. Those of
+    `projects` whose spans are gone are taken back.
+    """
     _write(
         engine,
         "traces_of_range",
@@ -60,7 +74,7 @@ def rebuild_traces(engine: StoreEngine, begin: int, end: int, quiet: Quiet) -> N
         end=end,
         rooted=quiet.rooted,
         rootless=quiet.rootless,
-        whole=has_all_spans(engine, begin),
+        projects=projects,
     )
 
 

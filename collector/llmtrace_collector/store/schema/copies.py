@@ -37,6 +37,11 @@ class Copy:
         return f"{self.wanted.database}.{self.wanted.name}{NEXT}"
 
     @property
+    def target(self) -> State:
+        """The new table by its name until then."""
+        return replace(self.wanted, name=f"{self.wanted.name}{NEXT}")
+
+    @property
     def columns(self) -> Mapping[str, str]:
         """The columns that are filled, each with its expression over the source's."""
         expressions = {}
@@ -81,22 +86,28 @@ def fill(home: Home, copy: Copy, create: Iterable[str]) -> None:
     )
     for statement in create:
         run(statement)
-    _fill_other_shards(home, copy)
-    done = _done(home, copy)
+    if home.cluster:
+        # What changed meanwhile in other shards is not known here: all of it begins anew.
+        run(f"TRUNCATE TABLE {copy.next}{home.everywhere} SYNC")
+        _fill_other_shards(home, copy)
+    done = {} if home.cluster else _done(home, copy)
     partitions = _partitions(home, copy.source)
     pending = [name for name, version in partitions.items() if done.get(name) != version]
+    gone = [name for name in done if name not in partitions]
     same_key = copy.source.partition_key == copy.wanted.partition_key
-    if pending and not same_key:
+    if same_key:
+        # What was copied and has been erased since.
+        for name in _partitions(home, copy.target).keys() - partitions.keys():
+            run(f"ALTER TABLE {copy.next} DROP PARTITION ID {literal(name)}")
+    elif (pending or gone) and not home.cluster:
         # Which of the new partitions an old one went to is not known: all of it begins anew.
-        run(f"TRUNCATE TABLE {copy.next}{home.everywhere} SYNC")
+        run(f"TRUNCATE TABLE {copy.next} SYNC")
         pending = list(partitions)
     began = time.monotonic()
     for number, name in enumerate(pending, 1):
         if same_key:
             run(f"ALTER TABLE {copy.next} DROP PARTITION ID {literal(name)}")
-        home.engine.execute(
-            copy.insert(copy.next, copy.source.place, f"_partition_id = {literal(name)}"), settings=_WHOLE
-        )
+        home.run(copy.insert(copy.next, copy.source.place, f"_partition_id = {literal(name)}"), _WHOLE)
         _mark(home, copy, name, partitions[name])
         if time.monotonic() - began > 1:
             logger.info(
@@ -123,28 +134,22 @@ def copy_of_shard(copy: Copy, address: str, user: str, password: str) -> str:
 
 
 def _fill_other_shards(home: Home, copy: Copy) -> None:
-    """Copy the rows of other shards, each in its place; interrupted, a table begins anew."""
+    """Copy the rows of other shards, each in its place."""
     if home.cluster is None or not isinstance(home.engine, ServerEngine):
         return
     rows = _pairs(home.engine.execute(other_shards(home.cluster.name)))
-    done = _done(home, copy)
-    if all(f"shard {number}" in done for number in rows):
-        return
-    home.run(f"TRUNCATE TABLE {copy.next}{home.everywhere} SYNC")
     for number, address in rows.items():
         logger.info("the store is brought up to date: %s of shard %s", copy.source.name, number)
         statement = copy_of_shard(copy, address, *home.engine.credentials)
-        home.engine.execute(statement, settings=_WHOLE)
-    for number in rows:
-        _mark(home, copy, f"shard {number}", "whole")
+        home.run(statement, _WHOLE)
 
 
-def _partitions(home: Home, source: State) -> dict[str, str]:
+def _partitions(home: Home, table: State) -> dict[str, str]:
     """The partitions of a table, each with a text that changes with its rows."""
     rows = home.engine.execute(
         "SELECT partition_id, concat(toString(max(max_block_number)), '-', toString(max(data_version))) "  # noqa: S608
-        f"FROM system.parts WHERE active AND database = {literal(source.database)} "
-        f"AND table = {literal(source.name)} GROUP BY partition_id ORDER BY partition_id"
+        f"FROM system.parts WHERE active AND database = {literal(table.database)} "
+        f"AND table = {literal(table.name)} GROUP BY partition_id ORDER BY partition_id"
     )
     return _pairs(rows)
 

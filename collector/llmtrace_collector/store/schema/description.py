@@ -111,6 +111,11 @@ class Description:
     functions: tuple[str, ...]
     statements: tuple[Statement, ...]
 
+    @property
+    def function_names(self) -> list[str]:
+        """The names of the functions, in the order in which they are made."""
+        return [text.partition(" AS ")[0].split()[-1] for text in self.functions]
+
     def create_functions(self, everywhere: str = "") -> list[str]:
         """The statements that make the functions; `everywhere` is a cluster's ON CLUSTER."""
         parts = (text.partition(" AS ") for text in self.functions)

@@ -48,6 +48,10 @@ IN_DEFAULT = frozenset(
 )
 
 
+#: What a server's had besides: where others write.
+ON_SERVER = frozenset({"landing_traces", "landing_traces_mv", "landing_traces_foreign_mv"})
+
+
 @dataclass(frozen=True)
 class Successor:
     """How a column is made of one that a table had before, where the table is made anew."""
@@ -60,6 +64,11 @@ class Successor:
 SUCCESSORS: Mapping[tuple[str, str], Successor] = MappingProxyType(
     {
         (table, "Purpose"): Successor("Simulated", "if(Simulated, 'simulated', 'product')")
+        for table in ("usage_10s", "usage_hour_closed")
+    }
+    # What was stored before an upgrade never becomes one row with what comes after.
+    | {
+        (table, "LateAt"): Successor("Time", "toDateTime64(1, 3)")
         for table in ("usage_10s", "usage_hour_closed")
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from llmtrace_collector.store.cluster import Cluster
@@ -20,12 +21,17 @@ NEXT = "_next"
 #: Which partitions have been copied, while any are.
 COPIES = "store_copies"
 
+#: The table that the one collector has which changes the schema.
+LOCK = "store_lock"
+
 
 @dataclass(frozen=True)
 class Home:
     """The places of a store, and how a statement reaches them."""
 
     engine: StoreEngine
+    #: Raises where what is run may no longer change the store.
+    demand_held: Callable[[], None] = lambda: None
 
     @property
     def cluster(self) -> Cluster | None:
@@ -80,9 +86,10 @@ class Home:
             text=text if self.embedded else "create_table_query",
         )
 
-    def run(self, statement: str) -> None:
+    def run(self, statement: str, settings: Mapping[str, str] | None = None) -> None:
         """Run a statement of the schema."""
-        self.engine.execute(statement)
+        self.demand_held()
+        self.engine.execute(statement, settings=settings)
 
 
 def digest(existing: dict[str, str]) -> str:

@@ -1,9 +1,13 @@
 """The description as the engine makes it, in a database that is dropped again: what a store should be, in the
 engine's own words. What an upgrade would do is tried there before the store is touched.
+
+Functions are the server's and not a database's, and older collectors may still call theirs: here they have
+other names, which views and defaults do not keep, since the engine writes functions out.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -80,26 +84,48 @@ def _demand_equal(done: State, desired: State) -> None:
 @contextmanager
 def scratch(home: Home, description: Description) -> Iterator[Scratch]:
     """The description, made; dropped in the end."""
-    stem = f"{home.engine.database}_scratch_"
-    _drop_abandoned(home, stem)
-    database = f"{stem}{time.time_ns()}"
+    _drop_abandoned(home)
+    number = time.time_ns()
+    database = f"{_database_stem(home)}{number}"
+    names = description.function_names
+    trial = {name: f"{_function_stem(home)}{number}_{name}" for name in names}
+    called = re.compile(rf"\b(?:{'|'.join(sorted(names))})\b")
+
+    def renamed(sql: str) -> str:
+        return called.sub(lambda match: trial[match.group()], sql)
+
     home.run(f"CREATE DATABASE {database}")
     try:
         for function in description.functions:
-            home.run(function)
+            home.run(renamed(function))
         for statement in description.statements:
-            home.run(statement.create(database))
+            home.run(renamed(statement.create(database)))
         yield Scratch(home, database)
     finally:
+        for name in reversed(trial.values()):
+            home.run(f"DROP FUNCTION IF EXISTS {name}")
         home.run(f"DROP DATABASE IF EXISTS {database} SYNC")
 
 
-def _drop_abandoned(home: Home, stem: str) -> None:
-    names = home.engine.execute(
-        f"SELECT name FROM system.databases WHERE startsWith(name, {literal(stem)})"  # noqa: S608, quoted
-    )
-    for name in names.decode().split():
-        age = time.time() - int(name.removeprefix(stem)) / 1e9
-        # The embedded engine has one process: what is there was left by one that ended.
-        if home.embedded or age > _ABANDONED_SECONDS:
-            home.run(f"DROP DATABASE IF EXISTS {name} SYNC")
+def _database_stem(home: Home) -> str:
+    return f"{home.engine.database}_scratch_"
+
+
+def _function_stem(home: Home) -> str:
+    return f"trial_{home.engine.database}_"
+
+
+def _drop_abandoned(home: Home) -> None:
+    """Drop what killed processes left; only names that are ours to the last digit."""
+    for table, stem, rest, drop in (
+        ("functions", _function_stem(home), "_llmtrace_.*", "DROP FUNCTION IF EXISTS {}"),
+        ("databases", _database_stem(home), "", "DROP DATABASE IF EXISTS {} SYNC"),
+    ):
+        names = home.engine.execute(
+            f"SELECT name FROM system.{table} WHERE startsWith(name, {literal(stem)}) FORMAT TSVRaw"  # noqa: S608
+        )
+        for name in names.decode().splitlines():
+            ours = re.fullmatch(rf"{re.escape(stem)}(\d{{19}}){rest}", name)
+            # The embedded engine has one process: what is there was left by one that ended.
+            if ours and (home.embedded or time.time() - int(ours[1]) / 1e9 > _ABANDONED_SECONDS):
+                home.run(drop.format(name))

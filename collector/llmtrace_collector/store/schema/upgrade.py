@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from llmtrace_collector.sql_values import literal
-from llmtrace_collector.store.engine import StoreMismatch
+from llmtrace_collector.store.engine import StoreError, StoreMismatch, StoreUnavailable
 
 from . import former, state, templates, versions
 from .catalogue import BY_NAME, Kind
@@ -30,11 +30,50 @@ logger = logging.getLogger(__name__)
 _NO_FILES = {"materialize_ttl_after_modify": "0"}
 
 
+#: ClickHouse's code of what a user may not do.
+_DENIED = 497
+
+
+def refusal(error: StoreError, after: str) -> StoreMismatch:
+    """What the engine said against bringing a store up to date; `after` says how the store is now."""
+    text = " ".join(str(error).split())
+    rights = " docs/scale.md lists the grants that the store's user needs." if error.code == _DENIED else ""
+    return StoreMismatch(f"this store cannot be brought up to date: {text}; {after}.{rights}", error.code)
+
+
 def upgrade(home: Home, description: Description, plain: Description, number: int) -> None:
     """Bring a store of schema `number` to the description; `plain` is the same without replicas.
 
-    Raises StoreError before anything of the store is changed where the engine refuses what would be done.
+    Raises StoreMismatch where the engine refuses what would be done, which it is asked before anything of the
+    store is changed, and where the store is not what it should be in the end.
     """
+    try:
+        plan, began = _prepare(home, description, plain)
+    except (StoreUnavailable, StoreMismatch):
+        raise
+    except StoreError as error:
+        raise refusal(error, "nothing was changed") from error
+    try:
+        versions.begin(home, description, number)
+        plan.carry_out()
+        if plan.copies and not home.embedded:
+            _mark_stale(home, began)
+        for statement in data_migrations(number):
+            home.run(statement)
+    except (StoreUnavailable, StoreMismatch):
+        raise
+    except StoreError as error:
+        raise refusal(error, "what was begun goes on at the next start") from error
+    remaining = _Plan(home, description, plan.desired).remaining()
+    if remaining:
+        raise StoreMismatch(
+            f"{', '.join(remaining)} is not what llmtrace has just made of it: another program changes this "
+            "store at the same time. Start llmtrace again once that has ended"
+        )
+
+
+def _prepare(home: Home, description: Description, plain: Description) -> tuple[_Plan, str]:
+    """Try what there is to do, and fill tables that are made anew; since when (the engine's clock)."""
     began = home.engine.execute("SELECT toString(now64(3) - INTERVAL 1 MINUTE)").decode().strip()
     with scratch(home, plain) as trials:
         plan = _Plan(home, description, trials.desired())
@@ -42,11 +81,7 @@ def upgrade(home: Home, description: Description, plain: Description, number: in
     for copy in plan.copies:
         logger.info("the store is brought up to date: %s is made anew", copy.source.name)
         fill(home, copy, plan.create_next(copy))
-    plan.carry_out()
-    if plan.copies and not home.embedded:
-        _mark_stale(home, began)
-    for statement in data_migrations(number):
-        home.run(statement)
+    return plan, began
 
 
 def data_migrations(number: int) -> list[str]:
@@ -149,10 +184,7 @@ class _Plan:
         is_table = has.engine not in ("View", "MaterializedView")
         replaced = entry.kind is Kind.VIEW and entry.name in former.REPLACED
         if is_table != (entry.kind is Kind.TABLE) and not replaced:
-            raise StoreMismatch(
-                f"{has.place} is in the way: llmtrace keeps a {entry.kind.value} of that name, and this one "
-                "is not llmtrace's. Rename it, or give llmtrace a database of its own"
-            )
+            raise versions.in_the_way([has.place], f"a {entry.kind.value}")
 
     def create_next(self, copy: Copy) -> list[str]:
         """The statements of the table that takes another's place."""
@@ -210,9 +242,23 @@ class _Plan:
 
     def _alter(self, name: str, commands: tuple[str, ...]) -> None:
         for command in commands:
-            self.home.engine.execute(
-                f"ALTER TABLE {self.home.place(name)}{self.home.everywhere} {command}", settings=_NO_FILES
-            )
+            place = f"{self.home.place(name)}{self.home.everywhere}"
+            self.home.run(f"ALTER TABLE {place} {command}", _NO_FILES)
+
+    def remaining(self) -> list[str]:
+        """What is not as it should be, by place."""
+        names = {copy.wanted.name for copy in self.copies}
+        names |= {name for name, plan in self.altered.items() if plan != Alterations()}
+        for statement in self.description.statements:
+            name, kind = statement.entry.name, statement.entry.kind
+            has, wanted = self.live.get(name), self.desired[name]
+            if (
+                has is None
+                or has.database != wanted.database
+                or (kind is not Kind.TABLE and (has.select, has.target) != (wanted.select, wanted.target))
+            ):
+                names.add(name)
+        return sorted(self.home.place(name) for name in names)
 
     def _fill(self) -> None:
         """Materialized views, each changed in one step, so that no row is inserted without it."""

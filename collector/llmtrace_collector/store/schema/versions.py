@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import llmtrace
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.engine import StoreError, StoreMismatch
 
-from .home import Home
+from . import former
+from .description import Description
+from .home import COPIES, NEXT, Home
 
 #: Raised with every change of the description (see tests/collector/snapshots/schema).
 SCHEMA_NUMBER = 100
@@ -33,19 +36,72 @@ class StoreVersion:
     digest: str = ""
     state: str = ""
 
+    @property
+    def origin(self) -> int:
+        """The number from which an upgrade to `number` began that has not ended yet, else `number`."""
+        return int(self.state.removeprefix(_FROM)) if self.state.startswith(_FROM) else self.number
+
+
+#: What the state of a store begins with whose upgrade was begun.
+_FROM = "from "
+
+#: The columns by which the tables of versions are known as ours.
+_COLUMNS = frozenset({"Number", "Release", "Digest", "State"})
+_FORMER_COLUMNS = frozenset({"Version", "AppliedAt"})
+
 
 def current(home: Home, existing: dict[str, str]) -> StoreVersion | None:
-    """The version of a store in which `existing` is; None for one that is empty."""
-    if home.place(_TABLE) in existing:
+    """The version of a store in which `existing` is; None for one that is empty.
+
+    Raises StoreMismatch where there is something by a name of ours and nothing says that the store is ours.
+    """
+    versions = home.place(_TABLE)
+    if versions in existing:
+        _demand_columns(home, versions, _COLUMNS)
         text = home.engine.execute(
             "SELECT Number AS number, Release AS release, Digest AS digest, State AS state "  # noqa: S608, ours
-            f"FROM {home.place(_TABLE)} ORDER BY Number DESC, At DESC LIMIT 1 FORMAT JSONEachRow"
+            f"FROM {versions} ORDER BY Number DESC, At DESC LIMIT 1 FORMAT JSONEachRow"
         )
         if text.strip():
             return StoreVersion(**json.loads(text))
     if home.versions_place in existing:
-        return _former(home)
-    return StoreVersion(0) if any(place != home.place(_TABLE) for place in existing) else None
+        _demand_columns(home, home.versions_place, _FORMER_COLUMNS)
+        version = _former(home)
+        if version.number:
+            _demand_known(existing)
+        return version
+    if existing.keys() - {versions}:
+        raise in_the_way(existing.keys() - {versions})
+    return None
+
+
+def in_the_way(places: Iterable[str], what: str = "something") -> StoreMismatch:
+    """The refusal of a store in which others have names of ours."""
+    return StoreMismatch(
+        f"{', '.join(sorted(places))} is in the way: llmtrace keeps {what} of that name, and this one is not "
+        "llmtrace's. Rename it, or give llmtrace a database of its own"
+    )
+
+
+def _demand_columns(home: Home, place: str, columns: frozenset[str]) -> None:
+    """Raise StoreMismatch where a table of versions is another's."""
+    database, _, table = place.partition(".")
+    names = home.engine.execute(
+        "SELECT name FROM system.columns "  # noqa: S608, quoted
+        f"WHERE database = {literal(database)} AND table = {literal(table)} FORMAT TSVRaw"
+    )
+    if not columns <= set(names.decode().splitlines()):
+        raise in_the_way([place])
+
+
+def _demand_known(existing: Iterable[str]) -> None:
+    """Raise StoreMismatch where something has a name of ours that the releases before did not use."""
+    known = {former.VERSIONS, _TABLE, COPIES, *former.IN_DEFAULT, *former.ON_SERVER}
+    others = [
+        place for place in existing if place.partition(".")[2] not in known and not place.endswith(NEXT)
+    ]
+    if others:
+        raise in_the_way(others)
 
 
 def _former(home: Home) -> StoreVersion:
@@ -69,9 +125,9 @@ def demand_fitting(version: StoreVersion | None) -> None:
     """
     if version is None:
         return
-    if 0 < version.number < OLDEST_NUMBER:
+    if 0 < version.origin < OLDEST_NUMBER:
         raise StoreMismatch(
-            f"this store has schema {version.number}, which is too old for llmtrace {_OURS}: start llmtrace "
+            f"this store has schema {version.origin}, which is too old for llmtrace {_OURS}: start llmtrace "
             f"{OLDEST_RELEASE} on it once, which brings it forward, and then this release"
         )
     if version.number > SCHEMA_NUMBER:
@@ -94,6 +150,21 @@ def stop_former_releases(place: str, everywhere: str = "") -> str:
         f"SELECT toUInt32(throwIf(number = 0, {literal(sentence)})) AS Version, now() AS AppliedAt "
         f"FROM numbers(1) COMMENT {literal(sentence)}"
     )
+
+
+def changed_at(home: Home) -> float:
+    """When the schema was last changed, as Unix seconds in the engine's clock."""
+    text = home.engine.execute(f"SELECT toUnixTimestamp64Milli(max(At)) FROM {home.place(_TABLE)}")  # noqa: S608
+    return int(text) / 1000
+
+
+def begin(home: Home, description: Description, origin: int) -> None:
+    """Note that the store is on its way from the schema `origin` to this program's, so that an older program
+    does not open what an interrupted upgrade left.
+    """
+    (table,) = (item for item in description.statements if item.entry.name == _TABLE)
+    home.run(table.create(home.database(_TABLE), everywhere=home.everywhere))
+    record(home, "", f"{_FROM}{origin}")
 
 
 def record(home: Home, description_digest: str, state_digest: str) -> None:

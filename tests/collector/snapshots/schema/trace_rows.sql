@@ -57,7 +57,7 @@ CREATE TABLE trace_rows (
     INDEX idx_end End TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
-PARTITION BY (RetentionDays, toDate(Start))
+PARTITION BY (RetentionDays, toDate(Start, 'UTC'))
 ORDER BY (Project, Start, TraceId)
 TTL toDateTime(Start) + toIntervalDay(RetentionDays)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,

@@ -16,6 +16,7 @@ CREATE TABLE usage_10s (
     Purpose LowCardinality(String) COMMENT 'What the calls were for: product, simulated, bench, replay, evaluation, judge or playground',
     Account LowCardinality(String) COMMENT 'Account at the provider that pays',
     Tags Array(LowCardinality(String)) COMMENT 'Tags, in order',
+    LateAt DateTime64(3) COMMENT 'When calls were stored that came after the time for which spans are kept, or a second after 1970 for those from before an upgrade; 1970 for all others' CODEC(Delta(8), ZSTD(1)),
     Calls SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls',
     Errors SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls that failed',
     UnknownUsage SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls of which no tokens are known',
@@ -43,10 +44,10 @@ CREATE TABLE usage_10s (
     INDEX idx_stored_at StoredAt TYPE minmax GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toDate(Time)
+PARTITION BY toDate(Time, 'UTC')
 ORDER BY (
     Project, Time, Model, ServiceName, Provider, ResponseModel, Operation, UserId, Experiment, RunId, PromptName,
-    PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags
+    PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags, LateAt
 )
 TTL greatest(Time + toIntervalDay(400), toDateTime(StoredAt) + toIntervalDay(7))
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,

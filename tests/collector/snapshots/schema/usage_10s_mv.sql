@@ -42,8 +42,9 @@ SELECT
     toUInt32(arrayMax(arrayFilter(bound -> bound < greatest(ifNull(span.InputTokens, 0), 1), [0, 32000, 100000, 128000, 199999, 200000, 256000, 272000, 512000, 524288]))) AS ContextClass,
     Account,
     arraySort(span.Tags) AS Tags,
+    if(span.Timestamp > now() - toIntervalDay(span.RetentionDays) AND span.Timestamp > now() - toIntervalDay(380), toDateTime64(0, 3), now64(3)) AS LateAt,
     now64(3) AS StoredAt
 FROM otel_traces AS span
 WHERE Counted
 GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, UserId, Experiment, RunId,
-    PromptName, PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags;
+    PromptName, PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags, LateAt;

@@ -3,15 +3,18 @@ SELECT Time, Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, 
     RunId, PromptName, PromptVersion, Purpose, Account, Tags, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches
 FROM usage_hour_closed
 WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2
-    AND (empty((SELECT groupUniqArray(toDateTime(toStartOfHour(Time, 'UTC'))) FROM usage_10s
-        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1)) OR NOT has((SELECT groupUniqArray(toDateTime(toStartOfHour(Time, 'UTC'))) FROM usage_10s
-        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), Time))
+    AND (empty((SELECT groupUniqArray((toDateTime(toStartOfHour(Time, 'UTC')), LateAt)) FROM usage_10s
+        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1)) OR NOT has((SELECT groupUniqArray((toDateTime(toStartOfHour(Time, 'UTC')), LateAt)) FROM usage_10s
+        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), (Time, LateAt)))
 UNION ALL
 SELECT toDateTime(toStartOfHour(Time, 'UTC')) AS Time, Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation, UserId, Experiment,
     RunId, PromptName, PromptVersion, Purpose, Account, Tags, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches
 FROM usage_10s
-WHERE usage_10s.Time >= arrayMin(arrayPushBack((SELECT groupUniqArray(toDateTime(toStartOfHour(Time, 'UTC'))) FROM usage_10s
-        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2))
-    AND (usage_10s.Time >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 OR has((SELECT groupUniqArray(toDateTime(toStartOfHour(Time, 'UTC'))) FROM usage_10s
-        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), toDateTime(toStartOfHour(usage_10s.Time, 'UTC'))))
+WHERE usage_10s.Time >= arrayMin(arrayPushBack((SELECT groupUniqArray((toDateTime(toStartOfHour(Time, 'UTC')), LateAt)) FROM usage_10s
+        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1).1, (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2))
+    AND (
+        usage_10s.Time >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2
+        OR has((SELECT groupUniqArray((toDateTime(toStartOfHour(Time, 'UTC')), LateAt)) FROM usage_10s
+        WHERE Time < (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').2 AND StoredAt >= (SELECT (max(ScannedTo), max(Until)) FROM rollup_passes WHERE Name = 'usage_hour').1), (toDateTime(toStartOfHour(usage_10s.Time, 'UTC')), usage_10s.LateAt))
+    )
 COMMENT 'Usage of models by the hour, in the classes that prices depend on: hours that are over from usage_hour_closed, the others from usage_10s';

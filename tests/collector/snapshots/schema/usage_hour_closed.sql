@@ -16,6 +16,7 @@ CREATE TABLE usage_hour_closed (
     Purpose LowCardinality(String) COMMENT 'What the calls were for: product, simulated, bench, replay, evaluation, judge or playground',
     Account LowCardinality(String) COMMENT 'Account at the provider that pays',
     Tags Array(LowCardinality(String)) COMMENT 'Tags, in order',
+    LateAt DateTime64(3) COMMENT 'When calls were stored that came after the time for which spans are kept, or a second after 1970 for those from before an upgrade; 1970 for all others' CODEC(Delta(8), ZSTD(1)),
     Calls SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls',
     Errors SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls that failed',
     UnknownUsage SimpleAggregateFunction(sum, UInt64) COMMENT 'Calls of which no tokens are known',
@@ -35,10 +36,10 @@ CREATE TABLE usage_hour_closed (
     FileSearches SimpleAggregateFunction(sum, UInt64) COMMENT 'Searches of files that the provider ran'
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toDate(Time)
+PARTITION BY toDate(Time, 'UTC')
 ORDER BY (
     Project, Time, Model, Provider, ResponseModel, ServiceTier, ContextClass, ServiceName, Operation, UserId,
-    Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags
+    Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags, LateAt
 )
 TTL Time + toIntervalDay(800)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,

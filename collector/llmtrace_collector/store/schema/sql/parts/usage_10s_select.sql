@@ -1,5 +1,7 @@
 {# Rows of usage_10s over the counted spans of `source`; `where` is a further condition. A span of weight 10 stands for
-   ten calls: sums are weighted, and Spans counts the spans themselves. #}
+   ten calls: sums are weighted, and Spans counts the spans themselves. A late
+   span, at whose hour the table may have lost rows already, never becomes one row with what was stored before. #}
+{% from 'parts/bucket.sql' import kept with context %}
 {% from 'parts/weighted.sql' import weighted, told, context_class with context %}
 SELECT
     Project,
@@ -33,9 +35,10 @@ SELECT
     {{ context_class('span.InputTokens') }} AS ContextClass,
     Account,
     arraySort(span.Tags) AS Tags,
+    if({{ kept('span.') }} AND span.Timestamp > now() - toIntervalDay(380), toDateTime64(0, 3), now64(3)) AS LateAt,
     now64(3) AS StoredAt
 FROM {{ source }} AS span
 WHERE Counted{% if where %} AND {{ where }}{% endif %}
 
 GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, UserId, Experiment, RunId,
-    PromptName, PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags
+    PromptName, PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags, LateAt

@@ -1,8 +1,11 @@
-{# Hours (Unix seconds of their begin) before `ended` that are to be closed: those since `until`, and closed ones that
-   gained usage since `since` (Unix milliseconds); and whether they did. #}
+{# Parts of hours (Unix seconds of the begin, LateAt in Unix milliseconds) that are to be closed: of hours before `ended`
+   those since `until`, and of closed ones what gained usage since `since` (Unix milliseconds); and whether it did. #}
 {% from 'parts/bucket.sql' import moment with context %}
-SELECT toUnixTimestamp(toStartOfHour(Time, 'UTC')) AS Hour, max(StoredAt) >= {{ moment(since) }} AS Gained
+SELECT
+    toUnixTimestamp(toStartOfHour(Time, 'UTC')) AS Hour, toUnixTimestamp64Milli(LateAt) AS Late,
+    max(StoredAt) >= {{ moment(since) }} AS Gained
 FROM usage_10s
-WHERE Time < toDateTime({{ ended }}) AND (Time >= toDateTime({{ until }}) OR StoredAt >= {{ moment(since) }})
-GROUP BY Hour
-ORDER BY Hour
+WHERE Time < toDateTime({{ [ended, until] | max }})
+    AND (Time >= toDateTime({{ until }}) OR StoredAt >= {{ moment(since) }})
+GROUP BY Hour, Late
+ORDER BY Hour, Late

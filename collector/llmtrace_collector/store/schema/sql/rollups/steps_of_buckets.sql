@@ -1,5 +1,5 @@
-{# Steps of the `buckets`, ten seconds each (Unix seconds of their begin, in order). Where `whole` is false, spans of some
-   projects are gone: rows of these are left as they are. #}
+{# Steps of the `buckets`, ten seconds each (Unix seconds of their begin, in order). Rows of projects whose spans of them
+   are gone are left as they are. #}
 {% from 'parts/bucket.sql' import bucket, kept with context %}
 {% set begins = buckets | join(', ') %}
 {% set which -%}
@@ -8,8 +8,6 @@ span.Timestamp >= toDateTime({{ buckets | first }}) AND span.Timestamp < toDateT
 {%- endset %}
 {% set rows -%}
 Time >= toDateTime({{ buckets | first }}) AND Time <= toDateTime({{ buckets | last }})
-    AND toUnixTimestamp(Time) IN ({{ begins }})
-{%- if not whole %} AND Project IN (SELECT DISTINCT Project FROM otel_traces AS span WHERE {{ which }}){% endif %}
-
+    AND (Project, Time) IN (SELECT span.Project, {{ bucket('span.Timestamp') }} FROM otel_traces AS span WHERE {{ which }})
 {%- endset %}
 {% include 'parts/insert_steps.sql' %}

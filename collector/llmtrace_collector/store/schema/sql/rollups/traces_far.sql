@@ -1,8 +1,12 @@
-{# Traces that became quiet and whose root came long ago or, with `of_root` false, never: the lookup table says when they
+{# Traces that became quiet and whose root came long ago, the `early` ones, which began long before it, or, with `of_root` false, never: the lookup table says when they
    started. #}
 {% from 'parts/bucket.sql' import moment with context %}
 {% set quieted -%}
-SELECT Project, TraceId FROM ({% include 'parts/quieted.sql' %}) WHERE {{ 'NOT (Rooted AND First >= ' ~ moment(near) ~ ')' if of_root else 'NOT Rooted' }}
+SELECT Project, TraceId FROM ({% include 'parts/quieted.sql' %}) WHERE
+{%- if not of_root %} NOT Rooted
+{%- else %} (NOT (Rooted AND First >= {{ moment(near) }}){% if early %} OR TraceId IN ({{ early | literals }}){% endif %})
+{%- endif %}
+
 {%- endset %}
 {% set bounds -%}
 FROM otel_traces_trace_id_ts WHERE TraceId IN (SELECT TraceId FROM ({{ quieted }}))

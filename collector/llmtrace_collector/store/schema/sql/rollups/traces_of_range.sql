@@ -1,10 +1,10 @@
-{# Traces that started from `begin` to `end` (Unix seconds) and are quiet. Rows whose spans are gone are taken back, but
-   where `whole` is false: then some are gone because their time was over. #}
+{# Traces that started from `begin` to `end` (Unix seconds) and are quiet. Rows of the `projects` whose spans are gone are
+   taken back; of others they may be gone because their time was over. #}
 {% from 'parts/bucket.sql' import kept with context %}
 {% from 'parts/quiet.sql' import quiet with context %}
 {% set started -%}
 SELECT DISTINCT Project, TraceId FROM otel_traces
-        WHERE Timestamp >= toDateTime({{ begin }}) AND Timestamp < toDateTime64({{ end }}, 9) AND TraceId != ''
+        WHERE Timestamp >= toDateTime({{ begin }}) AND Timestamp < toDateTime64({{ end }}, 9) AND TraceId != '' AND {{ kept('') }}
 {%- endset %}
 {% set bounds -%}
 FROM otel_traces_trace_id_ts WHERE TraceId IN (SELECT TraceId FROM ({{ started }}))
@@ -16,8 +16,7 @@ span.Timestamp >= (SELECT least(min(Start), toDateTime({{ begin }})) {{ bounds }
 {%- endset %}
 {% set rows -%}
 Start >= toDateTime({{ begin }}) AND Start < toDateTime({{ end }})
-{%- if not whole %} AND (Project, TraceId) IN ({{ started }}){% endif %}
-
+    AND (Project IN ({{ projects | literals }}) OR (Project, TraceId) IN ({{ started }}))
 {%- endset %}
 {% set having -%}
 Start >= toDateTime({{ begin }}) AND Start < toDateTime({{ end }}) AND {{ quiet() }}

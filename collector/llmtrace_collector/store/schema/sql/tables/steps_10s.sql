@@ -18,7 +18,7 @@ CREATE TABLE steps_10s (
     IsDeleted UInt8 COMMENT 'Whether the key has no steps any more'
 )
 ENGINE = {{ engine('ReplacingMergeTree', 'Version, IsDeleted') }}
-PARTITION BY toDate(Time)
+PARTITION BY toDate(Time, 'UTC')
 ORDER BY (Project, Time, ServiceName, StepKind, StepName, Agent, AgentVersion, Status, Purpose)
 TTL Time + toIntervalDay(400)
 SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1

@@ -46,7 +46,7 @@ CREATE TABLE trace_rows (
     INDEX idx_end End TYPE minmax GRANULARITY 1
 )
 ENGINE = {{ engine('ReplacingMergeTree', 'Version, IsDeleted') }}
-PARTITION BY (RetentionDays, toDate(Start))
+PARTITION BY (RetentionDays, toDate(Start, 'UTC'))
 ORDER BY (Project, Start, TraceId)
 TTL toDateTime(Start) + toIntervalDay(RetentionDays)
 SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1

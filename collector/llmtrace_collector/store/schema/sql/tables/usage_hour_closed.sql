@@ -16,14 +16,15 @@ CREATE TABLE usage_hour_closed (
     Purpose LowCardinality(String) COMMENT 'What the calls were for: {{ purposes | alternatives }}',
     Account LowCardinality(String) COMMENT 'Account at the provider that pays',
     Tags Array(LowCardinality(String)) COMMENT 'Tags, in order',
+    LateAt DateTime64(3) COMMENT 'When calls were stored that came after the time for which spans are kept, or a second after 1970 for those from before an upgrade; 1970 for all others' CODEC(Delta(8), ZSTD(1)),
 {% include 'parts/usage_counts.sql' %}
 
 )
 ENGINE = {{ engine('AggregatingMergeTree') }}
-PARTITION BY toDate(Time)
+PARTITION BY toDate(Time, 'UTC')
 ORDER BY (
     Project, Time, Model, Provider, ResponseModel, ServiceTier, ContextClass, ServiceName, Operation, UserId,
-    Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags
+    Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags, LateAt
 )
 TTL Time + toIntervalDay(800)
 SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1
