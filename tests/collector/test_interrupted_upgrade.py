@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError, StoreMismatch
+from llmtrace_collector.store.schema import description as described
 from llmtrace_collector.store.schema import reconcile, versions
 from llmtrace_collector.store.schema.description import Description, Statement
 from llmtrace_collector.store.schema.upgrade import _Plan
@@ -34,7 +35,7 @@ def new(made: Path, tmp_path: Path) -> Path:
 
 def describe_with(monkeypatch: pytest.MonkeyPatch, name: str, text: str, other: str) -> None:
     """Let the description of one entry be another, and a function with it."""
-    describe = reconcile.describe
+    describe = described.describe
 
     def changed(*arguments: Any, **named: Any) -> Description:
         whole = describe(*arguments, **named)
@@ -60,7 +61,7 @@ def test_a_refused_upgrade_changes_no_function_and_nothing_of_others(
     engine.close()
     describe_with(monkeypatch, "span_cost", "Cost,", "noSuchFunction(Cost) AS Cost,")
     with pytest.raises(
-        StoreMismatch, match="cannot be brought up to date: .*noSuchFunction.*nothing was changed"
+        StoreMismatch, match=r"cannot be brought up to date: .*noSuchFunction.*nothing was changed"
     ):
         opened(new)
     engine = EmbeddedEngine(new)
@@ -110,10 +111,12 @@ def test_an_upgrade_that_was_begun_is_not_opened_by_an_older_program(
         with pytest.raises(StoreMismatch, match="which is older"):
             opened(old)
     migrated: list[int] = []
-    monkeypatch.setattr(
-        "llmtrace_collector.store.schema.upgrade.data_migrations",
-        lambda number: migrated.append(number) or [],
-    )
+
+    def migrations(number: int) -> list[str]:
+        migrated.append(number)
+        return []
+
+    monkeypatch.setattr("llmtrace_collector.store.schema.upgrade.data_migrations", migrations)
     opened(old).close()
     assert migrated == [60]
 
