@@ -35,9 +35,7 @@ def read_edges(engine: StoreEngine) -> dict[str, Edge]:
     """The edges of all rollups that were made before."""
     text = engine.execute(
         "SELECT Name, toUnixTimestamp64Milli(max(ScannedTo)), toUnixTimestamp(max(Until)), "
-        "toUnixTimestamp64Milli(min(FilledFrom)) FROM rollup_passes GROUP BY Name",
-        # It is a handful of rows: threads to share them are most of the work.
-        settings={"max_threads": "1"},
+        "toUnixTimestamp64Milli(min(FilledFrom)) FROM rollup_passes GROUP BY Name"
     )
     rows = [line.split("\t") for line in text.decode().splitlines()]
     return {name: Edge(True, *map(int, numbers)) for name, *numbers in rows}
