@@ -20,7 +20,7 @@ _FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE origin = 'SQ
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of this release; tests copy it."""
     folder = tmp_path_factory.mktemp("made") / "store"
     opened(folder).close()
@@ -28,9 +28,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new(made: Path, tmp_path: Path) -> Path:
+def new(prepared: Path, tmp_path: Path) -> Path:
     """A store of this release of a test's own."""
-    return Path(shutil.copytree(made, tmp_path / "new", symlinks=True))
+    return Path(shutil.copytree(prepared, tmp_path / "new", symlinks=True))
 
 
 def describe_with(monkeypatch: pytest.MonkeyPatch, name: str, text: str, other: str) -> None:

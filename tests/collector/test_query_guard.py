@@ -308,7 +308,11 @@ QUESTIONS = [
     ("SELECT 1 + 1", "2"),
     ("SELECT count() FROM otel_traces", "7"),
     ("SELECT count() FROM default.otel_traces WHERE TraceId != ''", "7"),
-    ("SELECT count(default.otel_traces.SpanId) FROM default.otel_traces WHERE llmtrace.otel_traces.TraceId != ''", "7"),
+    (
+        "SELECT count(default.otel_traces.SpanId) FROM default.otel_traces "
+        "WHERE llmtrace.otel_traces.TraceId != ''",
+        "7",
+    ),
     ("SELECT count() FROM llmtrace.otel_traces", "7"),
     (
         "SELECT SpanAttributes['n'] FROM otel_traces ORDER BY 1 DESC LIMIT 1",

@@ -85,8 +85,8 @@ def test_a_segment_is_stored_once_though_the_schema_changed(tmp_path: Path, stor
     sent = [llm() for _ in range(3)]
     now = time.time_ns()
     frames = [
-        b"".join(encode(Frame("default", now + n * 1_000_000, traces([one]).SerializeToString())))
-        for n, one in enumerate(sent)
+        b"".join(encode(Frame("default", now + n * 1_000_000, traces([span]).SerializeToString())))
+        for n, span in enumerate(sent)
     ]
     wal = tmp_path / "wal"
     wal.mkdir()

@@ -73,8 +73,8 @@ def test_python_and_the_engine_say_the_same(store: Store, tmp_path: Path, name: 
     requests, expected = SEGMENTS[name]
     path = segment(tmp_path / "a.seg", requests)
     assert traits_of(path) is expected
-    told = store.engine.examine(path, protobuf_schema(), "TracesEnvelope", what_spans_have())
-    assert told == expected
+    examined = store.engine.examine(path, protobuf_schema(), "TracesEnvelope", what_spans_have())
+    assert examined == expected
 
 
 def test_what_is_large_or_broken_is_for_the_engine(tmp_path: Path) -> None:
@@ -93,13 +93,13 @@ def test_what_is_large_or_broken_is_for_the_engine(tmp_path: Path) -> None:
 def test_rows_are_the_same_whichever_view_they_go_through(store: Store, tmp_path: Path) -> None:
     """A plain span alone, and the same one in a segment with an event, and in one with another dialect."""
     sent = llm({"own": "x", "gen_ai.input.messages": "[1]", "list": ["a", 1]})
-    beside: list[list[ExportTraceServiceRequest]] = [
+    companions: list[list[ExportTraceServiceRequest]] = [
         [],
         [with_event()],
         [of_scope("tests", {"llm.model_name": "m"})],
     ]
     rows = []
-    for number, others in enumerate(beside):
+    for number, others in enumerate(companions):
         sent.span_id = bytes([number + 1]) * 8
         path = segment(tmp_path / f"{number}.seg", [traces([sent]), *others])
         store.insert_segment("traces", path, path.stem)

@@ -2,9 +2,9 @@
 
 A file of `functions/` holds the cases of the file of that name in `store/schema/sql/functions`: a SQL
 expression, and below it, after `--`, what it gives, as JSON. In it `<string 'a'>`, `<int 1>` and
-`<array string 'a'; int 1>` stand for OTLP's values, `<scalar int 1>` for one inside an array, `<attributes>` for
-the type of a list of attributes and `<redacted>` for the function that takes out what this test's redaction
-names.
+`<array string 'a'; int 1>` stand for OTLP's values, `<scalar int 1>` for one inside an array,
+`<attributes>` for the type of a list of attributes and `<redacted>` for the function that takes out what
+this test's redaction names.
 """
 
 from __future__ import annotations

@@ -153,17 +153,17 @@ def test_traces_list_and_detail(stack: Stack) -> None:
     assert all(label in text for label in ("First byte", "First token"))
     assert "Last token" not in text
     assert "(estimated)" in text, "from the first token to the end of the span"
-    told = next(
+    call = next(
         span
         for span in stack.traffic.calls()
         if "llmtrace.response.time_to_last_token" in span.attributes and not span.error
     )
-    facts = text_of(_open("traces", settings, trace=told.trace_id, span=told.span_id))
+    facts = text_of(_open("traces", settings, trace=call.trace_id, span=call.span_id))
     first, last = (
-        float(str(told.attributes[key]))
+        float(str(call.attributes[key]))
         for key in ("gen_ai.response.time_to_first_chunk", "llmtrace.response.time_to_last_token")
     )
-    gap = (last - first) / (int(str(told.attributes["gen_ai.usage.output_tokens"])) - 1)
+    gap = (last - first) / (int(str(call.attributes["gen_ai.usage.output_tokens"])) - 1)
     assert "(estimated)" not in facts
     assert [value for value in (first, last, gap) if _as_sent(formats.seconds(value)) not in facts] == []
     assert all(label in facts for label in ("Last token", "Per output token", f"{1 / gap:,.0f} tokens/s"))

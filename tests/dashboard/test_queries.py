@@ -198,9 +198,7 @@ def test_cost_splits_add_up_to_the_total(stack: Stack, client: Client, scope: Sc
     beta = [call for user in ("grace",) for call in expected[user]]
     assert tagged[tagged["key"] == "beta"]["cost"].sum() == pytest.approx(_cost(client, beta))
     parts = over_time.parts_over_time(client, scope, 600, 0)
-    assert parts[list(CHARTED)].sum().sum() == pytest.approx(total), (
-        "the parts neither overlap nor miss any"
-    )
+    assert parts[list(CHARTED)].sum().sum() == pytest.approx(total), "the parts neither overlap nor miss any"
 
 
 def test_prices_name_their_source_and_unpriced_models_have_none(

@@ -24,8 +24,8 @@ from .home import LOCK, Home
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two rows of a holder, after which it counts as dead, and between two looks at its lock.
-_BEAT, _DEAD, _LOOK = 5.0, 60.0, 0.5
+#: Seconds between two rows of a holder, after which it counts as dead, and between two readings of its lock.
+_BEAT, _DEAD, _EVERY_SECONDS = 5.0, 60.0, 0.5
 
 #: Seconds between two lines of the log while one waits.
 _REMINDER = 30.0
@@ -76,9 +76,9 @@ class _Lock:
 
     def acquire(self) -> None:
         """Return once the lock is this one's."""
-        holder, rows, changed, told = "", 0, time.monotonic(), -_REMINDER
+        holder, rows, changed, logged = "", 0, time.monotonic(), -_REMINDER
         while not self._make():
-            now = self._look()
+            now = self._read_holder()
             if now is None:
                 continue
             if now != (holder, rows):
@@ -86,10 +86,10 @@ class _Lock:
             elif time.monotonic() - changed > _DEAD:
                 self._take_from(holder)
                 continue
-            if time.monotonic() - told >= _REMINDER:
+            if time.monotonic() - logged >= _REMINDER:
                 logger.info("waiting for another collector: %s", holder)
-                told = time.monotonic()
-            time.sleep(_LOOK)
+                logged = time.monotonic()
+            time.sleep(_EVERY_SECONDS)
         self.seen = time.monotonic()
 
     def _make(self) -> bool:
@@ -116,7 +116,7 @@ class _Lock:
         )
         return text.decode().rstrip("\n")
 
-    def _look(self) -> tuple[str, int] | None:
+    def _read_holder(self) -> tuple[str, int] | None:
         """The holder and its number of rows; None where the lock is free."""
         holder = self._holder()
         try:
