@@ -153,8 +153,11 @@ def stop_former_releases(place: str, everywhere: str = "") -> str:
 
 
 def changed_at(home: Home) -> float:
-    """When the schema was last changed, as Unix seconds in the engine's clock."""
-    text = home.engine.execute(f"SELECT toUnixTimestamp64Milli(max(At)) FROM {home.place(_TABLE)}")  # noqa: S608
+    """When the schema was last changed, as Unix seconds in the engine's clock; 0 for one as it was made."""
+    text = home.engine.execute(
+        "SELECT if(count() > 1, toUnixTimestamp64Milli(max(At)), 0) "  # noqa: S608, ours
+        f"FROM {home.place(_TABLE)}"
+    )
     return int(text) / 1000
 
 
