@@ -147,7 +147,7 @@ class Questions:
 
     def _known_traces(self) -> list[str]:
         """Ids of traces from all over."""
-        text = "SELECT TraceId FROM otel_traces_trace_id_ts ORDER BY cityHash64(TraceId, 'some') LIMIT 200"
+        text = "SELECT TraceId FROM trace_times ORDER BY cityHash64(TraceId, 'some') LIMIT 200"
         return [str(row["TraceId"]) for row in rows(self._client, text, {})]
 
 

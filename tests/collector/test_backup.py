@@ -26,7 +26,7 @@ _SUMS = (
     "SELECT count(), sum(InputTokens), min(Version) > 0 FROM traces",
     "SELECT count(), any(Name) FROM scores",
     "SELECT count(), any(Title) FROM incidents",
-    "SELECT count() FROM otel_traces_trace_id_ts",
+    "SELECT uniqExact(TraceId), min(Start), max(End) FROM trace_times",
     "SELECT sum(Stored) FROM completeness",
 )
 

@@ -65,7 +65,7 @@ def test_landed_spans_become_the_rows_that_requests_become(served: Served) -> No
     execute(f"INSERT INTO landing_traces ({names}) SELECT {values} FROM landing_copy")
     execute("DROP TABLE landing_copy")
     assert served.rows(f"SELECT {_OWN} FROM otel_traces {where}") == over_otlp
-    assert served.value("SELECT count() FROM otel_traces_trace_id_ts WHERE Project = 'harbour'") != "0"
+    assert served.value("SELECT count() FROM trace_times WHERE Project = 'harbour'") != "0"
 
 
 def test_a_span_of_tomorrow_does_not_land(served: Served) -> None:

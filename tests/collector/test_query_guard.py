@@ -68,7 +68,6 @@ WAYS_OUT = {
         "SELECT * FROM `system.tables`",
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM INFORMATION_SCHEMA.COLUMNS",
-        "SELECT * FROM otel_traces_trace_id_ts_mv",
         "SELECT * FROM usage_10s_mv",
         "SELECT * FROM otlp_traces_in",
         "SELECT * FROM otlp_traces_mv",

@@ -40,6 +40,9 @@ EXPECTED_TRACES = """SELECT TraceId, min(Timestamp) AS Start,
     count() AS Spans, countIf(StatusCode = 'Error') AS FailedSteps, countIf(Counted) AS Calls,
     toBool(max(ParentSpanId = '')) AS HasRoot
 FROM otel_traces GROUP BY TraceId ORDER BY ALL"""
+TIMES = "SELECT Project, TraceId, min(Start), max(End) FROM {} GROUP BY ALL ORDER BY ALL"
+EXPECTED_TIMES = """SELECT Project, TraceId, toDateTime(min(Timestamp)), toDateTime(max(Timestamp))
+FROM otel_traces GROUP BY ALL ORDER BY ALL"""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,8 @@ def check(rolled: Rolled) -> None:
     assert rolled.usage() == rolled.counted()
     assert read(STEPS) == read(EXPECTED_STEPS)
     assert read(TRACES) == read(EXPECTED_TRACES)
+    for table in ("otel_traces_trace_id_ts", "trace_times"):
+        assert read(TIMES.format(table)) == read(EXPECTED_TIMES), table
 
 
 def some_traces(source: random.Random, count: int) -> list[Span]:
@@ -141,6 +146,56 @@ def test_a_rollup_that_fails_does_not_hold_up_the_others(
     check(rolled)
 
 
+def test_when_a_trace_was_is_known_before_a_pass_and_after_each(rolled: Rolled) -> None:
+    read = rolled.store.read
+    noted = rolled.count("otel_traces_trace_id_ts")
+    for seed in (9, 10):
+        rolled.send(*some_traces(random.Random(seed), 3), project="times")
+        assert read(TIMES.format("trace_times")) == read(EXPECTED_TIMES)
+        assert read(TIMES.format("otel_traces_trace_id_ts")) != read(EXPECTED_TIMES)
+        rolled.store.roll_up()
+        assert read(TIMES.format("otel_traces_trace_id_ts")) == read(EXPECTED_TIMES)
+    # What one pass finds of a trace is one row; a pass without spans adds none.
+    rolled.store.roll_up()
+    assert rolled.count("otel_traces_trace_id_ts") == noted + 6
+
+
+def test_traces_wait_for_when_they_were(rolled: Rolled, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute = EmbeddedEngine.execute
+
+    def without_times(self: EmbeddedEngine, sql: str, *rest: Any, **named: Any) -> bytes:
+        if "INSERT INTO otel_traces_trace_id_ts" in sql:
+            raise StoreError("no times today")
+        return execute(self, sql, *rest, **named)
+
+    rolled.store.roll_up(at_once=True)
+    rows = rolled.count("trace_rows")
+    rolled.send(*some_traces(random.Random(11), 3), project="waiting")
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedEngine, "execute", without_times)
+        with pytest.raises(StoreError, match="no times today"):
+            rolled.store.roll_up(at_once=True)
+    assert rolled.count("trace_rows") == rows
+    rolled.store.roll_up(at_once=True)
+    assert rolled.count("trace_rows") == rows + 3
+    check(rolled)
+
+
+def test_a_rebuild_notes_the_times_that_are_missing(rolled: Rolled) -> None:
+    rolled.send(*some_traces(random.Random(12), 5), project="missing")
+    rolled.store.roll_up(at_once=True)
+    rows = rolled.count("otel_traces_trace_id_ts")
+    rolled.store.rebuild_usage()
+    assert rolled.count("otel_traces_trace_id_ts") == rows
+    rolled.store.mutate("ALTER TABLE otel_traces_trace_id_ts DELETE WHERE cityHash64(TraceId) % 2 = 0")
+    rolled.store.mutate(
+        "ALTER TABLE otel_traces_trace_id_ts UPDATE End = Start WHERE cityHash64(TraceId) % 3 = 0"
+    )
+    assert rolled.count("otel_traces_trace_id_ts") < rows
+    rolled.store.rebuild_usage()
+    check(rolled)
+
+
 def test_collectors_on_one_server_may_make_passes_at_once(
     rolled: Rolled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +256,7 @@ def test_spans_stored_after_the_clock_was_set_back_are_not_missed(
     old = time.time_ns() // HOUR * HOUR - 2 * HOUR
     rolled.send(llm(start=old), project="set back")
     rolled.store.roll_up(at_once=True)
-    for name in ("usage_hour", "steps", "traces", "traces without root"):
+    for name in ("usage_hour", "steps", "trace times", "traces", "traces without root"):
         note_edge(rolled.store.engine, name, scanned_to=int(time.time() * 1000) + 1_800_000)
     rolled.send(llm(start=old + 15 * SECOND), project="set back")
     rolled.store.roll_up(at_once=True)

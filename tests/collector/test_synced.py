@@ -22,6 +22,6 @@ def test_an_answer_and_a_deletion_come_after_their_syncs(tmp_path: Path) -> None
     assert steps[answered].what == "HTTP/1.1 200 OK"
     # Every table that the span reached has its data, its part and its folder on disk before the log lets go.
     assert steps[-1].call.startswith("unlink")
-    for table in ("otel_traces", "otel_traces_trace_id_ts", "usage_10s", "completeness_counts"):
+    for table in ("otel_traces", "usage_10s", "completeness_counts"):
         of_table = {step.what for step in steps[answered:-1] if step.where == table}
         assert {"data.bin", "checksums.txt", "folder of the part", "folder of the table"} <= of_table, table

@@ -45,7 +45,7 @@ _READS = (
     "WHERE Time > '{time}' GROUP BY ALL ORDER BY ALL",
     "SELECT * FROM call_cost WHERE SpanId > '{last}' ORDER BY SpanId",
     "SELECT * FROM span_cost WHERE SpanId > '{last}' ORDER BY SpanId",
-    "SELECT * FROM otel_traces_trace_id_ts WHERE Start > '{time}' ORDER BY TraceId, Start",
+    "SELECT * FROM trace_times WHERE Start > '{time}' ORDER BY TraceId, Start",
     "SELECT * FROM incidents",
     "SELECT * FROM scores",
 )

@@ -15,14 +15,14 @@ from .scope import rows
 #: Spans read of one trace; beyond it the page says that the rest is not shown.
 MAX_SPANS = 10_000
 
-# The lookup table says when the traces ran, so that only those days are read. Not `<`: the engine takes a
+# The lookup says when the traces ran, so that only those days are read. Not `<`: the engine takes a
 # DateTime for whole seconds when it looks for parts, and would leave out those of the last second.
 _OF_TRACES = """has({trace_ids:Array(String)}, TraceId)
     AND Timestamp >= (
-        SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)}
+        SELECT min(Start) FROM trace_times WHERE TraceId IN {trace_ids:Array(String)}
     )
     AND Timestamp <= (
-        SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)}
+        SELECT max(End) + 1 FROM trace_times WHERE TraceId IN {trace_ids:Array(String)}
     )"""
 
 # A trace of several projects has a row for each.
@@ -55,8 +55,8 @@ TRACE_SUMMARIES = """SELECT
     argMinIf(TimeToFirstToken, Start, TimeToFirstToken IS NOT NULL) AS ttft
 FROM traces
 WHERE TraceId IN {trace_ids:Array(String)}
-    AND Start >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)})
-    AND Start <= (SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId IN {trace_ids:Array(String)})
+    AND Start >= (SELECT min(Start) FROM trace_times WHERE TraceId IN {trace_ids:Array(String)})
+    AND Start <= (SELECT max(End) + 1 FROM trace_times WHERE TraceId IN {trace_ids:Array(String)})
 GROUP BY trace_id"""
 
 TRACE_PREVIEWS = f"""SELECT

@@ -86,14 +86,27 @@ class Rollups:
         quiet, rootless = _ms(settings.trace_quiet_seconds), _ms(settings.trace_rootless_seconds)
         every = min(_ROOTLESS_EVERY, rootless)
 
+        # Releases of before noted the times at an insert; the first pass over a new store takes what is there.
+        edges.setdefault(traces.TIMES, Edge(known=True))
+
         def advance(name: str, to: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
-            return self._advance(name, edges.get(name, Edge()), to, bring_in, every)
+            edge = edges.get(name, Edge())
+            left = self._advance(name, edge, to, bring_in, every)
+            if edge.known and to - left > edge.scanned_to:
+                edges[name] = replace(edge, scanned_to=to - left)
+            return left
+
+        def advance_traces(name: str, to: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
+            # They are looked for by when they were: what is not noted of that yet waits for the next pass.
+            noted = edges[traces.TIMES].scanned_to if name in edges else to
+            return advance(name, min(to, noted), bring_in, every)
 
         work: list[Callable[[], int]] = [
             lambda: self._close_hours(edges.get(hours.NAME, Edge()), upto),
             lambda: advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
-            lambda: advance(traces.NAME, upto - quiet, self._rooted),
-            lambda: advance(traces.ROOTLESS, upto - rootless, self._rootless, every),
+            lambda: advance(traces.TIMES, upto, self._times),
+            lambda: advance_traces(traces.NAME, upto - quiet, self._rooted),
+            lambda: advance_traces(traces.ROOTLESS, upto - rootless, self._rootless, every),
         ]
         behind = 0
         failures: list[StoreError] = []
@@ -135,6 +148,8 @@ class Rollups:
         """Make the steps and traces that started on a day (`YYYY-MM-DD`) anew; `emptied` as there."""
         begin, end = day_bounds(day)
         with self._lock:
+            for hour in range(begin, end, _HOUR):
+                traces.note_missing_times(self._engine, hour, hour + _HOUR)
             if self._few(begin, end):
                 self._rebuild(begin, end, self._settings, emptied)
             else:
@@ -177,6 +192,9 @@ class Rollups:
 
     def _steps(self, since: int, upto: int, settings: RollupSettings) -> None:
         steps.roll_up_steps(self._engine, since, upto, settings.step_names)
+
+    def _times(self, since: int, upto: int) -> None:
+        traces.note_times(self._engine, since, upto)
 
     def _rooted(self, since: int, upto: int) -> None:
         traces.roll_up_rooted(self._engine, since, upto)

@@ -1,4 +1,6 @@
-"""`trace_rows`: a row for each trace, once it is quiet; made anew whenever it has become quiet again."""
+"""`trace_rows`: a row for each trace, once it is quiet; made anew whenever it has become quiet again. And
+`otel_traces_trace_id_ts`: when the traces were.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ from .statements import ask_rollup, run_rollup
 
 #: Traces with a root, which are quiet sooner, and those without.
 NAME, ROOTLESS = "traces", "traces without root"
+#: When traces were, which those that become quiet are looked for by.
+TIMES = "trace times"
 
 #: Traces whose root started within so many milliseconds are read together.
 _NEAR = 1_200_000
@@ -29,6 +33,18 @@ class Quiet:
 
     rooted: int
     rootless: int
+
+
+def note_times(engine: StoreEngine, since: int, upto: int) -> None:
+    """Note when the traces of spans were that were stored from `since` to `upto` (Unix milliseconds). What is
+    noted twice changes nothing.
+    """
+    run_rollup(engine, "trace_times", since=since, upto=upto)
+
+
+def note_missing_times(engine: StoreEngine, begin: int, end: int) -> None:
+    """The same for spans that started from `begin` to `end` (Unix seconds), where it was not noted."""
+    run_rollup(engine, "trace_times_of_range", begin=begin, end=end)
 
 
 def roll_up_rooted(engine: StoreEngine, since: int, upto: int) -> None:

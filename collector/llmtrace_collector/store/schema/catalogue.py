@@ -137,7 +137,6 @@ CATALOGUE: tuple[Entry, ...] = (
     _inlet("otlp_metrics_in"),
     _inlet("landing_traces", server_only=True),
     # What fills tables at an insert: those that follow others come first, so that no row escapes them.
-    _fills("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts"),
     _fills("usage_10s_mv", "usage_10s"),
     _fills("scores_mv", "scores"),
     _fills("completeness_otel_traces_mv", "completeness_counts"),
@@ -158,6 +157,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _shard_view("usage_hour"),
     _shard_view("steps"),
     _shard_view("traces"),
+    _shard_view("trace_times"),
     _view("incidents"),
     _view("webhook_deliveries"),
     _view("span_messages"),

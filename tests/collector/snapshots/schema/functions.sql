@@ -164,7 +164,7 @@ CREATE OR REPLACE FUNCTION llmtrace_seconds AS (text) ->
     toFloat64OrNull(extract(text, '^[0-9.]{1,30}(?:[eE][-+]?[0-9]{1,2})?$'));
 
 CREATE OR REPLACE FUNCTION llmtrace_weight AS (text) ->
-    if(toFloat64OrZero(text) > 0 AND toFloat64OrZero(text) < 1e9, toFloat64OrZero(text), 1);
+    multiIf(toFloat64OrZero(text) <= 0, 1, toFloat64OrZero(text) < 1e9, toFloat64OrZero(text), 1);
 
 CREATE OR REPLACE FUNCTION llmtrace_string_list AS (text) ->
     if(startsWith(text, '['), JSONExtract(text, 'Array(String)'), arrayResize([text], text != ''));
@@ -238,11 +238,12 @@ CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind
     multiIf(
         NOT is_llm, '',
         sender_says = 'false', 'sender',
-        span_kind = 'Server' AND parent != '', 'server',
+        parent = '', '',
+        span_kind = 'Server', 'server',
         ''
     );
 
-CREATE OR REPLACE FUNCTION llmtrace_counted AS (is_llm, uncounted) -> is_llm AND uncounted = '';
+CREATE OR REPLACE FUNCTION llmtrace_counted AS (is_llm, uncounted) -> if(is_llm, uncounted = '', false);
 
 CREATE OR REPLACE FUNCTION llmtrace_usage_fault AS (input, output, cache_read, cache_write, reasoning) ->
     multiIf(
@@ -274,9 +275,9 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_of_dialect AS (text) ->
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_tags_of_dialect AS (text) ->
-    if(
-        position(text, ',') > 0 AND NOT startsWith(text, '['),
-        toJSONString(splitByChar(',', text)),
+    multiIf(
+        startsWith(text, '['), text,
+        position(text, ',') > 0, toJSONString(splitByChar(',', text)),
         text
     );
 
@@ -288,9 +289,9 @@ CREATE OR REPLACE FUNCTION llmtrace_cache_writes AS (total, short, long) ->
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_inclusive_input AS (input, cache_read, cache_write, cache_is_apart) ->
-    if(
-        input != '' AND cache_is_apart,
-        toString(toUInt64OrZero(input) + toUInt64OrZero(cache_read) + toUInt64OrZero(cache_write)),
+    multiIf(
+        input = '', '',
+        cache_is_apart, toString(toUInt64OrZero(input) + toUInt64OrZero(cache_read) + toUInt64OrZero(cache_write)),
         input
     );
 
@@ -628,9 +629,9 @@ CREATE OR REPLACE FUNCTION llmtrace_system_message AS (instructions) ->
         '',
         concat(
             '{"role":"system","content":',
-            if(
-                startsWith(instructions, '[') AND isValidJSON(instructions),
-                instructions,
+            multiIf(
+                NOT startsWith(instructions, '['), toJSONString(instructions),
+                isValidJSON(instructions), instructions,
                 toJSONString(instructions)
             ),
             '}'
@@ -657,9 +658,9 @@ CREATE OR REPLACE FUNCTION llmtrace_ai_sdk_answer AS (text, reasoning, tool_call
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_own_or_translated AS (own, translated, scope) ->
-    if(
-        scope NOT IN ('pydantic-ai') AND position(own, '"parts"') > 0,
-        own,
+    multiIf(
+        scope IN ('pydantic-ai'), translated,
+        position(own, '"parts"') > 0, own,
         translated
     );
 
@@ -739,7 +740,11 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_by_span_type AS (text) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_operation_in_scope AS (operation, scope) ->
     arrayMap(
-        operation_text -> if(scope = 'litellm' AND operation_text = 'text_completion', 'chat', operation_text),
+        operation_text -> multiIf(
+            scope != 'litellm', operation_text,
+            operation_text = 'text_completion', 'chat',
+            operation_text
+        ),
         [operation]
     )[1];
 
@@ -1070,14 +1075,14 @@ CREATE OR REPLACE FUNCTION llmtrace_json_array_or_nothing AS (items) ->
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_time_per_output_token AS (first, last, duration, tokens) ->
-    if(
-        tokens > 1 AND ifNull(last, duration / 1e9) > first,
-        (ifNull(last, duration / 1e9) - first) / (tokens - 1),
+    multiIf(
+        tokens <= 1, NULL,
+        ifNull(last, duration / 1e9) > first, (ifNull(last, duration / 1e9) - first) / (tokens - 1),
         NULL
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_tpot_estimated AS (time_per_output_token, last) ->
-    time_per_output_token IS NOT NULL AND last IS NULL;
+    if(last IS NULL, time_per_output_token IS NOT NULL, false);
 
 CREATE OR REPLACE FUNCTION llmtrace_first_token AS (seconds, milliseconds, at, started, event_names, event_times) ->
     llmtrace_first(

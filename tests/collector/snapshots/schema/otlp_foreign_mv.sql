@@ -86,7 +86,11 @@ SELECT
 FROM (
     SELECT
         *,
-        if(has_only_begun AND StatusCode != 'Error', 'false', attrs['llmtrace.counted']) AS sender_counts,
+        multiIf(
+            StatusCode = 'Error', attrs['llmtrace.counted'],
+            has_only_begun, 'false',
+            attrs['llmtrace.counted']
+        ) AS sender_counts,
         operation AS text_Operation,
         llmtrace_provider_of_dialect(found['Provider']) AS text_Provider,
         found['RequestModel'] AS text_RequestModel,
@@ -194,18 +198,16 @@ FROM (
                         if(attrs['gen_ai.latency.time_in_queue'] = '', '', 'text_completion'),
                         if(attrs['gen_ai.latency.e2e'] = '', '', 'text_completion'),
                         if(attrs['gen_ai.latency.time_to_first_token'] = '', '', 'text_completion'),
-                        if(
-                            attrs['gen_ai.system'] != ''
-                                AND attrs['gen_ai.request.model'] != ''
-                                AND counts['InputTokens'] != '',
-                            'chat',
-                            ''
+                        multiIf(
+                            attrs['gen_ai.system'] = '', '',
+                            attrs['gen_ai.request.model'] = '', '',
+                            counts['InputTokens'] = '', '',
+                            'chat'
                         ),
-                        if(
-                            JSONExtractRaw(documents['request_data'], 'model') != ''
-                                AND attrs['logfire.span_type'] != 'log',
-                            'chat',
-                            ''
+                        multiIf(
+                            JSONExtractRaw(documents['request_data'], 'model') = '', '',
+                            attrs['logfire.span_type'] = 'log', '',
+                            'chat'
                         )
                     ]),
                     scope_name
@@ -216,21 +218,27 @@ FROM (
                     JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cache_creation_5m'),
                     JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input_cache_creation_1h')
                 ) AS cache_writes,
-                (
-                    attrs['gen_ai.usage.input_tokens'] = ''
-                    AND JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input') != ''
-                    AND toUInt64OrZero(JSONExtractRaw(documents['langfuse.observation.usage_details'], 'total'))
-                        != toUInt64OrZero(counts['InputTokens']) + toUInt64OrZero(counts['OutputTokens'])
-                ) OR (
-                    attrs['ai.operationId'] != ''
-                    AND attrs['ai.usage.inputTokenDetails.cacheReadTokens'] = ''
-                    AND match(found['Provider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                has(
+                    [
+                        multiIf(
+                            attrs['gen_ai.usage.input_tokens'] != '', false,
+                            JSONExtractRaw(documents['langfuse.observation.usage_details'], 'input') = '', false,
+                            toUInt64OrZero(JSONExtractRaw(documents['langfuse.observation.usage_details'], 'total'))
+                                != toUInt64OrZero(counts['InputTokens']) + toUInt64OrZero(counts['OutputTokens'])
+                        ),
+                        multiIf(
+                            attrs['ai.operationId'] = '', false,
+                            attrs['ai.usage.inputTokenDetails.cacheReadTokens'] != '', false,
+                            match(found['Provider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                        )
+                    ],
+                    true
                 ) AS cache_is_apart,
-                (
-                    startsWith(scope_name, 'logfire.')
-                    AND counts['OutputTokens'] = ''
-                    AND attrs['response_data'] = ''
-                    AND attrs['gen_ai.output.messages'] = ''
+                multiIf(
+                    NOT startsWith(scope_name, 'logfire.'), false,
+                    counts['OutputTokens'] != '', false,
+                    attrs['response_data'] != '', false,
+                    attrs['gen_ai.output.messages'] = ''
                 ) AS has_only_begun
             FROM (
                 SELECT

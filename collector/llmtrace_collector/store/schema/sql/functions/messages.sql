@@ -79,9 +79,9 @@ CREATE OR REPLACE FUNCTION llmtrace_system_message AS (instructions) ->
         '',
         concat(
             '{"role":"system","content":',
-            if(
-                startsWith(instructions, '[') AND isValidJSON(instructions),
-                instructions,
+            multiIf(
+                NOT startsWith(instructions, '['), toJSONString(instructions),
+                isValidJSON(instructions), instructions,
                 toJSONString(instructions)
             ),
             '}'
@@ -111,8 +111,8 @@ CREATE OR REPLACE FUNCTION llmtrace_ai_sdk_answer AS (text, reasoning, tool_call
 -- Messages that the convention's attribute already holds in its own shape are stored as they were sent; `scope` is
 -- that of the span, some scopes write an older shape under the same name.
 CREATE OR REPLACE FUNCTION llmtrace_own_or_translated AS (own, translated, scope) ->
-    if(
-        scope NOT IN ({{ foreign_scopes | literals }}) AND position(own, '"parts"') > 0,
-        own,
+    multiIf(
+        scope IN ({{ foreign_scopes | literals }}), translated,
+        position(own, '"parts"') > 0, own,
         translated
     );

@@ -27,6 +27,10 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_by_{{ key | snake }} AS (text) ->
 -- LiteLLM calls a chat a completion.
 CREATE OR REPLACE FUNCTION llmtrace_operation_in_scope AS (operation, scope) ->
     arrayMap(
-        operation_text -> if(scope = 'litellm' AND operation_text = 'text_completion', 'chat', operation_text),
+        operation_text -> multiIf(
+            scope != 'litellm', operation_text,
+            operation_text = 'text_completion', 'chat',
+            operation_text
+        ),
         [operation]
     )[1];

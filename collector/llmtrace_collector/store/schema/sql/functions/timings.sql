@@ -6,15 +6,15 @@
 -- at once: then nobody saw how fast they were made. Reasoning tokens count, for a span does not say whether they were
 -- streamed; where they were not, they came before the first token, and the time is too short.
 CREATE OR REPLACE FUNCTION llmtrace_time_per_output_token AS (first, last, duration, tokens) ->
-    if(
-        tokens > 1 AND ifNull(last, duration / 1e9) > first,
-        (ifNull(last, duration / 1e9) - first) / (tokens - 1),
+    multiIf(
+        tokens <= 1, NULL,
+        ifNull(last, duration / 1e9) > first, (ifNull(last, duration / 1e9) - first) / (tokens - 1),
         NULL
     );
 
 -- Whether that time takes the span's end for the last token's time.
 CREATE OR REPLACE FUNCTION llmtrace_tpot_estimated AS (time_per_output_token, last) ->
-    time_per_output_token IS NOT NULL AND last IS NULL;
+    if(last IS NULL, time_per_output_token IS NOT NULL, false);
 
 -- The text of the seconds to the first token, as the dialects tell it: in seconds, in milliseconds, as an ISO time, or
 -- as the time of the first span event of such a name. `started` is the span's start in nanoseconds; times before it

@@ -29,7 +29,11 @@ FROM (
     -- The text of each column.
     SELECT
         *,
-        if(has_only_begun AND StatusCode != 'Error', 'false', {{ attribute(counted_key) }}) AS {{ sender_counts }},
+        multiIf(
+            StatusCode = 'Error', {{ attribute(counted_key) }},
+            has_only_begun, 'false',
+            {{ attribute(counted_key) }}
+        ) AS {{ sender_counts }},
 {% for field in fields %}
 {% if field.name == 'InputTokens' %}
         llmtrace_inclusive_input(
@@ -105,18 +109,16 @@ FROM (
                         if({{ attribute(key) }} = '', '', 'text_completion'),
 {% endfor %}
                         {# Conventions before 1.28 name no operation, nor does Logfire. #}
-                        if(
-                            {{ attribute(system_key) }} != ''
-                                AND {{ attribute('gen_ai.request.model') }} != ''
-                                AND counts['InputTokens'] != '',
-                            'chat',
-                            ''
+                        multiIf(
+                            {{ attribute(system_key) }} = '', '',
+                            {{ attribute('gen_ai.request.model') }} = '', '',
+                            counts['InputTokens'] = '', '',
+                            'chat'
                         ),
-                        if(
-                            {{ source_text('request_data>model') }} != ''
-                                AND {{ attribute('logfire.span_type') }} != 'log',
-                            'chat',
-                            ''
+                        multiIf(
+                            {{ source_text('request_data>model') }} = '', '',
+                            {{ attribute('logfire.span_type') }} = 'log', '',
+                            'chat'
                         )
                     ]),
                     scope_name
@@ -127,23 +129,30 @@ FROM (
                     {{ source_text('langfuse.observation.usage_details>input_cache_creation_5m') }},
                     {{ source_text('langfuse.observation.usage_details>input_cache_creation_1h') }}
                 ) AS cache_writes,
-                (
-                    {{ attribute('gen_ai.usage.input_tokens') }} = ''
-                    AND {{ source_text('langfuse.observation.usage_details>input') }} != ''
-                    AND toUInt64OrZero({{ source_text('langfuse.observation.usage_details>total') }})
-                        != toUInt64OrZero(counts['InputTokens']) + toUInt64OrZero(counts['OutputTokens'])
-                ) OR (
-                    {# The AI SDK before 6 passed on Anthropic's and Bedrock's input, which leaves the cache out. #}
-                    {{ attribute('ai.operationId') }} != ''
-                    AND {{ attribute('ai.usage.inputTokenDetails.cacheReadTokens') }} = ''
-                    AND match(found['Provider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                {# Langfuse, where the total is more than input and output, has the cache apart. #}
+                has(
+                    [
+                        multiIf(
+                            {{ attribute('gen_ai.usage.input_tokens') }} != '', false,
+                            {{ source_text('langfuse.observation.usage_details>input') }} = '', false,
+                            toUInt64OrZero({{ source_text('langfuse.observation.usage_details>total') }})
+                                != toUInt64OrZero(counts['InputTokens']) + toUInt64OrZero(counts['OutputTokens'])
+                        ),
+                        {# The AI SDK before 6 passed on Anthropic's and Bedrock's input, which leaves the cache out. #}
+                        multiIf(
+                            {{ attribute('ai.operationId') }} = '', false,
+                            {{ attribute('ai.usage.inputTokenDetails.cacheReadTokens') }} != '', false,
+                            match(found['Provider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                        )
+                    ],
+                    true
                 ) AS cache_is_apart,
                 {# Logfire tells of a stream twice: when it begins, and in a log with the usage when it has ended. #}
-                (
-                    startsWith(scope_name, 'logfire.')
-                    AND counts['OutputTokens'] = ''
-                    AND {{ attribute('response_data') }} = ''
-                    AND {{ attribute('gen_ai.output.messages') }} = ''
+                multiIf(
+                    NOT startsWith(scope_name, 'logfire.'), false,
+                    counts['OutputTokens'] != '', false,
+                    {{ attribute('response_data') }} != '', false,
+                    {{ attribute('gen_ai.output.messages') }} = ''
                 ) AS has_only_begun
             FROM (
                 -- Numbers, which dialects may write as doubles or as JSON of a protobuf value.

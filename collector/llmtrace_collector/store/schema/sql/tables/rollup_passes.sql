@@ -1,5 +1,5 @@
 CREATE TABLE rollup_passes (
-    Name LowCardinality(String) COMMENT 'Rollup: usage_hour, steps, traces or traces without root',
+    Name LowCardinality(String) COMMENT 'Rollup: usage_hour, steps, traces, traces without root or trace times',
     ScannedTo SimpleAggregateFunction(max, DateTime64(3)) DEFAULT 0 COMMENT 'What was stored before this moment is in the rollup',
     Until SimpleAggregateFunction(max, DateTime) DEFAULT 0 COMMENT 'usage_hour: hours before this one are closed',
     FilledFrom SimpleAggregateFunction(min, DateTime64(3)) DEFAULT toDateTime64('2200-01-01 00:00:00', 3, 'UTC')
