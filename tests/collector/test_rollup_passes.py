@@ -16,6 +16,7 @@ from llmtrace_collector.accounting.rollup_task import RollupTask
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError
+from llmtrace_collector.store.rollups import steps
 from llmtrace_collector.store.rollups.clock import Clock
 from llmtrace_collector.store.rollups.edges import note_edge
 from llmtrace_collector.store.store import open_store
@@ -158,6 +159,20 @@ def test_when_a_trace_was_is_known_before_a_pass_and_after_each(rolled: Rolled) 
     # What one pass finds of a trace is one row; a pass without spans adds none.
     rolled.store.roll_up()
     assert rolled.count("otel_traces_trace_id_ts") == noted + 6
+
+
+def test_ten_seconds_that_are_too_many_to_be_named_are_looked_for(
+    rolled: Rolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_NAMED", 2)
+    monkeypatch.setattr(steps, "_GAINED", 20)
+    rolled.send(*some_traces(random.Random(13), 30), project="many")
+    rolled.store.roll_up(at_once=True)
+    check(rolled)
+    # What some of them gain later leaves the others as they are.
+    rolled.send(*some_traces(random.Random(14), 2), project="many")
+    rolled.store.roll_up(at_once=True)
+    check(rolled)
 
 
 def test_traces_wait_for_when_they_were(rolled: Rolled, monkeypatch: pytest.MonkeyPatch) -> None:

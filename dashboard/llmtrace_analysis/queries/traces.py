@@ -15,15 +15,15 @@ from .scope import rows
 #: Spans read of one trace; beyond it the page says that the rest is not shown.
 MAX_SPANS = 10_000
 
-# The lookup says when the traces ran, so that only those days are read. Not `<`: the engine takes a
-# DateTime for whole seconds when it looks for parts, and would leave out those of the last second.
+TRACE_TIMES = """SELECT toUnixTimestamp(min(Start)) AS begin, toUnixTimestamp(max(End)) + 1 AS end
+FROM trace_times
+WHERE TraceId IN {trace_ids:Array(String)}"""
+
+# Only the days on which the traces ran are read. Not `<`: the engine takes a DateTime for whole seconds when
+# it looks for parts, and would leave out those of the last second.
 _OF_TRACES = """has({trace_ids:Array(String)}, TraceId)
-    AND Timestamp >= (
-        SELECT min(Start) FROM trace_times WHERE TraceId IN {trace_ids:Array(String)}
-    )
-    AND Timestamp <= (
-        SELECT max(End) + 1 FROM trace_times WHERE TraceId IN {trace_ids:Array(String)}
-    )"""
+    AND Timestamp >= toDateTime({begin:UInt32})
+    AND Timestamp <= toDateTime({end:UInt32})"""
 
 # A trace of several projects has a row for each.
 TRACE_SUMMARIES = """SELECT
@@ -55,8 +55,8 @@ TRACE_SUMMARIES = """SELECT
     argMinIf(TimeToFirstToken, Start, TimeToFirstToken IS NOT NULL) AS ttft
 FROM traces
 WHERE TraceId IN {trace_ids:Array(String)}
-    AND Start >= (SELECT min(Start) FROM trace_times WHERE TraceId IN {trace_ids:Array(String)})
-    AND Start <= (SELECT max(End) + 1 FROM trace_times WHERE TraceId IN {trace_ids:Array(String)})
+    AND Start >= toDateTime({begin:UInt32})
+    AND Start <= toDateTime({end:UInt32})
 GROUP BY trace_id"""
 
 TRACE_PREVIEWS = f"""SELECT
@@ -74,6 +74,7 @@ FROM span_cost
 WHERE {_OF_TRACES}
 GROUP BY trace_id"""
 
+# Asked alone, which is faster than to ask for the times before.
 TRACE_SPANS = f"""SELECT
     SpanId AS span_id,
     ParentSpanId AS parent_id,
@@ -90,7 +91,9 @@ TRACE_SPANS = f"""SELECT
     OutputTokens AS output_tokens,
     IsLlm AS is_llm
 FROM otel_traces
-WHERE {_OF_TRACES}
+WHERE has({{trace_ids:Array(String)}}, TraceId)
+    AND Timestamp >= toDateTime(tupleElement(({TRACE_TIMES}), 1))
+    AND Timestamp <= toDateTime(tupleElement(({TRACE_TIMES}), 2))
 ORDER BY Timestamp, SpanId
 LIMIT {{limit:UInt32}}"""
 
@@ -232,7 +235,7 @@ def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
     """Whole traces, all their spans taken together, by id; unknown ids are left out."""
     if not trace_ids:
         return {}
-    params = {"trace_ids": trace_ids}
+    params = _of_traces(client, trace_ids)
     costs = {row["trace_id"]: row for row in rows(client, TRACE_COSTS, params)}
     previews = {row["trace_id"]: row["preview"] for row in rows(client, TRACE_PREVIEWS, params)}
     by_id = {}
@@ -254,7 +257,7 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
     """One span, its cost and its scores; None when the store has no such span. What it does not say itself of
     its messages is what log records say of them.
     """
-    params = {"trace_ids": [trace_id], "span_id": span_id}
+    params = {**_of_traces(client, [trace_id]), "span_id": span_id}
     spans = rows(client, SPAN_DETAIL, params)
     if not spans:
         return None
@@ -276,3 +279,9 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
 def trace_scores(client: Client, trace_id: str) -> list[dict[str, Any]]:
     """Scores given to the trace or its spans, oldest first."""
     return rows(client, TRACE_SCORES, {"trace_id": trace_id})
+
+
+def _of_traces(client: Client, trace_ids: list[str]) -> dict[str, Any]:
+    """What the queries of traces say of them: their ids, and when the first began and the last ended."""
+    (times,) = rows(client, TRACE_TIMES, {"trace_ids": trace_ids})
+    return {"trace_ids": trace_ids, **times}

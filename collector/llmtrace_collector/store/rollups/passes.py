@@ -86,9 +86,6 @@ class Rollups:
         quiet, rootless = _ms(settings.trace_quiet_seconds), _ms(settings.trace_rootless_seconds)
         every = min(_ROOTLESS_EVERY, rootless)
 
-        # Releases of before noted the times at an insert; the first pass over a new store takes what is there.
-        edges.setdefault(traces.TIMES, Edge(known=True))
-
         def advance(name: str, to: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
             edge = edges.get(name, Edge())
             left = self._advance(name, edge, to, bring_in, every)
@@ -96,15 +93,22 @@ class Rollups:
                 edges[name] = replace(edge, scanned_to=to - left)
             return left
 
+        def first_times() -> int:
+            # An upgrade knows what was noted at inserts before it: here nothing is.
+            self._times(0, upto)
+            note_edge(self._engine, traces.TIMES, scanned_to=upto)
+            edges[traces.TIMES] = Edge(known=True, scanned_to=upto)
+            return 0
+
         def advance_traces(name: str, to: int, bring_in: Callable[[int, int], None], every: int = 0) -> int:
             # They are looked for by when they were: what is not noted of that yet waits for the next pass.
-            noted = edges[traces.TIMES].scanned_to if name in edges else to
+            noted = edges.get(traces.TIMES, Edge()).scanned_to if name in edges else to
             return advance(name, min(to, noted), bring_in, every)
 
         work: list[Callable[[], int]] = [
             lambda: self._close_hours(edges.get(hours.NAME, Edge()), upto),
             lambda: advance(steps.NAME, upto, lambda since, to: self._steps(since, to, settings)),
-            lambda: advance(traces.TIMES, upto, self._times),
+            lambda: advance(traces.TIMES, upto, self._times) if traces.TIMES in edges else first_times(),
             lambda: advance_traces(traces.NAME, upto - quiet, self._rooted),
             lambda: advance_traces(traces.ROOTLESS, upto - rootless, self._rootless, every),
         ]

@@ -61,15 +61,12 @@ FROM (SELECT
     max(span.Weight) AS Weight,
     max(span.RetentionDays) AS RetentionDays
 FROM otel_traces AS span
-WHERE span.StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 HOUR
-    AND (span.Project, span.TraceId) IN (
-        SELECT Project, TraceId FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') AND TraceId != ''
-    )
+WHERE span.StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 HOUR AND span.Timestamp >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY
+    AND (span.Project, span.TraceId) IN (SELECT Project, TraceId FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') AND Timestamp >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY AND TraceId != '')
     AND (span.Project, span.TraceId) NOT IN (
-        SELECT Project, TraceId FROM trace_rows FINAL
-        WHERE Start >= ifNull(
-            (SELECT minOrNull(Timestamp) FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root')), now64(9)
-        ) - INTERVAL 1 DAY
+        SELECT Project, TraceId FROM trace_rows
+        WHERE Start >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY AND (Start >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 2 HOUR OR NOT HasRoot)
+            AND TraceId IN (SELECT TraceId FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') AND Timestamp >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY AND TraceId != '')
     )
 GROUP BY Project, TraceId
 )

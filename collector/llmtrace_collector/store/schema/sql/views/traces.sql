@@ -1,16 +1,16 @@
 {# Traces that are not in the table yet are those that gained spans since the task came to the table's end; they are
-   told by their spans of the last hour. A late span of one that is in the table corrects its row with the next pass. #}
+   told by their spans of the last hour. A late span of one that is in the table corrects its row with the next pass: to
+   see that it is there, rows of two hours are looked through, and of a day those whose root may still come. What starts
+   more than a day before that is seen when the pass has come to it: parts of other days are not looked into. #}
 {% set edge %}(SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root'){% endset %}
+{% set recent %}StoredAt >= {{ edge }} AND Timestamp >= {{ edge }} - INTERVAL 1 DAY AND TraceId != ''{% endset %}
 {% set which -%}
-span.StoredAt >= {{ edge }} - INTERVAL 1 HOUR
-    AND (span.Project, span.TraceId) IN (
-        SELECT Project, TraceId FROM otel_traces WHERE StoredAt >= {{ edge }} AND TraceId != ''
-    )
+span.StoredAt >= {{ edge }} - INTERVAL 1 HOUR AND span.Timestamp >= {{ edge }} - INTERVAL 1 DAY
+    AND (span.Project, span.TraceId) IN (SELECT Project, TraceId FROM otel_traces WHERE {{ recent }})
     AND (span.Project, span.TraceId) NOT IN (
-        SELECT Project, TraceId FROM trace_rows FINAL
-        WHERE Start >= ifNull(
-            (SELECT minOrNull(Timestamp) FROM otel_traces WHERE StoredAt >= {{ edge }}), now64(9)
-        ) - INTERVAL 1 DAY
+        SELECT Project, TraceId FROM trace_rows
+        WHERE Start >= {{ edge }} - INTERVAL 1 DAY AND (Start >= {{ edge }} - INTERVAL 2 HOUR OR NOT HasRoot)
+            AND TraceId IN (SELECT TraceId FROM otel_traces WHERE {{ recent }})
     )
 {%- endset %}
 {% set having = '' %}
