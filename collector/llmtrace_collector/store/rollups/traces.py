@@ -21,6 +21,11 @@ TIMES = "trace times"
 _NEAR = 1_200_000
 #: So many of them that began long before their root are written apart.
 _EARLY = 500
+#: A root that was stored so much before a trace's newest span is looked for with it, milliseconds. Others are
+#: looked for one by one: they cost more, and what is looked through for all costs every pass.
+_ROOTS = 10_000
+#: The same where a trace without a root is looked for.
+_ROOTS_OF_ROOTLESS = 60_000
 #: How far clocks of services may differ, milliseconds.
 _SKEW = 60_000
 
@@ -51,11 +56,14 @@ def roll_up_rooted(engine: StoreEngine, since: int, upto: int) -> None:
     """Write the traces with a root that became quiet: their newest span was stored from `since` to
     `upto` (Unix milliseconds).
     """
-    near = upto - _NEAR
-    ((near_count, far_count, _, first),) = ask_rollup(
-        engine, "quieted_traces", since=since, upto=upto, near=near
-    )
-    window = {"since": since, "upto": upto, "near": near}
+    window: dict[str, object] = {
+        "since": since,
+        "upto": upto,
+        "near": upto - _NEAR,
+        "roots_since": since - _ROOTS,
+        "of_root": True,
+    }
+    ((near_count, far_count, _, first),) = ask_rollup(engine, "quieted_traces", **window)
     early: list[str] = []
     if int(near_count):
         window["first"] = int(first) - _SKEW
@@ -66,15 +74,21 @@ def roll_up_rooted(engine: StoreEngine, since: int, upto: int) -> None:
         elif len(early) < int(near_count):
             _write(engine, "traces_near", **window, early=early)
     if int(far_count) or early or window["near"] == NEVER:
-        _write(engine, "traces_far", **window, early=early, of_root=True)
+        _write(engine, "traces_far", **window, early=early)
 
 
 def roll_up_rootless(engine: StoreEngine, since: int, upto: int) -> None:
     """Write the traces without a root that became quiet, as `roll_up_rooted`."""
-    window = {"since": since, "upto": upto, "near": upto}
+    window = {
+        "since": since,
+        "upto": upto,
+        "near": upto,
+        "roots_since": since - _ROOTS_OF_ROOTLESS,
+        "of_root": False,
+    }
     ((_, _, count, _),) = ask_rollup(engine, "quieted_traces", **window)
     if int(count):
-        _write(engine, "traces_far", **window, early=[], of_root=False)
+        _write(engine, "traces_far", **window, early=[])
 
 
 def rebuild_traces(
