@@ -80,14 +80,15 @@ def test_the_servers_know_the_cluster_that_is_named() -> None:
 
 
 def test_sizes_follow_from_what_was_measured() -> None:
-    rate = figure(r"`spans_per_cpu_second`\) \| ([\d,]+) \|")
+    rate = figure(r"`to_quiet_spans_per_cpu_second`\) \| ([\d,]+) \|")
     size = figure(r"`bytes_per_span`\) \| ([\d,]+) \|")
+    with_rollups = figure(r"bytes per span × ([\d.]+)")
     rows = re.findall(r"^\| ([\d,]+) \| (\d+) \| ([\d,.]+) GB \| ([\d.]+) (h|min) \|$", _TEXT, re.MULTILINE)
     assert len(rows) == 4
     for peak_text, cores, disk, lasts, unit in rows:
         peak = float(peak_text.replace(",", ""))
         assert int(cores) == math.ceil(peak / rate * 2)
-        a_day = peak / 3 * 86_400 * size * 1.05 / 1e9
+        a_day = peak / 3 * 86_400 * size * with_rollups / 1e9
         assert float(disk.replace(",", "")) == pytest.approx(a_day, rel=0.02, abs=0.1)
         seconds = (4 << 30) / (peak * 2000)
         assert float(lasts) == pytest.approx(seconds / (3600 if unit == "h" else 60), rel=0.02, abs=0.06)

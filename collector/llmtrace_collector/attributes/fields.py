@@ -444,6 +444,6 @@ DERIVED: tuple[Derived, ...] = (
         "Hash of model, messages, instructions and tools: equal for equal requests; 0 without messages",
         "prompt_hash",
         ("Model", "InputMessages", "SystemInstructions", "ToolDefinitions"),
-        codec="",
+        codec="ZSTD(1)",
     ),
 )

@@ -231,7 +231,7 @@ CREATE TABLE otel_traces (
         COMMENT 'Whether TimePerOutputToken takes the span\'s end for the last token\'s time' CODEC(ZSTD(1)),
     PromptHash UInt64
         DEFAULT llmtrace_prompt_hash(Model, InputMessages, SystemInstructions, ToolDefinitions)
-        COMMENT 'Hash of model, messages, instructions and tools: equal for equal requests; 0 without messages',
+        COMMENT 'Hash of model, messages, instructions and tools: equal for equal requests; 0 without messages' CODEC(ZSTD(1)),
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX idx_response_id ResponseId TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_attribute_values mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,
