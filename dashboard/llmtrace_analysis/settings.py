@@ -99,7 +99,7 @@ class Webhook(BaseModel):
         description="Events to send; also possible: incident.acknowledged.",
     )
     allow_private: bool = Field(
-        default=False, description="Whether this url may lead to a loopback, private or link-local address."
+        default=False, description="Whether this url may lead to a loopback or private address."
     )
 
     @field_validator("url")
@@ -298,7 +298,7 @@ class WatchSettings(CollectorConnection):
     )
     allow_private_webhooks: bool = Field(
         default=False,
-        description="Whether every webhook may lead to a loopback, private or link-local address.",
+        description="Whether every webhook may lead to a loopback or private address.",
     )
     webhook_timeout_seconds: float = Field(
         default=10.0, gt=0, le=120, description="Longest wait for a receiver's answer."

@@ -53,7 +53,7 @@ class WebhookChannel:
             # The answer's body is of no use and never read, however long it is.
             response = self._client.send(request, stream=True)
             response.close()
-        except AddressRefused as error:
+        except (AddressRefused, httpx.InvalidURL) as error:
             return Outcome(ok=False, error=str(error), final=True, duration_ms=elapsed_ms())
         except (httpx.HTTPError, OSError) as error:
             return Outcome(ok=False, error=f"{type(error).__name__}: {error}", duration_ms=elapsed_ms())
@@ -74,7 +74,7 @@ class WebhookChannel:
     def _request(self, message: AlertMessage) -> httpx.Request:
         """The signed request to the address that was checked; name and certificate stay those of the url."""
         url = httpx.URL(self.url)
-        address = resolve(self.url, self._allow_private)
+        address = resolve(url, self._allow_private)
         now = datetime.now(UTC)
         headers = {
             "Host": url.netloc.decode("ascii"),
