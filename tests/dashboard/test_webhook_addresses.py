@@ -11,8 +11,8 @@ import pytest
 from llmtrace_analysis.alerts.channels import url_guard
 from llmtrace_analysis.alerts.channels.address_blocks import is_private, is_public
 
-#: The IANA special-purpose registries of IPv4 and IPv6 as of 2024-10-22, all rows, with blocks around them that
-#: a library may call public: former site-local addresses, IPv4-compatible ones, multicast, what is unassigned.
+#: The IANA special-purpose registries of IPv4 and IPv6 as of 2024-10-22, all rows, with blocks that a library
+#: may call public: former site-local addresses, IPv4-compatible ones, multicast, what is unassigned.
 REGISTRIES = """
 0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
 192.0.0.0/29 192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/32 192.0.0.171/32 192.0.2.0/24

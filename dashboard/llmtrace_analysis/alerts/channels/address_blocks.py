@@ -61,7 +61,7 @@ NEVER: Final = _networks(
 )
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 
-#: IPv6 addresses whose last 32 bits are the IPv4 address that is really reached. Where the translator of a site
+#: IPv6 addresses whose last 32 bits are the IPv4 address that is reached. Where the translator of a site
 #: (64:ff9b:1::/48) leads, only that site knows: it is refused, as is all of IPv6 that nobody was assigned.
 _EMBEDDING: Final = tuple(
     ipaddress.IPv6Network(block)
@@ -73,7 +73,7 @@ _EMBEDDING: Final = tuple(
 
 
 def address_of(text: str) -> Address:
-    """The address that a text reaches, without its zone; an IPv6 address that embeds an IPv4 one reaches that.
+    """The address that a text reaches, without its zone; one of IPv6 that embeds one of IPv4 reaches that.
 
     Raises ValueError for a text that is no address.
     """
