@@ -19,6 +19,8 @@ from llmtrace.common.loopback import is_loopback
 
 from .access.api_keys import ApiKeyStore
 from .access.auth import Authenticator, load_keys
+from .access.client_address import ClientAddresses
+from .access.security_events import SecurityEvents
 from .accounting.budgets import Budgets
 from .accounting.call_dedup import CallDeduplicator
 from .accounting.price_book import PriceBook
@@ -31,7 +33,7 @@ from .ingest.wal import WriteAheadLog, free_bytes
 from .ingest.writer import Writer
 from .metrics import CollectorMetrics
 from .settings import CollectorSettings
-from .store.engine import NOT_ENOUGH_SPACE, StoreUnavailable
+from .store.engine import NOT_ENOUGH_SPACE, StoreError, StoreUnavailable
 from .store.rollups.settings import RollupSettings
 from .store.schema.redaction import Redaction
 from .store.store import Store, open_store
@@ -59,6 +61,9 @@ _SDK_REPORTS_SECONDS = 10.0
 #: How soon a key that another collector on the same store made or revoked is known here.
 _KEYS_SECONDS = 5.0
 
+#: Within which repeated security events of one place are one row.
+_EVENTS_SECONDS = 10.0
+
 #: How old the answer about a budget may be.
 _BUDGET_SECONDS = 2.0
 
@@ -74,7 +79,14 @@ class Collector:
         self.metrics = CollectorMetrics()
         self.store: Store = _open_store(settings)
         self.api_keys = ApiKeyStore(self.store)
-        self.authenticator = Authenticator(self.keys, self.api_keys, locked=settings.require_keys)
+        self.security_events = SecurityEvents(self.store, self.metrics)
+        self.authenticator = Authenticator(
+            self.keys,
+            self.api_keys,
+            locked=settings.require_keys,
+            events=self.security_events,
+            addresses=ClientAddresses(settings.trusted_proxies),
+        )
         self.arrival_counts = ArrivalCounts(self.store, self.metrics)
         self.writer = Writer(self.store, self.metrics, self.arrival_counts)
         self.wal = WriteAheadLog(
@@ -97,6 +109,7 @@ class Collector:
         self.rollups = RollupTask(self.store, self.metrics)
         self.tasks.append(self._task("rollups", settings.rollup_seconds, self.rollups.sync))
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.api_keys.refresh))
+        self.tasks.append(self._task("security events", _EVENTS_SECONDS, self.security_events.flush))
         self.tasks.append(self._task("completeness", _FLUSH_SECONDS, self.arrival_counts.flush))
         self.tasks.append(
             self._task("sdk reports", _SDK_REPORTS_SECONDS, self.arrival_counts.update_sdk_gauges)
@@ -147,6 +160,10 @@ class Collector:
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")
         self.arrival_counts.close()
+        try:
+            self.security_events.flush()
+        except StoreError as error:
+            logger.warning("the last security events were not stored: %s", error)
         self.wal.release()
         self.readers.shutdown(cancel_futures=True)
         self.store.close()
@@ -290,6 +307,8 @@ def serve(settings: CollectorSettings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Whom X-Forwarded-For may be believed of is `trusted_proxies` to say.
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,

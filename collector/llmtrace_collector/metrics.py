@@ -92,6 +92,12 @@ class CollectorMetrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
             registry=registry,
         )
+        self.security_events = Counter(
+            "llmtrace_collector_security_events",
+            "Keys refused or used from new addresses, reads denied, requests of foreign pages.",
+            ["kind"],
+            registry=registry,
+        )
         self.reads = Counter("llmtrace_reads", "SELECTs answered or refused.", ["outcome"], registry=registry)
         self.task_failures = Counter(
             "llmtrace_task_failures", "Passes of a background task that failed.", ["task"], registry=registry

@@ -127,6 +127,16 @@ class CollectorSettings(BaseModel):
         description="Key of the write endpoints; default: LLMTRACE_ADMIN_KEY, "
         "else data_dir/admin.key, made when absent.",
     )
+    dashboard_key: SecretStr | None = Field(
+        default=None,
+        description="Key of the dashboard, which alone may say which person acts; default: "
+        "LLMTRACE_DASHBOARD_KEY, else data_dir/dashboard.key, made when absent.",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses or networks of proxies whose X-Forwarded-For says where requests come from "
+        "(['10.0.0.0/8']); empty: of none.",
+    )
     require_keys: bool = Field(
         default=False,
         description="Every endpoint asks for a key, also before `llmtrace keys create` made the first.",

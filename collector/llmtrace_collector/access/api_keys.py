@@ -16,19 +16,24 @@ from typing import Any, Literal
 from llmtrace.common.token_bucket import TokenBucket
 from llmtrace_collector.store.store import Store
 
-Role = Literal["ingest", "read", "service", "admin"]
+Role = Literal["ingest", "read", "service", "dashboard", "admin"]
 
 #: What each role may do, as the roles that endpoints ask for. `service` is the inference service's: it sends,
 #: and writes the audit rows of its own administrators. Should the collector keep the list of who is blocked,
-#: to read that belongs to this role too.
+#: to read that belongs to this role too. `dashboard` is the dashboard's: it reads, decides what people decide
+#: (incidents, prices), and says which person does.
 ALLOWS: Mapping[Role, frozenset[Role]] = MappingProxyType(
     {
         "ingest": frozenset({"ingest"}),
         "read": frozenset({"read"}),
         "service": frozenset({"service", "ingest"}),
-        "admin": frozenset({"admin", "service", "ingest", "read"}),
+        "dashboard": frozenset({"dashboard", "read"}),
+        "admin": frozenset({"admin", "dashboard", "service", "ingest", "read"}),
     }
 )
+
+#: Identities whose allowance is remembered: of tokens there are as many as the provider names.
+_MOST_BUCKETS = 10_000
 
 
 @dataclass(frozen=True)
@@ -145,21 +150,25 @@ def _now() -> str:
 
 
 class RateLimit:
-    """Requests of each key within its minute. Any thread may ask."""
+    """Requests of each identity within its minute. Any thread may ask."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._buckets: dict[str, TokenBucket] = {}
 
-    def wait(self, key: Key) -> float:
-        """Take one request of the key's allowance; the seconds until the next when none is left, else 0."""
-        if not key.requests_per_minute:
+    def wait(self, key_id: str, requests_per_minute: int) -> float:
+        """Take one request of the allowance (0: none is set); the seconds until the next when none is left,
+        else 0."""
+        if not requests_per_minute:
             return 0.0
         now = time.monotonic()
         with self._lock:
-            bucket = self._buckets.get(key.key_id)
-            if bucket is None or bucket.limit != key.requests_per_minute:
-                bucket = self._buckets[key.key_id] = TokenBucket(key.requests_per_minute, now)
+            bucket = self._buckets.pop(key_id, None)
+            if bucket is None or bucket.limit != requests_per_minute:
+                bucket = TokenBucket(requests_per_minute, now)
+            if len(self._buckets) >= _MOST_BUCKETS:  # the one that was asked for longest ago
+                del self._buckets[next(iter(self._buckets))]
+            self._buckets[key_id] = bucket
             seconds = bucket.seconds_until(1, now)
             if not seconds:
                 bucket.take(1)

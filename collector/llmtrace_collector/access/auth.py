@@ -7,20 +7,32 @@ import binascii
 import hmac
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
-from llmtrace.common.admin_key import FILE, AdminKeyMissing, find_admin_key
+from llmtrace.common.admin_key import (
+    DASHBOARD_FILE,
+    FILE,
+    AdminKeyMissing,
+    find_admin_key,
+    find_dashboard_key,
+)
 from llmtrace.common.durable_files import write_durably
 from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
 from .api_keys import ALLOWS, ApiKeyStore, RateLimit, Role
+from .client_address import ClientAddresses
+from .identity import Denied, Identity, PersonRole
+from .security_events import SecurityEvents, mark_of
+
+__all__ = ["Authenticator", "ConfiguredKeys", "Denied", "Identity", "UnsafeBind", "load_keys"]
 
 
 class UnsafeBind(ValueError):
@@ -35,6 +47,7 @@ class ConfiguredKeys:
     read: str | None
     admin: str
     service: str | None = None
+    dashboard: str | None = None
 
     def of(self, role: Role) -> str | None:
         """The configured key of a role."""
@@ -42,65 +55,130 @@ class ConfiguredKeys:
             "ingest": self.ingest,
             "read": self.read,
             "service": self.service,
+            "dashboard": self.dashboard,
             "admin": self.admin,
         }
         return keys[role]
 
-    def role_of(self, secret: str, wanted: Role) -> Role | None:
-        """The role of the configured key that `secret` is, where it allows what is wanted."""
-        roles = (role for role in ALLOWS if wanted in ALLOWS[role])
+    def role_of(self, secret: str, wanted: tuple[Role, ...]) -> Role | None:
+        """The role of the configured key that `secret` is, where it allows one of those wanted."""
+        roles = (role for role in ALLOWS if not ALLOWS[role].isdisjoint(wanted))
         return next((role for role in roles if _same(secret, self.of(role))), None)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whose request it is. `project` empty: not confined; `key_id` empty: no key was needed."""
-
-    key_id: str
-    project: str = ""
-
-
-class Denied(Exception):
-    """A request that may not pass: HTTP status (401, 429), what is wrong, when to try again (seconds)."""
-
-    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after
 
 
 class Authenticator:
     """Decides who passes: the keys of the settings are for every project, API keys for their own.
 
     A role without any key is everybody's, unless `locked`; the first key made for it, or for a role that it
-    includes, ends that.
+    includes, ends that. What is refused, and keys in new places, become security events.
     """
 
-    def __init__(self, keys: ConfiguredKeys, api_keys: ApiKeyStore, *, locked: bool = False) -> None:
+    def __init__(
+        self,
+        keys: ConfiguredKeys,
+        api_keys: ApiKeyStore,
+        *,
+        locked: bool = False,
+        events: SecurityEvents | None = None,
+        addresses: ClientAddresses | None = None,
+    ) -> None:
         self.keys = keys
         self._api_keys = api_keys
         self._locked = locked
+        self._events = events
+        self._addresses = addresses or ClientAddresses()
         self._limit = RateLimit()
 
-    def admit(self, headers: Headers, role: Role) -> Identity:
-        """The identity behind a request that needs `role`. Raises Denied."""
-        for secret in _presented_keys(headers):
-            configured = self.keys.role_of(secret, role)
+    async def identify(self, connection: HTTPConnection, *roles: Role) -> Identity:
+        """The identity behind an HTTP request that needs one of `roles`. Raises Denied.
+
+        A request is asked once: who asks for the same roles again, behind a middleware that did, has the
+        first answer.
+        """
+        asked: dict[tuple[Role, ...], Identity] = connection.scope.setdefault("llmtrace.identities", {})
+        if roles not in asked:
+            peer = connection.client.host if connection.client else ""
+            asked[roles] = await self.authenticate(connection.headers, roles, peer)
+        return asked[roles]
+
+    async def authenticate(
+        self, headers: Headers, role: Role | tuple[Role, ...], address: str = ""
+    ) -> Identity:
+        """The identity behind a request from the peer `address` that needs `role`, or one of several. Raises
+        Denied."""
+        return self.admit(headers, role, address)
+
+    def admit(self, headers: Headers, role: Role | tuple[Role, ...], address: str = "") -> Identity:
+        """The same for threads."""
+        roles = (role,) if isinstance(role, str) else role
+        address = self._addresses.of(headers, address)
+        presented = _presented_keys(headers)
+        try:
+            identity = replace(self._identity(presented, roles).with_headers(headers), address=address)
+        except Denied as denied:
+            self._record_refusal(denied, presented, roles, address)
+            raise
+        if self._events is not None and identity.key_id:
+            self._events.used(identity.key_id, address, identity.project)
+        return identity
+
+    def _identity(self, presented: Sequence[str], roles: tuple[Role, ...]) -> Identity:
+        """Of the first key presented that allows one of `roles`. Raises Denied."""
+        for secret in presented:
+            configured = self.keys.role_of(secret, roles)
             if configured is not None:
-                return Identity(f"{configured}_key")
+                return Identity(f"{configured}_key", role=configured)
             key = self._api_keys.find(secret)
-            if key is not None and role in ALLOWS[key.role]:
-                wait = self._limit.wait(key)
-                if wait:
-                    raise Denied(
-                        429,
-                        f"key {key.key_id} is limited to {key.requests_per_minute} requests a minute",
-                        math.ceil(wait),
-                    )
-                return Identity(key.key_id, key.project)
-        if self._is_open(role):
+            if key is not None and not ALLOWS[key.role].isdisjoint(roles):
+                self._take(key.key_id, key.requests_per_minute)
+                return Identity(key.key_id, key.project, key.role)
+        if any(self._is_open(role) for role in roles):
             return Identity("")
-        raise Denied(401, f"a valid {role} key is needed: send it as 'Authorization: Bearer KEY'")
+        wanted = " or ".join(roles)
+        raise Denied(401, f"a valid {wanted} key is needed: send it as 'Authorization: Bearer KEY'")
+
+    def _take(self, key_id: str, requests_per_minute: int) -> None:
+        wait = self._limit.wait(key_id, requests_per_minute)
+        if wait:
+            raise Denied(
+                429, f"key {key_id} is limited to {requests_per_minute} requests a minute", math.ceil(wait)
+            )
+
+    def _record_refusal(
+        self, denied: Denied, presented: Sequence[str], roles: tuple[Role, ...], address: str
+    ) -> None:
+        if self._events is None or denied.status == 429:
+            return
+        wanted = f"{' or '.join(roles)} was asked for"
+        known = next((key for key in map(self._known, presented) if key is not None), None)
+        if known is not None:
+            detail = f"{wanted} with a key of the role {known.role}, answered {denied.status}"
+            self._events.record(
+                "key_refused", key_id=known.key_id, address=address, project=known.project, detail=detail
+            )
+        else:
+            marks = ", ".join(map(mark_of, presented[:2]))
+            detail = f"{wanted} with {f'an unknown key ({marks})' if marks else 'no key'}"
+            self._events.record("key_refused", address=address, detail=detail)
+
+    def record_denied(self, identity: Identity, detail: str) -> None:
+        """Note that a known key, or the person behind it, asked for what it may not have."""
+        if self._events is not None:
+            self._events.record(
+                "read_denied",
+                key_id=identity.key_id,
+                address=identity.address,
+                project=identity.project,
+                detail=detail,
+            )
+
+    def _known(self, secret: str) -> Identity | None:
+        """Whose key it is, whatever it allows."""
+        role = self.keys.role_of(secret, tuple(ALLOWS))
+        if role is not None:
+            return Identity(f"{role}_key", role=role)
+        key = self._api_keys.find(secret)
+        return None if key is None else Identity(key.key_id, key.project, key.role)
 
     def _is_open(self, role: Role) -> bool:
         """Whether no key is needed: there is none for this role, nor for what it may do besides."""
@@ -112,33 +190,68 @@ class Authenticator:
         )
 
 
-def require_admin(authenticator: Authenticator) -> Callable[[Request], None]:
-    """A dependency of routes that admin keys open; the identity is then in `request.state.identity`."""
+Check = Callable[[Request], Awaitable[None]]
 
-    def check(request: Request) -> None:
-        try:
-            request.state.identity = authenticator.admit(request.headers, "admin")
-        except Denied as denied:
-            headers = {} if denied.retry_after is None else {"Retry-After": str(denied.retry_after)}
-            message = (
-                str(denied)
-                if denied.status != 401
-                else "the admin key is needed: send it as 'Authorization: Bearer KEY' (it is in admin.key of "
-                "the collector's data directory)"
+
+def require_admin(authenticator: Authenticator) -> Check:
+    """A dependency of routes that admin keys open; the identity is then in `request.state.identity`."""
+    return _require(
+        authenticator,
+        "admin",
+        "the admin key is needed: send it as 'Authorization: Bearer KEY' (it is in admin.key of the "
+        "collector's data directory)",
+    )
+
+
+def require_person(authenticator: Authenticator, role: PersonRole) -> Check:
+    """A dependency of routes by which people decide: the dashboard's key opens them, for a person who may do
+    what `role` does, and admin keys."""
+    check_key = _require(
+        authenticator,
+        "dashboard",
+        "the admin key or the dashboard's is needed: send it as 'Authorization: Bearer KEY' (they are in "
+        "admin.key and dashboard.key of the collector's data directory)",
+    )
+
+    async def check(request: Request) -> None:
+        await check_key(request)
+        identity = request.state.identity
+        if not identity.may_act_as(role):
+            authenticator.record_denied(
+                identity, f"{request.method} {request.url.path} as {identity.person_role}"
             )
-            raise HTTPException(denied.status, message, headers) from denied
+            raise HTTPException(
+                403,
+                f"this needs the role {role} at the dashboard; {identity.actor} is {identity.person_role}",
+            )
 
     return check
 
 
-def require_unscoped_key(authenticator: Authenticator) -> Callable[[Request], None]:
-    """A dependency of routes that touch every project: a project's own admin key does not open them."""
-    check_admin = require_admin(authenticator)
+def require_unscoped(check_key: Check) -> Check:
+    """`check_key`, and that the request is of every project: what these routes touch is no one project's."""
 
-    def check(request: Request) -> None:
-        check_admin(request)
+    async def check(request: Request) -> None:
+        await check_key(request)
         if request.state.identity.project:
             raise HTTPException(403, "this needs an admin key of every project, not of one")
+
+    return check
+
+
+def require_unscoped_key(authenticator: Authenticator) -> Check:
+    """A dependency of routes that touch every project: a project's own admin key does not open them."""
+    return require_unscoped(require_admin(authenticator))
+
+
+def _require(authenticator: Authenticator, role: Role, unauthenticated: str) -> Check:
+    async def check(request: Request) -> None:
+        try:
+            request.state.identity = await authenticator.identify(request, role)
+        except Denied as denied:
+            headers = {} if denied.retry_after is None else {"Retry-After": str(denied.retry_after)}
+            message = str(denied) if denied.status != 401 else unauthenticated
+            raise HTTPException(denied.status, message, headers) from denied
 
     return check
 
@@ -166,8 +279,13 @@ def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
             "create`, or bind 127.0.0.1."
         )
     admin = settings.admin_key.get_secret_value() if settings.admin_key else None
+    dashboard = settings.dashboard_key.get_secret_value() if settings.dashboard_key else None
     return ConfiguredKeys(
-        ingest or None, read or None, admin or admin_key(settings.data_dir), service or None
+        ingest or None,
+        read or None,
+        admin or admin_key(settings.data_dir),
+        service or None,
+        dashboard or dashboard_key(settings.data_dir),
     )
 
 
@@ -176,14 +294,23 @@ def admin_key(data_dir: Path) -> str:
 
     Raises ValueError when the file is there and holds no key.
     """
+    return _found_or_made(find_admin_key, data_dir, FILE)
+
+
+def dashboard_key(data_dir: Path) -> str:
+    """The dashboard's key, likewise."""
+    return _found_or_made(find_dashboard_key, data_dir, DASHBOARD_FILE)
+
+
+def _found_or_made(find: Callable[[Path], str], data_dir: Path, file: str) -> str:
     with suppress(AdminKeyMissing):
-        return find_admin_key(data_dir)
+        return find(data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):  # another process has made one at this moment, or it holds none
         new = f"{secrets.token_urlsafe(32)}\n".encode()
-        write_durably(data_dir / FILE, new, mode=0o600, exclusive=True)
+        write_durably(data_dir / file, new, mode=0o600, exclusive=True)
     try:
-        return find_admin_key(data_dir)
+        return find(data_dir)
     except AdminKeyMissing as missing:
         # An empty key would be everybody's.
         raise ValueError(f"{missing}, or remove it: the next start makes a new one") from None

@@ -103,10 +103,10 @@ def audited(
         "Action": action,
         "Target": target,
         "Detail": detail,
-        "Address": request.client.host if request.client else "",
+        "Address": identity.address,
         "Id": str(uuid.uuid4()),
         "Origin": ORIGIN,
-        "Actor": identity.key_id,
+        "Actor": identity.actor,
     }
     try:
         store.insert_rows("audit_log", [row])
@@ -147,7 +147,7 @@ def router(store: Store, authenticator: Authenticator) -> APIRouter:
     @routes.post("/v1/audit")
     async def add(request: Request) -> dict[str, int]:
         try:
-            identity = authenticator.admit(request.headers, "service")
+            identity = await authenticator.identify(request, "service")
             body = await read_body(request, MAX_BYTES)
         except (Denied, Refused) as refused:
             headers = {} if refused.retry_after is None else {"Retry-After": str(refused.retry_after)}

@@ -10,15 +10,12 @@ from llmtrace_collector.access.auth import Authenticator, Denied, Identity
 from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets
 
 
-def _identify(authenticator: Authenticator, request: Request) -> Identity:
+async def _identify(authenticator: Authenticator, request: Request) -> Identity:
     """Whoever may send or read may ask. Raises HTTPException."""
     try:
-        return authenticator.admit(request.headers, "ingest")
-    except Denied:
-        try:
-            return authenticator.admit(request.headers, "read")
-        except Denied as denied:
-            raise HTTPException(denied.status, "a key that may send or read is needed") from denied
+        return await authenticator.identify(request, "ingest", "read")
+    except Denied as denied:
+        raise HTTPException(denied.status, "a key that may send or read is needed") from denied
 
 
 def router(budgets: Budgets, authenticator: Authenticator) -> APIRouter:
@@ -36,7 +33,7 @@ def router(budgets: Budgets, authenticator: Authenticator) -> APIRouter:
         account: str = "",
         tag: Annotated[list[str], Query(max_length=32)] = [],  # noqa: B006 - FastAPI copies it
     ) -> BudgetAnswer:
-        identity = _identify(authenticator, request)
+        identity = await _identify(authenticator, request)
         project = project or identity.project or "default"
         if identity.project and project != identity.project:
             raise HTTPException(403, "this key is for another project")
@@ -45,7 +42,7 @@ def router(budgets: Budgets, authenticator: Authenticator) -> APIRouter:
     @routes.get("/v1/budgets")
     async def statuses(request: Request, every: bool = False) -> BudgetAnswer:
         try:
-            identity = authenticator.admit(request.headers, "read")
+            identity = await authenticator.identify(request, "read")
         except Denied as denied:
             raise HTTPException(denied.status, "a key that may read is needed") from denied
         if identity.project:

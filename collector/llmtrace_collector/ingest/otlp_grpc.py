@@ -19,6 +19,7 @@ from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers
 
 from llmtrace_collector.access.auth import Authenticator, Denied
+from llmtrace_collector.access.client_address import grpc_peer
 from llmtrace_collector.settings import CollectorSettings
 
 from .decompress import Refused
@@ -116,9 +117,14 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         return export
 
     def _project(self, context: Any) -> str:
-        pairs = [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
+        raw = [
+            (key.encode(), value.encode(errors="surrogateescape"))
+            for key, value in context.invocation_metadata()
+            if isinstance(value, str)
+        ]
         try:
-            return self._authenticator.admit(Headers(dict(pairs)), "ingest").project
+            peer = grpc_peer(context.peer())
+            return self._authenticator.admit(Headers(raw=raw), "ingest", peer).project
         except Denied as denied:
             raise Refused(denied.status, str(denied), denied.retry_after) from denied
 

@@ -58,7 +58,7 @@ def router(
         return _response(acknowledgement(signal, checked), 200, as_json=as_json)
 
     async def accept(signal: str, request: Request, content_type: str) -> Checked:
-        project = _project(authenticator, request)
+        project = await _project(authenticator, request)
         if content_type not in (PROTOBUF, JSON):
             raise Refused(
                 415, f"content type {content_type[:80] or 'missing'}: send OTLP as {PROTOBUF} or {JSON}"
@@ -95,10 +95,10 @@ def router(
     return routes
 
 
-def _project(authenticator: Authenticator, request: Request) -> str:
+async def _project(authenticator: Authenticator, request: Request) -> str:
     """The project of the request's key; empty when it has none. Raises Refused."""
     try:
-        return authenticator.admit(request.headers, "ingest").project
+        return (await authenticator.identify(request, "ingest")).project
     except Denied as denied:
         # Exporters in use drop what they sent on 429 and try again on 503.
         status = 503 if denied.status == 429 else denied.status

@@ -121,6 +121,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _small("delivery_log"),
     _small("api_keys"),
     _small("audit_log", _OWN),
+    # Of keys that nobody has, and of addresses: for keys of every project.
+    _small("security_events", NOBODYS),
     _small("price_book", _OWN_MODELS),
     # Who chose a book, and why, is for keys of every project.
     _small("price_books", NOBODYS),
