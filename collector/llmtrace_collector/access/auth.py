@@ -97,9 +97,12 @@ class Authenticator:
         """
         asked: dict[tuple[Role, ...], Identity] = connection.scope.setdefault("llmtrace.identities", {})
         if roles not in asked:
-            peer = connection.client.host if connection.client else ""
-            asked[roles] = await self.authenticate(connection.headers, roles, peer)
+            asked[roles] = await self.authenticate(connection.headers, roles, _peer(connection))
         return asked[roles]
+
+    def address_of(self, connection: HTTPConnection) -> str:
+        """Where an HTTP request comes from, trusted proxies left out."""
+        return self._addresses.of(connection.headers, _peer(connection))
 
     async def authenticate(
         self, headers: Headers, role: Role | tuple[Role, ...], address: str = ""
@@ -314,6 +317,10 @@ def _found_or_made(find: Callable[[Path], str], data_dir: Path, file: str) -> st
     except AdminKeyMissing as missing:
         # An empty key would be everybody's.
         raise ValueError(f"{missing}, or remove it: the next start makes a new one") from None
+
+
+def _peer(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
 
 
 def _same(secret: str, key: str | None) -> bool:
