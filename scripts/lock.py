@@ -18,10 +18,10 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 #: What is installed apart from the rest, each for its image or for development (docker/Dockerfile).
-PARTS = ("sdk", "collector", "grpc", "analysis", "dashboard", "inference", "mlflow", "all", "sbom", "dev")
+PARTS = ("sdk", "collector", "grpc", "analysis", "dashboard", "inference", "mlflow", "all", "build", "dev")
 
 HEADER = """\
-# Exact versions of everything in llmtrace[all] and the dev group but torch, each with the hashes of its files.
+# Exact versions of all in llmtrace[all] and the dev group but torch, each with the hashes of its files.
 # Made by scripts/lock from pyproject.toml: change that file, then run scripts/lock again.
 # scripts/setup installs all of it; scripts/requirements prints what one part needs.
 """
@@ -86,7 +86,10 @@ def _parts(packages: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
             return _flat(extras[part], extras)
         return [text for text in groups[part] if isinstance(text, str)]
 
-    return {part: _closure([*base, *asked(part)], packages) for part in PARTS}
+    tools = ("build", "dev")
+    return {
+        part: _closure(asked(part) if part in tools else [*base, *asked(part)], packages) for part in PARTS
+    }
 
 
 def _flat(requirements: list[str], extras: dict[str, list[str]]) -> list[str]:

@@ -43,8 +43,15 @@ def test_every_service_of_the_stack_is_there() -> None:
 
 @every_service
 def test_images_are_pinned(name: str) -> None:
-    tag = SERVICES[name]["image"].partition(":")[2]
+    tag, _, digest = SERVICES[name]["image"].partition(":")[2].partition("@")
     assert re.fullmatch(r"v?\d+\.\d+(\.\d+)*", tag), SERVICES[name]["image"]
+    if name in OURS:
+        arguments = SERVICES[name]["build"]["args"]
+        digest = arguments["PYTHON_IMAGE"].partition("@")[2]
+    # A tag can be moved to another image; a digest cannot.
+    variable = re.fullmatch(r"\$\{([A-Z]+_DIGEST):\?run scripts/pin-images\}", digest)
+    assert variable is not None, digest
+    assert f"\n{variable[1]}=\n" in (ROOT / "docker" / "env.example").read_text(encoding="utf-8")
 
 
 @every_service
@@ -60,6 +67,20 @@ def test_no_service_runs_as_root_or_may_become_it(name: str) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@every_service
+def test_no_service_writes_but_to_its_volumes_and_to_memory(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert any(mount.startswith("/tmp:") for mount in service["tmpfs"])
+    assert all("size=" in mount for mount in service["tmpfs"])
+
+
+@every_service
+def test_no_service_takes_more_of_the_machine_than_its_share(name: str) -> None:
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+    assert {"cpus", "memory", "pids"} == set(limits)
 
 
 @every_service

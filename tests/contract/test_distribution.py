@@ -4,6 +4,7 @@ import gzip
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -66,13 +68,21 @@ def test_the_source_distribution_can_be_built_from_and_carries_the_licence(built
             if name.startswith(f"{package.name}/")} <= names  # fmt: skip
 
 
-def test_the_lock_pins_every_direct_dependency_and_no_gpu_library() -> None:
+def test_the_lock_pins_every_direct_dependency_with_its_hashes_and_no_gpu_library() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if not line.startswith("#")]
-    assert all(pin.count("==") == 1 and "+" not in pin and "/" not in pin for pin in pins)
-    names = {pin.partition("==")[0] for pin in pins}
-    project = PYPROJECT["project"]
-    wanted = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"]]
+    pins = [line for line in lines if line[0] not in "# "]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [^+/]+)? \\", pin) for pin in pins), pins
+    assert all(
+        re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\\\)?", line) for line in lines if line[0] == " "
+    )
+    # pip demands a hash of all or of none.
+    unhashed = [pin for pin, below in pairwise(lines) if pin in pins and "--hash" not in below]
+    assert unhashed == []
+    assert (ROOT / "torch.lock").read_text(encoding="utf-8").splitlines()[-1] == "torch==2.13.0"
+    names = {pin.partition("==")[0] for pin in pins} | {"torch"}
+    project, groups = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+    wanted = [*project["dependencies"], *groups["build"]]
+    wanted += [item for item in groups["dev"] if isinstance(item, str)]
     extras = project["optional-dependencies"]
     # torchao is slow to load where it is installed, so it comes only to those who ask for it.
     wanted += [item for name, extra in extras.items() if name != "quantisation" for item in extra]
@@ -88,9 +98,12 @@ def clean_environment(directory: Path, requirement: str) -> Path:
     """The interpreter of a new environment in which `pip install <requirement>` was run and nothing else."""
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
+    pins = directory / "constraints.txt"
+    # A checkout has no hash, and beside constraints with hashes pip would demand one.
+    pins.write_bytes(subprocess.check_output([ROOT / "scripts" / "requirements", "--pins"]))
     subprocess.run(
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
-         "--constraint", ROOT / "requirements.lock", requirement],
+         "--constraint", pins, requirement],
         check=True,
         timeout=240,
     )  # fmt: skip

@@ -38,7 +38,7 @@ class Clone:
             (self.bin / name).chmod(0o755)
         for name in ("scripts", ".ci"):
             shutil.copytree(ROOT / name, self.root / name)
-        for name in ("requirements.lock", "pyproject.toml"):
+        for name in ("requirements.lock", "torch.lock", "pyproject.toml"):
             shutil.copy(ROOT / name, self.root / name)
 
     def run(
@@ -70,8 +70,10 @@ def test_setup_installs_from_the_lock_once_and_again_when_it_changed(clone: Clon
     done, calls = clone.run("scripts/setup")
     assert done.returncode == 0, done.stderr
     assert calls[1] == "python3.11 -m venv .venv"
-    assert installs(calls)[0].endswith("-r requirements.lock")
-    assert installs(calls)[1].endswith("--no-deps --no-build-isolation --editable .")
+    torch, rest, own = installs(calls)
+    assert torch.endswith("--no-deps -r torch.lock"), "first, for it has no hashes"
+    assert rest.endswith("--require-hashes --no-deps -r requirements.lock")
+    assert own.endswith("--no-deps --no-build-isolation --editable .")
     assert "setup: done" in done.stdout
 
     done, calls = clone.run("scripts/setup")
@@ -80,7 +82,7 @@ def test_setup_installs_from_the_lock_once_and_again_when_it_changed(clone: Clon
     with (clone.root / "requirements.lock").open("a") as lock:
         lock.write("another==1.0\n")
     done, calls = clone.run("scripts/setup")
-    assert len(installs(calls)) == 2
+    assert len(installs(calls)) == 3
     assert not any("venv" in call for call in calls), "the environment itself is kept"
 
 
@@ -90,7 +92,7 @@ def test_an_installation_that_failed_is_not_taken_for_done(clone: Clone) -> None
     assert "pip could not install requirements.lock" in done.stderr
     done, calls = clone.run("scripts/setup")
     assert done.returncode == 0
-    assert len(installs(calls)) == 2
+    assert len(installs(calls)) == 3
 
 
 def test_set_up_counts_each_package_once_and_keeps_what_pip_says_in_its_log(
@@ -213,3 +215,73 @@ def test_demo_hands_its_options_to_the_command_line(clone: Clone) -> None:
     assert calls[-1] == "llmtrace demo --once --calls 3"
     done, _ = clone.run("scripts/demo", "--once", FAIL="llmtrace demo")
     assert done.returncode == 7
+
+
+REGISTRY = """#!/bin/bash
+echo "docker $*" >> "$CALLS"
+[[ -n "$FAIL" && "$*" == *"$FAIL"* ]] && { echo "no such image" >&2; exit 1; }
+printf 'sha256:%064d\n' "${DIGEST:-1}"
+"""
+
+
+@pytest.fixture
+def stack(clone: Clone) -> Clone:
+    """A clone with the compose file, its example environment and a registry that knows every image."""
+    shutil.copy(ROOT / "docker-compose.yml", clone.root)
+    shutil.copy(ROOT / "docker" / "env.example", clone.root / ".env")
+    (clone.bin / "docker").write_text(REGISTRY)
+    (clone.bin / "docker").chmod(0o755)
+    return clone
+
+
+def digests(stack: Clone) -> list[str]:
+    lines = (stack.root / ".env").read_text().splitlines()
+    return sorted(line for line in lines if "_DIGEST=" in line)
+
+
+def test_every_image_of_the_stack_gets_its_digest_and_keeps_it(stack: Clone) -> None:
+    done, calls = stack.run("scripts/pin-images")
+    assert done.returncode == 0, done.stderr
+    assert len(calls) == 3
+    first = f"sha256:{1:064d}"
+    expected = [f"{name}_DIGEST={first}" for name in ("CLICKHOUSE", "PROMETHEUS", "PYTHON")]
+    assert digests(stack) == expected
+
+    done, _ = stack.run("scripts/pin-images", DIGEST="2")
+    assert "has moved from" in done.stdout
+    assert digests(stack) == expected, "what was chosen once changes only when it is asked to"
+    done, _ = stack.run("scripts/pin-images", "--check", DIGEST="2")
+    assert (done.returncode, digests(stack)) == (1, expected)
+    done, _ = stack.run("scripts/pin-images", "--check")
+    assert (done.returncode, done.stdout) == (0, "")
+    done, _ = stack.run("scripts/pin-images", "--update", DIGEST="2")
+    assert digests(stack) == [line.replace(first, f"sha256:{2:064d}") for line in expected]
+
+
+def test_a_registry_that_does_not_answer_leaves_the_digests_as_they_are(stack: Clone) -> None:
+    done, _ = stack.run("scripts/pin-images", FAIL="clickhouse")
+    assert done.returncode == 1
+    assert "does not tell the digest of clickhouse/clickhouse-server" in done.stderr
+    assert digests(stack) == ["CLICKHOUSE_DIGEST=", "PROMETHEUS_DIGEST=", "PYTHON_DIGEST="]
+    (stack.root / ".env").unlink()
+    done, _ = stack.run("scripts/pin-images")
+    assert done.returncode == 1
+    assert "cp docker/env.example .env" in done.stderr
+
+
+def test_the_requirements_of_a_part_are_its_own_and_come_with_hashes(clone: Clone) -> None:
+    done, _ = clone.run("scripts/requirements", "collector")
+    collector = done.stdout
+    assert "\nchdb==" in collector
+    assert "\nstreamlit==" not in collector
+    assert "\npytest==" not in collector
+    assert collector.count("--hash=sha256:") >= collector.count("==")
+    done, _ = clone.run("scripts/requirements", "sdk", "dashboard")
+    assert "\nstreamlit==" in done.stdout
+    assert "\nchdb==" not in done.stdout
+    done, _ = clone.run("scripts/requirements", "--pins")
+    assert "--hash" not in done.stdout
+    assert {"torch==2.13.0"} < set(done.stdout.split())
+    done, _ = clone.run("scripts/requirements", "colector")
+    assert done.returncode == 2
+    assert "there is no part 'colector'" in done.stderr
