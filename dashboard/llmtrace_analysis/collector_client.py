@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_UNRECORDED = 1000
+
+#: What may stand in a header as it is: printable ASCII but for the mark of the encoding, `%`.
+_HEADER_TEXT = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 Decision = Literal["acknowledge", "resolve"]
 Json = dict[str, Any]
@@ -53,19 +57,48 @@ class CollectorRefused(Exception):
         self.text = text
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Whom a request is for: the person at the dashboard, with a role, and the one project it may touch.
+
+    The collector believes name and role from the dashboard's own key alone. `project` confines any key.
+    """
+
+    name: str = ""
+    role: str = ""
+    project: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say so; what is empty is not said."""
+        said = {
+            "X-Llmtrace-Actor": quote(self.name, safe=_HEADER_TEXT)[:200],
+            "X-Llmtrace-Actor-Role": self.role,
+            "X-Llmtrace-Project": quote(self.project, safe=_HEADER_TEXT),
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+NOBODY = Caller()
+"""Nobody in particular, and every project that the key may touch."""
+
+
 def connect(
-    collector: CollectorConnection, *, reading: bool = False, timeout: float = _TIMEOUT_SECONDS
+    collector: CollectorConnection,
+    *,
+    reading: bool = False,
+    timeout: float = _TIMEOUT_SECONDS,
+    caller: Caller = NOBODY,
 ) -> CollectorClient:
-    """The client that the settings describe, with the admin key; `reading`: with the key to read with.
+    """The client that the settings describe, with the key to change things with, or with the one to read.
 
     Raises ValueError as CollectorClient does.
     """
-    key = collector.effective_read_key if reading else collector.effective_admin_key
-    return CollectorClient(collector.collector_url, key, collector.tls_files(), timeout)
+    key = collector.effective_read_key if reading else collector.effective_write_key
+    return CollectorClient(collector.collector_url, key, collector.tls_files(), timeout, caller)
 
 
-def connect_reader(collector: CollectorConnection) -> Client:
-    """A reader of the store that the settings describe.
+def connect_reader(collector: CollectorConnection, project: str = "") -> Client:
+    """A reader of the store that the settings describe; of one project, where it is named.
 
     Raises as `open_reader` does; where a certificate is at fault, its OperationalError has the remedy.
     """
@@ -76,7 +109,7 @@ def connect_reader(collector: CollectorConnection) -> Client:
 
     url, tls = collector.collector_url, collector.tls_files()
     try:
-        return open_reader(url, collector.effective_read_key(), tls)
+        return open_reader(url, collector.effective_read_key(), tls, Caller(project=project).headers())
     except OperationalError as error:
         if problem := certificate_problem(error, url, tls):
             raise OperationalError(problem) from error
@@ -96,17 +129,23 @@ class CollectorClient:
         key: Callable[[], str | None],
         tls: TlsFiles | None = None,
         timeout: float = _TIMEOUT_SECONDS,
+        caller: Caller = NOBODY,
     ) -> None:
         """`key` gives the key; asked each time, because the collector may make it after our start.
 
-        `timeout`: seconds to wait for an answer. Raises ValueError when a file of `tls` cannot be used.
+        `timeout`: seconds to wait for an answer; `caller`: whom the requests are for.
+        Raises ValueError when a file of `tls` cannot be used.
         """
         self.url = url.rstrip("/")
         self._key = key
         self._tls = tls or TlsFiles()
         # Proxies of the environment are for others than one's own collector.
         self._client = httpx.Client(
-            base_url=self.url, timeout=timeout, trust_env=False, verify=self._tls.context()
+            base_url=self.url,
+            timeout=timeout,
+            trust_env=False,
+            verify=self._tls.context(),
+            headers=caller.headers(),
         )
         self._unrecorded: deque[Json] = deque(maxlen=_MAX_UNRECORDED)
         self._flush_lock = threading.Lock()

@@ -69,6 +69,10 @@ class CollectorConnection(BaseModel):
         """The key to read with: the read key, else the admin key; None where there is neither (yet)."""
         return _text(self.read_key) or self.effective_admin_key()
 
+    def effective_write_key(self) -> str | None:
+        """The key to change things with; None where there is none (yet)."""
+        return self.effective_admin_key()
+
     def tls_files(self) -> TlsFiles:
         """What to trust and present over TLS; what is unset is taken from the environment."""
         return TlsFiles(self.certificate, self.client_certificate, self.client_key).completed(os.environ)

@@ -63,12 +63,15 @@ def load(
             )
 
     try:
-        return Loaded(**command_line).linked(together)
+        settings = Loaded(**command_line).linked(together)
     except ValidationError as error:
         sentences = [_explain(dict(problem), file, in_file, command_line) for problem in error.errors()]
         raise InvalidSettings("\n".join(sentences)) from error
     except SettingsError as error:
         raise InvalidSettings(f"environment: {error}") from error
+    if file is None or _in_environment(("dashboard", "roles")):
+        return settings
+    return settings.with_roles_of(file)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
             client_key=self.dashboard.client_key,
         )
 
+    def with_roles_of(self, file: Path) -> "Settings":
+        """These settings with the dashboard's roles read from `file` as long as it runs, unless told else."""
+        if "roles_file" in self.dashboard.model_fields_set:
+            return self
+        return _with(self, {"dashboard": _with(self.dashboard, {"roles_file": file.resolve()})})
+
     def linked(self, together: Collection[PartName] = ()) -> "Settings":
         """These settings with the parts pointed at each other, where they leave that open.
 
@@ -107,7 +113,11 @@ class Settings(BaseSettings):
                 "trace_url": dashboard + "/traces?trace={trace_id}",
             },
             "watch": {**reader, "dashboard_url": dashboard},
-            "dashboard": {**reader, "mlflow_url": mlflow},
+            "dashboard": {
+                **reader,
+                "dashboard_key": self.collector.dashboard_key,
+                "mlflow_url": mlflow,
+            },
             "inference": {
                 "otlp_endpoint": collector,
                 "otlp_api_key": self.collector.service_key or self.collector.ingest_key,

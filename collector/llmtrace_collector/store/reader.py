@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -13,12 +14,17 @@ from urllib3 import PoolManager
 from llmtrace.common.tls import TlsFiles
 
 
-def open_reader(url: str, key: str | None = None, tls: TlsFiles | None = None) -> Client:
+def open_reader(
+    url: str,
+    key: str | None = None,
+    tls: TlsFiles | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Client:
     """A clickhouse-connect client on the collector at `url` (`http://127.0.0.1:4318`).
 
-    `key` is a read key, needed where the collector demands keys; `tls` what to trust and present over https.
-    Raises clickhouse-connect's `OperationalError` when the collector does not answer, ValueError when a file
-    of `tls` cannot be used.
+    `key` is a read key, needed where the collector demands keys; `tls` what to trust and present over https,
+    `headers` what to send besides. Raises clickhouse-connect's `OperationalError` when the collector does not
+    answer, ValueError when a file of `tls` cannot be used.
     """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
@@ -31,6 +37,7 @@ def open_reader(url: str, key: str | None = None, tls: TlsFiles | None = None) -
         password=key or "",
         autogenerate_session_id=False,
         pool_mgr=_pool(tls) if secure and tls is not None else None,
+        headers=dict(headers or {}),
     )
 
 

@@ -1,4 +1,4 @@
-"""The script that Streamlit executes for each visitor and rerun: frame, filters, then the chosen page."""
+"""The script that Streamlit executes for each visitor and rerun: who it is, frame, filters, then the page."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import streamlit as st
 
+from llmtrace_dashboard.access.people import Stranger
 from llmtrace_dashboard.settings import PAGE_TITLE
 from llmtrace_dashboard.ui import filters, theme, url_state
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_links import PAGES
+from llmtrace_dashboard.ui.visitor import AccessEnded, access
+from llmtrace_dashboard.views import sign_in
 
 # The pages do not lie beside this file: a folder `pages` there is Streamlit's own, and a first visitor who
 # follows a link to a page would see that page without this frame.
@@ -27,6 +30,12 @@ def main() -> None:
     )
     st.html(theme.PAGE_STYLE)
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+    visitor = access().visitor()
+    if isinstance(visitor, Stranger):
+        # Nothing of the pages is drawn, and nothing read.
+        st.navigation([st.Page(_nothing, title=PAGE_TITLE)], position="hidden")
+        sign_in.draw(visitor)
+        return
     page = st.navigation(
         [
             st.Page(
@@ -58,7 +67,15 @@ def main() -> None:
             st.link_button(
                 "Experiments in MLflow", settings.mlflow_url, icon=":material/open_in_new:", type="tertiary"
             )
-    page.run()
+    sign_in.sidebar(visitor)
+    try:
+        page.run()
+    except AccessEnded:
+        st.rerun()
+
+
+def _nothing() -> None:
+    """The one page of a visitor who may see none."""
 
 
 main()

@@ -14,6 +14,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from llmtrace_analysis.collector_client import connect_reader
 from llmtrace_dashboard.settings import DashboardSettings
 
+from .current_settings import current_settings
+from .visitor import Access, access
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -67,40 +70,46 @@ def _first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[0][:300]
 
 
-def open_pool(settings: DashboardSettings) -> ClientPool:
-    """Clients for the collector of the settings; the admin key reads where no read key is set."""
+def open_pool(settings: DashboardSettings, project: str = "") -> ClientPool:
+    """Clients for the collector of the settings, of one project where it is named."""
 
     def connect() -> Client:
         # Looked up at each new connection: the collector may make its key after the dashboard started.
-        return connect_reader(settings)
+        return connect_reader(settings, project)
 
     return ClientPool(connect)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _pool(collector_url: str, _settings: DashboardSettings) -> ClientPool:
-    return open_pool(_settings)
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _pool(collector_url: str, project: str, _settings: DashboardSettings) -> ClientPool:
+    return open_pool(_settings, project)
 
 
 @st.cache_data(ttl=KEEP_SECONDS, max_entries=400, show_spinner=False)
-def _cached(source: str, name: str, arguments: str, _run: Callable[[], Any]) -> Any:
+def _cached(source: str, project: str, name: str, arguments: str, _run: Callable[[], Any]) -> Any:
     return _run()
 
 
 def load(read: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`read(client, …)` for the present page, kept for moments. Raises ReadFailed.
+    """`read(client, …)` for the present page, kept for moments. Raises ReadFailed and AccessEnded.
 
     `read` is a function of `queries`; its arguments must have a `repr` that tells them apart.
     """
-    from .current_settings import current_settings
+    return load_for(access(), read, *args, **kwargs)
 
-    settings = current_settings()
-    pool = _pool(settings.collector_url, settings)
+
+def load_for(
+    visit: Access, read: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """`load` outside of a page's run, such as for a download, for who asked for it then."""
+    settings, project = current_settings(), visit.confined_to()
+    pool = _pool(settings.collector_url, project, settings)
 
     def run() -> T:
         with pool.client() as client:
             return read(client, *args, **kwargs)
 
     name = f"{read.__module__}.{read.__qualname__}"
-    result: T = _cached(settings.collector_url, name, repr((args, kwargs)), run)
+    # Kept by what the reader may see: nobody is shown what another's project answered.
+    result: T = _cached(settings.collector_url, project, name, repr((args, kwargs)), run)
     return result

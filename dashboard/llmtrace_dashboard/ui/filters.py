@@ -15,6 +15,7 @@ from llmtrace_analysis.queries.scope import USUAL_PURPOSES, Scope, chosen_purpos
 from . import formats
 from .cached_reads import ReadFailed, load
 from .url_state import bound_to_url, one_of, remember_shared, set_parameter, some_of
+from .visitor import person
 
 #: Choice → label and length; "custom" has a from and a to.
 RANGES: dict[str, tuple[str, timedelta]] = {
@@ -81,7 +82,7 @@ def sidebar() -> None:
         if st.session_state.get("range") == "custom":
             _custom_range()
         facets = _facets()
-        _choice("Project", "project", facets.projects, "All projects")
+        _project(facets.projects)
         _choice("Service", "service", facets.services, "All services")
         _choice("Model", "model", facets.models, "All models")
         _choice("User", "user", facets.users, "All users")
@@ -93,6 +94,16 @@ def sidebar() -> None:
 def _choice(label: str, key: str, options: tuple[str, ...], everything: str) -> None:
     with bound_to_url(key, None):
         st.selectbox(label, options, index=None, placeholder=everything, key=key, accept_new_options=True)
+
+
+def _project(known: tuple[str, ...]) -> None:
+    """The project: any, or one of those that the visitor is confined to."""
+    own = person().projects
+    if not own:
+        _choice("Project", "project", known, "All projects")
+        return
+    with bound_to_url("project", own[0], one_of(own)):
+        st.selectbox("Project", own, key="project", help="The projects that you may see, one at a time.")
 
 
 def _purposes(facets: usage.Facets) -> None:

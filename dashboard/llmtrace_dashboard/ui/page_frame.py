@@ -13,6 +13,7 @@ from . import filters
 from .cached_reads import ReadFailed, load
 from .current_settings import current_settings
 from .url_state import EVERYTHING, set_parameter
+from .visitor import AccessEnded
 
 FIRST_TRACE = """import llmtrace
 llmtrace.init()
@@ -32,6 +33,9 @@ def live(render: Callable[[], None], refresh: bool = True) -> None:
             render()
         except ReadFailed as failure:
             unreachable(failure)
+        except AccessEnded:
+            # The page as a whole says why.
+            st.rerun(scope="app")
 
     body()
 
@@ -55,7 +59,7 @@ def unreachable(failure: ReadFailed) -> None:
             st.subheader("The collector refused the key", anchor=False)
             st.text(
                 "Set read_key under [dashboard] in llmtrace.toml (or LLMTRACE_DASHBOARD__READ_KEY) to the "
-                "collector's read key, or point data_dir at the folder with its admin.key."
+                "collector's read key, or point data_dir at the folder with its dashboard.key and admin.key."
             )
         else:
             st.subheader("The store cannot be read", anchor=False)

@@ -16,6 +16,7 @@ from llmtrace_dashboard.ui.components import show
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_links import page_url, trace_url
 from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column, row, status_cell, table
+from llmtrace_dashboard.ui.visitor import AccessEnded, access, person
 
 from .incident_actions import ActionFailed, act
 
@@ -231,13 +232,14 @@ def render_actions(incident_id: str) -> None:
         incident = load(incidents.incident, incident_id)
     except ReadFailed:
         return
-    if incident is None or incident.state == "resolved":
+    if incident is None or incident.state == "resolved" or not person().may("operator"):
         return
     offered = {"acknowledge": "Acknowledge", "resolve": "Resolve"}
     if incident.state == "acknowledged":
         del offered["acknowledge"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
+        if not person().name:
+            st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
         st.text_input("Note", key="note", max_chars=500, width=420, placeholder="What is known, what is done")
         for action, label in offered.items():
             st.button(
@@ -263,9 +265,14 @@ def render_outcome() -> None:
 
 def _do(incident_id: str, action: Decision) -> None:
     # Read here: what was typed last may have arrived together with the click.
-    actor, note = st.session_state["actor"].strip(), st.session_state["note"].strip()
+    name, note = st.session_state.get("actor", "").strip(), st.session_state["note"].strip()
     try:
-        act(current_settings(), incident_id, action, actor or "dashboard", note)
+        # Asked anew: the button may be older than the role.
+        visitor, caller = person(), access().caller()
+        name = visitor.name or name or "dashboard"
+        act(current_settings(), incident_id, action, name, note, visitor=visitor, caller=caller)
+    except AccessEnded:
+        return
     except ActionFailed as failure:
         st.session_state["action_failed"] = str(failure)
         return

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import closing
 
 from llmtrace_analysis.collector_client import (
+    NOBODY,
+    Caller,
     CollectorRefused,
     CollectorUnavailable,
     Decision,
     KeyRefused,
     connect,
 )
+from llmtrace_dashboard.access.people import ANYBODY, Person
 from llmtrace_dashboard.settings import DashboardSettings
 
 
@@ -18,20 +21,38 @@ class ActionFailed(Exception):
     """The incident was not changed; the text says why and how to fix it."""
 
 
-def act(settings: DashboardSettings, incident_id: str, action: Decision, actor: str, note: str) -> None:
-    """Acknowledge or resolve an incident. Raises ActionFailed; the same call may be repeated."""
-    if settings.effective_admin_key() is None:
+def act(
+    settings: DashboardSettings,
+    incident_id: str,
+    action: Decision,
+    actor: str,
+    note: str,
+    *,
+    visitor: Person = ANYBODY,
+    caller: Caller = NOBODY,
+) -> None:
+    """Acknowledge or resolve an incident. Raises ActionFailed; the same call may be repeated.
+
+    `visitor` says whether it is allowed here; `caller` tells the collector who acts, which then judges anew.
+    """
+    if not visitor.may("operator"):
+        raise ActionFailed("Your role reads only: this needs an operator.")
+    if settings.effective_write_key() is None:
+        wanted = "dashboard.key" if settings.asks_who else "admin.key"
         raise ActionFailed(
-            f"There is no admin key: {settings.data_dir / 'admin.key'} does not exist. "
-            "Set LLMTRACE_ADMIN_KEY, or data_dir under [dashboard] to the collector's folder."
+            f"There is no {wanted.replace('.', ' ')}: {settings.data_dir / wanted} does not exist. "
+            f"Set LLMTRACE_{wanted.replace('.', '_').upper()}, or data_dir under [dashboard] to the "
+            "collector's folder."
         )
-    with closing(connect(settings)) as client:
+    with closing(connect(settings, caller=caller)) as client:
         try:
             client.decide(incident_id, action, actor, note)
         except KeyRefused as error:
+            if error.status == 403 and caller.name:
+                raise ActionFailed("The collector says that your role may not do this.") from error
             raise ActionFailed(
-                "The collector refused the admin key. Set LLMTRACE_ADMIN_KEY to the collector's own, or "
-                "data_dir under [dashboard] to the folder with its admin.key."
+                "The collector refused the key. Set LLMTRACE_DASHBOARD_KEY (or LLMTRACE_ADMIN_KEY) to the "
+                "collector's own, or data_dir under [dashboard] to the folder with its dashboard.key."
             ) from error
         except CollectorUnavailable as error:
             if error.status:

@@ -20,6 +20,7 @@ from llmtrace_dashboard.ui import charts, formats
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.tables import badge, cell, column, row, table
+from llmtrace_dashboard.ui.visitor import access
 
 from .shared import purpose_options, show_command
 
@@ -59,7 +60,7 @@ def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str,
     """The status of each budget that concerns these calls, from the collector; none where it has none."""
     query = {name: getattr(scope, name) for name in ("user", "project", "model") if getattr(scope, name)}
     try:
-        with closing(connect(settings, reading=True)) as client:
+        with closing(connect(settings, reading=True, caller=access().caller())) as client:
             return client.budgets_of(**query)
     except (CollectorUnavailable, CollectorRefused) as error:
         st.caption(f"Budgets cannot be asked for: {error}")

@@ -13,10 +13,11 @@ from llmtrace_analysis.cost.currency import USD
 from llmtrace_analysis.cost.parts import CHARTED, REPORTED
 from llmtrace_analysis.cost.report import NAMED, CostPage
 from llmtrace_dashboard.ui import charts, filters, formats, theme
-from llmtrace_dashboard.ui.cached_reads import load
+from llmtrace_dashboard.ui.cached_reads import load_for
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
 from llmtrace_dashboard.ui.url_state import bound_to_url, current_value, one_of
+from llmtrace_dashboard.ui.visitor import access
 
 from .shared import command_options, show_command, whole_hours
 
@@ -279,10 +280,12 @@ def _downloads(page: CostPage) -> None:
             icon=":material/download:",
             key="download_csv",
         )
-        whole = whole_hours(page.scope)
+        whole, visit = whole_hours(page.scope), access()
         st.download_button(
             "FOCUS 1.2 as CSV",
-            lambda: load(focus.export, whole, focus.Account("llmtrace", "llmtrace")).to_csv(index=False),
+            lambda: load_for(visit, focus.export, whole, focus.Account("llmtrace", "llmtrace")).to_csv(
+                index=False
+            ),
             file_name="focus-1.2.csv",
             mime="text/csv",
             on_click="ignore",
