@@ -11,6 +11,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from operator import mul
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -54,15 +55,18 @@ _HINTS: Final = tuple(
 _KEY_BEGIN: Final = re.compile(patterns.PRIVATE_KEY.python)
 _KEY_END: Final = re.compile(patterns.PRIVATE_KEY.python.replace("BEGIN", "END"))
 
-_EMAIL: Final = _compiled(patterns.EMAIL.python)
-_CARD: Final = _compiled(patterns.CARD.python)
-_IBAN: Final = _compiled(patterns.IBAN.python)
-_SSN: Final = _compiled(patterns.SSN.python)
-_IPV4: Final = _compiled(patterns.IPV4.python)
-_IPV6: Final = _compiled(patterns.IPV6.python)
-_PHONE: Final = _compiled(patterns.PHONE.python)
-_PHONE_US: Final = _compiled(patterns.PHONE_US.python)
-_DIGIT: Final = re.compile(r"\d")
+_EMAIL: Final = _compiled(patterns.EMAIL.python, re.ASCII)
+_MOBILE_CN: Final = _compiled(patterns.MOBILE_CN.python, re.ASCII)
+_NUMBER: Final = _compiled(patterns.NUMBER.python, re.ASCII)
+_SSN: Final = _compiled(patterns.SSN.python, re.ASCII)
+_IPV4: Final = _compiled(patterns.IPV4.python, re.ASCII)
+_IPV6: Final = _compiled(patterns.IPV6.python, re.ASCII)
+_PHONE: Final = _compiled(patterns.PHONE.python, re.ASCII)
+_PHONE_US: Final = _compiled(patterns.PHONE_US.python, re.ASCII)
+_DIGIT: Final = re.compile(r"[0-9]")
+_WIDE: Final = re.compile(f"[{patterns.WIDE}]")
+_TO_PLAIN: Final = str.maketrans(patterns.WIDE_CHARACTERS, patterns.PLAIN_CHARACTERS)
+_CARD_DIGITS: Final = re.compile(patterns.CARD_DIGITS, re.ASCII)
 
 
 class Redactor:
@@ -85,20 +89,30 @@ class Redactor:
                     for hint in hints:
                         if hint in text:
                             return True
-        return self._pii and ("@" in text or ":" in text or _DIGIT.search(text) is not None)
+        return self._pii and (
+            "@" in text or ":" in text or _DIGIT.search(text) is not None or _WIDE.search(text) is not None
+        )
 
     def text(self, text: str) -> str:
         """The text without what must not leave."""
-        if self._secrets:
-            text = _without_secrets(text)
-        if self._pii:
-            text = _without_pii(text)
+        if self._pii and _WIDE.search(text) is not None:
+            plain = text.translate(_TO_PLAIN)
+            clean = self._built_in(plain)
+            # As it was, unless something went.
+            text = text if clean == plain else clean
+        else:
+            text = self._built_in(text)
         for function in self._functions:
             with _APPLYING:
                 text = _returned_text(function(text))
                 continue
             return _FAILED  # rather nothing than what should have been redacted
         return text
+
+    def _built_in(self, text: str) -> str:
+        if self._secrets:
+            text = _without_secrets(text)
+        return _without_pii(text) if self._pii else text
 
     def tree(self, value: Any) -> Any:
         """Every text within a JSON value, the words of its structure (types, roles, ids) aside."""
@@ -191,37 +205,42 @@ def _without_pii(text: str) -> str:
         text = _IPV6.sub(_ip, text)
     if _DIGIT.search(text) is None:
         return text
-    text = _checked(text, _IBAN, _is_iban, patterns.IBAN.mark)
-    text = _checked(text, _CARD, _is_card, patterns.CARD.mark)
+    text = _MOBILE_CN.sub(patterns.MOBILE_CN.mark, text)
+    text = _NUMBER.sub(_number, text)
     text = _SSN.sub(patterns.SSN.mark, text)
     text = _IPV4.sub(_ip, text)
     text = _PHONE.sub(_phone, text)
     return _PHONE_US.sub(patterns.PHONE.mark, text)
 
 
-def _checked(text: str, pattern: re.Pattern[str], valid: Callable[[str], bool], mark: str) -> str:
-    """Replace what is valid; what a match holds beyond it is looked at again."""
-    pieces: list[str] = []
-    position = 0
-    while (match := pattern.search(text, position)) is not None:
-        length = _longest(match.group(), valid)
-        end = match.start() + length if length else match.end()
-        pieces += text[position : match.start()], mark if length else match.group()
-        position = end
-    return "".join([*pieces, text[position:]])
-
-
-def _longest(text: str, valid: Callable[[str], bool]) -> int:
-    """Length of the longest beginning that is valid and ends where a group does: what follows is not part."""
+def _number(match: re.Match[str]) -> str:
+    """The longest beginning whose check digits are right, by its mark; what follows is no part of it."""
+    text = match.group()
     for end in range(len(text), 0, -1):
-        whole = text[end - 1].isalnum() and (end == len(text) or not text[end].isalnum())
-        if whole and valid("".join(character for character in text[:end] if character.isalnum())):
-            return end
-    return 0
+        # A beginning ends where a group of characters does.
+        if text[end - 1].isalnum() and (end == len(text) or not text[end].isalnum()):
+            mark = _mark_of("".join(character for character in text[:end] if character.isalnum()))
+            if mark:
+                return mark + text[end:]
+    return text
+
+
+def _mark_of(number: str) -> str:
+    if number[0].isalpha():
+        return patterns.IBAN_MARK if _is_iban(number) else ""
+    if _is_identity(number):
+        return patterns.IDENTITY_MARK
+    return patterns.CARD_MARK if _is_card(number) else ""
+
+
+def _is_identity(number: str) -> bool:
+    digits = (10 if character in "Xx" else int(character) for character in number)
+    weights = patterns.IDENTITY_WEIGHTS
+    return len(number) == len(weights) and sum(map(mul, digits, weights)) % 11 == 1
 
 
 def _is_card(digits: str) -> bool:
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
+    if _CARD_DIGITS.search(digits) is None:
         return False
     total = 0
     for place, digit in enumerate(reversed(digits)):
@@ -231,7 +250,7 @@ def _is_card(digits: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    if not 15 <= len(text) <= 34:
+    if patterns.IBAN_LENGTHS.get(text[:2]) != len(text):
         return False
     return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
 
@@ -248,8 +267,7 @@ def _ip(match: re.Match[str]) -> str:
 
 
 def _phone(match: re.Match[str]) -> str:
-    """A leading plus, bracket or zero, and a separator or country code: bare digits are ids and amounts."""
+    """Without a country's code, nine digits at least: `01 2026` and the like are no numbers to call."""
     text = match.group()
-    if not text.startswith("+") and (text.isdigit() or "." in text):
-        return text
-    return patterns.PHONE.mark
+    digits = sum(character.isdigit() for character in text)
+    return patterns.PHONE.mark if text[0] == "+" or digits >= 9 else text

@@ -25,11 +25,26 @@ llmtrace_ip_or_mark('12:30:45', 'X')
 llmtrace_phone_or_mark('+49 228 1234567', 'X')
 -- "X"
 
-llmtrace_phone_or_mark('02281234567', 'X')
--- "02281234567"
+llmtrace_phone_or_mark('0228 1234567', 'X')
+-- "X"
 
-llmtrace_phone_or_mark('0228.1234567', 'X')
--- "0228.1234567"
+llmtrace_phone_or_mark('01 2026', 'X')
+-- "01 2026"
+
+llmtrace_wide_plain('１３８－００１３')
+-- "138-0013"
+
+llmtrace_wide_plain('（没有）')
+-- "（没有）"
+
+llmtrace_is_identity('11010519491231002X')
+-- 1
+
+llmtrace_is_identity('110105194912310021')
+-- 0
+
+llmtrace_is_identity('1101051949123100')
+-- 0
 
 llmtrace_is_card('4111111111111111')
 -- 1
@@ -43,22 +58,31 @@ llmtrace_is_card('0000000000000000')
 llmtrace_is_card('41111')
 -- 0
 
+llmtrace_is_card('8613800138004')
+-- 0
+
 llmtrace_is_iban('DE89370400440532013000')
 -- 1
 
 llmtrace_is_iban('DE89370400440532013001')
 -- 0
 
+llmtrace_is_iban('ZZ89370400440532013000')
+-- 0
+
 llmtrace_number_beginnings('12 34')
 -- ["12 34", "12"]
 
-llmtrace_number_or_mark('4111 1111 1111 1111 22', 'I', 'C')
+llmtrace_number_or_mark('4111 1111 1111 1111 22', 'N', 'I', 'C')
 -- "C 22"
 
-llmtrace_number_or_mark('DE89 3704 0044 0532 0130 00', 'I', 'C')
+llmtrace_number_or_mark('DE89 3704 0044 0532 0130 00', 'N', 'I', 'C')
 -- "I"
 
-llmtrace_number_or_mark('1234567890123456', 'I', 'C')
+llmtrace_number_or_mark('110105 19491231 002X', 'N', 'I', 'C')
+-- "N"
+
+llmtrace_number_or_mark('1234567890123456', 'N', 'I', 'C')
 -- "1234567890123456"
 
 <redacted>(['mail ann@example.org', 'sk-proj-abcDEF1234567890abcdefGHIJ', 'CANARY-1 and CANARY-22', 'nothing'])

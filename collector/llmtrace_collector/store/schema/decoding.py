@@ -9,6 +9,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from llmtrace import semconv
+from llmtrace.redaction import patterns
 from llmtrace_collector.attributes import content, dialects, fields, messages, names, operations
 from llmtrace_collector.attributes.field import key_of
 
@@ -92,6 +93,13 @@ def _attributes() -> Mapping[str, object]:
             "escapes": redactions.ESCAPES,
             "unicode": redactions.UNICODE,
             "between": redactions.BETWEEN,
+            "wide": patterns.WIDE,
+            "wide_hint": redactions.WIDE_HINT,
+            "wide_characters": patterns.WIDE_CHARACTERS,
+            "plain_characters": patterns.PLAIN_CHARACTERS,
+            "card_digits": patterns.CARD_DIGITS,
+            "identity_weights": list(patterns.IDENTITY_WEIGHTS),
+            "iban_lengths": patterns.IBAN_LENGTHS,
         }
     )
 

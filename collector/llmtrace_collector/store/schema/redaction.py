@@ -10,7 +10,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llmtrace.redaction.patterns import CARD, IBAN, PERSONAL, PRIVATE_KEY, SECRETS, Pattern
+from llmtrace.redaction.patterns import (
+    CARD_MARK,
+    IBAN_MARK,
+    IDENTITY_MARK,
+    NUMBER,
+    PERSONAL,
+    PRIVATE_KEY,
+    SECRETS,
+    WIDE,
+    Pattern,
+)
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.engine import StoreEngine, StoreError, StoreUnavailable
 
@@ -29,9 +39,12 @@ BETWEEN = "\uf8f7"
 #: What every text with a match of the personal patterns holds: signs of an address, digits in number, or with
 #: something between them as in dates. Ids of hexadecimal digits mostly hold none.
 _PERSONAL_HINT = (
-    r"@|:[0-9A-Fa-f]{0,4}:|\d{13}|[+(][ (]?\d(?:[ ()/.-]{0,2}\d){7}|\d[ ()/.-]{1,3}\d[\d ()/.-]{4}|"
-    r"[\d ()/.-]{4}\d[ ()/.-]{1,3}\d|[A-Z]{2}\d{2} ?[A-Z0-9]{4}"
+    r"@|:[0-9A-Fa-f]{0,4}:|1[3-9]\d{9}|\d{13}|[+(][ (]?\d(?:[ ()/.-]{0,2}\d){7}|"
+    r"\d[ ()/.-]{1,3}\d[\d ()/.-]{4}|[\d ()/.-]{4}\d[ ()/.-]{1,3}\d|[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"
 )
+
+#: Signs of digits that are not of ASCII, as they are and as JSON writes them.
+WIDE_HINT = rf"[{WIDE}]|\\u(?i:ff1)[0-9]"
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ class Redaction:
     @property
     def personal_hint(self) -> str:
         """What every text with personal data matches."""
-        return _PERSONAL_HINT if "pii" in self.sets else ""
+        return f"{_PERSONAL_HINT}|{WIDE_HINT}" if "pii" in self.sets else ""
 
     @property
     def own_hint(self) -> str:
@@ -104,28 +117,27 @@ class Redaction:
     def stages(self) -> tuple[Stage, ...]:
         """The replacements, in order."""
         built_in = [*SECRETS, PRIVATE_KEY] if "secrets" in self.sets else []
-        # Numbers with check digits share a stage: it is long, and every insert reads it.
-        built_in += [pattern for pattern in PERSONAL if pattern is not CARD] if "pii" in self.sets else []
-        stages = [_numbers(IBAN, CARD) if pattern is IBAN else _stage(pattern) for pattern in built_in]
+        built_in += PERSONAL if "pii" in self.sets else ()
+        stages = [_stage(pattern) for pattern in built_in]
         own = (Stage("a pattern of the user's own", pattern, (OWN_MARK,)) for pattern in self.patterns)
         return (*stages, *own)
 
 
 def _stage(pattern: Pattern) -> Stage:
     expression = pattern.engine or _re2(pattern.python)
+    if pattern is NUMBER:
+        return Stage(
+            "numbers with check digits",
+            expression,
+            (IDENTITY_MARK, IBAN_MARK, CARD_MARK),
+            check=pattern.check,
+        )
     if pattern.check:
         return Stage(pattern.kind, expression, (pattern.mark,), pattern.hints, pattern.check)
     groups = re.compile(expression).groups
     mark = ("\\1" if groups else "") + pattern.mark + ("\\2" if groups > 1 else "")
     twice = groups > 1 and not expression.endswith("()")
     return Stage(pattern.kind, expression, (mark,), pattern.hints, twice=twice)
-
-
-def _numbers(iban: Pattern, card: Pattern) -> Stage:
-    """Account and card numbers whose check digits are right."""
-    # Without the first group, which says what may stand before: check digits make up for it.
-    bodies = "|".join(f"(?:{pattern.engine.partition(')')[2][1:]}" for pattern in (iban, card))
-    return Stage("numbers with check digits", rf"(^|[^\d])({bodies})", (iban.mark, card.mark), check="number")
 
 
 #: Everything is stored as it comes.

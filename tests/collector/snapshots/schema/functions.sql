@@ -910,13 +910,35 @@ CREATE OR REPLACE FUNCTION llmtrace_ip_or_mark AS (matched, mark) ->
         matched
     );
 
+CREATE OR REPLACE FUNCTION llmtrace_wide_plain AS (text) ->
+    if(
+        match(text, '[０-９＠]|(?i:ff1)[0-9]'),
+        translateUTF8(
+            replaceRegexpAll(
+                text, '(?i:ff1)([0-9])', '\\1'
+            ),
+            '０１２３４５６７８９＠＋－（）．　Ｘｘ',
+            '0123456789@+-(). Xx'
+        ),
+        text
+    );
+
 CREATE OR REPLACE FUNCTION llmtrace_phone_or_mark AS (matched, mark) ->
-    if(startsWith(matched, '+') OR NOT match(matched, '^\\d+$') AND position(matched, '.') = 0, mark, matched);
+    if(startsWith(matched, '+') OR length(replaceRegexpAll(matched, '[^0-9]', '')) >= 9, mark, matched);
+
+CREATE OR REPLACE FUNCTION llmtrace_is_identity AS (digits) ->
+    length(digits) = 18
+    AND match(digits, '^[0-9]+[0-9Xx]$')
+    AND arraySum(
+        (identity_digit, identity_place) ->
+            if(ascii(identity_digit) > 57, 10, ascii(identity_digit) - 48)
+            * [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2, 1][identity_place],
+        extractAll(digits, '.'),
+        range(1, length(digits) + 1)
+    ) % 11 = 1;
 
 CREATE OR REPLACE FUNCTION llmtrace_is_card AS (digits) ->
-    length(digits) >= 13
-    AND length(digits) <= 19
-    AND length(arrayDistinct(extractAll(digits, '.'))) > 1
+    match(digits, '^(?:4\\d{12}(?:\\d{3}){0,2}|5[1-5]\\d{14}|2(?:22[1-9]|2[3-9]\\d|[3-6]\\d\\d|7[01]\\d|720)\\d{12}|3[47]\\d{13}|3(?:0[0-5]|[689]\\d)\\d{11}|35(?:2[89]|[3-8]\\d)\\d{12}|6(?:011|[2457]\\d\\d|3\\d\\d)\\d{12,15}|5(?:0|[6-8])\\d{14,17}|220[0-4]\\d{12}|9558\\d{15})$')
     AND arraySum(
         (card_digit, card_place) -> multiIf(
             card_place % 2 = 1, ascii(card_digit) - 48,
@@ -928,8 +950,14 @@ CREATE OR REPLACE FUNCTION llmtrace_is_card AS (digits) ->
     ) % 10 = 0;
 
 CREATE OR REPLACE FUNCTION llmtrace_is_iban AS (digits) ->
-    length(digits) >= 15
-    AND length(digits) <= 34
+    length(digits) = transform(
+        substring(digits, 1, 2), ['NO', 'BE', 'DK', 'FI', 'FO', 'GL', 'NL', 'SD', 'MK', 'SI', 'AT', 'BA', 'EE', 'KZ', 'LT', 'LU',
+'MN', 'XK', 'CH', 'HR', 'LI', 'LV', 'BG', 'BH', 'CR', 'DE', 'GB', 'GE', 'IE', 'ME', 'RS', 'VA',
+'AE', 'GI', 'IL', 'IQ', 'OM', 'SO', 'TL', 'AD', 'CZ', 'DZ', 'ES', 'MD', 'PK', 'RO', 'SA', 'SE',
+'SK', 'TN', 'VG', 'LY', 'PT', 'ST', 'IS', 'TR', 'BI', 'DJ', 'FR', 'GR', 'IT', 'MC', 'MR', 'SM',
+'AL', 'AZ', 'BY', 'CY', 'DO', 'GT', 'HN', 'HU', 'LB', 'NI', 'PL', 'SV', 'BR', 'EG', 'PS', 'QA',
+'UA', 'JO', 'KW', 'MU', 'YE', 'MT', 'SC', 'LC', 'RU'], [15, 16, 18, 18, 18, 18, 18, 18, 19, 19, 20, 20, 20, 20, 20, 20, 20, 20, 21, 21, 21, 21, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 23, 23, 23, 23, 23, 23, 23, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 27, 27, 27, 27, 27, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 29, 29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 32, 33], 0
+    )
     AND arrayFold(
         (iban_rest, iban_character) -> toUInt64((
             iban_rest * if(ascii(iban_character) > 64, 100, 10)
@@ -943,7 +971,7 @@ CREATE OR REPLACE FUNCTION llmtrace_number_beginnings AS (matched) ->
     arrayReverse(arrayMap(
         beginning_length -> substring(matched, 1, beginning_length),
         arrayFilter(
-            beginning_end -> match(substring(matched, beginning_end, 1), '[0-9A-Z]') AND (
+            beginning_end -> match(substring(matched, beginning_end, 1), '[0-9A-Za-z]') AND (
                 beginning_end = length(matched)
                 OR match(substring(matched, beginning_end + 1, 1), '[^0-9A-Za-z]')
             ),
@@ -951,19 +979,28 @@ CREATE OR REPLACE FUNCTION llmtrace_number_beginnings AS (matched) ->
         )
     ));
 
-CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, iban_mark, card_mark) ->
+CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, identity_mark, iban_mark, card_mark) ->
     arrayMap(
         number_valid -> if(
             number_valid = '',
             matched,
-            concat(if(matched > 'A', iban_mark, card_mark), substring(matched, length(number_valid) + 1))
+            concat(
+                multiIf(
+                    matched > 'A', iban_mark,
+                    llmtrace_is_identity(replaceRegexpAll(number_valid, '[ -]', '')), identity_mark,
+                    card_mark
+                ),
+                substring(matched, length(number_valid) + 1)
+            )
         ),
         [arrayFirst(
             number_beginning -> arrayMap(
                 number_digits -> if(
-                    number_digits > 'A', llmtrace_is_iban(number_digits), llmtrace_is_card(number_digits)
+                    number_digits > 'A',
+                    llmtrace_is_iban(number_digits),
+                    llmtrace_is_card(number_digits) OR llmtrace_is_identity(number_digits)
                 ),
-                [replaceRegexpAll(number_beginning, '[^0-9A-Za-z]', '')]
+                [replaceRegexpAll(number_beginning, '[ -]', '')]
             )[1],
             llmtrace_number_beginnings(matched)
         )]

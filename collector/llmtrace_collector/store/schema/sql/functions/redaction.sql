@@ -52,15 +52,41 @@ CREATE OR REPLACE FUNCTION llmtrace_ip_or_mark AS (matched, mark) ->
         matched
     );
 
--- A phone number has a leading plus, bracket or zero, and a separator or country code: bare digits are ids and amounts.
-CREATE OR REPLACE FUNCTION llmtrace_phone_or_mark AS (matched, mark) ->
-    if(startsWith(matched, '+') OR NOT match(matched, '^\\d+$') AND position(matched, '.') = 0, mark, matched);
+-- Digits and what stands between them as Chinese and Japanese keyboards write them, read as those of ASCII; of JSON,
+-- whose escapes are joined.
+CREATE OR REPLACE FUNCTION llmtrace_wide_plain AS (text) ->
+    if(
+        match(text, {{ ('[' ~ wide ~ ']|' ~ unicode[0] ~ '(?i:ff1)[0-9]') | literal }}),
+        translateUTF8(
+            replaceRegexpAll(
+                text, {{ (unicode[0] ~ '(?i:ff1)([0-9])' ~ unicode[1]) | literal }}, {{ '\\1' | literal }}
+            ),
+            {{ wide_characters | literal }},
+            {{ plain_characters | literal }}
+        ),
+        text
+    );
 
--- The check digit of card numbers, by Luhn: of the digits from the last, every second counts double.
+-- Without a country's code, a phone number has nine digits at least: '01 2026' and the like are no numbers to call.
+CREATE OR REPLACE FUNCTION llmtrace_phone_or_mark AS (matched, mark) ->
+    if(startsWith(matched, '+') OR length(replaceRegexpAll(matched, '[^0-9]', '')) >= 9, mark, matched);
+
+-- Identity numbers of China: 18 digits, weighted, leave 1 by 11; the last may be an X, which is 10.
+CREATE OR REPLACE FUNCTION llmtrace_is_identity AS (digits) ->
+    length(digits) = {{ identity_weights | length }}
+    AND match(digits, '^[0-9]+[0-9Xx]$')
+    AND arraySum(
+        (identity_digit, identity_place) ->
+            if(ascii(identity_digit) > 57, 10, ascii(identity_digit) - 48)
+            * {{ identity_weights }}[identity_place],
+        extractAll(digits, '.'),
+        range(1, length(digits) + 1)
+    ) % 11 = 1;
+
+-- Card numbers: digits as an issuer gives them, and the check digit by Luhn: of the digits from the last, every second
+-- counts double.
 CREATE OR REPLACE FUNCTION llmtrace_is_card AS (digits) ->
-    length(digits) >= 13
-    AND length(digits) <= 19
-    AND length(arrayDistinct(extractAll(digits, '.'))) > 1
+    match(digits, {{ card_digits | literal }})
     AND arraySum(
         (card_digit, card_place) -> multiIf(
             card_place % 2 = 1, ascii(card_digit) - 48,
@@ -71,11 +97,12 @@ CREATE OR REPLACE FUNCTION llmtrace_is_card AS (digits) ->
         range(1, length(digits) + 1)
     ) % 10 = 0;
 
--- The check digits of account numbers: the number with its first four characters last, letters as numbers from 10 on,
--- leaves 1 when it is divided by 97.
+-- Account numbers: as long as the country's are, and the check digits: the number with its first four characters last,
+-- letters as numbers from 10 on, leaves 1 when it is divided by 97.
 CREATE OR REPLACE FUNCTION llmtrace_is_iban AS (digits) ->
-    length(digits) >= 15
-    AND length(digits) <= 34
+    length(digits) = transform(
+        substring(digits, 1, 2), [{{ iban_lengths.keys() | literals }}], {{ iban_lengths.values() | list }}, 0
+    )
     AND arrayFold(
         (iban_rest, iban_character) -> toUInt64((
             iban_rest * if(ascii(iban_character) > 64, 100, 10)
@@ -90,7 +117,7 @@ CREATE OR REPLACE FUNCTION llmtrace_number_beginnings AS (matched) ->
     arrayReverse(arrayMap(
         beginning_length -> substring(matched, 1, beginning_length),
         arrayFilter(
-            beginning_end -> match(substring(matched, beginning_end, 1), '[0-9A-Z]') AND (
+            beginning_end -> match(substring(matched, beginning_end, 1), '[0-9A-Za-z]') AND (
                 beginning_end = length(matched)
                 OR match(substring(matched, beginning_end + 1, 1), '[^0-9A-Za-z]')
             ),
@@ -98,21 +125,30 @@ CREATE OR REPLACE FUNCTION llmtrace_number_beginnings AS (matched) ->
         )
     ));
 
--- A match of an account or card number without the longest beginning whose check digits are right: what follows is no
+-- A match of a number with check digits without the longest beginning whose check digits are right: what follows is no
 -- part of it.
-CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, iban_mark, card_mark) ->
+CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, identity_mark, iban_mark, card_mark) ->
     arrayMap(
         number_valid -> if(
             number_valid = '',
             matched,
-            concat(if(matched > 'A', iban_mark, card_mark), substring(matched, length(number_valid) + 1))
+            concat(
+                multiIf(
+                    matched > 'A', iban_mark,
+                    llmtrace_is_identity(replaceRegexpAll(number_valid, '[ -]', '')), identity_mark,
+                    card_mark
+                ),
+                substring(matched, length(number_valid) + 1)
+            )
         ),
         [arrayFirst(
             number_beginning -> arrayMap(
                 number_digits -> if(
-                    number_digits > 'A', llmtrace_is_iban(number_digits), llmtrace_is_card(number_digits)
+                    number_digits > 'A',
+                    llmtrace_is_iban(number_digits),
+                    llmtrace_is_card(number_digits) OR llmtrace_is_identity(number_digits)
                 ),
-                [replaceRegexpAll(number_beginning, '[^0-9A-Za-z]', '')]
+                [replaceRegexpAll(number_beginning, '[ -]', '')]
             )[1],
             llmtrace_number_beginnings(matched)
         )]
@@ -170,21 +206,33 @@ CREATE OR REPLACE FUNCTION {{ redaction.function }}_{{ loop.index }} AS (texts) 
             , {{ name }}_text)
 {% endif %},
 {% if loop.first %}
-        arrayMap(redacted_joined -> llmtrace_escapes_joined(redacted_joined), texts)
+        arrayMap(redacted_joined -> {{ 'llmtrace_wide_plain(' if redaction.personal_hint }}llmtrace_escapes_joined(redacted_joined){{ ')' if redaction.personal_hint }}, texts)
 {% else %}
         {{ redaction.function }}_{{ loop.index - 1 }}(texts)
 {% endif %}
     );
 
 {% endfor %}
--- Texts with every match replaced by its mark.
+-- Texts with every match replaced by its mark{% if redaction.personal_hint %}; one of which nothing is taken out keeps its
+-- digits as they were{% endif %}.
 CREATE OR REPLACE FUNCTION {{ redaction.function }} AS (texts) ->
     arrayMap(
         redacted_texts -> if(
             arrayExists(redacted_concern -> {{ redaction.function }}_concerns(redacted_concern), redacted_texts),
             arrayMap(
+{% if redaction.personal_hint %}
+                (redacted_done, redacted_before) -> if(
+                    match(redacted_before, {{ wide_hint | literal }})
+                    AND redacted_done = llmtrace_wide_plain(llmtrace_escapes_joined(redacted_before)),
+                    redacted_before,
+                    llmtrace_escapes_restored(redacted_done)
+                ),
+                {{ redaction.function }}_{{ redaction.stages | length }}(redacted_texts),
+                redacted_texts
+{% else %}
                 redacted_done -> llmtrace_escapes_restored(redacted_done),
                 {{ redaction.function }}_{{ redaction.stages | length }}(redacted_texts)
+{% endif %}
             ),
             redacted_texts
         ),
