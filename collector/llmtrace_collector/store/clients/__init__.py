@@ -1,0 +1,1 @@
+"""What ClickHouse's clients ask besides queries: handshakes, what may be read here, settings, frames."""
