@@ -17,9 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 
 from .cluster import Cluster
-
-#: The embedded store's own database; a server's is that of its address.
-DATABASE = "llmtrace"
+from .database import DATABASE as DATABASE
 
 #: Limits behind the query guard: what one read may cost. Times in seconds, sizes in bytes.
 READ_LIMITS: Mapping[str, str] = {
