@@ -40,6 +40,7 @@ from .store.store import Store, open_store
 from .tasks import PeriodicTask
 
 if TYPE_CHECKING:
+    from .access.tokens import Tokens
     from .ingest.otlp_grpc import OtlpGrpcServer
     from .mlflow import MlflowSync
 
@@ -61,6 +62,9 @@ _SDK_REPORTS_SECONDS = 10.0
 #: How soon a key that another collector on the same store made or revoked is known here.
 _KEYS_SECONDS = 5.0
 
+#: How soon a provider whose signing keys could not be had is asked again.
+_ISSUERS_SECONDS = 10.0
+
 #: Within which repeated security events of one place are one row.
 _EVENTS_SECONDS = 10.0
 
@@ -80,12 +84,19 @@ class Collector:
         self.store: Store = _open_store(settings)
         self.api_keys = ApiKeyStore(self.store)
         self.security_events = SecurityEvents(self.store, self.metrics)
+        self.tokens: Tokens | None = None
+        if settings.issuers:
+            # Cryptography takes long to import: only collectors that use it pay.
+            from .access.tokens import Tokens
+
+            self.tokens = Tokens(settings.issuers)
         self.authenticator = Authenticator(
             self.keys,
             self.api_keys,
             locked=settings.require_keys,
             events=self.security_events,
             addresses=ClientAddresses(settings.trusted_proxies),
+            tokens=self.tokens,
         )
         self.arrival_counts = ArrivalCounts(self.store, self.metrics)
         self.writer = Writer(self.store, self.metrics, self.arrival_counts)
@@ -109,6 +120,8 @@ class Collector:
         self.rollups = RollupTask(self.store, self.metrics)
         self.tasks.append(self._task("rollups", settings.rollup_seconds, self.rollups.sync))
         self.tasks.append(self._task("keys", _KEYS_SECONDS, self.api_keys.refresh))
+        if self.tokens is not None:
+            self.tasks.append(self._task("issuers", _ISSUERS_SECONDS, self.tokens.refresh))
         self.tasks.append(self._task("security events", _EVENTS_SECONDS, self.security_events.flush))
         self.tasks.append(self._task("completeness", _FLUSH_SECONDS, self.arrival_counts.flush))
         self.tasks.append(
@@ -156,6 +169,8 @@ class Collector:
             task.close()
         if self.grpc is not None:
             self.grpc.close()
+        if self.tokens is not None:
+            self.tokens.close()
         self.wal.close()
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")

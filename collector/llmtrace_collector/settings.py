@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from llmtrace import semconv
 
+from .issuer_settings import TokenIssuer
 from .pricing.unit_prices import UnitPrices
 
 
@@ -132,6 +134,11 @@ class CollectorSettings(BaseModel):
         description="Key of the dashboard, which alone may say which person acts; default: "
         "LLMTRACE_DASHBOARD_KEY, else data_dir/dashboard.key, made when absent.",
     )
+    issuers: tuple[TokenIssuer, ...] = Field(
+        default=(),
+        description="Providers whose tokens (JWT) are taken as keys ([[collector.issuers]]): Kubernetes, "
+        "GitHub Actions, a cloud's workload identity.",
+    )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
         description="Addresses or networks of proxies whose X-Forwarded-For says where requests come from "
@@ -217,6 +224,25 @@ class CollectorSettings(BaseModel):
         for project, days in value.items():
             if not 1 <= days <= 3650:
                 raise ValueError(f"retention of {project!r} is {days} days: it should be 1 to 3650")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ip_network(text, strict=False)
+            except ValueError as error:
+                raise ValueError(f"{error}: trusted_proxies holds addresses or networks") from error
+        return value
+
+    @field_validator("issuers")
+    @classmethod
+    def _names_differ(cls, value: tuple[TokenIssuer, ...]) -> tuple[TokenIssuer, ...]:
+        names = [issuer.name for issuer in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two issuers have the name {name}: key ids begin with it")
         return value
 
     @model_validator(mode="after")

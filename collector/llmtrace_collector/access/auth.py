@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
@@ -32,7 +35,13 @@ from .client_address import ClientAddresses
 from .identity import Denied, Identity, PersonRole
 from .security_events import SecurityEvents, mark_of
 
+if TYPE_CHECKING:  # cryptography is slow to import: only collectors with issuers pay
+    from .tokens import Tokens
+
 __all__ = ["Authenticator", "ConfiguredKeys", "Denied", "Identity", "UnsafeBind", "load_keys"]
+
+#: How long a request with a token of an unknown key waits for the provider's keys.
+_REFRESH_SECONDS = 3.0
 
 
 class UnsafeBind(ValueError):
@@ -81,12 +90,14 @@ class Authenticator:
         locked: bool = False,
         events: SecurityEvents | None = None,
         addresses: ClientAddresses | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         self.keys = keys
         self._api_keys = api_keys
         self._locked = locked
         self._events = events
         self._addresses = addresses or ClientAddresses()
+        self._tokens = tokens
         self._limit = RateLimit()
 
     async def identify(self, connection: HTTPConnection, *roles: Role) -> Identity:
@@ -109,10 +120,27 @@ class Authenticator:
     ) -> Identity:
         """The identity behind a request from the peer `address` that needs `role`, or one of several. Raises
         Denied."""
-        return self.admit(headers, role, address)
+        refreshes = self._refreshes(headers)
+        if refreshes:
+            await asyncio.wait(map(asyncio.wrap_future, refreshes), timeout=_REFRESH_SECONDS)
+        return self._admit(headers, role, address)
 
     def admit(self, headers: Headers, role: Role | tuple[Role, ...], address: str = "") -> Identity:
         """The same for threads."""
+        wait(self._refreshes(headers), timeout=_REFRESH_SECONDS)
+        return self._admit(headers, role, address)
+
+    def _refreshes(self, headers: Headers) -> list[Future[None]]:
+        """Fetches of signing keys that a token of the request has to wait for: none, as a rule."""
+        if self._tokens is None:
+            return []
+        return [
+            signers.refresh()
+            for secret in _presented_keys(headers)
+            for signers in self._tokens.signers_to_ask(secret)
+        ]
+
+    def _admit(self, headers: Headers, role: Role | tuple[Role, ...], address: str) -> Identity:
         roles = (role,) if isinstance(role, str) else role
         address = self._addresses.of(headers, address)
         presented = _presented_keys(headers)
@@ -121,12 +149,14 @@ class Authenticator:
         except Denied as denied:
             self._record_refusal(denied, presented, roles, address)
             raise
-        if self._events is not None and identity.key_id:
+        # Tokens live for minutes and their bearers are anywhere: where they come from tells nothing.
+        if self._events is not None and identity.key_id and not identity.key_id.startswith("jwt:"):
             self._events.used(identity.key_id, address, identity.project)
         return identity
 
     def _identity(self, presented: Sequence[str], roles: tuple[Role, ...]) -> Identity:
-        """Of the first key presented that allows one of `roles`. Raises Denied."""
+        """Of the first key or token presented that allows one of `roles`. Raises Denied."""
+        refused: Denied | None = None
         for secret in presented:
             configured = self.keys.role_of(secret, roles)
             if configured is not None:
@@ -135,8 +165,18 @@ class Authenticator:
             if key is not None and not ALLOWS[key.role].isdisjoint(roles):
                 self._take(key.key_id, key.requests_per_minute)
                 return Identity(key.key_id, key.project, key.role)
+            try:
+                grant = self._tokens.find(secret) if self._tokens is not None else None
+            except Denied as denied:
+                refused = denied
+                continue
+            if grant is not None and not grant.allows.isdisjoint(roles):
+                self._take(grant.key_id, grant.requests_per_minute)
+                return Identity(grant.key_id, grant.project)
         if any(self._is_open(role) for role in roles):
             return Identity("")
+        if refused is not None:
+            raise refused
         wanted = " or ".join(roles)
         raise Denied(401, f"a valid {wanted} key is needed: send it as 'Authorization: Bearer KEY'")
 
@@ -155,13 +195,14 @@ class Authenticator:
         wanted = f"{' or '.join(roles)} was asked for"
         known = next((key for key in map(self._known, presented) if key is not None), None)
         if known is not None:
-            detail = f"{wanted} with a key of the role {known.role}, answered {denied.status}"
+            kind = f"a key of the role {known.role}" if known.role else "a token"
+            detail = f"{wanted} with {kind}, answered {denied.status}"
             self._events.record(
                 "key_refused", key_id=known.key_id, address=address, project=known.project, detail=detail
             )
         else:
             marks = ", ".join(map(mark_of, presented[:2]))
-            detail = f"{wanted} with {f'an unknown key ({marks})' if marks else 'no key'}"
+            detail = f"{wanted} with {f'an unknown key ({marks})' if marks else 'no key'}: {denied}"
             self._events.record("key_refused", address=address, detail=detail)
 
     def record_denied(self, identity: Identity, detail: str) -> None:
@@ -181,14 +222,22 @@ class Authenticator:
         if role is not None:
             return Identity(f"{role}_key", role=role)
         key = self._api_keys.find(secret)
-        return None if key is None else Identity(key.key_id, key.project, key.role)
+        if key is not None:
+            return Identity(key.key_id, key.project, key.role)
+        try:
+            grant = self._tokens.find(secret) if self._tokens is not None else None
+        except Denied:
+            return None
+        return None if grant is None else Identity(grant.key_id, grant.project)
 
     def _is_open(self, role: Role) -> bool:
         """Whether no key is needed: there is none for this role, nor for what it may do besides."""
         if self._locked:
             return False
         return not any(
-            self.keys.of(allowed) is not None or self._api_keys.has_key_for(allowed)
+            self.keys.of(allowed) is not None
+            or self._api_keys.has_key_for(allowed)
+            or (self._tokens is not None and self._tokens.grants(allowed))
             for allowed in ALLOWS[role]
         )
 
@@ -274,7 +323,11 @@ def load_keys(settings: CollectorSettings) -> ConfiguredKeys:
     ingest = settings.ingest_key.get_secret_value() if settings.ingest_key else None
     read = settings.read_key.get_secret_value() if settings.read_key else None
     service = settings.service_key.get_secret_value() if settings.service_key else None
-    if not is_loopback(settings.host) and not (ingest and read) and not settings.require_keys:
+    by_token = frozenset(
+        allowed for issuer in settings.issuers for role in issuer.grants for allowed in ALLOWS[role]
+    )
+    has_keys = (ingest or "ingest" in by_token) and (read or "read" in by_token)
+    if not is_loopback(settings.host) and not has_keys and not settings.require_keys:
         raise UnsafeBind(
             f"collector.host = {settings.host!r} can be reached from other machines, so keys are needed: set "
             "collector.ingest_key and collector.read_key (or LLMTRACE_COLLECTOR__INGEST_KEY and "
