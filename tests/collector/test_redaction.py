@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.personal_data import samples
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -236,6 +237,17 @@ def test_the_engine_replaces_what_the_sdk_replaces(served: Served) -> None:
     assert served.collector.store.clean(["\uf8f7 4111 1111 1111 1111 \uf8f1ann@b.io"]) == [
         " [redacted:card] \\n[redacted:email]"
     ]
+
+
+def test_both_find_the_same_in_the_generated_set(served: Served) -> None:
+    """Forms, full-width digits and look-alikes of every type: also as JSON, with and without escapes."""
+    texts = [sample.text for sample in samples()[::3]]
+    texts += [json.dumps({"say": text}, ensure_ascii=place % 2 == 0) for place, text in enumerate(texts[::4])]
+    for text, mine in zip(texts, served.collector.store.clean(texts), strict=True):
+        if text.startswith('{"say"'):
+            assert json.loads(mine) == ALL.tree(json.loads(text)), text
+        else:
+            assert mine == ALL.text(text), text
 
 
 def test_hostile_texts_take_linear_time(served: Served) -> None:

@@ -3,7 +3,8 @@ r"""What secrets and personal data look like: the one table, for the SDK and for
 `python` is linear in Python's engine: a match can only start where its own run of characters starts (a
 look-behind), and repeats are possessive or bounded. RE2, by which ClickHouse searches, has neither; it is
 linear by itself, and its form follows from `python` but where `engine` gives it. In `engine`, groups 1 and 2
-are what stands before and after the match and stays; where a check follows, group 2 is what to check.
+are what stands before and after the match and stays; where a check follows, group 2 is what to check. In
+`python`, group 1 stays too.
 
 Letters and digits are those of ASCII for both: a number right after Chinese text begins a word.
 """
@@ -67,7 +68,7 @@ SECRETS: Final[tuple[Pattern, ...]] = (
     ),
     Pattern(
         "key",
-        r"(?i)(?<=secret)[_-]?(?:access[_-]?)?key\W{1,6}[A-Za-z0-9/+]{40}(?![\w/+])",
+        r"(?i)(?<=secret)([_-]?(?:access[_-]?)?key\W{1,6})[A-Za-z0-9/+]{40}(?![\w/+])",
         ("ecret", "ECRET"),
         r"(?i)(secret[_-]?(?:access[_-]?)?key\W{1,6})[A-Za-z0-9/+]{40}($|[^\w/+])",
     ),
@@ -115,7 +116,7 @@ IPV6: Final = Pattern(
     check="ip",
 )
 
-_MOBILE = r"1(?:3\d|4[5-9]|5[0-35-9]|6[2567]|7[0-8]|8\d|9[0-35-9])(?:\d{8}|[ -]\d{4}[ -]\d{4})"
+_MOBILE = r"1(?:3\d|4[5-9]|5[0-35-9]|6[2567]|7[0-8]|8\d|9[0-35-9])(?:\d{8}|[ .-]\d{4}[ .-]\d{4})"
 _MOBILE_CN = rf"(?:(?:\+|00)?86[ -]?|\(\+?86\) ?)?{_MOBILE}"
 MOBILE_CN: Final = Pattern(
     "phone",
@@ -130,9 +131,7 @@ _IDENTITY = rf"{_REGION}\d{{4}}[ -]?{_DATE}[ -]?\d{{3}}[\dXx]"
 _IBAN = r"[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?)"
 # Grouped as on the card: a number after another number is one of its own.
 _ISSUER = r"(?:4\d{3}|5[0-8]\d\d|2[2-7]\d\d|3\d{3}|6\d{3}|9558)"
-_CARD = _ISSUER + (
-    r"(?:\d{9,15}|(?:[ -]\d{4}){3}(?:[ -]\d{1,3})?|[ -]\d{6}[ -]\d{4,5}|\d\d[ -]\d{13})"
-)
+_CARD = _ISSUER + (r"(?:\d{10,15}|(?:[ -]\d{4}){3}(?:[ -]\d{1,3})?|[ -]\d{6}[ -]\d{4,5}|\d\d[ -]\d{13})")
 _NUMBER = rf"{_IDENTITY}|{_IBAN}|{_CARD}"
 NUMBER: Final = Pattern(
     "number",
@@ -148,11 +147,12 @@ IBAN_MARK: Final = "[redacted:iban]"
 CARD_MARK: Final = "[redacted:card]"
 
 #: The digits of a card, by who issues it and how long its numbers are: Visa; Mastercard; American Express and
-#: Diners; JCB; UnionPay, Discover, Maestro; Mir; and the savings cards of China's largest bank.
+#: Diners; JCB; UnionPay, Discover, Maestro, RuPay; Mir; savings cards of a Chinese bank. Thirteen digits are
+#: those of goods.
 CARD_DIGITS: Final = (
-    r"^(?:4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|"
-    r"3(?:0[0-5]|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}|6(?:011|[2457]\d\d|3\d\d)\d{12,15}|"
-    r"5(?:0|[6-8])\d{14,17}|220[0-4]\d{12}|9558\d{15})$"
+    r"^(?:4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|"
+    r"3(?:0[0-5]|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}|6[02-57]\d{14,17}|5[06-8]\d{14,17}|220[0-4]\d{12}|"
+    r"9558\d{15})$"
 )
 
 #: By which the first 17 digits of an identity number count; with the last (X is 10), the sum leaves 1 by 11.
@@ -194,10 +194,10 @@ PHONE: Final = Pattern(
     engine=rf"(^|[^\w+.-])((?:{_PHONE})\b)",
     check="phone",
 )
-PHONE_US: Final = Pattern("phone", r"(?<![\w-])\d{3}-\d{3}-\d{4}(?![\w-])")
+PHONE_US: Final = Pattern("phone", r"(?<![\w.-])(?:\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})(?![\w-])")
 
-#: Characters that Chinese and Japanese keyboards write, and what they are read as. Where something is taken out
-#: of a text that has one of `WIDE`, the text is recorded with the plain ones.
+#: Characters that Chinese and Japanese keyboards write, and what they are read as. Where something is taken
+#: out of a text that has one of `WIDE`, the text is recorded with the plain ones.
 WIDE: Final = "０-９＠"
 WIDE_CHARACTERS: Final = "０１２３４５６７８９＠＋－（）．　Ｘｘ"
 PLAIN_CHARACTERS: Final = "0123456789@+-(). Xx"

@@ -42,9 +42,12 @@ def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
-_COMPILED: Final = tuple(
-    (pattern.hints, pattern.mark, _compiled(pattern.python, re.ASCII)) for pattern in patterns.SECRETS
-)
+def _secret(pattern: patterns.Pattern) -> tuple[tuple[str, ...], str, re.Pattern[str]]:
+    compiled = _compiled(pattern.python, re.ASCII)
+    return pattern.hints, ("\\1" if compiled.groups else "") + pattern.mark, compiled
+
+
+_COMPILED: Final = tuple(_secret(pattern) for pattern in patterns.SECRETS)
 _ALL_HINTS: Final = (*patterns.PRIVATE_KEY.hints, *(hint for hints, _, _ in _COMPILED for hint in hints))
 # By the character in them that texts have least of: most hints are ruled out together.
 _RARE: Final = "_=J2RA-x/"
@@ -267,7 +270,7 @@ def _ip(match: re.Match[str]) -> str:
 
 
 def _phone(match: re.Match[str]) -> str:
-    """Without a country's code, nine digits at least: `01 2026` and the like are no numbers to call."""
+    """Where neither a country's code nor brackets say so, 10 to 12 digits: `01-2345678` is none."""
     text = match.group()
     digits = sum(character.isdigit() for character in text)
-    return patterns.PHONE.mark if text[0] == "+" or digits >= 9 else text
+    return patterns.PHONE.mark if text[0] in "+(" or 10 <= digits <= 12 else text

@@ -28,8 +28,8 @@ llmtrace_phone_or_mark('+49 228 1234567', 'X')
 llmtrace_phone_or_mark('0228 1234567', 'X')
 -- "X"
 
-llmtrace_phone_or_mark('01 2026', 'X')
--- "01 2026"
+llmtrace_phone_or_mark('01-2345678', 'X')
+-- "01-2345678"
 
 llmtrace_wide_plain('１３８－００１３')
 -- "138-0013"

@@ -95,6 +95,7 @@ def _attributes() -> Mapping[str, object]:
             "between": redactions.BETWEEN,
             "wide": patterns.WIDE,
             "wide_hint": redactions.WIDE_HINT,
+            "wide_escapes": redactions.WIDE_ESCAPES,
             "wide_characters": patterns.WIDE_CHARACTERS,
             "plain_characters": patterns.PLAIN_CHARACTERS,
             "card_digits": patterns.CARD_DIGITS,

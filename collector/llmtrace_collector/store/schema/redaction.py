@@ -43,8 +43,11 @@ _PERSONAL_HINT = (
     r"\d[ ()/.-]{1,3}\d[\d ()/.-]{4}|[\d ()/.-]{4}\d[ ()/.-]{1,3}\d|[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"
 )
 
+#: JSON's escapes of the commonest characters that are read as plain ones, without their beginning, and those.
+WIDE_ESCAPES = (("ff1([0-9])", r"\1"), ("ff20", "@"), ("ff0b", "+"), ("ff0d", "-"))
+
 #: Signs of digits that are not of ASCII, as they are and as JSON writes them.
-WIDE_HINT = rf"[{WIDE}]|\\u(?i:ff1)[0-9]"
+WIDE_HINT = rf"[{WIDE}]|\\u(?i:ff1[0-9]|ff20)"
 
 
 @dataclass(frozen=True)

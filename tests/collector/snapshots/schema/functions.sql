@@ -912,19 +912,26 @@ CREATE OR REPLACE FUNCTION llmtrace_ip_or_mark AS (matched, mark) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_wide_plain AS (text) ->
     if(
-        match(text, '[０-９＠]|(?i:ff1)[0-9]'),
+        match(text, '[０-９＠]|(?i:ff1[0-9]|ff20)'),
         translateUTF8(
-            replaceRegexpAll(
-                text, '(?i:ff1)([0-9])', '\\1'
-            ),
-            '０１２３４５６７８９＠＋－（）．　Ｘｘ',
-            '0123456789@+-(). Xx'
+            replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
+                text
+            , '(?i)ff1([0-9])', '\\1')
+            , '(?i)ff20', '@')
+            , '(?i)ff0b', '+')
+            , '(?i)ff0d', '-')
+            , '０１２３４５６７８９＠＋－（）．　Ｘｘ'
+            , '0123456789@+-(). Xx'
         ),
         text
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_phone_or_mark AS (matched, mark) ->
-    if(startsWith(matched, '+') OR length(replaceRegexpAll(matched, '[^0-9]', '')) >= 9, mark, matched);
+    if(
+        match(matched, '^[+(]') OR length(replaceRegexpAll(matched, '[^0-9]', '')) BETWEEN 10 AND 12,
+        mark,
+        matched
+    );
 
 CREATE OR REPLACE FUNCTION llmtrace_is_identity AS (digits) ->
     length(digits) = 18
@@ -938,7 +945,7 @@ CREATE OR REPLACE FUNCTION llmtrace_is_identity AS (digits) ->
     ) % 11 = 1;
 
 CREATE OR REPLACE FUNCTION llmtrace_is_card AS (digits) ->
-    match(digits, '^(?:4\\d{12}(?:\\d{3}){0,2}|5[1-5]\\d{14}|2(?:22[1-9]|2[3-9]\\d|[3-6]\\d\\d|7[01]\\d|720)\\d{12}|3[47]\\d{13}|3(?:0[0-5]|[689]\\d)\\d{11}|35(?:2[89]|[3-8]\\d)\\d{12}|6(?:011|[2457]\\d\\d|3\\d\\d)\\d{12,15}|5(?:0|[6-8])\\d{14,17}|220[0-4]\\d{12}|9558\\d{15})$')
+    match(digits, '^(?:4\\d{15}(?:\\d{3})?|5[1-5]\\d{14}|2(?:22[1-9]|2[3-9]\\d|[3-6]\\d\\d|7[01]\\d|720)\\d{12}|3[47]\\d{13}|3(?:0[0-5]|[689]\\d)\\d{11}|35(?:2[89]|[3-8]\\d)\\d{12}|6[02-57]\\d{14,17}|5[06-8]\\d{14,17}|220[0-4]\\d{12}|9558\\d{15})$')
     AND arraySum(
         (card_digit, card_place) -> multiIf(
             card_place % 2 = 1, ascii(card_digit) - 48,

@@ -13,7 +13,7 @@ SELECT
     ResourceAttributes,
     named[3] AS ScopeName,
     named[4] AS ScopeVersion,
-    llmtrace_redacted_1ef7bd1b0379_attributes(record.attributes) AS LogAttributes,
+    llmtrace_redacted_e8d4dbbc9105_attributes(record.attributes) AS LogAttributes,
     named[2] AS EventName,
     multiIf(
         project != '', project,
@@ -29,11 +29,11 @@ FROM (
             record.event_name,
             record.attributes.value[indexOf(record.attributes.key, 'event.name')].string_value
         ) AS event,
-        llmtrace_redacted_1ef7bd1b0379(
+        llmtrace_redacted_e8d4dbbc9105(
             [record.severity_text, record.event_name, scope_name, scope_version]
         ) AS named,
         llmtrace_cleaned_texts(
-            [record.body], llmtrace_redacted_1ef7bd1b0379(llmtrace_searched_texts([record.body]))
+            [record.body], llmtrace_redacted_e8d4dbbc9105(llmtrace_searched_texts([record.body]))
         )[1] AS body
     FROM (
         SELECT
@@ -47,7 +47,7 @@ FROM (
             SELECT
                 project,
                 received,
-                llmtrace_redacted_1ef7bd1b0379_attributes(resource_logs.resource.attributes) AS ResourceAttributes,
+                llmtrace_redacted_e8d4dbbc9105_attributes(resource_logs.resource.attributes) AS ResourceAttributes,
                 arrayJoin(resource_logs.scope_logs) AS scope_logs
             FROM (
                 SELECT project, received, arrayJoin(request.resource_logs) AS resource_logs

@@ -56,20 +56,26 @@ CREATE OR REPLACE FUNCTION llmtrace_ip_or_mark AS (matched, mark) ->
 -- whose escapes are joined.
 CREATE OR REPLACE FUNCTION llmtrace_wide_plain AS (text) ->
     if(
-        match(text, {{ ('[' ~ wide ~ ']|' ~ unicode[0] ~ '(?i:ff1)[0-9]') | literal }}),
+        match(text, {{ ('[' ~ wide ~ ']|' ~ unicode[0] ~ '(?i:ff1[0-9]|ff20)') | literal }}),
         translateUTF8(
-            replaceRegexpAll(
-                text, {{ (unicode[0] ~ '(?i:ff1)([0-9])' ~ unicode[1]) | literal }}, {{ '\\1' | literal }}
-            ),
-            {{ wide_characters | literal }},
-            {{ plain_characters | literal }}
+            {{ 'replaceRegexpAll(' * wide_escapes | length }}
+                text
+{% for escape, plain in wide_escapes %}
+            , {{ (unicode[0] ~ '(?i)' ~ escape ~ unicode[1]) | literal }}, {{ plain | literal }})
+{% endfor %}
+            , {{ wide_characters | literal }}
+            , {{ plain_characters | literal }}
         ),
         text
     );
 
--- Without a country's code, a phone number has nine digits at least: '01 2026' and the like are no numbers to call.
+-- Where neither a country's code nor brackets say so, a phone number has 10 to 12 digits: '01-2345678' is none.
 CREATE OR REPLACE FUNCTION llmtrace_phone_or_mark AS (matched, mark) ->
-    if(startsWith(matched, '+') OR length(replaceRegexpAll(matched, '[^0-9]', '')) >= 9, mark, matched);
+    if(
+        match(matched, '^[+(]') OR length(replaceRegexpAll(matched, '[^0-9]', '')) BETWEEN 10 AND 12,
+        mark,
+        matched
+    );
 
 -- Identity numbers of China: 18 digits, weighted, leave 1 by 11; the last may be an X, which is 10.
 CREATE OR REPLACE FUNCTION llmtrace_is_identity AS (digits) ->
