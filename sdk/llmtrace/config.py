@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from . import internal_errors, semconv, settings
 from . import setting_values as values
+from .common.sealed_files import EncryptionKeys, EncryptionUnavailable, load_keys
 from .delivery.settings import SIGNALS, DeliverySettings, Endpoint, Signal, tls_files
 from .settings import DEFAULT_ENDPOINT, InitSettings
 
@@ -83,6 +84,14 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
         semconv.PROJECT: chosen.project,
         semconv.PURPOSE: chosen.purpose,
     }
+    spool_dir = _spool_dir(chosen.spool_dir, env)
+    keys: EncryptionKeys | None = None
+    try:
+        keys = load_keys(environment=env)
+    except EncryptionUnavailable as error:
+        # What was to be encrypted is not written instead.
+        internal_errors.warn_once("encryption keys", "nothing is kept on disk: %s", error)
+        spool_dir = ""
     return DeliverySettings(
         endpoints={
             signal: Endpoint(
@@ -102,7 +111,8 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
             **chosen.resource_attributes,
             **{key: value for key, value in named.items() if value},
         },
-        spool_dir=_spool_dir(chosen.spool_dir, env),
+        spool_dir=spool_dir,
+        encryption_keys=keys,
         spool_bytes=chosen.spool_bytes,
         schedule_delay=chosen.schedule_delay,
     )

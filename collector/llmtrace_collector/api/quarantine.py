@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -37,7 +36,8 @@ def router(
 
     @routes.get("/v1/quarantine")
     def listed() -> dict[str, list[dict[str, Any]]]:
-        return {"segments": [_summary(path) for path in sorted(wal.quarantine_folder.glob("*.seg"))]}
+        names = sorted(path.stem for path in wal.quarantine_folder.glob("*.seg"))
+        return {"segments": [_summary(segment) for name in names if (segment := wal.quarantined(name))]}
 
     @routes.get("/v1/quarantine/{name}")
     def show(name: Name) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def router(
             }
             for frame in segment.frames()
         ]
-        return {**_summary(segment.path), "count": len(requests), "requests": requests[:_MAX_REQUESTS]}
+        return {**_summary(segment), "count": len(requests), "requests": requests[:_MAX_REQUESTS]}
 
     @routes.post("/v1/quarantine/{name}/replay")
     def replay(name: Name, request: Request) -> dict[str, str]:
@@ -64,11 +64,10 @@ def router(
     return routes
 
 
-def _summary(path: Path) -> dict[str, Any]:
-    reason = path.with_suffix(".reason")
+def _summary(segment: Segment) -> dict[str, Any]:
     return {
-        "name": path.stem,
-        "signal": path.name.split("-", 1)[0],
-        "bytes": path.stat().st_size,
-        "reason": reason.read_text() if reason.exists() else "",
+        "name": segment.token,
+        "signal": segment.signal,
+        "bytes": segment.path.stat().st_size,
+        "reason": segment.reason(),
     }

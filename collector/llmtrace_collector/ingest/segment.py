@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from llmtrace.common.durable_files import sync_directory, write_durably
+from llmtrace.common.sealed_files import EncryptionKeys, Sealer, is_sealed, records, seal, unseal
 
 from .validate import ServiceRows, parse, row_times, service_rows
 from .wal_frame import Frame, decode, encode
@@ -34,7 +37,7 @@ class DecodedFrame(Frame):
 class Segment:
     """A file in `folder`, of the log or of pieces of one. `token` names it for good, there and as the store's
     deduplication token; `rows` counts its rows by service. What the store refuses goes to
-    `quarantine_folder`, without its bytes unless `keep_refused`.
+    `quarantine_folder`, without its bytes unless `keep_refused`. With `keys` what is written is encrypted.
     """
 
     signal: str
@@ -42,6 +45,7 @@ class Segment:
     token: str
     quarantine_folder: Path
     keep_refused: bool = True
+    keys: EncryptionKeys | None = None
     size: int = 0
     opened: float = field(default_factory=time.monotonic)
     days: set[int] = field(default_factory=set)
@@ -54,8 +58,38 @@ class Segment:
         return self.folder / f"{self.token}.seg"
 
     @cached_property
+    def _sealer(self) -> Sealer | None:
+        return None if self.keys is None else Sealer(self.keys)
+
+    def buffers(self, frame: Frame, offset: int) -> list[bytes]:
+        """What is written of a frame at `offset` of the file, frame after frame."""
+        if self._sealer is None:
+            return encode(frame)
+        record = self._sealer.record(b"".join(encode(frame)))
+        return [record] if offset else [self._sealer.header, record]
+
+    @contextmanager
+    def plain_file(self) -> Iterator[Path]:
+        """Where its frames can be read for the length of the block: its file, or memory where that is
+        encrypted. Raises SealBroken.
+        """
+        with self.path.open("rb") as file:
+            sealed = is_sealed(file.read(16))
+        if not sealed:
+            yield self.path
+            return
+        data = self.path.read_bytes()
+        descriptor = os.memfd_create(self.token, os.MFD_CLOEXEC)
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.writelines(record for record, _ in records(data, self.keys))
+            yield Path(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+
+    @cached_property
     def _frames(self) -> Sequence[DecodedFrame]:
-        return [_decoded(self.signal, frame) for frame, _ in decode(self.path.read_bytes())]
+        return [_decoded(self.signal, frame) for frame, _ in frames_of(self.path.read_bytes(), self.keys)]
 
     def frames(self) -> Sequence[DecodedFrame]:
         """What it holds; read and decoded when this is first called, which is after it was closed."""
@@ -82,11 +116,25 @@ class Segment:
         token = self.token_of(start, end)
         if token == self.token:
             return self
-        piece = Segment(self.signal, self.folder / _PIECES, token, self.quarantine_folder, self.keep_refused)
+        piece = Segment(
+            self.signal, self.folder / _PIECES, token, self.quarantine_folder, self.keep_refused, self.keys
+        )
         piece._frames = self.frames()[start:end]
         piece.folder.mkdir(exist_ok=True)
-        write_durably(piece.path, b"".join(part for frame in piece.frames() for part in encode(frame)))
+        piece.rewrite()
         return piece
+
+    def rewrite(self) -> None:
+        """Write its frames anew, and why they were refused, with the keys that it has now. On disk when this
+        returns.
+        """
+        data: list[bytes] = []
+        for frame in self.frames():
+            data += self.buffers(frame, len(data))
+        reason = self.reason()
+        write_durably(self.path, b"".join(data), mode=0o600)
+        if reason:
+            self._write_reason(self.path, reason)
 
     def delete_piece(self, start: int, end: int) -> None:
         """Delete the file of a piece; the segment's own stays."""
@@ -101,7 +149,7 @@ class Segment:
         self.quarantine_folder.mkdir(exist_ok=True)
         sync_directory(self.quarantine_folder.parent)
         target = self.quarantine_folder / self.path.name
-        write_durably(target.with_suffix(".reason"), reason.encode())
+        self._write_reason(target, reason)
         if not self.keep_refused:
             self.path.unlink(missing_ok=True)
             target = target.with_suffix(".reason")
@@ -109,6 +157,29 @@ class Segment:
             self.path.rename(target)
         sync_directory(self.quarantine_folder)
         return target
+
+    def _write_reason(self, target: Path, reason: str) -> None:
+        # The engine quotes in it what it would not have.
+        text = reason.encode() if self.keys is None else seal(reason.encode(), self.keys)
+        write_durably(target.with_suffix(".reason"), text, mode=0o600)
+
+    def reason(self) -> str:
+        """Why it is in the quarantine; empty where that is not known. Raises SealBroken."""
+        file = self.path.with_suffix(".reason")
+        return unseal(file.read_bytes(), self.keys).decode() if file.exists() else ""
+
+
+def frames_of(data: bytes, keys: EncryptionKeys | None) -> Iterator[tuple[Frame, int]]:
+    """The frames of a segment's file, encrypted or not, each with the offset at which it ends.
+
+    Stops before the first byte that is no part of a whole one. Raises SealBroken where no key fits.
+    """
+    if not is_sealed(data):
+        yield from decode(data)
+        return
+    for record, end in records(data, keys):
+        for frame, _ in decode(record):
+            yield frame, end
 
 
 def _decoded(signal: str, frame: Frame) -> DecodedFrame:

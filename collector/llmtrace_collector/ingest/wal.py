@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmtrace.common.durable_files import sync_directory, write_durably
+from llmtrace.common.sealed_files import EncryptionKeys, is_sealed
 
 from .request_dedup import RequestDedup, digest
-from .segment import Segment
+from .segment import Segment, frames_of
 from .validate import ServiceRows, parse, service_rows
-from .wal_frame import Frame, decode, encode
+from .wal_frame import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class WriteAheadLog:
 
     While `behind` says that earlier segments are still being stored, one that is old enough stays open: it
     would only wait, and an insert of two segments' rows costs less than two inserts.
+
+    With `keys` its files are encrypted; what was written before there were keys is read as it is.
     """
 
     def __init__(
@@ -70,8 +73,10 @@ class WriteAheadLog:
         on_closed: Callable[[Segment], None],
         behind: Callable[[], bool] = lambda: False,
         keep_refused: bool = True,
+        keys: EncryptionKeys | None = None,
     ) -> None:
         self._folder = folder
+        self._keys = keys
         self._keep_refused = keep_refused
         folder.mkdir(parents=True, exist_ok=True)
         self._segment_bytes = segment_bytes
@@ -93,12 +98,24 @@ class WriteAheadLog:
         return self._bytes
 
     def start(self) -> None:
-        """Recover what an earlier process left, then accept frames."""
+        """Recover what an earlier process left, then accept frames.
+
+        Raises SealBroken where a key is missing.
+        """
         for path in sorted(self._folder.glob("*.seg"), key=lambda item: item.name.split("-", 1)[1]):
             segment = self._recover(path)
             if segment is not None:
                 self._on_closed(segment)
+        if self._keys is not None:
+            self._encrypt_quarantine()
         self._thread.start()
+
+    def _encrypt_quarantine(self) -> None:
+        """What was refused before there was a key stays for long: it is encrypted now."""
+        for path in self.quarantine_folder.glob("*.seg"):
+            segment = self.quarantined(path.stem)
+            if segment is not None and not is_sealed(path.read_bytes()):
+                segment.rewrite()
 
     def append(
         self, signal: str, frame: Frame, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
@@ -135,7 +152,9 @@ class WriteAheadLog:
     def quarantined(self, name: str) -> Segment | None:
         """A segment of the quarantine by its token; None when there is none of that name."""
         signal = name.split("-", 1)[0]
-        segment = Segment(signal, self.quarantine_folder, name, self.quarantine_folder)
+        segment = Segment(
+            signal, self.quarantine_folder, name, self.quarantine_folder, self._keep_refused, self._keys
+        )
         return segment if segment.path.exists() else None
 
     def replay(self, name: str) -> bool:
@@ -228,7 +247,7 @@ class WriteAheadLog:
                 for _, item in items[start:]:
                     if count and not self._fits(segment, size, item):
                         break
-                    buffers = encode(item.frame)
+                    buffers = segment.buffers(item.frame, size)
                     _write_all(descriptor, buffers)
                     size += sum(map(len, buffers))
                     segment.days |= item.days
@@ -266,7 +285,7 @@ class WriteAheadLog:
         ) <= MAX_DAYS
 
     def _segment(self, signal: str, token: str) -> Segment:
-        return Segment(signal, self._folder, token, self.quarantine_folder, self._keep_refused)
+        return Segment(signal, self._folder, token, self.quarantine_folder, self._keep_refused, self._keys)
 
     def _segment_for(self, signal: str, item: _Append) -> tuple[Segment, int]:
         current = self._open.get(signal)
@@ -303,7 +322,7 @@ class WriteAheadLog:
         signal = path.name.split("-", 1)[0]
         data = path.read_bytes()
         segment = self._segment(signal, path.stem)
-        for frame, end in decode(data):
+        for frame, end in frames_of(data, self._keys):
             segment.digests.append(digest(signal, frame))
             segment.size = end
             _add_rows(segment.rows, service_rows(signal, parse(signal, frame.body)))

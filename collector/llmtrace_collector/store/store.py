@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -77,9 +77,11 @@ class SegmentFile(Protocol):
     @property
     def signal(self) -> str: ...
     @property
-    def path(self) -> Path: ...
-    @property
     def token(self) -> str: ...
+
+    def plain_file(self) -> AbstractContextManager[Path]:
+        """Where the engine can read its frames, for the length of the block."""
+        ...
 
 
 class Store:
@@ -139,7 +141,8 @@ class Store:
         StoreUnavailable.
         """
         try:
-            self.insert_segment(segment.signal, segment.path, segment.token)
+            with segment.plain_file() as path:
+                self.insert_segment(segment.signal, path, segment.token)
         except StoreUnavailable:
             raise
         except StoreError as error:
@@ -167,7 +170,7 @@ class Store:
             for table, column in _ROW_TIMES[signal]:
                 pair = f"(toUnixTimestamp64Nano({column}), toUnixTimestamp64Milli(ReceivedAt))"
                 held += int(
-                    self.read(
+                    self.engine.read_all(
                         f"SELECT uniqExact({pair}) FROM {table} WHERE {pair} IN ({pairs}) "  # noqa: S608, ours
                         f"AND {column} BETWEEN fromUnixTimestamp64Nano({first}) "
                         f"AND fromUnixTimestamp64Nano({last})"
@@ -204,12 +207,14 @@ class Store:
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        """Run one SELECT, read-only and within limits; see `StoreEngine.read`."""
+        """Run one SELECT of a reader's, read-only and within limits; see `StoreEngine.read`."""
         return self.engine.read(sql, params, fmt, project)
 
     def rows(self, sql: str, params: QueryParams | None = None) -> list[dict[str, Any]]:
-        """The result of one SELECT as dictionaries; 64-bit integers stay integers."""
-        data = self.engine.read(sql, params, "JSONEachRow")
+        """The result of one SELECT of ours, over everything in the store, as dictionaries; 64-bit integers stay
+        integers.
+        """
+        data = self.engine.read_all(sql, params, "JSONEachRow")
         return [json.loads(line) for line in data.splitlines()]
 
     def clean(self, texts: Sequence[str]) -> list[str]:
@@ -337,7 +342,7 @@ class Store:
     def ping(self) -> bool:
         """Whether the store answers."""
         try:
-            return self.engine.read("SELECT 1").strip() == b"1"
+            return self.engine.read_all("SELECT 1").strip() == b"1"
         except StoreError:
             return False
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llmtrace import semconv
+from llmtrace.common.sealed_files import load_keys
 from llmtrace.delivery import (
     DeliverySettings,
     DeliveryWorker,
@@ -145,7 +146,7 @@ def collector_pipeline(settings: InferenceSettings, metrics: Metrics) -> Collect
 
 
 def delivery_settings(settings: InferenceSettings) -> DeliverySettings:
-    """How this service delivers."""
+    """How this service delivers. Raises EncryptionUnavailable where there are keys that cannot be used."""
     key = settings.otlp_api_key
     return DeliverySettings.for_collector(
         settings.otlp_endpoint,
@@ -156,6 +157,7 @@ def delivery_settings(settings: InferenceSettings) -> DeliverySettings:
         max_queue_items=settings.span_queue_size,
         spool_dir=str(settings.data_dir / "spool"),
         spool_bytes=settings.spool_bytes,
+        encryption_keys=load_keys(settings.encryption_key_file),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
+from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace.common.tls import TlsFiles
 from llmtrace.common.urls import without_userinfo
 
@@ -58,6 +59,8 @@ class DeliverySettings:
     spool_dir: str = ""
     """Folder for batches that wait for the collector to return; empty for none."""
     spool_bytes: int = 256 * 2**20
+    encryption_keys: EncryptionKeys | None = field(default=None, repr=False)
+    """What the spool's files are encrypted with; None: nothing."""
 
     @classmethod
     def for_collector(

@@ -4,7 +4,8 @@ One file per batch, holding exactly the bytes that are POSTed, so that sending o
 collector. Files appear whole (written aside, then renamed) and go when they are acknowledged. They survive
 the process, and a power cut where that was asked for. Each destination (addresses and the settings' headers)
 has a folder of its own: nothing is ever replayed to another collector or under another key. Who alone owns
-`spool_dir` may leave the headers out, and batches outlive a change of the key.
+`spool_dir` may leave the headers out, and batches outlive a change of the key. Where the settings have
+encryption keys, what is written is encrypted with them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from llmtrace.common.durable_files import make_directory, sync_directory, sync_file
+from llmtrace.common.sealed_files import EncryptionKeys, SealBroken, seal, unseal
 
 from .exporter import Batch
 from .settings import SIGNALS, DeliverySettings, Signal
@@ -46,11 +48,13 @@ class Spooled:
     path: Path
     signal: Signal
     items: int
+    keys: EncryptionKeys | None = None
 
     def read(self) -> Batch | None:
         """The batch, or None when it is gone: another process has sent it, or it was removed as stale.
 
-        Raises OSError where it cannot be read, or holds nothing, as a power cut may leave it.
+        Raises OSError where it cannot be read, for want of its key as well, or holds nothing, as a power cut
+        may leave it.
         """
         try:
             payload = self.path.read_bytes()
@@ -58,7 +62,10 @@ class Spooled:
             return None
         if not payload:
             raise OSError(f"{self.path} is empty")
-        return Batch(self.signal, self.items, payload)
+        try:
+            return Batch(self.signal, self.items, unseal(payload, self.keys))
+        except SealBroken as error:
+            raise OSError(f"{self.path}: {error}") from error
 
     def remove(self) -> None:
         """Forget it."""
@@ -87,6 +94,7 @@ class Spool:
         self.folder = self._root / f"{self._address}-{_hashed(sorted(settings.headers.items()))}"
         self._sequence = itertools.count()
         self._stale_seconds = stale_seconds
+        self._keys = settings.encryption_keys
         self._bytes = self._measured_files = 0
         self._measured_at: float | None = None
         self._removed: list[Spooled] = []
@@ -101,14 +109,15 @@ class Spool:
             make_directory(self.folder, mode=0o700)
         else:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._make_room(len(batch.payload))
+        data = batch.payload if self._keys is None else seal(batch.payload, self._keys)
+        self._make_room(len(data))
         stamp = f"{time.time_ns():020d}-{os.getpid()}-{next(self._sequence)}"
         path = self.folder / f"{stamp}-{batch.signal}-{batch.items}{_SUFFIX}"
         part = path.with_suffix(_PART)
         try:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(batch.payload)
+                file.write(data)
                 if sync:
                     sync_file(file)
             part.rename(path)
@@ -117,8 +126,8 @@ class Spool:
         except OSError:
             part.unlink(missing_ok=True)
             raise
-        self._bytes += len(batch.payload)
-        return Spooled(path, batch.signal, batch.items)
+        self._bytes += len(data)
+        return Spooled(path, batch.signal, batch.items, self._keys)
 
     def take_removed(self) -> list[Spooled]:
         """What this process has removed as stale since it was last asked."""
@@ -127,13 +136,13 @@ class Spool:
 
     def batches(self, limit: int | None = None, *, besides: Container[Path] = ()) -> list[Spooled]:
         """Batches that are not `besides`, oldest first, whichever process wrote them; at most `limit`."""
-        batches = (_parsed(self.folder / name) for name in sorted(self._names()))
+        batches = (self._parsed(self.folder / name) for name in sorted(self._names()))
         others = (batch for batch in batches if batch is not None and batch.path not in besides)
         return list(itertools.islice(others, limit))
 
     def has_batches(self) -> bool:
         """Whether there is any."""
-        return any(_parsed(self.folder / name) is not None for name in self._names())
+        return any(self._parsed(self.folder / name) is not None for name in self._names())
 
     def under_other_keys(self) -> list[Path]:
         """Folders of the same addresses and other headers that are not empty."""
@@ -197,7 +206,7 @@ class Spool:
                 except FileNotFoundError:  # sent, or removed, by another process meanwhile
                     continue
                 self._bytes -= stat.st_size
-                if (spooled := _parsed(path)) is not None:
+                if (spooled := self._parsed(path)) is not None:
                     self._removed.append(spooled)
 
     def _files(self) -> Iterator[tuple[str, os.stat_result]]:
@@ -212,10 +221,9 @@ class Spool:
                     with contextlib.suppress(FileNotFoundError):  # sent by another process meanwhile
                         yield entry.path, entry.stat()
 
-
-def _parsed(path: Path) -> Spooled | None:
-    pieces = path.stem.split("-")
-    if path.suffix != _SUFFIX or len(pieces) != 5 or not pieces[4].isdigit():
-        return None
-    signal = next((signal for signal in SIGNALS if signal == pieces[3]), None)
-    return None if signal is None else Spooled(path, signal, int(pieces[4]))
+    def _parsed(self, path: Path) -> Spooled | None:
+        pieces = path.stem.split("-")
+        if path.suffix != _SUFFIX or len(pieces) != 5 or not pieces[4].isdigit():
+            return None
+        signal = next((signal for signal in SIGNALS if signal == pieces[3]), None)
+        return None if signal is None else Spooled(path, signal, int(pieces[4]), self._keys)
