@@ -34,6 +34,7 @@ from .ingest.writer import Writer
 from .metrics import CollectorMetrics
 from .settings import CollectorSettings
 from .store.engine import NOT_ENOUGH_SPACE, StoreError, StoreUnavailable
+from .store.query_guard.text_queue import QueryQueue
 from .store.rollups.settings import RollupSettings
 from .store.schema.redaction import Redaction
 from .store.store import Store, open_store
@@ -112,6 +113,7 @@ class Collector:
         self.intake = Intake(settings, self.wal, self.metrics, self.arrival_counts)
         self.grpc = self._open_grpc()
         self.readers = query.reader_pool()
+        self.queries = QueryQueue(settings.query_max_bytes)
         self.price_book = PriceBook(self.store, settings.prices)
         self.tasks = [self._task("pricing", _PRICE_BOOK_SECONDS, self.price_book.sync)]
         self.tasks.append(
@@ -180,6 +182,7 @@ class Collector:
         except StoreError as error:
             logger.warning("the last security events were not stored: %s", error)
         self.wal.release()
+        self.queries.close()
         self.readers.shutdown(cancel_futures=True)
         self.store.close()
 
@@ -278,7 +281,13 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         otlp_http.router(settings, collector.authenticator, collector.intake, collector.metrics)
     )
     app.include_router(
-        query.router(collector.store, collector.authenticator, collector.metrics, collector.readers)
+        query.router(
+            collector.store,
+            collector.authenticator,
+            collector.metrics,
+            collector.readers,
+            collector.queries,
+        )
     )
     app.include_router(audit.router(collector.store, collector.authenticator))
     app.include_router(incidents.router(collector.store, collector.authenticator))

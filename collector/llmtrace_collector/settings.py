@@ -166,6 +166,12 @@ class CollectorSettings(BaseModel):
         le=64 << 20,
         description="Largest request, before and after decompression.",
     )
+    query_max_bytes: int = Field(
+        default=20_000,
+        ge=1_000,
+        le=1 << 20,
+        description="Longest query that readers of /clickhouse may send, without its parameters.",
+    )
     log_budget_bytes: int = Field(
         default=4 << 30,
         ge=64 << 20,

@@ -18,7 +18,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace_collector.sql_values import QueryParams
-from llmtrace_collector.store.query_guard import make_safe
+from llmtrace_collector.store.query_guard.guard import make_safe
 from llmtrace_collector.store.search import Over, Period, SearchError, completions, parse
 
 from .otlp import SECOND, any_value, attributes, llm, logs, score, span, traces
@@ -54,7 +54,7 @@ class Made:
 
     def rows(self, sql: str, params: QueryParams, project: str = "") -> list[dict[str, Any]]:
         """Rows of a query that went through the guard."""
-        return self.served.collector.store.rows(make_safe(sql, project).sql, params)
+        return self.served.collector.store.rows(make_safe(sql, project=project).sql, params)
 
 
 def _around() -> tuple[datetime, datetime]:

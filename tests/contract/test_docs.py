@@ -184,14 +184,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 
 def test_what_is_not_there_is_noticed() -> None:
-    assert is_path("store/query_guard.py")
-    assert is_there("store/query_guard.py")
+    assert is_path("store/query_guard/guard.py")
+    assert is_there("store/query_guard/guard.py")
     assert is_path("collector/llmtrace_collector/store/schema")
     assert is_path("store/dialects.py")
     assert not is_there("store/dialects.py")
     assert not is_path("anthropic/claude-sonnet-4.5")
     assert not is_path("llmtrace.toml")
-    assert is_importable("llmtrace_collector.store.query_guard.make_safe")
+    assert is_importable("llmtrace_collector.store.query_guard.guard.make_safe")
     assert not is_importable("llmtrace_collector.store.guard")
     assert modules("python -m tests.crash --rounds 50") == ["tests.crash"]
     readme = ROOT / "README.md"

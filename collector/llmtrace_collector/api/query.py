@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from email.parser import BytesParser
-from email.policy import HTTP
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from llmtrace_collector.access.auth import Authenticator, Denied
 from llmtrace_collector.metrics import CollectorMetrics
-from llmtrace_collector.sql_values import EncodedText
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
-from llmtrace_collector.store.query_guard import QueryRefused, check_format, make_safe
+from llmtrace_collector.store.query_guard.process import ParserUnavailable
+from llmtrace_collector.store.query_guard.refusal import QueryRefused, ReadDenied
+from llmtrace_collector.store.query_guard.text_queue import QueryQueue, TooManyQueries
 from llmtrace_collector.store.store import Store
+
+from .query_answer import QueryAnswers
+from .query_request import QueryRequest, judge_setting, read_request
 
 #: Reads that run at the same time; the rest wait their turn.
 _READERS = 4
-
-#: URL parameters that clients send as a matter of course and that change nothing here.
-_IGNORED = frozenset(
-    "query database user password default_format compress decompress enable_http_compression "
-    "http_zlib_compression_level wait_end_of_query send_progress_in_http_headers session_id session_timeout "
-    "session_check session_timezone query_id quota_key client_protocol_version "
-    "cancel_http_readonly_queries_on_client_close http_headers_progress_interval_ms buffer_size "
-    "date_time_input_format date_time_output_format output_format_native_encode_types_in_binary_format "
-    "output_format_json_quote_64bit_integers add_http_cors_header".split()
-)
 
 _CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",
@@ -40,55 +33,65 @@ _CONTENT_TYPES = {
 }
 
 #: ClickHouse's error codes for what the endpoint itself says.
-_SYNTAX_ERROR, _AUTHENTICATION_FAILED, _QUOTA_EXCEEDED = 62, 516, 201
+_SYNTAX_ERROR, _ACCESS_DENIED, _AUTHENTICATION_FAILED = 62, 497, 516
+_QUOTA_EXCEEDED, _TOO_MANY_QUERIES = 201, 202
+
+_PATHS = ("/clickhouse", "/clickhouse/", "/")
 
 
 def router(
-    store: Store, authenticator: Authenticator, metrics: CollectorMetrics, pool: ThreadPoolExecutor
+    store: Store,
+    authenticator: Authenticator,
+    metrics: CollectorMetrics,
+    pool: ThreadPoolExecutor,
+    queries: QueryQueue,
 ) -> APIRouter:
     """The routes under /clickhouse, by which clickhouse-connect, Grafana or curl read the store."""
     routes = APIRouter()
+    answers = QueryAnswers(store)
 
-    @routes.get("/clickhouse/ping")
     async def ping() -> Response:
         return Response("Ok.\n", media_type="text/plain")
 
-    @routes.get("/clickhouse")
-    @routes.get("/clickhouse/")
-    @routes.post("/clickhouse")
-    @routes.post("/clickhouse/")
     async def read(request: Request) -> Response:
         try:
-            project = authenticator.admit(request.headers, "read").project
+            # Before the body is read, which may be anybody's.
+            identity = await authenticator.identify(request, "read")
         except Denied as denied:
-            message = "a valid read key is needed as the password" if denied.status == 401 else str(denied)
-            code = _AUTHENTICATION_FAILED if denied.status == 401 else _QUOTA_EXCEEDED
-            return _failure(denied.status, code, message, denied.retry_after)
+            return _denied(denied)
+        reader = identity.key_id or identity.address
         try:
-            text, params = await _query_of(request)
-            if not text:
-                return Response("Ok.\n", media_type="text/plain")
-            query = make_safe(text, project)
-            default = request.headers.get(
-                "x-clickhouse-format", request.query_params.get("default_format", "TabSeparated")
-            )
-            fmt = query.format or check_format(default)
+            asked = await read_request(request)
+            query = await queries.make_safe(asked.text, reader, identity.project)
+            for name, value in query.settings:
+                judge_setting(name, value)
+            fmt = asked.format_of(query)
         except QueryRefused as error:
             metrics.reads.labels("refused").inc()
+            if isinstance(error, ReadDenied):
+                authenticator.record_denied(identity, str(error))
             return _failure(400, _SYNTAX_ERROR, str(error))
+        except (TooManyQueries, ParserUnavailable) as error:
+            metrics.reads.labels("unavailable").inc()
+            return _failure(503, _TOO_MANY_QUERIES, str(error), 1)
+        answer = partial(answers.answer, query, asked, fmt, identity.project)
         try:
-            loop = asyncio.get_running_loop()
-            data = await loop.run_in_executor(pool, store.read, query.sql, params, fmt, project)
+            data = await asyncio.get_running_loop().run_in_executor(pool, answer)
         except StoreUnavailable as error:
             metrics.reads.labels("unavailable").inc()
-            return _failure(503, error.code, str(error))
+            return _failure(503, error.code, str(error), 1)
         except StoreError as error:
             metrics.reads.labels("failed").inc()
+            if error.code == _ACCESS_DENIED:
+                authenticator.record_denied(identity, "the engine denied a read")
             return _failure(400, error.code, str(error))
         metrics.reads.labels("answered").inc()
-        headers = {"X-ClickHouse-Format": fmt, "X-ClickHouse-Timezone": "UTC"}
-        return Response(data, 200, headers, _CONTENT_TYPES.get(fmt, "text/plain; charset=UTF-8"))
+        return _success(data, fmt, asked)
 
+    for path in _PATHS:
+        routes.add_api_route(path, read, methods=["GET", "HEAD", "POST"], include_in_schema=path == _PATHS[0])
+    for path in ("/clickhouse/ping", "/ping"):
+        routes.add_api_route(path, ping, methods=["GET", "HEAD"], include_in_schema=False)
     return routes
 
 
@@ -97,38 +100,21 @@ def reader_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="llmtrace-read")
 
 
-async def _query_of(request: Request) -> tuple[str, dict[str, EncodedText]]:
-    """The query's text and the values of its placeholders."""
-    body = await request.body() if request.method == "POST" else b""
-    pairs = list(request.query_params.items())
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/form-data"):
-        # How clickhouse-connect sends parameters that are too long for an address.
-        pairs += _form(kind, body)
-        body = b""
-    texts = [value for name, value in pairs if name == "query"]
-    text = "\n".join(part for part in (*texts, body.decode(errors="replace")) if part.strip())
-    params: dict[str, EncodedText] = {}
-    for name, value in pairs:
-        if name.startswith("param_"):
-            params[name.removeprefix("param_")] = EncodedText(value)
-        elif name not in _IGNORED:
-            raise QueryRefused(f"setting {name[:60]!r} cannot be changed here")
-    return text.strip(), params
+def _success(data: bytes, fmt: str, asked: QueryRequest) -> Response:
+    headers = {
+        "X-ClickHouse-Format": fmt,
+        "X-ClickHouse-Timezone": "UTC",
+        "X-ClickHouse-Query-Id": asked.query_id,
+        "X-ClickHouse-Server-Display-Name": "llmtrace",
+    }
+    return Response(data, 200, headers, _CONTENT_TYPES.get(fmt, "text/plain; charset=UTF-8"))
 
 
-def _form(kind: str, body: bytes) -> list[tuple[str, str]]:
-    """Names and values of a form's fields. Raises QueryRefused when it is none."""
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
-    if not message.is_multipart():
-        raise QueryRefused("the body is no multipart form")
-    fields = []
-    for part in message.iter_parts():
-        value = part.get_payload(decode=True)
-        data = value if isinstance(value, bytes) else b""
-        name = part.get_param("name", header="content-disposition")
-        fields.append((str(name or ""), data.decode(errors="replace")))
-    return fields
+def _denied(denied: Denied) -> Response:
+    if denied.status == 401:
+        return _failure(401, _AUTHENTICATION_FAILED, "a valid read key is needed as the password")
+    code = _QUOTA_EXCEEDED if denied.status == 429 else _ACCESS_DENIED
+    return _failure(denied.status, code, str(denied), denied.retry_after)
 
 
 def _failure(status: int, code: int, message: str, retry_after: int | None = None) -> Response:

@@ -1,0 +1,35 @@
+"""Functions and types that a read may use, by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+#: What may follow an aggregate function's name, one or two of them.
+_COMBINATORS = ("if", "ornull", "ordefault", "merge", "array", "distinct", "map")
+
+
+def _lists() -> dict[str, frozenset[str]]:
+    """The lists of functions.txt by kind, in lower case."""
+    text = (resources.files("llmtrace_collector.store") / "functions.txt").read_text()
+    lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
+    return {kind: frozenset(words.lower().split()) for kind, _, words in lines}
+
+
+_BY_KIND = _lists()
+
+TYPES = _BY_KIND["types"]
+
+TABLE_FUNCTIONS = _BY_KIND["tables"]
+
+AGGREGATES = _BY_KIND["aggregates"]
+
+#: Every name that may stand before a bracket.
+CALLABLE: frozenset[str] = frozenset().union(
+    *_BY_KIND.values(),
+    (
+        name + first + second
+        for name in AGGREGATES
+        for first in _COMBINATORS
+        for second in ("", *_COMBINATORS)
+    ),
+)
