@@ -297,6 +297,30 @@ class WatchSettings(CollectorConnection):
         default=600, ge=10, description="Time over which such messages are counted."
     )
 
+    access_window_seconds: int = Field(
+        default=600,
+        ge=60,
+        le=86_400,
+        description="Time over which refused keys and denied reads are counted.",
+    )
+    refused_keys: int = Field(
+        default=100,
+        ge=0,
+        description="Refused keys from one address in that time that open an incident, ten times as many "
+        "from all addresses; 0: none does.",
+    )
+    denied_reads: int = Field(
+        default=30,
+        ge=0,
+        description="Denied reads of one key in that time that open an incident; 0: none does.",
+    )
+    new_addresses: int = Field(
+        default=0,
+        ge=0,
+        description="New addresses of one key in that time that open an incident; 0: none does, since a key "
+        "of many machines has new ones after every rollout.",
+    )
+
     webhooks: tuple[Webhook, ...] = Field(
         default=(), description="Receivers of incidents ([[watch.webhooks]])."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -27,6 +28,8 @@ METADATA: Final = "/.well-known/openid-configuration"
 
 Role = Literal["viewer", "operator", "admin"]
 
+_PROJECT: Final = re.compile(r"[A-Za-z0-9_.:@/-]{1,128}")
+
 
 class RoleRule(BaseModel):
     """Whom a role is for. The first rule that fits a person decides; whom none fits sees nothing."""
@@ -51,8 +54,11 @@ class RoleRule(BaseModel):
     @field_validator("projects")
     @classmethod
     def _names_projects(cls, projects: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if projects is not None and not all(name.strip() for name in projects or ("",)):
+        if projects is not None and not projects:
             raise ValueError("name at least one project, or leave projects out for all of them")
+        for name in projects or ():
+            if not _PROJECT.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a project that the collector can confine to")
         return projects
 
 

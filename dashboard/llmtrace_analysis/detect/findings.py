@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from .abuse.access_events import Burst
 from .abuse.prompt_injection import PatternMatch
 from .abuse.request_flood import Flood
 from .detectors.anomalies import UNITS, Metric, SeriesResult
@@ -22,6 +23,13 @@ _NAMES: dict[Metric, str] = {
 RULES: dict[Metric, str] = {metric: f"anomaly.{metric}" for metric in _NAMES}
 FLOOD_RULE = "abuse.request_flood"
 INJECTION_RULE = "abuse.prompt_injection"
+
+#: Rule names of bursts, by kind of event.
+ACCESS_RULES = {
+    "key_refused": "abuse.refused_keys",
+    "read_denied": "abuse.denied_reads",
+    "key_new_address": "abuse.new_addresses",
+}
 
 Severity = Literal["warning", "critical"]
 
@@ -140,6 +148,44 @@ def injection_finding(
         seen=tuple(match.at for match in matches),
         openings=tuple(match.at for match in matches[:first_enough]),
         evidence=tuple(traces)[:10],
+    )
+
+
+def access_finding(burst: Burst, window_seconds: int) -> Finding:
+    """The finding of a burst at the endpoints. It is no project's: only keys of every project read it."""
+    whom = _label(burst.of, "all addresses")
+    title, advice = {
+        "key_refused": (
+            f"Refused keys from {whom}: {burst.events}",
+            "Somebody tries keys, or a sender has a wrong one and loses what it sends",
+        ),
+        "read_denied": (
+            f"Denied reads of {whom}: {burst.events}",
+            "Somebody asks for what this key may not read; revoke it by `llmtrace keys revoke` if it leaked",
+        ),
+        "key_new_address": (
+            f"{whom} is used from {burst.events} new addresses",
+            "It may have leaked; `llmtrace keys revoke` ends it",
+        ),
+    }[burst.kind]
+    return Finding(
+        rule=ACCESS_RULES[burst.kind],
+        kind="abuse",
+        project="",
+        dimensions={"address" if burst.kind == "key_refused" else "key": burst.of},
+        metric=burst.kind,
+        severity="critical" if burst.events >= 10 * burst.limit else "warning",
+        title=f"{title} in {window_seconds // 60} min",
+        summary=(
+            f"{advice}. The limit is {burst.limit} within {window_seconds} s. "
+            f"The table security_events has each (Kind = '{burst.kind}')."
+        ),
+        observed=float(burst.events),
+        expected_low=0.0,
+        expected_high=float(burst.limit - 1),
+        unit="events",
+        seen=(burst.last_at,),
+        openings=(burst.last_at,),
     )
 
 

@@ -12,12 +12,22 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_collector.store.incident import Incident
 
 from . import store_queries
+from .abuse.access_events import AccessParameters, find_bursts
 from .abuse.prompt_injection import PatternMatch, scan
 from .abuse.request_flood import FloodParameters, find_floods
 from .detectors.anomalies import Interval, SeriesResult, complete_until, evaluate_series
 from .detectors.parameters import AnomalyParameters
 from .detectors.series import SeriesKey
-from .findings import FLOOD_RULE, INJECTION_RULE, RULES, anomaly_finding, flood_finding, injection_finding
+from .findings import (
+    ACCESS_RULES,
+    FLOOD_RULE,
+    INJECTION_RULE,
+    RULES,
+    access_finding,
+    anomaly_finding,
+    flood_finding,
+    injection_finding,
+)
 from .incident_lifecycle import Finding, QuietPeriod
 
 #: Spans become readable a moment after they were received, and not in order; this far back is read again.
@@ -137,6 +147,26 @@ class FloodRule:
     def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
         """Over after a while without one."""
         return {FLOOD_RULE: QuietPeriod(now, self._quiet_seconds)}
+
+
+class AccessRule:
+    """Addresses whose keys are refused again and again, keys that read what they may not, keys that turn up
+    in many new places.
+    """
+
+    def __init__(self, parameters: AccessParameters) -> None:
+        self._parameters = parameters
+
+    def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
+        """See `Rule`. Nobody's traces show it: evidence is the table `security_events`."""
+        counts = store_queries.access_counts(client, int(now) - self._parameters.window_seconds)
+        bursts = find_bursts(counts, self._parameters)
+        return [access_finding(burst, self._parameters.window_seconds) for burst in bursts]
+
+    def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
+        """Over when the events have left the window."""
+        quiet = QuietPeriod(now, float(self._parameters.window_seconds))
+        return dict.fromkeys(ACCESS_RULES.values(), quiet)
 
 
 class InjectionRule:

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from llmtrace.semconv import PURPOSE_SIMULATED
 from llmtrace_collector.store.incident import Incident
 
+from .abuse.access_events import AccessCount
 from .abuse.request_flood import MinuteCounts
 from .detectors.series import Series, SeriesKey, to_series
 
@@ -207,6 +208,25 @@ def messages(
         text, cut = texts.get((trace, span), ("", False))
         messages_of_calls.append(MessageRow(project, user, trace, span, at, received_ms, text, cut))
     return messages_of_calls
+
+
+_ACCESS = """SELECT
+    toString(Kind) AS kind,
+    KeyId AS key_id,
+    Address AS address,
+    sum(Count) AS events,
+    toUnixTimestamp64Milli(max(Timestamp)) / 1000 AS last_at
+FROM security_events
+WHERE Timestamp >= toDateTime64({since:UInt32}, 3)
+    AND Kind IN ('key_refused', 'read_denied', 'key_new_address')
+GROUP BY kind, key_id, address
+ORDER BY events DESC
+LIMIT 1000"""
+
+
+def access_counts(client: Client, since: int) -> list[AccessCount]:
+    """Refused keys, denied reads and keys in new places since then: for keys of every project alone."""
+    return [AccessCount(*row) for row in _rows(client, _ACCESS, since=since)]
 
 
 _DELIVERIES = """SELECT DeliveryId, max(Ok) AS ok, max(Attempt) AS attempts

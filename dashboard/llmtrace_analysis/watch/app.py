@@ -16,10 +16,11 @@ from llmtrace_analysis.alerts.channels.webhook import WebhookChannel
 from llmtrace_analysis.alerts.delivery import Receiver, RetryPolicy
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient, connect, connect_reader
+from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
-from llmtrace_analysis.detect.rules import AnomalyRule, FloodRule, InjectionRule, Rule
+from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.settings import WatchSettings
 
 from .health import Health, HealthServer
@@ -91,6 +92,7 @@ def build_rules(settings: WatchSettings, collector: CollectorClient) -> list[Rul
         AnomalyRule(anomalies, settings.purposes),
         FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
         InjectionRule(settings.injection_hits, settings.injection_window_seconds, settings.purposes),
+        AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
     ]
 
@@ -119,6 +121,16 @@ def anomaly_parameters(settings: WatchSettings) -> AnomalyParameters:
     """The thresholds of anomalies, which are settings of the same names."""
     return AnomalyParameters(
         **{field.name: getattr(settings, field.name) for field in fields(AnomalyParameters)}
+    )
+
+
+def access_parameters(settings: WatchSettings) -> AccessParameters:
+    """The thresholds of bursts at the collector's endpoints."""
+    return AccessParameters(
+        window_seconds=settings.access_window_seconds,
+        refused_keys=settings.refused_keys,
+        denied_reads=settings.denied_reads,
+        new_addresses=settings.new_addresses,
     )
 
 

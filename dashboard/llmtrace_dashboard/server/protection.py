@@ -13,22 +13,26 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmtrace.common.loopback import is_loopback
 from llmtrace_dashboard.settings import CALLBACK, DashboardSettings
 
+from . import login_return
+
 PROXY_SECRET: Final = "x-llmtrace-proxy-secret"  # noqa: S105 - a header's name
 """Header by which a trusted proxy shows that it is the one."""
 
 _HEALTH = "/_stcore/health"
+_LOGIN = "/auth/login"
 
 #: Streamlit's own pages that nobody needs here.
 _CLOSED = frozenset({"/_stcore/metrics", "/_stcore/script-health-check"})
 
 #: Signing in and out: a foreign page may not send anyone there.
-_OWN_LINKS = ("/auth/login", "/auth/logout")
+_OWN_LINKS = (_LOGIN, "/auth/logout")
 
 _STATIC_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -122,7 +126,9 @@ class Protection:
 
         async def send_protected(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                self._protect(MutableHeaders(raw=message.setdefault("headers", [])))
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                self._remember_page(scope, headers)
+                self._protect(headers)
             await send(message)
 
         refusal = self._refusal(scope)
@@ -168,6 +174,13 @@ class Protection:
         if any(len(headers.getlist(name)) > 1 for name in policy.identity_headers):
             return 400, "The proxy names more than one person: it must replace the header, not add to it."
         return None
+
+    def _remember_page(self, scope: Scope, answer: MutableHeaders) -> None:
+        request = Headers(scope=scope)
+        if scope["path"] == _LOGIN:
+            login_return.remember(request, answer)
+        elif scope["path"] == CALLBACK:
+            login_return.lead_back(answer, cookie_parser(request.get("cookie", "")))
 
     def _is_own_origin(self, origins: list[str], host: str) -> bool:
         """Whether the page that opens a WebSocket is ours: same host and port, or the public address."""

@@ -31,11 +31,6 @@ def main() -> None:
     st.html(theme.PAGE_STYLE)
     st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
     visitor = access().visitor()
-    if isinstance(visitor, Stranger):
-        # Nothing of the pages is drawn, and nothing read.
-        st.navigation([st.Page(_nothing, title=PAGE_TITLE)], position="hidden")
-        sign_in.draw(visitor)
-        return
     page = st.navigation(
         [
             st.Page(
@@ -58,24 +53,25 @@ def main() -> None:
                 icon=":material/notification_important:",
                 url_path="incidents",
             ),
-        ]
+        ],
+        position="hidden" if isinstance(visitor, Stranger) else "sidebar",
     )
+    if isinstance(visitor, Stranger):
+        # The page that was asked for is not run, and nothing is read.
+        sign_in.draw(visitor)
+        return
     url_state.restore_shared(page.url_path)
+    sign_in.sidebar(visitor)
     filters.sidebar()
     with st.sidebar:
         if settings.mlflow_url:
             st.link_button(
                 "Experiments in MLflow", settings.mlflow_url, icon=":material/open_in_new:", type="tertiary"
             )
-    sign_in.sidebar(visitor)
     try:
         page.run()
     except AccessEnded:
         st.rerun()
-
-
-def _nothing() -> None:
-    """The one page of a visitor who may see none."""
 
 
 main()

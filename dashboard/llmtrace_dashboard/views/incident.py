@@ -97,7 +97,7 @@ def _facts(incident: Incident) -> None:
         linked = value and name in ("model", "user", "service")
         target = page_url("/traces", **{name: value}) if linked else ""
         facts.append({"label": name.replace("_", " ").capitalize(), "text": value or "none", "href": target})
-    facts.append({"label": "Project", "text": incident.project})
+    facts.append({"label": "Project", "text": incident.project or "every project"})
     facts.append({"label": "Rule", "text": incident.rule.replace(".", ": ").replace("_", " ")})
     if incident.acknowledged_by:
         facts.append({"label": "Acknowledged by", "text": incident.acknowledged_by})

@@ -20,8 +20,9 @@ _ROLE_NOTES = {
 
 def draw(stranger: Stranger) -> None:
     """Draw what a visitor without a role sees: a way to sign in, or why there is nothing to see."""
+    st.space("large")
     _, middle, _ = st.columns([1, 2, 1])
-    with middle, st.container(border=True, gap="medium"):
+    with middle, st.container(border=True, gap="small"):
         if stranger.reason in ("signed_out", "too_old"):
             _sign_in(stranger)
         elif stranger.reason == "no_role":
@@ -44,9 +45,8 @@ def sidebar(visitor: Person) -> None:
     if not visitor.name:
         return
     settings = current_settings()
-    with st.sidebar, st.container(border=True, gap="small"):
-        st.text(visitor.name)
-        st.caption(_ROLE_NOTES[visitor.role])
+    with st.sidebar, st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.text(visitor.name, help=_ROLE_NOTES[visitor.role])
         if settings.oidc_issuer:
             st.button(
                 "Sign out", on_click=sign_out, icon=":material/logout:", type="tertiary", key="sign_out"
@@ -67,7 +67,7 @@ def _sign_in(stranger: Stranger) -> None:
     if stranger.reason == "too_old":
         st.text(f"Your login is older than {settings.login_hours:g} hours. Sign in again to go on.")
     else:
-        st.text(f"This dashboard is for people whom {_host(settings.oidc_issuer)} knows.")
+        st.text(f"You sign in at {_host(settings.oidc_issuer)} and come back here.")
     address = settings.redirect_url.removesuffix(CALLBACK)
     if "{port}" not in address and st.context.url and _origin(st.context.url) != _origin(address):
         # The cookie of a login that starts here would not be there when it returns.
@@ -83,7 +83,7 @@ def _no_role(stranger: Stranger) -> None:
     st.text(
         f"You are signed in as {stranger.name or 'somebody without a name'}, and nobody gave you a role yet."
     )
-    st.text("An administrator of this dashboard can, in llmtrace.toml; it holds at once:")
+    st.text("An administrator of this dashboard can, in its llmtrace.toml. It holds at once:")
     st.code(
         f'[[dashboard.roles]]\nclaim = "email"\nvalues = [{_toml_text(stranger.name)}]\nrole = "viewer"',
         language="toml",
