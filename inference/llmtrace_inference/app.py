@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_inference.settings import LOG_LEVEL, InferenceSettings
 
 from .access.blocked_users import BlockList
@@ -163,6 +164,7 @@ class _Server(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
+                log_config=None,
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=math.ceil(settings.drain_seconds + _LEAVE_SECONDS),
@@ -189,11 +191,7 @@ def serve(settings: InferenceSettings) -> None:
     The port answers at once (`/health/live`); `/health/ready` turns 200 when every model is loaded. Raises
     RuntimeError when a model cannot be loaded; exits with status 1 when the port is taken.
     """
-    logging.basicConfig(
-        level=LOG_LEVEL,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=False,
-    )
+    log_to_stderr(LOG_LEVEL)
     for source in settings.models.values():
         parse_source(source)
     server: _Server

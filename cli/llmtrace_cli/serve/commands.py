@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_cli.admin.quarantine import quarantine
 from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import Extra, needs, require_module
@@ -56,8 +57,7 @@ def _run(
     `source`: what to trust and present where this part reads from.
     """
     # `llmtrace up` puts the time before each line itself.
-    when = "" if SUPERVISOR_PID in os.environ else "%(asctime)s "
-    logging.basicConfig(level=logging.INFO, format=f"{when}%(levelname)s %(name)s: %(message)s")
+    log_to_stderr(time=SUPERVISOR_PID not in os.environ)
     for chatty in ("httpx", "httpx2", "httpcore", "httpcore2"):  # a line per request, to ourselves
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # These say in several lines what watch says in one.

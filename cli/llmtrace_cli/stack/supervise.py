@@ -15,6 +15,8 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Process
 
+from llmtrace.common.escaping import visible
+
 from .lifeline import when_ended
 from .processes import Part, Stack, wait_ready
 
@@ -53,9 +55,11 @@ class _Printer(Printer):  # type: ignore[misc]  # honcho is untyped
 
     def write(self, message: Message) -> None:
         text = message.data.decode("utf-8", "replace") if isinstance(message.data, bytes) else message.data
-        self.last.setdefault(message.name, deque(maxlen=15)).append(text.rstrip("\n"))
+        # Not all parts are ours, and MLflow logs what it is asked.
+        line = visible(text.rstrip("\r\n"))
+        self.last.setdefault(message.name, deque(maxlen=15)).append(line)
         with self.lock:
-            super().write(message)
+            super().write(message._replace(data=line))
 
 
 class Supervisor(Manager):  # type: ignore[misc]  # honcho is untyped

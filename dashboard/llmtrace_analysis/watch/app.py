@@ -12,6 +12,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_analysis.alerts.channels.webhook import WebhookChannel
 from llmtrace_analysis.alerts.delivery import Receiver, RetryPolicy
 from llmtrace_analysis.alerts.outbox import Outbox
@@ -34,7 +35,7 @@ _PATIENCE_EVALUATIONS, _PATIENCE_SECONDS = 10, 60.0
 
 def serve(settings: WatchSettings) -> None:
     """Watch until SIGTERM or SIGINT. Raises OSError when the health port is taken."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with (
         _stop_signals() as stopping,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
+from llmtrace.common.log_lines import LineFormatter
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.ui.current_settings import configure
 
@@ -55,6 +57,14 @@ def _user_headers(settings: DashboardSettings) -> dict[str, str]:
     return {header: name for header, name in named.items() if header}
 
 
+def _log_lines() -> None:
+    """Streamlit's loggers have handlers of their own: let them write lines as every part does."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "streamlit":
+            for handler in logging.getLogger(name).handlers:
+                handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
+
+
 def serve(settings: DashboardSettings) -> None:
     """Run the dashboard until SIGINT or SIGTERM; blocking, and only in a process's main thread.
 
@@ -75,6 +85,7 @@ def serve(settings: DashboardSettings) -> None:
         options["server.cookieSecret"] = cookie_secret(settings)
     # Streamlit's flags have underscores for the first dots; a name's own parts have none.
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options.items()})
+    _log_lines()
     page = Path(file_util.get_static_dir()) / "index.html"
     protection = Middleware(Protection, policy=Policy.of(settings), page=page)
     app = App(SCRIPT, secrets=secrets, middleware=[protection])
@@ -87,6 +98,7 @@ def serve(settings: DashboardSettings) -> None:
         # Who connects is who connects: forwarded addresses are for whoever asks for them.
         proxy_headers=False,
         server_header=False,
+        log_config=None,
         access_log=False,
         log_level="warning",
         limit_concurrency=_MOST_CONNECTIONS,
