@@ -224,6 +224,12 @@ class InferenceSettings(BaseModel):
         ge=0,
         description="Bytes of spans kept in data_dir/spool while the collector cannot be reached; 0: none.",
     )
+    encryption_key_file: Path | None = Field(
+        default=None,
+        description="File with the keys that spans and audit rows are encrypted with while they wait in "
+        "data_dir, as [collector] has it; unset: LLMTRACE_ENCRYPTION_KEY_FILE or LLMTRACE_ENCRYPTION_KEY, "
+        "and nothing is encrypted without any.",
+    )
     certificate: Path | None = Field(
         default=None,
         description="PEM file with the collector's certificate or its authority's, trusted besides this "

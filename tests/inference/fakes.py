@@ -26,6 +26,7 @@ class Characters:
     """One token per character."""
 
     speaks_tools = True
+    longest_token = 1
 
     def encode_chat(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None

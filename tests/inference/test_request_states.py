@@ -29,6 +29,7 @@ from llmtrace_inference.engine.interface import (
 from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
 from llmtrace_inference.safety import Content, Verdict
 from llmtrace_inference.serving.answers.completion import CompletionAnswer
+from llmtrace_inference.serving.answers.output_grammar import GrammarCompiler
 from llmtrace_inference.serving.request import InferenceRequest, State
 from llmtrace_inference.serving.service import CompletionService
 from llmtrace_inference.serving.steps import Arrival, Steps
@@ -234,7 +235,7 @@ def _idle(records: list[RequestRecord]) -> InferenceRequest[Any]:
         ChatRequest.model_validate_json,
         lambda _user: None,
         lambda _model: FakeEngine(),
-        partial(CompletionAnswer, InferenceSettings()),
+        partial(CompletionAnswer, InferenceSettings(), GrammarCompiler()),
         records.append,
     )
     return InferenceRequest(Arrival("chat", "/v1/chat/completions", Caller("ada")), steps)

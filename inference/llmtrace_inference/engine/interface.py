@@ -255,6 +255,11 @@ class Tokenizer(Protocol):
         """The chat template takes tools, and asks for calls in a form that can be parsed."""
         ...
 
+    @property
+    def longest_token(self) -> int:
+        """Most bytes, and so most characters, that one token of the vocabulary stands for."""
+        ...
+
     def encode_chat(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
     ) -> list[int]:

@@ -10,6 +10,10 @@ from starlette.responses import JSONResponse
 SHOULD_RETRY = "x-should-retry"
 """Header by which OpenAI's clients know that trying again cannot help, whatever the status."""
 
+_MESSAGE_CHARACTERS = 1000
+_PARAM_CHARACTERS = 200
+"""What is told of a request's own words: a megabyte of a name is not sent back."""
+
 
 class ApiError(Exception):
     """A request that is answered with an error. `code` is also the span's and the metrics' error.type."""
@@ -24,11 +28,12 @@ class ApiError(Exception):
         retry_after_seconds: int | None = None,
         retry_is_vain: bool = False,
     ) -> None:
+        message = shortened(message, _MESSAGE_CHARACTERS)
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
-        self.param = param
+        self.param = shortened(param, _PARAM_CHARACTERS) if param is not None else None
         self.retry_after_seconds = retry_after_seconds
         self.retry_is_vain = retry_is_vain
 
@@ -54,6 +59,11 @@ class ApiError(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers=headers)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and an ellipsis: at most `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def invalid_value(param: str, message: str, code: str = "invalid_value") -> ApiError:

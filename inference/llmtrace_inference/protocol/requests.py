@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from .json_text import parse_object
 
 MAX_CHOICES = 16
 """Most answers (prompts × n) that one request may ask for."""
+
+MAX_MESSAGES = 4096
+MAX_PARTS = 1024
+MAX_EMBEDDING_INPUTS = 256
+MAX_STOP_CHARACTERS = 1024
+MAX_ID_CHARACTERS = 16_384
+"""Of a tool call: some providers put what the model thought into it."""
+
+# A list is judged up to its first wrong item: an error for each of a hundred thousand takes a second.
+TokenCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+ModelName = Annotated[str, Field(min_length=1, max_length=512)]
+Identifier = Annotated[str, Field(max_length=512)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(fail_fast=True, min_length=1)]
 
 
 class _Strict(BaseModel):
@@ -26,25 +47,25 @@ class TextPart(_Strict):
 class CalledFunction(_Strict):
     """The function of a tool call in the conversation; `arguments` is JSON text of an object."""
 
-    name: str
+    name: Identifier
     arguments: str
 
     @field_validator("arguments")
     @classmethod
     def _is_an_object(cls, text: str) -> str:
-        try:
-            value = json.loads(text or "{}")
-        except ValueError as error:
-            raise ValueError(f"must be JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise ValueError("must be JSON text of an object")  # noqa: TRY004 - a value, not a type
+        parse_object(text or "{}")
         return text
+
+    @property
+    def arguments_object(self) -> dict[str, Any]:
+        """The arguments as an object."""
+        return parse_object(self.arguments or "{}")
 
 
 class PastToolCall(_Strict):
     """A tool call that an earlier answer made."""
 
-    id: str
+    id: Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
     type: Literal["function"] = "function"
     function: CalledFunction
 
@@ -53,10 +74,10 @@ class Message(_Strict):
     """One message. `developer` is taken as `system`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
-    name: str | None = None
-    tool_calls: list[PastToolCall] | None = None
-    tool_call_id: str | None = None
+    content: str | Annotated[list[TextPart], Field(fail_fast=True, max_length=MAX_PARTS)] | None = None
+    name: Identifier | None = None
+    tool_calls: Annotated[list[PastToolCall], Field(fail_fast=True, max_length=128)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=MAX_ID_CHARACTERS)] | None = None
     refusal: None = None
 
     @model_validator(mode="after")
@@ -90,7 +111,7 @@ class Message(_Strict):
                     "type": "function",
                     "function": {
                         "name": call.function.name,
-                        "arguments": json.loads(call.function.arguments or "{}"),
+                        "arguments": call.function.arguments_object,
                     },
                 }
                 for call in self.tool_calls
@@ -151,7 +172,7 @@ class Tool(_Strict):
 
 
 class _FunctionName(_Strict):
-    name: str
+    name: Identifier
 
 
 class NamedTool(_Strict):
@@ -166,7 +187,6 @@ def _one_or_many(value: Any) -> Any:
 
 
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
-Identifier = Annotated[str, Field(max_length=512)]
 
 
 class GenerationRequest(_Strict, ABC):
@@ -179,21 +199,23 @@ class GenerationRequest(_Strict, ABC):
     prompt_field: ClassVar[str]
     """The field that the prompt comes in."""
 
-    model: Annotated[str, Field(min_length=1)]
+    model: ModelName
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: TokenCount | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: TokenCount | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: (
         Annotated[
-            list[Annotated[str, Field(min_length=1)]], BeforeValidator(_one_or_many), Field(max_length=4)
+            list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]],
+            Field(fail_fast=True, max_length=4),
+            BeforeValidator(_one_or_many),
         ]
         | None
     ) = None
@@ -201,7 +223,9 @@ class GenerationRequest(_Strict, ABC):
     priority: Annotated[int, Field(ge=-10, le=10)] | None = None
     user: Identifier | None = None
     safety_identifier: Identifier | None = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+    metadata: (
+        Annotated[dict[Annotated[str, Field(max_length=64)], Identifier], Field(max_length=16)] | None
+    ) = None
 
     @model_validator(mode="after")
     def _streams_for_stream_options(self) -> GenerationRequest:
@@ -252,12 +276,12 @@ class ChatRequest(GenerationRequest):
 
     prompt_field: ClassVar[str] = "messages"
 
-    messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=MAX_MESSAGES)]
+    max_completion_tokens: TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: Annotated[PlainText | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
-    tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
+    tools: Annotated[list[Tool], Field(fail_fast=True, min_length=1, max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     store: Literal[False] | None = None
@@ -326,9 +350,6 @@ class ChatRequest(GenerationRequest):
         return [tool.model_dump(exclude_none=True) for tool in self.tools]
 
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-
-
 class CompletionRequest(GenerationRequest):
     """Body of POST /v1/completions: one prompt or several, as text or as token ids."""
 
@@ -337,8 +358,8 @@ class CompletionRequest(GenerationRequest):
     prompt: (
         str
         | TokenIds
-        | Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES)]
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_CHOICES)]
+        | Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=MAX_CHOICES)]
+        | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_CHOICES)]
     )
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Literal[1] | None = None
@@ -375,12 +396,15 @@ class EmbeddingRequest(_Strict):
     prompt_field: ClassVar[str] = "input"
     stream: ClassVar[bool] = False
 
-    model: Annotated[str, Field(min_length=1)]
+    model: ModelName
     input: (
         Annotated[str, Field(min_length=1)]
         | TokenIds
-        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=256)]
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=256)]
+        | Annotated[
+            list[Annotated[str, Field(min_length=1)]],
+            Field(fail_fast=True, min_length=1, max_length=MAX_EMBEDDING_INPUTS),
+        ]
+        | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_EMBEDDING_INPUTS)]
     )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: None = None

@@ -9,6 +9,8 @@ import json
 import uuid
 from dataclasses import dataclass, field
 
+from .json_text import parse_object
+
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
@@ -72,10 +74,10 @@ class ToolCallParser:
 
 def _parse(text: str) -> ToolCall | None:
     try:
-        value = json.loads(text)
+        value = parse_object(text)
     except ValueError:
         return None
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+    if not isinstance(value.get("name"), str):
         return None
     arguments = value.get("arguments", {})
     if not isinstance(arguments, dict):

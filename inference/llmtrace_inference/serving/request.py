@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import time
 import uuid
@@ -18,6 +17,7 @@ from llmtrace import semconv
 from llmtrace_inference.access.quotas import QuotaReservation
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import ApiError, from_validation
+from llmtrace_inference.protocol.json_text import check_body, model_named_in
 from llmtrace_inference.protocol.requests import EmbeddingRequest
 from llmtrace_inference.safety import Content
 from llmtrace_inference.telemetry.request_record import Attributes, CacheLookup, RequestRecord
@@ -102,10 +102,11 @@ class InferenceRequest(Generic[Body]):
     def admit(self, raw: bytes, reservation: QuotaReservation) -> Body:
         """Take the body, and the engine that is to answer. Raises ApiError."""
         self._reservation = reservation
+        check_body(raw)
         try:
             body = self._body = self._steps.validate(raw)
         except ValidationError as error:
-            self._model = _model_of(raw)
+            self._model = model_named_in(raw)
             raise from_validation(error) from error
         self._model = body.model
         self._steps.refuse_user(body.user_id)
@@ -294,12 +295,3 @@ class InferenceRequest(Generic[Body]):
         if self.strict:
             raise fault
         logger.error("a request was not followed rightly", exc_info=fault)
-
-
-def _model_of(raw: bytes) -> str:
-    """The model that an invalid request names, for its span."""
-    try:
-        model = json.loads(raw).get("model")
-    except (ValueError, AttributeError):
-        return ""
-    return model[:128] if isinstance(model, str) else ""

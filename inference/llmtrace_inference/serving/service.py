@@ -26,6 +26,7 @@ from llmtrace_inference.telemetry.spans import RequestTracer
 from .answer_cache import open_cache
 from .answers.completion import CompletionAnswer
 from .answers.embeddings import EmbeddingAnswer, MicroBatchers
+from .answers.output_grammar import GrammarCompiler
 from .content_checks import open_checks
 from .event_stream import EventStream
 from .request import InferenceRequest
@@ -57,7 +58,7 @@ class CompletionService:
             ChatRequest.model_validate_json,
             block_list.refuse,
             self._engine,
-            partial(CompletionAnswer, settings),
+            partial(CompletionAnswer, settings, GrammarCompiler()),
             self._finished,
             check_prompt=open_checks(settings.input_checks, "input_checks"),
             check_answer=open_checks(settings.output_checks, "output_checks"),
@@ -67,12 +68,14 @@ class CompletionService:
             "chat": completion,
             "text_completion": replace(completion, validate=CompletionRequest.model_validate_json),
         }
-        batchers = MicroBatchers(settings.embedding_window_seconds, EMBEDDING_BATCH)
+        batchers = MicroBatchers(
+            settings.embedding_window_seconds, EMBEDDING_BATCH, settings.max_queue_tokens
+        )
         self._embedding = Steps(
             EmbeddingRequest.model_validate_json,
             block_list.refuse,
             self._engine,
-            partial(EmbeddingAnswer, batchers),
+            partial(EmbeddingAnswer, batchers, settings.request_timeout_seconds),
             self._finished,
         )
 

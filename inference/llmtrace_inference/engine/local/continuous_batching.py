@@ -44,6 +44,7 @@ from llmtrace_inference.settings import SAMPLING_SEED, InferenceSettings
 
 from . import logits_processors, pooling, traced_scheduler
 from .generation_limits import check_generation_limits
+from .grammar_check import first_reason
 from .model_loader import LoadedModel
 from .tokenizer import ChatTokenizer
 
@@ -355,7 +356,7 @@ class ContinuousBatchingEngine:
         finished = output.is_finished()
         eos = bool(new) and new[-1] in self._loaded.eos_ids and not submission.generation.ignore_eos
         if state is not None and state.error:
-            reason = state.error.split("\n")[0]
+            reason = first_reason(state.error)
             submission.deltas.put_nowait(ConstraintFailed(f"the answer cannot keep to its format: {reason}"))
         else:
             finish: FinishReason | None = ("stop" if eos else "length") if finished else None

@@ -25,6 +25,7 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 from transformers.generation.continuous_batching.requests import FutureRequestState
 
 from llmtrace_inference.engine.interface import Generation, Matcher, TokenLogprob
+from llmtrace_inference.engine.panics import LibraryPanicked, panics_as_errors
 
 KWARG = "sampling_state"
 _NO_SEED = -1
@@ -60,8 +61,13 @@ class SamplingState:
         for token in tokens[self.position :]:
             if self.presence_penalty or self.frequency_penalty:
                 self.counts[token] = self.counts.get(token, 0) + 1
-            if self.matcher is not None and not self.matcher.consume_token(token):
-                self.error = self.error or self.matcher.get_error() or "the grammar refused a token"
+            if self.matcher is not None and not self.error:
+                try:
+                    with panics_as_errors():
+                        if not self.matcher.consume_token(token):
+                            self.error = self.matcher.get_error() or "the grammar refused a token"
+                except LibraryPanicked as panic:
+                    self.error = str(panic)
         self.position = len(tokens)
 
 
@@ -159,11 +165,15 @@ class PenaltyProcessor(ContinuousBatchingLogitsProcessor):
         size = scores.size(-1)
         allowed = np.zeros(size, dtype=bool)
         if not state.error:
-            bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-            unpacked = np.unpackbits(bits, bitorder="little")[:size]
-            allowed[: len(unpacked)] = unpacked
-            if matcher.is_error() or not allowed.any():
-                state.error = matcher.get_error() or "the grammar allows no token"
+            try:
+                with panics_as_errors():
+                    bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+                unpacked = np.unpackbits(bits, bitorder="little")[:size]
+                allowed[: len(unpacked)] = unpacked
+                if matcher.is_error() or not allowed.any():
+                    state.error = matcher.get_error() or "the grammar allows no token"
+            except LibraryPanicked as panic:
+                state.error = str(panic)
         if state.error:
             allowed[:] = False
             allowed[state.eos_id] = True

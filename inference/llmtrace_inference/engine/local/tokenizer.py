@@ -10,7 +10,10 @@ from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from llmtrace_inference.engine.interface import Matcher
+from llmtrace_inference.engine.panics import panics_as_errors
 from llmtrace_inference.protocol.tool_calls import OPEN
+
+from .grammar_check import GrammarCheck, first_reason
 
 
 class ChatTokenizer:
@@ -22,6 +25,9 @@ class ChatTokenizer:
         self._eos_ids = eos_ids
         template = tokenizer.chat_template
         self.speaks_tools = "tools" in str(template) and OPEN in str(template)
+        # In UTF-8, and so at least as long as the bytes that a token stands for.
+        self.longest_token = max(len(token.encode()) for token in tokenizer.get_vocab())
+        self._grammar_check = GrammarCheck()
 
     def encode_chat(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
@@ -29,16 +35,18 @@ class ChatTokenizer:
         """Token ids of the rendered conversation, ready for an answer. ValueError where it cannot be."""
         offered: Any = tools
         try:
-            ids: Any = self._tokenizer.apply_chat_template(
-                messages, tools=offered, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
+            with panics_as_errors():
+                ids: Any = self._tokenizer.apply_chat_template(
+                    messages, tools=offered, add_generation_prompt=True, tokenize=True, return_dict=False
+                )
         except Exception as error:  # jinja and template code raise what they like
             raise ValueError(f"the model's chat template refused these messages: {error}") from error
         return [int(i) for i in ids]
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text, with the special tokens that the tokenizer itself adds."""
-        return [int(i) for i in self._tokenizer.encode(text)]
+        with panics_as_errors():
+            return [int(i) for i in self._tokenizer.encode(text)]
 
     def decoder(self) -> StreamingDecoder:
         return StreamingDecoder(self._tokenizer)
@@ -74,18 +82,16 @@ class ChatTokenizer:
         """Compile a grammar; see `engine.interface.Tokenizer`."""
         tokenizer = self._grammar_tokenizer  # a missing package is reported here
         from llguidance import LLMatcher
+        from llguidance._lib import LLParserLimits
 
-        matcher = LLMatcher(tokenizer, grammar, log_level=0)
-        if matcher.is_error():
-            raise ValueError(_first_reason(matcher.get_error()))
+        self._grammar_check.check(grammar)
+        with panics_as_errors():
+            limits = LLParserLimits(verbose_errors=False)
+            matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
+            problem = matcher.get_error()
+        if problem:
+            raise ValueError(first_reason(problem))
         return matcher
-
-
-def _first_reason(message: str) -> str:
-    """llguidance's error without its excerpt of the grammar."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    reasons = [line for line in lines if "|" not in line and not line.startswith("^")]
-    return " ".join(reasons[:4]) or "the grammar is not valid"
 
 
 class StreamingDecoder:
@@ -96,4 +102,5 @@ class StreamingDecoder:
         self._stream = DecodeStream(skip_special_tokens=True)
 
     def feed(self, token_ids: tuple[int, ...]) -> str:
-        return "".join(self._stream.step(self._backend, i) or "" for i in token_ids)
+        with panics_as_errors():
+            return "".join(self._stream.step(self._backend, i) or "" for i in token_ids)

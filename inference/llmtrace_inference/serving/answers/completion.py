@@ -16,11 +16,12 @@ from llmtrace_inference.settings import InferenceSettings
 from .answer import EngineAnswer, Measured
 from .choice import Choice, Deadline
 from .events import TextDelta
-from .output_grammar import matcher_for
+from .output_grammar import GrammarCompiler
+from .prompt_size import LONG_PROMPT_CHARACTERS, check_prompt_sizes
 from .stop_strings import StopMatcher
 
-_LONG_PROMPT_CHARACTERS = 8_000
-"""Longer conversations are tokenised in a thread, so that they do not hold up everybody's tokens."""
+_MANY_MESSAGES = 100
+"""The template takes longer for more, whatever they say."""
 
 
 class CompletionAnswer(EngineAnswer):
@@ -29,12 +30,14 @@ class CompletionAnswer(EngineAnswer):
     def __init__(
         self,
         settings: InferenceSettings,
+        grammars: GrammarCompiler,
         body: ChatRequest | CompletionRequest,
         engine: Engine,
         response_id: str,
         priority: int,
     ) -> None:
         self.choices: list[Choice] = []
+        self._grammars = grammars
         self._body = body
         self._engine = engine
         self._response_id = response_id
@@ -61,7 +64,7 @@ class CompletionAnswer(EngineAnswer):
         self._check_against_model()
         matcher = None
         if isinstance(body, ChatRequest) and body.is_constrained:
-            matcher = await matcher_for(body, engine.tokenizer)
+            matcher = await self._grammars.matcher_for(body, engine.tokenizer)
         self._tokenize_from_ns = time.perf_counter_ns()
         try:
             prompts = await self._encoded()
@@ -81,6 +84,10 @@ class CompletionAnswer(EngineAnswer):
     def _check_against_model(self) -> None:
         """What only the model can tell: 400 for what it does not have."""
         body, info = self._body, self._engine.info
+        parts = body.prompt_parts
+        # A conversation's parts are one prompt; prompts are each one of their own.
+        prompts = [parts] if isinstance(body, ChatRequest) else [[part] for part in parts]
+        check_prompt_sizes(prompts, self._engine, body.prompt_field)
         if body.top_k is not None and body.top_k > info.vocab_size:
             raise invalid_value("top_k", f"at most {info.vocab_size}, the size of the model's vocabulary")
         if isinstance(body, CompletionRequest):
@@ -103,7 +110,8 @@ class CompletionAnswer(EngineAnswer):
             return [tokenizer.encode(p) if isinstance(p, str) else p for p in body.prompts]
 
         try:
-            if sum(map(len, body.prompt_parts)) > _LONG_PROMPT_CHARACTERS:
+            many = isinstance(body, ChatRequest) and len(body.messages) > _MANY_MESSAGES
+            if many or sum(map(len, body.prompt_parts)) > LONG_PROMPT_CHARACTERS:
                 return await asyncio.to_thread(encode)
             return encode()
         except ValueError as error:

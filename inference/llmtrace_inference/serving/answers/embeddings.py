@@ -13,13 +13,17 @@ import numpy as np
 
 from llmtrace import semconv
 from llmtrace_inference.access.quotas import QuotaReservation
-from llmtrace_inference.engine.interface import Engine, EngineUnavailable
+from llmtrace_inference.engine.interface import Engine, EngineFull, EngineUnavailable, RequestTimeout
 from llmtrace_inference.protocol.errors import invalid_value
 from llmtrace_inference.protocol.requests import EmbeddingRequest
 from llmtrace_inference.telemetry.request_record import Attributes
 
 from .answer import EngineAnswer, Measured
 from .events import Embedded
+from .prompt_size import LONG_PROMPT_CHARACTERS, check_prompt_sizes
+
+_PADDED_TOKENS = 8192
+"""Of one pass, each sequence as long as the longest: attention's mask takes the square of that."""
 
 
 @dataclass(slots=True)
@@ -29,18 +33,26 @@ class _QueuedSequence:
 
 
 class MicroBatcher:
-    """Collects sequences for at most `window_seconds`, or until `max_batch` of them are there."""
+    """Collects sequences for at most `window_seconds`, or until `max_batch` of them are there.
 
-    def __init__(self, engine: Engine, window_seconds: float, max_batch: int) -> None:
+    Those that wait may have `max_queue_tokens` tokens; a single request may always wait.
+    """
+
+    def __init__(self, engine: Engine, window_seconds: float, max_batch: int, max_queue_tokens: int) -> None:
         self.engine = engine
         self._window = window_seconds
         self._max_batch = max_batch
+        self._max_queue_tokens = max_queue_tokens
         self._queue: list[_QueuedSequence] = []
         self._task: asyncio.Task[None] | None = None
 
     async def embed(self, sequences: Sequence[list[int]]) -> list[Embedded]:
-        """One result per sequence, in order. Raises what the forward pass raises, as EngineUnavailable."""
+        """One result per sequence, in order. Raises what the forward pass raises, as EngineUnavailable, and
+        EngineFull."""
         loop = asyncio.get_running_loop()
+        waiting = sum(len(sequence.token_ids) for sequence in self._queue)
+        if waiting and waiting + sum(map(len, sequences)) > self._max_queue_tokens:
+            raise EngineFull(f"embeddings of {waiting} tokens are waiting already: try again shortly")
         queued = [_QueuedSequence(ids, loop.create_future()) for ids in sequences]
         self._queue.extend(queued)
         if self._task is None or self._task.done():
@@ -55,7 +67,8 @@ class MicroBatcher:
         while self._queue:
             if len(self._queue) < self._max_batch:
                 await asyncio.sleep(self._window)
-            batch, self._queue = self._queue[: self._max_batch], self._queue[self._max_batch :]
+            size = self._size_of_pass()
+            batch, self._queue = self._queue[:size], self._queue[size:]
             if not batch:
                 return
             start = time.perf_counter_ns()
@@ -71,20 +84,32 @@ class MicroBatcher:
                 if not sequence.done.done():  # else its client has gone
                     sequence.done.set_result(Embedded(vector, len(batch), start, end))
 
+    def _size_of_pass(self) -> int:
+        """How many of those that wait the next pass takes: all are as long as its longest to it."""
+        longest = 0
+        for size, sequence in enumerate(self._queue[: self._max_batch]):
+            longest = max(longest, len(sequence.token_ids))
+            if size and (size + 1) * longest > _PADDED_TOKENS:
+                return size
+        return self._max_batch
+
 
 class MicroBatchers:
     """A batcher for each model that is asked for embeddings."""
 
-    def __init__(self, window_seconds: float, max_batch: int) -> None:
+    def __init__(self, window_seconds: float, max_batch: int, max_queue_tokens: int) -> None:
         self._window = window_seconds
         self._max_batch = max_batch
+        self._max_queue_tokens = max_queue_tokens
         self._batchers: dict[str, MicroBatcher] = {}
 
     def of(self, model: str, engine: Engine) -> MicroBatcher:
         """The one that all requests to this engine share."""
         batcher = self._batchers.get(model)
         if batcher is None or batcher.engine is not engine:
-            batcher = self._batchers[model] = MicroBatcher(engine, self._window, self._max_batch)
+            batcher = self._batchers[model] = MicroBatcher(
+                engine, self._window, self._max_batch, self._max_queue_tokens
+            )
         return batcher
 
 
@@ -92,9 +117,16 @@ class EmbeddingAnswer(EngineAnswer):
     """The vectors of a request's texts."""
 
     def __init__(
-        self, batchers: MicroBatchers, body: EmbeddingRequest, engine: Engine, _id: str, _priority: int
+        self,
+        batchers: MicroBatchers,
+        timeout_seconds: float,
+        body: EmbeddingRequest,
+        engine: Engine,
+        _id: str,
+        _priority: int,
     ) -> None:
         self._batchers = batchers
+        self._timeout_seconds = timeout_seconds
         self._body = body
         self._engine = engine
         self._sequences: list[list[int]] = []
@@ -110,9 +142,15 @@ class EmbeddingAnswer(EngineAnswer):
 
     async def submit(self, reservation: QuotaReservation) -> None:
         """Tokenise; the engine has them when the first event is asked for."""
-        body, tokenizer, info = self._body, self._engine.tokenizer, self._engine.info
+        tokenizer, info, parts = self._engine.tokenizer, self._engine.info, self._body.prompt_parts
+        check_prompt_sizes([[part] for part in parts], self._engine, "input")
         self._tokenize_from_ns = time.perf_counter_ns()
-        sequences = [tokenizer.encode(text) if isinstance(text, str) else text for text in body.prompt_parts]
+
+        def encode() -> list[list[int]]:
+            return [tokenizer.encode(text) if isinstance(text, str) else text for text in parts]
+
+        long = sum(map(len, parts)) > LONG_PROMPT_CHARACTERS
+        sequences = await asyncio.to_thread(encode) if long else encode()
         self._tokenize_to_ns = time.perf_counter_ns()
         self.input_tokens = sum(map(len, sequences))
         for ids in sequences:
@@ -127,7 +165,11 @@ class EmbeddingAnswer(EngineAnswer):
     async def events(self) -> AsyncGenerator[Embedded, None]:
         """The vector of each text, in order."""
         batcher = self._batchers.of(self._body.model, self._engine)
-        self._embedded = await batcher.embed(self._sequences)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                self._embedded = await batcher.embed(self._sequences)
+        except TimeoutError:
+            raise RequestTimeout(f"the request took longer than {self._timeout_seconds:g} s") from None
         self._ready_ns = time.perf_counter_ns()
         for embedded in self._embedded:
             yield embedded

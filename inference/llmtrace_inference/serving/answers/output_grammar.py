@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 from llmtrace_inference.engine.interface import Matcher, Tokenizer
-from llmtrace_inference.protocol.errors import invalid_value
+from llmtrace_inference.protocol.errors import ApiError, invalid_value
 from llmtrace_inference.protocol.requests import ChatRequest, JsonObject, JsonSchema, Tool
 from llmtrace_inference.protocol.tool_calls import CLOSE, OPEN
+
+_MOST_CHARACTERS: Final = 120_000
+"""A longer grammar would hold up every answer's tokens while its first step is taken."""
+_AT_ONCE: Final = 2
+_MOST_WAITING: Final = 64
 
 
 def grammar_for(request: ChatRequest) -> tuple[str, str] | None:
@@ -24,19 +30,35 @@ def grammar_for(request: ChatRequest) -> tuple[str, str] | None:
     return None
 
 
-async def matcher_for(request: ChatRequest, tokenizer: Tokenizer) -> Matcher | None:
-    """What the answer has to keep to; None where anything may be said. Raises ApiError 400."""
-    wanted = grammar_for(request)
-    if wanted is None:
-        return None
-    param, grammar = wanted
-    try:
-        # Compiling takes a second for a large vocabulary's first grammar, and long for a hard schema.
-        return await asyncio.to_thread(tokenizer.matcher, grammar)
-    except ValueError as error:
-        raise invalid_value(param, str(error)) from error
-    except RuntimeError as error:
-        raise invalid_value(param, str(error), code="unsupported_parameter") from error
+class GrammarCompiler:
+    """Compiles grammars beside the event loop, a few at a time: some take seconds. For one event loop."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="grammars")
+        self._waiting = 0
+
+    async def matcher_for(self, request: ChatRequest, tokenizer: Tokenizer) -> Matcher | None:
+        """What the answer has to keep to; None where anything may be said. Raises ApiError 400 and 503."""
+        wanted = grammar_for(request)
+        if wanted is None:
+            return None
+        param, grammar = wanted
+        if len(grammar) > _MOST_CHARACTERS:
+            raise invalid_value(param, f"the schema is longer than {_MOST_CHARACTERS} characters of JSON")
+        if self._waiting >= _MOST_WAITING:
+            message = "too many grammars are being compiled: try again shortly"
+            raise ApiError(503, message, code="engine_full", retry_after_seconds=2)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, tokenizer.matcher, grammar
+            )
+        except ValueError as error:
+            raise invalid_value(param, str(error)) from error
+        except RuntimeError as error:
+            raise invalid_value(param, str(error), code="unsupported_parameter") from error
+        finally:
+            self._waiting -= 1
 
 
 def _lark(schema: dict[str, Any]) -> str:
