@@ -15,6 +15,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from llmtrace.common.log_lines import log_to_stderr
 from llmtrace.common.loopback import is_loopback
 
 from .access.api_keys import ApiKeyStore
@@ -296,7 +297,9 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         quarantine.router(collector.store, collector.authenticator, collector.wal, collector.arrival_counts)
     )
     app.include_router(backup.router(collector.store, collector.authenticator, settings.data_dir / "backups"))
-    app.include_router(keys.router(collector.store, collector.authenticator, collector.api_keys))
+    app.include_router(
+        keys.router(collector.store, collector.authenticator, collector.api_keys, collector.security_events)
+    )
     app.include_router(budgets.router(collector.budgets, collector.authenticator))
     app.include_router(prices.router(collector.store, collector.authenticator, collector.price_book))
 
@@ -322,12 +325,13 @@ def create_app(settings: CollectorSettings) -> FastAPI:
 
 def serve(settings: CollectorSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     app = create_app(settings)
     uvicorn.run(
         app,
         host=settings.host,
         port=settings.port,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

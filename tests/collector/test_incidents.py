@@ -84,7 +84,8 @@ def test_what_people_decide_stays(served: Served) -> None:
         assert answer.json() == {"incident_id": name, "state": "acknowledged", "version": 2}
     assert served.write("PUT", path, report(count=5)).json()["state"] == "acknowledged"
     row = incident(served, name)
-    assert (row["AcknowledgedBy"], row["Count"], row["State"]) == ("ann@example.org", 5, "acknowledged")
+    by = "ann@example.org (admin_key)"  # a name that is stated with a key, beside that key
+    assert (row["AcknowledgedBy"], row["Count"], row["State"]) == (by, 5, "acknowledged")
     assert row["AcknowledgedAt"]
     assert served.write("POST", f"{path}/resolve", decision).json()["state"] == "resolved"
     assert served.write("POST", f"{path}/acknowledge", decision).json()["state"] == "resolved"

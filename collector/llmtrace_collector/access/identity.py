@@ -57,6 +57,14 @@ class Identity:
         """Who did it: the person, else the key."""
         return self.person or self.key_id
 
+    def actor_stated(self, name: str) -> str:
+        """Who did it where the request states a `name` as well: a dashboard in which nobody signed in is
+        believed, the name that somebody gives with another key is noted beside that key.
+        """
+        if self.person or not name:
+            return self.actor
+        return name if self.role == "dashboard" else f"{name} ({self.key_id})"
+
     def may_act_as(self, role: PersonRole) -> bool:
         """Whether the person at the dashboard may do what `role` does; without a person it is the key's."""
         return self.person_role is None or PERSON_ROLES.index(self.person_role) >= PERSON_ROLES.index(role)
@@ -78,12 +86,12 @@ class Identity:
         return replace(identity, person=person or "", person_role=known)
 
     def _confined(self, project: str | None) -> Identity:
-        if project is None or project == self.project:
+        if project is None:
             return self
-        if self.project:
-            raise Denied(403, f"this key is of project {self.project!r}: {PROJECT_HEADER} names another")
-        if not _PROJECT.fullmatch(project):
+        if not _PROJECT.fullmatch(project):  # an empty one would be every project
             raise Denied(400, f"{PROJECT_HEADER} should be the name of a project")
+        if self.project and project != self.project:
+            raise Denied(403, f"this key is of project {self.project!r}: {PROJECT_HEADER} names another")
         return replace(self, project=project)
 
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmtrace_collector.access.auth import Authenticator, require_admin, require_project
+from llmtrace_collector.access.auth import (
+    Authenticator,
+    Identity,
+    require_admin,
+    require_person,
+    require_project,
+)
 from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident
 from llmtrace_collector.store.store import Store
 
@@ -33,11 +39,11 @@ class Reporter(BaseModel):
 
 
 class Decision(BaseModel):
-    """Who decided, and why."""
+    """Who decided, where the request's key does not say it already, and why."""
 
     model_config = ConfigDict(extra="forbid")
 
-    actor: str = Field(min_length=1, max_length=256)
+    actor: str = Field(default="", max_length=256)
     note: str = Field(default="", max_length=4096)
 
 
@@ -56,28 +62,31 @@ else:
 
 
 def router(store: Store, authenticator: Authenticator) -> APIRouter:
-    """The routes under /v1/incidents and /v1/deliveries. All need the admin key."""
+    """The routes under /v1/incidents and /v1/deliveries. People decide with the dashboard's key too, the rest
+    needs the admin key."""
     incidents = Incidents(store)
 
-    routes = APIRouter(dependencies=[Depends(require_admin(authenticator))])
+    routes = APIRouter()
+    of_detection = [Depends(require_admin(authenticator))]
+    of_people = [Depends(require_person(authenticator, "operator"))]
 
-    @routes.put("/v1/incidents/{incident_id}")
+    @routes.put("/v1/incidents/{incident_id}", dependencies=of_detection)
     def put_incident(incident_id: Identifier, report: IncidentReport, request: Request) -> dict[str, Any]:
         incident = Incident.from_report(report, incident_id=incident_id, updated_at=_now())
         require_project(request, incident.project)
         return incidents.report(incident, report.actor, report.note, request.state.identity.project)
 
-    @routes.post("/v1/incidents/{incident_id}/acknowledge")
+    @routes.post("/v1/incidents/{incident_id}/acknowledge", dependencies=of_people)
     def acknowledge(incident_id: Identifier, decision: Decision, request: Request) -> dict[str, Any]:
         with audited(store, request, "incidents.acknowledge", incident_id, decision.actor):
-            return incidents.decide(incident_id, "acknowledged", decision, request.state.identity.project)
+            return incidents.decide(incident_id, "acknowledged", decision, request.state.identity)
 
-    @routes.post("/v1/incidents/{incident_id}/resolve")
+    @routes.post("/v1/incidents/{incident_id}/resolve", dependencies=of_people)
     def resolve(incident_id: Identifier, decision: Decision, request: Request) -> dict[str, Any]:
         with audited(store, request, "incidents.resolve", incident_id, decision.actor):
-            return incidents.decide(incident_id, "resolved", decision, request.state.identity.project)
+            return incidents.decide(incident_id, "resolved", decision, request.state.identity)
 
-    @routes.post("/v1/deliveries")
+    @routes.post("/v1/deliveries", dependencies=of_detection)
     def add_delivery(report: DeliveryReport, request: Request) -> dict[str, Any]:
         delivery = AlertDelivery.from_report(report)
         require_project(request, delivery.project)
@@ -112,9 +121,10 @@ class Incidents:
         incident_id: str,
         state: Literal["acknowledged", "resolved"],
         decision: Decision,
-        project: str = "",
+        identity: Identity,
     ) -> dict[str, Any]:
         """Acknowledge or resolve on a person's behalf. Deciding the same again changes nothing."""
+        project, actor = identity.project, identity.actor_stated(decision.actor)
         with self._lock:
             before = self._current(incident_id)
             if before is None or (project and before.project != project):
@@ -124,11 +134,11 @@ class Incidents:
             incident = replace(before, state=state)
             if state == "acknowledged":
                 action = "acknowledge"
-                incident = replace(incident, acknowledged_at=_now(), acknowledged_by=decision.actor)
+                incident = replace(incident, acknowledged_at=_now(), acknowledged_by=actor)
             else:
                 action = "resolve"
                 incident = replace(incident, resolved_at=_now())
-            return self._save(incident, action, decision.actor, decision.note)
+            return self._save(incident, action, actor, decision.note)
 
     def _current(self, incident_id: str) -> Incident | None:
         rows = self._store.rows(_CURRENT, {"incident": incident_id})

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace_collector.access.api_keys import ApiKeyStore, Role, new_key
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
+from llmtrace_collector.access.security_events import SecurityEvents
 from llmtrace_collector.store.store import Store
 
 from .audit import audited
@@ -29,7 +30,9 @@ class NewKey(BaseModel):
     requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
 
 
-def router(store: Store, authenticator: Authenticator, api_keys: ApiKeyStore) -> APIRouter:
+def router(
+    store: Store, authenticator: Authenticator, api_keys: ApiKeyStore, events: SecurityEvents
+) -> APIRouter:
     """The routes under /v1/keys."""
     routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
 
@@ -43,7 +46,10 @@ def router(store: Store, authenticator: Authenticator, api_keys: ApiKeyStore) ->
 
     @routes.get("/v1/keys")
     def listed() -> dict[str, list[dict[str, Any]]]:
-        return {"keys": [asdict(key) for key in api_keys.all()]}
+        """Each with its last day of use (`last_used_at`, when it began) and place, null before the first."""
+        uses = events.last_uses()
+        never = {"last_used_at": None, "last_address": None}
+        return {"keys": [{**asdict(key), **uses.get(key.key_id, never)} for key in api_keys.all()]}
 
     @routes.delete("/v1/keys/{key_id}")
     def revoke(key_id: Annotated[str, Field(max_length=64)], request: Request) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace.semconv import PURPOSE_SIMULATED
-from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
+from llmtrace_collector.access.auth import Authenticator, Identity, require_person, require_unscoped
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook, choose_book
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.pricing.priced_sums import priced_sums
@@ -102,14 +102,15 @@ class CloseMonth(BaseModel):
 
 
 def router(store: Store, authenticator: Authenticator, price_book: PriceBook) -> APIRouter:
-    """The routes under /v1/prices, and /v1/cost/close. All need the admin key."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
+    """The routes under /v1/prices, and /v1/cost/close. All need the admin key, or the dashboard's for an
+    administrator."""
+    routes = APIRouter(dependencies=[Depends(require_unscoped(require_person(authenticator, "admin")))])
     closing_lock = threading.Lock()
 
     @routes.put("/v1/prices")
     def set_price(price: SetPrice, request: Request) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
-        rows = [_price_row(price)]
+        rows = [_price_row(price, request.state.identity)]
         target = f"{price.provider}/{price.model}"
         with audited(store, request, "prices.set", target, _detail(price)):
             store.insert_rows("own_prices", rows)
@@ -119,7 +120,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     @routes.post("/v1/prices/update")
     def update(price_update: PriceUpdate, request: Request) -> dict[str, str]:
         """Take the installed price list, with these prices of one's own, as a new book."""
-        rows = [_price_row(price) for price in price_update.prices]
+        rows = [_price_row(price, request.state.identity) for price in price_update.prices]
         detail = f"{len(rows)} prices of one's own"
         if price_update.dry_run:
             with audited(store, request, "prices.prepare", LIST_NAME, detail):
@@ -132,7 +133,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
     @routes.put("/v1/prices/discounts")
     def set_discount(discount: SetDiscount, request: Request) -> dict[str, str]:
         """Keep the discount and put the book that has it into effect."""
-        rows = [_row(discount)]
+        rows = [_row(discount, request.state.identity)]
         target = f"{discount.project}/{discount.provider}/{discount.model}"
         with audited(store, request, "prices.discount", target, _detail(discount)):
             store.insert_rows("own_discounts", rows)
@@ -148,7 +149,7 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
             raise HTTPException(422, "valid_to must be after valid_from")
         if fixed_cost.period == "total" and fixed_cost.valid_to is None:
             raise HTTPException(422, "a line that is paid once needs its end: give valid_to")
-        rows = [{"ValidTo": ALWAYS[1], **_row(fixed_cost), "Id": line_id}]
+        rows = [{"ValidTo": ALWAYS[1], **_row(fixed_cost, request.state.identity), "Id": line_id}]
         with audited(store, request, "cost.fixed", line_id, _detail(fixed_cost)):
             store.insert_rows("fixed_costs", rows)
             price_book.sync(activate=bool(fixed_cost.model))
@@ -163,7 +164,8 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
                 404, f"there is no book {selection.book!r}; 'llmtrace cost prices books' lists them"
             )
         with audited(store, request, "prices.book", selection.book, _detail(selection)):
-            choose_book(store, selection.book, selection.actor, selection.note)
+            actor = request.state.identity.actor_stated(selection.actor)
+            choose_book(store, selection.book, actor, selection.note)
             price_book.sync()
         return {"book": selection.book}
 
@@ -180,7 +182,8 @@ def router(store: Store, authenticator: Authenticator, price_book: PriceBook) ->
             if not rows:
                 raise HTTPException(409, f"there is no call in {body.month}")
             with audited(store, request, "cost.close", body.month, _detail(body)):
-                store.insert_rows("cost_closed", [{**row, **_row(body)} for row in rows])
+                closed = _row(body, request.state.identity)
+                store.insert_rows("cost_closed", [{**row, **closed} for row in rows])
         return {"month": body.month, "rows": len(rows), "cost": sum(row["Cost"] or 0 for row in rows)}
 
     return routes
@@ -209,16 +212,20 @@ def _window(month: str) -> dict[str, str]:
     return {name: str(int(edge.timestamp()) * 1000) for name, edge in (("since", start), ("until", end))}
 
 
-def _price_row(price: SetPrice) -> dict[str, Any]:
+def _price_row(price: SetPrice, identity: Identity) -> dict[str, Any]:
     units = price.per_unit()
     prices = {bucket.price: units.get(bucket.name) for bucket in BUCKETS}
-    return {**_row(price, leave_out=set(FIELDS.values())), **prices}
+    return {**_row(price, identity, leave_out=set(FIELDS.values())), **prices}
 
 
-def _row(request: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:
+_Written = SetPrice | SetDiscount | FixedCost | BookSelection | CloseMonth
+
+
+def _row(request: _Written, identity: Identity, leave_out: set[str] | None = None) -> dict[str, Any]:
     """A request as a row, written now: a column for each field that has a value, `valid_from` → `ValidFrom`;
-    days as seconds since 1970. Raises HTTPException."""
+    days as seconds since 1970; by whom its key says, or states. Raises HTTPException."""
     fields = request.model_dump(exclude=leave_out, exclude_none=True)
+    fields["actor"] = identity.actor_stated(request.actor)
     row = {
         "".join(part.capitalize() for part in name.split("_")): _seconds(value)
         if isinstance(value, date)
@@ -228,7 +235,7 @@ def _row(request: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any
     return {**row, "At": f"{time.time():.3f}"}
 
 
-def _detail(request: SetPrice | SetDiscount | FixedCost | BookSelection | CloseMonth) -> str:
+def _detail(request: _Written) -> str:
     """The request but for its defaults, as JSON: what an auditor wants to know of it, its actor among it."""
     return request.model_dump_json(exclude_defaults=True)
 

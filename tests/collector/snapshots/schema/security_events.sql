@@ -8,7 +8,7 @@ CREATE TABLE security_events (
     Count UInt64 COMMENT 'How often within ten seconds'
 )
 ENGINE = MergeTree
-ORDER BY (Kind, KeyId, Timestamp)
+ORDER BY (Timestamp, Kind)
 TTL toDateTime(Timestamp) + toIntervalDay(90)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
     min_bytes_for_wide_part = 67108864, merge_selector_base = 8

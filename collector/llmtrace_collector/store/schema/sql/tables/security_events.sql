@@ -8,7 +8,7 @@ CREATE TABLE security_events (
     Count UInt64 COMMENT 'How often within ten seconds'
 )
 ENGINE = {{ engine('MergeTree') }}
-ORDER BY (Kind, KeyId, Timestamp)
+ORDER BY (Timestamp, Kind)
 TTL toDateTime(Timestamp) + toIntervalDay(90)
 SETTINGS {% include 'parts/durable.sql' %}
 
