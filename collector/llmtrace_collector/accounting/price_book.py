@@ -79,6 +79,7 @@ class PriceBook:
             self.book = book_name(self._own, overrides)
             chosen = next(iter(self._store.rows(_IN_EFFECT)), {"book": "", "actor": ""})
             in_effect = str(chosen["book"])
+            self._note_models()
             # Pairs seen since are priced in the book in effect too, which may be an older one.
             written = self._fill(self.book, overrides)
             if in_effect and in_effect != self.book:
@@ -119,6 +120,11 @@ class PriceBook:
         return not self._store.rows(
             "SELECT 1 FROM price_books WHERE Book = {book:String}", {"book": self.book}
         )
+
+    def _note_models(self) -> None:
+        """Note which models each project has called: their prices are what it may read."""
+        seen = self._store.rows(_MODELS_NOT_NOTED.format(usage=self._usage_to_examine(self.book)))
+        self._store.insert_rows("models_used", seen)
 
     def _fill(self, book: BookName, overrides: PriceOverrides) -> int:
         began, usage = time.monotonic(), self._usage_to_examine(book)
@@ -293,6 +299,11 @@ _PAIRS_NOT_IN_BOOK = """SELECT DISTINCT Provider, Model, ResponseModel, arrayJoi
 FROM (SELECT DISTINCT Provider, Model, ResponseModel, toString(ServiceTier) AS Tier FROM {usage}) AS seen
 WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
     SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {{book:String}}
+)"""
+
+_MODELS_NOT_NOTED = """SELECT * FROM (SELECT DISTINCT Project, Provider, Model, ResponseModel FROM {usage}) AS seen
+WHERE (Project, Provider, Model, ResponseModel) NOT IN (
+    SELECT Project, Provider, Model, ResponseModel FROM models_used
 )"""
 
 _NOT_DISCOUNTED = """SELECT * FROM (SELECT DISTINCT Project, Provider, Model FROM {usage}) AS seen

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 
+from . import access_control
+from .access_control import OWNER, scope_of
 from .cluster import Cluster
 from .database import DATABASE as DATABASE
+from .encrypted_disk import EncryptedDisk, demand_plain
+from .handles import Handles, Session
 
 #: Limits behind the query guard: what one read may cost. Times in seconds, sizes in bytes.
 READ_LIMITS: Mapping[str, str] = {
@@ -29,6 +38,8 @@ READ_LIMITS: Mapping[str, str] = {
     "max_threads": "2",
 }
 
+#: What answers do not say: how many rows were read for them, those of others among them.
+READ_ANSWERS: Mapping[str, str] = {"output_format_write_statistics": "0"}
 
 #: The setting by which a server's row policies know whose rows a read may see.
 PROJECT_SETTING = "SQL_llmtrace_project"
@@ -44,6 +55,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The engine could not be reached; the same call may succeed later."""
+
+
+class NotConfined(StoreError):
+    """The engine has no access control of its own by which one project could be read."""
 
 
 class StoreMismatch(StoreError):
@@ -79,11 +94,17 @@ class StoreEngine(ABC):
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        """Run one SELECT read-only and within `READ_LIMITS`; the bytes are in ClickHouse format `fmt`.
+        """Run one SELECT of a reader's, read-only and within `READ_LIMITS`; the bytes are in format `fmt` of
+        ClickHouse's.
 
         `params` are the values of `{name:Type}` placeholders; the engine encodes them. `project` is the one
-        whose rows alone may come out, for engines that have a wall of their own for that.
+        whose rows alone may come out, by the engine's own access control; '' for those of every project, but
+        never of what is the collector's own. Raises NotConfined where the engine has no such control.
         """
+
+    @abstractmethod
+    def read_all(self, sql: str, params: QueryParams | None = None, fmt: str = "TabSeparated") -> bytes:
+        """Run a SELECT of ours, as `read` does, over everything in the store."""
 
     @abstractmethod
     def insert_messages(
@@ -119,67 +140,74 @@ def _settings_clause(settings: Mapping[str, str] | None) -> str:
 
 
 class EmbeddedEngine(StoreEngine):
-    """chDB: ClickHouse in this process. One process may own a directory; each thread gets its own handle."""
+    """chDB: ClickHouse in this process. One process may own a directory.
+
+    The engine's own access control stands behind every read, see access_control.py: which rows a handle sees
+    is fixed before a text of others is run on it.
+    """
 
     alone = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: EncryptionKeys | None = None) -> None:
+        """With `keys` everything is on an encrypted disk, see encrypted_disk.py."""
         # chdb loads a 500 MB library: only the home that needs it pays.
         import chdb
 
-        self._connect: Callable[[str], Any] = chdb.connect
-        self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._local = threading.local()
-        self._handles: list[Any] = []
-        self._lock = threading.Lock()
+        self.path = path
+        self._folder = engine_path(path)
+        if keys is None:
+            demand_plain(path)
+        self._disk = None if keys is None else EncryptedDisk(path, keys)
         try:
-            self._handle("write")
+            access_control.write_configuration(path, [] if self._disk is None else self._disk.configuration())
+        except OSError as error:
+            raise StoreUnavailable(f"the embedded store in {path} cannot be written: {error}") from error
+        connect: Callable[[str], Any] = chdb.connect
+        address = f"{self._folder}?{urlencode(self._options, safe='/')}"
+        try:
+            with nullcontext() if self._disk is None else self._disk.keys_in_environment():
+                self._handles = Handles(lambda: connect(address), _prepare)
         except RuntimeError as error:
             raise StoreUnavailable(
                 f"the embedded store in {path} cannot be opened ({error}). One process may own it at a time: "
                 "stop the other collector, or give this one another data directory."
             ) from error
+        try:
+            self._demand_walls()
+        except BaseException:
+            self.close()
+            raise
 
-    def _handle(self, kind: str) -> Any:
-        handle = getattr(self._local, kind, None)
-        if handle is None:
-            # Opening handles at the same time as another thread is not something chDB promises.
-            with self._lock:
-                handle = self._connect(str(self.path))
-                self._handles.append(handle)
-            self._prepare(kind, handle)
-        return handle
+    @property
+    def _options(self) -> dict[str, str]:
+        return {"config-file": f"{self._folder.removeprefix('file:')}/{access_control.CONFIG}"}
 
-    def _discard(self, kind: str) -> None:
-        handle = getattr(self._local, kind)
-        delattr(self._local, kind)
-        with self._lock:
-            # The engine ends with its last handle: the new one comes first.
-            fresh = self._connect(str(self.path))
-            self._handles.remove(handle)
-            handle.close()
-            self._handles.append(fresh)
-        self._prepare(kind, fresh)
+    def _demand_walls(self) -> None:
+        """Raise StoreUnavailable where the engine does not go by its configuration."""
+        first = self._handles.first
+        # What it writes here does not depend on the configuration, and makes the database that follows it.
+        first.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        first.query("SET log_comment = 'nobody'")
+        if first.query("SELECT count() FROM system.databases").bytes().strip() != b"0":
+            raise StoreUnavailable(
+                f"the embedded store in {self.path} does not go by the access control in "
+                f"{access_control.CONFIG} beside it, and is not opened without: let no other part of this "
+                "process open it first, or move it to a directory of another name"
+            )
 
-    def _prepare(self, kind: str, handle: Any) -> None:
-        handle.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
-        handle.query(f"USE {DATABASE}")
-        if kind == "read":
-            for name, value in READ_LIMITS.items():
-                handle.query(f"SET {name} = {literal(value)}")
-            handle.query("SET readonly = 1")
-        setattr(self._local, kind, handle)
+    def encrypt_plain_parts(self) -> None:
+        """Encrypt what was stored before there was a key, where there is one now."""
+        if self._disk is not None:
+            self._disk.encrypt_plain_parts(self.execute)
 
-    def _query(self, kind: str, sql: str, fmt: str, params: QueryParams | None) -> bytes:
+    def _query(self, session: Session, sql: str, fmt: str, params: QueryParams | None) -> bytes:
         values = _encoded(params)
         try:
-            result = self._handle(kind).query(sql, fmt, params=values)
+            with self._handles.use(session) as handle:
+                data: bytes | None = handle.query(sql, fmt, params=values).bytes()
         except RuntimeError as error:
-            # What the failed query had already written would be the start of the next one's result.
-            self._discard(kind)
             raise _store_error(str(error)) from error
-        data: bytes | None = result.bytes()
         return data or b""
 
     def execute(
@@ -187,7 +215,7 @@ class EmbeddedEngine(StoreEngine):
     ) -> bytes:
         if settings:
             sql = f"{sql} SETTINGS {_settings_clause(settings)}"
-        return self._query("write", sql, "TabSeparated", params)
+        return self._query(Session(OWNER, reads=False), sql, "TabSeparated", params)
 
     def read(
         self,
@@ -196,7 +224,10 @@ class EmbeddedEngine(StoreEngine):
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        return self._query("read", sql, fmt, params)
+        return self._query(Session(scope_of(project), reads=True), sql, fmt, params)
+
+    def read_all(self, sql: str, params: QueryParams | None = None, fmt: str = "TabSeparated") -> bytes:
+        return self._query(Session(OWNER, reads=True), sql, fmt, params)
 
     def insert_messages(
         self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
@@ -223,13 +254,35 @@ class EmbeddedEngine(StoreEngine):
         self.execute(f"INSERT INTO {table} SETTINGS async_insert = 0 FORMAT {fmt}\n" + data.decode())
 
     def client(self) -> Client:
-        return clickhouse_connect.get_client(interface="chdb", path=str(self.path), database=DATABASE)
+        return clickhouse_connect.get_client(
+            interface="chdb", path=self._folder, chdb_options=self._options, database=DATABASE
+        )
 
     def close(self) -> None:
-        with self._lock:
-            for handle in self._handles:
-                handle.close()
-            self._handles.clear()
+        self._handles.close()
+
+
+def _prepare(handle: Any, session: Session) -> None:
+    """Make a fresh handle one of a session, which nothing that is run on it can change if it only reads."""
+    handle.query(f"USE {DATABASE}")
+    if session.reads:
+        settings = {**READ_LIMITS, **READ_ANSWERS, "log_comment": session.scope}
+        handle.query(f"SET {_settings_clause(settings)}")
+        handle.query("SET readonly = 1")
+
+
+def engine_path(path: Path) -> str:
+    """How the engine is told of a directory: it reads some characters of a path as those of an address."""
+    real = os.path.realpath(path)
+    if re.fullmatch(r"[\w/.-]+", real, re.ASCII):
+        return real
+    # By a descriptor, which stays open as long as this process: another would be another engine's path.
+    return f"file:/proc/self/fd/{_descriptor(real, path.stat().st_ino)}"
+
+
+@cache
+def _descriptor(path: str, inode: int) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 class _Sent:
@@ -245,8 +298,8 @@ class _Sent:
 class ServerEngine(StoreEngine):
     """A ClickHouse server over HTTP, or a cluster by way of one of its nodes.
 
-    With a `reader`, the address of a user whom row policies confine (see row_policies.py), reads for a
-    project are that user's.
+    `reader` is the address of a user whom row policies confine (see row_policies.py): reads for a project are
+    that user's, and refused without one.
     """
 
     def __init__(self, dsn: str, cluster: str = "", reader: str = "", sharded: Collection[str] = ()) -> None:
@@ -326,11 +379,21 @@ class ServerEngine(StoreEngine):
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        settings = {**READ_LIMITS, "readonly": "1"}
-        if not (project and self._confines):
+        settings = {**READ_LIMITS, **READ_ANSWERS, "log_comment": scope_of(project), "readonly": "1"}
+        if not project:
             return self._run("read", sql, params, settings, fmt)
+        if not self._confines:
+            raise NotConfined(
+                "keys of one project cannot read from this ClickHouse server: nothing of the server's own "
+                "holds them to their project. Run what `llmtrace store policies` prints on the server and "
+                "set collector.store_reader, or use a key of every project",
+                _ACCESS_DENIED,
+            )
         settings[PROJECT_SETTING] = literal(project)
         return self._run("confined", sql, params, settings, fmt)
+
+    def read_all(self, sql: str, params: QueryParams | None = None, fmt: str = "TabSeparated") -> bytes:
+        return self._run("read", sql, params, {**READ_LIMITS, "readonly": "1"}, fmt)
 
     def insert_messages(
         self, table: str, path: Path, schema: str, message: str, settings: Mapping[str, str]
@@ -374,14 +437,21 @@ def server_arguments(dsn: str) -> dict[str, Any]:
     }
 
 
-def open_engine(dsn: str, cluster: str = "", reader: str = "", sharded: Collection[str] = ()) -> StoreEngine:
+def open_engine(
+    dsn: str,
+    cluster: str = "",
+    reader: str = "",
+    sharded: Collection[str] = (),
+    encryption_keys: EncryptionKeys | None = None,
+) -> StoreEngine:
     """The engine of a DSN: `chdb:///path/to/dir` or `clickhouse://user:password@host:8123/database`.
 
     `cluster` and `reader` are for a server, see `ServerEngine`; `sharded` is what a cluster's shards hold.
+    `encryption_keys` are for an embedded engine. Raises EncryptionUnavailable where it needs others.
     """
     scheme, _, rest = dsn.partition("://")
     if scheme == "chdb" and rest:
-        return EmbeddedEngine(Path(unquote(rest)))
+        return EmbeddedEngine(Path(unquote(rest)), encryption_keys)
     if scheme in ("clickhouse", "clickhouses") and rest:
         return ServerEngine(dsn, cluster, reader, sharded)
     raise ValueError(
@@ -389,6 +459,9 @@ def open_engine(dsn: str, cluster: str = "", reader: str = "", sharded: Collecti
         "or clickhouse://user:password@host:8123/database"
     )
 
+
+#: ClickHouse's error code of what may not be done.
+_ACCESS_DENIED = 497
 
 #: ClickHouse's error code of a full disk.
 NOT_ENOUGH_SPACE = 243

@@ -132,7 +132,7 @@ class Eraser:
     def _counts(self, user: str, project: str, user_traces: str) -> dict[str, int]:
         counts = {}
         for table, where in _conditions(user_traces):
-            text = self._store.read(
+            text = self._store.engine.read_all(
                 f"SELECT count() FROM {self._store.engine.own}{table} WHERE {where}",  # noqa: S608
                 {"user": user, "project": project},
             )

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import QueryParams, literal, literals
 
-from .engine import StoreEngine, StoreError, StoreUnavailable, open_engine
+from .engine import EmbeddedEngine, StoreEngine, StoreError, StoreUnavailable, open_engine
 from .rollups.passes import Rollups
 from .rollups.settings import DEFAULTS, RollupSettings
 from .schema.catalogue import SHARDED
@@ -211,8 +212,8 @@ class Store:
         return self.engine.read(sql, params, fmt, project)
 
     def rows(self, sql: str, params: QueryParams | None = None) -> list[dict[str, Any]]:
-        """The result of one SELECT of ours, over everything in the store, as dictionaries; 64-bit integers stay
-        integers.
+        """The result of one SELECT of ours, over everything in the store, as dictionaries; 64-bit integers
+        stay integers.
         """
         data = self.engine.read_all(sql, params, "JSONEachRow")
         return [json.loads(line) for line in data.splitlines()]
@@ -360,6 +361,7 @@ def open_store(
     reader: str = "",
     redaction: Redaction = NOTHING,
     rollups: RollupSettings = DEFAULTS,
+    encryption_keys: EncryptionKeys | None = None,
 ) -> Store:
     """Open the store of a DSN and bring its schema up to date.
 
@@ -367,12 +369,16 @@ def open_store(
     Rows are kept `retention_days`, those of a project in `retention` as many days as it says; stored rows
     keep theirs. On a server, `cluster` is the name of the cluster to spread over, `reader` the address of the
     user who reads for projects. `redaction` holds for what is inserted from now on, whoever inserts it;
-    `rollups` says when a trace is whole. Raises ValueError for another address or a pattern that the engine
-    cannot run, and StoreUnavailable when it cannot be opened.
+    `rollups` says when a trace is whole. With `encryption_keys` an embedded store is encrypted on its disk; a
+    server's is the server's to encrypt. Raises ValueError for another address, for a pattern that the engine
+    cannot run and for a key that is missing, and StoreUnavailable when it cannot be opened.
     """
-    engine = open_engine(dsn, cluster, reader, SHARDED)
+    engine = open_engine(dsn, cluster, reader, SHARDED, encryption_keys)
     try:
-        return Store(engine, SchemaSettings(retention_days, retention, redaction), rollups)
+        store = Store(engine, SchemaSettings(retention_days, retention, redaction), rollups)
+        if isinstance(engine, EmbeddedEngine):
+            engine.encrypt_plain_parts()
     except BaseException:
         engine.close()
         raise
+    return store

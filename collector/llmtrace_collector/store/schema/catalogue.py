@@ -25,11 +25,14 @@ _OWN = "Project = {project}"
 #: The prices of what a project used: other projects' models are theirs to know.
 _OWN_MODELS = (
     "(Provider, Model, ResponseModel) IN "
-    "(SELECT Provider, Model, ResponseModel FROM usage_10s WHERE Project = {project})"
+    "(SELECT Provider, Model, ResponseModel FROM models_used WHERE Project = {project})"
 )
 
 #: Nothing of it is any one project's.
 NOBODYS = "0 = 1"
+
+#: What says nothing of any project.
+_EVERYONES = "1 = 1"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Entry:
     #: The condition that picks a project's own rows, with `{project}` for its literal; None: no reader may
     #: name it.
     rows: str | None = None
+    #: The same where views read rows that no reader may name: the engine's access control goes by it.
+    behind: str | None = None
     #: Spread over a cluster's shards; else every node has it whole.
     of_shard: bool = False
     #: Only on a server: others write to it there.
@@ -58,6 +63,13 @@ class Entry:
         return f"{'tables' if self.kind is Kind.TABLE else 'views'}/{self.name}.sql"
 
     @property
+    def filter(self) -> str | None:
+        """The condition that picks the rows which the engine lets out for one project, by whatever way they
+        are read; None: it lets none out, for no reader.
+        """
+        return self.rows if self.behind is None else self.behind
+
+    @property
     def read_everywhere(self) -> bool:
         """Whether a cluster has a table over all shards' rows of it."""
         return self.of_shard and not self.inlet and self.kind is not Kind.MATERIALIZED_VIEW
@@ -71,6 +83,11 @@ class Entry:
 def _spans(name: str, rows: str | None = _OWN, *, retained: bool = False) -> Entry:
     """A table of spans or of what is made from them: each shard's own."""
     return Entry(name, Kind.TABLE, rows, of_shard=True, retained=retained)
+
+
+def _behind(name: str, *, of_shard: bool = True, retained: bool = False) -> Entry:
+    """A table that no reader names and whose rows views show."""
+    return Entry(name, Kind.TABLE, behind=_OWN, of_shard=of_shard, retained=retained)
 
 
 def _inlet(name: str, *, server_only: bool = False) -> Entry:
@@ -107,26 +124,27 @@ CATALOGUE: tuple[Entry, ...] = (
     _spans("scores"),
     # What is made of them.
     _spans("usage_10s"),
-    _spans("usage_hour_closed", None),
-    _spans("steps_10s", None),
-    _spans("trace_rows", None, retained=True),
+    _behind("usage_hour_closed"),
+    _behind("steps_10s"),
+    _behind("trace_rows", retained=True),
     # No project's: it says how far the work is.
-    _spans("rollup_passes", "1 = 1"),
-    _spans("completeness_counts", None),
+    _spans("rollup_passes", _EVERYONES),
+    _behind("completeness_counts"),
     _spans("usage_stale", None),
     _spans("ledger_passes", None),
     # What people and the collector write.
-    _small("incident_versions"),
+    _behind("incident_versions", of_shard=False),
     _small("incident_history", _OWN),
-    _small("delivery_log"),
+    _behind("delivery_log", of_shard=False),
     _small("api_keys"),
     _small("audit_log", _OWN),
     # Of keys that nobody has, and of addresses: for keys of every project.
     _small("security_events", NOBODYS),
+    _behind("models_used", of_shard=False),
     _small("price_book", _OWN_MODELS),
-    # Who chose a book, and why, is for keys of every project.
-    _small("price_books", NOBODYS),
-    _small("own_prices", "Model IN (SELECT Model FROM usage_10s WHERE Project = {project})"),
+    # Who chose a book, and why, is for keys of every project; the views of cost read which it is.
+    Entry("price_books", Kind.TABLE, NOBODYS, behind=_EVERYONES),
+    _small("own_prices", "Model IN (SELECT Model FROM models_used WHERE Project = {project})"),
     _small("own_discounts", _OWN),
     _small("discount_book", _OWN),
     _small("fixed_costs", _OWN),
