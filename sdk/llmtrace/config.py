@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from . import internal_errors, semconv, settings
 from . import setting_values as values
 from .common.sealed_files import EncryptionKeys, EncryptionUnavailable, load_keys
+from .delivery.key_file import KeyFile
 from .delivery.settings import SIGNALS, DeliverySettings, Endpoint, Signal, tls_files
 from .settings import DEFAULT_ENDPOINT, InitSettings
 
@@ -78,6 +79,8 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
         headers.update(values.headers(name, _listed_headers(name, env.get(name, ""))))
     if chosen.api_key:
         headers["authorization"] = f"Bearer {chosen.api_key}"
+    elif chosen.api_key_file:
+        headers.pop("authorization", None)
     headers.update({name.lower(): value for name, value in chosen.headers.items()})
     named = {
         semconv.SERVICE_NAME: chosen.service_name,
@@ -107,6 +110,7 @@ def _delivery(chosen: InitSettings, env: Mapping[str, str]) -> DeliverySettings:
             for signal, url in _urls(chosen.endpoint, env).items()
         },
         headers=headers,
+        key_file=KeyFile(chosen.api_key_file) if chosen.api_key_file and not chosen.api_key else None,
         resource_attributes={
             **chosen.resource_attributes,
             **{key: value for key, value in named.items() if value},

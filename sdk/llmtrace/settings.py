@@ -78,6 +78,13 @@ class InitSettings:
     api_key: str | None = _setting(
         None, "the project's key, sent as `Authorization: Bearer`", values.key, secret=True
     )
+    api_key_file: str | None = _setting(
+        None,
+        "a file with the key, where `api_key` is not set; read anew when it changes",
+        values.path,
+        more="For tokens that are replaced while the program runs, as Kubernetes does.",
+        accepts="str | os.PathLike[str]",
+    )
     headers: Mapping[str, str] = _setting(
         {},
         "further headers of export requests",

@@ -154,6 +154,7 @@ def test_a_key_is_stripped_and_an_address_has_no_password() -> None:
 SAMPLES: dict[str, tuple[Any, str | None, str | None, Any]] = {
     "endpoint": ("http://a:1/", "http://a:1", None, "http://a:1"),
     "api_key": ("k", "k", None, "k"),
+    "api_key_file": (Path("/run/token"), "/run/token", None, "/run/token"),
     "headers": ({"X-Team": "1"}, None, None, {"X-Team": "1"}),
     "service_name": ("s", "s", None, "s"),
     "project": ("p", "p", None, "p"),

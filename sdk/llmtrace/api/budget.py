@@ -132,7 +132,8 @@ def _ask_collector(
     endpoint = runtime.config.delivery.endpoints["traces"]
     url = endpoint.url.removesuffix("/v1/traces").rstrip("/") + _PATH
     try:
-        return _parsed(_fetch_answer(url, endpoint.tls, runtime.config.delivery.headers, query, timeout))
+        headers = runtime.config.delivery.headers_now()
+        return _parsed(_fetch_answer(url, endpoint.tls, headers, query, timeout))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         _hold_off()
         problem = certificate_problem(error, url, endpoint.tls, timeout)

@@ -48,6 +48,7 @@ def init(
     *,
     endpoint: str | None = None,
     api_key: str | None = None,
+    api_key_file: str | os.PathLike[str] | None = None,
     headers: Mapping[str, str] | None = None,
     service_name: str | None = None,
     project: str | None = None,
@@ -80,6 +81,8 @@ def init(
 
     endpoint: the collector's base URL; default http://127.0.0.1:4318. A user and password in it are not sent.
     api_key: the project's key, sent as `Authorization: Bearer`.
+    api_key_file: a file with the key, where `api_key` is not set; read anew when it changes. For tokens that
+        are replaced while the program runs, as Kubernetes does.
     headers: further headers of export requests. Those of OpenTelemetry's variables go to the endpoint of its
         variables and no other.
     service_name: `service.name` of the spans; default unknown_service.

@@ -21,6 +21,7 @@ from .settings import DeliverySettings, Endpoint
 
 # What OTLP/HTTP names retryable, and 408.
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
+_UNAUTHORIZED: Final = 401
 
 
 class HttpPoster:
@@ -29,7 +30,8 @@ class HttpPoster:
     def __init__(self, settings: DeliverySettings, headers: Mapping[str, str]) -> None:
         """`headers` go with every request, besides those of the settings."""
         self._use_proxies = settings.use_proxies
-        self._headers = {**settings.headers, **headers}
+        self._settings = settings
+        self._headers = headers
         self._sessions: dict[Endpoint, requests.Session] = {}
 
     def post(self, endpoint: Endpoint, payload: bytes, timeout: float) -> requests.Response | ExportResult:
@@ -42,11 +44,15 @@ class HttpPoster:
         except Exception as error:  # noqa: BLE001
             return ExportResult("retry", str(error), certificate_refused=isinstance(error, ValueError))
         try:
-            return session.post(
-                endpoint.url, data=payload, headers=self._headers, timeout=timeout, allow_redirects=False
+            headers = {**self._settings.headers_now(), **self._headers}
+        except (OSError, ValueError) as error:  # the file is being replaced, or will be mended
+            return ExportResult("retry", f"the key cannot be read: {error}")
+        try:
+            answer = session.post(
+                endpoint.url, data=payload, headers=headers, timeout=timeout, allow_redirects=False
             )
         except (UnicodeError, requests.exceptions.InvalidHeader):
-            return ExportResult("refused", f"a header cannot be sent: one of {', '.join(self._headers)}")
+            return ExportResult("refused", f"a header cannot be sent: one of {', '.join(headers)}")
         except requests.RequestException as error:
             problem = certificate_problem(error, endpoint.url, endpoint.tls)
             if problem is None:
@@ -55,6 +61,10 @@ class HttpPoster:
             return ExportResult("retry", problem, certificate_refused=True)
         except Exception as error:  # noqa: BLE001  # no reason to lose the batch
             return ExportResult("retry", type(error).__name__)
+        if answer.status_code == _UNAUTHORIZED and self._settings.key_file is not None:
+            # It has ended, and its successor is on the way: no reason to lose the batch.
+            return ExportResult("retry", f"the key of api_key_file is refused: {answer.text[:200]}")
+        return answer
 
     def close(self) -> None:
         """Release connections; a later post opens them again."""

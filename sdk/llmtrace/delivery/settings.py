@@ -16,6 +16,8 @@ from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace.common.tls import TlsFiles
 from llmtrace.common.urls import without_userinfo
 
+from .key_file import KeyFile
+
 Signal = Literal["traces", "logs", "metrics"]
 
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
@@ -42,6 +44,8 @@ class DeliverySettings:
     endpoints: Mapping[Signal, Endpoint]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Headers of each export request (they hold the API key, so they are never printed)."""
+    key_file: KeyFile | None = None
+    """Where the API key is, when it is not among the headers."""
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
     """Replace resource attributes of the same key on everything that is sent."""
     use_proxies: bool = True
@@ -61,6 +65,15 @@ class DeliverySettings:
     spool_bytes: int = 256 * 2**20
     encryption_keys: EncryptionKeys | None = field(default=None, repr=False)
     """What the spool's files are encrypted with; None: nothing."""
+
+    def headers_now(self) -> dict[str, str]:
+        """The headers of a request that is made now.
+
+        Raises OSError or ValueError where the key's file cannot be used.
+        """
+        if self.key_file is None:
+            return dict(self.headers)
+        return {"authorization": f"Bearer {self.key_file.read()}", **self.headers}
 
     @classmethod
     def for_collector(
