@@ -157,6 +157,13 @@ class CollectorSettings(BaseModel):
         description="PEM file with the authorities whose client certificates both ports demand; unset: "
         "none is asked for.",
     )
+    encryption_key_file: Path | None = Field(
+        default=None,
+        description="File with the keys that everything in data_dir is encrypted with (embedded store, log, "
+        "quarantine, backups): one a line, 64 hexadecimal digits (`openssl rand -hex 32`), the current one "
+        "first; those below it read what was written before. Unset: LLMTRACE_ENCRYPTION_KEY_FILE or "
+        "LLMTRACE_ENCRYPTION_KEY, and nothing is encrypted without any.",
+    )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi import Path as PathParameter
 
+from llmtrace.common.sealed_files import EncryptionKeys, SealBroken
 from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.store.backup import BackupIncomplete, BackupRefused, Backups, NoSuchBackup, new_name
 from llmtrace_collector.store.store import Store
@@ -17,10 +18,12 @@ from .audit import audited
 Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 
 
-def router(store: Store, authenticator: Authenticator, folder: Path) -> APIRouter:
-    """The routes under /v1/backups."""
+def router(
+    store: Store, authenticator: Authenticator, folder: Path, keys: EncryptionKeys | None
+) -> APIRouter:
+    """The routes under /v1/backups, which are encrypted with `keys`."""
     routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
-    backups = Backups(store, folder)
+    backups = Backups(store, folder, keys)
 
     @routes.post("/v1/backups")
     def create(request: Request) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def router(store: Store, authenticator: Authenticator, folder: Path) -> APIRoute
                 raise HTTPException(404, str(error)) from error
             except BackupRefused as error:
                 raise HTTPException(409, str(error)) from error
-            except BackupIncomplete as error:
+            except (BackupIncomplete, SealBroken) as error:
                 raise HTTPException(500, str(error)) from error
 
     return routes

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtrace.common.durable_files import sync_directory, sync_file, write_durably
+from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import literal
 
 from .engine import EmbeddedEngine
@@ -16,6 +17,7 @@ from .schema import former
 from .schema.catalogue import BY_NAME, CATALOGUE, Kind
 from .schema.description import SchemaSettings, describe
 from .schema.upgrade import data_migrations
+from .sealed_pipes import readable, written
 from .store import Store
 
 #: Which schema a store has is no part of what is in it.
@@ -47,9 +49,11 @@ def new_name() -> str:
 class Backups:
     """Backups in `folder`, one folder each, complete once it holds `manifest.json`."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, keys: EncryptionKeys | None = None) -> None:
+        """With `keys` new backups are encrypted; those that are not can be restored as well."""
         self._store = store
         self._folder = folder
+        self._keys = keys
 
     def create(self, name: str) -> dict[str, Any]:
         """Write all tables as they are at one moment; inserts wait meanwhile, in the log."""
@@ -60,15 +64,19 @@ class Backups:
         except FileExistsError as error:
             raise BackupRefused(f"there is a backup {name}: another began in the same second") from error
         tables: dict[str, int] = {}
+        columns: dict[str, dict[str, str]] = {}
         try:
             with self._store.paused():
                 for table in _tables():
                     file = folder / f"{table}.native.zst"
-                    self._store.engine.execute(
-                        f"SELECT * FROM {table} INTO OUTFILE {literal(str(file.absolute()))} FORMAT Native"  # noqa: S608
-                    )
+                    with written(file, self._keys) as target:
+                        self._store.engine.execute(
+                            f"SELECT * FROM {table} INTO OUTFILE {literal(str(target.absolute()))} TRUNCATE "  # noqa: S608
+                            "FORMAT Native"
+                        )
+                    columns[table] = self._described(f"(SELECT * FROM {table})")  # noqa: S608
                     tables[table] = int(self._store.engine.execute(f"SELECT count() FROM {table}"))  # noqa: S608
-            manifest = {"name": name, "schema": self._store.version, "tables": tables}
+            manifest = {"name": name, "schema": self._store.version, "tables": tables, "columns": columns}
             # The manifest says that the backup is whole: it is on disk after all that it names.
             for table in tables:
                 with (folder / f"{table}.native.zst").open("rb") as saved:
@@ -106,28 +114,32 @@ class Backups:
                 if int(execute(f"SELECT count() FROM {table}")):  # noqa: S608
                     raise BackupRefused("the store holds data already: restore into a new data_dir")
             saved = _saved(manifest["tables"])
+            columns: dict[str, dict[str, str]] = manifest.get("columns", {})
             # What is derived is filled while its sources are, then replaced by what was saved of it, which
             # may reach further back; of what a backup of before does not have it stays empty.
             sources = _sources()
             for table in sorted(_tables(), key=lambda table_name: table_name not in sources):
                 file = folder / f"{saved.get(table, '')}.native.zst"
                 if table == _AUDIT:
-                    self._add_audit_rows(file)
+                    self._add_audit_rows(file, columns.get(_AUDIT))
                     continue
                 if table in saved or BY_NAME[table].of_shard:
                     execute(f"TRUNCATE TABLE {table} SYNC")
                 if manifest["tables"].get(saved.get(table)):
-                    self._load(table, file)
+                    self._load(table, file, columns.get(saved[table]))
             for statement in data_migrations(manifest["schema"]):
                 execute(statement)
             self._check_rows({table: manifest["tables"][name] for table, name in saved.items()})
         return manifest
 
-    def _load(self, table: str, file: Path, into: str = "") -> None:
-        """Insert a file, whose columns may be those of an earlier release, into `table` or a copy of it."""
+    def _load(self, table: str, file: Path, has: dict[str, str] | None, into: str = "") -> None:
+        """Insert a file, whose columns may be those of an earlier release, into `table` or a copy of it.
+
+        `has` are its columns and their types, which earlier releases did not write down.
+        """
         execute = self._store.engine.execute
-        source = f"file({literal(str(file.absolute()))}, 'Native')"
-        has = {line.split("\t", 1)[0] for line in execute(f"DESCRIBE TABLE {source}").decode().splitlines()}
+        if has is None:
+            has = self._described(f"TABLE file({literal(str(file.absolute()))}, 'Native')")
         columns = {}
         for name in self._columns(table):
             successor = former.SUCCESSORS.get((table, name))
@@ -136,10 +148,13 @@ class Backups:
             elif successor is not None and successor.former in has:
                 columns[name] = successor.expression
         names = ", ".join(f"`{name}`" for name in columns)
-        execute(
-            f"INSERT INTO {into or table} ({names}) SELECT {', '.join(columns.values())} FROM {source} "  # noqa: S608
-            f"SETTINGS {_WHOLE}"
-        )
+        # The engine would read the file first to find out what is known, and a pipe can be read once.
+        structure = literal(", ".join(f"`{name}` {kind}" for name, kind in has.items()))
+        with readable(file, self._keys) as whole:
+            execute(
+                f"INSERT INTO {into or table} ({names}) SELECT {', '.join(columns.values())} "  # noqa: S608
+                f"FROM file({literal(str(whole.absolute()))}, 'Native', {structure}) SETTINGS {_WHOLE}"
+            )
 
     def _columns(self, table: str) -> list[str]:
         """The columns of a table that lie on disk."""
@@ -150,12 +165,17 @@ class Backups:
         )
         return names.decode().split()
 
-    def _add_audit_rows(self, file: Path) -> None:
+    def _described(self, source: str) -> dict[str, str]:
+        """Column → type of what DESCRIBE can name."""
+        text = self._store.engine.execute(f"DESCRIBE {source} FORMAT TSVRaw").decode()
+        return {name: kind for name, kind, *_ in (line.split("\t") for line in text.splitlines())}
+
+    def _add_audit_rows(self, file: Path, has: dict[str, str] | None) -> None:
         """Add the backup's audit rows to those of this store, among them that of the restore; each once."""
         execute, loaded = self._store.engine.execute, f"{_AUDIT}_loaded"
         execute(f"DROP TABLE IF EXISTS {loaded} SYNC")
         execute(f"CREATE TABLE {loaded} AS {_AUDIT} ENGINE = Memory")
-        self._load(_AUDIT, file, into=loaded)
+        self._load(_AUDIT, file, has, into=loaded)
         execute(f"INSERT INTO {_AUDIT} SELECT * FROM {loaded} EXCEPT SELECT * FROM {_AUDIT}")  # noqa: S608
         execute(f"DROP TABLE {loaded} SYNC")
 

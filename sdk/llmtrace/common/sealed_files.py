@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 KEY_VARIABLE: Final = "LLMTRACE_ENCRYPTION_KEY"
 FILE_VARIABLE: Final = "LLMTRACE_ENCRYPTION_KEY_FILE"
@@ -147,6 +147,24 @@ def records(data: bytes, keys: EncryptionKeys | None) -> Iterator[tuple[bytes, i
             return
         yield plain, end
         offset, count = end, count + 1
+
+
+def sealed_records(file: BinaryIO, keys: EncryptionKeys | None) -> Iterator[bytes]:
+    """The records of an open file that is too large for memory.
+
+    Raises SealBroken at the first that is not whole, and where no key fits.
+    """
+    header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        raise SealBroken("the file is damaged, or was cut off")
+    cipher, count = _reading_cipher(header, keys), 0
+    while length := file.read(_LENGTH.size):
+        size = _LENGTH.unpack(length)[0] if len(length) == _LENGTH.size else _MAX_RECORD + 1
+        plain = _opened(cipher, count, file.read(size), header) if size <= _MAX_RECORD else None
+        if plain is None:
+            raise SealBroken("the file is damaged, or was cut off")
+        yield plain
+        count += 1
 
 
 def seal(data: bytes, keys: EncryptionKeys) -> bytes:
