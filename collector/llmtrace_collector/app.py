@@ -17,6 +17,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from llmtrace.common.log_lines import log_to_stderr
 from llmtrace.common.loopback import is_loopback
+from llmtrace.common.sealed_files import EncryptionKeys
+from llmtrace.common.sealed_files import load_keys as load_encryption_keys
 
 from .access.api_keys import ApiKeyStore
 from .access.auth import Authenticator, load_keys
@@ -83,7 +85,8 @@ class Collector:
         self.settings = settings
         self.keys = load_keys(settings)
         self.metrics = CollectorMetrics()
-        self.store: Store = _open_store(settings)
+        self.encryption_keys = load_encryption_keys(settings.encryption_key_file)
+        self.store: Store = _open_store(settings, self.encryption_keys)
         self.api_keys = ApiKeyStore(self.store)
         self.security_events = SecurityEvents(self.store, self.metrics)
         self.tokens: Tokens | None = None
@@ -110,6 +113,7 @@ class Collector:
             on_closed=self.writer.submit,
             behind=self.writer.behind,
             keep_refused=settings.keeps_refused,
+            keys=self.encryption_keys,
         )
         self.intake = Intake(settings, self.wal, self.metrics, self.arrival_counts)
         self.grpc = self._open_grpc()
@@ -229,7 +233,7 @@ def _demand_tls_files(settings: CollectorSettings) -> None:
         ) from error
 
 
-def _open_store(settings: CollectorSettings) -> Store:
+def _open_store(settings: CollectorSettings, keys: EncryptionKeys | None) -> Store:
     try:
         return open_store(
             settings.store_dsn,
@@ -237,6 +241,7 @@ def _open_store(settings: CollectorSettings) -> Store:
             retention=settings.retention,
             cluster=settings.cluster,
             reader=settings.store_reader,
+            encryption_keys=keys,
             redaction=Redaction(settings.redact, settings.redact_patterns, settings.drop_content),
             rollups=RollupSettings(
                 settings.trace_quiet_seconds, settings.trace_rootless_seconds, settings.step_names
@@ -296,7 +301,14 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     app.include_router(
         quarantine.router(collector.store, collector.authenticator, collector.wal, collector.arrival_counts)
     )
-    app.include_router(backup.router(collector.store, collector.authenticator, settings.data_dir / "backups"))
+    app.include_router(
+        backup.router(
+            collector.store,
+            collector.authenticator,
+            settings.data_dir / "backups",
+            collector.encryption_keys,
+        )
+    )
     app.include_router(
         keys.router(collector.store, collector.authenticator, collector.api_keys, collector.security_events)
     )
