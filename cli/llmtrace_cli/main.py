@@ -13,9 +13,11 @@ from .doctor.commands import doctor
 from .query.traces import traces
 from .serve.commands import collector, dashboard, inference, mlflow, watch
 from .stack.up import up
+from .terminal import Commands
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Examples:

@@ -29,6 +29,7 @@ from llmtrace.delivery import (
     encode_spans,
     packed,
 )
+from llmtrace_cli.terminal import say
 
 #: What is asked of each table that can go out as OTLP; rows in an order that is the same each time.
 QUERIES = {
@@ -135,7 +136,7 @@ def _once() -> Callable[..., None]:
             raise click.ClickException(str(arguments[0]))
         if kind == "unreachable" and kind not in kinds:
             kinds.add(kind)
-            click.echo(message % arguments, err=True)
+            say(message % arguments, err=True)
 
     return warn
 

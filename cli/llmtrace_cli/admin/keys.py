@@ -4,9 +4,11 @@ import json
 
 import click
 
+from llmtrace_cli.terminal import say
+
 from .client import own_collector
 
-_ROLES = click.Choice(["ingest", "read", "service", "admin"])
+_ROLES = click.Choice(["ingest", "read", "service", "dashboard", "admin"])
 
 
 @click.group(
@@ -38,7 +40,7 @@ def create(context: click.Context, project: str, role: str, name: str, per_minut
     body = {"project": project, "role": role, "name": name, "requests_per_minute": per_minute}
     with own_collector(context) as collector:
         key = collector.create_key(body)
-    click.echo(f"{key['key_id']}: {role} key of {project or 'every project'}; shown this once", err=True)
+    say(f"{key['key_id']}: {role} key of {project or 'every project'}; shown this once", err=True)
     click.echo(key["key"])
 
 
@@ -53,7 +55,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def list_keys(context: click.Context, as_json: bool) -> None:
-    """Show all keys, without their secrets."""
+    """Show all keys, without their secrets: when each was last used, to the day, and from where."""
     with own_collector(context) as collector:
         all_keys = collector.api_keys()
     for key in all_keys:
@@ -62,9 +64,14 @@ def list_keys(context: click.Context, as_json: bool) -> None:
             continue
         state = f"revoked {key['revoked_at'][:19]}" if key["revoked_at"] else "live"
         limit = f"{key['requests_per_minute']}/min" if key["requests_per_minute"] else "no limit"
-        click.echo(
-            f"{key['key_id']}  {key['role']:<7}  {key['project'] or '(all)':<16}  {limit:<10}  "
-            f"{key['created_at'][:19]}  {state}  {key['name']}"
+        used = (
+            f"last on {key['last_used_at'][:10]} from {key['last_address']}"
+            if key["last_used_at"]
+            else "unused"
+        )
+        say(
+            f"{key['key_id']}  {key['role']:<9}  {key['project'] or '(all)':<16}  {limit:<10}  "
+            f"{key['created_at'][:19]}  {state}  {used}  {key['name']}"
         )
 
 
@@ -80,4 +87,4 @@ def revoke(context: click.Context, key_id: str) -> None:
     """End a key, at once."""
     with own_collector(context) as collector:
         collector.revoke_key(key_id)
-    click.echo(f"{key_id} is revoked")
+    say(f"{key_id} is revoked")

@@ -4,6 +4,8 @@ import json
 
 import click
 
+from llmtrace_cli.terminal import say
+
 from .client import own_collector
 
 
@@ -33,7 +35,7 @@ def list_segments(context: click.Context) -> None:
         segments = collector.quarantine()
     for segment in segments:
         reason = " ".join(segment["reason"].split())[:160]
-        click.echo(f"{segment['name']}  {segment['bytes']} bytes  {reason}")
+        say(f"{segment['name']}  {segment['bytes']} bytes  {reason}")
 
 
 @quarantine.command(
@@ -68,4 +70,4 @@ def replay(context: click.Context, name: str | None, everything: bool) -> None:
         segments = [segment["name"] for segment in collector.quarantine()] if name is None else [name]
         for segment in segments:
             collector.replay(segment)
-            click.echo(f"{segment} is queued")
+            say(f"{segment} is queued")

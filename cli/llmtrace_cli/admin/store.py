@@ -14,6 +14,7 @@ import click
 from llmtrace.common.tls import TlsFiles
 from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
+from llmtrace_cli.terminal import say
 
 from .client import own_collector
 
@@ -69,7 +70,7 @@ def stats(context: click.Context, as_json: bool) -> None:
             click.echo(json.dumps(table))
             continue
         ratio = table["bytes_uncompressed"] / max(table["bytes_on_disk"], 1)
-        click.echo(
+        say(
             f"{table['table']:<28} {table['rows']:>12,} rows {table['bytes_on_disk'] / 1e6:>10,.2f} MB  "
             f"{ratio:>5.1f}x smaller  {table['parts']} parts"
         )
@@ -94,20 +95,20 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
     """
     with own_collector(context) as collector:
         for table, rows in collector.erase(user, project, dry_run=True)["counts"].items():
-            click.echo(f"{table:<28} {rows:>12,} rows")
+            say(f"{table:<28} {rows:>12,} rows")
         if dry_run:
             return
         if not yes:
             click.confirm("Delete them for good?", abort=True)
         erasure = collector.erase(user, project)
         if erasure["quarantined_segments"]:
-            click.echo("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
+            say("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
         reported = 0
         while True:
             erasure = collector.erasure(erasure["erasure_id"])
             steps, done = erasure["steps"], erasure["done"]
             for number, step in enumerate(steps[reported : done + 1], reported + 1):
-                click.echo(f"{number} of {len(steps)}: {step}", err=True)
+                say(f"{number} of {len(steps)}: {step}", err=True)
                 reported = number
             if erasure["state"] != "running":
                 break
@@ -115,7 +116,7 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
     if erasure["state"] != "done":
         at = (*steps, "cleaning up")[done] if steps else "the search for what to erase"
         raise click.ClickException(f"stopped at {at}; run it again: {erasure['error']}")
-    click.echo(f"deleted {sum(erasure['counts'].values()):,} rows")
+    say(f"deleted {sum(erasure['counts'].values()):,} rows")
 
 
 @store.command(
@@ -203,8 +204,8 @@ def export(
                 query = text.format(table=table, time=_TIMES[table], form=_FORMATS[kind])
                 file.write_bytes(rows.ask(query, low, high))
                 total += count
-                click.echo(f"{file}: {count:,} rows", err=True)
-    click.echo(f"{total:,} rows")
+                say(f"{file}: {count:,} rows", err=True)
+    say(f"{total:,} rows")
 
 
 class _Rows:
@@ -253,11 +254,11 @@ def _as_requests(rows: _Rows, low: int, high: int, to: "Path | Destination | Non
         if isinstance(to, Path):
             file = to / f"{rows.table}-{low}-{number}.binpb"
             file.write_bytes(body)
-            click.echo(f"{file}: {count:,} rows", err=True)
+            say(f"{file}: {count:,} rows", err=True)
         elif to is not None:
             rejected = to.send(rows.table, count, body)
             note = f", {rejected:,} of them rejected" if rejected else ""
-            click.echo(f"{to.url}: {count:,} rows{note}", err=True)
+            say(f"{to.url}: {count:,} rows{note}", err=True)
         total += count
     return total
 
@@ -322,12 +323,12 @@ def backup(context: click.Context, listed: bool) -> None:
             manifests = collector.backups()
         for manifest in manifests:
             rows = sum(manifest["tables"].values())
-            click.echo(f"{manifest['name']}  {rows:>12,} rows  schema {manifest['schema']}")
+            say(f"{manifest['name']}  {rows:>12,} rows  schema {manifest['schema']}")
         return
     with own_collector(context) as collector:
         manifest = collector.back_up()
-    click.echo(f"{sum(manifest['tables'].values()):,} rows in {manifest['folder']}", err=True)
-    click.echo(manifest["name"])
+    say(f"{sum(manifest['tables'].values()):,} rows in {manifest['folder']}", err=True)
+    say(manifest["name"])
 
 
 @store.command(
@@ -346,4 +347,4 @@ def restore(context: click.Context, name: str) -> None:
     """
     with own_collector(context) as collector:
         manifest = collector.restore(name)
-    click.echo(f"{sum(manifest['tables'].values()):,} rows are back")
+    say(f"{sum(manifest['tables'].values()):,} rows are back")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from llmtrace_cli.extras import needs
+from llmtrace_cli.terminal import say
 
 from .read_settings import read_settings
 
@@ -58,7 +59,7 @@ def init(path: Path, force: bool) -> None:
         raise click.ClickException(f"{path} exists; --force writes over it, another name leaves it alone")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(template(), encoding="utf-8")
-    click.echo(f"wrote {path}; remove the # before a setting to change it")
+    say(f"wrote {path}; remove the # before a setting to change it")
 
 
 @config.command(

@@ -6,7 +6,6 @@ defaults. This is the only place that reads them; parts are handed their own tab
 
 import difflib
 import os
-import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -20,6 +19,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsError,
 )
+
+from llmtrace_cli.terminal import say
 
 from .settings import ENV_DELIMITER, ENV_PREFIX, PartName, Settings, tables
 
@@ -110,7 +111,7 @@ def _without_former(values: Mapping[str, Any], source: str | None) -> dict[str, 
 @cache
 def _warn_once(text: str) -> None:
     """Say it on standard error, once a process: some commands read the settings more than once."""
-    print(f"warning: {text}", file=sys.stderr)
+    say(f"warning: {text}", err=True)
 
 
 def _explain(

@@ -13,6 +13,7 @@ from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
 from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import collector_option, connection, store_reader
+from llmtrace_cli.terminal import say
 
 from .options import make_scope, moment, scope_options
 
@@ -125,7 +126,7 @@ def set_fixed_cost(
     }
     with managing(connection(context, url)) as collector:
         line_id = collector.set_fixed_cost(line, body)
-    click.echo(f"kept: {line_id}")
+    say(f"kept: {line_id}")
 
 
 @fixed.command(
@@ -156,7 +157,7 @@ def remove(context: click.Context, /, line: str, url: str | None) -> None:
     }
     with managing(connection(context, url)) as collector:
         collector.set_fixed_cost(line, body)
-    click.echo(f"removed: {line}")
+    say(f"removed: {line}")
 
 
 @fixed.command(

@@ -9,6 +9,7 @@ from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
 from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import store_reader
+from llmtrace_cli.terminal import say
 
 from .capacity import accounts, fixed, latency, limits
 from .options import make_scope, scope_options
@@ -105,11 +106,9 @@ def report(
         ]
     write(data, fmt, output)
     if paid:
-        click.echo(
-            f"fixed lines, apart: {paid:,.2f} USD in this period; see: llmtrace cost fixed list", err=True
-        )
+        say(f"fixed lines, apart: {paid:,.2f} USD in this period; see: llmtrace cost fixed list", err=True)
     for row in missing.to_dict(orient="records"):
-        click.echo(
+        say(
             f"unpriced: {row['calls']} calls of {row['provider'] or 'an unnamed provider'}/{row['model']}"
             f"{' in tier ' + row['tier'] if row['tier'] else ''}; give it a price: llmtrace cost prices set",
             err=True,

@@ -11,6 +11,7 @@ import click
 
 from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
 from llmtrace_cli.query.store_reader import Command, collector_option
+from llmtrace_cli.terminal import say
 
 if TYPE_CHECKING:
     from llmtrace_analysis.queries.scope import Scope
@@ -86,7 +87,7 @@ def make_scope(
     from llmtrace_analysis.queries.scope import Scope, chosen_purposes
 
     if simulated:
-        click.echo(
+        say(
             f"--simulated goes in 0.3; write --purpose {PURPOSE_PRODUCT} --purpose {PURPOSE_SIMULATED}",
             err=True,
         )

@@ -10,6 +10,7 @@ import click
 from llmtrace_cli.extras import needs
 from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import collector_option, store_reader
+from llmtrace_cli.terminal import say
 
 from .options import make_scope, purpose_option, scope_options
 
@@ -158,10 +159,10 @@ def reserved(
     table = capacity.compare(hours, unit)
     write(table, fmt, output)
     best, even = capacity.best(table), capacity.break_even(hours, unit)
-    click.echo(f"cheapest: {best['units']:.0f} units, saving {best['saving']:.2f} USD", err=True)
+    say(f"cheapest: {best['units']:.0f} units, saving {best['saving']:.2f} USD", err=True)
     if even == even:
         never = "; it never pays" if even > 1 else ""
-        click.echo(f"a unit breaks even at {even:.0%} utilisation{never}", err=True)
+        say(f"a unit breaks even at {even:.0%} utilisation{never}", err=True)
 
 
 @click.command(
@@ -207,7 +208,7 @@ def reconcile(
         rows = matching.reconcile(theirs, matching.ours(client, scope, provider))
     agree = int(rows["matches"].sum())
     write(rows if everything else rows[~rows["matches"]], fmt, output)
-    click.echo(f"{agree} of {len(rows)} rows of day and model agree", err=True)
+    say(f"{agree} of {len(rows)} rows of day and model agree", err=True)
 
 
 @click.command(
@@ -244,4 +245,4 @@ def export(
         raise click.ClickException("the rows break FOCUS 1.2: " + "; ".join(broken))
     write(data, fmt, output)
     if len(missing):
-        click.echo(f"{int(missing['calls'].sum())} calls without a price have no row", err=True)
+        say(f"{int(missing['calls'].sum())} calls without a price have no row", err=True)

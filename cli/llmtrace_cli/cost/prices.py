@@ -13,6 +13,7 @@ from llmtrace_cli.admin.client import managing
 from llmtrace_cli.extras import needs
 from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import Command, collector_option, connection, store_reader
+from llmtrace_cli.terminal import say
 from llmtrace_collector.attributes.counts import COUNTS
 
 from .options import make_scope, moment, scope_options
@@ -50,7 +51,7 @@ def list_prices(
         with needs("analysis"):
             from llmtrace_analysis.cost import price_books
         data = _read(client, book)
-        click.echo(f"book: {book or price_books.in_effect(client)}", err=True)
+        say(f"book: {book or price_books.in_effect(client)}", err=True)
     write(data.drop(columns=["start", "end", "context_to"]), fmt, output)
 
 
@@ -163,7 +164,7 @@ def set_price(
     }
     with managing(connection(context, url)) as collector:
         book = collector.set_price(body)
-    click.echo(f"in effect: {book}")
+    say(f"in effect: {book}")
 
 
 def from_day(since: datetime | None) -> dict[str, str]:
@@ -212,17 +213,17 @@ def update(
     with store_reader(context, url) as client:
         before = price_books.in_effect(client)
         if prepared == before:
-            click.echo(f"nothing new: {before} is in effect", err=True)
+            say(f"nothing new: {before} is in effect", err=True)
             return
         changes = price_books.differences(_read(client, before), _read(client, prepared)) if before else None
     if changes is not None:
         write(changes, fmt, output)
     if dry_run:
-        click.echo(f"would take effect: {prepared}", err=True)
+        say(f"would take effect: {prepared}", err=True)
         return
     with managing(connection(context, url)) as collector:
         taken = collector.update_prices(own_prices)
-    click.echo(f"in effect: {taken}; go back with: llmtrace cost reprice --book '{before}'", err=True)
+    say(f"in effect: {taken}; go back with: llmtrace cost reprice --book '{before}'", err=True)
 
 
 def _from_file(source: Path, note: str) -> list[dict[str, Any]]:
@@ -275,7 +276,7 @@ def discount(
     }
     with managing(connection(context, url)) as collector:
         book = collector.set_discount(body)
-    click.echo(f"in effect: {book}")
+    say(f"in effect: {book}")
 
 
 @click.command(
@@ -312,11 +313,11 @@ def reprice(
         except price_books.NoSuchBook as error:
             raise click.ClickException(str(error)) from error
     write(changes, fmt, output)
-    click.echo(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
+    say(f"difference in this period: {changes['difference'].sum():+.6f} USD", err=True)
     if not dry_run:
         with managing(connection(context, url)) as collector:
             selected = collector.select_book(book, getpass.getuser(), note)
-        click.echo(f"in effect: {selected}", err=True)
+        say(f"in effect: {selected}", err=True)
 
 
 @click.command(
@@ -332,7 +333,7 @@ def close(context: click.Context, /, month: str, url: str | None) -> None:
     """Freeze the figures of a month that is over; what changes later is an adjustment."""
     with managing(connection(context, url)) as collector:
         totals = collector.close_month(month, getpass.getuser())
-    click.echo(f"closed {month}: {totals['cost']:.2f} USD in {totals['rows']} rows")
+    say(f"closed {month}: {totals['cost']:.2f} USD in {totals['rows']} rows")
 
 
 @click.command(

@@ -14,6 +14,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from llmtrace.common.escaping import visible
+
 from .traffic import EXPERIMENT, SERVICE
 from .webhook_sink import ReceivedWebhook
 
@@ -229,11 +231,11 @@ def show(report: Report, console: Console) -> None:
         incident_table.add_column(column)
     for incident in report.incidents:
         incident_table.add_row(
-            Text(str(incident["Title"])),
-            str(incident["Kind"]),
-            str(incident["State"]),
-            _quantity(incident["Observed"], incident["Unit"]),
-            _quantity(incident["ExpectedHigh"], incident["Unit"]),
+            _text(incident["Title"]),
+            _text(incident["Kind"]),
+            _text(incident["State"]),
+            _text(_quantity(incident["Observed"], incident["Unit"])),
+            _text(_quantity(incident["ExpectedHigh"], incident["Unit"])),
             str(incident["Traces"]),
         )
 
@@ -242,9 +244,9 @@ def show(report: Report, console: Console) -> None:
         webhook_table.add_column(column)
     for delivery in report.deliveries:
         webhook_table.add_row(
-            Text(delivery.type),
+            _text(delivery.type),
             "[green]verified[/green]" if delivery.verified else "[red]wrong[/red]",
-            Text(str(delivery.incident.get("title", ""))),
+            _text(delivery.incident.get("title", "")),
         )
 
     run_table = Table(box=box.SIMPLE, pad_edge=False)
@@ -253,7 +255,7 @@ def show(report: Report, console: Console) -> None:
     for run in report.runs:
         metrics = run.metrics
         run_table.add_row(
-            Text(run.name),
+            _text(run.name),
             f"{metrics.get('calls', 0):.0f}",
             f"{metrics.get('latency/p95_ms', 0):.0f} ms",
             f"{metrics.get('tokens/output', 0):.0f}",
@@ -263,11 +265,11 @@ def show(report: Report, console: Console) -> None:
     check_table = Table.grid(padding=(0, 2))
     for check in report.checks():
         mark = "[green]✓[/green]" if check.holds else "[red]✗[/red]"
-        check_table.add_row(mark, check.name, Text(check.seen))
+        check_table.add_row(mark, check.name, _text(check.seen))
     link_table = Table.grid(padding=(0, 2))
     run_links = {run.name: run.url for run in report.runs}
     for name, url in {**report.urls, **run_links}.items():
-        link_table.add_row(name, Text(url))
+        link_table.add_row(_text(name), _text(url))
     console.print(
         Panel(
             Group(totals_table, incident_table, webhook_table, run_table, check_table, Text(), link_table),
@@ -275,6 +277,11 @@ def show(report: Report, console: Console) -> None:
             border_style="green" if all(check.holds for check in report.checks()) else "red",
         )
     )
+
+
+def _text(value: object) -> Text:
+    """What was stored, without markup of rich's and without what would steer the terminal."""
+    return Text(visible(str(value)))
 
 
 def _quantity(value: float | None, unit: str) -> str:

@@ -20,9 +20,11 @@ from typing import TypeVar
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import llmtrace
+from llmtrace.common.escaping import visible_lines
 from llmtrace_analysis.settings import Webhook
 from llmtrace_cli.config.settings import PartName, Settings
 from llmtrace_cli.local_servers import free_port, is_free
@@ -97,7 +99,8 @@ def run(
             failed = [check.name for check in demo_report.checks() if not check.holds]
             if failed:
                 keep = True  # its logs and store say more
-                console.print(f"[red]the demo failed:[/red] {'; '.join(failed)} (logs: {data_dir / 'logs'})")
+                logs = escape(str(data_dir / "logs"))
+                console.print(f"[red]the demo failed:[/red] {'; '.join(failed)} (logs: {logs})")
             if not once:
                 console.print("It stays up with light traffic; Ctrl-C stops everything.")
                 demo.stay()
@@ -107,7 +110,7 @@ def run(
         console.print("stopping …")
         return 0 if not once else 130
     except DemoFailed as error:
-        console.print(f"[red]the demo failed:[/red] {error}")
+        console.print(f"[red]the demo failed:[/red] {escape(visible_lines(str(error)))}")
         keep = True
         return 1
     finally:

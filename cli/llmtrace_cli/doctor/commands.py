@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llmtrace_cli.config.read_settings import config_file
+from llmtrace_cli.terminal import say
 
 if TYPE_CHECKING:
     from .checks import Result, Status
@@ -46,12 +47,14 @@ def doctor(context: click.Context, as_json: bool, endpoint: str | None) -> None:
     else:
         for result in results:
             _print(result)
-        click.echo(f"\n{len(failed)} of {len(results)} checks failed" if failed else "\nnothing is wrong")
+        say("")
+        say(f"{len(failed)} of {len(results)} checks failed" if failed else "nothing is wrong")
     sys.exit(1 if failed else 0)
 
 
 def _print(result: "Result") -> None:
     mark, colour = _MARK[result.status]
-    click.echo(f"{click.style(mark.ljust(5), fg=colour)}{result.name.ljust(20)} {result.detail}")
+    click.secho(mark.ljust(5), fg=colour, nl=False)
+    say(f"{result.name.ljust(20)} {result.detail}")
     if result.remedy:
-        click.echo(f"{' ' * 26}→ {result.remedy}")
+        say(f"{' ' * 26}→ {result.remedy}")

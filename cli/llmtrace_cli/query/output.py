@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from llmtrace.common.escaping import csv_document, visible, visible_lines
 
 from .store_reader import Command
 
@@ -61,6 +62,8 @@ def write(data: pd.DataFrame, fmt: str, output: Path | None, empty: str = "no ca
         return
     text = f"{empty}\n" if fmt == "table" and data.empty else _TEXTS[fmt](data)
     if output is None:
+        if sys.stdout.isatty():  # JSON's escapes are ASCII; cells of CSV are as they were sent
+            text = visible_lines(text)
         click.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
@@ -82,11 +85,7 @@ def _plain(value: Any) -> Any:
 
 
 def _csv(data: pd.DataFrame) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(data.columns)
-    writer.writerows(["" if value is None else value for value in row.values()] for row in records(data))
-    return out.getvalue()
+    return csv_document(list(data.columns), (row.values() for row in records(data)))
 
 
 def _json(data: pd.DataFrame) -> str:
@@ -96,7 +95,7 @@ def _json(data: pd.DataFrame) -> str:
 def _table(data: pd.DataFrame) -> str:
     """Columns as wide as they need to be; numbers to the right."""
     rows = [[_cell(name, value) for name, value in row.items()] for row in records(data)]
-    names = [str(name) for name in data.columns]
+    names = [visible(str(name)) for name in data.columns]
     numbers = [data[name].dtype.kind in "iuf" for name in data.columns]
     widths = [max(len(name), *(len(row[n]) for row in rows)) for n, name in enumerate(names)]
 
@@ -119,14 +118,7 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.6f}" if abs(value) < 1 else f"{value:,.2f}"
-    return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """`text` with escapes for whatever would move the cursor, colour the terminal or turn the text around."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+    return visible(str(value))
 
 
 _TEXTS: dict[str, Callable[[pd.DataFrame], str]] = {"table": _table, "csv": _csv, "json": _json}

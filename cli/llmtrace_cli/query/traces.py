@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from llmtrace_cli.extras import needs
+from llmtrace_cli.terminal import say
 
 from .output import write
 from .store_reader import collector_option, store_reader
@@ -105,7 +106,7 @@ def traces(
         _progress(" " * len(notice), end="\r")
     write(_frame(summaries[:limit], fmt), fmt, None, "no traces: try a longer --since, or fewer terms")
     if len(summaries) > limit:
-        click.echo(f"the newest {limit} are shown; there are more: raise --limit, or add terms", err=True)
+        say(f"the newest {limit} are shown; there are more: raise --limit, or add terms", err=True)
 
 
 def _asked(text: str, since: str, until: str | None, since_always: bool = True) -> tuple[Search, Scope]:

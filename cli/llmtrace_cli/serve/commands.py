@@ -18,6 +18,7 @@ from llmtrace_cli.admin.quarantine import quarantine
 from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import Extra, needs, require_module
 from llmtrace_cli.stack.lifeline import SUPERVISOR_PID, follow_supervisor, wait_for_source
+from llmtrace_cli.terminal import say
 
 if TYPE_CHECKING:
     from llmtrace.common.tls import TlsFiles
@@ -217,7 +218,7 @@ def block(settings: "Settings", user: str, seconds: float, reason: str) -> None:
     except OSError as error:
         raise click.ClickException(f"{url} cannot be reached ({error}): is the service running?") from error
     when = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    click.echo(f"{user} is blocked until {when} UTC")
+    say(f"{user} is blocked until {when} UTC")
 
 
 @click.command(

@@ -11,6 +11,7 @@ import click
 from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import MODULES_OF_ALL, needs, require_module
 from llmtrace_cli.local_servers import is_free, port_holder
+from llmtrace_cli.terminal import say
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.settings import PartName, Settings
@@ -93,14 +94,14 @@ def up(
     refuse_busy_ports({name: settings.listens(name) for name in names})
     stack = plan(with_grpc(settings), names)
     try:
-        click.echo(f"starting {', '.join(names)} …")
+        say(f"starting {', '.join(names)} …")
         supervisor = Supervisor(stack, timeout=timeout, when_ready=lambda seconds: _panel(stack, seconds))
         supervisor.loop()
     finally:
         stack.file.unlink(missing_ok=True)
     if supervisor.failure is not None:
         raise click.ClickException(supervisor.failure)
-    click.echo("stopped")
+    say("stopped")
 
 
 def with_grpc(settings: "Settings") -> "Settings":
@@ -146,12 +147,17 @@ def _panel(stack: "Stack", seconds: float) -> None:
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     for part in stack.parts:
         if part.url and part.name in _DESCRIPTION:
-            table.add_row(f"[bold]{part.name}[/bold]", part.url, f"[dim]{_DESCRIPTION[part.name]}[/dim]")
-    table.add_row("[bold]data[/bold]", str(stack.settings.data_dir), "[dim]Ctrl-C stops everything[/dim]")
+            table.add_row(
+                f"[bold]{part.name}[/bold]", Text(part.url), f"[dim]{_DESCRIPTION[part.name]}[/dim]"
+            )
+    table.add_row(
+        "[bold]data[/bold]", Text(str(stack.settings.data_dir)), "[dim]Ctrl-C stops everything[/dim]"
+    )
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 110)
     console.print(Panel.fit(table, title=f"llmtrace is up ({seconds:.0f} s)", border_style="green"))
     sys.stdout.flush()

@@ -35,6 +35,11 @@ def visible(text: str) -> str:
     )
 
 
+def visible_lines(text: str) -> str:
+    """The same of a text whose line feeds are meant as such."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
 def csv_cell(value: object) -> object:
     """A value for a cell of CSV: text that a spreadsheet would run as a formula begins with an apostrophe.
 

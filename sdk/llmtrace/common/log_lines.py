@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from .escaping import visible
+from .escaping import visible, visible_lines
 
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 
@@ -33,7 +33,7 @@ class LineFormatter(logging.Formatter):
 
 def _marked(text: str) -> str:
     # Line feeds alone are lines: other separators within a message are escaped.
-    return "\n".join(_CONTINUED + visible(line) for line in text.split("\n"))
+    return "\n".join(_CONTINUED + line for line in visible_lines(text).split("\n"))
 
 
 def log_to_stderr(level: int | str = logging.INFO, *, time: bool = True) -> None:
