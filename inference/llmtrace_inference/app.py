@@ -9,16 +9,18 @@ import math
 import socket
 from collections.abc import AsyncIterator, Callable
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from llmtrace.common.http_limits.middleware import HttpLimits
+from llmtrace.common.http_limits.server import LimitedServer, limited_config
 from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_inference.settings import LOG_LEVEL, InferenceSettings
 
 from .access.blocked_users import BlockList
 from .api.admin import admin_routes
 from .api.batches import batch_routes, file_routes
+from .api.limits import arrival_of, limits
 from .api.openai_routes import completion_routes, health_routes, model_routes, with_provider_header
 from .batches.service import BatchService
 from .engine.interface import Engine
@@ -125,14 +127,15 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for router in (
-        completion_routes(settings, parts.completions),
-        model_routes(settings, parts.models),
+        completion_routes(parts.completions, arrival_of),
+        model_routes(parts.models),
         file_routes(settings, parts.batches),
-        batch_routes(settings, parts.batches),
+        batch_routes(parts.batches),
         health_routes(parts.models, parts.metrics),
-        admin_routes(settings, parts.block_list, parts.models, parts.audit),
+        admin_routes(parts.block_list, parts.models, parts.audit),
     ):
         app.include_router(router)
+    app.add_middleware(HttpLimits, rules=limits(settings, parts.completions.refuse))
 
     @app.exception_handler(ApiError)
     async def refuse(_: Request, error: ApiError) -> Response:
@@ -155,20 +158,16 @@ async def _watch_load(models: ModelRegistry, on_failed: Callable[[Exception], No
         on_failed(models.failed)
 
 
-class _Server(uvicorn.Server):
+class _Server(LimitedServer):
     """uvicorn that ends running answers with an error they can read, before it would cut them off."""
 
     def __init__(self, app: FastAPI, settings: InferenceSettings) -> None:
+        patience = math.ceil(settings.drain_seconds + _LEAVE_SECONDS)
         super().__init__(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=settings.port,
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=math.ceil(settings.drain_seconds + _LEAVE_SECONDS),
-            )
+            limited_config(
+                app, settings.host, settings.port, log_config=None, timeout_graceful_shutdown=patience
+            ),
+            settings.max_connections,
         )
         self._drain_seconds = settings.drain_seconds
         self._stop_batches = app.state.stop_batches

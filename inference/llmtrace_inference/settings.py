@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from llmtrace.common.loopback import is_loopback
 
@@ -56,6 +57,23 @@ class InferenceSettings(BaseModel):
         default="127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys or keys."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Host names, besides loopback's, that requests may be addressed to. Empty on another "
+        "address than loopback: every one.",
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description='Origins of web pages that may call /v1, for instance "https://app.example.com". '
+        "No other page may.",
+    )
+    open_metrics: bool = Field(
+        default=False,
+        description="Answer /metrics without a key on another address than loopback too.",
+    )
+    max_connections: int = Field(
+        default=1024, ge=8, description="Connections at once; one more takes the place of an idle one."
+    )
     api_keys: tuple[SecretStr, ...] = Field(
         default=(),
         description="Accepted `Authorization: Bearer …` keys, unbounded. None here and in keys: all pass.",
@@ -253,6 +271,20 @@ class InferenceSettings(BaseModel):
                 "set at least one key, or listen on 127.0.0.1"
             )
         return self
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin.rstrip("/") != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is no origin: write it as https://app.example.com")
+            if not parts.hostname or "*" in origin or "@" in origin:
+                raise ValueError(f"{origin!r} names no single host: write each origin that may call")
+        return origins
 
     @model_validator(mode="after")
     def _key_names_are_unique(self) -> InferenceSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any, cast
 
 from fastapi import APIRouter, Request
@@ -11,13 +11,11 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from llmtrace_inference.access.auth import Caller, authenticate
+from llmtrace_inference.access.auth import Caller
 from llmtrace_inference.batches.service import BatchRequest, BatchService, ExpiresAfter
 from llmtrace_inference.protocol.errors import ApiError, from_validation
 from llmtrace_inference.settings import InferenceSettings
 
-_FORM_BYTES = 16 * 1024
-"""What a form may have beside the file itself."""
 _FIELDS = {"file", "purpose", "expires_after[anchor]", "expires_after[seconds]"}
 
 
@@ -26,18 +24,18 @@ def file_routes(settings: InferenceSettings, service: BatchService) -> APIRouter
     router = APIRouter(prefix="/v1/files")
 
     async def enter(request: Request) -> Caller:
-        caller = authenticate(request.headers, settings)
         await service.open()
+        caller: Caller = request.state.identity
         return caller
 
     @router.post("")
     async def upload(request: Request) -> Response:
         caller = await enter(request)
-        form = await _form(request, settings.max_file_bytes + _FORM_BYTES)
+        form = await _form(request)
         try:
             file, expires_in = _checked(form, settings.max_file_bytes)
             content, size = cast("IO[bytes]", file.file), file.size or 0
-            name = (file.filename or "file.jsonl")[:255]
+            name = _base_name(file.filename or "")
             stored_file = await service.add_file(caller, name, content, size, expires_in)
         finally:
             await form.close()
@@ -72,25 +70,23 @@ def file_routes(settings: InferenceSettings, service: BatchService) -> APIRouter
     return router
 
 
-def batch_routes(settings: InferenceSettings, service: BatchService) -> APIRouter:
+def batch_routes(service: BatchService) -> APIRouter:
     """`/v1/batches`: POST begins one, GET lists, `{id}` GET, `{id}/cancel` POST."""
     router = APIRouter(prefix="/v1/batches")
 
     async def enter(request: Request) -> Caller:
-        caller = authenticate(request.headers, settings)
         await service.open()
+        caller: Caller = request.state.identity
         return caller
 
     @router.post("")
     async def create(request: Request) -> Response:
         caller = await enter(request)
         try:
-            wanted = BatchRequest.model_validate_json(
-                b"".join([c async for c in _limited(request, _FORM_BYTES)])
-            )
+            wanted = BatchRequest.model_validate_json(await request.body())
         except ValidationError as error:
             raise from_validation(error) from error
-        batch = await service.create(caller, wanted, request.headers.get("traceparent", ""))
+        batch = await service.create(caller, wanted, request.headers.get("traceparent", "")[:128])
         return JSONResponse(batch.body())
 
     @router.get("")
@@ -112,24 +108,24 @@ def batch_routes(settings: InferenceSettings, service: BatchService) -> APIRoute
     return router
 
 
-async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
-        yield chunk
-
-
-async def _form(request: Request, limit: int) -> FormData:
-    """The fields of an upload; the file is spooled to disk as it comes. Raises ApiError 400 and 413."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+async def _form(request: Request) -> FormData:
+    """The fields of an upload; the file is spooled to disk as it comes. Raises ApiError 400."""
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
         raise ApiError(400, "send the file as multipart/form-data", code="invalid_value", param="file")
-    parser = MultiPartParser(request.headers, _limited(request, limit), max_files=1, max_fields=8)
+    if "charset" in kind.lower():  # Python knows codecs that make half characters
+        raise ApiError(400, "a form is UTF-8: leave the charset out", code="invalid_value")
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=8)
     try:
         return await parser.parse()
     except MultiPartException as error:
         raise ApiError(400, f"the form cannot be read: {error.message}", code="invalid_value") from error
+
+
+def _base_name(filename: str) -> str:
+    """A file's name, as it is shown: no folders, nothing that does not print. No file is named so here."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in name if c.isprintable())[:255] or "file.jsonl"
 
 
 def _checked(form: FormData, limit: int) -> tuple[UploadFile, int | None]:
@@ -199,6 +195,6 @@ def _page(
 def _whole_number(text: str | None, usual: int, most: int) -> int:
     if text is None:
         return usual
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= most:
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most:
         return int(text)
     raise ApiError(400, f"'limit': a number from 1 to {most}", code="invalid_value", param="limit")

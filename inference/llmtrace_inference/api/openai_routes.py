@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import Scope
 
 from llmtrace.semconv import PROVIDER_LLMTRACE
-from llmtrace_inference.access.auth import authenticate
 from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.serving.model_registry import ModelRegistry
 from llmtrace_inference.serving.service import CompletionService
-from llmtrace_inference.settings import InferenceSettings
+from llmtrace_inference.serving.steps import Arrival
 from llmtrace_inference.telemetry.metrics import Metrics
 
 PROVIDER_HEADER = "x-llmtrace-provider"
@@ -25,30 +26,20 @@ def with_provider_header(response: Response) -> Response:
     return response
 
 
-def completion_routes(settings: InferenceSettings, service: CompletionService) -> APIRouter:
+def completion_routes(service: CompletionService, arrival_of: Callable[[Scope], Arrival]) -> APIRouter:
     """`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`."""
     router = APIRouter(prefix="/v1")
 
     @router.post("/chat/completions")
-    async def chat_completions(request: Request) -> Response:
-        return with_provider_header(
-            await service.answer(request, "chat", authenticate(request.headers, settings))
-        )
-
     @router.post("/completions")
-    async def completions(request: Request) -> Response:
-        caller = authenticate(request.headers, settings)
-        return with_provider_header(await service.answer(request, "text_completion", caller))
-
     @router.post("/embeddings")
-    async def embed(request: Request) -> Response:
-        caller = authenticate(request.headers, settings)
-        return with_provider_header(await service.answer(request, "embeddings", caller))
+    async def answer(request: Request) -> Response:
+        return with_provider_header(await service.answer(request, arrival_of(request.scope)))
 
     return router
 
 
-def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRouter:
+def model_routes(models: ModelRegistry) -> APIRouter:
     """`GET /v1/models` and `/v1/models/{name}`."""
     router = APIRouter(prefix="/v1/models")
     created = int(time.time())
@@ -57,15 +48,13 @@ def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRoute
         return {"id": name, "object": "model", "created": created, "owned_by": PROVIDER_LLMTRACE}
 
     @router.get("")
-    async def list_models(request: Request) -> Response:
-        authenticate(request.headers, settings)
+    async def list_models() -> Response:
         return with_provider_header(
             JSONResponse({"object": "list", "data": [body(name) for name in models.engines]})
         )
 
     @router.get("/{name:path}")
-    async def get_model(name: str, request: Request) -> Response:
-        authenticate(request.headers, settings)
+    async def get_model(name: str) -> Response:
         if name not in models.engines:
             raise ApiError(404, f"model {name!r} is not served here", code="model_not_found")
         return with_provider_header(JSONResponse(body(name)))
@@ -74,7 +63,7 @@ def model_routes(settings: InferenceSettings, models: ModelRegistry) -> APIRoute
 
 
 def health_routes(models: ModelRegistry, metrics: Metrics) -> APIRouter:
-    """`GET /health/live`, `/health/ready` and `/metrics`. They need no key."""
+    """`GET /health/live`, `/health/ready` and `/metrics`."""
     router = APIRouter()
 
     @router.get("/health/live")

@@ -17,6 +17,8 @@ from llmtrace_inference.protocol.errors import ApiError
 logger = logging.getLogger(__name__)
 
 _DAY = 86_400
+_MOST_FILES = 10_000
+"""Of one key, and of one page of a list."""
 
 Purpose = Literal["batch", "batch_output"]
 
@@ -101,7 +103,14 @@ class FileStore:
     ) -> StoredFile:
         """Keep an upload; `expires_in` seconds, else as the settings say. Raises ApiError 413 when full."""
         self.drop_expired()
-        held = sum(file.bytes for file in self.list(owner))
+        files = self.list(owner)
+        if len(files) >= _MOST_FILES:
+            raise ApiError(
+                413,
+                f"this key may keep {_MOST_FILES} files: delete some of them",
+                code="file_storage_full",
+            )
+        held = sum(file.bytes for file in files)
         if held + size > self._bytes_per_owner:
             raise ApiError(
                 413,

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmtrace_inference.protocol.errors import shortened
+from llmtrace_inference.protocol.json_text import parse_object
+
 _MAX_ERRORS = 100
 _WRAPPING = 4096
 """Bytes of a line beside the request's body: custom_id, method and url."""
@@ -62,7 +65,7 @@ def read_lines(path: Path, rules: LineRules) -> tuple[list[InputLine], list[Inpu
     line_numbers: dict[str, int] = {}
     with path.open("rb") as file:
         offset, number = 0, 0
-        while raw := file.readline():
+        while raw := file.readline(rules.max_body_bytes + _WRAPPING + 1):
             number, at, offset = number + 1, offset, offset + len(raw)
             if not raw.strip():
                 continue
@@ -70,7 +73,7 @@ def read_lines(path: Path, rules: LineRules) -> tuple[list[InputLine], list[Inpu
                 line = _checked(raw, number, at, rules, line_numbers)
             except _BadLine as bad:
                 errors.append(InputError(bad.code, str(bad), number, bad.param))
-                if len(errors) >= _MAX_ERRORS:
+                if len(errors) >= _MAX_ERRORS or not raw.endswith(b"\n"):
                     break
                 continue
             line_numbers[line.custom_id] = number
@@ -89,14 +92,13 @@ def _checked(
     if len(raw) > rules.max_body_bytes + _WRAPPING:
         raise _BadLine("line_too_long", f"the line is longer than {rules.max_body_bytes} bytes")
     try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise _BadLine("invalid_json_line", f"the line is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise _BadLine("invalid_json_line", "the line is not a JSON object")
+        value = parse_object(raw)
+    except ValueError as error:
+        raise _BadLine("invalid_json_line", f"the line {error}") from error
     unknown = sorted(set(value) - {"custom_id", "method", "url", "body"})
     if unknown:
-        raise _BadLine("unknown_field", f"'{unknown[0]}' is not supported: leave it out", unknown[0])
+        name = shortened(unknown[0], 100)
+        raise _BadLine("unknown_field", f"'{name}' is not supported: leave it out", name)
     custom_id, body = value.get("custom_id"), value.get("body")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 512:
         raise _BadLine("invalid_custom_id", "custom_id must be text of 1 to 512 characters", "custom_id")
@@ -122,4 +124,4 @@ def body_of(path: Path, line: InputLine) -> bytes:
     """The body of one line's request, as JSON."""
     with path.open("rb") as file:
         file.seek(line.offset)
-        return json.dumps(json.loads(file.read(line.size))["body"]).encode()
+        return json.dumps(parse_object(file.read(line.size))["body"]).encode()

@@ -18,7 +18,7 @@ from llmtrace_inference.access.auth import Caller, caller_of
 from llmtrace_inference.engine.interface import Engine
 from llmtrace_inference.protocol.errors import ApiError
 from llmtrace_inference.serving.service import CompletionService
-from llmtrace_inference.serving.steps import Arrival, Operation
+from llmtrace_inference.serving.steps import OPERATIONS, Arrival
 from llmtrace_inference.settings import InferenceSettings
 from llmtrace_inference.telemetry.metrics import Metrics
 from llmtrace_inference.telemetry.request_record import BatchItem
@@ -32,11 +32,6 @@ logger = logging.getLogger(__name__)
 
 _BEHIND_ALL = 1000
 """Added to the priority of a batch's lines: more than requests and keys can ask for."""
-_OPERATIONS: dict[str, Operation] = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "text_completion",
-    "/v1/embeddings": "embeddings",
-}
 
 
 class ExpiresAfter(BaseModel):
@@ -230,7 +225,7 @@ class BatchService:
             )
             return error.response()
         caller = dataclasses.replace(caller, priority=caller.priority + _BEHIND_ALL)
-        arrival = Arrival(_OPERATIONS[path], path, caller, batch_item=item)
+        arrival = Arrival(OPERATIONS[path], path, caller, batch_item=item)
         return await self._completions.answer_batch_line(arrival, body)
 
 

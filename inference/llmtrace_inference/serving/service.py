@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from llmtrace_inference.access.auth import Caller
 from llmtrace_inference.access.blocked_users import BlockList
 from llmtrace_inference.access.quotas import Quotas
 from llmtrace_inference.engine.interface import Engine
@@ -31,7 +30,7 @@ from .content_checks import open_checks
 from .event_stream import EventStream
 from .request import InferenceRequest
 from .response_bodies import response_body_of
-from .steps import Arrival, Operation, Steps
+from .steps import Arrival, Steps
 
 Result = TypeVar("Result")
 
@@ -49,7 +48,6 @@ class CompletionService:
         gpu: GpuSampler | None = None,
     ) -> None:
         self._engines = engines
-        self._settings = settings
         self._tracer = tracer
         self._metrics = metrics
         self._quotas = Quotas()
@@ -79,14 +77,13 @@ class CompletionService:
             self._finished,
         )
 
-    async def answer(self, http: Request, operation: Operation, caller: Caller) -> Response:
+    async def answer(self, http: Request, arrival: Arrival) -> Response:
         """The response to one POST; every outcome leaves one record."""
-        arrival = Arrival(operation, http.url.path, caller, dict(http.headers), http.scope.get("server"))
-        return await self._answer(
-            arrival,
-            lambda: _read(http, self._settings.max_request_bytes),
-            partial(_unless_disconnected, http),
-        )
+        return await self._answer(arrival, http.body, partial(_unless_disconnected, http))
+
+    def refuse(self, arrival: Arrival, error: ApiError) -> None:
+        """Leave the record of a request that is refused before its body is there."""
+        self._request(arrival).finish(error)
 
     async def answer_batch_line(self, arrival: Arrival, raw: bytes) -> Response:
         """The response to a request that waits in a batch, for nobody who could go away."""
@@ -167,16 +164,6 @@ class CompletionService:
 def _whole(request: InferenceRequest[Any]) -> dict[str, Any]:
     answer = request.answer
     return answer.whole() if isinstance(answer, EmbeddingAnswer) else response_body_of(request).whole()
-
-
-async def _read(http: Request, limit: int) -> bytes:
-    chunks, size = [], 0
-    async for chunk in http.stream():
-        size += len(chunk)
-        if size > limit:
-            raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 async def _exhausted(events: AsyncGenerator[Any, None]) -> None:

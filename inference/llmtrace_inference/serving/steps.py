@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from types import MappingProxyType
+from typing import Final, Generic, Literal, TypeVar
 
 from llmtrace_inference.access.auth import Caller
 from llmtrace_inference.engine.interface import Engine
@@ -17,6 +18,14 @@ from .answers.answer import EngineAnswer
 from .content_checks import CheckStep
 
 Operation = Literal["chat", "text_completion", "embeddings"]
+OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
+    {
+        "/v1/chat/completions": "chat",
+        "/v1/completions": "text_completion",
+        "/v1/embeddings": "embeddings",
+    }
+)
+"""What each path that models answer does."""
 Body = TypeVar("Body", bound=ChatRequest | CompletionRequest | EmbeddingRequest)
 
 
