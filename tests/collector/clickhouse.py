@@ -1,9 +1,12 @@
 """ClickHouse's HTTP interface in front of the embedded engine, as much of it as clients use.
 
-python -m tests.collector.clickhouse PORT DIRECTORY [one-node]
+python -m tests.collector.clickhouse PORT DIRECTORY [one-node] [walled]
 
 With `one-node` it takes the statements of a cluster, without what needs more than one process: ON CLUSTER is
 left out, Replicated tables are plain ones, and a Distributed table is a Merge over the one shard.
+
+`walled` holds readers to their rows as the embedded store does: the engine here knows no row policies of users,
+and takes the same conditions as filters by the setting `log_comment`, which the collector sends with every read.
 """
 
 from __future__ import annotations
@@ -26,11 +29,15 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 
 from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.access_control import CONFIG, write_configuration
+from llmtrace_collector.store.engine import DATABASE, PROJECT_SETTING
 
 from .running import free_port, until
 
 _NOT_SETTINGS = {"query", "database", "user", "password", "session_id", "query_id", "compress", "decompress"}
 _NOT_SETTINGS |= {"default_format", "client_protocol_version", "quota_key", "role", "wait_end_of_query"}
+# Custom settings are a server's alone.
+_NOT_SETTINGS |= {PROJECT_SETTING}
 
 
 def on_one_node(text: str) -> str:
@@ -43,13 +50,19 @@ def on_one_node(text: str) -> str:
     ).replace("non_non_", "non_")
 
 
-def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHandler]:
+def handler(directory: Path, one_node: bool = False, walled: bool = False) -> type[BaseHTTPRequestHandler]:
     """The handler of requests over the engine in `directory`; each request has a handle of its own."""
     import chdb
 
     connect: Callable[[str], Any] = chdb.connect
+    place = str(directory)
+    if walled:
+        write_configuration(directory)
+        place += f"?config-file={directory / CONFIG}"
     # The engine ends with its last handle: one stays.
-    open_handle: Any = connect(str(directory))
+    open_handle: Any = connect(place)
+    if walled:
+        open_handle.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -83,7 +96,7 @@ def handler(directory: Path, one_node: bool = False) -> type[BaseHTTPRequestHand
             fmt = address.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
             asked = re.search(r"\sFORMAT\s+(\w+)\s*;?\s*$", text)
             params = {name[6:]: value for name, value in address.items() if name.startswith("param_")}
-            handle = connect(str(directory))
+            handle = connect(place)
             try:
                 if address.get("database"):
                     handle.query(f"USE {address['database']}")
@@ -158,5 +171,5 @@ if __name__ == "__main__":
     data.mkdir(parents=True, exist_ok=True)
     # A server keeps the schemas that come with inserts among its data; the embedded engine, where it runs.
     os.chdir(data)
-    served = handler(data, "one-node" in sys.argv[3:])
+    served = handler(data, "one-node" in sys.argv[3:], "walled" in sys.argv[3:])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), served).serve_forever()
