@@ -385,15 +385,37 @@ _MAY: dict[str, set[str]] = {
     "dashboard": {"read", "budget", "budgets", "decide", "price"},
     "admin": set(_ASKED),
     "none": set(),
-    "wrong": set(),
+    "unknown": set(),
 }
+
+
+_DOCS = Path(__file__).parents[2] / "docs"
+
+
+def _documented() -> list[str]:
+    """The lines of the documentation's table."""
+    lines = [f"| key | {' | '.join(_ASKED)} |", f"|---|{'---|' * len(_ASKED)}"]
+    for role, may in _MAY.items():
+        marks = ("yes" if action in may else "" for action in _ASKED)
+        lines.append(f"| {role} | {' | '.join(marks)} |")
+    return lines
+
+
+def test_the_documentation_says_who_may_do_what() -> None:
+    """Every page that has the table has it as it is."""
+    lines = _documented()
+    texts = [page.read_text() for page in _DOCS.glob("*.md")]
+    with_table = [text for text in texts if lines[0] in text]
+    assert with_table, "\n".join(lines)
+    for text in with_table:
+        assert "\n".join(lines) in text
 
 
 @pytest.mark.parametrize("role", _MAY)
 def test_who_may_do_what(served: Served, dashboard: str, role: str) -> None:
     keys = {
         "ingest": "in-key", "read": "read-key", "service": "service-key", "dashboard": dashboard,
-        "admin": served.admin_key, "wrong": "wrong-key",
+        "admin": served.admin_key, "unknown": "no-key",
     }  # fmt: skip
     headers = {"authorization": f"Bearer {keys[role]}"} if role in keys else {}
     may = set()

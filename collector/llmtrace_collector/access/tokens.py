@@ -109,12 +109,11 @@ class Tokens:
     def find(self, token: str) -> Grant | None:
         """What a token may do; None: it is of no provider here. Raises Denied, whose text says why and quotes
         nothing of the token, with 503 where the provider's keys cannot be had."""
+        checked = self._known(token)
+        if checked is not None:
+            return checked.grant
         if not _looks_like_token(token):
             return None
-        digest = _digest(token)
-        checked = self._checked.get(digest)
-        if checked is not None and checked.holds:
-            return checked.grant
         said = _unchecked(token)
         issuers = self._issuers.get(said.issuer, ()) if said is not None else ()
         refused: Denied | None = None
@@ -124,7 +123,7 @@ class Tokens:
             except Denied as error:
                 refused = refused or error
             else:
-                self._remember(digest, checked)
+                self._remember(token, checked)
                 return checked.grant
         if refused is not None:
             raise refused
@@ -132,10 +131,9 @@ class Tokens:
 
     def signers_to_ask(self, token: str) -> Iterable[SigningKeys]:
         """The keys that `find` would need and does not have."""
-        if not _looks_like_token(token):
+        if self._known(token) is not None or not _looks_like_token(token):
             return ()
-        checked = self._checked.get(_digest(token))
-        said = None if checked is not None and checked.holds else _unchecked(token)
+        said = _unchecked(token)
         if said is None:
             return ()
         issuers = self._issuers.get(said.issuer, ())
@@ -161,11 +159,18 @@ class Tokens:
         """Stop asking."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _remember(self, digest: bytes, checked: _Checked) -> None:
+    def _known(self, token: str) -> _Checked | None:
+        """A token that was checked before, and still holds."""
+        if not token.startswith("ey"):
+            return None
+        checked = self._checked.get(_digest(token))
+        return checked if checked is not None and checked.holds else None
+
+    def _remember(self, token: str, checked: _Checked) -> None:
         with self._lock:
             while len(self._checked) >= _MOST_TOKENS:
                 del self._checked[next(iter(self._checked))]
-            self._checked[digest] = checked
+            self._checked[_digest(token)] = checked
 
 
 def _looks_like_token(text: str) -> bool:
@@ -173,7 +178,7 @@ def _looks_like_token(text: str) -> bool:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 def _unchecked(token: str) -> _Unchecked | None:
