@@ -15,7 +15,6 @@ from llmtrace_collector.mlflow.message_text import messages_text
 from llmtrace_collector.mlflow.runs.run_contents import (
     RECEIVED_TAG,
     cut,
-    escape_markdown,
     join_values,
     run_key,
     shorten,
@@ -69,10 +68,6 @@ def test_run_keys_are_one_to_one() -> None:
     long = "n" * 3000
     assert shorten(f"{long}1", 250) != shorten(f"{long}2", 250)
     assert len(shorten(long, 250)) == 250
-
-
-def test_callers_text_is_inert() -> None:
-    assert escape_markdown("<b>\n[x](http://e.com) `c`") == (r"&lt;b&gt; \[x\]\(http\:\/\/e\.com\) \`c\`")
 
 
 def test_a_tag_is_written_in_one_place() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from llmtrace.common.escaping import visible
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.store import Store
@@ -77,10 +78,13 @@ class ArrivalCounts:
             self._metrics.completeness.labels(self.label(rows.service), origin.signal, outcome).inc(count)
 
     def label(self, service: str) -> str:
-        """The service as a label of metrics, as it is stored; `(other)` beyond the first 200."""
+        """The service as a label of metrics, as it is stored, control characters as escapes; `(other)` beyond
+        the first 200.
+        """
         with self._lock:
             if service not in self._services and len(self._services) < _SERVICES:
-                (self._services[service],) = self._store.clean([service])
+                (stored,) = self._store.clean([service])
+                self._services[service] = visible(stored)
             return self._services.get(service, "(other)")
 
     def count_stored(self, signal: str, rows: Mapping[str, int]) -> None:

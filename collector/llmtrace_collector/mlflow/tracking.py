@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmtrace.common.escaping import visible
+
 from .runs.run_contents import RECEIVED_TAG, RUN_KEY_TAG, SAMPLES_FILE, RunContents, run_key, shorten
 from .runs.run_data import RunData
 
@@ -121,7 +123,7 @@ class Tracking:
     def experiment(self, name: str) -> Experiment | None:
         """The experiment of that name; None when there is none yet."""
         with self._connection() as client:
-            experiment = client.get_experiment_by_name(shorten(name, _EXPERIMENT_NAME_LENGTH))
+            experiment = client.get_experiment_by_name(_shown(name, _EXPERIMENT_NAME_LENGTH))
         if experiment is None:
             return None
         return Experiment(str(experiment.experiment_id), deleted=experiment.lifecycle_stage != "active")
@@ -131,7 +133,7 @@ class Tracking:
         try:
             with self._connection() as client:
                 created = client.create_experiment(
-                    shorten(name, _EXPERIMENT_NAME_LENGTH),
+                    _shown(name, _EXPERIMENT_NAME_LENGTH),
                     # Opens with MLflow's pages for LLM applications rather than model training.
                     tags={"mlflow.experimentKind": "genai_development"},
                 )
@@ -172,7 +174,7 @@ class Tracking:
             run = client.create_run(
                 experiment_id,
                 start_time=run_data.started_ms,
-                run_name=shorten(run_data.key.run, _RUN_NAME_LENGTH),
+                run_name=_shown(run_data.key.run, _RUN_NAME_LENGTH),
                 tags={
                     RUN_KEY_TAG: run_key(run_data.key),
                     "mlflow.source.name": "llmtrace",
@@ -287,6 +289,11 @@ def _tracked(run: Run) -> TrackedRun:
         received_ms=_number(tags.get(RECEIVED_TAG)),
         ended_ms=run.info.end_time or 0,
     )
+
+
+def _shown(name: str, length: int) -> str:
+    """A name as MLflow shows it: nothing in it is hidden or takes a line."""
+    return shorten(visible(name), length)
 
 
 def _number(text: str | None) -> int:

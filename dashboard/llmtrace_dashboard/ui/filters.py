@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from llmtrace.common.escaping import markdown_text
 from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
 from llmtrace_analysis.queries import usage
 from llmtrace_analysis.queries.scope import USUAL_PURPOSES, Scope, chosen_purposes, window
@@ -121,7 +122,7 @@ def _purposes(facets: usage.Facets) -> None:
     left_out = [purpose for purpose in facets.purposes if chosen and purpose not in chosen]
     if left_out:
         calls = sum(facets.purposes[purpose] for purpose in left_out)
-        st.caption(f"Left out: {formats.count(calls)} calls ({', '.join(left_out)})")
+        st.caption(f"Left out: {formats.count(calls)} calls ({markdown_text(', '.join(left_out))})")
         st.button("Include them", on_click=include_purposes, args=(left_out,), icon=":material/add:")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from llmtrace.common.escaping import markdown_text
 from llmtrace_analysis.queries import trace_search
 from llmtrace_collector.store.search import Field, Kind, SearchError, fields
 
@@ -36,13 +37,13 @@ def search_error(key: str, error: SearchError) -> None:
     """Under the box: what is wrong with its text and where, with what may stand there instead."""
     text = st.session_state.get(key) or ""
     with st.container(border=True):
-        st.markdown(f":red[:material/error: {_plain(error.message[:1].upper() + error.message[1:])}]")
+        st.markdown(f":red[:material/error: {markdown_text(error.message[:1].upper() + error.message[1:])}]")
         st.code(error.underlined(text), language=None)
         before, after = text[: error.position], text[error.position + error.length :]
         with st.container(horizontal=True):
             for index, replacement in enumerate(_replacements(error, text)):
                 clicked = st.button(
-                    f"Use {_plain(replacement)}",
+                    f"Use {markdown_text(replacement)}",
                     key=f"{key}_fix_{index}",
                     on_click=_replace,
                     args=(key, f"{before}{replacement}{after}"),
@@ -120,8 +121,3 @@ def _value(value: str, seen: list[str]) -> str:
 
 def _add(key: str, term: str) -> None:
     _replace(key, f"{st.session_state.get(key) or ''} {term}".strip())
-
-
-def _plain(text: str) -> str:
-    """`text` as Markdown that says it and nothing else."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|<>$~:" else char for char in text)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from llmtrace.common.escaping import csv_cell
 from llmtrace.semconv import PURPOSE_PRODUCT
 from llmtrace_analysis.queries import traces
 from llmtrace_analysis.queries.scope import moment
@@ -141,8 +142,12 @@ def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
             "Durations and sums above are over all of them."
         )
     with st.expander("Spans as a table"):
+        # The browser makes CSV of it when asked: what stands in the cells is what a spreadsheet gets.
         st.dataframe(
-            _span_table(nodes, trace.start_ns), hide_index=True, height=320, alt="All spans of the trace"
+            _span_table(nodes, trace.start_ns).map(csv_cell),
+            hide_index=True,
+            height=320,
+            alt="All spans of the trace",
         )
     return chosen
 

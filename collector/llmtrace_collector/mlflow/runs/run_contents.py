@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from llmtrace import semconv
+from llmtrace.common.escaping import markdown_text, visible
 from llmtrace_collector.mlflow.message_text import messages_text
 
 from .run_data import RunData, RunKey, Sample
@@ -27,6 +28,9 @@ _PARAM_LENGTH = 500
 _TAG_LENGTH = 5000
 _TEXT_LENGTH = 2000
 _NAME_LENGTH = 200
+
+#: What may not stand in a part of a run's key.
+_UNSAFE = re.compile(r"[%/\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,11 @@ class RunContents:
 
 
 def run_key(key: RunKey) -> str:
-    """The value of RUN_KEY_TAG: `project/experiment/run`, a slash or percent sign inside a part escaped."""
+    """The value of RUN_KEY_TAG: `project/experiment/run`; slashes, percent signs and control characters in
+    a part are escaped.
+    """
     parts = (key.project, key.experiment, key.run)
-    return shorten("/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts), 2000)
+    return shorten("/".join(_UNSAFE.sub(lambda char: quote(char.group(), ""), part) for part in parts), 2000)
 
 
 def shorten(name: str, length: int) -> str:
@@ -62,7 +68,9 @@ def shorten(name: str, length: int) -> str:
 def contents(run_data: RunData, trace_url: str) -> RunContents:
     """What the MLflow run of `run_data` should show; `trace_url` has a `{trace_id}` to fill in."""
     metrics = _metrics(run_data)
-    params = {name: join_values(values, _PARAM_LENGTH) for name, values in run_data.parameters.items()}
+    params = {
+        name: join_values(map(visible, values), _PARAM_LENGTH) for name, values in run_data.parameters.items()
+    }
     return RunContents(
         metrics=metrics,
         params=params,
@@ -134,9 +142,9 @@ def _tags(
     run_data: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
 ) -> dict[str, str]:
     tags = {
-        semconv.PROJECT: run_data.key.project,
-        semconv.EXPERIMENT: run_data.key.experiment,
-        semconv.RUN: run_data.key.run,
+        semconv.PROJECT: visible(run_data.key.project),
+        semconv.EXPERIMENT: visible(run_data.key.experiment),
+        semconv.RUN: visible(run_data.key.run),
         "llmtrace.first_trace": run_data.first_trace,
         "llmtrace.first_trace_url": trace_link(trace_url, run_data.first_trace),
         "llmtrace.last_trace": run_data.last_trace,
@@ -155,14 +163,14 @@ def _note(run_data: RunData, metrics: Mapping[str, float], params: Mapping[str, 
         return f"[{label}]({trace_link(trace_url, trace_id)})"
 
     lines = [
-        f"Run **{escape_markdown(run_data.key.run[:200])}** of project "
-        f"**{escape_markdown(run_data.key.project[:200])}**, logged by llmtrace.",
+        f"Run **{markdown_text(run_data.key.run[:200])}** of project "
+        f"**{markdown_text(run_data.key.project[:200])}**, logged by llmtrace.",
         "",
         f"- {run_data.calls:,} calls, {run_data.errors:,} errors, "
         f"p95 latency {metrics.get('latency/p95_ms', 0.0):,.0f} ms",
     ]
     if params.get("model"):
-        lines.append(f"- Model: {escape_markdown(params['model'][:300])}")
+        lines.append(f"- Model: {markdown_text(params['model'][:300])}")
     if "tokens/input" in metrics:
         lines.append(f"- Tokens: {run_data.input_tokens:,} in, {run_data.output_tokens:,} out")
     if run_data.cost_usd is None:
@@ -229,10 +237,3 @@ def cut(text: str, characters: int = 0) -> str:
 def trace_link(trace_url: str, trace_id: str) -> str:
     """The address of a trace."""
     return trace_url.replace("{trace_id}", quote(trace_id, safe=""))
-
-
-def escape_markdown(text: str) -> str:
-    """`text` as plain words inside markdown: on one line, no markup, no HTML."""
-    flat = " ".join(text.split())
-    marked = re.sub(r"([\\`*_{}\[\]()#+\-.!|~:@/])", r"\\\1", flat)
-    return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

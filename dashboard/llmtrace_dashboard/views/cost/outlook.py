@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from llmtrace.common.escaping import markdown_text
 from llmtrace_analysis.collector_client import CollectorRefused, CollectorUnavailable, connect
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.cost.planning import forecast
@@ -63,7 +64,7 @@ def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str,
         with closing(connect(settings, reading=True, caller=access().caller())) as client:
             return client.budgets_of(**query)
     except (CollectorUnavailable, CollectorRefused) as error:
-        st.caption(f"Budgets cannot be asked for: {error}")
+        st.caption(f"Budgets cannot be asked for: {markdown_text(str(error))}")
         return []
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from llmtrace.common.escaping import markdown_text
 from llmtrace_analysis.cost.planning import reserved_capacity, what_if
 from llmtrace_analysis.cost.report import CostPage, report
 from llmtrace_dashboard.ui import charts, formats
@@ -44,7 +45,7 @@ def draw_what_if(page: CostPage) -> None:
     try:
         candidates = [replace(what_if.candidate(name), cached=share / 100) for name in names]
     except ValueError as error:
-        st.warning(_plain(str(error)), icon=":material/error:")
+        st.warning(markdown_text(str(error)), icon=":material/error:")
         return
     if not candidates:
         st.text("Name a model to compare with.")
@@ -162,8 +163,3 @@ def _signed(amount: float) -> str:
 
 def _tone(saving: float) -> str:
     return "good" if saving > 0 else "warn" if saving < 0 else ""
-
-
-def _plain(text: str) -> str:
-    """Text for a place that reads Markdown."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!<>:$~|" else char for char in text)

@@ -14,6 +14,7 @@ from llmtrace_analysis.cost.parts import CHARTED, REPORTED
 from llmtrace_analysis.cost.report import NAMED, CostPage
 from llmtrace_dashboard.ui import charts, filters, formats, theme
 from llmtrace_dashboard.ui.cached_reads import load_for
+from llmtrace_dashboard.ui.downloads import csv_of
 from llmtrace_dashboard.ui.page_links import page_url
 from llmtrace_dashboard.ui.tables import cell, column, cost_cell, row, table
 from llmtrace_dashboard.ui.url_state import bound_to_url, current_value, one_of
@@ -273,7 +274,7 @@ def _downloads(page: CostPage) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Table as CSV",
-            lambda: page.table.to_csv(index=False),
+            lambda: csv_of(page.table),
             file_name=f"cost-by-{page.by}-{page.currency}.csv",
             mime="text/csv",
             on_click="ignore",
@@ -283,9 +284,7 @@ def _downloads(page: CostPage) -> None:
         whole, visit = whole_hours(page.scope), access()
         st.download_button(
             "FOCUS 1.2 as CSV",
-            lambda: load_for(visit, focus.export, whole, focus.Account("llmtrace", "llmtrace")).to_csv(
-                index=False
-            ),
+            lambda: csv_of(load_for(visit, focus.export, whole, focus.Account("llmtrace", "llmtrace"))),
             file_name="focus-1.2.csv",
             mime="text/csv",
             on_click="ignore",
