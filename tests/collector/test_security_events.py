@@ -113,21 +113,23 @@ def test_denied_reads_are_events_of_the_key(served: Served, dashboard: str) -> N
     assert (row["KeyId"], row["Address"]) == ("dashboard_key", "127.0.0.1")
 
 
-def test_a_project_reads_no_event(served: Served) -> None:
+def test_a_project_reads_no_event_and_is_one_for_trying(served: Served) -> None:
     made = served.write("POST", "/v1/keys", {"project": "default", "role": "read"}).json()
     assert post(served, "wrong").status_code == 401
     assert events(served, "Kind = 'key_refused'")
-    counts = {}
-    for key in ("read-key", made["key"]):
-        answer = CLIENT.post(
-            f"{served.url}/clickhouse/",
-            content=b"SELECT count() FROM security_events",
-            headers={"x-clickhouse-key": key},
-        )
-        assert answer.status_code == 200, answer.text
-        counts[key] = int(answer.text)
-    assert counts["read-key"] > 0
-    assert counts[made["key"]] == 0
+
+    def ask(key: str) -> httpx.Response:
+        sent = {"x-clickhouse-key": key, "x-forwarded-for": "203.0.113.8"}
+        sql = b"SELECT count() FROM security_events"
+        return CLIENT.post(f"{served.url}/clickhouse/", content=sql, headers=sent)
+
+    assert int(ask("read-key").text) > 0
+    assert ask(made["key"]).status_code == 400
+    (row,) = events(served, f"Kind = 'read_denied' AND KeyId = '{made['key_id']}'")
+    assert (row["Address"], row["Project"]) == ("203.0.113.8", "default")
+    store = served.collector.store
+    confined = store.read("SELECT count() FROM security_events", project="default")
+    assert confined == b"0\n", "behind the endpoint stands the engine's filter"
 
 
 @pytest.fixture
