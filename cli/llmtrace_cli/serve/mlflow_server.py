@@ -1,13 +1,16 @@
 """`llmtrace mlflow`: the MLflow tracking server, set up for one machine."""
 
 import os
+from typing import Final
 
 from llmtrace_cli.config.mlflow_settings import MlflowSettings
+
+_LOOPBACK: Final = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[[]::1]:*")
 
 
 def arguments(settings: MlflowSettings) -> list[str]:
     """The arguments of `mlflow server`. The database URI may hold a password, so it goes by environment."""
-    command = [
+    return [
         "--artifacts-destination",
         str((settings.directory / "artifacts").resolve()),
         "--host",
@@ -19,12 +22,14 @@ def arguments(settings: MlflowSettings) -> list[str]:
         "1",
         "--uvicorn-opts",
         "--log-level=warning",
+        # MLflow's default takes `10.*` for private addresses, and so names like 10.example.com.
+        "--allowed-hosts",
+        ",".join([*settings.allowed_hosts, *_LOOPBACK]),
+        "--x-frame-options",
+        "SAMEORIGIN",
+        "--app-name",
+        "llmtrace",
     ]
-    if settings.allowed_hosts:
-        # MLflow replaces its defaults by this list, so loopback has to be in it for health checks.
-        hosts = [*settings.allowed_hosts, "localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"]
-        command += ["--allowed-hosts", ",".join(hosts)]
-    return command
 
 
 def environment(settings: MlflowSettings) -> dict[str, str]:
