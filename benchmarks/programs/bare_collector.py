@@ -33,6 +33,7 @@ from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 from llmtrace_collector.store.engine import StoreError
+from llmtrace_collector.store.query_guard.text_queue import QueryQueue
 from llmtrace_collector.store.store import SegmentFile, Store
 
 #: A segment is one block, and views are not compiled: as our store inserts.
@@ -148,7 +149,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         keep_refused=settings.keeps_refused,
     )
     authenticator = Authenticator(load_keys(settings), ApiKeyStore(store))
-    readers = query.reader_pool()
+    readers, queries = query.reader_pool(), QueryQueue(settings.query_max_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -158,13 +159,14 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         wal.close()
         writer.close(15.0)
         wal.release()
+        queries.close()
         readers.shutdown(cancel_futures=True)
         bare.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
     intake = Intake(settings, wal, metrics, arrival_counts)
     app.include_router(otlp_http.router(settings, authenticator, intake, metrics))
-    app.include_router(query.router(store, authenticator, metrics, readers))
+    app.include_router(query.router(store, authenticator, metrics, readers, queries))
 
     @app.get("/health/ready")
     def ready() -> dict[str, str]:

@@ -14,8 +14,6 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from llmtrace_collector.sql_values import encode
-from llmtrace_collector.store.query_guard.guard import make_safe
-from llmtrace_collector.store.query_guard.refusal import QueryRefused
 from llmtrace_collector.store.schema.catalogue import READABLE
 
 from .otlp import llm, logs, score, span, traces
@@ -220,16 +218,6 @@ def test_ways_out_are_refused_to_a_project_as_well(
     assert 400 <= answer.status_code < 500, answer.text[:300]
     assert "secret" not in answer.text
     assert not out.exists()
-
-
-@pytest.mark.parametrize("project", ["it's", "a\\", "a\\' OR 1 = 1 --", "'", "é"])
-def test_a_project_is_a_literal(project: str) -> None:
-    sql = make_safe("SELECT Project FROM otel_traces", project=project).sql
-    with pytest.raises(QueryRefused):
-        make_safe("SELECT * FROM api_keys", project=project)
-    escaped = project.replace("\\", "\\\\").replace("'", "\\'")
-    doubled = project.replace("\\", "\\\\").replace("'", "''")
-    assert f"'{escaped}'" in sql or f"'{doubled}'" in sql
 
 
 def test_limits_of_a_key(served: Served, keys: Keys) -> None:

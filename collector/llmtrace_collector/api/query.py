@@ -10,13 +10,13 @@ from fastapi import APIRouter, Request, Response
 
 from llmtrace_collector.access.auth import Authenticator, Denied
 from llmtrace_collector.metrics import CollectorMetrics
-from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+from llmtrace_collector.store.engine import NotConfined, StoreError, StoreUnavailable
 from llmtrace_collector.store.query_guard.process import ParserUnavailable
 from llmtrace_collector.store.query_guard.refusal import QueryRefused, ReadDenied
 from llmtrace_collector.store.query_guard.text_queue import QueryQueue, TooManyQueries
 from llmtrace_collector.store.store import Store
 
-from .query_answer import QueryAnswers
+from .query_answer import QueryAnswers, demand_a_projects_own
 from .query_request import QueryRequest, judge_setting, read_request
 
 #: Reads that run at the same time; the rest wait their turn.
@@ -62,10 +62,12 @@ def router(
         reader = identity.key_id or identity.address
         try:
             asked = await read_request(request)
-            query = await queries.make_safe(asked.text, reader, identity.project)
+            query = await queries.make_safe(asked.text, reader)
             for name, value in query.settings:
                 judge_setting(name, value)
             fmt = asked.format_of(query)
+            if identity.project:
+                demand_a_projects_own(query)
         except QueryRefused as error:
             metrics.reads.labels("refused").inc()
             if isinstance(error, ReadDenied):
@@ -80,6 +82,9 @@ def router(
         except StoreUnavailable as error:
             metrics.reads.labels("unavailable").inc()
             return _failure(503, error.code, str(error), 1)
+        except NotConfined as error:
+            metrics.reads.labels("refused").inc()
+            return _failure(403, _ACCESS_DENIED, str(error))
         except StoreError as error:
             metrics.reads.labels("failed").inc()
             if error.code == _ACCESS_DENIED:

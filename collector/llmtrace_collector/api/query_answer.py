@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from llmtrace_collector.sql_values import QueryParams
 from llmtrace_collector.store.clients.frames import compressed, hello
 from llmtrace_collector.store.clients.metadata import STAND_INS, stand_ins
-from llmtrace_collector.store.engine import StoreError, StoreUnavailable
+from llmtrace_collector.store.engine import NotConfined, StoreError, StoreUnavailable
+from llmtrace_collector.store.query_guard.refusal import ReadDenied
 from llmtrace_collector.store.query_guard.safe_query import SafeQuery
+from llmtrace_collector.store.schema.catalogue import NOBODYS, READABLE
 from llmtrace_collector.store.store import Store
 
 from .query_request import QueryRequest
@@ -18,6 +20,15 @@ from .query_request import QueryRequest
 _HELLO = "SELECT displayName(), version(), revision(), timezone()"
 
 _UNKNOWN_TABLE = 60
+
+
+def demand_a_projects_own(query: SafeQuery) -> None:
+    """Raise ReadDenied when `query`, of a project's key, names a table whose rows are no one project's. The
+    engine lets its rows through, since views over them need them.
+    """
+    nobodys = [table for table in query.tables if READABLE[table] == NOBODYS]
+    if nobodys:
+        raise ReadDenied(f"table {min(nobodys)!r} is for keys of every project")
 
 
 class QueryAnswers:
@@ -46,7 +57,7 @@ class QueryAnswers:
         try:
             return self._store.read(sql, params, fmt, project)
         except StoreError as error:
-            if not project:
+            if not project or isinstance(error, NotConfined):
                 raise
             kind = StoreUnavailable if isinstance(error, StoreUnavailable) else StoreError
             raise kind(

@@ -23,9 +23,9 @@ TABLE_FUNCTIONS = _BY_KIND["tables"]
 
 AGGREGATES = _BY_KIND["aggregates"]
 
-#: Every name that may stand before a bracket.
+#: Every name that may be called.
 CALLABLE: frozenset[str] = frozenset().union(
-    *_BY_KIND.values(),
+    *(names for kind, names in _BY_KIND.items() if kind != "types"),
     (
         name + first + second
         for name in AGGREGATES

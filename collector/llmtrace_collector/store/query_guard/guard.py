@@ -6,7 +6,6 @@ from llmtrace_collector.store.clients.client_settings import ClientRefused
 from llmtrace_collector.store.clients.statements import translate
 
 from .bounds import check_nesting
-from .confine import confine
 from .constants import replace_constants
 from .lexing import joined, tokens_of
 from .parsing import parse, write
@@ -18,10 +17,10 @@ from .tail import cut
 from .written import check_written
 
 
-def make_safe(text: str, max_bytes: int = DEFAULT_MAX_BYTES, project: str = "") -> SafeQuery:
+def make_safe(text: str, max_bytes: int = DEFAULT_MAX_BYTES) -> SafeQuery:
     """The SELECT in `text`, regenerated. Raises QueryRefused with the reason, whatever the text."""
     try:
-        return _made_safe(text, max_bytes, project)
+        return _made_safe(text, max_bytes)
     except QueryRefused:
         raise
     except (RecursionError, MemoryError) as error:
@@ -30,7 +29,7 @@ def make_safe(text: str, max_bytes: int = DEFAULT_MAX_BYTES, project: str = "") 
         raise QueryRefused(f"the query cannot be read ({type(error).__name__})") from error
 
 
-def _made_safe(text: str, max_bytes: int, project: str) -> SafeQuery:
+def _made_safe(text: str, max_bytes: int) -> SafeQuery:
     check_size(text, max_bytes)
     tokens, fmt, settings = cut(tokens_of(text))
     if fmt is not None:
@@ -46,8 +45,6 @@ def _made_safe(text: str, max_bytes: int, project: str) -> SafeQuery:
     replace_constants(tree)
     tables, stand_ins = check_tables(tree)
     check_nodes(tree)
-    if project:
-        confine(tree, project)
     sql = write(tree)
     functions = check_written(sql)
     return SafeQuery(sql, fmt, settings, tables, functions, stand_ins)

@@ -30,11 +30,11 @@ class ParserProcess:
         self._deadline = deadline
         self._process: subprocess.Popen[bytes] | None = None
 
-    def make_safe(self, text: str, max_bytes: int, project: str = "") -> SafeQuery:
+    def make_safe(self, text: str, max_bytes: int) -> SafeQuery:
         """`guard.make_safe` in that process. Raises QueryRefused, also when the text takes too long;
         ParserUnavailable when there is no process.
         """
-        request = json.dumps({"text": text, "max_bytes": max_bytes, "project": project}).encode() + b"\n"
+        request = json.dumps({"text": text, "max_bytes": max_bytes}).encode() + b"\n"
         process = self._running()
         requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         try:

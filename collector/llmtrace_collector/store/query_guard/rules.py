@@ -102,17 +102,21 @@ def _check_column(column: exp.Column, aliases: Collection[str]) -> None:
     if not isinstance(name, exp.Identifier) or column.table:
         return
     if not name.quoted:
-        call = column.parent
-        first = isinstance(call, exp.Anonymous) and call.expressions[0] is column
+        word, above = name.name.lower(), column.parent
         if (
-            name.name.lower() in ("inf", "nan")
-            or (name.name.upper() == "ALL" and isinstance(column.parent, exp.Ordered))
-            or (first and name.name.lower() in _UNITS and call.name.lower().startswith(("date", "timestamp")))
+            word in ("inf", "nan")
+            or (word == "all" and isinstance(above, exp.Ordered))
+            or (word in _UNITS and isinstance(above, exp.Anonymous) and _takes_a_unit(above, column))
         ):
             column.replace(exp.var(name.name))
             return
     if name.name.lower() in _NAMES_THAT_CALL and name.name not in aliases:
         raise QueryRefused(f"{name.name!r} is no column here")
+
+
+def _takes_a_unit(call: exp.Anonymous, column: exp.Column) -> bool:
+    """Whether `column` is the first argument of dateAdd or one of its like."""
+    return call.name.lower().startswith(("date", "timestamp")) and call.expressions[0] is column
 
 
 def _check_placeholder(node: exp.Placeholder) -> None:

@@ -31,10 +31,10 @@ def check_tables(tree: exp.Query) -> tuple[frozenset[str], frozenset[str]]:
             raise QueryRefused(f"a WITH name may not be that of a table: {cte.alias}")
     ours: set[str] = set()
     standing: dict[str, str] = {}
-    for node in list(tree.find_all(exp.Table, exp.Values)):
-        if isinstance(node, exp.Values):
-            _check_values(node)
-        elif not isinstance(node.this, exp.Identifier):
+    for values in tree.find_all(exp.Values):
+        _check_values(values)
+    for node in list(tree.find_all(exp.Table)):
+        if not isinstance(node.this, exp.Identifier):
             _check_function(node)
         elif node.db.lower() in _OF_THE_ENGINE and not node.catalog:
             full, alias = _stand_in(node)
@@ -53,7 +53,7 @@ def _is_ours(table: exp.Table) -> bool:
         if not isinstance(database, exp.Identifier) or database.name not in DATABASES or table.catalog:
             raise ReadDenied(f"table {table.sql()[:80]} cannot be read here")
         table.set("db", None)
-    elif table.name in visible_names(table):
+    elif table.name in _visible_names(table):
         return False
     if table.name not in READABLE:
         known = ", ".join(sorted(READABLE))
@@ -101,7 +101,7 @@ def _shorten(column: exp.Column, standing: Mapping[str, str]) -> None:
         column.set("db", None)
 
 
-def visible_names(table: exp.Table) -> set[str]:
+def _visible_names(table: exp.Table) -> set[str]:
     """WITH names that the engine resolves at this place; any other name would be a table's."""
     return set(_names_above(table))
 

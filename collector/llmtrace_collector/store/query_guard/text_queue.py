@@ -40,17 +40,16 @@ class QueryQueue:
         self._turns: dict[str, _Turn] = {}
         self._waiting = 0
 
-    async def make_safe(self, text: str, reader: str = "", project: str = "") -> SafeQuery:
+    async def make_safe(self, text: str, reader: str = "") -> SafeQuery:
         """The SELECT in `text`, which `reader` (a key's name) sent. Raises QueryRefused; TooManyQueries and
         ParserUnavailable when it is not the text's fault.
         """
         check_size(text, self._max_bytes)
-        asked = (text, project)
-        answer = self._answers.get(asked)
+        answer = self._answers.get(text)
         if answer is None:
             async with self._turn(reader):
                 # Another request may have brought it meanwhile.
-                answer = self._answers.get(asked) or await self._parsed(asked)
+                answer = self._answers.get(text) or await self._parsed(text)
         if isinstance(answer, QueryRefused):
             raise type(answer)(str(answer))
         return answer
@@ -64,20 +63,20 @@ class QueryQueue:
         for process in self._processes:
             process.close()
 
-    async def _parsed(self, asked: tuple[str, str]) -> SafeQuery | QueryRefused:
-        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._parse, *asked)
+    async def _parsed(self, text: str) -> SafeQuery | QueryRefused:
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._parse, text)
         # A slow moment of the machine is not the text's.
         if not isinstance(answer, TooSlow):
-            self._answers.put(asked, answer)
+            self._answers.put(text, answer)
         return answer
 
-    def _parse(self, text: str, project: str) -> SafeQuery | QueryRefused:
+    def _parse(self, text: str) -> SafeQuery | QueryRefused:
         process: ParserProcess | None = getattr(self._local, "process", None)
         if process is None:
             process = self._local.process = ParserProcess(self._deadline)
             self._processes.append(process)
         try:
-            return process.make_safe(text, self._max_bytes, project)
+            return process.make_safe(text, self._max_bytes)
         except QueryRefused as error:
             return error
 
@@ -108,19 +107,19 @@ class _Answers:
     """What became of the texts asked last: dashboards ask the same ones again with other parameters."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], SafeQuery | QueryRefused] = OrderedDict()
+        self._answers: OrderedDict[str, SafeQuery | QueryRefused] = OrderedDict()
         self._size = 0
 
-    def get(self, asked: tuple[str, str]) -> SafeQuery | QueryRefused | None:
-        answer = self._answers.get(asked)
+    def get(self, text: str) -> SafeQuery | QueryRefused | None:
+        answer = self._answers.get(text)
         if answer is not None:
-            self._answers.move_to_end(asked)
+            self._answers.move_to_end(text)
         return answer
 
-    def put(self, asked: tuple[str, str], answer: SafeQuery | QueryRefused) -> None:
-        if asked not in self._answers:
-            self._size += len(asked[0])
-        self._answers[asked] = answer
+    def put(self, text: str, answer: SafeQuery | QueryRefused) -> None:
+        if text not in self._answers:
+            self._size += len(text)
+        self._answers[text] = answer
         while self._size > _REMEMBERED_SIZE or len(self._answers) > _REMEMBERED:
             oldest, _ = self._answers.popitem(last=False)
-            self._size -= len(oldest[0])
+            self._size -= len(oldest)

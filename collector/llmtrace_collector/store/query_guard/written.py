@@ -32,21 +32,43 @@ def check_written(sql: str) -> frozenset[str]:
     """
     tokens = tokens_of(sql)
     called: set[str] = set()
+    # Of each open bracket, whether it holds the arguments of a type.
+    of_types: list[bool] = []
+    last_was_type = False
     for before, token, following in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
-        calls = following is not None and following.text == "("
-        if token.kind is Kind.NAME and calls:
-            raise ReadDenied(f"function {token.text[1:81]!r} is not allowed in a read")
-        if token.kind is Kind.WORD:
-            _check_word(token, before, calls=calls)
-            if calls and token.text.lower() not in _BEFORE_BRACKET:
-                called.add(token.text.lower())
+        opens = following is not None and following.text == "("
+        is_type = _is_type(token, before, inside=of_types[-1:] == [True])
+        if token.text == "(":
+            of_types.append(last_was_type)
+        elif token.text == ")":
+            of_types.pop()
+        elif opens and not is_type and token.kind in (Kind.WORD, Kind.NAME):
+            called |= _called(token)
+        elif token.kind is Kind.WORD and not is_type:
+            _check_word(token, before)
+        last_was_type = is_type
     return frozenset(called)
 
 
-def _check_word(token: Token, before: Token | None, *, calls: bool) -> None:
-    word = token.text.lower()
-    if calls:
-        if word not in _BEFORE_BRACKET and word not in CALLABLE:
-            raise ReadDenied(f"function {token.text[:80]!r} is not allowed in a read")
-    elif word not in _WORDS and word not in TYPES and not (before is not None and before.text == "{"):
+def _is_type(token: Token, before: Token | None, *, inside: bool) -> bool:
+    """Whether it is a type's name at the place of a type: in a CAST, in a parameter, within another type."""
+    if token.kind is not Kind.WORD or token.text.lower() not in TYPES or before is None:
+        return False
+    return inside or before.is_word("AS") or before.text == ":"
+
+
+def _called(token: Token) -> set[str]:
+    """The function before a bracket; none when the word only belongs to the language."""
+    name = token.text.lower()
+    if token.kind is Kind.WORD and name in CALLABLE:
+        return {name}
+    if token.kind is Kind.WORD and name in _BEFORE_BRACKET:
+        return set()
+    shown = token.text.strip('"')[:80]
+    raise ReadDenied(f"function {shown!r} is not allowed in a read")
+
+
+def _check_word(token: Token, before: Token | None) -> None:
+    of_parameter = before is not None and before.text == "{"
+    if token.text.lower() not in _WORDS and not of_parameter:
         raise QueryRefused(f"{token.text[:80]!r} cannot be read here")
