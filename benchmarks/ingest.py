@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import signal
 import sys
 import tempfile
@@ -51,6 +52,8 @@ examples:
   python -m benchmarks.ingest --quick                      every figure from few spans, to see that it works
   python -m benchmarks.ingest --long --text prompts        4 M spans of prose
   python -m benchmarks.ingest --redact secrets,pii         with redaction
+  python -m benchmarks.ingest --encrypt --against . --no-bare
+                                                           what encryption at rest costs
   git worktree add /tmp/before COMMIT                      a checkout to compare with, then:
   python -m benchmarks.ingest --against /tmp/before        8 pairs of 0.4 M spans in turn: the whole
   python -m benchmarks.ingest --against /tmp/before --at-most 8
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--senders", type=int, default=4, help="connections (default: 4)")
     parser.add_argument("--redact", default="", help="sets of patterns, with commas: secrets,pii")
+    parser.add_argument("--encrypt", action="store_true", help="this checkout alone has a key")
     parser.add_argument("--drop-content", action="store_true", help="store no messages")
     parser.add_argument(
         "--apart", action="store_true", help="compressed, with an index of words, log events too"
@@ -163,6 +167,15 @@ def _spans(options: argparse.Namespace) -> int:
     return _QUICK if options.quick else _LONG if options.long else _USUAL
 
 
+def _own_fields(options: argparse.Namespace, directory: Path) -> dict[str, object]:
+    """Settings of this checkout's collectors alone."""
+    if not options.encrypt:
+        return {}
+    file = directory / "keys"
+    file.write_text(secrets.token_hex(32))
+    return {"encryption_key_file": str(file)}
+
+
 def _figures(options: argparse.Namespace, directory: Path) -> tuple[Figures, bool]:
     """What was measured, and whether a claim that was to be settled holds."""
     spans = _spans(options)
@@ -177,7 +190,7 @@ def _figures(options: argparse.Namespace, directory: Path) -> tuple[Figures, boo
     say(f"preparing spans of about {options.span_bytes} bytes with {options.text}; {spans:,} will be sent")
     load = SpanLoad(spans, options.span_bytes, options.text)
     patience = Patience(window=1.0, idle=2.0, more=0.3) if options.quick else Patience()
-    run = Run(load, fields, options.senders, patience, directory)
+    run = Run(load, fields, options.senders, patience, directory, _own_fields(options, directory))
     if options.against is None:
         figures = measure(run)
         if options.apart:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ Side = tuple[Checkout, str]
 
 _HERE: Side = (Checkout.of(HERE), "collector.py")
 
+#: Names of this checkout's side.
+_OWN = ("", "here")
+
 #: Its endpoint over the bare store. The bare collector's code is always this checkout's.
 BARE: Side = (Checkout.of(HERE), "bare_collector.py")
 
@@ -32,13 +35,16 @@ _DISK_SHARE = 1.5
 
 @dataclass(frozen=True)
 class Run:
-    """`fields` are settings of the collector that are not its defaults; data goes below `directory`."""
+    """`fields` are settings of every collector that are not its defaults, `own_fields` those of this
+    checkout's alone; data goes below `directory`.
+    """
 
     load: SpanLoad
     fields: Mapping[str, Any]
     senders: int
     patience: Patience
     directory: Path
+    own_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self) -> Path:
         """A new folder for one flood's data."""
@@ -66,7 +72,8 @@ class Run:
             for name, (checkout, program) in sides.items():
                 folder = self.folder()
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                collector = CollectorProcess(checkout, folder, self.fields, program)
+                fields = {**self.fields, **(self.own_fields if name in _OWN else {})}
+                collector = CollectorProcess(checkout, folder, fields, program)
                 collectors[name] = stack.enter_context(collector)
             yield collectors
 
