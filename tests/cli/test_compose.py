@@ -130,7 +130,9 @@ def test_the_command_is_one_of_our_command_line(name: str) -> None:
 def test_the_environment_makes_settings_that_are_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names, types and the rule that an address others can reach demands keys."""
     for variable, value in OURS[name]["environment"].items():
-        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:\?[^}]+\}", "0123456789abcdef", value))
+        filled = value.replace("${LLMTRACE_OIDC_ISSUER:?", "https://id.example.com/${LLMTRACE_OIDC_ISSUER:?")
+        filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", filled)
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:\?[^}]+\}", "0123456789abcdef", filled))
     table = getattr(load.load(Path("/dev/null")), name)
     checked = {"watch": "health_host"}.get(name, "host")
     assert getattr(table, checked) == "0.0.0.0"
