@@ -44,7 +44,7 @@ def _made_safe(text: str, max_bytes: int) -> SafeQuery:
     tree = parse(select)
     replace_constants(tree)
     tables, stand_ins = check_tables(tree)
-    check_nodes(tree)
+    check_nodes(tree, stand_ins)
     sql = write(tree)
     functions = check_written(sql)
     return SafeQuery(sql, fmt, settings, tables, functions, stand_ins)

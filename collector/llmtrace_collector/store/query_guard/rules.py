@@ -53,11 +53,11 @@ _ARRAY_COLUMNS = frozenset(
 )
 
 
-def check_nodes(tree: exp.Query) -> None:
+def check_nodes(tree: exp.Query, stand_ins: Collection[str]) -> None:
     """Raise QueryRefused for what a read may not hold. In place, names that could be functions' become
-    columns'.
+    columns'. Tables that stand for those of the engine have a column `database`.
     """
-    aliases = {alias.alias for alias in tree.find_all(exp.Alias)}
+    aliases = {alias.alias for alias in tree.find_all(exp.Alias)} | ({"database"} if stand_ins else set())
     for node in list(tree.walk()):
         if type(node) not in _NODES:
             raise QueryRefused(f"{node.key.upper()} is not allowed in a read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from sqlglot import exp
 
@@ -13,6 +13,7 @@ from llmtrace_collector.store.schema.former import VERSIONS
 from .functions import TABLE_FUNCTIONS
 from .refusal import QueryRefused, ReadDenied
 from .type_names import check_columns
+from .with_names import check_size_written_out, query_of
 
 #: Databases by which our tables may be named: where they were before they had one of their own, and that.
 DATABASES = ("default", DATABASE)
@@ -29,6 +30,7 @@ def check_tables(tree: exp.Query) -> tuple[frozenset[str], frozenset[str]]:
     for cte in tree.find_all(exp.CTE):
         if cte.alias in BY_NAME or cte.alias == VERSIONS:
             raise QueryRefused(f"a WITH name may not be that of a table: {cte.alias}")
+    check_size_written_out(tree)
     ours: set[str] = set()
     standing: dict[str, str] = {}
     for values in tree.find_all(exp.Values):
@@ -53,7 +55,7 @@ def _is_ours(table: exp.Table) -> bool:
         if not isinstance(database, exp.Identifier) or database.name not in DATABASES or table.catalog:
             raise ReadDenied(f"table {table.sql()[:80]} cannot be read here")
         table.set("db", None)
-    elif table.name in _visible_names(table):
+    elif query_of(table) is not None:
         return False
     if table.name not in READABLE:
         known = ", ".join(sorted(READABLE))
@@ -99,35 +101,3 @@ def _shorten(column: exp.Column, standing: Mapping[str, str]) -> None:
         column.set("table", exp.to_identifier(alias, quoted=True))
     if alias is not None or column.db in DATABASES:
         column.set("db", None)
-
-
-def _visible_names(table: exp.Table) -> set[str]:
-    """WITH names that the engine resolves at this place; any other name would be a table's."""
-    return set(_names_above(table))
-
-
-def _names_above(table: exp.Table) -> Iterator[str]:
-    node: exp.Expr = table
-    while node.parent is not None:
-        parent = node.parent
-        if isinstance(parent, exp.With):
-            # Inside a WITH, those before; itself only when it is recursive.
-            for cte in parent.expressions:
-                if cte is node and not parent.args.get("recursive"):
-                    break
-                yield from _names_a_query(cte)
-                if cte is node:
-                    break
-            node = parent.parent or parent
-            continue
-        own = parent.args.get("with_")
-        if own is not None and own is not node:
-            for cte in own.expressions:
-                yield from _names_a_query(cte)
-        node = parent
-
-
-def _names_a_query(cte: exp.Expr) -> Iterator[str]:
-    """The name of a WITH element that a table's name may mean: `x AS (SELECT …)`, and never `1 AS x`."""
-    if isinstance(cte, exp.CTE) and isinstance(cte.this, exp.Query) and not cte.args.get("scalar"):
-        yield cte.alias
