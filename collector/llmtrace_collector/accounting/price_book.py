@@ -301,7 +301,8 @@ WHERE (Provider, Model, ResponseModel, ServiceTier) NOT IN (
     SELECT Provider, Model, ResponseModel, ServiceTier FROM price_book WHERE Book = {{book:String}}
 )"""
 
-_MODELS_NOT_NOTED = """SELECT * FROM (SELECT DISTINCT Project, Provider, Model, ResponseModel FROM {usage}) AS seen
+_MODELS_NOT_NOTED = """SELECT *
+FROM (SELECT DISTINCT Project, Provider, Model, ResponseModel FROM {usage}) AS seen
 WHERE (Project, Provider, Model, ResponseModel) NOT IN (
     SELECT Project, Provider, Model, ResponseModel FROM models_used
 )"""

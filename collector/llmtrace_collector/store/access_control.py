@@ -1,8 +1,8 @@
 """The embedded engine's own access control: the files of configuration that it is opened with.
 
 The engine has one user there. Readers and owner are told apart by the scope of their handle, which is its
-setting `log_comment`: it is set before the handle becomes `readonly`, and stays. Every table has a filter that
-asks for it. What is not named here is the owner's alone, tables that are made later too.
+setting `log_comment`: it is set before the handle becomes `readonly`, and stays. Every table has a filter
+that asks for it. What is not named here is the owner's alone, tables that are made later too.
 """
 
 from __future__ import annotations

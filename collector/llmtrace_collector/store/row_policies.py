@@ -1,9 +1,9 @@
-"""A server's own wall between projects: a user for reads, whom row policies confine to one project.
+"""A server's access control: a user for reads, whom row policies confine to one project.
 
-The query guard confines every read of a project's key by itself. On a ClickHouse server these
-statements put the server's access control behind it: the collector reads for such a key as `store_reader`,
-and says in the setting `SQL_llmtrace_project` for whom. Without the setting every read of that user fails. It
-is a wall against mistakes of ours: who has that user's password may name any project.
+They are the embedded engine's filters (access_control.py) as statements for a server. The collector reads
+for a project's key as `store_reader`, and says in the setting `SQL_llmtrace_project` for whom. Without the
+setting every read of that user fails. It is a wall against mistakes of ours: who has that user's password may
+name any project.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import hashlib
 
 from llmtrace_collector.sql_values import literal
 
+from .access_control import filtered
 from .cluster import Cluster
 from .engine import PROJECT_SETTING, READ_LIMITS
 from .schema import sql_text
-from .schema.catalogue import BY_NAME, NOBODYS, READABLE, SHARDED, Kind
-from .schema.description import SchemaSettings, describe
+from .schema.catalogue import BY_NAME, SHARDED, Kind
 
 ROLE = "llmtrace_project_reader"
-
-_OWN = "Project = {project}"
 
 
 def statements(database: str, user: str, password: str, cluster: str = "") -> list[str]:
@@ -29,15 +27,16 @@ def statements(database: str, user: str, password: str, cluster: str = "") -> li
     The password goes in as its SHA-256.
     """
     everywhere = f" ON CLUSTER {cluster}" if cluster else ""
-    readable = sorted(_readable())
+    readable = sorted(filtered())
     commands = [f"CREATE ROLE IF NOT EXISTS {ROLE}{everywhere}"]
     for name in readable:
         # A grant of a Distributed table is one of the tables behind it as well.
         for place in _places(database, name, cluster):
             commands.append(f"GRANT{everywhere} SELECT ON {place}.{name} TO {ROLE}")
     for name in readable:
-        if BY_NAME[name].kind is Kind.TABLE and READABLE.get(name) != NOBODYS:
-            condition = _condition(name, database)
+        # A server takes none for a view, which it reads as the user who asks: the tables behind it hold.
+        if BY_NAME[name].kind is Kind.TABLE:
+            condition = _condition(filtered()[name], database)
             for place in _places(database, name, cluster):
                 commands.append(
                     f"CREATE ROW POLICY OR REPLACE llmtrace_project{everywhere} ON {place}.{name} "
@@ -56,29 +55,13 @@ def statements(database: str, user: str, password: str, cluster: str = "") -> li
     ]
 
 
-def _readable() -> set[str]:
-    """What the query guard lets readers name, and what those views read in turn."""
-    views = {
-        statement.entry.name: statement.reads
-        for statement in describe(SchemaSettings()).statements
-        if statement.entry.kind is Kind.VIEW
-    }
-    readable: set[str] = set()
-    pending = set(READABLE)
-    while pending:
-        name = pending.pop()
-        readable.add(name)
-        pending |= views.get(name, frozenset()) - readable
-    return readable
-
-
 def _places(database: str, name: str, cluster: str) -> list[str]:
     if cluster and name in SHARDED:
         return [database, Cluster(cluster, database).shard_database]
     return [database]
 
 
-def _condition(name: str, database: str) -> str:
-    """Whose rows of a table may be seen, as the query guard has it."""
-    text = READABLE.get(name, _OWN).replace("{project}", f"getSetting({literal(PROJECT_SETTING)})")
+def _condition(rows: str, database: str) -> str:
+    """Whose rows of a table may be seen; it may read others."""
+    text = rows.replace("{project}", f"getSetting({literal(PROJECT_SETTING)})")
     return sql_text.qualified(text, lambda table: database, BY_NAME)

@@ -142,8 +142,9 @@ CATALOGUE: tuple[Entry, ...] = (
     _small("security_events", NOBODYS),
     _behind("models_used", of_shard=False),
     _small("price_book", _OWN_MODELS),
-    # Who chose a book, and why, is for keys of every project; the views of cost read which it is.
-    Entry("price_books", Kind.TABLE, NOBODYS, behind=_EVERYONES),
+    # Who chose a book, and why, is for keys of every project; the views of cost need to know which it is.
+    _small("price_books", NOBODYS),
+    Entry("books_in_effect", Kind.TABLE, behind=_EVERYONES),
     _small("own_prices", "Model IN (SELECT Model FROM models_used WHERE Project = {project})"),
     _small("own_discounts", _OWN),
     _small("discount_book", _OWN),
@@ -157,6 +158,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _inlet("otlp_metrics_in"),
     _inlet("landing_traces", server_only=True),
     # What fills tables at an insert: those that follow others come first, so that no row escapes them.
+    Entry("books_in_effect_mv", Kind.MATERIALIZED_VIEW, target="books_in_effect"),
     _fills("usage_10s_mv", "usage_10s"),
     _fills("scores_mv", "scores"),
     _fills("completeness_otel_traces_mv", "completeness_counts"),
