@@ -29,9 +29,6 @@ _TAG_LENGTH = 5000
 _TEXT_LENGTH = 2000
 _NAME_LENGTH = 200
 
-#: What may not stand in a part of a run's key.
-_UNSAFE = re.compile(r"[%/\x00-\x1f\x7f-\x9f]")
-
 
 @dataclass(frozen=True)
 class RunContents:
@@ -51,11 +48,15 @@ class RunContents:
 
 
 def run_key(key: RunKey) -> str:
-    """The value of RUN_KEY_TAG: `project/experiment/run`; slashes, percent signs and control characters in
-    a part are escaped.
+    """The value of RUN_KEY_TAG: `project/experiment/run`; slashes, percent signs and what is not seen in one
+    are escaped.
     """
     parts = (key.project, key.experiment, key.run)
-    return shorten("/".join(_UNSAFE.sub(lambda char: quote(char.group(), ""), part) for part in parts), 2000)
+    return shorten("/".join(map(_key_part, parts)), 2000)
+
+
+def _key_part(text: str) -> str:
+    return "".join(quote(char, "") if char in "%/" or visible(char) != char else char for char in text)
 
 
 def shorten(name: str, length: int) -> str:
@@ -142,17 +143,18 @@ def _tags(
     run_data: RunData, metrics: Mapping[str, float], params: Mapping[str, str], trace_url: str
 ) -> dict[str, str]:
     tags = {
-        semconv.PROJECT: visible(run_data.key.project),
-        semconv.EXPERIMENT: visible(run_data.key.experiment),
-        semconv.RUN: visible(run_data.key.run),
+        semconv.PROJECT: run_data.key.project,
+        semconv.EXPERIMENT: run_data.key.experiment,
+        semconv.RUN: run_data.key.run,
         "llmtrace.first_trace": run_data.first_trace,
         "llmtrace.first_trace_url": trace_link(trace_url, run_data.first_trace),
         "llmtrace.last_trace": run_data.last_trace,
         "llmtrace.last_trace_url": trace_link(trace_url, run_data.last_trace),
         RECEIVED_TAG: str(run_data.received_ms),
-        "mlflow.note.content": _note(run_data, metrics, params, trace_url),
         "mlflow.loggedArtifacts": json.dumps([{"path": SAMPLES_FILE, "type": "table"}]),
     }
+    tags = {name: visible(value) for name, value in tags.items()}
+    tags["mlflow.note.content"] = _note(run_data, metrics, params, trace_url)  # which has lines of its own
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
 
 
