@@ -5,13 +5,15 @@ python -m tests.collector.clickhouse PORT DIRECTORY [one-node] [walled]
 With `one-node` it takes the statements of a cluster, without what needs more than one process: ON CLUSTER is
 left out, Replicated tables are plain ones, and a Distributed table is a Merge over the one shard.
 
-`walled` holds readers to their rows as the embedded store does: the engine here knows no row policies of users,
-and takes the same conditions as filters by the setting `log_comment`, which the collector sends with every read.
+`walled` holds readers to their rows as the embedded store does. The engine here knows no row policies of
+users: it takes the same conditions as filters by the setting `log_comment`, which the collector sends with
+every read.
 """
 
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
 import re
 import subprocess
@@ -169,6 +171,8 @@ def clickhouse_server(directory: Path, *options: str) -> Iterator[str]:
 if __name__ == "__main__":
     data = Path(sys.argv[2]).absolute()
     data.mkdir(parents=True, exist_ok=True)
+    # Its import reads a config.xml where the process is.
+    importlib.import_module("chdb")
     # A server keeps the schemas that come with inserts among its data; the embedded engine, where it runs.
     os.chdir(data)
     served = handler(data, "one-node" in sys.argv[3:], "walled" in sys.argv[3:])

@@ -20,6 +20,7 @@ of the other project starts with, `{file}` a marked file, `{out}` a file that ma
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -82,7 +83,8 @@ def own_lines() -> Iterator[Line]:
 
 def lines_of(path: Path) -> Iterator[Line]:
     """The lines of a file. Raises ValueError, naming the line, when one is none."""
-    for number, text in enumerate(path.read_text().splitlines(), 1):
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    for number, text in enumerate(data.decode().split("\n"), 1):
         if not text.strip():
             continue
         try:

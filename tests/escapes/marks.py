@@ -1,4 +1,4 @@
-"""Marked words: what the other project's texts start with, the secret after it, and its shapes in an answer."""
+"""Marked words: how the other project's texts start, the secret after it, and its shapes in an answer."""
 
 from __future__ import annotations
 

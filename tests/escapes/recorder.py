@@ -5,6 +5,7 @@ LLMTRACE_RECORDED=FILE python -m pytest -p tests.escapes.recorder tests/dashboar
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -56,3 +57,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if text
     ]
     Path(os.environ[FILE]).write_text("\n".join(lines) + "\n")
+
+
+def pack(lines: Path, packed: Path) -> None:
+    """Put recorded lines into a compressed file, each text once however it was laid out."""
+    texts: dict[str, str] = {}
+    for line in lines.read_text().splitlines():
+        values = json.loads(line)
+        values["text"] = " ".join(values["text"].split())
+        texts.setdefault(values["text"], json.dumps({**values, "expect": "answered"}))
+    with packed.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+        file.write("\n".join(texts.values()).encode())
