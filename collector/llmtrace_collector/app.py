@@ -6,17 +6,16 @@ import logging
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from llmtrace.common.http_limits.middleware import HttpLimits
+from llmtrace.common.http_limits.server import LimitedServer, limited_config
 from llmtrace.common.log_lines import log_to_stderr
-from llmtrace.common.loopback import is_loopback
 from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace.common.sealed_files import load_keys as load_encryption_keys
 
@@ -28,7 +27,7 @@ from .accounting.budgets import Budgets
 from .accounting.call_dedup import CallDeduplicator
 from .accounting.price_book import PriceBook
 from .accounting.rollup_task import RollupTask
-from .api import audit, backup, budgets, incidents, keys, maintenance, prices, quarantine, query
+from .api import audit, backup, budgets, incidents, keys, limits, maintenance, prices, quarantine, query
 from .ingest import otlp_http
 from .ingest.completeness import ArrivalCounts
 from .ingest.intake import Intake
@@ -178,6 +177,7 @@ class Collector:
             self.grpc.close()
         if self.tokens is not None:
             self.tokens.close()
+        self.intake.close()
         self.wal.close()
         if not self.writer.close(_DRAIN_SECONDS):
             logger.warning("the store did not take everything; the log keeps the rest for the next start")
@@ -279,13 +279,11 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.collector = collector
-    if is_loopback(settings.host):
-        # A web page that rebinds its name to 127.0.0.1 still sends its own name as Host.
-        hosts = ["127.0.0.1", "localhost", "[::1]", *settings.allowed_hosts]
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.include_router(
-        otlp_http.router(settings, collector.authenticator, collector.intake, collector.metrics)
+    app.add_middleware(
+        HttpLimits,
+        rules=limits.rules(settings, collector.authenticator, collector.security_events, collector.metrics),
     )
+    app.include_router(otlp_http.router(collector.intake, collector.metrics))
     app.include_router(
         query.router(
             collector.store,
@@ -295,25 +293,16 @@ def create_app(settings: CollectorSettings) -> FastAPI:
             collector.queries,
         )
     )
-    app.include_router(audit.router(collector.store, collector.authenticator))
-    app.include_router(incidents.router(collector.store, collector.authenticator))
-    app.include_router(maintenance.router(collector.store, collector.authenticator, collector.wal))
+    app.include_router(audit.router(collector.store))
+    app.include_router(incidents.router(collector.store))
+    app.include_router(maintenance.router(collector.store, collector.wal))
+    app.include_router(quarantine.router(collector.store, collector.wal, collector.arrival_counts))
     app.include_router(
-        quarantine.router(collector.store, collector.authenticator, collector.wal, collector.arrival_counts)
+        backup.router(collector.store, settings.data_dir / "backups", collector.encryption_keys)
     )
-    app.include_router(
-        backup.router(
-            collector.store,
-            collector.authenticator,
-            settings.data_dir / "backups",
-            collector.encryption_keys,
-        )
-    )
-    app.include_router(
-        keys.router(collector.store, collector.authenticator, collector.api_keys, collector.security_events)
-    )
-    app.include_router(budgets.router(collector.budgets, collector.authenticator))
-    app.include_router(prices.router(collector.store, collector.authenticator, collector.price_book))
+    app.include_router(keys.router(collector.store, collector.api_keys, collector.security_events))
+    app.include_router(budgets.router(collector.budgets))
+    app.include_router(prices.router(collector.store, collector.price_book))
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
@@ -339,19 +328,21 @@ def serve(settings: CollectorSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     log_to_stderr()
     app = create_app(settings)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        # Whom X-Forwarded-For may be believed of is `trusted_proxies` to say.
-        proxy_headers=False,
-        timeout_graceful_shutdown=10,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-        ssl_ca_certs=None if settings.tls_client_ca is None else str(settings.tls_client_ca),
-        ssl_cert_reqs=ssl.CERT_NONE if settings.tls_client_ca is None else ssl.CERT_REQUIRED,
+    server = LimitedServer(
+        limited_config(
+            app,
+            settings.host,
+            settings.port,
+            log_config=None,
+            # Whom X-Forwarded-For may be believed of is `trusted_proxies` to say.
+            proxy_headers=False,
+            timeout_graceful_shutdown=10,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+            ssl_ca_certs=None if settings.tls_client_ca is None else str(settings.tls_client_ca),
+            ssl_cert_reqs=ssl.CERT_NONE if settings.tls_client_ca is None else ssl.CERT_REQUIRED,
+        ),
+        settings.max_connections,
     )
+    with suppress(KeyboardInterrupt):
+        server.run()

@@ -167,6 +167,18 @@ class CollectorSettings(BaseModel):
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."
     )
+    max_connections: int = Field(
+        default=512,
+        ge=8,
+        le=100_000,
+        description="Connections over HTTP at a time, no more than half of the files that the process may "
+        "open; one more takes the place of one that is silent, or gets 503.",
+    )
+    open_metrics: bool = Field(
+        default=False,
+        description="Answer /metrics and /openapi.json without a key though host is not loopback: they name "
+        "every service.",
+    )
     max_body_bytes: int = Field(
         default=32 << 20,
         ge=1 << 10,

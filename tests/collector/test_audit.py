@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from llmtrace_collector.api.audit import MAX_BYTES, MAX_ROWS
+from llmtrace_collector.api.audit import MAX_ROWS
 
 from .otlp import span, traces
 from .running import CLIENT, Served, settings
@@ -144,7 +144,7 @@ def test_of_a_body_with_a_bad_row_nothing_is_stored(
     assert stored(served, good) == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"rows": []}', b"\xff", b'["\\ud800"]', b"[" * 10_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"rows": []}', b"\xff", b'["\\ud800"]'])
 def test_other_bodies_are_refused_with_a_sentence(served: Served, body: bytes) -> None:
     answer = send(served, body)
     assert answer.status_code == 422
@@ -154,7 +154,8 @@ def test_other_bodies_are_refused_with_a_sentence(served: Served, body: bytes) -
 def test_large_bodies_are_refused_before_they_are_parsed(served: Served) -> None:
     assert send(served, [row()] * (MAX_ROWS + 1)).status_code == 422
     # Whoever parsed it would answer 422: it is no JSON.
-    assert send(served, b"[" * (MAX_BYTES + 1)).status_code == 413
+    assert send(served, b"[" * ((1 << 20) + 1)).status_code == 413
+    assert send(served, b"[" * 10_000).status_code == 400
     assert send(served, [row() for _ in range(MAX_ROWS)]).json() == {"stored": MAX_ROWS, "known": 0}
 
 

@@ -114,7 +114,8 @@ def test_keys_may_hold_any_text(keyed: Served) -> None:
 def test_other_names_for_loopback_are_refused(keyed: Served) -> None:
     for path in ("/v1/traces", "/clickhouse/?query=SELECT+1", "/metrics"):
         answer = CLIENT.get(f"{keyed.url}{path}", headers={"host": "evil.example"})
-        assert answer.status_code == 400
+        assert answer.status_code == 421
+        assert "allowed_hosts" in answer.text
     assert CLIENT.get(f"{keyed.url}/health/live", headers={"host": "localhost:1"}).status_code == 200
 
 

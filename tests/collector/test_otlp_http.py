@@ -22,7 +22,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from llmtrace_collector.ingest.decompress import Refused, decompress
+from llmtrace.common.http_limits.refusal import Refusal
+from llmtrace_collector.ingest.decompress import decompress
 from tests.examples import examples
 
 from .otlp import DAY, SECOND, llm, logs, score, span, traces
@@ -246,7 +247,7 @@ def test_a_compression_bomb_stops_at_the_limit(encoding: str) -> None:
         squeezer = zstd.ZstdCompressor()
         bomb = b"".join(squeezer.compress(bytes(1 << 20)) for _ in range(256)) + squeezer.flush()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refusal) as refused:
         decompress(bomb, encoding, limit)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert refused.value.status == 413

@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +18,11 @@ from hypothesis import strategies as st
 from llmtrace_analysis.cost import fixed_costs, price_books, report
 from llmtrace_analysis.cost.planning import rate_limits, waste
 from llmtrace_analysis.queries.scope import Scope
-from llmtrace_collector.access.api_keys import ApiKeyStore
-from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook
-from llmtrace_collector.api import prices
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
 from llmtrace_collector.store.store import Store, open_store
+
+from .prices_app import prices_app
 
 DAY = datetime(2026, 11, 10, tzinfo=UTC)
 MONTH = Scope(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -91,15 +89,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def prices_api(store: Store) -> Iterator[TestClient]:
-    app = FastAPI()
     price_book = PriceBook(store, ())
     price_book.sync()
-    app.include_router(
-        prices.router(
-            store, Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)), price_book
-        )
-    )
-    with TestClient(app, headers={"authorization": "Bearer admin"}) as client:
+    app = prices_app(store, price_book)
+    with TestClient(app) as client:
         yield client
 
 

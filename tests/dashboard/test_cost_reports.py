@@ -11,18 +11,16 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from llmtrace_analysis.cost import closed_months, prices_in_use, report
 from llmtrace_analysis.cost.planning import waste
 from llmtrace_analysis.cost.priced_usage import UnknownDimension
 from llmtrace_analysis.queries.scope import BILLED_PURPOSES, Scope
-from llmtrace_collector.access.api_keys import ApiKeyStore
-from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
 from llmtrace_collector.accounting.price_book import PriceBook
-from llmtrace_collector.api import prices
 from llmtrace_collector.store.store import Store, open_store
+
+from .prices_app import prices_app
 
 DAY = datetime(2026, 11, 10, tzinfo=UTC)
 MONTH = Scope(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -182,14 +180,7 @@ def test_days_without_calls_cost_nothing(client: Client) -> None:
 
 
 def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store, client: Client) -> None:
-    app = FastAPI()
-    app.include_router(
-        prices.router(
-            store,
-            Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store)),
-            PriceBook(store, ()),
-        )
-    )
+    app = prices_app(store, PriceBook(store, ()))
     # A provider bills what a judge asked as well; simulated calls it never saw.
     purposes = ["product", "product", "judge", "simulated"]
     early = [span(-24 * 20 - hour, user="fin", purpose=purpose) for hour, purpose in enumerate(purposes)]
@@ -197,7 +188,7 @@ def test_a_closed_month_stays_and_what_comes_late_is_an_adjustment(store: Store,
     october = Scope(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
     assert report.report(client, october)["calls"].sum() == 2
     (total,) = report.report(client, replace(october, purposes=BILLED_PURPOSES)).to_dict("records")
-    with TestClient(app, headers={"authorization": "Bearer admin"}) as prices_api:
+    with TestClient(app) as prices_api:
         closed = prices_api.post("/v1/cost/close", json={"month": "2026-10", "actor": "fin"})
         assert closed.json() == {"month": "2026-10", "rows": 1, "cost": pytest.approx(total["cost"])}
         assert (

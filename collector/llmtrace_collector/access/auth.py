@@ -8,7 +8,7 @@ import binascii
 import hmac
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ from llmtrace_collector.settings import CollectorSettings
 
 from .api_keys import ALLOWS, ApiKeyStore, RateLimit, Role
 from .client_address import ClientAddresses
-from .identity import Denied, Identity, PersonRole
+from .identity import Denied, Identity
 from .security_events import SecurityEvents, mark_of
 
 if TYPE_CHECKING:  # cryptography is slow to import: only collectors with issuers pay
@@ -242,72 +242,6 @@ class Authenticator:
         )
 
 
-Check = Callable[[Request], Awaitable[None]]
-
-
-def require_admin(authenticator: Authenticator) -> Check:
-    """A dependency of routes that admin keys open; the identity is then in `request.state.identity`."""
-    return _require(
-        authenticator,
-        "admin",
-        "the admin key is needed: send it as 'Authorization: Bearer KEY' (it is in admin.key of the "
-        "collector's data directory)",
-    )
-
-
-def require_person(authenticator: Authenticator, role: PersonRole) -> Check:
-    """A dependency of routes by which people decide: the dashboard's key opens them, for a person who may do
-    what `role` does, and admin keys."""
-    check_key = _require(
-        authenticator,
-        "dashboard",
-        "the admin key or the dashboard's is needed: send it as 'Authorization: Bearer KEY' (they are in "
-        "admin.key and dashboard.key of the collector's data directory)",
-    )
-
-    async def check(request: Request) -> None:
-        await check_key(request)
-        identity = request.state.identity
-        if not identity.may_act_as(role):
-            authenticator.record_denied(
-                identity, f"{request.method} {request.url.path} as {identity.person_role}"
-            )
-            raise HTTPException(
-                403,
-                f"this needs the role {role} at the dashboard; {identity.actor} is {identity.person_role}",
-            )
-
-    return check
-
-
-def require_unscoped(check_key: Check) -> Check:
-    """`check_key`, and that the request is of every project: what these routes touch is no one project's."""
-
-    async def check(request: Request) -> None:
-        await check_key(request)
-        if request.state.identity.project:
-            raise HTTPException(403, "this needs an admin key of every project, not of one")
-
-    return check
-
-
-def require_unscoped_key(authenticator: Authenticator) -> Check:
-    """A dependency of routes that touch every project: a project's own admin key does not open them."""
-    return require_unscoped(require_admin(authenticator))
-
-
-def _require(authenticator: Authenticator, role: Role, unauthenticated: str) -> Check:
-    async def check(request: Request) -> None:
-        try:
-            request.state.identity = await authenticator.identify(request, role)
-        except Denied as denied:
-            headers = {} if denied.retry_after is None else {"Retry-After": str(denied.retry_after)}
-            message = str(denied) if denied.status != 401 else unauthenticated
-            raise HTTPException(denied.status, message, headers) from denied
-
-    return check
-
-
 def require_project(request: Request, project: str) -> None:
     """Raise HTTPException 403 when the request's key is of another project."""
     own = request.state.identity.project
@@ -350,15 +284,15 @@ def admin_key(data_dir: Path) -> str:
 
     Raises ValueError when the file is there and holds no key.
     """
-    return _found_or_made(find_admin_key, data_dir, FILE)
+    return _existing_or_new(find_admin_key, data_dir, FILE)
 
 
 def dashboard_key(data_dir: Path) -> str:
     """The dashboard's key, likewise."""
-    return _found_or_made(find_dashboard_key, data_dir, DASHBOARD_FILE)
+    return _existing_or_new(find_dashboard_key, data_dir, DASHBOARD_FILE)
 
 
-def _found_or_made(find: Callable[[Path], str], data_dir: Path, file: str) -> str:
+def _existing_or_new(find: Callable[[Path], str], data_dir: Path, file: str) -> str:
     with suppress(AdminKeyMissing):
         return find(data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)

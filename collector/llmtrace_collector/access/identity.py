@@ -8,6 +8,8 @@ from typing import Literal
 
 from starlette.datastructures import Headers
 
+from llmtrace.common.http_limits.refusal import Refusal
+
 from .api_keys import Role
 
 #: What a person may do in the dashboard; each includes the one before.
@@ -26,15 +28,10 @@ _MAX_ACTOR = 200
 _PROJECT = re.compile(r"[A-Za-z0-9_.:@/-]{1,128}")
 
 
-class Denied(Exception):
+class Denied(Refusal):
     """A request that may not pass: HTTP status (400, 401, 403, 429, 503), what is wrong, when to try again
     (seconds).
     """
-
-    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)

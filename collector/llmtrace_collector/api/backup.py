@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathParameter
 
 from llmtrace.common.sealed_files import EncryptionKeys, SealBroken
-from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.store.backup import BackupIncomplete, BackupRefused, Backups, NoSuchBackup, new_name
 from llmtrace_collector.store.store import Store
 
@@ -18,11 +17,9 @@ from .audit import audited
 Name = Annotated[str, PathParameter(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 
 
-def router(
-    store: Store, authenticator: Authenticator, folder: Path, keys: EncryptionKeys | None
-) -> APIRouter:
+def router(store: Store, folder: Path, keys: EncryptionKeys | None) -> APIRouter:
     """The routes under /v1/backups, which are encrypted with `keys`."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
+    routes = APIRouter()
     backups = Backups(store, folder, keys)
 
     @routes.post("/v1/backups")

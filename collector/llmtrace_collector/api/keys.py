@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace_collector.access.api_keys import ApiKeyStore, Role, new_key
-from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.access.security_events import SecurityEvents
 from llmtrace_collector.store.store import Store
 
@@ -30,11 +29,9 @@ class NewKey(BaseModel):
     requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
 
 
-def router(
-    store: Store, authenticator: Authenticator, api_keys: ApiKeyStore, events: SecurityEvents
-) -> APIRouter:
+def router(store: Store, api_keys: ApiKeyStore, events: SecurityEvents) -> APIRouter:
     """The routes under /v1/keys."""
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
+    routes = APIRouter()
 
     @routes.post("/v1/keys")
     def create(new: NewKey, request: Request) -> dict[str, Any]:

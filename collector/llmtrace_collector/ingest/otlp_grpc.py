@@ -6,8 +6,11 @@ Needs the package grpcio (`pip install 'llmtrace[grpc]'`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -18,17 +21,46 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers
 
-from llmtrace_collector.access.auth import Authenticator, Denied
+from llmtrace.common.http_limits.refusal import Refusal
+from llmtrace_collector.access.auth import Authenticator
 from llmtrace_collector.access.client_address import grpc_peer
 from llmtrace_collector.settings import CollectorSettings
 
-from .decompress import Refused
 from .intake import IncomingRequest, Intake, acknowledgement
 
 logger = logging.getLogger(__name__)
 
 #: Requests that wait for the disk at the same time; the log commits them together.
 _WORKERS = 16
+
+#: Requests that may wait besides, and those that one connection may have.
+_MOST_REQUESTS, _MOST_STREAMS = 256, 128
+
+#: Bytes of a message, of which every worker may hold one.
+_MOST_BYTES = 16 << 20
+
+_MOST_METADATA = 16 << 10
+
+#: Seconds that a request may take to send its message: while few wait, while half of the workers do, and
+#: while all do.
+_PATIENCE = {0: 10.0, _WORKERS // 2: 1.0, _WORKERS: 0.25}
+
+_SWEEP_SECONDS = 0.1
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", _MOST_STREAMS),
+    ("grpc.max_metadata_size", _MOST_METADATA),
+    ("grpc.absolute_max_metadata_size", _MOST_METADATA),
+    ("grpc.max_allowed_incoming_connections", 512),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Pings of a peer that asks for nothing are counted, and too many end its connection.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 120_000),
+)
 
 #: Method → signal.
 METHODS: Mapping[str, str] = MappingProxyType(
@@ -54,18 +86,22 @@ _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType(
 
 class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     """A gRPC server for OTLP. An OK means what a 200 means over HTTP. Larger messages than
-    `max_body_bytes`, before or after decompression, end in RESOURCE_EXHAUSTED.
+    `max_body_bytes` or 16 MiB, before or after decompression, end in RESOURCE_EXHAUSTED.
+
+    A message is asked for, and received, after its key was found good.
     """
 
     def __init__(self, settings: CollectorSettings, authenticator: Authenticator, intake: Intake) -> None:
         self._authenticator = authenticator
         self._intake = intake
+        self._awaited = _AwaitedMessages()
         self._server = grpc.server(
             ThreadPoolExecutor(_WORKERS, thread_name_prefix="llmtrace-grpc"),
             handlers=[self],
+            maximum_concurrent_rpcs=_MOST_REQUESTS,
             options=[
-                ("grpc.max_receive_message_length", settings.max_body_bytes),
-                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", min(settings.max_body_bytes, _MOST_BYTES)),
+                *_OPTIONS,
             ],
         )
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -89,29 +125,34 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def start(self) -> None:
         """Begin to accept."""
+        self._awaited.start()
         self._server.start()
         logger.info("OTLP/gRPC on port %d", self.port)
 
     def close(self) -> None:
         """Stop accepting and wait for the requests under way."""
         self._server.stop(5).wait()
+        self._awaited.close()
 
     def service(self, handler_call_details: Any) -> Any:
         """gRPC's hook: the handler of a method, None for those that are not OTLP's."""
         signal = METHODS.get(handler_call_details.method)
         if signal is None:
             return None
-        return grpc.unary_unary_rpc_method_handler(self._export(signal))
+        # As a stream: the message of a unary call would be received before anything could be asked.
+        return grpc.stream_unary_rpc_method_handler(self._export(signal))
 
-    def _export(self, signal: str) -> Callable[[bytes, Any], bytes]:
-        def export(body: bytes, context: Any) -> bytes:
-            request = IncomingRequest(signal, body)
+    def _export(self, signal: str) -> Callable[[Iterator[bytes], Any], bytes]:
+        def export(messages: Iterator[bytes], context: Any) -> bytes:
             try:
-                request = IncomingRequest(signal, body, project=self._project(context))
+                project = self._project(context)
+                with self._awaited.waiting(context):
+                    body = next(messages, b"")
+                request = IncomingRequest(signal, body, project=project)
                 return acknowledgement(signal, self._intake.accept(request)).SerializeToString()
-            except Refused as refused:
-                self._intake.count_refused(request, refused)
-                _end(context, refused)
+            except Refusal as refusal:
+                self._intake.count_refused(signal, refusal)
+                _end(context, refusal)
                 return b""
 
         return export
@@ -122,14 +163,50 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             for key, value in context.invocation_metadata()
             if isinstance(value, str)
         ]
+        return self._authenticator.admit(Headers(raw=raw), "ingest", grpc_peer(context.peer())).project
+
+
+class _AwaitedMessages:
+    """Requests whose message has not come: a worker waits for each, so that none may wait for long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[Any, float] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._sweep, name="llmtrace-grpc-sweep", daemon=True)
+
+    @contextmanager
+    def waiting(self, context: Any) -> Iterator[None]:
+        """Around the wait of one request."""
+        with self._lock:
+            self._since[context] = time.monotonic()
         try:
-            peer = grpc_peer(context.peer())
-            return self._authenticator.admit(Headers(raw=raw), "ingest", peer).project
-        except Denied as denied:
-            raise Refused(denied.status, str(denied), denied.retry_after) from denied
+            yield
+        finally:
+            with self._lock:
+                del self._since[context]
+
+    def start(self) -> None:
+        """Begin to end those that wait too long."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _sweep(self) -> None:
+        while not self._stopping.wait(_SWEEP_SECONDS):
+            with self._lock:
+                waiting = list(self._since.items())
+            patience = min(seconds for number, seconds in _PATIENCE.items() if len(waiting) >= number)
+            now = time.monotonic()
+            for context, since in waiting:
+                if now - since > patience:
+                    context.cancel()
 
 
-def _end(context: Any, refused: Refused) -> None:
+def _end(context: Any, refused: Refusal) -> None:
     code = _CODES.get(refused.status, grpc.StatusCode.UNKNOWN)
     status = Status(code=code.value[0], message=str(refused))
     if refused.retry_after is not None:

@@ -12,7 +12,15 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from .validate import REQUESTS, Malformed
+from llmtrace.common.http_limits.json_bounds import JsonTooComplex, check_json
+
+from .nested_values import REQUESTS, Malformed
+
+#: Levels of a request: eight down to an attribute's value, and three for each level that one has.
+_DEPTH = 100
+
+#: Keys and values of one request; five thousand spans with twenty attributes have as many.
+_MEMBERS, _VALUES = 500_000, 1_000_000
 
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
@@ -28,15 +36,19 @@ _PARTS = frozenset(
 
 def to_protobuf(signal: str, body: bytes) -> bytes:
     """An OTLP/JSON request as protobuf bytes. Unknown fields are ignored; an id that is no hexadecimal text
-    becomes empty, so that its row alone is rejected. Raises Malformed when the body is no such request.
+    becomes empty, so that its row alone is rejected. Raises Malformed when the body is no such request or
+    too complex a one.
     """
     try:
+        check_json(body, depth=_DEPTH, members=_MEMBERS, values=_VALUES)
         data = json.loads(body or b"{}")
         if not isinstance(data, dict):
             raise Malformed("the body is not an OTLP JSON request: it should be an object")
         _decode_ids(data)
         request = json_format.ParseDict(data, REQUESTS[signal](), ignore_unknown_fields=True)
         out: bytes = request.SerializeToString()
+    except JsonTooComplex as error:
+        raise Malformed(f"the body is not an OTLP JSON request to be read: {error}") from error
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         detail = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise Malformed(f"the body is not an OTLP JSON request: {detail}") from error

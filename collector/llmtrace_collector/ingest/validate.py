@@ -7,28 +7,27 @@ rewritten to JSON text first.
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
-from opentelemetry.proto.common.v1 import common_pb2
-from opentelemetry.proto.logs.v1 import logs_pb2
-from opentelemetry.proto.metrics.v1 import metrics_pb2
-from opentelemetry.proto.resource.v1 import resource_pb2
-from opentelemetry.proto.trace.v1 import trace_pb2
 
 from llmtrace import semconv
-from llmtrace_collector.store.schema.redaction import BYTES_MARK
+
+from .nested_values import NO_REQUEST, REQUESTS, Malformed, first_of, flat_request, flatten, whole_request
+from .otlp_bounds import (
+    MAX_ATTRIBUTES,
+    MAX_RESOURCES,
+    MAX_ROWS,
+    MAX_SCOPES,
+    BrokenWire,
+    Overfull,
+    check_size,
+    shapes_of,
+)
 
 #: What can be sent, as in the paths of OTLP/HTTP.
 SIGNALS = ("traces", "logs", "metrics")
@@ -40,8 +39,20 @@ _DAY = 86_400 * _SECOND
 MAX_FUTURE = 3_600 * _SECOND
 
 
-class Malformed(Exception):
-    """The body is not an OTLP request."""
+_SHAPES = {signal: shapes_of(request.DESCRIPTOR) for signal, request in REQUESTS.items()}
+
+#: A resource takes as long as so many rows.
+_ROWS_OF_A_RESOURCE = 8
+
+#: A body with nested values takes as long as one so much smaller.
+_NESTED_BYTES = 8 << 10
+
+#: Rows that are taken out of a list one by one.
+_FEW = 16
+
+
+class TooManyRows(Exception):
+    """The request has more rows or resources than its caller wants to wait for."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +89,30 @@ def check(
     retention: Mapping[str, int] = MappingProxyType({}),
     project: str = "",
     keep_bytes: bool = True,
+    rows_at_most: int | None = None,
 ) -> Checked:
     """Check one decompressed OTLP protobuf body received at `now` (Unix nanoseconds).
 
     Rows with bad ids or times outside the retention window or over an hour ahead are taken out and counted.
     The window is the project's in `retention`, else `retention_days`; `project` is the key's, before what
     a resource says. Without `keep_bytes`, bytes within nested values become a mark.
-    Raises Malformed when the body does not parse.
+    Raises Malformed when the body does not parse, Overfull when it holds more than a request may, and
+    TooManyRows when it takes longer than a request of `rows_at_most` rows.
     """
-    request = _flat_request(signal, body)
+    try:
+        check_size(body, _SHAPES[signal])
+    except BrokenWire as error:
+        raise Malformed(NO_REQUEST) from error
+    request = flat_request(signal, body)
     flat = request is not None
     if request is None:
-        request = _whole_request(signal, body)
-        _flatten(request, keep_bytes)
+        if rows_at_most is not None and len(body) > _NESTED_BYTES:
+            raise TooManyRows
+        request = whole_request(signal, body)
+        _count_rows(signal, request, rows_at_most)
+        flatten(request, keep_bytes)
+    else:
+        _count_rows(signal, request, rows_at_most)
     newest = now + MAX_FUTURE
     check_row = _FAULTS[signal]
     accepted = rejected = 0
@@ -113,8 +135,7 @@ def check(
                     resource_accepted += 1
                     days.add(at // _DAY)
             resource_rejected += len(bad)
-            for index in reversed(bad):
-                del rows[index]
+            _take_out(rows, bad)
             if signal == "traces":
                 faulty += sum(row.end_time_unix_nano < row.start_time_unix_nano for row in rows)
         accepted += resource_accepted
@@ -125,6 +146,45 @@ def check(
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
     return Checked(body, accepted, rejected, message, frozenset(days), tuple(services))
 
+
+def _count_rows(signal: str, request: Any, rows_at_most: int | None) -> None:
+    """Raise Overfull or TooManyRows before anything is looked at row by row."""
+    resources = _resources(request)
+    if len(resources) > MAX_RESOURCES:
+        raise Overfull(MAX_RESOURCES, "resources")
+    if rows_at_most is not None and len(resources) > rows_at_most // _ROWS_OF_A_RESOURCE:
+        raise TooManyRows
+    scopes = rows = 0
+    for resource in resources:
+        if len(resource.resource.attributes) > MAX_ATTRIBUTES:
+            raise Overfull(MAX_ATTRIBUTES, "attributes of a resource")
+        for of_scope in _rows(signal, resource):
+            scopes += 1
+            rows += len(of_scope)
+            if rows_at_most is not None and rows + scopes > rows_at_most:
+                raise TooManyRows
+            if scopes > MAX_SCOPES:
+                raise Overfull(MAX_SCOPES, "scopes or metrics")
+        if rows > MAX_ROWS:
+            raise Overfull(MAX_ROWS, "spans, log records or data points")
+
+
+def _take_out(rows: Any, bad: list[int]) -> None:
+    """Take rows out of a list, by their ascending indices."""
+    if len(bad) == len(rows):
+        del rows[:]
+    elif len(bad) <= _FEW:
+        for index in reversed(bad):
+            del rows[index]
+    elif bad:
+        # Each `del` moves what is behind it: of many rows they would move the list many times.
+        indices = set(bad)
+        remaining = [row for index, row in enumerate(rows) if index not in indices]
+        del rows[:]
+        rows.extend(remaining)
+
+
+_TOO_MANY = f"more than {MAX_ATTRIBUTES:,} attributes, events or links"
 
 _NO_TRACE = bytes(16)
 _NO_SPAN = bytes(8)
@@ -142,6 +202,12 @@ def _span_fault(span: Any, oldest: int, newest: int) -> tuple[str, int]:
     parent = span.parent_span_id
     if parent and len(parent) != 8:
         return "a parent span id that is not 8 bytes", at
+    if (
+        len(span.attributes) > MAX_ATTRIBUTES
+        or len(span.events) > MAX_ATTRIBUTES
+        or len(span.links) > MAX_ATTRIBUTES
+    ):
+        return _TOO_MANY, at
     if oldest <= at <= newest:
         return "", at
     return _time_fault(at, oldest, newest), at
@@ -151,6 +217,8 @@ def _log_fault(record: Any, oldest: int, newest: int) -> tuple[str, int]:
     at: int = record.time_unix_nano or record.observed_time_unix_nano
     if len(record.trace_id) not in (0, 16) or len(record.span_id) not in (0, 8):
         return "a trace or span id of the wrong length", at
+    if len(record.attributes) > MAX_ATTRIBUTES:
+        return _TOO_MANY, at
     return _time_fault(at, oldest, newest), at
 
 
@@ -164,14 +232,16 @@ def _time_fault(at: int, oldest: int, newest: int) -> str:
 
 def _point_fault(point: Any, oldest: int, newest: int) -> tuple[str, int]:
     at: int = point.time_unix_nano
+    if len(point.attributes) > MAX_ATTRIBUTES or len(point.exemplars) > MAX_ATTRIBUTES:
+        return _TOO_MANY, at
     return _time_fault(at, oldest, newest), at
 
 
 _FAULTS = {"traces": _span_fault, "logs": _log_fault, "metrics": _point_fault}
 
 
-def _resources(request: Any) -> Iterable[Any]:
-    return _first_of(request, "resource_spans", "resource_logs", "resource_metrics")
+def _resources(request: Any) -> Any:
+    return first_of(request, "resource_spans", "resource_logs", "resource_metrics")
 
 
 def _owner(resource: Any) -> tuple[str, str]:
@@ -230,157 +300,16 @@ def _drop_other_kinds(resource: Any, faults: dict[str, int]) -> int:
     """Take out metrics of kinds that have no table; the number of their data points."""
     dropped = 0
     for scope in resource.scope_metrics:
-        for index in range(len(scope.metrics) - 1, -1, -1):
-            kind = scope.metrics[index].WhichOneof("data")
+        bad: list[int] = []
+        for index, metric in enumerate(scope.metrics):
+            kind = metric.WhichOneof("data")
             if kind in ("gauge", "sum", "histogram"):
                 continue
+            bad.append(index)
             if kind is not None:
-                points = len(getattr(scope.metrics[index], kind).data_points)
+                points = len(getattr(metric, kind).data_points)
                 fault = f"a kind that is not kept ({kind})"
                 faults[fault] = faults.get(fault, 0) + points
                 dropped += points
-            del scope.metrics[index]
+        _take_out(scope.metrics, bad)
     return dropped
-
-
-# --- Nested attribute values -------------------------------------------------------------------------
-
-REQUESTS: dict[str, type[Any]] = {
-    "traces": trace_service_pb2.ExportTraceServiceRequest,
-    "logs": logs_service_pb2.ExportLogsServiceRequest,
-    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,
-}
-
-
-def _flat_messages() -> dict[str, type[Message]]:
-    """The request messages in a world where attribute values do not nest.
-
-    Parsed with these, a nested value is an unknown field; a request without any has the same size after
-    unknown fields are dropped, and the comparison runs in C.
-    """
-    pool = descriptor_pool.DescriptorPool()
-    for module in (
-        common_pb2,
-        resource_pb2,
-        trace_pb2,
-        logs_pb2,
-        metrics_pb2,
-        trace_service_pb2,
-        logs_service_pb2,
-        metrics_service_pb2,
-    ):
-        file = descriptor_pb2.FileDescriptorProto()
-        module.DESCRIPTOR.CopyToProto(file)
-        if module is common_pb2:
-            _forbid_nesting(file)
-        pool.Add(file)
-    names = {signal: request.DESCRIPTOR.full_name for signal, request in REQUESTS.items()}
-    return {
-        signal: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
-        for signal, name in names.items()
-    }
-
-
-def _forbid_nesting(file: descriptor_pb2.FileDescriptorProto) -> None:
-    messages = {message.name: message for message in file.message_type}
-    value = messages["AnyValue"]
-    scalar = file.message_type.add()
-    scalar.CopyFrom(value)
-    scalar.name = "FlatScalar"
-    for message, nested in ((scalar, {"array_value", "kvlist_value"}), (value, {"kvlist_value"})):
-        remaining_fields = [field for field in message.field if field.name not in nested]
-        del message.field[:]
-        message.field.extend(remaining_fields)
-    for field in messages["ArrayValue"].field:
-        if field.name == "values":
-            field.type_name = ".opentelemetry.proto.common.v1.FlatScalar"
-
-
-_FLAT = _flat_messages()
-
-
-def _flat_request(signal: str, body: bytes) -> Any | None:
-    """The parsed request when no attribute value in it nests, else None. Raises Malformed."""
-    request: Any = _FLAT[signal]()
-    try:
-        request.ParseFromString(body)
-    except DecodeError as error:
-        raise Malformed("the body is not an OTLP protobuf request") from error
-    request.DiscardUnknownFields()
-    if request.ByteSize() == len(body):
-        return request
-    return None
-
-
-def _whole_request(signal: str, body: bytes) -> Any:
-    """The request with its nested values, which may be broken where the flat one was not."""
-    request = REQUESTS[signal]()
-    try:
-        request.ParseFromString(body)
-    except DecodeError as error:
-        raise Malformed("the body is not an OTLP protobuf request") from error
-    return request
-
-
-def _flatten(request: Any, keep_bytes: bool) -> None:
-    """Rewrite every nested attribute value of `request` to the JSON text of it, in place."""
-    for resource in _first_of(request, "resource_spans", "resource_logs", "resource_metrics"):
-        _flatten_all(resource.resource.attributes, keep_bytes)
-        for scope in _first_of(resource, "scope_spans", "scope_logs", "scope_metrics"):
-            _flatten_all(scope.scope.attributes, keep_bytes)
-            for span in getattr(scope, "spans", ()):
-                _flatten_all(span.attributes, keep_bytes)
-                for part in (*span.events, *span.links):
-                    _flatten_all(part.attributes, keep_bytes)
-            for record in getattr(scope, "log_records", ()):
-                _flatten_all(record.attributes, keep_bytes)
-                if record.HasField("body"):
-                    _flatten_value(record.body, keep_bytes)
-            for metric in getattr(scope, "metrics", ()):
-                _flatten_metric(metric, keep_bytes)
-
-
-def _flatten_metric(metric: Any, keep_bytes: bool) -> None:
-    kind = metric.WhichOneof("data")
-    for point in getattr(metric, kind).data_points if kind else ():
-        _flatten_all(point.attributes, keep_bytes)
-        for exemplar in getattr(point, "exemplars", ()):
-            _flatten_all(exemplar.filtered_attributes, keep_bytes)
-
-
-def _first_of(message: Any, *names: str) -> Iterable[Any]:
-    """The list that `message` has under one of `names`."""
-    items: Iterable[Any] = next(getattr(message, name) for name in names if hasattr(message, name))
-    return items
-
-
-def _flatten_all(attributes: Iterable[Any], keep_bytes: bool) -> None:
-    for attribute in attributes:
-        _flatten_value(attribute.value, keep_bytes)
-
-
-def _flatten_value(value: Any, keep_bytes: bool) -> None:
-    kind = value.WhichOneof("value")
-    if kind == "kvlist_value" or (
-        kind == "array_value"
-        and any(
-            item.WhichOneof("value") in ("kvlist_value", "array_value") for item in value.array_value.values
-        )
-    ):
-        value.string_value = json.dumps(_plain(value, keep_bytes), ensure_ascii=False, separators=(",", ":"))
-
-
-def _plain(value: Any, keep_bytes: bool) -> Any:
-    """An attribute value as JSON data; bytes as base64 text or a mark, infinities and NaN as text."""
-    kind = value.WhichOneof("value")
-    if kind is None:
-        return None
-    if kind == "array_value":
-        return [_plain(item, keep_bytes) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return {item.key: _plain(item.value, keep_bytes) for item in value.kvlist_value.values}
-    if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode() if keep_bytes else BYTES_MARK
-    if kind == "double_value" and not math.isfinite(value.double_value):
-        return str(value.double_value)
-    return getattr(value, kind)

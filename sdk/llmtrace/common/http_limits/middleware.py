@@ -1,6 +1,6 @@
 """The one thing in front of a part's routes.
 
-In this order, and before a byte of a body is read: is there such a route, is there room, may this `Host`, may
+In this order, and before a byte of a body is read: may this `Host`, is there such a route, is there room, may
 this web page, whose key is it and may it do this, is the body small enough. Only then the body is read,
 within its limits, and the route runs.
 """
@@ -81,9 +81,9 @@ class HttpLimits:
             headers = RequestHeaders(scope)
             method, path = scope["method"], scope["path"]
             wanted = headers.get(b"access-control-request-method") if method == "OPTIONS" else ""
+            self._rules.hosts.check(headers)
             policy = self._rules.routes.find(wanted or method, path)
             _check_room(policy, is_crowded=bool(is_crowded))
-            self._rules.hosts.check(headers)
             origin = self._origin(scope, headers, policy)
             if wanted:
                 await _preflight(headers, origin, self._rules.routes.methods(path), send)
@@ -146,7 +146,8 @@ class HttpLimits:
 
     async def _refuse(self, scope: Scope, refusal: Refusal, answer: _Answer) -> None:
         headers, body = self._rules.formatter(scope, refusal)
-        lines = {"content-length": str(len(body)), "cache-control": "no-store", **headers}
+        lines = {"content-length": str(len(body)), "cache-control": "no-store"}
+        lines |= {name.lower(): value for name, value in headers.items()}
         if refusal.retry_after is not None:
             lines.setdefault("retry-after", str(refusal.retry_after))
         if refusal.status == 405:

@@ -1,0 +1,139 @@
+"""How much an OTLP request may hold, counted before anything is made of it.
+
+Two bytes are an empty message, of which the parser makes two hundred: a large body is counted on its bytes
+first, with a loop that stops at the bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from llmtrace.common.http_limits.refusal import Refusal
+
+#: Of one request. An agent that gathers many services sends a resource for nearly every span of a batch.
+MAX_RESOURCES, MAX_SCOPES, MAX_ROWS = 10_000, 20_000, 100_000
+
+#: Attributes of one span, event, link, log record, data point or resource; events and links of a span.
+MAX_ATTRIBUTES = 4096
+
+#: Messages of any kind in one request, and those within attribute values that nest.
+MAX_MESSAGES, MAX_NESTED = 3_000_000, 100_000
+
+#: Below, a body can hold no more than the parser may make of it (a hundred bytes of each).
+_UNCOUNTED_BYTES = 256 << 10
+#: From here on, what spans hold is counted as well where many short parts can be in it.
+_DEEP_BYTES = 2 << 20
+
+#: A message of up to eight bytes has a length below nine, and where more than one byte in 32 is below nine
+#: there may be many.
+_SHORT = bytes(byte < 9 for byte in range(256))
+_RARE = 32
+
+#: A message type: the tags of its fields that are messages, and their types.
+Shape = Mapping[int, Any]
+
+_ROWS = frozenset("Span LogRecord NumberDataPoint HistogramDataPoint ExponentialHistogramDataPoint".split())
+_LEAVES = _ROWS | {"SummaryDataPoint", "Resource", "InstrumentationScope"}
+
+#: Wire type → bytes of a field of fixed size.
+_FIXED = {1: 8, 5: 4}
+_LENGTH_DELIMITED = 2
+
+
+class Overfull(Refusal):
+    """The request holds more than a request may: the sender should send it in parts."""
+
+    def __init__(self, most: int, what: str) -> None:
+        super().__init__(413, f"the request holds more than {most:,} {what}: send smaller batches")
+
+
+class BrokenWire(ValueError):
+    """The bytes are no protobuf message."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """A request's messages: down to its rows, and all of them."""
+
+    rows: Shape
+    whole: Shape
+
+
+def shapes_of(request: Descriptor) -> Shapes:
+    """The shapes of a request type."""
+    return Shapes(_shape(request, _LEAVES, {}), _shape(request, frozenset(), {}))
+
+
+def check_size(body: bytes, shapes: Shapes) -> None:
+    """Raise Overfull or BrokenWire when the parser would make too much of `body`; 0.2 µs for each message
+    that is counted, and none is counted in a body that is small.
+    """
+    if len(body) <= _UNCOUNTED_BYTES:
+        return
+    _count(body, shapes.rows, MAX_RESOURCES + MAX_SCOPES + 2 * MAX_ROWS, "resources, scopes and rows")
+    if len(body) > _DEEP_BYTES and body.translate(_SHORT).count(1) > len(body) // _RARE:
+        _count(body, shapes.whole, MAX_MESSAGES, "messages")
+
+
+def _shape(descriptor: Descriptor, leaves: frozenset[str], known: dict[str, dict[int, Any]]) -> Shape:
+    if descriptor.full_name in known:
+        return known[descriptor.full_name]
+    shape: dict[int, Any] = {}
+    known[descriptor.full_name] = shape
+    if descriptor.name not in leaves:
+        for field in descriptor.fields:
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                shape[field.number << 3 | _LENGTH_DELIMITED] = _shape(field.message_type, leaves, known)
+    return shape
+
+
+def _count(body: bytes, shape: Shape, most: int, what: str) -> None:
+    """Raise Overfull when there are more than `most` messages of these shapes in `body`."""
+    messages = 0
+    stack = [(0, len(body), shape)]
+    try:
+        while stack:
+            at, end, shape = stack.pop()
+            while at < end:
+                tag = body[at]
+                at += 1
+                if tag > 0x7F:
+                    tag, at = _varint(body, at - 1)
+                kind = tag & 7
+                if kind == _LENGTH_DELIMITED:
+                    size = body[at]
+                    at += 1
+                    if size > 0x7F:
+                        size, at = _varint(body, at - 1)
+                    inner = shape.get(tag)
+                    if inner is not None:
+                        messages += 1
+                        if messages > most:
+                            raise Overfull(most, what)
+                        if inner and size > 1:
+                            stack.append((at, at + size, inner))
+                    at += size
+                elif kind == 0:
+                    _, at = _varint(body, at)
+                else:
+                    at += _FIXED[kind]
+            if at > end:
+                raise BrokenWire("a field ends beyond its message")
+    except (IndexError, KeyError) as error:
+        raise BrokenWire("a field is cut off or of an unknown kind") from error
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while shift < 70:
+        byte = body[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+    raise BrokenWire("a number is too long")
