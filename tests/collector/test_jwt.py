@@ -53,11 +53,11 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenProvider
 
 
 @pytest.fixture(scope="module")
-def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenProvider]:
+def absent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenProvider]:
     """A provider that is not there when the collector starts."""
-    absent = TokenProvider(tmp_path_factory.mktemp("away"))
-    yield absent
-    absent.stop()
+    not_started = TokenProvider(tmp_path_factory.mktemp("absent"))
+    yield not_started
+    not_started.stop()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def oidc() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def served(
-    tmp_path_factory: pytest.TempPathFactory, provider: TokenProvider, away: TokenProvider, oidc: str
+    tmp_path_factory: pytest.TempPathFactory, provider: TokenProvider, absent: TokenProvider, oidc: str
 ) -> Iterator[Served]:
     """A collector that takes tokens of three providers, and asks for a key where it takes one."""
     issuers = [
@@ -105,7 +105,7 @@ def served(
             "roles": {"llmtrace:read": "read"},
             "requests_per_minute": 3,
         },
-        {"name": "away", "issuer": away.url, "audience": "llmtrace", "project": "*", "role": "ingest"},
+        {"name": "absent", "issuer": absent.url, "audience": "llmtrace", "project": "*", "role": "ingest"},
         {
             "name": "people",
             "issuer": oidc,
@@ -357,7 +357,8 @@ def test_a_table_has_its_own_audience_claims_and_limit(served: Served, provider:
     assert (grant.key_id, grant.project) == ("jwt:ci:repo:acme/nested", "team-a")
     scoped = tokens.find(provider.token({**good, "sub": "repo:acme/s", "scope": "openid llmtrace:read"}))
     assert scoped is not None
-    assert (scoped.project, scoped.roles) == ("ci", {"read"})
+    assert scoped.project == "ci"
+    assert scoped.roles == {"read"}
     answers = [send(served, provider.token({**good, "n": number})) for number in range(5)]
     assert answers == [200, 200, 200, 503, 503]  # by subject, not by token
 
@@ -410,14 +411,14 @@ def test_a_provider_that_is_away_stops_nobody_whose_key_is_known(
         provider.start()
 
 
-def test_a_provider_that_was_away_at_the_start(served: Served, away: TokenProvider) -> None:
+def test_a_provider_that_was_away_at_the_start(served: Served, absent: TokenProvider) -> None:
     """Senders hear that they should come again, and lose nothing."""
-    token = away.token()
+    token = absent.token()
     answer = served.post(traces([span()]), headers=bearer(token))
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "10"
     assert send_by_grpc(served, token) == grpc.StatusCode.UNAVAILABLE
-    away.start()
+    absent.start()
     until(lambda: send(served, token) == 200, 5, "the provider's return")
 
 
@@ -435,8 +436,8 @@ def _id_token(url: str, person: str, client: str) -> str:
     wanted = {"client_id": client, "redirect_uri": back, "response_type": "code", "scope": "openid"}
     answer = CLIENT.post(f"{url}/oauth2/authorize", params=wanted, data={"sub": person})
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
-    given = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
-    tokens = CLIENT.post(f"{url}/oauth2/token", data=given, auth=(client, "any")).json()
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
+    tokens = CLIENT.post(f"{url}/oauth2/token", data=form, auth=(client, "any")).json()
     return str(tokens["id_token"])
 
 
@@ -547,8 +548,8 @@ def test_a_known_token_costs_microseconds(provider: TokenProvider) -> None:
     started = time.perf_counter()
     for _ in range(2000):
         tokens.find(token)
-    each = (time.perf_counter() - started) / 2000
-    assert each < 50e-6, f"{each * 1e6:.1f} us"
+    per_token = (time.perf_counter() - started) / 2000
+    assert per_token < 50e-6, f"{per_token * 1e6:.1f} us"
     many = [provider.token({"sub": hashlib.sha256(bytes([number])).hexdigest()}) for number in range(40)]
     for other in many:
         assert tokens.find(other) is not None
@@ -576,18 +577,18 @@ def test_a_known_token_costs_microseconds(provider: TokenProvider) -> None:
     ],
 )
 def test_settings_that_would_be_a_hole_are_refused(
-    away: TokenProvider, fields: dict[str, Any], message: str
+    absent: TokenProvider, fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):
-        issuer(away, **fields)
+        issuer(absent, **fields)
 
 
-def test_providers_are_keys_for_other_addresses_too(away: TokenProvider, tmp_path: Path) -> None:
+def test_providers_are_keys_for_other_addresses_too(absent: TokenProvider, tmp_path: Path) -> None:
     def bound(*issuers: TokenIssuer) -> CollectorSettings:
         return CollectorSettings(host="0.0.0.0", data_dir=tmp_path, issuers=issuers)
 
     with pytest.raises(UnsafeBind):
-        load_keys(bound(issuer(away)))
-    assert load_keys(bound(issuer(away), issuer(away, name="readers", role="read"))).ingest is None
+        load_keys(bound(issuer(absent)))
+    assert load_keys(bound(issuer(absent), issuer(absent, name="readers", role="read"))).ingest is None
     with pytest.raises(ValidationError, match="two issuers have the name it"):
-        bound(issuer(away), issuer(away))
+        bound(issuer(absent), issuer(absent))

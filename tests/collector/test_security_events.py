@@ -74,31 +74,31 @@ def test_a_burst_of_refused_keys_is_one_row_and_holds_no_secret(served: Served) 
 
 
 def test_a_known_key_that_may_not_is_named(served: Served) -> None:
-    made = served.write("POST", "/v1/keys", {"project": "shop", "role": "read"}).json()
-    assert post(served, made["key"], "203.0.113.7").status_code == 401
+    key = served.write("POST", "/v1/keys", {"project": "shop", "role": "read"}).json()
+    assert post(served, key["key"], "203.0.113.7").status_code == 401
     (row,) = events(served, "Address = '203.0.113.7' AND Kind = 'key_refused'")
-    assert (row["KeyId"], row["Project"]) == (made["key_id"], "shop")
+    assert (row["KeyId"], row["Project"]) == (key["key_id"], "shop")
     assert "ingest was asked for with a key of the role read" in row["Detail"]
 
 
 def test_a_key_in_a_new_place_is_an_event_and_its_first_place_is_not(served: Served) -> None:
-    made = served.write("POST", "/v1/keys", {"project": "shop", "role": "ingest"}).json()
+    key = served.write("POST", "/v1/keys", {"project": "shop", "role": "ingest"}).json()
     for address in ("198.51.100.1", "198.51.100.1", "2001:db8:1:2::aa"):
-        assert post(served, made["key"], address).status_code == 200
+        assert post(served, key["key"], address).status_code == 200
         events(served, "1")
-    of_key = f"KeyId = '{made['key_id']}'"
+    of_key = f"KeyId = '{key['key_id']}'"
     first, moved = events(served, of_key)
     assert (first["Kind"], first["Address"], first["Count"]) == ("key_used", "198.51.100.1", 1)
     assert (moved["Kind"], moved["Address"]) == ("key_new_address", "2001:db8:1:2::/64")
     listed = served.write("GET", "/v1/keys", None).json()["keys"]
-    last = next(key for key in listed if key["key_id"] == made["key_id"])
+    last = next(row for row in listed if row["key_id"] == key["key_id"])
     assert last["last_address"] == "2001:db8:1:2::/64"
     assert last["last_used_at"] == moved["Timestamp"]
 
     # A restart, or another collector on the store, knows both places.
     again = SecurityEvents(served.collector.store, CollectorMetrics())
     for address in ("198.51.100.1", "2001:db8:1:2::bb"):
-        again.used(made["key_id"], address)
+        again.used(key["key_id"], address)
     again.flush()
     assert [row["Kind"] for row in events(served, of_key)].count("key_new_address") == 1
 
@@ -114,7 +114,7 @@ def test_denied_reads_are_events_of_the_key(served: Served, dashboard: str) -> N
 
 
 def test_a_project_reads_no_event_and_is_one_for_trying(served: Served) -> None:
-    made = served.write("POST", "/v1/keys", {"project": "default", "role": "read"}).json()
+    key = served.write("POST", "/v1/keys", {"project": "default", "role": "read"}).json()
     assert post(served, "wrong").status_code == 401
     assert events(served, "Kind = 'key_refused'")
 
@@ -124,8 +124,8 @@ def test_a_project_reads_no_event_and_is_one_for_trying(served: Served) -> None:
         return CLIENT.post(f"{served.url}/clickhouse/", content=sql, headers=sent)
 
     assert int(ask("read-key").text) > 0
-    assert ask(made["key"]).status_code == 400
-    (row,) = events(served, f"Kind = 'read_denied' AND KeyId = '{made['key_id']}'")
+    assert ask(key["key"]).status_code == 400
+    (row,) = events(served, f"Kind = 'read_denied' AND KeyId = '{key['key_id']}'")
     assert (row["Address"], row["Project"]) == ("203.0.113.8", "default")
     store = served.collector.store
     confined = store.read("SELECT count() FROM security_events", project="default")
@@ -151,7 +151,7 @@ def recorder() -> SecurityEvents:
 
         def insert_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
             if self.fails:
-                raise StoreError(1, "the disk is full")
+                raise StoreError("the disk is full", 1)
             self.batches.append(list(rows))
 
     nowhere: Any = Nowhere()
@@ -199,10 +199,10 @@ def test_threads_may_record_at_once(recorder: SecurityEvents, monkeypatch: pytes
     monkeypatch.setattr(security_events, "_MOST_USES", 50)
 
     def work(number: int) -> None:
-        for each in range(500):
+        for step in range(500):
             recorder.record("body_too_large", address=f"10.0.0.{number}")
-            recorder.used(f"key_{each % 70}", f"10.0.0.{number}")
-            if each % 50 == 0:
+            recorder.used(f"key_{step % 70}", f"10.0.0.{number}")
+            if step % 50 == 0:
                 recorder.flush()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -345,8 +345,8 @@ def test_headers_that_cannot_be_believed_are_refused(
 
 def test_a_project_in_the_header_confines_and_never_widens(served: Served, dashboard: str) -> None:
     for project in ("one", "two"):
-        made = served.write("POST", "/v1/keys", {"project": project, "role": "ingest"}).json()
-        assert post(served, made["key"]).status_code == 200
+        key = served.write("POST", "/v1/keys", {"project": project, "role": "ingest"}).json()
+        assert post(served, key["key"]).status_code == 200
     own = served.write("POST", "/v1/keys", {"project": "one", "role": "read"}).json()["key"]
     served.stored()
 

@@ -146,10 +146,10 @@ class TokenProvider:
             "iss": self.url, "aud": "llmtrace", "sub": "workload", "iat": now, "exp": now + 300,
             "project": "shop", "roles": ["senders"],
         }  # fmt: skip
-        said = {**usual, **(claims or {})}
-        said.pop(without, None)
+        all_claims = {**usual, **(claims or {})}
+        all_claims.pop(without, None)
         heading = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid, **(header or {})}
-        return sealed(json.dumps(heading), json.dumps(said), key.sign)
+        return sealed(json.dumps(heading), json.dumps(all_claims), key.sign)
 
 
 def sealed(header: str, claims: str, sign: Any) -> str:

@@ -101,10 +101,10 @@ def test_a_burst_of_refused_keys_is_told_to_whoever_listens(served: Served) -> N
 
 
 def test_a_projects_reader_hears_of_none(served: Served) -> None:
-    made = served.write("POST", "/v1/keys", {"project": "default", "role": "read"}).json()
+    key = served.write("POST", "/v1/keys", {"project": "default", "role": "read"}).json()
     answer = CLIENT.post(
         f"{served.url}/clickhouse/",
         content=b"SELECT count() FROM incidents",
-        headers={"x-clickhouse-key": made["key"]},
+        headers={"x-clickhouse-key": key["key"]},
     )
     assert answer.text == "0\n"

@@ -37,7 +37,7 @@ _MAX_SUBJECT = 200
 _LATER_SECONDS = 10
 
 #: base64url of `{"`, with which every header of a token begins.
-_LOOKS_LIKE = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_FORM = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 _PROJECT = re.compile(r"[A-Za-z0-9_.:@/-]{1,128}")
 
@@ -112,14 +112,14 @@ class Tokens:
         checked = self._known(token)
         if checked is not None:
             return checked.grant
-        if not _looks_like_token(token):
+        if not _has_form_of_token(token):
             return None
-        said = _unchecked(token)
-        issuers = self._issuers.get(said.issuer, ()) if said is not None else ()
+        unchecked = _unchecked(token)
+        issuers = self._issuers.get(unchecked.issuer, ()) if unchecked is not None else ()
         refused: Denied | None = None
         for issuer, keys in issuers:
             try:
-                checked = _check(token, said, issuer, keys)
+                checked = _check(token, unchecked, issuer, keys)
             except Denied as error:
                 refused = refused or error
             else:
@@ -131,16 +131,17 @@ class Tokens:
 
     def signers_to_ask(self, token: str) -> Iterable[SigningKeys]:
         """The keys that `find` would need and does not have."""
-        if self._known(token) is not None or not _looks_like_token(token):
+        if self._known(token) is not None or not _has_form_of_token(token):
             return ()
-        said = _unchecked(token)
-        if said is None:
+        unchecked = _unchecked(token)
+        if unchecked is None:
             return ()
-        issuers = self._issuers.get(said.issuer, ())
+        issuers = self._issuers.get(unchecked.issuer, ())
         missing = (
             keys
             for issuer, keys in issuers
-            if said.algorithm in issuer.algorithms and keys.get(said.kid, said.algorithm) is None
+            if unchecked.algorithm in issuer.algorithms
+            and keys.get(unchecked.kid, unchecked.algorithm) is None
         )
         return tuple(dict.fromkeys(missing))
 
@@ -173,8 +174,8 @@ class Tokens:
             self._checked[_digest(token)] = checked
 
 
-def _looks_like_token(text: str) -> bool:
-    return text.startswith("ey") and len(text) <= _MAX_TOKEN and _LOOKS_LIKE.fullmatch(text) is not None
+def _has_form_of_token(text: str) -> bool:
+    return text.startswith("ey") and len(text) <= _MAX_TOKEN and _FORM.fullmatch(text) is not None
 
 
 def _digest(token: str) -> bytes:
@@ -218,11 +219,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _check(token: str, said: _Unchecked | None, issuer: TokenIssuer, keys: SigningKeys) -> _Checked:
+def _check(token: str, unchecked: _Unchecked | None, issuer: TokenIssuer, keys: SigningKeys) -> _Checked:
     """Raises Denied."""
-    if said is None or said.algorithm not in issuer.algorithms:
+    if unchecked is None or unchecked.algorithm not in issuer.algorithms:
         raise Denied(401, f"the token of {issuer.name} is not signed by {' or '.join(issuer.algorithms)}")
-    signer = keys.get(said.kid, said.algorithm)
+    signer = keys.get(unchecked.kid, unchecked.algorithm)
     if signer is None:
         if keys.usable:
             raise Denied(
@@ -233,7 +234,7 @@ def _check(token: str, said: _Unchecked | None, issuer: TokenIssuer, keys: Signi
         claims = jwt.decode(
             token,
             signer,
-            algorithms=[said.algorithm],
+            algorithms=[unchecked.algorithm],
             audience=issuer.audience,
             issuer=issuer.issuer,
             leeway=issuer.leeway_seconds,
@@ -299,12 +300,12 @@ def _project(claims: Mapping[str, Any], issuer: TokenIssuer) -> str:
 
 
 def _roles(claims: Mapping[str, Any], issuer: TokenIssuer) -> frozenset[Role]:
-    said = _claim(claims, issuer.role_claim) if issuer.role_claim else None
-    if said is None:
+    value = _claim(claims, issuer.role_claim) if issuer.role_claim else None
+    if value is None:
         if issuer.role is None:
             raise Denied(401, f"the token of {issuer.name} has no role: {_path(issuer.role_claim)}")
         return frozenset({issuer.role})
-    words = said.split(" ") if isinstance(said, str) and issuer.role_claim[-1] in _LISTS else _texts(said)
+    words = value.split(" ") if isinstance(value, str) and issuer.role_claim[-1] in _LISTS else _texts(value)
     roles = frozenset(issuer.roles[word] for word in words if word in issuer.roles)
     if not roles:
         raise Denied(

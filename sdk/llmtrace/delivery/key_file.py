@@ -25,8 +25,8 @@ class KeyFile:
 
         Raises OSError, or ValueError where it holds none; neither text shows what it holds.
         """
-        found = self._path.stat()
-        state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+        status = self._path.stat()
+        state = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
         with self._lock:
             if state != self._state:
                 with self._path.open("rb") as file:
