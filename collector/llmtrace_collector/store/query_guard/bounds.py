@@ -78,13 +78,12 @@ def _chain(length: int, before: Token | None, token: Token) -> int:
         return 0
     if token.text in (".", "::"):
         return length + 1
-    if token.text == "[" and before.text == "]":
-        return length + 1
+    if token.text == "[":
+        return length + 1 if before.text == "]" else 0
     if _prefix(token):
         return length + 1 if _prefix(before) else 1
-    if before.text in (".", "::") or before.text == "[":
-        return length
-    if token.text in "]" or (token.kind is Kind.NUMBER and before.text == "["):
+    # What stands between two of them: a name or a type, an index.
+    if before.text in (".", "::", "[") or token.text == "]":
         return length
     return 0
 

@@ -23,9 +23,11 @@ TABLE_FUNCTIONS = _BY_KIND["tables"]
 
 AGGREGATES = _BY_KIND["aggregates"]
 
+#: Functions, each without what may follow an aggregate's name.
+FUNCTIONS: frozenset[str] = frozenset().union(*(names for kind, names in _BY_KIND.items() if kind != "types"))
+
 #: Every name that may be called.
-CALLABLE: frozenset[str] = frozenset().union(
-    *(names for kind, names in _BY_KIND.items() if kind != "types"),
+CALLABLE: frozenset[str] = FUNCTIONS.union(
     (
         name + first + second
         for name in AGGREGATES

@@ -72,16 +72,12 @@ def _check_function(table: exp.Table) -> None:
 
 
 def _check_values(values: exp.Values) -> None:
-    """The columns of `values('a String', …)` are types, which are text there."""
-    for row in values.expressions:
-        cells = row.expressions if isinstance(row, exp.Tuple) else [row]
-        for cell in cells:
-            if (
-                isinstance(cell, exp.Literal)
-                and cell.is_string
-                and cell is values.expressions[0].expressions[0]
-            ):
-                check_columns(cell.name)
+    """The columns of `values('a String', …)` have types, which are text there."""
+    first: exp.Expr = values.expressions[0]
+    while isinstance(first, exp.Tuple) and first.expressions:
+        first = first.expressions[0]
+    if isinstance(first, exp.Literal) and first.is_string:
+        check_columns(first.name)
 
 
 def _stand_in(table: exp.Table) -> tuple[str, str]:
