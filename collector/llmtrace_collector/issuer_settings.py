@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from llmtrace.common.loopback import is_loopback
 
@@ -21,10 +21,8 @@ EVERY_PROJECT = "*"
 
 
 def _as_tuple(value: Any) -> Any:
+    """A text where a list of them may stand."""
     return (value,) if isinstance(value, str) else value
-
-
-_Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class TokenIssuer(BaseModel):
@@ -36,7 +34,7 @@ class TokenIssuer(BaseModel):
         pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Short name: its tokens' key ids are jwt:NAME:SUBJECT."
     )
     issuer: str = Field(min_length=1, max_length=1024, description="The claim `iss`, letter by letter.")
-    audience: _Texts = Field(
+    audience: tuple[str, ...] = Field(
         min_length=1, description="A token's `aud` must name one of these: what it was made for."
     )
     jwks: str = Field(
@@ -53,7 +51,7 @@ class TokenIssuer(BaseModel):
     max_lifetime_seconds: int = Field(
         default=86_400, ge=1, le=366 * 86_400, description="Tokens that are made for longer are refused."
     )
-    required: dict[str, _Texts] = Field(
+    required: dict[str, tuple[str, ...]] = Field(
         default={},
         description="Claims that a token must have: { sub = 'system:serviceaccount:shop:*' }; a * at the end "
         "stands for any further text, a list for any of its texts.",
@@ -63,7 +61,7 @@ class TokenIssuer(BaseModel):
         pattern=r"^(\*|[A-Za-z0-9_.:@/-]{1,128})?$",
         description="Project of tokens without project_claim; '*': every project.",
     )
-    project_claim: _Texts = Field(
+    project_claim: tuple[str, ...] = Field(
         default=(),
         description="Claim that names the project; a list of names leads into nested claims: "
         "['kubernetes.io', 'namespace'].",
@@ -72,7 +70,7 @@ class TokenIssuer(BaseModel):
         default=None,
         description="What tokens without role_claim may do: ingest, read, service or admin; unset: nothing.",
     )
-    role_claim: _Texts = Field(
+    role_claim: tuple[str, ...] = Field(
         default=(),
         description="Claim, or nested claims, with what `roles` is about: a text or a list of them.",
     )
@@ -90,6 +88,16 @@ class TokenIssuer(BaseModel):
         description="File with the token that is sent to the provider for its keys, as Kubernetes asks; read "
         "anew each time.",
     )
+
+    @field_validator("audience", "project_claim", "role_claim", mode="before")
+    @classmethod
+    def _text_or_list(cls, value: Any) -> Any:
+        return _as_tuple(value)
+
+    @field_validator("required", mode="before")
+    @classmethod
+    def _texts_or_lists(cls, value: Any) -> Any:
+        return {name: _as_tuple(texts) for name, texts in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _is_complete(self) -> TokenIssuer:
