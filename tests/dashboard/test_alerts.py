@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import queue
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
 from pydantic import ValidationError
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -27,6 +29,7 @@ from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.settings import WatchSettings, Webhook
 from llmtrace_analysis.watch.app import build_outbox
 from llmtrace_collector.store.incident import Incident
+from tests.hostile_text import hostile
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOW = 1_800_000_000.0
@@ -375,3 +378,15 @@ def test_wrong_webhooks_stop_the_start_and_show_no_secret(wrong: dict[str, Any])
     with pytest.raises(ValidationError):
         Webhook.model_validate(wrong)
     assert SECRET not in repr(Webhook.model_validate({"url": "https://example.org/", "secret": SECRET}))
+
+
+@given(hostile)
+def test_a_message_says_what_was_there_as_json(text: str) -> None:
+    incident = replace(OPEN, title=text, summary=text, dimensions={"user": text}, evidence=(text,))
+    message = to_message(incident, "incident.opened", NOW, "http://127.0.0.1:8501")
+    data = json.loads(message.body.encode())["data"]
+    assert data["incident"]["title"] == text
+    assert data["incident"]["dimensions"] == {"user": text}
+    # Links stay this dashboard's, whatever an id says.
+    (link,) = data["links"]["traces"]
+    assert re.fullmatch(r"http://127\.0\.0\.1:8501/traces\?trace=[\w.~%-]*", link, re.ASCII)

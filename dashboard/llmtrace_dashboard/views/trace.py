@@ -142,12 +142,8 @@ def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
             "Durations and sums above are over all of them."
         )
     with st.expander("Spans as a table"):
-        # The browser makes CSV of it when asked: what stands in the cells is what a spreadsheet gets.
         st.dataframe(
-            _span_table(nodes, trace.start_ns).map(csv_cell),
-            hide_index=True,
-            height=320,
-            alt="All spans of the trace",
+            _span_table(nodes, trace.start_ns), hide_index=True, height=320, alt="All spans of the trace"
         )
     return chosen
 
@@ -178,7 +174,8 @@ def _bar(node: Node, origin: int, colors: dict[str, str]) -> dict[str, Any]:
 
 
 def _span_table(nodes: list[Node], origin: int) -> pd.DataFrame:
-    return pd.DataFrame(
+    """The browser makes CSV of it when asked: what stands in the cells is what a spreadsheet gets."""
+    table = pd.DataFrame(
         {
             "Span": ["\u2003" * min(node.depth, 12) + node.span["name"] for node in nodes],
             "Service": [node.span["service"] for node in nodes],
@@ -192,6 +189,7 @@ def _span_table(nodes: list[Node], origin: int) -> pd.DataFrame:
             "Output tokens": [formats.count(node.span["output_tokens"]) for node in nodes],
         }
     )
+    return table.map(csv_cell)
 
 
 def _status(code: str) -> str:
