@@ -237,3 +237,128 @@ def test_what_administrators_did_is_kept(served: Served, keys: Keys) -> None:
     answer = ask(served, served.admin_key, text, t=created["key_id"])
     assert answer.text == "admin_key\tkeys.create\tA\tread audited\n"
     assert ask(served, keys["B", "read"], text, t=created["key_id"]).text == ""
+
+
+#: Questions of one project's key whose errors, or whose numbers, would tell of another project's rows.
+PROBES = [
+    "SELECT toInt64(InputMessages) FROM otel_traces",
+    "SELECT count() FROM otel_traces WHERE toInt64(UserId) = 1",
+    "SELECT CAST(Model AS Int64) FROM otel_traces",
+    "SELECT toDateTime(Name) FROM scores",
+    "SELECT accurateCast(Title, 'UInt8') FROM incidents",
+    "SELECT unknown_column FROM otel_traces",
+    "SELECT arrayElement(Tags, 'x') FROM otel_traces",
+    "SELECT toInt64(max(UserId)) FROM otel_traces",
+]
+
+
+@pytest.mark.parametrize("text", PROBES)
+def test_errors_of_a_projects_key_say_code_and_name(served: Served, keys: Keys, text: str) -> None:
+    answer = ask(served, keys["A", "read"], text)
+    if answer.status_code == 200:  # the engine converts nothing where the project has no rows
+        assert "secret" not in answer.text
+        return
+    code = answer.headers["x-clickhouse-exception-code"]
+    wanted = rf"Code: {code}\. DB::Exception: [A-Z0-9_]+\. More of an error is for keys of every project\.\n"
+    assert re.fullmatch(wanted, answer.text)
+    assert code not in ("0", "62")
+    whole = ask(served, served.admin_key, text)
+    assert len(whole.text) > len(answer.text) or whole.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "condition", ["UserId = 'secret'", "Project = 'B'", "Model = 'secret-model'", "1 = 1"]
+)
+def test_no_error_tells_whether_a_row_is_there(served: Served, keys: Keys, condition: str) -> None:
+    """A division by zero in each row that the condition is true for."""
+    for text in (
+        f"SELECT countIf(intDiv(1, 1 - ({condition})) > 1) FROM otel_traces",
+        f"SELECT count() FROM otel_traces WHERE intDiv(1, 1 - ({condition})) > 1",
+        f"SELECT count() FROM otel_traces PREWHERE intDiv(1, 1 - ({condition})) > 1",
+        f"SELECT count() FROM (SELECT intDiv(1, 1 - ({condition})) AS x FROM otel_traces) WHERE x > 1",
+    ):
+        answer = ask(served, keys["A", "read"], text)
+        # The project's own rows, and no other's, are asked.
+        assert (answer.status_code == 200) is (condition != "1 = 1"), answer.text
+
+
+def test_answers_say_nothing_of_rows_that_were_read(served: Served, keys: Keys) -> None:
+    others = ask(
+        served, served.admin_key, "SELECT any(TraceId) FROM otel_traces WHERE Project = 'B'"
+    ).text.strip()
+    question = "SELECT count() AS n, max(InputMessages) AS m FROM otel_traces WHERE TraceId = '{}' LIMIT 1"
+    for fmt in (
+        "JSON",
+        "JSONCompact",
+        "JSONColumns",
+        "TSV",
+        "Vertical",
+        "Pretty",
+        "Native",
+        "Null",
+        "Markdown",
+    ):
+        first, second = (
+            ask(served, keys["A", "read"], f"{question.format(trace)} FORMAT {fmt}")
+            for trace in (others, "f" * 32)
+        )
+        assert first.status_code == second.status_code == 200, first.text
+        assert first.content == second.content
+        told = [{name for name in answer.headers if name not in ("date",)} for answer in (first, second)]
+        assert told[0] == told[1]
+        assert not {"x-clickhouse-summary", "x-clickhouse-progress"} & told[0]
+        assert "rows_read" not in first.text
+        assert "statistics" not in first.text
+
+
+@pytest.mark.parametrize("table", ["price_books", "security_events"])
+def test_what_is_no_projects_is_refused_by_name(served: Served, keys: Keys, table: str) -> None:
+    before = served.metric("llmtrace_collector_security_events_total", kind="read_denied")
+    for text in (f"SELECT * FROM {table}", f"SELECT 1 IN (SELECT 1 FROM llmtrace.{table})"):
+        answer = ask(served, keys["A", "read"], text)
+        assert answer.status_code == 400
+        assert table in answer.text
+        assert ask(served, served.admin_key, text).status_code == 200
+    assert served.metric("llmtrace_collector_security_events_total", kind="read_denied") == before + 2
+
+
+def test_denied_reads_are_events_and_slips_are_none(served: Served, keys: Keys) -> None:
+    before = served.metric("llmtrace_collector_security_events_total", kind="read_denied")
+    for text in (
+        "SELECT * FROM api_keys",
+        "SELECT file('/etc/passwd')",
+        "SELECT 1::AggregateFunction(sum, Int8)",
+    ):
+        assert ask(served, keys["A", "read"], text).status_code == 400
+    assert served.metric("llmtrace_collector_security_events_total", kind="read_denied") == before + 3
+    for text in ("SELECT (", "SELECT 1 FORMAT X", "SELECT ‘a’", "SELECT unknown FROM otel_traces"):
+        assert ask(served, keys["A", "read"], text).status_code == 400
+    assert served.metric("llmtrace_collector_security_events_total", kind="read_denied") == before + 3
+
+
+def test_the_key_is_asked_before_the_body_is_read(served: Served, keys: Keys) -> None:
+    def body() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b"x" * 65_536
+
+    url = f"{served.url}/clickhouse/"
+    refused = CLIENT.post(url, content=b"SELECT 1", headers=bearer("nobody"))
+    assert refused.status_code == 401
+    large = CLIENT.post(url, content=body(), headers=bearer(keys["A", "read"]))
+    assert large.status_code in (400, 413)
+    assert ask(served, keys["A", "read"], "SELECT 1").text == "1\n"
+
+
+def test_a_client_may_ask_at_the_root_and_by_head(served: Served, keys: Keys) -> None:
+    headers = bearer(keys["A", "read"])
+    for path in ("/", "/clickhouse", "/clickhouse/"):
+        answer = CLIENT.get(
+            f"{served.url}{path}", params={"query": "SELECT 1", "query_id": "q-1"}, headers=headers
+        )
+        assert (answer.text, answer.headers["x-clickhouse-query-id"]) == ("1\n", "q-1")
+        assert (
+            CLIENT.head(f"{served.url}{path}", params={"query": "SELECT 1"}, headers=headers).status_code
+            == 200
+        )
+    for path in ("/ping", "/clickhouse/ping"):
+        assert CLIENT.get(f"{served.url}{path}").text == "Ok.\n"

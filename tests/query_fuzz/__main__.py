@@ -31,7 +31,10 @@ def main() -> int:
         tally = session.comparison.tally
         number = 0
         while tally.texts < wanted.texts:
+            known = len(tally.differences)
             session.run(wanted.seed + number, min(ROUND, wanted.texts - tally.texts))
+            for difference in tally.differences[known:]:
+                sys.stderr.write(f"\nseed {wanted.seed + number}: {difference}\n")
             number += 1
             share = tally.texts / wanted.texts
             bar = "#" * int(40 * share)
@@ -39,8 +42,6 @@ def main() -> int:
             sys.stderr.flush()
         session.close()
     sys.stderr.write("\n")
-    for difference in tally.differences[:20]:
-        sys.stderr.write(f"{difference}\n")
     result = {
         "texts": tally.texts,
         "passed": tally.passed,
