@@ -308,6 +308,9 @@ def test_nobody_else_may_say_who_acts(served: Served, dashboard: str) -> None:
     assert _actors(served, name) == (["said (admin_key)"], ["admin_key"])
     for key in ("read-key", "in-key", "service-key"):
         assert _decide(served, key, name, "resolve", **lie).status_code == 401
+    name = _incident(served, "of-zoe")
+    assert _decide(served, dashboard, name, "resolve", **{"x-llmtrace-actor": "zo%C3%AB"}).status_code == 200
+    assert _actors(served, name) == (["zoë"], ["zoë"])
     name = _incident(served, "of-nobody")
     assert _decide(served, dashboard, name, "acknowledge").status_code == 200
     assert _actors(served, name) == (["said"], ["dashboard_key"])
@@ -319,6 +322,8 @@ def test_nobody_else_may_say_who_acts(served: Served, dashboard: str) -> None:
         ({"x-llmtrace-actor": "a" * 201}, 400),
         ({"x-llmtrace-actor": ""}, 400),
         ({"x-llmtrace-actor": "a\x85b"}, 400),
+        ({"x-llmtrace-actor": "a%0Ab"}, 400),
+        ({"x-llmtrace-actor": "a%E2%80%AEb"}, 400),
         ({"x-llmtrace-actor": "ada", "x-llmtrace-actor-role": "root"}, 400),
         ({"x-llmtrace-actor": "ada", "x-llmtrace-actor-role": ""}, 400),
         ({"x-llmtrace-actor": "ada", "x-llmtrace-actor-role": "viewer"}, 403),

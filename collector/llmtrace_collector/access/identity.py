@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 
@@ -16,8 +17,8 @@ from .api_keys import Role
 PersonRole = Literal["viewer", "operator", "admin"]
 PERSON_ROLES: tuple[PersonRole, ...] = ("viewer", "operator", "admin")
 
-#: The person at the dashboard, by e-mail or subject, and what that person may do: of keys of the role
-#: `dashboard` alone.
+#: The person at the dashboard, by e-mail or subject (URL-encoded where it is not ASCII), and what that person
+#: may do: of keys of the role `dashboard` alone.
 ACTOR_HEADER, ACTOR_ROLE_HEADER = "x-llmtrace-actor", "x-llmtrace-actor-role"
 
 #: Confines a request to one project, whatever its key might do besides.
@@ -75,6 +76,8 @@ class Identity:
         if self.role != "dashboard":
             return identity
         person, role = _single(headers, ACTOR_HEADER), _single(headers, ACTOR_ROLE_HEADER)
+        if person is not None:
+            person = unquote(person)  # headers are Latin-1, names are not
         if person is not None and not (0 < len(person) <= _MAX_ACTOR and person.isprintable()):
             raise Denied(400, f"{ACTOR_HEADER} should be 1 to {_MAX_ACTOR} printable characters")
         known = next((known for known in PERSON_ROLES if known == role), None)
