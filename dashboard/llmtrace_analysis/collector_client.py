@@ -70,12 +70,12 @@ class Caller:
 
     def headers(self) -> dict[str, str]:
         """The headers that say so; what is empty is not said."""
-        said = {
+        values = {
             "X-Llmtrace-Actor": quote(self.name, safe=_HEADER_TEXT)[:200],
             "X-Llmtrace-Actor-Role": self.role,
             "X-Llmtrace-Project": quote(self.project, safe=_HEADER_TEXT),
         }
-        return {name: value for name, value in said.items() if value}
+        return {name: value for name, value in values.items() if value}
 
 
 NOBODY = Caller()

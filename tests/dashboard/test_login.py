@@ -21,7 +21,7 @@ from starlette.types import Message
 from llmtrace_analysis.collector_client import Caller
 from llmtrace_cli.config import load
 from llmtrace_dashboard.access.ended_logins import EndedLogins
-from llmtrace_dashboard.access.people import Person, Stranger, login_problem, name_of, person_of
+from llmtrace_dashboard.access.people import ROLES, Person, Stranger, login_problem, name_of, person_of
 from llmtrace_dashboard.access.role_book import RoleBook, RolesUnreadable
 from llmtrace_dashboard.server.app import streamlit_options
 from llmtrace_dashboard.server.protection import Policy, Protection, inline_script_hashes
@@ -187,10 +187,7 @@ def test_whom_no_rule_fits_has_no_role(claims: dict[str, Any]) -> None:
 
 
 def test_roles_include_those_before_them() -> None:
-    allowed = {
-        role: [wanted for wanted in ("viewer", "operator", "admin") if Person("x", role).may(wanted)]  # type: ignore[arg-type]
-        for role in ("viewer", "operator", "admin")
-    }
+    allowed = {role: [wanted for wanted in ROLES if Person("x", role).may(wanted)] for role in ROLES}
     assert allowed == {
         "viewer": ["viewer"],
         "operator": ["viewer", "operator"],
@@ -488,7 +485,7 @@ def test_a_login_leads_back_to_the_page_that_was_wanted(tmp_path: Path, referer:
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "stored",
     [
         "https%3A%2F%2Fevil.example.com",
         "%2F%2Fevil.example.com",
@@ -500,8 +497,8 @@ def test_a_login_leads_back_to_the_page_that_was_wanted(tmp_path: Path, referer:
         "%2Ftraces%3F%C3%A4",
     ],
 )
-def test_a_login_leads_nowhere_else(tmp_path: Path, kept: str) -> None:
-    answer = ask(protected(tmp_path), "/oauth2callback", {"Cookie": f"llmtrace_return={kept}"})
+def test_a_login_leads_nowhere_else(tmp_path: Path, stored: str) -> None:
+    answer = ask(protected(tmp_path), "/oauth2callback", {"Cookie": f"llmtrace_return={stored}"})
     assert answer.headers["location"] == "/"
     assert "llmtrace_return=; Path=/oauth2callback; Max-Age=0" in answer.headers["set-cookie"]
 
