@@ -55,7 +55,7 @@ def view_of(tree: str) -> EngineView:
     """The names in the text of a query tree."""
     tables: set[str] = set()
     functions: set[str] = set()
-    withs = set(re.findall(r", is_cte: 1, cte_name: ([^,\n]*)", tree))
+    withs = set(re.findall(r", cte_name: ([^,\n]*)", tree))
     headers: list[tuple[int, str]] = []
     for line in tree.split("\n"):
         node = _NODE.match(line)
