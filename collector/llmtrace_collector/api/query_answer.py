@@ -61,8 +61,8 @@ class QueryAnswers:
                 raise
             kind = StoreUnavailable if isinstance(error, StoreUnavailable) else StoreError
             raise kind(
-                f"Code: {error.code}. DB::Exception: {self._error_name(error.code)}. More of an error is for "
-                "keys of every project.",
+                f"Code: {error.code}. DB::Exception: more of an error is for keys of every project. "
+                f"({self._error_name(error.code)})",
                 error.code,
             ) from None
 
