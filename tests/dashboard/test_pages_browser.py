@@ -12,7 +12,7 @@ from playwright.sync_api import Dialog, Page, expect, sync_playwright
 
 from llmtrace_dashboard.ui import formats
 from tests.dashboard.stack import Stack, collector, dashboard, free_port
-from tests.dashboard.traffic import HOSTILE_MODEL, HOSTILE_PROMPT, HOSTILE_USER
+from tests.dashboard.traffic import HOSTILE_IMAGE, HOSTILE_MODEL, HOSTILE_PROMPT, HOSTILE_USER
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
@@ -174,7 +174,9 @@ def test_what_users_write_stays_text(page: Page, url: str, stack: Stack) -> None
         opened.append(dialog.message)
         dialog.dismiss()
 
+    asked: list[str] = []
     page.on("dialog", note)
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{url}/traces?trace={stack.hostile_trace}")
     expect(page.locator("pre").filter(has_text=HOSTILE_PROMPT)).to_be_visible(timeout=WAIT)
     expect(page.locator("dd").filter(has_text=HOSTILE_USER).first).to_be_visible()
@@ -186,7 +188,15 @@ def test_what_users_write_stays_text(page: Page, url: str, stack: Stack) -> None
         page.wait_for_timeout(300)
         assert page.evaluate("window.hacked") is None, path
         assert page.locator("img[src='x']").count() == 0, path
+    # What an address brings reaches places that read Markdown: an error of a search, one of a model's name.
+    for path in (f"/traces?q=({HOSTILE_IMAGE}", f"/cost?view=whatif&models={HOSTILE_IMAGE}"):
+        page.goto(url + path)
+        expect(page.get_by_test_id("stMain").get_by_text("tracker").first).to_be_visible(timeout=WAIT)
+        page.wait_for_timeout(300)
+        assert page.get_by_test_id("stMain").locator("img").count() == 0, path
     assert opened == []
+    assert [address for address in asked if "tracker.invalid" in address.split("?")[0]] == []
+    assert len(asked) > 10
 
 
 def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack) -> None:

@@ -17,7 +17,11 @@ from llmtrace import semconv
 
 HOSTILE_USER = '<img src=x onerror="window.hacked=1">'
 HOSTILE_MODEL = "<script>window.hacked=2</script>"
-HOSTILE_PROMPT = '</pre><script>window.hacked=3</script><img src=x onerror="window.hacked=4"> **bold** $x$'
+HOSTILE_IMAGE = "![i](http://tracker.invalid/i.png)"
+HOSTILE_PROMPT = (
+    HOSTILE_IMAGE
+    + ' </pre><script>window.hacked=3</script><img src=x onerror="window.hacked=4"> **bold** $x$'
+)
 
 Value = str | int | float | bool | list[str]
 
