@@ -299,6 +299,12 @@ WAYS_OUT = {
         "SELECT currentUser",
         "SELECT `currentDatabase`",
         "SELECT CURRENT_USER",
+        "SELECT _part FROM usage_10s",
+        "SELECT t._part_offset FROM usage_10s AS t",
+        "SELECT `_block_number` FROM usage_10s",
+        "SELECT 1 FROM usage_10s JOIN scores USING (_partition_id)",
+        "SELECT _table FROM otel_traces UNION ALL SELECT 'x' AS _table",
+        "SELECT rowNumberInBlock() FROM otel_traces",
     ],
 }
 

@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.parsers.clickhouse import ClickHouseParser
+from sqlglot.tokens import TokenType
 
 from .refusal import QueryRefused
 
@@ -23,6 +24,7 @@ class Parser(ClickHouseParser):
     """The parser of ClickHouse's dialect, without its translations of functions."""
 
     FUNCTIONS: ClassVar = {}
+    FUNC_TOKENS: ClassVar = {*ClickHouseParser.FUNC_TOKENS, TokenType.DATABASE}
     FUNCTION_PARSERS: ClassVar = {
         name: parse for name, parse in ClickHouseParser.FUNCTION_PARSERS.items() if name in _OWN_SYNTAX
     }

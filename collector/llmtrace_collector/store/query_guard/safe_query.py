@@ -10,7 +10,7 @@ from .refusal import QueryRefused
 FORMATS = frozenset(
     "Native RowBinary RowBinaryWithNames RowBinaryWithNamesAndTypes "
     "TabSeparated TabSeparatedRaw TabSeparatedWithNames TabSeparatedWithNamesAndTypes "
-    "TSV TSVRaw TSVWithNames TSVWithNamesAndTypes CSV CSVWithNames CSVWithNamesAndTypes "
+    "TSKV TSV TSVRaw TSVWithNames TSVWithNamesAndTypes CSV CSVWithNames CSVWithNamesAndTypes "
     "JSON JSONStrings JSONCompact JSONCompactStrings JSONEachRow JSONCompactEachRow "
     "JSONCompactEachRowWithNames JSONCompactEachRowWithNamesAndTypes JSONColumns "
     "Parquet Arrow ArrowStream Pretty PrettyCompact PrettySpace Vertical Markdown Values Null".split()
