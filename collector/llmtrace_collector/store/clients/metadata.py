@@ -26,13 +26,12 @@ _EMPTY = (
     "system.macros",
     "system.data_skipping_indices",
     "system.projections",
-    "information_schema.views",
 )
 
 _DATABASE = literal(DATABASE)
 
 #: The others: what each column that says something is made of, `r` being a row of texts. Every other column
-#: of the engine's table of that name is there too, and empty.
+#: of the engine's table of that name is there too, and empty; those of information_schema are these alone.
 _FILLED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "system.one": {},
@@ -89,7 +88,12 @@ _FILLED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "column_comment": "r[4]",
             "ordinal_position": "toUInt64(r[5])",
             "is_nullable": "if(position(r[3], 'Nullable(') > 0, 'YES', 'NO')",
+            "column_default": "''",
+            "character_maximum_length": "CAST(NULL, 'Nullable(UInt64)')",
+            "numeric_precision": "CAST(NULL, 'Nullable(UInt64)')",
+            "numeric_scale": "CAST(NULL, 'Nullable(UInt64)')",
         },
+        "information_schema.views": {"table_schema": "r[1]", "table_name": "r[1]", "view_definition": "r[1]"},
         **{name: {} for name in _EMPTY},
     }
 )
@@ -160,7 +164,7 @@ def _columns(engine: StoreEngine) -> dict[str, list[tuple[str, str]]]:
     rows = _asked(
         engine,
         "SELECT concat(database, '.', table) AS full, name, type FROM system.columns "  # noqa: S608, ours
-        f"WHERE database IN ('system', 'information_schema') AND full IN ({literals(_FILLED)}) "
+        f"WHERE database = 'system' AND full IN ({literals(_FILLED)}) "
         "AND lower(name) = name ORDER BY position",
     )
     columns: dict[str, list[tuple[str, str]]] = {name: [] for name in _FILLED}
