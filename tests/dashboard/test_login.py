@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from llmtrace_dashboard.server.app import streamlit_options
 from llmtrace_dashboard.server.protection import Policy, Protection, inline_script_hashes
 from llmtrace_dashboard.server.secrets import FILE, SecretUnusable, login_secrets
 from llmtrace_dashboard.settings import DashboardSettings, RoleRule
+from llmtrace_dashboard.ui import cached_reads
+from llmtrace_dashboard.ui.current_settings import configure
+from llmtrace_dashboard.ui.visitor import Access, AccessEnded
+from llmtrace_dashboard.views.incident_actions import ActionFailed, act
 
 OIDC: dict[str, Any] = {
     "oidc_issuer": "https://id.example.com",
@@ -277,6 +282,93 @@ def test_roles_come_from_the_settings_file_as_it_changes(
     dashboard = load.load().dashboard
     assert dashboard.roles_file is None
     assert [r.role for r in dashboard.roles] == ["admin"]
+
+
+# The pages
+
+BEHIND_PROXY = DashboardSettings.model_validate(
+    {
+        **PROXY,
+        "trusted_groups_header": "X-Groups",
+        "roles": [
+            {"claim": "email", "values": ["ann@example.com"], "role": "viewer", "projects": ["a", "b"]},
+            {"claim": "groups", "values": ["ops"], "role": "operator"},
+        ],
+    }
+)
+
+
+@pytest.fixture
+def behind_proxy() -> Iterator[None]:
+    configure(BEHIND_PROXY)
+    yield
+    configure(DashboardSettings())
+
+
+def test_a_proxys_headers_count_and_no_cookie_beside_them(behind_proxy: None) -> None:
+    cookie = {"is_logged_in": True, "sub": "7", "groups": ["ops"], "iat": 1.0}
+    assert Access({**cookie, "email": None, "groups_text": None}, "").visitor() == Stranger(
+        "unnamed", detail="X-Auth-Request-Email"
+    )
+    named = {**cookie, "email": "eve@example.com", "groups_text": ""}
+    assert Access(named, "").visitor() == Stranger("no_role", "eve@example.com")
+    assert Access({**named, "groups_text": "dev, ops"}, "").visitor() == Person("eve@example.com", "operator")
+    with pytest.raises(AccessEnded):
+        Access(named, "").person()
+
+
+@pytest.mark.parametrize(("chosen", "project"), [("b", "b"), ("a", "a"), ("", "a"), ("c", "a"), ("*", "a")])
+def test_a_confined_person_reads_one_of_their_projects(behind_proxy: None, chosen: str, project: str) -> None:
+    access = Access({"email": "ann@example.com"}, chosen)
+    assert access.confined_to() == project
+    assert access.caller() == Caller("ann@example.com", "viewer", project)
+    assert Access({"email": "eve@example.com", "groups_text": "ops"}, chosen).confined_to() == ""
+
+
+def test_nobody_is_shown_what_was_read_for_another_project(
+    behind_proxy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same read by the same arguments at the same moment: kept for each project by itself."""
+
+    class Pool:
+        def __init__(self, project: str) -> None:
+            self._project = project
+
+        @contextmanager
+        def client(self) -> Iterator[str]:
+            yield self._project
+
+    def rows(client: Any) -> str:
+        return f"rows of {client or 'every project'}"
+
+    monkeypatch.setattr(cached_reads, "_pool", lambda url, project, settings: Pool(project))
+    everything = Access({"email": "eve@example.com", "groups_text": "ops"}, "")
+    assert cached_reads.load_for(everything, rows) == "rows of every project"
+    for project in ("a", "b", "a"):
+        ann = Access({"email": "ann@example.com"}, project)
+        assert cached_reads.load_for(ann, rows) == f"rows of {project}"
+
+
+def test_a_viewer_changes_nothing_whatever_they_press(tmp_path: Path) -> None:
+    settings = DashboardSettings(collector_url="http://127.0.0.1:1", data_dir=tmp_path)
+    with pytest.raises(ActionFailed, match="needs an operator"):
+        act(settings, "x", "resolve", "vera", "", visitor=Person("vera", "viewer"))
+
+
+def test_where_people_have_names_the_admin_key_serves_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
+    (tmp_path / "admin.key").write_text("of the admin")
+    alone = DashboardSettings(data_dir=tmp_path)
+    named = DashboardSettings.model_validate({**OIDC, "data_dir": tmp_path})
+    assert alone.effective_write_key() == "of the admin"
+    assert named.effective_write_key() is None
+    with pytest.raises(ActionFailed, match=r"no dashboard key: .*dashboard\.key does not exist"):
+        act(named, "x", "resolve", "olga", "", visitor=Person("olga", "operator"))
+    (tmp_path / "dashboard.key").write_text("of the dashboard")
+    assert alone.effective_write_key() == named.effective_write_key() == "of the dashboard"
+    assert named.effective_read_key() == "of the dashboard"
 
 
 # Before Streamlit

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -307,8 +307,13 @@ def test_an_answer_of_the_provider_is_good_for_the_login_that_asked(scene: Scene
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(lambda url: url.startswith(scene.provider))
 
+    visitors = ExitStack()
+
+    def browser() -> httpx.Client:
+        return visitors.enter_context(httpx.Client())
+
     def start() -> tuple[httpx.Client, str]:
-        visitor = httpx.Client()
+        visitor = browser()
         return visitor, visitor.get(asked[0]).headers["location"]
 
     def answer_of(authorize: str) -> str:
@@ -324,7 +329,7 @@ def test_an_answer_of_the_provider_is_good_for_the_login_that_asked(scene: Scene
     assert parse_qs(urlsplit(authorize).query)["redirect_uri"] == [scene.url + "/oauth2callback"]
     callback = answer_of(authorize)
     # Somebody else's browser, and one that asked for another login.
-    assert not signed_in(httpx.Client(), callback)
+    assert not signed_in(browser(), callback)
     other, _ = start()
     assert not signed_in(other, callback)
     assert not signed_in(visitor, re.sub("state=[^&]+", "state=guess", callback))
@@ -334,6 +339,7 @@ def test_an_answer_of_the_provider_is_good_for_the_login_that_asked(scene: Scene
     assert not signed_in(visitor, answer_of(parts._replace(query=urlencode(replaced)).geturl()))
     visitor, authorize = start()
     assert signed_in(visitor, answer_of(authorize))
+    visitors.close()
 
 
 def test_a_foreign_page_neither_frames_nor_reads_nor_connects(scene: Scene) -> None:
