@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import chdb
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -22,7 +24,8 @@ class Session:
     """An empty store in `folder`, and what was found with it."""
 
     def __init__(self, folder: Path) -> None:
-        self._handle = chdb.connect(str(prefill(folder / "store")))
+        connect: Callable[[str], Any] = chdb.connect
+        self._handle = connect(str(prefill(folder / "store")))
         self._handle.query(f"USE {DATABASE}")
         self.engine = Engine(self._handle)
         self.comparison = Comparison(self.engine)

@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.parsers.clickhouse import ClickHouseParser
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from .refusal import QueryRefused
 
