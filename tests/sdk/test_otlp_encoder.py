@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as reference
@@ -159,3 +161,41 @@ def test_odd_values_are_mended() -> None:
     assert values["surrogate"].string_value == "a?b"
     assert values["big"].string_value == str(2**70)
     assert values["list"].array_value.values[0].string_value == "?"
+
+
+def _nested(levels: int) -> object:
+    value: object = "deepest"
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"times": -1}, {"times": 2**70}, {"name": "n\0\ud800"}, {"key": "k\udfff"}, {"value": 10**6000},
+        {"value": -(2**63)}, {"value": [2**64, None, "\ud800"]}, {"value": {"\ud800": 2**64}},
+        {"value": float("nan")}, {"value": _nested(3000)}, {"value": object()}, {"value": "x" * 3_000_000},
+        {"value": b"\xff"}, {"status": "\ud800"}, {"scope": "\ud800"}, {"event": 2**64},
+    ],
+)  # fmt: skip
+def test_no_value_costs_a_span_or_those_beside_it(odd: dict[str, Any]) -> None:
+    times = odd.get("times", 1)
+    spans = [
+        ReadableSpan(
+            odd.get("name", "odd"),
+            SpanContext(1, 2, False),
+            resource=_RESOURCES[0],
+            attributes={odd.get("key", "odd"): odd.get("value", 1)},
+            events=[Event("e", timestamp=odd.get("event", 1))],
+            start_time=times,
+            end_time=times,
+            status=Status(StatusCode.ERROR, odd.get("status")),
+            instrumentation_scope=InstrumentationScope(odd.get("scope", "scope")),
+        ),
+        ReadableSpan("beside", SpanContext(1, 3, False), resource=_RESOURCES[0]),
+    ]
+    message = ExportTraceServiceRequest.FromString(encode_spans(spans, {}))
+    encoded = [span for r in message.resource_spans for s in r.scope_spans for span in s.spans]
+    assert [span.span_id for span in encoded] == [(2).to_bytes(8, "big"), (3).to_bytes(8, "big")]
+    assert len(encoded[0].attributes) == 1

@@ -29,6 +29,10 @@ from .exporter import LogRecord
 _HAS_IS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _IS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _INT64_MAX: Final = 2**63 - 1
+_UINT64_MAX: Final = 2**64 - 1
+_UINT32_MAX: Final = 2**32 - 1
+_DEEPEST: Final = 32
+"""Levels of a value that is made of others; what lies deeper is left out."""
 
 
 def encode_spans(spans: Iterable[ReadableSpan], overrides: Mapping[str, str]) -> bytes:
@@ -85,13 +89,13 @@ def encode_logs(
 
 
 def _fill_record(message: LogRecordMessage, record: LogRecord) -> None:
-    message.time_unix_nano = message.observed_time_unix_nano = record.time
+    message.time_unix_nano = message.observed_time_unix_nano = _within(record.time, _UINT64_MAX)
     message.event_name = _text(record.event_name)
     if record.trace_id:
         message.trace_id = record.trace_id.to_bytes(16, "big")
     if record.span_id:
         message.span_id = record.span_id.to_bytes(8, "big")
-    message.flags = record.flags
+    message.flags = _within(record.flags, _UINT32_MAX)
     message.severity_number = record.severity_number  # type: ignore[assignment]  # the enum's are numbers
     message.severity_text = _text(record.severity_text)
     if record.body:
@@ -108,8 +112,8 @@ def fill_resource(
 
 def fill_scope(message: InstrumentationScope, scope: Scope) -> None:
     """Fill a protobuf scope."""
-    message.name = scope.name
-    message.version = scope.version or ""
+    message.name = _text(scope.name)
+    message.version = _text(scope.version or "")
     if scope.attributes:
         fill_attributes(message.attributes, scope.attributes)
 
@@ -121,23 +125,25 @@ def _fill_span(message: SpanMessage, span: ReadableSpan) -> None:
     message.trace_id = context.trace_id.to_bytes(16, "big")
     message.span_id = context.span_id.to_bytes(8, "big")
     if context.trace_state:
-        message.trace_state = context.trace_state.to_header()
+        message.trace_state = _text(context.trace_state.to_header())
     if span.parent is not None:
         message.parent_span_id = span.parent.span_id.to_bytes(8, "big")
     message.flags = _flags(span.parent)
     message.name = _text(span.name)
     # OTLP counts from UNSPECIFIED = 0, which a span that came in by OTLP may be; OTel's spans never are.
     message.kind = 0 if span.kind is None else span.kind.value + 1  # type: ignore[assignment]
-    message.start_time_unix_nano = span.start_time or 0
-    message.end_time_unix_nano = span.end_time or 0
+    message.start_time_unix_nano = _within(span.start_time or 0, _UINT64_MAX)
+    message.end_time_unix_nano = _within(span.end_time or 0, _UINT64_MAX)
     if span.attributes:
         fill_attributes(message.attributes, span.attributes)
-    message.dropped_attributes_count = span.dropped_attributes
+    message.dropped_attributes_count = _within(span.dropped_attributes, _UINT32_MAX)
     for event in span.events:
-        entry = message.events.add(name=_text(event.name), time_unix_nano=event.timestamp)
+        entry = message.events.add(
+            name=_text(event.name), time_unix_nano=_within(event.timestamp, _UINT64_MAX)
+        )
         if event.attributes:
             fill_attributes(entry.attributes, event.attributes)
-    message.dropped_events_count = span.dropped_events
+    message.dropped_events_count = _within(span.dropped_events, _UINT32_MAX)
     for link in span.links:
         pointer = message.links.add(
             trace_id=link.context.trace_id.to_bytes(16, "big"),
@@ -145,10 +151,10 @@ def _fill_span(message: SpanMessage, span: ReadableSpan) -> None:
             flags=_flags(link.context),
         )
         if link.context.trace_state:
-            pointer.trace_state = link.context.trace_state.to_header()
+            pointer.trace_state = _text(link.context.trace_state.to_header())
         if link.attributes:
             fill_attributes(pointer.attributes, link.attributes)
-    message.dropped_links_count = span.dropped_links
+    message.dropped_links_count = _within(span.dropped_links, _UINT32_MAX)
     message.status.code = span.status.status_code.value  # type: ignore[assignment]
     if span.status.description:
         message.status.message = _text(span.status.description)
@@ -164,10 +170,10 @@ def fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
     add = target.add
     for key, value in attributes.items():
         entry: KeyValue = add()
-        entry.key = key
         holder = entry.value
         kind = type(value)
         try:
+            entry.key = key
             if kind is str:
                 holder.string_value = value
             elif kind is int:
@@ -178,12 +184,13 @@ def fill_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
                 holder.bool_value = value
             else:
                 _fill_value(holder, value)
-        except ValueError:
+        except (ValueError, TypeError):
+            entry.key = _text(str(key))
             _fill_value(holder, value)
 
 
-def _fill_value(target: AnyValue, value: Any) -> None:
-    if value is None:
+def _fill_value(target: AnyValue, value: Any, depth: int = 0) -> None:
+    if value is None or depth > _DEEPEST:
         return
     if isinstance(value, bool):
         target.bool_value = value
@@ -193,21 +200,29 @@ def _fill_value(target: AnyValue, value: Any) -> None:
         if -_INT64_MAX <= value <= _INT64_MAX:
             target.int_value = value
         else:
-            target.string_value = str(value)
+            # Python writes no longer ones in decimal.
+            target.string_value = str(value) if value.bit_length() < 10_000 else f"{hex(value)[:1000]}…"
     elif isinstance(value, float):
         target.double_value = value
     elif isinstance(value, bytes):
         target.bytes_value = value
     elif isinstance(value, Mapping):
         target.kvlist_value.SetInParent()
-        fill_attributes(target.kvlist_value.values, {str(key): item for key, item in value.items()})
+        for key, item in value.items():
+            entry = target.kvlist_value.values.add(key=_text(str(key)))
+            _fill_value(entry.value, item, depth + 1)
     elif isinstance(value, Sequence):
         target.array_value.SetInParent()
         for item in value:
-            _fill_value(target.array_value.values.add(), item)
+            _fill_value(target.array_value.values.add(), item, depth + 1)
     else:
         target.string_value = _text(repr(value))
 
 
 def _text(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
+
+
+def _within(number: int, most: int) -> int:
+    """The number, or the nearest one from 0 to `most`."""
+    return number if 0 <= number <= most else 0 if number < 0 else most
