@@ -79,18 +79,18 @@ def _filter(rows: str) -> str:
     return f"{_SCOPE} IN ('{OWNER}', '{EVERY_PROJECT}') OR (startsWith({_SCOPE}, '{_PROJECT}') AND {own})"
 
 
-def write_configuration(folder: Path, storage: Iterable[Element] = ()) -> None:
-    """Write the engine's files into `folder`, in place of those of a start before; `storage` is what the
-    configuration says of disks. Raises OSError where that cannot be.
+def write_configuration(folder: Path, known_as: str, storage: Iterable[Element] = ()) -> None:
+    """Write the engine's files into `folder`, which the engine knows by another name, in place of those of a
+    start before; `storage` is what the configuration says of disks. Raises OSError where that cannot be.
     """
     write_durably(folder / _USERS, users_xml(), mode=0o600)
-    write_durably(folder / CONFIG, config_xml(folder.absolute() / _USERS, storage), mode=0o600)
+    write_durably(folder / CONFIG, config_xml(f"{known_as}/{_USERS}", storage), mode=0o600)
 
 
-def config_xml(users: Path, storage: Iterable[Element] = ()) -> bytes:
+def config_xml(users: str, storage: Iterable[Element] = ()) -> bytes:
     """The engine's configuration; `users` is the file of its users."""
     root = Element("clickhouse")
-    SubElement(root, "users_config").text = str(users)
+    SubElement(root, "users_config").text = users
     root.extend(storage)
     return _text(root)
 

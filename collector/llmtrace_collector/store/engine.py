@@ -160,7 +160,8 @@ class EmbeddedEngine(StoreEngine):
             demand_plain(path)
         self._disk = None if keys is None else EncryptedDisk(path, keys)
         try:
-            access_control.write_configuration(path, [] if self._disk is None else self._disk.configuration())
+            storage = [] if self._disk is None else self._disk.configuration()
+            access_control.write_configuration(path, self._known_as, storage)
         except OSError as error:
             raise StoreUnavailable(f"the embedded store in {path} cannot be written: {error}") from error
         connect: Callable[[str], Any] = chdb.connect
@@ -180,8 +181,18 @@ class EmbeddedEngine(StoreEngine):
             raise
 
     @property
+    def _known_as(self) -> str:
+        """The directory by the name that the engine has for it."""
+        return self._folder.removeprefix("file:")
+
+    @property
     def _options(self) -> dict[str, str]:
-        return {"config-file": f"{self._folder.removeprefix('file:')}/{access_control.CONFIG}"}
+        return {"config-file": f"{self._known_as}/{access_control.CONFIG}"}
+
+    @property
+    def open_handles(self) -> int:
+        """How many handles are open."""
+        return self._handles.open
 
     def _demand_walls(self) -> None:
         """Raise StoreUnavailable where the engine does not go by its configuration."""

@@ -40,6 +40,12 @@ class Handles:
         self._closed = False
         self._changed = threading.Condition()
 
+    @property
+    def open(self) -> int:
+        """How many handles are open."""
+        with self._changed:
+            return 1 + self._used + len(self._idle)
+
     @contextmanager
     def use(self, session: Session) -> Iterator[Any]:
         """A handle of the session, which nobody else uses meanwhile."""
