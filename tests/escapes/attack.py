@@ -95,6 +95,7 @@ class Attack:
             self._judge(line, before, repeated, after)
         for line, once in zip(slow, self._round("endpoint, slow", slow), strict=True):
             self._judge(line, once, once, once)
+        self._client.close()
         return self.tallies
 
     def _round(self, name: str, lines: Sequence[Line]) -> list[list[Answer]]:

@@ -31,7 +31,7 @@ _KEPT: Mapping[str, str] = {
     "IsDeleted": "0",
 }
 
-_PRICES = frozenset("price_book price_books own_prices own_discounts discount_book".split())
+_PRICES = frozenset("price_book price_books own_prices own_discounts discount_book fixed_costs".split())
 
 
 class Scene:
@@ -153,7 +153,8 @@ class Scene:
     def _columns(self, table: str) -> dict[str, str]:
         rows = self.store.engine.execute(
             f"SELECT name, type FROM system.columns WHERE table = {literal(table)} "
-            "AND database = currentDatabase() AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') ORDER BY position"
+            "AND database = currentDatabase() AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') "
+            "ORDER BY position"
         )
         return dict(line.split("\t") for line in rows.decode().replace("\\'", "'").splitlines())
 
