@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtrace_analysis.cost.price_books import read_prices
 from llmtrace_dashboard.ui.downloads import csv_of
 from llmtrace_dashboard.ui.span_tree import Node
 from llmtrace_dashboard.views.trace import _span_table
@@ -35,3 +37,11 @@ def test_the_table_of_spans_is_no_sheet_of_formulas() -> None:
     }  # fmt: skip
     table = _span_table([Node(span=span, depth=0, children=0)], 0)
     assert table[["Span", "Service", "Model"]].to_numpy().tolist() == [["'=1+1", "'@x", "'-1"]]
+
+
+def test_prices_that_were_listed_are_taken_back(tmp_path: Path) -> None:
+    file = tmp_path / "prices.csv"
+    file.write_text(csv_of(pd.DataFrame({"model": ["@cf/meta/llama"], "input": [0.1], "output": [0.2]})))
+    assert "'@cf/meta/llama" in file.read_text()
+    (price,) = read_prices(file)
+    assert price["model"] == "@cf/meta/llama"

@@ -12,7 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from llmtrace.common.escaping import csv_cell, csv_document, markdown_text, visible, visible_lines
+from llmtrace.common.escaping import (
+    csv_cell,
+    csv_document,
+    from_csv_cell,
+    markdown_text,
+    visible,
+    visible_lines,
+)
 from llmtrace.common.log_lines import LineFormatter
 from tests.hostile_text import PIECES, hostile, hostile_with_halves
 
@@ -63,6 +70,13 @@ def test_a_spreadsheet_gets_cells_and_no_formulas(rows: list[tuple[str, int, flo
     # Another reader finds the same cells.
     frame = pd.read_csv(io.StringIO(document, newline=""), dtype=str, keep_default_na=False, engine="python")
     assert len(frame) == len(rows)
+
+
+@given(hostile)
+def test_a_file_of_ours_is_read_back_as_it_was(text: str) -> None:
+    back = from_csv_cell(csv_cell(text))
+    assert back == text or (text.startswith("'") and back == text[1:])
+    assert from_csv_cell(-5) == -5
 
 
 def test_cells_that_do_nothing_stay_as_they_are() -> None:

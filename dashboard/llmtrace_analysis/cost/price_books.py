@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace.common.escaping import from_csv_cell
 from llmtrace_analysis.queries.scope import Scope, frame
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.pricing.unit_prices import FIELDS
@@ -100,7 +101,10 @@ def read_prices(source: Path) -> list[dict[str, Any]]:
     Needed are `model`, `input` and `output` (USD per million tokens); unpriced rows are left out. Raises
     ValueError and KeyError.
     """
-    data = pd.read_json(source) if source.suffix == ".json" else pd.read_csv(source, keep_default_na=True)
+    if source.suffix == ".json":
+        data = pd.read_json(source)
+    else:
+        data = pd.read_csv(source, keep_default_na=True).map(from_csv_cell)
     missing = [name for name in ("model", "input", "output") if name not in data]
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")

@@ -54,6 +54,13 @@ def csv_cell(value: object) -> object:
     return f"'{value}" if first in _FORMULA or value[:1] in ("\t", "\r", "\n") else value
 
 
+def from_csv_cell(value: object) -> object:
+    """What `csv_cell` made a cell of, for files of ours that come back."""
+    if isinstance(value, str) and value[:1] == "'" and csv_cell(value[1:]) == value:
+        return value[1:]
+    return value
+
+
 def csv_document(names: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
     """CSV: a line of names and one for each row, ended by line feeds; every cell goes through `csv_cell`."""
     out = io.StringIO()
