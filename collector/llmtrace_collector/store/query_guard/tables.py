@@ -67,8 +67,8 @@ def _check_function(table: exp.Table) -> None:
     function = table.this
     name = function.this if isinstance(function, exp.Anonymous) else None
     if table.db or not isinstance(name, str) or name.lower() not in TABLE_FUNCTIONS:
-        shown = table.sql(dialect="clickhouse").partition("(")[0].strip('`"')
-        raise ReadDenied(f"table function {shown[:80]!r} is not allowed in a read")
+        called = table.sql(dialect="clickhouse").partition("(")[0].strip('`"')
+        raise ReadDenied(f"table function {called[:80]!r} is not allowed in a read")
 
 
 def _check_values(values: exp.Values) -> None:

@@ -40,7 +40,7 @@ def cut(tokens: Sequence[Token]) -> Tail:
 
 def _settings(tokens: Sequence[Token]) -> tuple[tuple[tuple[str, str], ...], Sequence[Token]]:
     """Settings at the end of `tokens`, and the tokens before them."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     at = len(tokens)
     while at > 4:
         sign = tokens[at - 2].text == "-" and tokens[at - 1].kind is Kind.NUMBER
@@ -52,10 +52,10 @@ def _settings(tokens: Sequence[Token]) -> tuple[tuple[tuple[str, str], ...], Seq
         ):
             break
         text = value.text[1:-1] if value.kind is Kind.TEXT else value.text
-        found.insert(0, (tokens[name].text, "-" * sign + text))
+        pairs.insert(0, (tokens[name].text, "-" * sign + text))
         at = name
         if tokens[at - 1].is_word("SETTINGS"):
-            return tuple(found), tokens[: at - 1]
+            return tuple(pairs), tokens[: at - 1]
         if tokens[at - 1].text != ",":
             break
         at -= 1

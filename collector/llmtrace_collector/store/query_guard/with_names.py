@@ -17,13 +17,13 @@ def query_of(table: exp.Table) -> exp.CTE | None:
     """The WITH element that the engine resolves the name of `table` to at this place; any other name would be
     a table's. A scalar's name, `WITH 1 AS x`, never means a table.
     """
-    found = None
+    element = None
     for cte in _elements_above(table):
         # The innermost is met first, and of one WITH the last of that name counts.
         is_query = isinstance(cte.this, exp.Query) and not cte.args.get("scalar")
-        if cte.alias == table.name and is_query and (found is None or found.parent is cte.parent):
-            found = cte
-    return found
+        if cte.alias == table.name and is_query and (element is None or element.parent is cte.parent):
+            element = cte
+    return element
 
 
 def check_size_written_out(tree: exp.Query) -> None:

@@ -64,8 +64,8 @@ def _called(token: Token) -> set[str]:
         return {name}
     if token.kind is Kind.WORD and name in _BEFORE_BRACKET:
         return set()
-    shown = token.text.strip('"')[:80]
-    raise ReadDenied(f"function {shown!r} is not allowed in a read")
+    bare = token.text.strip('"')[:80]
+    raise ReadDenied(f"function {bare!r} is not allowed in a read")
 
 
 def _check_word(token: Token, before: Token | None) -> None:
