@@ -89,7 +89,9 @@ def test_a_process_that_ends_is_replaced() -> None:
     try:
         process.make_safe(_FAST, 1000)
         (child,) = [
-            one for one in psutil.Process().children() if "query_guard.worker" in " ".join(one.cmdline())
+            child
+            for child in psutil.Process().children()
+            if "query_guard.worker" in " ".join(child.cmdline())
         ]
         child.kill()
         assert process.make_safe("SELECT 1", 1000).sql == "SELECT 1"
