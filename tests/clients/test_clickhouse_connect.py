@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import clickhouse_connect
 import pytest
@@ -25,7 +26,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     collector.close()
 
 
-def connect(served: Served, key: str = "read me", **options: object) -> Client:
+def connect(served: Served, key: str = "read me", **options: Any) -> Client:
     """A client as its users make it; at the root of the collector, since it can do without a path there."""
     port = served.collector.settings.port
     options = {"proxy_path": "/clickhouse", "database": "llmtrace", **options}

@@ -59,7 +59,7 @@ def handler(directory: Path, one_node: bool = False, walled: bool = False) -> ty
     connect: Callable[[str], Any] = chdb.connect
     place = str(directory)
     if walled:
-        write_configuration(directory)
+        write_configuration(directory, str(directory))
         place += f"?config-file={directory / CONFIG}"
     # The engine ends with its last handle: one stays.
     open_handle: Any = connect(place)

@@ -6,6 +6,7 @@ import gzip
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -177,7 +178,8 @@ class Attack:
         params = {**{f"param_{name}": value for name, value in line.params.items()}, **line.url}
         headers = {"authorization": f"Bearer {key}"}
         text = line.text.encode(errors="surrogatepass")
-        path, body, files = "/clickhouse/", text, None
+        path, body = "/clickhouse/", text
+        files: dict[str, Any] | None = None
         if line.via in ("address", "both"):
             params["query"] = line.text
             body = b"" if line.via == "address" else b"SELECT 1"

@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _note(url, named.get("body"), named.get("fields"))
         return send(self, method, url, *rest, **named)
 
-    PoolManager.request = noted  # type: ignore[method-assign]
+    PoolManager.request = noted  # type: ignore[assignment, method-assign]
 
 
 def _note(url: str, body: object, fields: object) -> None:
