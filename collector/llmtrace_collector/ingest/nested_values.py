@@ -6,6 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -21,7 +22,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from llmtrace_collector.store.schema.redaction import BYTES_MARK
 
-from .otlp_bounds import MAX_NESTED, Overfull
+from .otlp_bounds import MAX_NESTED, Overfull, is_crowded
 
 NO_REQUEST = "the body is not an OTLP protobuf request"
 
@@ -108,17 +109,23 @@ def whole_request(signal: str, body: bytes) -> Any:
 
 
 def flatten(request: Any, keep_bytes: bool) -> None:
-    """Rewrite every nested attribute value of `request` to the JSON text of it, in place."""
+    """Rewrite every nested attribute value of `request` to the JSON text of it, in place; but of rows that
+    have too many parts, which are not kept.
+    """
     nesting = _Nesting(keep_bytes)
     for resource in first_of(request, "resource_spans", "resource_logs", "resource_metrics"):
         nesting.flatten_all(resource.resource.attributes)
         for scope in first_of(resource, "scope_spans", "scope_logs", "scope_metrics"):
             nesting.flatten_all(scope.scope.attributes)
             for span in getattr(scope, "spans", ()):
+                if is_crowded(span):
+                    continue
                 nesting.flatten_all(span.attributes)
-                for part in (*span.events, *span.links):
+                for part in chain(span.events, span.links):
                     nesting.flatten_all(part.attributes)
             for record in getattr(scope, "log_records", ()):
+                if is_crowded(record):
+                    continue
                 nesting.flatten_all(record.attributes)
                 if record.HasField("body"):
                     nesting.flatten_value(record.body)
@@ -129,6 +136,8 @@ def flatten(request: Any, keep_bytes: bool) -> None:
 def _flatten_metric(metric: Any, nesting: _Nesting) -> None:
     kind = metric.WhichOneof("data")
     for point in getattr(metric, kind).data_points if kind else ():
+        if is_crowded(point):
+            continue
         nesting.flatten_all(point.attributes)
         for exemplar in getattr(point, "exemplars", ()):
             nesting.flatten_all(exemplar.filtered_attributes)

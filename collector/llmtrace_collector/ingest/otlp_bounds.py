@@ -39,6 +39,15 @@ Shape = Mapping[int, Any]
 _ROWS = frozenset("Span LogRecord NumberDataPoint HistogramDataPoint ExponentialHistogramDataPoint".split())
 _LEAVES = _ROWS | {"SummaryDataPoint", "Resource", "InstrumentationScope"}
 
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "Span": ("attributes", "events", "links"),
+    "LogRecord": ("attributes",),
+    "NumberDataPoint": ("attributes", "exemplars"),
+    "HistogramDataPoint": ("attributes", "exemplars"),
+    "ExponentialHistogramDataPoint": ("attributes", "exemplars"),
+    "SummaryDataPoint": ("attributes",),
+}
+
 #: Wire type → bytes of a field of fixed size.
 _FIXED = {1: 8, 5: 4}
 _LENGTH_DELIMITED = 2
@@ -77,6 +86,11 @@ def check_size(body: bytes, shapes: Shapes) -> None:
     _count(body, shapes.rows, MAX_RESOURCES + MAX_SCOPES + 2 * MAX_ROWS, "resources, scopes and rows")
     if len(body) > _DEEP_BYTES and body.translate(_SHORT).count(1) > len(body) // _RARE:
         _count(body, shapes.whole, MAX_MESSAGES, "messages")
+
+
+def is_crowded(row: Any) -> bool:
+    """Whether a span, log record or data point has too many attributes, events, links or exemplars."""
+    return any(len(getattr(row, name)) > MAX_ATTRIBUTES for name in _PARTS[row.DESCRIPTOR.name])
 
 
 def _shape(descriptor: Descriptor, leaves: frozenset[str], known: dict[str, dict[int, Any]]) -> Shape:

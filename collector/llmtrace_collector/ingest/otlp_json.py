@@ -19,8 +19,8 @@ from .nested_values import REQUESTS, Malformed
 #: Levels of a request: eight down to an attribute's value, and three for each level that one has.
 _DEPTH = 100
 
-#: Keys and values of one request; five thousand spans with twenty attributes have as many.
-_MEMBERS, _VALUES = 500_000, 1_000_000
+#: Keys and values of one request; two thousand spans with thirty attributes have as many.
+_MEMBERS, _VALUES = 250_000, 500_000
 
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 

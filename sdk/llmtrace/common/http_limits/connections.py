@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import resource
+import time
 from typing import Literal, Protocol
 
 #: What a connection is at: a request's header has not come, none is under way, a body is coming, or an answer
 #: is made. `handshake`: it was accepted this moment, or TLS is agreed on.
 Phase = Literal["handshake", "header", "idle", "body", "answer"]
 
-#: Which go first to make room: those that have sent nothing yet, oldest first. An answer is never cut off.
+#: Which go to make room: those that have sent nothing yet first. An answer is never cut off.
 _EVICTED: tuple[Phase, ...] = ("header", "handshake", "idle", "body")
+
+#: What is younger (seconds) goes only where nothing is older, and then the oldest.
+_GRACE_SECONDS = 1.0
 
 #: Connections beyond the bound that get an answer still: health's, or 503.
 RESERVE = 16
@@ -27,7 +31,7 @@ class ConnectionBound:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._phases: dict[Phase, dict[Connection, None]] = {phase: {} for phase in (*_EVICTED, "answer")}
+        self._phases: dict[Phase, dict[Connection, float]] = {phase: {} for phase in (*_EVICTED, "answer")}
         self._phase_of: dict[Connection, Phase] = {}
 
     def __len__(self) -> int:
@@ -39,7 +43,7 @@ class ConnectionBound:
         if before is not None:
             del self._phases[before][connection]
         self._phase_of[connection] = phase
-        self._phases[phase][connection] = None
+        self._phases[phase][connection] = time.monotonic()
 
     def leave(self, connection: Connection) -> None:
         """A connection has ended."""
@@ -51,13 +55,14 @@ class ConnectionBound:
         """Whether one more may come; ends another for it where the bound is reached."""
         if len(self) < self.limit:
             return True
-        for phase in _EVICTED:
-            oldest = next(iter(self._phases[phase]), None)
-            if oldest is not None:
-                self.leave(oldest)
-                oldest.abort()
-                return True
-        return False
+        oldest = [next(iter(self._phases[phase].items())) for phase in _EVICTED if self._phases[phase]]
+        if not oldest:
+            return False
+        aged = time.monotonic() - _GRACE_SECONDS
+        first = next((one for one, since in oldest if since < aged), min(oldest, key=lambda item: item[1])[0])
+        self.leave(first)
+        first.abort()
+        return True
 
 
 def raise_descriptor_limit() -> int:
