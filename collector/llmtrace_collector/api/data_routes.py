@@ -23,6 +23,7 @@ DATA_ROUTES: Mapping[str, str] = MappingProxyType(
         f"POST {_SERVICES}.metrics.v1.MetricsService/Export": _TELEMETRY,
         "POST /clickhouse": _READS,
         "POST /clickhouse/": _READS,
+        "POST /": _READS,
         "PUT /v1/incidents/{incident_id}": "the watch reports every few seconds what it saw; each change is "
         "a row of `incident_history`, with its actor",
         "POST /v1/deliveries": "the watch reports an attempt to deliver, itself a row of a log",
