@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from llmtrace.redaction.redactor import Redactor
 
 SEED = 20261129
-_EACH = 300
+_TEXTS_OF_TYPE = 300
 
 #: What a value stands in. `{}` is the value.
 _AROUND = (
@@ -245,25 +245,26 @@ def samples(seed: int = SEED) -> list[Sample]:
     rng = random.Random(seed)
     texts = []
     for kind, (make, _) in _TYPES.items():
-        for _ in range(_EACH):
+        for _ in range(_TEXTS_OF_TYPE):
             value = make(rng)
             around = rng.choice(_AROUND[:5] if "\n" in value else _AROUND)
             texts.append(Sample(around.format(value), kind, value))
-    texts += [Sample(rng.choice(_AROUND).format(_harmless(rng))) for _ in range(_EACH * len(_TYPES))]
+    texts += [Sample(rng.choice(_AROUND).format(_harmless(rng))) for _ in range(_TEXTS_OF_TYPE * len(_TYPES))]
     return texts
 
 
 @dataclass
 class Counts:
-    """What became of one type's values: found, left (in whole or in part), and other text that was marked."""
+    """What became of one type's values: removed, left in whole or in part; and what else was marked."""
 
-    found: int = 0
+    removed: int = 0
     missed: int = 0
     wrong: int = 0
 
     def row(self, kind: str) -> str:
         """A row of the table."""
-        precision, recall = self.found / (self.found + self.wrong), self.found / (self.found + self.missed)
+        precision = self.removed / (self.removed + self.wrong)
+        recall = self.removed / (self.removed + self.missed)
         return f"| {kind} | {precision:.1%} | {recall:.1%} |"
 
 
@@ -287,7 +288,7 @@ def measure(
             marked = sum(result.count(f"[redacted:{mark}]") for mark in marks)
             if sample.kind == kind:
                 if marked == 1 and _gone(sample, result):
-                    counts.found += 1
+                    counts.removed += 1
                 else:
                     counts.missed += 1
                     odd.append(f"missed: {sample.value!r} in {sample.text!r} → {result!r}")

@@ -58,22 +58,22 @@ def run_data(names: list[str]) -> RunData:
 @settings(max_examples=60)
 @given(st.lists(hostile, min_size=1, max_size=5))
 def test_mlflow_takes_every_name(names: list[str]) -> None:
-    shown = contents(run_data(names), "http://127.0.0.1:8501/traces?trace={trace_id}")
+    run_contents = contents(run_data(names), "http://127.0.0.1:8501/traces?trace={trace_id}")
     key = run_key(RunKey(*(names * 3)[:3]))
-    tags = {**shown.tags, RUN_KEY_TAG: key}
+    tags = {**run_contents.tags, RUN_KEY_TAG: key}
     batch = (
-        [Metric(name, value, 1, 0) for name, value in shown.metrics.items()],
-        [Param(name, value) for name, value in shown.params.items()],
+        [Metric(name, value, 1, 0) for name, value in run_contents.metrics.items()],
+        [Param(name, value) for name, value in run_contents.params.items()],
         [RunTag(name, value) for name, value in tags.items()],
     )
     _validate_batch_log_limits(*batch)
     _validate_batch_log_data(*batch)
-    assert len(shown.metrics) >= len(set(names))
+    assert len(run_contents.metrics) >= len(set(names))
     note = tags.pop("mlflow.note.content")
-    for value in (*shown.params.values(), *tags.values(), _shown(names[0], 250)):
+    for value in (*run_contents.params.values(), *tags.values(), _shown(names[0], 250)):
         assert not any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") for char in value)
         assert "\x00" not in value
-    json.dumps(shown.table).encode()
+    json.dumps(run_contents.table).encode()
     # The note's links are ours alone, and nothing in it is an image or HTML.
     inline = [child for token in MarkdownIt("commonmark").parse(note) for child in token.children or []]
     assert {child.type for child in inline} <= {
