@@ -22,6 +22,10 @@ from cryptography.hazmat.primitives import serialization
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from pydantic import ValidationError
 
+from llmtrace.delivery.exporter import ExportResult
+from llmtrace.delivery.http_post import HttpPoster
+from llmtrace.delivery.key_file import KeyFile
+from llmtrace.delivery.settings import DeliverySettings
 from llmtrace_collector.access import signing_keys
 from llmtrace_collector.access.auth import UnsafeBind, load_keys
 from llmtrace_collector.access.signing_keys import KeysUnavailable, SigningKeys
@@ -420,6 +424,25 @@ def test_a_provider_that_was_away_at_the_start(served: Served, absent: TokenProv
     assert send_by_grpc(served, token) == grpc.StatusCode.UNAVAILABLE
     absent.start()
     until(lambda: send(served, token) == 200, 5, "the provider's return")
+
+
+def test_our_own_sender_follows_a_token_that_is_replaced(
+    served: Served, provider: TokenProvider, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    delivery = DeliverySettings.for_collector(served.url, key_file=KeyFile(str(path)))
+    poster = HttpPoster(delivery, {"content-type": "application/x-protobuf"})
+
+    def sent(token: str) -> str:
+        path.with_name("next").write_text(token + "\n")
+        path.with_name("next").replace(path)
+        answer = poster.post(delivery.endpoints["traces"], traces([span()]).SerializeToString(), 10)
+        return answer.kind if isinstance(answer, ExportResult) else str(answer.status_code)
+
+    ended = provider.token({"iat": _now(-400), "exp": _now(-40)})
+    tokens = (provider.token(), ended, provider.token({"sub": "next"}))
+    assert [sent(token) for token in tokens] == ["200", "retry", "200"]
+    poster.close()
 
 
 def test_people_of_an_openid_provider(served: Served, oidc: str) -> None:
