@@ -362,7 +362,10 @@ def test_the_dashboards_server_has_no_route_of_ours(tmp_path: Path) -> None:
 
 
 #: What a module would need that adds a route of its own to the dashboard's or the watch's server.
-_SERVERS = ("tornado", "starlette", "fastapi", "flask", "uvicorn", "aiohttp", "socketserver", "http.server")
+_SERVERS = (
+    *("tornado", "starlette", "fastapi", "flask", "uvicorn", "aiohttp", "socketserver", "http.server"),
+    "llmtrace.common.http_limits.server",
+)
 
 
 def test_dashboard_and_watch_register_no_handlers() -> None:
@@ -377,5 +380,5 @@ def test_dashboard_and_watch_register_no_handlers() -> None:
                 if any(f"{name}.".startswith(f"{server}.") for name in names for server in _SERVERS):
                     servers.add(f"{folder.name}/{file.relative_to(folder)}")
     # The dashboard's stand before Streamlit and let nothing through that is no GET or HEAD.
-    before = {f"llmtrace_dashboard/server/{name}.py" for name in ("app", "login_return", "protection")}
+    before = {f"llmtrace_dashboard/server/{name}.py" for name in ("app", "deadlines", "login_return", "protection")}
     assert servers == {"llmtrace_analysis/watch/health.py", *before}

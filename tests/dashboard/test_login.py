@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from pydantic import SecretStr, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,6 +28,7 @@ from llmtrace_cli.config import load
 from llmtrace_dashboard.access.ended_logins import EndedLogins
 from llmtrace_dashboard.access.people import ROLES, Person, Stranger, login_problem, name_of, person_of
 from llmtrace_dashboard.access.role_book import RoleBook, RolesUnreadable
+from llmtrace_dashboard.server import deadlines
 from llmtrace_dashboard.server.app import streamlit_options
 from llmtrace_dashboard.server.protection import Policy, Protection, inline_script_hashes
 from llmtrace_dashboard.server.secrets import FILE, SecretUnusable, login_secrets
@@ -526,6 +531,40 @@ def test_only_our_own_pages_open_a_websocket(tmp_path: Path, origins: list[str],
     asyncio.run(app(scope, receive, send))
     assert bool(reached) == accepted
     assert accepted or sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_who_connects_and_says_nothing_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "HEADER_SECONDS", 0.4)
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("page")(scope, receive, send)
+
+    server = uvicorn.Server(uvicorn.Config(page, port=0, http=deadlines.PromptProtocol, lifespan="off"))
+    listening = server.config.bind_socket()
+    address = listening.getsockname()
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.05)
+    try:
+        for sent, answered in ((b"", 0), (request[:-2], 0), (request + request[:-2], 1)):
+            with socket.create_connection(address, 3) as connection:
+                connection.sendall(sent)
+                text = b""
+                with suppress(ConnectionResetError):
+                    while piece := connection.recv(4096):  # TimeoutError where it goes on
+                        text += piece
+                assert text.count(b"200 OK") == answered, sent
+        with socket.create_connection(address, 3) as connection:
+            for _ in range(2):
+                connection.sendall(request)
+                assert b"200 OK" in connection.recv(4096)
+                time.sleep(0.8)
+    finally:
+        server.should_exit = True
+        thread.join(10)
 
 
 def test_who_a_person_is_is_believed_from_the_proxy_alone(tmp_path: Path) -> None:

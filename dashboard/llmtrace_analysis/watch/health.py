@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+
+from llmtrace.common.http_limits.bodies import Receive
+from llmtrace.common.http_limits.middleware import HttpLimits, Rules, Scope, Send
+from llmtrace.common.http_limits.policy import Policy, RouteTable
+from llmtrace.common.http_limits.refusal import Refusal
+from llmtrace.common.http_limits.request_headers import HostRule, OriginRule
+from llmtrace.common.http_limits.server import LimitedServer, limited_config, open_sockets
+
+#: Probes and Prometheus need a few.
+_MAX_CONNECTIONS = 64
 
 
 class Health:
@@ -53,41 +63,57 @@ class HealthServer:
     """Serves /health/live, /health/ready and /metrics. Raises OSError when the port is taken."""
 
     def __init__(self, health: Health, host: str, port: int) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path == "/metrics":
-                    self._answer(200, CONTENT_TYPE_LATEST, generate_latest(health.registry))
-                elif self.path in ("/health/live", "/health/ready"):
-                    good = health.alive if self.path == "/health/live" else health.ready
-                    body = b'{"status":"ok"}' if good else b'{"status":"unavailable"}'
-                    self._answer(200 if good else 503, "application/json", body)
-                else:
-                    self._answer(404, "text/plain", b"not found\n")
-
-            def _answer(self, status: int, content_type: str, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Probes are no news."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._health = health
+        sockets = open_sockets(host, port)
+        self._port = int(sockets[0].getsockname()[1])
+        rules = Rules(
+            routes=RouteTable(
+                {
+                    "GET /health/live": Policy(is_page=True, is_health=True),
+                    "GET /health/ready": Policy(is_page=True, is_health=True),
+                    "GET /metrics": Policy(is_page=True),
+                }
+            ),
+            hosts=HostRule(host, (), "the names of this machine (watch has no setting for others)"),
+            origins=OriginRule((), ""),
+            identify=_nobody,
+            formatter=_in_plain_text,
+        )
+        config = limited_config(HttpLimits(self._answer, rules), host, port, lifespan="off")
+        self._server = LimitedServer(config, _MAX_CONNECTIONS)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="llmtrace-health", daemon=True
+            target=self._server.run, args=(sockets,), name="llmtrace-health", daemon=True
         )
         self._thread.start()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, content_type, body = self._page(scope["path"])
+        lines = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": lines})
+        await send({"type": "http.response.body", "body": body})
+
+    def _page(self, path: str) -> tuple[int, str, bytes]:
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(self._health.registry)
+        if self._health.alive if path == "/health/live" else self._health.ready:
+            return 200, "application/json", b'{"status":"ok"}'
+        return 503, "application/json", b'{"status":"unavailable"}'
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._server.server_address[1])
+        return self._port
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.should_exit = True
         self._thread.join()
+
+
+async def _nobody(scope: Scope, policy: Policy) -> object:
+    """No route asks for a key: what is served names rules, and nobody's data."""
+    raise Refusal(401, "there is no key here")
+
+
+def _in_plain_text(scope: Scope, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+    return {"content-type": "text/plain; charset=utf-8"}, f"{refusal}\n".encode()

@@ -75,6 +75,9 @@ def serve(settings: DashboardSettings) -> None:
     from streamlit import App, config, file_util
     from streamlit.web import bootstrap
 
+    from llmtrace.common.http_limits.connections import raise_descriptor_limit
+
+    from .deadlines import PromptProtocol
     from .protection import Policy, Protection
 
     configure(settings)
@@ -93,6 +96,7 @@ def serve(settings: DashboardSettings) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=PromptProtocol,
         ws="websockets-sansio",
         ws_max_size=16 << 20,
         # Who connects is who connects: forwarded addresses are for whoever asks for them.
@@ -101,7 +105,8 @@ def serve(settings: DashboardSettings) -> None:
         log_config=None,
         access_log=False,
         log_level="warning",
-        limit_concurrency=_MOST_CONNECTIONS,
+        # Half of the descriptors at most: the rest is for reads of the collector.
+        limit_concurrency=min(_MOST_CONNECTIONS, raise_descriptor_limit() // 2),
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     listening = server.bind_socket()
