@@ -333,7 +333,6 @@ def serve(settings: CollectorSettings) -> None:
             app,
             settings.host,
             settings.port,
-            log_config=None,
             # Whom X-Forwarded-For may be believed of is `trusted_proxies` to say.
             proxy_headers=False,
             timeout_graceful_shutdown=10,

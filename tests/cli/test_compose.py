@@ -152,6 +152,20 @@ def test_prometheus_scrapes_what_the_services_serve() -> None:
         assert set(SERVICES[service]["networks"]) & set(SERVICES["prometheus"]["networks"])
 
 
+def test_prometheus_has_the_keys_of_what_it_scrapes() -> None:
+    scrape = yaml.safe_load((ROOT / "docker" / "prometheus.yml").read_text(encoding="utf-8"))
+    files = {
+        job["job_name"]: job["authorization"]["credentials_file"]
+        for job in scrape["scrape_configs"]
+        if "authorization" in job
+    }
+    assert files.keys() == {"collector", "inference"}
+    (command,) = SERVICES["prometheus"]["command"]
+    for job, name in (("collector", "READ_KEY"), ("inference", "INFERENCE_KEY")):
+        assert f'printf %s "$${name}" > {files[job]}' in command
+        assert SERVICES["prometheus"]["environment"][name].startswith(f"${{LLMTRACE_{name}:?")
+
+
 def test_the_image_is_built_from_the_lock_file_and_runs_as_the_compose_user() -> None:
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     assert "--constraint requirements.lock" in dockerfile

@@ -21,7 +21,7 @@ MAX_RESOURCES, MAX_SCOPES, MAX_ROWS = 10_000, 20_000, 100_000
 MAX_ATTRIBUTES = 4096
 
 #: Messages of any kind in one request, and those within attribute values that nest.
-MAX_MESSAGES, MAX_NESTED = 3_000_000, 100_000
+MAX_MESSAGES, MAX_NESTED = 3_000_000, 50_000
 
 #: Below, a body can hold no more than the parser may make of it (a hundred bytes of each).
 _UNCOUNTED_BYTES = 256 << 10

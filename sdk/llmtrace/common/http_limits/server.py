@@ -307,7 +307,14 @@ class LimitedServer(uvicorn.Server):
 
 def limited_config(app: Any, host: str, port: int, **named: Any) -> uvicorn.Config:
     """uvicorn's configuration for `LimitedServer`: no web sockets, no log lines that anybody can cause."""
-    settings = {"log_level": "error", "access_log": False, "server_header": False, "ws": "none", **named}
+    settings = {
+        "log_config": None,
+        "log_level": "error",
+        "access_log": False,
+        "server_header": False,
+        "ws": "none",
+        **named,
+    }
     return uvicorn.Config(app, host=host, port=port, **settings)
 
 
