@@ -78,7 +78,7 @@ def test_a_text_that_takes_too_long_ends_its_process_alone() -> None:
         began = time.monotonic()
         with pytest.raises(TooSlow, match=r"longer than 0\.5 s"):
             process.make_safe(_slow(), 10_000)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert process.make_safe(_FAST, 10_000).tables == {"otel_traces"}
     finally:
         process.close()
@@ -98,6 +98,28 @@ def test_a_process_that_ends_is_replaced() -> None:
     finally:
         process.close()
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_a_text_that_kills_its_process_has_a_second_one_and_no_third(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = ParserProcess()
+    started: list[subprocess.Popen[bytes]] = []
+    running = process._running
+
+    def killed() -> subprocess.Popen[bytes]:
+        started.append(running())
+        started[-1].kill()
+        started[-1].wait()
+        return started[-1]
+
+    monkeypatch.setattr(process, "_running", killed)
+    with pytest.raises(QueryRefused, match="too much memory"):
+        process.make_safe(_FAST, 1000)
+    assert len(started) == 2
+    process.kill()
+    monkeypatch.undo()
+    with pytest.raises(ParserUnavailable, match="stops"):
+        process.make_safe(_FAST, 1000)
 
 
 def test_without_a_process_it_is_not_the_texts_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +210,7 @@ def test_nobody_waits_for_anothers_slow_texts(queue: QueryQueue) -> None:
         return sum(waits) / len(waits)
 
     # Six slow texts one after the other are three seconds.
-    assert asyncio.run(ask()) < 0.3
+    assert asyncio.run(ask()) < 1
 
 
 @pytest.mark.usefixtures("unbounded")

@@ -15,8 +15,12 @@ from .safe_query import SafeQuery
 
 logger = logging.getLogger(__name__)
 
-#: How long one text may be parsed, in seconds.
+#: How long one text may be parsed, in seconds of CPU time.
 DEADLINE = 2.0
+
+
+#: How long a process whose output has ended takes to end, at most.
+_END_SECONDS = 10.0
 
 
 class ParserUnavailable(Exception):
@@ -29,12 +33,21 @@ class ParserProcess:
     def __init__(self, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
 
     def make_safe(self, text: str, max_bytes: int) -> SafeQuery:
         """`guard.make_safe` in that process. Raises QueryRefused, also when the text takes too long;
         ParserUnavailable when there is no process.
         """
         request = json.dumps({"text": text, "max_bytes": max_bytes}).encode() + b"\n"
+        # A process may have been killed while it waited, which is not the text's fault: it has a second one.
+        line = self._answer(request) or self._answer(request)
+        if not line:
+            raise QueryRefused("the query cannot be read: it takes too much memory, or too many levels")
+        return _query(json.loads(line))
+
+    def _answer(self, request: bytes) -> bytes:
+        """The process' answer; empty when it was killed over it. Raises TooSlow and ParserUnavailable."""
         process = self._running()
         requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         try:
@@ -43,12 +56,20 @@ class ParserProcess:
             line = answers.readline()
         except OSError:  # it ended before it had read
             line = b""
-        if not line.endswith(b"\n"):
-            raise self._why_it_ended(process)
-        return _query(json.loads(line))
+        if line.endswith(b"\n"):
+            return line
+        code = process.wait(_END_SECONDS)
+        self.close()
+        if -code in (signal.SIGPROF, signal.SIGALRM):
+            raise TooSlow(f"the query takes longer than {self._deadline:g} s to read: make it simpler")
+        logger.warning("the process that reads queries ended with status %s", code)
+        if code >= 0:
+            raise ParserUnavailable(f"the process that reads queries ended with status {code}")
+        return b""
 
     def kill(self) -> None:
-        """End the process, whatever it does: for any thread, also while another one waits for it."""
+        """End the process, whatever it does, for good: for any thread, also while another waits for it."""
+        self._ended = True
         if self._process is not None:
             self._process.kill()
 
@@ -63,6 +84,8 @@ class ParserProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
+        if self._ended:
+            raise ParserUnavailable("the collector stops")
         # Keys are nothing that a parser needs.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMTRACE_")}
         command = [sys.executable, "-P", "-m", f"{__package__}.worker", str(self._deadline)]
@@ -73,17 +96,6 @@ class ParserProcess:
         except OSError as error:
             raise ParserUnavailable(f"the process that reads queries did not start ({error})") from error
         return self._process
-
-    def _why_it_ended(self, process: subprocess.Popen[bytes]) -> Exception:
-        """What the end of the process means for the text that it was at."""
-        code = process.wait(self._deadline + 1)
-        self.close()
-        if code == -signal.SIGALRM:
-            return TooSlow(f"the query takes longer than {self._deadline:g} s to read: make it simpler")
-        logger.warning("the process that reads queries ended with status %s", code)
-        if code < 0:
-            return QueryRefused("the query cannot be read: it takes too much memory, or too many levels")
-        return ParserUnavailable(f"the process that reads queries ended with status {code}")
 
 
 def _query(answer: dict[str, Any]) -> SafeQuery:

@@ -2,8 +2,8 @@
 
     python -P -m llmtrace_collector.store.query_guard.worker SECONDS
 
-A text that takes longer ends the process, from within: no one has to be alive to see to it. It ends with
-its input, too, and so with the collector, however that ends.
+A text that takes so much CPU time ends the process, from within: no one has to be alive to see to it. It ends
+with its input, too, and so with the collector, however that ends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from .safe_query import SafeQuery
 #: Memory that parsing may take, in bytes of addresses.
 _MEMORY = 512 << 20
 
+#: By how much the clock may run ahead of the CPU time on a busy machine.
+_PATIENCE = 5
+
 #: What 32 brackets of the deepest constructs need.
 _RECURSION = 8000
 
@@ -28,7 +31,8 @@ _RECURSION = 8000
 def answer(line: bytes, seconds: float) -> dict[str, object]:
     """What becomes of one request, the arguments of `make_safe`: the fields of a SafeQuery, or a refusal."""
     request = json.loads(line)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE * seconds)
     try:
         return _fields(make_safe(**request))
     except ReadDenied as error:
@@ -36,6 +40,7 @@ def answer(line: bytes, seconds: float) -> dict[str, object]:
     except QueryRefused as error:
         return {"refused": str(error)}
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -59,7 +64,8 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
 
 def main() -> None:
     """Run as the module's docstring says."""
-    # What the alarm does by itself is end the process; a terminal's Ctrl-C is for the collector to judge.
+    # What these do by themselves is end the process; a terminal's Ctrl-C is for the collector to judge.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
