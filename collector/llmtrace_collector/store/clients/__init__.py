@@ -1,1 +1,4 @@
-"""What ClickHouse's clients ask besides queries: handshakes, what may be read here, settings, frames."""
+"""What ClickHouse's clients ask besides queries: handshakes, what may be read here, settings, frames.
+
+The query guard and the read endpoint import it; it imports neither.
+"""
