@@ -206,10 +206,10 @@ class Attack:
             files=files,
             headers=headers,
         )
-        told = tuple(
+        lasting = tuple(
             (name, value) for name, value in sorted(answer.headers.items()) if name.lower() not in _PASSING
         )
-        return Answer(answer.status_code, told, answer.content, time.monotonic() - started)
+        return Answer(answer.status_code, lasting, answer.content, time.monotonic() - started)
 
     def _tally(self, line: Line) -> Tally:
         return self.tallies.setdefault(line.kind, Tally())

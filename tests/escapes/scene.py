@@ -144,10 +144,10 @@ class Scene:
             }
             if "Book" in values:
                 values["Book"] = "(SELECT any(Book) FROM price_now)"
-            given = {name: value for name, value in values.items() if value}
-            names = ", ".join(f"`{name}`" for name in given)
+            filled = {name: value for name, value in values.items() if value}
+            names = ", ".join(f"`{name}`" for name in filled)
             self.store.engine.execute(
-                f"INSERT INTO {entry.name} ({names}) SELECT {', '.join(given.values())}"
+                f"INSERT INTO {entry.name} ({names}) SELECT {', '.join(filled.values())}"
             )
 
     def _columns(self, table: str) -> dict[str, str]:

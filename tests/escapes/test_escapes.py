@@ -50,16 +50,16 @@ def test_what_escapes_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         _without_filters(scene, monkeypatch)
         tallies = Attack(scene, lines, _quiet).run()
 
-    told = [
+    seen = [
         (escape.line.text, escape.where, escape.what.partition(":")[0])
         for escape in all_escapes(tallies.values())
     ]
     for line in lines[:2]:
-        assert (line.text, "endpoint", "a marked word came out") in told
-        assert (line.text, "engine", "a marked word came out") in told
-    assert (lines[2].text, "endpoint", "the answer changed with the other project's rows") in told
-    assert (lines[3].text, "endpoint", "the answer tells a right guess from a wrong one") in told
-    assert (lines[4].text, "endpoint", "status 200, expected") in told
+        assert (line.text, "endpoint", "a marked word came out") in seen
+        assert (line.text, "engine", "a marked word came out") in seen
+    assert (lines[2].text, "endpoint", "the answer changed with the other project's rows") in seen
+    assert (lines[3].text, "endpoint", "the answer tells a right guess from a wrong one") in seen
+    assert (lines[4].text, "endpoint", "status 200, expected") in seen
 
 
 def _without_filters(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
