@@ -39,6 +39,9 @@ class Characters:
     def token_bytes(self, token_id: int) -> bytes:
         return chr(token_id).encode()
 
+    def knows_grammar(self, grammar: str) -> bool:
+        return False
+
     def matcher(self, grammar: str) -> Matcher:
         raise RuntimeError("constrained answers need llguidance: pip install 'llmtrace[inference]'")
 

@@ -78,6 +78,7 @@ def hostile_requests(model: str) -> Iterator[HostileRequest]:
         ("n", '"n":4294967297'),
         ("top_k", '"top_k":9223372036854775808'),
         ("top_logprobs", '"logprobs":true,"top_logprobs":9223372036854775808'),
+        ("many log-probabilities", '"logprobs":true,"top_logprobs":20,"max_tokens":4000'),
         ("priority", '"priority":-9223372036854775809'),
         ("infinite temperature", '"temperature":1e999'),
         ("temperature that is no number", '"temperature":NaN'),

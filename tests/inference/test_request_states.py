@@ -32,7 +32,7 @@ from llmtrace_inference.serving.answers.completion import CompletionAnswer
 from llmtrace_inference.serving.answers.output_grammar import GrammarCompiler
 from llmtrace_inference.serving.request import InferenceRequest, State
 from llmtrace_inference.serving.service import CompletionService
-from llmtrace_inference.serving.steps import Arrival, Steps
+from llmtrace_inference.serving.steps import OPERATIONS, Arrival, Steps
 from llmtrace_inference.settings import InferenceSettings, KeySettings
 from llmtrace_inference.telemetry.metrics import Metrics
 from llmtrace_inference.telemetry.request_record import RequestRecord
@@ -183,8 +183,10 @@ async def _run(world: _World, exchange: _Exchange) -> None:
         "server": ("127.0.0.1", 1), "scheme": "http", "asgi": {"spec_version": version},
     }  # fmt: skip
 
+    arrival = Arrival(OPERATIONS[PATHS[operation]], PATHS[operation], world.caller, {}, ("127.0.0.1", 1))
+
     async def serve() -> None:
-        response = await world.service.answer(Request(scope, receive), operation, world.caller)  # type: ignore[arg-type]
+        response = await world.service.answer(Request(scope, receive), arrival)
         await response(scope, receive, send)
 
     task = asyncio.create_task(serve())

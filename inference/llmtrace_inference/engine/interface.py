@@ -274,6 +274,10 @@ class Tokenizer(Protocol):
         """What one token stands for; maybe a part of a character."""
         ...
 
+    def knows_grammar(self, grammar: str) -> bool:
+        """This grammar is known to compile, or not to, within bounds."""
+        ...
+
     def matcher(self, grammar: str) -> Matcher:
         """Compile a grammar of `output_grammar`. ValueError if invalid, RuntimeError without llguidance."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -48,6 +49,8 @@ class EventStream(StreamingResponse):
             for chunk in body.opening():
                 yield _event(chunk)
             async for event in self._events:
+                # Where much is there already, and where nobody reads any more: others get their turn.
+                await asyncio.sleep(0)
                 if isinstance(event, TextDelta):
                     for chunk in body.chunks(event):
                         yield _event(chunk)

@@ -32,9 +32,14 @@ class GrammarCheck:
         self._problems: OrderedDict[bytes, str] = OrderedDict()
         self._lock = threading.Lock()
 
+    def knows(self, grammar: str) -> bool:
+        """Whether it was checked already."""
+        with self._lock:
+            return _key(grammar) in self._problems
+
     def check(self, grammar: str) -> None:
         """Raises ValueError with the reason for a grammar that cannot be compiled within bounds. Blocks."""
-        key = hashlib.sha256(grammar.encode()).digest()
+        key = _key(grammar)
         with self._lock:
             problem = self._problems.get(key)
         if problem is None:
@@ -45,6 +50,10 @@ class GrammarCheck:
                     self._problems.popitem(last=False)
         if problem:
             raise ValueError(problem)
+
+
+def _key(grammar: str) -> bytes:
+    return hashlib.sha256(grammar.encode()).digest()
 
 
 def _problem_of(grammar: str) -> str:

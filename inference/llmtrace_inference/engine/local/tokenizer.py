@@ -28,6 +28,7 @@ class ChatTokenizer:
         # In UTF-8, and so at least as long as the bytes that a token stands for.
         self.longest_token = max(len(token.encode()) for token in tokenizer.get_vocab())
         self._grammar_check = GrammarCheck()
+        self._bytes_by_id: dict[int, bytes] = {}  # as many as the vocabulary has
 
     def encode_chat(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
@@ -60,6 +61,12 @@ class ChatTokenizer:
 
     def token_bytes(self, token_id: int) -> bytes:
         """What one token stands for; for other than byte-level tokenizers, the UTF-8 of its text."""
+        known = self._bytes_by_id.get(token_id)
+        if known is None:
+            known = self._bytes_by_id[token_id] = self._bytes_of(token_id)
+        return known
+
+    def _bytes_of(self, token_id: int) -> bytes:
         token = self._tokenizer.backend_tokenizer.id_to_token(token_id) or ""
         byte_of = self._byte_of
         if byte_of is not None and all(character in byte_of for character in token):
@@ -77,6 +84,9 @@ class ChatTokenizer:
         return from_tokenizer(
             self._tokenizer, n_vocab=self._vocab_size, eos_token=list(self._eos_ids) or None
         )
+
+    def knows_grammar(self, grammar: str) -> bool:
+        return self._grammar_check.knows(grammar)
 
     def matcher(self, grammar: str) -> Matcher:
         """Compile a grammar; see `engine.interface.Tokenizer`."""

@@ -20,6 +20,8 @@ from .output_grammar import GrammarCompiler
 from .prompt_size import LONG_PROMPT_CHARACTERS, check_prompt_sizes
 from .stop_strings import StopMatcher
 
+_MOST_LOGPROBS = 65_536
+"""Of one request, alternatives included."""
 _MANY_MESSAGES = 100
 """The template takes longer for more, whatever they say."""
 
@@ -76,6 +78,7 @@ class CompletionAnswer(EngineAnswer):
         # Without a limit of its own, a request may take what is left of the context.
         room = max(engine.info.context_length - max(map(len, prompts)), 1)
         self._max_tokens = body.output_limit or min(self._default_max_tokens, room)
+        self._check_logprobs(len(prompts) * body.choices)
         reservation.reserve(self.input_tokens + self._max_tokens * len(prompts) * body.choices)
         for prompt_ids in prompts:
             for which in range(body.choices):
@@ -100,6 +103,17 @@ class CompletionAnswer(EngineAnswer):
                 f"the chat template of model {info.name} knows no tools in a form that can be parsed",
                 code="unsupported_parameter",
             )
+
+    def _check_logprobs(self, choices: int) -> None:
+        """400 for more alternatives than can be written down without holding up everybody's tokens."""
+        wanted = self._body.wanted_logprobs
+        if wanted is None or self._max_tokens * choices * (wanted + 1) <= _MOST_LOGPROBS:
+            return
+        raise invalid_value(
+            "top_logprobs" if isinstance(self._body, ChatRequest) else "logprobs",
+            f"{self._max_tokens} tokens × {choices} answers × {wanted + 1} are more than {_MOST_LOGPROBS} "
+            "log-probabilities: lower max_tokens, n or the alternatives",
+        )
 
     async def _encoded(self) -> list[list[int]]:
         body, tokenizer = self._body, self._engine.tokenizer

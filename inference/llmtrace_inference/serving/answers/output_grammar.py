@@ -16,7 +16,7 @@ from llmtrace_inference.protocol.tool_calls import CLOSE, OPEN
 _MOST_CHARACTERS: Final = 120_000
 """A longer grammar would hold up every answer's tokens while its first step is taken."""
 _AT_ONCE: Final = 2
-_MOST_WAITING: Final = 64
+_MOST_WAITING: Final = 16
 
 
 def grammar_for(request: ChatRequest) -> tuple[str, str] | None:
@@ -31,7 +31,9 @@ def grammar_for(request: ChatRequest) -> tuple[str, str] | None:
 
 
 class GrammarCompiler:
-    """Compiles grammars beside the event loop, a few at a time: some take seconds. For one event loop."""
+    """Compiles grammars beside the event loop. One that is new may take seconds: those wait for each other,
+    and hold up no others. For one event loop.
+    """
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="grammars")
@@ -45,20 +47,27 @@ class GrammarCompiler:
         param, grammar = wanted
         if len(grammar) > _MOST_CHARACTERS:
             raise invalid_value(param, f"the schema is longer than {_MOST_CHARACTERS} characters of JSON")
+        if tokenizer.knows_grammar(grammar):
+            return await self._compiled(None, param, tokenizer, grammar)
         if self._waiting >= _MOST_WAITING:
             message = "too many grammars are being compiled: try again shortly"
             raise ApiError(503, message, code="engine_full", retry_after_seconds=2)
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._executor, tokenizer.matcher, grammar
-            )
+            return await self._compiled(self._executor, param, tokenizer, grammar)
+        finally:
+            self._waiting -= 1
+
+    @staticmethod
+    async def _compiled(
+        executor: ThreadPoolExecutor | None, param: str, tokenizer: Tokenizer, grammar: str
+    ) -> Matcher:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, tokenizer.matcher, grammar)
         except ValueError as error:
             raise invalid_value(param, str(error)) from error
         except RuntimeError as error:
             raise invalid_value(param, str(error), code="unsupported_parameter") from error
-        finally:
-            self._waiting -= 1
 
 
 def _lark(schema: dict[str, Any]) -> str:
