@@ -29,8 +29,8 @@ class MlflowSettings(BaseModel):
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Host headers that MLflow answers to besides loopback and private addresses, "
-        'for instance "mlflow:5000" in docker-compose.',
+        description="Host headers that MLflow answers to besides loopback's, for instance "
+        '"mlflow:5000" in docker-compose.',
     )
 
     @model_validator(mode="after")
