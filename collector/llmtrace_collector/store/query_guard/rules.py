@@ -80,8 +80,8 @@ def check_nodes(tree: exp.Query, stand_ins: Collection[str]) -> None:
         elif isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg):
             _check_call(node)
     for name in tree.find_all(exp.Identifier):
-        # The engine's own columns: parts, blocks and offsets count what is not the reader's. `_` alone is none;
-        # Metabase calls a column so.
+        # The engine's own columns: parts, blocks and offsets count what is not the reader's.
+        # `_` alone, as Metabase calls a column, is none of them.
         if name.name.startswith("_") and name.name != "_":
             raise ReadDenied(f"{name.name[:80]!r}: names do not begin with '_' in a read")
         name.set("quoted", True)
