@@ -29,7 +29,7 @@ PIECES = (
 
 #: Any text that comes out of a store, so without halves of characters, with pieces that do something.
 hostile = st.lists(
-    st.sampled_from(PIECES) | st.text(st.characters(exclude_categories=("Cs",)), max_size=5), max_size=6
+    st.sampled_from(PIECES) | st.text(st.characters(codec="utf-8"), max_size=5), max_size=6
 ).map("".join)
 
 #: The same where halves of characters may come too.

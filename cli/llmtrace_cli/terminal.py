@@ -20,5 +20,5 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = visible_lines(error.message)
+            vars(error)["message"] = visible_lines(error.message)
             raise

@@ -66,8 +66,8 @@ def test_mlflow_takes_every_name(names: list[str]) -> None:
         [Param(name, value) for name, value in run_contents.params.items()],
         [RunTag(name, value) for name, value in tags.items()],
     )
-    _validate_batch_log_limits(*batch)
-    _validate_batch_log_data(*batch)
+    _validate_batch_log_limits(*batch)  # type: ignore[no-untyped-call]
+    _validate_batch_log_data(*batch)  # type: ignore[no-untyped-call]
     assert len(run_contents.metrics) >= len(set(names))
     note = tags.pop("mlflow.note.content")
     for value in (*run_contents.params.values(), *tags.values(), _shown(names[0], 250)):
