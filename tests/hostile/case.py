@@ -51,7 +51,7 @@ class Case:
     part: Part
     attack: Callable[[Target, float], str]
     #: Whether the trimmed run has it.
-    is_quick: bool = True
+    is_quick: bool = False
 
 
 _TIMEOUT = 30.0
