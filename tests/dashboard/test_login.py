@@ -280,8 +280,12 @@ def test_roles_come_from_the_settings_file_as_it_changes(
     monkeypatch.chdir(tmp_path)
     assert load.load().dashboard.roles_file is None
     Path("llmtrace.toml").write_text("[watch]\n")
+    assert load.load().dashboard.roles_file is None
+    login = '[dashboard]\noidc_issuer = "https://id.example.com"\noidc_client_id = "a"\n'
+    login += 'oidc_client_secret = "b"\n'
+    Path("llmtrace.toml").write_text(login)
     assert load.load().dashboard.roles_file == tmp_path / "llmtrace.toml"
-    Path("mine.toml").write_text('[dashboard]\nroles_file = "roles.toml"\n')
+    Path("mine.toml").write_text(login + 'roles_file = "roles.toml"\n')
     assert load.load(Path("mine.toml")).dashboard.roles_file == Path("roles.toml")
     monkeypatch.setenv("LLMTRACE_DASHBOARD__ROLES", '[{"claim":"sub","values":["7"],"role":"admin"}]')
     dashboard = load.load().dashboard

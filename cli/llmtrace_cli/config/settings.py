@@ -87,8 +87,8 @@ class Settings(BaseSettings):
         )
 
     def with_roles_of(self, file: Path) -> "Settings":
-        """These settings with the dashboard's roles read from `file` as long as it runs, unless told else."""
-        if "roles_file" in self.dashboard.model_fields_set:
+        """Where people have roles: these settings, the roles read from `file` while the dashboard runs."""
+        if not self.dashboard.asks_who or "roles_file" in self.dashboard.model_fields_set:
             return self
         return _with(self, {"dashboard": _with(self.dashboard, {"roles_file": file.resolve()})})
 

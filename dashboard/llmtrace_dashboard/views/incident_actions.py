@@ -50,9 +50,10 @@ def act(
         except KeyRefused as error:
             if error.status == 403 and caller.name:
                 raise ActionFailed("The collector says that your role may not do this.") from error
+            whose = "dashboard" if settings.effective_dashboard_key() else "admin"
             raise ActionFailed(
-                "The collector refused the key. Set LLMTRACE_DASHBOARD_KEY (or LLMTRACE_ADMIN_KEY) to the "
-                "collector's own, or data_dir under [dashboard] to the folder with its dashboard.key."
+                f"The collector refused the {whose} key. Set LLMTRACE_{whose.upper()}_KEY to the collector's "
+                f"own, or data_dir under [dashboard] to the folder with its {whose}.key."
             ) from error
         except CollectorUnavailable as error:
             if error.status:
