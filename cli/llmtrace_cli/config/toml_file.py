@@ -115,6 +115,7 @@ def reference() -> str:
         "| variable | meaning |",
         "|---|---|",
         "| `LLMTRACE_ADMIN_KEY` | The admin key, instead of the file `admin.key` in the data directory. |",
+        "| `LLMTRACE_DASHBOARD_KEY` | The dashboard's key, instead of `dashboard.key` there. |",
         "",
     ]
     return "\n".join(lines)
