@@ -37,10 +37,11 @@ from llmtrace_collector.ingest.otlp_bounds import (
     MAX_RESOURCES,
     BrokenWire,
     Overfull,
+    TooManyRows,
     check_size,
     shapes_of,
 )
-from llmtrace_collector.ingest.validate import SIGNALS, Checked, TooManyRows, check
+from llmtrace_collector.ingest.validate import SIGNALS, Checked, check
 from llmtrace_collector.settings import CollectorSettings
 from tests.hostile import wire
 
@@ -199,8 +200,7 @@ def test_only_what_is_small_is_checked_where_it_came_in() -> None:
 
 
 @pytest.mark.parametrize("body", [b"\x0a\xff", b"\x0a" + b"\xff" * 11, b"\x0b" * 10, b"\x0a\x05\x12\x7f"])
-def test_broken_wire_is_no_request(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otlp_bounds, "_UNCOUNTED_BYTES", 0)
+def test_broken_wire_is_no_request(body: bytes) -> None:
     with pytest.raises(BrokenWire):
         check_size(body, shapes_of(REQUESTS["traces"].DESCRIPTOR))
     with pytest.raises(Malformed):
@@ -242,7 +242,7 @@ REQUESTS_TO_COUNT = {
 def test_messages_are_counted_exactly(signal: str, monkeypatch: pytest.MonkeyPatch) -> None:
     request = REQUESTS_TO_COUNT[signal]
     body, shapes = request.SerializeToString(), shapes_of(REQUESTS[signal].DESCRIPTOR)
-    for name, value in (("_UNCOUNTED_BYTES", 0), ("_DEEP_BYTES", 0), ("_RARE", 1 << 30)):
+    for name, value in (("_DEEP_BYTES", 0), ("_RARE", 1 << 30)):
         monkeypatch.setattr(otlp_bounds, name, value)
     monkeypatch.setattr(otlp_bounds, "MAX_MESSAGES", messages_in(request))
     check_size(body, shapes)

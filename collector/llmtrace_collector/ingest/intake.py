@@ -19,8 +19,9 @@ from .completeness import ArrivalCounts, RequestOrigin
 from .decompress import decompress, decompress_small
 from .heavy_work import HeavyWork
 from .nested_values import Malformed
+from .otlp_bounds import TooManyRows
 from .otlp_json import to_protobuf
-from .validate import Checked, TooManyRows, check
+from .validate import Checked, check
 from .wal import WalFull, WriteAheadLog
 from .wal_frame import Frame
 

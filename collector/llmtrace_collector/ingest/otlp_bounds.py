@@ -23,9 +23,11 @@ MAX_ATTRIBUTES = 4096
 #: Messages of any kind in one request, and those within attribute values that nest.
 MAX_MESSAGES, MAX_NESTED = 3_000_000, 50_000
 
-#: Below, a body can hold no more than the parser may make of it (a hundred bytes of each).
-_UNCOUNTED_BYTES = 256 << 10
-#: From here on, what spans hold is counted as well where many short parts can be in it.
+#: A row below has no more attributes than it may: each takes two bytes.
+UNCROWDED_BYTES = 2 * MAX_ATTRIBUTES
+
+#: From here on, what rows hold is counted as well where many short parts can be in it; below, the parser may
+#: make a hundred bytes of each.
 _DEEP_BYTES = 2 << 20
 
 #: A message of up to eight bytes has a length below nine, and where more than one byte in 32 is below nine
@@ -60,6 +62,10 @@ class Overfull(Refusal):
         super().__init__(413, f"the request holds more than {most:,} {what}: send smaller batches")
 
 
+class TooManyRows(Exception):
+    """The request has more rows or resources than its caller wants to wait for."""
+
+
 class BrokenWire(ValueError):
     """The bytes are no protobuf message."""
 
@@ -77,15 +83,20 @@ def shapes_of(request: Descriptor) -> Shapes:
     return Shapes(_shape(request, _LEAVES, {}), _shape(request, frozenset(), {}))
 
 
-def check_size(body: bytes, shapes: Shapes) -> None:
-    """Raise Overfull or BrokenWire when the parser would make too much of `body`; 0.2 µs for each message
-    that is counted, and none is counted in a body that is small.
+def check_size(body: bytes, shapes: Shapes, rows_at_most: int | None = None) -> int:
+    """The bytes of the largest row (span, log record, data point) in `body`, or of another part that is not
+    looked into. 0.2 µs for each part.
+
+    Raises Overfull when the parser would make too much of it, BrokenWire when it is no message, and
+    TooManyRows when it has more than `rows_at_most` resources, scopes and rows.
     """
-    if len(body) <= _UNCOUNTED_BYTES:
-        return
-    _count(body, shapes.rows, MAX_RESOURCES + MAX_SCOPES + 2 * MAX_ROWS, "resources, scopes and rows")
+    if rows_at_most is not None:
+        return _count(body, shapes.rows, rows_at_most, TooManyRows())
+    most = MAX_RESOURCES + MAX_SCOPES + 2 * MAX_ROWS
+    largest = _count(body, shapes.rows, most, Overfull(most, "resources, scopes and rows"))
     if len(body) > _DEEP_BYTES and body.translate(_SHORT).count(1) > len(body) // _RARE:
-        _count(body, shapes.whole, MAX_MESSAGES, "messages")
+        _count(body, shapes.whole, MAX_MESSAGES, Overfull(MAX_MESSAGES, "messages"))
+    return largest
 
 
 def is_crowded(row: Any) -> bool:
@@ -105,40 +116,51 @@ def _shape(descriptor: Descriptor, leaves: frozenset[str], known: dict[str, dict
     return shape
 
 
-def _count(body: bytes, shape: Shape, most: int, what: str) -> None:
-    """Raise Overfull when there are more than `most` messages of these shapes in `body`."""
-    messages = 0
+def _count(body: bytes, shape: Shape, most: int, beyond: Exception) -> int:
+    """The size of the largest message of these shapes that has none inside. Raises `beyond` when there are
+    more than `most`."""
+    messages = largest = 0
     stack = [(0, len(body), shape)]
     try:
         while stack:
             at, end, shape = stack.pop()
             while at < end:
                 tag = body[at]
-                at += 1
-                if tag > 0x7F:
-                    tag, at = _varint(body, at - 1)
-                kind = tag & 7
-                if kind == _LENGTH_DELIMITED:
-                    size = body[at]
-                    at += 1
+                size = body[at + 1]
+                if tag & 0x87 == _LENGTH_DELIMITED:  # one byte of tag, as nearly all have
+                    at += 2
                     if size > 0x7F:
-                        size, at = _varint(body, at - 1)
-                    inner = shape.get(tag)
-                    if inner is not None:
-                        messages += 1
-                        if messages > most:
-                            raise Overfull(most, what)
-                        if inner and size > 1:
-                            stack.append((at, at + size, inner))
-                    at += size
-                elif kind == 0:
-                    _, at = _varint(body, at)
+                        high = body[at]
+                        if high < 0x80:  # two bytes of size, as nearly all have
+                            size += (high << 7) - 0x80
+                            at += 1
+                        else:
+                            size, at = _varint(body, at - 1)
                 else:
-                    at += _FIXED[kind]
+                    tag, at = _varint(body, at)
+                    kind = tag & 7
+                    if kind == 0:
+                        _, at = _varint(body, at)
+                        continue
+                    if kind != _LENGTH_DELIMITED:
+                        at += _FIXED[kind]
+                        continue
+                    size, at = _varint(body, at)
+                inner = shape.get(tag)
+                if inner is not None:
+                    messages += 1
+                    if messages > most:
+                        raise beyond
+                    if not inner:
+                        largest = max(largest, size)
+                    elif size:
+                        stack.append((at, at + size, inner))
+                at += size
             if at > end:
                 raise BrokenWire("a field ends beyond its message")
     except (IndexError, KeyError) as error:
         raise BrokenWire("a field is cut off or of an unknown kind") from error
+    return largest
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:

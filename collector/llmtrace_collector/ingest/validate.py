@@ -23,9 +23,12 @@ from .otlp_bounds import (
     MAX_RESOURCES,
     MAX_ROWS,
     MAX_SCOPES,
+    UNCROWDED_BYTES,
     BrokenWire,
     Overfull,
+    TooManyRows,
     check_size,
+    is_crowded,
     shapes_of,
 )
 
@@ -49,10 +52,6 @@ _NESTED_BYTES = 8 << 10
 
 #: Rows that are taken out of a list one by one.
 _FEW = 16
-
-
-class TooManyRows(Exception):
-    """The request has more rows or resources than its caller wants to wait for."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def check(
     TooManyRows when it takes longer than a request of `rows_at_most` rows.
     """
     try:
-        check_size(body, _SHAPES[signal])
+        largest = check_size(body, _SHAPES[signal], rows_at_most)
     except BrokenWire as error:
         raise Malformed(NO_REQUEST) from error
     request = flat_request(signal, body)
@@ -114,6 +113,7 @@ def check(
     else:
         _count_rows(signal, request, rows_at_most)
     newest = now + MAX_FUTURE
+    may_be_crowded = largest > UNCROWDED_BYTES
     check_row = _FAULTS[signal]
     accepted = rejected = 0
     faults: dict[str, int] = {}
@@ -128,6 +128,8 @@ def check(
             bad: list[int] = []
             for index, row in enumerate(rows):
                 fault, at = check_row(row, oldest, newest)
+                if may_be_crowded and not fault and is_crowded(row):
+                    fault = _TOO_MANY
                 if fault:
                     bad.append(index)
                     faults[fault] = faults.get(fault, 0) + 1
@@ -161,8 +163,6 @@ def _count_rows(signal: str, request: Any, rows_at_most: int | None) -> None:
         for of_scope in _rows(signal, resource):
             scopes += 1
             rows += len(of_scope)
-            if rows_at_most is not None and rows + scopes > rows_at_most:
-                raise TooManyRows
             if scopes > MAX_SCOPES:
                 raise Overfull(MAX_SCOPES, "scopes or metrics")
         if rows > MAX_ROWS:
@@ -202,12 +202,6 @@ def _span_fault(span: Any, oldest: int, newest: int) -> tuple[str, int]:
     parent = span.parent_span_id
     if parent and len(parent) != 8:
         return "a parent span id that is not 8 bytes", at
-    if (
-        len(span.attributes) > MAX_ATTRIBUTES
-        or len(span.events) > MAX_ATTRIBUTES
-        or len(span.links) > MAX_ATTRIBUTES
-    ):
-        return _TOO_MANY, at
     if oldest <= at <= newest:
         return "", at
     return _time_fault(at, oldest, newest), at
@@ -217,8 +211,6 @@ def _log_fault(record: Any, oldest: int, newest: int) -> tuple[str, int]:
     at: int = record.time_unix_nano or record.observed_time_unix_nano
     if len(record.trace_id) not in (0, 16) or len(record.span_id) not in (0, 8):
         return "a trace or span id of the wrong length", at
-    if len(record.attributes) > MAX_ATTRIBUTES:
-        return _TOO_MANY, at
     return _time_fault(at, oldest, newest), at
 
 
@@ -232,8 +224,6 @@ def _time_fault(at: int, oldest: int, newest: int) -> str:
 
 def _point_fault(point: Any, oldest: int, newest: int) -> tuple[str, int]:
     at: int = point.time_unix_nano
-    if len(point.attributes) > MAX_ATTRIBUTES or len(point.exemplars) > MAX_ATTRIBUTES:
-        return _TOO_MANY, at
     return _time_fault(at, oldest, newest), at
 
 
