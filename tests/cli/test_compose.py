@@ -168,7 +168,7 @@ def test_prometheus_has_the_keys_of_what_it_scrapes() -> None:
 
 def test_the_image_is_built_from_the_lock_file_and_runs_as_the_compose_user() -> None:
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
-    assert "--constraint requirements.lock" in dockerfile
+    assert "--require-hashes --no-deps -r image.txt" in dockerfile
     assert re.search(r"python:\d+\.\d+\.\d+-slim-\w+", dockerfile)
     (user,) = {service["user"] for service in OURS.values()}
     assert f"\nUSER {user}\n" in dockerfile

@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
-from llmtrace_collector.store.schema.catalogue import READABLE
+from llmtrace_collector.store.catalogue import READABLE
 from tests.collector.otlp import llm, traces
 from tests.collector.running import Served, settings
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmtrace_collector.store.schema.catalogue import READABLE
+from llmtrace_collector.store.catalogue import READABLE
 from tests.collector.otlp import llm, traces
 from tests.collector.running import Served, settings
 

@@ -9,11 +9,11 @@ import lz4.block
 import pytest
 from clickhouse_cityhash.cityhash import CityHash128
 
+from llmtrace_collector.store.catalogue import BY_NAME, READABLE
 from llmtrace_collector.store.clients.client_settings import ClientRefused, judge
 from llmtrace_collector.store.clients.frames import compressed, hello
 from llmtrace_collector.store.clients.metadata import STAND_INS, stand_ins
 from llmtrace_collector.store.clients.statements import translate
-from llmtrace_collector.store.schema.catalogue import BY_NAME, READABLE
 
 from .running import CLIENT, Served
 

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from llmtrace_cli.main import cli
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store import row_policies
+from llmtrace_collector.store.catalogue import BY_NAME, READABLE, SHARDED
 from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.engine import StoreError
-from llmtrace_collector.store.schema.catalogue import BY_NAME, READABLE, SHARDED
 from llmtrace_collector.store.schema.description import SchemaSettings
 from llmtrace_collector.store.schema.reconcile import creations
 from llmtrace_collector.store.schema.sql_text import unreplicated

@@ -13,9 +13,9 @@ import pytest
 
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store import access_control, handles, row_policies
+from llmtrace_collector.store.catalogue import BY_NAME, CATALOGUE, Kind
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError
 from llmtrace_collector.store.rollups.partitions import empty_copy
-from llmtrace_collector.store.schema.catalogue import BY_NAME, CATALOGUE, Kind
 from llmtrace_collector.store.schema.description import SchemaSettings, describe
 from llmtrace_collector.store.schema.home import Home
 from llmtrace_collector.store.schema.scratch import scratch

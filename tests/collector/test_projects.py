@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from llmtrace_collector.sql_values import encode
-from llmtrace_collector.store.schema.catalogue import READABLE
+from llmtrace_collector.store.catalogue import READABLE
 
 from .otlp import llm, logs, score, span, traces
 from .running import CLIENT, PROTOBUF, Served, free_port, settings

@@ -12,8 +12,8 @@ import yaml
 
 from llmtrace_cli.config import load
 from llmtrace_collector.store import row_policies
+from llmtrace_collector.store.catalogue import BY_NAME
 from llmtrace_collector.store.cluster import Cluster
-from llmtrace_collector.store.schema.catalogue import BY_NAME
 
 _TEXT = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from llmtrace_collector.store.catalogue import BY_NAME, CATALOGUE, Kind
 from llmtrace_collector.store.schema import sql_text, templates, versions
-from llmtrace_collector.store.schema.catalogue import BY_NAME, CATALOGUE, Kind
 from llmtrace_collector.store.schema.description import SchemaSettings, describe
 from llmtrace_collector.store.schema.redaction import Redaction
 

@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner
 
 from llmtrace_cli.main import cli
+from llmtrace_collector.store.catalogue import CATALOGUE
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreError, StoreMismatch
 from llmtrace_collector.store.schema import description as described
 from llmtrace_collector.store.schema import reconcile, upgrade, versions
-from llmtrace_collector.store.schema.catalogue import CATALOGUE
 from llmtrace_collector.store.schema.copies import Copy, copy_of_shard, other_shards
 from llmtrace_collector.store.schema.description import Description, Statement
 from llmtrace_collector.store.schema.home import Home

@@ -17,7 +17,7 @@ import pytest
 from llmtrace_cli.main import cli
 from llmtrace_collector.pricing.charges import BUCKETS
 from llmtrace_collector.store import table_reference
-from llmtrace_collector.store.schema.catalogue import READABLE
+from llmtrace_collector.store.catalogue import READABLE
 from tests.cli import command_reference
 from tests.collector import bucket_reference
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtrace_collector.store.schema.catalogue import NOBODYS, READABLE
+from llmtrace_collector.store.catalogue import NOBODYS, READABLE
 
 from .lines import Line, lines_of
 

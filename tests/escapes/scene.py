@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.catalogue import CATALOGUE
 from llmtrace_collector.store.database import DATABASE
-from llmtrace_collector.store.schema.catalogue import CATALOGUE
 from llmtrace_collector.store.store import Store
 from tests.collector.clickhouse import clickhouse_server
 from tests.collector.otlp import llm, logs, score, span, traces

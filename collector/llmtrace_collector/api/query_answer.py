@@ -6,12 +6,12 @@ import threading
 from collections.abc import Mapping
 
 from llmtrace_collector.sql_values import QueryParams
+from llmtrace_collector.store.catalogue import NOBODYS, READABLE
 from llmtrace_collector.store.clients.frames import compressed, hello
 from llmtrace_collector.store.clients.metadata import STAND_INS, stand_ins
 from llmtrace_collector.store.engine import NotConfined, StoreError, StoreUnavailable
 from llmtrace_collector.store.query_guard.refusal import ReadDenied
 from llmtrace_collector.store.query_guard.safe_query import SafeQuery
-from llmtrace_collector.store.schema.catalogue import NOBODYS, READABLE
 from llmtrace_collector.store.store import Store
 
 from .query_request import QueryRequest

@@ -13,8 +13,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from llmtrace.common.durable_files import write_durably
 
+from .catalogue import CATALOGUE
 from .database import DATABASE
-from .schema.catalogue import CATALOGUE
 
 #: The files, in the store's directory.
 CONFIG, _USERS = "config.xml", "users.xml"

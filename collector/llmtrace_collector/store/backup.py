@@ -12,9 +12,9 @@ from llmtrace.common.durable_files import sync_directory, sync_file, write_durab
 from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import literal
 
+from .catalogue import BY_NAME, CATALOGUE, Kind
 from .engine import EmbeddedEngine
 from .schema import former
-from .schema.catalogue import BY_NAME, CATALOGUE, Kind
 from .schema.description import SchemaSettings, describe
 from .schema.upgrade import data_migrations
 from .sealed_pipes import readable, written

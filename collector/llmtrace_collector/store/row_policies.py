@@ -13,10 +13,10 @@ import hashlib
 from llmtrace_collector.sql_values import literal
 
 from .access_control import filtered
+from .catalogue import BY_NAME, SHARDED, Kind
 from .cluster import Cluster
 from .engine import PROJECT_SETTING, READ_LIMITS
 from .schema import sql_text
-from .schema.catalogue import BY_NAME, SHARDED, Kind
 
 ROLE = "llmtrace_project_reader"
 

@@ -17,10 +17,10 @@ from clickhouse_connect.driver.client import Client
 from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import QueryParams, literal, literals
 
+from .catalogue import SHARDED
 from .engine import EmbeddedEngine, StoreEngine, StoreError, StoreUnavailable, open_engine
 from .rollups.passes import Rollups
 from .rollups.settings import DEFAULTS, RollupSettings
-from .schema.catalogue import SHARDED
 from .schema.decoding import protobuf_schema, what_spans_have
 from .schema.description import SchemaSettings
 from .schema.home import Home

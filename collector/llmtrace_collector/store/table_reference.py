@@ -13,8 +13,8 @@ from llmtrace_collector.attributes.fields import COUNTED_KEY, DERIVED, FIELDS, S
 from llmtrace_collector.attributes.messages import INDEXED
 from llmtrace_collector.pricing.charges import BUCKETS
 
+from .catalogue import BY_NAME, CATALOGUE, NOBODYS, Entry, Kind
 from .schema import sql_text
-from .schema.catalogue import BY_NAME, CATALOGUE, NOBODYS, Entry, Kind
 from .schema.description import SchemaSettings, describe
 from .store import Store, open_store
 

@@ -13,8 +13,8 @@ from importlib import resources
 from types import MappingProxyType
 
 from llmtrace_collector.sql_values import literal, literals
+from llmtrace_collector.store.catalogue import BY_NAME, READABLE, Kind
 from llmtrace_collector.store.engine import DATABASE, READ_LIMITS, StoreEngine
-from llmtrace_collector.store.schema.catalogue import BY_NAME, READABLE, Kind
 
 #: Tables of metadata that are empty here, whatever happens on the server.
 _EMPTY = (

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
+from llmtrace_collector.store.catalogue import READABLE
 from llmtrace_collector.store.database import DATABASE
-from llmtrace_collector.store.schema.catalogue import READABLE
 
 from .client_settings import ClientRefused, judge
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
+from llmtrace_collector.store.catalogue import BY_NAME, READABLE
 from llmtrace_collector.store.database import DATABASE
-from llmtrace_collector.store.schema.catalogue import BY_NAME, READABLE
 from llmtrace_collector.store.schema.former import VERSIONS
 
 from .functions import TABLE_FUNCTIONS

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from llmtrace_collector.attributes.counts import COUNTS
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.sql_values import literals
+from llmtrace_collector.store.catalogue import BY_NAME, CATALOGUE, Entry, Kind
 from llmtrace_collector.store.cluster import TOKEN_SECONDS, Cluster
 
 from . import decoding, sql_text, templates
-from .catalogue import BY_NAME, CATALOGUE, Entry, Kind
 from .redaction import NOTHING, Redaction
 
 

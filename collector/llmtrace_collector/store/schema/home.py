@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from llmtrace_collector.store.catalogue import BY_NAME
 from llmtrace_collector.store.cluster import Cluster
 from llmtrace_collector.store.engine import EmbeddedEngine, StoreEngine
 
 from . import former, state
-from .catalogue import BY_NAME
 
 #: Where the embedded store was before it had a database of its own.
 FORMER_DATABASE = "default"

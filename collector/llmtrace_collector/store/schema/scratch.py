@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.catalogue import BY_NAME
 from llmtrace_collector.store.cluster import TOKEN_SECONDS
 from llmtrace_collector.store.engine import StoreError
 
 from . import state
-from .catalogue import BY_NAME
 from .changes import Alterations
 from .description import Description
 from .home import Home

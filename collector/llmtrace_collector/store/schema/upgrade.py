@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from llmtrace_collector.sql_values import literal
+from llmtrace_collector.store.catalogue import BY_NAME, Kind
 from llmtrace_collector.store.engine import StoreError, StoreMismatch, StoreUnavailable
 
 from . import former, state, templates, versions
-from .catalogue import BY_NAME, Kind
 from .changes import Alterations, alterations
 from .copies import Copy, copy_of, fill
 from .description import Description, Statement

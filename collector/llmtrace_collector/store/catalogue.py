@@ -1,6 +1,6 @@
 """What the schema has, in order of dependence: the one list that the store, its guard, its cluster, its
-policies and its backups read. The statement of each stands in `sql/tables/<name>.sql` or
-`sql/views/<name>.sql`.
+policies and its backups read. The statement of each stands in `schema/sql/tables/<name>.sql` or
+`schema/sql/views/<name>.sql`.
 """
 
 from __future__ import annotations
