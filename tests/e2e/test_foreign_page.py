@@ -111,7 +111,7 @@ class Services:
             "keys": httpx.get(f"{self.collector.base}/v1/keys", headers=owner).json(),
             "incidents": self._count("incidents"),
             "prices": self._count("prices"),
-            "experiments": sorted(one["name"] for one in get.json()["experiments"]),
+            "experiments": sorted(experiment["name"] for experiment in get.json()["experiments"]),
             "answers": len(self.running.exporter.get_finished_spans()),
             "files": httpx.get(f"{self.inference.base}/v1/files").json()["data"],
             "batches": httpx.get(f"{self.inference.base}/v1/batches").json()["data"],

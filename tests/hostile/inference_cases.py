@@ -148,9 +148,11 @@ def _slow_bodies(target: Target, seconds: float) -> str:
 
 def _cases() -> list[Case]:
     requests = list(hostile_requests(MODEL))
-    json_only = [one for one in requests if one.code == "invalid_json"]
-    schemas = [one for one in requests if b"json_schema" in one.body[:400] and one not in json_only]
-    values = [one for one in requests if one not in json_only and one not in schemas]
+    json_only = [request for request in requests if request.code == "invalid_json"]
+    schemas = [
+        request for request in requests if b"json_schema" in request.body[:400] and request not in json_only
+    ]
+    values = [request for request in requests if request not in json_only and request not in schemas]
     return [
         _refused("inference-json", json_only, 8),
         _refused("inference-values", values, 8),

@@ -122,8 +122,8 @@ def _prompts(model: str) -> Iterator[HostileRequest]:
     yield HostileRequest("a token of 64 bits", COMPLETIONS, huge)
     texts = json.dumps({"model": model, "input": ["a"] * 40_000}).encode()
     yield HostileRequest("many texts to embed", EMBEDDINGS, texts)
-    one = json.dumps({"model": model, "input": long}).encode()
-    yield HostileRequest("a long text to embed", EMBEDDINGS, one, code=too_long)
+    text = json.dumps({"model": model, "input": long}).encode()
+    yield HostileRequest("a long text to embed", EMBEDDINGS, text, code=too_long)
 
 
 def _schemas(model: str) -> Iterator[HostileRequest]:

@@ -74,7 +74,7 @@ def _post(url: str, request: HostileRequest) -> httpx.Response:
     return httpx.post(url + request.path, content=request.body, headers=headers, timeout=60)
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.name)
 def test_it_is_refused_in_words_and_leaves_a_span(service: Running, request_: HostileRequest) -> None:
     before = len(service.exporter.get_finished_spans())
     with live_is_answered(service.url):
@@ -84,7 +84,7 @@ def test_it_is_refused_in_words_and_leaves_a_span(service: Running, request_: Ho
     assert len(answer.content) < 2_000, "what was sent is not sent back"
     assert not any(word in error["message"].lower() for word in OUR_WORDS)
     new = service.exporter.get_finished_spans()[before:]
-    kinds = [(one.attributes or {}).get("error.type") for one in new]
+    kinds = [(span.attributes or {}).get("error.type") for span in new]
     assert [kind for kind in kinds if kind] == [request_.code]
     message = ExportTraceServiceRequest.FromString(encode_spans(new, {}))
     assert sum(len(s.spans) for r in message.resource_spans for s in r.scope_spans) == len(new)
@@ -96,7 +96,9 @@ def test_an_honest_request_is_answered_beside_many_hostile_ones(service: Running
 
     def attack(mine: list[HostileRequest]) -> None:
         try:
-            failures.extend(a.text for a in (_post(service.url, one) for one in mine) if a.status_code >= 500)
+            failures.extend(
+                a.text for a in (_post(service.url, request) for request in mine) if a.status_code >= 500
+            )
         except httpx.HTTPError as error:
             failures.append(error)
 
@@ -163,11 +165,12 @@ def test_a_grammar_is_checked_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["<tool_call>" + "[" * 100_000 + "</tool_call>", '<tool_call>{"name": "\\ud800"}</tool_call>']
+    "answer_text",
+    ["<tool_call>" + "[" * 100_000 + "</tool_call>", '<tool_call>{"name": "\\ud800"}</tool_call>'],
 )
-def test_a_model_may_say_what_it_likes(said: str) -> None:
-    text, calls = ToolCallParser().feed(said)
-    assert (text, calls) == (said, [])
+def test_a_model_may_say_what_it_likes(answer_text: str) -> None:
+    text, calls = ToolCallParser().feed(answer_text)
+    assert (text, calls) == (answer_text, [])
 
 
 def test_embeddings_wait_within_bounds_and_share_passes_within_bounds() -> None:
@@ -175,7 +178,7 @@ def test_embeddings_wait_within_bounds_and_share_passes_within_bounds() -> None:
     sizes: list[list[int]] = []
 
     async def embed(sequences: list[list[int]]) -> list[list[float]]:
-        sizes.append([len(one) for one in sequences])
+        sizes.append([len(sequence) for sequence in sequences])
         await asyncio.sleep(0.05)
         return [[1.0] for _ in sequences]
 
