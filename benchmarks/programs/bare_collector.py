@@ -21,9 +21,11 @@ from fastapi import FastAPI
 
 import llmtrace_collector
 from benchmarks.programs.collector import answer_until_the_end
+from llmtrace.common.http_limits.middleware import HttpLimits
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, load_keys
-from llmtrace_collector.api import query
+from llmtrace_collector.access.security_events import SecurityEvents
+from llmtrace_collector.api import limits, query
 from llmtrace_collector.ingest import otlp_http
 from llmtrace_collector.ingest.completeness import ArrivalCounts
 from llmtrace_collector.ingest.intake import Intake
@@ -149,6 +151,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         keep_refused=settings.keeps_refused,
     )
     authenticator = Authenticator(load_keys(settings), ApiKeyStore(store))
+    intake = Intake(settings, wal, metrics, arrival_counts)
     readers, queries = query.reader_pool(), QueryQueue(settings.query_max_bytes)
 
     @asynccontextmanager
@@ -156,6 +159,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         wal.start()
         writer.start(wal)
         yield
+        intake.close()
         wal.close()
         writer.close(15.0)
         wal.release()
@@ -164,8 +168,9 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         bare.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
-    intake = Intake(settings, wal, metrics, arrival_counts)
-    app.include_router(otlp_http.router(settings, authenticator, intake, metrics))
+    events = SecurityEvents(store, metrics)
+    app.add_middleware(HttpLimits, rules=limits.rules(settings, authenticator, events, metrics))
+    app.include_router(otlp_http.router(intake, metrics))
     app.include_router(query.router(store, authenticator, metrics, readers, queries))
 
     @app.get("/health/ready")

@@ -13,15 +13,19 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 import llmtrace
+from llmtrace.common.http_limits.middleware import HttpLimits
 from llmtrace_analysis.detect.budgets import EXCEEDED_RULE, FORECAST_RULE, WARNING_RULE, budget_findings
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_analysis.watch.app import build
 from llmtrace_collector.access.api_keys import ApiKeyStore
 from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
+from llmtrace_collector.access.security_events import SecurityEvents
 from llmtrace_collector.accounting.budgets import BudgetAnswer, BudgetQuery, Budgets, window_start
 from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.api.budgets import router
-from llmtrace_collector.settings import Budget
+from llmtrace_collector.api.limits import rules
+from llmtrace_collector.metrics import CollectorMetrics
+from llmtrace_collector.settings import Budget, CollectorSettings
 from llmtrace_collector.store.store import Store, open_store
 from tests.collector.otlp import llm, traces
 from tests.collector.running import CLIENT, Launched, settings, until
@@ -208,10 +212,14 @@ def test_applications_ask_the_collector_and_are_told_within_seconds(tmp_path: Pa
 def test_a_key_that_may_send_or_read_is_needed_where_there_are_keys(store: Store) -> None:
     app = FastAPI()
     budgets = Budgets(store, ())
-    app.include_router(
-        router(budgets, Authenticator(ConfiguredKeys("send", "read", "admin"), ApiKeyStore(store)))
+    app.include_router(router(budgets))
+    authenticator = Authenticator(ConfiguredKeys("send", "read", "admin"), ApiKeyStore(store))
+    metrics = CollectorMetrics()
+    app.add_middleware(
+        HttpLimits,
+        rules=rules(CollectorSettings(), authenticator, SecurityEvents(store, metrics), metrics),
     )
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/v1/budget").status_code == 401
         early = client.get("/v1/budget", headers={"authorization": "Bearer send"})
         assert (early.status_code, early.headers["retry-after"]) == (503, "1")

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,11 +25,10 @@ from llmtrace_analysis.queries.scope import Scope
 from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_cli.cost import commands
 from llmtrace_cli.main import cli
-from llmtrace_collector.access.api_keys import ApiKeyStore
-from llmtrace_collector.access.auth import Authenticator, ConfiguredKeys
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook
-from llmtrace_collector.api import prices
 from llmtrace_collector.store.store import Store, open_store
+
+from .prices_app import prices_app
 
 MONTH = Scope(datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC))
 #: The rate changes within the month.
@@ -119,9 +117,7 @@ def prices_api(store: Store, price_book: PriceBook) -> Iterator[TestClient]:
     """The endpoints of prices. The list's book came first; the one in effect has a discount of one project
     from the eleventh on, a price of one's own, and a fixed line that pays a model's calls."""
     _fill(store, price_book, [], contradicting=False)
-    app = FastAPI()
-    keys = Authenticator(ConfiguredKeys(None, None, "admin"), ApiKeyStore(store))
-    app.include_router(prices.router(store, keys, price_book))
+    app = prices_app(store, price_book)
     bodies: dict[str, dict[str, Any]] = {
         "/v1/prices/discounts": {"percent": 25, "project": "shop", "valid_from": "2026-09-11"},
         "/v1/prices": {

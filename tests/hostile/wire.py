@@ -109,4 +109,6 @@ def members(count: int, encoding: str) -> bytes:
 def bomb(size: int, encoding: str) -> bytes:
     """So many zero bytes, compressed."""
     plain = bytes(size)
-    return {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstd.compress}[encoding](plain)
+    if encoding == "gzip":
+        return gzip.compress(plain)
+    return zlib.compress(plain) if encoding == "deflate" else zstd.compress(plain)

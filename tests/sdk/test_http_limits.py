@@ -354,7 +354,7 @@ class _Recorder:
 
 def test_an_answer_is_never_cut_off_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr(connections.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     bound = ConnectionBound(3)
     working, body, idle = _Recorder(), _Recorder(), _Recorder()
     bound.enter(working, "answer")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from starlette.requests import HTTPConnection
 
@@ -18,6 +19,7 @@ from llmtrace.common.http_limits.policy import Policy, RouteTable
 from llmtrace.common.http_limits.refusal import Refusal
 from llmtrace.common.http_limits.request_headers import HostRule, OriginRule
 from llmtrace.common.loopback import is_loopback
+from llmtrace_collector.access.api_keys import Role
 from llmtrace_collector.access.auth import Authenticator
 from llmtrace_collector.access.identity import Denied, Identity, PersonRole
 from llmtrace_collector.access.security_events import SecurityEvents
@@ -125,7 +127,7 @@ def rules(
     async def identify(scope: Scope, policy: Policy) -> Identity:
         connection = HTTPConnection(scope)
         try:
-            identity = await authenticator.identify(connection, *policy.roles)
+            identity = await authenticator.identify(connection, *cast(tuple[Role, ...], policy.roles))
         except Denied as denied:
             raise _in_words(denied, policy) from denied
         if policy.every_project and identity.project:

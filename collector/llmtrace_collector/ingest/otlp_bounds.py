@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 
 from llmtrace.common.http_limits.refusal import Refusal
 
@@ -111,7 +111,7 @@ def _shape(descriptor: Descriptor, leaves: frozenset[str], known: dict[str, dict
     known[descriptor.full_name] = shape
     if descriptor.name not in leaves:
         for field in descriptor.fields:
-            if field.type == FieldDescriptor.TYPE_MESSAGE:
+            if field.message_type is not None:
                 shape[field.number << 3 | _LENGTH_DELIMITED] = _shape(field.message_type, leaves, known)
     return shape
 
