@@ -93,9 +93,12 @@ class BareStore:
             "format_schema": f"{self._schema}:TracesEnvelope",
         }
         clause = ", ".join(f"{name} = {literal(value)}" for name, value in settings.items())
-        file = literal(str(segment.path.absolute()))
         try:
-            self._execute(f"INSERT INTO otlp_traces_in FROM INFILE {file} SETTINGS {clause} FORMAT Protobuf")
+            with segment.plain_file() as plain:
+                file = literal(str(plain.absolute()))
+                self._execute(
+                    f"INSERT INTO otlp_traces_in FROM INFILE {file} SETTINGS {clause} FORMAT Protobuf"
+                )
         except StoreError as error:
             return str(error)
         return None
