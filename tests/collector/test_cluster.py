@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
@@ -178,10 +179,15 @@ def test_a_collector_works_on_a_cluster(address: str, folder: Path) -> None:
         assert collector.value("SELECT count() FROM cost_hour") == "1"
         until(lambda: collector.value("SELECT count() FROM prices") != "0", 60, "pricing")
 
+        # Nothing of this server holds one project's key to its project.
         key = collector.write("POST", "/v1/keys", {"role": "read", "project": "shop"}).json()["key"]
-        client = collector.reader(key)
-        assert client.query("SELECT count() FROM otel_traces").result_rows == [(2,)]
-        client.close()
+        refused = httpx.post(
+            f"{collector.url}/clickhouse/",
+            content="SELECT count() FROM otel_traces",
+            headers={"authorization": f"Bearer {key}"},
+        )
+        assert refused.status_code == 403
+        assert "llmtrace store policies" in refused.text
 
         assert collector.write("POST", "/v1/usage/rebuild", {}).status_code == 200
         as_admin = collector.reader(collector.admin_key)

@@ -278,9 +278,8 @@ def test_another_public_list_waits_until_it_is_taken(store: Store, client: Clien
     price_book = PriceBook(store, ())
     price_book.sync()
     assert price_books.in_effect(client) == "genai-prices 0.1/2"
-    store.engine.execute(
-        "ALTER TABLE price_books DELETE WHERE Book = 'genai-prices 0.1/2'", settings={"mutations_sync": "2"}
-    )
+    for table in ("price_books", "books_in_effect"):
+        store.mutate(f"ALTER TABLE {table} DELETE WHERE Book = 'genai-prices 0.1/2'")
     assert price_books.in_effect(client) == LIST_NAME
 
 

@@ -144,7 +144,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _small("price_book", _OWN_MODELS),
     # Who chose a book, and why, is for keys of every project; the views of cost need to know which it is.
     _small("price_books", NOBODYS),
-    Entry("books_in_effect", Kind.TABLE, behind=_EVERYONES),
+    _small("books_in_effect", _EVERYONES),
     _small("own_prices", "Model IN (SELECT Model FROM models_used WHERE Project = {project})"),
     _small("own_discounts", _OWN),
     _small("discount_book", _OWN),

@@ -62,7 +62,7 @@ FROM price_book FINAL
 WHERE Book = {{book:String}}
 ORDER BY provider, model, response_model, tier, start, context_from"""
 
-_KNOWN = """SELECT 1 AS known FROM price_books WHERE Book = {book:String}
+_KNOWN = """SELECT 1 AS known FROM books_in_effect WHERE Book = {book:String}
 UNION ALL SELECT 1 AS known FROM price_book WHERE Book = {book:String} LIMIT 1"""
 
 _PAIR = ["provider", "model", "response_model", "tier"]
@@ -79,9 +79,8 @@ def books(client: Client) -> pd.DataFrame:
 
 def in_effect(client: Client) -> str:
     """The book whose prices hold; empty before the first."""
-    all_books = books(client)
-    chosen = all_books[all_books["in_effect"].astype(bool)]
-    return str(chosen["book"].iloc[0]) if len(chosen) else ""
+    # Who chose it is for keys of every project, and this for all.
+    return str(client.query("SELECT argMax(Book, At) FROM books_in_effect").result_rows[0][0])
 
 
 def prices(client: Client, book: str) -> pd.DataFrame:
