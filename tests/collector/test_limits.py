@@ -188,7 +188,7 @@ def test_what_is_left_out_of_a_long_list_is_exactly_what_is_bad() -> None:
     assert (result.accepted, result.rejected) == (2500, 2500)
     (scope,) = ExportTraceServiceRequest.FromString(result.body).resource_spans[0].scope_spans
     assert len(scope.spans) == 2500
-    assert all(len(one.span_id) == 8 for one in scope.spans)
+    assert all(len(part.span_id) == 8 for part in scope.spans)
 
 
 def test_only_what_is_small_is_checked_where_it_came_in() -> None:
@@ -210,10 +210,10 @@ def test_broken_wire_is_no_request(body: bytes) -> None:
 def messages_in(message: Message) -> int:
     """How many messages a message holds, at any depth."""
     inner = [
-        one
+        part
         for field, value in message.ListFields()
         if field.message_type is not None
-        for one in (value if field.is_repeated else [value])
+        for part in (value if field.is_repeated else [value])
     ]
     return len(inner) + sum(map(messages_in, inner))
 
@@ -252,9 +252,9 @@ def test_messages_are_counted_exactly(signal: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_members_are_bounded() -> None:
-    one = gzip.compress(b"x")
-    assert decompress(one * MAX_MEMBERS, "gzip", 1000) == b"x" * MAX_MEMBERS
-    for body, encoding in ((one * (MAX_MEMBERS + 1), "gzip"), (zstd.compress(b"") * 100_000, "zstd")):
+    part = gzip.compress(b"x")
+    assert decompress(part * MAX_MEMBERS, "gzip", 1000) == b"x" * MAX_MEMBERS
+    for body, encoding in ((part * (MAX_MEMBERS + 1), "gzip"), (zstd.compress(b"") * 100_000, "zstd")):
         started = time.process_time()
         with pytest.raises(Refusal, match="members"):
             decompress(body, encoding, 1000)

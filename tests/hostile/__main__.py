@@ -35,9 +35,11 @@ def main(arguments: list[str]) -> int:
             {
                 "cases": len(outcomes),
                 "failed": failed,
-                "slowest_health_seconds": round(max((one.health for one in outcomes), default=0.0), 3),
-                "peak_mb": max((one.peak for one in outcomes), default=0),
-                "spans_lost": sum(one.sent - one.stored for one in outcomes),
+                "slowest_health_seconds": round(
+                    max((outcome.health for outcome in outcomes), default=0.0), 3
+                ),
+                "peak_mb": max((outcome.peak for outcome in outcomes), default=0),
+                "spans_lost": sum(outcome.sent - outcome.stored for outcome in outcomes),
             }
         )
     )

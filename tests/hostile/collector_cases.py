@@ -188,8 +188,8 @@ def _silent_streams(target: Target, seconds: float) -> str:
             while time.monotonic() < deadline or not accepted:
                 export(wire.request(wire.span(name="grpc")), timeout=15)
                 accepted += 1
-        for one in calls:
-            one.cancel()
+        for silent_call in calls:
+            silent_call.cancel()
     return f"60 silent calls, {accepted} accepted"
 
 

@@ -34,7 +34,7 @@ def span(rest: bytes = b"", *, name: str = "") -> bytes:
 
 def request(*spans: bytes) -> bytes:
     """A request of one resource and scope."""
-    return field(1, field(2, b"".join(field(2, one) for one in spans)))
+    return field(1, field(2, b"".join(field(2, encoded) for encoded in spans)))
 
 
 @cache
@@ -89,8 +89,8 @@ def wide_nested(count: int) -> bytes:
 @cache
 def dense(size: int) -> bytes:
     """Good spans with a thousand empty attributes each, about so many bytes: within every bound."""
-    one = field(2, span(b"\x4a\x00" * 1000))
-    return field(1, field(2, one * (size // len(one))))
+    crowded = field(2, span(b"\x4a\x00" * 1000))
+    return field(1, field(2, crowded * (size // len(crowded))))
 
 
 @cache

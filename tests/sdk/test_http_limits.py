@@ -394,14 +394,14 @@ JSON_VALUES = st.recursive(
 def _measure(value: object) -> tuple[int, int, int]:
     """Depth, keys and values, as a parser would make them."""
     if isinstance(value, dict):
-        inner = [_measure(one) for one in value.values()]
+        inner = [_measure(element) for element in value.values()]
         keys = len(value)
     elif isinstance(value, list):
-        inner, keys = [_measure(one) for one in value], 0
+        inner, keys = [_measure(element) for element in value], 0
     else:
         return 0, 0, 1
-    depth = 1 + max((one[0] for one in inner), default=0)
-    return depth, keys + sum(one[1] for one in inner), 1 + sum(one[2] for one in inner)
+    depth = 1 + max((measured[0] for measured in inner), default=0)
+    return depth, keys + sum(measured[1] for measured in inner), 1 + sum(measured[2] for measured in inner)
 
 
 @given(value=JSON_VALUES, ascii_only=st.booleans())

@@ -2,5 +2,6 @@
 
 `middleware.HttpLimits` goes around an ASGI application, `server.LimitedServer` is uvicorn with a bound on its
 connections and deadlines for their headers; the other modules are what those two are made of. All but
-`server` need nothing beyond the standard library.
+`server` need nothing beyond the standard library. Every
+part that serves HTTP may import it; it imports `common` alone.
 """

@@ -59,7 +59,10 @@ class ConnectionBound:
         if not oldest:
             return False
         aged = time.monotonic() - _GRACE_SECONDS
-        first = next((one for one, since in oldest if since < aged), min(oldest, key=lambda item: item[1])[0])
+        first = next(
+            (connection for connection, since in oldest if since < aged),
+            min(oldest, key=lambda item: item[1])[0],
+        )
         self.leave(first)
         first.abort()
         return True

@@ -283,7 +283,9 @@ class LimitedServer(uvicorn.Server):
         def make_protocol() -> LimitedProtocol:
             return LimitedProtocol(config, self.server_state, self.lifespan.state, bound=self.bound)
 
-        self.servers = cast(Any, [_Listener(one, make_protocol, config.ssl, self.bound) for one in listening])
+        self.servers = cast(
+            Any, [_Listener(listener, make_protocol, config.ssl, self.bound) for listener in listening]
+        )
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
         self.started = True
 
@@ -324,15 +326,15 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     try:
         for family, kind, protocol, _, address in dict.fromkeys(addresses):
-            one = socket.socket(family, kind, protocol)
-            listening.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened = socket.socket(family, kind, protocol)
+            listening.append(opened)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            one.listen(2048)
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            opened.bind(address)
+            opened.listen(2048)
     except OSError:
-        for one in listening:
-            one.close()
+        for opened in listening:
+            opened.close()
         raise
     return listening
