@@ -97,7 +97,7 @@ def test_every_table_and_view_has_a_filter() -> None:
     } | {"store_versions", "usage_stale", "ledger_passes", "api_keys"}, (
         "a table or view is new: say in catalogue.py whose its rows are, or that no reader sees any"
     )
-    # A table of many projects is told by its project; what is not has been thought of here.
+    # A table of many projects is known by its project; what is not has been thought of here.
     odd = {name for name, rows in access_control.filtered().items() if rows != "Project = {project}"}
     assert odd == COMMON | {
         "price_book",
@@ -113,8 +113,8 @@ def test_what_is_in_the_engine_is_what_was_marked(store: Store) -> None:
     """Were a table without rows, nothing of it could get out below."""
     for table in STORED:
         assert count(store, table) >= 1, table
-    shown = "\n".join(store.engine.execute(f"SELECT * FROM {name}").decode() for name in STORED)
-    assert shown.count(SECRET) > 200
+    answer = "\n".join(store.engine.execute(f"SELECT * FROM {name}").decode() for name in STORED)
+    assert answer.count(SECRET) > 200
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: str(entry.name))
@@ -123,11 +123,11 @@ def test_a_project_sees_its_own_rows_of_everything(store: Store, entry: object) 
     if name not in everything(store):
         assert BY_NAME[name].server_only
         return
-    shown = ask(store, f"SELECT * FROM {name}")
-    assert not shown.startswith("error")
+    answer = ask(store, f"SELECT * FROM {name}")
+    assert not answer.startswith("error")
     if name in COMMON:
         return
-    assert SECRET not in shown
+    assert SECRET not in answer
     rows = access_control.filtered().get(name)
     own = 0 if rows is None else count(store, name, rows.replace("{project}", "'a'"))
     assert int(ask(store, f"SELECT count() FROM {name}")) == own
@@ -220,10 +220,12 @@ SELECT joinGet('llmtrace.models_used', 'Model', 'x')
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_of_others_gets_out(store: Store, text: str) -> None:
     secrets = [SECRET]  # what a table function over this process's objects would find
-    shown = ask(store, text)
-    assert secrets[0] not in shown
-    assert "root:" not in shown
-    assert shown == "" or shown.startswith("error") or OWN in shown or shown.strip() in ("[]", "\\N"), shown
+    answer = ask(store, text)
+    assert secrets[0] not in answer
+    assert "root:" not in answer
+    assert answer == "" or answer.startswith("error") or OWN in answer or answer.strip() in ("[]", "\\N"), (
+        answer
+    )
 
 
 #: Each says something else where a row with MARK is among those that are read.
@@ -253,10 +255,10 @@ SELECT count() FROM usage_stale WHERE Reason = 'MARK'
 
 def answers(store: Store, text: str, project: str, fmt: str = "JSON") -> tuple[str, str]:
     """What is said where the row is, and where none is, without the words that were asked for."""
-    told = [
+    answers = [
         ask(store, text.replace("MARK", mark), project, fmt).replace(mark, "") for mark in (SECRET, ABSENT)
     ]
-    return told[0], told[1]
+    return answers[0], answers[1]
 
 
 @pytest.mark.parametrize("text", ORACLES)
@@ -283,9 +285,9 @@ def test_what_the_collector_has_cannot_be_told(store: Store, text: str) -> None:
 
 def test_answers_do_not_say_what_was_read(store: Store) -> None:
     for fmt in ("JSON", "JSONCompact", "JSONStrings", "XML"):
-        shown = ask(store, "SELECT Project FROM otel_traces ORDER BY Project LIMIT 1", "a", fmt)
-        assert "rows_read" not in shown
-        assert re.search(r"rows_before_limit_at_least\D+1\b", shown)
+        answer = ask(store, "SELECT Project FROM otel_traces ORDER BY Project LIMIT 1", "a", fmt)
+        assert "rows_read" not in answer
+        assert re.search(r"rows_before_limit_at_least\D+1\b", answer)
 
 
 #: Each would take the confinement back, or write.
@@ -331,9 +333,9 @@ SYSTEM DROP QUERY CONDITION CACHE
 @pytest.mark.parametrize("text", TAKEN_BACK)
 def test_a_handle_stays_what_it_is(store: Store, tmp_path: Path, text: str) -> None:
     before = everything(store)
-    shown = ask(store, text.replace("OUT", str(tmp_path / "out")))
-    assert shown == "" or shown.startswith("error")
-    assert SECRET not in shown
+    answer = ask(store, text.replace("OUT", str(tmp_path / "out")))
+    assert answer == "" or answer.startswith("error")
+    assert SECRET not in answer
     assert everything(store) == before
     assert not (tmp_path / "out").exists()
     assert ask(store, "SELECT groupUniqArray(Project), count() FROM otel_traces") == "['a']\t1\n"
@@ -383,8 +385,8 @@ NAMES = ["it's", "a\\", "a\\' OR 1 = 1 --", "'", "é", "p:a", "*", " a", "a\tb\n
 def test_a_projects_name_is_a_value(store: Store, project: str) -> None:
     store.insert_rows("scores", [{"Project": project, "Name": "odd"}])
     try:
-        shown = store.read("SELECT Project, Name FROM scores", None, "JSONCompactEachRow", project)
-        assert json.loads(shown) == [project, "odd"]
+        answer = store.read("SELECT Project, Name FROM scores", None, "JSONCompactEachRow", project)
+        assert json.loads(answer) == [project, "odd"]
     finally:
         store.mutate("ALTER TABLE scores DELETE WHERE Name = 'odd'")
 
@@ -405,8 +407,8 @@ def test_handles_are_few_and_each_is_one_readers(store: Store) -> None:
             project = f"p{(start * 13 + number) % 80}" if number % 3 else "a"
             expected = f"{'1' if project == 'a' else '0'}\tp:{project}\n"
             text = "SELECT count(), getSetting('log_comment') FROM otel_traces"
-            if (shown := ask(store, text, project)) != expected:
-                wrong.append(shown)
+            if (answer := ask(store, text, project)) != expected:
+                wrong.append(answer)
 
     threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
     for thread in threads:

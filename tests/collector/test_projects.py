@@ -306,9 +306,9 @@ def test_answers_say_nothing_of_rows_that_were_read(served: Served, keys: Keys) 
         )
         assert first.status_code == second.status_code == 200, first.text
         assert first.content == second.content
-        told = [{name for name in answer.headers if name not in ("date",)} for answer in (first, second)]
-        assert told[0] == told[1]
-        assert not {"x-clickhouse-summary", "x-clickhouse-progress"} & told[0]
+        names = [{name for name in answer.headers if name not in ("date",)} for answer in (first, second)]
+        assert names[0] == names[1]
+        assert not {"x-clickhouse-summary", "x-clickhouse-progress"} & names[0]
         assert "rows_read" not in first.text
         assert "statistics" not in first.text
 

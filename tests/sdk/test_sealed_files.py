@@ -69,11 +69,11 @@ def test_a_cut_or_changed_file_gives_the_records_before_that_and_no_others(
 
 
 def test_records_cannot_be_moved_or_taken_from_another_file() -> None:
-    one, other = (written([b"first", b"other"], keys(FIRST)) for _ in range(2))
-    header = len(one) - 2 * (5 + 20)
-    swapped = one[:header] + one[header + 25 :] + one[header : header + 25]
+    data, another = (written([b"first", b"other"], keys(FIRST)) for _ in range(2))
+    header = len(data) - 2 * (5 + 20)
+    swapped = data[:header] + data[header + 25 :] + data[header : header + 25]
     assert list(records(swapped, keys(FIRST))) == []
-    assert list(records(one[:header] + other[header:], keys(FIRST))) == []
+    assert list(records(data[:header] + another[header:], keys(FIRST))) == []
 
 
 def test_what_was_not_sealed_comes_back_as_it_is_and_a_missing_key_is_named() -> None:

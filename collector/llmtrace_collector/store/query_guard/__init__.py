@@ -4,4 +4,6 @@ What runs is the SQL regenerated from the parsed tree, with every name in quotes
 that nothing the parser did not understand reaches the engine. It is a convenience and not the wall between
 projects: that is the engine's own. What the engine does not stop is stopped here alone: the function `file`
 and `INTO OUTFILE`.
+
+The endpoints of reading import it; it imports the store's catalogue and clients, and no engine.
 """
