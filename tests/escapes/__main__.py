@@ -12,8 +12,8 @@ A collector with two projects is started: one project's key asks, the other proj
 words, and so is a file on the disk. Each text is sent to the endpoint twice, straight to the handle that the
 engine has for that project, with the parser switched off, and once more after the other project has got more
 rows. No marked word may stand in any answer, header, error or line of the log, no file may come to be, and no
-answer may change with the other project's rows. What only the endpoint stops (`file('…')`, INTO OUTFILE, the
-names in price_books) is counted under `engine lets`. Honest queries have to be answered.
+answer may change with the other project's rows. What only the endpoint stops (`file('…')`, INTO OUTFILE) is
+counted under `engine lets`. Honest queries have to be answered.
 
 `python -m pydoc tests.escapes.lines` says what else a line may hold. Progress goes to standard error; the
 last line is a JSON object. The exit status is 1 when anything escaped, or an honest query was refused.
