@@ -21,7 +21,7 @@ MAX_RESOURCES, MAX_SCOPES, MAX_ROWS = 10_000, 20_000, 100_000
 MAX_ATTRIBUTES = 4096
 
 #: Messages of any kind in one request, and those within attribute values that nest.
-MAX_MESSAGES, MAX_NESTED = 3_000_000, 50_000
+MAX_MESSAGES, MAX_NESTED = 1_500_000, 50_000
 
 #: A row below has no more attributes than it may: each takes two bytes.
 UNCROWDED_BYTES = 2 * MAX_ATTRIBUTES
