@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,13 @@ import numpy as np
 
 from llmtrace import semconv
 from llmtrace_inference.access.quotas import QuotaReservation
-from llmtrace_inference.engine.interface import Engine, EngineFull, EngineUnavailable, RequestTimeout
+from llmtrace_inference.engine.interface import (
+    Engine,
+    EngineError,
+    EngineFull,
+    EngineUnavailable,
+    RequestTimeout,
+)
 from llmtrace_inference.protocol.errors import invalid_value
 from llmtrace_inference.protocol.requests import EmbeddingRequest
 from llmtrace_inference.telemetry.request_record import Attributes
@@ -21,6 +28,8 @@ from llmtrace_inference.telemetry.request_record import Attributes
 from .answer import EngineAnswer, Measured
 from .events import Embedded
 from .prompt_size import LONG_PROMPT_CHARACTERS, check_prompt_sizes
+
+logger = logging.getLogger(__name__)
 
 _PADDED_TOKENS = 8192
 """Of one pass, each sequence as long as the longest: attention's mask takes the square of that."""
@@ -74,10 +83,15 @@ class MicroBatcher:
             start = time.perf_counter_ns()
             try:
                 vectors = await self.engine.embed([sequence.token_ids for sequence in batch])
-            except Exception as error:  # noqa: BLE001 - each of the waiting requests gets it
+            except Exception as error:
+                known = isinstance(error, EngineError)
+                if not known:
+                    logger.exception("an embedding failed")
+                # Of other errors no word: their texts are the libraries', for who reads the log.
+                message = str(error) if known else "the embedding failed: the service's log has the details"
                 for sequence in batch:
                     if not sequence.done.done():
-                        sequence.done.set_exception(EngineUnavailable(f"the embedding failed: {error}"))
+                        sequence.done.set_exception(EngineUnavailable(message))
                 continue
             end = time.perf_counter_ns()
             for sequence, vector in zip(batch, vectors, strict=True):

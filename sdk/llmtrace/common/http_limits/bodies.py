@@ -136,4 +136,4 @@ def too_large(limit: int) -> Refusal:
     """The answer to a body beyond `limit` bytes."""
     if limit == 0:
         return Refusal(413, "no body is expected here: send none")
-    return Refusal(413, f"the body is larger than {limit} bytes: send smaller batches")
+    return Refusal(413, f"the body is larger than {limit} bytes: send less at a time")
