@@ -80,12 +80,12 @@ class Scene:
         # Prices are of one book for all projects, which keys of every project alone may change.
         self._fill(OTHER, f"{KNOWN}-{self.secret}", prices=False)
         self._price_models()
-        self.settle()
+        self.settle(at_once=False)
 
-    def settle(self) -> None:
-        """Let every rollup take what was stored."""
+    def settle(self, *, at_once: bool = True) -> None:
+        """Let the rollups take what was stored; `at_once` all of it, which makes the reader's own rows anew."""
         self.served.stored()
-        self.store.roll_up(at_once=True)
+        self.store.roll_up(at_once=at_once)
         # In parts of their own, a project's rows would come in the order of the last merge.
         for entry in CATALOGUE:
             if entry.stores and not entry.server_only:
