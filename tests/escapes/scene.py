@@ -15,7 +15,7 @@ from llmtrace_collector.store.store import Store
 from tests.collector.clickhouse import clickhouse_server
 from tests.collector.otlp import llm, logs, score, span, traces
 from tests.collector.prefilled import prefill
-from tests.collector.running import CLIENT, PROTOBUF, Served, settings
+from tests.collector.running import CLIENT, PROTOBUF, Served, settings, until
 
 from .marks import KNOWN, WRONG, Marks, new_secret
 
@@ -55,7 +55,7 @@ class Scene:
         for project, word in ((OWN, "plain"), (OTHER, f"{KNOWN}-{self.secret}")):
             self._fill(project, word)
         self._price_models()
-        self.settle()
+        until(self._whole, 60, "rows that stay as they are")
         self.marks = Marks([self.secret, served.admin_key, "root:x:0:0", *other_keys])
 
     @property
@@ -83,13 +83,18 @@ class Scene:
         self.settle(at_once=False)
 
     def settle(self, *, at_once: bool = True) -> None:
-        """Let the rollups take what was stored; `at_once` all of it, which makes the reader's own rows anew."""
+        """Let the rollups take what was stored; `at_once` all, also of traces that are not quiet yet."""
         self.served.stored()
         self.store.roll_up(at_once=at_once)
         # In parts of their own, a project's rows would come in the order of the last merge.
         for entry in CATALOGUE:
             if entry.stores and not entry.server_only:
                 self.store.engine.execute(f"OPTIMIZE TABLE {entry.name} FINAL")
+
+    def _whole(self) -> bool:
+        """Settle; whether every trace is made, and so changes no more by itself."""
+        self.settle()
+        return int(self.store.read("SELECT countIf(Version = 0) FROM traces")) == 0
 
     def _make_key(self, project: str, role: str) -> str:
         name = f"{KNOWN}-{self.secret} key" if project == OTHER else f"{project} key"
