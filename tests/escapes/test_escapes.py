@@ -16,7 +16,7 @@ from .marks import Marks
 from .scene import Scene, embedded
 
 #: How many of the texts: what a change may break shows in a part of each kind.
-_EVERY = {"embedded": 24, "server": 120}
+_EVERY = {"embedded": 40, "server": 200}
 
 
 @pytest.mark.parametrize("home", ["embedded", "server"])
@@ -24,8 +24,8 @@ def test_nothing_escapes_and_honest_queries_pass(home: str) -> None:
     lines = thinned((line for line in own_lines() if line.kind != "load"), _EVERY[home])
     outcome = attack(home, lines, thinned(honest_lines(), _EVERY[home] // 8))
     assert outcome.good, "\n".join(table(outcome))
-    assert outcome.honest > 25
-    assert sum(tally.answered for tally in outcome.tallies.values()) > 5
+    assert outcome.honest > 15
+    assert sum(tally.answered for tally in outcome.tallies.values()) > 3
 
 
 def test_there_are_enough_texts_of_every_kind() -> None:
