@@ -74,7 +74,7 @@ def test_parameters_too_long_for_an_address_are_read(served: Served) -> None:
     rows = client.query(text, parameters={"texts": texts, "n": 7}).result_rows
     client.close()
     assert rows == [(value, 7) for value in texts]
-    form = {"query": (None, "SELECT 1"), "max_threads": (None, "9")}
+    form = {"query": (None, "SELECT 1"), "role": (None, "9")}
     answer = CLIENT.post(f"{served.url}/clickhouse/", files=form)
     assert answer.status_code == 400
     assert "cannot be changed" in answer.text
