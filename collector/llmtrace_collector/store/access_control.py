@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from llmtrace.common.durable_files import write_durably
 
-from .catalogue import CATALOGUE
+from .catalogue import BY_NAME, CATALOGUE, Kind
 from .database import DATABASE
 
 #: The files, in the store's directory.
@@ -59,7 +59,7 @@ def filters() -> dict[str, dict[str, str]]:
     name that has none of its own.
     """
     return {
-        DATABASE: {_OTHERS: _OWNERS, **{name: _filter(rows) for name, rows in filtered().items()}},
+        DATABASE: {_OTHERS: _OWNERS, **{name: _filter(name, rows) for name, rows in filtered().items()}},
         "default": {_OTHERS: _OWNERS},
         "system": {_OTHERS: _OWNERS, **dict.fromkeys(_OF_SYSTEM, _EVERYONES)},
         # What a table function reads has no other place: files too, by whatever way they are named.
@@ -74,7 +74,10 @@ def filtered() -> Mapping[str, str]:
     return {entry.name: entry.filter for entry in CATALOGUE if entry.filter is not None}
 
 
-def _filter(rows: str) -> str:
+def _filter(name: str, rows: str) -> str:
+    if BY_NAME[name].kind is Kind.VIEW:
+        # It is read as whoever asks: the tables behind it hold, and to filter its rows again takes time.
+        return _EVERYONES
     own = rows.replace("{project}", f"substring({_SCOPE}, {len(_PROJECT) + 1})")
     return f"{_SCOPE} IN ('{OWNER}', '{EVERY_PROJECT}') OR (startsWith({_SCOPE}, '{_PROJECT}') AND {own})"
 
