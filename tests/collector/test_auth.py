@@ -91,6 +91,8 @@ def test_reading_demands_the_read_key(keyed: Served) -> None:
         ({}, 401),
         ({"x-clickhouse-key": "in-key"}, 401),
         ({"authorization": "Basic ???"}, 401),
+        ({"authorization": b"Basic \xe9\xe9"}, 401),
+        ({"authorization": "Basic /w=="}, 401),
         ({"authorization": f"Basic {basic}"}, 200),
         ({"x-clickhouse-key": "read-key"}, 200),
         ({"authorization": f"Bearer {keyed.admin_key}"}, 200),

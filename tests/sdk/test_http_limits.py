@@ -174,6 +174,10 @@ HOSTS = [
     ("localhost.evil.example", 421),
     ("", 421),
     ("10.0.0.1", 421),
+    ("localhost:80@evil.example", 421),
+    ("[::1]evil.example", 421),
+    ("localhost:evil", 421),
+    ("[::1", 421),
 ]
 
 
@@ -326,6 +330,45 @@ def test_headers_have_their_time_and_size(served: Served, monkeypatch: pytest.Mo
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.5)
     with served.connect(b"GET /data HT") as connection:
         assert connection.recv(1000) == b""
+
+
+_JSON_HEAD = b"POST /json HTTP/1.1\r\nHost: localhost\r\n"
+_BODY = b'["the body"]'
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+    ],
+)
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_an_offer_of_another_protocol_costs_no_body(served: Served, offer: bytes, is_chunked: bool) -> None:
+    length = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % len(_BODY)
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(_BODY), _BODY) if is_chunked else _BODY
+    head = _JSON_HEAD + offer + length + b"\r\n\r\n"
+    for pieces in ([head + body], [head, body], [head[:-1], head[-1:] + body[:3], body[3:]]):
+        with served.connect() as connection:
+            for _ in range(2):  # and the connection goes on
+                for piece in pieces:
+                    connection.sendall(piece)
+                    time.sleep(0.05)
+                answer = connection.recv(1000)
+                assert b" 200 " in answer
+                assert b'"size": %d,' % len(_BODY) in answer
+
+
+def test_what_stands_behind_a_body_is_no_header(served: Served) -> None:
+    request = b"POST /keyed/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with served.connect(request + b"1\r\nx\r\n0\r\nAuthorization: Bearer good\r\n\r\n") as connection:
+        assert b" 401 " in connection.recv(1000)
+
+
+def test_no_tunnels(served: Served) -> None:
+    for target in (b"example.org:443", b"/data"):
+        with served.connect(b"CONNECT " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+            assert b" 400 " in connection.recv(1000)
 
 
 def test_a_client_may_read_why_its_body_was_refused(served: Served) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hmac
 import math
 import secrets
@@ -323,6 +322,6 @@ def _presented_keys(headers: Headers) -> list[str]:
     elif scheme.lower() == "basic":
         try:
             presented.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # of Base64, or of text in it
             return presented
     return presented

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmtrace.common.loopback import is_loopback
 
 from .refusal import Refusal
+
+#: An address of IPv6 in brackets or a name, and perhaps a port.
+_HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]@/?#\\,\s]+))(?::\d*)?")
 
 
 class RequestHeaders:
@@ -110,10 +114,9 @@ def _is_own(origin: str, host: str) -> bool:
 
 
 def _name_of(host: str) -> str:
-    """The name in a `Host` header, without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    """The name in a `Host` header, without its port; empty where it is not name and port alone."""
+    parts = _HOST.fullmatch(host)
+    return (parts[1] or parts[2]).lower() if parts else ""
 
 
 def _is_address(name: str) -> bool:

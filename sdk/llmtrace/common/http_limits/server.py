@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -36,6 +37,9 @@ _REST_SECONDS = 5.0
 #: Seconds without a byte taken after which a client no longer reads its answer.
 _STALLED_SECONDS = 60.0
 
+#: Headers, and words of `Connection`, that offer another protocol.
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})
+
 #: Requests of one connection that wait behind another.
 _MAX_PIPELINED = 8
 
@@ -52,6 +56,10 @@ class _HeaderTooLarge(Exception):
     """uvicorn answers 400 to what its parser's callbacks raise."""
 
 
+class _NoTunnel(Exception):
+    """Nothing is passed on to others here."""
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection, which tells `bound` what it is at."""
 
@@ -61,7 +69,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         self._phase = "header"
         self._header_bytes = self._counted = 0
-        self._is_body_whole = True
+        self._is_body_whole = self._is_header_whole = True
+        self._is_upgrade = False
         self._unread, self._stalled_since = 0, self._since
         self.handshake: _Handshake | None = None  # set by the listener
 
@@ -91,16 +100,44 @@ class LimitedProtocol(HttpToolsProtocol):
         """Bytes have come; a header that goes on and on is refused."""
         if self._phase == "idle" and self._is_body_whole:
             self._enter("header")
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._phase == "header":
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
                 self.send_400_response("The header of the request is too large.")
 
+    def _parse(self, data: bytes) -> None:
+        """Like uvicorn, and beyond it: a request that offers another protocol as well (h2c, as Java's client
+        does) is taken without the offer. The parser would leave out its body, and take that for a request.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_offer() + data[upgrade.args[0] :]
+            else:
+                return
+
+    def _without_offer(self) -> bytes:
+        self._counted = 0
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = (token for token in value.split(b",") if token.strip().lower() not in _OFFERS)
+                lines.append(b"connection: " + b",".join(kept))
+            elif name not in _OFFERS:
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._is_body_whole = False
+        self._is_body_whole = self._is_header_whole = self._is_upgrade = False
 
     def on_url(self, url: bytes) -> None:
         """Its address."""
@@ -112,7 +149,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value))
         if len(self.headers) >= MAX_HEADERS:
             raise _HeaderTooLarge
-        super().on_header(name, value)
+        # What stands behind a body was not there when it was asked whose request this is.
+        if not self._is_header_whole:
+            super().on_header(name, value)
 
     def _count(self, size: int) -> None:
         self._counted += size
@@ -121,6 +160,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The header is whole; the request starts, or waits behind another."""
+        self._is_header_whole = True
+        self._is_upgrade = self.parser.should_upgrade()
+        if self._is_upgrade and self.parser.get_method() == b"CONNECT":
+            raise _NoTunnel
+        if self._is_upgrade:
+            return
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise _HeaderTooLarge
         super().on_headers_complete()
@@ -128,6 +173,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
+        if self._is_upgrade:
+            return
         super().on_message_complete()
         self._is_body_whole = True
         if self._phase == "body":
