@@ -15,16 +15,17 @@ def _lists() -> dict[str, frozenset[str]]:
     return {kind: frozenset(words.lower().split()) for kind, _, words in lines}
 
 
-_BY_KIND = _lists()
+#: Names by kind, in lower case.
+KINDS = _lists()
 
-TYPES = _BY_KIND["types"]
+TYPES = KINDS["types"]
 
-TABLE_FUNCTIONS = _BY_KIND["tables"]
+TABLE_FUNCTIONS = KINDS["tables"]
 
-AGGREGATES = _BY_KIND["aggregates"]
+AGGREGATES = KINDS["aggregates"]
 
 #: Functions, each without what may follow an aggregate's name.
-FUNCTIONS: frozenset[str] = frozenset().union(*(names for kind, names in _BY_KIND.items() if kind != "types"))
+FUNCTIONS: frozenset[str] = frozenset().union(*(names for kind, names in KINDS.items() if kind != "types"))
 
 #: Every name that may be called.
 CALLABLE: frozenset[str] = FUNCTIONS.union(

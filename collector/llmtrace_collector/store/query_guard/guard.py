@@ -14,6 +14,7 @@ from .rules import check_nodes
 from .safe_query import DEFAULT_MAX_BYTES, SafeQuery, check_format, check_size
 from .tables import check_tables
 from .tail import cut
+from .time_zones import check_time_zones
 from .written import check_written
 
 
@@ -45,6 +46,7 @@ def _made_safe(text: str, max_bytes: int) -> SafeQuery:
     replace_constants(tree)
     tables, stand_ins = check_tables(tree)
     check_nodes(tree, stand_ins)
+    check_time_zones(tree)
     sql = write(tree)
     functions = check_written(sql)
     return SafeQuery(sql, fmt, settings, tables, functions, stand_ins)

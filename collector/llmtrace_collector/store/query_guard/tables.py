@@ -78,6 +78,9 @@ def _check_values(values: exp.Values) -> None:
         first = first.expressions[0]
     if isinstance(first, exp.Literal) and first.is_string:
         check_columns(first.name)
+    elif not isinstance(first, exp.Literal | exp.Neg | exp.Null | exp.Boolean | exp.Array):
+        # A type that comes with a parameter, or is put together, cannot be judged.
+        raise QueryRefused("values() needs its columns, or its first value, as a plain literal")
 
 
 def _stand_in(table: exp.Table) -> tuple[str, str]:

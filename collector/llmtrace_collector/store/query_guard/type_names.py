@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .functions import TYPES
@@ -12,6 +13,11 @@ from .refusal import ReadDenied
 _OF_TYPES = frozenset("array map tuple nested nullable lowcardinality".split())
 
 _DEPTH = 8
+
+#: Types with a time zone, which may be a zone's name alone: the engine opens files by others.
+_ZONED = frozenset(("datetime", "datetime64"))
+
+_ZONE = re.compile(r"'[A-Za-z0-9_+/-]+'")
 
 
 def check_type(text: str) -> None:
@@ -56,6 +62,8 @@ def _type(tokens: Sequence[Token], depth: int) -> Sequence[Token]:
         tokens = _types(tokens, named=name.lower() in ("tuple", "nested"), depth=depth + 1)
     else:
         while tokens and (tokens[0].kind in (Kind.NUMBER, Kind.TEXT) or tokens[0].text in (",", "=", "-")):
+            if name.lower() in _ZONED and tokens[0].kind is Kind.TEXT and not _ZONE.fullmatch(tokens[0].text):
+                raise ReadDenied(f"{tokens[0].text[:80]} is no time zone")
             tokens = tokens[1:]
     if not tokens or tokens[0].text != ")":
         raise ReadDenied(f"type {name[:80]!r} is not available here with these arguments")
