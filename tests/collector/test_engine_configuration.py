@@ -60,7 +60,7 @@ def test_a_store_that_is_opened_anew_goes_by_new_filters(
     """As after an upgrade, which brings tables with filters of their own."""
     now = access_control.filtered()
     before = {name: rows for name, rows in now.items() if name != "scores"}
-    seen = []
+    seen: list[list[int]] = []
     for filtered in (before, now):
         monkeypatch.setattr(access_control, "filtered", lambda filtered=filtered: filtered)
         engine = EmbeddedEngine(tmp_path / "store")
