@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -20,9 +19,11 @@ from llmtrace_collector.store.store import Store
 from .query_answer import QueryAnswers, demand_a_projects_own
 from .query_errors import ACCESS_DENIED, SYNTAX_ERROR, TOO_MANY_QUERIES, failure_answer
 from .query_request import QueryRequest, judge_setting, read_request
+from .query_turns import ReadTurns
 
-#: Reads that run at the same time; the rest wait their turn.
-_READERS = 4
+#: Reads that run at the same time, and those of one project, or of one key of every project; the rest wait
+#: their turn.
+_READERS, _READERS_OF_ONE = 4, 3
 
 _CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",
@@ -47,6 +48,7 @@ def router(
     """The routes under /clickhouse, by which clickhouse-connect, Grafana or curl read the store."""
     routes = APIRouter()
     answers = QueryAnswers(store)
+    turns = ReadTurns(pool, _READERS_OF_ONE)
 
     async def ping() -> Response:
         return Response("Ok.\n", media_type="text/plain")
@@ -72,7 +74,7 @@ def router(
             return _failure(503, TOO_MANY_QUERIES, str(error), 1)
         answer = partial(answers.answer, query, asked, fmt, identity.project)
         try:
-            data = await asyncio.get_running_loop().run_in_executor(pool, answer)
+            data = await turns.run(identity.project or reader, answer)
         except StoreUnavailable as error:
             metrics.reads.labels("unavailable").inc()
             return _failure(503, error.code, str(error), 1)
