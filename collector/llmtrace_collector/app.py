@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Response
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from llmtrace.common.http_limits.middleware import HttpLimits
@@ -28,6 +29,7 @@ from .accounting.call_dedup import CallDeduplicator
 from .accounting.price_book import PriceBook
 from .accounting.rollup_task import RollupTask
 from .api import audit, backup, budgets, incidents, keys, limits, maintenance, prices, quarantine, query
+from .api.validation_answer import validation_answer
 from .ingest import otlp_http
 from .ingest.completeness import ArrivalCounts
 from .ingest.intake import Intake
@@ -279,6 +281,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.collector = collector
+    app.add_exception_handler(RequestValidationError, validation_answer)
     app.add_middleware(
         HttpLimits,
         rules=limits.rules(settings, collector.authenticator, collector.security_events, collector.metrics),

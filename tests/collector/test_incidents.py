@@ -52,6 +52,40 @@ def history(served: Served, name: str) -> list[str]:
     return [row["Action"] for row in served.rows(text, i=name)]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"NaN",
+        b"[-Infinity]",
+        b"1e400",
+        b'{"\\ud800": "\\ud800"}',
+        b'{"title": "\\udfff", "count": NaN}',
+        b'{"title": ["secret-of-the-body"]}',
+    ],
+)
+def test_what_cannot_be_quoted_is_refused_by_name(served: Served, body: bytes) -> None:
+    for method, path in (
+        ("PUT", "/v1/incidents/a"),
+        ("POST", "/v1/incidents/a/acknowledge"),
+        ("POST", "/v1/audit"),
+        ("PUT", "/v1/prices"),
+        ("POST", "/v1/keys"),
+    ):
+        headers = {"authorization": f"Bearer {served.admin_key}", "content-type": "application/json"}
+        answer = CLIENT.request(method, served.url + path, content=body, headers=headers)
+        assert answer.status_code == 422, path
+        assert answer.json()["detail"]
+        assert "secret-of-the-body" not in answer.text
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "1969-01-01", 0, -1, 1e18])
+@pytest.mark.parametrize("field", ["opened_at", "last_seen_at", "resolved_at"])
+def test_times_that_the_store_cannot_hold_are_refused(served: Served, field: str, time: object) -> None:
+    answer = served.write("PUT", "/v1/incidents/a", report(**{field: time}))
+    assert answer.status_code == 422
+    assert field in answer.text
+
+
 def test_a_report_is_stored_once_and_grows(served: Served) -> None:
     name = str(uuid.uuid4())
     path = f"/v1/incidents/{name}"

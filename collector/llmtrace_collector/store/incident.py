@@ -8,12 +8,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .record import Column, Record, marks_of, to_iso
+from .record import Column, Moment, Record, marks_of, to_iso
 
 __all__ = ["AlertDelivery", "HistoryEntry", "Incident", "fingerprint", "incident_id", "to_iso"]
 
@@ -21,7 +20,7 @@ _NAMESPACE = uuid.UUID("6b1e7f2e-3f0b-5d8a-9c1d-7a4d0f6a2b11")
 
 _TEXT = "String"
 _WORD = "LowCardinality(String)"
-_TIME = Column("DateTime64(3)", report_type=datetime)
+_TIME = Column("DateTime64(3)", report_type=Moment)
 _NUMBER = Column("Nullable(Float64)")
 
 
@@ -73,7 +72,7 @@ class Incident(Record):
     acknowledged_at: Annotated[float | None, Column("Nullable(DateTime64(3))", reported=False)] = None
     acknowledged_by: Annotated[str, Column(_TEXT, reported=False), InMessage(longest=256)] = ""
     resolved_at: Annotated[
-        float | None, Column("Nullable(DateTime64(3))", report_type=datetime | None), _SENT
+        float | None, Column("Nullable(DateTime64(3))", report_type=Moment | None), _SENT
     ] = None
     evidence: Annotated[tuple[str, ...], Column("Array(String)"), Field(max_length=100)] = field(
         default_factory=tuple

@@ -12,7 +12,17 @@ from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import AfterValidator, BaseModel, Field, create_model
+
+
+def _within_store(time: datetime) -> datetime:
+    if not 2002 <= time.year < 2262:
+        raise ValueError("the year should be from 2002 to 2261")
+    return time
+
+
+Moment = Annotated[datetime, AfterValidator(_within_store)]
+"""A time of a report, as the store's columns can hold it."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Mark = TypeVar("_Mark")
