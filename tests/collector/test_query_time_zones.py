@@ -29,6 +29,8 @@ _SHAPES = (
     f"'day', {_TIME}, {{zone}}",
     f"'day', {_TIME}, {_TIME}, {{zone}}",
     f"{_TIME}, INTERVAL 1 HOUR, {{zone}}",
+    "'2020', '%Y', {zone}",
+    f"{_TIME}, INTERVAL 1 HOUR, {_TIME}, {{zone}}",
 )
 
 
@@ -124,6 +126,10 @@ def test_a_parameter_names_a_zone(store: Store) -> None:
         "SELECT dateDiff('second', Timestamp, coalesce(At, now64())) FROM (SELECT now64() AS Timestamp, "
         "now64() AS At)",
         "SELECT dateDiff('second', toDateTime(0), toDateTime((SELECT max(Timestamp) FROM otel_traces)))",
+        "WITH (SELECT max(Timestamp) FROM otel_traces) AS m SELECT dateDiff('day', Timestamp, m) "
+        "FROM otel_traces",
+        "SELECT date_trunc('hour', (SELECT max(Timestamp) FROM otel_traces))",
+        "SELECT formatDateTime(now(), concat('%Y', '-%m'))",
         "SELECT formatDateTime(now(), '%Y-%m-%d %H:%i:%s', 'Etc/GMT+5'), addDays(now(), 2 * 3)",
         "SELECT addDays(now(), count()), addDays(now(), row_number() OVER ()) FROM numbers(2)",
         "SELECT CAST('2020-01-01 00:00:00' AS DateTime64(3, 'America/Argentina/Buenos_Aires'))",

@@ -17,6 +17,14 @@ from .refusal import ReadDenied
 _TAKE_ONE = KINDS["time"] | KINDS["casts"]
 _TAKE_IT_ALONE = frozenset("now now64 today yesterday timezone current_timestamp current_date".split())
 
+#: How many arguments the others have with a zone, where not two.
+_COUNTS = {
+    **dict.fromkeys(("datediff", "date_diff", "age"), 4),
+    **dict.fromkeys(("datetrunc", "date_trunc", "timestamp_trunc", "datename", "todatetime64"), 3),
+    **dict.fromkeys(("formatdatetime", "parsedatetime", "tostartofinterval", "tumble"), 3),
+    **dict.fromkeys(_TAKE_IT_ALONE, 1),
+}
+
 #: Functions that pass on what they are given.
 _PASS_ON = (
     KINDS["conditional"] - {"not", "and", "or", "xor"}
@@ -46,7 +54,7 @@ def check_time_zones(tree: exp.Query) -> None:
         name, arguments = call.name.lower(), call.expressions
         if name in _TAKE_ONE and any(_is_untuple(argument) for argument in arguments):
             raise ReadDenied(f"{call.name} takes no untuple(…) here")
-        if arguments and (name in _TAKE_IT_ALONE or (name in _TAKE_ONE and len(arguments) > 1)):
+        if name in _TAKE_ONE and len(arguments) >= _COUNTS.get(name, 2):
             _check([arguments[-1]], named, set())
 
 
