@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmtrace.common.sealed_files import EncryptionUnavailable, SealBroken, load_keys
+from llmtrace.common.sealed_files import EncryptionUnavailable, SealBroken, load_keys, unseal
 from llmtrace_collector.ingest.segment import Segment
 from llmtrace_collector.ingest.wal import WriteAheadLog
 from llmtrace_collector.ingest.wal_frame import Frame
@@ -169,3 +169,37 @@ def test_a_log_with_a_torn_tail_gives_every_whole_record_back_and_only_with_its_
     (recovered,) = written_log(tmp_path / "wal", keys, [], end)
     assert [frame.body for frame in recovered.frames()] == bodies[:4]
     assert recovered.rows["shop"] == 4
+
+
+def test_what_a_crash_left_before_there_was_a_key_is_not_left_plain(tmp_path: Path) -> None:
+    log = tmp_path / "wal"
+    for name in (
+        "quarantine/traces-1-a.reason",  # of a request whose bytes were not kept
+        "quarantine/traces-1-b.tail",
+        "quarantine/traces-1-c.reason.new",
+        "split/traces-1-d.0-1.seg",
+        "traces-2-e.seg",  # nothing but a torn tail
+    ):
+        (log / name).parent.mkdir(parents=True, exist_ok=True)
+        (log / name).write_bytes(f"{MARK} in {name}".encode())
+    keys = load_keys(key_file(tmp_path, FIRST), {})
+
+    def end(wal: WriteAheadLog) -> None:
+        wal.close()
+        wal.release()
+
+    for _ in range(2):
+        written_log(log, keys, [], end)
+        assert marked(log) == []
+    kept = {file.name: unseal(file.read_bytes(), keys) for file in (log / "quarantine").iterdir()}
+    assert kept == {
+        "traces-1-a.reason": f"{MARK} in quarantine/traces-1-a.reason".encode(),
+        "traces-1-b.tail": f"{MARK} in quarantine/traces-1-b.tail".encode(),
+        "traces-2-e.tail": f"{MARK} in traces-2-e.seg".encode(),
+    }
+
+
+def test_a_key_that_is_there_twice_is_one(tmp_path: Path) -> None:
+    keys = load_keys(key_file(tmp_path, FIRST, FIRST.upper(), SECOND, f"{FIRST}\r"), {})
+    assert keys is not None
+    assert [key.hex() for key in keys.keys] == [FIRST, SECOND]

@@ -169,6 +169,11 @@ class Segment:
         return unseal(file.read_bytes(), self.keys).decode() if file.exists() else ""
 
 
+def pieces_of(folder: Path) -> list[Path]:
+    """The files of pieces in a log's folder."""
+    return list((folder / _PIECES).glob("*"))
+
+
 def frames_of(data: bytes, keys: EncryptionKeys | None) -> Iterator[tuple[Frame, int]]:
     """The frames of a segment's file, encrypted or not, each with the offset at which it ends.
 

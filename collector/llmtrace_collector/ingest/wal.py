@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmtrace.common.durable_files import sync_directory, write_durably
-from llmtrace.common.sealed_files import EncryptionKeys, is_sealed
+from llmtrace.common.sealed_files import EncryptionKeys, is_sealed, seal
 
 from .request_dedup import RequestDedup, digest
-from .segment import Segment, frames_of
+from .segment import Segment, frames_of, pieces_of
 from .validate import ServiceRows, parse, service_rows
 from .wal_frame import Frame
 
@@ -107,15 +107,24 @@ class WriteAheadLog:
             if segment is not None:
                 self._on_closed(segment)
         if self._keys is not None:
-            self._encrypt_quarantine()
+            self._encrypt_quarantine(self._keys)
+            for piece in pieces_of(self._folder):  # a crash left it; where it is needed it is made again
+                piece.unlink()
         self._thread.start()
 
-    def _encrypt_quarantine(self) -> None:
-        """What was refused before there was a key stays for long: it is encrypted now."""
+    def _encrypt_quarantine(self, keys: EncryptionKeys) -> None:
+        """What was refused before there was a key stays for long: it is encrypted now, also where a crash
+        ended this, and where the reason or a torn tail is all there is.
+        """
         for path in self.quarantine_folder.glob("*.seg"):
             segment = self.quarantined(path.stem)
             if segment is not None and not is_sealed(path.read_bytes()):
                 segment.rewrite()
+        for path in self.quarantine_folder.glob("*"):
+            if path.suffix in (".reason", ".tail") and not is_sealed(path.read_bytes()):
+                write_durably(path, seal(path.read_bytes(), keys), mode=0o600)
+            elif path.suffix == ".new":  # the draft of a file
+                path.unlink()
 
     def append(
         self, signal: str, frame: Frame, days: frozenset[int], services: tuple[ServiceRows, ...] = ()
@@ -345,7 +354,8 @@ class WriteAheadLog:
             self.quarantine_folder.mkdir(exist_ok=True)
             sync_directory(self._folder)
             tail_file = self.quarantine_folder / f"{path.stem}.tail"
-            write_durably(tail_file, tail, mode=0o600)  # on disk before it is cut off where it was
+            kept = tail if self._keys is None else seal(tail, self._keys)
+            write_durably(tail_file, kept, mode=0o600)  # on disk before it is cut off where it was
             moved = f"moved to {tail_file}"
         logger.warning(
             "%s ended in %d bytes that are no whole record; they were %s", path.name, len(tail), moved

@@ -98,7 +98,7 @@ def load_keys(file: Path | None = None, environment: Mapping[str, str] = os.envi
             f"{source} holds keys, and the Python package that encrypts is missing: pip install "
             "'llmtrace[encryption]', or set no key"
         ) from error
-    return EncryptionKeys(tuple(bytes.fromhex(line) for line in lines))
+    return EncryptionKeys(tuple(dict.fromkeys(map(bytes.fromhex, lines))))
 
 
 def key_id(key: bytes) -> bytes:
