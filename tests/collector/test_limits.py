@@ -41,7 +41,7 @@ from llmtrace_collector.ingest.otlp_bounds import (
     check_size,
     shapes_of,
 )
-from llmtrace_collector.ingest.validate import SIGNALS, Checked, check
+from llmtrace_collector.ingest.validate import MAX_NAME, SIGNALS, Checked, check
 from llmtrace_collector.settings import CollectorSettings
 from tests.hostile import wire
 
@@ -181,6 +181,30 @@ def test_a_span_with_too_many_parts_is_left_out(tag: int) -> None:
     assert (result.accepted, result.rejected) == (0, 1)
     assert "more than 4,096" in result.message
     assert checked(wire.crowded_span(MAX_ATTRIBUTES, tag)).accepted == 1
+
+
+@pytest.mark.parametrize("key", ["service.name", "llmtrace.project"])
+def test_rows_under_a_name_that_is_none_are_left_out(key: str) -> None:
+    names = {"service.name": "shop", key: "n" * MAX_NAME}
+    assert checked(traces([span()], names).SerializeToString()).accepted == 1
+    long = traces([span(), span()], {**names, key: "n" * (MAX_NAME + 1)})
+    long.MergeFrom(traces([span()]))
+    result = checked(long.SerializeToString())
+    assert (result.accepted, result.rejected) == (1, 2)
+    assert "longer than 1,024 characters" in result.message
+    assert b"n" * MAX_NAME not in result.body
+    assert max(len(rows.project + rows.service) for rows in result.services) < 2 * MAX_NAME + 1
+
+
+def test_a_resource_without_rows_names_no_service(public: Served) -> None:
+    empty = traces([], {"service.name": "nobody" * 10_000})
+    empty.MergeFrom(traces([span()], {"service.name": "somebody"}))
+    headers = {"authorization": "Bearer in-key"}
+    assert public.post(empty, headers=headers).status_code == 200
+    public.stored()
+    metrics = CLIENT.get(f"{public.url}/metrics", headers={"authorization": "Bearer read-key"}).text
+    assert "somebody" in metrics
+    assert "nobody" not in metrics
 
 
 def test_what_is_left_out_of_a_long_list_is_exactly_what_is_bad() -> None:

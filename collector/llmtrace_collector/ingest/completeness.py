@@ -16,7 +16,7 @@ from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.store import Store
 
 from .segment import Segment
-from .validate import ServiceRows
+from .validate import MAX_NAME, ServiceRows
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class ArrivalCounts:
         """The service as a label of metrics, as it is stored, control characters as escapes; `(other)` beyond
         the first 200.
         """
+        service = service[:MAX_NAME]  # those of SDKs' reports were not measured when they came
         with self._lock:
             if service not in self._services and len(self._services) < _SERVICES:
                 (stored,) = self._store.clean([service])
@@ -110,7 +111,8 @@ class ArrivalCounts:
         for frame in segment.frames():
             origin = RequestOrigin(segment.signal, frame.project, frame.received)
             for rows in frame.services:
-                total[rows.service] += rows.accepted
+                if rows.accepted:
+                    total[rows.service] += rows.accepted
                 self.add(origin, rows, "quarantined", -rows.accepted if subtract else rows.accepted)
         return total
 

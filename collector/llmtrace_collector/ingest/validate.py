@@ -44,6 +44,9 @@ MAX_FUTURE = 3_600 * _SECOND
 
 _SHAPES = {signal: shapes_of(request.DESCRIPTOR) for signal, request in REQUESTS.items()}
 
+#: Characters of the names of a service and of a project, which are labels of metrics, and stay in memory.
+MAX_NAME = 1024
+
 #: A resource takes as long as so many rows.
 _ROWS_OF_A_RESOURCE = 8
 
@@ -92,7 +95,8 @@ def check(
 ) -> Checked:
     """Check one decompressed OTLP protobuf body received at `now` (Unix nanoseconds).
 
-    Rows with bad ids or times outside the retention window or over an hour ahead are taken out and counted.
+    Rows with bad ids, under a service or project whose name is too long, or with times outside the retention
+    window or over an hour ahead are taken out and counted.
     The window is the project's in `retention`, else `retention_days`; `project` is the key's, before what
     a resource says. Without `keep_bytes`, bytes within nested values become a mark.
     Raises Malformed when the body does not parse, Overfull when it holds more than a request may, and
@@ -122,6 +126,7 @@ def check(
     for resource in _resources(request):
         named, service = _owner(resource)
         oldest = now - retention.get(project or named or "default", retention_days) * _DAY
+        has_long_name = len(named) > MAX_NAME or len(service) > MAX_NAME
         resource_accepted = faulty = 0
         resource_rejected = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
         for rows in _rows(signal, resource):
@@ -130,6 +135,8 @@ def check(
                 fault, at = check_row(row, oldest, newest)
                 if may_be_crowded and not fault and is_crowded(row):
                     fault = _TOO_MANY
+                if has_long_name:
+                    fault = _LONG_NAME
                 if fault:
                     bad.append(index)
                     faults[fault] = faults.get(fault, 0) + 1
@@ -140,6 +147,9 @@ def check(
             _take_out(rows, bad)
             if signal == "traces":
                 faulty += sum(row.end_time_unix_nano < row.start_time_unix_nano for row in rows)
+        if has_long_name:
+            resource.resource.Clear()
+            named, service = named[:MAX_NAME], service[:MAX_NAME]
         accepted += resource_accepted
         rejected += resource_rejected
         services.append(ServiceRows(named, service, resource_accepted, resource_rejected, faulty))
@@ -185,6 +195,8 @@ def _take_out(rows: Any, bad: list[int]) -> None:
 
 
 _TOO_MANY = f"more than {MAX_ATTRIBUTES:,} attributes, events or links"
+
+_LONG_NAME = f"a service or project whose name is longer than {MAX_NAME:,} characters"
 
 _NO_TRACE = bytes(16)
 _NO_SPAN = bytes(8)

@@ -364,7 +364,8 @@ class WriteAheadLog:
 
 def _add_rows(total: Counter[str], services: Iterable[ServiceRows]) -> None:
     for rows in services:
-        total[rows.service] += rows.accepted
+        if rows.accepted:  # a resource without rows may have any name
+            total[rows.service] += rows.accepted
 
 
 def free_bytes(folder: Path) -> int:
