@@ -41,7 +41,7 @@ from llmtrace_collector.ingest.otlp_bounds import (
     check_size,
     shapes_of,
 )
-from llmtrace_collector.ingest.validate import MAX_NAME, SIGNALS, Checked, check
+from llmtrace_collector.ingest.validate import MAX_NAME, MAX_NAME_BYTES, SIGNALS, Checked, check
 from llmtrace_collector.settings import CollectorSettings
 from tests.hostile import wire
 
@@ -194,6 +194,15 @@ def test_rows_under_a_name_that_is_none_are_left_out(key: str) -> None:
     assert "longer than 1,024 characters" in result.message
     assert b"n" * MAX_NAME not in result.body
     assert max(len(rows.project + rows.service) for rows in result.services) < 2 * MAX_NAME + 1
+
+
+@pytest.mark.parametrize("key", ["gen_ai.request.model", "gen_ai.provider.name", "user.id", "long key"])
+def test_rows_with_a_value_too_long_to_group_by_are_left_out(key: str) -> None:
+    long = "n" * (MAX_NAME_BYTES + 1)
+    bad = llm({long: "x"} if key == "long key" else {key: long})
+    result = checked(traces([span(), bad, llm({"gen_ai.input.messages": long})]).SerializeToString())
+    assert (result.accepted, result.rejected) == (2, 1)
+    assert "longer than 64 KiB" in result.message
 
 
 def test_a_resource_without_rows_names_no_service(public: Served) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from llmtrace import semconv
+from llmtrace_collector.attributes.field import key_of
+from llmtrace_collector.attributes.fields import FIELDS, USER_KEYS
 
 from .nested_values import NO_REQUEST, REQUESTS, Malformed, first_of, flat_request, flatten, whole_request
 from .otlp_bounds import (
@@ -46,6 +48,14 @@ _SHAPES = {signal: shapes_of(request.DESCRIPTOR) for signal, request in REQUESTS
 
 #: Characters of the names of a service and of a project, which are labels of metrics, and stay in memory.
 MAX_NAME = 1024
+
+#: Bytes of a value that stands where the store keeps names (of models, users, spans): it groups rows by them,
+#: in blocks of thousands. Only rows that are larger are looked into.
+MAX_NAME_BYTES = 64 << 10
+
+_NAMES = frozenset(
+    key for field in FIELDS if "LowCardinality" in field.type for key in field.sources if key == key_of(key)
+).union(USER_KEYS)
 
 #: A resource takes as long as so many rows.
 _ROWS_OF_A_RESOURCE = 8
@@ -117,7 +127,7 @@ def check(
     else:
         _count_rows(signal, request, rows_at_most)
     newest = now + MAX_FUTURE
-    may_be_crowded = largest > UNCROWDED_BYTES
+    may_be_crowded, may_have_long_names = largest > UNCROWDED_BYTES, largest > MAX_NAME_BYTES
     check_row = _FAULTS[signal]
     accepted = rejected = 0
     faults: dict[str, int] = {}
@@ -126,7 +136,7 @@ def check(
     for resource in _resources(request):
         named, service = _owner(resource)
         oldest = now - retention.get(project or named or "default", retention_days) * _DAY
-        has_long_name = len(named) > MAX_NAME or len(service) > MAX_NAME
+        has_long_name = len(named) > MAX_NAME or len(service) > MAX_NAME or _has_long_name(resource.resource)
         resource_accepted = faulty = 0
         resource_rejected = _drop_other_kinds(resource, faults) if signal == "metrics" else 0
         for rows in _rows(signal, resource):
@@ -137,6 +147,8 @@ def check(
                     fault = _TOO_MANY
                 if has_long_name:
                     fault = _LONG_NAME
+                elif may_have_long_names and not fault and _has_long_name(row):
+                    fault = _LONG_VALUE
                 if fault:
                     bad.append(index)
                     faults[fault] = faults.get(fault, 0) + 1
@@ -157,6 +169,19 @@ def check(
         body = request.SerializeToString()
     message = "; ".join(f"{count} with {fault}" for fault, count in faults.items())
     return Checked(body, accepted, rejected, message, frozenset(days), tuple(services))
+
+
+def _has_long_name(part: Any) -> bool:
+    """Whether a row's or resource's own name, or one among its attributes, is too long to group by."""
+    if part.ByteSize() <= MAX_NAME_BYTES:
+        return False
+    own = [getattr(part, "name", ""), getattr(part, "severity_text", "")]
+    own += [event.name for event in getattr(part, "events", ())]
+    return max(map(len, own)) > MAX_NAME_BYTES or any(
+        max(len(attribute.key), len(attribute.value.string_value) if attribute.key in _NAMES else 0)
+        > MAX_NAME_BYTES
+        for attribute in part.attributes
+    )
 
 
 def _count_rows(signal: str, request: Any, rows_at_most: int | None) -> None:
@@ -196,6 +221,7 @@ def _take_out(rows: Any, bad: list[int]) -> None:
 
 _TOO_MANY = f"more than {MAX_ATTRIBUTES:,} attributes, events or links"
 
+_LONG_VALUE = f"a name, of a model or user for one, that is longer than {MAX_NAME_BYTES >> 10} KiB"
 _LONG_NAME = f"a service or project whose name is longer than {MAX_NAME:,} characters"
 
 _NO_TRACE = bytes(16)

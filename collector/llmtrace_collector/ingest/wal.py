@@ -354,8 +354,8 @@ class WriteAheadLog:
             self.quarantine_folder.mkdir(exist_ok=True)
             sync_directory(self._folder)
             tail_file = self.quarantine_folder / f"{path.stem}.tail"
-            kept = tail if self._keys is None else seal(tail, self._keys)
-            write_durably(tail_file, kept, mode=0o600)  # on disk before it is cut off where it was
+            data = tail if self._keys is None else seal(tail, self._keys)
+            write_durably(tail_file, data, mode=0o600)  # on disk before it is cut off where it was
             moved = f"moved to {tail_file}"
         logger.warning(
             "%s ended in %d bytes that are no whole record; they were %s", path.name, len(tail), moved

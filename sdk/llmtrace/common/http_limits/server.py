@@ -128,8 +128,8 @@ class LimitedProtocol(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         for name, value in self.headers:
             if name == b"connection":
-                kept = (token for token in value.split(b",") if token.strip().lower() not in _OFFERS)
-                lines.append(b"connection: " + b",".join(kept))
+                words = (word for word in value.split(b",") if word.strip().lower() not in _OFFERS)
+                lines.append(b"connection: " + b",".join(words))
             elif name not in _OFFERS:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
