@@ -191,8 +191,8 @@ def test_what_a_crash_left_before_there_was_a_key_is_not_left_plain(tmp_path: Pa
     for _ in range(2):
         written_log(log, keys, [], end)
         assert marked(log) == []
-    kept = {file.name: unseal(file.read_bytes(), keys) for file in (log / "quarantine").iterdir()}
-    assert kept == {
+    plain = {file.name: unseal(file.read_bytes(), keys) for file in (log / "quarantine").iterdir()}
+    assert plain == {
         "traces-1-a.reason": f"{MARK} in quarantine/traces-1-a.reason".encode(),
         "traces-1-b.tail": f"{MARK} in quarantine/traces-1-b.tail".encode(),
         "traces-2-e.tail": f"{MARK} in traces-2-e.seg".encode(),
