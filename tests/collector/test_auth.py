@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_a_request_of_more_days_than_a_block_takes_is_stored(keyed: Served) -> N
 def test_reading_demands_the_read_key(keyed: Served) -> None:
     url = f"{keyed.url}/clickhouse/"
     basic = base64.b64encode(b"anyone:read-key").decode()
-    for headers, status in (
+    cases: tuple[tuple[dict[str, Any], int], ...] = (
         ({}, 401),
         ({"x-clickhouse-key": "in-key"}, 401),
         ({"authorization": "Basic ???"}, 401),
@@ -96,7 +97,8 @@ def test_reading_demands_the_read_key(keyed: Served) -> None:
         ({"authorization": f"Basic {basic}"}, 200),
         ({"x-clickhouse-key": "read-key"}, 200),
         ({"authorization": f"Bearer {keyed.admin_key}"}, 200),
-    ):
+    )
+    for headers, status in cases:
         answer = CLIENT.post(url, content=b"SELECT 1", headers=headers)
         assert answer.status_code == status
         if status == 401:

@@ -380,6 +380,6 @@ def test_dashboard_and_watch_register_no_handlers() -> None:
                 if any(f"{name}.".startswith(f"{server}.") for name in names for server in _SERVERS):
                     servers.add(f"{folder.name}/{file.relative_to(folder)}")
     # The dashboard's stand before Streamlit and let nothing through that is no GET or HEAD.
-    names = ("app", "deadlines", "login_return", "protection")
-    before = {f"llmtrace_dashboard/server/{name}.py" for name in names}
+    modules = ("app", "deadlines", "login_return", "protection")
+    before = {f"llmtrace_dashboard/server/{name}.py" for name in modules}
     assert servers == {"llmtrace_analysis/watch/health.py", *before}
