@@ -174,8 +174,7 @@ def _insert(store: Store, spans: int, begin: int, end: int, progress: Callable[[
         progress(start, spans)
         execute(_statement(start=start, count=count, begin=begin, every=every, users=USERS))
     progress(spans, spans)
-    execute("DROP DICTIONARY IF EXISTS benchmark_words")
-    execute("DROP TABLE IF EXISTS benchmark_vocabulary SYNC")
+    execute("DROP TABLE IF EXISTS benchmark_words SYNC")
 
 
 def _statement(**values: int) -> str:
@@ -190,7 +189,7 @@ def _prose(length: str, salt: int) -> str:
     """SQL of as many words as the column `length` says, for span `n`."""
     return (
         "arrayStringConcat(arrayMap(w -> if(intDiv(w, 7) % 16 = 0, toString(w % 100000), "
-        f"dictGet('benchmark_words', 'Word', toUInt64(pow({_VOCABULARY}, w / 18446744073709551616.)) - 1)), "
+        f"joinGet('benchmark_words', 'Word', toUInt64(pow({_VOCABULARY}, w / 18446744073709551616.) - 1))), "
         f"arrayMap(i -> cityHash64(n, i, {salt}), range({length}))), ' ')"
     )
 
@@ -204,13 +203,9 @@ def _vocabulary(store: Store) -> None:
         word = "".join(source.choice(_SYLLABLES) for _ in range(length))
         words.append(word + (source.choice(("s", "ed", "ing", "ly")) if source.random() < 0.3 else ""))
     execute = store.engine.execute
-    execute("DROP DICTIONARY IF EXISTS benchmark_words")
-    execute("CREATE OR REPLACE TABLE benchmark_vocabulary (Id UInt64, Word String) ENGINE = Memory")
-    store.insert_rows("benchmark_vocabulary", ({"Id": n, "Word": word} for n, word in enumerate(words)))
-    execute(
-        "CREATE DICTIONARY benchmark_words (Id UInt64, Word String) PRIMARY KEY Id "
-        "SOURCE(CLICKHOUSE(TABLE 'benchmark_vocabulary')) LAYOUT(FLAT(MAX_ARRAY_SIZE 1000000)) LIFETIME(0)"
-    )
+    execute("DROP TABLE IF EXISTS benchmark_words SYNC")
+    execute("CREATE TABLE benchmark_words (Id UInt64, Word String) ENGINE = Join(ANY, LEFT, Id)")
+    store.insert_rows("benchmark_words", ({"Id": n, "Word": word} for n, word in enumerate(words)))
 
 
 def _wait_for_merges(store: Store) -> None:

@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llmtrace.common.http_limits import middleware
 from llmtrace_collector.app import create_app
-from llmtrace_collector.ingest import otlp_http
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.engine import StoreUnavailable
 from tests.crash_inserts import run as kill_amid_inserts
@@ -192,7 +193,12 @@ def test_slow_clients_are_served_and_hold_nobody_up(served: Served) -> None:
 
 
 def test_a_body_that_never_ends_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otlp_http, "_BODY_SECONDS", 0.2)
+    body_reader = middleware.BodyReader
+
+    def impatient(receive: Any, limit: int, seconds: float, *more: Any) -> Any:
+        return body_reader(receive, limit, min(seconds, 0.2), *more)
+
+    monkeypatch.setattr(middleware, "BodyReader", impatient)
     body = traces([llm(name="never")]).SerializeToString()
     with connection(served) as slow:
         slow.sendall(head(len(body)) + body[:-1])
