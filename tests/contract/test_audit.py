@@ -244,8 +244,8 @@ def test_without_its_row_nothing_is_done(served: Served, monkeypatch: pytest.Mon
         real(table, lines)
 
     monkeypatch.setattr(served.collector.store, "insert_rows", refuse)
-    # As they are once the engine has put rows of one key together, which it does in between too.
-    own_prices = "SELECT * FROM own_prices FINAL ORDER BY Provider, Model, ValidFrom"
+    # In one order: the engine puts parts together in between.
+    own_prices = "SELECT * FROM own_prices ORDER BY At, Provider, Model"
     prices = select(served, own_prices)
     answer = served.write("PUT", "/v1/prices", _PRICE)
     assert answer.status_code == 503
