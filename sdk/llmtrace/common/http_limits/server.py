@@ -379,7 +379,8 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             opened.bind(address)
-            opened.listen(2048)
+            # As many as the system holds: one that finds no room there tries again after a whole second.
+            opened.listen(65_535)
     except OSError:
         for opened in listening:
             opened.close()
