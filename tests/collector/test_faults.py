@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from llmtrace.common.http_limits import middleware
+from llmtrace.common.http_limits.bodies import BodyReader
 from llmtrace_collector.app import create_app
 from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.store.engine import StoreUnavailable
@@ -193,10 +194,8 @@ def test_slow_clients_are_served_and_hold_nobody_up(served: Served) -> None:
 
 
 def test_a_body_that_never_ends_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    body_reader = middleware.BodyReader
-
     def impatient(receive: Any, limit: int, seconds: float, *more: Any) -> Any:
-        return body_reader(receive, limit, min(seconds, 0.2), *more)
+        return BodyReader(receive, limit, min(seconds, 0.2), *more)
 
     monkeypatch.setattr(middleware, "BodyReader", impatient)
     body = traces([llm(name="never")]).SerializeToString()
