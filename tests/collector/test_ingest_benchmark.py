@@ -119,7 +119,9 @@ def test_a_program_ends_with_its_benchmark(tmp_path: Path) -> None:
 def test_two_schemas_of_one_engine_get_the_same_rows(tmp_path: Path) -> None:
     example, segment = tmp_path / "example.csv", tmp_path / "segment.csv"
     example.write_text("1,llmtrace.a\n")
-    segment.write_text("".join(f"{number},llmtrace.b\n" for number in range(1000)))
+    # Enough for more than one tick of the clock that counts a process's CPU (10 ms).
+    rows = 300_000
+    segment.write_text("".join(f"{number},llmtrace.b\n" for number in range(rows)))
     schema = Schema(
         "llmtrace",
         {
@@ -130,7 +132,7 @@ def test_two_schemas_of_one_engine_get_the_same_rows(tmp_path: Path) -> None:
         },
         (
             f"INSERT INTO incoming FROM INFILE '{example}' FORMAT CSV",
-            "INSERT INTO filled SELECT throwIf(count() != 1000 OR any(b) != 'llmtrace.filled'), '' "
+            f"INSERT INTO filled SELECT throwIf(count() != {rows} OR any(b) != 'llmtrace.filled'), '' "
             "FROM filled",
         ),
     )
@@ -139,7 +141,7 @@ def test_two_schemas_of_one_engine_get_the_same_rows(tmp_path: Path) -> None:
         for database in ("here", "against"):
             assert engine.insert(database, segment) > 0
         with pytest.raises(RuntimeError, match="a program of the benchmark ended"):
-            engine.insert("here", segment)  # 2001 rows now: the check inside fails
+            engine.insert("here", segment)  # twice as many rows now: the check inside fails
     finally:
         engine.close()
 
