@@ -472,7 +472,7 @@ def test_a_servers_policies_say_the_same() -> None:
     root = ElementTree.fromstring(access_control.users_xml())
     (database,) = root.findall("./users/default/databases/database[@name='llmtrace']")
     embedded = {
-        table.get("name", ""): table.findtext("filter", "").partition("AND ")[2].removesuffix(")")
+        table.get("name", ""): table.findtext("filter", "").partition(" OR ")[2]
         for table in database
         if table.get("name") and BY_NAME[table.get("name", "")].kind is Kind.TABLE
     }

@@ -9,5 +9,5 @@ PARTITION BY toDate(Start)
 ORDER BY (TraceId, Start)
 TTL Start + toIntervalDay(30)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
-    min_bytes_for_wide_part = 67108864, merge_selector_base = 8, ttl_only_drop_parts = 1
+    min_bytes_for_wide_part = 67108864, merge_selector_base = 8, ttl_only_drop_parts = 1, index_granularity = 512
 COMMENT 'When each trace was, so that its spans are read without searching all days; rows of one trace add up, and come some seconds after its spans: trace_times has both';

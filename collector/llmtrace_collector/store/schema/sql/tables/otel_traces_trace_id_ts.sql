@@ -8,5 +8,5 @@ ENGINE = {{ engine('MergeTree') }}
 PARTITION BY toDate(Start)
 ORDER BY (TraceId, Start)
 TTL Start + toIntervalDay({{ longest_retention_days }})
-SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1
+SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1, index_granularity = 512
 COMMENT 'When each trace was, so that its spans are read without searching all days; rows of one trace add up, and come some seconds after its spans: trace_times has both';
