@@ -609,7 +609,7 @@ def test_costly_questions_end_in_an_error(filled: Served) -> None:
         "SELECT groupArray(number) FROM numbers(1000000000)",
     ):
         answer = filled.sql(text)
-        assert answer.status_code in (400, 503), text
+        assert answer.status_code == 400, text  # nothing that another try would mend
         assert re.search(r"Code: \d+", answer.text)
     assert time.monotonic() - started < 60
     assert filled.value("SELECT 1") == "1"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import grpc
+import httpx
 
 from . import wire
 from .case import Case, Target, storm
@@ -169,6 +171,31 @@ def _query(name: str, text: str) -> Case:
     return Case(name, "queries", "collector", attack)
 
 
+def _hungry_reads(target: Target, seconds: float) -> str:
+    """A project's key, whose queries take all the memory that they get."""
+    asked = {"role": "read", "project": "hungry", "name": "hungry"}
+    bearer = {"authorization": f"Bearer {target.keys['admin']}"}
+    made = target.post("/v1/keys", json.dumps(asked).encode(), **_JSON, **bearer)
+    assert made.status_code == 200, made.text
+    texts = (
+        b"SELECT length(groupArray(repeat('x', 1000))) FROM numbers(3000000)",
+        b"SELECT uniqExact(number) FROM numbers(100000000)",
+        b"SELECT count() FROM numbers(30000000) a JOIN numbers(30000000) b ON a.number = b.number",
+        b"SELECT number AS a FROM numbers(990000) FORMAT JSON",
+    )
+    key = made.json()
+
+    def read(number: int) -> str:
+        text = texts[number // 4 % len(texts)]
+        return str(target.post("/clickhouse/", text, x_clickhouse_key=key["key"]).status_code)
+
+    try:
+        return storm(seconds, 4, read)
+    finally:
+        # Without keys everyone may read again, as the cases that follow do.
+        httpx.delete(f"{target.url}/v1/keys/{key['key_id']}", headers=bearer, trust_env=False)
+
+
 def _silent_streams(target: Target, seconds: float) -> str:
     """gRPC calls that never send their message; one that does gets through."""
     path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -247,6 +274,7 @@ CASES = [
     Case("pipelined", "connections", "collector", _pipelined),
     Case("long-header", "connections", "collector", _long_header),
     Case("silent-streams", "connections", "collector", _silent_streams, is_quick=True),
+    Case("hungry-reads", "queries", "collector", _hungry_reads, is_quick=True),
     _query("nested-types", f"SELECT CAST(1, '{'Tuple(' * 30}Int8{')' * 30}')"),
     _query("many-unions", " UNION ALL ".join(["SELECT 1"] * 1500)),
     _query("deep-words", f"SELECT {'.'.join(['a'] * 5000)}, 1{'::Int8' * 2000}"),

@@ -25,6 +25,9 @@ from .query_turns import ReadTurns
 #: their turn.
 _READERS, _READERS_OF_ONE = 4, 3
 
+#: ClickHouse's codes for time and memory that were used up: asked again, the same text ends the same way.
+_TOO_DEAR = frozenset({159, 241})
+
 _CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",
     "JSONCompact": "application/json; charset=UTF-8",
@@ -76,6 +79,9 @@ def router(
         try:
             data = await turns.run(identity.project or reader, answer)
         except StoreUnavailable as error:
+            if error.code in _TOO_DEAR:
+                metrics.reads.labels("failed").inc()
+                return _failure(400, error.code, str(error))
             metrics.reads.labels("unavailable").inc()
             return _failure(503, error.code, str(error), 1)
         except NotConfined as error:

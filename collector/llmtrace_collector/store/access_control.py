@@ -43,7 +43,7 @@ _GRANTS = (
     # Where releases before had the store.
     f"GRANT {_WORK} ON default.*",
     "GRANT SELECT ON system.*",
-    "GRANT CREATE FUNCTION, DROP FUNCTION ON *.*",
+    "GRANT CREATE FUNCTION, DROP FUNCTION, SYSTEM JEMALLOC ON *.*",
     # Segments are examined and backups are loaded by the table function `file`.
     "GRANT READ ON FILE",
 )
@@ -79,8 +79,8 @@ def _filter(name: str, rows: str) -> str:
         # It is read as whoever asks: the tables behind it hold, and to filter its rows again takes time.
         return _EVERYONES
     own = rows.replace("{project}", f"substring({_SCOPE}, {len(_PROJECT) + 1})")
-    # In as few calls as can be, since the engine analyses them anew for each table of each query: of the three
-    # scopes that there are, only those of owner and every project stand before any 'p:'.
+    # In as few calls as can be, since the engine analyses them anew for each table of each query: of the
+    # three scopes that there are, only those of owner and every project stand before any 'p:'.
     return f"{_SCOPE} <= '{EVERY_PROJECT}' OR {own}"
 
 

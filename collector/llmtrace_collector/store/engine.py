@@ -22,10 +22,11 @@ from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 
 from . import access_control
-from .access_control import OWNER, scope_of
+from .access_control import EVERY_PROJECT, OWNER, scope_of
 from .cluster import Cluster
 from .database import DATABASE as DATABASE
 from .encrypted_disk import EncryptedDisk, demand_plain
+from .freed_memory import FreedMemory
 from .handles import Handles, Session
 
 #: Limits behind the query guard: what one read may cost. Times in seconds, sizes in bytes.
@@ -36,6 +37,15 @@ READ_LIMITS: Mapping[str, str] = {
     "max_result_rows": "5000000",
     "result_overflow_mode": "throw",
     "max_threads": "2",
+    "max_temporary_data_on_disk_size_for_query": str(4 << 30),
+}
+
+#: What a reader of one project has less of: other people's keys must not take the collector's memory.
+_LIMITS_OF_A_PROJECT: Mapping[str, str] = {
+    "max_memory_usage": str(128 << 20),
+    "max_result_bytes": str(64 << 20),
+    "max_result_rows": "1000000",
+    "max_temporary_data_on_disk_size_for_query": str(1 << 30),
 }
 
 #: What answers do not say: how many rows were read for them, those of others among them.
@@ -174,6 +184,7 @@ class EmbeddedEngine(StoreEngine):
                 f"the embedded store in {path} cannot be opened ({error}). One process may own it at a time: "
                 "stop the other collector, or give this one another data directory."
             ) from error
+        self._freed = FreedMemory(lambda: self.execute("SYSTEM JEMALLOC PURGE"))
         try:
             self._demand_walls()
         except BaseException:
@@ -219,6 +230,9 @@ class EmbeddedEngine(StoreEngine):
                 data: bytes | None = handle.query(sql, fmt, params=values).bytes()
         except RuntimeError as error:
             raise _store_error(str(error)) from error
+        finally:
+            if session.reads:
+                self._freed.after_read()
         return data or b""
 
     def execute(
@@ -277,9 +291,13 @@ def _prepare(handle: Any, session: Session) -> None:
     """Make a fresh handle one of a session, which nothing that is run on it can change if it only reads."""
     handle.query(f"USE {DATABASE}")
     if session.reads:
-        settings = {**READ_LIMITS, **READ_ANSWERS, "log_comment": session.scope}
+        settings = {**_limits(session.scope), **READ_ANSWERS, "log_comment": session.scope}
         handle.query(f"SET {_settings_clause(settings)}")
         handle.query("SET readonly = 1")
+
+
+def _limits(scope: str) -> Mapping[str, str]:
+    return READ_LIMITS if scope in (OWNER, EVERY_PROJECT) else {**READ_LIMITS, **_LIMITS_OF_A_PROJECT}
 
 
 def engine_path(path: Path) -> str:
@@ -390,7 +408,8 @@ class ServerEngine(StoreEngine):
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        settings = {**READ_LIMITS, **READ_ANSWERS, "log_comment": scope_of(project), "readonly": "1"}
+        scope = scope_of(project)
+        settings = {**_limits(scope), **READ_ANSWERS, "log_comment": scope, "readonly": "1"}
         if not project:
             return self._run("read", sql, params, settings, fmt)
         if not self._confines:

@@ -5,7 +5,7 @@ CREATE TABLE otel_traces_trace_id_ts (
     Project LowCardinality(String) COMMENT 'Project whose trace it is'
 )
 ENGINE = MergeTree
-PARTITION BY toDate(Start)
+PARTITION BY toMonday(Start)
 ORDER BY (TraceId, Start)
 TTL Start + toIntervalDay(30)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,

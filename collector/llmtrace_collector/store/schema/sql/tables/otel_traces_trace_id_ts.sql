@@ -5,7 +5,7 @@ CREATE TABLE otel_traces_trace_id_ts (
     Project LowCardinality(String) COMMENT 'Project whose trace it is'
 )
 ENGINE = {{ engine('MergeTree') }}
-PARTITION BY toDate(Start)
+PARTITION BY toMonday(Start)
 ORDER BY (TraceId, Start)
 TTL Start + toIntervalDay({{ longest_retention_days }})
 SETTINGS {% include 'parts/durable.sql' %}, ttl_only_drop_parts = 1, index_granularity = 512
