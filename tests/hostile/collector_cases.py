@@ -175,15 +175,15 @@ def _hungry_reads(target: Target, seconds: float) -> str:
     """A project's key, whose queries take all the memory that they get."""
     asked = {"role": "read", "project": "hungry", "name": "hungry"}
     bearer = {"authorization": f"Bearer {target.keys['admin']}"}
-    made = target.post("/v1/keys", json.dumps(asked).encode(), **_JSON, **bearer)
-    assert made.status_code == 200, made.text
+    created = target.post("/v1/keys", json.dumps(asked).encode(), **_JSON, **bearer)
+    assert created.status_code == 200, created.text
     texts = (
         b"SELECT length(groupArray(repeat('x', 1000))) FROM numbers(3000000)",
         b"SELECT uniqExact(number) FROM numbers(100000000)",
         b"SELECT count() FROM numbers(30000000) a JOIN numbers(30000000) b ON a.number = b.number",
         b"SELECT number AS a FROM numbers(990000) FORMAT JSON",
     )
-    key = made.json()
+    key = created.json()
 
     def read(number: int) -> str:
         text = texts[number // 4 % len(texts)]

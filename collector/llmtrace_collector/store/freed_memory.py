@@ -25,19 +25,19 @@ class FreedMemory:
     def __init__(self, purge: Callable[[], object]) -> None:
         self._purge = purge
         self._least = _resident()
-        self._turn = threading.Lock()
+        self._purging = threading.Lock()
 
     def after_read(self) -> None:
         """To be called when a read has ended."""
         resident = _resident()
         self._least = min(self._least, resident)
-        if resident - self._least < _GROWTH or not self._turn.acquire(blocking=False):
+        if resident - self._least < _GROWTH or not self._purging.acquire(blocking=False):
             return
         try:
             self._purge()
             self._least = _resident()
         finally:
-            self._turn.release()
+            self._purging.release()
 
 
 def _resident() -> int:
