@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
                     max((outcome.health for outcome in outcomes), default=0.0), 3
                 ),
                 "peak_mb": max((outcome.peak for outcome in outcomes), default=0),
-                "spans_lost": sum(outcome.sent - outcome.stored for outcome in outcomes),
+                "spans_lost": sum(max(0, outcome.sent - outcome.stored) for outcome in outcomes),
             }
         )
     )
