@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -22,31 +23,15 @@ from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 
 from . import access_control
-from .access_control import EVERY_PROJECT, OWNER, scope_of
+from .access_control import OWNER, scope_of
 from .cluster import Cluster
 from .database import DATABASE as DATABASE
 from .encrypted_disk import EncryptedDisk, demand_plain
 from .freed_memory import FreedMemory
 from .handles import Handles, Session
+from .read_limits import READ_LIMITS, is_confined, limits_of
 
-#: Limits behind the query guard: what one read may cost. Times in seconds, sizes in bytes.
-READ_LIMITS: Mapping[str, str] = {
-    "max_execution_time": "30",
-    "max_memory_usage": str(2 << 30),
-    "max_result_bytes": str(256 << 20),
-    "max_result_rows": "5000000",
-    "result_overflow_mode": "throw",
-    "max_threads": "2",
-    "max_temporary_data_on_disk_size_for_query": str(4 << 30),
-}
-
-#: What a reader of one project has less of: other people's keys must not take the collector's memory.
-_LIMITS_OF_A_PROJECT: Mapping[str, str] = {
-    "max_memory_usage": str(128 << 20),
-    "max_result_bytes": str(64 << 20),
-    "max_result_rows": "1000000",
-    "max_temporary_data_on_disk_size_for_query": str(1 << 30),
-}
+logger = logging.getLogger(__name__)
 
 #: What answers do not say: how many rows were read for them, those of others among them.
 READ_ANSWERS: Mapping[str, str] = {"output_format_write_statistics": "0"}
@@ -104,8 +89,8 @@ class StoreEngine(ABC):
         fmt: str = "TabSeparated",
         project: str = "",
     ) -> bytes:
-        """Run one SELECT of a reader's, read-only and within `READ_LIMITS`; the bytes are in format `fmt` of
-        ClickHouse's.
+        """Run one SELECT of a reader's, read-only and within `limits_of` its scope; the bytes are in format
+        `fmt` of ClickHouse's.
 
         `params` are the values of `{name:Type}` placeholders; the engine encodes them. `project` is the one
         whose rows alone may come out, by the engine's own access control; '' for those of every project, but
@@ -184,7 +169,7 @@ class EmbeddedEngine(StoreEngine):
                 f"the embedded store in {path} cannot be opened ({error}). One process may own it at a time: "
                 "stop the other collector, or give this one another data directory."
             ) from error
-        self._freed = FreedMemory(lambda: self.execute("SYSTEM JEMALLOC PURGE"))
+        self._freed = FreedMemory(self._purge)
         try:
             self._demand_walls()
         except BaseException:
@@ -231,9 +216,17 @@ class EmbeddedEngine(StoreEngine):
         except RuntimeError as error:
             raise _store_error(str(error)) from error
         finally:
-            if session.reads:
+            # Others may have more memory, and what they free is soon used again by their next read.
+            if is_confined(session.scope):
                 self._freed.after_read()
         return data or b""
+
+    def _purge(self) -> None:
+        try:
+            self.execute("SYSTEM JEMALLOC PURGE")
+        except StoreError as error:
+            # The read that it follows has its answer; the allocator gives the memory back later by itself.
+            logger.warning("memory of large reads is not given back yet: %s", error)
 
     def execute(
         self, sql: str, params: QueryParams | None = None, settings: Mapping[str, str] | None = None
@@ -291,13 +284,9 @@ def _prepare(handle: Any, session: Session) -> None:
     """Make a fresh handle one of a session, which nothing that is run on it can change if it only reads."""
     handle.query(f"USE {DATABASE}")
     if session.reads:
-        settings = {**_limits(session.scope), **READ_ANSWERS, "log_comment": session.scope}
+        settings = {**limits_of(session.scope), **READ_ANSWERS, "log_comment": session.scope}
         handle.query(f"SET {_settings_clause(settings)}")
         handle.query("SET readonly = 1")
-
-
-def _limits(scope: str) -> Mapping[str, str]:
-    return READ_LIMITS if scope in (OWNER, EVERY_PROJECT) else {**READ_LIMITS, **_LIMITS_OF_A_PROJECT}
 
 
 def engine_path(path: Path) -> str:
@@ -409,7 +398,7 @@ class ServerEngine(StoreEngine):
         project: str = "",
     ) -> bytes:
         scope = scope_of(project)
-        settings = {**_limits(scope), **READ_ANSWERS, "log_comment": scope, "readonly": "1"}
+        settings = {**limits_of(scope), **READ_ANSWERS, "log_comment": scope, "readonly": "1"}
         if not project:
             return self._run("read", sql, params, settings, fmt)
         if not self._confines:

@@ -19,7 +19,7 @@ _GROWTH = 64 << 20
 class FreedMemory:
     """Gives freed memory back to the system whenever the process has grown by `_GROWTH` since the last time.
 
-    `purge` has the allocator do so. Every method may be called from any thread.
+    `purge` has the allocator do so, and raises nothing. Every method may be called from any thread.
     """
 
     def __init__(self, purge: Callable[[], object]) -> None:

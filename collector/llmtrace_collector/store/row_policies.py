@@ -15,7 +15,8 @@ from llmtrace_collector.sql_values import literal
 from .access_control import filtered
 from .catalogue import BY_NAME, SHARDED, Kind
 from .cluster import Cluster
-from .engine import PROJECT_SETTING, READ_LIMITS
+from .engine import PROJECT_SETTING
+from .read_limits import READ_LIMITS
 from .schema import sql_text
 
 ROLE = "llmtrace_project_reader"

@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 from llmtrace_collector.sql_values import literal, literals
 from llmtrace_collector.store.catalogue import BY_NAME, READABLE, Kind
-from llmtrace_collector.store.engine import DATABASE, READ_LIMITS, StoreEngine
+from llmtrace_collector.store.engine import DATABASE, StoreEngine
+from llmtrace_collector.store.read_limits import READ_LIMITS
 
 #: Tables of metadata that are empty here, whatever happens on the server.
 _EMPTY = (
