@@ -101,7 +101,7 @@ def fill(folder: Path, spans: int, progress: Callable[[int, int], None]) -> Fill
     started, used = time.monotonic(), time.process_time()
     store = open_store(f"chdb://{folder / 'store'}", RETENTION_DAYS)
     try:
-        _insert(store, spans, begin, end, progress)
+        insert_spans(store, spans, begin, end, progress)
         # A collector that ran all the while would have priced what came and looked it through.
         PriceBook(store, ()).sync()
         at = f"{time.time():.3f}"
@@ -163,7 +163,10 @@ def _schema() -> str:
     return describe(SchemaSettings(RETENTION_DAYS), embedded=True).digest[:16]
 
 
-def _insert(store: Store, spans: int, begin: int, end: int, progress: Callable[[int, int], None]) -> None:
+def insert_spans(
+    store: Store, spans: int, begin: int, end: int, progress: Callable[[int, int], None]
+) -> None:
+    """Put so many spans from `begin` to `end` (Unix seconds) into a store."""
     _vocabulary(store)
     execute = store.engine.execute
     traces = -(-spans // SPANS_PER_TRACE)

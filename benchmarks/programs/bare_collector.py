@@ -36,7 +36,7 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.query_guard.text_queue import QueryQueue
-from llmtrace_collector.store.store import SegmentFile, Store
+from llmtrace_collector.store.store import Store
 
 #: A segment is one block, and views are not compiled: as our store inserts.
 _SETTINGS: Mapping[str, str] = {
@@ -85,23 +85,16 @@ class BareStore:
             raise StoreError(str(error)) from error
         return data or b""
 
-    def try_insert(self, segment: SegmentFile) -> str | None:
-        """Insert a segment of spans; what the engine says against it, None when it took it."""
+    def insert_segment(self, signal: str, path: Path, token: str) -> None:
+        """Insert a segment of spans."""
         settings = {
             **_SETTINGS,
-            "insert_deduplication_token": segment.token,
+            "insert_deduplication_token": token,
             "format_schema": f"{self._schema}:TracesEnvelope",
         }
         clause = ", ".join(f"{name} = {literal(value)}" for name, value in settings.items())
-        try:
-            with segment.plain_file() as plain:
-                file = literal(str(plain.absolute()))
-                self._execute(
-                    f"INSERT INTO otlp_traces_in FROM INFILE {file} SETTINGS {clause} FORMAT Protobuf"
-                )
-        except StoreError as error:
-            return str(error)
-        return None
+        file = literal(str(path.absolute()))
+        self._execute(f"INSERT INTO otlp_traces_in FROM INFILE {file} SETTINGS {clause} FORMAT Protobuf")
 
     def read(
         self, sql: str, params: QueryParams | None = None, fmt: str = "TabSeparated", project: str = ""
@@ -142,7 +135,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     bare = BareStore(settings.data_dir / "store")
     store = cast("Store", bare)
     metrics = CollectorMetrics()
-    arrival_counts = ArrivalCounts(store, metrics)
+    arrival_counts = ArrivalCounts(store, metrics, settings.data_dir / "wal")
     writer = Writer(store, metrics, arrival_counts)
     wal = WriteAheadLog(
         settings.data_dir / "wal",

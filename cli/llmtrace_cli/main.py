@@ -6,6 +6,7 @@ import click
 
 from .admin.keys import keys
 from .admin.store import store
+from .backup.commands import backup, restore
 from .config.commands import config
 from .cost.commands import cost
 from .demo.commands import demo
@@ -46,7 +47,7 @@ def cli(config_file: Path | None) -> None:
 
 
 for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, cost, config, keys,
-    store):  # fmt: skip
+    store, backup, restore):  # fmt: skip
     cli.add_command(command)
 
 

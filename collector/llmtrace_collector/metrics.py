@@ -40,7 +40,8 @@ class CollectorMetrics:
         )
         self.sdk_spans = Gauge(
             "llmtrace_sdk_spans",
-            "What the SDK processes of the last day say they generated, sent, spooled and dropped.",
+            "What the SDK processes of the last day say they generated, sent, spooled and dropped; lost: "
+            "what those had in memory that were killed.",
             ["service", "what"],
             registry=registry,
         )
@@ -68,6 +69,24 @@ class CollectorMetrics:
             "llmtrace_quarantined_items",
             "Spans, log records or data points that were set aside.",
             ["signal"],
+            registry=registry,
+        )
+        self.damaged_bytes = Counter(
+            "llmtrace_damaged_log_bytes",
+            "Bytes of the log that could not be read any more and were set aside.",
+            ["signal"],
+            registry=registry,
+        )
+        self.damaged_requests = Counter(
+            "llmtrace_damaged_log_requests",
+            "Acknowledged requests in them, as far as they could be counted.",
+            ["signal"],
+            registry=registry,
+        )
+        self.missing_segments = Gauge(
+            "llmtrace_missing_log_segments",
+            "Segments of the log whose files somebody took away, until their entries in the quarantine are "
+            "deleted.",
             registry=registry,
         )
         self.split_segments = Counter(
@@ -101,6 +120,43 @@ class CollectorMetrics:
         self.reads = Counter("llmtrace_reads", "SELECTs answered or refused.", ["outcome"], registry=registry)
         self.task_failures = Counter(
             "llmtrace_task_failures", "Passes of a background task that failed.", ["task"], registry=registry
+        )
+        self.disk_free_bytes = Gauge(
+            "llmtrace_disk_free_bytes", "Bytes free on the disk of data_dir.", registry=registry
+        )
+        self.disk_full = Gauge(
+            "llmtrace_disk_full",
+            "1 while the disk of data_dir is full, so that senders get 503.",
+            registry=registry,
+        )
+        self.task_last_success = Gauge(
+            "llmtrace_task_last_success_timestamp_seconds",
+            "Unix time at which a thread or background task last finished its work; 0 before that.",
+            ["task"],
+            registry=registry,
+        )
+        self.task_lag = Gauge(
+            "llmtrace_task_lag_seconds",
+            "Time since a thread or background task began what it has not finished yet; 0 when idle.",
+            ["task"],
+            registry=registry,
+        )
+        self.oldest_unstored = Gauge(
+            "llmtrace_oldest_unstored_segment_age_seconds",
+            "Age of the oldest segment of the log that is not in the store yet.",
+            registry=registry,
+        )
+        self.ledger_difference = Gauge(
+            "llmtrace_ledger_difference_rows",
+            "Rows by which what was stored and what the store holds now differ; anything but 0 is wrong.",
+            ["signal"],
+            registry=registry,
+        )
+        self.broken_parts = Gauge(
+            "llmtrace_broken_parts",
+            "Parts of the store that the engine set aside as broken, or that are damaged on disk.",
+            ["state"],
+            registry=registry,
         )
         self.rollup_pass_seconds = Gauge(
             "llmtrace_rollup_pass_seconds",

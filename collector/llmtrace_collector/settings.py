@@ -9,16 +9,18 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from llmtrace import semconv
+from llmtrace.common.time_zones import UTC_ZONE, time_zone
 
 from .issuer_settings import TokenIssuer
-from .pricing.unit_prices import UnitPrices
+from .pricing.currencies import ExchangeRate
+from .pricing.unit_prices import ProviderName, UnitPrices
 
 
 class ModelPrice(UnitPrices):
     """A price of the user's own, for models that no public price list has."""
 
     model: str = Field(description="Model name as calls request it.")
-    provider: str = Field(default="", description="Provider name; empty matches every provider.")
+    provider: ProviderName = Field(default="", description="Provider name; empty matches every provider.")
 
 
 class Budget(BaseModel):
@@ -33,7 +35,10 @@ class Budget(BaseModel):
     )
     window: Literal["day", "week", "month", "24h", "7d", "30d"] = Field(
         default="month",
-        description="Calendar day, week (from Monday) or month (UTC), or the last 24h, 7d or 30d.",
+        description="Calendar day, week (from Monday) or month, or the last 24h, 7d or 30d.",
+    )
+    time_zone: str = Field(
+        default=UTC_ZONE, description="Time zone of the calendar's days, weeks and months: Asia/Shanghai."
     )
     per: Literal["all", "user", "project", "model", "service", "tag", "account"] = Field(
         default="all",
@@ -53,6 +58,12 @@ class Budget(BaseModel):
         default=(semconv.PURPOSE_PRODUCT,),
         description=f"Only calls for these purposes ({', '.join(semconv.PURPOSES)}); none: for all.",
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_time_zone(cls, name: str) -> str:
+        time_zone(name)
+        return name
 
 
 class CollectorSettings(BaseModel):
@@ -186,7 +197,7 @@ class CollectorSettings(BaseModel):
         description="Largest request, before and after decompression.",
     )
     query_max_bytes: int = Field(
-        default=20_000,
+        default=32_000,
         ge=1_000,
         le=1 << 20,
         description="Longest query that readers of /clickhouse may send, without its parameters.",
@@ -195,6 +206,12 @@ class CollectorSettings(BaseModel):
         default=4 << 30,
         ge=64 << 20,
         description="Disk that unstored segments may take before senders get 503.",
+    )
+    disk_reserve_bytes: int = Field(
+        default=64 << 20,
+        ge=0,
+        description="Size of the file that keeps room on the disk of data_dir, released while that is full, "
+        "so that deleting, keys and a stop still work.",
     )
     segment_bytes: int = Field(
         default=16 << 20, ge=1 << 16, le=32 << 20, description="Size at which a segment of the log is closed."
@@ -238,6 +255,11 @@ class CollectorSettings(BaseModel):
     )
     prices: tuple[ModelPrice, ...] = Field(
         default=(), description="Prices of your own ([[collector.prices]]), before the public list."
+    )
+    exchange_rates: tuple[ExchangeRate, ...] = Field(
+        default=(),
+        description="What a US dollar was worth, for prices of your own in other currencies; "
+        "default: [[dashboard.exchange_rates]].",
     )
     budgets: tuple[Budget, ...] = Field(
         default=(), description="Budgets that GET /v1/budget answers for ([[collector.budgets]])."

@@ -1,58 +1,66 @@
-"""Background tasks of the collector: one pass every so often, failures counted and tried again."""
+"""Background threads of the collector, supervised; metrics say what each does and how far it is behind."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 
-from .metrics import CollectorMetrics
+from llmtrace.common.supervised import SupervisedThread
 
-logger = logging.getLogger(__name__)
+from .metrics import CollectorMetrics
 
 #: What a pass needs may be back any moment, and asking costs little.
 _LONGEST_PAUSE = 5.0
 
+#: How long passes of a task may fail, and how long one may take, before the collector is not ready.
+_FAILING_SECONDS = 60.0
+_STUCK_SECONDS = 300.0
 
-class PeriodicTask:
-    """Runs `work` every `interval` seconds in a thread of its own. A pass that fails is logged once per
-    spell of failures and repeated with growing pauses; it never ends the task.
+
+def measure(thread: SupervisedThread, metrics: CollectorMetrics) -> None:
+    """Let metrics tell of a thread."""
+    failures = metrics.task_failures.labels(thread.name)
+    metrics.task_last_success.labels(thread.name).set_function(lambda: thread.last_success)
+    metrics.task_lag.labels(thread.name).set_function(lambda: thread.lag)
+    thread.on_failure = failures.inc
+
+
+class PeriodicTask(SupervisedThread):
+    """Calls `work` every `interval` seconds. A pass that fails is repeated with growing pauses; none ends it.
+
+    One that is not `is_essential` needs others than the store: that it fails is a warning, and no reason for
+    senders to go elsewhere.
     """
 
     def __init__(
-        self, name: str, interval: float, work: Callable[[], object], metrics: CollectorMetrics
+        self,
+        name: str,
+        interval: float,
+        work: Callable[[], object],
+        metrics: CollectorMetrics,
+        expected: tuple[type[BaseException], ...] = (OSError,),
+        *,
+        is_essential: bool = True,
     ) -> None:
-        self._name = name
+        longest = max(interval, _LONGEST_PAUSE)
+        super().__init__(
+            name,
+            self._pass,
+            pauses=(min(2 * interval, longest), longest),
+            expected=expected,
+            failing_seconds=max(_FAILING_SECONDS, 3 * interval),
+            stuck_seconds=max(_STUCK_SECONDS, 3 * interval),
+        )
         self._interval = interval
         self._work = work
-        self._failures = metrics.task_failures.labels(name)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"llmtrace-{name}", daemon=True)
+        self.is_essential = is_essential
+        measure(self, metrics)
 
-    def start(self) -> None:
-        """Begin with a pass at once."""
-        self._thread.start()
+    def _pass(self) -> float:
+        self.begin()
+        self._work()
+        return self._interval
 
     def close(self) -> None:
         """Stop after the pass that is under way."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        failed = 0
-        while not self._stopping.is_set():
-            try:
-                self._work()
-            except Exception as error:
-                failed += 1
-                self._failures.inc()
-                if failed == 1:
-                    logger.warning("%s failed and will be tried again: %s", self._name, error)
-                logger.debug("%s failed", self._name, exc_info=True)
-            else:
-                if failed:
-                    logger.info("%s works again after %d failed passes", self._name, failed)
-                failed = 0
-            self._stopping.wait(
-                min(self._interval * 2 ** min(failed, 6), max(self._interval, _LONGEST_PAUSE))
-            )
+        self.stop()
+        self.join()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -22,10 +20,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 10.0
-_MAX_UNRECORDED = 1000
 
 #: What may stand in a header as it is: printable ASCII but for the mark of the encoding, `%`.
 _HEADER_TEXT = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+#: A page waits for this answer.
+_SETTLED_SECONDS = 2.0
+_SETTLED = """SELECT count() > 0
+FROM webhook_deliveries
+WHERE has(splitByChar(',', {ids:String}), DeliveryId) AND (Ok OR Attempt = 0)
+FORMAT TabSeparated"""
 
 Decision = Literal["acknowledge", "resolve"]
 Json = dict[str, Any]
@@ -147,8 +151,6 @@ class CollectorClient:
             verify=self._tls.context(),
             headers=caller.headers(),
         )
-        self._unrecorded: deque[Json] = deque(maxlen=_MAX_UNRECORDED)
-        self._flush_lock = threading.Lock()
 
     # Incidents and deliveries
 
@@ -161,22 +163,26 @@ class CollectorClient:
         path = f"/v1/incidents/{_segment(incident_id)}/{action}"
         self._send("POST", path, {"actor": actor, "note": note})
 
-    def add_delivery(self, attempt: Json) -> None:
-        """Record an attempt to deliver; written later when the collector is unavailable. Raises neither."""
-        self._unrecorded.append(attempt)
-        self.flush()
+    def report_watch(self, report: Json) -> None:
+        """Say how far watch is: the body of `POST /v1/watch`."""
+        self._send("POST", "/v1/watch", report)
 
-    def flush(self) -> None:
-        """Write the attempts that are not recorded yet, as far as the collector takes them."""
-        with self._flush_lock:
-            while self._unrecorded:
-                try:
-                    self._send("POST", "/v1/deliveries", self._unrecorded[0])
-                except CollectorUnavailable:
-                    return
-                except CollectorRefused as error:
-                    logger.warning("delivery_not_recorded reason=%s", error)
-                self._unrecorded.popleft()
+    def add_delivery(self, attempt: Json) -> None:
+        """Record an attempt to deliver, or that a delivery was given up."""
+        self._send("POST", "/v1/deliveries", attempt)
+
+    def any_settled(self, delivery_ids: Sequence[str]) -> bool:
+        """Whether any of these is recorded as delivered or given up. False where the collector is out of
+        reach; raises neither.
+        """
+        params = {"param_ids": ",".join(delivery_ids)}
+        try:
+            answer = self._request(
+                "POST", "/clickhouse", content=_SETTLED.encode(), params=params, timeout=_SETTLED_SECONDS
+            )
+            return answer.content.strip() == b"1"
+        except (CollectorUnavailable, CollectorRefused):
+            return False
 
     # Budgets and prices
 
@@ -247,6 +253,20 @@ class CollectorClient:
         """How far an erasure is."""
         return self._send("GET", f"/v1/erasures/{_segment(erasure_id)}")
 
+    def ledger(self) -> Json:
+        """What was received and stored, and what the store holds, by signal; what is wrong with it."""
+        return self._send("GET", "/v1/ledger")
+
+    def check_store(self, *, repair: bool = False, backups: str = "") -> Json:
+        """Start to check every part of the store, and to repair what is broken, from the backups in a folder
+        of the collector's machine too; the check's state.
+        """
+        return self._send("POST", "/v1/ledger/checks", {"repair": repair, "backups": backups})
+
+    def store_check(self, check_id: str) -> Json:
+        """How far a check is."""
+        return self._send("GET", f"/v1/ledger/checks/{_segment(check_id)}")
+
     def backups(self) -> list[Json]:
         """The manifests of the backups that there are."""
         return self._rows("GET", "/v1/backups", "backups")
@@ -260,7 +280,7 @@ class CollectorClient:
         return self._send("POST", f"/v1/backups/{_segment(name)}/restore")
 
     def quarantine(self) -> list[Json]:
-        """The segments that the store refused: name, bytes, reason."""
+        """What the store refused and what of the log is damaged: name, bytes, reason."""
         return self._rows("GET", "/v1/quarantine", "segments")
 
     def quarantined(self, name: str) -> Json:
@@ -270,6 +290,10 @@ class CollectorClient:
     def replay(self, name: str) -> None:
         """Give such a segment to the store again."""
         self._send("POST", f"/v1/quarantine/{_segment(name)}/replay")
+
+    def delete_quarantined(self, name: str) -> None:
+        """Delete what the quarantine holds under a name."""
+        self._send("DELETE", f"/v1/quarantine/{_segment(name)}")
 
     def query(self, text: str, parameters: Mapping[str, str] | None = None) -> bytes:
         """The answer to a query in the format that it asks for; `parameters` fill its `{name:String}`."""

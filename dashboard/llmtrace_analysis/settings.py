@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from llmtrace import semconv
 from llmtrace.common.admin_key import AdminKeyMissing, find_admin_key
 from llmtrace.common.tls import TlsFiles
+from llmtrace_collector.pricing.currencies import ExchangeRate as ExchangeRate
 
 WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
 
@@ -329,24 +329,37 @@ class WatchSettings(CollectorConnection):
         description="Whether every webhook may lead to a loopback or private address.",
     )
     webhook_timeout_seconds: float = Field(
-        default=10.0, gt=0, le=120, description="Longest wait for a receiver's answer."
+        default=10.0,
+        gt=0,
+        le=120,
+        description="Deadline of an attempt, from the name's resolution to the answer.",
     )
     webhook_attempts: int = Field(
-        default=6, ge=1, le=50, description="Attempts in a row before an event rests."
+        default=6, ge=1, le=50, description="Refusals (4xx) in a row after which an event rests."
     )
     webhook_backoff_seconds: float = Field(
-        default=2.0, gt=0, description="First wait between attempts; doubles each time, with jitter."
+        default=2.0, gt=0, description="First pause after a failed attempt; doubles each time, with jitter."
     )
     webhook_backoff_max_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="Longest wait between attempts; where Retry-After asks for more, the event rests.",
+        description="Longest pause between attempts; Retry-After may ask for more, up to an hour.",
     )
     webhook_rest_seconds: float = Field(
-        default=300.0, ge=0, description="Rest before an event that failed all attempts is tried again."
+        default=300.0, ge=0, description="Rest before an event that was refused so often is tried again."
     )
     webhook_window_minutes: float = Field(
-        default=60.0, gt=0, description="Age after which an event that could not be delivered is given up."
+        default=1440.0,
+        gt=0,
+        description="Age after which an event that could not be delivered is given up, once the incident is "
+        "over.",
+    )
+    webhook_backlog: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Messages that wait for a receiver at most; beyond that the oldest are given up, those "
+        "of incidents that are over first.",
     )
 
     @model_validator(mode="after")
@@ -366,13 +379,3 @@ class WatchSettings(CollectorConnection):
     def adapt_seconds(self) -> float:
         """How long an anomaly may last: history must not run out under it."""
         return min(self.adapt_minutes, self.lookback_minutes / 2) * 60
-
-
-class ExchangeRate(BaseModel):
-    """What a US dollar was worth from a day on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    currency: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217 code of the other currency: EUR.")
-    per_usd: float = Field(gt=0, description="Units of that currency for one US dollar.")
-    since: date = Field(description="First UTC day on which this rate holds, until the next one's.")

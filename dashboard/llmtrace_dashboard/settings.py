@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from llmtrace.common.admin_key import AdminKeyMissing, find_dashboard_key
 from llmtrace.common.loopback import is_loopback
+from llmtrace.common.time_zones import UTC_ZONE, time_zone
 from llmtrace_analysis.settings import CollectorConnection, ExchangeRate
 
 # What was a setting and is none any more, with the reason; `FORMER_SETTINGS` tells those who still set it.
@@ -89,6 +90,15 @@ class DashboardSettings(CollectorConnection):
     exchange_rates: tuple[ExchangeRate, ...] = Field(
         default=(),
         description="Currencies that costs can also be shown in, each day's cost at the rate of that day.",
+    )
+    currency: str = Field(
+        default="USD",
+        pattern="^[A-Z]{3}$",
+        description="ISO 4217 code of the currency that costs are shown in first, which needs a rate: CNY.",
+    )
+    time_zone: str = Field(
+        default=UTC_ZONE,
+        description="Time zone of the days and months of reports, forecasts and exports: Asia/Shanghai.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Further Host headers to accept (a public name, a compose service)."
@@ -180,6 +190,20 @@ class DashboardSettings(CollectorConnection):
         """The read key, else the dashboard's own, else the admin key; None where there is none (yet)."""
         read = None if self.read_key is None else self.read_key.get_secret_value()
         return read or self.effective_dashboard_key() or self.effective_admin_key()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_time_zone(cls, name: str) -> str:
+        time_zone(name)
+        return name
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> Self:
+        if self.currency not in ("USD", *(rate.currency for rate in self.exchange_rates)):
+            raise ValueError(
+                f"currency is {self.currency}, which has no rate; give one under [[dashboard.exchange_rates]]"
+            )
+        return self
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .api.budget import BudgetCheck, BudgetExceeded, BudgetStatus, check_budget
+    from .api.caches import cache_hit, cache_lookup, cache_store
+    from .api.degradation import circuit_breaker, degraded
     from .api.init import init
     from .api.lifecycle import disable, flush, shutdown, stats
     from .api.observe import observe
@@ -34,9 +36,14 @@ __all__ = [
     "Span",
     "Stats",
     "agent",
+    "cache_hit",
+    "cache_lookup",
+    "cache_store",
     "check_budget",
+    "circuit_breaker",
     "context",
     "current_trace_id",
+    "degraded",
     "disable",
     "flush",
     "init",
@@ -54,7 +61,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
-        *("api.budget", "api.init", "api.lifecycle", "api.observe", "api.score", "api.span", "api.steps"),
+        *("api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle", "api.observe"),
+        *("api.score", "api.span", "api.steps"),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

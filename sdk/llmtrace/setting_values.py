@@ -21,6 +21,8 @@ TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: A host, with a path where one is meant; `*` is a part of one label.
+_ADDRESS: Final = re.compile(r"[a-z0-9*._:-]+(?:/[^\s?#]*)?")
 #: Tab, and what Latin-1 can print.
 _HEADER_TEXT: Final = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
@@ -115,6 +117,20 @@ def mapping(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{name} is {value!r}; use a mapping of names to texts")
     return dict(value)
+
+
+def addresses(name: str, value: Any) -> dict[str, str]:
+    """Names by address (`host` or `host/path`), as a mapping or as `address=name, address=name`."""
+    if isinstance(value, str):
+        value = dict(item.rpartition("=")[::2] for item in value.split(",") if item.strip())
+    named = mapping(name, value)
+    named = {str(address).strip().lower(): str(provider).strip() for address, provider in named.items()}
+    for address, provider in named.items():
+        if not provider or _ADDRESS.fullmatch(address) is None:
+            raise ConfigError(
+                f"{name} has {address!r}; use a host or a host and path, each with its provider"
+            )
+    return named
 
 
 def key(name: str, value: Any) -> str:

@@ -142,6 +142,16 @@ class InitSettings:
         more="In the variable they are separated by commas.",
         accepts="Sequence[str]",
     )
+    providers: Mapping[str, str] = _setting(
+        {},
+        "who answers at addresses of your own: a host (with port or the beginning of a path, where one is "
+        "meant) and the provider of each",
+        values.addresses,
+        more="Hosts that nobody knows are the provider `unknown`, which has no list price: say here what "
+        "stands behind a gateway. In the variable "
+        "`llm.example.org=openai, gateway.example.org/azure=azure.ai.openai`.",
+        accepts="Mapping[str, str]",
+    )
     sample_rate: float = _setting(
         1.0,
         "share of traces to send, 0 to 1; those with an error or a slow span are always sent",

@@ -122,8 +122,11 @@ def test_only_the_collector_reaches_the_store() -> None:
 def test_the_command_is_one_of_our_command_line(name: str) -> None:
     command_name, *arguments = OURS[name]["command"]
     command = cli.commands[command_name]
-    with click.Context(cli) as parent:
-        command.make_context(command_name, arguments, parent=parent)
+    with click.Context(cli, **cli.context_settings) as parent:
+        # Raises for what it does not know.
+        context = command.make_context(command_name, arguments, parent=parent)
+    assert context.args == []
+    assert context.params.keys() == {param.name for param in command.params}
 
 
 @every_own_service

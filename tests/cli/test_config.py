@@ -156,7 +156,9 @@ def test_every_setting_is_described_in_the_committed_documentation() -> None:
 
 def test_the_documented_prices_name_every_price_there_is_and_reach_its_bucket() -> None:
     documented = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
-    (price,) = load.load(write(documented.partition("```toml\n")[2].partition("```")[0])).collector.prices
+    table = "[[collector.prices]]"
+    block = documented.partition(f"```toml\n{table}")[2].partition("```")[0]
+    (price,) = load.load(write(table + block)).collector.prices
 
     assert set(type(price).model_fields) == price.model_fields_set
     assert (price.model, price.provider, price.service_tier) == ("my-finetune", "openai", "batch")
@@ -165,6 +167,19 @@ def test_the_documented_prices_name_every_price_there_is_and_reach_its_bucket() 
     assert per_unit["Input"] == pytest.approx(2e-6)
     assert per_unit["CacheReadAudio"] == pytest.approx(0.4e-6)
     assert per_unit["FileSearch"] == 0.0025
+
+
+def test_the_collector_takes_over_the_rates_of_the_dashboard() -> None:
+    """Prices of one's own in another currency need them there; rates of its own stay."""
+    documented = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    block = documented.partition("```toml\n[dashboard]")[2].partition("```")[0]
+    settings = load.load(write(f"[dashboard]{block}"))
+    assert (settings.dashboard.currency, settings.dashboard.time_zone) == ("CNY", "Asia/Shanghai")
+    (rate,) = settings.collector.exchange_rates
+    assert (rate.currency, rate.per_usd) == ("CNY", 7.1)
+    own = '[[collector.exchange_rates]]\ncurrency = "CNY"\nper_usd = 7.3\nsince = 2026-01-01\n'
+    (rate,) = load.load(write(f"[dashboard]{block}\n{own}")).collector.exchange_rates
+    assert rate.per_usd == 7.3
 
 
 FORMER = [

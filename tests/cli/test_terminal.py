@@ -113,6 +113,10 @@ def test_a_part_logs_lines(capfd: pytest.CaptureFixture[str], monkeypatch: pytes
     from llmtrace.common.log_lines import log_to_stderr
 
     monkeypatch.setattr(logging.root, "handlers", [])
-    log_to_stderr(time=False)
-    logging.getLogger("part").warning("user=%s", "\x1b[31m\n2026 ERROR forged")
+    level = logging.root.level
+    try:
+        log_to_stderr(time=False)
+        logging.getLogger("part").warning("user=%s", "\x1b[31m\n2026 ERROR forged")
+    finally:
+        logging.root.setLevel(level)
     assert capfd.readouterr().err == "WARNING part: user=\\x1b[31m\\n2026 ERROR forged\n"

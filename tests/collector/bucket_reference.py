@@ -15,7 +15,11 @@ _HEAD = "| bucket | units | where it has no price of its own |\n|---|---|---|\n"
 _COUNTS = {bucket.counts[0]: bucket.label for bucket in BUCKETS}
 
 #: What is counted, where it is no tokens.
-_NUMBERS = {"search": "number of searches", "request": "number of calls whose tokens are known"}
+_NUMBERS = {
+    "search": "number of searches",
+    "container": "number of containers",
+    "request": "number of calls whose tokens are known",
+}
 
 _LABELS = {bucket.name: bucket.label for bucket in BUCKETS}
 

@@ -22,19 +22,20 @@ from llmtrace_collector.attributes.field import Field, Price
 if TYPE_CHECKING:
     from llmtrace_collector.store.store import Store
 
-NAME = "VideoInputTokens"
-KEY = "gen_ai.usage.video.input_tokens"
-DIALECT = "acme.usage>video"
+NAME = "DocumentInputTokens"
+KEY = "gen_ai.usage.document.input_tokens"
+DIALECT = "acme.usage>document"
 
-#: USD per million tokens of input, of video, and of output.
+#: USD per million tokens of input, of document, and of output.
 PRICES = {
     "input_per_million": 1.0,
-    "video_input_per_million": 7.0,
+    "document_input_per_million": 7.0,
     "cache_read_per_million": 0.5,
     "output_per_million": 2.0,
 }
 
-#: Input, of which video and cached, and output of the plain span; input, video and output of the foreign one.
+#: Input, of which document and cached, and output of the plain span; input, document and output of the
+#: foreign one.
 PLAIN, FOREIGN = (1000, 300, 100, 50), (500, 200, 10)
 
 _PLAIN_KEYS = (
@@ -44,24 +45,24 @@ _PLAIN_KEYS = (
     "gen_ai.usage.output_tokens",
 )
 
-_VIDEO = Field(
+_DOCUMENT = Field(
     NAME,
     "UInt64",
-    "Tokens of input that were video",
+    "Tokens of input that were document",
     (KEY,),
     dialects=(DIALECT,),
     convert="count_or_0",
     unit="tokens",
     codec="",
     of_calls=True,
-    price=Price("VideoInput", "media", part_of=("InputTokens",), reported_as="video_tokens"),
+    price=Price("DocumentInput", "media", part_of=("InputTokens",), reported_as="document_tokens"),
 )
 
 
 def _extend() -> None:
     first, *others = counts.COUNTS
     first = replace(first, dialects=(*first.dialects, "acme.usage>prompt"))
-    counts.COUNTS = (first, _VIDEO, *others)
+    counts.COUNTS = (first, _DOCUMENT, *others)
 
 
 def _insert(store: Store, folder: Path, start: int) -> None:
@@ -76,7 +77,7 @@ def _insert(store: Store, folder: Path, start: int) -> None:
     }
     plain = dict(zip(_PLAIN_KEYS, PLAIN, strict=True))
     usage = {
-        "acme.usage": json.dumps({"prompt": FOREIGN[0], "video": FOREIGN[1]}),
+        "acme.usage": json.dumps({"prompt": FOREIGN[0], "document": FOREIGN[1]}),
         "gen_ai.usage.output_tokens": FOREIGN[2],
     }
     spans = [
@@ -103,12 +104,12 @@ def _of_store(folder: Path) -> dict[str, Any]:
             "decoded": store.rows(
                 f"SELECT SpanName, InputTokens, {NAME} FROM otel_traces ORDER BY SpanName DESC"
             ),
-            "live": [store.rows(f"{sums} {name}") for name in ("usage_10s", "usage_hour", "traces")],
+            "live": [store.rows(f"{sums} {name}") for name in ("usage_10s", "usage_hour")],
         }
         store.roll_up()
         seen["closed"] = [store.rows(f"{sums} {name}") for name in ("usage_hour_closed", "usage_hour")]
         PriceBook(store, (ModelPrice.model_validate({"model": "acme-1", **PRICES}),)).sync()
-        amounts = ("VideoInputCost", "InputCost", "Cost", "CacheSavings")
+        amounts = ("DocumentInputCost", "InputCost", "Cost", "CacheSavings")
         sums = ", ".join(f"sum({name}) AS {name}" for name in amounts)
         seen["charges"] = [store.rows(f"SELECT {sums} FROM {name}") for name in ("call_cost", "cost_hour")]
         return {**seen, **_of_readers(store, hour), "docs": _docs(store)}
@@ -133,7 +134,7 @@ def _of_readers(store: Store, hour: datetime) -> dict[str, Any]:
     labels = [parts.REPORTED[name].label for name in page.parts["part"]]
     return {
         "cost": float(page.totals["cost"]),
-        "tokens": int(page.totals["video_tokens"]),
+        "tokens": int(page.totals["document_tokens"]),
         "parts": dict(zip(labels, page.parts["cost"], strict=True)),
         "series": page.series.groupby("key")["cost"].sum().to_dict(),
         "focus": exported[list(_FOCUS)].to_dict("records"),
@@ -172,7 +173,7 @@ def _docs(store: Store) -> list[str]:
     from . import bucket_reference
 
     lines = [*table_reference.reference_of(store).splitlines(), *bucket_reference.table().splitlines()]
-    return [line for line in lines if NAME in line or "video input" in line]
+    return [line for line in lines if NAME in line or "document input" in line]
 
 
 def main(folder: Path) -> None:

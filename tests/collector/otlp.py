@@ -86,13 +86,15 @@ def llm(values: Mapping[str, object] | None = None, **fields: Any) -> Span:
     return span(present, **{"name": "chat gpt-4o-mini", "kind": CLIENT, **fields})
 
 
-def traces(spans: Iterable[Span], resource: Mapping[str, object] | None = None) -> ExportTraceServiceRequest:
+def traces(
+    spans: Iterable[Span], resource: Mapping[str, object] | None = None, scope_name: str = "tests"
+) -> ExportTraceServiceRequest:
     """A request with one resource and one scope."""
     request = ExportTraceServiceRequest()
     part = request.resource_spans.add()
     part.resource.attributes.extend(attributes(resource or {"service.name": "shop"}))
     scope = part.scope_spans.add()
-    scope.scope.name = "tests"
+    scope.scope.name = scope_name
     scope.scope.version = "1"
     scope.spans.extend(spans)
     return request

@@ -14,7 +14,7 @@ from llmtrace_collector.store.engine import StoreError
 from llmtrace_collector.store.store import Store
 
 POISON = "these bytes are refused"
-REASON = "Code: 33. DB::Exception: these bytes are refused"
+REASON = "Code: 117. DB::Exception: these bytes are refused"
 
 
 def refuse_poison() -> None:
@@ -23,7 +23,7 @@ def refuse_poison() -> None:
 
     def insert(self: Store, signal: str, path: Path, token: str) -> None:
         if POISON.encode() in path.read_bytes():
-            raise StoreError(REASON, 33)
+            raise StoreError(REASON, 117)
         real(self, signal, path, token)
 
     Store.insert_segment = insert  # type: ignore[method-assign]

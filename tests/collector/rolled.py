@@ -20,9 +20,18 @@ from .prefilled import prefill
 #: What usage is told apart by, and what of it is added up.
 KEYS = (
     "Project, ServiceName, Provider, Model, ResponseModel, ServiceTier, ContextClass, Operation, UserId, "
-    "Experiment, RunId, PromptName, PromptVersion, Purpose, Account, Tags"
+    "Experiment, RunId, PromptName, PromptVersion, Purpose, Account, StatedBy, Estimated, Tags"
 )
-SUMS = ("Calls", "Errors", "UnknownUsage", "InputTokens", "OutputTokens", "CacheReadTokens")
+SUMS = (
+    "Calls",
+    "Errors",
+    "UnknownUsage",
+    # Microdollars.
+    "1e6 * if(StatedBy = '', 0, StatedCost)",
+    "InputTokens",
+    "OutputTokens",
+    "CacheReadTokens",
+)
 
 
 class Rolled:
@@ -34,10 +43,17 @@ class Rolled:
             f"chdb://{prefill(folder / 'store')}", rollups=rollups or RollupSettings()
         )
 
-    def send(self, *spans: Span, project: str, resource: Mapping[str, object] | None = None) -> None:
-        """Store spans as one segment."""
+    def send(
+        self,
+        *spans: Span,
+        project: str,
+        resource: Mapping[str, object] | None = None,
+        scope_name: str = "tests",
+    ) -> None:
+        """Store spans of one instrumentation as one segment."""
         path = self.folder / f"{uuid.uuid4().hex}.seg"
-        request = traces(spans, {"service.name": "shop", "llmtrace.project": project, **(resource or {})})
+        attributes = {"service.name": "shop", "llmtrace.project": project, **(resource or {})}
+        request = traces(spans, attributes, scope_name)
         path.write_bytes(b"".join(encode(Frame("", time.time_ns(), request.SerializeToString()))))
         self.store.insert_segment("traces", path, path.stem)
 
@@ -58,14 +74,14 @@ class Rolled:
 
     def usage(self) -> bytes:
         """What the hours of usage say."""
-        sums = ", ".join(f"sum({name})" for name in SUMS)
+        sums = ", ".join(f"toUInt64(round(sum({name})))" for name in SUMS)
         return self.store.read(
             f"SELECT toUnixTimestamp(Time) AS Hour, {KEYS}, {sums} FROM usage_hour GROUP BY ALL ORDER BY ALL"
         )
 
     def counted(self) -> bytes:
         """The same, added up from the spans."""
-        sums = ", ".join(f"toUInt64(sum(Weight * {name}))" for name in SUMS)
+        sums = ", ".join(f"toUInt64(round(sum(Weight * {name})))" for name in SUMS)
         return self.store.read(
             f"""SELECT toUnixTimestamp(toStartOfHour(toDateTime(Timestamp, 'UTC'))) AS Hour, {KEYS}, {sums}
             FROM (SELECT * REPLACE arraySort(Tags) AS Tags FROM call_cost)

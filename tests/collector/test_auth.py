@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 
 from llmtrace.common.loopback import is_loopback
-from llmtrace_collector.access.auth import UnsafeBind, admin_key, load_keys
+from llmtrace_collector.access.auth import (
+    ConfiguredKeys,
+    UnsafeBind,
+    _presented_keys,
+    admin_key,
+    load_keys,
+)
 from llmtrace_collector.settings import CollectorSettings
 from tests.synced_files import SyncedFiles
 
@@ -181,8 +188,22 @@ def test_a_new_admin_key_is_on_disk_whole_before_it_has_its_name(
     assert tmp_path / "admin.key" in synced
 
 
-def test_an_empty_admin_key_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LLMTRACE_ADMIN_KEY", raising=False)
-    (tmp_path / "admin.key").write_text("\n")  # as a power cut leaves it; an empty key would be everybody's
-    with pytest.raises(ValueError, match=r"admin\.key is empty"):
+@pytest.mark.parametrize("file", ["admin.key", "dashboard.key"])
+@pytest.mark.parametrize(
+    ("text", "message"), [("\n", "is empty"), ("", "is empty"), ("Q7f_\n", "a key of 4 char")]
+)
+def test_an_empty_or_short_key_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, message: str
+) -> None:
+    for name in ("LLMTRACE_ADMIN_KEY", "LLMTRACE_DASHBOARD_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / file).write_text(text)  # as a full disk or a power cut leaves it
+    with pytest.raises(ValueError, match=rf"{file} .*{message}.*remove it: the next start makes a new one"):
         load_keys(CollectorSettings(data_dir=tmp_path))
+
+
+def test_an_empty_key_is_nobodys() -> None:
+    keys = ConfiguredKeys("", "", "", "", "")
+    assert all(keys.role_of("", (role,)) is None for role in ("ingest", "read", "service", "admin"))
+    for headers in ({"authorization": "Bearer "}, {"x-api-key": ""}, {"authorization": "Basic Og=="}):
+        assert _presented_keys(Headers(headers)) == []

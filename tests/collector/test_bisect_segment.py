@@ -22,7 +22,7 @@ from .running import Served, settings
 from .test_metrics import point, request
 
 GAUGE = Metric(name="load", gauge=Gauge(data_points=[point(1, time.time_ns())]))
-REASON = "Code: 33. these bytes are bad"
+REASON = "Code: 117. these bytes are bad"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ class Refusing:
         if b"poison" in path.read_bytes():
             if self.stored_first:
                 self._real(kind, path, token)
-            raise StoreError(REASON, 33)
+            raise StoreError(REASON, 117)
         self._real(kind, path, token)
 
 

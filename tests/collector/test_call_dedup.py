@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from llmtrace_collector.accounting.call_dedup import CallDeduplicator
@@ -18,6 +19,9 @@ from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import INTERNAL, SECOND, SERVER, attributes, llm, span, traces
 from .prefilled import prefill
+
+#: Spans of a second instrumentation.
+DUPLICATE_NAMES = ("duplicate", "second", "anthropic.messages.create")
 
 
 class Harness:
@@ -29,9 +33,9 @@ class Harness:
         self.deduplicator = CallDeduplicator(store)
 
     def send(self, *spans: Span, project: str, after: int = 0) -> None:
-        """Store spans as one segment, received so many seconds from now."""
+        """Store spans as one segment, received so many seconds from now; see `of_two_scopes`."""
         path = self.folder / f"{uuid.uuid4().hex}.seg"
-        request = traces(spans, {"service.name": "shop", "llmtrace.project": project})
+        request = of_two_scopes(spans, {"service.name": "shop", "llmtrace.project": project})
         path.write_bytes(
             b"".join(encode(Frame("", time.time_ns() + after * SECOND, request.SerializeToString())))
         )
@@ -55,6 +59,14 @@ class Harness:
         )
         assert all(row["Counted"] == (row["Uncounted"] == "") for row in rows)
         return {row["SpanName"]: row["Uncounted"] for row in rows}
+
+
+def of_two_scopes(spans: Sequence[Span], resource: dict[str, object]) -> ExportTraceServiceRequest:
+    """A request in which what `DUPLICATE_NAMES` names is another instrumentation's."""
+    request = traces([span for span in spans if span.name not in DUPLICATE_NAMES], resource)
+    other = traces([span for span in spans if span.name in DUPLICATE_NAMES], resource, "tests.other")
+    request.resource_spans.extend(other.resource_spans)
+    return request
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +173,25 @@ def test_a_span_that_arrives_twice_counts_once(harness: Harness) -> None:
     ]
 
 
+@pytest.mark.parametrize("whose", ["this process's", "an earlier process's"])
+def test_what_is_stored_after_the_clock_was_set_back_counts_once_too(harness: Harness, whose: str) -> None:
+    project = f"set back, {whose}"
+    deduplicator = CallDeduplicator(harness.store)
+    (row,) = harness.store.rows("SELECT toString(now64(3) + INTERVAL 5 MINUTE) AS At")
+    if whose == "this process's":
+        deduplicator.sync()
+        deduplicator._since = str(row["At"])  # as if the clock had been ahead until now
+    else:
+        passed = {"At": row["At"], "ScannedTo": row["At"], "Looked": 0, "Changed": 0}
+        harness.store.insert_rows("ledger_passes", [passed])
+    call = llm(name="once")
+    harness.send(call, project=project)
+    harness.send(call, project=project, after=1)
+    deduplicator.sync()
+    assert harness.sums(project)["calls"] == 1
+    harness.store.mutate("ALTER TABLE ledger_passes DELETE WHERE Looked = 0")
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["marked later", "marked first"])
 def test_a_copy_that_says_it_does_not_count_speaks_for_all(harness: Harness, order: tuple[int, int]) -> None:
     project = f"copies-{order[0]}"
@@ -234,6 +265,22 @@ def test_proxy_and_client_are_one_call(harness: Harness) -> None:
     harness.deduplicator.sync()
     assert harness.reasons("proxy") == {"client": "repeats", "server": "server", "upstream": ""}
     assert harness.sums("proxy")["calls"] == 1
+
+
+def test_a_pass_may_change_thousands_of_spans(harness: Harness) -> None:
+    # The ids of so many are more text than the engine takes in one statement.
+    count = 3700
+    start = llm().start_time_unix_nano
+    for name in ("first", "second"):
+        harness.send(
+            *(
+                llm({"gen_ai.response.id": f"many-{number}"}, name=name, start=start)
+                for number in range(count)
+            ),
+            project="many",
+        )
+    harness.deduplicator.sync()
+    assert harness.sums("many")["calls"] == count
 
 
 def test_weights_and_the_senders_word(harness: Harness) -> None:

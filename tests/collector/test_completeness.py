@@ -90,7 +90,7 @@ def test_logs_and_metrics_count_as_well(served: Served) -> None:
 
 def test_what_is_set_aside_counts_until_it_is_stored(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(kind: str, path: Path, token: str) -> None:
-        raise StoreError("Code: 33. bad", 33)
+        raise StoreError("Code: 117. bad", 117)
 
     monkeypatch.setattr(served.collector.store, "insert_segment", refuse)
     served.post(traces([span(), span()], {"service.name": "bad"}))

@@ -363,8 +363,7 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "user.id": "u",
         },
         {
-            "Provider": "",
-            "ResponseModel": "",
+            "ResponseModel": "gpt-4o",
             "FinishReasons": [],
             "CacheWriteTokens": 10,
             "Tags": ["a"],
@@ -383,7 +382,57 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "langfuse.observation.output": "Because.",
             "langfuse.tags": "a,b",
         },
-        {"Provider": "", "ResponseModel": "", "FinishReasons": [], "Tags": ["a", "b"]},
+        {"ResponseModel": "gpt-4o", "FinishReasons": [], "Tags": ["a", "b"]},
+    ),
+    "Langfuse, OpenAI's usage as it came": (
+        "langfuse-sdk",
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.name": "gpt-4o",
+            "langfuse.observation.usage_details": json.dumps(OPENAI_USAGE),
+            "langfuse.observation.input": ASKED,
+            "langfuse.observation.output": json.dumps(ANSWERED),
+            "langfuse.observation.metadata.finish_reason": '"stop"',
+        },
+        {"ResponseModel": "gpt-4o", "ReasoningTokens": 5},
+    ),
+    "Langfuse, usage of the Responses API as it came": (
+        "langfuse-sdk",
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.name": "gpt-4o",
+            "langfuse.observation.usage_details": json.dumps(
+                {
+                    "input_tokens": 100,
+                    "input_tokens_details": {"cached_tokens": 30},
+                    "output_tokens": 20,
+                    "output_tokens_details": {"reasoning_tokens": 5},
+                    "total_tokens": 120,
+                }
+            ),
+            "langfuse.observation.input": ASKED,
+            "langfuse.observation.output": json.dumps(ANSWERED),
+        },
+        {"ResponseModel": "gpt-4o", "FinishReasons": [], "ReasoningTokens": 5},
+    ),
+    "Langfuse, LangChain's usage without its parts": (
+        "langfuse-sdk",
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.name": "gpt-4o",
+            "langfuse.observation.usage_details": json.dumps(
+                {
+                    "input": 70,
+                    "input_cache_read": 30,
+                    "output": 15,
+                    "output_reasoning": 5,
+                    "total": 120,
+                }
+            ),
+            "langfuse.observation.input": ASKED,
+            "langfuse.observation.output": json.dumps(ANSWERED),
+        },
+        {"ResponseModel": "gpt-4o", "FinishReasons": [], "ReasoningTokens": 5},
     ),
     "vLLM": (
         "vllm.llm_engine",
@@ -398,7 +447,7 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
         },
         {
             "Operation": "text_completion",
-            "Provider": "",
+            "Provider": "vllm",
             "RequestModel": "",
             "FinishReasons": [],
             "TimeToFirstToken": 0.2,
@@ -468,6 +517,105 @@ DIALECTS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
             "OutputMessages": [text("assistant", "Because.", finish_reason="stop")],
         },
     ),
+    "Prompt flow, streamed": (
+        "promptflow",
+        {
+            "span_type": "LLM",
+            "framework": "promptflow",
+            "inputs": json.dumps({"model": "gpt-4o", "messages": json.loads(ASKED), "stream": True}),
+            "llm.response.model": "gpt-4o-2024-08-06",
+            "llm.generated_message": json.dumps(ANSWERED),
+            "output_type": "iterated",
+            "output": json.dumps(
+                [
+                    {"id": "resp-6", "choices": [{"delta": {"content": "Because."}}], "usage": None},
+                    {"id": "resp-6", "choices": [{"delta": {}, "finish_reason": "stop"}], "usage": None},
+                    {"id": "resp-6", "choices": [], "usage": OPENAI_USAGE},
+                ]
+            ),
+        },
+        {"ResponseId": "resp-6", "ReasoningTokens": 5, "Provider": "openai"},
+    ),
+    "MLflow's autologging of OpenAI": (
+        "mlflow.tracing.provider",
+        {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.spanInputs": json.dumps({"model": "gpt-4o", "messages": json.loads(ASKED)}),
+            "mlflow.llm.model": '"gpt-4o-2024-08-06"',
+            "mlflow.chat.tokenUsage": json.dumps(
+                {"input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 30}
+            ),
+            "mlflow.spanOutputs": json.dumps(
+                {
+                    "id": "resp-7",
+                    "model": "gpt-4o-2024-08-06",
+                    "choices": [{"message": ANSWERED, "finish_reason": "stop"}],
+                    "usage": OPENAI_USAGE,
+                }
+            ),
+        },
+        {
+            "ResponseId": "resp-7",
+            "ReasoningTokens": 5,
+            "OutputMessages": [text("assistant", "Because.", finish_reason="stop")],
+        },
+    ),
+    "LiteLLM v1, parts of its usage as Python prints them": (
+        "litellm",
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "llm.request.type": "completion",
+            **MODELS,
+            "gen_ai.response.id": "resp-8",
+            "gen_ai.response.finish_reasons": '["stop"]',
+            "gen_ai.usage.input_tokens": 100,
+            "gen_ai.usage.output_tokens": 20,
+            "metadata.usage_object": "{'prompt_tokens': 100, 'completion_tokens': 20, 'total_tokens': None, "
+            "'completion_tokens_details': {'reasoning_tokens': 5, 'audio_tokens': None}, "
+            "'prompt_tokens_details': {'cached_tokens': 30}}",
+            "gen_ai.input.messages": PARTS[0],
+            "gen_ai.output.messages": PARTS[1],
+        },
+        {"ResponseId": "resp-8", "ReasoningTokens": 5},
+    ),
+    "Google ADK before 2": (
+        "gcp.vertex.agent",
+        {
+            "gen_ai.system": "gcp.vertex.agent",
+            "gen_ai.request.model": "gemini-2.5-flash",
+            "gcp.vertex.agent.llm_request": json.dumps(
+                {
+                    "model": "gemini-2.5-flash",
+                    "config": {"system_instruction": "Be brief."},
+                    "contents": [{"role": "user", "parts": [{"text": "Why?"}]}],
+                }
+            ),
+            "gcp.vertex.agent.llm_response": json.dumps(
+                {
+                    "content": {"role": "model", "parts": [{"text": "Because."}]},
+                    "usage_metadata": {
+                        "prompt_token_count": 100,
+                        "candidates_token_count": 15,
+                        "thoughts_token_count": 5,
+                        "cached_content_token_count": 30,
+                        "total_token_count": 120,
+                    },
+                }
+            ),
+            "gen_ai.usage.input_tokens": 100,
+            "gen_ai.usage.output_tokens": 15,
+            "gen_ai.response.finish_reasons": ["stop"],
+        },
+        {
+            "Operation": "generate_content",
+            "Provider": "gcp.gemini",
+            "RequestModel": "gemini-2.5-flash",
+            "ResponseModel": "",
+            "ReasoningTokens": 5,
+            "SystemInstructions": [{"type": "text", "content": "Be brief."}],
+        },
+    ),
     "Anthropic, native": (
         "com.anthropic.sdk.python",
         {
@@ -530,6 +678,185 @@ def test_trap_1_older_ai_sdk_leaves_the_cache_out_of_anthropic_input(read: Reade
         "ai",
     )
     assert inclusive["InputTokens"] == 100
+
+
+#: How Strands writes messages into span events → the events, by name and attributes.
+EVENTS: dict[str, list[tuple[str, dict[str, object]]]] = {
+    "of the conventions before 1.37": [
+        ("gen_ai.system.message", {"content": '[{"text": "Be brief."}]'}),
+        ("gen_ai.user.message", {"content": '[{"text": "Why?"}]'}),
+        (
+            "gen_ai.choice",
+            {
+                "finish_reason": "tool_use",
+                "message": '[{"toolUse": {"toolUseId": "c1", "name": "f", "input": {"x": 1}}}]',
+            },
+        ),
+    ],
+    "of today's": [
+        (
+            "gen_ai.client.inference.operation.details",
+            {"gen_ai.system_instructions": '[{"type": "text", "content": "Be brief."}]'},
+        ),
+        ("gen_ai.client.inference.operation.details", {"gen_ai.input.messages": PARTS[0]}),
+        (
+            "gen_ai.client.inference.operation.details",
+            {
+                "gen_ai.output.messages": json.dumps(
+                    [
+                        {
+                            "role": "assistant",
+                            "parts": [{"type": "tool_call", "id": "c1", "name": "f", "arguments": {"x": 1}}],
+                            "finish_reason": "tool_use",
+                        }
+                    ]
+                )
+            },
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_messages_in_span_events_are_those_of_the_call(read: Reader, name: str) -> None:
+    sent = span(
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.system": "strands-agents",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.prompt_tokens": 100,
+            "gen_ai.usage.completion_tokens": 20,
+            "gen_ai.server.time_to_first_token": 250,
+        }
+    )
+    for event, values in EVENTS[name]:
+        sent.events.add(name=event, time_unix_nano=sent.start_time_unix_nano, attributes=attributes(values))
+    (row,) = read.rows(traces([sent]))
+    system = [*(row["SystemInstructions"] or []), *row["InputMessages"]]
+    assert json.dumps(system).count("Be brief.") == 1
+    assert row["InputMessages"][-1] == text("user", "Why?")
+    (answer,) = row["OutputMessages"]
+    assert answer["parts"] == [{"type": "tool_call", "id": "c1", "name": "f", "arguments": {"x": 1}}]
+    assert (row["FinishReasons"], row["Provider"], row["TimeToFirstToken"]) == (["tool_call"], "openai", 0.25)
+
+
+def test_what_was_embedded_is_the_question_and_vectors_are_no_answer(read: Reader) -> None:
+    row = read.record(
+        {
+            "ai.operationId": "ai.embedMany.doEmbed",
+            "ai.model.provider": "openai.embedding",
+            "ai.model.id": "text-embedding-3-small",
+            "ai.values": ['"Why?"', '"Why not?"'],
+            "ai.embeddings": ["[0.25]", "[0.5]"],
+            "ai.usage.tokens": 7,
+            "output.value": '{"data": [{"embedding": [0.25]}]}',
+        },
+        "ai",
+    )
+    assert (row["Operation"], row["InputTokens"], row["OutputMessages"]) == ("embeddings", 7, None)
+    assert [part["content"] for message in row["InputMessages"] for part in message["parts"]] == [
+        "Why?",
+        "Why not?",
+    ]
+
+
+#: Tracer → scope, name and attributes of its span of a query, its events, and what the span is then.
+QUERIES: dict[str, tuple[str, dict[str, object], list[tuple[str, dict[str, object]]], dict[str, str]]] = {
+    "OpenLLMetry Chroma": (
+        "opentelemetry.instrumentation.chromadb",
+        {
+            "db.system": "chroma",
+            "db.operation": "query",
+            "db.chroma.query.embeddings_count": 1,
+            "db.chroma.query.n_results": 2,
+        },
+        [
+            ("db.query.result", {"db.query.result.id": "a", "db.query.result.distance": 0.25}),
+            ("db.query.result", {"db.query.result.id": "b", "db.query.result.distance": 0.5}),
+        ],
+        {
+            "gen_ai.retrieval.top_k": "2",
+            "gen_ai.retrieval.documents": '[{"id":"a","score":0.25},{"id":"b","score":0.5}]',
+        },
+    ),
+    "OpenLLMetry Pinecone": (
+        "opentelemetry.instrumentation.pinecone",
+        {"db.system": "Pinecone", "pinecone.query.top_k": 1, "pinecone.query.namespace": "n"},
+        [("db.query.result", {"db.query.result.id": "a", "db.query.result.score": 0.75})],
+        {"gen_ai.retrieval.top_k": "1", "gen_ai.retrieval.documents": '[{"id":"a","score":0.75}]'},
+    ),
+    "OpenLLMetry Qdrant": (
+        "opentelemetry.instrumentation.qdrant",
+        {
+            "db.system": "Qdrant",
+            "db.vector.query.top_k": 3,
+            "qdrant.query_points.collection_name": "bridges",
+        },
+        [],
+        {"gen_ai.data_source.id": "bridges", "gen_ai.retrieval.top_k": "3"},
+    ),
+    "OpenInference": (
+        "openinference.instrumentation.langchain",
+        {
+            "openinference.span.kind": "RETRIEVER",
+            "input.value": "Why?",
+            "retrieval.documents.0.document.id": "a",
+            "retrieval.documents.0.document.score": 0.75,
+            "retrieval.documents.0.document.content": "Because.",
+            "retrieval.documents.1.document.content": "Why not.",
+        },
+        [],
+        {"gen_ai.retrieval.documents": '[{"id":"a","score":0.75},{"id":null,"score":null}]'},
+    ),
+    "the conventions beside another tracer's": (
+        "opentelemetry.instrumentation.qdrant",
+        {
+            "gen_ai.operation.name": "retrieval",
+            "gen_ai.data_source.id": "own",
+            "gen_ai.retrieval.top_k": 5,
+            "gen_ai.retrieval.documents": "[]",
+            "db.vector.query.top_k": 3,
+            "qdrant.query_points.collection_name": "bridges",
+        },
+        [("db.query.result", {"db.query.result.id": "a", "db.query.result.score": 0.75})],
+        {
+            "gen_ai.data_source.id": "own",
+            "gen_ai.retrieval.top_k": "5",
+            "gen_ai.retrieval.documents": "[]",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_of_a_vector_database_is_a_retrieval(read: Reader, name: str) -> None:
+    scope, values, events, expected = QUERIES[name]
+    sent = span(values, kind=CLIENT, name="query")
+    for event, of_event in events:
+        sent.events.add(name=event, time_unix_nano=sent.start_time_unix_nano, attributes=attributes(of_event))
+    request = traces([sent])
+    request.resource_spans[0].scope_spans[0].scope.name = scope
+    (row,) = read.rows(request)
+    assert (row["Operation"], row["IsLlm"], row["Counted"]) == ("retrieval", False, False)
+    named = {key: text for key, text in row["SpanAttributes"].items() if key not in values}
+    named |= {key: row["SpanAttributes"][key] for key in values if key.startswith("gen_ai.")}
+    named.pop("gen_ai.operation.name", None)
+    assert named == expected
+    assert set(values) <= set(row["SpanAttributes"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"db.system": "chroma", "db.operation": "add", "db.chroma.add.ids_count": 3},
+        {"db.system": "Qdrant", "qdrant.upsert.collection_name": "bridges", "qdrant.upsert.points_count": 3},
+        {"db.system": "postgresql", "db.operation": "SELECT", "db.collection.name": "bridges"},
+    ],
+)
+def test_what_a_database_does_besides_is_no_retrieval(read: Reader, values: dict[str, object]) -> None:
+    row = read.record(values, "opentelemetry.instrumentation.x")
+    assert row["Operation"] == ""
+    assert not [key for key in row["SpanAttributes"] if key.startswith("gen_ai.")]
 
 
 def test_trap_2_a_dotted_zero_wins_over_the_flat_spelling(read: Reader) -> None:

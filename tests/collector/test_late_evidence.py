@@ -9,7 +9,7 @@ from collections import Counter
 
 from .otlp import llm, traces
 from .running import Served, until
-from .test_call_dedup import family, splits
+from .test_call_dedup import family, of_two_scopes, splits
 
 #: How long a rollup may be wrong after the last piece of evidence.
 MINUTE = 60.0
@@ -36,8 +36,8 @@ def test_every_order_and_split_is_counted_once_within_a_minute(served: Served) -
             batch = [spans[name] for name in batches[round_number]]
             if round_number == len(batches) - 1:
                 batch.append(spans["function"])
-            resource = {"service.name": "repeated", "llmtrace.project": project}
-            assert served.post(traces(batch, resource)).status_code == 200
+            resource: dict[str, object] = {"service.name": "repeated", "llmtrace.project": project}
+            assert served.post(of_two_scopes(batch, resource)).status_code == 200
         served.stored()
 
     until(

@@ -14,17 +14,17 @@ from llmtrace_collector.pricing.charges import BUCKETS
 
 from .one_more_bucket import FOREIGN, KEY, NAME, PLAIN, PRICES
 
-VIDEO = PLAIN[1] + FOREIGN[1]
-FRESH = PLAIN[0] + FOREIGN[0] - VIDEO - PLAIN[2]
+DOCUMENTS = PLAIN[1] + FOREIGN[1]
+FRESH = PLAIN[0] + FOREIGN[0] - DOCUMENTS - PLAIN[2]
 #: USD of the parts, by their names on the page.
 COSTS = {
     "Input": FRESH * PRICES["input_per_million"] / 1e6,
     "Cached input": PLAIN[2] * PRICES["cache_read_per_million"] / 1e6,
-    "Audio and images": VIDEO * PRICES["video_input_per_million"] / 1e6,
+    "Audio and images": DOCUMENTS * PRICES["document_input_per_million"] / 1e6,
     "Output": (PLAIN[3] + FOREIGN[2]) * PRICES["output_per_million"] / 1e6,
 }
 COST = sum(COSTS.values())
-TABLES = {"otel_traces", "usage_10s", "usage_hour", "usage_hour_closed", "traces", "call_cost", "cost_hour"}
+TABLES = {"otel_traces", "usage_10s", "usage_hour", "usage_hour_closed", "call_cost", "cost_hour"}
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def test_spans_and_sums_have_it(fresh: dict[str, Any]) -> None:
         {"SpanName": "plain", "InputTokens": PLAIN[0], NAME: PLAIN[1]},
         {"SpanName": "foreign", "InputTokens": FOREIGN[0], NAME: FOREIGN[1]},
     ]
-    assert fresh["live"] == [[{"sum": VIDEO}]] * 3
-    assert fresh["closed"] == [[{"sum": VIDEO}]] * 2
+    assert fresh["live"] == [[{"sum": DOCUMENTS}]] * 2
+    assert fresh["closed"] == [[{"sum": DOCUMENTS}]] * 2
 
 
 def test_it_is_charged_at_its_price(fresh: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ def test_it_is_charged_at_its_price(fresh: dict[str, Any]) -> None:
     for (charges,) in fresh["charges"]:
         assert charges == pytest.approx(
             {
-                "VideoInputCost": COSTS["Audio and images"],
+                "DocumentInputCost": COSTS["Audio and images"],
                 "InputCost": COSTS["Input"],
                 "Cost": COST,
                 "CacheSavings": saved,
@@ -70,30 +70,30 @@ def test_it_is_charged_at_its_price(fresh: dict[str, Any]) -> None:
 
 
 def test_reports_charts_and_exports_tell_it(fresh: dict[str, Any]) -> None:
-    assert (fresh["cost"], fresh["tokens"]) == (pytest.approx(COST), VIDEO)
+    assert (fresh["cost"], fresh["tokens"]) == (pytest.approx(COST), DOCUMENTS)
     assert fresh["parts"]["Audio and images"] == pytest.approx(COSTS["Audio and images"])
     assert sum(fresh["parts"].values()) == pytest.approx(COST)
     assert fresh["series"] == pytest.approx({part.label: COSTS.get(part.label, 0) for part in PARTS.values()})
-    (line,) = (line for line in fresh["focus"] if line["x_TokenKind"] == "video input")
-    assert (line["PricingQuantity"], line["PricingUnit"]) == (VIDEO, "Tokens")
+    (line,) = (line for line in fresh["focus"] if line["x_TokenKind"] == "document input")
+    assert (line["PricingQuantity"], line["PricingUnit"]) == (DOCUMENTS / 1e6, "1000000 Tokens")
     assert line["BilledCost"] == pytest.approx(COSTS["Audio and images"])
     assert sum(line["BilledCost"] for line in fresh["focus"]) == pytest.approx(COST)
-    assert "video_input" in fresh["priced_by"]
+    assert "document_input" in fresh["priced_by"]
 
 
 def test_pages_made_from_the_table_name_it(fresh: dict[str, Any]) -> None:
     lines = fresh["docs"]
-    assert f"| `{NAME}` | `UInt64` | tokens | Tokens of input that were video | `{KEY}` |" in lines
-    assert any(line.startswith("| `VideoInputCost` |") for line in lines)
-    assert any(line.startswith(f"| `{NAME}` | `{KEY}`, `acme.usage>video`") for line in lines)
-    assert "| video input | video input | input |" in lines
+    assert f"| `{NAME}` | `UInt64` | tokens | Tokens of input that were document | `{KEY}` |" in lines
+    assert any(line.startswith("| `DocumentInputCost` |") for line in lines)
+    assert any(line.startswith(f"| `{NAME}` | `{KEY}`, `acme.usage>document`") for line in lines)
+    assert "| document input | document input | input |" in lines
 
 
 def test_a_store_of_before_gets_it(seen: dict[str, Any]) -> None:
     before = seen["before"]
     assert before["columns"] == seen["fresh"]["columns"]
-    assert before["sums"] == [{"spans": 12, "sum": VIDEO}]
+    assert before["sums"] == [{"spans": 12, "sum": DOCUMENTS}]
 
 
 def test_every_bucket_is_in_a_part() -> None:
-    assert {bucket.part for bucket in BUCKETS} == set(PARTS)
+    assert {bucket.part for bucket in BUCKETS} | {"stated"} == set(PARTS)

@@ -327,7 +327,7 @@ def _nested(opening: str, closing: str, number: int, inner: str = "1") -> str:
 
 #: Texts that are refused before anything parses them: too long, too deep, too many of a kind.
 BOUNDED = {
-    "long": "SELECT '" + "x" * 20_000 + "'",
+    "long": "SELECT '" + "x" * 32_000 + "'",
     "long in bytes": "SELECT '" + "é" * 10_000 + "'",
     "parentheses": _nested("(", ")", 33),
     "calls": _nested("upper(", ")", 33),

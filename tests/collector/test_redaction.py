@@ -266,7 +266,7 @@ def test_what_the_store_refuses_is_not_kept(served: Served, monkeypatch: pytest.
     assert settings(folder, redact=("secrets",), keep_refused=True).keeps_refused
 
     def refuse(*_: object) -> None:
-        raise StoreError("Code: 33. bad", 33)
+        raise StoreError("Code: 117. bad", 117)
 
     with monkeypatch.context() as patched:
         patched.setattr(served.collector.store, "insert_segment", refuse)

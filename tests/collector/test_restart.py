@@ -128,4 +128,4 @@ def test_metrics_are_prometheus_text(tmp_path: Path) -> None:
     finally:
         served.close()
     assert re.search(r"^llmtrace_log_bytes 0.0$", text, re.MULTILINE)
-    assert os.listdir(tmp_path / "wal") == ["seen.sqlite"]
+    assert sorted(os.listdir(tmp_path / "wal")) == ["seen.sqlite"]

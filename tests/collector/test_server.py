@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ from llmtrace_collector.store.store import Store, open_store
 
 from .clickhouse import clickhouse_server
 from .otlp import llm, traces
-from .running import Launched, settings
+from .running import CLIENT, Launched, settings, until
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,41 @@ def test_a_collector_runs_on_a_server(address: str, folder: Path) -> None:
         assert collector.write("POST", "/v1/incidents/none/resolve", body).status_code == 404
         assert not (folder / "store").exists()
         collector.stop()
+
+
+def test_a_server_that_hangs_keeps_no_answer_of_readiness(address: str, folder: Path) -> None:
+    port = address.rpartition(":")[2].partition("/")[0]
+    (server,) = [
+        int(file.parent.name)
+        for file in Path("/proc").glob("[0-9]*/cmdline")
+        if f"tests.collector.clickhouse\0{port}\0".encode() in _read(file)
+    ]
+    with Launched(settings(folder, store=address)) as collector, ThreadPoolExecutor(50) as others:
+        os.kill(server, signal.SIGSTOP)
+        try:
+            # More of those that wait for the store than the collector has threads for.
+            waiting = [others.submit(collector.write, "GET", "/v1/ledger", None) for _ in range(50)]
+            for _ in range(3):
+                started = time.monotonic()
+                answer = CLIENT.get(f"{collector.url}/health/ready")
+                assert time.monotonic() - started < 2.5
+                assert answer.status_code == 503
+                (reason,) = [item for item in answer.json()["reasons"] if item["code"] == "store-hangs"]
+                assert "has not answered" in reason["text"]
+                assert CLIENT.get(f"{collector.url}/health/live").status_code == 200
+                assert collector.post(traces([llm()])).status_code == 200
+        finally:
+            os.kill(server, signal.SIGCONT)
+        until(lambda: CLIENT.get(f"{collector.url}/health/ready").status_code == 200, 30)
+        assert {answer.result().status_code for answer in waiting} == {200}
+        collector.stored()
+        collector.stop()
+
+
+def _read(file: Path) -> bytes:
+    with suppress(OSError):  # it has ended
+        return file.read_bytes()
+    return b""
 
 
 @pytest.mark.parametrize("home", ["embedded", "server"])

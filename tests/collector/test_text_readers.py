@@ -29,8 +29,11 @@ NAMING = {
     "benchmarks/filled_store.py",
     "benchmarks/filled_store.sql",
     "benchmarks/ingest_apart.py",
+    "collector/llmtrace_collector/accounting/call_queries.py",
     "collector/llmtrace_collector/mlflow/runs/run_data.py",
     "collector/llmtrace_collector/store/search/span_terms.py",
+    "dashboard/llmtrace_analysis/cost/planning/advice.py",
+    "dashboard/llmtrace_analysis/cost/planning/repeats.py",
     "dashboard/llmtrace_analysis/detect/store_queries.py",
     "dashboard/llmtrace_analysis/queries/traces.py",
 }

@@ -207,7 +207,7 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(
 ) -> None:
     stored = old_rows(old)
     with monkeypatch.context() as patched:
-        describe_with(patched, "span_cost", "Cost,", "noSuchFunction(Cost) AS Cost,")
+        describe_with(patched, "span_cost", "price.Currency AS", "noSuchFunction(price.Currency) AS")
         with pytest.raises(StoreError, match="noSuchFunction"):
             opened(old)
     assert old_rows(old) == stored
@@ -271,6 +271,18 @@ def test_what_a_column_means_may_change(tmp_path: Path, monkeypatch: pytest.Monk
     )
     store = opened(tmp_path / "store")
     assert "COMMENT 'Another. " in statements(store)["llmtrace.trace_rows"]
+    store.close()
+
+
+def test_what_the_engine_computed_is_computed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(tmp_path / "store")
+    store.insert_rows("price_book", [{"Book": "b", "Model": "m", "InputPrice": 2e-6, "OutputPrice": 4e-6}])
+    assert store.read("SELECT Rates[1], Rates[2] FROM price_book WHERE Book = 'b'") == b"0.000002\t0.000002\n"
+    store.close()
+    # A bucket that takes the first place.
+    describe_with(monkeypatch, "price_book", "[coalesce(InputPrice, 0), ", "[0.5, coalesce(InputPrice, 0), ")
+    store = opened(tmp_path / "store")
+    assert store.read("SELECT Rates[1], Rates[2] FROM price_book WHERE Book = 'b'") == b"0.5\t0.000002\n"
     store.close()
 
 

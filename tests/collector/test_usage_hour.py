@@ -71,6 +71,8 @@ def test_sampled_failed_and_unknown_calls_add_up_too(rolled: Rolled) -> None:
         llm({"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}, start=old + 2 * SECOND),
         llm({"error.type": "timeout"}, start=old + 3 * SECOND, status={"code": 2}),
         llm({"gen_ai.usage.input_tokens": 300_000}, start=old + 4 * SECOND),
+        llm({"litellm.cost.total": 0.25, "llmtrace.sample.weight": 2}, start=old + 5 * SECOND),
+        llm({"litellm.cost.total": 0.0}, start=old + 6 * SECOND),
         project="shapes",
     )
     check(rolled)
@@ -78,9 +80,10 @@ def test_sampled_failed_and_unknown_calls_add_up_too(rolled: Rolled) -> None:
     check(rolled)
     (sums,) = rolled.store.rows(
         "SELECT sum(Calls) AS calls, sum(Errors) AS errors, "
-        "uniq(Purpose, ServiceTier, ContextClass) AS kinds FROM usage_hour_closed WHERE Project = 'shapes'"
+        "uniq(Purpose, ServiceTier, ContextClass) AS kinds, sum(StatedCost) AS stated "
+        "FROM usage_hour_closed WHERE Project = 'shapes'"
     )
-    assert sums == {"calls": 14, "errors": 1, "kinds": 3}
+    assert sums == {"calls": 17, "errors": 1, "kinds": 3, "stated": 0.5}
 
 
 def test_what_call_dedup_excludes_leaves_the_closed_hours(rolled: Rolled) -> None:
@@ -93,7 +96,7 @@ def test_what_call_dedup_excludes_leaves_the_closed_hours(rolled: Rolled) -> Non
     alone = whole_hour(8)
     rolled.send(first, llm({"gen_ai.response.id": "r2"}, start=alone), project="dedup")
     rolled.store.roll_up()
-    rolled.send(again, project="dedup")
+    rolled.send(again, project="dedup", scope_name="another tracer")
     check(rolled)
     # The call in the hour of its own goes with its span: nothing is left that says when it was stored.
     outer = llm(start=alone - SECOND, duration=2 * SECOND)

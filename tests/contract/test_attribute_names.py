@@ -23,8 +23,9 @@ PACKAGES = {
 NAME = re.compile(r"[a-z_]+(?:\.[a-z0-9_]+)+")
 QUOTED = re.compile(rf"'({NAME.pattern})'")
 OURS = re.compile(r"(gen_ai|llmtrace)\.")
-#: A file, and options of Streamlit's, which look like attributes.
+#: A file, options of Streamlit's and a provider in the table of them, which look like attributes.
 NO_ATTRIBUTES = {
+    ("aws.bedrock", "llmtrace"),
     ("llmtrace.toml", ""),
     ("server.address", "llmtrace_dashboard"),
     ("server.port", "llmtrace_dashboard"),

@@ -134,7 +134,7 @@ def _quarantined(served: Served) -> tuple[str, object]:
     store, real = served.collector.store, served.collector.store.insert_segment
 
     def refuse(signal: str, path: Path, token: str) -> None:
-        raise StoreError("Code: 33. bad bytes", 33)
+        raise StoreError("Code: 117. bad bytes", 117)
 
     store.insert_segment = refuse  # type: ignore[method-assign]
     try:
@@ -144,6 +144,11 @@ def _quarantined(served: Served) -> tuple[str, object]:
     finally:
         store.insert_segment = real  # type: ignore[method-assign]
     return f"/v1/quarantine/{next(folder.glob('*.seg')).stem}/replay", None
+
+
+def _refused(served: Served) -> tuple[str, object]:
+    path, _ = _quarantined(served)
+    return path.removesuffix("/replay"), None
 
 
 def _month_that_is_over(served: Served) -> tuple[str, object]:
@@ -173,10 +178,12 @@ COLLECTOR: Mapping[str, tuple[str, Callable[[Served], tuple[str, object]]]] = {
     "POST /v1/keys": ("keys.create", plain("/v1/keys", {"role": "read", "name": "n"})),
     "DELETE /v1/keys/{key_id}": ("keys.revoke", _key),
     "POST /v1/usage/rebuild": ("usage.rebuild", plain("/v1/usage/rebuild", {})),
+    "POST /v1/ledger/checks": ("store.check", plain("/v1/ledger/checks", {})),
     "POST /v1/erasures": ("store.delete", plain("/v1/erasures", {"user": "nobody"})),
     "POST /v1/incidents/{incident_id}/acknowledge": ("incidents.acknowledge", _incident("acknowledge")),
     "POST /v1/incidents/{incident_id}/resolve": ("incidents.resolve", _incident("resolve")),
     "POST /v1/quarantine/{name}/replay": ("quarantine.replay", _quarantined),
+    "DELETE /v1/quarantine/{name}": ("quarantine.delete", _refused),
     "PUT /v1/prices": ("prices.set", plain("/v1/prices", _PRICE)),
     "POST /v1/prices/update": ("prices.update", plain("/v1/prices/update", {"prices": [_PRICE]})),
     "PUT /v1/prices/discounts": ("prices.discount", plain("/v1/prices/discounts", {"percent": 5})),

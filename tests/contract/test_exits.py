@@ -24,6 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "cli/llmtrace_cli/query/output.py",
         "cli/llmtrace_cli/config/commands.py",
         "cli/llmtrace_cli/admin/store.py",
+        "cli/llmtrace_cli/admin/store_check.py",
         "cli/llmtrace_cli/admin/keys.py",
         "cli/llmtrace_cli/admin/quarantine.py",
         "cli/llmtrace_cli/doctor/commands.py",
@@ -71,6 +72,10 @@ READ = {
     ("search_box.py", "chosen.help"),
     ("plans.py", "note"),
     ("spend.py", "' '.join(notes)"),
+    ("spend.py", "of_cost"),
+    ("overview.py", "page_url('/traces', q='has:degraded')"),
+    ("advice.py", "_RULES[rule]"),
+    ("advice.py", "advice.RULES[rule]"),
     ("incident.py", "label"),
     ("incident.py", "done"),
     (

@@ -19,12 +19,14 @@ from typing import Any
 import httpx
 import pytest
 from hypothesis import given
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from llmtrace_analysis.alerts.channels import url_guard
-from llmtrace_analysis.alerts.messages import messages_since, to_message
+from llmtrace_analysis.alerts.messages import delivery_id_of, events_of, to_message
+from llmtrace_analysis.alerts.metrics import DeliveryMetrics
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.settings import WatchSettings, Webhook
 from llmtrace_analysis.watch.app import build_outbox
@@ -133,7 +135,8 @@ def settings(*urls: str, **fields: Any) -> WatchSettings:
 @contextmanager
 def outbox(configured: WatchSettings) -> Iterator[tuple[Outbox, list[dict[str, Any]]]]:
     recorded: list[dict[str, Any]] = []
-    box = build_outbox(configured, recorded.append)
+    metrics = DeliveryMetrics(CollectorRegistry())
+    box = build_outbox(configured, recorded.append, metrics, is_settled=lambda ids: False)
     box.start()
     yield box, recorded
     box.close()
@@ -206,6 +209,8 @@ def test_a_failed_attempt_is_repeated_with_the_same_id_until_it_succeeds(receive
     receiver.answers.put((500, {}))
     receiver.answers.put((302, {"Location": "http://127.0.0.1:9/elsewhere"}))
     with outbox(settings(receiver.url)) as (box, recorded):
+        box.sync([OPEN], {}, NOW)
+        until(lambda: len(recorded) == 3)
         box.sync([RESOLVED], {}, NOW)
         got = [receiver.next() for _ in range(4)]
         until(lambda: len(recorded) == 4)
@@ -223,15 +228,15 @@ def test_a_failed_attempt_is_repeated_with_the_same_id_until_it_succeeds(receive
 
 def test_what_was_not_delivered_is_sent_by_the_next_start(receiver: Receiver) -> None:
     configured = settings(receiver.url, webhook_attempts=2)
-    receiver.answers.put((503, {}))
-    receiver.answers.put((503, {}))
+    receiver.answers.put((422, {}))
+    receiver.answers.put((422, {}))
     with outbox(configured) as (box, recorded):
         box.sync([OPEN], {}, NOW)
         first = receiver.next()
         receiver.next()
         until(lambda: len(recorded) == 2)
         box.sync([OPEN], {}, NOW)
-        assert receiver.nothing(), "an event that failed all attempts rests"
+        assert receiver.nothing(), "an event that was refused so often rests"
     delivered = {recorded[0]["delivery_id"]: (False, 2)}
     with outbox(configured) as (box, recorded):
         box.sync([OPEN], delivered, NOW)
@@ -242,23 +247,26 @@ def test_what_was_not_delivered_is_sent_by_the_next_start(receiver: Receiver) ->
     with outbox(configured) as (box, _):
         box.sync([OPEN], {recorded[0]["delivery_id"]: (True, 3)}, NOW)
         assert receiver.nothing(), "what the store says was delivered is not sent"
-        box.sync([replace(OPEN, opened_at=NOW - 3601)], {}, NOW)
+        box.sync([replace(RESOLVED, incident_id="old", resolved_at=NOW - 86_401)], {}, NOW)
         assert receiver.nothing(), "an event older than the window is given up"
+        box.sync([replace(OPEN, incident_id="long", opened_at=NOW - 86_401)], {}, NOW)
+        assert verified(receiver.next())["data"]["incident"]["id"] == "long", "it is not over"
 
 
 def test_410_ends_the_deliveries_to_one_receiver_alone(receiver: Receiver) -> None:
     gone = Receiver()
     gone.answers.put((410, {}))
     with outbox(settings(gone.url, receiver.url)) as (box, recorded):
-        box.sync([RESOLVED], {}, NOW)
+        box.sync([OPEN], {}, NOW)
         gone.next()
-        assert {verified(receiver.next())["type"] for _ in range(2)} == {
-            "incident.opened",
-            "incident.resolved",
-        }
+        until(lambda: len(recorded) == 2)
+        box.sync([RESOLVED], {}, NOW)
+        events = [verified(receiver.next())["type"] for _ in range(2)]
+        assert events == ["incident.opened", "incident.resolved"]
         until(lambda: len(recorded) == 3)
         assert gone.nothing()
         assert [r.channel.gone for r in box.receivers] == [True, False]
+        assert [reason.code for reason in box.reasons()] == ["webhook-gone"]
     gone.close()
 
 
@@ -268,8 +276,10 @@ def test_retry_after_is_honoured(receiver: Receiver) -> None:
         box.sync([OPEN], {}, NOW)
         receiver.next()
         asked = time.monotonic()
+        box.sync([OPEN, replace(OPEN, incident_id="another")], {}, NOW)
         receiver.next()
-        assert time.monotonic() - asked >= 0.9
+        receiver.next()
+        assert time.monotonic() - asked >= 0.9, "no message goes before, one that is new neither"
     receiver.answers.put((503, {"Retry-After": "3600"}))
     with outbox(settings(receiver.url)) as (box, _):
         box.sync([OPEN], {}, NOW)
@@ -354,14 +364,20 @@ def test_the_largest_incident_stays_below_20_kb() -> None:
     json.loads(message.body)
 
 
-def test_every_event_is_told_in_order_and_again_under_the_same_id() -> None:
+def test_an_event_has_the_same_ids_whenever_it_is_sent() -> None:
     acknowledged = replace(RESOLVED, acknowledged_at=NOW - 30, acknowledged_by="ada")
-    first = messages_since([acknowledged], NOW - 3600, "http://d")
-    assert [m.event for m in first] == ["incident.opened", "incident.acknowledged", "incident.resolved"]
-    again = messages_since([replace(acknowledged, count=9)], NOW - 3600, "http://d")
-    assert [m.message_id for m in first] == [m.message_id for m in again]
-    assert len({m.message_id for m in first}) == 3
-    assert len({m.delivery_id(url) for m in first for url in ("http://a", "http://b")}) == 6
+    events = list(events_of(acknowledged))
+    assert [event for event, _ in events] == [
+        "incident.opened",
+        "incident.acknowledged",
+        "incident.resolved",
+    ]
+    ids = [to_message(acknowledged, event, at, "http://d").message_id for event, at in events]
+    later = replace(acknowledged, count=9)
+    assert ids == [to_message(later, event, at, "http://d").message_id for event, at in events_of(later)]
+    assert len(set(ids)) == 3
+    urls = ("http://a", "http://b")
+    assert len({delivery_id_of(OPEN.incident_id, event, url) for event, _ in events for url in urls}) == 6
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from llmtrace_analysis.cost import focus, report
+from llmtrace_analysis.cost import focus_columns, report
+from llmtrace_analysis.cost.planning.waste import KINDS
 from llmtrace_analysis.cost.reconcile import plain_name
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_cli.main import cli
@@ -78,9 +79,8 @@ def test_waste_is_reported(stack: Stack) -> None:
     done = run(stack, "waste", *options, "--format", "json")
     assert done.exit_code == 0, done.output
     assert [(row["sort"], row["kind"]) for row in json.loads(done.stdout)] == [
-        ("waste", "failed"), ("waste", "retry"), ("waste", "abandoned"), ("waste", "duplicate"),
-        ("waste", "long_context"), ("saving", "cache_reads"), ("saving", "batch"),
-        ("saving", "response_cache"),
+        *(("waste", kind) for kind in KINDS), ("possible", "cacheable"), ("saving", "prompt_cache"),
+        ("saving", "batch"), ("saving", "response_cache"),
     ]  # fmt: skip
 
 
@@ -110,9 +110,38 @@ def test_the_focus_export_adds_up_and_keeps_the_rules(stack: Stack) -> None:
     done = run(stack, "export", *options, "--format", "csv")
     assert done.exit_code == 0, done.output
     data = pd.read_csv(io.StringIO(done.stdout))
-    assert focus.violations(data) == []
+    assert focus_columns.violations(data) == []
     assert data["BilledCost"].sum() == pytest.approx(report.report(stack.reader(), scope)["cost"].sum())
     assert "calls without a price have no row" in done.stderr
+
+
+def test_the_settings_and_the_options_say_whose_days_and_which_currency(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, options = period(stack)
+    rates = "[[dashboard.exchange_rates]]\ncurrency = 'CNY'\nper_usd = 7.0\nsince = 2020-01-01\n"
+    (tmp_path / "llmtrace.toml").write_text(
+        f"[dashboard]\ncurrency = 'CNY'\ntime_zone = 'Asia/Shanghai'\n{rates}", encoding="utf-8"
+    )
+    usual = pd.read_csv(io.StringIO(run(stack, "export", *options, "--format", "csv").stdout))
+    dollars = json.loads(run(stack, "report", *options, "--format", "json").stdout)[0]["cost"]
+    monkeypatch.chdir(tmp_path)
+    done = run(stack, "export", "--focus-version", "1.4", *options, "--format", "csv")
+    assert done.exit_code == 0, done.output
+    assert "days and months are those of Asia/Shanghai" in done.stderr
+    data = pd.read_csv(io.StringIO(done.stdout))
+    assert focus_columns.violations(data, "1.4") == []
+    assert set(data["BillingCurrency"]) == {"CNY"}
+    assert data["ChargePeriodStart"].str.endswith("T16:00:00Z").all()
+    assert data["BilledCost"].sum() == pytest.approx(7 * usual["BilledCost"].sum())
+    yuan = run(stack, "report", *options, "--by", "day", "--format", "json")
+    assert "days and months are those of Asia/Shanghai" in yuan.stderr
+    assert sum(row["cost"] or 0 for row in json.loads(yuan.stdout)) == pytest.approx(7 * dollars)
+    asked = ["--currency", "usd", "--time-zone", "UTC"]
+    again = run(stack, "report", *options, *asked, "--format", "json")
+    assert json.loads(again.stdout)[0]["cost"] == pytest.approx(dollars)
+    assert "is no time zone" in run(stack, "report", "--time-zone", "Mars/Base").output
+    assert "there is no rate for JPY" in run(stack, "export", *options, "--currency", "JPY").output
 
 
 def test_an_invoice_is_reconciled_with_the_ledger(stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Providers' exports against the ledger, and the FOCUS export against its specification."""
+"""Providers' exports against the ledger."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from llmtrace_analysis.cost import focus, invoices
+from llmtrace_analysis.cost import invoices
 from llmtrace_analysis.cost.invoices.azure import model_of
 from llmtrace_analysis.cost.reconcile import plain_name, reconcile
-from llmtrace_collector.pricing.charges import BUCKETS
 
 OPENAI = """\
 start_time,end_time,start_time_iso,model,num_model_requests,input_tokens,input_cached_tokens,output_tokens
@@ -109,64 +108,3 @@ def test_days_cut_at_other_hours_are_told_from_calls_that_are_missing() -> None:
         "days are cut at different hours: over all days the tokens agree"
     }
     assert plain_name("openai/gpt-4o-2024-08-06") == plain_name("gpt-4o-latest") == "gpt-4o"
-
-
-CHARGES = pd.DataFrame(
-    [
-        {"day": "2026-12-31", "project": "default", "provider": "openai", "model": "gpt-4o", "tier": "flex",
-         "currency": "USD", "source": "genai-prices",
-         **{f"{bucket.name}{kind}": 0.0 for bucket in BUCKETS for kind in ("Units", "List", "Paid")},
-         "InputUnits": 600, "InputList": 0.0015, "InputPaid": 0.0012, "CacheReadUnits": 400,
-         "CacheReadList": 0.0005, "CacheReadPaid": 0.0004, "OutputUnits": 100, "OutputList": 0.001,
-         "OutputPaid": 0.0008, "RequestUnits": 3}
-    ]
-)  # fmt: skip
-
-#: The list of mandatory columns in FOCUS 1.2, written out again so that ours cannot lose one unseen.
-MANDATORY_IN_1_2 = (
-    "BilledCost BillingAccountId BillingAccountName BillingCurrency BillingPeriodEnd BillingPeriodStart "
-    "ChargeCategory ChargeClass ChargeDescription ChargePeriodEnd ChargePeriodStart ContractedCost "
-    "EffectiveCost InvoiceIssuerName ListCost PricingQuantity PricingUnit ProviderName PublisherName "
-    "ServiceCategory ServiceName"
-).split()
-
-
-def test_focus_rows_have_every_mandatory_column_and_keep_the_rules() -> None:
-    data = focus.rows(CHARGES, focus.Account("acct-1", "Research"))
-    assert len(MANDATORY_IN_1_2) == 21
-    assert set(MANDATORY_IN_1_2) <= set(data.columns)
-    assert focus.violations(data) == []
-    assert data["x_TokenKind"].to_list() == ["input", "cache read", "output"]
-    assert data["ListCost"].sum() == pytest.approx(0.003)
-    for column in ("BilledCost", "EffectiveCost", "ContractedCost"):
-        assert data[column].sum() == pytest.approx(0.0024)
-    assert data["PricingQuantity"].to_list() == [600, 400, 100]
-    first = data.iloc[0]
-    assert (first["BillingPeriodStart"], first["BillingPeriodEnd"]) == (
-        "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z",
-    )  # fmt: skip
-    assert first["ChargePeriodEnd"] == "2027-01-01T00:00:00Z"
-    assert first["ChargeDescription"] == "gpt-4o input tokens, flex tier"
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("BillingCurrency", "usd", "must be ISO 4217"),
-        ("ChargeCategory", "Tokens", "must be one of"),
-        ("ChargeClass", "Fix", "null or Correction"),
-        ("BilledCost", float("nan"), "BilledCost is null"),
-        ("ListCost", float("inf"), "must be a number"),
-        ("ChargePeriodStart", "2026-12-31", "must be UTC"),
-        ("ChargePeriodEnd", "2026-12-30T00:00:00Z", "ChargePeriodStart must be before"),
-        ("ChargePeriodEnd", "2027-02-01T00:00:00Z", "must lie in the billing period"),
-        ("ProviderName", " ", "must not be empty"),
-        ("PricingUnit", None, "usage needs PricingQuantity and PricingUnit"),
-    ],
-)
-def test_what_breaks_a_rule_of_focus_is_noticed(column: str, value: object, message: str) -> None:
-    data = focus.rows(CHARGES, focus.Account())
-    data[column] = pd.Series([value] * len(data), dtype="object")
-    assert any(message in violation for violation in focus.violations(data))
-    assert focus.violations(data.drop(columns="ListCost")) == ["column ListCost is missing"]
-    assert any("x_" in violation for violation in focus.violations(data.assign(Model="m")))

@@ -40,6 +40,8 @@ ENVIRONMENT = {"LLMTRACE_DASHBOARD__EXCHANGE_RATES": json.dumps(RATES)}
 #: A model that a fixed line pays, and one without a price.
 _MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4o-audio-preview", "ptu", "nobody-knows")
 _TOKENS = st.integers(0, 9_000)
+#: Who states a cost, and in USD: a biller, one that computes, one that knows no price, nobody.
+_STATED = (("", ""), ("", ""), ("openrouter", "0.0125"), ("x_ai", "0"), ("litellm", "0.03"), ("litellm", "0"))
 
 
 @st.composite
@@ -54,6 +56,7 @@ def calls(draw: st.DrawFn) -> dict[str, Any]:
         "tags": draw(st.lists(st.sampled_from(("a", "b", "c")), max_size=2, unique=True)),
         "tier": draw(st.sampled_from(("", "batch"))),
         "known": draw(st.integers(0, 4)) > 0,
+        "stated": draw(st.sampled_from(_STATED)),
         "tokens": [draw(_TOKENS) for _ in range(6)],
     }
 
@@ -73,6 +76,7 @@ def _usage(tokens: list[int], contradicting: bool) -> dict[str, int]:
 
 def _span(number: int, call: dict[str, Any], contradicting: bool) -> dict[str, Any]:
     usage = _usage(call["tokens"], contradicting) if call["known"] else {}
+    stated_by, stated_cost = call.get("stated", ("", ""))
     return {
         "Timestamp": (MONTH.since + timedelta(seconds=call["second"])).strftime("%Y-%m-%d %H:%M:%S"),
         "TraceId": f"{number:032x}",
@@ -88,6 +92,8 @@ def _span(number: int, call: dict[str, Any], contradicting: bool) -> dict[str, A
             semconv.SESSION_ID: call["session"],
             semconv.TAGS: json.dumps(call["tags"]),
             semconv.OPENAI_RESPONSE_SERVICE_TIER: call["tier"],
+            semconv.USAGE_STATED_BY: stated_by,
+            semconv.USAGE_STATED_COST: stated_cost,
             **{name: str(count) for name, count in usage.items()},
         },
     }

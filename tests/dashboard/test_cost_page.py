@@ -131,6 +131,7 @@ def _amounts(rows: list[dict[str, Any]], code: str) -> set[str]:
         {"view": "spend", "by": "tag", "of": "part", "step": "day"},
         {"view": "spend", "by": "provider", "currency": "EUR"},
         {"view": "savings"},
+        {"view": "savings", "kind": "cacheable", "lifetime": "7d"},
         {"view": "whatif", "models": "openai/gpt-4o-mini, anthropic/claude-haiku-4-5", "cached": "30"},
         {"view": "reserved", "price": "0.0001", "tpm": "100", "weight": "3"},
     ],
@@ -141,7 +142,7 @@ def test_every_amount_is_one_that_the_command_prints(shop: Stack, params: dict[s
     code = params.get("currency", "USD")
     total = _totals(shop, page, *(["--currency", code] if code != "USD" else []))
     rows = [*_printed(shop, page), total]
-    known = total["calls"] - total["unpriced_calls"] - total["calls_without_tokens"]
+    known = total["calls"] - total["unknown_cost_calls"]
     per_thousand = total["cost"] / known * 1000
     allowed = _amounts(rows, code) | {formats.money(per_thousand, code)}
     metrics = {metric.label: metric.value for metric in page.metric}

@@ -72,6 +72,7 @@ def test_a_what_if_costs_what_the_price_list_says_call_by_call() -> None:
             "provider": "openai",
             "model": "gpt-4o",
             "context": [0, 200_000, 0],
+            "minute": 0,
             **dict.fromkeys(COUNTS, 0),
             "Requests": 1,
             "InputTokens": [call[0] for call in calls],
@@ -104,7 +105,7 @@ def test_a_what_if_costs_what_the_price_list_says_call_by_call() -> None:
 
 
 def test_a_what_if_says_what_it_cannot_tell() -> None:
-    row = {"day": 1_790_000_000, "provider": "p", "model": "m", "context": 0,
+    row = {"day": 1_790_000_000, "provider": "p", "model": "m", "context": 0, "minute": 0,
            **dict.fromkeys(COUNTS, 0), "Requests": 1, "InputTokens": 100}  # fmt: skip
     mix = pd.DataFrame(
         [{**row, "unpriced_calls": 0, "cost": 1.0}, {**row, "unpriced_calls": 3, "cost": math.nan}]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtrace_analysis.cost import fixed_costs, price_books, report
-from llmtrace_analysis.cost.planning import rate_limits, waste
+from llmtrace_analysis.cost.planning import rate_limits, savings, waste
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
@@ -207,14 +207,14 @@ def test_fixed_lines_are_spread_over_the_time_they_are_paid_for(
 ) -> None:
     line = {
         "id": "x", "kind": "gpu", "name": "n", "project": "", "provider": "", "model": "", "units": 1.0,
-        "price": 3.0, "period": period, "start": pd.Timestamp(start).timestamp(),
+        "price": 3.0, "currency": "USD", "period": period, "start": pd.Timestamp(start).timestamp(),
         "end": pd.Timestamp(end).timestamp(), "note": "",
     }  # fmt: skip
     assert fixed_costs.amortised(pd.DataFrame([line]), MONTH)["cost"].sum() == pytest.approx(expected)
 
 
 def test_waiting_and_caches_are_savings_against_the_standard_price(client: Client) -> None:
-    saved = waste.savings(client, MONTH).set_index("kind")
+    saved = savings.savings(client, MONTH).set_index("kind")
     assert saved.loc["batch", "saved"] == pytest.approx(ONE / 2)
     assert saved.loc["response_cache", "saved"] == pytest.approx(ONE)
     wasted = waste.waste(client, MONTH).set_index("kind")

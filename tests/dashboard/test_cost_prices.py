@@ -7,7 +7,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from genai_prices import Usage
@@ -17,20 +17,20 @@ from genai_prices.types import ModelInfo, Provider
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.accounting.price_book import PriceBook, book_row, choose_book
-from llmtrace_collector.pricing.charges import CONTEXT_BOUNDS
-from llmtrace_collector.pricing.tariffs import Listing, list_model
+from llmtrace_collector.pricing.charges import BUCKETS, CONTEXT_BOUNDS, DAY_BOUNDS, DAY_END
+from llmtrace_collector.pricing.tariffs import list_model
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.store import Store, open_store
 
-#: Service tiers as spans name them → what the price list's calculator wants to hear.
-TIERS = {
-    "": None,
-    "batch": {"processing": "batch"},
-    "flex": {"service_tier": "flex"},
-    "priority": {"service_tier": "priority"},
-    "default": {"service_tier": "default"},
-}
-
+#: Six times of the day and the year, most of them at a bound: of hours, of days from which prices hold.
+TIMES = (
+    datetime(2025, 1, 15, 0, 29, 59, tzinfo=UTC),
+    datetime(2025, 6, 30, 0, 30, tzinfo=UTC),
+    datetime(2025, 12, 1, 3, 59, 59, tzinfo=UTC),
+    datetime(2026, 4, 1, 8, 15, tzinfo=UTC),
+    datetime(2026, 10, 14, 16, 29, 59, tzinfo=UTC),
+    datetime(2026, 11, 30, 16, 30, tzinfo=UTC),
+)
 
 #: The calculator's units beside plain text → where spans tell of them.
 ATTRIBUTES = {
@@ -42,8 +42,13 @@ ATTRIBUTES = {
     "output_audio_tokens": "gen_ai.usage.audio.output_tokens",
     "output_image_tokens": "gen_ai.usage.image.output_tokens",
     "output_reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "output_citation_tokens": "llmtrace.usage.citation.output_tokens",
+    "input_video_tokens": "gen_ai.usage.video.input_tokens",
+    "cache_video_read_tokens": "llmtrace.usage.cache_read_video.input_tokens",
+    "output_video_tokens": "gen_ai.usage.video.output_tokens",
     "web_searches": "llmtrace.usage.web_searches",
     "storage_searches": "llmtrace.usage.file_searches",
+    "rerank_searches": "llmtrace.usage.rerank_searches",
 }
 
 
@@ -54,6 +59,7 @@ class Call:
     owner: Provider
     model: ModelInfo
     tier: str
+    context: dict[str, str]
     at: datetime
     input: int
     cache_read: int
@@ -76,7 +82,7 @@ class Call:
             **self.extra,
         )
         price = self.model.calc_price(
-            usage, self.owner, genai_request_timestamp=self.at, price_context=TIERS[self.tier]
+            usage, self.owner, genai_request_timestamp=self.at, price_context=self.context or None
         )
         return float(price.total_price)
 
@@ -109,7 +115,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
-def draw(source: random.Random, owner: Provider, model: ModelInfo, tier: str) -> Call:
+def tiers(model: ModelInfo) -> dict[str, dict[str, str]]:
+    """Every tier that a model has a price for, as spans name it → what the calculator wants to hear; the
+    standard one, one that nobody has, and all of them at once."""
+    variants = [variant.when for variant in model.price_variants or []]
+    named = {"+".join(when.values()): when for when in variants if "default" not in when.values()}
+    together = {key: value for when in named.values() for key, value in when.items()}
+    if len(named) > 1:
+        named["+".join(together.values())] = together
+    return {"": {}, "unheard-of": {"service_tier": "unheard-of"}, **named} if named else {"": {}}
+
+
+def draw(
+    source: random.Random, owner: Provider, model: ModelInfo, tier: str, context: dict[str, str], at: datetime
+) -> Call:
     """Random usage: around the bounds of context classes as often as anywhere else."""
     total = source.choice(
         [source.randrange(0, 5000), source.randrange(0, 700_000),
@@ -117,13 +136,9 @@ def draw(source: random.Random, owner: Provider, model: ModelInfo, tier: str) ->
     )  # fmt: skip
     read = source.randrange(0, total + 1) if source.random() < 0.5 else 0
     write = source.randrange(0, total - read + 1) if source.random() < 0.5 else 0
-    # A day is a partition, and one insert takes a hundred of them.
-    day = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=source.randrange(0, 800, 9))
-    at = day + timedelta(seconds=source.randrange(0, 86_400))
     output = source.randrange(0, 20_000)
-    return Call(
-        owner, model, tier, at, total, read, write, output, _extra(source, total, read, write, output)
-    )
+    extra = _extra(source, total, read, write, output)
+    return Call(owner, model, tier, context, at, total, read, write, output, extra)
 
 
 def _extra(source: random.Random, total: int, read: int, write: int, output: int) -> dict[str, int]:
@@ -134,11 +149,15 @@ def _extra(source: random.Random, total: int, read: int, write: int, output: int
 
     cached_audio = some(read)
     cached_image = some(read - cached_audio)
+    cached_video = some(read - cached_audio - cached_image)
     fresh = total - read - write
     audio = some(fresh)
     image = some(fresh - audio)
+    video = some(fresh - audio - image)
     spoken = some(output)
     drawn = some(output - spoken)
+    filmed = some(output - spoken - drawn)
+    cited = some(output - spoken - drawn - filmed)
     return {
         "cache_write_1h_tokens": some(write),
         "cache_audio_read_tokens": cached_audio,
@@ -147,31 +166,35 @@ def _extra(source: random.Random, total: int, read: int, write: int, output: int
         "input_image_tokens": image + cached_image,
         "output_audio_tokens": spoken,
         "output_image_tokens": drawn,
-        "output_reasoning_tokens": some(output - spoken - drawn),
+        "output_reasoning_tokens": some(output - spoken - drawn - filmed - cited),
+        "output_citation_tokens": cited,
+        "cache_video_read_tokens": cached_video,
+        "input_video_tokens": video + cached_video,
+        "output_video_tokens": filmed,
+        "rerank_searches": some(5),
         "web_searches": some(5),
         "storage_searches": some(5),
     }
 
 
-def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) -> None:
+def test_every_model_of_the_list_costs_what_its_calculator_says_at_six_times(store: Store) -> None:
     source = random.Random(7)
     books, calls, unlisted = [], [], Counter[str]()
-    partly: dict[str, tuple[str, ...]] = {}
     for owner in get_snapshot().providers:
         for model in owner.models:
-            for tier in TIERS if model.price_variants else [""]:
+            for tier, context in tiers(model).items():
                 listing = list_model(owner, model, tier)
                 if listing is None:
-                    unlisted[", ".join(sorted(_units(model)))] += 1
+                    units = _units(model)
+                    assert not units & _COUNTED, f"{owner.id}/{model.id} has a price of what is counted"
+                    unlisted[", ".join(sorted(units))] += 1
                     continue
-                if listing.gaps:
-                    partly[f"{owner.id}/{model.id}"] = listing.gaps
-                if _of_time(listing):
-                    continue
+                # What is not counted is no token, request or search.
+                assert {gap.split()[0] for gap in listing.gaps} <= _NOT_COUNTED, listing.gaps
                 pair = {"Provider": _stored(owner.id), "Model": f"{owner.id}/{model.id}",
-                        "ResponseModel": "", "ServiceTier": _tier(tier)}  # fmt: skip
+                        "ResponseModel": "", "ServiceTier": tier}  # fmt: skip
                 books += [book_row("test", pair, tariff) for tariff in listing.tariffs]
-                calls += [draw(source, owner, model, tier) for _ in range(4)]
+                calls += [draw(source, owner, model, tier, context, at) for at in TIMES]
     store.insert_rows("price_book", books)
     choose_book(store, "test", "tests", "")
     store.insert_rows("otel_traces", [call.row() for call in calls])
@@ -180,7 +203,7 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for call in calls:
-            expected[(call.name, _tier(call.tier), str(call.row()["UserId"]))] += call.expected()
+            expected[(call.name, call.tier, str(call.row()["UserId"]))] += call.expected()
     for table in ("cost_hour", "call_cost"):
         rows = store.rows(
             f"SELECT Model, ServiceTier, UserId, sum(Cost) AS cost, min(Priced) AS priced, count() AS n "
@@ -209,9 +232,46 @@ def test_every_model_of_the_list_costs_what_its_calculator_says(store: Store) ->
     print(
         f"{len(models)} models, {len(calls)} calls equal; not billed by tokens or requests: {dict(unlisted)}"
     )
-    for name, gaps in sorted(partly.items()):
-        print(f"{name}: {'; '.join(gaps)}")
     assert len(models) > 2000
+
+
+#: Units of the list that the store counts, and those of media that it does not.
+_COUNTED = {bucket.listed_as for bucket in BUCKETS if bucket.listed_as}
+_NOT_COUNTED = {
+    "audio_hours",
+    "input_audio_hours",
+    "input_document_kpages",
+    "input_annotated_document_kpages",
+    "input_mchars",
+    "input_text_messages_kcount",
+}
+
+
+def test_the_default_tier_is_the_standard_one() -> None:
+    """The store has one name for both, so they need one price."""
+    for owner in get_snapshot().providers:
+        for model in owner.models:
+            if any("default" in variant.when.values() for variant in model.price_variants or []):
+                standard, default = list_model(owner, model), list_model(owner, model, "default")
+                assert standard is not None
+                assert default is not None
+                for tariff, other in zip(standard.tariffs, default.tariffs, strict=True):
+                    assert tariff.prices == other.prices, f"{owner.id}/{model.id}"
+
+
+def test_prices_change_with_the_time_of_day_at_bounds_that_calls_are_told_apart_by() -> None:
+    listed = [
+        (owner, model, list_model(owner, model))
+        for owner in get_snapshot().providers
+        for model in owner.models
+    ]
+    by_time = [listing for _, _, listing in listed if listing and len({t.day for t in listing.tariffs}) > 1]
+    assert len(by_time) >= 5
+    for listing in by_time:
+        for valid in {tariff.valid for tariff in listing.tariffs}:
+            days = sorted(tariff.day for tariff in listing.tariffs if tariff.valid == valid)
+            assert [first for first, _ in days] == list(DAY_BOUNDS)
+            assert [last for _, last in days] == [*DAY_BOUNDS[1:], DAY_END]
 
 
 def _units(model: ModelInfo) -> set[str]:
@@ -222,15 +282,6 @@ def _units(model: ModelInfo) -> set[str]:
         for key, value in vars(getattr(price, "prices", price)).items()
         if value is not None
     } or {"no price"}
-
-
-def _of_time(listing: Listing) -> bool:
-    return any("time of day" in gap for gap in listing.gaps)
-
-
-def _tier(name: str) -> str:
-    """The standard tier has no name in the store."""
-    return "" if name == "default" else name
 
 
 def _stored(provider: str) -> str:
@@ -256,7 +307,7 @@ def test_hours_are_rebuilt_to_the_same_figures(store: Store) -> None:
 
 def test_books_are_kept_and_going_back_to_one_changes_every_cost_at_once(store: Store) -> None:
     spent = "SELECT Priced, sum(Cost) AS cost FROM cost_hour WHERE Model = 'house-model' GROUP BY Priced"
-    call = Call(get_snapshot().providers[0], get_snapshot().providers[0].models[0], "",
+    call = Call(get_snapshot().providers[0], get_snapshot().providers[0].models[0], "", {},
                 datetime(2026, 11, 1, tzinfo=UTC), 1000, 0, 0, 100, {})  # fmt: skip
     row = call.row()
     attributes = row["SpanAttributes"]

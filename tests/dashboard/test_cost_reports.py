@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from fastapi.testclient import TestClient
 
 from llmtrace_analysis.cost import closed_months, prices_in_use, report
-from llmtrace_analysis.cost.planning import waste
+from llmtrace_analysis.cost.planning import savings, waste
 from llmtrace_analysis.cost.priced_usage import UnknownDimension
 from llmtrace_analysis.queries.scope import BILLED_PURPOSES, Scope
 from llmtrace_collector.accounting.price_book import PriceBook
@@ -46,7 +46,7 @@ def span(number: int, **fields: object) -> dict[str, object]:
     if fields.get("input", 1000) is None:
         del attributes["gen_ai.usage.input_tokens"], attributes["gen_ai.usage.output_tokens"]
         del attributes["gen_ai.usage.cache_read.input_tokens"]
-    at = DAY + timedelta(hours=number)
+    at = DAY + timedelta(hours=number, minutes=int(str(fields.get("minutes", 0))))
     return {
         "Timestamp": at.strftime("%Y-%m-%d %H:%M:%S"),
         "TraceId": f"{fields.get('trace', number):032x}",
@@ -66,7 +66,7 @@ CALLS: list[dict[str, object]] = [
     {"user": "bob", "session": "s3", "failed": True, "input": None},
     {"user": "bob", "session": "s3", "abandoned": True, "output": 50},
     {"user": "cid", "session": "s4", "prompt": "same"},
-    {"user": "cid", "session": "s4", "prompt": "same"},
+    {"user": "cid", "session": "s4", "prompt": "same", "minutes": -58},
     {"user": "dee", "session": "s4", "prompt": "same", "failed": True},
     {"user": "cid", "session": "s4", "prompt": "same", "model": "gpt-4o-mini", "trace": 7},
 ]
@@ -165,7 +165,7 @@ def test_waste_is_failed_abandoned_and_repeated_calls_each_once(client: Client) 
     # The same prompt to another model, or after a failure alone, is no repeat.
     assert by_kind["duplicate"]["calls"] == 1
     assert by_kind["duplicate"]["cost"] == pytest.approx(gpt_4o(CALLS[7]))
-    saved, *others = waste.savings(client, MONTH).to_dict("records")
+    saved, *others = savings.savings(client, MONTH).to_dict("records")
     assert [(row["kind"], row["saved"]) for row in others] == [("batch", 0.0), ("response_cache", 0.0)]
     assert saved["tokens"] == 400 * (len(CALLS) - 1)
     assert saved["unpriced_tokens"] == 400

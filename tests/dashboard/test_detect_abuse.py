@@ -176,7 +176,7 @@ OTHERS = minute_counts("p", "", {1: 80, 2: 60, 3: 30, 6: 10, 12: 3}, users=8)
 
 
 def test_a_user_far_above_the_others_floods() -> None:
-    (flood,) = find_floods([("p", "eve", 95)], OTHERS, PARAMETERS)
+    (flood,) = find_floods([("p", "eve", 95)], OTHERS, [], PARAMETERS)
     assert (flood.user, flood.calls, flood.usual) == ("eve", 95, 2.0)
     assert flood.limit == PARAMETERS.calls
 
@@ -194,15 +194,27 @@ def test_a_user_far_above_the_others_floods() -> None:
     ],
 )
 def test_what_is_usual_here_is_no_flood(calls: int, history: list[MinuteCounts]) -> None:
-    assert find_floods([("p", "eve", calls)], history, PARAMETERS) == []
+    assert find_floods([("p", "eve", calls)], history, [], PARAMETERS) == []
 
 
 def test_a_flood_does_not_hide_behind_its_own_beginning_or_its_friends() -> None:
     history = [*OTHERS, *minute_counts("p", "eve", {90: 3}), *minute_counts("p", "mallory", {90: 3})]
-    floods = find_floods([("p", "eve", 95), ("p", "mallory", 99)], history, PARAMETERS)
+    newest = [*OTHERS, *minute_counts("p", "eve", {95: 1}), *minute_counts("p", "mallory", {99: 1})]
+    floods = find_floods([("p", "eve", 95), ("p", "mallory", 99)], history, newest, PARAMETERS)
     assert [flood.user for flood in floods] == ["eve", "mallory"]
 
 
+@pytest.mark.parametrize("history", [[], OTHERS])
+def test_equals_are_no_flood(history: list[MinuteCounts]) -> None:
+    """Fifty users send the same, whether anybody sent anything before or not."""
+    users = [f"user-{number}" for number in range(50)]
+    newest = [counts for user in users for counts in minute_counts("p", user, {480: 1})]
+    assert find_floods([("p", user, 480) for user in users], history, newest, PARAMETERS) == []
+    louder = [("p", "eve", 2000), *(("p", user, 480) for user in users)]
+    newest += minute_counts("p", "eve", {2000: 1})
+    assert [flood.user for flood in find_floods(louder, history, newest, PARAMETERS)] == ["eve"]
+
+
 def test_alone_it_takes_more() -> None:
-    assert find_floods([("p", "eve", 120)], [], PARAMETERS) == []
-    assert len(find_floods([("p", "eve", 121)], [], PARAMETERS)) == 1
+    assert find_floods([("p", "eve", 120)], [], [], PARAMETERS) == []
+    assert len(find_floods([("p", "eve", 121)], [], [], PARAMETERS)) == 1

@@ -33,7 +33,7 @@ def test_the_table_of_spans_is_no_sheet_of_formulas() -> None:
     """The browser exports what the cells hold."""
     span = {
         "name": "=1+1", "service": "@x", "kind": "Client", "status": "Error", "start_ns": 0, "duration_ns": 5,
-        "ttft": None, "model": "-1", "input_tokens": 1, "output_tokens": None,
+        "ttft": None, "model": "-1", "input_tokens": 1, "output_tokens": None, "estimated": "",
     }  # fmt: skip
     table = _span_table([Node(span=span, depth=0, children=0)], 0)
     assert table[["Span", "Service", "Model"]].to_numpy().tolist() == [["'=1+1", "'@x", "'-1"]]

@@ -223,6 +223,8 @@ def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack)
     [
         ("outlook", "No forecast yet"),
         ("savings", "Spent for nothing"),
+        ("caches", "Caches of answers"),
+        ("advice", "Advice"),
         ("whatif", "As it was"),
         ("reserved", "Cost by reserved units"),
     ],

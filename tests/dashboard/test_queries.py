@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.cost import over_time, prices_in_use, report
 from llmtrace_analysis.cost.parts import CHARTED
-from llmtrace_analysis.queries import incidents, traces, usage
+from llmtrace_analysis.queries import incidents, traces, usage, webhooks
 from llmtrace_analysis.queries.scope import Scope
 from tests.dashboard.stack import Stack
 from tests.dashboard.traffic import HOSTILE_USER, SpanData
@@ -266,6 +266,41 @@ def test_an_incident_has_its_history_deliveries_and_metric(stack: Stack, client:
     assert incidents.incident_counts(client, "another project") == {"open": 1}
     assert incidents.incident(client, "unknown") is None
     assert incidents.around(client, incident)["calls"].sum() == 0, "it looks at its own project alone"
+
+
+def test_what_receivers_have_not_got_is_listed_until_it_arrives(stack: Stack, client: Client) -> None:
+    def attempt(message: str, number: int, **changes: object) -> None:
+        body = {
+            "project": "undelivered",
+            "delivery_id": message,
+            "incident_id": "i",
+            "event": "incident.opened",
+            "at": datetime.now(UTC).isoformat(),
+            "url": "https://hooks.example.com/llm",
+            "attempt": number,
+            "ok": False,
+            "error": "answered 503",
+            **changes,
+        }
+        stack._write("POST", "/v1/deliveries", body)
+
+    for number in (1, 2):
+        attempt("waits", number)
+    attempt("arrived", 1)
+    attempt("arrived", 2, ok=True, error="")
+    attempt("forgotten", 1, at=(datetime.now(UTC) - timedelta(hours=3)).isoformat())
+    attempt("superseded", 0, error="not sent: the incident was over before; incident.resolved says both")
+    attempt("dropped", 1)
+    attempt("dropped", 0, error="given up after 1440 minutes")
+    (receiver,) = webhooks.undelivered(client, "undelivered")
+    assert (receiver.url, receiver.waiting, receiver.dropped) == ("https://hooks.example.com/llm", 1, 1)
+    assert receiver.error == "answered 503"
+    assert receiver.since is not None
+    assert datetime.now(UTC) - receiver.since < timedelta(minutes=5)
+    attempt("waits", 3, ok=True, error="")
+    (receiver,) = webhooks.undelivered(client, "undelivered")
+    assert (receiver.waiting, receiver.since, receiver.dropped) == (0, None, 1)
+    assert webhooks.undelivered(client, "nobody's") == []
 
 
 @pytest.mark.parametrize("purposes", [("product",), ()])

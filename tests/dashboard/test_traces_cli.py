@@ -51,7 +51,8 @@ def test_a_search_lists_its_traces_newest_first(stack: Stack) -> None:
 def test_the_table_is_for_people_and_says_when_there_is_more(stack: Stack) -> None:
     done = run(stack, "model:gpt-4o", "latency>1s", "--limit", "3")
     lines = done.stdout.splitlines()
-    assert lines[0].split() == "trace_id time root service status seconds calls tokens cost unpriced".split()
+    columns = "trace_id time root service status seconds calls tokens cost unpriced estimated"
+    assert lines[0].split() == columns.split()
     assert len(lines) == 5
     assert "the newest 3 are shown" in done.stderr
     nothing = run(stack, '"no one ever wrote this"')

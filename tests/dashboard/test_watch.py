@@ -14,25 +14,30 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import OperationalError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from llmtrace.semconv import PURPOSES
+from llmtrace_analysis.alerts.attempt_log import AttemptLog
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient
 from llmtrace_analysis.detect.incident_lifecycle import Finding, QuietPeriod
+from llmtrace_analysis.detect.rules import Rule
 from llmtrace_analysis.detect.store_queries import incidents
 from llmtrace_analysis.settings import WatchSettings
+from llmtrace_analysis.watch import service
 from llmtrace_analysis.watch.app import build
-from llmtrace_analysis.watch.health import Health
+from llmtrace_analysis.watch.health import Health, HealthServer
 from llmtrace_analysis.watch.service import Pace, Watch
 from llmtrace_collector.store.incident import Incident
 from tests.collector import otlp
@@ -222,6 +227,8 @@ def test_failures_flood_and_injection_are_found_in_one_look_and_people_decide(se
     attacks = [scene.call(10, user="mallory", text=INJECTION) for _ in range(3)]
     scene.send([*flood, *attacks])
     watch = build(watch_settings(served))
+    assert watch.scan is not None
+    watch.scan.step()
     assert watch.evaluate(scene.at(24.5))
     by_rule = {row["Rule"]: row for row in scene.incidents()}
     assert set(by_rule) >= {"anomaly.error_rate", "abuse.request_flood", "abuse.prompt_injection"}
@@ -248,6 +255,7 @@ def test_failures_flood_and_injection_are_found_in_one_look_and_people_decide(se
     scene.send(
         [scene.call(20, user="mallory", text=INJECTION), *[scene.call(20, failing=0.5) for _ in range(10)]]
     )
+    watch.scan.step()
     assert watch.evaluate(scene.at(34.5))
     after = {row["Rule"]: row for row in scene.incidents()}
     assert (after["abuse.prompt_injection"]["State"], after["abuse.prompt_injection"]["Count"]) == (
@@ -257,11 +265,11 @@ def test_failures_flood_and_injection_are_found_in_one_look_and_people_decide(se
     assert after["anomaly.error_rate"]["State"] == "resolved"
     assert len([row for row in scene.incidents() if row["Rule"] == "anomaly.error_rate"]) == 1
 
-    # Quiet: the flood ends with its window, the injections when theirs has passed.
-    assert watch.evaluate(scene.at(130))
-    assert {r["Rule"]: r["State"] for r in scene.incidents()}["abuse.request_flood"] == "resolved"
+    # Quiet: the flood ends with its window; the injections by the store's clock, not by the spans'.
     assert watch.evaluate(scene.at(700))
-    assert {row["State"] for row in scene.incidents()} == {"resolved"}
+    states = {row["Rule"]: row["State"] for row in scene.incidents()}
+    assert states.pop("abuse.prompt_injection") == "acknowledged"
+    assert set(states.values()) == {"resolved"}
     watch.close()
 
 
@@ -280,6 +288,8 @@ def test_attacks_and_floods_that_are_no_products_open_nothing_unless_asked_for(
         assert watch.evaluate(scene.at(24.5))
         assert scene.incidents() == []
     with closing(build(watch_settings(served, purposes=("product", purpose)))) as watch:
+        assert watch.scan is not None
+        watch.scan.step()
         assert watch.evaluate(scene.at(24.5))
         assert {row["Rule"] for row in scene.incidents()} == {
             *("anomaly.latency", "abuse.request_flood", "abuse.prompt_injection")
@@ -341,7 +351,8 @@ def test_without_the_admin_key_it_says_what_is_missing(
 class Disk:
     """A rule of somebody's own: it sees its disk full until it is emptied."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: str = "ruled") -> None:
+        self.project = project
         self.full = True
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
@@ -351,7 +362,7 @@ class Disk:
             Finding(
                 rule="disk.full",
                 kind="budget",
-                project="ruled",
+                project=self.project,
                 dimensions={"disk": "a"},
                 metric="disk",
                 severity="warning",
@@ -378,7 +389,7 @@ def test_watch_runs_on_what_it_is_handed(served: Served) -> None:
         open_reader=served.reader,
         collector=collector,
         rules=[disk],
-        outbox=Outbox([], window_seconds=60, dashboard_url=""),
+        outbox=Outbox([], AttemptLog(collector.add_delivery), window_seconds=60),
         health=health,
         pace=Pace(interval_seconds=1, lookback_seconds=60, rest_seconds=60, update_seconds=0),
     )
@@ -394,6 +405,142 @@ def test_watch_runs_on_what_it_is_handed(served: Served) -> None:
     assert served.rows(states) == [{"State": "resolved", "Title": "Disk a is full", "Count": 2}]
     assert health.ready
     watch.close()
+
+
+class Broken:
+    """A rule with a fault of ours."""
+
+    def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
+        raise ZeroDivisionError("a fault of ours")
+
+    def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
+        raise AssertionError("it is not asked")
+
+
+def test_a_rule_that_fails_stops_no_other_and_is_seen(served: Served) -> None:
+    disk, health = Disk(), Health(patience_seconds=60)
+    collector = CollectorClient(served.url, lambda: served.admin_key)
+    watch = Watch(
+        open_reader=served.reader,
+        collector=collector,
+        rules=[Broken(), disk],
+        outbox=Outbox([], AttemptLog(collector.add_delivery), window_seconds=60),
+        health=health,
+        pace=Pace(interval_seconds=1, lookback_seconds=60, rest_seconds=0, update_seconds=0),
+    )
+    opened = "SELECT count() FROM incident_history WHERE Action = 'open' AND Project = 'ruled'"
+    before = int(served.value(opened))
+    with pytest.raises(ZeroDivisionError):
+        watch.evaluate(time.time() + 1000)
+    assert int(served.value(opened)) == before + 1
+    assert [reason.code for reason in health.reasons()] == ["watch-evaluation"]
+    watch.close()
+
+
+class Hanging:
+    """A rule whose query takes too long, which to the client looks as if the store were away."""
+
+    def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
+        raise OperationalError("Error HTTPConnectionPool: Read timed out.")
+
+    def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
+        raise AssertionError("it is not asked")
+
+
+class Asked(Disk):
+    """A rule that keeps the clients that it is handed."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(project)
+        self.clients: list[Client] = []
+
+    def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
+        self.clients.append(client)
+        return super().findings(client, incidents, now)
+
+
+@pytest.mark.parametrize("failing", [Hanging(), Broken()], ids=["hanging", "broken"])
+def test_receivers_hear_of_the_other_rules_and_the_client_is_new(
+    served: Served, receiver: Receiver, failing: Rule, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook = {"url": receiver.url, "secret": SECRET, "events": ["incident.opened"]}
+    project = f"beside {type(failing).__name__}"
+    before, after = Asked(""), Asked(project)
+    before.full = False
+    with closing(build(watch_settings(served, webhooks=(webhook,)))) as watch:
+        watch._rules = [before, failing, after]
+        watch.start()
+        with suppress(ZeroDivisionError):
+            assert not watch.evaluate(time.time() + 2000)
+        # Of other tests something is still open.
+        while verified(receiver.next())["data"]["incident"]["project"] != project:
+            pass
+        assert after.clients[0] is not before.clients[0]
+        assert f"rule_failed rule={type(failing).__name__}" in caplog.text
+        watch._rules = [before, after]
+        assert watch.evaluate(time.time() + 2003)
+
+
+def test_many_incidents_are_written_over_several_evaluations(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_WRITE_SECONDS", 0.0)
+    disks = [Disk(f"many {number}") for number in range(3)]
+    opened = "SELECT count() FROM incident_history WHERE Action = {action:String} AND Project LIKE 'many %'"
+    now = time.time() + 4000
+    with closing(build(watch_settings(served))) as watch:
+        watch._rules = list(disks)
+        for written in (1, 2, 3, 3):
+            now += 3
+            assert watch.evaluate(now)
+            assert served.value(opened, action="open") == str(written)
+        for disk in disks:
+            disk.full = False
+        # Of other tests something is resolved too.
+        for _ in range(8):
+            before = int(served.value("SELECT count() FROM incident_history"))
+            now += 30
+            assert watch.evaluate(now)
+            assert int(served.value("SELECT count() FROM incident_history")) <= before + 1
+        assert served.value(opened, action="resolve") == "3"
+
+
+def test_every_thread_is_in_the_metrics_and_none_dies_unnoticed(served: Served, receiver: Receiver) -> None:
+    webhook = {"url": receiver.url, "secret": SECRET}
+    with (
+        closing(build(watch_settings(served, webhooks=(webhook,)))) as watch,
+        closing(HealthServer(watch.health, "127.0.0.1", free_port())),
+    ):
+        threads = [*watch._threads, *watch.outbox.threads]
+        assert len(threads) == 4
+        for thread in threads:
+            for name in ("lag_seconds", "last_success_timestamp_seconds"):
+                sample = watch.health.registry.get_sample_value(
+                    f"llmtrace_task_{name}", {"task": thread.name}
+                )
+                assert sample == 0, thread.name
+        watch.demand_threads()
+        ended = threading.Thread(target=int)
+        ended.start()
+        ended.join()
+        for thread in [*threads, *watch.health.threads]:
+            running, thread._thread = thread._thread, ended
+            with pytest.raises(RuntimeError, match=thread.name):
+                watch.demand_threads()
+            thread._thread = running
+
+
+def test_a_health_port_that_ends_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
+    health = Health(patience_seconds=60)
+    health.evaluated(True, 0.1)
+    with closing(HealthServer(health, "127.0.0.1", free_port())) as server:
+        until(lambda: _status(server.port, "/health/ready") == 200, what="the health port")
+        first = server._server
+        assert first is not None
+        first.should_exit = True
+        until(lambda: server._server is not first, what="another server")
+        until(lambda: _status(server.port, "/health/ready") == 200, what="the health port again")
+    assert "health port" in caplog.text
 
 
 def test_the_process_watches_answers_probes_and_ends_on_sigterm(served: Served, tmp_path: Path) -> None:

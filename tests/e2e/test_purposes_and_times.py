@@ -17,6 +17,7 @@ from llmtrace.semconv import PURPOSES
 from llmtrace.testing import Answer, ReplayServer, sse
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.detect import store_queries
+from llmtrace_analysis.detect.detectors.series import to_series
 from llmtrace_analysis.queries import usage
 from llmtrace_analysis.queries.scope import USUAL_PURPOSES, Scope, chosen_purposes
 from llmtrace_cli.main import cli
@@ -221,7 +222,9 @@ def test_detection_watches_what_it_is_told_to(
     since, until = int(scope.since.timestamp()), int(scope.until.timestamp())
     with closing(served.reader()) as client:
         series = [
-            item for item in store_queries.usage(client, since, 10, purposes) if item.key.project == "shop"
+            item
+            for item in to_series(store_queries.usage(client, since, 10, purposes))
+            if item.key.project == "shop"
         ]
         live = sum(int(item.live_calls.sum()) for item in series)
         known = sum(int(item.calls.sum()) for item in series)

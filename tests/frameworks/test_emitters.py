@@ -49,9 +49,9 @@ GAPS: dict[tuple[str, bool], set[str]] = {
     ("logfire anthropic", True): {"first token", "FinishReasons"},
     # Nothing tells of the first token.
     ("openinference anthropic", True): {"first token"},
-    # One model, the one that answered, and no provider.
+    # One model, the one that answered.
     **{
-        ("langfuse openai", streamed): {"Provider", "RequestModel", "ResponseModel", "FinishReasons"}
+        ("langfuse openai", streamed): {"RequestModel", "ResponseModel", "FinishReasons"}
         for streamed in (False, True)
     },
     # The answer is only on the span of a call that is not streamed.

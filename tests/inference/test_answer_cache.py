@@ -55,12 +55,15 @@ def test_exact_and_similar_requests_are_answered_from_memory() -> None:
         semantic_embedder="tests.inference.test_answer_cache:embed",
     )
     engine = _Counting()
+    outcomes: list[str | None] = []
     with serving(settings, load=lambda *_: engine) as running:
 
         def ask(text: str, key: str = "k1", headers: Any = None, **more: Any) -> httpx.Response:
             body = {"model": "fake", "messages": [{"role": "user", "content": text}], **more}
             authorized_headers = {"Authorization": f"Bearer {key}", **(headers or {})}
-            return httpx.post(f"{running.url}/v1/chat/completions", json=body, headers=authorized_headers)
+            response = httpx.post(f"{running.url}/v1/chat/completions", json=body, headers=authorized_headers)
+            outcomes.append(response.headers.get("x-llmtrace-cache"))
+            return response
 
         first = ask("How is the weather?").json()
         again = ask("How is the weather?", user="someone").json()
@@ -82,6 +85,10 @@ def test_exact_and_similar_requests_are_answered_from_memory() -> None:
         assert engine.prompts[1:] == ["What is the price?", *["How is the weather?"] * 3]
 
         wait_until(lambda: len(_servers(running)) == 8)
+        assert outcomes == ["miss", "hit", "hit", "semantic", "miss", "miss", "miss", None]
+        assert [s.get("llmtrace.cache.result") for s in _servers(running)] == outcomes
+        free = [s.get("llmtrace.response.cache_hit", False) for s in _servers(running)]
+        assert free == [word in ("hit", "semantic") for word in outcomes]
         results = [s.get("llmtrace.inference.cache.result") for s in _servers(running)]
         assert results == ["miss", "exact", "exact", "semantic", "miss", "miss", "miss", None]
         semantic = _servers(running)[3]

@@ -27,6 +27,7 @@ from llmtrace_inference.telemetry import audit
 from llmtrace_inference.telemetry.audit import AuditTrail
 from llmtrace_inference.telemetry.request_record import RequestRecord
 from tests.collector.running import Served, free_port, settings, until
+from tests.spooled import spool_files, spooled_items
 
 from .fakes import FakeEngine
 from .running import Running, serving, wait_until
@@ -76,7 +77,7 @@ def test_rows_wait_for_a_collector_that_is_away(tmp_path: Path) -> None:
             assert {(row["KeyId"], row["Actor"]) for row in rows(served)} == {("", "admin_key")}
         finally:
             served.close()
-    assert not list((tmp_path / "inference" / "audit").glob("*/*.otlp"))
+    assert not spool_files(tmp_path / "inference" / "audit")
 
 
 def test_rows_wait_for_a_key_that_may_write_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -151,7 +152,7 @@ def test_a_clock_that_is_ahead_loses_no_row(tmp_path: Path, monkeypatch: pytest.
         assert row["Detail"].startswith("60 s: flooding [its clock said ")
     finally:
         served.close()
-    assert not list(tmp_path.rglob("*.otlp"))
+    assert not spool_files(tmp_path)
 
 
 class Answering:
@@ -221,12 +222,12 @@ def test_rows_wait_however_long_and_actions_are_refused_when_there_is_no_room(
             act(trail)
         with pytest.raises(ApiError, match="nothing was done, because its audit row cannot be kept"):
             fill(trail)
-        rows_kept = len(list(tmp_path.rglob("*.otlp")))
-        for file in tmp_path.rglob("*.otlp"):
+        rows_kept = spooled_items(tmp_path)
+        for file in spool_files(tmp_path):
             os.utime(file, (1.0, 1.0))
         with pytest.raises(ApiError, match="cannot be kept"):
             act(trail)
-        assert len(list(tmp_path.rglob("*.otlp"))) == rows_kept
+        assert spooled_items(tmp_path) == rows_kept
         collector.status = 200
         trail.start()
         try:
@@ -243,7 +244,7 @@ def test_a_trail_that_never_began_can_be_closed(tmp_path: Path) -> None:
         act(trail)
         trail.close(5)
         assert collector.asked == 0
-        assert len(list(tmp_path.rglob("*.otlp"))) == 1
+        assert spooled_items(tmp_path) == 1
 
 
 class Stubborn(FakeEngine):
@@ -296,9 +297,9 @@ def test_rows_wait_while_the_collector_fails(tmp_path: Path, status: int) -> Non
         try:
             act(trail)
             until(lambda: collector.asked > 1, what="a second attempt")
-            assert len(list(tmp_path.rglob("*.otlp"))) == 1
+            assert spooled_items(tmp_path) == 1
             collector.status = 200
-            until(lambda: not list(tmp_path.rglob("*.otlp")), 40, what="the row to be sent")
+            until(lambda: not spool_files(tmp_path), 40, what="the row to be sent")
         finally:
             trail.close(5)
         assert [row["target"] for row in collector.taken] == ["m"]
@@ -316,7 +317,7 @@ def test_a_row_that_is_refused_for_good_is_put_aside_and_does_not_hold_up_the_ne
         trail.start()
         try:
             act(trail)
-            until(lambda: collector.asked == 1 and not list(tmp_path.rglob("*.otlp")), what="the refusal")
+            until(lambda: collector.asked == 1 and not spool_files(tmp_path), what="the refusal")
             (file,) = folder.iterdir()
             (error,) = (record for record in caplog.records if record.levelno == logging.ERROR)
             assert str(file) in error.getMessage()
@@ -347,4 +348,4 @@ def test_a_refused_row_that_cannot_be_put_aside_stays_where_it_is(tmp_path: Path
             until(lambda: collector.asked > 1, what="a second attempt")
         finally:
             trail.close(5)
-        assert len(list(tmp_path.rglob("*.otlp"))) == 1
+        assert spooled_items(tmp_path) == 1

@@ -33,6 +33,7 @@ from llmtrace_inference.telemetry.phases import phases_of
 from llmtrace_inference.telemetry.request_record import ChoiceRecord, RequestRecord
 from llmtrace_inference.telemetry.spans import request_spans, server_attributes
 from tests.inference.running import free_port, wait_until
+from tests.spooled import spool_files, spooled_items
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENTS = {
@@ -216,7 +217,7 @@ def test_nothing_is_lost_while_the_collector_is_away(tmp_path: Path) -> None:
     for _ in range(50):
         pipeline.put(_record({}))
     pipeline.close(5)
-    assert list((tmp_path / "spool").rglob("*.otlp"))
+    assert spool_files(tmp_path / "spool")
     collector = _listening(port)
     pipeline = _pipeline(port, tmp_path, lost)
     wait_until(lambda: _spans(collector) == 500)
@@ -224,7 +225,7 @@ def test_nothing_is_lost_while_the_collector_is_away(tmp_path: Path) -> None:
     collector.shutdown()
     collector.server_close()
     assert lost == []
-    assert not list((tmp_path / "spool").rglob("*.otlp"))
+    assert not spool_files(tmp_path / "spool")
 
 
 def test_what_queue_and_spool_cannot_hold_is_counted(tmp_path: Path) -> None:
@@ -233,8 +234,8 @@ def test_what_queue_and_spool_cannot_hold_is_counted(tmp_path: Path) -> None:
     for _ in range(400):
         pipeline.put(_record({}))
     pipeline.close(5)
-    files = list((tmp_path / "spool").rglob("*.otlp"))
-    spooled = sum(int(file.stem.rsplit("-", 1)[1]) for file in files)
+    files = spool_files(tmp_path / "spool")
+    spooled = spooled_items(tmp_path / "spool")
     assert spooled > 0
     assert sum(file.stat().st_size for file in files) <= 30_000
     assert spooled + sum(lost) == 400 * 10
@@ -257,8 +258,7 @@ def test_nothing_is_lost_while_the_collector_hangs(tmp_path: Path) -> None:
         assert stats.spooled > 2000
         pipeline.close(0.5)
     assert lost == []
-    files = (tmp_path / "spool").rglob("*.otlp")
-    assert sum(int(file.stem.rsplit("-", 1)[1]) for file in files) == 4000
+    assert spooled_items(tmp_path / "spool") == 4000
 
 
 def test_what_waits_on_disk_outlives_a_change_of_the_key(tmp_path: Path) -> None:
@@ -267,14 +267,14 @@ def test_what_waits_on_disk_outlives_a_change_of_the_key(tmp_path: Path) -> None
     pipeline = _pipeline(port, tmp_path, lost, otlp_api_key=SecretStr("ingest"))
     pipeline.put(_record({}))
     pipeline.close(0.5)
-    assert list((tmp_path / "spool").rglob("*.otlp"))
+    assert spool_files(tmp_path / "spool")
     collector = _listening(port)
     pipeline = _pipeline(port, tmp_path, lost, otlp_api_key=SecretStr("service"))
     wait_until(lambda: _spans(collector) == 10)
     pipeline.close(5)
     collector.shutdown()
     collector.server_close()
-    assert not list((tmp_path / "spool").rglob("*.otlp"))
+    assert not spool_files(tmp_path / "spool")
 
 
 def test_a_refusal_is_not_retried_and_what_follows_is_sent(collector: Any, tmp_path: Path) -> None:

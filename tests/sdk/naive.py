@@ -31,8 +31,8 @@ HOSTS = {
     "test-location-aiplatform.googleapis.com": "gcp.vertex_ai",
     "traceloop-stg.openai.azure.com": "azure.ai.openai",
     "test-resource.openai.azure.com": "azure.ai.openai",
-    "localhost:5002": "openai",
-    "localhost:8000": "openai",
+    "localhost:5002": "unknown",
+    "localhost:8000": "vllm",
 }
 
 

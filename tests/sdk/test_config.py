@@ -164,6 +164,12 @@ SAMPLES: dict[str, tuple[Any, str | None, str | None, Any]] = {
     "redact_secrets": (False, "no", None, False),
     "redact_pii": (True, "1", None, True),
     "baggage_hosts": (["A.example", "b"], "a.example, b", None, ("a.example", "b")),
+    "providers": (
+        {"LLM.example": "openai"},
+        "llm.example=openai, ",
+        None,
+        {"llm.example": "openai"},
+    ),
     "sample_rate": (0.5, "0.5", None, 0.5),
     "rules": ([RULE], None, None, (RULE,)),
     "keep_slower_than": (0, "0", None, 0.0),

@@ -62,7 +62,7 @@ def test_the_last_attempt_counts_even_when_it_fails(traces: Captured) -> None:
         with pytest.raises(openai.RateLimitError):
             client.chat.completions.create(**REQUEST)
         with pytest.raises(openai.RateLimitError):
-            client.with_options(max_retries=0).chat.completions.create(**REQUEST)
+            client.with_options(max_retries=0).chat.completions.create(**{**REQUEST, "seed": 8})
         counted = [span["attributes"].get("llmtrace.counted", True) for span in traces.snapshot()]
     assert counted == [False, True, True]
 
@@ -107,8 +107,8 @@ def test_aws_attempts(traces: Captured) -> None:
 
 def test_two_calls_are_no_attempts_of_each_other(traces: Captured) -> None:
     with ReplayServer(BUSY, PLAIN) as server:
-        for _ in range(2):
-            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        for seed in range(2):
+            httpx.post(server.url + "/v1/chat/completions", json={**REQUEST, "seed": seed})
         assert all("llmtrace.counted" not in span["attributes"] for span in traces.snapshot())
         assert not any(span.links for span in traces.spans())
 
@@ -171,6 +171,40 @@ def test_their_own_exporter_sends_the_mark_too(traces: Captured, convention: str
         span.name: (span.attributes or {}).get("llmtrace.counted") for span in theirs.get_finished_spans()
     }
     assert marks == {"theirs": False, "app": None}
+
+
+LATER = ("openinference.instrumentation.langchain", "opentelemetry.instrumentation.langchain", "langfuse-sdk")
+
+
+@pytest.mark.parametrize("scope", LATER)
+def test_a_call_lies_below_an_open_span_that_says_later_what_it_is(traces: Captured, scope: str) -> None:
+    """Callbacks of a framework begin a span, and never make it the active one: the tree is not torn."""
+    tracer = trace.get_tracer(scope)
+    with ReplayServer(PLAIN) as server:
+        chain = tracer.start_span("chain")
+        model = tracer.start_span("ChatOpenAI", trace.set_span_in_context(chain))
+        httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        model.set_attributes(OTHERS["openinference"])
+        model.end()
+        chain.end()
+        httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+    within, after = (span for span in traces.spans() if span.name.startswith("chat "))
+    assert within.parent == model.get_span_context()
+    assert after.parent is None
+    marks = {span["name"]: span["attributes"].get("llmtrace.counted") for span in traces.snapshot()}
+    assert marks["ChatOpenAI"] is False
+    assert marks["chat gpt-4o-mini"] is None
+
+
+def test_a_span_that_was_made_active_since_is_the_calls_parent(traces: Captured) -> None:
+    tracer = trace.get_tracer(LATER[0])
+    with ReplayServer(PLAIN) as server:
+        model = tracer.start_span("ChatOpenAI")
+        with trace.get_tracer("app").start_as_current_span("app") as app:
+            httpx.post(server.url + "/v1/chat/completions", json=REQUEST)
+        model.end()
+    (call,) = (span for span in traces.spans() if span.name.startswith("chat "))
+    assert call.parent == app.get_span_context()
 
 
 def test_what_quiets_http_below_its_own_span_of_the_call_does_not_quiet_ours(traces: Captured) -> None:

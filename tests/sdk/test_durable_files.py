@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace.common.durable_files import write_durably
+from llmtrace.common.durable_files import open_journal, sync_file, write_durably
 from tests.synced_files import SyncedFiles
 
 
@@ -20,11 +20,24 @@ def test_a_file_is_on_disk_and_its_owners(
 ) -> None:
     synced = SyncedFiles(monkeypatch)
     path = tmp_path / "file"
-    write_durably(path, b"content", mode=0o600, exclusive=exclusive)
+    write_durably(path, b"content", exclusive=exclusive)
     assert path in synced
     assert path.read_bytes() == b"content"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_journal_is_its_owners_and_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = SyncedFiles(monkeypatch)
+    path = tmp_path / "journal"
+    for line in (b"one\n", b"two\n"):
+        with open_journal(path) as file:
+            assert synced.holds_name_of(path)
+            file.write(line)
+            sync_file(file)
+            assert path in synced
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_is_copied_from_where_it_is_open(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from botocore.config import Config as BotoConfig
 
 from llmtrace.capture import content_encoding
 from llmtrace.testing import Answer, Captured, ReplayServer, capture
+from llmtrace.wire.provider_names import PROVIDER_HEADER
 
 from .chat import PLAIN, REQUEST, STREAM, expected_span, pop_times
 from .naive import FOLDER, recordings
@@ -84,7 +85,7 @@ def _asgi(url: str) -> None:
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [(b"content-type", b"application/json")],
+                "headers": [(b"content-type", b"application/json"), (PROVIDER_HEADER.encode(), b"openai")],
             }
         )
         await send({"type": "http.response.body", "body": PLAIN.body})
@@ -97,7 +98,8 @@ def _asgi(url: str) -> None:
 
 
 def _mock(url: str) -> None:
-    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=json.loads(PLAIN.body)))
+    answer = {"json": json.loads(PLAIN.body), "headers": {PROVIDER_HEADER: "openai"}}
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, **answer))
     with httpx2.Client(transport=transport) as client:
         assert client.post(url + PATH, json=REQUEST).json()["id"] == "chatcmpl-7"
 

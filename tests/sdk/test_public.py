@@ -21,7 +21,6 @@ import llmtrace
 import llmtrace.testing
 from llmtrace import semconv
 from llmtrace.testing import ReplayServer
-from llmtrace.wire.provider_names import provider_name
 from llmtrace.wire.registry import FORMATS, recognise
 
 from .chat import REQUEST, STREAM
@@ -201,15 +200,3 @@ def test_recognised_by_shape() -> None:
         assert recognise(path, body) is chat
     assert recognise("/v1/chat/completions", b"{}") is None
     assert recognise("/v1/completions", body) is None
-
-
-def test_providers_by_address() -> None:
-    assert provider_name("api.openai.com", {}, "openai") == "openai"
-    assert provider_name("res.openai.azure.com", {}, "openai") == "azure.ai.openai"
-    assert provider_name("API.GROQ.COM", {"x-llmtrace-provider": "liar"}, "openai") == "groq"
-    assert provider_name("notapi.groq.com.evil.example", {}, "openai") == "openai"
-    assert provider_name("127.0.0.1", {"x-llmtrace-provider": "llmtrace"}, "openai") == "llmtrace"
-    assert provider_name("127.0.0.1", {}, "openai") == "openai"
-    assert provider_name("eu-west4-aiplatform.googleapis.com", {}, "gcp.gemini") == "gcp.vertex_ai"
-    assert provider_name("gateway.internal", {"x-groq-region": "fra"}, "openai") == "groq"
-    assert provider_name("10.0.0.7", {"server": "llama.cpp"}, "openai") == "llama.cpp"

@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -89,6 +91,20 @@ def environment(collector: ReplayServer, provider: ReplayServer, tmp_path: Path)
     }
 
 
+class Standings(ReplayServer):
+    """A collector that says of each user whether there is money left."""
+
+    def __init__(self, standing: Callable[[str], Answer]) -> None:
+        super().__init__(OK)
+        self._standing = standing
+
+    def _respond(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = urlsplit(handler.path)
+        is_budget = asked.path == "/v1/budget"
+        self.answer_with(self._standing(parse_qs(asked.query)["user"][0]) if is_budget else OK)
+        super()._respond(handler)
+
+
 def run(code: str, environment: dict[str, str], python: str = sys.executable) -> str:
     """What the code printed."""
     done = subprocess.run(
@@ -118,6 +134,55 @@ asyncio.run(visit())
     calls = [span for span in spans(collector) if span["name"] == CALL]
     attributes = [(call["service"], call["user.id"], call["session.id"]) for call in calls]
     assert attributes == [("shop", "ann", "s-ann"), ("shop", "bob", "s-bob")]
+
+
+def test_fastapi_within_budget(environment: dict[str, str], provider: ReplayServer) -> None:
+    """A real server; the collector's answer says who has money left, and then there is no collector."""
+    code = (
+        recipe("FastAPI, within budget")
+        + """
+import json, socket, threading, time, httpx, uvicorn
+listener = socket.create_server(("127.0.0.1", 0))
+server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
+for user in ("rich", "poor"):
+    response = httpx.get(
+        f"http://127.0.0.1:{listener.getsockname()[1]}/answer",
+        params={"question": "Rain?"}, headers={"x-user": user}, timeout=30,
+    )
+    print(response.status_code, json.dumps(response.json()))
+server.should_exit = True
+"""
+    )
+
+    def standing(user: str) -> Answer:
+        state = "exceeded" if user == "poor" else "ok"
+        status = {"budget": "per user", "key": user, "unit": "usd", "window": "day", "spent": 6.0,
+                  "limit": 5.0, "remaining": 0.0, "state": state}  # fmt: skip
+        return Answer.json({"allowed": state == "ok", "as_of": "2026-11-20T12:00:00Z", "budgets": [status]})
+
+    with Standings(standing) as collector:
+        printed = run(code, {**environment, "LLMTRACE_ENDPOINT": collector.url})
+    assert printed.splitlines() == ['200 "Let me look."', '402 {"detail": "used up: per user"}']
+    assert len(provider.requests) == 1, "who has no money left is not answered"
+    calls = [span for span in spans(collector) if span["name"] == CALL]
+    assert [call.get("user.id") for call in calls] == ["rich"], calls
+    silent = run(code, {**environment, "LLMTRACE_ENDPOINT": "http://127.0.0.1:9"})
+    assert silent.splitlines() == ['200 "Let me look."'] * 2, "it fails open"
+
+
+def test_a_cache_of_ones_own(
+    collector: ReplayServer, provider: ReplayServer, environment: dict[str, str]
+) -> None:
+    code = (
+        recipe("Caches of your own") + "for question in ('Rain?', 'Rain?', 'Snow?'): print(answer(question))"
+    )
+    assert run(code, environment) == "\n".join(["Let me look."] * 3)
+    assert len(provider.requests) == 2
+    names = [span["name"] for span in spans(collector)]
+    assert sorted(names) == sorted(
+        [*["cache_lookup answers"] * 3, *["cache_store answers"] * 2, *[CALL] * 2, "chat"]
+    )
 
 
 def test_flask(collector: ReplayServer, environment: dict[str, str]) -> None:

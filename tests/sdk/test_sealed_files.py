@@ -25,7 +25,9 @@ from llmtrace.common.sealed_files import (
 )
 from llmtrace.delivery import DeliverySettings, Spool
 from llmtrace.delivery.exporter import Batch
+from llmtrace.delivery.spool_format import Frame
 from tests.examples import examples
+from tests.spooled import spooled_payloads
 
 FIRST, SECOND = "11" * 32, "22" * 32
 
@@ -115,17 +117,20 @@ def spool(folder: Path, used: EncryptionKeys | None) -> Spool:
 
 def test_batches_in_the_spool_say_nothing_without_the_key(tmp_path: Path) -> None:
     payload = b"a prompt of somebody" * 10
-    spool(tmp_path, None).put(Batch("traces", 3, payload))
-    assert any(payload in file.read_bytes() for file in tmp_path.rglob("*.otlp"))
-    spool(tmp_path, keys(FIRST)).put(Batch("traces", 5, payload))
-
-    spooled = spool(tmp_path, keys(SECOND, FIRST)).batches()
-    assert [batch.read() for batch in spooled] == [Batch("traces", 3, payload), Batch("traces", 5, payload)]
-    plain, sealed = sorted(tmp_path.rglob("*.otlp"))
+    plain = spool(tmp_path, None).put(Batch("traces", 3, payload)).path
     assert payload in plain.read_bytes()
+    sealed = spool(tmp_path, keys(FIRST)).put(Batch("traces", 5, payload)).path
     assert b"prompt" not in sealed.read_bytes()
-    with pytest.raises(OSError, match="not among the keys"):
-        spool(tmp_path, keys(SECOND)).batches()[1].read()
+
+    after_rotation = spool(tmp_path, keys(SECOND, FIRST))
+    for path, items in ((plain, 3), (sealed, 5)):
+        (frame,) = after_rotation.read(path)
+        assert isinstance(frame, Frame)
+        assert after_rotation.batch(frame) == Batch("traces", items, payload)
+    (sealed_frame,) = after_rotation.read(sealed)
+    assert isinstance(sealed_frame, Frame)
+    with pytest.raises(SealBroken, match="not among the keys"):
+        spool(tmp_path, keys(SECOND)).batch(sealed_frame)
 
 
 PROGRAM = """
@@ -135,7 +140,7 @@ llmtrace.init(endpoint="http://127.0.0.1:9", spool_dir=os.environ["SPOOL"])
 with llmtrace.span("a marked word"):
     pass
 llmtrace.shutdown()
-print(sum(1 for _ in Path(os.environ["SPOOL"]).rglob("*.otlp")))
+print(sum(1 for _ in Path(os.environ["SPOOL"]).rglob("*.segment")))
 """
 
 
@@ -151,7 +156,7 @@ def test_a_program_keeps_its_spans_encrypted_or_not_at_all(tmp_path: Path, key: 
         check=True,
     )
     assert done.stdout.strip() == files
-    on_disk = [file.read_bytes() for file in tmp_path.rglob("*.otlp")]
+    on_disk = spooled_payloads(tmp_path)
     assert [is_sealed(data) for data in on_disk] == ([] if files == "0" else [key == FIRST])
     if key == "":
         assert b"a marked word" in gzip.decompress(on_disk[0])

@@ -157,7 +157,6 @@ def test_request_params() -> None:
     path = "/openai/deployments/my-gpt/chat/completions"
     assert chat.request(body, path, False).attributes == {
         "openai.api.type": "chat_completions",
-        "gen_ai.provider.name": "azure.ai.openai",
         "gen_ai.request.model": "my-gpt",
         "gen_ai.request.choice.count": 3,
         "gen_ai.request.max_tokens": 2,

@@ -45,6 +45,16 @@ class Sample:
         return "application/json"
 
 
+def _estimated(**tokens: int) -> dict[str, Any]:
+    """What the SDK says of tokens that an answer did not tell."""
+    counts = {f"estimated.{name}_tokens": count for name, count in tokens.items()}
+    return {"estimated": "+".join(tokens), **counts}
+
+
+def _without_output(usage: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in usage.items() if name != "output_tokens"}
+
+
 def _anthropic(*events: Any) -> list[Any]:
     start: dict[str, Any] = {
         "id": "msg_1",
@@ -181,7 +191,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "anthropic",
         ["error"],
-        {**_CLAUDE_USAGE, "output_tokens": 1},
+        {**_without_output(_CLAUDE_USAGE), **_estimated(output=1)},
         [("text", "So")],
         more={"error.type": "overloaded_error"},
     ),
@@ -365,7 +375,7 @@ SAMPLES: list[Sample] = [
         "text_completion",
         "hugging_face",
         ["stop"],
-        {"output_tokens": 2},
+        {"output_tokens": 2, **_estimated(input=8)},
         [("text", "yo")],
         model="org/m",
         framing="json",
@@ -562,7 +572,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "openai",
         ["error"],
-        {},
+        _estimated(input=8, output=15),
         [("reasoning", "Hm"), ("text", "Hello"), ("tool_call", {"a": 1})],
         more={"error.type": "server_error", "gen_ai.response.id": "resp_1"},
     ),
@@ -585,7 +595,13 @@ SAMPLES: list[Sample] = [
         "chat",
         "openai",
         ["tool_call"],
-        {"input_tokens": 5, "output_tokens": 3, "code_interpreter_calls": 2, "mcp_calls": 1},
+        {
+            "input_tokens": 5,
+            "output_tokens": 3,
+            "code_containers": 1,
+            "code_interpreter_calls": 2,
+            "mcp_calls": 1,
+        },
         [
             ("server_tool_call", "code_interpreter"),
             ("server_tool_call", "code_interpreter"),
@@ -672,7 +688,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "cohere",
         ["length"],
-        {"input_tokens": 3},
+        {"input_tokens": 3, **_estimated(output=12)},
         [("reasoning", "Hm"), ("text", "yo"), ("tool_call", {})],
     ),
     Sample(
@@ -689,7 +705,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "ollama",
         ["length"],
-        {"input_tokens": 3},
+        {"input_tokens": 3, **_estimated(output=1)},
         [("text", "yo")],
         more={"gen_ai.output.type": "json"},
     ),

@@ -1,4 +1,4 @@
-"""`llmtrace store`: how much there is, taking data out, erasing a user."""
+"""`llmtrace store`: how much there is, whether it is whole, taking data out, erasing a user."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from llmtrace_cli.extras import needs
 from llmtrace_cli.terminal import say
 
 from .client import own_collector
+from .store_check import check, ledger
 
 if TYPE_CHECKING:
     from llmtrace_analysis.collector_client import CollectorClient
@@ -44,12 +45,17 @@ Examples:
   llmtrace store stats
   llmtrace store export spans/ --table otel_traces --since 2026-11-01 --project shop
   llmtrace store delete --user ann@example.com --dry-run
+  llmtrace store check
   llmtrace store backup
   llmtrace store reference
 """
 )
 def store() -> None:
-    """What a running collector keeps: its size, exports, erasure, backups."""
+    """What a running collector keeps: its size, checks and repair, exports, erasure, backups."""
+
+
+store.add_command(check)
+store.add_command(ledger)
 
 
 @store.command(
@@ -101,6 +107,7 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
         if not yes:
             click.confirm("Delete them for good?", abort=True)
         erasure = collector.erase(user, project)
+        waiting = erasure["unstored_segments"]
         if erasure["quarantined_segments"]:
             say("the quarantine is not searched: see `llmtrace collector quarantine list`", err=True)
         reported = 0
@@ -117,6 +124,11 @@ def delete(context: click.Context, user: str, project: str, dry_run: bool, yes: 
         at = (*steps, "cleaning up")[done] if steps else "the search for what to erase"
         raise click.ClickException(f"stopped at {at}; run it again: {erasure['error']}")
     say(f"deleted {sum(erasure['counts'].values()):,} rows")
+    if waiting:
+        raise click.ClickException(
+            f"{waiting} segments of the log wait for space on the disk, and may name the user: make room and "
+            "run it again when `llmtrace doctor` has nothing to say of the disk"
+        )
 
 
 @store.command(
@@ -314,10 +326,12 @@ Examples:
 @click.option("--list", "listed", is_flag=True, help="Say which there are and make none.")
 @click.pass_context
 def backup(context: click.Context, listed: bool) -> None:
-    """Write every table of the embedded store to data_dir/backups/TIME, as of one moment.
+    """Write every table of the embedded store to data_dir/backups/TIME: use `llmtrace backup`, which saves
+    all parts.
 
     Its name is printed; keep the folder elsewhere. Senders are acknowledged meanwhile, from the log.
     """
+    say("warning: this is the store without MLflow, settings and keys: use `llmtrace backup`", err=True)
     if listed:
         with own_collector(context) as collector:
             manifests = collector.backups()
@@ -340,11 +354,12 @@ Examples:
 @click.argument("name")
 @click.pass_context
 def restore(context: click.Context, name: str) -> None:
-    """Fill an empty store from data_dir/backups/NAME.
+    """Fill an empty store from data_dir/backups/NAME: use `llmtrace restore`, which puts all parts back.
 
     Start a collector with a new data_dir, copy the backup's folder into its backups folder, restore. The
     collector should be of the version that wrote it. Rows are counted against what was saved.
     """
+    say("warning: this is the store without MLflow, settings and keys: use `llmtrace restore`", err=True)
     with own_collector(context) as collector:
         manifest = collector.restore(name)
     say(f"{sum(manifest['tables'].values()):,} rows are back")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from llmtrace.common.durable_files import make_directory, write_durably
 from llmtrace_cli.extras import needs
 from llmtrace_cli.terminal import say
 
@@ -57,8 +58,8 @@ def init(path: Path, force: bool) -> None:
         return
     if path.exists() and not force:
         raise click.ClickException(f"{path} exists; --force writes over it, another name leaves it alone")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(template(), encoding="utf-8")
+    make_directory(path.parent)
+    write_durably(path, template().encode())  # keys may be written into it
     say(f"wrote {path}; remove the # before a setting to change it")
 
 

@@ -12,12 +12,13 @@ from llmtrace_collector.settings import CollectorSettings
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_inference.settings import InferenceSettings
 
+from .backup_settings import BackupSettings
 from .mlflow_settings import MlflowSettings
 
 ENV_PREFIX = "LLMTRACE_"
 ENV_DELIMITER = "__"
 
-PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference"]
+PartName = Literal["collector", "mlflow", "watch", "dashboard", "inference", "backup"]
 _Table = TypeVar("_Table", bound=BaseModel)
 
 
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    backup: BackupSettings = Field(default_factory=BackupSettings)
 
     @model_validator(mode="before")
     @classmethod
@@ -67,7 +69,11 @@ class Settings(BaseSettings):
         return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
     def listens(self, part: PartName) -> tuple[str, int | None]:
-        """Host and port of a part; watch has a port for its health only where it is given one."""
+        """Host and port of a part; watch has a port for its health only where it is given one, and backups
+        have none.
+        """
+        if part == "backup":
+            return "", None
         if part == "watch":
             return self.watch.health_host, self.watch.health_port or None
         table = getattr(self, part)
@@ -111,6 +117,7 @@ class Settings(BaseSettings):
                 # Runs are logged where somebody asked for that: by a command that runs MLflow, or by name.
                 "mlflow_url": mlflow if together else "",
                 "trace_url": dashboard + "/traces?trace={trace_id}",
+                "exchange_rates": self.dashboard.exchange_rates,
             },
             "watch": {**reader, "dashboard_url": dashboard},
             "dashboard": {

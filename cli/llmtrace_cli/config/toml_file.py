@@ -59,7 +59,7 @@ def effective(settings: Settings, *, masked: bool = True) -> str:
 def write_private(settings: Settings, path: Path) -> None:
     """Write the settings, secrets included, for the parts to start from; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, effective(settings, masked=False).encode(), mode=0o600)
+    write_durably(path, effective(settings, masked=False).encode())
 
 
 def template() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from llmtrace_cli.admin.client import managing
+from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
 from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import collector_option, connection, store_reader
@@ -79,13 +80,20 @@ Examples:
 @click.argument("line", metavar="ID")
 @click.option(
     "--kind",
-    type=click.Choice(("reserved", "gpu", "hosting", "other")),
+    type=click.Choice(("reserved", "gpu", "hosting", "cache_storage", "other")),
     required=True,
     help="What sort of capacity it is.",
 )
 @click.option("--name", required=True, help="What it is, for people.")
 @click.option("--units", type=float, default=1.0, show_default=True, help="How many units.")
-@click.option("--price", type=click.FloatRange(min=0), required=True, help="USD for a unit and period.")
+@click.option("--price", type=click.FloatRange(min=0), required=True, help="Of a unit and period.")
+@click.option(
+    "--currency",
+    default="USD",
+    show_default=True,
+    metavar="CODE",
+    help="Currency of the price, at the rates under [[dashboard.exchange_rates]].",
+)
 @click.option(
     "--period",
     type=click.Choice(("hour", "month", "total")),
@@ -109,6 +117,7 @@ def set_fixed_cost(
     since: datetime,
     until: datetime | None,
     model: str,
+    currency: str,
     url: str | None,
     **fields: Any,
 ) -> None:
@@ -118,6 +127,7 @@ def set_fixed_cost(
         raise click.UsageError("write --model PROVIDER/MODEL")
     body = {
         **fields,
+        "currency": currency.upper(),
         "provider": provider,
         "model": name,
         "valid_from": since.date().isoformat(),
@@ -178,8 +188,14 @@ def list_fixed_costs(
     """List fixed lines with what they cost in the period, spread evenly over the time they are paid for."""
     with needs("analysis"):
         from llmtrace_analysis.cost import fixed_costs
+        from llmtrace_analysis.cost.currency import NoRate
+    chosen = make_scope(**scope)
+    rates = read_settings(context, "analysis").dashboard.exchange_rates
     with store_reader(context, url) as client:
-        data = fixed_costs.amortised(fixed_costs.lines(client), make_scope(**scope))
+        try:
+            data = fixed_costs.amortised(fixed_costs.lines(client), chosen, rates)
+        except NoRate as error:
+            raise click.UsageError(str(error)) from error
     if not by_day:
         keys = ["id", "kind", "name", "project", "provider", "model", "units"]
         data = data.groupby(keys, as_index=False)[["hours", "cost"]].sum()

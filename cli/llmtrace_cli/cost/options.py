@@ -9,20 +9,38 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llmtrace.common.time_zones import UTC_ZONE, UnknownZone, day_of, month_of, time_zone
 from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
+from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.query.store_reader import Command, collector_option
 from llmtrace_cli.terminal import say
 
 if TYPE_CHECKING:
     from llmtrace_analysis.queries.scope import Scope
 
+#: Where a command keeps the zone that its days are read by.
+_ZONE = "llmtrace.time_zone"
 _AGO = re.compile(r"(\d+)([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
 
-def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """A day (`2026-11-01`), a time (`2026-11-01T14:00`), a month (`2026-11`), or so long ago (`7d`), as an
-    aware UTC datetime. Raises click.BadParameter.
+def zone_name(context: click.Context, _: click.Parameter, value: str | None) -> str:
+    """A time zone's name, that of the settings where none is given; `moment` reads days by it. Raises
+    click.BadParameter.
+    """
+    name = value or read_settings(context, "analysis").dashboard.time_zone
+    try:
+        time_zone(name)
+    except UnknownZone as error:
+        raise click.BadParameter(str(error)) from None
+    context.meta[_ZONE] = name
+    return name
+
+
+def moment(context: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """A day (`2026-11-01`), a time (`2026-11-01T14:00`) or a month (`2026-11`) of the zone of --time-zone,
+    UTC where there is no such option, or so long ago (`7d`), as an aware UTC datetime. Raises
+    click.BadParameter.
     """
     if value is None:
         return None
@@ -35,7 +53,41 @@ def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime
         raise click.BadParameter(
             f"{value!r} is no time; write 2026-11-01, 2026-11-01T14:00, 2026-11 or 7d"
         ) from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    zone = time_zone(context.meta.get(_ZONE, UTC_ZONE))
+    return (parsed.replace(tzinfo=zone) if parsed.tzinfo is None else parsed).astimezone(UTC)
+
+
+def dimensions(_: click.Context, __: click.Parameter, value: str) -> list[str]:
+    """The words of a list with commas."""
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def zone_option(command: Command) -> Command:
+    """Whose days and months these are."""
+    return click.option(
+        "--time-zone",
+        "zone",
+        metavar="NAME",
+        is_eager=True,
+        callback=zone_name,
+        help="Time zone of days and months: Asia/Shanghai.  [default: dashboard.time_zone of the settings]",
+    )(command)
+
+
+def currency_option(command: Command) -> Command:
+    """The currency of the costs."""
+    return click.option(
+        "--currency",
+        metavar="CODE",
+        callback=currency_code,
+        help="Currency of the costs, at the rates under [[dashboard.exchange_rates]].  [default: "
+        "dashboard.currency of the settings]",
+    )(command)
+
+
+def currency_code(context: click.Context, _: click.Parameter, value: str | None) -> str:
+    """The code of a currency in capitals, that of the settings where none is given."""
+    return (value or read_settings(context, "analysis").dashboard.currency).upper()
 
 
 def purpose_option(command: Command) -> Command:
@@ -57,10 +109,9 @@ def purpose_option(command: Command) -> Command:
 def scope_options(command: Command) -> Command:
     """Which calls: a period and filters."""
     options = [
-        click.option(
-            "--from", "since", callback=moment, help="Start, UTC.  [default: the start of this month]"
-        ),
-        click.option("--to", "until", callback=moment, help="End, UTC, not included.  [default: now]"),
+        click.option("--from", "since", callback=moment, help="Start.  [default: the start of this month]"),
+        click.option("--to", "until", callback=moment, help="End, not included.  [default: now]"),
+        zone_option,
         click.option("--project", default="", help="Only this project."),
         click.option("--service", default="", help="Only this service."),
         click.option("--model", default="", help="Only this model."),
@@ -82,6 +133,7 @@ def make_scope(
     user: str = "",
     purposes: Sequence[str] = (PURPOSE_PRODUCT,),
     simulated: bool = False,
+    zone: str = UTC_ZONE,
 ) -> Scope:
     """The calls that a command is about. Raises click.UsageError when the period is empty."""
     from llmtrace_analysis.queries.scope import Scope, chosen_purposes
@@ -95,7 +147,7 @@ def make_scope(
     now = datetime.now(UTC)
     # Up to the end of this hour: whole hours are read from the ledger's hours, which outlive the calls.
     end = until or now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    start = since or (end - timedelta(seconds=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    start = since or month_of(day_of(end - timedelta(seconds=1), zone), zone)[0]
     if start >= end:
         raise click.UsageError(f"the period ends ({end:%Y-%m-%d %H:%M}) before it starts")
-    return Scope(start, end, project, service, model, user, chosen_purposes(purposes))
+    return Scope(start, end, project, service, model, user, chosen_purposes(purposes), zone)

@@ -1,18 +1,25 @@
 """`llmtrace cost forecast|whatif|reserved|reconcile|export`: from what was spent to what to do."""
 
+from __future__ import annotations
+
 import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmtrace.common.time_zones import day_of, start_of
+from llmtrace_cli.config.read_settings import read_settings
 from llmtrace_cli.extras import needs
 from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import collector_option, store_reader
 from llmtrace_cli.terminal import say
 
-from .options import make_scope, purpose_option, scope_options
+from .options import currency_option, make_scope, purpose_option, scope_options, zone_option
+
+if TYPE_CHECKING:
+    from llmtrace_analysis.cost.focus_columns import Version as FocusVersion
 
 
 @click.command(
@@ -38,6 +45,8 @@ Examples:
 @click.option("--model", default="", help="Only this model.")
 @click.option("--user", default="", help="Only this user.")
 @purpose_option
+@zone_option
+@currency_option
 @collector_option
 @output_options
 @click.pass_context
@@ -47,27 +56,44 @@ def forecast(
     history: int,
     confidence: float,
     backtest: bool,
+    currency: str,
     fmt: str,
     output: Path | None,
     url: str | None,
     **filters: Any,
 ) -> None:
-    """Forecast what this month will have cost at its end, with an interval."""
+    """Forecast what this month will have cost at its end, with an interval.
+
+    `stated_share` is the part of the history's cost that answers state; the rest is computed, that of
+    `estimated_share` with tokens that are estimated from text.
+    """
     with needs("analysis"):
         import pandas as pd
 
+        from llmtrace_analysis.cost import currency as money
         from llmtrace_analysis.cost import report
         from llmtrace_analysis.cost.planning import forecast as forecasts
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    scope = make_scope(midnight - timedelta(days=history), midnight, **filters)
+        from llmtrace_analysis.cost.stated_costs import stated_share
+    zone = str(filters["zone"])
+    today = day_of(datetime.now(UTC), zone)
+    scope = make_scope(start_of(today - timedelta(days=history), zone), start_of(today, zone), **filters)
+    rates = read_settings(context, "analysis").dashboard.exchange_rates
     with store_reader(context, url) as client:
-        daily = report.daily(client, scope)
+        try:
+            costs = report.daily_costs(client, scope, currency=currency, rates=rates)
+        except money.NoRate as error:
+            raise click.UsageError(str(error)) from error
+    daily = costs["cost"]
     try:
         if backtest:
-            data = forecasts.backtest(daily, midnight.date(), confidence=confidence)
+            data = forecasts.backtest(daily, today, confidence=confidence)
         else:
-            month_forecast = forecasts.month_end(daily, midnight.date(), confidence)
-            data = pd.DataFrame([dataclasses.asdict(month_forecast)])
+            month_forecast = forecasts.month_end(daily, today, confidence, zone=zone, currency=currency)
+            shares = {
+                f"{kind}_share": stated_share(costs[f"{kind}_cost"].sum(), daily.sum())
+                for kind in ("stated", "estimated")
+            }
+            data = pd.DataFrame([{**dataclasses.asdict(month_forecast), **shares}])
     except forecasts.TooLittleHistory as error:
         raise click.ClickException(str(error)) from error
     write(data, fmt, output)
@@ -215,11 +241,21 @@ def reconcile(
     epilog="""\b
 Examples:
   llmtrace cost export --from 2026-11-01 --to 2026-12-01 --format csv -o focus.csv
+  llmtrace cost export --focus-version 1.4 --time-zone Asia/Shanghai --currency CNY --format csv
   llmtrace cost export --account acct-1 --account-name Research --format parquet -o focus.parquet
 """
 )
+@click.option(
+    "--focus-version",
+    "version",
+    type=click.Choice(("1.2", "1.4")),
+    default="1.2",
+    show_default=True,
+    help="Version of the specification.",
+)
 @click.option("--account", default="llmtrace", show_default=True, help="BillingAccountId of the rows.")
 @click.option("--account-name", default="llmtrace", show_default=True, help="BillingAccountName of the rows.")
+@currency_option
 @scope_options
 @output_options
 @click.pass_context
@@ -228,21 +264,30 @@ def export(
     /,
     account: str,
     account_name: str,
+    version: FocusVersion,
+    currency: str,
     fmt: str,
     output: Path | None,
     url: str | None,
     **scope: Any,
 ) -> None:
-    """Export priced usage as FOCUS 1.2 rows, with every mandatory column."""
+    """Export priced usage and fixed lines as rows of FOCUS, with every mandatory column."""
     with needs("analysis"):
-        from llmtrace_analysis.cost import focus, prices_in_use
+        from llmtrace_analysis.cost import currency as money
+        from llmtrace_analysis.cost import focus, focus_columns, prices_in_use
     chosen = make_scope(**scope)
+    rates = read_settings(context, "analysis").dashboard.exchange_rates
+    billed = focus.Account(account, account_name)
     with store_reader(context, url) as client:
-        data = focus.export(client, chosen, focus.Account(account, account_name))
+        try:
+            data = focus.export(client, chosen, billed, version, currency=currency, rates=rates)
+        except money.NoRate as error:
+            raise click.UsageError(str(error)) from error
         missing = prices_in_use.unpriced(client, chosen)
-    broken = focus.violations(data)
+    broken = focus_columns.violations(data, version)
     if broken:
-        raise click.ClickException("the rows break FOCUS 1.2: " + "; ".join(broken))
+        raise click.ClickException(f"the rows break FOCUS {version}: " + "; ".join(broken))
     write(data, fmt, output)
+    say(f"days and months are those of {chosen.zone}", err=True)
     if len(missing):
         say(f"{int(missing['calls'].sum())} calls without a price have no row", err=True)

@@ -107,7 +107,7 @@ _MORE = {
 
 def _more_options(command: Command) -> Command:
     for name, field in reversed(_MORE.items()):
-        what = "USD per million tokens." if field.endswith("_per_million") else "USD each."
+        what = "Per million tokens." if field.endswith("_per_million") else "For each."
         command = click.option(f"--{name}", field, type=click.FloatRange(min=0), help=what)(command)
     return command
 
@@ -118,17 +118,25 @@ def _more_options(command: Command) -> Command:
 Examples:
   llmtrace cost prices set openai/gpt-4o --input 2.0 --cache-read 1.0 --output 8.0 --from 2026-11-01
   llmtrace cost prices set openai/gpt-4o --input 1.0 --output 4.0 --tier batch
+  llmtrace cost prices set alibaba/qwen-max --input 2.4 --output 9.6 --currency CNY
   llmtrace cost prices set /my-local-model --input 0 --output 0 --note 'own hardware'
 """,
 )
 @click.argument("model", metavar="PROVIDER/MODEL")
 @click.option(
-    "--input", "input_price", type=click.FloatRange(min=0), required=True, help="USD per million tokens."
+    "--input", "input_price", type=click.FloatRange(min=0), required=True, help="Per million tokens."
 )
 @click.option(
-    "--output", "output_price", type=click.FloatRange(min=0), required=True, help="USD per million tokens."
+    "--output", "output_price", type=click.FloatRange(min=0), required=True, help="Per million tokens."
 )
 @_more_options
+@click.option(
+    "--currency",
+    default="USD",
+    show_default=True,
+    metavar="CODE",
+    help="Currency of these prices, at the rates under [[dashboard.exchange_rates]].",
+)
 @click.option("--tier", default="", help="Only calls of this service tier (batch, flex, priority).")
 @click.option("--from", "since", callback=moment, help="Day from which it holds, UTC.  [default: always]")
 @click.option("--note", default="", help="Why, for those who read the books later.")
@@ -140,6 +148,7 @@ def set_price(
     model: str,
     input_price: float,
     output_price: float,
+    currency: str,
     tier: str,
     since: datetime | None,
     note: str,
@@ -157,6 +166,7 @@ def set_price(
         "input_per_million": input_price,
         "output_per_million": output_price,
         **more,
+        "currency": currency.upper(),
         "service_tier": tier,
         "actor": getpass.getuser(),
         "note": note,

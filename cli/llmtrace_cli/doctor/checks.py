@@ -14,9 +14,8 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from llmtrace.common.admin_key import FILE as ADMIN_KEY_FILE
 from llmtrace.common.loopback import is_loopback
@@ -24,12 +23,12 @@ from llmtrace.common.tls import TlsFiles
 from llmtrace_cli.healthcheck import healthy
 from llmtrace_cli.local_servers import is_free, port_holder
 
+from .health import collector_health, reasons_of
 from .http_request import ExporterResponse, send_request
+from .result import Result
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.settings import PartName, Settings
-
-Status = Literal["ok", "warn", "fail", "skip"]
 
 _PACKAGES = {
     "base": ("opentelemetry-sdk", "opentelemetry-instrumentation-httpx", "opentelemetry-proto"),
@@ -44,15 +43,9 @@ _LEAST_DISK = 1 << 30
 _ENOUGH_DISK = 5 << 30
 _CLOCK_SKEW_SECONDS = 5.0
 
-
-@dataclass(frozen=True)
-class Result:
-    """What one check found. `remedy` is empty unless something should be done."""
-
-    name: str
-    status: Status
-    detail: str
-    remedy: str = ""
+#: Reasons of the collector's readiness for which it takes no spans, and what becomes of them.
+_REFUSES_SPANS = {"disk-full", "log-full"}
+_WAITING = "SDKs keep spans in their spool and send them again; make room, and it goes on by itself"
 
 
 def run_all(config_file: Path | None = None, endpoint: str | None = None) -> list[Result]:
@@ -63,7 +56,7 @@ def run_all(config_file: Path | None = None, endpoint: str | None = None) -> lis
     data_dir = settings.data_dir if settings is not None else Path(".llmtrace")
     results += [*listening(settings), data_directory(data_dir), disk(data_dir)]
     if settings is not None:
-        results += [store(settings), *keys(settings)]
+        results += [store(settings), backups(settings), *keys(settings), *collector_health(settings)]
     response, exporter_result = exporter(settings, endpoint)
     return [*results, exporter_result, clock(response)]
 
@@ -211,6 +204,33 @@ def store(settings: "Settings") -> Result:
     return Result("store", "fail", f"ClickHouse at {where} {problem}", "start it, or mend [collector] store")
 
 
+def backups(settings: "Settings") -> Result:
+    """Where backups are made on a schedule, the newest is not much older than that."""
+    from llmtrace_cli.backup.folder import all_backups
+    from llmtrace_cli.backup.make import directory_of
+    from llmtrace_cli.durations import seconds_of
+
+    directory = directory_of(settings)
+    try:
+        newest = max(all_backups(directory), key=lambda backup: backup.name, default=None)
+    except (OSError, ValueError) as error:
+        return Result("backups", "fail", f"{directory} cannot be read: {error}", "mend or remove that folder")
+    if newest is None and not settings.backup.every:
+        return Result(
+            "backups", "skip", f"none in {directory}", "`llmtrace backup`, or [backup] every = '1d' for `up`"
+        )
+    age = time.time() - newest.made_at if newest is not None else float("inf")
+    age_text = f"the newest is {newest.name} ({age / 3600:.1f} h ago)" if newest is not None else "none yet"
+    if settings.backup.every and age > 2 * seconds_of(settings.backup.every):
+        return Result(
+            "backups",
+            "fail" if newest is not None else "warn",
+            f"one is due every {settings.backup.every}, {age_text}",
+            "see what `llmtrace up` or `llmtrace backup --every` logs; `llmtrace backup` says why it cannot",
+        )
+    return Result("backups", "ok", f"{age_text}, in {directory}")
+
+
 def keys(settings: "Settings") -> Iterator[Result]:
     """Nothing that others can reach is open, and the admin key is for its owner's eyes."""
     collector = settings.collector
@@ -260,6 +280,11 @@ def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[Exporte
             label, "fail", f"{url} cannot be reached", "start the collector, or mend the endpoint"
         )
     if response.status == 200:
+        # An empty request is accepted where none with spans would be.
+        ready = send_request(base.rstrip("/") + "/health/ready", tls=tls)
+        for code, text in (reasons_of(ready.body) if ready is not None else None) or ():
+            if code in _REFUSES_SPANS:
+                return response, Result(label, "fail", f"{url} answers 503 to spans: {text}", _WAITING)
         return response, Result(label, "ok", f"{url} accepts spans")
     if response.status in (401, 403):
         remedy = "set LLMTRACE_API_KEY to the collector's ingest key"

@@ -11,7 +11,7 @@ from llmtrace_cli.config.read_settings import config_file
 from llmtrace_cli.terminal import say
 
 if TYPE_CHECKING:
-    from .checks import Result, Status
+    from .result import Result, Status
 
 _MARK: "dict[Status, tuple[str, str]]" = {
     "ok": ("ok", "green"),

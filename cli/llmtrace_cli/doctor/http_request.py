@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from llmtrace.common.tls import TlsFiles, certificate_problem
 
+_BODY = 1 << 20
+
 
 @dataclass(frozen=True)
 class ExporterResponse:
-    """What came back, without its body."""
+    """What came back; of its body the first mebibyte."""
 
     status: int
     """0 where a certificate was refused; `reason` then says which, and what to do."""
     date: str | None
     reason: str
+    body: bytes = b""
 
 
 def send_request(
@@ -28,9 +31,9 @@ def send_request(
         )
         request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310 - the user's own
         with opener.open(request, timeout=3) as response:
-            return ExporterResponse(response.status, response.headers.get("Date"), "")
+            return ExporterResponse(response.status, response.headers.get("Date"), "", response.read(_BODY))
     except urllib.error.HTTPError as error:
-        return ExporterResponse(error.code, error.headers.get("Date"), str(error.reason))
+        return ExporterResponse(error.code, error.headers.get("Date"), str(error.reason), error.read(_BODY))
     except (OSError, ValueError) as error:
         problem = certificate_problem(error, url, files)
         return None if problem is None else ExporterResponse(0, None, problem)

@@ -92,7 +92,8 @@ def traces(
     SEARCH is words, which must all occur in a prompt, an answer, a step's name or an error, and fields like
     model:gpt-5* status:failed cost>0.01 tag:beta. Put it in quotes, so that the shell leaves it alone.
     Traces of evaluations, benchmarks and simulations are left out unless purpose: asks for them.
-    A cost leaves out the calls that "unpriced" counts, whose price nobody knows.
+    A cost leaves out the calls that "unpriced" counts, whose price nobody knows. "estimated" counts those
+    whose tokens, and so their cost, are estimated from text.
     """
     with needs("analysis"):
         from llmtrace_analysis.queries import trace_search
@@ -153,6 +154,7 @@ _COLUMNS = (
     "tokens",
     "cost",
     "unpriced",
+    "estimated",
 )
 _MORE_COLUMNS = (
     "project",
@@ -183,6 +185,7 @@ def _frame(summaries: list[TraceSummary], fmt: str) -> pd.DataFrame:
             "tokens": trace.input_tokens + trace.output_tokens,
             "cost": trace.cost if trace.calls else None,
             "unpriced": trace.unpriced,
+            "estimated": trace.estimated,
         }
         if fmt != "table":
             row |= {

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import click
 from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_cli.admin.quarantine import quarantine
 from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.durations import seconds_of
 from llmtrace_cli.extras import Extra, needs, require_module
 from llmtrace_cli.stack.lifeline import SUPERVISOR_PID, follow_supervisor, wait_for_source
 from llmtrace_cli.terminal import say
@@ -101,8 +101,8 @@ def collector(context: click.Context, host: str | None, port: int | None, data_d
     settings = read_settings(context, "collector", overrides)
     with needs("collector"):
         from llmtrace_collector.app import serve
-        from llmtrace_collector.store.engine import StoreMismatch, StoreUnavailable
-    _run("collector", serve, settings.collector, (ValueError, StoreMismatch, StoreUnavailable))
+        from llmtrace_collector.store.errors import StoreError
+    _run("collector", serve, settings.collector, (ValueError, StoreError, OSError))
 
 
 collector.add_command(quarantine)
@@ -177,11 +177,10 @@ def inference(context: click.Context, /, **overrides: object) -> None:
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """`90s`, `30m`, `1h` or `2d`, as seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
-    if match is None or not float(match[1]):
-        raise click.BadParameter(f"{value!r} is no duration: write 90s, 30m, 1h or 2d", context, parameter)
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
 
 
 @inference.command(

@@ -27,6 +27,7 @@ _HEALTH: Mapping[PartName, str] = {
     "watch": "/health/ready",
     "dashboard": "/_stcore/health",
     "inference": "/health/ready",
+    "backup": "",
 }
 
 
@@ -80,14 +81,26 @@ def plan(settings: Settings, names: Iterable[PartName]) -> Stack:
     parts = tuple(
         Part(
             name=name,
-            argv=(sys.executable, "-m", "llmtrace_cli", "--config", str(file), name),
-            env=env | after if name == "watch" else env,
+            argv=(
+                sys.executable,
+                "-m",
+                "llmtrace_cli",
+                "--config",
+                str(file),
+                name,
+                *_arguments(name, settings),
+            ),
+            env=env | after if name in ("watch", "backup") else env,
             url=settings.url_of(name),
             tls=tls,
         )
         for name in chosen
     )
     return Stack(settings=settings, parts=parts, file=file)
+
+
+def _arguments(name: PartName, settings: Settings) -> tuple[str, ...]:
+    return ("--every", settings.backup.every) if name == "backup" else ()
 
 
 def _child_environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`llmtrace up`: all parts on this machine."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmtrace_cli.config.read_settings import read_settings
+from llmtrace_cli.config.read_settings import config_file, read_settings
 from llmtrace_cli.extras import MODULES_OF_ALL, needs, require_module
 from llmtrace_cli.local_servers import is_free, port_holder
 from llmtrace_cli.terminal import say
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from llmtrace_cli.config.settings import PartName, Settings
 
     from .processes import Stack
+
+#: Environment variable with the settings file that backups should save, for the parts have one of their own;
+#: empty where there is none.
+SETTINGS_FILE = "LLMTRACE_SETTINGS_FILE"
 
 _GRPC_PORT = 4317
 
@@ -85,6 +90,10 @@ def up(
         },
         together=names,
     )
+    if settings.backup.every:
+        names.append("backup")
+        own = config_file(context) or Path("llmtrace.toml")
+        os.environ[SETTINGS_FILE] = str(own.resolve()) if own.exists() else ""
     with needs("all"):
         for module in MODULES_OF_ALL:
             require_module(module)

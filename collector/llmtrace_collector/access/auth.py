@@ -25,7 +25,7 @@ from llmtrace.common.admin_key import (
     find_admin_key,
     find_dashboard_key,
 )
-from llmtrace.common.durable_files import write_durably
+from llmtrace.common.durable_files import make_directory, write_durably
 from llmtrace.common.loopback import is_loopback
 from llmtrace_collector.settings import CollectorSettings
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:  # cryptography is slow to import: only collectors with issuer
     from .tokens import Tokens
 
 __all__ = ["Authenticator", "ConfiguredKeys", "Denied", "Identity", "UnsafeBind", "load_keys"]
+
+#: Characters of a key in a file, at least.
+_SHORTEST_KEY = 16
 
 #: How long a request with a token of an unknown key waits for the provider's keys.
 _REFRESH_SECONDS = 3.0
@@ -293,11 +296,11 @@ def dashboard_key(data_dir: Path) -> str:
 
 def _existing_or_new(find: Callable[[Path], str], data_dir: Path, file: str) -> str:
     with suppress(AdminKeyMissing):
-        return find(data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True)
+        return _long_enough(find(data_dir), data_dir / file)
+    make_directory(data_dir)
     with suppress(FileExistsError):  # another process has made one at this moment, or it holds none
         new = f"{secrets.token_urlsafe(32)}\n".encode()
-        write_durably(data_dir / file, new, mode=0o600, exclusive=True)
+        write_durably(data_dir / file, new, exclusive=True)
     try:
         return find(data_dir)
     except AdminKeyMissing as missing:
@@ -305,23 +308,36 @@ def _existing_or_new(find: Callable[[Path], str], data_dir: Path, file: str) -> 
         raise ValueError(f"{missing}, or remove it: the next start makes a new one") from None
 
 
+def _long_enough(key: str, file: Path) -> str:
+    """Raise ValueError where the file is where the key is from and was cut."""
+    with suppress(OSError, UnicodeDecodeError):
+        if len(key) < _SHORTEST_KEY and file.read_text(encoding="utf-8").strip() == key:
+            raise ValueError(
+                f"{file} holds a key of {len(key)} characters, which is too short to be whole or safe: put "
+                f"one of {_SHORTEST_KEY} or more into it, or remove it: the next start makes a new one"
+            )
+    return key
+
+
 def _peer(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else ""
 
 
 def _same(secret: str, key: str | None) -> bool:
-    return key is not None and hmac.compare_digest(secret.encode(errors="surrogateescape"), key.encode())
+    if not key:
+        return False
+    return hmac.compare_digest(secret.encode(errors="surrogateescape"), key.encode())
 
 
 def _presented_keys(headers: Headers) -> list[str]:
-    """Every key that the request carries: Bearer, Basic's password, x-api-key, ClickHouse's header."""
+    """Every key that the request carries: Bearer, Basic's password, x-api-key, ClickHouse's header. An empty
+    one is none.
+    """
     presented = [headers[name] for name in ("x-api-key", "x-clickhouse-key") if name in headers]
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         presented.append(value.strip())
     elif scheme.lower() == "basic":
-        try:
-            presented.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
-        except ValueError:  # of Base64, or of text in it
-            return presented
-    return presented
+        with suppress(ValueError):  # of Base64, or of text in it
+            presented.append(base64.b64decode(value.strip(), validate=True).decode().partition(":")[2])
+    return [key for key in presented if key]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from llmtrace.common.time_zones import day_of, month_of, start_of
 from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.settings import Budget
 from llmtrace_collector.sql_values import QueryValue
@@ -46,6 +47,8 @@ _AMOUNTS: Mapping[str, str] = {
     "requests": "sum(Calls)",
 }
 
+_COUNTS = ("Calls", "InputTokens", "OutputTokens")
+
 _ROLLING: Mapping[str, timedelta] = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
@@ -59,11 +62,13 @@ _MAX_STATUSES = 1000
 
 
 class BudgetUsage(BaseModel):
-    """How much of one budget is used. Amounts are in `unit`; from `warn_at` on the state is a warning.
+    """How much of one budget is used. Amounts are in `unit`; from `warn_at` on the state is a warning. Days,
+    weeks and months are those of `time_zone`.
 
     `expected` is the amount at the end of a calendar window if it goes on at the same pace, and `breach_at`
     when the limit is reached then; null in rolling windows, and where it is not reached. Calls without a
-    price count as nothing in USD.
+    price count as nothing in USD. `stated_share` is the part of what was spent in USD that answers state,
+    `estimated_share` the part whose tokens are estimated from text.
     """
 
     budget: str
@@ -73,6 +78,7 @@ class BudgetUsage(BaseModel):
     unit: str
     window: str
     window_start: datetime
+    time_zone: str
     spent: float
     warn_at: float
     limit: float
@@ -80,6 +86,8 @@ class BudgetUsage(BaseModel):
     expected: float | None
     breach_at: datetime | None
     unpriced_calls: int
+    stated_share: float
+    estimated_share: float
     state: str
 
 
@@ -92,11 +100,23 @@ class BudgetAnswer(BaseModel):
 
 
 @dataclass(frozen=True)
+class _Spent:
+    """An amount in a budget's unit, with the calls that are missing and the USD of it that are stated, or by
+    estimated tokens.
+    """
+
+    amount: float = 0.0
+    unpriced_calls: int = 0
+    stated: float = 0.0
+    estimated: float = 0.0
+
+
+@dataclass(frozen=True)
 class _Counted:
     """What each key spent of each rule, by the rule's place."""
 
     at: datetime
-    spent: Sequence[Mapping[str, tuple[float, int]]]
+    spent: Sequence[Mapping[str, _Spent]]
 
 
 @dataclass(frozen=True)
@@ -177,13 +197,15 @@ class Budgets:
             budgets=visible[:_MAX_STATUSES],
         )
 
-    def _spent(self, rule: Budget, now: datetime) -> dict[str, tuple[float, int]]:
+    def _spent(self, rule: Budget, now: datetime) -> dict[str, _Spent]:
         filters = {name: str(getattr(rule, name)) for name in _FILTERS}
         where = [_OF_PURPOSE, *(_FILTERS[name] for name, value in filters.items() if value)]
-        charged = priced_sums("usage_hour", {"key": _COLUMNS[rule.per]}, " AND ".join([_WINDOW, *where]))
+        window = " AND ".join([_WINDOW, *where])
+        charged = priced_sums("usage_hour", {"key": _COLUMNS[rule.per]}, window, counts=_COUNTS, parts=False)
         # Names of columns and amounts are constants; everything from settings is bound.
         sql = f"""SELECT toString(key) AS key, {_AMOUNTS[rule.unit]} AS spent,
-            sumIf(Calls, NOT Priced) AS unpriced
+            sumIf(Calls, NOT Priced) AS unpriced, ifNull(sumIf(Cost, Stated), 0) AS stated,
+            ifNull(sumIf(Cost, Estimated != ''), 0) AS estimated
         FROM ({charged}) AS charges
         GROUP BY key"""  # noqa: S608
         params: dict[str, QueryValue] = {
@@ -193,27 +215,35 @@ class Budgets:
             **{name: value for name, value in filters.items() if value},
         }
         rows: list[dict[str, Any]] = self._store.rows(sql, params)
-        return {row["key"]: (float(row["spent"]), int(row["unpriced"])) for row in rows}
+        return {
+            row["key"]: _Spent(
+                float(row["spent"]), int(row["unpriced"]), float(row["stated"]), float(row["estimated"])
+            )
+            for row in rows
+        }
 
 
 def window_start(rule: Budget, now: datetime) -> datetime:
-    """Where the window that holds `now` begins, UTC; rolling ones begin at a whole hour."""
-    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    """Where the window that holds `now` begins, UTC: with a day of the budget's zone, or with a whole hour
+    where it rolls.
+    """
     if rule.window in _ROLLING:
+        hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return hour - _ROLLING[rule.window] + timedelta(hours=1)
-    day = hour.replace(hour=0)
+    day = day_of(now, rule.time_zone)
     if rule.window == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if rule.window == "month" else day
+        day -= timedelta(days=day.weekday())
+    return start_of(day.replace(day=1) if rule.window == "month" else day, rule.time_zone)
 
 
 def _window_end(rule: Budget, start: datetime) -> datetime | None:
     """Where a calendar window ends; rolling ones do not."""
     if rule.window in _ROLLING:
         return None
+    first = day_of(start, rule.time_zone)
     if rule.window == "month":
-        return (start + timedelta(days=32)).replace(day=1)
-    return start + timedelta(days=7 if rule.window == "week" else 1)
+        return month_of(first, rule.time_zone)[1]
+    return start_of(first + timedelta(days=7 if rule.window == "week" else 1), rule.time_zone)
 
 
 def _keys(rule: Budget, query: BudgetQuery) -> tuple[str, ...]:
@@ -224,8 +254,9 @@ def _keys(rule: Budget, query: BudgetQuery) -> tuple[str, ...]:
     return ("",) if rule.per == "all" else query.values(rule.per)
 
 
-def _status(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now: datetime) -> BudgetUsage:
-    amount, unpriced = spent.get(key, (0.0, 0))
+def _status(rule: Budget, key: str, spent: Mapping[str, _Spent], now: datetime) -> BudgetUsage:
+    counted = spent.get(key, _Spent())
+    amount = counted.amount
     start = window_start(rule, now)
     expected, breach = _pace(rule, amount, start, now)
     state = "ok"
@@ -241,13 +272,16 @@ def _status(rule: Budget, key: str, spent: Mapping[str, tuple[float, int]], now:
         unit=rule.unit,
         window=rule.window,
         window_start=start,
+        time_zone=rule.time_zone,
         spent=amount,
         warn_at=rule.warn_at * rule.limit,
         limit=rule.limit,
         remaining=max(0.0, rule.limit - amount),
         expected=expected,
         breach_at=breach,
-        unpriced_calls=unpriced,
+        unpriced_calls=counted.unpriced_calls,
+        stated_share=counted.stated / amount if rule.unit == "usd" and amount else 0.0,
+        estimated_share=counted.estimated / amount if rule.unit == "usd" and amount else 0.0,
         state=state,
     )
 

@@ -21,9 +21,13 @@ from typing import Any
 
 import genai_prices
 
+from llmtrace.semconv import PROVIDER_AWS_BEDROCK
 from llmtrace_collector.pricing.charges import BUCKETS, PRICES, RESPONSE_CACHE
+from llmtrace_collector.pricing.converted import in_usd
+from llmtrace_collector.pricing.currencies import USD, ExchangeRate
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
-from llmtrace_collector.pricing.tariffs import ALWAYS, RESERVED_TIERS, Tariff, listing
+from llmtrace_collector.pricing.premiums import is_reserved
+from llmtrace_collector.pricing.tariffs import ALWAYS, Tariff, listing
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.store import Store
 
@@ -31,7 +35,7 @@ from llmtrace_collector.store.store import Store
 BookName = str
 
 #: Raised when another reading of the list fills more of the book, so that older books stay as they were.
-_READING = 2
+_READING = 3
 
 #: All usage is examined for pairs without a price so often; between, what was stored lately.
 _WHOLE_SECONDS = 60
@@ -59,14 +63,16 @@ class PriceOverrides:
 class PriceBook:
     """Fills `price_book` and `discount_book`. `sync` is one pass."""
 
-    def __init__(self, store: Store, own: Sequence[ModelPrice]) -> None:
+    def __init__(self, store: Store, own: Sequence[ModelPrice], rates: Sequence[ExchangeRate] = ()) -> None:
+        """`rates` are those at which prices in other currencies become US dollars."""
         self._store = store
         self._own = own
+        self.rates = rates
         self._lock = threading.Lock()
         self._last_book = ""
         # When all usage was last examined for a book, by the monotonic clock.
         self._whole: dict[BookName, float] = {}
-        self.book: BookName = book_name(own)
+        self.book: BookName = book_name(own, rates=rates)
 
     def sync(self, activate: bool = False) -> int:
         """Price what was seen and is in no book yet; the number of rows written.
@@ -76,7 +82,7 @@ class PriceBook:
         """
         with self._lock:
             overrides = self._overrides()
-            self.book = book_name(self._own, overrides)
+            self.book = book_name(self._own, overrides, self.rates)
             chosen = next(iter(self._store.rows(_IN_EFFECT)), {"book": "", "actor": ""})
             in_effect = str(chosen["book"])
             self._note_models()
@@ -103,9 +109,10 @@ class PriceBook:
                 key=lambda row: [str(row["ServiceTier"]), str(row["Provider"]), str(row["Model"])],
             )
             wanted.sort(key=lambda row: int(row["ValidFrom"]))
-            prices = tuple({name: row[name] for name in (*names[:3], "ValidFrom", *PRICES)} for row in wanted)
-            overrides = replace(overrides, prices=prices)
-            book = book_name(self._own, overrides)
+            columns = (*names, *PRICES, "Currency")
+            prices = tuple({name: row[name] for name in columns if name in row} for row in wanted)
+            overrides = replace(overrides, prices=tuple(map(_without_usd, prices)))
+            book = book_name(self._own, overrides, self.rates)
             self._fill(book, overrides)
         return book
 
@@ -177,14 +184,14 @@ class PriceBook:
                     bucket.name: row[bucket.price] for bucket in BUCKETS if row[bucket.price] is not None
                 }
                 start = int(row["ValidFrom"])
-                tariffs = _spliced(
-                    tariffs, Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set")
-                )
+                own_price = Tariff(prices, (start, ALWAYS[1]), source="llmtrace cost prices set")
+                for tariff in in_usd(own_price, row.get("Currency", USD), self.rates):
+                    tariffs = _spliced(tariffs, tariff)
         for row in overrides.covered:
             if row["Model"] in (model, response_model) and row["Provider"] in ("", provider):
                 valid = int(row["ValidFrom"]), int(row["ValidTo"])
                 tariffs = _spliced(tariffs, Tariff(_NOTHING, valid, source=f"fixed: {row['Name']}"))
-        if service_tier in RESERVED_TIERS:
+        if is_reserved(provider, service_tier):
             return (Tariff(_NOTHING, source="reserved capacity: a fixed line"),)
         if service_tier == RESPONSE_CACHE:
             return (Tariff(_NOTHING, source="answered from a cache"),)
@@ -197,8 +204,10 @@ class PriceBook:
             for own in self._own:
                 fits = own.model == name and own.provider in ("", provider)
                 if fits and own.service_tier in ("", service_tier):
-                    return (Tariff(own.per_unit(), source="llmtrace.toml"),)
-        for name in (response_model, model):
+                    return in_usd(Tariff(own.per_unit(), source="llmtrace.toml"), own.currency, self.rates)
+        # Bedrock's bodies name the model alone; what was asked for says where it runs too, which decides.
+        names = (model, response_model) if provider == PROVIDER_AWS_BEDROCK else (response_model, model)
+        for name in names:
             listed_model = listing(provider, name, service_tier)
             if listed_model is not None:
                 return listed_model.tariffs
@@ -229,7 +238,7 @@ class PriceBook:
             if row["Project"]
         ]
         return PriceOverrides(
-            tuple(self._store.rows(_SET_PRICES, until)),
+            tuple(map(_without_usd, self._store.rows(_SET_PRICES, until))),
             tuple(row for row in covered if not row["Project"]),
             (*discounts(self._store.rows(_SET_DISCOUNTS, until)), *of_projects),
         )
@@ -247,13 +256,31 @@ def choose_book(store: Store, book: BookName, actor: str, note: str) -> None:
     )
 
 
-def book_name(own: Sequence[ModelPrice], overrides: PriceOverrides | None = None) -> BookName:
-    """`genai-prices 0.2.3/2`, with a mark of the user's own prices where there are any."""
+def book_name(
+    own: Sequence[ModelPrice],
+    overrides: PriceOverrides | None = None,
+    rates: Sequence[ExchangeRate] = (),
+) -> BookName:
+    """`genai-prices 0.2.3/2`, with a mark of the user's own prices where there are any, and of the rates
+    where they are in other currencies.
+    """
     if not own and not overrides:
         return LIST_NAME
-    text = json.dumps([price.model_dump(exclude_none=True) for price in own], separators=(",", ":"))
+    dumped = [price.model_dump(exclude_none=True) for price in own]
+    codes = {price.currency for price in own} - {USD}
+    for price in dumped:
+        if price["currency"] == USD:
+            del price["currency"]
+    text = json.dumps(dumped, separators=(",", ":"))
     text += overrides.text() if overrides else ""
+    codes |= {str(row["Currency"]) for row in (overrides.prices if overrides else ()) if "Currency" in row}
+    text += "".join(rate.model_dump_json() for rate in rates if rate.currency in codes)
     return f"{LIST_NAME} own {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _without_usd(row: dict[str, Any]) -> dict[str, Any]:
+    """A price without its currency where that is the usual one: books of before have none."""
+    return {name: value for name, value in row.items() if (name, value) != ("Currency", USD)}
 
 
 def _list_of(book: BookName) -> str:
@@ -283,6 +310,8 @@ def book_row(book: BookName, pair: dict[str, Any], tariff: Tariff | None) -> dic
         "ValidTo": effective.valid[1],
         "ContextFrom": effective.context[0],
         "ContextTo": effective.context[1],
+        "DayFrom": effective.day[0],
+        "DayTo": effective.day[1],
         "Priced": tariff is not None,
         **{bucket.price: effective.prices.get(bucket.name) for bucket in BUCKETS},
         "Currency": "USD",
@@ -321,7 +350,8 @@ _SET_PRICES = f"""SELECT
     Model,
     ServiceTier,
     toUnixTimestamp(ValidFrom) AS ValidFrom,
-    {", ".join(f"argMax(tuple({name}), At).1 AS {name}" for name in PRICES)}
+    {", ".join(f"argMax(tuple({name}), At).1 AS {name}" for name in PRICES)},
+    argMax(Currency, At) AS Currency
 FROM own_prices
 WHERE {_UNTIL}
 GROUP BY Provider, Model, ServiceTier, ValidFrom

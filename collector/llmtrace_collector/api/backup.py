@@ -9,7 +9,14 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathParameter
 
 from llmtrace.common.sealed_files import EncryptionKeys, SealBroken
-from llmtrace_collector.store.backup import BackupIncomplete, BackupRefused, Backups, NoSuchBackup, new_name
+from llmtrace_collector.store.backup import (
+    BackupIncomplete,
+    BackupRefused,
+    Backups,
+    NoRoom,
+    NoSuchBackup,
+    new_name,
+)
 from llmtrace_collector.store.store import Store
 
 from .audit import audited
@@ -28,8 +35,12 @@ def router(store: Store, folder: Path, keys: EncryptionKeys | None) -> APIRouter
         with audited(store, request, "store.backup", name):
             try:
                 return backups.create(name)
+            except NoRoom as error:
+                raise HTTPException(503, str(error)) from error
             except BackupRefused as error:
                 raise HTTPException(409, str(error)) from error
+            except (BackupIncomplete, SealBroken) as error:
+                raise HTTPException(500, str(error)) from error
 
     @routes.get("/v1/backups")
     def listed() -> dict[str, list[dict[str, Any]]]:

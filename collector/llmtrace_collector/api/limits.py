@@ -27,6 +27,7 @@ from llmtrace_collector.ingest.otlp_http import OTLP_PATHS, refusal_answer
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 
+from .langfuse import PROJECTS_PATH
 from .query import QUERY_PATHS
 from .query_errors import denial_answer
 
@@ -88,11 +89,13 @@ def policies(settings: CollectorSettings) -> RouteTable:
         "HEAD /openapi.json": description,
         "POST /v1/audit": Policy(("service",), _JSON_BYTES, json=_JSON),
         "GET /v1/budget": Policy(("ingest", "read")),
+        f"GET {PROJECTS_PATH}": Policy(("ingest",)),
         "GET /v1/budgets": Policy(("read",), every_project=True),
         "PUT /v1/incidents/{incident_id}": admin,
         "POST /v1/incidents/{incident_id}/acknowledge": decision,
         "POST /v1/incidents/{incident_id}/resolve": decision,
         "POST /v1/deliveries": admin,
+        "POST /v1/watch": replace(admin, every_project=True),
         "PUT /v1/prices": costs,
         "POST /v1/prices/update": replace(costs, max_body=_PRICES_BYTES, json=_PRICES),
         "PUT /v1/prices/discounts": costs,
@@ -106,9 +109,13 @@ def policies(settings: CollectorSettings) -> RouteTable:
         "POST /v1/erasures": owner_writes,
         "GET /v1/erasures/{erasure_id}": owner,
         "GET /v1/stats": owner,
+        "GET /v1/ledger": owner,
+        "POST /v1/ledger/checks": owner_writes,
+        "GET /v1/ledger/checks/{check_id}": owner,
         "GET /v1/quarantine": owner,
         "GET /v1/quarantine/{name}": owner,
         "POST /v1/quarantine/{name}/replay": owner_writes,
+        "DELETE /v1/quarantine/{name}": owner,
         "POST /v1/backups": owner_writes,
         "GET /v1/backups": owner,
         "POST /v1/backups/{name}/restore": owner_writes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -51,9 +52,12 @@ class Erase(BaseModel):
     dry_run: bool = False
 
 
-def router(store: Store, wal: WriteAheadLog) -> APIRouter:
-    """The routes under /v1/usage, /v1/erasures and /v1/stats. All need an admin key of every project."""
-    eraser = Eraser(store)
+def router(store: Store, wal: WriteAheadLog, disk_full: Callable[[], str]) -> APIRouter:
+    """The routes under /v1/usage, /v1/erasures and /v1/stats. All need an admin key of every project.
+
+    `disk_full` says why what is in the log waits for space; empty while it does not.
+    """
+    eraser = Eraser(store, disk_full)
     routes = APIRouter()
 
     @routes.post("/v1/usage/rebuild")
@@ -66,13 +70,23 @@ def router(store: Store, wal: WriteAheadLog) -> APIRouter:
     def erase(body: Erase, request: Request) -> dict[str, Any]:
         if body.dry_run:
             return {"state": "dry run", "counts": eraser.count(body.user, body.project)}
-        # What was acknowledged before now is to be erased as well.
-        if not _stored(wal):
-            raise HTTPException(503, "the log holds what is not stored yet: try again when it is")
+        # What was acknowledged before now is to be erased as well. What waits for space would wait for this.
+        unstored = _unstored(wal, disk_full)
+        if unstored and not disk_full():
+            raise HTTPException(
+                503,
+                "the log holds what is not stored yet, and may name the user: /health/ready says what the "
+                "store waits for; try again when that is over",
+                {"Retry-After": "5"},
+            )
         # The audit log is not a place to keep the name of someone erased.
         with audited(store, request, "store.delete", f"sha256:{hashed(body.user)}", project=body.project):
             erasure = eraser.start(body.user, body.project)
-        return {**asdict(erasure), "quarantined_segments": len(list(wal.quarantine_folder.glob("*.seg")))}
+        return {
+            **asdict(erasure),
+            "quarantined_segments": len(list(wal.quarantine_folder.glob("*.seg"))),
+            "unstored_segments": unstored,
+        }
 
     @routes.get("/v1/erasures/{erasure_id}")
     def progress(erasure_id: str) -> dict[str, Any]:
@@ -89,12 +103,14 @@ def router(store: Store, wal: WriteAheadLog) -> APIRouter:
     return routes
 
 
-def _stored(wal: WriteAheadLog) -> bool:
-    """Wait a little until the log is empty or holds only what came since."""
+def _unstored(wal: WriteAheadLog, disk_full: Callable[[], str]) -> int:
+    """Wait a little until the log is empty or holds only what came since; how many segments of before are
+    left then. Those that wait for space are not waited for.
+    """
     before = {path.name for path in wal.segments()}
     deadline = time.monotonic() + _WAIT_SECONDS
-    while before & {path.name for path in wal.segments()}:
-        if time.monotonic() > deadline:
-            return False
+    while left := before & {path.name for path in wal.segments()}:
+        if disk_full() or time.monotonic() > deadline:
+            return len(left)
         time.sleep(0.05)
-    return True
+    return 0

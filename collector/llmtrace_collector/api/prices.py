@@ -15,9 +15,10 @@ from llmtrace.semconv import PURPOSE_SIMULATED
 from llmtrace_collector.access.identity import Identity
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook, choose_book
 from llmtrace_collector.pricing.charges import BUCKETS
+from llmtrace_collector.pricing.currencies import CODE, USD, has_rate
 from llmtrace_collector.pricing.priced_sums import priced_sums
 from llmtrace_collector.pricing.tariffs import ALWAYS
-from llmtrace_collector.pricing.unit_prices import FIELDS, UnitPrices
+from llmtrace_collector.pricing.unit_prices import FIELDS, ProviderName, UnitPrices
 from llmtrace_collector.sql_values import literal
 from llmtrace_collector.store.store import Store
 
@@ -27,7 +28,7 @@ from .audit import audited
 class SetPrice(UnitPrices):
     """A price that holds from a day on, UTC."""
 
-    provider: str = Field(default="", max_length=128, description="Empty matches every provider.")
+    provider: ProviderName = Field(default="", max_length=128, description="Empty matches every provider.")
     model: str = Field(min_length=1, max_length=256)
     valid_from: date = date(1970, 1, 1)
     actor: str = Field(default="", max_length=256)
@@ -53,7 +54,7 @@ class SetDiscount(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     project: str = Field(default="", max_length=128)
-    provider: str = Field(default="", max_length=128)
+    provider: ProviderName = Field(default="", max_length=128)
     model: str = Field(default="", max_length=256)
     percent: float = Field(ge=0, le=100, allow_inf_nan=False)
     valid_from: date = date(1970, 1, 1)
@@ -62,18 +63,19 @@ class SetDiscount(BaseModel):
 
 
 class FixedCost(BaseModel):
-    """Capacity that is paid whether used or not: `units` at `price` USD each `period`, or once for all its
-    time (`total`). Calls of the model it names cost nothing by the token while it holds."""
+    """Capacity that is paid whether used or not: `units` at `price` in `currency` each `period`, or once for
+    all its time (`total`). Calls of the model it names cost nothing by the token while it holds."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["reserved", "gpu", "hosting", "other"]
+    kind: Literal["reserved", "gpu", "hosting", "cache_storage", "other"]
     name: str = Field(min_length=1, max_length=256)
     project: str = Field(default="", max_length=128)
-    provider: str = Field(default="", max_length=128)
+    provider: ProviderName = Field(default="", max_length=128)
     model: str = Field(default="", max_length=256)
     units: float = Field(default=1, gt=0, allow_inf_nan=False)
     price: float = Field(ge=0, allow_inf_nan=False)
+    currency: str = Field(default=USD, pattern=CODE)
     period: Literal["hour", "month", "total"] = "hour"
     valid_from: date
     valid_to: date | None = None
@@ -110,6 +112,7 @@ def router(store: Store, price_book: PriceBook) -> APIRouter:
     @routes.put("/v1/prices")
     def set_price(price: SetPrice, request: Request) -> dict[str, str]:
         """Keep the price and put the book that has it into effect; older books stay."""
+        _demand_rate(price, price_book)
         rows = [_price_row(price, request.state.identity)]
         target = f"{price.provider}/{price.model}"
         with audited(store, request, "prices.set", target, _detail(price)):
@@ -120,6 +123,8 @@ def router(store: Store, price_book: PriceBook) -> APIRouter:
     @routes.post("/v1/prices/update")
     def update(price_update: PriceUpdate, request: Request) -> dict[str, str]:
         """Take the installed price list, with these prices of one's own, as a new book."""
+        for price in price_update.prices:
+            _demand_rate(price, price_book)
         rows = [_price_row(price, request.state.identity) for price in price_update.prices]
         detail = f"{len(rows)} prices of one's own"
         if price_update.dry_run:
@@ -145,6 +150,7 @@ def router(store: Store, price_book: PriceBook) -> APIRouter:
         line_id: Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")], fixed_cost: FixedCost, request: Request
     ) -> dict[str, str]:
         """Keep a fixed line; the newest of an id holds."""
+        _demand_rate(fixed_cost, price_book)
         if fixed_cost.valid_to is not None and fixed_cost.valid_to <= fixed_cost.valid_from:
             raise HTTPException(422, "valid_to must be after valid_from")
         if fixed_cost.period == "total" and fixed_cost.valid_to is None:
@@ -201,7 +207,9 @@ _MONTH = f"""SELECT
     sumIf(charge.Calls, NOT charge.Priced) AS UnpricedCalls,
     sum(charge.Cost) AS Cost,
     max(charge.Book) AS Book
-FROM ({priced_sums("usage_hour", _KEYS, _OF_MONTH, of_price=("Book",))}) AS charge
+FROM ({
+    priced_sums("usage_hour", _KEYS, _OF_MONTH, of_price=("Book",), counts=("Calls",), parts=False)
+}) AS charge
 GROUP BY {", ".join(_KEYS)}"""  # noqa: S608 - names of ours
 
 
@@ -210,6 +218,14 @@ def _window(month: str) -> dict[str, str]:
     start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
     end = (start + timedelta(days=32)).replace(day=1)
     return {name: str(int(edge.timestamp()) * 1000) for name, edge in (("since", start), ("until", end))}
+
+
+def _demand_rate(written: SetPrice | FixedCost, price_book: PriceBook) -> None:
+    """Raise HTTPException for a currency that cannot be told in US dollars."""
+    if not has_rate(written.currency, price_book.rates):
+        raise HTTPException(
+            422, f"there is no rate for {written.currency}; give one under [[dashboard.exchange_rates]]"
+        )
 
 
 def _price_row(price: SetPrice, identity: Identity) -> dict[str, Any]:

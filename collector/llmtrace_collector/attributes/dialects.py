@@ -8,6 +8,8 @@ from .field import key_of
 from .fields import COUNTED_KEY, FIELDS, FIRST_TOKEN_AT, FIRST_TOKEN_MS, TEXTS, VLLM_TIMES
 from .messages import INDEXED
 from .operations import OPERATIONS
+from .retrieval import QUERY_KEYS
+from .stated_costs import PARTS_IN
 
 #: Keys that mark a dialect without being the source of a column.
 SENTINELS = (
@@ -15,6 +17,8 @@ SENTINELS = (
     *FIRST_TOKEN_MS,
     *FIRST_TOKEN_AT,
     *VLLM_TIMES,
+    *PARTS_IN,
+    *QUERY_KEYS,
     "logfire.span_type",
     "gen_ai.is_streaming",
     "llm.is_streaming",
@@ -33,7 +37,7 @@ SENTINELS = (
 )
 
 #: Scopes whose spans need a second look although all their keys are current ones.
-FOREIGN_SCOPES = ("pydantic-ai",)
+FOREIGN_SCOPES = ("pydantic-ai", "litellm")
 
 #: Keys of today's conventions that fill columns.
 PLAIN_KEYS = frozenset({COUNTED_KEY, *(key for field in (*FIELDS, *TEXTS) for key in field.keys)})
@@ -45,6 +49,7 @@ TEXT_KEYS = (
     "ai.response.toolCalls",
     "ai.response.reasoning",
     "ai.result.text",
+    "ai.values",
 )
 
 #: Prefixes of flattened keys whose text moves likewise.

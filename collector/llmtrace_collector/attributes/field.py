@@ -29,6 +29,8 @@ class Price:
     listed_as: str = ""
     #: The column of reports in which the count is added up; empty where another count there holds it.
     reported_as: str = ""
+    #: It never costs what a more general kind does: without a price of its own a call is priced in part.
+    own: bool = False
 
     @property
     def label(self) -> str:
@@ -81,6 +83,8 @@ class Field:
     @property
     def nothing(self) -> str:
         """SQL of what spans have that call no model."""
+        if self.type.startswith("Nullable"):
+            return "NULL"
         return "''" if "String" in self.type else "0"
 
     @property
@@ -93,7 +97,9 @@ class Field:
 class Derived:
     """One column of `otel_traces` that is computed from the others.
 
-    Its SQL is the function `llmtrace_<function>` of the columns (or other expressions of the view) `of`.
+    Its SQL is the function `llmtrace_<function>` of the columns (or other expressions of the view) `of`. In
+    rows that were written before the column was there stands the same, or `default`: the engine goes through
+    the defaults of a table whenever it reads any column of it, so they are short.
     """
 
     name: str
@@ -103,6 +109,7 @@ class Derived:
     of: tuple[str, ...]
     unit: str = ""
     codec: str = "ZSTD(1)"
+    default: str = ""
 
 
 def words(name: str) -> str:

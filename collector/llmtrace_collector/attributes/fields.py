@@ -11,6 +11,7 @@ from llmtrace import semconv
 from .counts import COUNTS
 from .field import Derived, Field, alternatives
 from .operations import LLM_OPERATIONS
+from .stated_costs import CURRENCY_IN, STATED_IN
 
 #: What a span does.
 OPERATION_KEY = semconv.OPERATION_NAME
@@ -31,11 +32,42 @@ COUNTED_KEY = semconv.COUNTED
 #: What stands for that word in the columns of `DERIVED`.
 SENDER_COUNTS = "sender_counts"
 
+#: Other places in which dialects name the provider, for where a framework has put itself in the first.
+PROVIDER_HINTS = (
+    "traceloop.association.properties.ls_provider",
+    "llm.provider",
+    "ai.model.provider",
+    "litellm.provider",
+    "mlflow.llm.provider",
+)
+
+#: The address that was called: of the conventions, and URLs of dialects.
+ADDRESS_KEYS = (
+    semconv.SERVER_ADDRESS,
+    "gen_ai.openai.api_base",
+    "openai.api_base",
+    "llm.openai.api_base",
+    "litellm.api_base",
+)
+
+#: What stands, in columns of `DERIVED`, for the provider that a span names, and for what follows from all
+#: that it says, with what told it.
+NAMED_PROVIDER = "named_provider"
+PROVIDER_EVIDENCE = "provider_evidence"
+
 #: Milliseconds from the start to the first token, where a dialect has them as attributes.
-FIRST_TOKEN_MS = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
+FIRST_TOKEN_MS = (
+    "ai.response.msToFirstChunk",
+    "ai.stream.msToFirstChunk",
+    # Strands takes the name of a metric in seconds for milliseconds.
+    semconv.SERVER_TIME_TO_FIRST_TOKEN,
+)
 
 #: An ISO time of the first token.
 FIRST_TOKEN_AT = ("langfuse.observation.completion_start_time",)
+
+#: Attributes that hold a Python dictionary as it prints itself, where others have JSON.
+PYTHON_DOCUMENTS = ("metadata.usage_object",)
 
 #: Span events whose time is the first token's.
 FIRST_TOKEN_EVENTS = (
@@ -43,6 +75,7 @@ FIRST_TOKEN_EVENTS = (
     "gen_ai.content.completion.chunk",
     "llm.content.completion.chunk",
     "ai.stream.firstChunk",
+    "mlflow.chunk.item.0",
 )
 
 #: What a span's own attributes say of it.
@@ -54,9 +87,9 @@ _OF_SPANS: tuple[Field, ...] = (
         (semconv.OPERATION_NAME,),
     ),
     Field(
-        "Provider",
+        "ReportedProvider",
         "LowCardinality(String)",
-        "Provider that was called, by the convention's name",
+        "Provider as the emitter wrote it, or what it wrote in its place",
         (semconv.PROVIDER_NAME,),
         dialects=(
             SYSTEM,
@@ -66,7 +99,6 @@ _OF_SPANS: tuple[Field, ...] = (
             "mlflow.llm.provider",
             "llm.vendor",
         ),
-        convert="provider_name",
     ),
     Field(
         "RequestModel",
@@ -79,7 +111,10 @@ _OF_SPANS: tuple[Field, ...] = (
             "embedding.invocation_parameters>model",
             "ai.model.id",
             "request_data>model",
+            "inputs>model",
             "langfuse.observation.model.name",
+            # MLflow's own key ends with the answering model.
+            "mlflow.spanInputs>model",
             "mlflow.llm.model",
             "llm.request.model",
             "embedding.model_name",
@@ -100,6 +135,8 @@ _OF_SPANS: tuple[Field, ...] = (
             "llm.response.model",
             "output.value>model",
             "mlflow.spanOutputs>model",
+            # Langfuse has one name for both; its wrapper of OpenAI's client ends with the answering one.
+            "langfuse.observation.model.name",
         ),
     ),
     Field(
@@ -110,10 +147,14 @@ _OF_SPANS: tuple[Field, ...] = (
         dialects=(
             "ai.response.id",
             "output.value>id",
+            # LangChain's result as it writes itself.
+            "output.value>generations>1>1>message>kwargs>response_metadata>id",
             "response_data>id",
             "mlflow.spanOutputs>id",
             "langfuse.observation.output>id",
             "output>id",
+            # Prompt flow has a stream's chunks here.
+            "output>1>id",
         ),
         codec="ZSTD(3)",
     ),
@@ -138,6 +179,12 @@ _OF_SPANS: tuple[Field, ...] = (
             "mlflow.spanOutputs>choices>1>finish_reason",
             "mlflow.spanOutputs>stop_reason",
             "output>choices>1>finish_reason",
+            "output>-1>choices>1>finish_reason",
+            "output>-2>choices>1>finish_reason",
+            "langfuse.observation.metadata.finish_reason",
+            "output.value>generations>1>1>generation_info>finish_reason",
+            "output.value>generations>1>1>message>kwargs>response_metadata>finish_reason",
+            "gen_ai.output.messages>1>finish_reason",
         ),
         convert="finish_reasons",
     ),
@@ -288,12 +335,12 @@ _ACCOUNTING: tuple[Field, ...] = (
         "ServiceTier",
         "LowCardinality(String)",
         "Tier by which prices differ; empty for the standard one, response_cache for no model",
-        # What answered goes before what was asked for.
+        # What answered goes before what was asked for; ours, which says what else decides, before all.
         (
+            semconv.RESPONSE_SERVICE_TIER,
             semconv.OPENAI_RESPONSE_SERVICE_TIER,
             "gen_ai.openai.response.service_tier",
             semconv.ANTHROPIC_RESPONSE_SERVICE_TIER,
-            semconv.RESPONSE_SERVICE_TIER,
             semconv.OPENAI_REQUEST_SERVICE_TIER,
             "gen_ai.openai.request.service_tier",
             semconv.ANTHROPIC_REQUEST_SERVICE_TIER,
@@ -309,6 +356,33 @@ _ACCOUNTING: tuple[Field, ...] = (
         "LowCardinality(String)",
         "Account at the provider that pays",
         (semconv.ACCOUNT,),
+        codec="",
+        of_calls=True,
+    ),
+    Field(
+        "StatedCost",
+        "Nullable(Float64)",
+        "USD that StatedBy says the call cost; NULL where nobody said, or what was said can be no cost",
+        (semconv.USAGE_STATED_COST,),
+        dialects=tuple(STATED_IN),
+        convert="stated_cost",
+        also=CURRENCY_IN,
+        unit="USD",
+        of_calls=True,
+    ),
+    Field(
+        "StatedBy",
+        "LowCardinality(String)",
+        "Who said what the call cost: the biller in its answer, a gateway, a framework; empty for nobody",
+        (semconv.USAGE_STATED_BY,),
+        codec="",
+        of_calls=True,
+    ),
+    Field(
+        "Estimated",
+        "LowCardinality(String)",
+        "Which of its tokens are estimated from text, for nobody told: input, output, input+output; or empty",
+        (semconv.USAGE_ESTIMATED,),
         codec="",
         of_calls=True,
     ),
@@ -339,6 +413,9 @@ TEXTS: tuple[Field, ...] = (
             "gen_ai.prompt",
             "inputs>messages",
             "inputs>prompt",
+            "inputs>input",
+            "ai.value",
+            "gcp.vertex.agent.llm_request>contents",
             "llm.prompts.0.prompt.text",
             "input.value",
         ),
@@ -359,6 +436,8 @@ TEXTS: tuple[Field, ...] = (
             "output.value>choices",
             "gen_ai.completion",
             "output>choices",
+            "llm.generated_message",
+            "gcp.vertex.agent.llm_response>content",
             "llm.choices.0.completion.text",
             "ai.response.object",
             "output.value",
@@ -374,6 +453,7 @@ TEXTS: tuple[Field, ...] = (
             "ai.prompt>system",
             "request_data>system",
             "request_data>instructions",
+            "gcp.vertex.agent.llm_request>config>system_instruction",
             "mlflow.spanInputs>system",
         ),
         codec="ZSTD(3)",
@@ -387,6 +467,9 @@ TEXTS: tuple[Field, ...] = (
             "ai.prompt.tools",
             "mlflow.chat.tools",
             "request_data>tools",
+            "langfuse.observation.input>tools",
+            "inputs>tools",
+            "gcp.vertex.agent.llm_request>config>tools>1>function_declarations",
         ),
         codec="ZSTD(3)",
     ),
@@ -403,16 +486,32 @@ DERIVED: tuple[Derived, ...] = (
     ),
     Derived("IsLlm", "Bool", "Whether the span calls a model", "is_llm", ("Operation",)),
     Derived(
+        "Provider",
+        "LowCardinality(String)",
+        "Provider that was called, by the conventions' name; unknown where nothing tells",
+        "provider",
+        (PROVIDER_EVIDENCE,),
+        default="llmtrace_provider_name(ReportedProvider)",
+    ),
+    Derived(
+        "ProviderSource",
+        "LowCardinality(String)",
+        "What told the provider: empty for the emitter, address, or inferred from the model: prefix or list",
+        "provider_source",
+        (PROVIDER_EVIDENCE, NAMED_PROVIDER),
+        default="''",
+    ),
+    Derived(
         "Uncounted",
         "LowCardinality(String)",
-        "Why a call does not count: sender, server, repeats or duplicate; empty where it does",
+        "Why it is no call of its own: sender, server, no_request, repeats, duplicate, retry; or empty",
         "uncounted",
-        ("IsLlm", SENDER_COUNTS, "SpanKind", "ParentSpanId"),
+        ("IsLlm", SENDER_COUNTS, "SpanKind", "ParentSpanId", "SpanName", "InputTokens"),
     ),
     Derived(
         "Counted",
         "Bool",
-        "Whether the span is a call that usage and cost count",
+        "Whether usage and cost count the span: a call, or a retried attempt that was billed",
         "counted",
         ("IsLlm", "Uncounted"),
     ),
@@ -421,7 +520,16 @@ DERIVED: tuple[Derived, ...] = (
         "LowCardinality(String)",
         "What in its token counts contradicts itself; empty for nothing",
         "usage_fault",
-        ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"),
+        (
+            "InputTokens",
+            "OutputTokens",
+            "CacheReadTokens",
+            "CacheWriteTokens",
+            "CacheWrite1hTokens",
+            "ReasoningTokens",
+            "AudioInputTokens + ImageInputTokens + VideoInputTokens",
+            "AudioOutputTokens + ImageOutputTokens + VideoOutputTokens",
+        ),
     ),
     Derived(
         "TimePerOutputToken",

@@ -17,11 +17,14 @@ DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 #: Flattened messages and tools: column → the prefixes before `.{index}.`.
 INDEXED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "InputMessages": ("gen_ai.prompt", "llm.input_messages"),
+        "InputMessages": ("gen_ai.prompt", "llm.input_messages", "embedding.embeddings"),
         "OutputMessages": ("gen_ai.completion", "llm.output_messages"),
         "ToolDefinitions": ("llm.request.functions", "llm.tools"),
     }
 )
+
+#: Documents that a retrieval came back with, flattened likewise: the prefix before `.{index}.`.
+INDEXED_DOCUMENTS = "retrieval.documents"
 
 #: Messages in span events of older conventions: column → event name → attribute (JSON or text), role.
 EVENT_MESSAGES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from llmtrace import semconv
 
 #: Operations that call a model and therefore carry usage of their own.
-LLM_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings")
+LLM_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings", "rerank")
 
 #: Operations that work for a call but have no usage of their own.
 _OTHER_OPERATIONS = (
@@ -17,14 +17,16 @@ _OTHER_OPERATIONS = (
     "invoke_agent",
     "create_agent",
     "invoke_workflow",
-    "rerank",
+    # Ours: what stood in for an answer, and what a circuit breaker did.
+    "degraded",
+    "circuit_breaker",
 )
 
 #: Operations by which steps are told apart.
 STEP_OPERATIONS = (*LLM_OPERATIONS, *_OTHER_OPERATIONS)
 
 #: Steps that are named after a model.
-MODEL_STEPS = (*LLM_OPERATIONS, "rerank")
+MODEL_STEPS = LLM_OPERATIONS
 
 #: Keys that name what a span is: key → its lower-cased value → operation. In order of trust.
 OPERATIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -42,6 +44,11 @@ OPERATIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "responses": "chat",
             "aresponses": "chat",
             "anthropic_messages": "chat",
+            # Semantic Kernel.
+            "chat.completions": "chat",
+            "chat.streaming_completions": "chat",
+            "text.completions": "text_completion",
+            "text.streaming_completions": "text_completion",
         },
         "openinference.span.kind": {
             "llm": "chat",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-PartName = Literal["input", "cache_read", "cache_write", "output", "reasoning", "media", "request"]
+PartName = Literal["input", "cache_read", "cache_write", "output", "reasoning", "media", "request", "stated"]
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,6 @@ PARTS: Mapping[PartName, Part] = MappingProxyType(
             note="At prices of their own; their tokens are counted in input and output",
         ),
         "request": Part("Requests", note="Prices that are asked per call"),
+        "stated": Part("As stated", note="What answers say that they cost; nobody says how it is made up"),
     }
 )

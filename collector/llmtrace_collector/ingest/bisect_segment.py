@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtrace.common.durable_files import sync_directory, sync_file
+from llmtrace.common.durable_files import open_journal, sync_file
 from llmtrace_collector.store.store import Store
 
+from .fault import FaultFinder
 from .segment import Segment
 
 
@@ -32,10 +33,11 @@ def journal_path(segment: Segment) -> Path:
 
 
 def bisect(
-    store: Store, segment: Segment, reason: str | None, *, is_held: bool = False
+    store: Store, faults: FaultFinder, segment: Segment, reason: str | None, *, is_held: bool = False
 ) -> list[RefusedPiece]:
     """Store what is good of a segment and return the rest. `reason` is what the store said against the whole,
-    None when it was not asked this time. Raises StoreUnavailable: do it again later.
+    None when it was not asked this time. Raises StoreError and OSError, none of which is the segment's fault:
+    do it again later.
 
     `is_held`: rows of it are stored, and a repeat would store them again. A request of which any row is
     stored counts as stored then: one is stored in part only where it spans days or dialects.
@@ -55,7 +57,7 @@ def bisect(
                 _add_line(journal, piece.token)
                 work += _halves(segment, start, end)
                 continue
-            refusal, reason = reason or store.try_insert(piece), None
+            refusal, reason = reason or faults.try_insert(piece, segment), None
             if refusal is None:
                 segment.delete_piece(start, end)
                 continue
@@ -76,7 +78,6 @@ def _halves(segment: Segment, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _add_line(journal: Path, line: str) -> None:
-    with journal.open("ab") as file:
+    with open_journal(journal) as file:
         file.write(f"{line}\n".encode())
         sync_file(file)
-    sync_directory(journal.parent)

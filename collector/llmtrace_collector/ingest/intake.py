@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from llmtrace.common.http_limits.refusal import Refusal
 from llmtrace_collector.metrics import CollectorMetrics
 from llmtrace_collector.settings import CollectorSettings
 
+from .arrival_clock import ArrivalClock
 from .completeness import ArrivalCounts, RequestOrigin
 from .decompress import decompress, decompress_small
 from .heavy_work import HeavyWork
@@ -35,6 +37,8 @@ RETRY_AFTER = 2
 #: are those after decompression; of JSON much less, which takes twenty times as long to read.
 _SMALL_BYTES, _SMALL_JSON_BYTES, _SMALL_ROWS = 256 << 10, 4 << 10, 1024
 
+_ARRIVALS = ArrivalClock()
+
 
 @dataclass(frozen=True)
 class IncomingRequest:
@@ -47,7 +51,7 @@ class IncomingRequest:
     encoding: str = "identity"
     as_json: bool = False
     project: str = ""
-    received: int = field(default_factory=time.time_ns)
+    received: int = field(default_factory=_ARRIVALS.now)
 
 
 class Intake:
@@ -59,11 +63,14 @@ class Intake:
         wal: WriteAheadLog,
         metrics: CollectorMetrics,
         arrival_counts: ArrivalCounts,
+        disk_full: Callable[[], str] = lambda: "",
     ) -> None:
+        """`disk_full` says why nothing more may be written; empty while it may."""
         self._settings = settings
         self._wal = wal
         self._metrics = metrics
         self._arrival_counts = arrival_counts
+        self._disk_full = disk_full
         self._heavy_work = HeavyWork()
 
     def check_small(self, request: IncomingRequest) -> Checked | None:
@@ -106,6 +113,10 @@ class Intake:
 
     def append(self, request: IncomingRequest, checked: Checked) -> Future[bool]:
         """Hand the rows to the log; the future resolves when they are on disk, or fails with WalFull."""
+        if full := self._disk_full():  # what is free then is the store's, and of what frees space
+            refused: Future[bool] = Future()
+            refused.set_exception(WalFull(full))
+            return refused
         return self._wal.append(
             request.signal,
             Frame(request.project, request.received, checked.body),

@@ -22,6 +22,7 @@ from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers
 
 from llmtrace.common.http_limits.refusal import Refusal
+from llmtrace.common.supervised import SupervisedThread
 from llmtrace_collector.access.auth import Authenticator
 from llmtrace_collector.access.client_address import grpc_peer
 from llmtrace_collector.settings import CollectorSettings
@@ -95,6 +96,7 @@ class OtlpGrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._authenticator = authenticator
         self._intake = intake
         self._awaited = _AwaitedMessages()
+        self.thread = self._awaited.thread
         self._server = grpc.server(
             ThreadPoolExecutor(_WORKERS, thread_name_prefix="llmtrace-grpc"),
             handlers=[self],
@@ -172,8 +174,7 @@ class _AwaitedMessages:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: dict[Any, float] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._sweep, name="llmtrace-grpc-sweep", daemon=True)
+        self.thread = SupervisedThread("grpc", self._sweep)
 
     @contextmanager
     def waiting(self, context: Any) -> Iterator[None]:
@@ -188,22 +189,23 @@ class _AwaitedMessages:
 
     def start(self) -> None:
         """Begin to end those that wait too long."""
-        self._thread.start()
+        self.thread.start()
 
     def close(self) -> None:
         """Stop."""
-        self._stopping.set()
-        self._thread.join()
+        self.thread.stop()
+        self.thread.join()
 
-    def _sweep(self) -> None:
-        while not self._stopping.wait(_SWEEP_SECONDS):
-            with self._lock:
-                waiting = list(self._since.items())
-            patience = min(seconds for number, seconds in _PATIENCE.items() if len(waiting) >= number)
-            now = time.monotonic()
-            for context, since in waiting:
-                if now - since > patience:
-                    context.cancel()
+    def _sweep(self) -> float:
+        self.thread.begin()
+        with self._lock:
+            waiting = list(self._since.items())
+        patience = min(seconds for number, seconds in _PATIENCE.items() if len(waiting) >= number)
+        now = time.monotonic()
+        for context, since in waiting:
+            if now - since > patience:
+                context.cancel()
+        return _SWEEP_SECONDS
 
 
 def _end(context: Any, refused: Refusal) -> None:

@@ -24,15 +24,20 @@ from .wal import WalFull
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
+#: Where Langfuse's SDK sends its spans, below `LANGFUSE_BASE_URL` (formerly `LANGFUSE_HOST`).
+LANGFUSE_PATH = "/api/public/otel/v1/traces"
+
 #: Path → signal.
-OTLP_PATHS: Mapping[str, str] = MappingProxyType({f"/v1/{signal}": signal for signal in SIGNALS})
+OTLP_PATHS: Mapping[str, str] = MappingProxyType(
+    {**{f"/v1/{signal}": signal for signal in SIGNALS}, LANGFUSE_PATH: "traces"}
+)
 
 #: google.rpc.Code by HTTP status.
 _CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 503: 14}
 
 
 def router(intake: Intake, metrics: CollectorMetrics) -> APIRouter:
-    """The routes /v1/traces, /v1/logs and /v1/metrics.
+    """The routes /v1/traces, /v1/logs and /v1/metrics, and Langfuse's.
 
     A 200 means that the request is on disk and will be in the store exactly once, whatever happens to this
     process; a resend of the same bytes is acknowledged and not stored again. Answers and errors are in the

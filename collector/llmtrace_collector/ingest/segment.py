@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from llmtrace.common.durable_files import sync_directory, write_durably
-from llmtrace.common.sealed_files import EncryptionKeys, Sealer, is_sealed, records, seal, unseal
+from llmtrace.common.sealed_files import EncryptionKeys, Sealer, seal, unseal, was_sealed
 
+from .count_journal import Arrival, arrivals_of
+from .log_damage import Damage, read_log
 from .validate import ServiceRows, parse, row_times, service_rows
-from .wal_frame import Frame, decode, encode
+from .wal_frame import Frame, encode, marker_of
+
+logger = logging.getLogger(__name__)
 
 _MINUTE = 60_000_000_000
 
@@ -26,7 +32,8 @@ _PIECES = "split"
 @dataclass(frozen=True)
 class DecodedFrame(Frame):
     """A frame with the times of its rows (Unix nanoseconds) and whose they are; without any when its body
-    does not decode, for then the engine took none of them either.
+    does not decode, for then the engine took none of them either. One that is damaged has no body: it keeps
+    its place, for pieces are named by it.
     """
 
     times: tuple[int, ...]
@@ -36,8 +43,9 @@ class DecodedFrame(Frame):
 @dataclass
 class Segment:
     """A file in `folder`, of the log or of pieces of one. `token` names it for good, there and as the store's
-    deduplication token; `rows` counts its rows by service. What the store refuses goes to
-    `quarantine_folder`, without its bytes unless `keep_refused`. With `keys` what is written is encrypted.
+    deduplication token; `rows` counts its rows by service, `arrivals` by project, service and minute. What
+    the store refuses goes to `quarantine_folder`, without its bytes unless `keep_refused`. With `keys` what
+    is written is encrypted.
     """
 
     signal: str
@@ -48,14 +56,27 @@ class Segment:
     keys: EncryptionKeys | None = None
     size: int = 0
     opened: float = field(default_factory=time.monotonic)
+    #: When it was opened, or went back to the log, as Unix time (seconds).
+    since: float = field(default_factory=time.time)
+    #: Whether an earlier process, or an earlier time in the log, may have begun to store it.
+    begun: bool = False
     days: set[int] = field(default_factory=set)
     digests: list[bytes] = field(default_factory=list)
     rows: Counter[str] = field(default_factory=Counter)
+    damage: list[Damage] = field(default_factory=list)
+    arrivals: Counter[Arrival] = field(default_factory=Counter)
 
     @property
     def path(self) -> Path:
         """Its file."""
         return self.folder / f"{self.token}.seg"
+
+    def count(self, frame: Frame, services: Iterable[ServiceRows]) -> None:
+        """Count the rows of a frame that was added."""
+        for rows in services:
+            if rows.accepted:  # a resource without rows may have any name
+                self.rows[rows.service] += rows.accepted
+        self.arrivals += arrivals_of(frame, services)
 
     @cached_property
     def _sealer(self) -> Sealer | None:
@@ -63,37 +84,57 @@ class Segment:
 
     def buffers(self, frame: Frame, offset: int) -> list[bytes]:
         """What is written of a frame at `offset` of the file, frame after frame."""
+        buffers = encode(frame, marker_of(self.token))
         if self._sealer is None:
-            return encode(frame)
-        record = self._sealer.record(b"".join(encode(frame)))
+            return buffers
+        record = self._sealer.record(b"".join(buffers))
         return [record] if offset else [self._sealer.header, record]
 
     @contextmanager
     def plain_file(self) -> Iterator[Path]:
         """Where its frames can be read for the length of the block: its file, or memory where that is
-        encrypted. Raises SealBroken.
+        encrypted or damaged. Raises SealBroken.
         """
         with self.path.open("rb") as file:
-            sealed = is_sealed(file.read(16))
-        if not sealed:
+            sealed = was_sealed(file.read(64))
+        if not sealed and not self.damage:
             yield self.path
             return
-        data = self.path.read_bytes()
         descriptor = os.memfd_create(self.token, os.MFD_CLOEXEC)
         try:
             with open(descriptor, "wb", closefd=False) as file:
-                file.writelines(record for record, _ in records(data, self.keys))
+                for item in self.read():
+                    if isinstance(item, Frame):
+                        file.writelines(encode(item))
             yield Path(f"/proc/self/fd/{descriptor}")
         finally:
             os.close(descriptor)
 
+    def read(self) -> list[Frame | Damage]:
+        """What its file holds now: nothing where somebody took it away. Raises SealBroken."""
+        if any(item.missed_at for item in self.damage):
+            return []
+        return read_log(self.signal, self.token, self.path.read_bytes(), self.keys)
+
     @cached_property
     def _frames(self) -> Sequence[DecodedFrame]:
-        return [_decoded(self.signal, frame) for frame, _ in frames_of(self.path.read_bytes(), self.keys)]
+        frames: list[DecodedFrame] = []
+        for item in self.read():
+            if isinstance(item, Frame):
+                frames.append(_decoded(self.signal, item))
+            else:
+                frames += [DecodedFrame("", item.received, b"", (), ())] * (
+                    1 if item.requests is None else item.requests
+                )
+        return frames
 
     def frames(self) -> Sequence[DecodedFrame]:
         """What it holds; read and decoded when this is first called, which is after it was closed."""
         return self._frames
+
+    def has_requests(self) -> bool:
+        """Whether anything in it can be read."""
+        return bool(self.digests) or any(frame.body for frame in self.frames())
 
     def row_times(self) -> Iterator[tuple[int, int]]:
         """Each row's own time (Unix nanoseconds) and that of its arrival (Unix milliseconds)."""
@@ -128,13 +169,21 @@ class Segment:
         """Write its frames anew, and why they were refused, with the keys that it has now. On disk when this
         returns.
         """
-        data: list[bytes] = []
-        for frame in self.frames():
-            data += self.buffers(frame, len(data))
         reason = self.reason()
-        write_durably(self.path, b"".join(data), mode=0o600)
+        self.write(frame for frame in self.frames() if frame.body)
         if reason:
             self._write_reason(self.path, reason)
+
+    def write(self, frames: Iterable[Frame]) -> None:
+        """Write its file with these frames; none where there are none. On disk when this returns."""
+        data: list[bytes] = []
+        rows = 0
+        for requests, frame in enumerate(frames, 1):
+            rows += sum(of.accepted for of in service_rows(self.signal, parse(self.signal, frame.body)))
+            numbered = Frame(frame.project, frame.received, frame.body, requests=requests, rows=rows)
+            data += self.buffers(numbered, len(data))
+        if data:
+            write_durably(self.path, b"".join(data))
 
     def delete_piece(self, start: int, end: int) -> None:
         """Delete the file of a piece; the segment's own stays."""
@@ -161,7 +210,7 @@ class Segment:
     def _write_reason(self, target: Path, reason: str) -> None:
         # The engine quotes in it what it would not have.
         text = reason.encode() if self.keys is None else seal(reason.encode(), self.keys)
-        write_durably(target.with_suffix(".reason"), text, mode=0o600)
+        write_durably(target.with_suffix(".reason"), text)
 
     def reason(self) -> str:
         """Why it is in the quarantine; empty where that is not known. Raises SealBroken."""
@@ -169,22 +218,47 @@ class Segment:
         return unseal(file.read_bytes(), self.keys).decode() if file.exists() else ""
 
 
+_NAME = re.compile(r"(traces|logs|metrics)-[0-9]+-[0-9a-f]+(\.[0-9]+-[0-9]+)*\.seg")
+
+#: What else may be in the folders of the log.
+_OURS = re.compile(
+    r"seen\.sqlite.*|counts\.sqlite.*|quarantine|split|.+\.(split|reason|damage|bytes|tail|new)|ballast"
+)
+
+
+def is_segment_name(name: str) -> bool:
+    """Whether a file of this name is a segment."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_entry_name(name: str) -> bool:
+    """Whether an entry of the quarantine may have this name."""
+    return is_segment_name(re.sub(r"\.at-[0-9]+$", "", name) + ".seg")
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """The segments in a folder, oldest first."""
+    files = [path for path in folder.glob("*.seg") if is_segment_name(path.name) and path.is_file()]
+    return sorted(files, key=lambda path: path.name.split("-", 1)[1])
+
+
+def warn_of_foreign(folder: Path) -> None:
+    """Name what is in the folders of log and quarantine and is not the collector's: it is left alone."""
+    foreign: list[str] = []
+    for place in (folder, folder / "quarantine"):
+        ours = set(segment_files(place))
+        others = [path for path in sorted(place.glob("*")) if path not in ours]
+        foreign += [str(path) for path in others if not _OURS.fullmatch(path.name)]
+    if foreign:  # in one line: of many alike the log has the first
+        logger.warning(
+            "the collector did not make %s, and ignores it: move it elsewhere, or delete it",
+            ", ".join(foreign),
+        )
+
+
 def pieces_of(folder: Path) -> list[Path]:
     """The files of pieces in a log's folder."""
-    return list((folder / _PIECES).glob("*"))
-
-
-def frames_of(data: bytes, keys: EncryptionKeys | None) -> Iterator[tuple[Frame, int]]:
-    """The frames of a segment's file, encrypted or not, each with the offset at which it ends.
-
-    Stops before the first byte that is no part of a whole one. Raises SealBroken where no key fits.
-    """
-    if not is_sealed(data):
-        yield from decode(data)
-        return
-    for record, end in records(data, keys):
-        for frame, _ in decode(record):
-            yield frame, end
+    return [path for path in (folder / _PIECES).glob("*") if path.is_file()]
 
 
 def _decoded(signal: str, frame: Frame) -> DecodedFrame:

@@ -1,14 +1,16 @@
 """Tariffs: what the public price list says of one model, as rows that a join can pick from.
 
-A price may depend on the day of the call, on how long its input is and on the service tier that answered.
-Each combination is one flat tariff with its range of days and of input lengths; ranges never overlap.
+A price may depend on the day of the call and its time of day, on how long its input is and on the service
+tier that answered. Each combination is one flat tariff with its range of days, of minutes of a day and of
+input lengths; ranges never overlap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -24,24 +26,11 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from llmtrace import semconv
+from llmtrace.common.providers import LISTED
+from llmtrace_collector.attributes.names import with_maker, without_prefix
 
-from .charges import BUCKETS, CONTEXT_BOUNDS
-
-#: The conventions' provider names → the price list's, where they differ.
-_PROVIDERS: Mapping[str, str] = MappingProxyType(
-    {
-        semconv.PROVIDER_AWS_BEDROCK: "aws",
-        "azure.ai.inference": "azure",
-        "azure.ai.openai": "azure",
-        "gcp.gemini": "google",
-        "gcp.gen_ai": "google",
-        "gcp.vertex_ai": "google",
-        "mistral_ai": "mistral",
-        "moonshot_ai": "moonshotai",
-        "x_ai": "x-ai",
-    }
-)
+from .charges import BUCKETS, CONTEXT_BOUNDS, DAY_BOUNDS, DAY_END
+from .premiums import premium
 
 #: The list's units that the store counts → the bucket of `charges` whose price they are.
 _COUNTED: Mapping[str, str] = MappingProxyType(
@@ -51,12 +40,10 @@ _COUNTED: Mapping[str, str] = MappingProxyType(
 #: Buckets whose price the list has by the million; it has others by the thousand.
 _OF_TOKENS = frozenset(bucket.name for bucket in BUCKETS if bucket.unit == "token")
 
-#: Tiers that answer from capacity which is paid whether used or not: a fixed line, never by the token.
-RESERVED_TIERS = frozenset({"provisioned_throughput", "provisioned", "reserved", "scale"})
-
 #: The range of days of a tariff that has none of its own, in seconds since 1970: all that a DateTime holds.
 ALWAYS = (0, 2**32 - 1)
 ANY_CONTEXT = (0, 2**32 - 1)
+ANY_TIME_OF_DAY = (0, DAY_END)
 
 
 @dataclass(frozen=True)
@@ -64,12 +51,14 @@ class Tariff:
     """USD per token, request or search by the names of `charges.BUCKETS`; where a bucket has none, the more
     general one's holds.
 
-    `valid` is [from, to) in seconds since 1970, `context` [from, to) in tokens of `CONTEXT_BOUNDS`.
+    `valid` is [from, to) in seconds since 1970, `context` [from, to) in tokens of `CONTEXT_BOUNDS`, `day` in
+    minutes since midnight, UTC, of `DAY_BOUNDS`.
     """
 
     prices: Mapping[str, float]
     valid: tuple[int, int] = ALWAYS
     context: tuple[int, int] = ANY_CONTEXT
+    day: tuple[int, int] = ANY_TIME_OF_DAY
     source: str = ""
 
 
@@ -89,37 +78,61 @@ def listing(provider: str, model: str, service_tier: str = "") -> Listing | None
     """
     if not provider or not model:
         return None
-    try:
-        owner, model_info = get_snapshot().find_provider_model(
-            model, None, _PROVIDERS.get(provider, provider), None
-        )
-    except LookupError:
-        return None
-    return list_model(owner, model_info, service_tier)
+    names = (model, without_prefix(provider, model), with_maker(provider, model))
+    for name in dict.fromkeys(names):
+        with suppress(LookupError):
+            owner, model_info = get_snapshot().find_provider_model(
+                name, None, LISTED.get(provider, provider), None
+            )
+            return list_model(owner, model_info, service_tier)
+    return None
 
 
 def list_model(owner: Provider, model: ModelInfo, service_tier: str = "") -> Listing | None:
     """The tariffs of one model of the list; None when it is not billed by anything that the store counts."""
     context = _price_context(owner, model, service_tier)
+    factor, why = premium(owner.id, model.id, service_tier)
+    if service_tier and not context and factor == 1:
+        why = f"no price of its own for {service_tier}"
     days = _days(model)
-    hour = _usual_hour(model)
     tariffs: list[Tariff] = []
     gaps = set(_gaps_of_time(model))
     for start, end in zip(days, [*days[1:], ALWAYS[1]], strict=True):
-        moment = datetime.combine(datetime.fromtimestamp(start, UTC).date(), hour, UTC)
-        price = model.get_prices(moment, context)
-        gaps.update(_gaps_of_units(price))
-        tariffs.extend(_by_context(price, (start, end)))
+        for minutes, price in _by_time_of_day(model, start, context):
+            gaps.update(_gaps_of_units(price))
+            tariffs += [_raised(tariff, factor, why) for tariff in _by_context(price, (start, end), minutes)]
     if not any(tariff.prices for tariff in tariffs):
         return None
     return Listing(tuple(tariffs), tuple(sorted(gaps)))
 
 
 def _price_context(owner: Provider, model: ModelInfo, service_tier: str) -> PriceContext | None:
+    """What of the tier's words the list has prices for, under whichever name it asks for them."""
     # As the list itself does: a model borrowed from another provider has that provider's standard price.
     if not service_tier or not any(model is own for own in owner.models):
         return None
-    return {"processing": "batch"} if service_tier == "batch" else {"service_tier": service_tier}
+    words = service_tier.split("+")
+    variants = [variant.when for variant in model.price_variants or []]
+    return {key: value for when in variants for key, value in when.items() if value in words}
+
+
+def _by_time_of_day(
+    model: ModelInfo, day: int, context: PriceContext | None
+) -> Iterator[tuple[tuple[int, int], ModelPrice]]:
+    """The prices of a day (its begin in seconds since 1970), each with its minutes of that day, UTC."""
+    begin = datetime.fromtimestamp(day, UTC)
+    if not any(isinstance(constraint, TimeOfDateConstraint) for constraint in _constraints(model)):
+        yield ANY_TIME_OF_DAY, model.get_prices(begin, context)
+        return
+    for first, last in zip(DAY_BOUNDS, [*DAY_BOUNDS[1:], DAY_END], strict=True):
+        yield (first, last), model.get_prices(begin + timedelta(minutes=first), context)
+
+
+def _raised(tariff: Tariff, factor: float, why: str) -> Tariff:
+    if factor == 1:
+        return replace(tariff, source=f"{tariff.source}: {why}") if why else tariff
+    prices = {name: price * factor if name in _OF_TOKENS else price for name, price in tariff.prices.items()}
+    return replace(tariff, prices=prices, source=f"{tariff.source} × {factor:g}: {why}")
 
 
 def _constraints(model: ModelInfo) -> list[StartDateConstraint | TimeOfDateConstraint]:
@@ -140,22 +153,14 @@ def _days(model: ModelInfo) -> list[int]:
     return sorted({ALWAYS[0], *starts})
 
 
-def _usual_hour(model: ModelInfo) -> time:
-    """A time of day at which no price bound to a time of day holds."""
-    limited = [
-        constraint for constraint in _constraints(model) if isinstance(constraint, TimeOfDateConstraint)
-    ]
-    for hour in range(24):
-        moment = datetime(2026, 1, 1, hour, 30, tzinfo=UTC)
-        if not any(constraint.active(moment) for constraint in limited):
-            return moment.time()
-    return time(12)
-
-
 def _gaps_of_time(model: ModelInfo) -> list[str]:
-    if any(isinstance(constraint, TimeOfDateConstraint) for constraint in _constraints(model)):
-        return ["its price changes with the time of day"]
-    return []
+    bounds = {
+        bound.hour * 60 + bound.minute
+        for constraint in _constraints(model)
+        if isinstance(constraint, TimeOfDateConstraint)
+        for bound in (constraint.start_time, constraint.end_time)
+    }
+    return [f"a bound at minute {bound} of the day is not told apart" for bound in bounds - {*DAY_BOUNDS}]
 
 
 def _gaps_of_units(price: ModelPrice) -> list[str]:
@@ -174,7 +179,7 @@ def _gaps_of_units(price: ModelPrice) -> list[str]:
     return gaps
 
 
-def _by_context(price: ModelPrice, valid: tuple[int, int]) -> list[Tariff]:
+def _by_context(price: ModelPrice, valid: tuple[int, int], day: tuple[int, int]) -> list[Tariff]:
     """One tariff per range of input lengths."""
     values = {name: getattr(price, key) for key, name in _COUNTED.items()}
     bounds = sorted(
@@ -192,7 +197,7 @@ def _by_context(price: ModelPrice, valid: tuple[int, int]) -> list[Tariff]:
     for start, end in zip(bounds, [*bounds[1:], ANY_CONTEXT[1]], strict=True):
         units = {name: _unit(value, start, name) for name, value in values.items()}
         prices = {name: unit for name, unit in units.items() if unit is not None}
-        tariffs.append(Tariff(prices, valid=valid, context=(start, end), source=source))
+        tariffs.append(Tariff(prices, valid=valid, context=(start, end), day=day, source=source))
     return tariffs
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from llmtrace.common.providers import canonical
 
 from .charges import BUCKETS, Bucket
+from .currencies import CODE, USD
+
+#: A provider as people write it, by its one name: calls are stored under that.
+ProviderName = Annotated[str, AfterValidator(lambda name: canonical(name) or name)]
 
 _MILLION = 1e6
 
@@ -42,9 +48,14 @@ class UnitPrices(_BucketPrices):
     service_tier: str = Field(
         default="", max_length=64, description="Only calls of this tier (batch, flex, priority); empty: all."
     )
+    currency: str = Field(
+        default=USD,
+        pattern=CODE,
+        description="Currency of the prices, as ISO 4217 has it; another than USD needs an exchange rate.",
+    )
 
     def per_unit(self) -> dict[str, float]:
-        """USD per token, request or search, by the names of `charges.BUCKETS`."""
+        """Prices per token, request or search in `currency`, by the names of `charges.BUCKETS`."""
         prices: dict[str, float] = {}
         for bucket in BUCKETS:
             value = getattr(self, bucket.setting)

@@ -26,6 +26,9 @@ _VERSIONS = "store_versions"
 #: What was done in a store stays known: a backup's rows are added, where those of other tables replace.
 _AUDIT = "audit_log"
 
+#: What a backup leaves free on its disk, bytes.
+_ROOM = 128 << 20
+
 _WHOLE = "insert_deduplicate = 0, max_partitions_per_insert_block = 0, async_insert = 0"
 
 
@@ -35,6 +38,10 @@ class NoSuchBackup(Exception):
 
 class BackupRefused(Exception):
     """This store cannot be backed up, or not be filled from that backup; the message says why."""
+
+
+class NoRoom(BackupRefused):
+    """The disk would be full of it."""
 
 
 class BackupIncomplete(Exception):
@@ -58,6 +65,7 @@ class Backups:
     def create(self, name: str) -> dict[str, Any]:
         """Write all tables as they are at one moment; inserts wait meanwhile, in the log."""
         self._check_home()
+        self._check_room()
         folder = self._folder / name
         try:
             folder.mkdir(parents=True)
@@ -83,6 +91,8 @@ class Backups:
                     sync_file(saved)
             write_durably(folder / "manifest.json", json.dumps(manifest).encode())
             sync_directory(self._folder)
+            for table, rows in tables.items():
+                self._check_file(folder / f"{table}.native.zst", columns[table], table, rows)
         except BaseException:
             shutil.rmtree(folder)
             raise
@@ -100,6 +110,8 @@ class Backups:
         """
         self._check_home()
         folder = self._folder / name
+        if (folder / "store").is_dir():  # one of all parts
+            folder /= "store"
         if not (folder / "manifest.json").exists():
             raise NoSuchBackup(f"there is no backup {name} in {self._folder}: copy its folder there")
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
@@ -193,6 +205,31 @@ class Backups:
                     f"{table} has {count} of the {wanted[table]} rows of the backup: its folder is not "
                     "whole. Copy it again and restore into a new data_dir",
                 )
+
+    def _check_file(self, file: Path, columns: dict[str, str], table: str, rows: int) -> None:
+        """Raise BackupIncomplete where the engine cannot read all that it wrote."""
+        structure = literal(", ".join(f"`{name}` {kind}" for name, kind in columns.items()))
+        with readable(file, self._keys) as whole:
+            # Of all columns: the rows could be counted without reading them.
+            text = self._store.engine.execute(
+                f"SELECT count() FROM (SELECT * FROM file({literal(str(whole.absolute()))}, 'Native', "  # noqa: S608
+                f"{structure})) SETTINGS optimize_count_from_files = 0"
+            )
+        if int(text) != rows:
+            raise BackupIncomplete(f"{file} holds {int(text)} of the {rows} rows of {table}: back up again")
+
+    def _check_room(self) -> None:
+        """Raise NoRoom where the disk would be full of it."""
+        text = self._store.engine.execute(
+            "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()"
+        )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        needed, free = int(text) + _ROOM, shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise NoRoom(
+                f"a backup may take {needed / 1e6:.0f} MB and the disk of {self._folder} has "
+                f"{free / 1e6:.0f} MB free: make room, or mount another disk there"
+            )
 
     def _check_home(self) -> None:
         if not isinstance(self._store.engine, EmbeddedEngine):

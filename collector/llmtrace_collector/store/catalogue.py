@@ -127,9 +127,11 @@ CATALOGUE: tuple[Entry, ...] = (
     _behind("usage_hour_closed"),
     _behind("steps_10s"),
     _behind("trace_rows", retained=True),
+    _spans("call_evidence", retained=True),
     # No project's: it says how far the work is.
     _spans("rollup_passes", _EVERYONES),
     _behind("completeness_counts"),
+    _spans("row_adjustments", None),
     _spans("usage_stale", None),
     _spans("ledger_passes", None),
     # What people and the collector write.
@@ -140,6 +142,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _small("audit_log", _OWN),
     # Of keys that nobody has, and of addresses: for keys of every project.
     _small("security_events", NOBODYS),
+    # No project's: it says how far the work is.
+    _small("watch_reports", _EVERYONES),
     _behind("models_used", of_shard=False),
     _small("price_book", _OWN_MODELS),
     # Who chose a book, and why, is for keys of every project; the views of cost need to know which it is.

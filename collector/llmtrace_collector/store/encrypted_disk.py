@@ -107,7 +107,7 @@ class EncryptedDisk:
 
     def _write_state(self) -> None:
         state = {"keys": self._used, "plain_parts": self._has_plain}
-        write_durably(self._folder / _STATE, json.dumps(state).encode(), mode=0o600)
+        write_durably(self._folder / _STATE, json.dumps(state).encode())
 
 
 def demand_plain(folder: Path) -> None:
@@ -117,7 +117,17 @@ def demand_plain(folder: Path) -> None:
 
 def _state(folder: Path) -> dict[str, Any]:
     file = folder / _STATE
-    state: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        state = json.loads(file.read_text())
+    except ValueError as error:
+        state = error
+    if not isinstance(state, dict):
+        raise EncryptionUnavailable(
+            f"{file}, which says with which keys the store is encrypted, is damaged: put it back from a "
+            "copy, or set all keys that were in use and remove it: the next start makes it anew"
+        )
     return state
 
 

@@ -19,6 +19,7 @@ from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from llmtrace.common.durable_files import write_durably
 from llmtrace.common.sealed_files import EncryptionKeys
 from llmtrace_collector.sql_values import QueryParams, encode, literal
 
@@ -27,6 +28,12 @@ from .access_control import OWNER, scope_of
 from .cluster import Cluster
 from .database import DATABASE as DATABASE
 from .encrypted_disk import EncryptedDisk, demand_plain
+from .errors import NOT_ENOUGH_SPACE as NOT_ENOUGH_SPACE
+from .errors import NotConfined as NotConfined
+from .errors import StoreError as StoreError
+from .errors import StoreMismatch as StoreMismatch
+from .errors import StoreUnavailable as StoreUnavailable
+from .errors import store_error
 from .freed_memory import FreedMemory
 from .handles import Handles, Session
 from .read_limits import READ_LIMITS, is_confined, limits_of
@@ -38,26 +45,6 @@ READ_ANSWERS: Mapping[str, str] = {"output_format_write_statistics": "0"}
 
 #: The setting by which a server's row policies know whose rows a read may see.
 PROJECT_SETTING = "SQL_llmtrace_project"
-
-
-class StoreError(Exception):
-    """The engine refused a statement. `code` is ClickHouse's error code, 0 when it gave none."""
-
-    def __init__(self, message: str, code: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class StoreUnavailable(StoreError):
-    """The engine could not be reached; the same call may succeed later."""
-
-
-class NotConfined(StoreError):
-    """The engine has no access control of its own by which one project could be read."""
-
-
-class StoreMismatch(StoreError):
-    """The store is of a release that this one cannot use; the message says of which, and what to do."""
 
 
 class StoreEngine(ABC):
@@ -214,7 +201,7 @@ class EmbeddedEngine(StoreEngine):
             with self._handles.use(session) as handle:
                 data: bytes | None = handle.query(sql, fmt, params=values).bytes()
         except RuntimeError as error:
-            raise _store_error(str(error)) from error
+            raise store_error(str(error)) from error
         finally:
             # Others may have more memory, and what they free is soon used again by their next read.
             if is_confined(session.scope):
@@ -260,7 +247,7 @@ class EmbeddedEngine(StoreEngine):
         # From a file of ours: the engine copies a schema given as text to a folder that is not.
         file = self.path.absolute() / "otlp.proto"
         if not file.exists() or file.read_text() != schema:
-            file.write_text(schema)
+            write_durably(file, schema.encode())
         return file
 
     def examine(self, path: Path, schema: str, message: str, query: str) -> int | None:
@@ -342,7 +329,7 @@ class ServerEngine(StoreEngine):
             for statement in cluster.databases():
                 first.command(statement)
         except ClickHouseError as error:
-            raise _store_error(str(error)) from error
+            raise store_error(str(error)) from error
         finally:
             first.close()
         self._arguments["write"]["database"] = cluster.shard_database
@@ -383,7 +370,7 @@ class ServerEngine(StoreEngine):
             all_settings = {**self._settings, **settings}
             return self._client(kind).raw_query(sql, values, settings=all_settings, fmt=fmt)
         except ClickHouseError as error:
-            raise _store_error(str(error)) from error
+            raise store_error(str(error)) from error
 
     def execute(
         self, sql: str, params: QueryParams | None = None, settings: Mapping[str, str] | None = None
@@ -434,7 +421,7 @@ class ServerEngine(StoreEngine):
         try:
             self._client("write").raw_insert(table, insert_block=data, fmt=fmt, settings=dict(settings))
         except ClickHouseError as error:
-            raise _store_error(str(error)) from error
+            raise store_error(str(error)) from error
 
     def close(self) -> None:
         for kind in self._arguments:
@@ -481,23 +468,3 @@ def open_engine(
 
 #: ClickHouse's error code of what may not be done.
 _ACCESS_DENIED = 497
-
-#: ClickHouse's error code of a full disk.
-NOT_ENOUGH_SPACE = 243
-
-#: Codes that say the same statement may work later: memory, timeouts, too many parts, network, shutdown.
-_TRANSIENT_CODES = frozenset({159, 202, 203, 209, 210, 236, 241, 242, NOT_ENOUGH_SPACE, 252, 279, 319, 999})
-
-
-def _store_error(message: str) -> StoreError:
-    """ClickHouse's text as an error with its code; no code at all means it could not be reached."""
-    code = 0
-    marker = message.find("Code: ")
-    if marker < 0:
-        marker = message.find("code: ")
-    if marker >= 0:
-        digits = message[marker + 6 :].split(".", 1)[0].split(",", 1)[0].split(" ", 1)[0].strip()
-        code = int(digits) if digits.isdigit() else 0
-    if code == 0 or code in _TRANSIENT_CODES:
-        return StoreUnavailable(message, code)
-    return StoreError(message, code)

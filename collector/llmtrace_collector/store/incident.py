@@ -14,7 +14,15 @@ from pydantic import Field
 
 from .record import Column, Moment, Record, marks_of, to_iso
 
-__all__ = ["AlertDelivery", "HistoryEntry", "Incident", "fingerprint", "incident_id", "to_iso"]
+__all__ = [
+    "AlertDelivery",
+    "HistoryEntry",
+    "Incident",
+    "fingerprint",
+    "incident_id",
+    "incident_of_missing_rows",
+    "to_iso",
+]
 
 _NAMESPACE = uuid.UUID("6b1e7f2e-3f0b-5d8a-9c1d-7a4d0f6a2b11")
 
@@ -122,7 +130,8 @@ class AlertDelivery(Record):
     event: Annotated[str, Column(_WORD), Field(max_length=64)]
     at: Annotated[float, _TIME]
     url: Annotated[str, Column(_TEXT), Field(max_length=2048)]
-    attempt: Annotated[int, Column("UInt32"), Field(ge=1)]
+    attempt: Annotated[int, Column("UInt32"), Field(ge=0)]
+    """From 1; 0: it was given up, for the reason that `error` has."""
     status_code: Annotated[int, Column("UInt16"), Field(ge=0, le=999)] = 0
     ok: Annotated[bool, Column("Bool")]
     error: Annotated[str, Column(_TEXT), Field(max_length=2048)] = ""
@@ -146,3 +155,29 @@ def fingerprint(rule: str, project: str, dimensions: Mapping[str, str]) -> str:
 def incident_id(of: str, opened_at: float) -> str:
     """The id of the incident with this fingerprint that began then; the same after a restart."""
     return str(uuid.uuid5(_NAMESPACE, f"{of}@{round(opened_at * 1000)}"))
+
+
+def incident_of_missing_rows(
+    rule: str, project: str, rows: int, *, title: str, summary: str, opened_at: float, now: float
+) -> Incident:
+    """The collector's own, an open one: so many rows of a project that were acknowledged are not there."""
+    same = fingerprint(rule, project, {})
+    return Incident(
+        incident_id=incident_id(same, opened_at),
+        project=project,
+        fingerprint=same,
+        kind="anomaly",
+        rule=rule,
+        severity="critical",
+        state="open",
+        title=title,
+        summary=summary,
+        metric="missing rows",
+        observed=float(rows),
+        expected_low=0.0,
+        expected_high=0.0,
+        unit="rows",
+        opened_at=opened_at,
+        updated_at=now,
+        last_seen_at=now,
+    )

@@ -7,10 +7,10 @@ import json
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
@@ -19,13 +19,15 @@ from llmtrace_collector.sql_values import QueryParams, literal, literals
 
 from .catalogue import SHARDED
 from .engine import EmbeddedEngine, StoreEngine, StoreError, StoreUnavailable, open_engine
+from .probe import demand_takes_rows
 from .rollups.passes import Rollups
 from .rollups.settings import DEFAULTS, RollupSettings
 from .schema.decoding import protobuf_schema, what_spans_have
-from .schema.description import SchemaSettings
+from .schema.description import SchemaSettings, describe
 from .schema.home import Home
 from .schema.reconcile import bring_up_to_date
 from .schema.redaction import NOTHING, Redaction
+from .schema.scratch import scratch
 from .schema.versions import changed_at
 from .span_traits import SpanTraits, traits_of
 
@@ -72,19 +74,6 @@ _NAMES, _NAME, _ROWS = 50, 1000, 2000
 _MUTATIONS_SECONDS = 600
 
 
-class SegmentFile(Protocol):
-    """What the store asks of a segment of the log."""
-
-    @property
-    def signal(self) -> str: ...
-    @property
-    def token(self) -> str: ...
-
-    def plain_file(self) -> AbstractContextManager[Path]:
-        """Where the engine can read its frames, for the length of the block."""
-        ...
-
-
 class Store:
     """One open store. Inserts and rebuilds take turns; reads run beside them."""
 
@@ -97,6 +86,7 @@ class Store:
         #: known by its tokens any more, since those of the tables behind a view are made of the view's.
         self.changed_at = changed_at(Home(engine))
         self.redaction = settings.redaction
+        self._settings = settings
         self._rollups = Rollups(engine, rollups)
         self._schema = protobuf_schema()
         self._what_spans_have = what_spans_have()
@@ -137,18 +127,34 @@ class Store:
             return ("otlp_foreign_in", table)
         return ("otlp_plain_in",) if has == SpanTraits.PLAIN else (table,)
 
-    def try_insert(self, segment: SegmentFile) -> str | None:
-        """`insert_segment`; what the engine says against these bytes, None when it took them. Raises
-        StoreUnavailable.
+    def demand_takes_rows(self, signal: str) -> None:
+        """Raise StoreUnavailable, saying why, where the store takes no rows of a signal, whatever they are:
+        some of our own are inserted, beside what anybody reads. Takes a second of CPU.
         """
-        try:
-            with segment.plain_file() as path:
-                self.insert_segment(segment.signal, path, segment.token)
-        except StoreUnavailable:
-            raise
-        except StoreError as error:
-            return str(error) or type(error).__name__
-        return None
+        table, message = SIGNALS[signal]
+        inlets = ("otlp_foreign_in", "otlp_plain_in", table) if signal == "traces" else (table,)
+        demand_takes_rows(self.engine, self._settings, inlets, message, self._schema, _ONE_BLOCK)
+
+    @contextmanager
+    def copy_with(self, signal: str, path: Path) -> Iterator[str]:
+        """A database whose tables, made like the store's, have the rows of a segment and nothing else; it is
+        dropped in the end. Inserts wait meanwhile. Raises StoreError.
+        """
+        home = Home(self.engine)
+        message = SIGNALS[signal][1]
+        with self._lock, scratch(home, describe(self._settings, embedded=home.embedded)) as copy:
+            for inlet in self._inlets(signal, path):
+                table = f"{copy.database}.{inlet}"
+                self.engine.insert_messages(table, path, self._schema, message, _ONE_BLOCK)
+            yield copy.database
+
+    def is_inserting(self, token: str) -> bool:
+        """Whether an insert of a segment is still running, which its caller may have given up. Raises
+        StoreError.
+        """
+        same = f"Settings['insert_deduplication_token'] = {literal(token)}"
+        sql = f"SELECT count() FROM system.processes WHERE {same} AND query_kind = 'Insert'"  # noqa: S608, ours
+        return self.engine.execute(sql).strip() != b"0"
 
     def holds_any(self, signal: str, times: Iterable[tuple[int, int]]) -> bool:
         """Whether any of these rows is stored: each one's time (Unix nanoseconds) and that of its arrival
@@ -333,6 +339,14 @@ class Store:
         """Hold inserts, passes and rebuilds; what is acknowledged meanwhile waits in the log."""
         with self._lock, self._rollups.paused():
             yield
+
+    @contextmanager
+    def inserts_held(self) -> Iterator[bool]:
+        """Hold inserts; whether every segment is stored as a whole or not at all meanwhile. Within,
+        statements go to the engine itself.
+        """
+        with self._lock:
+            yield not self._half_stored
 
     @contextmanager
     def rollups_paused(self) -> Iterator[None]:

@@ -56,12 +56,21 @@ _UNITS = {
 #: Columns that views compute, by name or by view and name: those of tables have a comment in the schema.
 _COMPUTED: Mapping[str, str] = {
     "PriceSource": "Where the price comes from: a list and its version, or a price of one's own",
-    "ListCost": "USD by the list, before discounts; NULL where the price or the tokens are unknown",
-    "Cost": "USD with discounts; NULL where the price or the tokens are unknown",
-    "CacheSavings": "USD that were saved because input was read from a cache",
+    "ListCost": "USD by the list, before discounts, else as stated; NULL where neither is known",
+    "Stated": "Whether Cost is what was stated: by a biller, or by another where no own price holds",
+    "ComputedCost": "USD by the price book, with discounts; NULL where the price or the tokens are unknown",
+    "Cost": "USD as stated, else as computed; NULL where neither is known",
+    **{
+        f"{view}.Priced": "Whether a cost is known: a price, or what was stated"
+        for view in ("cost_hour", "usage_cost", "call_cost", "attempt_cost", "span_cost")
+    },
+    "CacheWritePremium": "USD that input cost beyond its price because it was written to a cache",
+    "CacheSavings": "USD that were saved because input was read from a cache, less CacheWritePremium",
+    "UnpricedParts": "What was used at no price of its own: audio at the price of text, searches at none",
     "Abandoned": "Whether the caller left the stream before its end",
     "SdkGenerated": "Spans that SDKs say they made",
     "SdkDropped": "Spans that SDKs say they lost",
+    "SdkLost": "Spans that were in the memory of processes that were killed",
     "completeness.EndBeforeStart": "Spans that end before they start, kept with a duration of 0",
     **{f"{view}.Book": "Book that the price is in" for view in ("cost_hour", "call_cost", "attempt_cost")},
     "steps.Errors": "Steps whose status is error",
@@ -76,8 +85,10 @@ _COMPUTED: Mapping[str, str] = {
     "Pending": "Spans of it that wait in memory",
     "NewGenerated": "Spans made since the report before",
     "NewDropped": "Spans lost since the report before",
+    "Lost": "Spans that were in its memory when it was killed; another process tells of them",
+    "NewLost": "Those of them that the report before does not have",
     **{
-        bucket.cost: f"USD of the bucket {bucket.label}; NULL where the price or the tokens are unknown"
+        bucket.cost: f"USD of the bucket {bucket.label}; NULL where Cost is stated, or not known"
         for bucket in BUCKETS
     },
 }

@@ -1,182 +1,189 @@
-"""Delivering messages to one receiver: one thread, in order, retried with backoff."""
+"""Delivering messages to one receiver: one thread, each incident's in order, retried with backoff."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, stop_when_event_set
-from tenacity.nap import sleep_using_event
-from tenacity.wait import wait_exponential, wait_random
+from llmtrace.common.supervised import SupervisedThread
+from llmtrace_collector.store.incident import AlertDelivery, Incident
 
-from llmtrace_collector.store.incident import AlertDelivery
-
+from .backlog import Backlog, Bounds, GivenUp, Recorded, RetryPolicy, Waiting
 from .channels.base import Channel, Outcome
-from .messages import AlertMessage
+from .messages import to_message
+from .metrics import DeliveryMetrics
 
 logger = logging.getLogger(__name__)
 
-_QUEUE_SIZE = 256
+#: Beyond the deadline of an attempt: until it counts as stuck.
+_STUCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class RetryPolicy:
-    """How often a message is tried, and how long between."""
+class ReceiverState:
+    """How a receiver is doing."""
 
-    attempts: int
-    """In a row, before the message rests."""
-    backoff_seconds: float
-    """First wait between attempts; it doubles each time, with jitter."""
-    backoff_max_seconds: float
-    """Longest wait; where a receiver asks for more, the message rests."""
-    rest_seconds: float
-    """Rest of a message that failed all attempts."""
-
-
-@dataclass(frozen=True)
-class _Queued:
-    message: AlertMessage
-    delivery_id: str
-    attempts: int
-    """Those that were recorded before."""
+    name: str
+    waiting: int
+    """Messages."""
+    oldest_seconds: float
+    """How long the oldest has waited."""
+    error: str
+    """Why the last attempt failed; empty when it did not."""
+    gone: bool
+    """It has said that it wants no more."""
+    dropped_at: float | None
+    """When a message was last given up, by the monotonic clock; None: none was."""
 
 
 class Receiver:
-    """One channel with its queue and thread."""
+    """One channel with its backlog and thread."""
 
     def __init__(
-        self, channel: Channel, retry: RetryPolicy, record: Callable[[dict[str, Any]], None]
+        self,
+        channel: Channel,
+        *,
+        name: str,
+        retry: RetryPolicy,
+        bounds: Bounds,
+        dashboard_url: str,
+        record: Callable[[AlertDelivery], None],
+        is_settled: Callable[[Sequence[str]], bool],
+        metrics: DeliveryMetrics,
     ) -> None:
-        """`record` takes each attempt (the body of `POST /v1/deliveries`)."""
+        """`name` tells it from others in metrics; `record` takes each attempt, and what was given up.
+
+        `is_settled`: whether any of these deliveries is recorded as delivered or given up; asked before each
+        attempt, because another watch may be at it too. False where that cannot be known now.
+        """
         self.channel = channel
-        self._retry = retry
+        self.name = name
+        self._dashboard_url = dashboard_url
         self._record = record
-        self._queue: queue.Queue[_Queued] = queue.Queue(_QUEUE_SIZE)
-        self._stopping = threading.Event()
-        self._busy: set[str] = set()
-        self._rest_until: dict[str, float] = {}
-        self._thread = threading.Thread(target=self._work, name="llmtrace-webhook", daemon=True)
+        self._is_settled = is_settled
+        self._metrics = metrics
+        self._backlog = Backlog(channel.url, channel.events, retry, bounds)
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._dropped_at: float | None = None
+        self.thread = SupervisedThread(
+            f"webhook {name}", self._deliver_next, stuck_seconds=channel.timeout_seconds + _STUCK_SECONDS
+        )
+        metrics.watch(name, self.state)
 
     def start(self) -> None:
         """Start delivering."""
-        self._thread.start()
+        self.thread.start()
 
-    def offer(self, message: AlertMessage, delivered: Mapping[str, tuple[bool, int]]) -> bool:
-        """Queue a message, unless it is queued, delivered or resting.
+    def state(self) -> ReceiverState:
+        """How it is doing now."""
+        with self._changed:
+            return ReceiverState(
+                name=self.name,
+                waiting=len(self._backlog),
+                oldest_seconds=self._backlog.oldest_seconds(time.monotonic()),
+                error=self._backlog.error,
+                gone=self.channel.gone,
+                dropped_at=self._dropped_at,
+            )
 
-        `delivered`: delivery id → (delivered, attempts), as recorded. False when the queue is full: offer it
-        again later.
-        """
-        if self.channel.gone or message.event not in self.channel.events:
-            return True
-        delivery_id = message.delivery_id(self.channel.url)
-        done, attempts = delivered.get(delivery_id, (False, 0))
-        resting = self._rest_until.get(delivery_id, 0.0) > time.monotonic()
-        if done or resting or delivery_id in self._busy:
-            return True
-        try:
-            self._queue.put_nowait(_Queued(message, delivery_id, attempts))
-        except queue.Full:
-            return False
-        self._busy.add(delivery_id)
-        return True
+    def refresh(self, incidents: Sequence[Incident], recorded: Recorded, now: float) -> None:
+        """Take over what the store says is to be delivered. Returns at once."""
+        if self.channel.gone:
+            return
+        with self._changed:
+            given_up = self._backlog.refresh(incidents, recorded, now, time.monotonic())
+            self._changed.notify()
+        for dropped in given_up:
+            self._drop(dropped)
 
     def close(self, seconds: float) -> None:
         """Stop after the attempt under way, waiting so long at most. The rest is for the next start."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-        self.channel.close()
+        self.thread.stop()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self.thread.join(seconds)
 
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                queued = self._queue.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            try:
-                outcome = self._deliver(queued)
-            except Exception:
-                # One message must not end the thread that delivers all others.
-                message = queued.message
-                logger.exception("webhook_failed event=%s incident=%s", message.event, message.incident_id)
-                outcome = Outcome(ok=False)
-            if not outcome.ok:  # a delivered one stays busy: it is never to be queued again
-                rest = max(self._retry.rest_seconds, outcome.retry_after or 0.0)
-                self._rest_until[queued.delivery_id] = time.monotonic() + rest
-                self._busy.discard(queued.delivery_id)
+    def _deliver_next(self) -> float:
+        with self._changed:
+            if self._stopping:
+                return 0.0
+            waiting, pause = self._backlog.next_event(time.monotonic())
+            if waiting is None:
+                self._changed.wait(pause)
+                return 0.0
+        self.thread.begin()
+        if self._is_settled(self._backlog.ids_from(waiting)):
+            with self._changed:
+                self._backlog.settle(waiting)
+            return 0.0
+        try:
+            message = to_message(waiting.incident, waiting.event, waiting.at, self._dashboard_url)
+            outcome = self.channel.send(message)
+        except Exception as error:
+            logger.exception(
+                "webhook_failed event=%s incident=%s", waiting.event, waiting.incident.incident_id
+            )
+            outcome = Outcome(ok=False, error=f"{type(error).__name__}: {error}")
+        with self._changed:
+            self._backlog.note(waiting, outcome, time.monotonic())
+            if self.channel.gone:
+                self._backlog.clear()
+        self._report(waiting, outcome)
+        return 0.0
 
-    def _deliver(self, queued: _Queued) -> Outcome:
-        attempts = queued.attempts
-
-        def attempt() -> Outcome:
-            nonlocal attempts
-            if self._stopping.is_set() or self.channel.gone:
-                return Outcome(ok=False, final=True, error="stopped")
-            attempts += 1
-            outcome = self.channel.send(queued.message)
-            self._report(queued, outcome, attempts)
-            return outcome
-
-        retrying = Retrying(
-            retry=retry_if_result(self._is_worth_retrying),
-            stop=stop_after_attempt(self._retry.attempts) | stop_when_event_set(self._stopping),
-            wait=self._wait,
-            sleep=sleep_using_event(self._stopping),
-            retry_error_callback=_last_outcome,
-        )
-        outcome: Outcome = retrying(attempt)
-        return outcome
-
-    def _is_worth_retrying(self, outcome: Outcome) -> bool:
-        patient = (outcome.retry_after or 0.0) <= self._retry.backoff_max_seconds
-        return not outcome.ok and not outcome.final and patient
-
-    def _wait(self, state: RetryCallState) -> float:
-        first, longest = self._retry.backoff_seconds, self._retry.backoff_max_seconds
-        backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
-        return max(backoff(state), _last_outcome(state).retry_after or 0.0)
-
-    def _report(self, queued: _Queued, outcome: Outcome, attempts: int) -> None:
-        message, url = queued.message, self.channel.redacted_url
+    def _report(self, waiting: Waiting, outcome: Outcome) -> None:
+        self._metrics.attempted(self.name, outcome.ok)
         logger.log(
             logging.INFO if outcome.ok else logging.WARNING,
             "webhook event=%s incident=%s host=%s attempt=%d status=%d ok=%s%s",
-            message.event,
-            message.incident_id,
-            urlsplit(url).netloc,
-            attempts,
+            waiting.event,
+            waiting.incident.incident_id,
+            urlsplit(self.channel.redacted_url).netloc,
+            waiting.attempts + 1,
             outcome.status,
             str(outcome.ok).lower(),
             f" error={outcome.error!r}" if outcome.error else "",
         )
         if self.channel.gone:
-            logger.warning("webhook_disabled host=%s reason='answered 410'", urlsplit(url).netloc)
-        self._record(
-            AlertDelivery(
-                project=message.project,
-                delivery_id=queued.delivery_id,
-                incident_id=message.incident_id,
-                event=message.event,
-                at=time.time(),
-                url=url,
-                attempt=attempts,
-                status_code=outcome.status,
-                ok=outcome.ok,
-                error=outcome.error[:500],
-                duration_ms=outcome.duration_ms,
-            ).to_report()
+            logger.warning("webhook_disabled receiver=%s reason='answered 410'", self.name)
+        self._record(self._attempt(waiting, waiting.attempts + 1, outcome))
+
+    def _drop(self, dropped: GivenUp) -> None:
+        waiting = dropped.waiting
+        self._metrics.dropped(self.name, dropped.reason)
+        if dropped.reason == "superseded":
+            level = logging.INFO
+        else:
+            level = logging.WARNING
+            self._dropped_at = time.monotonic()
+        logger.log(
+            level,
+            "webhook_dropped event=%s incident=%s receiver=%s reason=%s: %s",
+            waiting.event,
+            waiting.incident.incident_id,
+            self.name,
+            dropped.reason,
+            dropped.text,
         )
+        self._record(self._attempt(waiting, 0, Outcome(ok=False, error=dropped.text)))
 
-
-def _last_outcome(state: RetryCallState) -> Outcome:
-    if state.outcome is None:
-        return Outcome(ok=False)
-    outcome: Outcome = state.outcome.result()
-    return outcome
+    def _attempt(self, waiting: Waiting, number: int, outcome: Outcome) -> AlertDelivery:
+        return AlertDelivery(
+            project=waiting.incident.project,
+            delivery_id=waiting.delivery_id,
+            incident_id=waiting.incident.incident_id,
+            event=waiting.event,
+            at=time.time(),
+            url=self.channel.redacted_url,
+            attempt=number,
+            status_code=outcome.status,
+            ok=outcome.ok,
+            error=outcome.error[:500],
+            duration_ms=outcome.duration_ms,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,9 @@ from llmtrace_collector.store.incident import Incident, to_iso
 _NAMESPACE = uuid.UUID("0d3f1c52-7b0e-5a5e-8f63-2f9a1f6b7c21")
 _MAX_TRACES = 10
 
+#: In the order in which they happen to an incident.
+EVENTS: tuple[WebhookEvent, ...] = ("incident.opened", "incident.acknowledged", "incident.resolved")
+
 
 @dataclass(frozen=True)
 class AlertMessage:
@@ -22,14 +25,17 @@ class AlertMessage:
 
     message_id: str
     event: WebhookEvent
-    at: float
-    project: str
-    incident_id: str
     body: str
 
-    def delivery_id(self, url: str) -> str:
-        """The id of this message's delivery to one receiver, all attempts together."""
-        return str(uuid.uuid5(_NAMESPACE, f"{self.message_id} {url}"))
+
+def message_id_of(incident_id: str, event: str) -> str:
+    """The id of the message about an event, whoever sends it and how often."""
+    return f"msg_{uuid.uuid5(_NAMESPACE, incident_id + event).hex}"
+
+
+def delivery_id_of(incident_id: str, event: str, url: str) -> str:
+    """The id of that message's delivery to one receiver, all attempts together."""
+    return str(uuid.uuid5(_NAMESPACE, f"{message_id_of(incident_id, event)} {url}"))
 
 
 def events_of(incident: Incident) -> Iterator[tuple[WebhookEvent, float]]:
@@ -39,17 +45,6 @@ def events_of(incident: Incident) -> Iterator[tuple[WebhookEvent, float]]:
         yield "incident.acknowledged", incident.acknowledged_at
     if incident.state == "resolved":
         yield "incident.resolved", incident.ended_at
-
-
-def messages_since(incidents: Sequence[Incident], since: float, dashboard_url: str) -> list[AlertMessage]:
-    """The events of these incidents since then as messages, oldest first."""
-    messages = [
-        to_message(incident, event, at, dashboard_url)
-        for incident in incidents
-        for event, at in events_of(incident)
-        if at >= since
-    ]
-    return sorted(messages, key=lambda message: message.at)
 
 
 def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url: str) -> AlertMessage:
@@ -71,10 +66,7 @@ def to_message(incident: Incident, event: WebhookEvent, at: float, dashboard_url
         },
     }
     return AlertMessage(
-        message_id=f"msg_{uuid.uuid5(_NAMESPACE, incident.incident_id + event).hex}",
+        message_id=message_id_of(incident.incident_id, event),
         event=event,
-        at=at,
-        project=incident.project,
-        incident_id=incident.incident_id,
         body=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
     )

@@ -8,22 +8,22 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from llmtrace_analysis.settings import ExchangeRate
-
-USD = "USD"
+from llmtrace_collector.pricing.currencies import USD as USD
+from llmtrace_collector.pricing.currencies import ExchangeRate
 
 
 class NoRate(ValueError):
     """A currency or a day has no rate; the message says which and how to give one."""
 
 
-def currencies(rates: Iterable[ExchangeRate]) -> list[str]:
-    """US dollars, then every currency that has a rate."""
-    return [USD, *sorted({rate.currency for rate in rates} - {USD})]
+def currencies(rates: Iterable[ExchangeRate], first: str = USD) -> list[str]:
+    """The currency that goes first, then US dollars and every other that has a rate."""
+    codes = [USD, *sorted({rate.currency for rate in rates} - {USD})]
+    return [first, *(code for code in codes if code != first)]
 
 
 def rates_of(rates: Sequence[ExchangeRate], currency: str, days: pd.Series) -> np.ndarray:
-    """The rate of each day (UTC, as anything pandas reads as a date). Raises NoRate."""
+    """The rate of each day, as anything that pandas reads as a date. Raises NoRate."""
     dates = np.asarray(pd.to_datetime(days).dt.strftime("%Y-%m-%d"), dtype="datetime64[D]")
     if currency == USD:
         return np.ones(len(dates))

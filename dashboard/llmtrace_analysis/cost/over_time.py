@@ -12,7 +12,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.queries.scope import Scope, frame
-from llmtrace_analysis.settings import ExchangeRate
+from llmtrace_collector.pricing.currencies import ExchangeRate
 
 from .currency import USD, converted
 from .parts import CHARTED

@@ -15,6 +15,7 @@ def _costs() -> dict[PartName, str]:
     columns: dict[PartName, list[str]] = {name: [] for name in PARTS}
     for bucket in BUCKETS:
         columns[bucket.part].append(bucket.cost)
+    columns["stated"].append("if(Stated, Cost, 0)")
     return {name: " + ".join(of_part) for name, of_part in columns.items()}
 
 

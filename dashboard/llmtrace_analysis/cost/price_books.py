@@ -97,7 +97,8 @@ def prices(client: Client, book: str) -> pd.DataFrame:
 def read_prices(source: Path) -> list[dict[str, Any]]:
     """The rows of a CSV or JSON file with the columns of `prices`, as the collector takes own prices.
 
-    Needed are `model`, `input` and `output` (USD per million tokens); unpriced rows are left out. Raises
+    Needed are `model`, `input` and `output` (per million tokens, USD unless a column `currency` says
+    otherwise); unpriced rows are left out. Raises
     ValueError and KeyError.
     """
     if source.suffix == ".json":
@@ -116,6 +117,8 @@ def read_prices(source: Path) -> list[dict[str, Any]]:
         entry = {**prices, "model": str(known["model"]), "provider": str(known.get("provider", ""))}
         entry["service_tier"] = str(known.get("tier", ""))
         entry["valid_from"] = str(known.get("valid_from", "1970-01-01"))
+        if "currency" in known:
+            entry["currency"] = str(known["currency"])
         own_prices.append({"output_per_million": 0.0, **entry})
     return own_prices
 

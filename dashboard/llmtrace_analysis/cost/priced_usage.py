@@ -11,7 +11,8 @@ from llmtrace_collector.pricing.priced_sums import Usage, priced_sums
 
 from .parts import REPORTED_COSTS, REPORTED_COUNTS
 
-#: Name of a dimension → its SQL over usage. A call with several tags counts under each of them.
+#: Name of a dimension → its SQL over usage; hours, days and months are those of the scope's zone. A call with
+#: several tags counts under each of them.
 DIMENSIONS: Mapping[str, str] = MappingProxyType(
     {
         "project": "Project",
@@ -30,9 +31,11 @@ DIMENSIONS: Mapping[str, str] = MappingProxyType(
         "prompt": "PromptName",
         "prompt_version": "PromptVersion",
         "purpose": "Purpose",
-        "hour": "formatDateTime(toStartOfHour(Time), '%Y-%m-%d %H:00')",
-        "day": "toString(toDate(Time))",
-        "month": "formatDateTime(Time, '%Y-%m')",
+        "stated_by": "StatedBy",
+        "estimated": "Estimated",
+        "hour": "formatDateTime(Time, '%Y-%m-%d %H:00', {zone:String})",
+        "day": "toString(toDate(Time, {zone:String}))",
+        "month": "formatDateTime(Time, '%Y-%m', {zone:String})",
     }
 )
 
@@ -46,6 +49,7 @@ _SUMS: Mapping[str, str] = MappingProxyType(
     {
         **REPORTED_COUNTS,
         **REPORTED_COSTS,
+        "estimated_cost": "if(Estimated = '', 0, Cost)",
         "cache_savings": "CacheSavings",
         "list_cost": "ListCost",
         "cost": "Cost",
@@ -59,6 +63,9 @@ AMOUNTS = ",\n    ".join(
         "sum(Errors) AS errors",
         "sumIf(Calls, NOT Priced) AS unpriced_calls",
         "sum(UnknownUsage) AS calls_without_tokens",
+        "sumIf(Calls, Stated) AS stated_calls",
+        "sumIf(Calls, Estimated != '') AS estimated_calls",
+        "sumIf(Calls, NOT Priced) + sumIf(UnknownUsage, Priced AND NOT Stated) AS unknown_cost_calls",
         *(f"sum({sql}) AS {name}" for name, sql in _SUMS.items()),
     )
 )

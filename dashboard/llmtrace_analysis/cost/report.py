@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Literal
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from llmtrace.common.time_zones import day_of
 from llmtrace_analysis.queries.scope import Scope, frame
-from llmtrace_analysis.settings import ExchangeRate
 from llmtrace_collector.attributes.parts import PartName
+from llmtrace_collector.pricing.currencies import ExchangeRate
 
 from .currency import USD, converted
 from .over_time import over_time, parts_over_time
@@ -44,12 +45,14 @@ def report(
 ) -> pd.DataFrame:
     """One row per combination of the dimensions `by`, dearest first.
 
-    Columns: the dimensions, `calls`, `errors`, `unpriced_calls`, `calls_without_tokens`, tokens by bucket
-    (cached and reasoning tokens are parts of input and output), their costs, what cache reads saved, and
-    `cost`, which is NaN where no call has a price; `list_cost` is what it were without discounts. Prices are
-    those of `book`, or of the book in effect; costs are in `currency`. Sampled calls count as often as they
-    stand for. Without dimensions it is one row, the total. Raises priced_usage.UnknownDimension,
-    currency.NoRate.
+    Columns: the dimensions, `calls`, `errors`, `unpriced_calls`, `calls_without_tokens`, `stated_calls`,
+    `estimated_calls` (tokens estimated from text), `unknown_cost_calls` (nobody states one, and price or
+    tokens are not known), tokens by bucket (cached and reasoning tokens are parts of input and output), their
+    costs, what calls cost that state it (`stated_cost`, in no bucket), what of the buckets is for estimated
+    tokens (`estimated_cost`), what cache reads saved, and `cost`, which is NaN where no cost is known;
+    `list_cost` is what it were by the list and without discounts. Prices are those of `book`, or of the book
+    in effect; costs are in `currency`. Sampled calls count as often as they stand for. Without dimensions it
+    is one row, the total. Raises priced_usage.UnknownDimension, currency.NoRate.
     """
     names = expressions(by)
     by_day = currency != USD
@@ -249,13 +252,21 @@ ORDER BY ifNull(cost, 0) DESC"""
     return data
 
 
-def daily(client: Client, scope: Scope) -> pd.Series:
-    """Cost in USD per UTC day of the whole scope; days without a call cost 0."""
-    data = report(client, scope, ["day"])
-    index = pd.date_range(scope.since.date(), _last_day(scope.until), freq="D", name="day")
-    costs = data.set_index(pd.to_datetime(data["day"]))["cost"]
-    return costs.reindex(index).fillna(0.0).rename("cost")
+def daily(
+    client: Client, scope: Scope, *, currency: str = USD, rates: Sequence[ExchangeRate] = ()
+) -> pd.Series:
+    """Cost per day of the scope's zone; days without a call cost 0. Raises currency.NoRate."""
+    return daily_costs(client, scope, currency=currency, rates=rates)["cost"]
 
 
-def _last_day(until: datetime) -> pd.Timestamp:
-    return pd.Timestamp(until).tz_localize(None).ceil("D") - pd.Timedelta(days=1)
+def daily_costs(
+    client: Client, scope: Scope, *, currency: str = USD, rates: Sequence[ExchangeRate] = ()
+) -> pd.DataFrame:
+    """The `cost` of `daily`, and what of it is stated (`stated_cost`) and by estimated tokens
+    (`estimated_cost`).
+    """
+    data = report(client, scope, ["day"], currency=currency, rates=rates)
+    last = day_of(scope.until - timedelta(microseconds=1), scope.zone)
+    index = pd.date_range(day_of(scope.since, scope.zone), last, freq="D", name="day")
+    costs = data.set_index(pd.to_datetime(data["day"]))[["cost", "stated_cost", "estimated_cost"]]
+    return costs.reindex(index).fillna(0.0)

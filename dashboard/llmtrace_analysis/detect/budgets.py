@@ -68,6 +68,10 @@ def _finding(
         ahead = f" At this pace the limit is reached at {when} UTC, and the window ends at {expected}."
     unpriced = status["unpriced_calls"]
     missing = f" {unpriced} calls have no price and count as nothing." if unpriced else ""
+    if share := status.get("stated_share"):
+        missing += f" {share:.0%} of it is what answers state, the rest is computed."
+    if share := status.get("estimated_share"):
+        missing += f" {share:.1%} of it is by tokens that are estimated from text."
     window = {"day": "this day", "week": "this week", "month": "this month"}.get(
         status["window"], f"the last {status['window']}"
     )

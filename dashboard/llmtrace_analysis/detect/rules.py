@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -13,8 +13,7 @@ from llmtrace_collector.store.incident import Incident
 
 from . import store_queries
 from .abuse.access_events import AccessParameters, find_bursts
-from .abuse.prompt_injection import PatternMatch, scan
-from .abuse.request_flood import FloodParameters, find_floods
+from .abuse.request_flood import PROJECT_HISTORY, FloodParameters, MinuteCounts, find_floods
 from .detectors.anomalies import Interval, SeriesResult, complete_until, evaluate_series
 from .detectors.parameters import AnomalyParameters
 from .detectors.series import SeriesKey
@@ -29,11 +28,11 @@ from .findings import (
     injection_finding,
 )
 from .incident_lifecycle import Finding, QuietPeriod
+from .scans.message_scan import MessageScan
+from .usage_history import UsageHistory
 
-#: Spans become readable a moment after they were received, and not in order; this far back is read again.
-_SETTLING_MS = 10_000
-_PAGE = 500
-_MAX_PAGES = 20
+#: A project that nobody called for longer, seconds, is a new one.
+_PROJECT_MEMORY = 7 * 86_400
 
 
 class Rule(Protocol):
@@ -52,18 +51,24 @@ class AnomalyRule:
     def __init__(self, parameters: AnomalyParameters, purposes: Sequence[str]) -> None:
         self._parameters = parameters
         self._purposes = purposes
+        self._history = UsageHistory(parameters.bucket_seconds, parameters.lookback_minutes * 60, purposes)
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
         """What the bands of every model say. Anomalies of the past are no part of the history."""
-        bucket = self._parameters.bucket_seconds
-        since = int(now - self._parameters.lookback_minutes * 60) // bucket * bucket
         findings = []
-        for series in store_queries.usage(client, since, bucket, self._purposes):
+        news: dict[str, list[tuple[Finding, SeriesResult]]] = defaultdict(list)
+        for series in self._history.series(client, now):
             excluded = excluded_times(series.key, incidents, self._parameters.adapt_seconds)
             for result in evaluate_series(series, now, self._parameters, excluded):
                 finding = anomaly_finding(result, self._parameters)
-                if finding is not None:
-                    findings.append(self._with_evidence(client, finding, result, incidents))
+                if finding is None:
+                    continue
+                if _is_news(finding, incidents):
+                    news[result.metric].append((finding, result))
+                else:
+                    findings.append(finding)
+        for metric, of_metric in news.items():
+            findings += self._with_evidence(client, metric, of_metric)
         return findings
 
     def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
@@ -74,30 +79,34 @@ class AnomalyRule:
         return dict.fromkeys(RULES.values(), quiet)
 
     def _with_evidence(
-        self, client: Client, finding: Finding, result: SeriesResult, incidents: Sequence[Incident]
-    ) -> Finding:
-        """The finding with its traces, where it will be written: asking for them is not for every
-        evaluation."""
-        known = next(
-            (i for i in incidents if i.fingerprint == finding.fingerprint and i.state != "resolved"), None
-        )
-        news = finding.openings if known is None else [t for t in finding.seen if t > known.last_seen_at]
-        if not news:
-            return finding
-        evidence = store_queries.anomaly_evidence(
-            client,
-            result.key,
-            result.metric,
-            result.outliers[0].time,
-            result.outliers[-1].time + self._parameters.bucket_seconds,
-            self._purposes,
-        )
-        types = Counter(item.error_type for item in evidence if item.error_type)
-        summary = finding.summary
-        if result.metric == "error_rate" and types:
-            error_type = "".join(c for c in types.most_common(1)[0][0] if c.isprintable())[:60]
-            summary = f"{summary} Most fail with {error_type}."
-        return replace(finding, summary=summary, evidence=tuple(item.trace_id for item in evidence))
+        self, client: Client, metric: str, news: Sequence[tuple[Finding, SeriesResult]]
+    ) -> list[Finding]:
+        """The findings of one metric with their traces: when a provider fails, all its models do at once, so
+        one query is for all.
+        """
+        width = self._parameters.bucket_seconds
+        stretches = [
+            store_queries.Stretch(result.key, result.outliers[0].time, result.outliers[-1].time + width)
+            for _, result in news
+        ]
+        evidence = store_queries.anomaly_evidence(client, metric, stretches, self._purposes)
+        return [_shown_by(finding, metric, evidence[result.key]) for finding, result in news]
+
+
+def _is_news(finding: Finding, incidents: Sequence[Incident]) -> bool:
+    """Whether it will be written, now or soon: asking for evidence is not for every evaluation."""
+    unresolved = (item for item in incidents if item.state != "resolved")
+    known = next((item for item in unresolved if item.fingerprint == finding.fingerprint), None)
+    return bool(finding.openings if known is None else [t for t in finding.seen if t > known.last_seen_at])
+
+
+def _shown_by(finding: Finding, metric: str, evidence: Sequence[store_queries.Evidence]) -> Finding:
+    types = Counter(item.error_type for item in evidence if item.error_type)
+    summary = finding.summary
+    if metric == "error_rate" and types:
+        error_type = "".join(c for c in types.most_common(1)[0][0] if c.isprintable())[:60]
+        summary = f"{summary} Most fail with {error_type}."
+    return replace(finding, summary=summary, evidence=tuple(item.trace_id for item in evidence))
 
 
 def excluded_times(key: SeriesKey, incidents: Sequence[Incident], adapt_seconds: float) -> list[Interval]:
@@ -121,32 +130,63 @@ class FloodRule:
         self._parameters = parameters
         self._purposes = purposes
         self._quiet_seconds = quiet_seconds
+        self._known_projects: set[str] = set()
+        self._history: list[MinuteCounts] = []
+        self._read_until = 0
+        self._read_users: set[str] = set()
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
         """See `Rule`; each with the user's newest traces."""
         parameters, window = self._parameters, self._parameters.window_seconds
         until = (int(now) // 10 + 1) * 10
-        busy = store_queries.busy_users(client, until - window, until, parameters.calls, self._purposes)
+        busy = self._busy(client, until)
         if not busy:
             return []
-        users = sorted({user for _, user, _ in busy})
-        start = until - parameters.history_seconds
-        history = store_queries.minute_counts(client, users, start, until - window, window, self._purposes)
+        users = {user for _, user, _ in busy}
+        history = self._stretches_before(client, users, until)
+        newest = store_queries.newest_counts(client, sorted(users), until - window, until, self._purposes)
+        floods = find_floods(busy, history, newest, parameters)
+        flooding = sorted({flood.user for flood in floods})
+        traces = store_queries.user_traces(client, flooding, until - window, self._purposes)
         return [
             replace(
                 flood_finding(flood, now, window),
-                evidence=tuple(
-                    store_queries.user_traces(
-                        client, flood.project, flood.user, until - window, self._purposes
-                    )
-                ),
+                evidence=tuple(traces.get((flood.project, flood.user), ())),
             )
-            for flood in find_floods(busy, history, parameters)
+            for flood in floods
         ]
 
     def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
         """Over after a while without one."""
         return {FLOOD_RULE: QuietPeriod(now, self._quiet_seconds)}
+
+    def _stretches_before(self, client: Client, users: set[str], until: int) -> list[MinuteCounts]:
+        """The lookback up to the newest stretch: it is read once for each end of a stretch, which is ten
+        seconds later than the last.
+        """
+        is_read = self._read_until == until
+        if not is_read or not users <= self._read_users:
+            # Who is busy no more is compared by name instead of among the others, which is the same.
+            named = users | self._read_users if is_read else users
+            parameters, window = self._parameters, self._parameters.window_seconds
+            start = until - parameters.history_seconds
+            self._history = store_queries.minute_counts(
+                client, sorted(named), start, until - window, window, self._purposes
+            )
+            self._read_until, self._read_users = until, named
+        return self._history
+
+    def _busy(self, client: Client, until: int) -> list[tuple[str, str, int]]:
+        """Who sends much, in projects that are old enough to compare with."""
+        parameters, window = self._parameters, self._parameters.window_seconds
+        busy = store_queries.busy_users(client, until - window, until, parameters.calls, self._purposes)
+        if not busy:
+            return []
+        if unknown := {project for project, _, _ in busy} - self._known_projects:
+            young = until - PROJECT_HISTORY * window
+            since = young - _PROJECT_MEMORY
+            self._known_projects |= store_queries.known_projects(client, sorted(unknown), since, young)
+        return [who for who in busy if who[0] in self._known_projects]
 
 
 class AccessRule:
@@ -170,58 +210,23 @@ class AccessRule:
 
 
 class InjectionRule:
-    """Users whose messages try to override a prompt.
+    """Users whose messages try to override a prompt: those that the scan of messages has come upon."""
 
-    It reads each call's new messages once and remembers who sent which patterns within the window.
-
-    After a restart it reads the whole window again, so nothing needs to be kept.
-    """
-
-    def __init__(self, enough: int, window_seconds: int, purposes: Sequence[str]) -> None:
-        """`enough`: how many messages of one user within the window open an incident. `purposes`: what the
-        calls were for whose messages are read.
-        """
-        self._purposes = purposes
+    def __init__(self, scan: MessageScan, enough: int, window_seconds: int) -> None:
+        """`enough`: how many messages of one user within the window open an incident."""
+        self._scan = scan
         self._enough = enough
         self._window_seconds = window_seconds
-        self._read_until = 0
-        self._scanned: dict[str, int] = {}
-        self._matches: list[PatternMatch] = []
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
         """Who sent messages that match, once they are enough or an incident may go on."""
-        self._read(client, now)
-        oldest = now - self._window_seconds
-        self._matches = [match for match in self._matches if match.at >= oldest]
-        by_user: dict[tuple[str, str], list[PatternMatch]] = {}
-        for match in sorted(self._matches, key=lambda match: match.at):
-            by_user.setdefault((match.project, match.user), []).append(match)
         return [
             injection_finding(project, user, matches, self._enough, self._window_seconds)
-            for (project, user), matches in by_user.items()
+            for (project, user), matches in self._scan.matches().items()
         ]
 
     def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:
-        """Over when the messages have left the window."""
-        return {INJECTION_RULE: QuietPeriod(now, float(self._window_seconds))}
-
-    def _read(self, client: Client, now: float) -> None:
-        since = int(now) - self._window_seconds
-        after = (max(0, self._read_until - _SETTLING_MS), "")
-        for _ in range(_MAX_PAGES):
-            rows = store_queries.messages(client, since, self._purposes, after, _PAGE)
-            for row in rows:
-                if row.span_id in self._scanned:
-                    continue
-                self._scanned[row.span_id] = row.received_ms
-                if names := scan(row.text, row.cut):
-                    self._matches.append(
-                        PatternMatch(row.project, row.user, row.at, row.trace_id, row.span_id, names)
-                    )
-            if rows:
-                after = (rows[-1].received_ms, rows[-1].span_id)
-                self._read_until = max(self._read_until, rows[-1].received_ms)
-            if len(rows) < _PAGE:
-                break
-        oldest = self._read_until - 2 * _SETTLING_MS
-        self._scanned = {span: received for span, received in self._scanned.items() if received >= oldest}
+        """Over when the messages have left the window, as far as what arrived was scanned."""
+        if self._scan.seen_until is None:
+            return {}
+        return {INJECTION_RULE: QuietPeriod(self._scan.seen_until, float(self._window_seconds))}

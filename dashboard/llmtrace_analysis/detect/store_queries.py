@@ -7,7 +7,7 @@ evaluation is neither an incident nor what is usual.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -16,8 +16,9 @@ from llmtrace.semconv import PURPOSE_SIMULATED
 from llmtrace_collector.store.incident import Incident
 
 from .abuse.access_events import AccessCount
+from .abuse.prefilter import expressions
 from .abuse.request_flood import MinuteCounts
-from .detectors.series import Series, SeriesKey, to_series
+from .detectors.series import BucketRow, SeriesKey
 
 _LIVE = "has({purposes:Array(String)}, Purpose)"
 _LIVE_OR_HISTORY = "has({history:Array(String)}, Purpose)"
@@ -41,9 +42,10 @@ GROUP BY project, provider, model, bucket
 ORDER BY project, provider, model, bucket"""  # noqa: S608, conditions of ours
 
 
-def usage(client: Client, since: int, bucket_seconds: int, purposes: Sequence[str]) -> list[Series]:
-    """Every model's series from `since` on, which is the start of a bucket."""
-    return to_series(_rows(client, _USAGE, bucket=bucket_seconds, since=since, **_purposes(purposes)))
+def usage(client: Client, since: int, bucket_seconds: int, purposes: Sequence[str]) -> list[BucketRow]:
+    """Every model's buckets from `since` on, which is the start of one."""
+    rows = _rows(client, _USAGE, bucket=bucket_seconds, since=since, **_purposes(purposes))
+    return [BucketRow._make(row) for row in rows]
 
 
 _INCIDENTS = f"""SELECT
@@ -59,19 +61,28 @@ def incidents(client: Client, since: float) -> list[Incident]:
     return [Incident.from_row(row) for row in result.named_results()]
 
 
-_EVIDENCE = f"""SELECT TraceId, max(ErrorType) AS error_type
+# Each call is compared with the times of its own model: `number` is the place of that in the arrays.
+_EVIDENCE = f"""SELECT
+    indexOf(
+        arrayZip({{projects:Array(String)}}, {{providers:Array(String)}}, {{models:Array(String)}}),
+        (toString(Project), toString(Provider), toString(Model))
+    ) AS number,
+    TraceId,
+    max(ErrorType) AS error_type
 FROM otel_traces
-WHERE Project = {{project:String}} AND Provider = {{provider:String}} AND Model = {{model:String}}
-    AND Counted AND {_LIVE} AND TraceId != ''
-    AND Timestamp >= toDateTime64({{since:UInt32}}, 9) AND Timestamp < toDateTime64({{until:UInt32}}, 9)
+WHERE Counted AND {_LIVE} AND TraceId != ''
+    AND Timestamp >= toDateTime64({{first:UInt32}}, 9) AND Timestamp < toDateTime64({{last:UInt32}}, 9)
     AND ({{metric:String}} != 'error_rate' OR StatusCode = 'Error')
-GROUP BY TraceId
+    AND number > 0
+    AND toUnixTimestamp(Timestamp) >= {{since:Array(UInt32)}}[number]
+    AND toUnixTimestamp(Timestamp) < {{until:Array(UInt32)}}[number]
+GROUP BY number, TraceId
 ORDER BY max(multiIf(
     {{metric:String}} = 'latency', toFloat64(Duration),
     {{metric:String}} = 'error_rate', toFloat64(toUnixTimestamp64Milli(Timestamp)),
     toFloat64(ifNull(InputTokens, 0) + ifNull(OutputTokens, 0))
 )) DESC
-LIMIT 10"""  # noqa: S608, conditions of ours
+LIMIT 10 BY number"""  # noqa: S608, conditions of ours
 
 
 class Evidence(NamedTuple):
@@ -81,13 +92,35 @@ class Evidence(NamedTuple):
     error_type: str
 
 
+class Stretch(NamedTuple):
+    """A model's time from `since` to `until`."""
+
+    key: SeriesKey
+    since: int
+    until: int
+
+
 def anomaly_evidence(
-    client: Client, key: SeriesKey, metric: str, since: int, until: int, purposes: Sequence[str]
-) -> list[Evidence]:
-    """The traces that show an anomaly most clearly: slowest, failed last, most tokens."""
-    window = {"since": since, "until": until}
-    rows = _rows(client, _EVIDENCE, **key._asdict(), metric=metric, **window, **_purposes(purposes))
-    return [Evidence(*row) for row in rows]
+    client: Client, metric: str, stretches: Sequence[Stretch], purposes: Sequence[str]
+) -> dict[SeriesKey, list[Evidence]]:
+    """The traces that show anomalies of a metric most clearly: slowest, failed last, most tokens. One stretch
+    of each model at most.
+    """
+    if not stretches:
+        return {}
+    since, until = [stretch.since for stretch in stretches], [stretch.until for stretch in stretches]
+    arrays = {
+        "projects": [stretch.key.project for stretch in stretches],
+        "providers": [stretch.key.provider for stretch in stretches],
+        "models": [stretch.key.model for stretch in stretches],
+        "since": since,
+        "until": until,
+    }
+    whole = {"first": min(since), "last": max(until)}
+    evidence: dict[SeriesKey, list[Evidence]] = {stretch.key: [] for stretch in stretches}
+    for number, *of in _rows(client, _EVIDENCE, metric=metric, **arrays, **whole, **_purposes(purposes)):
+        evidence[stretches[number - 1].key].append(Evidence(*of))
+    return evidence
 
 
 _BUSY_USERS = f"""SELECT toString(Project) AS project, UserId, sum(Calls) AS live_calls
@@ -136,47 +169,108 @@ def minute_counts(
     return [MinuteCounts(*row) for row in rows]
 
 
-_USER_TRACES = f"""SELECT TraceId
+_NEWEST_COUNTS = f"""SELECT project, who, calls, count() AS times, uniqExact(user) AS users
+FROM (
+    SELECT
+        toString(Project) AS project,
+        UserId AS user,
+        if(has({{users:Array(String)}}, UserId), UserId, '') AS who,
+        toUInt64(round(sum(Calls) * {{steps:UInt32}} / uniqExact(Time))) AS calls
+    FROM usage_10s
+    WHERE UserId != '' AND Time >= toDateTime({{since:UInt32}}) AND Time < toDateTime({{until:UInt32}})
+        AND {_LIVE_OR_HISTORY}
+    GROUP BY project, user, who
+)
+GROUP BY project, who, calls"""  # noqa: S608, conditions of ours
+
+
+def newest_counts(
+    client: Client, users: Sequence[str], since: int, until: int, purposes: Sequence[str]
+) -> list[MinuteCounts]:
+    """How many users sent how many calls in the one stretch from `since` to `until`: `users` by name, others
+    together, each as if it had sent all along as in those ten seconds in which it did.
+    """
+    stretch = {"since": since, "until": until, "steps": (until - since) // 10}
+    rows = _rows(client, _NEWEST_COUNTS, users=list(users), **stretch, **_purposes(purposes))
+    return [MinuteCounts(*row) for row in rows]
+
+
+_KNOWN_PROJECTS = """SELECT toString(Project) AS project
+FROM usage_10s
+WHERE has({projects:Array(String)}, Project)
+    AND Time >= toDateTime({since:UInt32}) AND Time < toDateTime({until:UInt32})
+GROUP BY project"""
+
+
+def known_projects(client: Client, projects: Sequence[str], since: int, until: int) -> set[str]:
+    """Those of the projects in which anybody called in that time."""
+    rows = _rows(client, _KNOWN_PROJECTS, projects=list(projects), since=since, until=until)
+    return {str(row[0]) for row in rows}
+
+
+_USER_TRACES = f"""SELECT toString(Project) AS project, UserId, TraceId
 FROM otel_traces
-WHERE Project = {{project:String}} AND UserId = {{user:String}} AND Counted AND {_LIVE} AND TraceId != ''
+WHERE has({{users:Array(String)}}, UserId) AND Counted AND {_LIVE} AND TraceId != ''
     AND Timestamp >= toDateTime64({{since:UInt32}}, 9)
-GROUP BY TraceId
+GROUP BY project, UserId, TraceId
 ORDER BY max(Timestamp) DESC
-LIMIT 10"""  # noqa: S608, conditions of ours
+LIMIT 10 BY project, UserId"""  # noqa: S608, conditions of ours
 
 
-def user_traces(client: Client, project: str, user: str, since: int, purposes: Sequence[str]) -> list[str]:
-    """A user's newest traces."""
-    whose = {"project": project, "user": user}
-    return [str(row[0]) for row in _rows(client, _USER_TRACES, **whose, since=since, **_purposes(purposes))]
+def user_traces(
+    client: Client, users: Sequence[str], since: int, purposes: Sequence[str]
+) -> dict[tuple[str, str], list[str]]:
+    """(project, user) → the newest traces of these users in every project where they called."""
+    traces: dict[tuple[str, str], list[str]] = {}
+    if users:
+        rows = _rows(client, _USER_TRACES, users=list(users), since=since, **_purposes(purposes))
+        for project, user, trace in rows:
+            traces.setdefault((project, user), []).append(trace)
+    return traces
 
 
 #: Of a longer conversation, this many bytes of the end are read: that is where the newest messages are.
 TEXT_BYTES = 65_536
 
-_CALLS_WITH_MESSAGES = """SELECT
+#: Rows of `span_texts` that somebody said something in which may open an incident.
+_SAID = f"Counted AND {_LIVE} AND PromptHash != 0"
+
+_STORE_NOW = "SELECT toUnixTimestamp64Milli(now64(3))"
+
+_ARRIVALS = f"""SELECT toUnixTimestamp64Milli(StoredAt) AS stamp, count()
+FROM span_texts
+WHERE StoredAt >= fromUnixTimestamp64Milli({{since:Int64}}) AND {_SAID}
+GROUP BY stamp"""  # noqa: S608, conditions of ours
+
+
+def store_now_ms(client: Client) -> int:
+    """The clock by which the store stamps what arrives, milliseconds."""
+    return int(_rows(client, _STORE_NOW)[0][0])
+
+
+def arrivals(client: Client, since_ms: int, purposes: Sequence[str]) -> dict[int, int]:
+    """Stamp → number of calls with messages that the store stamped so, from `since_ms` on (milliseconds)."""
+    return {
+        int(stamp): int(calls)
+        for stamp, calls in _rows(client, _ARRIVALS, since=since_ms, purposes=list(purposes))
+    }
+
+
+# A text is cut at its beginning, perhaps through a character.
+_SUSPECTS = f"""SELECT
     toString(Project) AS project,
     UserId,
     TraceId,
     SpanId,
-    toUnixTimestamp64Milli(Timestamp) / 1000 AS at,
-    toUnixTimestamp64Milli(ReceivedAt) AS received_ms
-FROM otel_traces
-WHERE Counted AND has({purposes:Array(String)}, Purpose) AND PromptHash != 0
-    AND Timestamp >= toDateTime64({since:UInt32}, 9)
-    AND (received_ms, SpanId) > ({received_ms:Int64}, {span_id:String})
-ORDER BY received_ms, SpanId
-LIMIT {rows:UInt32}"""
-
-# The calls are chosen before a text is read: mostly there is none that was not read before.
-_MESSAGES = f"""SELECT
-    TraceId,
-    SpanId,
-    right(InputMessages, {{limit:UInt32}}) AS text,
-    length(InputMessages) > {{limit:UInt32}} AS cut
+    toUnixTimestamp64Milli(StoredAt) AS stamp,
+    length(InputMessages) > {TEXT_BYTES} AS cut,
+    if(cut, toValidUTF8(right(InputMessages, {TEXT_BYTES})), InputMessages) AS text
 FROM span_texts
-WHERE Timestamp >= toDateTime64({{since:UInt32}}, 9)
-    AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM ({_CALLS_WITH_MESSAGES}))"""  # noqa: S608, texts of ours
+WHERE StoredAt >= fromUnixTimestamp64Milli({{first:Int64}})
+    AND StoredAt <= fromUnixTimestamp64Milli({{last:Int64}})
+    AND has({{stamps:Array(Int64)}}, toUnixTimestamp64Milli(StoredAt)) AND {_SAID}
+    AND multiMatchAny(text, {{expressions:Array(String)}})
+    AND cityHash64(SpanId) % {{parts:UInt32}} = {{part:UInt32}}"""  # noqa: S608, conditions of ours
 
 
 class MessageRow(NamedTuple):
@@ -186,28 +280,24 @@ class MessageRow(NamedTuple):
     user: str
     trace_id: str
     span_id: str
-    at: float
-    received_ms: int
+    stamp: int
+    """When the store stamped it, milliseconds of its clock."""
+    cut: bool
     text: str
     """JSON, or its end when `cut`."""
-    cut: bool
 
 
-def messages(
-    client: Client, since: int, purposes: Sequence[str], after: tuple[int, str] = (0, ""), rows: int = 500
-) -> list[MessageRow]:
-    """What calls since then sent, in the order received, from after (`received_ms`, `span_id`) on."""
-    window = {"received_ms": after[0], "span_id": after[1], "since": since, "rows": rows}
-    calls = _rows(client, _CALLS_WITH_MESSAGES, **window, purposes=list(purposes))
-    if not calls:
-        return []
-    message_rows = _rows(client, _MESSAGES, **window, purposes=list(purposes), limit=TEXT_BYTES)
-    texts = {(trace, span): (text, cut) for trace, span, text, cut in message_rows}
-    messages_of_calls = []
-    for project, user, trace, span, at, received_ms in calls:
-        text, cut = texts.get((trace, span), ("", False))
-        messages_of_calls.append(MessageRow(project, user, trace, span, at, received_ms, text, cut))
-    return messages_of_calls
+def suspects(
+    client: Client, stamps: Sequence[int], purposes: Sequence[str], parts: int = 1, part: int = 0
+) -> Iterator[MessageRow]:
+    """Calls of these stamps in whose messages an injection pattern may hit; of so many equal `parts` one."""
+    window = {"first": min(stamps), "last": max(stamps), "stamps": list(stamps), "parts": parts, "part": part}
+    with client.query_row_block_stream(
+        _SUSPECTS, parameters={**window, "purposes": list(purposes), "expressions": list(expressions())}
+    ) as blocks:
+        for block in blocks:
+            for row in block:
+                yield MessageRow(*row)
 
 
 _ACCESS = """SELECT
@@ -229,14 +319,18 @@ def access_counts(client: Client, since: int) -> list[AccessCount]:
     return [AccessCount(*row) for row in _rows(client, _ACCESS, since=since)]
 
 
-_DELIVERIES = """SELECT DeliveryId, max(Ok) AS ok, max(Attempt) AS attempts
+_DELIVERIES = """SELECT DeliveryId, max(Ok) OR min(Attempt) = 0 AS settled, max(Attempt) AS attempts
 FROM webhook_deliveries
-WHERE At >= fromUnixTimestamp64Milli({since_ms:Int64})
+WHERE IncidentId IN (
+    SELECT IncidentId
+    FROM incidents
+    WHERE State != 'resolved' OR UpdatedAt >= fromUnixTimestamp64Milli({since_ms:Int64})
+)
 GROUP BY DeliveryId"""
 
 
 def deliveries(client: Client, since: float) -> dict[str, tuple[bool, int]]:
-    """Delivery id → (delivered, number of attempts), of the attempts since then."""
+    """Delivery id → (delivered or given up, number of attempts), of what `incidents` returns for then."""
     rows = _rows(client, _DELIVERIES, since_ms=int(since * 1000))
     return {str(row[0]): (bool(row[1]), int(row[2])) for row in rows}
 

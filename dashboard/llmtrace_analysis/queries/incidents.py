@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -69,6 +70,45 @@ WHERE Time >= fromUnixTimestamp64Milli({since:Int64}) AND Time < fromUnixTimesta
     AND (empty({purposes:Array(String)}) OR has({purposes:Array(String)}, Purpose))
 GROUP BY bucket
 ORDER BY bucket"""
+
+
+WATCH_REPORT = """SELECT
+    toUnixTimestamp64Milli(now64(3)) / 1000 - toUnixTimestamp64Milli(At) / 1000 AS age_seconds,
+    EvaluationSeconds AS evaluation_seconds,
+    ScanLagSeconds AS scan_lag_seconds,
+    Scanned AS scanned,
+    Unread AS unread,
+    GivenUp AS given_up
+FROM watch_reports
+ORDER BY At DESC
+LIMIT 1"""
+
+
+@dataclass(frozen=True)
+class WatchReport:
+    """What `llmtrace watch` last said of itself; counts are since its start."""
+
+    age_seconds: float
+    """How long ago it said so."""
+    evaluation_seconds: float
+    """How long it took to evaluate its rules."""
+    scan_lag_seconds: float
+    """How long the oldest call whose messages may not have been scanned had been in the store."""
+    scanned: int
+    unread: int
+    given_up: int
+
+    @property
+    def share(self) -> float:
+        """Calls whose messages were scanned, of those that arrived, 0 to 1."""
+        arrived = self.scanned + self.unread + self.given_up
+        return self.scanned / arrived if arrived else 1.0
+
+
+def watch_report(client: Client) -> WatchReport | None:
+    """The newest report of a week; None without one."""
+    newest = rows(client, WATCH_REPORT, {})
+    return WatchReport(**newest[0]) if newest else None
 
 
 def incident_list(

@@ -12,6 +12,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 from sqlglot import exp, parse_one
 
+from llmtrace.common.time_zones import UTC_ZONE
 from llmtrace.semconv import PURPOSE_PRODUCT, PURPOSE_SIMULATED, PURPOSES
 
 #: Bucket widths in seconds that a chart may use, all multiples of the store's ten seconds.
@@ -41,7 +42,7 @@ def chosen_purposes(words: Iterable[str]) -> tuple[str, ...]:
 class Scope:
     """One page's view. `since` and `until` are aware datetimes, `until` is exclusive; empty means all.
 
-    purposes: what the calls may have been for, of `semconv.PURPOSES`.
+    purposes: what the calls may have been for, of `semconv.PURPOSES`. zone: the time zone of days and months.
     """
 
     since: datetime
@@ -51,6 +52,7 @@ class Scope:
     model: str = ""
     user: str = ""
     purposes: tuple[str, ...] = USUAL_PURPOSES
+    zone: str = UTC_ZONE
 
     @property
     def step(self) -> int:
@@ -63,7 +65,7 @@ class Scope:
         return replace(self, since=self.since - (self.until - self.since), until=self.since)
 
     def params(self) -> dict[str, Any]:
-        """The values of the placeholders in `USAGE_SCOPE` and `SPAN_SCOPE`."""
+        """The values of the placeholders in `USAGE_SCOPE` and `SPAN_SCOPE`, and of the zone of days."""
         return {
             "since": millis(self.since),
             "until": millis(self.until),
@@ -72,6 +74,7 @@ class Scope:
             "model": self.model,
             "user": self.user,
             "purposes": list(self.purposes),
+            "zone": self.zone,
         }
 
 

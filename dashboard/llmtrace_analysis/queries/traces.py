@@ -69,6 +69,8 @@ GROUP BY trace_id"""
 TRACE_COSTS = f"""SELECT
     TraceId AS trace_id,
     sum(Cost) AS cost,
+    ifNull(sumIf(Cost, Stated), 0) AS stated,
+    countIf(Estimated != '') AS estimated,
     countIf(NOT Priced) AS unpriced
 FROM span_cost
 WHERE {_OF_TRACES}
@@ -89,6 +91,7 @@ TRACE_SPANS = f"""SELECT
     TimeToFirstToken AS ttft,
     InputTokens AS input_tokens,
     OutputTokens AS output_tokens,
+    Estimated AS estimated,
     IsLlm AS is_llm
 FROM otel_traces
 WHERE has({{trace_ids:Array(String)}}, TraceId)
@@ -109,6 +112,8 @@ SPAN_DETAIL = f"""SELECT
     Duration AS duration_ns,
     Operation AS operation,
     Provider AS provider,
+    ReportedProvider AS reported_provider,
+    ProviderSource AS provider_source,
     RequestModel AS request_model,
     ResponseModel AS response_model,
     ResponseId AS response_id,
@@ -120,6 +125,7 @@ SPAN_DETAIL = f"""SELECT
     CacheReadTokens AS cache_read_tokens,
     CacheWriteTokens AS cache_write_tokens,
     ReasoningTokens AS reasoning_tokens,
+    Estimated AS estimated,
     TimeToFirstByte AS first_byte,
     TimeToFirstToken AS ttft,
     TimeToLastToken AS last_token,
@@ -127,6 +133,7 @@ SPAN_DETAIL = f"""SELECT
     TpotEstimated AS tpot_estimated,
     IsLlm AS is_llm,
     Counted AS counted,
+    Uncounted AS uncounted,
     SpanAttributes AS attributes,
     ResourceAttributes AS resource,
     arrayMap(t -> toUnixTimestamp64Nano(t), Events.Timestamp) AS event_times,
@@ -160,10 +167,25 @@ FROM span_messages
 WHERE TraceId IN {{trace_ids:Array(String)}} AND SpanId = {{span_id:String}}
 LIMIT 1"""
 
-SPAN_COST = f"""SELECT Cost AS cost, Priced AS priced
+SPAN_COST = f"""SELECT
+    Cost AS cost,
+    Priced AS priced,
+    ComputedCost AS computed,
+    if(Stated, StatedBy, '') AS stated_by
 FROM span_cost
 WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
 LIMIT 1"""
+
+# Of a span's decisions the newest holds.
+ATTEMPT_OF = """SELECT RecordTraceId AS trace, RecordSpanId AS span
+FROM (
+    SELECT Decision, RecordTraceId, RecordSpanId
+    FROM call_evidence
+    WHERE has({trace_ids:Array(String)}, TraceId) AND SpanId = {span_id:String}
+    ORDER BY DecidedAt DESC
+    LIMIT 1
+)
+WHERE Decision = 'retry'"""
 
 TRACE_SCORES = """SELECT
     toUnixTimestamp64Milli(Timestamp) AS at,
@@ -213,6 +235,10 @@ class TraceSummary:
     ttft: float | None
     preview: str
     cost: float | None = None
+    #: What of the cost answers state.
+    stated: float = 0.0
+    #: Calls, and retried attempts, whose tokens are estimated from text.
+    estimated: int = 0
     unpriced: int = 0
 
     @property
@@ -228,7 +254,16 @@ class SpanDetail:
     values: dict[str, Any]
     cost: float | None
     priced: bool | None
+    #: Who states the cost, empty where it is computed; and what it would be by the price book.
+    stated_by: str = ""
+    computed: float | None = None
+    #: Trace and span of the last attempt, where this is an earlier one of the same call.
+    attempt_of: tuple[str, str] | None = None
     scores: tuple[dict[str, Any], ...] = field(default=())
+
+
+#: What `TRACE_COSTS` says of a trace.
+_COSTS = ("cost", "stated", "estimated", "unpriced")
 
 
 def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
@@ -240,11 +275,11 @@ def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
     previews = {row["trace_id"]: row["preview"] for row in rows(client, TRACE_PREVIEWS, params)}
     by_id = {}
     for row in rows(client, TRACE_SUMMARIES, params):
-        cost = costs.get(row["trace_id"], {"cost": None, "unpriced": 0})
+        cost = costs.get(row["trace_id"], {"cost": None, "stated": 0.0, "estimated": 0, "unpriced": 0})
         row["preview"] = previews.get(row["trace_id"], "")
         row["services"] = tuple(sorted(row["services"]))
         row["models"] = tuple(sorted(row["models"]))
-        by_id[row["trace_id"]] = TraceSummary(**row, cost=cost["cost"], unpriced=cost["unpriced"])
+        by_id[row["trace_id"]] = TraceSummary(**row, **{name: cost[name] for name in _COSTS})
     return by_id
 
 
@@ -268,10 +303,14 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
         for logged in rows(client, SPAN_MESSAGES, params):
             values.update({name: text for name, text in logged.items() if not values[name]})
     cost = rows(client, SPAN_COST, params)
+    last = rows(client, ATTEMPT_OF, params) if values["uncounted"] in ("retry", "sender") else []
     return SpanDetail(
         values=values,
         cost=cost[0]["cost"] if cost else None,
         priced=bool(cost[0]["priced"]) if cost else None,
+        stated_by=str(cost[0]["stated_by"]) if cost else "",
+        computed=cost[0]["computed"] if cost else None,
+        attempt_of=(last[0]["trace"], last[0]["span"]) if last else None,
         scores=tuple(row for row in trace_scores(client, trace_id) if row["span_id"] in ("", span_id)),
     )
 

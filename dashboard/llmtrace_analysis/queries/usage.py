@@ -29,14 +29,21 @@ _MEASURES = """sum(Calls) AS calls,
     sum(TtftCount) AS streamed,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest) AS latency,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest) AS ttft,
-    sum(Cost) AS cost"""
+    sum(Cost) AS cost,
+    ifNull(sumIf(Cost, Stated), 0) AS stated,
+    sumIf(Calls, Estimated != '') AS estimated,
+    ifNull(sumIf(Cost, Estimated != ''), 0) AS estimated_cost"""
 
-#: Columns of the rollup that the measures need beside what is charged.
+#: Columns of the rollup that the measures need.
+_COUNTS = (
+    *("Calls", "Errors", "UnknownUsage", "InputTokens", "OutputTokens"),
+    *("CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"),
+)
 _ALSO = ("TtftCount", "LatencyDigest", "TtftDigest")
 
 
 def _source(names: Mapping[str, str], where: str = USAGE_SCOPE) -> str:
-    return priced_sums("usage_10s", names, where, also=_ALSO)
+    return priced_sums("usage_10s", names, where, also=_ALSO, counts=_COUNTS, parts=False)
 
 
 USAGE_TOTALS = f"""SELECT {_MEASURES}
@@ -105,7 +112,8 @@ LIMIT 200"""
 class Totals:
     """One row of measures. Latency and time to first token in seconds, None where nothing is known.
 
-    `cost` is in USD and leaves out the `unpriced` calls; None when no call has a price.
+    `cost` is in USD and leaves out the `unpriced` calls; None when no call has a price. `stated` is what of
+    it answers state. `estimated` calls told no tokens: theirs are estimated from text, at `estimated_cost`.
     """
 
     calls: int
@@ -124,6 +132,9 @@ class Totals:
     ttft_p50: float | None
     ttft_p95: float | None
     cost: float | None
+    stated: float = 0.0
+    estimated: int = 0
+    estimated_cost: float = 0.0
 
     @property
     def error_rate(self) -> float | None:

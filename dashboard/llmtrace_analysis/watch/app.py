@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from llmtrace.common.log_lines import log_to_stderr
+from llmtrace_analysis.alerts.attempt_log import AttemptLog
+from llmtrace_analysis.alerts.backlog import Bounds, RetryPolicy
 from llmtrace_analysis.alerts.channels.webhook import WebhookChannel
-from llmtrace_analysis.alerts.delivery import Receiver, RetryPolicy
+from llmtrace_analysis.alerts.delivery import Receiver
+from llmtrace_analysis.alerts.metrics import DeliveryMetrics
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient, connect, connect_reader
 from llmtrace_analysis.detect.abuse.access_events import AccessParameters
@@ -22,6 +26,7 @@ from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
+from llmtrace_analysis.detect.scans.message_scan import MessageScan
 from llmtrace_analysis.settings import WatchSettings
 
 from .health import Health, HealthServer
@@ -71,12 +76,21 @@ def _health_server(settings: WatchSettings, health: Health) -> AbstractContextMa
 def build(settings: WatchSettings) -> Watch:
     """The watcher of these settings; it connects when it evaluates."""
     collector = connect(settings)
+    health = Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds))
+    metrics = DeliveryMetrics(health.registry)
+    outbox = build_outbox(settings, collector.add_delivery, metrics, is_settled=collector.any_settled)
+    health.checks.append(outbox.reasons)
+    open_reader = partial(connect_reader, settings)
+    scan = MessageScan(
+        open_reader, settings.purposes, settings.injection_window_seconds, settings.interval_seconds
+    )
     return Watch(
-        open_reader=partial(connect_reader, settings),
+        open_reader=open_reader,
         collector=collector,
-        rules=build_rules(settings, collector),
-        outbox=build_outbox(settings, collector.add_delivery),
-        health=Health(max(_PATIENCE_SECONDS, _PATIENCE_EVALUATIONS * settings.interval_seconds)),
+        rules=build_rules(settings, collector, scan),
+        scan=scan,
+        outbox=outbox,
+        health=health,
         pace=Pace(
             interval_seconds=settings.interval_seconds,
             lookback_seconds=settings.lookback_minutes * 60,
@@ -86,36 +100,56 @@ def build(settings: WatchSettings) -> Watch:
     )
 
 
-def build_rules(settings: WatchSettings, collector: CollectorClient) -> list[Rule]:
+def build_rules(settings: WatchSettings, collector: CollectorClient, scan: MessageScan) -> list[Rule]:
     """Every rule, in the order of evaluation."""
     anomalies = anomaly_parameters(settings)
     return [
         AnomalyRule(anomalies, settings.purposes),
         FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
-        InjectionRule(settings.injection_hits, settings.injection_window_seconds, settings.purposes),
+        InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
     ]
 
 
-def build_outbox(settings: WatchSettings, record: Callable[[dict[str, Any]], None]) -> Outbox:
-    """The receivers; `record` takes each attempt (the body of `POST /v1/deliveries`)."""
+def build_outbox(
+    settings: WatchSettings,
+    write: Callable[[dict[str, Any]], None],
+    metrics: DeliveryMetrics,
+    *,
+    is_settled: Callable[[Sequence[str]], bool],
+) -> Outbox:
+    """The receivers; `write` takes each attempt (the body of `POST /v1/deliveries`), `is_settled` says
+    whether any of these deliveries is recorded as done with.
+    """
     retry = RetryPolicy(
         attempts=settings.webhook_attempts,
         backoff_seconds=settings.webhook_backoff_seconds,
         backoff_max_seconds=settings.webhook_backoff_max_seconds,
         rest_seconds=settings.webhook_rest_seconds,
     )
-    channels = [
-        WebhookChannel(
+    bounds = Bounds(messages=settings.webhook_backlog, seconds=settings.webhook_window_minutes * 60)
+    attempt_log = AttemptLog(write)
+    receivers = []
+    for number, webhook in enumerate(settings.webhooks, 1):
+        channel = WebhookChannel(
             webhook,
             allow_private=settings.allow_private_webhooks,
             timeout_seconds=settings.webhook_timeout_seconds,
         )
-        for webhook in settings.webhooks
-    ]
-    receivers = [Receiver(channel, retry, record) for channel in channels]
-    return Outbox(receivers, settings.webhook_window_minutes * 60, settings.dashboard_url)
+        receivers.append(
+            Receiver(
+                channel,
+                name=f"{number} {urlsplit(webhook.url).netloc}",
+                retry=retry,
+                bounds=bounds,
+                dashboard_url=settings.dashboard_url,
+                record=attempt_log.add,
+                is_settled=is_settled,
+                metrics=metrics,
+            )
+        )
+    return Outbox(receivers, attempt_log, window_seconds=bounds.seconds)
 
 
 def anomaly_parameters(settings: WatchSettings) -> AnomalyParameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,16 +13,29 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
+from llmtrace.common.supervised import SupervisedThread
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient, CollectorRefused, CollectorUnavailable
 from llmtrace_analysis.detect import store_queries
+from llmtrace_analysis.detect.cold_start import ColdStart
 from llmtrace_analysis.detect.incident_lifecycle import Change, Finding, QuietPeriod, advance, to_report
 from llmtrace_analysis.detect.rules import Rule
+from llmtrace_analysis.detect.scans.message_scan import MessageScan
 from llmtrace_collector.store.incident import Incident
 
 from .health import Health
+from .scan_metrics import ScanMetrics
 
 logger = logging.getLogger(__name__)
+
+#: How often watch says how far it is, and how long a thread may take to end.
+_REPORT_SECONDS, _END_SECONDS = 5.0, 10.0
+
+#: How long an evaluation may write incidents, seconds.
+_WRITE_SECONDS = 1.5
+
+#: How it shows that the store cannot be asked, or not this.
+_AWAY = (ClickHouseError, HTTPError, CollectorUnavailable, OSError)
 
 
 @dataclass(frozen=True)
@@ -48,8 +62,11 @@ class Watch:
         outbox: Outbox,
         health: Health,
         pace: Pace,
+        scan: MessageScan | None = None,
     ) -> None:
-        """`open_reader` connects to the store; called again after the store was not to be reached."""
+        """`open_reader` connects to the store; called again after the store was not to be reached. `scan`:
+        what reads messages for the rules, in a thread of its own.
+        """
         self.outbox = outbox
         self.health = health
         self.pace = pace
@@ -59,10 +76,45 @@ class Watch:
         self._collector = collector
         self._rules = rules
         self._reported_errors: set[str] = set()
+        self._failing: dict[str, str] = {}
+        """Rule → kind of the error that it failed of last."""
+        self._cold_start = ColdStart()
+        self.scan = scan
+        self._reported_at = -math.inf
+        self._unreported = False
+        self._rules_thread = self._thread("watch rules", self._step)
+        self._threads = [self._rules_thread]
+        if scan is not None:
+            scanning = self._thread("message scan", lambda: scan.step(scanning.begin))
+            self._threads.append(scanning)
+            metrics = ScanMetrics(scan, self._threads, outbox.threads, health.registry)
+            health.checks.append(metrics.reasons)
+
+    @staticmethod
+    def _thread(name: str, step: Callable[[], float]) -> SupervisedThread:
+        return SupervisedThread(name, step, expected=(ClickHouseError, HTTPError, OSError))
 
     def start(self) -> None:
         """Start delivering webhooks."""
         self.outbox.start()
+
+    def start_threads(self) -> None:
+        """Start to evaluate and to scan, each at its own pace, until the watch is closed."""
+        for thread in self._threads:
+            thread.start()
+
+    def demand_threads(self) -> None:
+        """Raise RuntimeError when a thread has ended: who supervises the process starts it anew."""
+        for thread in (*self._threads, *self.outbox.threads, *self.health.threads):
+            if thread.is_dead:
+                raise RuntimeError(f"the thread {thread.name!r} of watch has ended")
+
+    def _step(self) -> float:
+        """Evaluate once; the seconds to wait before the next time."""
+        started = time.monotonic()
+        self._rules_thread.begin()
+        self.evaluate(time.time())
+        return max(0.0, self.pace.interval_seconds - (time.monotonic() - started))
 
     def evaluate(self, now: float) -> bool:
         """Evaluate every rule once, at `now` (Unix seconds): write what changed, queue what is to be sent.
@@ -73,49 +125,119 @@ class Watch:
         started = time.monotonic()
         try:
             self._evaluate(now)
-        except (ClickHouseError, HTTPError, CollectorUnavailable, OSError) as error:
+        except _AWAY as error:
             self._close_client()
             self._report_unavailable(error)
             self.health.evaluated(False, time.monotonic() - started)
             return False
+        except BaseException:
+            self._close_client()
+            self.health.evaluated(False, time.monotonic() - started)
+            raise
         if self._reported_errors:
             logger.info("collector_back url=%s", self.url)
             self._reported_errors.clear()
-        self.health.evaluated(True, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self.health.evaluated(True, seconds)
+        self._report(seconds)
         return True
 
     def _evaluate(self, now: float) -> None:
-        client = self._reader()
-        incidents = store_queries.incidents(client, self._known_since(now))
-        findings: list[Finding] = []
-        quiet_periods: dict[str, QuietPeriod] = {}
-        for rule in self._rules:
-            findings += rule.findings(client, incidents, now)
-            quiet_periods |= rule.quiet_periods(now)
+        known_since = self._known_since(now)
+        incidents = store_queries.incidents(self._reader(), known_since)
+        findings, quiet_periods, failures = self._examine(incidents, now)
         changes = advance(
-            findings,
+            self._cold_start.quieted(findings, incidents, now),
             incidents,
             quiet_periods,
             now,
             rest_seconds=self.pace.rest_seconds,
             update_seconds=self.pace.update_seconds,
         )
-        for change in changes:
-            self._write(change)
-        self._collector.flush()
+        try:
+            self._write_all(changes)
+        except CollectorUnavailable as error:
+            # Receivers hear of what is in the store already.
+            failures.append(error)
         if self.outbox.receivers:
             if changes:
-                incidents = store_queries.incidents(client, self._known_since(now))
-            self._notify(client, incidents, now)
+                incidents = store_queries.incidents(self._reader(), known_since)
+            self._notify(self._reader(), incidents, now)
+        if failures:
+            # What nobody expected is logged with its traceback by the thread.
+            raise next((error for error in failures if not isinstance(error, _AWAY)), failures[0])
+
+    def _examine(
+        self, incidents: Sequence[Incident], now: float
+    ) -> tuple[list[Finding], dict[str, QuietPeriod], list[Exception]]:
+        """What every rule sees, and what rules failed of. Raises what the store does when it is away."""
+        findings: list[Finding] = []
+        quiet_periods: dict[str, QuietPeriod] = {}
+        failures: list[Exception] = []
+        for rule in self._rules:
+            client = self._reader()
+            try:
+                of_rule = rule.findings(client, incidents, now)
+                quiet_periods |= rule.quiet_periods(now)
+            except Exception as error:  # noqa: BLE001 - the other rules, and what is to be sent, go on
+                failures.append(error)
+                self._report_failure(rule, error)
+                # An answer may be half read; where there is no store any more, opening another says so.
+                self._close_client()
+            else:
+                findings += of_rule
+                self._failing.pop(type(rule).__name__, None)
+        return findings, quiet_periods, failures
+
+    def _report_failure(self, rule: Rule, error: Exception) -> None:
+        """Log it once for each kind of error of a rule, not every few seconds."""
+        name, kind = type(rule).__name__, type(error).__name__
+        if self._failing.get(name) != kind:
+            self._failing[name] = kind
+            reason = " ".join(str(error).split())[:300]
+            logger.warning("rule_failed rule=%s reason=%s: %s", name, kind, reason)
+
+    def _report(self, evaluation_seconds: float) -> None:
+        """Say how far we are, every few seconds, where the dashboard reads it."""
+        if self.scan is None or time.monotonic() - self._reported_at < _REPORT_SECONDS:
+            return
+        self._reported_at = time.monotonic()
+        state = self.scan.state()
+        report = {
+            "evaluation_seconds": evaluation_seconds,
+            "scan_lag_seconds": state.lag_seconds,
+            "scanned": state.scanned,
+            "suspects": state.suspects,
+            "unread": state.unread,
+            "given_up": state.given_up,
+        }
+        try:
+            self._collector.report_watch(report)
+        except (CollectorUnavailable, CollectorRefused) as error:
+            # An older collector, a key of one project, a full disk: the dashboard then has no figures.
+            if not self._unreported:
+                logger.warning("watch_not_reported url=%s reason=%s", self.url, error)
+            self._unreported = True
+        else:
+            self._unreported = False
 
     def _known_since(self, now: float) -> float:
         """How far back incidents matter: for bands, for rests and for deliveries."""
-        return now - max(self.pace.lookback_seconds, self.pace.rest_seconds, self.outbox.window_seconds)
+        return now - max(self.pace.lookback_seconds, self.pace.rest_seconds, self.outbox.memory_seconds)
 
     def _notify(self, client: Client, incidents: list[Incident], now: float) -> None:
-        # Twice the window: an attempt is recorded after the event that it reports.
-        since = now - 2 * self.outbox.window_seconds
-        self.outbox.sync(incidents, store_queries.deliveries(client, since), now)
+        self.outbox.sync(incidents, store_queries.deliveries(client, self._known_since(now)), now)
+
+    def _write_all(self, changes: Sequence[Change]) -> None:
+        """Write what is most urgent first, for so long at most: rules and receivers wait meanwhile. The next
+        evaluation comes upon what is left.
+        """
+        ends = time.monotonic() + _WRITE_SECONDS
+        for number, change in enumerate(sorted(changes, key=_urgency), 1):
+            self._write(change)
+            if time.monotonic() >= ends and number < len(changes):
+                logger.info("incidents_postponed written=%d left=%d", number, len(changes) - number)
+                return
 
     def _write(self, change: Change) -> None:
         incident = change.incident
@@ -143,9 +265,9 @@ class Watch:
         return self._client
 
     def _close_client(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _report_unavailable(self, error: Exception) -> None:
         """Log it once for each kind of error, not every few seconds."""
@@ -156,9 +278,14 @@ class Watch:
             logger.warning("collector_away url=%s reason=%s: %s", self.url, kind, reason)
 
     def close(self) -> None:
-        """Stop delivering and close the connections."""
+        """Stop evaluating, scanning and delivering, and close the connections."""
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
         self.outbox.close()
-        self._collector.flush()
+        if self.scan is not None:
+            self.scan.close()
         self._collector.close()
         self._close_client()
 
@@ -170,15 +297,13 @@ def run(watch: Watch, stopping: threading.Event) -> None:
     logger.info(
         "watching url=%s interval_seconds=%g webhooks=%d", watch.url, interval, len(watch.outbox.receivers)
     )
-    while not stopping.is_set():
-        started = time.monotonic()
-        try:
-            watch.evaluate(time.time())
-        except Exception:
-            # A fault of ours in one evaluation must not end the watch; it shows here and in the metrics.
-            logger.exception("look_failed")
-            watch.health.evaluated(False, time.monotonic() - started)
-        stopping.wait(max(0.0, interval - (time.monotonic() - started)))
+    watch.start_threads()
+    while not stopping.wait(_REPORT_SECONDS):
+        watch.demand_threads()
+
+
+def _urgency(change: Change) -> tuple[int, bool]:
+    return ("open", "resolve", "update").index(change.action), change.incident.severity != "critical"
 
 
 def _rounded(value: float | None) -> str:

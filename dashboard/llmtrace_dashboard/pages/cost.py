@@ -14,7 +14,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_frame import empty, header, live
 from llmtrace_dashboard.ui.url_state import bound_to_url, current_value, one_of
-from llmtrace_dashboard.views.cost import outlook, plans, prices, savings, spend
+from llmtrace_dashboard.views.cost import advice, caches, outlook, plans, prices, savings, spend
 from llmtrace_dashboard.views.cost.shared import current_scope
 
 _VIEWS: dict[str, tuple[str, Callable[[CostPage], None]]] = {
@@ -22,6 +22,8 @@ _VIEWS: dict[str, tuple[str, Callable[[CostPage], None]]] = {
     "prices": ("Prices", prices.draw),
     "outlook": ("Forecast and budgets", outlook.draw),
     "savings": ("Waste and savings", savings.draw),
+    "caches": ("Caches", caches.draw),
+    "advice": ("Advice", advice.draw),
     "whatif": ("What if", plans.draw_what_if),
     "reserved": ("Reserved capacity", plans.draw_reserved_capacity),
 }
@@ -30,10 +32,11 @@ _VIEWS: dict[str, tuple[str, Callable[[CostPage], None]]] = {
 def render() -> None:
     """Draw the page's data."""
     header("Cost", filters.range_label())
-    scope, rates = current_scope(), current_settings().exchange_rates
-    codes = currencies(rates)
+    scope, settings = current_scope(), current_settings()
+    rates, usual = settings.exchange_rates, settings.currency
+    codes = currencies(rates, usual)
     view = current_value("view", "spend", one_of(_VIEWS)) or "spend"
-    currency = current_value("currency", USD, one_of(codes)) or USD if len(codes) > 1 else USD
+    currency = current_value("currency", usual, one_of(codes)) or usual
     asked = spend.chosen() if view == "spend" else {}
     offset = filters.zone_offset(scope.since)
     try:
@@ -67,7 +70,7 @@ def _controls(codes: list[str]) -> None:
                 label_visibility="collapsed",
             )
         if len(codes) > 1:
-            with bound_to_url("currency", USD, one_of(codes)):
+            with bound_to_url("currency", codes[0], one_of(codes)):
                 st.selectbox("Currency", codes, key="currency", label_visibility="collapsed", width=110)
 
 

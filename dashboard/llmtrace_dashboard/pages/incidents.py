@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from llmtrace_analysis.queries import incidents
+from llmtrace_analysis.queries import incidents, webhooks
 from llmtrace_analysis.queries.scope import utc
 from llmtrace_dashboard.ui import filters, formats
 from llmtrace_dashboard.ui.cached_reads import load
@@ -23,6 +23,8 @@ from llmtrace_dashboard.views.incident import (
 )
 
 _STATES_OF_CHOICE = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
+#: Watch reports every few seconds.
+_SILENT_SECONDS = 30.0
 _LABELS = {"unresolved": "Unresolved", "resolved": "Resolved", "all": "All"}
 
 
@@ -32,6 +34,11 @@ def render_list() -> None:
     counts = load(incidents.incident_counts, project)
     summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none so far"
     header("Incidents", summary)
+    st.text(watch_line(load(incidents.watch_report)))
+    for receiver in load(webhooks.undelivered, project):
+        with st.container(border=True):
+            st.badge("Not delivered", color="red", icon=":material/error:")
+            st.text(undelivered_line(receiver))
     with bound_to_url("state", "unresolved", one_of(_STATES_OF_CHOICE)):
         chosen = st.segmented_control(
             "State",
@@ -76,6 +83,35 @@ def render_list() -> None:
         column("Lasted", "right"),
     ]
     table("Incidents", columns, rows, "incidents")
+
+
+def watch_line(report: incidents.WatchReport | None) -> str:
+    """What the list is worth: whether watch runs, and how far it is."""
+    if report is None:
+        return "llmtrace watch has not reported for a week: nothing is detected. Start it."
+    if report.age_seconds > _SILENT_SECONDS:
+        silent = formats.seconds(report.age_seconds)
+        return f"llmtrace watch last reported {silent} ago: nothing is detected since. See its log."
+    behind = formats.seconds(max(0.0, report.scan_lag_seconds))
+    rules = f"Watch evaluates its rules in {formats.seconds(report.evaluation_seconds)}"
+    return f"{rules}; {report.share:.1%} of the messages that arrived are scanned, {behind} behind."
+
+
+def undelivered_line(receiver: webhooks.Undelivered) -> str:
+    """What a receiver has not been notified of."""
+    lines = []
+    if receiver.waiting and receiver.since is not None:
+        since = formats.clock(receiver.since, filters.zone(), datetime.now(UTC))
+        lines.append(
+            f"{receiver.waiting} messages wait for {receiver.url} since {since} ({receiver.error}): they are "
+            "sent once it answers."
+        )
+    if receiver.dropped:
+        lines.append(
+            f"{receiver.dropped} messages for {receiver.url} were given up in the last day; "
+            "the incidents' pages say which."
+        )
+    return "\n".join(lines)
 
 
 def _none(any_at_all: bool) -> None:

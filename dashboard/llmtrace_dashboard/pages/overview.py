@@ -9,10 +9,13 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from llmtrace_analysis.queries import incidents, usage
-from llmtrace_analysis.queries.scope import utc
+from llmtrace.common.escaping import markdown_text
+from llmtrace.semconv import DEGRADATIONS
+from llmtrace_analysis.cost.stated_costs import stated_share
+from llmtrace_analysis.queries import degraded_answers, incidents, usage
+from llmtrace_analysis.queries.scope import Scope, utc
 from llmtrace_analysis.queries.usage import Totals
-from llmtrace_dashboard.ui import charts, filters, formats
+from llmtrace_dashboard.ui import charts, filters, formats, theme
 from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.components import show
 from llmtrace_dashboard.ui.page_frame import empty, header, live
@@ -61,6 +64,7 @@ def render() -> None:
             key="calls",
             alt=f"{totals.calls} calls over time, {totals.errors} of them failed",
         )
+    _degraded(scope)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Top models", anchor=False)
@@ -68,6 +72,33 @@ def render() -> None:
     with right:
         st.subheader("Top users", anchor=False)
         _users(load(usage.top_users, scope))
+
+
+def _degraded(scope: Scope) -> None:
+    """Draw the share of degraded answers, where there are any."""
+    answers = load(degraded_answers.degraded_answers, scope)
+    if not answers.degraded:
+        return
+    kinds = [kind for kind in DEGRADATIONS if kind in set(answers.series["kind"])]
+    kinds += sorted(set(answers.series["kind"]) - set(kinds))
+    with st.container(border=True):
+        st.subheader("Degraded answers", anchor=False)
+        summary = (
+            f"{formats.percent(answers.share)} of {formats.count(answers.answers)} answers came from what "
+            "stood in for a model"
+        )
+        st.altair_chart(
+            charts.shares(
+                answers.series,
+                filters.zone(),
+                (scope.since, scope.until),
+                scope.step,
+                theme.colors_of(kinds),
+            ),
+            key="degraded",
+            alt=f"Share of degraded answers over time: {summary}",
+        )
+        st.caption(f"{markdown_text(summary)}. [Their traces]({page_url('/traces', q='has:degraded')})")
 
 
 def _incidents(project: str) -> None:
@@ -102,6 +133,9 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
         if totals.without_tokens
         else ""
     )
+    if totals.estimated:
+        estimated = formats.plural(totals.estimated, "call")
+        without += f" Tokens of {estimated} are estimated from text, at {formats.usd(totals.estimated_cost)}."
     cards = [
         _Card(
             "Calls",
@@ -138,7 +172,7 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
         ),
         _Card(
             "Tokens",
-            formats.count(totals.tokens),
+            formats.about(formats.count(totals.tokens), totals.estimated),
             f"{formats.count(totals.output_tokens)} out",
             tokens,
             f"{totals.input_tokens:,} in and {totals.output_tokens:,} out.{without}",
@@ -146,11 +180,11 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
         ),
         _Card(
             "Cost",
-            "unpriced" if totals.cost is None else formats.usd(totals.cost),
+            "unpriced" if totals.cost is None else formats.about(formats.usd(totals.cost), totals.estimated),
             f"{formats.count(totals.unpriced)} unpriced" if totals.unpriced else "all priced",
             series["cost"].where(called, 0),
             f"In US dollars, without {formats.plural(totals.unpriced, 'call')} that no price is known for. "
-            f"See the Cost page.{without}",
+            f"{_stated(totals)}See the Cost page.{without}",
             formats.change(totals.cost, before.cost),
             "orange" if totals.unpriced else "primary",
         ),
@@ -169,6 +203,11 @@ def _kpis(totals: Totals, before: Totals, series: pd.DataFrame, minutes: float) 
             help=card.help + change,
             height="stretch",
         )
+
+
+def _stated(totals: Totals) -> str:
+    share = stated_share(totals.stated, totals.cost or 0.0)
+    return f"{share:.0%} of it is stated by answers, the rest computed. " if share else ""
 
 
 def _sparkline(line: pd.Series) -> list[float]:
@@ -194,8 +233,12 @@ def _measures(data: pd.Series) -> list[dict[str, object]]:
         cell(formats.count(calls)),
         error_cell(int(data["errors"]), calls),
         cell(formats.seconds(float(data["p95"]))),
-        cell(formats.count(int(data["input_tokens"]) + int(data["output_tokens"]))),
-        cost_cell(cost, int(data["unpriced"]), calls),
+        cell(
+            formats.about(
+                formats.count(int(data["input_tokens"]) + int(data["output_tokens"])), data["estimated"]
+            )
+        ),
+        cost_cell(cost, int(data["unpriced"]), calls, estimated=int(data["estimated"])),
     ]
 
 

@@ -161,11 +161,15 @@ def _table(summaries: list[TraceSummary]) -> None:
                     cell(formats.seconds(trace.seconds)),
                     cell(formats.seconds(trace.ttft)),
                     cell(
-                        formats.count(trace.input_tokens + trace.output_tokens)
+                        formats.about(
+                            formats.count(trace.input_tokens + trace.output_tokens), trace.estimated
+                        )
                         if trace.calls
                         else formats.NONE
                     ),
-                    cost_cell(trace.cost, trace.unpriced, trace.calls) if trace.calls else cell(formats.NONE),
+                    cost_cell(trace.cost, trace.unpriced, trace.calls, estimated=trace.estimated)
+                    if trace.calls
+                    else cell(formats.NONE),
                 ],
                 href=trace_url(trace.trace_id),
             )

@@ -49,7 +49,7 @@ def cookie_secret(settings: DashboardSettings) -> str:
     if not file.exists():
         make_directory(settings.data_dir)
         with suppress(FileExistsError):  # another dashboard has made one at this moment
-            write_durably(file, secrets.token_urlsafe(48).encode(), mode=0o600, exclusive=True)
+            write_durably(file, secrets.token_urlsafe(48).encode(), exclusive=True)
     return _long_enough(_read(file), str(file))
 
 

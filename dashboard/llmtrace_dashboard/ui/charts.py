@@ -169,6 +169,40 @@ def calls(
     )
 
 
+def shares(
+    data: pd.DataFrame,
+    zone: ZoneInfo,
+    window: tuple[datetime, datetime],
+    step: int,
+    colors: dict[str, str],
+) -> alt.LayerChart | alt.FacetChart:
+    """`share` (0 to 1) per bucket of `step` seconds as bars, stacked by `kind`; `degraded` of `answers` are
+    named where one points. `colors` names the kinds in stacking order from below."""
+    long = local(data[["time", "kind", "degraded", "answers", "share"]], zone)
+    order = {name: place for place, name in enumerate(colors)}
+    long = long.sort_values(
+        ["at", "kind"], key=lambda column: column.map(order) if column.name == "kind" else column
+    )
+    long["high"] = long.groupby("at")["share"].cumsum()
+    long["low"] = long["high"] - long["share"]
+    long["end"] = long["at"] + step * 880
+    long["text"] = [formats.percent(share) for share in long["share"]]
+    return _bars(
+        long.rename(columns={"kind": "series"}),
+        _PERCENT_AXIS,
+        colors,
+        [
+            alt.Tooltip("when:N", title="Time"),
+            alt.Tooltip("series:N", title="Kind"),
+            alt.Tooltip("degraded:Q", title="Degraded", format=","),
+            alt.Tooltip("answers:Q", title="Answers", format=","),
+            alt.Tooltip("text:N", title="Share"),
+        ],
+        _HEIGHT,
+        _ends(window, zone, long),
+    )
+
+
 def _bars(
     data: pd.DataFrame,
     axis: str,

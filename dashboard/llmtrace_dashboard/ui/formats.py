@@ -52,6 +52,11 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
+def about(text: str, is_estimated: object) -> str:
+    """A number as it is, or marked as an estimate: `≈ 1,234`."""
+    return f"≈ {text}" if is_estimated and text != NONE else text
+
+
 def usd(value: float | None) -> str:
     """US dollars with the digits that matter: `$1,204`, `$12.30`, `$0.0042`; NONE where unpriced."""
     if value is None or _missing(value):

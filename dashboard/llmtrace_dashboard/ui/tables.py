@@ -58,19 +58,27 @@ def status_cell(status: str, failed_steps: int, retries: int) -> Cell:
 
 
 def cost_cell(
-    cost: float | None, unpriced: int, calls: int, bar: float | None = None, currency: str = "USD"
+    cost: float | None,
+    unpriced: int,
+    calls: int,
+    bar: float | None = None,
+    currency: str = "USD",
+    estimated: int = 0,
 ) -> Cell:
-    """Cost in `currency`; where calls have no price it says so instead of counting them as nothing."""
+    """Cost in `currency`; where calls have no price it says so instead of counting them as nothing, and where
+    the tokens of `estimated` calls are not told, that it is an estimate."""
     if unpriced and unpriced >= calls:
         return cell("unpriced", tone="warn", title="No price is known: see the Cost page")
+    text = formats.about(formats.money(cost, currency), estimated)
     if unpriced:
         return cell(
-            formats.money(cost, currency),
+            text,
             sub=f"+ {formats.count(unpriced)} unpriced",
             title=f"{unpriced:,} of {calls:,} calls have no price and are not in this sum",
             bar=bar,
         )
-    return cell(formats.money(cost, currency), bar=bar)
+    title = f"Tokens of {formats.plural(estimated, 'call')} are estimated from text" if estimated else ""
+    return cell(text, bar=bar, title=title)
 
 
 def badge(kind: dict[str, tuple[str, str]], value: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ import streamlit as st
 
 from llmtrace.common.escaping import csv_cell
 from llmtrace.semconv import PURPOSE_PRODUCT
-from llmtrace_analysis.queries import traces
+from llmtrace_analysis.cost.stated_costs import stated_share
+from llmtrace_analysis.queries import joined_spans, traces
 from llmtrace_analysis.queries.scope import moment
 from llmtrace_analysis.queries.traces import MAX_SPANS, SpanDetail, TraceSummary
 from llmtrace_dashboard.ui import filters, formats, theme
@@ -33,11 +34,15 @@ def render(trace_id: str) -> None:
     if summary is None:
         _absent(trace_id)
         return
-    spans = load(traces.trace_spans, trace_id)
+    spans = load(joined_spans.joined_spans, trace_id)
     nodes = arrange(spans)
     _header(summary)
     chosen = _waterfall(summary, nodes)
-    _span(trace_id, chosen)
+    places = {span["span_id"]: span for span in spans}
+    for span in spans:
+        # What was joined into a record can still be shown: its record links to it.
+        places |= {other: {"trace_id": trace, "tellings": []} for trace, other in span["tellings"]}
+    _span(places[chosen]["trace_id"], chosen, places[chosen]["tellings"])
 
 
 def _absent(trace_id: str) -> None:
@@ -68,9 +73,11 @@ def _header(trace: TraceSummary) -> None:
             {"label": "First token", "text": formats.seconds(trace.ttft)},
             {
                 "label": "Tokens",
-                "text": "not reported" if trace.without_tokens == trace.calls else tokens,
+                "text": "not reported"
+                if trace.without_tokens == trace.calls
+                else formats.about(tokens, trace.estimated),
                 "title": f"{trace.cache_read_tokens:,} of the input cached, "
-                f"{trace.reasoning_tokens:,} of the output reasoning",
+                f"{trace.reasoning_tokens:,} of the output reasoning" + _estimated_calls(trace),
             },
             _cost_fact(trace),
             {"label": "Model calls", "text": formats.count(trace.calls)},
@@ -106,13 +113,24 @@ def _header(trace: TraceSummary) -> None:
         )
 
 
+def _estimated_calls(trace: TraceSummary) -> str:
+    """A sentence of the calls that told no tokens; nothing where there is none."""
+    if not trace.estimated:
+        return ""
+    requests = formats.plural(trace.estimated, "request")
+    return f". Tokens of {requests} are estimated from text: nobody told them"
+
+
 def _cost_fact(trace: TraceSummary) -> dict[str, Any]:
     if trace.unpriced and trace.unpriced >= trace.calls:
         return {"label": "Cost", "text": "unpriced", "tone": "warn", "href": page_url("/cost")}
-    text = formats.usd(trace.cost)
+    text = formats.about(formats.usd(trace.cost), trace.estimated)
     if trace.unpriced:
         text += f" + {formats.plural(trace.unpriced, 'unpriced call')}"
-    return {"label": "Cost", "text": text}
+    fact = {"label": "Cost", "text": text}
+    if share := stated_share(trace.stated, trace.cost or 0.0):
+        fact["title"] = f"{share:.0%} of it is stated by answers, the rest computed"
+    return fact
 
 
 def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
@@ -122,7 +140,8 @@ def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
     colors = theme.colors_of(services)
     ids = {node.span["span_id"] for node in nodes}
     chosen = st.query_params.get("span", "")
-    if chosen not in ids:
+    tellings = [span for node in nodes for _, span in node.span["tellings"]]
+    if chosen not in ids and chosen not in tellings:
         chosen = _first_of_interest(nodes)
     total = max(trace.end_ns - trace.start_ns, 1) / 1e6
     data = {
@@ -136,7 +155,12 @@ def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
     if clicked and clicked in ids and clicked != chosen:
         st.query_params["span"] = clicked
         chosen = clicked
-    if trace.spans > len(nodes):
+    if tellings:
+        st.caption(
+            f"{formats.plural(len(tellings), 'span')} of other instrumentations tell of the same calls and "
+            "are joined into them."
+        )
+    if trace.spans > MAX_SPANS:
         st.caption(
             f"The trace has {trace.spans:,} spans; the first {MAX_SPANS:,} by start time are shown. "
             "Durations and sums above are over all of them."
@@ -185,18 +209,23 @@ def _span_table(nodes: list[Node], origin: int) -> pd.DataFrame:
             "Duration": [formats.seconds(node.span["duration_ns"] / 1e9) for node in nodes],
             "First token": [formats.seconds(node.span["ttft"]) for node in nodes],
             "Model": [node.span["model"] for node in nodes],
-            "Input tokens": [formats.count(node.span["input_tokens"]) for node in nodes],
-            "Output tokens": [formats.count(node.span["output_tokens"]) for node in nodes],
+            "Input tokens": [_counted(node.span, "input") for node in nodes],
+            "Output tokens": [_counted(node.span, "output") for node in nodes],
         }
     )
     return table.map(csv_cell)
+
+
+def _counted(span: dict[str, Any], kind: str) -> str:
+    """A span's tokens of input or output, marked where they are estimated."""
+    return formats.about(formats.count(span[f"{kind}_tokens"]), kind in span["estimated"])
 
 
 def _status(code: str) -> str:
     return {"Error": "Failed", "Ok": "OK"}.get(code, "OK")
 
 
-def _span(trace_id: str, span_id: str) -> None:
+def _span(trace_id: str, span_id: str, tellings: list[tuple[str, str]]) -> None:
     detail = load(traces.span_detail, trace_id, span_id)
     if detail is None:
         st.text("This span is not in the store.")
@@ -210,7 +239,7 @@ def _span(trace_id: str, span_id: str) -> None:
             "small": True,
             "badges": [{"text": "Failed", "tone": "bad"} if failed else {"text": "OK", "tone": "good"}],
             "lead": _complaint(values) if failed else "",
-            "facts": _span_facts(detail, trace_id, span_id),
+            "facts": [*_span_facts(detail, trace_id, span_id), *_telling_facts(tellings)],
         },
         "span_facts",
     )
@@ -238,8 +267,24 @@ def _span(trace_id: str, span_id: str) -> None:
         st.code(json.dumps(_plain(values), indent=2, ensure_ascii=False), language="json", height=460)
 
 
+#: What told the provider, where the emitter did not.
+_PROVIDER_SOURCES = {
+    "address": "by its address",
+    "prefix": "inferred from the model's prefix",
+    "list": "inferred from the model's name",
+}
+
+
 def _complaint(values: dict[str, Any]) -> str:
     return ": ".join(text for text in (values["error_type"], values["status_message"]) if text)
+
+
+def _provider(values: dict[str, Any]) -> str:
+    """The provider, what it was told by, and the emitter's own word where that is another."""
+    provider, reported = values["provider"] or formats.NONE, values["reported_provider"]
+    notes = [_PROVIDER_SOURCES[values["provider_source"]]] if values["provider_source"] else []
+    notes += [f"reported as {reported}"] if reported and reported != provider else []
+    return f"{provider} ({', '.join(notes)})" if notes else provider
 
 
 def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[str, Any]]:
@@ -253,23 +298,26 @@ def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[st
         model = values["request_model"] or answered
         facts += [
             {"label": "Model", "text": model, "href": page_url("/traces", model=model) if model else ""},
-            {"label": "Provider", "text": values["provider"] or formats.NONE},
+            {"label": "Provider", "text": _provider(values)},
         ]
         if answered and answered != model:
             facts.append({"label": "Answered by", "text": answered})
         facts += _times(values)
-        facts.append(
-            {"label": "Input", "text": _tokens(values["input_tokens"], values["cache_read_tokens"], "cached")}
-        )
-        facts.append(
-            {
-                "label": "Output",
-                "text": _tokens(values["output_tokens"], values["reasoning_tokens"], "reasoning"),
-            }
-        )
+        facts.append(_tokens_fact("input", values, values["cache_read_tokens"], "cached"))
+        facts.append(_tokens_fact("output", values, values["reasoning_tokens"], "reasoning"))
         facts.append(_span_cost(detail))
         if values["finish_reasons"]:
             facts.append({"label": "Finished by", "text": ", ".join(values["finish_reasons"])})
+    if detail.attempt_of:
+        facts.append(
+            {
+                "label": "Attempt of",
+                "text": detail.attempt_of[1],
+                "mono": True,
+                "href": trace_url(*detail.attempt_of),
+                "title": "It failed and was made again; the last attempt is the call",
+            }
+        )
     facts.append({"label": "Span id", "text": span_id, "mono": True, "copy": span_id})
     linked = [link for link in values["link_traces"] if link and link != trace_id]
     facts += [
@@ -278,10 +326,24 @@ def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[st
     return facts
 
 
-def _tokens(number: int | None, part: int, word: str) -> str:
+def _telling_facts(tellings: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Links to what tells of the same call."""
+    return [
+        {"label": "Also told by", "text": span, "mono": True, "href": trace_url(trace, span)}
+        for trace, span in tellings[:5]
+    ]
+
+
+def _tokens_fact(kind: str, values: dict[str, Any], part: int, word: str) -> dict[str, Any]:
+    """A span's tokens of input or output, with the part of them that is `word`."""
+    number = values[f"{kind}_tokens"]
     if number is None:
-        return "not reported"
-    return f"{number:,}" + (f" ({part:,} {word})" if part else "")
+        return {"label": kind.capitalize(), "text": "not reported"}
+    text = f"{number:,}" + (f" ({part:,} {word})" if part else "")
+    if kind not in values["estimated"]:
+        return {"label": kind.capitalize(), "text": text}
+    title = "Estimated from the text that went over the wire: the answer told no tokens."
+    return {"label": kind.capitalize(), "text": formats.about(text, True), "title": title}
 
 
 def _times(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -307,6 +369,8 @@ def _times(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _span_cost(detail: SpanDetail) -> dict[str, Any]:
+    if detail.attempt_of and not detail.cost:
+        return {"label": "Cost", "text": "none", "title": "An attempt that was made again and billed nothing"}
     if detail.priced is None:
         return {
             "label": "Cost",
@@ -315,9 +379,18 @@ def _span_cost(detail: SpanDetail) -> dict[str, Any]:
         }
     if not detail.priced:
         return {"label": "Cost", "text": "unpriced", "tone": "warn", "href": page_url("/cost")}
+    if detail.stated_by:
+        computed = formats.usd(detail.computed) if detail.computed is not None else "not known"
+        return {
+            "label": "Cost",
+            "text": f"{formats.usd(detail.cost)} (stated)",
+            "title": f"Stated by {detail.stated_by}; by the price book: {computed}",
+        }
     return {
         "label": "Cost",
-        "text": formats.usd(detail.cost) if detail.cost is not None else "no token counts",
+        "text": formats.about(formats.usd(detail.cost), detail.values["estimated"])
+        if detail.cost is not None
+        else "no token counts",
     }
 
 

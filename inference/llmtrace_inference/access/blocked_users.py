@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from llmtrace.common.durable_files import write_durably
+from llmtrace.common.durable_files import make_directory, write_durably
 from llmtrace_inference.protocol.errors import ApiError
 
 logger = logging.getLogger(__name__)
@@ -74,5 +74,5 @@ class BlockList:
             )
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         write_durably(self._path, json.dumps([asdict(blocked) for blocked in self.current()]).encode())

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llmtrace.common.durable_files import sync_directory, sync_file
+from llmtrace.common.durable_files import open_journal, sync_file
 
 
 class AnswerJournal:
@@ -17,8 +17,7 @@ class AnswerJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
         _cut_torn_tail(path)
-        self._file = path.open("ab")
-        sync_directory(path.parent)
+        self._file = open_journal(path)
         self._lock = asyncio.Lock()
         self._pending: list[bytes] = []
         self._appended = 0

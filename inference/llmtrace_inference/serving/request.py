@@ -97,6 +97,11 @@ class InferenceRequest(Generic[Body]):
         assert self._answer is not None, "it has been cached or submitted"  # noqa: S101
         return self._answer
 
+    @property
+    def cache_result(self) -> str:
+        """hit, semantic or miss; empty where no cache was asked."""
+        return self._lookup.word if self._lookup is not None else ""
+
     # --- on the way in ----------------------------------------------------------------------------------
 
     def admit(self, raw: bytes, reservation: QuotaReservation) -> Body:
@@ -270,7 +275,7 @@ class InferenceRequest(Generic[Body]):
             model=self._model,
             arrived_ns=arrival.arrived_ns,
             arrived_wall_ns=arrival.arrived_wall_ns,
-            request=body if not isinstance(body, EmbeddingRequest) else None,
+            request=body,
             response_id=self.response_id,
             max_tokens=measured.max_tokens,
             info=info,

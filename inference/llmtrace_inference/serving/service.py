@@ -34,6 +34,9 @@ from .steps import Arrival, Steps
 
 Result = TypeVar("Result")
 
+#: In what a response says whether the answer came from the cache: hit, semantic or miss.
+CACHE_HEADER = "x-llmtrace-cache"
+
 
 class CompletionService:
     """Answers requests from engines. `engines` maps served names to engines, None while one loads."""
@@ -121,6 +124,8 @@ class CompletionService:
             if not isinstance(error, Exception):
                 raise
             response = ending.response()
+        if request.cache_result:
+            response.headers[CACHE_HEADER] = request.cache_result
         response.headers.update(self._quotas.headers(arrival.caller))
         return response
 

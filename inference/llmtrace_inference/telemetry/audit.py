@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import math
 import threading
 import time
 import uuid
@@ -77,7 +76,7 @@ class AuditTrail:
                 replace(spool, headers=delivery.headers), endpoint, settings.data_dir / _REFUSED
             ),
             DeliveryCounters(),
-            Spool(spool, stale_seconds=math.inf),
+            Spool(spool, drops_oldest=False),
             warn=self._warn_once,
         )
         self._warned: set[str] = set()
@@ -193,7 +192,7 @@ class _AuditTransport:
         make_directory(self._refused_folder, mode=0o700)
         # By its content, so that what a crash leaves in both folders comes here once.
         file = self._refused_folder / f"{hashlib.sha256(body).hexdigest()[:16]}.json"
-        write_durably(file, body, mode=0o600)
+        write_durably(file, body)
         return file
 
     def close(self) -> None:

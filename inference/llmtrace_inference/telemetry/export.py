@@ -116,7 +116,7 @@ class _FinishedRequest:
         if isinstance(request, ChatRequest):
             texts += [message.text for message in request.messages]
         elif request is not None:
-            texts += [prompt for prompt in request.prompts if isinstance(prompt, str)]
+            texts += [prompt for prompt in request.prompt_parts if isinstance(prompt, str)]
         return _RECORD_BYTES + sum(map(len, texts))
 
     def span_count(self) -> int:

@@ -27,7 +27,7 @@ _CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 NAMES: Mapping[str, tuple[str, str]] = {
     "gen_ai_server_request_duration_seconds": ("gen_ai.server.request.duration", "s"),
-    "gen_ai_server_time_to_first_token_seconds": ("gen_ai.server.time_to_first_token", "s"),
+    "gen_ai_server_time_to_first_token_seconds": (semconv.SERVER_TIME_TO_FIRST_TOKEN, "s"),
     "gen_ai_server_time_per_output_token_seconds": ("gen_ai.server.time_per_output_token", "s"),
     "llmtrace_inference_tokens": ("llmtrace.inference.tokens", "{token}"),
     "llmtrace_inference_requests_running": ("llmtrace.inference.requests.running", "{request}"),

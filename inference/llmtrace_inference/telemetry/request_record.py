@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanContext
 
 from llmtrace import semconv
 from llmtrace_inference.engine.interface import ModelInfo, Progress
-from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
+from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
 from llmtrace_inference.protocol.tool_calls import ToolCall
 
 AttributeValue = str | bool | int | float | Sequence[str]
@@ -71,12 +71,22 @@ class CacheLookup:
         return self.result in ("exact", "semantic")
 
     @property
+    def word(self) -> str:
+        """What the answer's header says of it: hit, semantic or miss; empty where it was cut short."""
+        return semconv.CACHE_HIT if self.result == "exact" else self.result or ""
+
+    @property
     def attributes(self) -> Attributes:
         """Attributes of the SERVER span."""
         if self.result is None:
             return {}
-        out: Attributes = {semconv.INFERENCE_CACHE_RESULT: self.result}
+        out: Attributes = {
+            semconv.INFERENCE_CACHE_RESULT: self.result,
+            semconv.CACHE_NAME: semconv.PROVIDER_LLMTRACE,
+            semconv.CACHE_RESULT: self.word,
+        }
         if self.is_hit:
+            out[semconv.RESPONSE_CACHE_HIT] = True
             out[semconv.INFERENCE_CACHE_SCORE] = self.score
             out[semconv.INFERENCE_CACHE_SAVED_TOKENS] = self.saved_tokens
         return out
@@ -94,7 +104,7 @@ class RequestRecord:
     model: str = ""
     arrived_ns: int = field(default_factory=time.perf_counter_ns)
     arrived_wall_ns: int = field(default_factory=time.time_ns)
-    request: ChatRequest | CompletionRequest | None = None
+    request: ChatRequest | CompletionRequest | EmbeddingRequest | None = None
     response_id: str = ""
     max_tokens: int = 0
     info: ModelInfo | None = None

@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from llmtrace import semconv
 from llmtrace_inference.engine.interface import ModelInfo
-from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest
+from llmtrace_inference.protocol.requests import ChatRequest, CompletionRequest, EmbeddingRequest
 
 from .phases import phases_of
 from .request_record import Attributes, AttributeValue, RequestRecord
@@ -46,7 +46,7 @@ def server_attributes(record: RequestRecord, *, capture_content: bool) -> Attrib
     }
     if record.server is not None and record.server[1] is not None:  # None: a Unix socket
         out[semconv.SERVER_ADDRESS], out[semconv.SERVER_PORT] = record.server
-    if record.request is not None:
+    if record.request is not None and not isinstance(record.request, EmbeddingRequest):
         _request_attributes(out, record, record.request)
     if record.status is not None:
         out[semconv.HTTP_RESPONSE_STATUS_CODE] = record.status
@@ -151,7 +151,7 @@ def _convention(finish_reason: str | None) -> str:
 
 
 def _content_attributes(
-    out: Attributes, record: RequestRecord, request: ChatRequest | CompletionRequest
+    out: Attributes, record: RequestRecord, request: ChatRequest | CompletionRequest | EmbeddingRequest
 ) -> None:
     if isinstance(request, ChatRequest):
         messages = []
@@ -168,7 +168,7 @@ def _content_attributes(
             )
     else:
         messages = [
-            _message("user", p if isinstance(p, str) else f"[{len(p)} tokens]") for p in request.prompts
+            _message("user", p if isinstance(p, str) else f"[{len(p)} tokens]") for p in request.prompt_parts
         ]
     out[semconv.INPUT_MESSAGES] = _json(messages)
     answers = [

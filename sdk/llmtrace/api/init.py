@@ -58,6 +58,7 @@ def init(
     redact_secrets: bool | None = None,
     redact_pii: bool | None = None,
     baggage_hosts: Sequence[str] | None = None,
+    providers: Mapping[str, str] | None = None,
     sample_rate: float | None = None,
     rules: Sequence[SampleRule] | None = None,
     keep_slower_than: float | None = None,
@@ -98,6 +99,10 @@ def init(
         default False.
     baggage_hosts: hosts (also `*.example.org`) that requests may carry baggage to. In the variable they are
         separated by commas.
+    providers: who answers at addresses of your own: a host (with port or the beginning of a path, where one
+        is meant) and the provider of each. Hosts that nobody knows are the provider `unknown`, which has no
+        list price: say here what stands behind a gateway. In the variable `llm.example.org=openai,
+        gateway.example.org/azure=azure.ai.openai`.
     sample_rate: share of traces to send, 0 to 1; those with an error or a slow span are always sent; default
         1. Spans kept by chance have the attribute `llmtrace.sample.weight` (1/rate) to correct sums by.
     rules: other rates for some traces; the first `SampleRule` that matches counts.

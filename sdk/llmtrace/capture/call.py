@@ -13,19 +13,22 @@ from itertools import islice
 from typing import Final, Protocol
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import clock, semconv
+from llmtrace.common.providers import UNKNOWN
 from llmtrace.delivery import double_spans
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import context_attributes, retries
-from llmtrace.wire import background_responses, response_headers
-from llmtrace.wire.format import Translation, WireFormat
+from llmtrace.spans import cache_fills, context_attributes, other_tracers, retries
+from llmtrace.wire import accounts, background_responses, cache_headers, response_headers
+from llmtrace.wire.format import InnerCall, Json, Translation, WireFormat
 from llmtrace.wire.framing import decode, output_events, sse
 from llmtrace.wire.provider_errors import provider_error, without_secrets
-from llmtrace.wire.provider_names import provider_name
+from llmtrace.wire.provider_names import provider_name, provider_of_body
 from llmtrace.wire.render import render
+from llmtrace.wire.stated_cost import stated_cost
+from llmtrace.wire.usage_estimate import estimated_usage, has_usage
 
 from . import content_encoding, llm_span
 from .runtime import Runtime
@@ -36,6 +39,18 @@ _TAIL_BYTES: Final = 64 * 1024
 _USUAL_CHUNK: Final = 64 * 1024
 """What HTTP libraries read at most at once."""
 _MAX_UNSEEN: Final = 128
+#: What a call within has of the call around it.
+_OF_INNER_CALLS: Final = (
+    semconv.PROVIDER_NAME,
+    semconv.SERVER_ADDRESS,
+    semconv.SERVER_PORT,
+    semconv.ACCOUNT,
+    semconv.USER_ID,
+    semconv.COUNTED,
+    semconv.RESPONSE_SERVICE_TIER,
+    semconv.ANTHROPIC_RESPONSE_SERVICE_TIER,
+    semconv.OPENAI_RESPONSE_SERVICE_TIER,
+)
 _BASE_WEIGHT: Final = 2048
 
 
@@ -64,6 +79,7 @@ class LlmCall:
         "_format",
         "_head_at",
         "_headers",
+        "_inner_calls",
         "_request",
         "_retry",
         "_retry_of",
@@ -92,6 +108,7 @@ class LlmCall:
         self._times: list[float] = []
         self._tail: deque[tuple[bytes, float]] | None = None
         self._size = self._tail_size = self._weighed = 0
+        self._inner_calls: list[InnerCall] = []
         self._headers: Mapping[str, str] = {}
         self._status: int | None = None
         self._error: tuple[str, str] | None = None
@@ -100,9 +117,10 @@ class LlmCall:
         self._end: int | None = None
         self._started_at = clock.time_ns()
         self.span = llm_span.begin(runtime, wire_format.operation, self._started_at)
-        self._retry_of = retries.supersede(request.headers)
-        self._retry = retries.Retry(self.span.context)
+        self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(), self._started_at)
+        self._retry_of = retries.repeated(self._retry, request.path, request.body, request.headers)
         retries.last.set(self._retry)
+        cache_fills.note_call(self.span.context)
         self._start = clock.perf_counter()
 
     @property
@@ -183,8 +201,10 @@ class LlmCall:
         self._abandoned = self._abandoned or early
         if self._tail is None:
             self._size = sum(map(len, self._chunks))
-        if not self._abandoned and (self._error is not None or (self._status or 0) >= 400):
-            self._retry.failed = retries.is_retryable(self._status)
+        if self._error is not None or (self._status or 0) >= 400:
+            self._retry.fail(self._request.path, self._request.body)
+            self._retry.is_retryable = not self._abandoned and retries.is_retryable(self._status)
+        self._retry.ended_at = self._end
         self._runtime.delivery_worker.submit_call(self, quiet=quiet)
 
     def weight(self) -> int:
@@ -195,7 +215,7 @@ class LlmCall:
     def may_be_retried(self) -> bool:
         """Whether its client may be about to try again, so that this one would not count."""
         retry = self._retry
-        if not retry.failed or retry.superseded or retries.resend_count(self._request.headers) is None:
+        if not retry.is_retryable or retry.superseded or retries.resend_count(self._request.headers) is None:
             return False
         return clock.time_ns() - (self._end or 0) < retries.HELD_SECONDS * 1e9
 
@@ -206,7 +226,7 @@ class LlmCall:
         """Make the span; runs on the delivery thread, once. Nothing where the span's provider hands it on."""
         attributes: dict[str, AttributeValue] = {
             semconv.OPERATION_NAME: self._format.operation,
-            semconv.PROVIDER_NAME: self._format.provider,
+            semconv.PROVIDER_NAME: UNKNOWN,
         }
         # Looked into many times, and the libraries' own mappings are slow.
         self._headers = {name.lower(): value for name, value in self._headers.items()}
@@ -214,10 +234,19 @@ class LlmCall:
             self._describe_transport(attributes)
             request_body = decode.decoded(self._request.body) if self._request.body else None
             self._merge(self._format.request(request_body, self._request.path, self._content), attributes)
-            self._describe_response(attributes)
+            answer = self._describe_response(attributes)
             if self._format.fetched_again:
                 fetched = self._format.method == "GET"
                 background_responses.count_once(attributes, self._runtime.delivery_worker, fetched=fetched)
+                if attributes[semconv.OPERATION_NAME] == background_responses.FETCH:
+                    self._inner_calls.clear()  # they have counted with the answer
+            if self._status is not None and self._status < 400:
+                asked = request_body, self._request.path
+                attributes.update(estimated_usage(attributes, self._format, asked, answer))
+        if self._span_status is not _UNSET and not self._retry.failed:
+            self._retry.fail(self._request.path, self._request.body)  # in the middle of its stream
+        if self._retry.superseded and not has_usage(attributes):
+            attributes[semconv.COUNTED] = False  # what was billed counts: the link says that it is no call
         if semconv.USER_ID in self.span.initial_attributes:
             attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
         name = " ".join(
@@ -228,29 +257,62 @@ class LlmCall:
         if self.span.parent is not None:
             double_spans.remember_parent(self.span.parent)
         end = self._end or self._started_at
-        return self.span.finish(name, attributes, self._span_status, end, retry_of=self._retry_of)
+        inner = self._finish_inner_calls(attributes, end)
+        repeated = self._repeated()
+        return (*inner, *self.span.finish(name, attributes, self._span_status, end, retry_of=repeated))
+
+    def _repeated(self) -> SpanContext | None:
+        """The earlier request that this one repeats, to link to."""
+        previous, request = self._retry_of, self._request
+        if previous is None or not retries.is_repetition(previous, request.path, request.body):
+            return None
+        return previous.context
+
+    def _finish_inner_calls(
+        self, attributes: Mapping[str, AttributeValue], end: int
+    ) -> Sequence[ReadableSpan]:
+        """A span for each model that the provider called for this call: within it, nobody says when."""
+        whose = {key: attributes[key] for key in _OF_INNER_CALLS if key in attributes}
+        spans: list[ReadableSpan] = []
+        for inner_call in self._inner_calls:
+            inner_attributes = {
+                **whose,
+                semconv.OPERATION_NAME: inner_call.operation,
+                semconv.INNER_CALL: inner_call.kind,
+                **inner_call.attributes,
+            }
+            model = inner_call.attributes.get(semconv.REQUEST_MODEL, "")
+            spans += self.span.finish_inner(f"{inner_call.operation} {model}".strip(), inner_attributes, end)
+        return spans
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         headers = self._request.headers
         host, port = self._request.address()
-        attributes[semconv.PROVIDER_NAME] = provider_name(host, self._headers, self._format.provider)
+        attributes[semconv.PROVIDER_NAME] = provider_name(
+            (host, port),
+            self._request.path,
+            self._format.provider,
+            headers,
+            self._headers,
+            self._runtime.config.providers,
+        )
         attributes[semconv.SERVER_ADDRESS] = host
         attributes[semconv.SERVER_PORT] = port
         if self._status is not None:
             attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = self._status
         if resend_count := retries.resend_count(headers):
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = resend_count
-        if self._retry.superseded:
-            attributes[semconv.COUNTED] = False
         attributes.update(response_headers.described(self._headers))
-        if account := response_headers.account(headers, self._headers):
-            attributes[semconv.ACCOUNT] = account
+        attributes.update(cache_headers.cache_attributes(self._headers))
+        if mark := accounts.account(headers, self._headers, self._request.path):
+            attributes[semconv.ACCOUNT] = mark
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
             self._describe_error(attributes, *self._error)
 
-    def _describe_response(self, attributes: dict[str, AttributeValue]) -> None:
+    def _describe_response(self, attributes: dict[str, AttributeValue]) -> Json:
+        """What the answer says; returns its body, decoded or folded."""
         pieces = self._received_pieces()
         received = b"".join(pieces)
         content_type = self._headers.get("content-type", "")
@@ -268,8 +330,14 @@ class LlmCall:
             body = decode.decoded(decode.without_vectors(received) if vectors else received)
         if body is not None:
             self._merge(self._format.response(body, self._content), attributes)
+        if attributes[semconv.PROVIDER_NAME] == UNKNOWN:
+            attributes[semconv.PROVIDER_NAME] = provider_of_body(received)
         for key, count in response_headers.counts(self._headers).items():
             attributes.setdefault(key, count)
+        stated = stated_cost(body, self._headers, attributes.get(semconv.PROVIDER_NAME))
+        if semconv.RESPONSE_CACHE_HIT in attributes:
+            stated = cache_headers.saved_cost(stated)
+        attributes.update(stated)
         response_id = attributes.get(semconv.RESPONSE_ID)
         if isinstance(response_id, str):
             double_spans.remember(response_id, self.span.context.trace_id, self.span.context.span_id)
@@ -288,6 +356,7 @@ class LlmCall:
             unfinished = not isinstance(reasons, list) or "error" in reasons
             if self._abandoned and unfinished and not sse.is_done(received):
                 attributes[semconv.STREAM_ABANDONED] = True
+        return body
 
     def _describe_timing(
         self,
@@ -306,8 +375,7 @@ class LlmCall:
 
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
-        headers = self._request.headers
-        secrets = [headers.get(name, "").removeprefix("Bearer ") for name in response_headers.KEY_HEADERS]
+        secrets = accounts.secrets_of(self._request.headers)
         self._span_status = Status(
             StatusCode.ERROR, self._runtime.redactor.text(without_secrets(message, secrets))
         )
@@ -315,6 +383,7 @@ class LlmCall:
     def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
         redactor = self._runtime.redactor
         attributes.update(translation.attributes)
+        self._inner_calls += translation.inner_calls
         for key, messages in translation.content.items():
             limit = self._runtime.config.max_content_chars
             text = render(messages, limit)

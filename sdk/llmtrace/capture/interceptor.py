@@ -111,13 +111,23 @@ def begin(
     """Begin a call, write its headers with `set_header`, and attach the context in which it is sent."""
     if runtime.config.http_spans == "all":
         other_http.install(runtime)
-    if other_tracers.seen_any():
-        other_tracers.mark_enclosing()
-    call = LlmCall(runtime, wire_format, request)
+    call = _begin_call(runtime, wire_format, request)
     propagation.set_trace_headers(call.span.context, set_header)
     if runtime.config.baggage_hosts:
         propagation.set_baggage_header(runtime.config, host(), set_header)
     return SentRequest(call if call.span.recording else None, _enter(call))
+
+
+def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> LlmCall:
+    """Below the active span, or below another library's that is open and not active."""
+    above = other_tracers.mark_enclosing() if other_tracers.seen_any() else None
+    if above is None:
+        return LlmCall(runtime, wire_format, request)
+    token = otel_context.attach(set_span_in_context(above))
+    try:
+        return LlmCall(runtime, wire_format, request)
+    finally:
+        otel_context.detach(token)
 
 
 def _enter(call: LlmCall) -> Token[Context]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
@@ -55,6 +55,14 @@ class LlmSpan(Protocol):
         Called once, on any thread. retry_of: the earlier request of the same call, to link to.
         """
 
+    def finish_inner(
+        self, name: str, attributes: Mapping[str, AttributeValue], end: int
+    ) -> Sequence[ReadableSpan]:
+        """A span below this one, over the same time, ended; returned where no provider hands it on.
+
+        Called before `finish`.
+        """
+
 
 class OwnProvider(TracerProvider):
     """A provider that knows whether somebody else listens."""
@@ -76,7 +84,8 @@ def begin(runtime: Runtime, name: str, start: int) -> LlmSpan:
     provider = runtime.provider
     if isinstance(provider, OwnProvider) and not provider.shared and not runtime.config.attribute_limits:
         return _BuiltAtEnd(runtime, provider, name, start)
-    return _Recording(runtime.tracer.start_span(name, kind=SpanKind.CLIENT, start_time=start))
+    span = runtime.tracer.start_span(name, kind=SpanKind.CLIENT, start_time=start)
+    return _Recording(runtime, span, start)
 
 
 class _BuiltAtEnd:
@@ -119,26 +128,52 @@ class _BuiltAtEnd:
         *,
         retry_of: SpanContext | None = None,
     ) -> Sequence[ReadableSpan]:
-        span = ReadableSpan(
+        links = () if retry_of is None else (Link(retry_of, _REPEATS),)
+        return (self._ended(name, self.context, self.parent, attributes, end, status, links),)
+
+    def finish_inner(
+        self, name: str, attributes: Mapping[str, AttributeValue], end: int
+    ) -> Sequence[ReadableSpan]:
+        context = SpanContext(
+            self.context.trace_id,
+            self._provider.id_generator.generate_span_id(),
+            False,
+            self.context.trace_flags,
+            self.context.trace_state,
+        )
+        return (self._ended(name, context, self.context, attributes, end, Status(StatusCode.UNSET)),)
+
+    def _ended(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        attributes: Mapping[str, AttributeValue],
+        end: int,
+        status: Status,
+        links: Sequence[Link] = (),
+    ) -> ReadableSpan:
+        return ReadableSpan(
             name,
-            self.context,
-            self.parent,
+            context,
+            parent,
             self._provider.resource,
             {**self.initial_attributes, **attributes},
-            links=() if retry_of is None else (Link(retry_of, _REPEATS),),
+            links=links,
             kind=SpanKind.CLIENT,
             status=status,
             start_time=self._start,
             end_time=end,
             instrumentation_scope=self._runtime.scope,
         )
-        return (span,)
 
 
 class _Recording:
-    __slots__ = ("_span", "context", "parent", "recording")
+    __slots__ = ("_runtime", "_span", "_start", "context", "parent", "recording")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, runtime: Runtime, span: Span, start: int) -> None:
+        self._runtime = runtime
+        self._start = start
         self._span = span
         self.context = span.get_span_context()
         self.recording = span.is_recording()
@@ -164,4 +199,13 @@ class _Recording:
         if not status.is_unset:
             self._span.set_status(status)
         self._span.end(end_time=end)
+        return ()
+
+    def finish_inner(
+        self, name: str, attributes: Mapping[str, AttributeValue], end: int
+    ) -> Sequence[ReadableSpan]:
+        around = trace.set_span_in_context(self._span)
+        inner = self._runtime.tracer.start_span(name, around, SpanKind.CLIENT, start_time=self._start)
+        inner.set_attributes({**self.initial_attributes, **attributes})
+        inner.end(end_time=end)
         return ()

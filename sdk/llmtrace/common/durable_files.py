@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -40,12 +40,26 @@ def sync_file(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def write_durably(path: Path, data: bytes | IO[bytes], *, mode: int = 0o666, exclusive: bool = False) -> None:
-    """Write a whole file, in place of one that is there. On disk when this returns.
+def open_journal(path: Path) -> BinaryIO:
+    """A file that grows by lines, for its owner alone: its name is on disk when this returns, what is written
+    to it after `sync_file`.
+    """
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+    try:
+        sync_directory(path.parent)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def write_durably(path: Path, data: bytes | IO[bytes], *, mode: int = 0o600, exclusive: bool = False) -> None:
+    """Write a whole file, in place of one that is there. On disk when this returns. All files that matter are
+    written by this, or line by line by `open_journal`.
 
     `data` may be a file that is open for reading, whose rest is copied piece by piece.
 
-    `mode` is that of the new file, less the process's umask: 0o600 for what its owner alone may read. With
+    `mode` is that of the new file, less the process's umask: its owner alone may read it. With
     `exclusive` nothing is replaced: raises FileExistsError, for all but one of those who write at once.
     """
     # Of those who write at once each has a draft of its own; the other name is found again after a crash.

@@ -31,6 +31,14 @@ _HEADER_BYTES: Final = len(_MAGIC) + _ID_BYTES + _SALT_BYTES
 _LENGTH: Final = struct.Struct(">I")
 #: What a record may be, so that a damaged length does not ask for the whole memory.
 _MAX_RECORD: Final = 1 << 30
+_TAG_BYTES: Final = 16
+
+#: By how much more than a file's length is tried to find records in what is damaged, how many of them damage
+#: may hide in a row, and how many a damaged header is tried on.
+_TRIES: Final = 64
+_SKIPPED: Final = 64
+_FIRST_RECORDS: Final = 3
+_SHORT: Final = 1 << 16
 
 
 class EncryptionUnavailable(ValueError):
@@ -149,6 +157,141 @@ def records(data: bytes, keys: EncryptionKeys | None) -> Iterator[tuple[bytes, i
         offset, count = end, count + 1
 
 
+@dataclass(frozen=True)
+class SealedStretch:
+    """The bytes [start, end) of a sealed file: a record, or None where they are damaged. `count` is how many
+    records end at `end` or before, where that can be told. `is_cut`: the start of one whose rest is missing.
+    """
+
+    start: int
+    end: int
+    record: bytes | None
+    count: int | None
+    is_cut: bool = False
+
+
+def was_sealed(data: bytes) -> bool:
+    """Whether this was a sealed file, though some bytes of what it begins with may be damaged."""
+    same = sum(own == byte for own, byte in zip(data, _MAGIC, strict=False))
+    return is_sealed(data) or (len(data) >= _HEADER_BYTES and same >= len(_MAGIC) - 2)
+
+
+def scan(data: bytes, keys: EncryptionKeys | None) -> Iterator[SealedStretch]:
+    """All of a file's bytes, record by record, those that are damaged as well.
+
+    A record says by its nonce how many came before it. Behind a damaged one the next is looked for where the
+    length says, then wherever lengths lead on from one to the next; what that may cost is bounded. Raises
+    SealBroken when there is no key for it.
+    """
+    if len(data) < _HEADER_BYTES:
+        yield SealedStretch(0, len(data), None, None, is_cut=is_sealed(data))
+        return
+    finder = _RecordFinder(data, _whole_header(data, keys), keys)
+    offset, count = _HEADER_BYTES, 0
+    while offset < len(data):
+        end = finder.end_at(offset)
+        if end is not None and (record := finder.opened(count, offset, end)) is not None:
+            yield SealedStretch(offset, end, record, count + 1)
+            offset, count = end, count + 1
+            continue
+        damage_end, number = finder.end_of_damage(offset, count, end)
+        record = finder.opened(count, offset, damage_end)  # where the length alone is damaged
+        is_cut = record is None and damage_end == len(data) and finder.reaches_over(offset)
+        yield SealedStretch(offset, damage_end, record, number, is_cut)
+        offset, count = damage_end, number if number is not None else count + 1
+
+
+class _RecordFinder:
+    """Opens the records of a file and finds the next one behind damage."""
+
+    def __init__(self, data: bytes, header: bytes, keys: EncryptionKeys | None) -> None:
+        self._data = data
+        self._header = header
+        self._cipher = _reading_cipher(header, keys)
+        #: Bytes that may still be tried as records that they may not be.
+        self._tries = _TRIES * len(data)
+        # Where a length may stand: none is greater than the file or less than a tag.
+        most = min(len(data) >> 24, 0x3F)
+        self._lengths = re.compile(b"(?=[\\x00-\\x%02x](?!\\x00\\x00[\\x00-\\x0f]))" % most, re.DOTALL)
+
+    def end_at(self, offset: int) -> int | None:
+        """Where the record at `offset` ends by its length; None where that cannot be."""
+        if offset + _LENGTH.size > len(self._data):
+            return None
+        (length,) = _LENGTH.unpack_from(self._data, offset)
+        end: int = offset + _LENGTH.size + length
+        return end if _TAG_BYTES <= length <= _MAX_RECORD and end <= len(self._data) else None
+
+    def reaches_over(self, offset: int) -> bool:
+        """Whether the record at `offset` ends behind the file's end by its length, or within that."""
+        if offset + _LENGTH.size > len(self._data):
+            return True
+        (length,) = _LENGTH.unpack_from(self._data, offset)
+        return bool(offset + _LENGTH.size + length > len(self._data) and length <= _MAX_RECORD)
+
+    def opened(self, count: int, offset: int, end: int) -> bytes | None:
+        """The record in [offset, end) as number `count`, whatever its length says."""
+        return _opened(self._cipher, count, self._data[offset + _LENGTH.size : end], self._header)
+
+    def end_of_damage(self, offset: int, count: int, end: int | None) -> tuple[int, int | None]:
+        """Where the next record begins behind a damaged one, and its number; the file's end and None where
+        there is none. `end` is where the damaged one ends by its length.
+        """
+        if end is not None and self._tried(count + 1, end):
+            return end, count + 1
+        for match in self._lengths.finditer(self._data, offset + 1):
+            at = match.start()
+            if not self._leads_on(at):
+                continue
+            skipped = min((at - offset) // (_LENGTH.size + _TAG_BYTES), _SKIPPED)
+            for number in (*range(count + 1, count + 1 + max(skipped, 1)), count):
+                if self._tried(number, at):
+                    return at, number
+            if self._tries < 0:
+                break
+        if end == len(self._data):
+            return end, count + 1
+        return len(self._data), None
+
+    def _tried(self, number: int, offset: int) -> bool:
+        end = self.end_at(offset)
+        if end is None or self._tries < 0:
+            return False
+        self._tries -= end - offset
+        return self.opened(number, offset, end) is not None
+
+    def _leads_on(self, offset: int) -> bool:
+        """Whether the length at `offset` leads to another, and that on, or to the end. A short record may
+        lead to one that is damaged as well.
+        """
+        end = self.end_at(offset)
+        is_short = end is not None and end - offset <= _SHORT
+        for _ in range(3):
+            if end is None or end == len(self._data):
+                break
+            end = self.end_at(end)
+        return end is not None or is_short
+
+
+def _whole_header(data: bytes, keys: EncryptionKeys | None) -> bytes:
+    """A file's header, as it was before what names the format or the key was damaged: what a key opens."""
+    header = data[:_HEADER_BYTES]
+    if keys is None or (header.startswith(_MAGIC) and header[len(_MAGIC) :][:_ID_BYTES] in keys.by_id):
+        return header
+    for key in keys.keys:
+        tried = _MAGIC + key_id(key) + header[-_SALT_BYTES:]
+        cipher, offset, count = _cipher(keys, key, header[-_SALT_BYTES:]), _HEADER_BYTES, 0
+        while count < _FIRST_RECORDS and offset + _LENGTH.size <= len(data):
+            (length,) = _LENGTH.unpack_from(data, offset)
+            end = offset + _LENGTH.size + length
+            if end > len(data):
+                break
+            if _opened(cipher, count, data[offset + _LENGTH.size : end], tried) is not None:
+                return tried
+            offset, count = end, count + 1
+    return header
+
+
 def sealed_records(file: BinaryIO, keys: EncryptionKeys | None) -> Iterator[bytes]:
     """The records of an open file that is too large for memory.
 
@@ -205,7 +348,7 @@ def _opened(cipher: Any, count: int, sealed: bytes, header: bytes) -> bytes | No
 
     try:
         plain: bytes = cipher.decrypt(_nonce(count), sealed, header)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # the second where there is less than a tag
         return None
     return plain
 

@@ -75,6 +75,8 @@ class BoundedQueue:
             self._calls.append((weight, spans, call))
             self.bytes += weight
             self.spans_of_calls += spans
+            if (shared := self._counters.shared) is not None:
+                shared[0] = self._counters.generated + self.spans_of_calls
             return self.spans_of_calls
 
     def add_span(self, span: ReadableSpan, *, redacted: bool) -> int:
@@ -87,6 +89,8 @@ class BoundedQueue:
                 return 0
             self._spans.append((weight, redacted, span))
             self.bytes += weight
+            if (shared := self._counters.shared) is not None:
+                shared[0] = self._counters.generated + self.spans_of_calls
             return len(self._spans)
 
     def add_log(self, record: LogRecord) -> int:

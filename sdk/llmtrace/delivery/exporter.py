@@ -53,6 +53,8 @@ class ExportResult:
     rejected: int = 0
     certificate_refused: bool = False
     """`detail` is about a certificate, and says what mends it; waiting alone does not."""
+    timed_out: bool = False
+    """Nobody answered in time: another attempt would take as long."""
 
 
 class Transport(Protocol):

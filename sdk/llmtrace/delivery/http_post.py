@@ -56,7 +56,8 @@ class HttpPoster:
         except requests.RequestException as error:
             problem = certificate_problem(error, endpoint.url, endpoint.tls)
             if problem is None:
-                return ExportResult("retry", _reason(error))
+                late = isinstance(error, requests.Timeout)
+                return ExportResult("retry", _reason(error), timed_out=late)
             self.close()  # the next attempt reads the files again
             return ExportResult("retry", problem, certificate_refused=True)
         except Exception as error:  # noqa: BLE001  # no reason to lose the batch

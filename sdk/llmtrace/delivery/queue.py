@@ -1,8 +1,8 @@
-"""The one thread that delivers, and the way to it.
+"""The thread that delivers, and the way to it.
 
 The caller's side (`submit_*`) costs a lock and an append and never waits for the network. The thread turns
-finished calls into spans, packs batches and hands each to the sender. Everything that does not arrive is
-counted.
+finished calls into spans, packs batches and hands each to the sender; what lies on disk has a thread of its
+own (`replay_thread`). Everything that does not arrive is counted.
 """
 
 from __future__ import annotations
@@ -26,18 +26,28 @@ from llmtrace.spans.sampling import TailSampler
 
 from . import double_spans
 from .bounded_queue import BoundedQueue, FinishedCall
+from .counters_report import CountersReport
 from .exporter import Batch, Exporter, ExportResult, LogRecord
+from .replay_thread import ReplayThread
 from .sender import Sender
 from .settings import DeliverySettings
 from .spool import Spool
 from .stats import DeliveryCounters, Stats
 
 _DELIVERING: Final = swallow("delivering spans", may_raise=False)
+_COUNTING: Final = swallow("keeping the counters", may_raise=False)
+_ENDING: Final = swallow("ending the delivery", may_raise=False)
 _BUILDING: Final = swallow("building the span of a call", may_raise=False)
 _REDACTING: Final = swallow("redacting a span", may_raise=False)
 _REDACTING_LOG: Final = swallow("redacting a log record", may_raise=False)
 _ENCODING: Final = swallow("encoding spans or scores", may_raise=False)
-_REPORT_SECONDS: Final = 60.0
+#: The shortest pause between two looks at the queue, as a share of `schedule_delay`, the longest.
+_SHORTEST_PAUSE_SHARE: Final = 0.2
+#: For each second of CPU that a look took, so many seconds of pause: what is lost by a kill is kept small
+#: where that is cheap.
+_PAUSE_PER_WORK: Final = 400.0
+_LEFT_SECONDS: Final = 10.0
+"""How often it is looked for what processes left that have ended meanwhile."""
 
 ItemT = TypeVar("ItemT")
 
@@ -79,10 +89,8 @@ class DeliveryWorker:
         self._open_exporter = open_exporter
         self._spool = spool
         self._reports = list(periodic_reports)
-        self._starts_at_once = bool(periodic_reports)
-        if reports:
-            self._reports.append(PeriodicReport(_REPORT_SECONDS, self._packed_counters))
-        self._pause = min([settings.schedule_delay, *(report.seconds for report in self._reports)])
+        self._tells_counters = reports
+        self._longest_pause = min([settings.schedule_delay, *(report.seconds for report in self._reports)])
         self._on_dropped = on_dropped
         self._redactor = redactor or Redactor(secrets=True, pii=False)
         self._open_sampler = open_sampler
@@ -100,6 +108,13 @@ class DeliveryWorker:
             self._spool,
             is_crowded=self._queue.is_half_full,
         )
+        self._replay_thread = ReplayThread(self._sender, _suppress_instrumentation)
+        self._counters_report = (
+            CountersReport(self._counters, self._queue, self._sender, self._spool)
+            if self._tells_counters
+            else None
+        )
+        self._pause = self._longest_pause * _SHORTEST_PAUSE_SHARE
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
         self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
         self._wake = threading.Event()
@@ -107,10 +122,11 @@ class DeliveryWorker:
         self._flushes_requested = self._flushes_done = self._failed_cycles = 0
         now = time.monotonic()
         self._next_reports = [now + report.seconds for report in self._reports]
+        self._next_leftover_scan = now + _LEFT_SECONDS
         self._thread: threading.Thread | None = None
 
     def resume(self) -> None:
-        """Start the thread at once if an earlier process left batches on disk, or there is what to report."""
+        """Start at once if an earlier process left batches on disk, or there is what to report."""
         if self._spool is not None and (elsewhere := self._spool.under_other_keys()):
             internal_errors.warn_once(
                 "other keys",
@@ -118,7 +134,9 @@ class DeliveryWorker:
                 "by a process that has theirs; what none will send any more can be deleted.",
                 ", ".join(map(str, elsewhere)),
             )
-        if self._starts_at_once or self._sender.has_leftovers:
+        if self._sender.has_leftovers:
+            self._replay_thread.start()
+        if self._reports:
             self._start()
 
     def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> None:
@@ -150,8 +168,11 @@ class DeliveryWorker:
         self._start()
         self._sender.hurry.set()
         self._wake.set()
+        began = time.monotonic()
         with self._done:
             finished = self._done.wait_for(lambda: self._flushes_done >= flush_number, timeout)
+        if finished and (self._sender.has_to_replay or self._replay_thread.is_running):
+            self._replay_thread.flush(timeout - (time.monotonic() - began))
         return finished and self._losses() == losses and self._counters.spooled == 0
 
     def shutdown(self, timeout: float) -> bool:
@@ -161,18 +182,26 @@ class DeliveryWorker:
                 return True
             self._stopping = True
             thread, losses = self._thread, self._losses()
-        self._sender.set_deadline(time.monotonic() + timeout)
+        deadline = time.monotonic() + timeout
+        self._sender.set_deadline(deadline)
         self._wake.set()
         if thread is not None:
             thread.join(timeout)
         else:
             with _suppress_instrumentation():
                 self._attempt_cycle(last=True)  # at interpreter exit no thread can be started any more
-        if thread is not None and thread.is_alive():
+        is_hanging = thread is not None and thread.is_alive()
+        if is_hanging:
             with _suppress_instrumentation():
                 self._rescue()
-        else:
-            self._sender.close()
+        # What hangs there is on disk.
+        remaining = 0.0 if self._sender.is_away else deadline - time.monotonic()
+        with _ENDING:
+            self._replay_thread.stop(remaining, self._end)
+            if self._counters_report is not None:
+                self._counters_report.end()  # also where that thread hangs, and the process ends first
+        if not is_hanging:
+            self._sender.disconnect()
         everything_settled = self.stats().pending == 0  # else the thread still redacts it
         return everything_settled and self._losses() == losses and self._counters.spooled == 0
 
@@ -183,8 +212,16 @@ class DeliveryWorker:
 
     def after_fork(self) -> None:
         """In the child: the queue is the parent's to send; locks, thread and connection are made anew."""
+        if self._spool is not None:
+            self._spool.after_fork()
         self._sender.close()
         self._reset()
+
+    def _end(self) -> None:
+        """Nothing is sent any more: what is left is for another process to send, and to tell."""
+        is_reported = self._counters_report is None or self._counters_report.end()
+        if self._spool is not None:
+            self._spool.close(is_reported=is_reported)
 
     def _rescue(self) -> None:
         """The thread hangs in the network and the deadline is over: keep the rest without it."""
@@ -229,12 +266,19 @@ class DeliveryWorker:
 
     def _run(self) -> None:
         with _suppress_instrumentation():
+            if self._counters_report is not None:
+                with _COUNTING:
+                    self._counters_report.begin()
             while True:
                 self._wake.wait(self._pause)
                 self._wake.clear()
+                began = time.thread_time()
                 stopping, flush_number = self._stopping, self._flushes_requested
                 with _DELIVERING:  # the thread must outlive any failure
                     self._attempt_cycle(last=stopping)
+                worked = time.thread_time() - began
+                shortest = self._longest_pause * _SHORTEST_PAUSE_SHARE
+                self._pause = min(max(worked * _PAUSE_PER_WORK, shortest), self._longest_pause)
                 if not stopping:
                     self._sender.hurry.clear()
                 with self._done:
@@ -272,14 +316,31 @@ class DeliveryWorker:
         records = self._take_logs(logs)
         if records:
             self._deliver(self._pack_logs, records)
-        self._sender.replay()
+        if self._counters_report is not None:
+            self._counters_report.send(is_due=True)
+            self._counters_report.keep()
+        self._start_replaying()
         for number, report in enumerate(self._reports):
             if time.monotonic() >= self._next_reports[number]:
                 self._next_reports[number] = time.monotonic() + report.seconds
                 self._send_report(report)
 
+    def _start_replaying(self) -> None:
+        """Where something is on disk, of this process or of one that has ended."""
+        if self._spool is None:
+            return
+        now, is_needed = time.monotonic(), self._sender.has_to_replay
+        if now >= self._next_leftover_scan:
+            is_needed = self._sender.has_leftovers or is_needed
+            # A folder with very many files takes long to look through.
+            self._next_leftover_scan = now + max(_LEFT_SECONDS, 1000 * (time.monotonic() - now))
+        if is_needed:
+            self._replay_thread.start()
+
     def _last_cycle(self) -> None:
         self._cycle()
+        if self._counters_report is not None:
+            self._counters_report.send()
         for report in self._reports:
             self._send_report(report)
 
@@ -288,10 +349,6 @@ class DeliveryWorker:
         result = self._sender.send_once(batch) if batch is not None else None
         if result is not None:
             report.on_result(result)
-
-    def _packed_counters(self) -> Batch | None:
-        record = self._counters.report()
-        return None if record is None else self._sender.exporter.pack_logs([record])
 
     def _warn_of_dropped(self, count: int) -> None:
         internal_errors.warn_once(
@@ -373,6 +430,8 @@ class DeliveryWorker:
     def _deliver(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> None:
         for batch in self._packed(pack, items):
             self._sender.deliver(batch)
+            if self._counters_report is not None:
+                self._counters_report.keep()
 
     def _packed(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> list[Batch]:
         """One batch; where one of the items cannot be packed, it is dropped and the others go alone."""

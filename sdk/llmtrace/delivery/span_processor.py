@@ -30,7 +30,7 @@ class Processor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         with _STARTING:
             if self.delivery_worker is not None:
-                other_tracers.note_start(span)
+                other_tracers.note_start(span, is_delivered=self._scopes is None)
             values = context_attributes.attributes(parent_context)
             if values and self.delivery_worker is not None:
                 existing = span.attributes or {}

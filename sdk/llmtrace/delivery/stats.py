@@ -43,6 +43,8 @@ class DeliveryCounters:
         # Re-entrant: a garbage-collected stream submits its call from whatever code runs, this included.
         self.lock = threading.RLock()
         self.generated = self.sent = self.dropped = self.spooled = self.sampled_out = self.replayed = 0
+        self.shared: memoryview | None = None
+        """Where `generated` is written too as it grows, so that a kill leaves it; see `process_file`."""
         self._instance = uuid.uuid4().hex
         self._reported: Stats | None = None
 
@@ -68,12 +70,31 @@ class DeliveryCounters:
                 self.replayed,
             )
 
-    def report(self) -> LogRecord | None:
+    def report(self, uncounted: int = 0) -> LogRecord | None:
         """The counters as an event for the collector, or None when it has been sent these already."""
-        stats = self.read()
+        stats = self.read(uncounted)
         if stats == self._reported or not (stats.generated or stats.replayed):
             return None
         self._reported = stats
+        return self.record(stats)
+
+    def forget_report(self) -> None:
+        """The last one did not arrive."""
+        self._reported = None
+
+    def is_reported(self) -> bool:
+        """Whether the collector has been told all that is counted now."""
+        stats = self.read()
+        return stats == self._reported or not (stats.generated or stats.replayed)
+
+    def as_left(self, uncounted: int, *, is_ended: bool) -> list[int]:
+        """The counters as `process_file` keeps them. For the holder of the lock."""
+        stats = self.read(uncounted)
+        settled = (stats.sent, stats.dropped, stats.spooled, stats.sampled_out, stats.replayed)
+        return [stats.generated, *settled, int(is_ended)]
+
+    def record(self, stats: Stats) -> LogRecord:
+        """What the collector is told."""
         attributes: dict[str, AttributeValue] = {
             f"{semconv.STATS_PREFIX}{field.name}": getattr(stats, field.name) for field in fields(stats)
         }

@@ -6,7 +6,8 @@ an explicit `context=`), and the span processor writes them on every span starte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Token
 from types import TracebackType
 from typing import Final, Self, cast
@@ -107,6 +108,16 @@ def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
 def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
     """`base` with further attributes for the spans started in it."""
     return otel_context.set_value(_KEY, _merged(attributes(base), added), base)
+
+
+@contextmanager
+def of_cache(name: str) -> Iterator[None]:
+    """Say on the spans within that they are what a look-up in this cache needs."""
+    token = otel_context.attach(within({semconv.CACHE_NAME: name}, otel_context.get_current()))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def captures_content(default: bool) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
@@ -26,12 +27,28 @@ from .finished_spans import SCOPE
 _LLM_PREFIXES: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
 #: Logfire reports a stream by a record at its end.
 _LOGFIRE_RECORD: Final = ("logfire.span_type", "log")
-#: Their spans get their attributes after they began.
-_ATTRIBUTES_LATER: Final = frozenset({"langfuse-sdk"})
+#: Scopes of which any span is marked when a call begins within it: their spans get their attributes when
+#: they end, after our call, and what is no call is not counted anyway.
+_ATTRIBUTES_LATER: Final = (
+    "langfuse-sdk",
+    "openinference.instrumentation.",
+    "opentelemetry.instrumentation.langchain",
+    "opentelemetry.instrumentation.llamaindex",
+)
 
 _WATCHING: Final = swallow("looking at another library's span")
 
-_open: ContextVar[weakref.ref[trace.Span] | None] = ContextVar("llmtrace-others-span", default=None)
+
+class _OpenSpan(NamedTuple):
+    """A span of another library when it began: itself, which span was active then, whether we deliver it."""
+
+    reference: weakref.ref[trace.Span]
+    active: int
+    is_delivered: bool
+
+
+#: The newest of their spans that began in this context.
+_open: ContextVar[_OpenSpan | None] = ContextVar("llmtrace-others-span", default=None)
 _seen_any = False
 
 
@@ -45,12 +62,12 @@ def has_llm_attributes(attributes: Mapping[str, Any] | None) -> bool:
     return any(key.startswith(_LLM_PREFIXES) for key in attributes or ())
 
 
-def note_start(span: Span) -> None:
-    """A span began in this context, on a provider that we watch."""
+def note_start(span: Span, *, is_delivered: bool = False) -> None:
+    """A span began in this context, on a provider that we watch; `is_delivered` says that we deliver it."""
     global _seen_any
     attributes = span.attributes
     scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
-    if scope == SCOPE or not (has_llm_attributes(attributes) or scope in _ATTRIBUTES_LATER):
+    if scope == SCOPE or not (has_llm_attributes(attributes) or scope.startswith(_ATTRIBUTES_LATER)):
         return
     _seen_any = True
     if attributes and attributes.get(_LOGFIRE_RECORD[0]) == _LOGFIRE_RECORD[1]:
@@ -59,7 +76,8 @@ def note_start(span: Span) -> None:
             last_call.recorded_elsewhere = True
             span.set_attribute(semconv.COUNTED, False)
     else:
-        _open.set(weakref.ref(span))
+        active = trace.get_current_span().get_span_context().span_id
+        _open.set(_OpenSpan(weakref.ref(span), active, is_delivered))
 
 
 def is_within() -> bool:
@@ -67,18 +85,44 @@ def is_within() -> bool:
     return _is_foreign_llm_span(trace.get_current_span())
 
 
-def mark_enclosing() -> None:
-    """A call of ours begins: what encloses it does not count."""
-    open_span = _open.get()
-    for span in (trace.get_current_span(), None if open_span is None else open_span()):
-        if span is not None and _is_foreign_llm_span(span):
+def programs_parent() -> SpanContext | None:
+    """The span that a call which begins now lies below, past another library's span about the same call."""
+    active = trace.get_current_span()
+    if _seen_any and (_is_foreign_llm_span(active) or _tells_later(active)):
+        above: SpanContext | None = getattr(active, "parent", None)
+        return above
+    context = active.get_span_context()
+    return context if context.is_valid else None
+
+
+def mark_enclosing() -> trace.Span | None:
+    """A call of ours begins: what encloses it does not count. The span that it lies below, where that is
+    not the active one: some libraries never make their spans active, and without it our call would tear
+    their tree.
+    """
+    noted = _open.get()
+    open_span = None if noted is None else noted.reference()
+    active = trace.get_current_span()
+    for span in (active, open_span):
+        if span is not None and (_is_foreign_llm_span(span) or _tells_later(span)):
             span.set_attribute(semconv.COUNTED, False)
+    if noted is None or open_span is None or not noted.is_delivered or not open_span.is_recording():
+        return None
+    # Who made another span the active one since knows better where it belongs.
+    is_unmoved = active.get_span_context().span_id == noted.active
+    return open_span if is_unmoved and open_span.get_span_context().trace_flags.sampled else None
 
 
 def _is_foreign_llm_span(span: trace.Span) -> bool:
     return (
         span.is_recording() and not _is_ours(span) and has_llm_attributes(getattr(span, "attributes", None))
     )
+
+
+def _tells_later(span: trace.Span) -> bool:
+    """Whether an open span may turn out to be one of an LLM call."""
+    scope: InstrumentationScope | None = getattr(span, "instrumentation_scope", None)
+    return span.is_recording() and scope is not None and scope.name.startswith(_ATTRIBUTES_LATER)
 
 
 def _is_ours(span: trace.Span) -> bool:

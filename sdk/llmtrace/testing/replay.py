@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from llmtrace.wire.provider_names import PROVIDER_HEADER, provider_of_api
+from llmtrace.wire.registry import recognise
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -59,8 +62,11 @@ class ReplayServer:
         server.requests[0].headers["traceparent"]
     """
 
-    def __init__(self, *answers: Answer, port: int = 0) -> None:
-        """`port` 0 takes a free one."""
+    def __init__(self, *answers: Answer, port: int = 0, provider: str | None = None) -> None:
+        """`port` 0 takes a free one. `provider` is what the server says it is (`x-llmtrace-provider`, which
+        spans take over): the one whose API is asked where it is not given, nothing where it is empty.
+        """
+        self._provider = provider
         self._answers: deque[Answer] = deque(answers)
         self._lock = threading.Lock()
         self.requests: list[Received] = []
@@ -112,14 +118,14 @@ class ReplayServer:
             return self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
 
     def _respond(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        body = read_body(handler)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         with self._lock:
             self.requests.append(Received(handler.command, handler.path, headers, body))
         answer = self._next()
         time.sleep(answer.delay)
         handler.send_response(answer.status)
-        for name, value in answer.headers.items():
+        for name, value in (self._declared(handler, body) | dict(answer.headers)).items():
             if name not in {"content-length", "transfer-encoding"}:
                 handler.send_header(name, value)
         try:
@@ -131,6 +137,15 @@ class ReplayServer:
                 self._stream(handler, answer)
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True  # the client left early, which is its right
+
+    def _declared(self, handler: BaseHTTPRequestHandler, body: bytes) -> dict[str, str]:
+        """The header in which the server names itself, should it."""
+        provider = self._provider
+        if provider is None:
+            path = handler.path.partition("?")[0]
+            wire_format = recognise(path, body, handler.command)
+            provider = "" if wire_format is None else provider_of_api(path, wire_format.provider)
+        return {PROVIDER_HEADER: provider} if provider else {}
 
     def _stream(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         handler.send_header("transfer-encoding", "chunked")
@@ -144,3 +159,15 @@ class ReplayServer:
             handler.close_connection = True
         else:
             handler.wfile.write(b"0\r\n\r\n")
+
+
+def read_body(handler: BaseHTTPRequestHandler) -> bytes:
+    """The body of a request, whole or in chunks, as clients send it that do not know its length before."""
+    if handler.headers.get("transfer-encoding", "").lower() != "chunked":
+        return handler.rfile.read(int(handler.headers.get("content-length", 0)))
+    body = b""
+    while size := int(handler.rfile.readline().strip() or b"0", 16):
+        body += handler.rfile.read(size)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return body

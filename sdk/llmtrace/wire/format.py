@@ -18,19 +18,32 @@ Json = Any
 """A decoded JSON value from the outside: nothing about its shape is trusted."""
 
 
+@dataclass(frozen=True, slots=True)
+class InnerCall:
+    """A model that the provider called inside a call, billed beside it; a record of its own under the call's.
+
+    kind: what it did there, as `advisor`. attributes: its model and its usage.
+    """
+
+    kind: str
+    operation: str
+    attributes: dict[str, AttributeValue]
+
+
 @dataclass(slots=True)
 class Translation:
     """A request or response as span attributes; `content` holds messages, rendered by `render.render`."""
 
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     content: dict[str, list[Json]] = field(default_factory=dict)
+    inner_calls: list[InnerCall] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class WireFormat:
     """One provider API on the wire. All functions are pure and accept any JSON.
 
-    provider: whose format it is, the name of last resort for the provider.
+    provider: whose format it is; who answers in it is for `provider_names` to say.
     operation: `gen_ai.operation.name`; a translation may name another one.
     endings: the word of the path to look it up by: the last one (what follows a colon in it, if any; for
         a `GET`, which ends with an id, the last but one). None: asked about every path not found so.
@@ -97,6 +110,11 @@ def put_sum(target: dict[str, AttributeValue], key: str, *values: Json) -> None:
     counts = [value for value in values if type(value) is int]
     if counts:
         target[key] = sum(counts)
+
+
+def count_of(value: Json) -> int:
+    """A count, 0 where the value is none."""
+    return value if type(value) is int and value > 0 else 0
 
 
 def either(fields: Mapping[str, Json], *keys: str) -> Json:

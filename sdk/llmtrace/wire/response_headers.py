@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,12 +16,6 @@ _REQUEST_IDS: Final = (
     "apim-request-id",
     "x-goog-request-id",
 )
-#: Request headers that carry an API key.
-KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-_ORGANISATIONS: Final = ("openai-organization", "anthropic-organization-id")
-_AWS_CREDENTIAL: Final = re.compile(r"Credential=(\w+)/")
-#: Headers in which gateways (Cloudflare, Helicone, Portkey) say whether their cache answered.
-_CACHES: Final = ("cf-aig-cache-status", "helicone-cache", "x-portkey-cache-status")
 _KINDS: Final = ("limit", "remaining", "reset")
 _MAX_LIMITS: Final = 24
 # Token counts of servers whose bodies need not have them (Bedrock InvokeModel, TGI).
@@ -57,33 +49,11 @@ def described(headers: Mapping[str, str]) -> dict[str, AttributeValue]:
                 subject.remove(kind)
                 key = ".".join((semconv.RATE_LIMIT, "_".join(subject) or "requests", kind))
                 attributes[key] = int(value) if kind != "reset" and value.isdecimal() else value
-    if any(headers.get(name, "").lower() == "hit" for name in _CACHES):
-        attributes[semconv.RESPONSE_CACHE_HIT] = True
+    if tier := headers.get("x-amzn-bedrock-service-tier"):
+        attributes[semconv.RESPONSE_SERVICE_TIER] = tier
     if value := headers.get("retry-after"):
         attributes[f"{semconv.RATE_LIMIT}.retry_after"] = value
     return attributes
-
-
-def account(request_headers: Mapping[str, str], response_headers: Mapping[str, str]) -> str | None:
-    """A mark that stays the same for calls of one API key, else of one organisation; not to be turned back.
-
-    Tokens that change by the hour (OAuth) say nothing about whose call it is.
-    """
-    for name in KEY_HEADERS:
-        value = request_headers.get(name) or ""
-        if credential := _AWS_CREDENTIAL.search(value):
-            return f"key-{_mark(credential[1])}"
-        key = value.removeprefix("Bearer ").strip()
-        if key and not key.startswith(("ya29.", "eyJ", "Basic ", "AWS4")):
-            return f"key-{_mark(key)}"
-    for name in _ORGANISATIONS:
-        if organisation := response_headers.get(name):
-            return f"org-{_mark(organisation)}"
-    return None
-
-
-def _mark(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def counts(headers: Mapping[str, str]) -> dict[str, int]:

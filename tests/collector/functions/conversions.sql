@@ -79,38 +79,50 @@ llmtrace_string_list('')
 llmtrace_string_list('[broken')
 -- []
 
+llmtrace_inclusive_output('15', '5', '120', '70', '30', '')
+-- "20"
+
+llmtrace_inclusive_output('20', '5', '120', '70', '30', '')
+-- "20"
+
+llmtrace_inclusive_output('20', '0', '120', '100', '30', '')
+-- "20"
+
+llmtrace_inclusive_output('6', '64', '94', '24', '10', '')
+-- "70"
+
+llmtrace_inclusive_output('20', '5', '', '70', '', '')
+-- "20"
+
+llmtrace_inclusive_output('', '', '', '', '', '')
+-- ""
+
 llmtrace_finish_reasons('["stop","END_TURN"]')
 -- ["stop", "stop"]
 
 llmtrace_finish_reasons('max_tokens')
 -- ["length"]
 
+llmtrace_finish_reasons('["FinishReason.TOOL_CALLS","FinishReason.STOP"]')
+-- ["tool_call", "stop"]
+
+llmtrace_finish_reasons('openai.FinishReason.LENGTH')
+-- ["length"]
+
+llmtrace_finish_reasons(concat('<FinishReason.MAX_TOKENS: ''MAX_TOKENS''', char(62)))
+-- ["length"]
+
+llmtrace_finish_reasons('["FINISH_REASON_SAFETY"]')
+-- ["content_filter"]
+
+llmtrace_finish_reasons('["STOP","tool_call","tool-calls","Content-Filter","MALFORMED_FUNCTION_CALL"]')
+-- ["stop", "tool_call", "tool_call", "content_filter", "error"]
+
 llmtrace_finish_reasons('Weird')
--- ["Weird"]
+-- ["weird"]
 
 llmtrace_finish_reasons('')
 -- []
-
-llmtrace_provider_name('azure')
--- "azure.ai.openai"
-
-llmtrace_provider_name('openai')
--- "openai"
-
-llmtrace_provider_name('Own')
--- "Own"
-
-llmtrace_provider_name('OpenAI')
--- "OpenAI"
-
-llmtrace_provider_of_dialect('OpenAI')
--- "openai"
-
-llmtrace_provider_of_dialect('amazon-bedrock')
--- "aws.bedrock"
-
-llmtrace_provider_of_dialect('Own')
--- "Own"
 
 llmtrace_service_tier('Batch', '')
 -- "batch"
@@ -169,19 +181,28 @@ llmtrace_is_llm('chat')
 llmtrace_is_llm('execute_tool')
 -- 0
 
-llmtrace_uncounted(true, '', 'Client', 'p')
+llmtrace_uncounted(true, '', 'Client', 'p', 'chat', NULL)
 -- ""
 
-llmtrace_uncounted(true, 'false', 'Client', '')
+llmtrace_uncounted(true, 'false', 'Client', '', 'chat', 1)
 -- "sender"
 
-llmtrace_uncounted(true, '', 'Server', 'p')
+llmtrace_uncounted(true, '', 'Server', 'p', 'chat', 1)
 -- "server"
 
-llmtrace_uncounted(true, '', 'Server', '')
+llmtrace_uncounted(true, '', 'Server', '', 'chat', 1)
 -- ""
 
-llmtrace_uncounted(false, 'false', 'Server', 'p')
+llmtrace_uncounted(true, '', 'Internal', '', 'LM.__call__', NULL)
+-- ""
+
+llmtrace_uncounted(true, '', 'Internal', '', '_call', NULL)
+-- "no_request"
+
+llmtrace_uncounted(true, '', 'Internal', '', 'OpenAI._prepare_chat_with_tools', NULL)
+-- "no_request"
+
+llmtrace_uncounted(false, 'false', 'Server', 'p', 'chat', NULL)
 -- ""
 
 llmtrace_counted(true, '')
@@ -193,19 +214,28 @@ llmtrace_counted(true, 'sender')
 llmtrace_counted(false, '')
 -- false
 
-llmtrace_usage_fault(10, 5, 3, 4, 5)
+llmtrace_usage_fault(10, 5, 3, 4, 4, 5, 10, 5)
 -- ""
 
-llmtrace_usage_fault(10, 5, 8, 4, 0)
+llmtrace_usage_fault(10, 5, 8, 4, 0, 0, 0, 0)
 -- "cache exceeds input"
 
-llmtrace_usage_fault(10, 5, 0, 0, 6)
+llmtrace_usage_fault(10, 5, 0, 4, 5, 0, 0, 0)
+-- "cache writes of an hour exceed cache writes"
+
+llmtrace_usage_fault(10, 5, 0, 0, 0, 0, 11, 0)
+-- "media exceed input"
+
+llmtrace_usage_fault(10, 5, 0, 0, 0, 6, 0, 0)
 -- "reasoning exceeds output"
 
-llmtrace_usage_fault(NULL, NULL, 1, 0, 0)
+llmtrace_usage_fault(10, 5, 0, 0, 0, 0, 0, 6)
+-- "media exceed output"
+
+llmtrace_usage_fault(NULL, NULL, 1, 0, 0, 0, 0, 0)
 -- "cache exceeds input"
 
-llmtrace_usage_fault(NULL, NULL, 0, 0, 0)
+llmtrace_usage_fault(NULL, NULL, 0, 0, 0, 0, 0, 0)
 -- ""
 
 llmtrace_prompt_hash('m', '', 'i', 't')

@@ -64,6 +64,15 @@ llmtrace_flat_message([(0, 0, 'role', 'llm.input_messages', 'user'), (0, 0, 'con
 llmtrace_flat_message([(0, 0, 'role', 'llm.input_messages', 'tool'), (0, 0, 'tool_call_id', 'llm.input_messages', 'c0'), (0, 0, 'content', 'llm.input_messages', '{"x":1}')])
 -- "{\"role\":\"tool\",\"content\":{\"x\":1},\"tool_call_id\":\"c0\",\"tool_calls\":[]}"
 
+llmtrace_flat_message([(0, 0, 'role', 'gen_ai.completion', 'thinking'), (0, 0, 'content', 'gen_ai.completion', 'Hm "x"')])
+-- "{\"role\":\"assistant\",\"content\":[{\"type\":\"reasoning\",\"content\":\"Hm \\\"x\\\"\"}]}"
+
+llmtrace_flat_spoken_message([(0, 0, 'role', 'gen_ai.completion', 'assistant'), (0, 0, 'content', 'gen_ai.completion', '""')])
+-- "{\"role\":\"assistant\",\"content\":[],\"tool_calls\":[]}"
+
+llmtrace_flat_item([(0, 0, 'name', 'llm.request.functions', 'f'), (0, 0, 'input_schema', 'llm.request.functions', '{"b":1}')])
+-- "{\"name\":\"f\",\"description\":\"\",\"parameters\":{\"b\":1}}"
+
 llmtrace_flat_item([(0, 0, 'name', 'llm.request.functions', 'f'), (0, 0, 'description', 'llm.request.functions', 'does f'), (0, 0, 'parameters', 'llm.request.functions', '{"a":1}')])
 -- "{\"name\":\"f\",\"description\":\"does f\",\"parameters\":{\"a\":1}}"
 
@@ -74,7 +83,28 @@ llmtrace_flat_item([(0, 0, 'role', 'llm.input_messages', 'assistant'), (0, 0, 't
 -- "{\"role\":\"assistant\",\"content\":[],\"finish_reason\":\"stop\",\"tool_calls\":[{\"type\":\"function\",\"id\":\"c0\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":\"function\",\"id\":\"c1\",\"name\":\"\",\"arguments\":\"\"}]}"
 
 llmtrace_flattened(['llm.input_messages.1.message.content', 'llm.input_messages.0.message.role', 'llm.input_messages.0.message.tool_calls.1.tool_call.id', 'gen_ai.completion.0.content', 'other', 'llm.tools.99999.tool.json_schema'], ['b', 'user', 'c1', 'Because.', 'x', 'hostile'])
--- ["[{\"role\":\"user\",\"content\":[],\"tool_calls\":[{\"type\":\"function\",\"id\":\"c1\",\"name\":\"\",\"arguments\":\"\"}]},{\"role\":\"\",\"content\":[\"b\"],\"tool_calls\":[]}]", "[{\"role\":\"\",\"content\":[\"Because.\"],\"tool_calls\":[]}]", ""]
+-- ["[{\"role\":\"user\",\"content\":[],\"tool_calls\":[{\"type\":\"function\",\"id\":\"c1\",\"name\":\"\",\"arguments\":\"\"}]},{\"role\":\"\",\"content\":[\"b\"],\"tool_calls\":[]}]", "[{\"role\":\"\",\"content\":[\"Because.\"],\"tool_calls\":[]}]", "", ""]
 
 llmtrace_flattened(['a'], ['b'])
--- ["", "", ""]
+-- ["", "", "", ""]
+
+llmtrace_flattened(['retrieval.documents.1.document.score', 'retrieval.documents.0.document.id', 'retrieval.documents.0.document.content', 'retrieval.documents.0.document.score', 'retrieval.documents.1.document.metadata', 'retrieval.documents.99999.document.id'], ['1e-05', 'a"b', 'text', '0.5', '{}', 'hostile'])[4]
+-- "[{\"id\":\"a\\\"b\",\"score\":0.5},{\"id\":null,\"score\":1e-05}]"
+
+llmtrace_flat_item([(0, 0, 'id', 'retrieval.documents', '7')])
+-- "{\"id\":\"7\",\"score\":null}"
+
+llmtrace_document('a', '0.25')
+-- "{\"id\":\"a\",\"score\":0.25}"
+
+llmtrace_document('', '-1')
+-- "{\"id\":null,\"score\":-1}"
+
+llmtrace_document('a', 'nan')
+-- "{\"id\":\"a\",\"score\":null}"
+
+llmtrace_document('a', '0.5, "x": 1')
+-- "{\"id\":\"a\",\"score\":null}"
+
+llmtrace_flat_message([(0, 0, 'role', 'gen_ai.completion', 'assistant'), (0, 0, 'function_call.name', 'gen_ai.completion', 'f'), (0, 0, 'function_call.arguments', 'gen_ai.completion', '{"x":1}')])
+-- "{\"role\":\"assistant\",\"content\":[],\"tool_calls\":[{\"type\":\"function\",\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}]}"

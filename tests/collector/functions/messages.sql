@@ -72,3 +72,9 @@ llmtrace_own_or_translated('[{"parts":[]}]', 'translated', 'pydantic-ai')
 
 llmtrace_own_or_translated('[1]', 'translated', 'tests')
 -- "translated"
+
+llmtrace_message_parts('{"role":"tool","tool_call_id":"c1","parts":[{"type":"text","content":"29"}]}')
+-- "{\"role\":\"tool\",\"parts\":[{\"type\":\"tool_call_response\",\"id\":\"c1\",\"response\":[{\"type\":\"text\",\"content\":\"29\"}]}]"
+
+llmtrace_message_parts('{"role":"model","parts":[{"text":"Because."}]}')
+-- "{\"role\":\"assistant\",\"parts\":[{\"type\":\"text\",\"content\":\"Because.\"}]"

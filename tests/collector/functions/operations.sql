@@ -37,6 +37,9 @@ llmtrace_operation_by_span_type('Flow')
 llmtrace_operation_in_scope('text_completion', 'litellm')
 -- "chat"
 
+llmtrace_operation_in_scope('text_completion', 'opentelemetry.instrumentation.anthropic')
+-- "chat"
+
 llmtrace_operation_in_scope('text_completion', 'other')
 -- "text_completion"
 

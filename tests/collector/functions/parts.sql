@@ -87,3 +87,30 @@ llmtrace_part('{"odd": 1}')
 
 llmtrace_part('{"type": "custom", "x": 1}')
 -- "{\"type\": \"custom\", \"x\": 1}"
+
+llmtrace_part('{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}')
+-- "{\"type\":\"tool_call\",\"id\":\"c1\",\"name\":\"f\",\"arguments\":{\"x\":1}}"
+
+llmtrace_part('{"toolResult":{"toolUseId":"c1","status":"success","content":[{"text":"29"}]}}')
+-- "{\"type\":\"tool_call_response\",\"id\":\"c1\",\"response\":[{\"text\":\"29\"}]}"
+
+llmtrace_part('{"reasoningContent":{"reasoningText":{"text":"hm","signature":"s"}}}')
+-- "{\"type\":\"reasoning\",\"content\":\"hm\"}"
+
+llmtrace_part('{"image":{"format":"png","source":{"bytes":"AAAA"}}}')
+-- "{\"type\":\"blob\",\"modality\":\"image\",\"mime_type\":\"image\\/png\",\"content\":\"AAAA\"}"
+
+llmtrace_part('{"text":"hm","thought":true}')
+-- "{\"type\":\"reasoning\",\"content\":\"hm\"}"
+
+llmtrace_part('{"function_call":{"args":{"x":1},"name":"f"}}')
+-- "{\"type\":\"tool_call\",\"id\":null,\"name\":\"f\",\"arguments\":{\"x\":1}}"
+
+llmtrace_part('{"function_response":{"name":"f","response":{"result":29}}}')
+-- "{\"type\":\"tool_call_response\",\"id\":null,\"response\":{\"result\":29}}"
+
+llmtrace_part('{"type":"tool-result","toolCallId":"c1","output":{"type":"json","value":29}}')
+-- "{\"type\":\"tool_call_response\",\"id\":\"c1\",\"response\":29}"
+
+llmtrace_part('{"type":"file","mediaType":"image/png","data":"AAAA"}')
+-- "{\"type\":\"blob\",\"mime_type\":\"image\\/png\",\"content\":\"AAAA\"}"

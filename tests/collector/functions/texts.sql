@@ -84,3 +84,9 @@ llmtrace_json_array_or_nothing(['1'])
 
 llmtrace_json_array_or_nothing(emptyArrayString())
 -- ""
+
+llmtrace_python_json('{''a'': 1, ''b'': None, ''c'': {''d'': 2}}')
+-- "{\"a\": 1, \"b\": null, \"c\": {\"d\": 2}}"
+
+llmtrace_python_json('')
+-- ""

@@ -156,7 +156,7 @@ _USAGE = """
 SELECT
     sum(Calls) AS calls,
     sumIf(Calls, NOT Priced) AS unpriced,
-    sumIf(toInt64(Calls) - toInt64(UnknownUsage), Priced) AS priced,
+    sumIf(toInt64(Calls) - if(Stated, 0, toInt64(UnknownUsage)), Priced) AS priced,
     sum(Cost) AS cost,
     toInt64(toUnixTimestamp(min(Time))) * 1000 AS start_ms,
     (toInt64(toUnixTimestamp(max(Time))) + 10) * 1000 AS end_ms

@@ -50,12 +50,22 @@ def alterations(
 
 
 def _recreated(live: State, desired: State) -> list[str]:
-    """Columns that must go before they can be what they should: stored ones now computed, or the reverse."""
+    """Columns that must go before they can be what they should: stored ones now computed, or the reverse, and
+    stored ones that the engine computes, where it computed something else.
+    """
     return [
         column.name
         for column in desired.columns
-        if (old := live.column(column.name)) is not None and old.stored != column.stored
+        if (old := live.column(column.name)) is not None
+        and (old.stored != column.stored or _differs(old, column))
     ]
+
+
+def _differs(old: Column, new: Column) -> bool:
+    computed = "MATERIALIZED"
+    return (
+        new.default_kind == old.default_kind == computed and new.default_expression != old.default_expression
+    )
 
 
 def _columns(live: State, desired: State, late: Collection[str]) -> tuple[list[str], list[str]]:

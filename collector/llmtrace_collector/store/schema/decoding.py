@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import resources
 from types import MappingProxyType
 
 from llmtrace import semconv
+from llmtrace.common.finish_reasons import FINISH_REASONS
+from llmtrace.common.providers import UNKNOWN, suffix_pattern
 from llmtrace.redaction import patterns
-from llmtrace_collector.attributes import content, dialects, fields, messages, names, operations
+from llmtrace_collector.attributes import (
+    content,
+    dialects,
+    fields,
+    messages,
+    names,
+    operations,
+    retrieval,
+    stated_costs,
+)
 from llmtrace_collector.attributes.field import key_of
 
 from . import redaction as redactions
@@ -23,10 +34,15 @@ _NAME_FIELDS = ("ResponseId", "RequestModel", "ResponseModel", "FinishReasons")
 #: What foreign spans are asked for besides the columns: name → sources.
 _MORE_SOURCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "provider_hint": fields.PROVIDER_HINTS,
+        "called_address": fields.ADDRESS_KEYS,
         "first_token_ms": fields.FIRST_TOKEN_MS,
         "first_token_at": fields.FIRST_TOKEN_AT,
         "ai_sdk_text": ("ai.response.text", "ai.result.text"),
         "ai_sdk_tool_calls": ("ai.response.toolCalls", "ai.result.toolCalls"),
+        "retrieval_query": retrieval.QUERY_KEYS,
+        "retrieval_top_k": retrieval.TOP_K_IN,
+        "retrieval_collection": retrieval.COLLECTION_IN,
     }
 )
 
@@ -54,6 +70,7 @@ def _attributes() -> Mapping[str, object]:
             "sources": sources,
             "name_fields": [field for field in fields.FIELDS if field.name in _NAME_FIELDS],
             "documents": tuple(dict.fromkeys((*reached_into, *kinds))),
+            "python_documents": fields.PYTHON_DOCUMENTS,
             # Single keys.
             "counted_key": fields.COUNTED_KEY,
             "sender_counts": fields.SENDER_COUNTS,
@@ -67,10 +84,44 @@ def _attributes() -> Mapping[str, object]:
             "operation_names": named,
             "operation_kinds": kinds,
             "provider_names": names.PROVIDER_NAMES,
-            "finish_reasons": names.FINISH_REASONS,
+            "server_scopes": names.SERVER_SCOPES,
+            "shapes": names.SHAPES,
+            "provider_hosts": names.PROVIDER_HOSTS,
+            "provider_host_patterns": names.PROVIDER_HOST_PATTERNS,
+            "model_catalogues": names.MODEL_CATALOGUES,
+            "model_prefixes": names.MODEL_PREFIXES,
+            "open_weights": names.OPEN_WEIGHTS,
+            "model_makers": names.MODEL_MAKERS,
+            "unknown_provider": UNKNOWN,
+            "named_provider": fields.NAMED_PROVIDER,
+            "provider_evidence": fields.PROVIDER_EVIDENCE,
+            "address_key": fields.ADDRESS_KEYS[0],
+            "provider_key": semconv.PROVIDER_NAME,
+            "operation_key": fields.OPERATION_KEY,
+            "request_model_key": semconv.REQUEST_MODEL,
+            "response_model_key": semconv.RESPONSE_MODEL,
+            "suffix_pattern": suffix_pattern,
+            "alternatives": _alternatives,
+            "finish_reasons": FINISH_REASONS,
             "response_cache": names.RESPONSE_CACHE,
             "standard_tiers": names.STANDARD_TIERS,
             "purposes": semconv.PURPOSES,
+            # Stated costs.
+            "stated_in": stated_costs.STATED_IN,
+            "stated_parts": stated_costs.PARTS_IN,
+            "stated_details": stated_costs.DETAILS_IN,
+            "answers_in": stated_costs.ANSWERS_IN,
+            "billers": stated_costs.BILLERS,
+            "biller_openrouter": semconv.STATED_BY_OPENROUTER,
+            "biller_perplexity": semconv.STATED_BY_PERPLEXITY,
+            "biller_xai": semconv.STATED_BY_XAI,
+            "stated_by_gateway": semconv.STATED_BY_GATEWAY,
+            # Retrievals.
+            "retrieval_keys": retrieval.RETRIEVAL_KEYS,
+            "retrieval_documents": semconv.RETRIEVAL_DOCUMENTS,
+            "result_event": retrieval.RESULT_EVENT,
+            "result_id": retrieval.RESULT_ID,
+            "result_scores": retrieval.RESULT_SCORES,
             # Which spans are foreign.
             "foreign_keys": dialects.FOREIGN_KEYS,
             "foreign_scopes": dialects.FOREIGN_SCOPES,
@@ -80,6 +131,8 @@ def _attributes() -> Mapping[str, object]:
             "text_prefixes": dialects.TEXT_PREFIXES,
             "max_index": messages.MAX_INDEX,
             "indexed": messages.INDEXED,
+            "indexed_documents": messages.INDEXED_DOCUMENTS,
+            "indexed_prefixes": [*messages.INDEXED.values(), (messages.INDEXED_DOCUMENTS,)],
             "event_messages": messages.EVENT_MESSAGES,
             "event_content": messages.EVENT_CONTENT,
             "details_event": messages.DETAILS_EVENT,
@@ -116,3 +169,8 @@ def what_spans_have() -> str:
     in it stand for quoted texts.
     """
     return templates.statements(templates.render("queries/what_spans_have.sql", **_attributes()))[0]
+
+
+def _alternatives(patterns: Iterable[str]) -> str:
+    """One pattern of several, each in a group; groups within them are none of it."""
+    return "|".join("({})".format(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern)) for pattern in patterns)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from llmtrace_collector.attributes.counts import COUNTS
+from llmtrace_collector.attributes.counts import COUNTS, TRACE_COUNTS
 from llmtrace_collector.pricing import charges
+from llmtrace_collector.pricing.contained import contained
 from llmtrace_collector.sql_values import literals
 from llmtrace_collector.store.catalogue import BY_NAME, CATALOGUE, Entry, Kind
 from llmtrace_collector.store.cluster import TOKEN_SECONDS, Cluster
@@ -94,13 +95,19 @@ class Described:
     comment: str
 
 
+#: Whether the cost of a single call can be told.
+_KNOWN = "price.Priced AND usage.UnknownUsage = 0"
+
+
 @dataclass(frozen=True)
 class _Charges:
     """The formula of cost, for templates of the views of cost."""
 
+    rates: str
     unit_prices: str
     of_rows: str
     of_calls: str
+    cost_of_calls: str
     priced: Callable[[str], str]
 
 
@@ -158,7 +165,8 @@ def _engine(entry: Entry, cluster: Cluster | None) -> dict[str, object]:
 
 def usage_select(source: str, where: str = "") -> str:
     """SELECT of rows of `usage_10s` over the counted spans of `source` for which `where` holds."""
-    return templates.render("parts/usage_10s_select.sql", source=source, where=where, **_numbers())
+    values = {"source": source, "where": where, "inserted": False}
+    return templates.render("parts/usage_10s_select.sql", **values, **_numbers())
 
 
 def render_rollup(name: str, **values: object) -> str:
@@ -190,9 +198,11 @@ def _values(settings: SchemaSettings) -> dict[str, object]:
         "longest_retention_days": settings.longest,
         **decoding.values(settings.redaction),
         "charges": _Charges(
+            rates=charges.rates(),
             unit_prices=charges.unit_prices(),
             of_rows=charges.columns(),
-            of_calls=charges.columns("price.Priced AND usage.UnknownUsage = 0"),
+            of_calls=charges.columns(_KNOWN),
+            cost_of_calls=charges.cost(_KNOWN),
             priced=charges.priced,
         ),
         "prices": [Described(bucket.price, _price_comment(bucket)) for bucket in charges.BUCKETS],
@@ -206,9 +216,19 @@ def _numbers() -> Mapping[str, object]:
     return MappingProxyType(
         {
             "counts": COUNTS,
+            "trace_counts": [count for count in COUNTS if count.name in TRACE_COUNTS],
+            "contained": contained(_reported),
             "context_bounds": charges.CONTEXT_BOUNDS,
+            "day_bounds": charges.DAY_BOUNDS,
+            "response_cache": charges.RESPONSE_CACHE,
         }
     )
+
+
+def _reported(name: str) -> str:
+    """A count of a span, 0 where nobody told."""
+    types = {count.name: count.type for count in COUNTS}
+    return f"ifNull(span.{name}, 0)" if types[name].startswith("Nullable") else f"span.{name}"
 
 
 def _price_comment(bucket: charges.Bucket) -> str:

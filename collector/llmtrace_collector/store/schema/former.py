@@ -14,6 +14,18 @@ COLUMNS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "usage_10s": frozenset({"Simulated"}),
         "usage_hour": frozenset({"Simulated"}),
+        "trace_rows": frozenset(
+            {
+                "CacheWrite1hTokens",
+                "AudioInputTokens",
+                "CacheReadAudioTokens",
+                "CacheReadImageTokens",
+                "AudioOutputTokens",
+                "ImageOutputTokens",
+                "WebSearches",
+                "FileSearches",
+            }
+        ),
     }
 )
 

@@ -38,7 +38,11 @@ def refusal(error: StoreError, after: str) -> StoreMismatch:
     """What the engine said against bringing a store up to date; `after` says how the store is now."""
     text = " ".join(str(error).split())
     rights = " docs/scale.md lists the grants that the store's user needs." if error.code == _DENIED else ""
-    return StoreMismatch(f"this store cannot be brought up to date: {text}; {after}.{rights}", error.code)
+    return StoreMismatch(
+        f"this store cannot be brought up to date: {text}; {after}. The release that wrote it goes on with "
+        f"it where nothing was changed; else a backup of before goes into another data directory.{rights}",
+        error.code,
+    )
 
 
 def upgrade(home: Home, description: Description, plain: Description, number: int) -> None:

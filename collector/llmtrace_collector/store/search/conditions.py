@@ -10,7 +10,7 @@ from typing import Literal
 from llmtrace_collector.sql_values import QueryValue
 
 from .binding import Parameters, all_true, any_true
-from .span_terms import FUNCTION_SPANS, MESSAGES_LOGGED, SpanTerms
+from .span_terms import MESSAGES_LOGGED, SpanTerms
 from .times import Period
 from .trace_terms import TraceTerms, matching
 from .tree import And, Compare, Identifier, Match, Node, Not, Or, Other, Present, Text, divided, parts_of
@@ -84,8 +84,8 @@ class _Compiler(ABC):
         """Every one of the texts occurs."""
         few = self._in(self._narrow(selective)) if selective else ""
         narrowed = {
+            "otel_traces": few,
             "span_texts": few,
-            FUNCTION_SPANS: few,
             "otel_logs": all_true([MESSAGES_LOGGED, few]),
         }
         return self._in(matching(self.key, self._places(texts), self._parameters, narrowed))
@@ -93,10 +93,9 @@ class _Compiler(ABC):
     def _places(self, texts: list[Text]) -> Mapping[str, list[str]]:
         """By table: the condition that a row has a text, for each of them."""
         return {
-            "otel_traces": [self._spans.named(text) for text in texts],
+            "otel_traces": [self._spans.in_span(text) for text in texts],
             "span_texts": [self._spans.in_messages(text) for text in texts],
             "otel_logs": [self._spans.logged(text) for text in texts],
-            FUNCTION_SPANS: [self._spans.in_function(text) for text in texts],
         }
 
     def _in(self, keys: str) -> str:

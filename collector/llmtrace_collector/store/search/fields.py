@@ -51,7 +51,7 @@ class Field:
 
 
 _STATUS = ("ok", "error", "failed", "recovered")
-_HAS = ("image", "retry", "abandoned", "retrieval", "tool", "error", "score")
+_HAS = ("image", "retry", "abandoned", "retrieval", "tool", "degraded", "error", "score")
 
 
 def _number(name: str, text: str, example: str, unit: str) -> Field:
@@ -93,7 +93,7 @@ _FIELDS = (
         "has",
         Kind.CHOICE,
         "Something that is there: an image that was sent, a repeated attempt, a stream left before its end, "
-        "a retrieval, a tool's run, an error, a score.",
+        "a retrieval, a tool's run, what stood in for a model's answer (degraded), an error, a score.",
         "has:retry",
         choices=_HAS,
     ),

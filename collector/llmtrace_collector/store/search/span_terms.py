@@ -39,9 +39,9 @@ NAMES: Mapping[str, str] = MappingProxyType(
 _MAPS: Mapping[str, str] = MappingProxyType({"attr": "SpanAttributes", "resource": "ResourceAttributes"})
 
 _ERROR = "StatusCode = 'Error'"
-#: An earlier attempt of a call that its client repeated.
-RETRIED = f"Uncounted = 'sender' AND {_ERROR}"
-_FAILED = f"{_ERROR} AND Uncounted != 'sender'"
+#: An earlier attempt of a call, repeated by its client or by a loop of the program's own.
+RETRIED = f"Uncounted IN ('retry', 'sender') AND {_ERROR}"
+_FAILED = f"{_ERROR} AND Uncounted NOT IN ('retry', 'sender')"
 
 _HAS: Mapping[str, str] = MappingProxyType(
     {
@@ -49,6 +49,7 @@ _HAS: Mapping[str, str] = MappingProxyType(
         "abandoned": f"SpanAttributes[{literal(semconv.STREAM_ABANDONED)}] = 'true'",
         "retrieval": "Operation = 'retrieval'",
         "tool": "Operation = 'execute_tool'",
+        "degraded": "Operation = 'degraded'",
         "error": _ERROR,
     }
 )
@@ -84,9 +85,6 @@ _FUNCTION_KEYS = literals(
         semconv.FUNCTION_RESULT,
     )
 )
-#: Spans that may have arguments and a result: tools and functions.
-FUNCTION_SPANS = "(SELECT Timestamp, TraceId, SpanId, SpanAttributes FROM otel_traces WHERE NOT IsLlm)"
-
 _MESSAGE_EVENTS = literals((DETAILS_EVENT, *(name for names in EVENT_MESSAGES.values() for name in names)))
 #: Records of `otel_logs` that are messages of a call.
 MESSAGES_LOGGED = (
@@ -150,8 +148,10 @@ class SpanTerms:
             expression = _NUMBERS[node.field]
         return compared(expression, node.operator, node.number, self._parameters)
 
-    def named(self, node: Text) -> str:
-        """The span's name or its error's message has the text; so does an id of digits alone."""
+    def in_span(self, node: Text) -> str:
+        """The span's name, its error's message, or a tool's or function's arguments or result have the text;
+        so does an id of digits alone.
+        """
         conditions = [
             contains(column, node.text, self._parameters) for column in ("SpanName", "StatusMessage")
         ]
@@ -160,7 +160,14 @@ class SpanTerms:
         column = "ResponseId" if node.text.startswith(_RESPONSE_PREFIXES) else column
         if column is not None:
             conditions.append(f"{column} = {self._parameters.text(node.text)}")
-        return any_true(conditions)
+        spellings = message_spellings(node.text)
+        value = any_true(contains("value", spelling, self._parameters) for spelling in spellings)
+        in_function = (
+            f"arrayExists((key, value) -> key IN ({_FUNCTION_KEYS}) AND {value}, "
+            "mapKeys(SpanAttributes), mapValues(SpanAttributes))"
+        )
+        # The engine plans a chain of conditions in less time than ANDs and ORs of them.
+        return f"multiIf({any_true(conditions)}, 1, IsLlm, 0, {in_function})"
 
     def in_messages(self, node: Text) -> str:
         """A row of `span_texts` has the text in a prompt, an answer, instructions or a tool's definition."""
@@ -176,15 +183,6 @@ class SpanTerms:
         body = any_true(contains("Body", spelling, self._parameters) for spelling in spellings)
         value = any_true(contains("x", spelling, self._parameters) for spelling in spellings)
         return any_true([body, f"arrayExists(x -> {value}, mapValues(LogAttributes))"])
-
-    def in_function(self, node: Text) -> str:
-        """A row of `FUNCTION_SPANS` has the text in the arguments or the result."""
-        spellings = message_spellings(node.text)
-        value = any_true(contains("value", spelling, self._parameters) for spelling in spellings)
-        return (
-            f"arrayExists((key, value) -> key IN ({_FUNCTION_KEYS}) AND {value}, "
-            "mapKeys(SpanAttributes), mapValues(SpanAttributes))"
-        )
 
     def scored(self, wanted: Sequence[str]) -> str:
         """A score of the span, of its response, or of the trace whose root it is, is as `wanted`."""

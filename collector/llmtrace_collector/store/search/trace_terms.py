@@ -28,6 +28,8 @@ _HAS: Mapping[str, str] = MappingProxyType(
         "error": "FailedSteps + Retries > 0",
     }
 )
+#: What is there where a step of this operation is.
+_STEPS: Mapping[str, str] = MappingProxyType({"tool": "execute_tool", "degraded": "degraded"})
 _NUMBERS: Mapping[str, str] = MappingProxyType(
     {
         "tokens": "if(Calls = UnknownUsage, NULL, InputTokens + OutputTokens)",
@@ -91,8 +93,8 @@ class TraceTerms:
         for what in wanted:
             if what == "score":
                 conditions.append(self._scored([]))
-            elif what == "tool":
-                conditions.append(self.of_spans(["Operation = 'execute_tool'"]))
+            elif what in _STEPS:
+                conditions.append(self.of_spans([f"Operation = '{_STEPS[what]}'"]))
             else:
                 conditions.append(_HAS[what])
         return any_true(conditions)

@@ -17,9 +17,11 @@ class Outcome:
     status: int = 0
     error: str = ""
     retry_after: float | None = None
-    """Seconds that the receiver asks to wait."""
+    """Seconds that the receiver asks to be left in peace."""
+    is_refusal: bool = False
+    """Whether it answers and takes messages, but not this one."""
     final: bool = False
-    """Whether trying again soon is pointless."""
+    """Whether trying again soon is pointless, whatever the message."""
     duration_ms: float = 0.0
 
 
@@ -39,11 +41,14 @@ class Channel(Protocol):
         """The events that the receiver wants."""
 
     @property
+    def timeout_seconds(self) -> float:
+        """The longest that an attempt takes."""
+
+    @property
     def gone(self) -> bool:
         """Whether the receiver has said that it wants no more."""
 
     def send(self, message: AlertMessage) -> Outcome:
-        """One attempt. Never raises for what the receiver or the network does."""
-
-    def close(self) -> None:
-        """Close the connections."""
+        """One attempt, within a time that is bounded however slow the receiver or the network is. Never
+        raises for what they do.
+        """

@@ -10,6 +10,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from llmtrace.common.time_zones import UTC_ZONE
+
 #: Full days of history that a forecast needs, and those from which on weeks are told apart.
 LEAST_DAYS = 7
 WEEKLY_DAYS = 21
@@ -24,8 +26,8 @@ class TooLittleHistory(ValueError):
 
 @dataclass(frozen=True)
 class Forecast:
-    """The month's cost in USD: `spent` on its full days so far, `expected` at its end, `low` to `high` with
-    the given `confidence`. `method` says what was fitted."""
+    """The month's cost in `currency`: `spent` on its full days so far, `expected` at its end, `low` to `high`
+    with the given `confidence`. `method` says what was fitted, `time_zone` whose days and month these are."""
 
     month: str
     spent: float
@@ -35,10 +37,19 @@ class Forecast:
     confidence: float
     history_days: int
     method: str
+    time_zone: str = UTC_ZONE
+    currency: str = "USD"
 
 
-def month_end(daily: pd.Series, today: date, confidence: float = 0.9) -> Forecast:
-    """Forecast the end of `today`'s month from `daily`, the cost of each UTC day, oldest first.
+def month_end(
+    daily: pd.Series,
+    today: date,
+    confidence: float = 0.9,
+    *,
+    zone: str = UTC_ZONE,
+    currency: str = "USD",
+) -> Forecast:
+    """Forecast the end of `today`'s month from `daily`, the cost of each day of `zone`, oldest first.
 
     Only full days before `today` are learnt from; today is forecast as a whole. Raises TooLittleHistory.
     """
@@ -57,6 +68,8 @@ def month_end(daily: pd.Series, today: date, confidence: float = 0.9) -> Forecas
         confidence=confidence,
         history_days=len(known),
         method=method,
+        time_zone=zone,
+        currency=currency,
     )
 
 

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from llmtrace import semconv
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
-from llmtrace_collector.pricing.tariffs import RESERVED_TIERS
+from llmtrace_collector.pricing.premiums import RESERVED_TIERS
 from llmtrace_collector.sql_values import literals
 
 
@@ -58,7 +58,7 @@ _LATENCY = f"""SELECT
     sum(Weight * OutputTokens) / sum(Weight * Duration / 1e9) AS output_tokens_per_second,
     sum(Weight * Cost) / sum(Weight) AS cost_per_call
 FROM call_cost
-WHERE {SPAN_SCOPE} AND Operation != 'embeddings'
+WHERE {SPAN_SCOPE} AND Operation NOT IN ('embeddings', 'rerank')
 GROUP BY provider, model, capacity
 ORDER BY provider, model, capacity"""
 

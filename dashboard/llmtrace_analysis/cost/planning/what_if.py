@@ -23,6 +23,7 @@ BY_TARIFF = {
     "provider": DIMENSIONS["provider"],
     "model": DIMENSIONS["model"],
     "context": "ContextClass",
+    "minute": "DayClass",
 }
 
 #: Select items of what `amount` reads of a row, over `priced`.
@@ -35,7 +36,7 @@ _MIX = f"""SELECT
     sumIf(charge.Calls, NOT Priced) AS unpriced_calls,
     sum(charge.ListCost) AS cost
 FROM ({priced("usage_hour", BY_TARIFF)}) AS charge
-GROUP BY day, provider, model, context"""
+GROUP BY day, provider, model, context, minute"""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,9 @@ def candidate(text: str) -> Candidate:
 
 
 def mix(client: Client, scope: Scope) -> pd.DataFrame:
-    """The period's tokens by `day` (seconds since 1970), `provider`, `model` and `context` class, with
-    `Requests` whose tokens are known, `unpriced_calls` and `cost` by the list (NaN where unpriced)."""
+    """The period's tokens by `day` (seconds since 1970), `provider`, `model`, `context` class and first
+    `minute` of a time of day, with `Requests` whose tokens are known, `unpriced_calls` and `cost` by the list
+    (NaN where unpriced)."""
     data = frame(client, _MIX, scope.params())
     data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
     for column in (*COUNTS, "Requests"):
@@ -111,12 +113,14 @@ def replay(tokens: pd.DataFrame, candidates: Sequence[Candidate]) -> pd.DataFram
 
 
 def amount(row: object, tariffs: Sequence[Tariff], cached: float = 0.0) -> float:
-    """USD of one row of a mix at the tariff that held on its day for its length of input."""
-    day, context = int(getattr(row, "day")), int(getattr(row, "context"))  # noqa: B009 - a row of any frame
+    """USD of one row of a mix at the tariff that held on its day, at its time, for its length of input."""
+    day, context, minute = (int(getattr(row, name)) for name in ("day", "context", "minute"))
     (tariff,) = (
         tariff
         for tariff in tariffs
-        if tariff.valid[0] <= day < tariff.valid[1] and tariff.context[0] <= context < tariff.context[1]
+        if tariff.valid[0] <= day < tariff.valid[1]
+        and tariff.context[0] <= context < tariff.context[1]
+        and tariff.day[0] <= minute < tariff.day[1]
     )
     counts = {name: float(getattr(row, name)) for name in (*COUNTS, "Requests")}
     fresh = max(0.0, counts["InputTokens"] - counts["CacheReadTokens"] - counts["CacheWriteTokens"])

@@ -24,7 +24,7 @@ _PART_CHARACTERS = 20_000
 _ROLES = frozenset({"user", "tool", "function"})
 
 #: Letters of other scripts that look like Latin ones; only words mixed with Latin letters are folded.
-_LOOKALIKES = str.maketrans("аеорсухіјѕԁһӏνοραιτκ", "aeopcyxijsdhlvopaitk")
+LOOKALIKES = str.maketrans("аеорсухіјѕԁһӏνοραιτκ", "aeopcyxijsdhlvopaitk")
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,35 @@ class PatternMatch:
     patterns: tuple[str, ...]
 
 
+class _Folded(dict[int, str]):
+    """Code point → what it becomes, worked out when it is first met."""
+
+    def __missing__(self, number: int) -> str:
+        folded = "".join(
+            character
+            for character in unicodedata.normalize("NFKD", chr(number)).casefold()
+            # Cf: zero-width and bidirectional marks, soft hyphens, tags; Mn: accents and stacked marks.
+            if unicodedata.category(character) not in ("Cf", "Mn")
+        )
+        self[number] = folded.replace("’", "'").replace("‘", "'")
+        return self[number]
+
+
+_FOLDED = _Folded()
+
+
+def fold(text: str) -> str:
+    """Compatibility forms, accents, invisible marks and case folded, each character by itself."""
+    return text.lower() if text.isascii() else text.translate(_FOLDED)
+
+
 def normalise(text: str) -> str:
-    """Text as the patterns see it: compatibility forms, accents, invisible marks, case, spaces folded."""
+    """Text as the patterns see it: folded, spaces and letters that look alike too."""
     if len(text) > _PART_CHARACTERS:
-        text = text[: _PART_CHARACTERS // 2] + "\n" + text[-_PART_CHARACTERS // 2 :]
-    folded = "".join(
-        character
-        for character in unicodedata.normalize("NFKD", text).casefold()
-        # Cf: zero-width and bidirectional marks, soft hyphens, tags; Mn: accents and stacked marks.
-        if unicodedata.category(character) not in ("Cf", "Mn")
-    )
-    words = folded.replace("’", "'").replace("‘", "'").split()
-    return " ".join(word.translate(_LOOKALIKES) if _is_mixed(word) else word for word in words)
+        # No pattern reaches over what is left out by a space alone.
+        text = text[: _PART_CHARACTERS // 2] + "\n\0\n" + text[-_PART_CHARACTERS // 2 :]
+    words = fold(text).split()
+    return " ".join(word.translate(LOOKALIKES) if _is_mixed(word) else word for word in words)
 
 
 def _is_mixed(word: str) -> bool:

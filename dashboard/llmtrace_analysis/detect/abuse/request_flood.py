@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 #: Own stretches of traffic from which a user's usual volume is known.
 _OWN_HISTORY = 10
+
+#: Stretches since a project's first call from which on anything can be said of its users.
+PROJECT_HISTORY = 10
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,19 @@ class Flood:
     user: str
     calls: int
     usual: float
-    """Median of the other users' stretches; 0 when there are too few others."""
+    """Median of the others' stretches, those before or the newest; 0 when there are too few others."""
     limit: float
 
 
-def flood_limit(others: Sequence[MinuteCounts], parameters: FloodParameters) -> tuple[float, float]:
-    """Median of other users' calls per stretch, and the number of calls above which a user floods."""
+def flood_limit(others: Sequence[MinuteCounts], parameters: FloodParameters) -> tuple[float, float] | None:
+    """Median of other users' calls per stretch, and the number of calls above which a user floods.
+
+    None when the others are too few to compare with.
+    """
     named = {counts.user for counts in others if counts.user}
     unnamed = sum(counts.users for counts in others if counts.user == "")
     if unnamed + len(named) < parameters.min_users:
-        return 0.0, float(parameters.calls_alone)
+        return None
     calls = np.repeat([float(counts.calls) for counts in others], [counts.times for counts in others])
     usual = float(np.median(calls))
     sigma = 1.4826 * float(np.median(np.abs(calls - usual)))
@@ -64,21 +71,32 @@ def flood_limit(others: Sequence[MinuteCounts], parameters: FloodParameters) -> 
 
 
 def find_floods(
-    busy: Sequence[tuple[str, str, int]], history: Sequence[MinuteCounts], parameters: FloodParameters
+    busy: Sequence[tuple[str, str, int]],
+    history: Sequence[MinuteCounts],
+    newest: Sequence[MinuteCounts],
+    parameters: FloodParameters,
 ) -> list[Flood]:
     """The floods among busy users (project, user, calls in the newest stretch).
 
-    `history`: stretches before the newest. A user whose own usual volume is that high, a batch account,
-    is no flood.
+    `history`: stretches before the newest; `newest`: that one, at each user's pace where it began within it.
+    Who sends as much as others do now, or did before, is no flood: where all send more, nobody is one. A user
+    whose own usual volume is that high, a batch account, is none either.
     """
     floods = []
     for project, user, calls in busy:
         own = [counts for counts in history if counts.project == project and counts.user == user]
-        others = [counts for counts in history if counts.project == project and counts.user != user]
-        usual, limit = flood_limit(others, parameters)
+        limits = [
+            flood_limit(_others(stretches, project, user), parameters) for stretches in (history, newest)
+        ]
+        compared = [usual_and_limit for usual_and_limit in limits if usual_and_limit is not None]
+        usual, limit = max(compared, key=itemgetter(1), default=(0.0, float(parameters.calls_alone)))
         if sum(counts.times for counts in own) >= _OWN_HISTORY:
             own_calls = np.repeat([float(counts.calls) for counts in own], [counts.times for counts in own])
             limit = max(limit, 2 * float(np.median(own_calls)))
         if calls > limit:
             floods.append(Flood(project, user, calls, usual, limit))
     return floods
+
+
+def _others(stretches: Sequence[MinuteCounts], project: str, user: str) -> list[MinuteCounts]:
+    return [counts for counts in stretches if counts.project == project and counts.user != user]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from llmtrace.common.escaping import markdown_text
+from llmtrace.common.time_zones import UTC_ZONE, day_of, start_of
 from llmtrace_analysis.collector_client import CollectorRefused, CollectorUnavailable, connect
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.cost.planning import forecast
 from llmtrace_analysis.cost.report import CostPage
+from llmtrace_analysis.cost.stated_costs import stated_share
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_dashboard.settings import DashboardSettings
 from llmtrace_dashboard.ui import charts, formats
@@ -34,19 +36,28 @@ _WINDOWS = {"day": "this day", "month": "this month", "24h": "24 hours", "7d": "
 
 def draw(page: CostPage) -> None:
     """Draw this month so far, its forecast, and the budgets' status, in US dollars."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    scope = replace(page.scope, since=midnight - timedelta(days=HISTORY_DAYS), until=midnight, service="")
+    zone = page.scope.zone
+    today = day_of(datetime.now(UTC), zone)
+    since = start_of(today - timedelta(days=HISTORY_DAYS), zone)
+    scope = replace(page.scope, since=since, until=start_of(today, zone), service="")
     statuses = budget_statuses(current_settings(), scope)
-    daily = load(report.daily, scope)
+    costs = load(report.daily_costs, scope)
+    daily = costs["cost"]
     try:
-        month_end = forecast.month_end(daily, midnight.date())
+        month_end = forecast.month_end(daily, today, zone=zone)
     except forecast.TooLittleHistory as reason:
         with st.container(border=True):
             st.subheader("No forecast yet", anchor=False)
-            st.text(f"{str(reason).split(';')[0]}. Until then, budgets show what was spent.".capitalize())
+            lacking = str(reason).partition(";")[0]
+            st.text(f"{lacking[:1].upper()}{lacking[1:]}. Until then, budgets show what was spent.")
     else:
-        _month(daily, month_end, midnight, statuses)
-        _backtest(daily, midnight)
+        _month(daily, month_end, today, statuses)
+        if share := stated_share(float(costs["stated_cost"].sum()), float(daily.sum())):
+            st.caption(f"{share:.0%} of the cost that it is made of is stated by answers, the rest computed.")
+        if share := stated_share(float(costs["estimated_cost"].sum()), float(daily.sum())):
+            st.caption(f"≈ {share:.1%} of the cost that it is made of is by tokens estimated from text.")
+        _backtest(daily, today)
+        st.caption(f"Days and months are those of {markdown_text(zone)}.")
     _budgets(statuses, scope)
     show_command("forecast", *_options(scope))
 
@@ -69,9 +80,10 @@ def budget_statuses(settings: DashboardSettings, scope: Scope) -> list[dict[str,
 
 
 def _month(
-    daily: pd.Series, month_end: forecast.Forecast, midnight: datetime, statuses: list[dict[str, Any]]
+    daily: pd.Series, month_end: forecast.Forecast, today: date, statuses: list[dict[str, Any]]
 ) -> None:
-    first = midnight.replace(day=1)
+    # Charts draw days of any zone as those of UTC.
+    first = datetime(today.year, today.month, 1, tzinfo=UTC)
     end = (first + timedelta(days=32)).replace(day=1)
     limits = {
         status["budget"]: float(status["limit"])
@@ -101,8 +113,8 @@ def _month(
         )
 
 
-def _backtest(daily: pd.Series, midnight: datetime) -> None:
-    tested = forecast.backtest(daily, midnight.date())
+def _backtest(daily: pd.Series, today: date) -> None:
+    tested = forecast.backtest(daily, today)
     if tested.empty:
         st.caption("How good such forecasts were can be told after five weeks of history.")
         return
@@ -131,6 +143,11 @@ def _backtest(daily: pd.Series, midnight: datetime) -> None:
         table("Earlier forecasts", columns, rows, "backtest")
 
 
+def _zone(status: dict[str, Any]) -> str:
+    """Whose day, week or month a budget counts, where it is another's than UTC's."""
+    return "" if status["time_zone"] == UTC_ZONE else str(status["time_zone"])
+
+
 def _budgets(statuses: list[dict[str, Any]], scope: Scope) -> None:
     st.subheader("Budgets", anchor=False)
     if not statuses:
@@ -145,8 +162,10 @@ def _budgets(statuses: list[dict[str, Any]], scope: Scope) -> None:
             row(
                 [
                     cell(status["budget"], sub=status["key"]),
-                    cell(_WINDOWS.get(status["window"], status["window"])),
-                    cell(_amount(status["spent"], status["unit"]), bar=min(1.0, share)),
+                    cell(_WINDOWS.get(status["window"], status["window"]), sub=_zone(status)),
+                    cell(
+                        _amount(status["spent"], status["unit"]), bar=min(1.0, share), title=_made_of(status)
+                    ),
                     cell(_amount(status["limit"], status["unit"])),
                     cell(formats.percent(share)),
                     cell(_amount(status["expected"], status["unit"])),
@@ -166,6 +185,15 @@ def _budgets(statuses: list[dict[str, Any]], scope: Scope) -> None:
     table("Budgets", columns, rows, "budgets")
     if not scope.user:
         st.caption("Budgets of each user are shown once a user is chosen on the left.")
+
+
+def _made_of(status: dict[str, Any]) -> str:
+    parts = []
+    if share := status.get("stated_share"):
+        parts.append(f"{share:.0%} of it is stated by answers, the rest computed")
+    if share := status.get("estimated_share"):
+        parts.append(f"≈ {share:.1%} of it is by tokens estimated from text")
+    return "; ".join(parts)
 
 
 def _amount(value: float | None, unit: str) -> str:

@@ -10,14 +10,15 @@ import streamlit as st
 
 from llmtrace_analysis.queries.scope import USUAL_PURPOSES, Scope, aligned
 from llmtrace_dashboard.ui import filters
+from llmtrace_dashboard.ui.current_settings import current_settings
 
 #: From this length on, a period is read in whole hours, which outlive single calls and are quick.
 _WHOLE_HOURS = timedelta(hours=12)
 
 
 def current_scope() -> Scope:
-    """The calls that the filters ask for."""
-    scope = filters.scope()
+    """The calls that the filters ask for; days are those of the settings' time zone."""
+    scope = replace(filters.scope(), zone=current_settings().time_zone)
     return whole_hours(scope) if scope.until - scope.since >= _WHOLE_HOURS else scope
 
 

@@ -12,6 +12,7 @@ from llmtrace_analysis.cost import focus
 from llmtrace_analysis.cost.currency import USD
 from llmtrace_analysis.cost.parts import CHARTED, REPORTED
 from llmtrace_analysis.cost.report import NAMED, CostPage
+from llmtrace_analysis.cost.stated_costs import stated_share
 from llmtrace_dashboard.ui import charts, filters, formats, theme
 from llmtrace_dashboard.ui.cached_reads import load_for
 from llmtrace_dashboard.ui.downloads import csv_of
@@ -43,6 +44,8 @@ _BY: dict[str, _Dimension] = {
     "purpose": _Dimension("Purpose", "purpose"),
     "session": _Dimension("Session", "session"),
     "tag": _Dimension("Tag", "tag"),
+    "stated_by": _Dimension("Stated by"),
+    "estimated": _Dimension("Estimated tokens"),
 }
 _STEP_LABELS = {"auto": "Auto", "hour": "Hours", "day": "Days"}
 _STEPS = {"auto": 0, "hour": 3600, "day": 86_400}
@@ -64,19 +67,25 @@ def totals(page: CostPage) -> None:
     """Draw the sums of the period."""
     sums = page.totals
     cost = float(sums["cost"])
-    priced = int(sums["calls"] - sums["unpriced_calls"] - sums["calls_without_tokens"])
+    priced = int(sums["calls"] - sums["unknown_cost_calls"])
     cached = sums["cache_read_tokens"] / sums["input_tokens"] if sums["input_tokens"] else None
     known = cost == cost
+    stated = stated_share(float(sums["stated_cost"]), cost)
+    estimated = stated_share(float(sums["estimated_cost"]), cost)
     cards = [
         (
             "Cost",
-            formats.money(cost, page.currency) if known else "unpriced",
-            "Over the calls whose price and token counts are known.",
+            formats.about(formats.money(cost, page.currency), sums["estimated_calls"])
+            if known
+            else "unpriced",
+            "Over the calls whose cost is stated, or whose price and token counts are known."
+            + (f" {stated:.0%} of it is stated, the rest computed." if stated else "")
+            + (f" {estimated:.1%} of it is for tokens that are estimated from text." if estimated else ""),
         ),
         (
             "Per 1,000 calls",
             formats.money(cost / priced * 1000 if known and priced > 0 else None, page.currency),
-            "Over calls whose price and token counts are known.",
+            "Over calls whose cost is stated, or whose price and token counts are known.",
         ),
         ("Input from cache", formats.percent(cached), "Share of input tokens that the provider had cached."),
         (
@@ -87,7 +96,7 @@ def totals(page: CostPage) -> None:
         (
             "No token counts",
             formats.count(int(sums["calls_without_tokens"])),
-            "Calls whose answer said no token counts, mostly failed ones. They add nothing to any sum here.",
+            "Calls whose answer said no token counts, mostly failed ones. They add what they state alone.",
         ),
     ]
     for place, (label, value, help) in zip(st.columns(5, gap="small"), cards, strict=True):
@@ -183,6 +192,10 @@ def _part_series(series: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def _name(key: str, by: str) -> str:
+    if by == "stated_by" and not key:
+        return "Computed"
+    if by == "estimated" and not key:
+        return "Tokens as told"
     return key or f"No {_BY[by].label.lower()} named"
 
 
@@ -212,6 +225,7 @@ def _table(page: CostPage) -> None:
                         int(item["calls"]),
                         bar=amount / most if known and most > 0 else None,
                         currency=page.currency,
+                        estimated=int(item["estimated_calls"]),
                     ),
                 ]
             )
@@ -267,6 +281,11 @@ def _parts(page: CostPage) -> None:
     reasoning = int(page.totals["reasoning_tokens"])
     if reasoning:
         st.caption(f"{formats.count(reasoning)} of the output tokens were reasoning.")
+    stated = int(page.totals["stated_calls"])
+    if stated:
+        share = stated_share(float(page.totals["stated_cost"]), whole)
+        of_cost = f" ({share:.0%} of the cost)" if share is not None else ""
+        st.caption(f"{formats.count(stated)} calls state what they cost{of_cost}; the rest is computed.")
 
 
 def _downloads(page: CostPage) -> None:
@@ -283,9 +302,9 @@ def _downloads(page: CostPage) -> None:
         )
         whole, visit = whole_hours(page.scope), access()
         st.download_button(
-            "FOCUS 1.2 as CSV",
-            lambda: csv_of(load_for(visit, focus.export, whole, focus.Account("llmtrace", "llmtrace"))),
-            file_name="focus-1.2.csv",
+            "FOCUS 1.4 as CSV",
+            lambda: csv_of(load_for(visit, focus.export, whole, focus.Account(), "1.4")),
+            file_name="focus-1.4.csv",
             mime="text/csv",
             on_click="ignore",
             icon=":material/download:",

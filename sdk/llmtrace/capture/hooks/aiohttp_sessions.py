@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
 from llmtrace.capture.runtime import Runtime
+
+if TYPE_CHECKING:
+    _Proxy = wrapt.ObjectProxy[Any]
+else:  # which takes no argument before wrapt 2
+    _Proxy = wrapt.ObjectProxy
 
 
 def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
@@ -111,7 +116,7 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
     return close
 
 
-class _Content(wrapt.ObjectProxy[Any]):
+class _Content(_Proxy):
     """A body whose pieces are noted as they are read, in whichever way."""
 
     def __init__(self, content: Any, call: LlmCall) -> None:

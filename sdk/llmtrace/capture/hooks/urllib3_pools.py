@@ -9,12 +9,17 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import wrapt
 
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
+
+if TYPE_CHECKING:
+    _Proxy = wrapt.ObjectProxy[Any]
+else:  # which takes no argument before wrapt 2
+    _Proxy = wrapt.ObjectProxy
 
 
 def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
@@ -93,7 +98,7 @@ def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any
     return response if wrapped is None else wrapped
 
 
-class _Response(wrapt.ObjectProxy[Any]):
+class _Response(_Proxy):
     """A response whose body is noted as it is read, in whichever way."""
 
     def __init__(self, response: Any, call: LlmCall) -> None:

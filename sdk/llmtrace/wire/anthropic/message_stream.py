@@ -21,10 +21,15 @@ _FIELDS: Final = {
 
 
 def fold(events: Iterable[Json]) -> Json:
-    """The message, with usage as it was last reported: later events repeat and replace earlier counts."""
+    """The message, with usage as it was last reported: later events repeat and replace earlier counts.
+
+    What the first event says of the output is what was there then, a token or two: of a stream that was left
+    nobody told how long the answer is.
+    """
     message: dict[str, Any] = {}
     usage: dict[str, Any] = {}
     blocks: dict[Any, _Block] = {}
+    is_output_known = False
     for event in map(mapping, events):
         kind = word(event, "type")
         if kind == _DELTA:
@@ -38,8 +43,11 @@ def fold(events: Iterable[Json]) -> Json:
             message.update(mapping(event.get("delta")))
             delta_usage = mapping(event.get("usage"))
             usage.update({key: count for key, count in delta_usage.items() if count is not None})
+            is_output_known = is_output_known or "output_tokens" in delta_usage
         elif kind == "error":
             message["error"] = event.get("error")
+    if not is_output_known:
+        usage.pop("output_tokens", None)
     if message or blocks:
         message["usage"] = usage
         message["content"] = items(message.get("content")) + [block.folded() for block in blocks.values()]

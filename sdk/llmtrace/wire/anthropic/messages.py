@@ -20,11 +20,12 @@ from llmtrace.wire.format import (
     items,
     mapping,
     put_int,
-    put_sum,
     put_text,
 )
+from llmtrace.wire.price_tiers import FAST, REGIONAL, put_price_tier
 from llmtrace.wire.request_params import put_request_params
 
+from . import iterations
 from .content_blocks import message, tool
 from .message_stream import JOINER, fold
 
@@ -43,7 +44,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     attributes = translation.attributes
     put_text(attributes, semconv.REQUEST_MODEL, payload.get("model") or between(path, "/models/", ":"))
     if "/publishers/anthropic/" in path:
-        attributes[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
+        put_price_tier(attributes, None, "" if "/locations/global/" in path else REGIONAL)
     put_request_params(attributes, payload)
     if payload.get("stream") is True:
         attributes[semconv.REQUEST_STREAM] = True
@@ -74,10 +75,20 @@ def response(body: Json, content: bool) -> Translation:
     put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
     usage = mapping(payload.get("usage"))
     put_usage(attributes, usage)
+    translation.inner_calls += iterations.inner_calls(usage)
+    put_text(attributes, semconv.RESPONSE_MODEL, iterations.fallback_model(usage))
     put_text(attributes, semconv.ANTHROPIC_RESPONSE_SERVICE_TIER, usage.get("service_tier"))
+    put_price_tier(
+        attributes,
+        usage.get("service_tier"),
+        FAST if usage.get("speed") == "fast" else "",
+        "us" if usage.get("inference_geo") == "us" else "",
+    )
     blocks = items(payload.get("content"))
     if payload.get("type") == "message" or blocks:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(payload.get("stop_reason"))]
+        if payload.get("stop_reason") == "stop_sequence":
+            attributes[semconv.RESPONSE_STOP_SEQUENCE] = True
     if any(mapping(block).get("type") == "compaction" for block in blocks):
         attributes[semconv.CONVERSATION_COMPACTED] = True
     if content and blocks:
@@ -86,22 +97,8 @@ def response(body: Json, content: bool) -> Translation:
 
 
 def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
-    """The convention's input includes what was read from and written to the cache; Anthropic's does not.
-
-    Neither do its totals include what compacting the conversation took, which is billed as well.
-    """
-    iterations = map(mapping, items(usage.get("iterations")))
-    usages = [usage, *(iteration for iteration in iterations if iteration.get("type") == "compaction")]
-    cache_reads = [counts.get("cache_read_input_tokens") for counts in usages]
-    cache_writes = [counts.get("cache_creation_input_tokens") for counts in usages]
-    uncached = [counts.get("input_tokens") for counts in usages]
-    put_sum(attributes, semconv.USAGE_INPUT_TOKENS, *uncached, *cache_reads, *cache_writes)
-    put_sum(attributes, semconv.USAGE_OUTPUT_TOKENS, *(counts.get("output_tokens") for counts in usages))
-    put_sum(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, *cache_reads)
-    put_sum(attributes, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, *cache_writes)
-    by_age = mapping(usage.get("cache_creation"))
-    put_int(attributes, semconv.USAGE_CACHE_WRITE_5M, by_age.get("ephemeral_5m_input_tokens"))
-    put_int(attributes, semconv.USAGE_CACHE_WRITE_1H, by_age.get("ephemeral_1h_input_tokens"))
+    """Usage of the call itself: what other models used is `iterations.inner_calls`."""
+    iterations.put_tokens(attributes, iterations.of_the_call(usage))
     searches = mapping(usage.get("server_tool_use")).get("web_search_requests")
     put_int(attributes, semconv.USAGE_WEB_SEARCHES, searches or None)
     thinking_tokens = mapping(usage.get("output_tokens_details")).get("thinking_tokens")

@@ -71,6 +71,8 @@ def response(body: Json, content: bool) -> Translation:
     message = mapping(mapping(payload.get("output")).get("message"))
     if message or payload.get("stopReason"):
         attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(payload.get("stopReason"))]
+        if payload.get("stopReason") == "stop_sequence":
+            attributes[semconv.RESPONSE_STOP_SEQUENCE] = True
     if content and message:
         translation.content[semconv.OUTPUT_MESSAGES] = [_message({"role": "assistant", **message})]
     return translation

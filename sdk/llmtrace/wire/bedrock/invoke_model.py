@@ -94,6 +94,8 @@ def response(body: Json, content: bool) -> Translation:
         put_sum(
             attributes, semconv.USAGE_INPUT_TOKENS, metrics.get("inputTokenCount"), cache_reads, cache_writes
         )
+        put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, cache_reads)
+        put_int(attributes, semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, cache_writes)
     if semconv.USAGE_OUTPUT_TOKENS not in attributes:
         put_int(attributes, semconv.USAGE_OUTPUT_TOKENS, metrics.get("outputTokenCount"))
     return translation

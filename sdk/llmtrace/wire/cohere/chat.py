@@ -69,13 +69,18 @@ def response(body: Json, content: bool) -> Translation:
 
 
 def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
-    """The convention wants the billed count where there is one besides the consumed."""
+    """The convention wants the billed count where there is one besides the consumed.
+
+    Cached tokens are a part of what was consumed, and of what was billed no part at all.
+    """
     billed, consumed = mapping(usage.get("billed_units")), mapping(usage.get("tokens"))
     counts = billed if "input_tokens" in billed else consumed
     put_int(attributes, semconv.USAGE_INPUT_TOKENS, counts.get("input_tokens"))
     put_int(attributes, semconv.USAGE_OUTPUT_TOKENS, counts.get("output_tokens"))
     put_int(attributes, semconv.USAGE_IMAGE_INPUT_TOKENS, billed.get("image_tokens"))
-    put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cached_tokens"))
+    put_int(attributes, semconv.USAGE_RERANK_SEARCHES, billed.get("search_units"))
+    if counts is consumed:
+        put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cached_tokens"))
 
 
 def fold(events: Iterable[Json]) -> Json:

@@ -13,6 +13,7 @@ from llmtrace.wire.format import (
     items,
     mapping,
     put_int,
+    put_sum,
     put_text,
     put_texts,
     whole,
@@ -61,8 +62,8 @@ def response(body: Json, content: bool) -> Translation:
     put_usage(attributes, meta)
     billed = mapping(meta.get("billed_units"))
     attributes.pop(semconv.USAGE_OUTPUT_TOKENS, None)
-    if semconv.USAGE_INPUT_TOKENS not in attributes:
-        put_int(attributes, semconv.USAGE_INPUT_TOKENS, billed.get("image_tokens"))
+    # Texts and images are billed apart; the convention has the one in the other.
+    put_sum(attributes, semconv.USAGE_INPUT_TOKENS, billed.get("input_tokens"), billed.get("image_tokens"))
     embeddings = payload.get("embeddings")
     vectors = items(mapping(embeddings).get("float") if isinstance(embeddings, dict) else embeddings)
     put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(next(iter(vectors), None))) or None)

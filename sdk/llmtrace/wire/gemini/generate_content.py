@@ -5,6 +5,7 @@ Google's JSON has two spellings, `topP` and `top_p`; servers take both, so both 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -28,9 +29,10 @@ from llmtrace.wire.format import (
 )
 from llmtrace.wire.request_params import put_request_params
 
-from . import contents
+from . import contents, enums
 
-_MODALITIES: Final = {"TEXT": "text", "IMAGE": "image", "AUDIO": "audio", "VIDEO": "video"}
+_VERSION: Final = re.compile(r"gemini-(\d{1,3})")
+_FIRST_BY_QUERY: Final = 3
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -62,11 +64,9 @@ def request(body: Json, path: str, content: bool) -> Translation:
 
 
 def put_model(attributes: dict[str, AttributeValue], path: str) -> None:
-    """The model in the path, and whether that is one of Vertex AI's paths."""
+    """The model in the path."""
     models = (between(path, mark, ":") for mark in ("/models/", "/tunedModels/", "/endpoints/"))
     put_text(attributes, semconv.REQUEST_MODEL, next(filter(None, models), None))
-    if "/projects/" in path or "/publishers/" in path:
-        attributes[semconv.PROVIDER_NAME] = "gcp.vertex_ai"
 
 
 def put_config(attributes: dict[str, AttributeValue], config: Any) -> None:
@@ -85,12 +85,16 @@ def response(body: Json, content: bool) -> Translation:
     attributes = translation.attributes
     put_text(attributes, semconv.RESPONSE_ID, payload.get("responseId"))
     put_text(attributes, semconv.RESPONSE_MODEL, payload.get("modelVersion"))
-    put_usage(attributes, mapping(payload.get("usageMetadata")))
+    usage = mapping(payload.get("usageMetadata"))
+    put_usage(attributes, usage)
+    is_vertex = "trafficType" in usage or "createTime" in payload
     candidates = [mapping(candidate) for candidate in items(payload.get("candidates"))]
+    put_int(attributes, semconv.USAGE_WEB_SEARCHES, _searches(payload, candidates) or None)
     block_reason = mapping(payload.get("promptFeedback")).get("blockReason")
     if candidates:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [
-            finish_reason(candidate.get("finishReason")) for candidate in candidates
+            finish_reason(enums.finish_reason_name(candidate.get("finishReason"), is_vertex=is_vertex))
+            for candidate in candidates
         ]
     elif block_reason:
         attributes[semconv.RESPONSE_FINISH_REASONS] = ["content_filter"]
@@ -114,11 +118,11 @@ def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
     put_sum(attributes, semconv.USAGE_OUTPUT_TOKENS, usage.get("candidatesTokenCount"), thoughts)
     put_int(attributes, semconv.USAGE_CACHE_READ_INPUT_TOKENS, usage.get("cachedContentTokenCount"))
     put_int(attributes, semconv.USAGE_REASONING_OUTPUT_TOKENS, thoughts)
-    is_provisioned = usage.get("trafficType") == "PROVISIONED_THROUGHPUT"
-    tier = "provisioned_throughput" if is_provisioned else usage.get("serviceTier")
+    tier = enums.traffic_tier(usage.get("trafficType")) or usage.get("serviceTier")
     put_text(attributes, semconv.RESPONSE_SERVICE_TIER, tier)
-    prompt_details = either(usage, "promptTokensDetails", "promptTokenDetails")
-    put_modalities(attributes, prompt_details, semconv.USAGE_MODALITY_INPUT)
+    prompt_details = items(either(usage, "promptTokensDetails", "promptTokenDetails"))
+    tool_details = items(usage.get("toolUsePromptTokensDetails"))
+    put_modalities(attributes, [*prompt_details, *tool_details], semconv.USAGE_MODALITY_INPUT)
     put_modalities(attributes, usage.get("candidatesTokensDetails"), semconv.USAGE_MODALITY_OUTPUT)
     put_modalities(attributes, usage.get("cacheTokensDetails"), semconv.USAGE_MODALITY_CACHE_READ)
 
@@ -127,12 +131,23 @@ def put_modalities(attributes: dict[str, AttributeValue], details: Json, key: st
     """Tokens of each modality, which may be listed in several pieces; `key` has a `{modality}`."""
     totals: dict[str, int] = {}
     for detail in map(mapping, items(details)):
-        name = _MODALITIES.get(str(detail.get("modality")).upper())
+        name = enums.modality(detail.get("modality"))
         count = either(detail, "tokenCount", "tokens")
         if name is not None and type(count) is int:
             totals[name] = totals.get(name, 0) + count
     for name, count in totals.items():
         attributes[key.format(modality=name)] = count
+
+
+def _searches(payload: Any, candidates: list[Any]) -> int:
+    """Searches as Google bills them: each query from Gemini 3 on, before it each prompt that was grounded."""
+    groundings = [mapping(candidate.get("groundingMetadata")) for candidate in candidates]
+    queries = [
+        query for grounding in groundings for query in items(grounding.get("webSearchQueries")) if query
+    ]
+    version = _VERSION.search(str(payload.get("modelVersion")))
+    is_by_query = version is not None and int(version[1]) >= _FIRST_BY_QUERY
+    return len(queries) if is_by_query else min(len(queries), 1)
 
 
 def fold(events: Iterable[Json]) -> Json:
@@ -144,8 +159,9 @@ def fold(events: Iterable[Json]) -> Json:
         for chunk in map(mapping, items(event.get("candidates"))):
             candidate = candidates.setdefault(index_or_id(chunk.get("index")), {"content": {"parts": []}})
             candidate["content"]["parts"] += items(mapping(chunk.get("content")).get("parts"))
-            if reason := chunk.get("finishReason"):
-                candidate["finishReason"] = reason
+            for key in ("finishReason", "groundingMetadata"):
+                if value := chunk.get(key):
+                    candidate[key] = value
     for candidate in candidates.values():
         candidate["content"]["parts"] = contents.joined(candidate["content"]["parts"])
     if candidates:

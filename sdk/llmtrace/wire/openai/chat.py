@@ -1,7 +1,8 @@
 """OpenAI chat completions, spoken by OpenAI, Azure OpenAI, Groq, DeepSeek, Mistral, xAI, vLLM and many more.
 
 `POST …/chat/completions`; Azure puts the model in the path (`/openai/deployments/{model}/chat/completions`).
-Mistral's agents (`…/agents/completions`) and fill-in-the-middle (`…/fim/completions`) answer the same way.
+Mistral's agents (`…/agents/completions`) and fill-in-the-middle (`…/fim/completions`), Writer's chat
+(`…/v1/chat`) and Portkey's stored prompts (`…/prompts/{id}/completions`) answer the same way.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, ite
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from . import chat_messages
-from .shared import put_choices, put_completion, put_model
+from .shared import put_choices, put_completion, put_model, usage_of
 
 
 def matches(path: str, body: bytes) -> bool:
     """By the end of the path and the one field every request has."""
-    if path.endswith(("/chat/completions", "/agents/completions")):
+    if path.endswith(("/chat/completions", "/agents/completions", "/v1/chat")):
         return b'"messages"' in body
+    if "/prompts/" in path and path.endswith("/completions"):
+        return b'"variables"' in body
     return path.endswith("/fim/completions") and b'"prompt"' in body
 
 
@@ -72,8 +75,7 @@ def fold(events: Iterable[Json]) -> Json:
         for key in ("id", "model", "service_tier", "system_fingerprint", "error"):
             if value := event.get(key):
                 body[key] = value
-        # Groq sends the usage of a stream under a key of its own.
-        if usage := event.get("usage") or mapping(event.get("x_groq")).get("usage"):
+        if usage := usage_of(event):
             body["usage"] = usage
         for chunk in items(event.get("choices")):
             index = index_or_id(mapping(chunk).get("index"))
@@ -163,7 +165,7 @@ def _position(index: Json) -> int:
 FORMAT: Final = WireFormat(
     provider="openai",
     operation="chat",
-    endings=("completions",),
+    endings=("completions", "chat"),
     matches=matches,
     request=request,
     response=response,

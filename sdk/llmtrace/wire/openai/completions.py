@@ -13,7 +13,7 @@ from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
-from .shared import put_choices, put_completion, put_model
+from .shared import put_choices, put_completion, put_model, usage_of
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -58,9 +58,11 @@ def fold(events: Iterable[Json]) -> Json:
     body: dict[str, Any] = {}
     choices: dict[Any, dict[str, Any]] = {}
     for event in map(mapping, events):
-        for key in ("id", "model", "system_fingerprint", "service_tier", "error", "usage"):
+        for key in ("id", "model", "system_fingerprint", "service_tier", "error"):
             if value := event.get(key):
                 body[key] = value
+        if usage := usage_of(event):
+            body["usage"] = usage
         for chunk in map(mapping, items(event.get("choices"))):
             choice = choices.setdefault(
                 index_or_id(chunk.get("index")), {"pieces": [], "finish_reason": None}

@@ -54,8 +54,12 @@ def response(body: Json, content: bool) -> Translation:
     attributes = translation.attributes
     put_text(attributes, semconv.RESPONSE_ID, payload.get("id"))
     put_text(attributes, semconv.RESPONSE_MODEL, payload.get("model"))
-    put_usage(attributes, mapping(payload.get("usage")))
-    attributes.pop(semconv.USAGE_OUTPUT_TOKENS, None)  # some servers say 0: there is none
+    usage = mapping(payload.get("usage"))
+    put_usage(attributes, usage)
+    for key in (semconv.USAGE_OUTPUT_TOKENS, semconv.USAGE_REASONING_OUTPUT_TOKENS):
+        attributes.pop(key, None)  # some servers say 0: there is none
+    if semconv.USAGE_INPUT_TOKENS not in attributes:
+        put_int(attributes, semconv.USAGE_INPUT_TOKENS, usage.get("total_tokens"))
     vector = items(mapping(next(iter(items(payload.get("data"))), None)).get("embedding"))
     put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(vector) or None)
     return translation

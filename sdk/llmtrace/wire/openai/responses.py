@@ -14,6 +14,7 @@ from llmtrace import semconv
 from llmtrace.wire import background_responses, message_parts
 from llmtrace.wire.finish_reasons import finish_reason
 from llmtrace.wire.format import (
+    InnerCall,
     Json,
     Translation,
     WireFormat,
@@ -78,7 +79,10 @@ def response(body: Json, content: bool) -> Translation:
         return translation
     put_newer_usage(attributes, mapping(payload.get("usage")))
     output = [mapping(item) for item in items(payload.get("output"))]
-    _put_tool_calls(attributes, output)
+    tool_usage = mapping(payload.get("tool_usage"))
+    _put_tool_calls(attributes, output, tool_usage)
+    if image_call := _image_generation(payload, mapping(tool_usage.get("image_gen"))):
+        translation.inner_calls.append(image_call)
     if payload.get("status") or output:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [_finish_reason(payload, output)]
     if any(item.get("type") == "compaction" for item in output):
@@ -102,14 +106,36 @@ def _finish_reason(payload: Any, output: list[Any]) -> str:
     return finish_reason(status)
 
 
-def _put_tool_calls(attributes: dict[str, AttributeValue], output: list[Any]) -> None:
-    """Runs of OpenAI's own tools, which are billed beside the tokens."""
+def _put_tool_calls(attributes: dict[str, AttributeValue], output: list[Any], tool_usage: Any) -> None:
+    """Runs of OpenAI's own tools, which are billed beside the tokens: of the web's what searched, not what
+    opened a page or looked for words in it, and of the code interpreter its containers."""
     kinds = [word(item, "type") for item in output]
-    put_int(attributes, semconv.USAGE_WEB_SEARCHES, kinds.count("web_search_call") or None)
+    searches = mapping(tool_usage.get("web_search")).get("num_requests")
+    if type(searches) is not int:
+        actions = [mapping(item.get("action")) for item in output if item.get("type") == "web_search_call"]
+        searches = sum(action.get("type", "search") == "search" for action in actions)
+    put_int(attributes, semconv.USAGE_WEB_SEARCHES, searches or None)
     put_int(attributes, semconv.USAGE_FILE_SEARCHES, kinds.count("file_search_call") or None)
+    containers = {
+        str(item.get("container_id")) for item in output if item.get("type") == "code_interpreter_call"
+    }
+    put_int(attributes, semconv.USAGE_CODE_CONTAINERS, len(containers) or None)
     for kind in sorted(_BUILT_IN.intersection(kinds)):
         key = semconv.USAGE_TOOL_CALLS.format(tool=kind.removesuffix("_call"))
         attributes[key] = kinds.count(kind)
+
+
+def _image_generation(payload: Any, usage: Any) -> InnerCall | None:
+    """The image model that drew for the answer; its tokens are in no count of the answer's own."""
+    attributes: dict[str, AttributeValue] = {}
+    put_newer_usage(attributes, usage)
+    if not any(attributes.values()):
+        return None
+    tools = [mapping(tool) for tool in items(payload.get("tools"))]
+    models = [tool.get("model") for tool in tools if tool.get("type") == "image_generation"]
+    put_text(attributes, semconv.REQUEST_MODEL, next(iter(models), None))
+    attributes[semconv.OUTPUT_TYPE] = "image"
+    return InnerCall("image_generation", "generate_content", attributes)
 
 
 def _tool(tool: Any) -> Json:

@@ -4,6 +4,8 @@ SELECT
     ServiceName,
     toStartOfMinute(toDateTime(ReceivedAt)) AS Minute,
     'metrics' AS Signal,
-    toInt64(count()) AS Stored
+    toInt64(count()) AS Stored,
+    RetentionDays,
+    toDate(TimeUnix) AS Day
 FROM otel_metrics_gauge
-GROUP BY Project, ServiceName, Minute;
+GROUP BY Project, ServiceName, Minute, RetentionDays, Day;

@@ -5,13 +5,13 @@ CREATE TABLE delivery_log (
     Event LowCardinality(String) COMMENT 'What happened to the incident',
     At DateTime64(3) COMMENT 'When it was sent',
     Url String COMMENT 'Where to',
-    Attempt UInt32 COMMENT 'Number of the attempt, from 1',
+    Attempt UInt32 COMMENT 'Number of the attempt, from 1; 0: it was given up',
     StatusCode UInt16 COMMENT 'HTTP status of the answer; 0 without one',
     Ok Bool COMMENT 'Whether it arrived',
     Error String COMMENT 'Why it did not',
     DurationMs Float64 COMMENT 'Milliseconds that it took'
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(Ok)
 ORDER BY (Project, DeliveryId, Attempt)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
     min_bytes_for_wide_part = 67108864, merge_selector_base = 8

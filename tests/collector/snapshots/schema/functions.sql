@@ -149,11 +149,12 @@ CREATE OR REPLACE FUNCTION llmtrace_name_only AS (text) -> if(match(text, '^([\\
 CREATE OR REPLACE FUNCTION llmtrace_has_column AS (key) ->
     (
         key IN ('ai.prompt.messages', 'ai.prompt', 'request_data', 'mlflow.spanInputs', 'langfuse.observation.input',
-'input.value', 'gen_ai.prompt', 'inputs', 'llm.prompts.0.prompt.text', 'response_data', 'mlflow.spanOutputs',
-'langfuse.observation.output', 'output.value', 'gen_ai.completion', 'output', 'llm.choices.0.completion.text',
+'input.value', 'gen_ai.prompt', 'inputs', 'ai.value', 'gcp.vertex.agent.llm_request', 'llm.prompts.0.prompt.text',
+'response_data', 'mlflow.spanOutputs', 'langfuse.observation.output', 'output.value', 'gen_ai.completion',
+'output', 'llm.generated_message', 'gcp.vertex.agent.llm_response', 'llm.choices.0.completion.text',
 'ai.response.object', 'ai.prompt.tools', 'mlflow.chat.tools', 'ai.response.text', 'ai.response.toolCalls',
-'ai.response.reasoning', 'ai.result.text')
-        OR match(key, '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools|llm\\.prompts|llm\\.choices)\\.\\d')
+'ai.response.reasoning', 'ai.result.text', 'ai.values')
+        OR match(key, '^(gen_ai\\.prompt|llm\\.input_messages|embedding\\.embeddings|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools|llm\\.prompts|llm\\.choices)\\.\\d')
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_count AS (text) -> toUInt64OrNull(text);
@@ -172,35 +173,33 @@ CREATE OR REPLACE FUNCTION llmtrace_string_list AS (text) ->
 CREATE OR REPLACE FUNCTION llmtrace_finish_reasons AS (text) ->
     arrayMap(
         finish_reason -> transform(
-            lower(finish_reason),
-            ['end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'finish_reason_stop', 'max_tokens',
-'max_output_tokens', 'model_length', 'tool_use', 'tool_calls', 'tool-calls', 'function_call',
-'content-filter', 'safety', 'refusal', 'content_filtered', 'guardrail_intervened'],
-            ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length', 'length', 'tool_call',
-'tool_call', 'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter',
-'content_filter', 'content_filter'],
+            finish_reason,
+            ['stop', 'end_turn', 'stop_sequence', 'complete', 'completed', 'eos', 'eos_token', 'finish',
+'finished', 'stop_criteria_met', 'length', 'max_tokens', 'max_output_tokens', 'model_length',
+'max_completion_tokens', 'max_prompt_tokens', 'model_context_window_exceeded', 'incomplete',
+'tool_call', 'tool_calls', 'tool_use', 'function_call', 'requires_action', 'content_filter',
+'content_filtered', 'guardrail_intervened', 'refusal', 'safety', 'recitation', 'blocklist',
+'prohibited_content', 'spii', 'language', 'image_safety', 'image_prohibited_content', 'image_recitation',
+'error_toxic', 'model_armor', 'jailbreak', 'compaction', 'error', 'failed', 'cancelled', 'expired',
+'timeout', 'malformed_function_call', 'unexpected_tool_call', 'malformed_model_output', 'malformed_tool_use',
+'too_many_tool_calls', 'error_limit'],
+            ['stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'stop', 'length', 'length',
+'length', 'length', 'length', 'length', 'length', 'length', 'tool_call', 'tool_call', 'tool_call',
+'tool_call', 'tool_call', 'content_filter', 'content_filter', 'content_filter', 'content_filter',
+'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter',
+'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter', 'content_filter',
+'compaction', 'error', 'error', 'error', 'error', 'error', 'error', 'error', 'error', 'error',
+'error', 'error'],
             finish_reason
         ),
-        llmtrace_string_list(text)
-    );
-
-CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
-    transform(
-        text,
-        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini',
-'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai',
-'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon',
-'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat',
-'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding',
-'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat',
-'watsonx'],
-        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini',
-'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
-'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock',
-'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai',
-'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic',
-'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
-        text
+        arrayMap(
+            finish_reason_text -> replaceRegexpOne(
+                replaceAll(lower(finish_reason_text), '-', '_'),
+                '^<?(?:\\w+[.])*finish_?reason[._](\\w+).*$',
+                '\\1'
+            ),
+            llmtrace_string_list(text)
+        )
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_service_tier AS (text, cache_hit) ->
@@ -232,12 +231,13 @@ CREATE OR REPLACE FUNCTION llmtrace_model AS (request_model, response_model) ->
     if(request_model != '', request_model, response_model);
 
 CREATE OR REPLACE FUNCTION llmtrace_is_llm AS (operation) ->
-    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings');
+    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank');
 
-CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent) ->
+CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent, span_name, input_tokens) ->
     multiIf(
         NOT is_llm, '',
         sender_says = 'false', 'sender',
+        if(isNull(input_tokens), match(concat('.', span_name), '[.]_[^_]'), 0) > 0, 'no_request',
         parent = '', '',
         span_kind = 'Server', 'server',
         ''
@@ -245,34 +245,20 @@ CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind
 
 CREATE OR REPLACE FUNCTION llmtrace_counted AS (is_llm, uncounted) -> if(is_llm, uncounted = '', false);
 
-CREATE OR REPLACE FUNCTION llmtrace_usage_fault AS (input, output, cache_read, cache_write, reasoning) ->
+CREATE OR REPLACE FUNCTION llmtrace_usage_fault AS (
+    input, output, cache_read, cache_write, cache_write_1h, reasoning, media_input, media_output
+) ->
     multiIf(
         cache_read + cache_write > ifNull(input, 0), 'cache exceeds input',
+        cache_write_1h > cache_write, 'cache writes of an hour exceed cache writes',
+        media_input > ifNull(input, 0), 'media exceed input',
         reasoning > ifNull(output, 0), 'reasoning exceeds output',
+        media_output > ifNull(output, 0), 'media exceed output',
         ''
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_prompt_hash AS (model, input, instructions, tools) ->
     if(input = '', 0, cityHash64(model, input, instructions, tools));
-
-CREATE OR REPLACE FUNCTION llmtrace_provider_of_dialect AS (text) ->
-    transform(
-        lower(text),
-        ['vertex_ai', 'vertexai', 'google-vertex', 'google.vertex', 'google.vertex.chat', 'gemini',
-'google', 'google.generative-ai', 'google_genai', 'az.ai.openai', 'azure', 'azure-openai',
-'azure-openai.chat', 'azure_openai', 'az.ai.inference', 'azure_ai', 'amazon-bedrock', 'amazon',
-'aws', 'bedrock', 'bedrock_converse', 'xai', 'xai.chat', 'mistralai', 'mistral', 'mistral.chat',
-'moonshot', 'openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding',
-'anthropic', 'anthropic.messages', 'cohere', 'cohere.chat', 'groq.chat', 'deepseek.chat', 'perplexity.chat',
-'watsonx'],
-        ['gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gemini',
-'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
-'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'aws.bedrock',
-'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'x_ai', 'x_ai', 'mistral_ai', 'mistral_ai',
-'mistral_ai', 'moonshot_ai', 'openai', 'openai', 'openai', 'openai', 'openai', 'anthropic',
-'anthropic', 'cohere', 'cohere', 'groq', 'deepseek', 'perplexity', 'ibm.watsonx.ai'],
-        text
-    );
 
 CREATE OR REPLACE FUNCTION llmtrace_tags_of_dialect AS (text) ->
     multiIf(
@@ -286,6 +272,17 @@ CREATE OR REPLACE FUNCTION llmtrace_cache_writes AS (total, short, long) ->
         total != '', total,
         toUInt64OrZero(short) + toUInt64OrZero(long) = 0, '',
         toString(toUInt64OrZero(short) + toUInt64OrZero(long))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_inclusive_output AS (output, reasoning, total, input, cache_read, cache_write) ->
+    multiIf(
+        output = '', '',
+        has(
+            [toInt64(0), toInt64OrZero(cache_read) + toInt64OrZero(cache_write)],
+            toInt64OrZero(total) - toInt64OrZero(output) - toInt64OrZero(reasoning) - toInt64OrZero(input)
+        ),
+        toString(toInt64OrZero(output) + toInt64OrZero(reasoning)),
+        output
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_inclusive_input AS (input, cache_read, cache_write, cache_is_apart) ->
@@ -356,9 +353,48 @@ CREATE OR REPLACE FUNCTION llmtrace_output_messages_of_events AS (names, attribu
         )
     )));
 
+CREATE OR REPLACE FUNCTION llmtrace_documents_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayMap(
+        (documents_map, documents_name) -> llmtrace_document(
+            documents_map['db.query.result.id'],
+            llmtrace_first([
+                documents_map['db.query.result.score'],
+                documents_map['db.query.result.distance']
+            ])
+        ),
+        arrayFilter(
+            (documents_of, documents_event) -> documents_event = 'db.query.result',
+            arraySlice(attributes, 1, length(names)),
+            names
+        ),
+        arrayFilter(documents_named -> documents_named = 'db.query.result', names)
+    ));
+
+CREATE OR REPLACE FUNCTION llmtrace_finish_reasons_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayMap(
+        finish_reason_of -> toJSONString(finish_reason_of['finish_reason']),
+        arrayFilter(
+            (finish_reason_map, finish_reason_event) -> if(
+                finish_reason_event = 'gen_ai.choice', finish_reason_map['finish_reason'] != '', false
+            ),
+            arraySlice(attributes, 1, length(names)),
+            names
+        )
+    ));
+
+CREATE OR REPLACE FUNCTION llmtrace_call_detail AS (names, attributes, key) ->
+    arrayFirst(
+        (call_detail_map, call_detail_name) -> if(
+            call_detail_name = 'gen_ai.client.inference.operation.details', call_detail_map[key] != '', false
+        ),
+        arraySlice(attributes, 1, length(names)),
+        names
+    )[key];
+
 CREATE OR REPLACE FUNCTION llmtrace_event_messages AS (role, text) ->
     multiIf(
-        startsWith(text, '['), JSONExtractArrayRaw(text),
+        startsWith(text, '[') AND (JSONHas(text, 1, 'role') OR JSONHas(text, 1, 'message')), JSONExtractArrayRaw(text),
+        startsWith(text, '[') AND isValidJSON(text), [concat('{"role":"', role, '","content":', text, '}')],
         startsWith(text, '{') AND (JSONHas(text, 'role') OR JSONHas(text, 'message')), [text],
         [concat(
             '{"role":"', role, '","content":',
@@ -418,18 +454,18 @@ CREATE OR REPLACE FUNCTION llmtrace_elements AS (keys, texts) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_outer_elements AS (keys, texts) ->
     arrayFilter(
-        element_known -> element_known.2 != '' AND element_known.1 <= 10000,
+        element_known -> element_known.2 NOT IN ('', 'vector') AND element_known.1 <= 10000,
         arrayMap(
             (element_names, element_text) -> (
                 toUInt32OrZero(element_names[2]),
-                replaceRegexpAll(element_names[3], '(message|message_content|tool_call|function|tool)\\.', ''),
+                replaceRegexpAll(element_names[3], '(message|message_content|tool_call|function|tool|document|embedding)\\.', ''),
                 element_names[1],
                 element_text
             ),
             arrayMap(
                 element_key -> extractGroups(
                     element_key,
-                    '^(gen_ai\\.prompt|llm\\.input_messages|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools)\\.(\\d{1,9})\\.(.+)$'
+                    '^(gen_ai\\.prompt|llm\\.input_messages|embedding\\.embeddings|gen_ai\\.completion|llm\\.output_messages|llm\\.request\\.functions|llm\\.tools|retrieval\\.documents)\\.(\\d{1,9})\\.(.+)$'
                 ),
                 keys
             ),
@@ -461,10 +497,10 @@ CREATE OR REPLACE FUNCTION llmtrace_flat_content AS (elements) ->
     arrayMap(
         flat_content -> multiIf(
             startsWith(flat_content, '[{') AND isValidJSON(flat_content), JSONExtractArrayRaw(flat_content),
-            flat_content = '', emptyArrayString(),
+            flat_content IN ('', '""'), emptyArrayString(),
             [toJSONString(flat_content)]
         ),
-        [llmtrace_element(elements, 'content')]
+        [llmtrace_first([llmtrace_element(elements, 'content'), llmtrace_element(elements, 'text')])]
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_flat_part AS (elements) ->
@@ -511,11 +547,25 @@ CREATE OR REPLACE FUNCTION llmtrace_flat_tool AS (elements) ->
     concat(
         '{"name":', toJSONString(llmtrace_element(elements, 'name')),
         ',"description":', toJSONString(llmtrace_element(elements, 'description')),
-        ',"parameters":', llmtrace_embedded(llmtrace_element(elements, 'parameters')),
+        ',"parameters":', llmtrace_embedded(llmtrace_first([
+            llmtrace_element(elements, 'parameters'),
+            llmtrace_element(elements, 'input_schema')
+        ])),
         '}'
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_flat_message AS (elements) ->
+    if(
+        llmtrace_element(elements, 'role') = 'thinking',
+        concat(
+            '{"role":"assistant","content":[{"type":"reasoning","content":',
+            toJSONString(llmtrace_element(elements, 'content')),
+            '}]}'
+        ),
+        llmtrace_flat_spoken_message(elements)
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_flat_spoken_message AS (elements) ->
     concat(
         '{"role":', toJSONString(llmtrace_element(elements, 'role')),
         ',"content":',
@@ -526,12 +576,30 @@ CREATE OR REPLACE FUNCTION llmtrace_flat_message AS (elements) ->
         ),
         llmtrace_flat_member(elements, 'tool_call_id'),
         llmtrace_flat_member(elements, 'finish_reason'),
-        ',"tool_calls":', llmtrace_flat_tool_calls(elements),
+        ',"tool_calls":',
+        if(
+            llmtrace_element(elements, 'function_call.name') = '',
+            llmtrace_flat_tool_calls(elements),
+            concat(
+                '[{"type":"function","name":', toJSONString(llmtrace_element(elements, 'function_call.name')),
+                ',"arguments":', toJSONString(llmtrace_element(elements, 'function_call.arguments')),
+                '}]'
+            )
+        ),
+        '}'
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_document AS (id, score) ->
+    concat(
+        '{"id":', llmtrace_quoted(id),
+        ',"score":', llmtrace_first([extract(score, '^-?[0-9]+(?:[.][0-9]+)?(?:[eE][-+]?[0-9]+)?$'), 'null']),
         '}'
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_flat_item AS (elements) ->
     multiIf(
+        elements[1].4 = 'retrieval.documents',
+        llmtrace_document(llmtrace_element(elements, 'id'), llmtrace_element(elements, 'score')),
         llmtrace_element(elements, 'json_schema') != '', llmtrace_element(elements, 'json_schema'),
         elements[1].4 IN ('llm.request.functions', 'llm.tools'), llmtrace_flat_tool(elements),
         llmtrace_flat_message(elements)
@@ -546,7 +614,7 @@ CREATE OR REPLACE FUNCTION llmtrace_flattened AS (keys, texts) ->
             )),
             [
                 arrayFilter(
-                    flattened_1 -> flattened_1.4 IN ('gen_ai.prompt', 'llm.input_messages'),
+                    flattened_1 -> flattened_1.4 IN ('gen_ai.prompt', 'llm.input_messages', 'embedding.embeddings'),
                     flattened_elements
                 ),
                 arrayFilter(
@@ -555,6 +623,10 @@ CREATE OR REPLACE FUNCTION llmtrace_flattened AS (keys, texts) ->
                 ),
                 arrayFilter(
                     flattened_3 -> flattened_3.4 IN ('llm.request.functions', 'llm.tools'),
+                    flattened_elements
+                ),
+                arrayFilter(
+                    flattened_4 -> flattened_4.4 IN ('retrieval.documents'),
                     flattened_elements
                 )
             ]
@@ -567,7 +639,8 @@ CREATE OR REPLACE FUNCTION llmtrace_message_content AS (body) ->
         JSONExtractString(body, 'role') = 'tool' AND JSONHas(body, 'tool_call_id'),
         [concat(
             '{"type":"tool_result","id":', llmtrace_quoted(JSONExtractString(body, 'tool_call_id')),
-            ',"content":', JSONExtractRaw(body, 'content'),
+            ',"content":',
+            llmtrace_first([JSONExtractRaw(body, 'content'), JSONExtractRaw(body, 'parts'), 'null']),
             '}'
         )],
         JSONType(body, 'content') = 'Array', JSONExtractArrayRaw(body, 'content'),
@@ -579,7 +652,7 @@ CREATE OR REPLACE FUNCTION llmtrace_message_content AS (body) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_message_parts AS (body) ->
     concat(
-        '{"role":', toJSONString(JSONExtractString(body, 'role')),
+        '{"role":', replaceOne(toJSONString(JSONExtractString(body, 'role')), '"model"', '"assistant"'),
         ',"parts":',
         llmtrace_json_array(arrayMap(
             message_part -> llmtrace_part(message_part),
@@ -659,9 +732,10 @@ CREATE OR REPLACE FUNCTION llmtrace_ai_sdk_answer AS (text, reasoning, tool_call
 
 CREATE OR REPLACE FUNCTION llmtrace_own_or_translated AS (own, translated, scope) ->
     multiIf(
-        scope IN ('pydantic-ai'), translated,
-        position(own, '"parts"') > 0, own,
-        translated
+        scope IN ('pydantic-ai', 'litellm'), translated,
+        position(own, '"parts"') = 0, translated,
+        match(own, '"type": ?"thinking"'), translated,
+        own
     );
 
 CREATE OR REPLACE FUNCTION llmtrace_operation_named AS (text) ->
@@ -671,9 +745,10 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_named AS (text) ->
         transform(
             lower(text),
             ['chat', 'text_completion', 'completion', 'acompletion', 'embedding', 'embeddings', 'aembedding',
-'message', 'messages', 'responses', 'aresponses', 'anthropic_messages'],
+'message', 'messages', 'responses', 'aresponses', 'anthropic_messages', 'chat.completions',
+'chat.streaming_completions', 'text.completions', 'text.streaming_completions'],
             ['chat', 'text_completion', 'text_completion', 'chat', 'embeddings', 'embeddings', 'embeddings',
-'chat', 'chat', 'chat', 'chat', 'chat'],
+'chat', 'chat', 'chat', 'chat', 'chat', 'chat', 'chat', 'text_completion', 'text_completion'],
             text
         )
     );
@@ -741,7 +816,7 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_by_span_type AS (text) ->
 CREATE OR REPLACE FUNCTION llmtrace_operation_in_scope AS (operation, scope) ->
     arrayMap(
         operation_text -> multiIf(
-            scope != 'litellm', operation_text,
+            scope NOT IN ('litellm', 'opentelemetry.instrumentation.anthropic'), operation_text,
             operation_text = 'text_completion', 'chat',
             operation_text
         ),
@@ -777,6 +852,7 @@ CREATE OR REPLACE FUNCTION llmtrace_blob_part AS (part) ->
         '{"type":"blob","mime_type":',
         llmtrace_quoted(llmtrace_first([
             JSONExtractString(part, 'media_type'),
+            JSONExtractString(part, 'mediaType'),
             JSONExtractString(part, 'source', 'media_type')
         ])),
         ',"content":',
@@ -791,19 +867,28 @@ CREATE OR REPLACE FUNCTION llmtrace_blob_part AS (part) ->
 CREATE OR REPLACE FUNCTION llmtrace_tool_call_part AS (part) ->
     concat(
         '{"type":"tool_call","id":',
-        llmtrace_quoted(llmtrace_first([JSONExtractString(part, 'id'), JSONExtractString(part, 'toolCallId')])),
+        llmtrace_quoted(llmtrace_first([
+            JSONExtractString(part, 'id'),
+            JSONExtractString(part, 'toolCallId'),
+            JSONExtractString(part, 'toolUse', 'toolUseId'),
+            JSONExtractString(part, 'function_call', 'id')
+        ])),
         ',"name":',
         llmtrace_quoted(llmtrace_first([
             JSONExtractString(part, 'function', 'name'),
             JSONExtractString(part, 'name'),
-            JSONExtractString(part, 'toolName')
+            JSONExtractString(part, 'toolName'),
+            JSONExtractString(part, 'toolUse', 'name'),
+            JSONExtractString(part, 'function_call', 'name')
         ])),
         ',"arguments":',
         llmtrace_json_value(llmtrace_first([
             JSONExtractRaw(part, 'function', 'arguments'),
             JSONExtractRaw(part, 'input'),
             JSONExtractRaw(part, 'args'),
-            JSONExtractRaw(part, 'arguments')
+            JSONExtractRaw(part, 'arguments'),
+            JSONExtractRaw(part, 'toolUse', 'input'),
+            JSONExtractRaw(part, 'function_call', 'args')
         ])),
         '}'
     );
@@ -814,14 +899,19 @@ CREATE OR REPLACE FUNCTION llmtrace_tool_response_part AS (part) ->
         llmtrace_quoted(llmtrace_first([
             JSONExtractString(part, 'tool_use_id'),
             JSONExtractString(part, 'toolCallId'),
-            JSONExtractString(part, 'id')
+            JSONExtractString(part, 'id'),
+            JSONExtractString(part, 'toolResult', 'toolUseId'),
+            JSONExtractString(part, 'function_response', 'id')
         ])),
         ',"response":',
         llmtrace_json_value(llmtrace_first([
             JSONExtractRaw(part, 'response'),
             JSONExtractRaw(part, 'content'),
             JSONExtractRaw(part, 'result'),
-            JSONExtractRaw(part, 'output')
+            JSONExtractRaw(part, 'output', 'value'),
+            JSONExtractRaw(part, 'output'),
+            JSONExtractRaw(part, 'toolResult', 'content'),
+            JSONExtractRaw(part, 'function_response', 'response')
         ])),
         '}'
     );
@@ -832,7 +922,8 @@ CREATE OR REPLACE FUNCTION llmtrace_reasoning_part AS (part) ->
         llmtrace_quoted(llmtrace_first([
             JSONExtractString(part, 'thinking'),
             JSONExtractString(part, 'content'),
-            JSONExtractString(part, 'text')
+            JSONExtractString(part, 'text'),
+            JSONExtractString(part, 'reasoningContent', 'reasoningText', 'text')
         ])),
         '}'
     );
@@ -843,24 +934,357 @@ CREATE OR REPLACE FUNCTION llmtrace_text_part AS (content) ->
 CREATE OR REPLACE FUNCTION llmtrace_part AS (part) ->
     multiIf(
         JSONType(part) = 'String', llmtrace_text_part(part),
-        JSONExtractString(part, 'type') IN ('', 'text', 'input_text', 'output_text') AND JSONHas(part, 'text'),
+        JSONExtractString(part, 'type') IN ('', 'text', 'input_text', 'output_text') AND JSONHas(part, 'text')
+            AND NOT JSONExtractBool(part, 'thought'),
         llmtrace_text_part(llmtrace_quoted(JSONExtractString(part, 'text'))),
-        JSONExtractString(part, 'type') IN ('thinking', 'reasoning'), llmtrace_reasoning_part(part),
-        JSONExtractString(part, 'type') IN ('tool_result', 'tool-result')
+        JSONExtractString(part, 'type') IN ('thinking', 'reasoning') OR JSONHas(part, 'reasoningContent')
+            OR JSONExtractBool(part, 'thought'),
+        llmtrace_reasoning_part(part),
+        JSONExtractString(part, 'type') IN ('tool_result', 'tool-result') OR JSONHas(part, 'toolResult')
+            OR JSONHas(part, 'function_response')
             OR JSONExtractString(part, 'type') = 'tool_call_response' AND JSONHas(part, 'result'),
         llmtrace_tool_response_part(part),
         JSONExtractString(part, 'type') IN ('tool_use', 'tool-call', 'function')
-            OR JSONHas(part, 'function') OR JSONHas(part, 'toolCallId'),
+            OR JSONHas(part, 'function') OR JSONHas(part, 'toolCallId') OR JSONHas(part, 'toolUse')
+            OR JSONHas(part, 'function_call'),
         llmtrace_tool_call_part(part),
         JSONExtractString(part, 'type') IN ('image_url', 'image-url', 'input_image')
             OR JSONHas(part, 'source', 'url'),
         llmtrace_image_part(llmtrace_image_url(part)),
         JSONExtractString(part, 'type') = 'binary'
+            OR JSONExtractString(part, 'type') = 'file' AND JSONHas(part, 'mediaType')
             OR JSONExtractString(part, 'type') = 'image' AND JSONHas(part, 'source'),
         llmtrace_blob_part(part),
+        JSONHas(part, 'image', 'format'),
+        concat(
+            '{"type":"blob","modality":"image","mime_type":',
+            toJSONString(concat('image/', JSONExtractString(part, 'image', 'format'))),
+            ',"content":', llmtrace_quoted(JSONExtractString(part, 'image', 'source', 'bytes')),
+            '}'
+        ),
         JSONExtractString(part, 'type') = '', llmtrace_text_part(toJSONString(part)),
         part
     );
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
+    transform(
+        lower(text),
+        ['openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'openai.image',
+'openai.speech', 'openai.transcription', 'openai-chat', 'openai-responses', 'openai_chat',
+'openai_responses', 'chatopenai', 'text-completion-openai', 'azure.ai.openai', 'az.ai.openai',
+'azure', 'azure-openai', 'azure-openai.chat', 'azure-openai.responses', 'azure.chat', 'azure.responses',
+'azure_openai', 'azureopenai', 'azure openai', 'azure_text', 'microsoft azure', 'azure.ai.inference',
+'az.ai.inference', 'az.ai.agents', 'azure_ai', 'azure-ai', 'azure.ai.agents', 'azureml', 'anthropic',
+'anthropic.messages', 'anthropic-chat', 'chatanthropic', 'claude', 'aws.bedrock', 'amazon-bedrock',
+'amazon_bedrock', 'amazon', 'aws', 'aws_bedrock', 'bedrock', 'bedrock_converse', 'bedrock-converse',
+'bedrock-runtime', 'chatbedrock', 'chatbedrockconverse', 'aws.sagemaker', 'sagemaker', 'sagemaker_chat',
+'aws_sagemaker', 'sagemaker_endpoint', 'gcp.gemini', 'gemini', 'google', 'google.generative-ai',
+'google.generativeai', 'google_genai', 'google-genai', 'google_generative_ai', 'google-gla',
+'google_ai', 'generative_ai', 'palm', 'gcp.vertex_ai', 'vertex_ai', 'vertexai', 'vertex', 'google-vertex',
+'google_vertex', 'google_vertexai', 'google.vertex', 'google.vertex.chat', 'google.vertex.anthropic.messages',
+'vertex_ai_beta', 'google_anthropic_vertex', 'gcp.gen_ai', 'mistral_ai', 'mistralai', 'mistral',
+'mistral.chat', 'codestral', 'text-completion-codestral', 'cohere', 'cohere.chat', 'cohere_chat',
+'cohere.textembedding', 'groq', 'groq.chat', 'chatgroq', 'deepseek', 'deepseek.chat', 'deep_seek',
+'x_ai', 'xai', 'x-ai', 'xai.chat', 'xai.responses', 'grok', 'perplexity', 'perplexity.chat',
+'perplexity-ai', 'perplexity_ai', 'moonshot_ai', 'moonshot', 'moonshotai', 'moonshot.chat',
+'kimi', 'ibm.watsonx.ai', 'watsonx', 'watsonx_text', 'ibm', 'ibm_watsonx', 'watson', 'openrouter',
+'openrouter.chat', 'open_router', 'together_ai', 'together', 'together-ai', 'togetherai', 'togetherai.chat',
+'fireworks_ai', 'fireworks', 'fireworks-ai', 'fireworks.chat', 'cerebras', 'cerebras.chat',
+'cerebras-ai', 'hugging_face', 'huggingface', 'hugging-face', 'hugging face', 'hf', 'hugging_face.cerebras',
+'huggingface_cerebras', 'huggingface/cerebras', 'hugging_face.fireworks_ai', 'huggingface_fireworks-ai',
+'huggingface/fireworks-ai', 'hugging_face.groq', 'huggingface_groq', 'huggingface/groq', 'hugging_face.hyperbolic',
+'huggingface_hyperbolic', 'huggingface/hyperbolic', 'hugging_face.nebius', 'huggingface_nebius',
+'huggingface/nebius', 'hugging_face.novita', 'huggingface_novita', 'huggingface/novita', 'hugging_face.nscale',
+'huggingface_nscale', 'huggingface/nscale', 'hugging_face.ovhcloud', 'huggingface_ovhcloud',
+'huggingface/ovhcloud', 'hugging_face.publicai', 'huggingface_publicai', 'huggingface/publicai',
+'hugging_face.sambanova', 'huggingface_sambanova', 'huggingface/sambanova', 'hugging_face.together',
+'huggingface_together', 'huggingface/together', 'ai21', 'ai21_chat', 'aleph_alpha', 'aleph-alpha',
+'alephalpha', 'arcee', 'arcee_ai', 'avian', 'baseten', 'cloudflare', 'workers-ai', 'workers_ai',
+'cloudflare-workers-ai', 'cursor', 'databricks', 'databricks.chat', 'deepinfra', 'deep_infra',
+'doubleword', 'elevenlabs', 'eleven_labs', 'github_copilot', 'copilot', 'github_models', 'github',
+'hyperbolic', 'jina', 'jina_ai', 'jinaai', 'lambda', 'lambda_ai', 'meta', 'meta_llama', 'modal',
+'nebius', 'novita', 'novita_ai', 'nscale', 'nvidia', 'nvidia_nim', 'nvidia_ai_endpoints', 'nim',
+'ovhcloud', 'ovh', 'quicksilverpro', 'replicate', 'sambanova', 'sambanovacloud', 'scaleway',
+'snowflake', 'typesafe', 'vercel', 'vercel_ai_gateway', 'gateway', 'voyageai', 'voyage', 'voyage_ai',
+'voyage-ai', 'writer', 'zai', 'z.ai', 'z-ai', 'alibaba', 'dashscope', 'qwen', 'tongyi', 'bailian',
+'alibaba_cloud', 'aliyun', 'baichuan', 'hunyuan', 'tencent', 'tencent_hunyuan', 'lkeap', 'lingyiwanwu',
+'01-ai', '01ai', 'yi', 'minimax', 'minimaxi', 'mini_max', 'modelscope', 'qianfan', 'baidu',
+'baidu_qianfan', 'ernie', 'wenxin', 'siliconflow', 'silicon_flow', 'spark', 'iflytek', 'xfyun',
+'stepfun', 'step', 'volcengine', 'volcengine_ark', 'ark', 'doubao', 'bytedance', 'byteplus',
+'zhipuai', 'zhipu', 'bigmodel', 'chatglm', 'glm', 'llama.cpp', 'llama_cpp', 'llamacpp', 'llama-cpp',
+'llamafile', 'llmtrace', 'lm_studio', 'lmstudio', 'lm-studio', 'ollama', 'ollama_chat', 'ollama.chat',
+'ollama.completion', 'chatollama', 'sglang', 'sgl', 'tgi', 'text-generation-inference', 'text_generation_inference',
+'triton', 'triton_inference_server', 'vllm', 'hosted_vllm', 'vllm.llm_engine', 'vllm_openai',
+'ag2', 'agents', 'agno', 'aisuite', 'autogen', 'autogen-core', 'autogen-ext', 'autogen_core',
+'beeai', 'browser-use', 'browser_use', 'camel', 'crew_ai', 'crewai', 'custom', 'dspy', 'gcp.vertex.agent',
+'genkit', 'google-adk', 'google_adk', 'guidance', 'haystack', 'instructor', 'langchain', 'langchain_core',
+'langfuse', 'langgraph', 'litellm', 'litellm-proxy', 'litellm_proxy', 'llama-index', 'llama_index',
+'llamaindex', 'logfire', 'mastra', 'mcp', 'microsoft.agent_framework', 'microsoft.agents',
+'microsoft.semantic_kernel', 'microsoft.semantickernel', 'mirascope', 'mlflow', 'model', 'none',
+'null', 'openai-', 'openai_agents', 'opentelemetry', 'other', 'portkey', 'prompt_flow', 'promptflow',
+'pydantic-ai', 'pydantic_ai', 'semantic-kernel', 'semantic_kernel', 'smolagents', 'strands',
+'strands-agents', 'strands_agents', 'traceloop', 'undefined', 'unknown'],
+        ['openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai',
+'openai', 'openai', 'openai', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference',
+'azure.ai.inference', 'azure.ai.inference', 'anthropic', 'anthropic', 'anthropic', 'anthropic',
+'anthropic', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock',
+'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.sagemaker',
+'aws.sagemaker', 'aws.sagemaker', 'aws.sagemaker', 'aws.sagemaker', 'gcp.gemini', 'gcp.gemini',
+'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini',
+'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai',
+'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai',
+'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gen_ai', 'mistral_ai', 'mistral_ai',
+'mistral_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'cohere', 'cohere', 'cohere', 'cohere',
+'groq', 'groq', 'groq', 'deepseek', 'deepseek', 'deepseek', 'x_ai', 'x_ai', 'x_ai', 'x_ai',
+'x_ai', 'x_ai', 'perplexity', 'perplexity', 'perplexity', 'perplexity', 'moonshot_ai', 'moonshot_ai',
+'moonshot_ai', 'moonshot_ai', 'moonshot_ai', 'ibm.watsonx.ai', 'ibm.watsonx.ai', 'ibm.watsonx.ai',
+'ibm.watsonx.ai', 'ibm.watsonx.ai', 'ibm.watsonx.ai', 'openrouter', 'openrouter', 'openrouter',
+'together_ai', 'together_ai', 'together_ai', 'together_ai', 'together_ai', 'fireworks_ai',
+'fireworks_ai', 'fireworks_ai', 'fireworks_ai', 'cerebras', 'cerebras', 'cerebras', 'hugging_face',
+'hugging_face', 'hugging_face', 'hugging_face', 'hugging_face', 'hugging_face.cerebras', 'hugging_face.cerebras',
+'hugging_face.cerebras', 'hugging_face.fireworks_ai', 'hugging_face.fireworks_ai', 'hugging_face.fireworks_ai',
+'hugging_face.groq', 'hugging_face.groq', 'hugging_face.groq', 'hugging_face.hyperbolic', 'hugging_face.hyperbolic',
+'hugging_face.hyperbolic', 'hugging_face.nebius', 'hugging_face.nebius', 'hugging_face.nebius',
+'hugging_face.novita', 'hugging_face.novita', 'hugging_face.novita', 'hugging_face.nscale',
+'hugging_face.nscale', 'hugging_face.nscale', 'hugging_face.ovhcloud', 'hugging_face.ovhcloud',
+'hugging_face.ovhcloud', 'hugging_face.publicai', 'hugging_face.publicai', 'hugging_face.publicai',
+'hugging_face.sambanova', 'hugging_face.sambanova', 'hugging_face.sambanova', 'hugging_face.together',
+'hugging_face.together', 'hugging_face.together', 'ai21', 'ai21', 'aleph_alpha', 'aleph_alpha',
+'aleph_alpha', 'arcee', 'arcee', 'avian', 'baseten', 'cloudflare', 'cloudflare', 'cloudflare',
+'cloudflare', 'cursor', 'databricks', 'databricks', 'deepinfra', 'deepinfra', 'doubleword',
+'elevenlabs', 'elevenlabs', 'github_copilot', 'github_copilot', 'github_models', 'github_models',
+'hyperbolic', 'jina', 'jina', 'jina', 'lambda', 'lambda', 'meta', 'meta', 'modal', 'nebius',
+'novita', 'novita', 'nscale', 'nvidia', 'nvidia', 'nvidia', 'nvidia', 'ovhcloud', 'ovhcloud',
+'quicksilverpro', 'replicate', 'sambanova', 'sambanova', 'scaleway', 'snowflake', 'typesafe',
+'vercel', 'vercel', 'vercel', 'voyageai', 'voyageai', 'voyageai', 'voyageai', 'writer', 'zai',
+'zai', 'zai', 'alibaba', 'alibaba', 'alibaba', 'alibaba', 'alibaba', 'alibaba', 'alibaba',
+'baichuan', 'hunyuan', 'hunyuan', 'hunyuan', 'hunyuan', 'lingyiwanwu', 'lingyiwanwu', 'lingyiwanwu',
+'lingyiwanwu', 'minimax', 'minimax', 'minimax', 'modelscope', 'qianfan', 'qianfan', 'qianfan',
+'qianfan', 'qianfan', 'siliconflow', 'siliconflow', 'spark', 'spark', 'spark', 'stepfun', 'stepfun',
+'volcengine', 'volcengine', 'volcengine', 'volcengine', 'volcengine', 'volcengine', 'zhipuai',
+'zhipuai', 'zhipuai', 'zhipuai', 'zhipuai', 'llama.cpp', 'llama.cpp', 'llama.cpp', 'llama.cpp',
+'llama.cpp', 'llmtrace', 'lm_studio', 'lm_studio', 'lm_studio', 'ollama', 'ollama', 'ollama',
+'ollama', 'ollama', 'sglang', 'sglang', 'tgi', 'tgi', 'tgi', 'triton', 'triton', 'vllm', 'vllm',
+'vllm', 'vllm', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '',
+'', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '',
+'', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', ''],
+        text
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_named_provider AS (scope, words) ->
+    llmtrace_first(arrayConcat(
+        [transform(scope, ['vllm', 'vllm.llm_engine', 'vllm.entrypoints', 'opentelemetry.instrumentation.ollama', 'text-generation-inference',
+'text_generation_router'], ['vllm', 'vllm', 'vllm', 'ollama', 'tgi', 'tgi'], '')],
+        arrayMap(provider_word -> llmtrace_provider_name(provider_word), words)
+    ));
+
+CREATE OR REPLACE FUNCTION llmtrace_host AS (text) ->
+    lower(extract(text, '^(?:[a-zA-Z]+://)?(?:[^/@]*@)?([^/:?#]+)'));
+
+CREATE OR REPLACE FUNCTION llmtrace_group AS (groups) -> arrayFirstIndex(group -> group != '', groups);
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_of_host AS (host) ->
+    llmtrace_first([
+        transform(
+            llmtrace_group(extractGroups(host, '((?:^|[.])bedrock[a-z0-9-]*\\.[a-z0-9-]*\\.amazonaws\\.com$)|((?:^|[.])bedrock[a-z0-9-]*\\.[a-z0-9-]*\\.amazonaws\\.com\\.cn$)|((?:^|[.])bedrock[a-z0-9-]*\\.[a-z0-9-]*\\.vpce\\.amazonaws\\.com$)|((?:^|[.])bedrock[a-z0-9-]*\\.[a-z0-9-]*\\.api\\.aws$)|((?:^|[.])runtime\\.sagemaker[a-z0-9-]*\\.[a-z0-9-]*\\.amazonaws\\.com$)|((?:^|[.])[a-z0-9-]*\\-aiplatform\\.googleapis\\.com$)|((?:^|[.])aiplatform\\.[a-z0-9-]*\\.rep\\.googleapis\\.com$)|((?:^|[.])qianfan\\.[a-z0-9-]*\\.baidubce\\.com$)|((?:^|[.])ark\\.[a-z0-9-]*\\.volces\\.com$)|((?:^|[.])ark\\.[a-z0-9-]*\\.bytepluses\\.com$)')),
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+            ['aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.sagemaker', 'gcp.vertex_ai',
+'gcp.vertex_ai', 'qianfan', 'volcengine', 'volcengine'],
+            ''
+        ),
+        transform(
+            extract(host, '(?:^|[.])(api\\.openai\\.com|oai\\.helicone\\.ai|oai\\.hconeai\\.com|openai\\.azure\\.com|openai\\.azure\\.us|openai\\.azure\\.cn|azure\\-api\\.net|cognitiveservices\\.azure\\.com|cognitiveservices\\.azure\\.us|inference\\.ai\\.azure\\.com|models\\.ai\\.azure\\.com|services\\.ai\\.azure\\.com|ai\\.azure\\.com|api\\.anthropic\\.com|anthropic\\.helicone\\.ai|anthropic\\.hconeai\\.com|generativelanguage\\.googleapis\\.com|aiplatform\\.googleapis\\.com|googleapis\\.com|api\\.mistral\\.ai|codestral\\.mistral\\.ai|api\\.cohere\\.ai|api\\.cohere\\.com|api\\.groq\\.com|api\\.deepseek\\.com|api\\.x\\.ai|api\\.perplexity\\.ai|api\\.moonshot\\.ai|api\\.moonshot\\.cn|api\\.moonshot\\.com|ml\\.cloud\\.ibm\\.com|openrouter\\.ai|api\\.together\\.xyz|api\\.together\\.ai|api\\.fireworks\\.ai|api\\.cerebras\\.ai|huggingface\\.co|huggingface\\.cloud|api\\.ai21\\.com|api\\.aleph\\-alpha\\.com|api\\.arcee\\.ai|api\\.avian\\.io|inference\\.baseten\\.co|api\\.baseten\\.co|api\\.cloudflare\\.com|api\\.cursor\\.com|cloud\\.databricks\\.com|azuredatabricks\\.net|gcp\\.databricks\\.com|databricks\\.com|api\\.deepinfra\\.com|api\\.doubleword\\.ai|elevenlabs\\.io|api\\.githubcopilot\\.com|githubcopilot\\.com|models\\.github\\.ai|api\\.hyperbolic\\.xyz|api\\.jina\\.ai|api\\.lambda\\.ai|api\\.lambdalabs\\.com|api\\.meta\\.ai|api\\.llama\\.com|modal\\.run|modal\\.direct|api\\.studio\\.nebius\\.ai|api\\.studio\\.nebius\\.com|api\\.tokenfactory\\.nebius\\.com|api\\.novita\\.ai|inference\\.api\\.nscale\\.com|integrate\\.api\\.nvidia\\.com|endpoints\\.kepler\\.ai\\.cloud\\.ovh\\.net|ai\\.cloud\\.ovh\\.net|api\\.quicksilverpro\\.io|api\\.replicate\\.com|api\\.sambanova\\.ai|api\\.scaleway\\.ai|snowflakecomputing\\.com|api\\.typesafe\\.ai|ai\\-gateway\\.vercel\\.sh|api\\.voyageai\\.com|api\\.writer\\.com|api\\.z\\.ai|dashscope\\.aliyuncs\\.com|dashscope\\-intl\\.aliyuncs\\.com|dashscope\\-us\\.aliyuncs\\.com|maas\\.aliyuncs\\.com|api\\.baichuan\\-ai\\.com|api\\.hunyuan\\.cloud\\.tencent\\.com|hunyuan\\.tencentcloudapi\\.com|api\\.lkeap\\.cloud\\.tencent\\.com|lkeap\\.tencentcloudapi\\.com|api\\.lingyiwanwu\\.com|api\\.minimax\\.com|api\\.minimax\\.io|api\\.minimaxi\\.com|api\\.minimaxi\\.io|api\\.minimax\\.chat|api\\-uw\\.minimax\\.io|api\\-inference\\.modelscope\\.cn|qianfan\\.baidubce\\.com|aip\\.baidubce\\.com|api\\.siliconflow\\.cn|api\\.siliconflow\\.com|spark\\-api\\-open\\.xf\\-yun\\.com|spark\\-api\\.xf\\-yun\\.com|api\\.stepfun\\.com|api\\.stepfun\\.ai|open\\.bigmodel\\.cn|ollama\\.com)$'),
+            ['api.openai.com', 'oai.helicone.ai', 'oai.hconeai.com', 'openai.azure.com', 'openai.azure.us',
+'openai.azure.cn', 'azure-api.net', 'cognitiveservices.azure.com', 'cognitiveservices.azure.us',
+'inference.ai.azure.com', 'models.ai.azure.com', 'services.ai.azure.com', 'ai.azure.com', 'api.anthropic.com',
+'anthropic.helicone.ai', 'anthropic.hconeai.com', 'generativelanguage.googleapis.com', 'aiplatform.googleapis.com',
+'googleapis.com', 'api.mistral.ai', 'codestral.mistral.ai', 'api.cohere.ai', 'api.cohere.com',
+'api.groq.com', 'api.deepseek.com', 'api.x.ai', 'api.perplexity.ai', 'api.moonshot.ai', 'api.moonshot.cn',
+'api.moonshot.com', 'ml.cloud.ibm.com', 'openrouter.ai', 'api.together.xyz', 'api.together.ai',
+'api.fireworks.ai', 'api.cerebras.ai', 'huggingface.co', 'huggingface.cloud', 'api.ai21.com',
+'api.aleph-alpha.com', 'api.arcee.ai', 'api.avian.io', 'inference.baseten.co', 'api.baseten.co',
+'api.cloudflare.com', 'api.cursor.com', 'cloud.databricks.com', 'azuredatabricks.net', 'gcp.databricks.com',
+'databricks.com', 'api.deepinfra.com', 'api.doubleword.ai', 'elevenlabs.io', 'api.githubcopilot.com',
+'githubcopilot.com', 'models.github.ai', 'api.hyperbolic.xyz', 'api.jina.ai', 'api.lambda.ai',
+'api.lambdalabs.com', 'api.meta.ai', 'api.llama.com', 'modal.run', 'modal.direct', 'api.studio.nebius.ai',
+'api.studio.nebius.com', 'api.tokenfactory.nebius.com', 'api.novita.ai', 'inference.api.nscale.com',
+'integrate.api.nvidia.com', 'endpoints.kepler.ai.cloud.ovh.net', 'ai.cloud.ovh.net', 'api.quicksilverpro.io',
+'api.replicate.com', 'api.sambanova.ai', 'api.scaleway.ai', 'snowflakecomputing.com', 'api.typesafe.ai',
+'ai-gateway.vercel.sh', 'api.voyageai.com', 'api.writer.com', 'api.z.ai', 'dashscope.aliyuncs.com',
+'dashscope-intl.aliyuncs.com', 'dashscope-us.aliyuncs.com', 'maas.aliyuncs.com', 'api.baichuan-ai.com',
+'api.hunyuan.cloud.tencent.com', 'hunyuan.tencentcloudapi.com', 'api.lkeap.cloud.tencent.com',
+'lkeap.tencentcloudapi.com', 'api.lingyiwanwu.com', 'api.minimax.com', 'api.minimax.io', 'api.minimaxi.com',
+'api.minimaxi.io', 'api.minimax.chat', 'api-uw.minimax.io', 'api-inference.modelscope.cn',
+'qianfan.baidubce.com', 'aip.baidubce.com', 'api.siliconflow.cn', 'api.siliconflow.com', 'spark-api-open.xf-yun.com',
+'spark-api.xf-yun.com', 'api.stepfun.com', 'api.stepfun.ai', 'open.bigmodel.cn', 'ollama.com'],
+            ['openai', 'openai', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference',
+'azure.ai.inference', 'anthropic', 'anthropic', 'anthropic', 'gcp.gemini', 'gcp.vertex_ai',
+'gcp.gen_ai', 'mistral_ai', 'mistral_ai', 'cohere', 'cohere', 'groq', 'deepseek', 'x_ai', 'perplexity',
+'moonshot_ai', 'moonshot_ai', 'moonshot_ai', 'ibm.watsonx.ai', 'openrouter', 'together_ai',
+'together_ai', 'fireworks_ai', 'cerebras', 'hugging_face', 'hugging_face', 'ai21', 'aleph_alpha',
+'arcee', 'avian', 'baseten', 'baseten', 'cloudflare', 'cursor', 'databricks', 'databricks',
+'databricks', 'databricks', 'deepinfra', 'doubleword', 'elevenlabs', 'github_copilot', 'github_copilot',
+'github_models', 'hyperbolic', 'jina', 'lambda', 'lambda', 'meta', 'meta', 'modal', 'modal',
+'nebius', 'nebius', 'nebius', 'novita', 'nscale', 'nvidia', 'ovhcloud', 'ovhcloud', 'quicksilverpro',
+'replicate', 'sambanova', 'scaleway', 'snowflake', 'typesafe', 'vercel', 'voyageai', 'writer',
+'zai', 'alibaba', 'alibaba', 'alibaba', 'alibaba', 'baichuan', 'hunyuan', 'hunyuan', 'hunyuan',
+'hunyuan', 'lingyiwanwu', 'minimax', 'minimax', 'minimax', 'minimax', 'minimax', 'minimax',
+'modelscope', 'qianfan', 'qianfan', 'siliconflow', 'siliconflow', 'spark', 'spark', 'stepfun',
+'stepfun', 'zhipuai', 'ollama'],
+            ''
+        )
+    ]);
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_of_prefix AS (model) ->
+    llmtrace_first([
+        transform(
+            llmtrace_group(extractGroups(model, '(^arn:aws[a-z-]*:(?:bedrock|sagemaker):)|(^(?:(?:us|us-gov|eu|apac|au|ca|jp|sa|global)\\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen|stability|twelvelabs|writer|zai)\\.[a-z])|((?:^|/)publishers/[a-z0-9-]+/models/)|(^(?:models|tunedmodels)/)|(^accounts/[a-z0-9-]+/(?:models|deployments|deployedmodels)/)|(^@(?:cf|hf)/)|(^google/gemini)')),
+            [1, 2, 3, 4, 5, 6, 7],
+            ['aws.bedrock', 'aws.bedrock', 'gcp.vertex_ai', 'gcp.gemini', 'fireworks_ai', 'cloudflare',
+'gcp.gemini'],
+            ''
+        ),
+        transform(
+            llmtrace_first([
+                extract(model, '^([^/:]+)/'),
+                if(match(model, 'gpt-oss|r1-distill|^[^@:/]*:([a-z0-9.-]*[0-9.]+[bm]|latest|instruct|chat|free)'), '', extract(model, '^([^/:]+):[a-z]'))
+            ]),
+            ['openai', 'openai.chat', 'openai.responses', 'openai.completion', 'openai.embedding', 'openai.image',
+'openai.speech', 'openai.transcription', 'openai-chat', 'openai-responses', 'openai_chat',
+'openai_responses', 'chatopenai', 'text-completion-openai', 'azure.ai.openai', 'az.ai.openai',
+'azure', 'azure-openai', 'azure-openai.chat', 'azure-openai.responses', 'azure.chat', 'azure.responses',
+'azure_openai', 'azureopenai', 'azure openai', 'azure_text', 'microsoft azure', 'azure.ai.inference',
+'az.ai.inference', 'az.ai.agents', 'azure_ai', 'azure-ai', 'azure.ai.agents', 'azureml', 'anthropic',
+'anthropic.messages', 'anthropic-chat', 'chatanthropic', 'claude', 'aws.bedrock', 'amazon-bedrock',
+'amazon_bedrock', 'aws', 'aws_bedrock', 'bedrock', 'bedrock_converse', 'bedrock-converse',
+'bedrock-runtime', 'chatbedrock', 'chatbedrockconverse', 'aws.sagemaker', 'sagemaker', 'sagemaker_chat',
+'aws_sagemaker', 'sagemaker_endpoint', 'gcp.gemini', 'gemini', 'google.generative-ai', 'google.generativeai',
+'google_genai', 'google-genai', 'google_generative_ai', 'google-gla', 'google_ai', 'generative_ai',
+'palm', 'gcp.vertex_ai', 'vertex_ai', 'vertexai', 'vertex', 'google-vertex', 'google_vertex',
+'google_vertexai', 'google.vertex', 'google.vertex.chat', 'google.vertex.anthropic.messages',
+'vertex_ai_beta', 'google_anthropic_vertex', 'gcp.gen_ai', 'mistral_ai', 'mistral', 'mistral.chat',
+'codestral', 'text-completion-codestral', 'cohere', 'cohere.chat', 'cohere_chat', 'cohere.textembedding',
+'groq', 'groq.chat', 'chatgroq', 'deepseek', 'deepseek.chat', 'deep_seek', 'x_ai', 'xai', 'x-ai',
+'xai.chat', 'xai.responses', 'grok', 'perplexity', 'perplexity.chat', 'perplexity-ai', 'perplexity_ai',
+'moonshot_ai', 'moonshot', 'moonshot.chat', 'kimi', 'ibm.watsonx.ai', 'watsonx', 'watsonx_text',
+'ibm_watsonx', 'watson', 'openrouter', 'openrouter.chat', 'open_router', 'together_ai', 'together',
+'together-ai', 'togetherai', 'togetherai.chat', 'fireworks_ai', 'fireworks', 'fireworks-ai',
+'fireworks.chat', 'cerebras', 'cerebras.chat', 'cerebras-ai', 'hugging_face', 'huggingface',
+'hugging-face', 'hugging face', 'hf', 'hugging_face.cerebras', 'huggingface_cerebras', 'huggingface/cerebras',
+'hugging_face.fireworks_ai', 'huggingface_fireworks-ai', 'huggingface/fireworks-ai', 'hugging_face.groq',
+'huggingface_groq', 'huggingface/groq', 'hugging_face.hyperbolic', 'huggingface_hyperbolic',
+'huggingface/hyperbolic', 'hugging_face.nebius', 'huggingface_nebius', 'huggingface/nebius',
+'hugging_face.novita', 'huggingface_novita', 'huggingface/novita', 'hugging_face.nscale', 'huggingface_nscale',
+'huggingface/nscale', 'hugging_face.ovhcloud', 'huggingface_ovhcloud', 'huggingface/ovhcloud',
+'hugging_face.publicai', 'huggingface_publicai', 'huggingface/publicai', 'hugging_face.sambanova',
+'huggingface_sambanova', 'huggingface/sambanova', 'hugging_face.together', 'huggingface_together',
+'huggingface/together', 'ai21_chat', 'aleph_alpha', 'aleph-alpha', 'alephalpha', 'arcee', 'arcee_ai',
+'avian', 'baseten', 'cloudflare', 'workers-ai', 'workers_ai', 'cloudflare-workers-ai', 'cursor',
+'databricks.chat', 'deepinfra', 'deep_infra', 'doubleword', 'elevenlabs', 'eleven_labs', 'github_copilot',
+'copilot', 'github_models', 'github', 'hyperbolic', 'jina', 'jina_ai', 'jinaai', 'lambda',
+'lambda_ai', 'meta', 'meta_llama', 'modal', 'nebius', 'novita', 'novita_ai', 'nscale', 'nvidia_nim',
+'nvidia_ai_endpoints', 'nim', 'ovhcloud', 'ovh', 'quicksilverpro', 'replicate', 'sambanova',
+'sambanovacloud', 'scaleway', 'typesafe', 'vercel', 'vercel_ai_gateway', 'gateway', 'voyageai',
+'voyage', 'voyage_ai', 'voyage-ai', 'zai', 'z.ai', 'z-ai', 'dashscope', 'tongyi', 'bailian',
+'alibaba_cloud', 'aliyun', 'hunyuan', 'tencent_hunyuan', 'lkeap', 'lingyiwanwu', '01ai', 'yi',
+'minimax', 'minimaxi', 'mini_max', 'modelscope', 'qianfan', 'baidu_qianfan', 'ernie', 'wenxin',
+'siliconflow', 'silicon_flow', 'spark', 'xfyun', 'step', 'volcengine', 'volcengine_ark', 'ark',
+'doubao', 'byteplus', 'zhipuai', 'zhipu', 'bigmodel', 'chatglm', 'glm', 'llama.cpp', 'llama_cpp',
+'llamacpp', 'llama-cpp', 'llamafile', 'llmtrace', 'lm_studio', 'lmstudio', 'lm-studio', 'ollama',
+'ollama_chat', 'ollama.chat', 'ollama.completion', 'chatollama', 'sglang', 'sgl', 'tgi', 'text-generation-inference',
+'text_generation_inference', 'triton', 'triton_inference_server', 'vllm', 'hosted_vllm', 'vllm.llm_engine',
+'vllm_openai'],
+            ['openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai',
+'openai', 'openai', 'openai', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
+'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference', 'azure.ai.inference',
+'azure.ai.inference', 'azure.ai.inference', 'anthropic', 'anthropic', 'anthropic', 'anthropic',
+'anthropic', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock',
+'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'aws.sagemaker',
+'aws.sagemaker', 'aws.sagemaker', 'aws.sagemaker', 'aws.sagemaker', 'gcp.gemini', 'gcp.gemini',
+'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini', 'gcp.gemini',
+'gcp.gemini', 'gcp.gemini', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai',
+'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.vertex_ai',
+'gcp.vertex_ai', 'gcp.vertex_ai', 'gcp.gen_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai', 'mistral_ai',
+'mistral_ai', 'cohere', 'cohere', 'cohere', 'cohere', 'groq', 'groq', 'groq', 'deepseek', 'deepseek',
+'deepseek', 'x_ai', 'x_ai', 'x_ai', 'x_ai', 'x_ai', 'x_ai', 'perplexity', 'perplexity', 'perplexity',
+'perplexity', 'moonshot_ai', 'moonshot_ai', 'moonshot_ai', 'moonshot_ai', 'ibm.watsonx.ai',
+'ibm.watsonx.ai', 'ibm.watsonx.ai', 'ibm.watsonx.ai', 'ibm.watsonx.ai', 'openrouter', 'openrouter',
+'openrouter', 'together_ai', 'together_ai', 'together_ai', 'together_ai', 'together_ai', 'fireworks_ai',
+'fireworks_ai', 'fireworks_ai', 'fireworks_ai', 'cerebras', 'cerebras', 'cerebras', 'hugging_face',
+'hugging_face', 'hugging_face', 'hugging_face', 'hugging_face', 'hugging_face.cerebras', 'hugging_face.cerebras',
+'hugging_face.cerebras', 'hugging_face.fireworks_ai', 'hugging_face.fireworks_ai', 'hugging_face.fireworks_ai',
+'hugging_face.groq', 'hugging_face.groq', 'hugging_face.groq', 'hugging_face.hyperbolic', 'hugging_face.hyperbolic',
+'hugging_face.hyperbolic', 'hugging_face.nebius', 'hugging_face.nebius', 'hugging_face.nebius',
+'hugging_face.novita', 'hugging_face.novita', 'hugging_face.novita', 'hugging_face.nscale',
+'hugging_face.nscale', 'hugging_face.nscale', 'hugging_face.ovhcloud', 'hugging_face.ovhcloud',
+'hugging_face.ovhcloud', 'hugging_face.publicai', 'hugging_face.publicai', 'hugging_face.publicai',
+'hugging_face.sambanova', 'hugging_face.sambanova', 'hugging_face.sambanova', 'hugging_face.together',
+'hugging_face.together', 'hugging_face.together', 'ai21', 'aleph_alpha', 'aleph_alpha', 'aleph_alpha',
+'arcee', 'arcee', 'avian', 'baseten', 'cloudflare', 'cloudflare', 'cloudflare', 'cloudflare',
+'cursor', 'databricks', 'deepinfra', 'deepinfra', 'doubleword', 'elevenlabs', 'elevenlabs',
+'github_copilot', 'github_copilot', 'github_models', 'github_models', 'hyperbolic', 'jina',
+'jina', 'jina', 'lambda', 'lambda', 'meta', 'meta', 'modal', 'nebius', 'novita', 'novita',
+'nscale', 'nvidia', 'nvidia', 'nvidia', 'ovhcloud', 'ovhcloud', 'quicksilverpro', 'replicate',
+'sambanova', 'sambanova', 'scaleway', 'typesafe', 'vercel', 'vercel', 'vercel', 'voyageai',
+'voyageai', 'voyageai', 'voyageai', 'zai', 'zai', 'zai', 'alibaba', 'alibaba', 'alibaba', 'alibaba',
+'alibaba', 'hunyuan', 'hunyuan', 'hunyuan', 'lingyiwanwu', 'lingyiwanwu', 'lingyiwanwu', 'minimax',
+'minimax', 'minimax', 'modelscope', 'qianfan', 'qianfan', 'qianfan', 'qianfan', 'siliconflow',
+'siliconflow', 'spark', 'spark', 'stepfun', 'volcengine', 'volcengine', 'volcengine', 'volcengine',
+'volcengine', 'zhipuai', 'zhipuai', 'zhipuai', 'zhipuai', 'zhipuai', 'llama.cpp', 'llama.cpp',
+'llama.cpp', 'llama.cpp', 'llama.cpp', 'llmtrace', 'lm_studio', 'lm_studio', 'lm_studio', 'ollama',
+'ollama', 'ollama', 'ollama', 'ollama', 'sglang', 'sglang', 'tgi', 'tgi', 'tgi', 'triton',
+'triton', 'vllm', 'vllm', 'vllm', 'vllm'],
+            ''
+        )
+    ]);
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_of_list AS (model) ->
+    if(
+        match(model, 'gpt-oss|r1-distill|^[^@:/]*:([a-z0-9.-]*[0-9.]+[bm]|latest|instruct|chat|free)'),
+        '',
+        transform(
+            arrayStringConcat(
+                arrayDistinct(arrayMap(
+                    groups -> toString(llmtrace_group(groups)),
+                    extractAllGroupsVertical(model, '(claude)|(cerebras)|(^command-)|(^composer-)|(^(?:databricks-|system\\.ai\\.))|(^deepseek)|(^eleven_)|(gemini)|(^(?:muse-wonder-1\\.0$|muse-spark-))|(^(?:minimax-m|minimax-01$|m2-her$))|(^(?:labs-)?(?:(?:mi|code|dev|magi|mini)stral|(?:mi|pi|vo)x?tral|open-(?:mistral|mixtral)))|(^(?:kimi|moonshot))|(^(?:ft:)?(?:gpt-|whisper-1$|tts-1|o[134])|^(?:text-embedding-(?:ada|3)|dall-e-))|(^(?:sonar|pplx-))|(^jev-)|(^voyage-)|(grok)|(^glm-)')
+                )),
+                ' '
+            ),
+            ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11', '12', '13', '14', '15', '16', '17',
+'18'],
+            ['anthropic', 'cerebras', 'cohere', 'cursor', 'databricks', 'deepseek', 'elevenlabs', 'gcp.gemini',
+'meta', 'minimax', 'mistral_ai', 'moonshot_ai', 'openai', 'perplexity', 'typesafe', 'voyageai',
+'x_ai', 'zhipuai'],
+            ''
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_evidence AS (is_llm, named, host, model) ->
+    multiIf(
+        NOT is_llm, [named, ''],
+        named NOT IN ('', 'openai', 'anthropic'), [named, ''],
+        arrayFirst(
+            provider_candidate -> provider_candidate[1] != '',
+            [
+                [llmtrace_provider_of_host(host), 'address'],
+                [named, ''],
+                [llmtrace_provider_of_prefix(model), 'prefix'],
+                [llmtrace_provider_of_list(model), 'list'],
+                ['unknown', '']
+            ]
+        )
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_provider AS (evidence) -> evidence[1];
+
+CREATE OR REPLACE FUNCTION llmtrace_provider_source AS (evidence, named) ->
+    if(evidence[1] = named, '', evidence[2]);
 
 CREATE OR REPLACE FUNCTION llmtrace_escapes_joined AS (text) ->
     if(
@@ -1013,9 +1437,59 @@ CREATE OR REPLACE FUNCTION llmtrace_number_or_mark AS (matched, identity_mark, i
         )]
     )[1];
 
+CREATE OR REPLACE FUNCTION llmtrace_stated_cost AS (text, currency, currency_of_conventions) ->
+    multiIf(
+        upper(currency) NOT IN ('', 'USD'), NULL,
+        upper(currency_of_conventions) NOT IN ('', 'USD'), NULL,
+        toFloat64OrNull(extract(text, '^[0-9]{1,4}(?:[.][0-9]{0,40})?(?:[eE]-[0-9]{1,3})?$'))
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_stating AS (stated_cost, stated_by) ->
+    multiIf(
+        stated_cost IS NULL, '',
+        stated_cost > 0, stated_by,
+        stated_by IN ('openrouter', 'perplexity', 'x_ai'), stated_by,
+        ''
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_cost_of_parts AS (costs) ->
+    multiIf(empty(costs), '', arrayMin(costs) < 0, '-', toString(arraySum(costs)));
+
+CREATE OR REPLACE FUNCTION llmtrace_cost_of_answer AS (answer) ->
+    if(
+        position(answer, '"cost') = 0,
+        '',
+        arrayMap(
+            cost_of_usage -> multiIf(
+                JSONHas(cost_of_usage, 'cost_in_usd_ticks'),
+                toString(JSONExtractFloat(cost_of_usage, 'cost_in_usd_ticks') / 1e10),
+                JSONType(cost_of_usage, 'cost') = 'Object', JSONExtractRaw(cost_of_usage, 'cost', 'total_cost'),
+                JSONExtractBool(cost_of_usage, 'is_byok'),
+                toString(
+                    JSONExtractFloat(cost_of_usage, 'cost')
+                        + JSONExtractFloat(cost_of_usage, 'cost_details', 'upstream_inference_cost')
+                ),
+                llmtrace_unquoted(JSONExtractRaw(cost_of_usage, 'cost'))
+            ),
+            [JSONExtractRaw(answer, 'usage')]
+        )[1]
+    );
+
+CREATE OR REPLACE FUNCTION llmtrace_biller_of_answer AS (answer) ->
+    arrayMap(
+        biller_of_usage -> multiIf(
+            JSONHas(biller_of_usage, 'cost_in_usd_ticks'), 'x_ai',
+            JSONType(biller_of_usage, 'cost') = 'Object', 'perplexity',
+            JSONHas(biller_of_usage, 'is_byok'), 'openrouter',
+            JSONHas(biller_of_usage, 'cost_details'), 'openrouter',
+            'gateway'
+        ),
+        [JSONExtractRaw(answer, 'usage')]
+    )[1];
+
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
-    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'execute_tool', 'retrieval', 'invoke_agent',
-'create_agent', 'invoke_workflow', 'rerank'),
+    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'execute_tool', 'retrieval',
+'invoke_agent', 'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker'),
     toString(step_kind_operation), 'span'
 );
 
@@ -1102,6 +1576,9 @@ CREATE OR REPLACE FUNCTION llmtrace_embedded AS (text) ->
         [text]
     )[1];
 
+CREATE OR REPLACE FUNCTION llmtrace_python_json AS (text) ->
+    replaceAll(replaceAll(text, '\'', '"'), 'None', 'null');
+
 CREATE OR REPLACE FUNCTION llmtrace_json_items AS (text) ->
     multiIf(
         startsWith(text, '[') AND isValidJSON(text), JSONExtractArrayRaw(text),
@@ -1145,7 +1622,7 @@ CREATE OR REPLACE FUNCTION llmtrace_first_token AS (seconds, milliseconds, at, s
 CREATE OR REPLACE FUNCTION llmtrace_first_token_event AS (event_names, event_times) ->
     arrayFirst(
         (first_token_time, first_token_name) -> first_token_name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk',
-'ai.stream.firstChunk'),
+'ai.stream.firstChunk', 'mlflow.chunk.item.0'),
         event_times,
         event_names
     );

@@ -31,13 +31,13 @@ CREATE TABLE otel_traces (
     EndBeforeStart Bool DEFAULT false COMMENT 'The span said that it ended before it began: Duration is 0',
     Operation LowCardinality(String)
         DEFAULT SpanAttributes['gen_ai.operation.name']
-        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, or another step' CODEC(ZSTD(1)),
-    Provider LowCardinality(String)
-        DEFAULT llmtrace_provider_name(llmtrace_first([
+        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, rerank, or another step' CODEC(ZSTD(1)),
+    ReportedProvider LowCardinality(String)
+        DEFAULT llmtrace_first([
         SpanAttributes['gen_ai.provider.name'],
         SpanAttributes['gen_ai.system']
-    ]))
-        COMMENT 'Provider that was called, by the convention\'s name' CODEC(ZSTD(1)),
+    ])
+        COMMENT 'Provider as the emitter wrote it, or what it wrote in its place' CODEC(ZSTD(1)),
     RequestModel LowCardinality(String)
         DEFAULT SpanAttributes['gen_ai.request.model']
         COMMENT 'Model that was asked for' CODEC(ZSTD(1)),
@@ -96,6 +96,7 @@ CREATE TABLE otel_traces (
     InputTokens Nullable(UInt64)
         DEFAULT llmtrace_count(llmtrace_first([
         SpanAttributes['gen_ai.usage.input_tokens'],
+        SpanAttributes['llmtrace.usage.estimated.input_tokens'],
         SpanAttributes['gen_ai.usage.prompt_tokens']
     ]))
         COMMENT 'Tokens of input, cached ones among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
@@ -132,6 +133,9 @@ CREATE TABLE otel_traces (
         SpanAttributes['gen_ai.usage.details.input_image_tokens']
     ])), 0)
         COMMENT 'Tokens of input that were images',
+    VideoInputTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['gen_ai.usage.video.input_tokens']), 0)
+        COMMENT 'Tokens of input that were video',
     CacheReadAudioTokens UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
         SpanAttributes['llmtrace.usage.cache_read_audio.input_tokens'],
@@ -141,9 +145,13 @@ CREATE TABLE otel_traces (
     CacheReadImageTokens UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_read_image.input_tokens']), 0)
         COMMENT 'Tokens of images that were read from the cache',
+    CacheReadVideoTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_read_video.input_tokens']), 0)
+        COMMENT 'Tokens of video that were read from the cache',
     OutputTokens Nullable(UInt64)
         DEFAULT llmtrace_count(llmtrace_first([
         SpanAttributes['gen_ai.usage.output_tokens'],
+        SpanAttributes['llmtrace.usage.estimated.output_tokens'],
         SpanAttributes['gen_ai.usage.completion_tokens']
     ]))
         COMMENT 'Tokens of output, those of reasoning among them; NULL where nobody told' CODEC(T64, ZSTD(1)),
@@ -164,6 +172,12 @@ CREATE TABLE otel_traces (
     ImageOutputTokens UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['gen_ai.usage.image.output_tokens']), 0)
         COMMENT 'Tokens of output that were images',
+    VideoOutputTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['gen_ai.usage.video.output_tokens']), 0)
+        COMMENT 'Tokens of output that were video',
+    CitationTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.citation.output_tokens']), 0)
+        COMMENT 'Tokens of output that were cited sources',
     WebSearches UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(llmtrace_first([
         SpanAttributes['llmtrace.usage.web_searches'],
@@ -173,6 +187,12 @@ CREATE TABLE otel_traces (
     FileSearches UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.file_searches']), 0)
         COMMENT 'Searches of files that the provider ran',
+    RerankSearches UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.rerank_searches']), 0)
+        COMMENT 'Search units of rerankers',
+    CodeContainers UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.code_containers']), 0)
+        COMMENT 'Containers that the provider\'s code interpreter ran in',
     TimeToFirstByte Nullable(Float64)
         DEFAULT llmtrace_seconds(SpanAttributes['llmtrace.response.time_to_first_byte'])
         COMMENT 'Seconds from begin to the first byte of the answer' CODEC(ZSTD(1)),
@@ -191,10 +211,10 @@ CREATE TABLE otel_traces (
         COMMENT 'Calls that a sampled span stands for; 1 for the others' CODEC(ZSTD(1)),
     ServiceTier LowCardinality(String)
         DEFAULT if(IsLlm, llmtrace_service_tier(llmtrace_first([
+        SpanAttributes['llmtrace.response.service_tier'],
         SpanAttributes['openai.response.service_tier'],
         SpanAttributes['gen_ai.openai.response.service_tier'],
         SpanAttributes['anthropic.response.service_tier'],
-        SpanAttributes['llmtrace.response.service_tier'],
         SpanAttributes['openai.request.service_tier'],
         SpanAttributes['gen_ai.openai.request.service_tier'],
         SpanAttributes['anthropic.request.service_tier'],
@@ -204,6 +224,22 @@ CREATE TABLE otel_traces (
     Account LowCardinality(String)
         DEFAULT if(IsLlm, SpanAttributes['llmtrace.account'], '')
         COMMENT 'Account at the provider that pays',
+    StatedCost Nullable(Float64)
+        DEFAULT if(IsLlm, llmtrace_stated_cost(llmtrace_first([
+        SpanAttributes['llmtrace.usage.stated_cost'],
+        SpanAttributes['gen_ai.usage.cost'],
+        SpanAttributes['gen_ai.usage.total_cost'],
+        SpanAttributes['gen_ai.usage.cost_usd'],
+        SpanAttributes['gen_ai.usage.cost.amount'],
+        SpanAttributes['gen_ai.cost.total_cost']
+    ]), SpanAttributes['llmtrace.usage.stated_currency'], SpanAttributes['gen_ai.usage.cost.currency']), NULL)
+        COMMENT 'USD that StatedBy says the call cost; NULL where nobody said, or what was said can be no cost' CODEC(ZSTD(1)),
+    StatedBy LowCardinality(String)
+        DEFAULT if(IsLlm, SpanAttributes['llmtrace.usage.stated_by'], '')
+        COMMENT 'Who said what the call cost: the biller in its answer, a gateway, a framework; empty for nobody',
+    Estimated LowCardinality(String)
+        DEFAULT if(IsLlm, SpanAttributes['llmtrace.usage.estimated'], '')
+        COMMENT 'Which of its tokens are estimated from text, for nobody told: input, output, input+output; or empty',
     InputMessages String COMMENT 'Messages that were sent, JSON of the GenAI conventions' CODEC(ZSTD(3)),
     OutputMessages String COMMENT 'Messages that came back, JSON of the GenAI conventions' CODEC(ZSTD(3)),
     SystemInstructions String COMMENT 'Instructions apart from the messages, JSON of the GenAI conventions' CODEC(ZSTD(3)),
@@ -214,14 +250,20 @@ CREATE TABLE otel_traces (
     IsLlm Bool
         DEFAULT llmtrace_is_llm(Operation)
         COMMENT 'Whether the span calls a model' CODEC(ZSTD(1)),
+    Provider LowCardinality(String)
+        DEFAULT llmtrace_provider_name(ReportedProvider)
+        COMMENT 'Provider that was called, by the conventions\' name; unknown where nothing tells' CODEC(ZSTD(1)),
+    ProviderSource LowCardinality(String)
+        DEFAULT ''
+        COMMENT 'What told the provider: empty for the emitter, address, or inferred from the model: prefix or list' CODEC(ZSTD(1)),
     Uncounted LowCardinality(String)
-        DEFAULT llmtrace_uncounted(IsLlm, SpanAttributes['llmtrace.counted'], SpanKind, ParentSpanId)
-        COMMENT 'Why a call does not count: sender, server, repeats or duplicate; empty where it does' CODEC(ZSTD(1)),
+        DEFAULT llmtrace_uncounted(IsLlm, SpanAttributes['llmtrace.counted'], SpanKind, ParentSpanId, SpanName, InputTokens)
+        COMMENT 'Why it is no call of its own: sender, server, no_request, repeats, duplicate, retry; or empty' CODEC(ZSTD(1)),
     Counted Bool
         DEFAULT llmtrace_counted(IsLlm, Uncounted)
-        COMMENT 'Whether the span is a call that usage and cost count' CODEC(ZSTD(1)),
+        COMMENT 'Whether usage and cost count the span: a call, or a retried attempt that was billed' CODEC(ZSTD(1)),
     UsageFault LowCardinality(String)
-        DEFAULT llmtrace_usage_fault(InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens)
+        DEFAULT llmtrace_usage_fault(InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, ReasoningTokens, AudioInputTokens + ImageInputTokens + VideoInputTokens, AudioOutputTokens + ImageOutputTokens + VideoOutputTokens)
         COMMENT 'What in its token counts contradicts itself; empty for nothing' CODEC(ZSTD(1)),
     TimePerOutputToken Nullable(Float64)
         DEFAULT llmtrace_time_per_output_token(TimeToFirstToken, TimeToLastToken, Duration, OutputTokens)

@@ -8,6 +8,8 @@ CREATE TABLE price_book (
     ValidTo DateTime COMMENT 'and before this',
     ContextFrom UInt32 COMMENT 'Holds for context classes from here on',
     ContextTo UInt32 COMMENT 'and below this',
+    DayFrom UInt16 COMMENT 'Holds from this minute of the day on, UTC',
+    DayTo UInt16 DEFAULT 1440 COMMENT 'and before this',
     Priced Bool COMMENT 'false: nobody knows a price',
     InputPrice Nullable(Float64) COMMENT 'USD per token: input',
     CacheReadPrice Nullable(Float64) COMMENT 'USD per token: cache read',
@@ -15,21 +17,28 @@ CREATE TABLE price_book (
     CacheWrite1hPrice Nullable(Float64) COMMENT 'USD per token: cache write 1h',
     AudioInputPrice Nullable(Float64) COMMENT 'USD per token: audio input',
     ImageInputPrice Nullable(Float64) COMMENT 'USD per token: image input',
+    VideoInputPrice Nullable(Float64) COMMENT 'USD per token: video input',
     CacheReadAudioPrice Nullable(Float64) COMMENT 'USD per token: cache read audio',
     CacheReadImagePrice Nullable(Float64) COMMENT 'USD per token: cache read image',
+    CacheReadVideoPrice Nullable(Float64) COMMENT 'USD per token: cache read video',
     OutputPrice Nullable(Float64) COMMENT 'USD per token: output',
     ReasoningPrice Nullable(Float64) COMMENT 'USD per token: reasoning',
     AudioOutputPrice Nullable(Float64) COMMENT 'USD per token: audio output',
     ImageOutputPrice Nullable(Float64) COMMENT 'USD per token: image output',
+    VideoOutputPrice Nullable(Float64) COMMENT 'USD per token: video output',
+    CitationPrice Nullable(Float64) COMMENT 'USD per token: citation',
     RequestPrice Nullable(Float64) COMMENT 'USD per request',
     WebSearchPrice Nullable(Float64) COMMENT 'USD per search: web search',
     FileSearchPrice Nullable(Float64) COMMENT 'USD per search: file search',
+    RerankSearchPrice Nullable(Float64) COMMENT 'USD per search: rerank search',
+    CodeContainerPrice Nullable(Float64) COMMENT 'USD per container: code container',
+    Rates Array(Float64) MATERIALIZED [coalesce(InputPrice, 0), coalesce(CacheReadPrice, InputPrice, 0), coalesce(CacheWritePrice, InputPrice, 0), coalesce(CacheWrite1hPrice, CacheWritePrice, InputPrice, 0), coalesce(AudioInputPrice, InputPrice, 0), coalesce(ImageInputPrice, InputPrice, 0), coalesce(VideoInputPrice, InputPrice, 0), coalesce(CacheReadAudioPrice, CacheReadPrice, AudioInputPrice, InputPrice, 0), coalesce(CacheReadImagePrice, CacheReadPrice, ImageInputPrice, InputPrice, 0), coalesce(CacheReadVideoPrice, CacheReadPrice, VideoInputPrice, InputPrice, 0), coalesce(OutputPrice, 0), coalesce(ReasoningPrice, OutputPrice, 0), coalesce(AudioOutputPrice, OutputPrice, 0), coalesce(ImageOutputPrice, OutputPrice, 0), coalesce(VideoOutputPrice, OutputPrice, 0), coalesce(CitationPrice, OutputPrice, 0), coalesce(RequestPrice, 0), coalesce(WebSearchPrice, 0), coalesce(FileSearchPrice, 0), coalesce(RerankSearchPrice, 0), coalesce(CodeContainerPrice, 0)] COMMENT 'The prices in this order, each that is missing filled in: what costs are computed with',
     Currency LowCardinality(String) COMMENT 'Currency of the prices',
     Source String COMMENT 'Where the price comes from',
     UpdatedAt DateTime64(3) COMMENT 'When the row was written'
 )
 ENGINE = ReplacingMergeTree(UpdatedAt)
-ORDER BY (Book, Provider, Model, ResponseModel, ServiceTier, ValidFrom, ContextFrom)
+ORDER BY (Book, Provider, Model, ResponseModel, ServiceTier, ValidFrom, ContextFrom, DayFrom)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
     min_bytes_for_wide_part = 67108864, merge_selector_base = 8
-COMMENT 'Prices by model, tier, context class and time. Books stay, one is in effect: the view price_now';
+COMMENT 'Prices by model, tier, context class, day and time of day. Books stay, one is in effect: the view price_now';

@@ -1,4 +1,4 @@
 CREATE VIEW price_now AS
-SELECT * FROM price_book FINAL
+SELECT *, Rates FROM price_book FINAL
 WHERE Book = (SELECT argMax(Book, At) FROM books_in_effect)
 COMMENT 'The prices of the book that is in effect';

@@ -1,12 +1,13 @@
 CREATE VIEW traces AS
 SELECT Project, TraceId, Start, End, Duration, RootName, RootService, RootKind, Operation, Status, HasRoot, Spans, Steps,
-    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches, Models,
+    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, ImageInputTokens, OutputTokens, ReasoningTokens, Models,
     Services, UserId, SessionId, Tags, Experiment, RunId, PromptName, PromptVersion, Purpose, FinishReasons, ErrorTypes,
     TimeToFirstToken, HasImage, HasRetrieval, Abandoned, Weight, RetentionDays, Version
 FROM trace_rows FINAL
 UNION ALL
+WITH (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') AS edge
 SELECT Project, TraceId, Start, End, Duration, RootName, RootService, RootKind, Operation, Status, HasRoot, Spans, Steps,
-    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, CacheWrite1hTokens, AudioInputTokens, ImageInputTokens, CacheReadAudioTokens, CacheReadImageTokens, OutputTokens, ReasoningTokens, AudioOutputTokens, ImageOutputTokens, WebSearches, FileSearches, Models,
+    FailedSteps, Retries, Calls, Errors, UnknownUsage, InputTokens, CacheReadTokens, CacheWriteTokens, ImageInputTokens, OutputTokens, ReasoningTokens, Models,
     Services, UserId, SessionId, Tags, Experiment, RunId, PromptName, PromptVersion, Purpose, FinishReasons, ErrorTypes,
     TimeToFirstToken, HasImage, HasRetrieval, Abandoned, Weight, RetentionDays, 0 AS Version
 FROM (SELECT
@@ -24,24 +25,16 @@ FROM (SELECT
     count() AS Spans,
     toUInt64(Spans - Retries) AS Steps,
     toUInt64(countIf(span.StatusCode = 'Error') - Retries) AS FailedSteps,
-    countIf((span.Uncounted = 'sender' AND span.StatusCode = 'Error')) AS Retries,
-    countIf(span.Counted) AS Calls,
-    countIf(span.Counted AND span.StatusCode = 'Error') AS Errors,
-    countIf(span.Counted AND span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
+    countIf((span.Uncounted IN ('retry', 'sender') AND span.StatusCode = 'Error')) AS Retries,
+    countIf(span.Counted AND span.Uncounted = '') AS Calls,
+    countIf(span.Counted AND span.Uncounted = '' AND span.StatusCode = 'Error') AS Errors,
+    countIf(span.Counted AND span.Uncounted = '' AND span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
     sumIf(ifNull(span.InputTokens, 0), span.Counted) AS InputTokens,
     sumIf(ifNull(span.CacheReadTokens, 0), span.Counted) AS CacheReadTokens,
     sumIf(ifNull(span.CacheWriteTokens, 0), span.Counted) AS CacheWriteTokens,
-    sumIf(ifNull(span.CacheWrite1hTokens, 0), span.Counted) AS CacheWrite1hTokens,
-    sumIf(ifNull(span.AudioInputTokens, 0), span.Counted) AS AudioInputTokens,
     sumIf(ifNull(span.ImageInputTokens, 0), span.Counted) AS ImageInputTokens,
-    sumIf(ifNull(span.CacheReadAudioTokens, 0), span.Counted) AS CacheReadAudioTokens,
-    sumIf(ifNull(span.CacheReadImageTokens, 0), span.Counted) AS CacheReadImageTokens,
     sumIf(ifNull(span.OutputTokens, 0), span.Counted) AS OutputTokens,
     sumIf(ifNull(span.ReasoningTokens, 0), span.Counted) AS ReasoningTokens,
-    sumIf(ifNull(span.AudioOutputTokens, 0), span.Counted) AS AudioOutputTokens,
-    sumIf(ifNull(span.ImageOutputTokens, 0), span.Counted) AS ImageOutputTokens,
-    sumIf(ifNull(span.WebSearches, 0), span.Counted) AS WebSearches,
-    sumIf(ifNull(span.FileSearches, 0), span.Counted) AS FileSearches,
     arraySort(arrayDistinct(groupArrayIf(span.Model, span.Counted AND span.Model != ''))) AS Models,
     arraySort(arrayDistinct(groupArray(span.ServiceName))) AS Services,
     argMinIf(span.UserId, span.Timestamp, span.UserId != '') AS UserId,
@@ -61,12 +54,12 @@ FROM (SELECT
     max(span.Weight) AS Weight,
     max(span.RetentionDays) AS RetentionDays
 FROM otel_traces AS span
-WHERE span.StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 HOUR AND span.Timestamp >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY
-    AND (span.Project, span.TraceId) IN (SELECT Project, TraceId FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') AND Timestamp >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY AND TraceId != '')
+WHERE span.StoredAt >= edge - INTERVAL 1 HOUR AND span.Timestamp >= edge - INTERVAL 1 DAY
+    AND (span.Project, span.TraceId) IN (SELECT Project, TraceId FROM otel_traces WHERE StoredAt >= edge AND Timestamp >= edge - INTERVAL 1 DAY AND TraceId != '')
     AND (span.Project, span.TraceId) NOT IN (
         SELECT Project, TraceId FROM trace_rows
-        WHERE Start >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY AND (Start >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 2 HOUR OR NOT HasRoot)
-            AND TraceId IN (SELECT TraceId FROM otel_traces WHERE StoredAt >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') AND Timestamp >= (SELECT max(ScannedTo) FROM rollup_passes WHERE Name = 'traces without root') - INTERVAL 1 DAY AND TraceId != '')
+        WHERE Start >= edge - INTERVAL 1 DAY AND (Start >= edge - INTERVAL 2 HOUR OR NOT HasRoot)
+            AND TraceId IN (SELECT TraceId FROM otel_traces WHERE StoredAt >= edge AND Timestamp >= edge - INTERVAL 1 DAY AND TraceId != '')
     )
 GROUP BY Project, TraceId
 )

@@ -22,24 +22,24 @@ CREATE OR REPLACE FUNCTION llmtrace_weight AS (text) ->
 CREATE OR REPLACE FUNCTION llmtrace_string_list AS (text) ->
     if(startsWith(text, '['), JSONExtract(text, 'Array(String)'), arrayResize([text], text != ''));
 
+-- The conventions' words for why a model stopped; a reason that they have no word for, in lower case. Some write the
+-- name of an enumeration before it, or its whole representation: FinishReason.STOP, <FinishReason.STOP: 'STOP'>.
 CREATE OR REPLACE FUNCTION llmtrace_finish_reasons AS (text) ->
     arrayMap(
         finish_reason -> transform(
-            lower(finish_reason),
+            finish_reason,
             [{{ finish_reasons | literals }}],
             [{{ finish_reasons.values() | literals }}],
             finish_reason
         ),
-        llmtrace_string_list(text)
-    );
-
--- A provider by the conventions' current name.
-CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
-    transform(
-        text,
-        [{{ provider_names | literals }}],
-        [{{ provider_names.values() | literals }}],
-        text
+        arrayMap(
+            finish_reason_text -> replaceRegexpOne(
+                replaceAll(lower(finish_reason_text), '-', '_'),
+                '^<?(?:\\w+[.])*finish_?reason[._](\\w+).*$',
+                '\\1'
+            ),
+            llmtrace_string_list(text)
+        )
     );
 
 -- The tier by which prices differ: '' for the standard one.
@@ -76,11 +76,14 @@ CREATE OR REPLACE FUNCTION llmtrace_model AS (request_model, response_model) ->
 CREATE OR REPLACE FUNCTION llmtrace_is_llm AS (operation) ->
     operation IN ({{ llm_operations | literals }});
 
--- A server's span inside a trace repeats the usage of the client's span above it.
-CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent) ->
+-- A server's span inside a trace repeats the usage of the client's span above it. What a framework does by a method of
+-- its own (`OpenAI._prepare_chat_with_tools`) sends nothing, though its tracer says that it calls a model; `LM.__call__`
+-- is anybody's.
+CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent, span_name, input_tokens) ->
     multiIf(
         NOT is_llm, '',
         sender_says = 'false', 'sender',
+        if(isNull(input_tokens), match(concat('.', span_name), '[.]_[^_]'), 0) > 0, 'no_request',
         parent = '', '',
         span_kind = 'Server', 'server',
         ''
@@ -88,25 +91,22 @@ CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind
 
 CREATE OR REPLACE FUNCTION llmtrace_counted AS (is_llm, uncounted) -> if(is_llm, uncounted = '', false);
 
-CREATE OR REPLACE FUNCTION llmtrace_usage_fault AS (input, output, cache_read, cache_write, reasoning) ->
+-- The last two are tokens of audio, images and video.
+CREATE OR REPLACE FUNCTION llmtrace_usage_fault AS (
+    input, output, cache_read, cache_write, cache_write_1h, reasoning, media_input, media_output
+) ->
     multiIf(
         cache_read + cache_write > ifNull(input, 0), 'cache exceeds input',
+        cache_write_1h > cache_write, 'cache writes of an hour exceed cache writes',
+        media_input > ifNull(input, 0), 'media exceed input',
         reasoning > ifNull(output, 0), 'reasoning exceeds output',
+        media_output > ifNull(output, 0), 'media exceed output',
         ''
     );
 
 -- Equal for equal requests.
 CREATE OR REPLACE FUNCTION llmtrace_prompt_hash AS (model, input, instructions, tools) ->
     if(input = '', 0, cityHash64(model, input, instructions, tools));
-
--- A provider of another dialect, which may write it in capitals.
-CREATE OR REPLACE FUNCTION llmtrace_provider_of_dialect AS (text) ->
-    transform(
-        lower(text),
-        [{{ provider_names | literals }}],
-        [{{ provider_names.values() | literals }}],
-        text
-    );
 
 -- Langfuse takes tags as a list, JSON or text with commas.
 CREATE OR REPLACE FUNCTION llmtrace_tags_of_dialect AS (text) ->
@@ -122,6 +122,19 @@ CREATE OR REPLACE FUNCTION llmtrace_cache_writes AS (total, short, long) ->
         total != '', total,
         toUInt64OrZero(short) + toUInt64OrZero(long) = 0, '',
         toString(toUInt64OrZero(short) + toUInt64OrZero(long))
+    );
+
+-- Output tokens with those of reasoning in them, for dialects that leave them out: only with them does all of it add up
+-- to the `total`, with the cache in the input or beside it. The other texts are numbers, or empty.
+CREATE OR REPLACE FUNCTION llmtrace_inclusive_output AS (output, reasoning, total, input, cache_read, cache_write) ->
+    multiIf(
+        output = '', '',
+        has(
+            [toInt64(0), toInt64OrZero(cache_read) + toInt64OrZero(cache_write)],
+            toInt64OrZero(total) - toInt64OrZero(output) - toInt64OrZero(reasoning) - toInt64OrZero(input)
+        ),
+        toString(toInt64OrZero(output) + toInt64OrZero(reasoning)),
+        output
     );
 
 -- Input tokens with those of the cache in them, for dialects that leave them out.

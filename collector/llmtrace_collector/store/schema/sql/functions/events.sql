@@ -35,10 +35,54 @@ CREATE OR REPLACE FUNCTION llmtrace_{{ column | snake }}_of_events AS (names, at
     )));
 {% endfor %}
 
+-- JSON of the documents in events that each hold one, '' where there are none.
+CREATE OR REPLACE FUNCTION llmtrace_documents_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayMap(
+        (documents_map, documents_name) -> llmtrace_document(
+            documents_map[{{ result_id | literal }}],
+            llmtrace_first([
+{% for key in result_scores %}
+                documents_map[{{ key | literal }}]{{ ',' if not loop.last }}
+{% endfor %}
+            ])
+        ),
+        arrayFilter(
+            (documents_of, documents_event) -> documents_event = {{ result_event | literal }},
+            arraySlice(attributes, 1, length(names)),
+            names
+        ),
+        arrayFilter(documents_named -> documents_named = {{ result_event | literal }}, names)
+    ));
+
+-- JSON of the finish reasons in events that each hold a choice, '' where there are none.
+CREATE OR REPLACE FUNCTION llmtrace_finish_reasons_of_events AS (names, attributes) ->
+    llmtrace_json_array_or_nothing(arrayMap(
+        finish_reason_of -> toJSONString(finish_reason_of['finish_reason']),
+        arrayFilter(
+            (finish_reason_map, finish_reason_event) -> if(
+                finish_reason_event = 'gen_ai.choice', finish_reason_map['finish_reason'] != '', false
+            ),
+            arraySlice(attributes, 1, length(names)),
+            names
+        )
+    ));
+
+-- An attribute of the convention's events with all of a call in them, which some write as one event for each attribute;
+-- '' where none has it.
+CREATE OR REPLACE FUNCTION llmtrace_call_detail AS (names, attributes, key) ->
+    arrayFirst(
+        (call_detail_map, call_detail_name) -> if(
+            call_detail_name = {{ details_event | literal }}, call_detail_map[key] != '', false
+        ),
+        arraySlice(attributes, 1, length(names)),
+        names
+    )[key];
+
 -- The messages of one event's text: JSON of several, of one, or its content.
 CREATE OR REPLACE FUNCTION llmtrace_event_messages AS (role, text) ->
     multiIf(
-        startsWith(text, '['), JSONExtractArrayRaw(text),
+        startsWith(text, '[') AND (JSONHas(text, 1, 'role') OR JSONHas(text, 1, 'message')), JSONExtractArrayRaw(text),
+        startsWith(text, '[') AND isValidJSON(text), [concat('{"role":"', role, '","content":', text, '}')],
         startsWith(text, '{') AND (JSONHas(text, 'role') OR JSONHas(text, 'message')), [text],
         [concat(
             '{"role":"', role, '","content":',

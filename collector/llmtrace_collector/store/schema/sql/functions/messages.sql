@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION llmtrace_message_content AS (body) ->
         JSONExtractString(body, 'role') = 'tool' AND JSONHas(body, 'tool_call_id'),
         [concat(
             '{"type":"tool_result","id":', llmtrace_quoted(JSONExtractString(body, 'tool_call_id')),
-            ',"content":', JSONExtractRaw(body, 'content'),
+            ',"content":',
+            llmtrace_first([JSONExtractRaw(body, 'content'), JSONExtractRaw(body, 'parts'), 'null']),
             '}'
         )],
         JSONType(body, 'content') = 'Array', JSONExtractArrayRaw(body, 'content'),
@@ -23,7 +24,7 @@ CREATE OR REPLACE FUNCTION llmtrace_message_content AS (body) ->
 -- Role and parts of a message, without the closing brace; the role is '' where the message names none.
 CREATE OR REPLACE FUNCTION llmtrace_message_parts AS (body) ->
     concat(
-        '{"role":', toJSONString(JSONExtractString(body, 'role')),
+        '{"role":', replaceOne(toJSONString(JSONExtractString(body, 'role')), '"model"', '"assistant"'),
         ',"parts":',
         llmtrace_json_array(arrayMap(
             message_part -> llmtrace_part(message_part),
@@ -108,11 +109,12 @@ CREATE OR REPLACE FUNCTION llmtrace_ai_sdk_answer AS (text, reasoning, tool_call
         )]
     )[1];
 
--- Messages that the convention's attribute already holds in its own shape are stored as they were sent; `scope` is
--- that of the span, some scopes write an older shape under the same name.
+-- Messages that the convention's attribute already holds in its own shape are stored as they were sent, but for what
+-- some write there in a provider's words; `scope` is that of the span, some write an older shape under the same name.
 CREATE OR REPLACE FUNCTION llmtrace_own_or_translated AS (own, translated, scope) ->
     multiIf(
         scope IN ({{ foreign_scopes | literals }}), translated,
-        position(own, '"parts"') > 0, own,
-        translated
+        position(own, '"parts"') = 0, translated,
+        match(own, '"type": ?"thinking"'), translated,
+        own
     );

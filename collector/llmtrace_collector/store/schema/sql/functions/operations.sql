@@ -24,11 +24,11 @@ CREATE OR REPLACE FUNCTION llmtrace_operation_by_{{ key | snake }} AS (text) ->
     );
 {% endfor %}
 
--- LiteLLM calls a chat a completion.
+-- LiteLLM, and OpenLLMetry of Anthropic before it followed the convention, call a chat a completion.
 CREATE OR REPLACE FUNCTION llmtrace_operation_in_scope AS (operation, scope) ->
     arrayMap(
         operation_text -> multiIf(
-            scope != 'litellm', operation_text,
+            scope NOT IN ('litellm', 'opentelemetry.instrumentation.anthropic'), operation_text,
             operation_text = 'text_completion', 'chat',
             operation_text
         ),

@@ -57,6 +57,10 @@ CREATE OR REPLACE FUNCTION llmtrace_embedded AS (text) ->
         [text]
     )[1];
 
+-- A Python dictionary of names and numbers, as it prints itself, as JSON.
+CREATE OR REPLACE FUNCTION llmtrace_python_json AS (text) ->
+    replaceAll(replaceAll(text, '\'', '"'), 'None', 'null');
+
 -- The elements of JSON text: of an array its own, of an object itself; text that is no JSON is one JSON string.
 CREATE OR REPLACE FUNCTION llmtrace_json_items AS (text) ->
     multiIf(

@@ -1,17 +1,13 @@
-{# Every call for which `which` holds, as costs are made of it. #}
-{% from 'parts/weighted.sql' import context_class with context %}
+{# Every call for which `which` holds, as costs are made of it; with nothing else of it where it is `bare`. #}
+{% from 'parts/weighted.sql' import context_class, day_class, unknown_usage, within with context %}
 SELECT
     Project,
     Timestamp,
     toDateTime(Timestamp, 'UTC') AS Time,
     TraceId,
     SpanId,
+{% if not bare %}
     ServiceName,
-    Provider,
-    Model,
-    ResponseModel,
-    ServiceTier,
-    {{ context_class('span.InputTokens') }} AS ContextClass,
     Operation,
     UserId,
     SessionId,
@@ -27,12 +23,23 @@ SELECT
     TimeToFirstToken,
     ErrorType,
     SpanAttributes['llmtrace.stream.abandoned'] = 'true' AS Abandoned,
-    1 AS Calls,
-    StatusCode = 'Error' AS Errors,
-    span.InputTokens IS NULL AND span.OutputTokens IS NULL AS UnknownUsage,
+    Uncounted = '' AND StatusCode = 'Error' AS Errors,
+    PromptHash,
+{% endif %}
+    Provider,
+    Model,
+    ResponseModel,
+    ServiceTier,
+    {{ context_class('span.InputTokens') }} AS ContextClass,
+    {{ day_class('span.Timestamp') }} AS DayClass,
+    span.StatedCost AS StatedCost,
+    llmtrace_stating(span.StatedCost, span.StatedBy) AS StatedBy,
+    Estimated,
+    -- An attempt that was billed is no call.
+    Uncounted = '' AS Calls,
+    {{ unknown_usage() }} AND NOT (Counted AND Uncounted != '') AS UnknownUsage,
 {% for count in counts %}
-    ifNull(span.{{ count.name }}, 0) AS {{ count.name }},
+    {{ within(count) }} AS {{ count.name }}{{ ',' if not loop.last }}
 {% endfor %}
-    PromptHash
 FROM otel_traces AS span
 WHERE {{ which }}

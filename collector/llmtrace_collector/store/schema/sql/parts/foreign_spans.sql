@@ -9,15 +9,24 @@
 {% set steps = source.split('>') %}
 {% if steps | length == 1 %}{{ attribute(source) }}
 {%- else %}JSONExtractRaw(documents[{{ steps[0] | literal }}]
-{%- for step in steps[1:] %}, {{ step if step.isdigit() else step | literal }}{% endfor %})
+{%- for step in steps[1:] %}, {{ step if step.lstrip('-').isdigit() else step | literal }}{% endfor %})
 {%- endif %}
 {%- endmacro %}
 {# Fields whose text is more than the first value among their sources. #}
 {% set special = {
     'Operation': 'operation',
-    'Provider': "llmtrace_provider_of_dialect(found['Provider'])",
+    'FinishReasons': "llmtrace_first([
+            found['FinishReasons'],
+            llmtrace_finish_reasons_of_events(event_names, nested_maps),
+            JSONExtractString(
+                llmtrace_call_detail(event_names, nested_maps, 'gen_ai.output.messages'), 1, 'finish_reason'
+            )
+        ])",
     'Tags': "llmtrace_tags_of_dialect(found['Tags'])",
     'CacheWriteTokens': 'cache_writes',
+    'ResponseModel': "multiIf(StatusCode != 'Error', found['ResponseModel'], counts['OutputTokens'] = '', '', found['ResponseModel'])",
+    'StatedCost': 'stated_cost[1]',
+    'StatedBy': 'stated_cost[2]',
 } %}
 {% macro text(field) %}text_{{ field.name }}{% endmacro %}
 {{ span_columns(
@@ -28,7 +37,16 @@
 FROM (
     -- The text of each column.
     SELECT
-        *,
+        * REPLACE (
+            -- Logfire names spans by a template, and fills it in beside.
+            if(
+                is_call AND {{ attribute('logfire.msg') }} != '',
+                replaceRegexpOne({{ attribute('logfire.msg') }}, ' took [0-9.]+s$', ''),
+                SpanName
+            ) AS SpanName,
+            arrayConcat(keys, tupleElement(retrieval, 1)) AS keys,
+            arrayConcat(texts, tupleElement(retrieval, 2)) AS texts
+        ),
         multiIf(
             StatusCode = 'Error', {{ attribute(counted_key) }},
             has_only_begun, 'false',
@@ -42,6 +60,18 @@ FROM (
             cache_writes,
             cache_is_apart
         ) AS text_InputTokens,
+{% elif field.name == 'OutputTokens' %}
+        llmtrace_inclusive_output(
+            counts['OutputTokens'],
+            counts['ReasoningTokens'],
+            llmtrace_first([
+                {{ source_text('langfuse.observation.usage_details>total') }},
+                {{ source_text('gcp.vertex.agent.llm_response>usage_metadata>total_token_count') }}
+            ]),
+            counts['InputTokens'],
+            counts['CacheReadTokens'],
+            cache_writes
+        ) AS text_OutputTokens,
 {% elif field.name == 'TimeToFirstToken' %}
         llmtrace_first_token(
             counts['TimeToFirstToken'],
@@ -58,10 +88,21 @@ FROM (
 {% endif %}
 {% endfor %}
 {% for field in texts %}
-        if(
+        multiIf(
+{% if field.name == 'OutputMessages' %}
+            -- Vectors are no answer.
+            operation = 'embeddings', '',
+{% endif %}
             is_call,
 {% if field.name in event_messages %}
-            llmtrace_own_or_translated({{ attribute(field.keys[0]) }}, conversation[{{ loop.index }}], scope_name),
+            llmtrace_own_or_translated(
+                llmtrace_first([
+                    {{ attribute(field.keys[0]) }},
+                    llmtrace_call_detail(event_names, nested_maps, {{ field.keys[0] | literal }})
+                ]),
+                conversation[{{ loop.index }}],
+                scope_name
+            ),
 {% elif field.name == 'SystemInstructions' %}
             JSONExtractRaw(conversation[3], 1, 'parts'),
 {% else %}
@@ -79,6 +120,8 @@ FROM (
                     llmtrace_first([
                         flat[1],
                         found['InputMessages'],
+                        -- The AI SDK has each text to embed as JSON.
+                        llmtrace_json_array_or_nothing(JSONExtract({{ attribute('ai.values') }}, 'Array(String)')),
                         llmtrace_input_messages_of_events(event_names, nested_maps)
                     ]),
                     llmtrace_first([
@@ -91,10 +134,37 @@ FROM (
                         found['OutputMessages'],
                         llmtrace_output_messages_of_events(event_names, nested_maps)
                     ]),
-                    llmtrace_system_message(found['SystemInstructions'])
+                    llmtrace_system_message(llmtrace_first([
+                        found['SystemInstructions'],
+                        llmtrace_call_detail(event_names, nested_maps, 'gen_ai.system_instructions')
+                    ]))
                 ],
                 ['user', 'assistant', 'system']
-            ) AS conversation
+            ) AS conversation,
+            -- What was searched, how many documents were wanted, and which came back with which scores, by the
+            -- conventions' names.
+            if(
+                operation = 'retrieval',
+                arrayFilter(
+                    retrieval_entry -> retrieval_entry.2 != '',
+                    [
+{% for key, name in retrieval_keys.items() %}
+                        ({{ key | literal }}, found[{{ name | literal }}]),
+{% endfor %}
+                        (
+                            {{ retrieval_documents | literal }},
+                            llmtrace_first([flat[4], llmtrace_documents_of_events(event_names, nested_maps)])
+                        )
+                    ]
+                ),
+                []
+            ) AS retrieval,
+            llmtrace_provider_evidence(
+                is_call,
+                {{ named_provider }},
+                called_host,
+                called_model
+            ) AS {{ provider_evidence }}
         FROM (
             -- What the span does, and what its counts lack.
             SELECT
@@ -108,27 +178,78 @@ FROM (
 {% for key in vllm_times %}
                         if({{ attribute(key) }} = '', '', 'text_completion'),
 {% endfor %}
-                        {# Conventions before 1.28 name no operation, nor does Logfire. #}
+                        if({{ source_text('gcp.vertex.agent.llm_request>contents') }} = '', '', 'generate_content'),
+                        {# Conventions before 1.28 name no operation, nor did Logfire. #}
+                        if(startsWith({{ attribute('logfire.msg_template') }}, 'Embedding '), 'embeddings', ''),
                         multiIf(
                             {{ attribute(system_key) }} = '', '',
                             {{ attribute('gen_ai.request.model') }} = '', '',
                             counts['InputTokens'] = '', '',
                             'chat'
                         ),
+                        if(found['retrieval_query'] = '', '', 'retrieval'),
                         multiIf(
                             {{ source_text('request_data>model') }} = '', '',
-                            {{ attribute('logfire.span_type') }} = 'log', '',
+                            {{ attribute('logfire.span_type') }} != 'log', 'chat',
+                            {{ attribute('response_data') }} = '', '',
                             'chat'
                         )
                     ]),
                     scope_name
                 ) AS operation,
                 llmtrace_is_llm(operation) AS is_call,
+                llmtrace_named_provider(
+                    if({{ attribute(vllm_times[0]) }} = '', scope_name, 'vllm'),
+                    [found['ReportedProvider'], found['provider_hint']]
+                ) AS {{ named_provider }},
+                llmtrace_host(found['called_address']) AS called_host,
+                lower(llmtrace_model(found['RequestModel'], found['ResponseModel'])) AS called_model,
                 llmtrace_cache_writes(
                     counts['CacheWriteTokens'],
                     {{ source_text('langfuse.observation.usage_details>input_cache_creation_5m') }},
                     {{ source_text('langfuse.observation.usage_details>input_cache_creation_1h') }}
                 ) AS cache_writes,
+                -- What somebody says that it cost, and who: a total, a total of parts, or that of the answer.
+                multiIf(
+                    found['StatedCost'] != '',
+                    [
+                        found['StatedCost'],
+                        multiIf(
+                            {{ attribute('llmtrace.usage.stated_by') }} != '',
+                            {{ attribute('llmtrace.usage.stated_by') }},
+{% for source, stating in stated_in.items() %}
+                            {{ source_text(source) }} != '', {{ stating | literal }},
+{% endfor %}
+                            {{ stated_by_gateway | literal }}
+                        )
+                    ],
+{% for key in stated_parts %}
+                    {{ attribute(key) }} != '',
+                    [
+                        llmtrace_cost_of_parts([
+{% for part in stated_parts %}
+                            toFloat64OrZero({{ attribute(part) }}){{ ',' if not loop.last }}
+{% endfor %}
+                        ]),
+                        'openinference'
+                    ],
+{% endfor %}
+                    documents[{{ stated_details | literal }}] != '',
+                    [
+                        llmtrace_cost_of_parts(
+                            JSONExtractKeysAndValues(documents[{{ stated_details | literal }}], 'Float64').2
+                        ),
+                        'langfuse'
+                    ],
+{% for key in answers_in %}
+                    position(documents[{{ key | literal }}], '"cost') > 0,
+                    [
+                        llmtrace_cost_of_answer(documents[{{ key | literal }}]),
+                        llmtrace_biller_of_answer(documents[{{ key | literal }}])
+                    ],
+{% endfor %}
+                    ['', '']
+                ) AS stated_cost,
                 {# Langfuse, where the total is more than input and output, has the cache apart. #}
                 has(
                     [
@@ -142,7 +263,14 @@ FROM (
                         multiIf(
                             {{ attribute('ai.operationId') }} = '', false,
                             {{ attribute('ai.usage.inputTokenDetails.cacheReadTokens') }} != '', false,
-                            match(found['Provider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                            match(found['ReportedProvider'], '^(anthropic|amazon-bedrock|aws.bedrock)')
+                        ),
+                        {# OpenLLMetry hands on Bedrock's usage, which leaves the cache out. #}
+                        scope_name = 'opentelemetry.instrumentation.bedrock',
+                        {# Logfire before version 5 handed on Anthropic's usage as it came. #}
+                        multiIf(
+                            {{ source_text('response_data>usage>cache_read_input_tokens') }} = '', false,
+                            {{ attribute('gen_ai.usage.input_tokens') }} = ''
                         )
                     ],
                     true
@@ -151,6 +279,7 @@ FROM (
                 multiIf(
                     NOT startsWith(scope_name, 'logfire.'), false,
                     counts['OutputTokens'] != '', false,
+                    counts['InputTokens'] != '', false,
                     {{ attribute('response_data') }} != '', false,
                     {{ attribute('gen_ai.output.messages') }} = ''
                 ) AS has_only_begun
@@ -194,7 +323,8 @@ FROM (
                                 [{{ documents | literals }}],
                                 llmtrace_all_unquoted([
 {% for key in documents %}
-                                    {{ attribute(key) }}{{ ',' if not loop.last }}
+                                    {{ 'llmtrace_python_json(' ~ attribute(key) ~ ')' if key in python_documents else attribute(key) }}
+                                    {{- ',' if not loop.last }}
 {% endfor %}
                                 ])
                             ) AS documents,

@@ -1,2 +1,2 @@
-{# Whether a span is an attempt that its client repeated: a further attempt stands for it. #}
-{% macro is_retry(span) %}({{ span }}.Uncounted = 'sender' AND {{ span }}.StatusCode = 'Error'){% endmacro %}
+{# Whether a span is an attempt that a client or a loop of the program's own repeated: a further one stands for it. #}
+{% macro is_retry(span) %}({{ span }}.Uncounted IN ('retry', 'sender') AND {{ span }}.StatusCode = 'Error'){% endmacro %}

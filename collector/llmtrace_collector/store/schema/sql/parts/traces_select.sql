@@ -22,10 +22,10 @@ SELECT
     toUInt64(Spans - Retries) AS Steps,
     toUInt64(countIf(span.StatusCode = 'Error') - Retries) AS FailedSteps,
     countIf({{ is_retry('span') }}) AS Retries,
-    countIf(span.Counted) AS Calls,
-    countIf(span.Counted AND span.StatusCode = 'Error') AS Errors,
-    countIf(span.Counted AND span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
-{% for count in counts %}
+    countIf(span.Counted AND span.Uncounted = '') AS Calls,
+    countIf(span.Counted AND span.Uncounted = '' AND span.StatusCode = 'Error') AS Errors,
+    countIf(span.Counted AND span.Uncounted = '' AND span.InputTokens IS NULL AND span.OutputTokens IS NULL) AS UnknownUsage,
+{% for count in trace_counts %}
     sumIf(ifNull(span.{{ count.name }}, 0), span.Counted) AS {{ count.name }},
 {% endfor %}
     arraySort(arrayDistinct(groupArrayIf(span.Model, span.Counted AND span.Model != ''))) AS Models,

@@ -2,7 +2,7 @@
    ten calls: sums are weighted, and Spans counts the spans themselves. A late
    span, at whose hour the table may have lost rows already, never becomes one row with what was stored before. #}
 {% from 'parts/bucket.sql' import kept with context %}
-{% from 'parts/weighted.sql' import weighted, told, context_class with context %}
+{% from 'parts/weighted.sql' import weighted, within, unknown_usage, context_class, day_class with context %}
 SELECT
     Project,
     toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 SECOND) AS Time,
@@ -17,11 +17,14 @@ SELECT
     PromptName,
     PromptVersion,
     Purpose,
-    {{ weighted('1') }} AS Calls,
-    {{ weighted("StatusCode = 'Error'") }} AS Errors,
-    {{ weighted('span.InputTokens IS NULL AND span.OutputTokens IS NULL') }} AS UnknownUsage,
+    -- An attempt that was billed is no call. Nothing is one yet when it is inserted.
+    {{ weighted('1' if inserted else "Uncounted = ''") }} AS Calls,
+    {{ weighted(('' if inserted else "Uncounted = '' AND ") ~ "StatusCode = 'Error'") }} AS Errors,
+    {{ weighted(unknown_usage() if inserted else "Uncounted = '' AND " ~ unknown_usage()) }} AS UnknownUsage,
+    -- Money is no whole number.
+    sum(if(StatedBy = '', 0, Weight * ifNull(span.StatedCost, 0))) AS StatedCost,
 {% for count in counts %}
-    {{ weighted(told(count)) }} AS {{ count.name }},
+    {{ weighted(within(count)) }} AS {{ count.name }},
 {% endfor %}
     {{ weighted('Duration') }} AS DurationSum,
     count() AS Spans,
@@ -33,7 +36,10 @@ SELECT
     ) AS TtftDigest,
     ServiceTier,
     {{ context_class('span.InputTokens') }} AS ContextClass,
+    {{ day_class('span.Timestamp') }} AS DayClass,
     Account,
+    llmtrace_stating(span.StatedCost, span.StatedBy) AS StatedBy,
+    Estimated,
     arraySort(span.Tags) AS Tags,
     if({{ kept('span.') }} AND span.Timestamp > now() - toIntervalDay(380), toDateTime64(0, 3), now64(3)) AS LateAt,
     now64(3) AS StoredAt
@@ -41,4 +47,5 @@ FROM {{ source }} AS span
 WHERE Counted{% if where %} AND {{ where }}{% endif %}
 
 GROUP BY Project, Time, ServiceName, Provider, Model, ResponseModel, Operation, UserId, Experiment, RunId,
-    PromptName, PromptVersion, Purpose, ServiceTier, ContextClass, Account, Tags, LateAt
+    PromptName, PromptVersion, Purpose, ServiceTier, ContextClass, DayClass, Account, StatedBy, Estimated,
+    Tags, LateAt

@@ -1,3 +1,3 @@
 {# The counts of usage_hour, by name. #}
-Calls, Errors, UnknownUsage{% for count in counts %}, {{ count.name }}{% endfor %}
+Calls, Errors, UnknownUsage, StatedCost{% for count in counts %}, {{ count.name }}{% endfor %}
 

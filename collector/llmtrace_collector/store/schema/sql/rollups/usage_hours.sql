@@ -5,7 +5,8 @@ SELECT
     {% include 'parts/usage_hour_keys.sql' %}, LateAt,
     sum(usage.Calls) AS Calls,
     sum(usage.Errors) AS Errors,
-    sum(usage.UnknownUsage) AS UnknownUsage
+    sum(usage.UnknownUsage) AS UnknownUsage,
+    sum(usage.StatedCost) AS StatedCost
 {%- for count in counts %},
     sum(usage.{{ count.name }}) AS {{ count.name }}
 {%- endfor %}

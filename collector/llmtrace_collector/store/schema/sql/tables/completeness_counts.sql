@@ -8,11 +8,13 @@ CREATE TABLE completeness_counts (
     Rejected Int64 COMMENT 'Rows refused, which the sender was told',
     Duplicate Int64 COMMENT 'Rows that had been received before',
     Quarantined Int64 COMMENT 'Rows that the engine refused, set aside as files',
-    Batch String COMMENT 'What was counted at once'
+    Batch String COMMENT 'What was counted at once',
+    RetentionDays UInt16 COMMENT 'Days that the stored rows are kept',
+    Day Date COMMENT 'Day of the stored rows'' own times, with RetentionDays the partition that they went to; 1970 for what was counted otherwise'
 )
 ENGINE = {{ engine('SummingMergeTree', '(Received, Stored, Rejected, Duplicate, Quarantined)') }}
 PARTITION BY toYYYYMM(Minute)
-ORDER BY (Project, Minute, ServiceName, Signal)
+ORDER BY (Project, Minute, ServiceName, Signal, RetentionDays, Day)
 TTL Minute + toIntervalDay(400)
 SETTINGS {% include 'parts/durable.sql' %}
 

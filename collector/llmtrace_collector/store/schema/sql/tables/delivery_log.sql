@@ -5,13 +5,13 @@ CREATE TABLE delivery_log (
     Event LowCardinality(String) COMMENT 'What happened to the incident',
     At DateTime64(3) COMMENT 'When it was sent',
     Url String COMMENT 'Where to',
-    Attempt UInt32 COMMENT 'Number of the attempt, from 1',
+    Attempt UInt32 COMMENT 'Number of the attempt, from 1; 0: it was given up',
     StatusCode UInt16 COMMENT 'HTTP status of the answer; 0 without one',
     Ok Bool COMMENT 'Whether it arrived',
     Error String COMMENT 'Why it did not',
     DurationMs Float64 COMMENT 'Milliseconds that it took'
 )
-ENGINE = {{ engine('ReplacingMergeTree') }}
+ENGINE = {{ engine('ReplacingMergeTree', 'Ok') }}
 ORDER BY (Project, DeliveryId, Attempt)
 SETTINGS {% include 'parts/durable.sql' %}
 

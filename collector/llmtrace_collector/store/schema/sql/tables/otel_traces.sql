@@ -24,7 +24,10 @@ CREATE TABLE otel_traces (
 {% endfor %}
 {% for column in derived %}
     {{ column.name }} {{ column.type }}
-        DEFAULT llmtrace_{{ column.function }}({{ column.of | join(', ') | replace(sender_counts, attribute(counted_key)) }})
+        DEFAULT {{
+            column.default
+            or 'llmtrace_' ~ column.function ~ '(' ~ column.of | join(', ') | replace(sender_counts, attribute(counted_key)) ~ ')'
+        }}
         COMMENT {{ column.comment | literal }}
 {%- if column.codec %} CODEC({{ column.codec }}){% endif %},
 {% endfor %}

@@ -6,6 +6,7 @@ CREATE TABLE own_prices (
 {% for price in prices %}
     {{ price.name }} {{ 'Float64' if price.name in ('InputPrice', 'OutputPrice') else 'Nullable(Float64)' }} COMMENT {{ price.comment | literal }},
 {% endfor %}
+    Currency LowCardinality(String) DEFAULT 'USD' COMMENT 'Currency of the prices',
     At DateTime64(3) COMMENT 'When they were set',
     Actor String COMMENT 'Who set them',
     Note String COMMENT 'What they say about it'

@@ -17,7 +17,7 @@ CREATE TABLE trace_rows (
     Calls UInt64 COMMENT 'Counted calls of models' CODEC(T64, ZSTD(1)),
     Errors UInt64 COMMENT 'Counted calls that failed' CODEC(T64, ZSTD(1)),
     UnknownUsage UInt64 COMMENT 'Counted calls of which no tokens are known' CODEC(T64, ZSTD(1)),
-{% for count in counts %}
+{% for count in trace_counts %}
     {{ count.name }} UInt64 COMMENT {{ (count.comment.partition(';')[0] ~ ', of its counted calls') | literal }} CODEC(T64, ZSTD(1)),
 {% endfor %}
     Models Array(LowCardinality(String)) COMMENT 'Models that its counted calls asked for, in order',

@@ -4,6 +4,8 @@ SELECT
     ServiceName,
     toStartOfMinute(toDateTime(ReceivedAt)) AS Minute,
     'traces' AS Signal,
-    toInt64(count()) AS Stored
+    toInt64(count()) AS Stored,
+    RetentionDays,
+    toDate(Timestamp) AS Day
 FROM otel_traces
-GROUP BY Project, ServiceName, Minute;
+GROUP BY Project, ServiceName, Minute, RetentionDays, Day;

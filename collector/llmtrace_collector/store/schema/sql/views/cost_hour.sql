@@ -1,7 +1,6 @@
 CREATE VIEW cost_hour AS
 SELECT
-    usage.*,
-    price.Priced AS Priced,
+    usage.* EXCEPT (Units),
     price.Currency AS Currency,
     price.Source AS PriceSource,
     price.Book AS Book,

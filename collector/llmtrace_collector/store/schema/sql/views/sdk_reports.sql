@@ -9,8 +9,10 @@ SELECT
     Spooled,
     Dropped,
     Pending,
+    if(Killed, Pending, 0) AS Lost,
     Generated - lagInFrame(Generated, 1, 0) OVER instance AS NewGenerated,
-    Dropped - lagInFrame(Dropped, 1, 0) OVER instance AS NewDropped
+    Dropped - lagInFrame(Dropped, 1, 0) OVER instance AS NewDropped,
+    Lost - lagInFrame(Lost, 1, 0) OVER instance AS NewLost
 FROM (
     SELECT
         Project,
@@ -24,7 +26,8 @@ FROM (
         toInt64OrZero(LogAttributes['llmtrace.stats.sent']) AS Sent,
         toInt64OrZero(LogAttributes['llmtrace.stats.spooled']) AS Spooled,
         toInt64OrZero(LogAttributes['llmtrace.stats.dropped']) AS Dropped,
-        toInt64OrZero(LogAttributes['llmtrace.stats.pending']) AS Pending
+        toInt64OrZero(LogAttributes['llmtrace.stats.pending']) AS Pending,
+        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed
     FROM otel_logs
     WHERE EventName = 'llmtrace.sdk.stats'
 )

@@ -1,7 +1,6 @@
 CREATE VIEW usage_cost AS
 SELECT
-    usage.*,
-    price.Priced AS Priced,
+    usage.* EXCEPT (Units),
     price.Currency AS Currency,
     {{ charges.of_rows }}
 FROM {{ charges.priced('usage_10s') }}

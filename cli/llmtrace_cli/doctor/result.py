@@ -1,0 +1,16 @@
+"""What one check of `llmtrace doctor` found."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "warn", "fail", "skip"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check found. `remedy` is empty unless something should be done."""
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""

@@ -1,0 +1,15 @@
+CREATE TABLE watch_reports (
+    At DateTime64(3) DEFAULT now64(3) COMMENT 'When it came' CODEC(Delta(8), ZSTD(1)),
+    EvaluationSeconds Float64 COMMENT 'Duration of the newest evaluation of the rules',
+    ScanLagSeconds Float64 COMMENT 'How long the oldest call whose messages may not have been scanned had been in the store',
+    Scanned UInt64 COMMENT 'Calls whose messages were scanned since watch started',
+    Suspects UInt64 COMMENT 'Those of them that the store could not leave out',
+    Unread UInt64 COMMENT 'Calls whose messages waited for the scan',
+    GivenUp UInt64 COMMENT 'Calls whose messages could not be read since watch started'
+)
+ENGINE = {{ engine('MergeTree') }}
+ORDER BY At
+TTL toDateTime(At) + toIntervalDay(7)
+SETTINGS {% include 'parts/durable.sql' %}
+
+COMMENT 'What llmtrace watch says of itself every few seconds: how long it looks, and how far the scan of messages is';
