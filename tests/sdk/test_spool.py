@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import llmtrace
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
+from llmtrace.delivery.process_file import ProcessFile
 from llmtrace.testing import Answer, Received, ReplayServer
 from tests.spooled import reports, spool_files, spooled_items, spooled_payloads, without_reports
 
@@ -138,6 +140,44 @@ def test_a_hanging_collector_costs_the_deadline_and_no_span(provider: ReplayServ
     assert collector.requests[0].body in bodies
     spans = _span_ids([Received("POST", "/v1/traces", {}, body) for body in bodies])
     assert len(set(spans)) == 3
+
+
+def test_two_that_end_the_report_do_not_close_it_under_each_other(
+    provider: ReplayServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replay thread may come to its end just when whoever shuts down stops waiting for it."""
+    write, entered, ended = ProcessFile.write, threading.Event(), threading.Event()
+
+    def slow(process: ProcessFile, counters: list[int]) -> None:
+        if counters[-1]:
+            entered.set()
+            ended.wait(0.3)  # the other would have closed the file by then
+        write(process, counters)
+
+    with ReplayServer(OK) as collector:
+        _start(collector.url)
+        _ask(provider)
+        assert llmtrace.flush(10)
+        runtime = lifecycle.current()
+        assert runtime is not None
+        worker = runtime.delivery_worker
+        assert worker._counters_report is not None
+        monkeypatch.setattr(ProcessFile, "write", slow)
+        failures: list[BaseException] = []
+
+        def end() -> None:
+            try:
+                worker._counters_report.end()  # type: ignore[union-attr]  # asked for above
+            except OSError as error:
+                failures.append(error)
+
+        first = threading.Thread(target=end)
+        first.start()
+        assert entered.wait(5)
+        worker._end()
+        ended.set()
+        first.join()
+    assert not failures
 
 
 def test_an_answer_that_comes_late_counts(provider: ReplayServer, tmp_path: Path) -> None:

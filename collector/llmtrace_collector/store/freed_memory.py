@@ -31,13 +31,13 @@ class FreedMemory:
         """To be called when a read has ended."""
         resident = _resident()
         self._least = min(self._least, resident)
-        if resident - self._least < _GROWTH or not self._purging.acquire(blocking=False):
+        if resident - self._least < _GROWTH:
             return
-        try:
-            self._purge()
-            self._least = _resident()
-        finally:
-            self._purging.release()
+        # One after another, and each looks again: what was freed during a purge is not in it.
+        with self._purging:
+            if _resident() - self._least >= _GROWTH:
+                self._purge()
+                self._least = _resident()
 
 
 def _resident() -> int:

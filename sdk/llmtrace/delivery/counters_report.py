@@ -5,6 +5,7 @@ Between two reports the counters lie where a kill leaves them, so that another p
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Final
 
@@ -22,7 +23,7 @@ _SECONDS: Final = 10.0
 
 
 class CountersReport:
-    """For the delivery thread."""
+    """For the delivery thread; `end` also for another, where that one or the replay thread may hang."""
 
     def __init__(
         self, counters: DeliveryCounters, queue: BoundedQueue, sender: Sender[Exporter], spool: Spool | None
@@ -32,6 +33,8 @@ class CountersReport:
         self._sender = sender
         self._spool = spool
         self._process: ProcessFile | None = None
+        #: Held while the file is written to: who ends this closes the file next.
+        self._writing = threading.RLock()
         self._written: list[int] = []
         self._next = 0.0
 
@@ -57,14 +60,15 @@ class CountersReport:
 
     def keep(self, *, is_ended: bool = False) -> None:
         """Write the counters down where they have changed."""
-        if self._process is None:
-            return
-        with self._counters.lock:
-            counters = self._counters.as_left(self._queue.spans_of_calls, is_ended=is_ended)
-            self._process.share(counters)
-        if counters != self._written:
-            self._written = counters
-            self._process.write(counters)
+        with self._writing:
+            if self._process is None:
+                return
+            with self._counters.lock:
+                counters = self._counters.as_left(self._queue.spans_of_calls, is_ended=is_ended)
+                self._process.share(counters)
+            if counters != self._written:
+                self._written = counters
+                self._process.write(counters)
 
     def send(self, *, is_due: bool = False) -> None:
         """Tell the counters, where they have changed; now, or where it `is_due`."""
@@ -82,8 +86,9 @@ class CountersReport:
     def end(self) -> bool:
         """Keep the last counters; whether the collector has been told them."""
         self._counters.shared = None
-        self.keep(is_ended=True)
-        if self._process is not None:
-            self._process.unshare()  # they are on disk
-        self._process = None
+        with self._writing:
+            self.keep(is_ended=True)
+            if self._process is not None:
+                self._process.unshare()  # they are on disk
+            self._process = None
         return self._counters.is_reported()
