@@ -11,6 +11,7 @@ import gc
 import importlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -91,12 +92,28 @@ def _logfire() -> Flush:
     return flush
 
 
+def _openlit() -> Flush:
+    provider, flush = _provider()
+    importlib.import_module("opentelemetry.trace").set_tracer_provider(
+        provider
+    )  # it takes the one that is there
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as prices:
+        prices.write("{}")  # else it asks the network for its list of prices
+        prices.flush()
+        # Its metrics and events have no like among the others.
+        importlib.import_module("openlit").init(
+            disable_metrics=True, disable_events=True, pricing_json=prices.name
+        )
+    return flush
+
+
 PEERS: dict[str, Callable[[], Flush]] = {
     "bare": lambda: lambda: None,
     "openllmetry": _openllmetry,
     "openinference": _openinference,
     "langfuse": _langfuse,
     "logfire": _logfire,
+    "openlit": _openlit,
 }
 
 

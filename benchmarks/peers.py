@@ -11,6 +11,7 @@ _MODULES = {
     "openinference": "openinference.instrumentation.openai",
     "langfuse": "langfuse",
     "logfire": "logfire",
+    "openlit": "openlit",
 }
 _SCRIPT = Path(__file__).with_name("peer_process.py")
 
