@@ -3,7 +3,8 @@
     python -m benchmarks.sdk_overhead [--pairs N] [--calls N] [--peers PYTHON]
 
 With --peers, PYTHON being an interpreter that has openai and some of OpenLLMetry, OpenInference, Langfuse,
-Logfire and OpenLIT, each of these that it has is measured too, in a process of its own, interleaved with a bare one.
+Logfire and OpenLIT, each of these that it has is measured too, in a process of its own, interleaved with a
+bare one.
 
 The client talks to an in-memory transport. In each pair of rounds, bare and instrumented calls take turns in
 short blocks, so that both meet the same machine, and each block is compared with the one beside it. "caller"
