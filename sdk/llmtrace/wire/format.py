@@ -149,9 +149,14 @@ def whole(events: Iterable[Json]) -> Json:
 
 
 def parsed(text: Json) -> Json:
-    """Tool arguments come as JSON text: the decoded value, or the text itself where it is not JSON."""
+    """Tool arguments come as JSON text: the decoded value, or the text itself where it is not JSON.
+
+    No text at all is what some streams have in place of no arguments.
+    """
     if not isinstance(text, str):
         return text
+    if not text:
+        return {}
     try:
         return json.loads(text)
     except ValueError:
