@@ -44,8 +44,11 @@ def fold(events: Iterable[Json]) -> Json:
             delta_usage = mapping(event.get("usage"))
             usage.update({key: count for key, count in delta_usage.items() if count is not None})
             is_output_known = is_output_known or "output_tokens" in delta_usage
-        elif kind == "error":
-            message["error"] = event.get("error")
+        elif kind == "message":  # the whole answer as one event, as some gateways send it
+            message, is_output_known = dict(event), True
+            usage.update(mapping(message.get("usage")))
+        elif event.get("error"):
+            message["error"] = event["error"]
     if not is_output_known:
         usage.pop("output_tokens", None)
     if message or blocks:
@@ -89,7 +92,8 @@ class _Block:
         for field, pieces in self._pieces.items():
             text = "".join(pieces)
             if field == "partial_json":
-                block["input"] = parsed(text)
+                if text:  # a call without arguments has the empty ones that it began with
+                    block["input"] = parsed(text)
             else:
                 block[field] = str(block.get(field) or "") + text
         return block

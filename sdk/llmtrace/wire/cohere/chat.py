@@ -97,7 +97,7 @@ def fold(events: Iterable[Json]) -> Json:
         elif kind in {"content-start", "content-delta"}:
             part = content.setdefault(index_or_id(event.get("index")), {"type": "text"})
             for key, value in mapping(message.get("content")).items():
-                part[key] = value if key == "type" else f"{part.get(key) or ''}{value}"
+                part[key] = value if key == "type" else f"{part.get(key) or ''}{value or ''}"
         elif kind == "tool-plan-delta":
             plan.append(str(message.get("tool_plan") or ""))
         elif kind in {"tool-call-start", "tool-call-delta"}:
@@ -111,6 +111,8 @@ def fold(events: Iterable[Json]) -> Json:
             call["function"]["arguments"] += word(function, "arguments")
         elif kind == "message-end":
             body.update(delta)
+        elif event.get("error"):
+            body["error"] = event["error"]
     if content or calls or plan:
         body["message"] = {"content": list(content.values()), "tool_calls": list(calls.values())}
         body["message"]["tool_plan"] = "".join(plan)

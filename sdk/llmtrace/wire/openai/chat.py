@@ -109,6 +109,10 @@ def _sole_text(event: Json) -> Json:
     return function.get("arguments") if "index" in call and not function.get("name") else None
 
 
+#: Fields of a message whose pieces are entries of a list, whole.
+_LISTS: Final = frozenset({"images", "reasoning_details"})
+
+
 class _Choice:
     """One choice of a stream, being put together."""
 
@@ -118,14 +122,14 @@ class _Choice:
         self._tool_calls = StreamedToolCalls()
         self._function_call: StreamedCall | None = None
         self._audio: dict[str, list[str]] = {}
-        self._images: list[Json] = []
+        self._lists: dict[str, list[Json]] = {}
         self._finish_reason: Json = None
 
     def add(self, chunk: Any) -> None:
         if reason := chunk.get("finish_reason") or chunk.get("stop_reason"):
             self._finish_reason = reason
         delta = chunk.get("delta")
-        if not delta and "message" in chunk:
+        if delta is None and "message" in chunk:
             self._add_message(mapping(chunk["message"]))
         for key, value in mapping(delta).items():
             if isinstance(value, str):
@@ -142,8 +146,8 @@ class _Choice:
             elif key == "audio":
                 for field, piece in mapping(value).items():
                     self._audio.setdefault(field, []).append(piece)
-            elif key == "images":
-                self._images += items(value)
+            elif key in _LISTS:
+                self._lists.setdefault(key, []).extend(items(value))
 
     def _add_text(self, key: str, text: str) -> None:
         if key == "content" and self._parts:
@@ -182,8 +186,7 @@ class _Choice:
             message["function_call"] = mapping(self._function_call.folded()).get("function")
         if self._audio:
             message["audio"] = {key: _audio_field(key, pieces) for key, pieces in self._audio.items()}
-        if self._images:
-            message["images"] = self._images
+        message.update(self._lists)
         return {"message": message, "finish_reason": self._finish_reason}
 
 
