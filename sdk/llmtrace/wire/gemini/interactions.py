@@ -95,7 +95,8 @@ def response(body: Json, content: bool) -> Translation:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(status)]
         _put_usage(attributes, mapping(payload.get("usage")))
     if content:
-        parts = [part for step in steps if step.get("type") != "user_input" for part in _parts(step)]
+        told = [_with_joined_contents(step) for step in steps if step.get("type") != "user_input"]
+        parts = [part for step in told for part in _parts(step)]
         if parts:
             translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
     return translation
@@ -165,7 +166,7 @@ def _part(part: Any) -> Json:
     if kind == "text":
         return message_parts.text(part.get("text"))
     if kind == "function_call":
-        return message_parts.tool_call(part.get("id"), part.get("name"), part.get("arguments"))
+        return message_parts.tool_call(part.get("id"), part.get("name"), part.get("arguments") or {})
     if kind == "function_result":
         return message_parts.tool_response(part.get("call_id"), part.get("result"))
     if kind in {"image", "audio", "video", "document"}:
@@ -231,6 +232,17 @@ def _append_to_content(content: dict[str, Any], delta: Any) -> None:
     for key in ("text", "data"):
         if isinstance(before.get(key), str) and isinstance(delta.get(key), str):
             content[key] = before[key] + delta[key]
+
+
+def _with_joined_contents(step: Any) -> Any:
+    """A step as its stream would give it: where one text ends and the next begins, that does not say."""
+    for key in ("content", "summary"):
+        contents: list[Json] = []
+        for content in items(step.get(key)):
+            contents = _joined([*contents, content])
+        if contents:
+            step = {**step, key: contents}
+    return step
 
 
 def _joined(contents: list[Json]) -> list[Json]:

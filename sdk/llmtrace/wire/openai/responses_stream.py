@@ -10,45 +10,69 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from llmtrace.wire.format import Json, index_or_id, items, mapping, word
+from llmtrace.wire import base64_pieces
+from llmtrace.wire.format import Json, either, index_or_id, items, mapping, word
 
 _FINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FINAL_MARKS: Final = tuple(f'"{kind}"'.encode() for kind in sorted(_FINAL))
 _FINAL_EVENT: Final = re.compile(rb'\ndata: ?\{"type": ?"response\.(?:completed|incomplete|failed)",')
 _DONE: Final = b"\ndata: [DONE]"
-# Where the pieces of an item go, by the kind of event: (field of the item, type of the part in it).
-_PIECES: Final[dict[str, tuple[str, str | None]]] = {
-    "response.output_text": ("content", "output_text"),
-    "response.refusal": ("content", "refusal"),
-    "response.reasoning_text": ("content", "reasoning_text"),
-    "response.reasoning_summary_text": ("summary", "summary_text"),
-    "response.function_call_arguments": ("arguments", None),
-    "response.mcp_call_arguments": ("arguments", None),
-    "response.custom_tool_call_input": ("input", None),
-    "response.code_interpreter_call_code": ("code", None),
+# Where the pieces of an item go, by the kind of event: (field of the item, type of the part in it, type of an
+# item whose beginning did not come).
+_PIECES: Final[dict[str, tuple[str, str | None, str]]] = {
+    "response.output_text": ("content", "output_text", "message"),
+    "response.refusal": ("content", "refusal", "message"),
+    "response.audio": ("content", "output_audio", "message"),
+    "response.audio.transcript": ("content", "transcript", "message"),
+    "response.reasoning_text": ("content", "reasoning_text", "reasoning"),
+    "response.reasoning_summary_text": ("summary", "summary_text", "reasoning"),
+    "response.function_call_arguments": ("arguments", None, "function_call"),
+    "response.mcp_call_arguments": ("arguments", None, "mcp_call"),
+    "response.custom_tool_call_input": ("input", None, "custom_tool_call"),
+    "response.code_interpreter_call_code": ("code", None, "code_interpreter_call"),
+    "response.shell_call_command": ("commands", None, "shell_call"),
 }
+_PARTIAL_IMAGE: Final = "response.image_generation_call.partial_image"
+#: Where an event says all of what its deltas said before.
+_WHOLE: Final = ("text", "refusal", "transcript", "arguments", "input", "code", "command")
+_NO_OUTPUT: Final = re.compile(rb'"output": ?\[\]')
 
 
 def fold(events: Iterable[Json]) -> Json:
     """The final response, or what is known of it."""
     response: dict[str, Any] = {}
     output: dict[Any, _Item] = {}
+    is_final = False
     for event in map(mapping, events):
         kind = word(event, "type")
-        if kind in _FINAL:
-            return event.get("response")
-        if kind == "error":
+        told = event.get("response")
+        if kind in _FINAL and isinstance(told, dict):
+            if told.get("output") or not output:
+                return told
+            response, is_final = dict(told), True  # some servers leave the output to the events before
+            break
+        if kind == "error" or (not kind and event.get("error")):
             error = mapping(event.get("error")) or event
             response["error"] = {"code": error.get("code"), "message": error.get("message")}
-        elif "response" in event:
-            response.update(mapping(event["response"]))
+        elif isinstance(told, dict):
+            response.update(told)
         elif kind:
-            index = event.get("output_index")
-            output.setdefault(index if isinstance(index, int) else 0, _Item()).add(kind, event)
-    if output:
-        response["output"] = [output[index].folded() for index in sorted(output)]
+            output.setdefault(_place(event), _Item()).add(kind, event)
+    items_told = [item for item in (output[place].folded() for place in sorted(output)) if item]
+    if items_told:
+        response["output"] = items_told
+    if response and not is_final and (items_told or not response.get("background")):
         response["status"] = None  # it never came to an end
     return response
+
+
+def _place(event: Any) -> tuple[int, str]:
+    """By what the events of an item belong together, and in which order the items stand."""
+    index = event.get("output_index")
+    if isinstance(index, int):
+        return index, ""
+    item_id = event.get("item_id") or mapping(event.get("item")).get("id")
+    return 0, item_id if isinstance(item_id, str) else ""
 
 
 def last_event(body: bytes) -> bytes:
@@ -58,7 +82,7 @@ def last_event(body: bytes) -> bytes:
         return body  # torn
     while (start := body.rfind(b"\ndata:", 0, end)) >= 0 and body.startswith(_DONE, start):
         end = start
-    if start < 0 or _FINAL_EVENT.match(body, start) is None:
+    if start < 0 or _FINAL_EVENT.match(body, start) is None or _NO_OUTPUT.search(body, start, end):
         return body
     earlier = any(body.find(mark, 0, start) >= 0 for mark in _FINAL_MARKS)
     return body if earlier else body[start + 1 : end]
@@ -70,6 +94,7 @@ class _Item:
     def __init__(self) -> None:
         self._item: dict[str, Any] = {}
         self._pieces: dict[tuple[str, str | None, Any], list[str]] = {}
+        self._kind: str | None = None
 
     def add(self, kind: str, event: Any) -> None:
         stem, _, step = kind.rpartition(".")
@@ -77,11 +102,14 @@ class _Item:
             self._item = dict(mapping(event.get("item")))
             if step == "done":
                 self._pieces.clear()
+        elif kind == _PARTIAL_IMAGE:
+            image = {"result": event.get("partial_image_b64"), "output_format": event.get("output_format")}
+            self._item = {"type": "image_generation_call", **self._item, **image}
         elif stem in _PIECES:
-            field, part = _PIECES[stem]
-            index = event.get("content_index", event.get("summary_index"))
+            field, part, self._kind = _PIECES[stem]
+            index = either(event, "content_index", "summary_index", "command_index")
             at = field, part, index_or_id(index)
-            whole = next((event[key] for key in ("text", "arguments", "input", "code") if key in event), None)
+            whole = next((event[key] for key in _WHOLE if key in event), None)
             if step == "delta":
                 self._pieces.setdefault(at, []).append(str(event.get("delta", "")))
             elif isinstance(whole, str):
@@ -89,14 +117,23 @@ class _Item:
 
     def folded(self) -> Json:
         item = dict(self._item)
+        if self._kind is not None and self._pieces:
+            item.setdefault("type", self._kind)
         for (field, part, _), pieces in self._pieces.items():
             text = "".join(pieces)
-            if part is None:
+            if field == "commands":
+                action = mapping(item.get("action"))
+                item["action"] = {**action, field: [*items(action.get(field)), text]}
+            elif part is None:
                 item[field] = text
             else:
-                item[field] = [*items(item.get(field)), {"type": part, _field(part): text}]
+                item[field] = [*items(item.get(field)), _part(part, pieces)]
         return item
 
 
-def _field(part: str) -> str:
-    return "refusal" if part == "refusal" else "text"
+def _part(kind: str, pieces: list[str]) -> Json:
+    if kind == "output_audio":
+        return {"type": kind, "data": base64_pieces.join(pieces)}
+    if kind == "transcript":
+        return {"type": "output_text", "text": "".join(pieces)}
+    return {"type": kind, "refusal" if kind == "refusal" else "text": "".join(pieces)}
