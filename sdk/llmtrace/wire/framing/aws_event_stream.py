@@ -11,6 +11,7 @@ import binascii
 import json
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from llmtrace.wire.format import Json, mapping
@@ -72,13 +73,15 @@ def _headers(data: bytes) -> dict[str, str]:
 
 
 def _event(headers: dict[str, str], payload: bytes) -> Iterator[Json]:
-    try:
+    value: Json = None
+    with suppress(ValueError):
         value = json.loads(payload)
-    except ValueError:
-        return
     if headers.get(":message-type") in {"exception", "error"}:
         kind = headers.get(":exception-type") or headers.get(":error-code")
-        yield {"error": {"type": kind, "message": mapping(value).get("message")}}
+        message = mapping(value).get("message") or headers.get(":error-message")
+        yield {"error": {"type": kind, "message": message}}
+        return
+    if value is None:
         return
     encoded = mapping(value).get("bytes")
     if not isinstance(encoded, str):

@@ -8,27 +8,48 @@ from typing import Final
 
 from llmtrace.wire.format import Json
 
-from . import aws_event_stream, sse
+from . import aws_event_stream, json_array, sse
 
-_LINES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json")
+_LINES: Final = (
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
+    "application/stream+json",
+)
 _MANY_BYTES: Final = 64 * 1024
 _LONG_ARRAY: Final = 512
 
 
 def events(
-    content_type: str, body: bytes, joined: Callable[[bytes], bytes] | None = None
+    content_type: str,
+    body: bytes,
+    joined: Callable[[bytes], bytes] | None = None,
+    *,
+    may_be_array: bool = False,
 ) -> list[Json] | None:
     """The events of a streamed body, in order; None where the body is one JSON value.
 
     joined: what a format shortens the lines of a stream by; see `WireFormat.joined`.
+    may_be_array: whether an array is a stream; see `WireFormat.streams_arrays`.
     """
-    if sse.is_stream(content_type, body):
+    kind = content_type.lstrip().lower()
+    if sse.is_stream(kind, body):
         return sse.events(joined(body) if joined is not None else body)
-    if content_type.startswith(aws_event_stream.CONTENT_TYPE):
+    if kind.startswith(aws_event_stream.CONTENT_TYPE):
         return aws_event_stream.events(body)
-    if content_type.startswith(_LINES):
+    if kind.startswith(_LINES) or _are_lines(body):
         return _lines(joined(body) if joined is not None else body)
+    if may_be_array and json_array.is_array(body):
+        return json_array.events(body)
     return None
+
+
+def _are_lines(body: bytes) -> bool:
+    """Whether a body is plainly one object a line: some servers and proxies call that plain JSON."""
+    end = body.find(b"\n{") if body.startswith(b"{") else -1
+    return end > 0 and body[:end].rstrip().endswith(b"}")
 
 
 def _lines(body: bytes) -> list[Json]:

@@ -5,19 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
-from llmtrace.wire.format import Json
+from llmtrace.wire.format import Json, word
+
+
+#: How lines of an event stream begin; no JSON begins so.
+_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+_BOM: Final = b"\xef\xbb\xbf"
+_ERROR_EVENTS: Final = (b"event: error", b"event:error")
 
 
 def is_stream(content_type: str, body: bytes) -> bool:
-    """Whether a body is an event stream; some servers forget to say so."""
-    return content_type.startswith("text/event-stream") or body[:64].lstrip().startswith(
-        (b"data:", b"event:")
-    )
+    """Whether a body is an event stream; some servers forget to say so, or say so of an error in plain JSON.
+
+    content_type: in lower case.
+    """
+    begin = body[:64].removeprefix(_BOM).lstrip()
+    if begin.startswith((b"{", b"[")) and b"data:" not in body:
+        return False
+    return content_type.startswith("text/event-stream") or begin.startswith(_FIELDS)
 
 
 def events(body: bytes) -> list[Json]:
     """The JSON value of each event, in order. What is not JSON (`[DONE]`, a torn last event) is left out."""
+    body = body.removeprefix(_BOM)
+    if any(mark in body for mark in _ERROR_EVENTS):
+        return list(_one_by_one(body))
     payloads = [line[5:] for line in body.splitlines() if line.startswith(b"data:")]
     if payloads and payloads[-1].strip() == b"[DONE]":
         payloads.pop()
@@ -31,12 +45,24 @@ def events(body: bytes) -> list[Json]:
 
 def _one_by_one(body: bytes) -> Iterator[Json]:
     pending: list[bytes] = []
+    is_error = False
     for line in (*body.splitlines(), b""):
         if line.startswith(b"data:"):
             pending.append(line[5:])
-        elif not line and pending:
-            yield from _decoded(pending)
+        elif line.startswith(b"event:"):
+            is_error = line[6:].strip() == b"error"
+        elif not line:
+            for value in _decoded(pending):
+                yield _as_error(value) if is_error else value
             pending.clear()
+            is_error = False
+
+
+def _as_error(value: Json) -> Json:
+    """Some servers say only in the event's name that it is an error."""
+    if isinstance(value, dict) and ("error" in value or word(value, "type") == "error"):
+        return value
+    return {"error": value}
 
 
 def _decoded(lines: list[bytes]) -> Iterator[Json]:

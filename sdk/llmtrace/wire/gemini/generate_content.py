@@ -181,4 +181,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    streams_arrays=True,
 )
