@@ -95,8 +95,8 @@ def response(body: Json, content: bool) -> Translation:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(status)]
         _put_usage(attributes, mapping(payload.get("usage")))
     if content:
-        told = [_with_joined_contents(step) for step in steps if step.get("type") != "user_input"]
-        parts = [part for step in told for part in _parts(step)]
+        whole_steps = [_with_joined_contents(step) for step in steps if step.get("type") != "user_input"]
+        parts = [part for step in whole_steps for part in _parts(step)]
         if parts:
             translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
     return translation

@@ -45,23 +45,23 @@ def fold(events: Iterable[Json]) -> Json:
     is_final = False
     for event in map(mapping, events):
         kind = word(event, "type")
-        told = event.get("response")
-        if kind in _FINAL and isinstance(told, dict):
-            if told.get("output") or not output:
-                return told
-            response, is_final = dict(told), True  # some servers leave the output to the events before
+        snapshot = event.get("response")
+        if kind in _FINAL and isinstance(snapshot, dict):
+            if snapshot.get("output") or not output:
+                return snapshot
+            response, is_final = dict(snapshot), True  # some servers leave the output to the events before
             break
         if kind == "error" or (not kind and event.get("error")):
             error = mapping(event.get("error")) or event
             response["error"] = {"code": error.get("code"), "message": error.get("message")}
-        elif isinstance(told, dict):
-            response.update(told)
+        elif isinstance(snapshot, dict):
+            response.update(snapshot)
         elif kind:
             output.setdefault(_place(event), _Item()).add(kind, event)
-    items_told = [item for item in (output[place].folded() for place in sorted(output)) if item]
-    if items_told:
-        response["output"] = items_told
-    if response and not is_final and (items_told or not response.get("background")):
+    whole_items = [item for item in (output[place].folded() for place in sorted(output)) if item]
+    if whole_items:
+        response["output"] = whole_items
+    if response and not is_final and (whole_items or not response.get("background")):
         response["status"] = None  # it never came to an end
     return response
 
