@@ -50,7 +50,9 @@ def streamed(path: str, answer: Any, cut: Cut) -> tuple[str, Events] | None:
             events = [json.loads(json.dumps(event)) for event in make(answer, cut)]
             if not events:
                 return None
-            framing = "array" if mark == ":generateContent" and cut.sometimes() else _FRAMINGS.get(mark, "sse")
+            framing = (
+                "array" if mark == ":generateContent" and cut.sometimes() else _FRAMINGS.get(mark, "sse")
+            )
             return framing, events
     return None
 

@@ -43,9 +43,9 @@ def provider_error(body: Json, *, failed: bool) -> tuple[str | None, str | None]
 
 def _error_elsewhere(body: Any, *, failed: bool) -> Json:
     """The error of a choice (OpenRouter), a body that is one (vLLM), the first of a list (Cloudflare)."""
-    of_choices = (mapping(choice).get("error") for choice in items(body.get("choices")))
-    if error := next(filter(None, of_choices), None):
-        return error
+    for choice in items(body.get("choices")):
+        if error := mapping(choice).get("error"):
+            return error
     if body.get("object") == "error":
         return body
     return next(iter(items(body.get("errors"))), None) if failed else None

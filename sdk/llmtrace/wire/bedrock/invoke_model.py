@@ -129,9 +129,7 @@ def _response(payload: Any, content: bool) -> Translation:
         ]
     if content and answers:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            message_parts.message(
-                "assistant", [message_parts.text(either(answer, *_TEXTS))]
-            )
+            message_parts.message("assistant", [message_parts.text(either(answer, *_TEXTS))])
             for answer in answers
         ]
     return translation

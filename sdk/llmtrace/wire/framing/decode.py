@@ -48,8 +48,10 @@ def events(
 
 def _are_lines(body: bytes) -> bool:
     """Whether a body is plainly one object a line: some servers and proxies call that plain JSON."""
-    end = body.find(b"\n{") if body.startswith(b"{") else -1
-    return end > 0 and body[:end].rstrip().endswith(b"}")
+    if not body.startswith(b"{"):
+        return False
+    end = body.find(b"\n")
+    return end > 1 and body[end - 2 : end].rstrip().endswith(b"}") and body.find(b"{", end) > 0
 
 
 def _lines(body: bytes) -> list[Json]:

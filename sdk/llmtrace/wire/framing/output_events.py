@@ -7,18 +7,25 @@ from both ends, so that a few events are decoded and not all of them.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Final
 
 from llmtrace.wire.format import Json, mapping, word
 
-from . import aws_event_stream, decode, json_array
+from . import aws_event_stream, json_array
 
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
 #: Events without output that may stand at either end, at most: pings, states, parts that open and close.
 _MAX_SILENT: Final = 256
+#: Events without output that stand at the ends of streams, some of them long: they are not decoded.
+_SILENT: Final = re.compile(
+    rb'\{"type": ?"(?:ping|message_start|message_stop|content_block_stop'
+    rb'|response\.(?:created|queued|in_progress|completed|incomplete|failed))"'
+)
 #: Fields whose text is output. Other formats name theirs alike, and none uses these words for something else.
 _TEXTS: Final = frozenset(
     "content text value delta refusal reasoning reasoning_content thinking arguments partial_json "
@@ -78,8 +85,12 @@ def has_output(event: Json) -> bool:
     """Whether an event of any format's stream brings something that the model generated."""
     fields = mapping(event)
     choices = fields.get("choices")
-    if isinstance(choices, list):
-        return any(map(_is_lengthened, map(mapping, choices)))
+    if isinstance(choices, list):  # some servers repeat the whole message beside the delta
+        for choice in map(mapping, choices):
+            delta = choice.get("delta")
+            if choice.get("text") or _holds_output(choice.get("message") if delta is None else delta):
+                return True
+        return False
     kind = word(fields, "type") or word(fields, "event_type")
     if not kind and word(fields, "object").startswith("thread."):
         kind = word(fields, "object")
@@ -88,12 +99,6 @@ def has_output(event: Json) -> bool:
     if (kind and "delta" not in kind and kind not in _OTHER_KINDS) or fields.get("error"):
         return False
     return "metadata" not in fields and _holds_output(fields)
-
-
-def _is_lengthened(choice: Any) -> bool:
-    """Whether a choice brings output; some servers repeat the whole message beside the delta."""
-    delta = choice.get("delta")
-    return bool(choice.get("text")) or _holds_output(choice.get("message") if delta is None else delta)
 
 
 def _holds_output(value: Json) -> bool:
@@ -172,5 +177,12 @@ def _lines_from_the_end(body: bytes) -> Iterator[tuple[int, int]]:
 
 def _event(text: bytes) -> Json:
     text = text.removeprefix(_DATA).lstrip()
-    value = decode.decoded(text) if text.startswith(b"{") else None
+    if not text.startswith(b"{"):
+        return None
+    if _SILENT.match(text):
+        return {}
+    try:
+        value = json.loads(text.decode("utf-8", "replace"))
+    except ValueError:
+        return None
     return value if isinstance(value, dict) else None

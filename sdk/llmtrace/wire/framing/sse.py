@@ -22,15 +22,15 @@ def is_stream(content_type: str, body: bytes) -> bool:
     content_type: in lower case.
     """
     begin = body[:64].removeprefix(_BOM).lstrip()
-    if begin.startswith((b"{", b"[")) and b"data:" not in body:
-        return False
+    if begin.startswith((b"{", b"[")):
+        return content_type.startswith("text/event-stream") and b"data:" in body
     return content_type.startswith("text/event-stream") or begin.startswith(_FIELDS)
 
 
 def events(body: bytes) -> list[Json]:
     """The JSON value of each event, in order. What is not JSON (`[DONE]`, a torn last event) is left out."""
     body = body.removeprefix(_BOM)
-    if any(mark in body for mark in _ERROR_EVENTS):
+    if b"error" in body and any(mark in body for mark in _ERROR_EVENTS):
         return list(_one_by_one(body))
     payloads = [line[5:] for line in body.splitlines() if line.startswith(b"data:")]
     if payloads and payloads[-1].strip() == b"[DONE]":
@@ -52,8 +52,10 @@ def _one_by_one(body: bytes) -> Iterator[Json]:
         elif line.startswith(b"event:"):
             is_error = line[6:].strip() == b"error"
         elif not line:
-            for value in _decoded(pending):
-                yield _as_error(value) if is_error else value
+            values = list(_decoded(pending))
+            if is_error and pending and not values:
+                values = [b"\n".join(pending).decode("utf-8", "replace").strip()]
+            yield from map(_as_error, values) if is_error else values
             pending.clear()
             is_error = False
 

@@ -81,14 +81,14 @@ def fold(events: Iterable[Json]) -> Json:
         chunks = items(event.get("choices"))
         if not chunks and word(event, "object") == "error":
             body["error"] = event
-        for chunk in chunks:
-            if error := mapping(chunk).get("error"):
+        for chunk in map(mapping, chunks):
+            if error := chunk.get("error"):
                 body["error"] = error
-            index = index_or_id(mapping(chunk).get("index"))
+            index = index_or_id(chunk.get("index"))
             choice = choices.get(index)
             if choice is None:
                 choice = choices[index] = _Choice()
-            choice.add(mapping(chunk))
+            choice.add(chunk)
     if choices:
         body["choices"] = [choices[index].folded() for index in sorted(choices, key=_position)]
     return body

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, items, mapping, word
 from llmtrace.wire.render import url_part
+
+
+_THOUGHTS: Final = ("reasoning_content", "reasoning", "tool_plan")
 
 
 def message(value: Json) -> Json:
@@ -30,6 +33,8 @@ def tools(payload: Any) -> list[Json]:
 
 
 def _parts(raw_message: Any, content: Json) -> list[Json]:
+    if isinstance(content, str) and len(raw_message) == 2 and "role" in raw_message:
+        return [message_parts.text(content)] if content else []  # most messages are no more than this
     parts: list[Json] = []
     if reasoning := _reasoning(raw_message):
         parts.append(message_parts.reasoning(reasoning))
@@ -43,7 +48,8 @@ def _parts(raw_message: Any, content: Json) -> list[Json]:
     if audio := mapping(raw_message.get("audio")):
         blob = message_parts.blob("audio", None, audio.get("data"))
         parts.append({**blob, **{key: value for key, value in audio.items() if key != "data"}})
-    parts.extend(_part(image) for image in items(raw_message.get("images")) if isinstance(image, dict))
+    if images := raw_message.get("images"):
+        parts.extend(_part(image) for image in items(images) if isinstance(image, dict))
     parts.extend(_tool_call(tool_call) for tool_call in items(raw_message.get("tool_calls")))
     if call := mapping(raw_message.get("function_call")):
         parts.append(_tool_call({"function": call}))
@@ -52,12 +58,14 @@ def _parts(raw_message: Any, content: Json) -> list[Json]:
 
 def _reasoning(raw_message: Any) -> str:
     """What was thought before the answer: the first of its fields that says something."""
-    for key in ("reasoning_content", "reasoning", "tool_plan"):
-        if text := word(raw_message, key):
+    for key in _THOUGHTS:
+        if (text := raw_message.get(key)) and isinstance(text, str):
             return text
-    # MiniMax, and those whose thoughts OpenRouter hands on in pieces.
-    details = map(mapping, items(raw_message.get("reasoning_details")))
-    return "".join(word(detail, "text") or word(detail, "summary") for detail in details)
+    details = raw_message.get("reasoning_details")  # MiniMax; OpenRouter, which tells thoughts twice
+    if not details:
+        return ""
+    texts = [word(detail, "text") or word(detail, "summary") for detail in map(mapping, items(details))]
+    return "".join(texts)
 
 
 def _part(value: Json) -> Json:
