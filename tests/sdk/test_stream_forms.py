@@ -22,7 +22,8 @@ from llmtrace.wire import registry
 from tests.examples import examples
 
 from .naive import FOLDER, Recording, recordings
-from .stream_forms import Cut, Events, streamed, unstreamed
+from .stream_forms import Cut, Events, streamed
+from .whole_forms import unstreamed
 from .wire_samples import SAMPLES
 
 RECORDED = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no recorded traffic at {FOLDER}")
@@ -50,19 +51,7 @@ class Exchange:
 
     @property
     def path(self) -> str:
-        """Also as `CapturedRequest`."""
         return urlsplit(self.url).path
-
-    @property
-    def body(self) -> bytes:
-        return self.sent
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {}
-
-    def address(self) -> tuple[str, int]:
-        return urlsplit(self.url).hostname or "", 443
 
     @property
     def answered(self) -> bytes:
@@ -81,6 +70,19 @@ class Exchange:
         headers = {key: value for key, value in self.answer_headers.items() if key != "content-encoding"}
         headers |= {"content-type": kind} if kind else {}
         return replace(self, answer_headers=headers, pieces=(body,))
+
+
+class Request:
+    """As the HTTP library of a program would know it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.path = exchange.path
+        self.body = exchange.sent
+        self.headers: Mapping[str, str] = {}
+        self._host = urlsplit(exchange.url).hostname or ""
+
+    def address(self) -> tuple[str, int]:
+        return self._host, 443
 
 
 def _recorded() -> list[Exchange]:
@@ -123,7 +125,7 @@ def _call(exchange: Exchange) -> None:
     wire_format = registry.recognise(exchange.path, exchange.sent, exchange.method)
     assert runtime is not None
     assert wire_format is not None, exchange.path
-    call = LlmCall(runtime, wire_format, exchange)
+    call = LlmCall(runtime, wire_format, Request(exchange))
     call.receive(exchange.status, exchange.answer_headers, None)
     for piece in exchange.pieces:
         call.add_chunk(piece)
@@ -164,7 +166,7 @@ def _recut(exchange: Exchange, cut: Cut) -> Exchange:
 
 
 def _reworded_sse(body: bytes, cut: Cut) -> bytes:
-    end = cut.choice([b"\n", b"\r\n", b"\r"])
+    end: bytes = cut.choice([b"\n", b"\r\n", b"\r"])
     lines: list[bytes] = [b": begin", b""] if cut.sometimes() else []
     spacing = cut.choice([b"data:", b"data: "])
     is_readable, is_commented = cut.sometimes(), cut.sometimes()

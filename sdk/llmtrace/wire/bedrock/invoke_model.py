@@ -156,11 +156,12 @@ def fold(events: Iterable[Json]) -> Json:
 
 
 def _fold(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Llama, Titan, Mistral, Cohere: each chunk is a body with a few more words, of one of several answers."""
+    """Llama, Titan, Mistral, Cohere: each chunk is a body with a few more words of an answer."""
     body: dict[str, Any] = {}
     answers: dict[int | str, dict[str, Any]] = {}
     for chunk in chunks:
-        body.update({key: value for key, value in chunk.items() if value is not None and key not in _ANSWERS})
+        rest = (item for item in chunk.items() if item[0] not in _ANSWERS)
+        body.update({key: value for key, value in rest if value is not None})
         listed = [mapping(answer) for key in _ANSWERS for answer in items(chunk.get(key))]
         for place, inner in enumerate(listed or [chunk]):
             piece, reason = either(inner, *_TEXTS), either(inner, *_REASONS)

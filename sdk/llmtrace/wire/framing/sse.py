@@ -9,7 +9,6 @@ from typing import Final
 
 from llmtrace.wire.format import Json, word
 
-
 #: How lines of an event stream begin; no JSON begins so.
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BOM: Final = b"\xef\xbb\xbf"

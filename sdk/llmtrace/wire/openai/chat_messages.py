@@ -8,7 +8,6 @@ from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, items, mapping, word
 from llmtrace.wire.render import url_part
 
-
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "tool_plan")
 
 
