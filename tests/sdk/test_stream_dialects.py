@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
 
 from llmtrace.wire import registry
 
+from .stream_forms import Cut
 from .stream_reading import (
     CHAT,
     CONVERSE,
@@ -296,3 +298,47 @@ def test_a_stream_of_one_whole_message() -> None:
     attributes, parts = read_stream(MESSAGES, [message])
     assert parts == [{"type": "text", "content": "Hi"}]
     assert attributes["gen_ai.usage.output_tokens"] == 2
+
+
+def test_blocks_that_all_have_one_index() -> None:
+    """Some gateways leave it at 0: what begins anew is another block."""
+    wanted = [("a", "f", {"x": 1}), ("b", "f", {"x": 2})]
+    anthropic: list[Any] = [{"type": "message_start", "message": {"id": "m"}}]
+    converse: list[Any] = []
+    cohere: list[Any] = []
+    steps: list[Any] = []
+    items: list[Any] = []
+    for call_id, name, arguments in wanted:
+        pieces = Cut(call_id).pieces(json.dumps(arguments))
+        block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+        anthropic.append({"type": "content_block_start", "index": 0, "content_block": block})
+        start = {"toolUse": {"toolUseId": call_id, "name": name}}
+        converse.append({"contentBlockStart": {"contentBlockIndex": 0, "start": start}})
+        call = {"id": call_id, "function": {"name": name, "arguments": ""}}
+        cohere.append({"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": call}}})
+        step = {"type": "function_call", "id": call_id, "name": name}
+        steps.append({"event_type": "step.start", "index": 0, "step": step})
+        item = {"type": "function_call", "id": f"fc_{call_id}", "call_id": call_id, "name": name}
+        items.append({"type": "response.output_item.added", "output_index": 0, "item": item})
+        for piece in pieces:
+            delta = {"type": "input_json_delta", "partial_json": piece}
+            anthropic.append({"type": "content_block_delta", "index": 0, "delta": delta})
+            more = {"contentBlockIndex": 0, "delta": {"toolUse": {"input": piece}}}
+            converse.append({"contentBlockDelta": more})
+            words = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
+            cohere.append({"type": "tool-call-delta", "index": 0, "delta": words})
+            partial = {"type": "arguments_delta", "partial_arguments": piece}
+            steps.append({"event_type": "step.delta", "index": 0, "delta": partial})
+            items.append(
+                {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": piece}
+            )
+    streams = {
+        MESSAGES: anthropic,
+        CONVERSE: converse,
+        "/v2/chat": cohere,
+        INTERACTIONS: steps,
+        RESPONSES: items,
+    }
+    for path, events in streams.items():
+        _, parts = read_stream(path, events)
+        assert [(part["id"], part["name"], part["arguments"]) for part in parts] == wanted, path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtrace.testing import Answer, Captured, ReplayServer
-from llmtrace.wire.framing import decode
+from llmtrace.wire.framing import decode, output_events
 from llmtrace.wire.provider_errors import provider_error
 from tests.examples import examples
 
@@ -63,6 +64,7 @@ def test_numbers_outside_of_an_error() -> None:
 FAILING: dict[str, tuple[str, bytes]] = {
     "an event's name": (CHAT, b'event: error\ndata: {"code": 429, "message": "slow"}\n\n'),
     "an event's name alone": (CHAT, b"event: error\ndata: slow\n\n"),
+    "llama.cpp": (CHAT, b'data: {"choices": []}\n\nerror: {"code": 429, "message": "slow"}\n\n'),
     "vLLM": (CHAT, b'data: {"object": "error", "message": "slow", "code": 429}\n\n'),
     "OpenRouter": (
         CHAT,
@@ -236,3 +238,51 @@ def test_a_character_in_two_events(traces: Captured) -> None:
         httpx.post(server.url + CHAT, json=SENT)
     (message,) = json.loads(traces.snapshot()[0]["attributes"]["gen_ai.output.messages"])
     assert message["parts"][0]["content"] == "Yo \N{GRINNING FACE}!\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_long_stream_of_aws_without_its_middle() -> None:
+    """What is left of it is read to its end, which has the usage."""
+    messages = []
+    for number in range(40):
+        whole = _aws({":event-type": "contentBlockDelta"}, b'{"delta": {"text": "%d"}}' % number)
+        lengths = whole[:8]
+        messages.append(lengths + zlib.crc32(lengths).to_bytes(4, "big") + whole[12:])
+    body = b"".join(messages)
+    size = len(messages[-1])
+    for first in range(size * 3, size * 4):
+        received = body[:first] + body[-size * 6 - 7 :]
+        events = decode.events("application/vnd.amazon.eventstream", received) or []
+        texts = [event["contentBlockDelta"]["delta"]["text"] for event in events]
+        assert texts[:3] == ["0", "1", "2"]
+        assert texts[-4:] == ["36", "37", "38", "39"]
+
+
+def test_odd_bytes_cost_their_characters_alone() -> None:
+    assert decode.decoded(b'{"id": "a\xff"}') == {"id": "a\N{REPLACEMENT CHARACTER}"}
+    assert decode.events("application/x-ndjson", b'{"a": 1}\n{"b": "\xff"}\n{"c') == [
+        {"a": 1},
+        {"b": "\N{REPLACEMENT CHARACTER}"},
+    ]
+    assert decode.events("text/event-stream", b'data: {"b": "\xff"}\n\n') == [
+        {"b": "\N{REPLACEMENT CHARACTER}"}
+    ]
+    assert decode.decoded(b'{"torn": "\xff') is None
+
+
+def test_output_after_many_empty_words() -> None:
+    """Some servers send them while a model thinks."""
+    silent = [json.dumps(chat_delta(content="")).encode() for _ in range(1000)]
+    pieces = [b"data: " + line + b"\n\n" for line in [*silent, json.dumps(WORDS[1]).encode(), *silent]]
+    assert output_events.first_and_last("text/event-stream", b"".join(pieces), pieces) == (1000, 1000)
+
+
+def test_output_in_an_array() -> None:
+    """Gemini's stream without `alt=sse` is timed as any other; places are of bytes, not of characters."""
+    entries = [gemini_chunk({"text": text}) for text in ("", "é€\N{GRINNING FACE}", "b")]
+    entries.append({"usageMetadata": {"promptTokenCount": 3}})
+    pieces = [
+        (b"[" if number == 0 else b"\n,\r\n") + json.dumps(entry, ensure_ascii=False).encode()
+        for number, entry in enumerate(entries)
+    ]
+    assert output_events.first_and_last("application/json", b"".join(pieces), pieces) == (1, 2)
+    assert output_events.first_and_last("application/json", b"".join(pieces[:2]), pieces[:2]) == (1, 1)

@@ -28,14 +28,19 @@ def fold(events: Iterable[Json]) -> Json:
     """
     message: dict[str, Any] = {}
     usage: dict[str, Any] = {}
-    blocks: dict[Any, _Block] = {}
+    blocks: list[_Block] = []
+    latest: dict[int | str, _Block] = {}  # by index, which some gateways leave at 0
     is_output_known = False
     for event in map(mapping, events):
         kind = word(event, "type")
-        if kind == _DELTA:
-            blocks.setdefault(index_or_id(event.get("index")), _Block({})).add(mapping(event.get("delta")))
-        elif kind == "content_block_start":
-            blocks[index_or_id(event.get("index"))] = _Block(mapping(event.get("content_block")))
+        if kind == _DELTA or kind == "content_block_start":
+            index = index_or_id(event.get("index"))
+            block = latest.get(index)
+            if block is None or kind != _DELTA:
+                block = latest[index] = _Block(mapping(event.get("content_block")))
+                blocks.append(block)
+            if kind == _DELTA:
+                block.add(mapping(event.get("delta")))
         elif kind == "message_start":
             message = dict(mapping(event.get("message")))
             usage.update(mapping(message.get("usage")))
@@ -53,7 +58,7 @@ def fold(events: Iterable[Json]) -> Json:
         usage.pop("output_tokens", None)
     if message or blocks:
         message["usage"] = usage
-        message["content"] = items(message.get("content")) + [block.folded() for block in blocks.values()]
+        message["content"] = items(message.get("content")) + [block.folded() for block in blocks]
     return message
 
 

@@ -148,7 +148,8 @@ def _tool(tool: Any) -> Json:
 def fold(events: Iterable[Json]) -> Json:
     """Events, each an object with its kind as key, to the response they add up to."""
     body: dict[str, Any] = {}
-    blocks: dict[Any, dict[str, Any]] = {}
+    blocks: list[dict[str, Any]] = []
+    latest: dict[int | str, dict[str, Any]] = {}
     for event in map(mapping, events):
         kind, value = next(iter(event.items()), ("", None))
         inner = mapping(value)
@@ -159,13 +160,17 @@ def fold(events: Iterable[Json]) -> Json:
         elif kind in {"metadata", "messageStop"}:
             body.update(inner)
         elif kind in {"contentBlockStart", "contentBlockDelta"}:
-            block = blocks.setdefault(index_or_id(inner.get("contentBlockIndex")), {})
+            index = index_or_id(inner.get("contentBlockIndex"))
+            block = latest.get(index)
+            if block is None or kind == "contentBlockStart":
+                block = latest[index] = {}
+                blocks.append(block)
             _append(block, mapping(inner.get("start") or inner.get("delta")))
     if blocks:
-        for block in blocks.values():
+        for block in blocks:
             if "toolUse" in block:
                 block["toolUse"]["input"] = parsed(block["toolUse"].get("input"))
-        body["output"] = {"message": {"role": "assistant", "content": list(blocks.values())}}
+        body["output"] = {"message": {"role": "assistant", "content": blocks}}
     return body
 
 

@@ -19,8 +19,9 @@ from . import aws_event_stream, json_array
 
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
-#: Events without output that may stand at either end, at most: pings, states, parts that open and close.
-_MAX_SILENT: Final = 256
+#: Events without output that may stand at either end, at most: pings, states, parts that open and close, and
+#: the empty words that some servers send while a model thinks.
+_MAX_SILENT: Final = 4096
 #: Events without output that stand at the ends of streams, some of them long: they are not decoded.
 _SILENT: Final = re.compile(
     rb'\{"type": ?"(?:ping|message_start|message_stop|content_block_stop'

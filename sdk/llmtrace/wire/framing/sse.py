@@ -12,7 +12,8 @@ from llmtrace.wire.format import Json, word
 #: How lines of an event stream begin; no JSON begins so.
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BOM: Final = b"\xef\xbb\xbf"
-_ERROR_EVENTS: Final = (b"event: error", b"event:error")
+#: Errors by the name of their event, or of their line (llama.cpp).
+_ERROR_EVENTS: Final = (b"event: error", b"event:error", b"\nerror:", b"\rerror:")
 
 
 def is_stream(content_type: str, body: bytes) -> bool:
@@ -48,6 +49,9 @@ def _one_by_one(body: bytes) -> Iterator[Json]:
     for line in (*body.splitlines(), b""):
         if line.startswith(b"data:"):
             pending.append(line[5:])
+        elif line.startswith(b"error:"):
+            pending.append(line[6:])
+            is_error = True
         elif line.startswith(b"event:"):
             is_error = line[6:].strip() == b"error"
         elif not line:

@@ -34,6 +34,7 @@ from llmtrace.wire.format import (
 from .generate_content import put_config, put_modalities
 
 _OPERATION: Final = "generate_content"
+_STEP_EVENTS: Final = frozenset({"step.start", "step.delta", "content.start", "content.delta"})
 _VERSIONS: Final = tuple(f"/{version}/interactions" for version in ("v1", "v1beta", "v1alpha", "v1beta1"))
 
 
@@ -183,27 +184,31 @@ def _part(part: Any) -> Json:
 def fold(events: Iterable[Json]) -> Json:
     """The interaction with the steps that were streamed, or with the contents of the API's first version."""
     body: dict[str, Any] = {}
-    steps: dict[Any, dict[str, Any]] = {}
+    steps: list[dict[str, Any]] = []
+    latest: dict[int | str, dict[str, Any]] = {}
     for event in map(mapping, events):
         body.update({key: value for key, value in mapping(event.get("interaction")).items() if value})
         kind = word(event, "event_type")
         if kind == "error" or event.get("error"):
             body["error"] = event.get("error")
-        elif kind in {"step.start", "content.start"}:
-            begun = mapping(event.get("step")) or mapping(event.get("content"))
-            steps[index_or_id(event.get("index"))] = dict(begun)
-        elif kind == "step.delta":
-            _append(steps.setdefault(index_or_id(event.get("index")), {}), mapping(event.get("delta")))
-        elif kind == "content.delta":
-            step = steps.setdefault(index_or_id(event.get("index")), {})
-            _append_to_content(step, mapping(event.get("delta")))
+        elif kind in _STEP_EVENTS:
+            index = index_or_id(event.get("index"))
+            step = latest.get(index)
+            if step is None or kind in {"step.start", "content.start"}:
+                begun = mapping(event.get("step")) or mapping(event.get("content"))
+                step = latest[index] = dict(begun)
+                steps.append(step)
+            if kind == "step.delta":
+                _append(step, mapping(event.get("delta")))
+            elif kind == "content.delta":
+                _append_to_content(step, mapping(event.get("delta")))
         elif event.get("status"):
             body["status"] = event["status"]
-    for step in steps.values():
+    for step in steps:
         if word(step, "type") == "function_call":
             step["arguments"] = parsed(step.get("arguments") or {})
     if steps:
-        body["steps"] = list(steps.values())
+        body["steps"] = steps
     return body
 
 

@@ -32,6 +32,7 @@ _PIECES: Final[dict[str, tuple[str, str | None, str]]] = {
     "response.code_interpreter_call_code": ("code", None, "code_interpreter_call"),
     "response.shell_call_command": ("commands", None, "shell_call"),
 }
+_BEGUN: Final = "response.output_item.added"
 _PARTIAL_IMAGE: Final = "response.image_generation_call.partial_image"
 #: Where an event says all of what its deltas said before.
 _WHOLE: Final = ("text", "refusal", "transcript", "arguments", "input", "code", "command")
@@ -41,13 +42,13 @@ _NO_OUTPUT: Final = re.compile(rb'"output": ?\[\]')
 def fold(events: Iterable[Json]) -> Json:
     """The final response, or what is known of it."""
     response: dict[str, Any] = {}
-    output: dict[Any, _Item] = {}
+    output = _Output()
     is_final = False
     for event in map(mapping, events):
         kind = word(event, "type")
         snapshot = event.get("response")
         if kind in _FINAL and isinstance(snapshot, dict):
-            if snapshot.get("output") or not output:
+            if snapshot.get("output") or output.is_empty():
                 return snapshot
             response, is_final = dict(snapshot), True  # some servers leave the output to the events before
             break
@@ -57,22 +58,13 @@ def fold(events: Iterable[Json]) -> Json:
         elif isinstance(snapshot, dict):
             response.update(snapshot)
         elif kind:
-            output.setdefault(_place(event), _Item()).add(kind, event)
-    whole_items = [item for item in (output[place].folded() for place in sorted(output)) if item]
+            output.add(kind, event)
+    whole_items = output.folded()
     if whole_items:
         response["output"] = whole_items
     if response and not is_final and (whole_items or not response.get("background")):
         response["status"] = None  # it never came to an end
     return response
-
-
-def _place(event: Any) -> tuple[int, str]:
-    """By what the events of an item belong together, and in which order the items stand."""
-    index = event.get("output_index")
-    if isinstance(index, int):
-        return index, ""
-    item_id = event.get("item_id") or mapping(event.get("item")).get("id")
-    return 0, item_id if isinstance(item_id, str) else ""
 
 
 def last_event(body: bytes) -> bytes:
@@ -88,6 +80,42 @@ def last_event(body: bytes) -> bytes:
     return body if earlier else body[start + 1 : end]
 
 
+class _Output:
+    """The items of a stream, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._items: list[_Item] = []
+        self._by_index: dict[int, _Item] = {}
+        self._by_id: dict[str, _Item] = {}
+
+    def add(self, kind: str, event: Any) -> None:
+        """Add an event of an item: by its id, else by its place, where only a beginning makes another."""
+        index = event.get("output_index")
+        index = index if isinstance(index, int) else None
+        item_id = event.get("item_id") or mapping(event.get("item")).get("id")
+        item_id = item_id if isinstance(item_id, str) else ""
+        item = self._by_id.get(item_id)
+        if item is None and (index is not None or not item_id):
+            item = self._by_index.get(index or 0)
+            if item is not None and kind == _BEGUN and item.is_begun:
+                item = None
+        if item is None:
+            item = _Item()
+            self._items.append(item)
+        if index is not None or not item_id:
+            self._by_index[index or 0] = item
+        if item_id:
+            self._by_id[item_id] = item
+        item.add(kind, event)
+
+    def is_empty(self) -> bool:
+        return not self._items
+
+    def folded(self) -> list[Json]:
+        """As the response has them."""
+        return [item for item in (item.folded() for item in self._items) if item]
+
+
 class _Item:
     """One item of a stream, being put together."""
 
@@ -95,6 +123,10 @@ class _Item:
         self._item: dict[str, Any] = {}
         self._pieces: dict[tuple[str, str | None, Any], list[str]] = {}
         self._kind: str | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        return bool(self._item)
 
     def add(self, kind: str, event: Any) -> None:
         stem, _, step = kind.rpartition(".")

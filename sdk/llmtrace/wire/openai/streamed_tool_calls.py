@@ -89,8 +89,9 @@ class StreamedCall:
     def add(self, delta: Any) -> None:
         """Add a delta of this call."""
         function = _function(delta)
-        self._spoken_id = self._spoken_id or delta.get("id")
-        self._id = self._id or _id(delta)
+        if not self._id:
+            self._id = _id(delta)
+            self._spoken_id = delta.get("id") or self._spoken_id
         if delta.get("custom"):
             self._kind = "custom"
         name, arguments = word(function, "name"), _arguments(function)
@@ -133,7 +134,7 @@ class StreamedCall:
         """As the message of an unstreamed answer has it."""
         arguments = self._text() if self._arguments is None else self._arguments
         field = "input" if self._kind == "custom" else "arguments"
-        return {"id": self._id or self._spoken_id or None, self._kind: {"name": self._name, field: arguments}}
+        return {"id": self._spoken_id, self._kind: {"name": self._name, field: arguments}}
 
 
 def _function(delta: Any) -> Any:
@@ -146,8 +147,10 @@ def _arguments(function: Any) -> Json:
 
 def _id(delta: Any) -> str:
     """Some servers write that there is none as an empty text or as the word."""
-    call_id = word(delta, "id")
-    return "" if call_id == "null" else call_id
+    call_id = delta.get("id")
+    if type(call_id) is int:
+        return str(call_id)
+    return call_id if isinstance(call_id, str) and call_id != "null" else ""
 
 
 def _has_words(arguments: Json) -> bool:
