@@ -24,11 +24,7 @@ def provider_error(body: Json, *, failed: bool) -> tuple[str | None, str | None]
         body = body[0]
     outer = mapping(body)
     error = outer.get("error") or outer.get("last_error") or _error_elsewhere(outer, failed=failed)
-    inner = mapping(error)
-    kind = _first_text(inner.get("code"), inner.get("type"), inner.get("status")) or _first_number(
-        inner.get("code"), inner.get("status"), inner.get("status_code")
-    )
-    message = _first_text(inner.get("message"), error, inner.get("detail"))
+    kind, message = _of_error(error) if error else (None, None)
     if failed or kind or message:
         named = outer.get("__type")
         kind = kind or _first_text(
@@ -39,6 +35,13 @@ def provider_error(body: Json, *, failed: bool) -> tuple[str | None, str | None]
         kind = kind or _first_number(outer.get("code"), outer.get("status_code"))
         message = message or _first_text(outer.get("message"), outer.get("Message"), outer.get("detail"))
     return kind, message
+
+
+def _of_error(error: Json) -> tuple[str | None, str | None]:
+    inner = mapping(error)
+    kind = _first_text(inner.get("code"), inner.get("type"), inner.get("status"))
+    kind = kind or _first_number(inner.get("code"), inner.get("status"), inner.get("status_code"))
+    return kind, _first_text(inner.get("message"), error, inner.get("detail"))
 
 
 def _error_elsewhere(body: Any, *, failed: bool) -> Json:

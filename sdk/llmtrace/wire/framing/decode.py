@@ -18,6 +18,7 @@ _LINES: Final = (
     "application/jsonlines",
     "application/stream+json",
 )
+_BOM: Final = b"\xef\xbb\xbf"
 _MANY_BYTES: Final = 64 * 1024
 _LONG_ARRAY: Final = 512
 
@@ -66,11 +67,11 @@ def _lines(body: bytes) -> list[Json]:
 def decoded(body: bytes) -> Json:
     """The JSON value, or None where it is not JSON."""
     try:
-        return json.loads(body)
+        return json.loads(body.decode())  # what bytes are encoded in is looked for at some length
     except UnicodeDecodeError:  # odd bytes in a text cost that text its characters, not the answer
         return _decoded_text(body.decode("utf-8", "replace"))
     except ValueError:
-        return None
+        return _decoded_text(body.removeprefix(_BOM).decode()) if body.startswith(_BOM) else None
 
 
 def _decoded_text(text: str) -> Json:

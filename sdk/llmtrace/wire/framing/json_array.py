@@ -26,7 +26,7 @@ def events(body: bytes) -> list[Json]:
     try:
         entries = json.loads(body)
     except ValueError:
-        return [json.loads(body[start:end]) for start, end, _ in _entries(body)]
+        return [json.loads(body[start:end].decode("utf-8", "replace")) for start, end, _ in _entries(body)]
     return entries if isinstance(entries, list) else []
 
 

@@ -72,12 +72,10 @@ class StreamedCall:
 
     def is_followed_by(self, call_id: str, name: str, arguments: Json) -> bool:
         """Whether a delta at the same place, with an id that is not known, begins another call."""
-        if call_id and self._id:
-            # Without a name only what can be no more of these arguments: some servers make up an id for each
-            # piece.
-            return bool(name) or (_has_words(arguments) and self._is_complete())
         if not name or not self._name:
-            return False
+            return False  # more of this one, whatever its id: some servers make one up for each piece
+        if call_id and self._id:
+            return True
         if name == self._name:
             return _has_words(arguments) and self._is_complete()
         return _has_words(arguments) or bool(self._pieces) or self._arguments is not None
@@ -112,8 +110,10 @@ class StreamedCall:
 
     def _add_text(self, text: str, *, named: bool) -> None:
         if self._is_placeholder and text.lstrip().startswith("{"):
-            self._pieces.clear()
-        self._is_placeholder = named and not self._pieces and text == "{}"
+            del self._pieces[0]
+        self._is_placeholder = (named and not self._pieces and text == "{}") or (
+            self._is_placeholder and text.isspace()
+        )
         self._pieces.append(text)
 
     def _is_complete(self) -> bool:
