@@ -28,7 +28,7 @@ def chat(choice: Event, **more: Any) -> Event:
     return {"id": "c", "model": LONG, "choices": [{"index": 0, **choice}], **more}
 
 
-def call(index: int, arguments: str, **function: str) -> Event:
+def call(index: int | None, arguments: str, **function: str) -> Event:
     return {"tool_calls": [{"index": index, "function": {"arguments": arguments, **function}}]}
 
 
@@ -57,6 +57,13 @@ GROWING: dict[WireFormat, list[Callable[[str], Event]]] = {
         lambda text: chat({"delta": call(0, text)}),
         lambda text: chat({"delta": call(1, text, name="again")}),
         lambda text: chat({"delta": {"tool_calls": [{"function": {"arguments": text}}]}}),
+        lambda text: chat({"delta": call(None, text)}),
+        lambda text: chat(
+            {"delta": {"tool_calls": [{"index": 0, "id": "b", "function": {"arguments": text}}]}}
+        ),
+        lambda text: chat({"delta": {"content": [{"type": "text", "text": text}]}}),
+        lambda text: chat({"message": {"content": text}}),
+        lambda text: chat({"delta": {"reasoning_details": [{"text": text}]}}),
         lambda text: chat({"delta": {"content": text}, "logprobs": {"content": [{"token": text}]}}),
         lambda text: {**chat({"delta": {"content": text}}), "other": {"content": "same"}},
         lambda text: {"other": {"content": text}, **chat({"delta": {"content": "same"}})},
@@ -88,6 +95,15 @@ BETWEEN: dict[WireFormat, list[Json]] = {
     openai_chat.FORMAT: [
         chat({"delta": {"role": "assistant", "content": ""}}),
         chat({"delta": {}, "finish_reason": "stop"}),
+        chat(
+            {"delta": {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]}}
+        ),
+        chat(
+            {"delta": {"tool_calls": [{"index": 0, "id": "b", "function": {"name": "f", "arguments": ""}}]}}
+        ),
+        chat({"delta": {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a": 1}'}}]}}),
+        chat({"delta": {"content": [{"type": "thinking", "thinking": "hm"}]}}),
+        chat({"delta": {"content": None}, "message": {"content": "same"}}),
         {"id": "c", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}},
         {"error": {"message": "late"}},
         7,

@@ -250,6 +250,53 @@ STREAMS: dict[str, tuple[list[Any], int, int]] = {
         0,
         1,
     ),
+    "gemini, a call in pieces": (
+        [
+            {"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}}]},
+            {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "willContinue": True}}]}}]},
+            {
+                "candidates": [
+                    {
+                        "content": {
+                            "parts": [
+                                {"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": "b"}]}}
+                            ]
+                        }
+                    }
+                ]
+            },
+            {"candidates": [{"content": {"parts": [{"functionCall": {}}]}, "finishReason": "STOP"}]},
+        ],
+        1,
+        1,
+    ),
+    "chat, whole messages": (
+        [
+            {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]},
+            {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]},
+            {"choices": [{"index": 0, "message": {"content": ""}, "finish_reason": "stop"}]},
+        ],
+        1,
+        1,
+    ),
+    "chat, a picture": (
+        [
+            ROLE,
+            _delta(images=[{"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}]),
+            *END,
+        ],
+        1,
+        2,
+    ),
+    "chat, sound": ([ROLE, _delta(audio={"id": "audio_1"}), _delta(audio={"data": "QUJD"}), *END], 2, 2),
+    "images": (
+        [
+            {"type": "image_generation.partial_image", "b64_json": "QUJD"},
+            {"type": "image_generation.completed", "b64_json": "QUJDREVG", "usage": {}},
+        ],
+        0,
+        0,
+    ),
     "interactions": (
         [
             {"event_type": "interaction.start", "interaction": {"id": "i"}},

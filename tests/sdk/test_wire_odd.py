@@ -16,6 +16,8 @@ from llmtrace.wire.framing import aws_event_stream, decode
 from llmtrace.wire.render import render
 
 from .naive import FOLDER, recordings
+from .stream_forms import Cut, streamed
+from .test_any_answer_streamed import ANSWERS
 from .wire_samples import SAMPLES
 
 _ODD: list[Any] = [None, 3, -1.5, True, "", "odd", [], [None, 1, "x"], {}, {"type": 5, "x": [1]}, [{}], [[]]]
@@ -68,6 +70,15 @@ def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
             yield recording.record["method"], recording.path, sent, answer, events is not None
     for sample in SAMPLES:
         yield sample.method, sample.path, sample.sent, sample.answer, isinstance(sample.answer, list)
+    for path, answer_of in ANSWERS.items():
+        whole = answer_of(
+            "Hi there", "Hm", [("a", "f", {"x": [1, "y"]}), ("b", "f", {}), ("c", "g", {"z": None})]
+        )
+        for seed in range(6):
+            form = streamed(path, whole, Cut(seed))
+            assert form is not None
+            sent = {"messages": [], "max_tokens": 1, "model": "m", "contents": [], "input": "hi"}
+            yield "POST", path, sent, form[1], True
 
 
 def test_odd_bodies() -> None:

@@ -316,7 +316,8 @@ class LlmCall:
         pieces = self._received_pieces()
         received = b"".join(pieces)
         content_type = self._headers.get("content-type", "")
-        events = decode.events(content_type, received, self._format.joined)
+        arrays = self._format.streams_arrays
+        events = decode.events(content_type, received, self._format.joined, may_be_array=arrays)
         is_stream = events is not None
         first_byte = self._times[0] if self._times else self._head_at
         if first_byte is not None:

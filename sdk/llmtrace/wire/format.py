@@ -52,6 +52,7 @@ class WireFormat:
     response: decoded (or folded) response body → attributes.
     fold: the events of a stream → the body that the same call would have had without streaming.
     joined: the raw body of a stream → a shorter one that `fold` gives the same for; see `StreamJoiner`.
+    streams_arrays: whether a stream of it may be one JSON array of events.
     method: `POST`, or `GET` for what was made earlier and is fetched now.
     fetched_again: whether several calls can return the same response; see `background_responses`.
     """
@@ -64,6 +65,7 @@ class WireFormat:
     response: Callable[[Json, bool], Translation]
     fold: Callable[[Iterable[Json]], Json]
     joined: Callable[[bytes], bytes] | None = None
+    streams_arrays: bool = False
     method: str = "POST"
     fetched_again: bool = False
 
@@ -149,9 +151,14 @@ def whole(events: Iterable[Json]) -> Json:
 
 
 def parsed(text: Json) -> Json:
-    """Tool arguments come as JSON text: the decoded value, or the text itself where it is not JSON."""
+    """Tool arguments come as JSON text: the decoded value, or the text itself where it is not JSON.
+
+    No text at all is what some streams have in place of no arguments.
+    """
     if not isinstance(text, str):
         return text
+    if not text:
+        return {}
     try:
         return json.loads(text)
     except ValueError:

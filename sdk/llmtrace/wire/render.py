@@ -28,6 +28,15 @@ def render(messages: list[Json], limit: int) -> str:
                 break
         else:
             text = _encode([{"role": "system", "parts": [{"type": "text", "content": _mark(len(text))}]}])
+    return text if text.isascii() else _whole_characters(text)
+
+
+def _whole_characters(text: str) -> str:
+    """Halves of characters beyond the first plane, which some servers send in two events, put together."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
 

@@ -28,14 +28,19 @@ def fold(events: Iterable[Json]) -> Json:
     """
     message: dict[str, Any] = {}
     usage: dict[str, Any] = {}
-    blocks: dict[Any, _Block] = {}
+    blocks: list[_Block] = []
+    latest: dict[int | str, _Block] = {}  # by index, which some gateways leave at 0
     is_output_known = False
     for event in map(mapping, events):
         kind = word(event, "type")
-        if kind == _DELTA:
-            blocks.setdefault(index_or_id(event.get("index")), _Block({})).add(mapping(event.get("delta")))
-        elif kind == "content_block_start":
-            blocks[index_or_id(event.get("index"))] = _Block(mapping(event.get("content_block")))
+        if kind == _DELTA or kind == "content_block_start":
+            index = index_or_id(event.get("index"))
+            block = latest.get(index)
+            if block is None or kind != _DELTA:
+                block = latest[index] = _Block(mapping(event.get("content_block")))
+                blocks.append(block)
+            if kind == _DELTA:
+                block.add(mapping(event.get("delta")))
         elif kind == "message_start":
             message = dict(mapping(event.get("message")))
             usage.update(mapping(message.get("usage")))
@@ -44,13 +49,16 @@ def fold(events: Iterable[Json]) -> Json:
             delta_usage = mapping(event.get("usage"))
             usage.update({key: count for key, count in delta_usage.items() if count is not None})
             is_output_known = is_output_known or "output_tokens" in delta_usage
-        elif kind == "error":
-            message["error"] = event.get("error")
+        elif kind == "message":  # the whole answer as one event, as some gateways send it
+            message, is_output_known = dict(event), True
+            usage.update(mapping(message.get("usage")))
+        elif event.get("error"):
+            message["error"] = event["error"]
     if not is_output_known:
         usage.pop("output_tokens", None)
     if message or blocks:
         message["usage"] = usage
-        message["content"] = items(message.get("content")) + [block.folded() for block in blocks.values()]
+        message["content"] = items(message.get("content")) + [block.folded() for block in blocks]
     return message
 
 
@@ -89,7 +97,8 @@ class _Block:
         for field, pieces in self._pieces.items():
             text = "".join(pieces)
             if field == "partial_json":
-                block["input"] = parsed(text)
+                if text:  # a call without arguments has the empty ones that it began with
+                    block["input"] = parsed(text)
             else:
                 block[field] = str(block.get(field) or "") + text
         return block

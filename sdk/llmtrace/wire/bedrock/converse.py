@@ -8,7 +8,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
-from llmtrace.wire import message_parts
+from llmtrace.wire import base64_pieces, message_parts
 from llmtrace.wire.finish_reasons import finish_reason
 from llmtrace.wire.format import (
     Json,
@@ -106,6 +106,11 @@ def _part(part: Any) -> Json:
     if kind == "reasoningContent":
         thought = mapping(inner.get("reasoningText")).get("text")
         return message_parts.reasoning("[redacted by the provider]" if thought is None else thought)
+    if kind == "citationsContent":
+        texts = [mapping(generated).get("text") for generated in items(inner.get("content"))]
+        return message_parts.text("".join(text for text in texts if isinstance(text, str)))
+    if kind == "toolUse" and inner.get("type") == "server_tool_use":
+        return message_parts.server_tool_call(inner.get("toolUseId"), inner.get("name"), dict(inner))
     if kind == "toolUse":
         return message_parts.tool_call(inner.get("toolUseId"), inner.get("name"), inner.get("input"))
     if kind == "toolResult":
@@ -143,22 +148,29 @@ def _tool(tool: Any) -> Json:
 def fold(events: Iterable[Json]) -> Json:
     """Events, each an object with its kind as key, to the response they add up to."""
     body: dict[str, Any] = {}
-    blocks: dict[Any, dict[str, Any]] = {}
+    blocks: list[dict[str, Any]] = []
+    latest: dict[int | str, dict[str, Any]] = {}
     for event in map(mapping, events):
         kind, value = next(iter(event.items()), ("", None))
         inner = mapping(value)
         if kind == "error":
             body["error"] = value
+        elif kind.endswith("Exception"):
+            body["error"] = {"type": kind, "message": inner.get("message")}
         elif kind in {"metadata", "messageStop"}:
             body.update(inner)
         elif kind in {"contentBlockStart", "contentBlockDelta"}:
-            block = blocks.setdefault(index_or_id(inner.get("contentBlockIndex")), {})
+            index = index_or_id(inner.get("contentBlockIndex"))
+            block = latest.get(index)
+            if block is None or kind == "contentBlockStart":
+                block = latest[index] = {}
+                blocks.append(block)
             _append(block, mapping(inner.get("start") or inner.get("delta")))
     if blocks:
-        for block in blocks.values():
+        for block in blocks:
             if "toolUse" in block:
                 block["toolUse"]["input"] = parsed(block["toolUse"].get("input"))
-        body["output"] = {"message": {"role": "assistant", "content": list(blocks.values())}}
+        body["output"] = {"message": {"role": "assistant", "content": blocks}}
     return body
 
 
@@ -176,6 +188,33 @@ def _append(block: dict[str, Any], delta: Any) -> None:
             if words := mapping(value).get("text"):
                 before = mapping(thought.get("reasoningText")).get("text", "")
                 thought["reasoningText"] = {"text": f"{before}{words}"}
+        elif kind == "toolResult":
+            result = block.setdefault("toolResult", {"content": []})
+            if isinstance(value, list):
+                result["content"] = _joined_texts([*result["content"], *value])
+            else:
+                result.update(mapping(value))
+                result["content"] = items(result.get("content"))
+        elif kind == "image":
+            image = block.setdefault("image", {})
+            piece = mapping(mapping(value).get("source")).get("bytes")
+            before = mapping(image.get("source")).get("bytes")
+            image.update(mapping(value))
+            if isinstance(piece, str) and isinstance(before, str):
+                image["source"] = {"bytes": base64_pieces.join((before, piece))}
+        elif kind != "citation":
+            block.setdefault(kind, value)
+
+
+def _joined_texts(content: list[Json]) -> list[Json]:
+    """A tool's answer with its neighbouring texts as one."""
+    joined: list[Json] = []
+    for part in map(mapping, content):
+        if joined and "text" in part and "text" in joined[-1]:
+            joined[-1] = {"text": f"{joined[-1]['text']}{part['text']}"}
+        else:
+            joined.append(part)
+    return joined
 
 
 FORMAT: Final = WireFormat(

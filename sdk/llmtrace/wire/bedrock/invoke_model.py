@@ -20,19 +20,24 @@ from llmtrace.wire.format import (
     WireFormat,
     between,
     either,
+    index_or_id,
     items,
     mapping,
     put_int,
     put_sum,
     put_text,
 )
-from llmtrace.wire.openai import chat
+from llmtrace.wire.openai import chat, completions
 from llmtrace.wire.openai.completions import inputs
 from llmtrace.wire.request_params import put_request_params
 
 from . import converse
 
 _METRICS: Final = "amazon-bedrock-invocationMetrics"
+#: Where the answers of Titan, Mistral and Cohere are, how each model names its text, and why it stopped.
+_ANSWERS: Final = ("results", "outputs", "generations")
+_TEXTS: Final = ("outputText", "generation", "text")
+_REASONS: Final = ("completionReason", "stop_reason", "finish_reason")
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -81,7 +86,7 @@ def response(body: Json, content: bool) -> Translation:
     elif "output" in payload:
         translation = converse.response(body, content)
     elif "choices" in payload:
-        translation = chat.response(body, content)
+        translation = (completions if _has_texts(payload) else chat).response(body, content)
     else:
         translation = _response(payload, content)
     metrics = mapping(payload.get(_METRICS))
@@ -101,12 +106,15 @@ def response(body: Json, content: bool) -> Translation:
     return translation
 
 
+def _has_texts(payload: Any) -> bool:
+    """Whether its choices are completions of a prompt, as DeepSeek's are."""
+    return any("text" in mapping(choice) for choice in items(payload.get("choices")))
+
+
 def _response(payload: Any, content: bool) -> Translation:
     translation = Translation()
     attributes = translation.attributes
-    answers = [
-        mapping(answer) for key in ("results", "outputs", "generations") for answer in items(payload.get(key))
-    ]
+    answers = [mapping(answer) for key in _ANSWERS for answer in items(payload.get(key))]
     if "generation" in payload or ("text" in payload and not answers):
         answers = [payload]
     put_int(
@@ -117,14 +125,11 @@ def _response(payload: Any, content: bool) -> Translation:
     put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, len(items(payload.get("embedding"))) or None)
     if answers:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [
-            finish_reason(either(answer, "completionReason", "stop_reason", "finish_reason"))
-            for answer in answers
+            finish_reason(either(answer, *_REASONS)) for answer in answers
         ]
     if content and answers:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            message_parts.message(
-                "assistant", [message_parts.text(either(answer, "outputText", "generation", "text"))]
-            )
+            message_parts.message("assistant", [message_parts.text(either(answer, *_TEXTS))])
             for answer in answers
         ]
     return translation
@@ -137,7 +142,7 @@ def fold(events: Iterable[Json]) -> Json:
         body = messages.FORMAT.fold(chunks)
         body["type"] = "message"
     elif any("choices" in chunk for chunk in chunks):
-        body = chat.fold(chunks)
+        body = (completions if any(map(_has_texts, chunks)) else chat).fold(chunks)
     elif any("contentBlockDelta" in chunk or "messageStart" in chunk for chunk in chunks):
         body = converse.fold(chunks)
     else:
@@ -151,19 +156,29 @@ def fold(events: Iterable[Json]) -> Json:
 
 
 def _fold(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Llama, Titan, Mistral, Cohere: each chunk is a body with a few more words."""
+    """Llama, Titan, Mistral, Cohere: each chunk is a body with a few more words of an answer."""
     body: dict[str, Any] = {}
-    words: list[str] = []
+    answers: dict[int | str, dict[str, Any]] = {}
     for chunk in chunks:
-        inner = mapping(next(iter(items(chunk.get("outputs"))), chunk))
-        piece = either(inner, "generation", "outputText", "text")
-        if isinstance(piece, str):
-            words.append(piece)
-        body.update({key: value for key, value in inner.items() if value is not None})
+        rest = (item for item in chunk.items() if item[0] not in _ANSWERS)
+        body.update({key: value for key, value in rest if value is not None})
+        listed = [mapping(answer) for key in _ANSWERS for answer in items(chunk.get(key))]
+        for place, inner in enumerate(listed or [chunk]):
+            piece, reason = either(inner, *_TEXTS), either(inner, *_REASONS)
+            if isinstance(piece, str) or reason is not None:
+                index = index_or_id(inner.get("index", place))
+                answer = answers.setdefault(index, {"words": [], "finish_reason": None})
+                answer["words"].append(piece if isinstance(piece, str) else "")
+                answer["finish_reason"] = reason or answer["finish_reason"]
     if "totalOutputTextTokenCount" in body:
         body["generation_token_count"] = body["totalOutputTextTokenCount"]
-    if words:
-        body["generation"] = "".join(words)
+    if answers:
+        for key in _TEXTS:
+            body.pop(key, None)  # a chunk's own words
+        body["outputs"] = [
+            {"text": "".join(answer["words"]), "finish_reason": answer["finish_reason"]}
+            for answer in answers.values()
+        ]
     return body
 
 

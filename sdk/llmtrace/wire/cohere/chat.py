@@ -87,7 +87,8 @@ def fold(events: Iterable[Json]) -> Json:
     """Events of a stream to the response they add up to."""
     body: dict[str, Any] = {}
     content: dict[Any, dict[str, Any]] = {}
-    calls: dict[Any, dict[str, Any]] = {}
+    calls: list[dict[str, Any]] = []
+    latest: dict[int | str, dict[str, Any]] = {}
     plan: list[str] = []
     for event in map(mapping, events):
         kind, delta = word(event, "type"), mapping(event.get("delta"))
@@ -97,22 +98,26 @@ def fold(events: Iterable[Json]) -> Json:
         elif kind in {"content-start", "content-delta"}:
             part = content.setdefault(index_or_id(event.get("index")), {"type": "text"})
             for key, value in mapping(message.get("content")).items():
-                part[key] = value if key == "type" else f"{part.get(key) or ''}{value}"
+                part[key] = value if key == "type" else f"{part.get(key) or ''}{value or ''}"
         elif kind == "tool-plan-delta":
             plan.append(str(message.get("tool_plan") or ""))
         elif kind in {"tool-call-start", "tool-call-delta"}:
             call_delta = mapping(message.get("tool_calls"))
-            call = calls.setdefault(
-                index_or_id(event.get("index")), {"id": None, "function": {"arguments": ""}}
-            )
+            index = index_or_id(event.get("index"))
+            call = latest.get(index)
+            if call is None or kind == "tool-call-start":
+                call = latest[index] = {"id": None, "function": {"arguments": ""}}
+                calls.append(call)
             call["id"] = call_delta.get("id") or call["id"]
             function = mapping(call_delta.get("function"))
             call["function"]["name"] = function.get("name") or call["function"].get("name")
             call["function"]["arguments"] += word(function, "arguments")
         elif kind == "message-end":
             body.update(delta)
+        elif event.get("error"):
+            body["error"] = event["error"]
     if content or calls or plan:
-        body["message"] = {"content": list(content.values()), "tool_calls": list(calls.values())}
+        body["message"] = {"content": list(content.values()), "tool_calls": calls}
         body["message"]["tool_plan"] = "".join(plan)
     return body
 

@@ -1,7 +1,7 @@
 """The framing of AWS event streams (`application/vnd.amazon.eventstream`) to JSON.
 
 A message is `total length, headers length, CRC of these (4 bytes each) | headers | payload | CRC`; checksums
-are the transport's business and not looked at.
+are the transport's business, and looked at only to find a message again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import base64
 import binascii
 import json
 import struct
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from llmtrace.wire.format import Json, mapping
@@ -19,6 +21,7 @@ CONTENT_TYPE: Final = "application/vnd.amazon.eventstream"
 _PRELUDE: Final = struct.Struct(">III")
 _LENGTH: Final = struct.Struct(">H")
 _TRAILER: Final = 4
+_MOST_SKIPPED: Final = 128 * 1024
 _STRING: Final = 7
 # Bytes of the value of a header, by the number of its type; None: two bytes say how many follow.
 _SIZES: Final[tuple[int | None, ...]] = (0, 0, 1, 2, 4, 8, None, None, 8, 16)
@@ -46,9 +49,22 @@ def _messages(body: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
         start = at + _PRELUDE.size + headers_size
         end = at + total - _TRAILER
         if end + _TRAILER > len(body) or start > end:
-            return
+            at = _resumed(body, at + 1)
+            continue
         yield at + total, _headers(body[at + _PRELUDE.size : start]), body[start:end]
         at += total
+
+
+def _resumed(body: bytes, at: int) -> int:
+    """Where the next message begins after what is none, by the checksum of its lengths; else the end.
+
+    The middle of a long stream is left out, and its end has the usage.
+    """
+    for start in range(at, min(len(body) - _PRELUDE.size, at + _MOST_SKIPPED) + 1):
+        _, _, checksum = _PRELUDE.unpack_from(body, start)
+        if checksum and zlib.crc32(body[start : start + 8]) == checksum:
+            return start
+    return len(body)
 
 
 def _headers(data: bytes) -> dict[str, str]:
@@ -72,13 +88,15 @@ def _headers(data: bytes) -> dict[str, str]:
 
 
 def _event(headers: dict[str, str], payload: bytes) -> Iterator[Json]:
-    try:
+    value: Json = None
+    with suppress(ValueError):
         value = json.loads(payload)
-    except ValueError:
-        return
     if headers.get(":message-type") in {"exception", "error"}:
         kind = headers.get(":exception-type") or headers.get(":error-code")
-        yield {"error": {"type": kind, "message": mapping(value).get("message")}}
+        message = mapping(value).get("message") or headers.get(":error-message")
+        yield {"error": {"type": kind, "message": message}}
+        return
+    if value is None:
         return
     encoded = mapping(value).get("bytes")
     if not isinstance(encoded, str):

@@ -8,27 +8,51 @@ from typing import Final
 
 from llmtrace.wire.format import Json
 
-from . import aws_event_stream, sse
+from . import aws_event_stream, json_array, sse
 
-_LINES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json")
+_LINES: Final = (
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
+    "application/stream+json",
+)
+_BOM: Final = b"\xef\xbb\xbf"
 _MANY_BYTES: Final = 64 * 1024
 _LONG_ARRAY: Final = 512
 
 
 def events(
-    content_type: str, body: bytes, joined: Callable[[bytes], bytes] | None = None
+    content_type: str,
+    body: bytes,
+    joined: Callable[[bytes], bytes] | None = None,
+    *,
+    may_be_array: bool = False,
 ) -> list[Json] | None:
     """The events of a streamed body, in order; None where the body is one JSON value.
 
     joined: what a format shortens the lines of a stream by; see `WireFormat.joined`.
+    may_be_array: whether an array is a stream; see `WireFormat.streams_arrays`.
     """
-    if sse.is_stream(content_type, body):
+    kind = content_type.lstrip().lower()
+    if sse.is_stream(kind, body):
         return sse.events(joined(body) if joined is not None else body)
-    if content_type.startswith(aws_event_stream.CONTENT_TYPE):
+    if kind.startswith(aws_event_stream.CONTENT_TYPE):
         return aws_event_stream.events(body)
-    if content_type.startswith(_LINES):
+    if kind.startswith(_LINES) or _are_lines(body):
         return _lines(joined(body) if joined is not None else body)
+    if may_be_array and json_array.is_array(body):
+        return json_array.events(body)
     return None
+
+
+def _are_lines(body: bytes) -> bool:
+    """Whether a body is plainly one object a line: some servers and proxies call that plain JSON."""
+    if not body.startswith(b"{"):
+        return False
+    end = body.find(b"\n")
+    return end > 1 and body[end - 2 : end].rstrip().endswith(b"}") and body.find(b"{", end) > 0
 
 
 def _lines(body: bytes) -> list[Json]:
@@ -36,14 +60,23 @@ def _lines(body: bytes) -> list[Json]:
         # All at once: a third of the time of one by one.
         parsed: list[Json] = json.loads(b"[" + b",".join(filter(None, body.splitlines())) + b"]")
     except ValueError:
-        return [value for line in body.splitlines() if (value := decoded(line)) is not None]
+        return [value for line in body.splitlines() if line and (value := decoded(line)) is not None]
     return parsed
 
 
 def decoded(body: bytes) -> Json:
     """The JSON value, or None where it is not JSON."""
     try:
-        return json.loads(body)
+        return json.loads(body.decode())  # what bytes are encoded in is looked for at some length
+    except UnicodeDecodeError:  # odd bytes in a text cost that text its characters, not the answer
+        return _decoded_text(body.decode("utf-8", "replace"))
+    except ValueError:
+        return _decoded_text(body.removeprefix(_BOM).decode()) if body.startswith(_BOM) else None
+
+
+def _decoded_text(text: str) -> Json:
+    try:
+        return json.loads(text)
     except ValueError:
         return None
 

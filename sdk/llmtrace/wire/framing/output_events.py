@@ -7,29 +7,47 @@ from both ends, so that a few events are decoded and not all of them.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
-from llmtrace.wire.format import Json, items, mapping, word
+from llmtrace.wire.format import Json, mapping, word
 
-from . import aws_event_stream, decode
+from . import aws_event_stream, json_array
 
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
-#: Events without output that may stand at either end, at most: pings, states, parts that open and close.
-_MAX_SILENT: Final = 256
+#: Events without output that may stand at either end, at most: pings, states, parts that open and close, and
+#: the empty words that some servers send while a model thinks.
+_MAX_SILENT: Final = 4096
+#: Events without output that stand at the ends of streams, some of them long: they are not decoded.
+_SILENT: Final = re.compile(
+    rb'\{"type": ?"(?:ping|message_start|message_stop|content_block_stop'
+    rb'|response\.(?:created|queued|in_progress|completed|incomplete|failed))"'
+)
 #: Fields whose text is output. Other formats name theirs alike, and none uses these words for something else.
 _TEXTS: Final = frozenset(
     "content text value delta refusal reasoning reasoning_content thinking arguments partial_json "
-    "partial_arguments input tool_plan generation outputText response transcript data b64_json code".split()
+    "partial_arguments input tool_plan generation outputText response transcript data b64_json code"
+    " partial_image_b64".split()
 )
-#: Fields that hold calls of tools, which some formats send whole.
-_CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall"})
+#: Fields that hold calls of tools or pictures, which some formats send whole.
+_CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall", "images"})
 #: The field of Bedrock's Converse that holds a call of a tool, or a piece of its arguments.
 _AWS_CALL: Final = "toolUse"
 #: Kinds of events with output whose names do not say `delta`.
-_OTHER_KINDS: Final = frozenset({"text-generation", "tool-calls-chunk", "tool-call-start"})
+_OTHER_KINDS: Final = frozenset(
+    {
+        "text-generation",
+        "tool-calls-chunk",
+        "tool-call-start",
+        "image_generation.partial_image",
+        "image_generation.completed",
+        "response.image_generation_call.partial_image",
+    }
+)
 #: Kinds of events that open a part of the answer → the field that holds it, with the name of a tool's call.
 _OPENED: Final = {"content_block_start": "content_block", "response.output_item.added": "item"}
 
@@ -40,10 +58,13 @@ def first_and_last(content_type: str, body: bytes, pieces: Sequence[bytes]) -> t
     body: a streamed body, decoded; pieces: the same as it came. None where no event with output stands near
     its ends.
     """
-    if content_type.startswith(aws_event_stream.CONTENT_TYPE):
-        positioned = aws_event_stream.positioned(body)
+    if content_type.startswith(aws_event_stream.CONTENT_TYPE) or json_array.is_array(body):
+        framing = json_array if json_array.is_array(body) else aws_event_stream
+        positioned = framing.positioned(body)
         forwards, backwards = iter(positioned), reversed(positioned)
     else:
+        if b"\n" not in body:
+            body = body.replace(b"\r", b"\n")  # the third way to end a line
         forwards = _events(body, _lines(body), 1)
         backwards = _events(body, _lines_from_the_end(body), -1)
     first, last = _end_of_output(forwards), _end_of_output(backwards)
@@ -64,12 +85,13 @@ def _piece_at(position: int, pieces: Iterable[bytes]) -> int:
 def has_output(event: Json) -> bool:
     """Whether an event of any format's stream brings something that the model generated."""
     fields = mapping(event)
-    choices = items(fields.get("choices"))
-    if choices:  # some servers repeat the whole message beside the delta
-        return any(
-            _holds_output(mapping(mapping(choice).get("delta"))) or bool(mapping(choice).get("text"))
-            for choice in choices
-        )
+    choices = fields.get("choices")
+    if isinstance(choices, list):  # some servers repeat the whole message beside the delta
+        for choice in map(mapping, choices):
+            delta = choice.get("delta")
+            if choice.get("text") or _holds_output(choice.get("message") if delta is None else delta):
+                return True
+        return False
     kind = word(fields, "type") or word(fields, "event_type")
     if not kind and word(fields, "object").startswith("thread."):
         kind = word(fields, "object")
@@ -156,5 +178,12 @@ def _lines_from_the_end(body: bytes) -> Iterator[tuple[int, int]]:
 
 def _event(text: bytes) -> Json:
     text = text.removeprefix(_DATA).lstrip()
-    value = decode.decoded(text) if text.startswith(b"{") else None
+    if not text.startswith(b"{"):
+        return None
+    if _SILENT.match(text):
+        return {}
+    try:
+        value = json.loads(text.decode("utf-8", "replace"))
+    except ValueError:
+        return None
     return value if isinstance(value, dict) else None

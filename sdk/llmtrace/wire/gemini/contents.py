@@ -26,7 +26,7 @@ def part(raw_part: Any) -> Json:
             raw_part["text"]
         )
     if call := mapping(either(raw_part, "functionCall", "function_call")):
-        return message_parts.tool_call(call.get("id"), call.get("name"), call.get("args"))
+        return message_parts.tool_call(call.get("id"), call.get("name"), call.get("args") or {})
     if answer := mapping(either(raw_part, "functionResponse", "function_response")):
         tool_response = message_parts.tool_response(answer.get("id"), answer.get("response"))
         return {**tool_response, "name": answer.get("name")}
@@ -43,25 +43,6 @@ def part(raw_part: Any) -> Json:
     if result := mapping(either(raw_part, "codeExecutionResult", "code_execution_result")):
         return message_parts.server_tool_response(result.get("id"), {"type": "code_execution", **result})
     return message_parts.unknown({key: value for key, value in raw_part.items() if "ignature" not in key})
-
-
-def joined(parts: list[Json]) -> list[Json]:
-    """Neighbouring texts of a stream as one, thoughts and words apart."""
-    merged_parts: list[dict[str, Any]] = []
-    texts: list[list[str]] = []
-    for part in map(mapping, parts):
-        last = merged_parts[-1] if merged_parts else {}
-        if part.get("text") == "":
-            continue
-        if "text" in part and "text" in last and bool(part.get("thought")) == bool(last.get("thought")):
-            texts[-1].append(str(part["text"]))
-        else:
-            merged_parts.append(dict(part))
-            texts.append([str(part.get("text"))])
-    for merged_part, pieces in zip(merged_parts, texts, strict=True):
-        if len(pieces) > 1:
-            merged_part["text"] = "".join(pieces)
-    return merged_parts
 
 
 def tools(raw_tools: Json) -> list[Json]:

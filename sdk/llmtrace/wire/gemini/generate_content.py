@@ -29,7 +29,7 @@ from llmtrace.wire.format import (
 )
 from llmtrace.wire.request_params import put_request_params
 
-from . import contents, enums
+from . import contents, enums, streamed_parts
 
 _VERSION: Final = re.compile(r"gemini-(\d{1,3})")
 _FIRST_BY_QUERY: Final = 3
@@ -100,10 +100,15 @@ def response(body: Json, content: bool) -> Translation:
         attributes[semconv.RESPONSE_FINISH_REASONS] = ["content_filter"]
     if content and candidates:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            contents.message({"role": "model", **mapping(candidate.get("content"))})
+            contents.message({"role": "model", **_joined(candidate.get("content"))})
             for candidate in candidates
         ]
     return translation
+
+
+def _joined(content: Json) -> dict[str, Json]:
+    """An answer's content; where one text ends and the next begins, a stream does not say."""
+    return {**mapping(content), "parts": streamed_parts.joined(items(mapping(content).get("parts")))}
 
 
 def put_usage(attributes: dict[str, AttributeValue], usage: Any) -> None:
@@ -159,11 +164,10 @@ def fold(events: Iterable[Json]) -> Json:
         for chunk in map(mapping, items(event.get("candidates"))):
             candidate = candidates.setdefault(index_or_id(chunk.get("index")), {"content": {"parts": []}})
             candidate["content"]["parts"] += items(mapping(chunk.get("content")).get("parts"))
-            for key in ("finishReason", "groundingMetadata"):
-                if value := chunk.get(key):
-                    candidate[key] = value
-    for candidate in candidates.values():
-        candidate["content"]["parts"] = contents.joined(candidate["content"]["parts"])
+            if reason := chunk.get("finishReason"):
+                candidate["finishReason"] = reason
+            if grounding := mapping(chunk.get("groundingMetadata")):
+                candidate["groundingMetadata"] = {**mapping(candidate.get("groundingMetadata")), **grounding}
     if candidates:
         body["candidates"] = list(candidates.values())
     return body
@@ -177,4 +181,5 @@ FORMAT: Final = WireFormat(
     request=request,
     response=response,
     fold=fold,
+    streams_arrays=True,
 )

@@ -13,7 +13,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
-from llmtrace.wire import background_responses, message_parts
+from llmtrace.wire import background_responses, base64_pieces, message_parts
 from llmtrace.wire.finish_reasons import finish_reason
 from llmtrace.wire.format import (
     Json,
@@ -24,6 +24,7 @@ from llmtrace.wire.format import (
     index_or_id,
     items,
     mapping,
+    parsed,
     put_int,
     put_sum,
     put_text,
@@ -33,6 +34,7 @@ from llmtrace.wire.format import (
 from .generate_content import put_config, put_modalities
 
 _OPERATION: Final = "generate_content"
+_STEP_EVENTS: Final = frozenset({"step.start", "step.delta", "content.start", "content.delta"})
 _VERSIONS: Final = tuple(f"/{version}/interactions" for version in ("v1", "v1beta", "v1alpha", "v1beta1"))
 
 
@@ -94,7 +96,8 @@ def response(body: Json, content: bool) -> Translation:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [finish_reason(status)]
         _put_usage(attributes, mapping(payload.get("usage")))
     if content:
-        parts = [part for step in steps if step.get("type") != "user_input" for part in _parts(step)]
+        whole_steps = [_with_joined_contents(step) for step in steps if step.get("type") != "user_input"]
+        parts = [part for step in whole_steps for part in _parts(step)]
         if parts:
             translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
     return translation
@@ -164,7 +167,7 @@ def _part(part: Any) -> Json:
     if kind == "text":
         return message_parts.text(part.get("text"))
     if kind == "function_call":
-        return message_parts.tool_call(part.get("id"), part.get("name"), part.get("arguments"))
+        return message_parts.tool_call(part.get("id"), part.get("name"), part.get("arguments") or {})
     if kind == "function_result":
         return message_parts.tool_response(part.get("call_id"), part.get("result"))
     if kind in {"image", "audio", "video", "document"}:
@@ -179,41 +182,84 @@ def _part(part: Any) -> Json:
 
 
 def fold(events: Iterable[Json]) -> Json:
-    """The interaction with the steps that were streamed."""
+    """The interaction with the steps that were streamed, or with the contents of the API's first version."""
     body: dict[str, Any] = {}
-    steps: dict[Any, dict[str, Any]] = {}
+    steps: list[dict[str, Any]] = []
+    latest: dict[int | str, dict[str, Any]] = {}
     for event in map(mapping, events):
         body.update({key: value for key, value in mapping(event.get("interaction")).items() if value})
         kind = word(event, "event_type")
         if kind == "error" or event.get("error"):
             body["error"] = event.get("error")
-        elif kind == "step.start":
-            steps[index_or_id(event.get("index"))] = dict(mapping(event.get("step")))
-        elif kind == "step.delta":
-            _append(steps.setdefault(index_or_id(event.get("index")), {}), mapping(event.get("delta")))
+        elif kind in _STEP_EVENTS:
+            index = index_or_id(event.get("index"))
+            step = latest.get(index)
+            if step is None or kind in {"step.start", "content.start"}:
+                begun = mapping(event.get("step")) or mapping(event.get("content"))
+                step = latest[index] = dict(begun)
+                steps.append(step)
+            if kind == "step.delta":
+                _append(step, mapping(event.get("delta")))
+            elif kind == "content.delta":
+                _append_to_content(step, mapping(event.get("delta")))
         elif event.get("status"):
             body["status"] = event["status"]
+    for step in steps:
+        if word(step, "type") == "function_call":
+            step["arguments"] = parsed(step.get("arguments") or {})
     if steps:
-        body["steps"] = list(steps.values())
+        body["steps"] = steps
     return body
 
 
 def _append(step: dict[str, Any], delta: Any) -> None:
     kind = word(delta, "type")
     if kind == "thought_summary":
-        step["summary"] = [*items(step.get("summary")), mapping(delta.get("content"))]
+        step["summary"] = _joined([*items(step.get("summary")), mapping(delta.get("content"))])
     elif kind in {"arguments", "arguments_delta"}:
         arguments_delta = either(delta, "partial_arguments", "arguments")
         before = step.get("arguments")
-        step["arguments"] = f"{before if isinstance(before, str) else ''}{arguments_delta}"
+        step["arguments"] = f"{before if isinstance(before, str) else ''}{arguments_delta or ''}"
+        step.setdefault("type", "function_call")
     elif kind != "thought_signature":
-        contents = [dict(mapping(content)) for content in items(step.get("content"))]
-        if kind == "text" and contents and contents[-1].get("type") == "text":
-            contents[-1]["text"] = f"{contents[-1].get('text') or ''}{delta.get('text') or ''}"
-        else:
-            contents.append(dict(delta))
+        step["content"] = _joined([*items(step.get("content")), dict(delta)])
         step.setdefault("type", "model_output")
-        step["content"] = contents
+
+
+def _append_to_content(content: dict[str, Any], delta: Any) -> None:
+    """A content is its own step: a text or sound grows, all else is told whole."""
+    if word(delta, "type") in {"thought_summary", "thought_signature", "arguments", "arguments_delta"}:
+        content.setdefault("type", "thought" if "thought" in word(delta, "type") else "function_call")
+        _append(content, delta)
+        return
+    before = dict(content)
+    content.update(delta)
+    for key in ("text", "data"):
+        if isinstance(before.get(key), str) and isinstance(delta.get(key), str):
+            content[key] = before[key] + delta[key]
+
+
+def _with_joined_contents(step: Any) -> Any:
+    """A step as its stream would give it: where one text ends and the next begins, that does not say."""
+    for key in ("content", "summary"):
+        contents: list[Json] = []
+        for content in items(step.get(key)):
+            contents = _joined([*contents, content])
+        if contents:
+            step = {**step, key: contents}
+    return step
+
+
+def _joined(contents: list[Json]) -> list[Json]:
+    """Neighbouring texts as one, and pieces of one sound."""
+    last, previous = contents[-1], mapping(contents[-2]) if len(contents) > 1 else {}
+    kind = word(mapping(last), "type")
+    if kind != word(previous, "type") or kind not in {"text", "audio"}:
+        return contents
+    key = "text" if kind == "text" else "data"
+    pieces = [word(previous, key), word(last, key)]
+    whole = "".join(pieces) if kind == "text" else base64_pieces.join(pieces)
+    return [*contents[:-2], {**last, **previous, key: whole}]
 
 
 FORMAT: Final = WireFormat(

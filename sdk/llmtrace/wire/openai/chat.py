@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any, Final
 
 from llmtrace import semconv
-from llmtrace.wire import message_parts
+from llmtrace.wire import base64_pieces, message_parts
 from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping, put_text, word
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from . import chat_messages
 from .shared import put_choices, put_completion, put_model, usage_of
+from .streamed_tool_calls import StreamedCall, StreamedToolCalls
 
 
 def matches(path: str, body: bytes) -> bool:
@@ -77,12 +78,17 @@ def fold(events: Iterable[Json]) -> Json:
                 body[key] = value
         if usage := usage_of(event):
             body["usage"] = usage
-        for chunk in items(event.get("choices")):
-            index = index_or_id(mapping(chunk).get("index"))
+        chunks = items(event.get("choices"))
+        if not chunks and word(event, "object") == "error":
+            body["error"] = event
+        for chunk in map(mapping, chunks):
+            if error := chunk.get("error"):
+                body["error"] = error
+            index = index_or_id(chunk.get("index"))
             choice = choices.get(index)
             if choice is None:
                 choice = choices[index] = _Choice()
-            choice.add(mapping(chunk))
+            choice.add(chunk)
     if choices:
         body["choices"] = [choices[index].folded() for index in sorted(choices, key=_position)]
     return body
@@ -103,59 +109,100 @@ def _sole_text(event: Json) -> Json:
     return function.get("arguments") if "index" in call and not function.get("name") else None
 
 
+#: Fields of a message whose pieces are entries of a list, whole.
+_LISTS: Final = frozenset({"images", "reasoning_details"})
+
+
 class _Choice:
     """One choice of a stream, being put together."""
 
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {}
-        self._parts: list[Json] = []
-        self._tool_calls: dict[Any, dict[str, Any]] = {}
+        self._parts: list[dict[str, Any]] = []
+        self._tool_calls = StreamedToolCalls()
+        self._function_call: StreamedCall | None = None
+        self._audio: dict[str, list[str]] = {}
+        self._lists: dict[str, list[Json]] = {}
         self._finish_reason: Json = None
 
     def add(self, chunk: Any) -> None:
-        if reason := chunk.get("finish_reason"):
+        if reason := chunk.get("finish_reason") or chunk.get("stop_reason"):
             self._finish_reason = reason
-        for key, value in mapping(chunk.get("delta")).items():
-            if key == "tool_calls":
+        delta = chunk.get("delta")
+        if delta is None and "message" in chunk:
+            self._add_message(mapping(chunk["message"]))
+        for key, value in mapping(delta).items():
+            if isinstance(value, str):
+                if value and key != "role":
+                    self._add_text(key, value)
+            elif key == "tool_calls":
                 for call in items(value):
-                    index = mapping(call).get("index", len(self._tool_calls))
-                    self._add_call(index_or_id(index), mapping(call))
+                    self._tool_calls.add(call)
             elif key == "function_call" and value:
-                self._add_call("function_call", {"function": value})
-            elif key == "content" and isinstance(value, list):
-                self._add_parts(value)
-            elif key != "role" and isinstance(value, str) and value:
-                self._texts.setdefault(key, []).append(value)
+                self._function_call = self._function_call or StreamedCall()
+                self._function_call.add({"function": value})
+            elif key == "content":
+                self._add_parts(items(value))
+            elif key == "audio":
+                for field, piece in mapping(value).items():
+                    self._audio.setdefault(field, []).append(piece)
+            elif key in _LISTS:
+                self._lists.setdefault(key, []).extend(items(value))
+
+    def _add_text(self, key: str, text: str) -> None:
+        if key == "content" and self._parts:
+            self._add_parts([{"type": "text", "text": text}])
+        else:
+            self._texts.setdefault(key, []).append(text)
 
     def _add_parts(self, content: list[Json]) -> None:
         """Mistral's thinking models stream parts, each a few words of the one before."""
+        if content and not self._parts and (words := self._texts.pop("content", None)):
+            self._parts.append({"type": "text", "text": "".join(words)})
         for part in content:
             last = self._parts[-1] if self._parts else {}
             kind = word(mapping(part), "type")
             if kind == "thinking" and last.get("type") == kind:
-                last[kind] = [*items(last.get(kind)), *items(part.get(kind))]
+                last[kind] = _lengthened(last.get(kind), part.get(kind))
+            elif kind == "text" and last.get("type") == kind:
+                last[kind] = f"{last.get(kind) or ''}{part.get(kind) or ''}"
             elif isinstance(part, dict):
                 self._parts.append(dict(part))
 
-    def _add_call(self, index: Any, delta: Any) -> None:
-        call = self._tool_calls.setdefault(index, {"id": None, "function": {"name": "", "arguments": ""}})
-        call["id"] = delta.get("id") or call["id"]
-        function = mapping(delta.get("function")) or mapping(delta.get("custom"))
-        name, arguments = function.get("name"), function.get("arguments") or function.get("input")
-        call["function"]["name"] += name if isinstance(name, str) else ""
-        before = call["function"]["arguments"]
-        if arguments and isinstance(before, str):
-            # Some servers send the arguments whole and as an object.
-            call["function"]["arguments"] = before + arguments if isinstance(arguments, str) else arguments
+    def _add_message(self, message: Any) -> None:
+        """Some servers stream messages in place of deltas: each a piece, or all there is so far."""
+        content, before = message.get("content"), "".join(self._texts.get("content", ()))
+        if isinstance(content, str) and before and content.startswith(before):
+            message = {**message, "content": content[len(before) :]}
+        self.add({"delta": message})
 
     def folded(self) -> Json:
         message: dict[str, Any] = {key: "".join(pieces) for key, pieces in self._texts.items()}
         if self._parts:
-            text = message.get("content")
-            message["content"] = self._parts + ([{"type": "text", "text": text}] if text else [])
-        if self._tool_calls:
-            message["tool_calls"] = list(self._tool_calls.values())
+            message["content"] = self._parts
+        if calls := self._tool_calls.folded():
+            message["tool_calls"] = calls
+        if self._function_call is not None:
+            message["function_call"] = mapping(self._function_call.folded()).get("function")
+        if self._audio:
+            message["audio"] = {key: _audio_field(key, pieces) for key, pieces in self._audio.items()}
+        message.update(self._lists)
         return {"message": message, "finish_reason": self._finish_reason}
+
+
+def _lengthened(thinking: Json, more: Json) -> Json:
+    """What was thought, a text or a list of texts, with what follows."""
+    if isinstance(thinking, str) and isinstance(more, str):
+        return thinking + more
+    return [*items(thinking), *items(more)]
+
+
+def _audio_field(key: str, pieces: list[Any]) -> Json:
+    """The sound and its transcript grow; the rest of an audio is told once or repeated."""
+    texts = [piece for piece in pieces if isinstance(piece, str)]
+    if key == "data":
+        return base64_pieces.join(texts)
+    return "".join(texts) if key == "transcript" else pieces[-1]
 
 
 def _position(index: Json) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llmtrace.wire import message_parts
-from llmtrace.wire.format import Json, either, items, mapping, word
+from llmtrace.wire.format import Json, items, mapping, word
 from llmtrace.wire.render import url_part
+
+_THOUGHTS: Final = ("reasoning_content", "reasoning", "tool_plan")
 
 
 def message(value: Json) -> Json:
@@ -30,9 +32,10 @@ def tools(payload: Any) -> list[Json]:
 
 
 def _parts(raw_message: Any, content: Json) -> list[Json]:
+    if isinstance(content, str) and len(raw_message) == 2 and "role" in raw_message:
+        return [message_parts.text(content)] if content else []  # most messages are no more than this
     parts: list[Json] = []
-    reasoning = either(raw_message, "reasoning_content", "reasoning", "tool_plan")
-    if isinstance(reasoning, str) and reasoning:
+    if reasoning := _reasoning(raw_message):
         parts.append(message_parts.reasoning(reasoning))
     if isinstance(content, str):
         if content:
@@ -44,10 +47,24 @@ def _parts(raw_message: Any, content: Json) -> list[Json]:
     if audio := mapping(raw_message.get("audio")):
         blob = message_parts.blob("audio", None, audio.get("data"))
         parts.append({**blob, **{key: value for key, value in audio.items() if key != "data"}})
+    if images := raw_message.get("images"):
+        parts.extend(_part(image) for image in items(images) if isinstance(image, dict))
     parts.extend(_tool_call(tool_call) for tool_call in items(raw_message.get("tool_calls")))
     if call := mapping(raw_message.get("function_call")):
         parts.append(_tool_call({"function": call}))
     return parts
+
+
+def _reasoning(raw_message: Any) -> str:
+    """What was thought before the answer: the first of its fields that says something."""
+    for key in _THOUGHTS:
+        if (text := raw_message.get(key)) and isinstance(text, str):
+            return text
+    details = raw_message.get("reasoning_details")  # MiniMax; OpenRouter, which tells thoughts twice
+    if not details:
+        return ""
+    texts = [word(detail, "text") or word(detail, "summary") for detail in map(mapping, items(details))]
+    return "".join(texts)
 
 
 def _part(value: Json) -> Json:
@@ -83,9 +100,11 @@ def _part(value: Json) -> Json:
 
 def _tool_call(value: Json) -> Json:
     call = mapping(value)
-    function = mapping(call.get("function")) or mapping(call.get("custom"))
-    arguments = function.get("arguments") if "arguments" in function else function.get("input")
-    return message_parts.tool_call(call.get("id"), function.get("name"), arguments)
+    if custom := mapping(call.get("custom")):  # its input is any text, and stays it
+        part = message_parts.tool_call(call.get("id"), custom.get("name"), None)
+        return {**part, "arguments": custom.get("input")}
+    function = mapping(call.get("function"))
+    return message_parts.tool_call(call.get("id"), function.get("name"), function.get("arguments"))
 
 
 def _plain(content: Json) -> Json:

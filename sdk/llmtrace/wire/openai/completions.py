@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from llmtrace import semconv
 from llmtrace.wire import message_parts
-from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping
+from llmtrace.wire.format import Json, Translation, WireFormat, index_or_id, items, mapping, word
 from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from .shared import put_choices, put_completion, put_model, usage_of
@@ -63,12 +63,17 @@ def fold(events: Iterable[Json]) -> Json:
                 body[key] = value
         if usage := usage_of(event):
             body["usage"] = usage
+        if word(event, "object") == "error":
+            body["error"] = event
         for chunk in map(mapping, items(event.get("choices"))):
+            if error := chunk.get("error"):
+                body["error"] = error
             choice = choices.setdefault(
                 index_or_id(chunk.get("index")), {"pieces": [], "finish_reason": None}
             )
             choice["pieces"].append(str(chunk.get("text") or ""))
-            choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
+            reason = chunk.get("finish_reason") or chunk.get("stop_reason")
+            choice["finish_reason"] = reason or choice["finish_reason"]
     if choices:
         body["choices"] = [
             {"text": "".join(choice["pieces"]), "finish_reason": choice["finish_reason"]}

@@ -25,6 +25,22 @@ def messages(request_input: Json) -> list[Json]:
     return messages
 
 
+def answers(output: Json) -> list[Json]:
+    """The output of a response: all that the model said is one message; a compacted conversation keeps the
+    messages of others apart."""
+    messages: list[Json] = []
+    of_model = False
+    for raw_item in map(mapping, items(output)):
+        role = "assistant"
+        if (word(raw_item, "type") or "message") == "message":
+            role = word(raw_item, "role") or role
+        if not (of_model and role == "assistant"):
+            messages.append(message_parts.message(role, []))
+        of_model = role == "assistant"
+        messages[-1]["parts"].extend(item(raw_item))
+    return messages
+
+
 def _role(kind: str, value: Any) -> str:
     if kind == "message":
         role = value.get("role")

@@ -88,8 +88,7 @@ def response(body: Json, content: bool) -> Translation:
     if any(item.get("type") == "compaction" for item in output):
         attributes[semconv.CONVERSATION_COMPACTED] = True
     if content and output:
-        parts = [part for item in output for part in response_items.item(item)]
-        translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", parts)]
+        translation.content[semconv.OUTPUT_MESSAGES] = response_items.answers(output)
     return translation
 
 

@@ -67,7 +67,7 @@ def put_choices(attributes: dict[str, AttributeValue], payload: Any) -> list[Any
     choices = [mapping(choice) for choice in items(payload.get("choices"))]
     if choices:
         attributes[semconv.RESPONSE_FINISH_REASONS] = [
-            finish_reason(choice.get("finish_reason")) for choice in choices
+            finish_reason(choice.get("finish_reason") or choice.get("stop_reason")) for choice in choices
         ]
     return choices
 
