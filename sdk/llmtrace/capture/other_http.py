@@ -6,6 +6,7 @@ Installed at the first such call: a program that only talks to models never pays
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextvars import Token
 from typing import Any
 
@@ -17,6 +18,14 @@ from llmtrace.internal_errors import swallow
 from . import propagation
 from .runtime import Runtime
 
+Hook = tuple[type, str, Callable[[Any], Any]]
+"""Class, method, what wraps it."""
+
+above_instrumentation: dict[str, tuple[Hook, ...]] = {}
+"""By library: hooks on methods that the instrumentation wraps as well. They go on top of it too, where a call is
+begun before it makes a span of its HTTP.
+"""
+_above: list[tuple[type, str, Any, Any]] = []
 _instrumented: list[Any] = []
 _installed_for: Runtime | None = None
 
@@ -51,12 +60,21 @@ def install(runtime: Runtime) -> None:
             continue
         instrumentor.instrument(tracer_provider=runtime.provider, skip_dep_check=True)
         _instrumented.append(instrumentor)
+        for owner, method, wrapped in above_instrumentation.get(library, ()):
+            below = getattr(owner, method)
+            above = wrapped(below)
+            setattr(owner, method, above)
+            _above.append((owner, method, above, below))
 
 
 def remove() -> None:
     """Take our instrumentation off again."""
     global _installed_for
     _installed_for = None
+    while _above:
+        owner, method, above, below = _above.pop()
+        if owner.__dict__.get(method) is above:
+            setattr(owner, method, below)
     while _instrumented:
         with swallow("removing HTTP instrumentation"):
             _instrumented.pop().uninstrument()

@@ -95,15 +95,15 @@ def programs_parent() -> SpanContext | None:
     return context if context.is_valid else None
 
 
-def mark_enclosing() -> trace.Span | None:
-    """A call of ours begins: what encloses it does not count. The span that it lies below, where that is
-    not the active one: some libraries never make their spans active, and without it our call would tear
-    their tree.
+def enclosing(*, mark: bool) -> trace.Span | None:
+    """A call of ours begins: what encloses it does not count (`mark`). The span that it lies below, where
+    that is not the active one: some libraries never make their spans active, and without it our call would
+    tear their tree.
     """
     noted = _open.get()
     open_span = None if noted is None else noted.reference()
     active = trace.get_current_span()
-    for span in (active, open_span):
+    for span in (active, open_span) if mark else ():
         if span is not None and (_is_foreign_llm_span(span) or _tells_later(span)):
             span.set_attribute(semconv.COUNTED, False)
     if noted is None or open_span is None or not noted.is_delivered or not open_span.is_recording():
