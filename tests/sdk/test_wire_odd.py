@@ -16,6 +16,7 @@ from llmtrace.wire.framing import aws_event_stream, decode
 from llmtrace.wire.render import render
 
 from .naive import FOLDER, recordings
+from .vector_samples import VECTOR_SAMPLES
 from .wire_samples import SAMPLES
 
 _ODD: list[Any] = [None, 3, -1.5, True, "", "odd", [], [None, 1, "x"], {}, {"type": 5, "x": [1]}, [{}], [[]]]
@@ -68,6 +69,8 @@ def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
             yield recording.record["method"], recording.path, sent, answer, events is not None
     for sample in SAMPLES:
         yield sample.method, sample.path, sample.sent, sample.answer, isinstance(sample.answer, list)
+    for vector_sample in VECTOR_SAMPLES:
+        yield "POST", vector_sample.path, vector_sample.sent, vector_sample.answer, False
 
 
 def test_odd_bodies() -> None:

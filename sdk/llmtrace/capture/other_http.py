@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import Token
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -17,6 +17,8 @@ from llmtrace.internal_errors import swallow
 
 from . import propagation
 from .runtime import Runtime
+
+_MCP_ACCEPTS: Final = "application/json, text/event-stream"
 
 Hook = tuple[type, str, Callable[[Any], Any]]
 """Class, method, what wraps it."""
@@ -34,12 +36,18 @@ def other_call(runtime: Runtime, request: Any) -> Token[Context] | None:
     """Called before any request that is not a recorded LLM call is sent; what it returns is detached then."""
     host = request.url.host
     propagation.set_baggage_header(runtime.config, host, request.headers.__setitem__)
-    token = propagation.without_baggage(runtime.config, host)
-    if runtime.config.http_spans != "none":
+    is_mcp = _is_mcp(request.headers)
+    token = propagation.without_baggage(runtime.config, host, is_quiet=is_mcp)
+    if runtime.config.http_spans != "none" and not is_mcp:
         install(runtime)
     elif trace.get_current_span().get_span_context().is_valid:
         propagate.inject(request.headers)
     return token
+
+
+def _is_mcp(headers: Any) -> bool:
+    """Whether it carries a message of MCP, which has a span of its own where the other task sent it."""
+    return headers.get("accept", "") == _MCP_ACCEPTS or "mcp-session-id" in headers
 
 
 def install(runtime: Runtime) -> None:
