@@ -50,6 +50,7 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     elasticsearch.FORMAT,
 )
 
+_BEGINNING: Final = 64
 _indexed: tuple[WireFormat, ...] = ()
 _by_ending: dict[str, tuple[WireFormat, ...]] = {}
 _by_other: dict[str, tuple[WireFormat, ...]] = {}
@@ -60,8 +61,8 @@ def recognise(path: str, body: bytes, method: str = "POST") -> WireFormat | None
 
     It runs on the caller's path for every HTTP request, hence the look-up by one word of the path.
     """
-    if method == "POST" and not body:
-        return None
+    if method == "POST" and body[:_BEGINNING].lstrip()[:1] != b"{":
+        return None  # a form, say, whose fields are named as a format's are
     for candidate in named(path, method) or _by_other.get(method, ()):
         if candidate.method == method and candidate.matches(path, body):
             return candidate

@@ -18,7 +18,7 @@ from llmtrace.internal_errors import swallow
 from llmtrace.wire.format import UNDETERMINED
 
 from .http_client_responses import received
-from .plain_request import PlainRequest
+from .plain_request import PlainRequest, address_of
 
 _EXCHANGE: Final = "_llmtrace_exchange"
 _ANSWERED: Final = swallow("noting an answer")
@@ -101,9 +101,7 @@ def _begin(
 def _address(connection: Any, target: str) -> tuple[str, int]:
     """The server's, also where the connection leads to a proxy."""
     if "://" in target:
-        scheme, _, rest = target.partition("://")
-        host, _, port = rest.partition("/")[0].rpartition("@")[2].partition(":")
-        return host, int(port) if port.isdigit() else 443 if scheme == "https" else 80
+        return address_of(target)
     tunnelled = getattr(connection, "_tunnel_host", None)
     if tunnelled:
         return str(tunnelled), int(connection._tunnel_port or connection.default_port)

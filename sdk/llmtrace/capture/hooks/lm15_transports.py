@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
 
-from .plain_request import LowerCaseHeaders, PlainRequest
+from .plain_request import LowerCaseHeaders, PlainRequest, address_of
 
 
 def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
@@ -30,13 +29,11 @@ def _begin(request: Any) -> tuple[interceptor.SentRequest, Any]:
         )
         if runtime is not None and recognised is not None:
             wire_format, path, body = recognised
-            url = urlsplit(request.url)
-            host = url.hostname or ""
-            address = host, url.port or (443 if url.scheme == "https" else 80)
+            address = address_of(request.url)
             captured = PlainRequest(address, request.headers, path, body)
             headers = list(request.headers)
             sent = interceptor.begin(
-                runtime, wire_format, captured, lambda: host, lambda *header: headers.append(header)
+                runtime, wire_format, captured, lambda: address[0], lambda *header: headers.append(header)
             )
             return sent, replace(request, headers=headers)
     return interceptor.NOTHING, request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class LowerCaseHeaders(dict[str, str]):
@@ -14,6 +15,12 @@ class LowerCaseHeaders(dict[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         return super().get(name.lower(), default)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of an absolute URL, as a request to a proxy has."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,8 @@ from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
 from llmtrace.wire.format import UNDETERMINED
 
+from .plain_request import address_of
+
 if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
 else:  # which takes no argument before wrapt 2
@@ -38,15 +40,18 @@ def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
 class _Urllib3Request:
     """See `call.CapturedRequest`."""
 
-    __slots__ = ("_pool", "body", "headers", "path")
+    __slots__ = ("_pool", "_target", "body", "headers", "path")
 
-    def __init__(self, pool: Any, headers: Mapping[str, str], path: str, body: bytes) -> None:
+    def __init__(self, pool: Any, target: str, headers: Mapping[str, str], path: str, body: bytes) -> None:
         self._pool = pool
+        self._target = target
         self.headers = headers
         self.path = path
         self.body = body
 
     def address(self) -> tuple[str, int]:
+        if "://" in self._target:  # the pool is a proxy's
+            return address_of(self._target)
         pool = self._pool
         return str(pool.host), pool.port or (443 if pool.scheme == "https" else 80)
 
@@ -94,10 +99,12 @@ def _begin(
     copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
     arguments["headers"] = copied
     wire_format, path, content = recognised
-    captured: CapturedRequest = _Urllib3Request(pool, copied, path, content)
+    captured: CapturedRequest = _Urllib3Request(pool, target, copied, path, content)
     if streamed is not None:
         captured = streamed_request.StreamedRequest(captured, streamed[1])
-    return interceptor.begin(runtime, wire_format, captured, lambda: str(pool.host), copied.__setitem__)
+    return interceptor.begin(
+        runtime, wire_format, captured, lambda: captured.address()[0], copied.__setitem__
+    )
 
 
 def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any:

@@ -17,9 +17,8 @@ from llmtrace.internal_errors import swallow
 from llmtrace.wire.format import UNDETERMINED
 
 from .http_client_responses import received
-from .plain_request import PlainRequest
+from .plain_request import PlainRequest, address_of
 
-_PORTS = {"http": 80, "https": 443}
 _ANSWERED = swallow("noting an answer")
 
 
@@ -71,7 +70,7 @@ def _begin(
         request.unredirected_hdrs = dict(target.unredirected_hdrs)
         if data is not None:
             request.data = data
-    if request.type not in _PORTS:
+    if request.type not in {"http", "https"}:
         return None
     method, body = request.get_method(), request.data
     recognised = interceptor.recognised(method, request.full_url, body)
@@ -84,9 +83,8 @@ def _begin(
         request.data = streamed[0]
         recognised = UNDETERMINED, path, b""
     wire_format, path, content = recognised
-    host, _, port = request.host.rpartition("@")[2].partition(":")
-    address = host, int(port) if port.isdigit() else _PORTS[request.type]
+    address = address_of(request.full_url)
     captured: CapturedRequest = PlainRequest(address, request.header_items(), path, content)
     if streamed is not None:
         captured = streamed_request.StreamedRequest(captured, streamed[1])
-    return interceptor.begin(runtime, wire_format, captured, lambda: host, request.add_header), request
+    return interceptor.begin(runtime, wire_format, captured, lambda: address[0], request.add_header), request
