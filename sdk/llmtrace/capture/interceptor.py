@@ -132,6 +132,8 @@ def begin(
 
 def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> LlmCall:
     """Below the active span, or below another library's that is open and not active."""
+    if wire_format.operation == "retrieval":
+        other_tracers.mark_query()
     above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None
     if above is None:
         return LlmCall(runtime, wire_format, request)

@@ -25,6 +25,8 @@ from . import retries
 from .finished_spans import SCOPE
 
 _LLM_PREFIXES: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
+#: What tracers of vector databases say of a query.
+_QUERY_PREFIXES: Final = ("db.vector.query.", "pinecone.query.", "db.chroma.query.", "qdrant.")
 #: Logfire reports a stream by a record at its end.
 _LOGFIRE_RECORD: Final = ("logfire.span_type", "log")
 #: Scopes of which any span is marked when a call begins within it: their spans get their attributes when
@@ -111,6 +113,15 @@ def enclosing(*, mark: bool) -> trace.Span | None:
     # Who made another span the active one since knows better where it belongs.
     is_unmoved = active.get_span_context().span_id == noted.active
     return open_span if is_unmoved and open_span.get_span_context().trace_flags.sampled else None
+
+
+def mark_query() -> None:
+    """A search of ours begins: a tracer's span of the same query, where it is the active one, does not count."""
+    active = trace.get_current_span()
+    if active.is_recording() and not _is_ours(active):
+        attributes: Mapping[str, Any] = getattr(active, "attributes", None) or {}
+        if any(key.startswith(_QUERY_PREFIXES) for key in attributes):
+            active.set_attribute(semconv.COUNTED, False)
 
 
 def _is_foreign_llm_span(span: trace.Span) -> bool:
