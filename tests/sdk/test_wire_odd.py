@@ -18,6 +18,7 @@ from llmtrace.wire.render import render
 from .naive import FOLDER, recordings
 from .stream_forms import Cut, streamed
 from .test_any_answer_streamed import ANSWERS
+from .vector_samples import VECTOR_SAMPLES
 from .wire_samples import SAMPLES
 
 _ODD: list[Any] = [None, 3, -1.5, True, "", "odd", [], [None, 1, "x"], {}, {"type": 5, "x": [1]}, [{}], [[]]]
@@ -79,6 +80,8 @@ def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
             assert form is not None
             sent = {"messages": [], "max_tokens": 1, "model": "m", "contents": [], "input": "hi"}
             yield "POST", path, sent, form[1], True
+    for vector_sample in VECTOR_SAMPLES:
+        yield "POST", vector_sample.path, vector_sample.sent, vector_sample.answer, False
 
 
 def test_odd_bodies() -> None:

@@ -21,16 +21,17 @@ from llmtrace.common.providers import UNKNOWN
 from llmtrace.delivery import double_spans
 from llmtrace.internal_errors import swallow
 from llmtrace.spans import cache_fills, context_attributes, other_tracers, retries
-from llmtrace.wire import accounts, background_responses, cache_headers, response_headers
-from llmtrace.wire.format import InnerCall, Json, Translation, WireFormat
+from llmtrace.wire import accounts, background_responses, cache_headers, registry, response_headers
+from llmtrace.wire.format import UNDETERMINED, InnerCall, Json, Translation, WireFormat
 from llmtrace.wire.framing import decode, output_events, sse
 from llmtrace.wire.provider_errors import provider_error, without_secrets
 from llmtrace.wire.provider_names import provider_name, provider_of_body
-from llmtrace.wire.render import render
+from llmtrace.wire.render import render, shortened
 from llmtrace.wire.stated_cost import stated_cost
 from llmtrace.wire.usage_estimate import estimated_usage, has_usage
 
 from . import content_encoding, llm_span
+from .inner_calls import finish_inner_calls
 from .runtime import Runtime
 
 _TRANSLATING: Final = swallow("translating a call", may_raise=False)
@@ -39,17 +40,11 @@ _TAIL_BYTES: Final = 64 * 1024
 _USUAL_CHUNK: Final = 64 * 1024
 """What HTTP libraries read at most at once."""
 _MAX_UNSEEN: Final = 128
-#: What a call within has of the call around it.
-_OF_INNER_CALLS: Final = (
-    semconv.PROVIDER_NAME,
+_OF_OTHER_HTTP: Final = (
     semconv.SERVER_ADDRESS,
     semconv.SERVER_PORT,
-    semconv.ACCOUNT,
-    semconv.USER_ID,
-    semconv.COUNTED,
-    semconv.RESPONSE_SERVICE_TIER,
-    semconv.ANTHROPIC_RESPONSE_SERVICE_TIER,
-    semconv.OPENAI_RESPONSE_SERVICE_TIER,
+    semconv.HTTP_RESPONSE_STATUS_CODE,
+    semconv.ERROR_TYPE,
 )
 _BASE_WEIGHT: Final = 2048
 
@@ -118,9 +113,11 @@ class LlmCall:
         self._started_at = clock.time_ns()
         self.span = llm_span.begin(runtime, wire_format.operation, self._started_at)
         self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(), self._started_at)
-        self._retry_of = retries.repeated(self._retry, request.path, request.body, request.headers)
-        retries.last.set(self._retry)
-        cache_fills.note_call(self.span.context)
+        self._retry_of: retries.Retry | None = None
+        if wire_format.calls_model:
+            self._retry_of = retries.repeated(self._retry, request.path, request.body, request.headers)
+            retries.last.set(self._retry)
+            cache_fills.note_call(self.span.context)
         self._start = clock.perf_counter()
 
     @property
@@ -224,6 +221,8 @@ class LlmCall:
 
     def complete(self) -> Sequence[ReadableSpan]:
         """Make the span; runs on the delivery thread, once. Nothing where the span's provider hands it on."""
+        if self._format is UNDETERMINED:
+            self._format = registry.recognise(self._request.path, self._request.body) or UNDETERMINED
         attributes: dict[str, AttributeValue] = {
             semconv.OPERATION_NAME: self._format.operation,
             semconv.PROVIDER_NAME: UNKNOWN,
@@ -251,15 +250,27 @@ class LlmCall:
             attributes.pop(semconv.USER_ID, None)  # the application's word goes before the request's
         name = " ".join(
             str(attributes[key])
-            for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL)
+            for key in (semconv.OPERATION_NAME, semconv.REQUEST_MODEL, semconv.DATA_SOURCE_ID)
             if key in attributes
         )
-        if self.span.parent is not None:
-            double_spans.remember_parent(self.span.parent)
         end = self._end or self._started_at
-        inner = self._finish_inner_calls(attributes, end)
+        if self._format is UNDETERMINED:
+            return self._finish_other(attributes, end)
+        if self.span.parent is not None and self._format.calls_model:
+            double_spans.remember_parent(self.span.parent)
+        inner = finish_inner_calls(self.span, self._inner_calls, attributes, end)
         repeated = self._repeated()
         return (*inner, *self.span.finish(name, attributes, self._span_status, end, retry_of=repeated))
+
+    def _finish_other(
+        self, attributes: Mapping[str, AttributeValue], end: int
+    ) -> Sequence[ReadableSpan]:
+        """What turned out to be no LLM call is a span of HTTP, for its headers named one."""
+        if self._runtime.config.http_spans == "none":
+            return ()
+        known = {key: attributes[key] for key in _OF_OTHER_HTTP if key in attributes}
+        known |= {semconv.HTTP_REQUEST_METHOD: "POST", semconv.URL_PATH: self._request.path}
+        return self.span.finish("POST", known, self._span_status, end)
 
     def _repeated(self) -> SpanContext | None:
         """The earlier request that this one repeats, to link to."""
@@ -267,23 +278,6 @@ class LlmCall:
         if previous is None or not retries.is_repetition(previous, request.path, request.body):
             return None
         return previous.context
-
-    def _finish_inner_calls(
-        self, attributes: Mapping[str, AttributeValue], end: int
-    ) -> Sequence[ReadableSpan]:
-        """A span for each model that the provider called for this call: within it, nobody says when."""
-        whose = {key: attributes[key] for key in _OF_INNER_CALLS if key in attributes}
-        spans: list[ReadableSpan] = []
-        for inner_call in self._inner_calls:
-            inner_attributes = {
-                **whose,
-                semconv.OPERATION_NAME: inner_call.operation,
-                semconv.INNER_CALL: inner_call.kind,
-                **inner_call.attributes,
-            }
-            model = inner_call.attributes.get(semconv.REQUEST_MODEL, "")
-            spans += self.span.finish_inner(f"{inner_call.operation} {model}".strip(), inner_attributes, end)
-        return spans
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         headers = self._request.headers
@@ -306,6 +300,8 @@ class LlmCall:
         attributes.update(cache_headers.cache_attributes(self._headers))
         if mark := accounts.account(headers, self._headers, self._request.path):
             attributes[semconv.ACCOUNT] = mark
+        if self._format.collection_of_host is not None and (named := self._format.collection_of_host(host)):
+            attributes[semconv.DATA_SOURCE_ID] = attributes[semconv.DB_COLLECTION_NAME] = named
         if self._tail is not None:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
@@ -345,6 +341,8 @@ class LlmCall:
 
         failed = self._status is not None and self._status >= 400
         kind, message = provider_error(body, failed=failed)
+        if kind is None and message is None:
+            kind, message = self._format.failure(body)
         if self._error is None and self._status is not None and (failed or kind or message):
             kind = kind or response_headers.error_type(self._headers)
             kind = kind or (str(self._status) if failed else "_OTHER")
@@ -391,6 +389,8 @@ class LlmCall:
             if redactor.concerns(text):
                 text = render(redactor.tree(messages), limit)
             attributes[key] = text
+        for key, text in translation.texts.items():
+            attributes[key] = shortened(redactor.text(text), self._runtime.config.max_content_chars)
 
     def _received_pieces(self) -> list[bytes]:
         """The body in the pieces that it came in, decoded."""

@@ -23,6 +23,11 @@ def is_encoded(pieces: Sequence[bytes], encodings: str, *, otherwise: bool) -> b
     return otherwise if magic is None else b"".join(pieces[: len(magic)]).startswith(magic)
 
 
+def unzipped(body: bytes) -> bytes:
+    """A request's body without gzip, which is all that clients compress requests with."""
+    return decoded([body], "gzip")[0] if body.startswith(_MAGIC["gzip"]) else body
+
+
 def decoded(pieces: Sequence[bytes], encodings: str) -> list[bytes]:
     """A body without the encodings of a `content-encoding` header: of each piece, what it brought to light.
 

@@ -23,7 +23,7 @@ from llmtrace.spans import other_tracers
 from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
 
-from . import other_http, propagation
+from . import content_encoding, other_http, propagation
 from .call import CapturedRequest, LlmCall
 from .runtime import Runtime
 
@@ -89,16 +89,28 @@ def recording() -> Runtime | None:
     return runtime
 
 
+def path_of(target: str) -> str:
+    """The path of a URL or of a request's target, without its query."""
+    path = target.partition("?")[0]
+    return "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+
+
 def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, bytes] | None:
     """(format, path, body) of a request given as text, if it is an LLM call."""
     if method not in METHODS:
         return None
-    path = target.partition("?")[0]
-    if "://" in path:
-        path = "/" + path.partition("://")[2].partition("/")[2]
+    path = path_of(target)
     raw = body.encode() if isinstance(body, str) else body if isinstance(body, (bytes, bytearray)) else b""
-    wire_format = registry.recognise(path, bytes(raw), method)
-    return None if wire_format is None else (wire_format, path, bytes(raw))
+    recognised = recognised_body(method, path, bytes(raw))
+    return None if recognised is None else (recognised[0], path, recognised[1])
+
+
+def recognised_body(method: str, path: str, body: bytes) -> tuple[WireFormat, bytes] | None:
+    """(format, body without its compression) of a request, if it is an LLM call. path: without query."""
+    if body.startswith(b"\x1f\x8b") and registry.named(path, method):
+        body = content_encoding.unzipped(body)
+    wire_format = registry.recognise(path, body, method)
+    return None if wire_format is None else (wire_format, body)
 
 
 def begin(
@@ -120,7 +132,9 @@ def begin(
 
 def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> LlmCall:
     """Below the active span, or below another library's that is open and not active."""
-    above = other_tracers.mark_enclosing() if other_tracers.seen_any() else None
+    if wire_format.operation == "retrieval":
+        other_tracers.mark_query()
+    above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None
     if above is None:
         return LlmCall(runtime, wire_format, request)
     token = otel_context.attach(set_span_in_context(above))

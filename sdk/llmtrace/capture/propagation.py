@@ -12,6 +12,7 @@ from typing import Final
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY as SUPPRESS_HTTP
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import SpanContext
@@ -57,12 +58,15 @@ def may_have_baggage(config: Config, host: str) -> bool:
     )
 
 
-def without_baggage(config: Config, host: str) -> Token[Context] | None:
+def without_baggage(config: Config, host: str, *, is_quiet: bool = False) -> Token[Context] | None:
     """Take the baggage off the context while a request to `host` is sent, unless it may go there.
 
-    None when there is nothing to take off, or when the application chose its propagators itself
-    (OTEL_PROPAGATORS), which is its word on the matter.
+    It stays when the application chose its propagators itself (OTEL_PROPAGATORS), which is its word on the
+    matter. is_quiet: instrumentation makes no span of its HTTP. None when the context stays as it is.
     """
-    if config.keep_propagators or not baggage.get_all() or may_have_baggage(config, host):
+    context = otel_context.get_current()
+    if not config.keep_propagators and baggage.get_all() and not may_have_baggage(config, host):
+        context = baggage.clear(context)
+    elif not is_quiet:
         return None
-    return otel_context.attach(baggage.clear())
+    return otel_context.attach(otel_context.set_value(SUPPRESS_HTTP, True, context) if is_quiet else context)

@@ -25,6 +25,8 @@ from . import retries
 from .finished_spans import SCOPE
 
 _LLM_PREFIXES: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
+#: What tracers of vector databases say of a query.
+_QUERY_PREFIXES: Final = ("db.vector.query.", "pinecone.query.", "db.chroma.query.", "qdrant.")
 #: Logfire reports a stream by a record at its end.
 _LOGFIRE_RECORD: Final = ("logfire.span_type", "log")
 #: Scopes of which any span is marked when a call begins within it: their spans get their attributes when
@@ -95,15 +97,15 @@ def programs_parent() -> SpanContext | None:
     return context if context.is_valid else None
 
 
-def mark_enclosing() -> trace.Span | None:
-    """A call of ours begins: what encloses it does not count. The span that it lies below, where that is
-    not the active one: some libraries never make their spans active, and without it our call would tear
-    their tree.
+def enclosing(*, mark: bool) -> trace.Span | None:
+    """A call of ours begins: what encloses it does not count (`mark`). The span that it lies below, where
+    that is not the active one: some libraries never make their spans active, and without it our call would
+    tear their tree.
     """
     noted = _open.get()
     open_span = None if noted is None else noted.reference()
     active = trace.get_current_span()
-    for span in (active, open_span):
+    for span in (active, open_span) if mark else ():
         if span is not None and (_is_foreign_llm_span(span) or _tells_later(span)):
             span.set_attribute(semconv.COUNTED, False)
     if noted is None or open_span is None or not noted.is_delivered or not open_span.is_recording():
@@ -111,6 +113,15 @@ def mark_enclosing() -> trace.Span | None:
     # Who made another span the active one since knows better where it belongs.
     is_unmoved = active.get_span_context().span_id == noted.active
     return open_span if is_unmoved and open_span.get_span_context().trace_flags.sampled else None
+
+
+def mark_query() -> None:
+    """A search of ours begins: a tracer's span of the same query, where it is the active one, does not count."""
+    active = trace.get_current_span()
+    if active.is_recording() and not _is_ours(active):
+        attributes: Mapping[str, Any] = getattr(active, "attributes", None) or {}
+        if any(key.startswith(_QUERY_PREFIXES) for key in attributes):
+            active.set_attribute(semconv.COUNTED, False)
 
 
 def _is_foreign_llm_span(span: trace.Span) -> bool:

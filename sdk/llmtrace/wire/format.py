@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from opentelemetry.util.types import AttributeValue
@@ -32,11 +32,19 @@ class InnerCall:
 
 @dataclass(slots=True)
 class Translation:
-    """A request or response as span attributes; `content` holds messages, rendered by `render.render`."""
+    """A request or response as span attributes; `content` holds messages, rendered by `render.render`, and
+    `texts` content that is one text. Both are redacted and cut, `attributes` are not.
+    """
 
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     content: dict[str, list[Json]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     inner_calls: list[InnerCall] = field(default_factory=list)
+
+
+def no_failure(body: Json) -> tuple[str | None, str | None]:
+    """`WireFormat.failure` of the formats whose errors all look alike: see `provider_errors`."""
+    return None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class WireFormat:
     streams_arrays: whether a stream of it may be one JSON array of events.
     method: `POST`, or `GET` for what was made earlier and is fetched now.
     fetched_again: whether several calls can return the same response; see `background_responses`.
+    failure: decoded response body → (error type, message) where it says in a way of its own that it failed.
+    collection_of_host: what is searched, where only the host says it; an empty text where it does not.
     """
 
     provider: str
@@ -68,6 +78,17 @@ class WireFormat:
     streams_arrays: bool = False
     method: str = "POST"
     fetched_again: bool = False
+    failure: Callable[[Json], tuple[str | None, str | None]] = no_failure
+    collection_of_host: Callable[[str], str] | None = None
+
+    @property
+    def calls_model(self) -> bool:
+        """Whether a model is asked; else it is a step that needs none, as a search is."""
+        return self.operation not in {"", "retrieval"}
+
+
+def _nothing(body: Json, *rest: Any) -> Translation:
+    return Translation()
 
 
 def mapping(value: Json) -> Mapping[str, Json]:
@@ -163,3 +184,15 @@ def parsed(text: Json) -> Json:
         return json.loads(text)
     except ValueError:
         return text
+
+
+UNDETERMINED: Final = WireFormat(
+    provider="",
+    operation="",
+    endings=(),
+    matches=lambda path, body: False,
+    request=_nothing,
+    response=_nothing,
+    fold=whole,
+)
+"""Of a request whose body is still to come; what it was is said at its end."""

@@ -40,6 +40,7 @@ _OF_FORMAT: Final[dict[str, str]] = {
     "ollama": "ollama",
     "hugging_face": "tgi",
     semconv.PROVIDER_AWS_BEDROCK: semconv.PROVIDER_AWS_BEDROCK,
+    **{name: name for name in ("chroma", "pinecone", "qdrant", "weaviate", "milvus", "elasticsearch")},
 }
 # Paths that one provider alone has, with the formats that it speaks there.
 _BY_PATH: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (

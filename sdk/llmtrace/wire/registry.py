@@ -16,6 +16,7 @@ from .gemini import generate_content, interactions
 from .openai import assistants, completions, images, responses
 from .openai import chat as openai_chat
 from .openai import embeddings as openai_embeddings
+from .vector_databases import chroma, elasticsearch, milvus, pinecone, qdrant, weaviate
 
 FORMATS: Final[tuple[WireFormat, ...]] = (
     openai_chat.FORMAT,
@@ -41,8 +42,15 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     ollama.EMBED,
     hugging_face.FORMAT,
     hugging_face.MODEL,
+    chroma.FORMAT,
+    pinecone.FORMAT,
+    qdrant.FORMAT,
+    weaviate.FORMAT,
+    milvus.FORMAT,
+    elasticsearch.FORMAT,
 )
 
+_BEGINNING: Final = 64
 _indexed: tuple[WireFormat, ...] = ()
 _by_ending: dict[str, tuple[WireFormat, ...]] = {}
 _by_other: dict[str, tuple[WireFormat, ...]] = {}
@@ -53,20 +61,24 @@ def recognise(path: str, body: bytes, method: str = "POST") -> WireFormat | None
 
     It runs on the caller's path for every HTTP request, hence the look-up by one word of the path.
     """
-    if _indexed is not FORMATS:
-        _index()
-    head, _, last = path.rpartition("/")
-    if method == "POST":
-        if not body:
-            return None
-        if ":" in last:
-            last = last.rpartition(":")[2]
-    elif method == "GET":
-        last = head.rpartition("/")[2]
-    for candidate in _by_ending.get(last) or _by_other.get(method, ()):
+    if method == "POST" and body[:_BEGINNING].lstrip()[:1] != b"{":
+        return None  # a form, say, whose fields are named as a format's are
+    for candidate in named(path, method) or _by_other.get(method, ()):
         if candidate.method == method and candidate.matches(path, body):
             return candidate
     return None
+
+
+def named(path: str, method: str = "POST") -> tuple[WireFormat, ...]:
+    """The formats whose word the path has: what a request may be of which the body is not known yet."""
+    if _indexed is not FORMATS:
+        _index()
+    head, _, last = path.rpartition("/")
+    if method == "GET":
+        last = head.rpartition("/")[2]
+    elif ":" in last:
+        last = last.rpartition(":")[2]
+    return _by_ending.get(last, ())
 
 
 def _index() -> None:

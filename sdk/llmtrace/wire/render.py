@@ -40,6 +40,12 @@ def _whole_characters(text: str) -> str:
     return text
 
 
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters of a text, with a mark of what was left out."""
+    longest = min(limit, _TEXT_LIMITS[0])
+    return text if len(text) <= longest else text[:longest] + _mark(len(text) - longest)
+
+
 def media(data: Json) -> Json:
     """Base64 data for a blob part: whole when small, else its beginning and a mark."""
     if isinstance(data, str) and len(data) > _MEDIA_LIMIT:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from llmtrace.capture import interceptor
-from llmtrace.capture.call import LlmCall
+from llmtrace.capture import interceptor, streamed_request
+from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
+from llmtrace.wire.format import UNDETERMINED
 
 if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
@@ -83,14 +84,25 @@ def _begin(
         # What aiohttp itself would make of it, made a little earlier.
         payload = module.JsonPayload(json, dumps=session.json_serialize)
         data = payload._value
+    if isinstance(data, module.payload.BytesPayload):
+        data = data._value
     recognised = interceptor.recognised(method.upper(), url.raw_path, data)
-    if recognised is None:
+    streamed: streamed_request.StreamedBody | None = None
+    if recognised is None and streamed_request.may_be_call(method.upper(), url.raw_path):
+        # A file stays as it is: its length goes with it.
+        if isinstance(data, AsyncIterable) and not isinstance(data, module.payload.Payload):
+            streamed = streamed_request.StreamedBody()
+            pieces = data.iter_any() if isinstance(data, module.StreamReader) else data
+            kwargs["data"] = streamed.noted_async(pieces)
+    if recognised is None and streamed is None:
         if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
             kwargs["json"], kwargs["data"] = None, payload
         return interceptor.NOTHING
     headers = session._prepare_headers(kwargs.get("headers"))
-    wire_format, path, body = recognised
-    captured = _AiohttpRequest(url, headers, path, body)
+    wire_format, path, body = recognised or (UNDETERMINED, url.raw_path, b"")
+    captured: CapturedRequest = _AiohttpRequest(url, headers, path, body)
+    if streamed is not None:
+        captured = streamed_request.StreamedRequest(captured, streamed)
     sent = interceptor.begin(runtime, wire_format, captured, lambda: str(url.host), headers.__setitem__)
     kwargs["headers"] = {
         **dict(kwargs.get("headers") or {}),

@@ -1,4 +1,5 @@
-"""The hook on `send` of httpx and httpx2 clients, sync and async.
+"""The hook on `send` of httpx and httpx2 clients, sync and async, and on the transports below it for the libraries
+that hand their requests to these directly (Pinecone's).
 
 A request that is an LLM call by its shape gets a span and a `traceparent` header; every other request passes
 untouched, but for the HTTP spans of `capture.other_http`.
@@ -12,9 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from llmtrace import clock
-from llmtrace.capture import interceptor, other_http
-from llmtrace.capture.call import LlmCall
-from llmtrace.wire import registry
+from llmtrace.capture import interceptor, other_http, streamed_request
+from llmtrace.capture.call import CapturedRequest, LlmCall
+from llmtrace.capture.runtime import Runtime
+from llmtrace.wire.format import UNDETERMINED
 
 from .httpx_streams import StreamTypes, stream_types
 
@@ -24,6 +26,16 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     streams = stream_types(module)
     yield module.Client, "send", lambda original: _sync(original, streams)
     yield module.AsyncClient, "send", lambda original: _async(original, streams)
+    transports: tuple[other_http.Hook, ...] = (
+        (module.HTTPTransport, "handle_request", lambda original: _transport(original, streams)),
+        (
+            module.AsyncHTTPTransport,
+            "handle_async_request",
+            lambda original: _async_transport(original, streams),
+        ),
+    )
+    other_http.above_instrumentation[module.__name__] = transports
+    yield from transports
 
 
 class _HttpxRequest:
@@ -47,7 +59,7 @@ def _sync(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., A
 
     @functools.wraps(original)
     def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        sent = _begin(request)
+        sent = _begin(request, streams)
         if sent.call is None:
             with sent:
                 return original(client, request, *args, **kwargs)
@@ -75,7 +87,7 @@ def _async(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., 
 
     @functools.wraps(original)
     async def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        sent = _begin(request)
+        sent = _begin(request, streams)
         if sent.call is None:
             with sent:
                 return await original(client, request, *args, **kwargs)
@@ -97,34 +109,88 @@ def _async(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., 
     return send
 
 
+def _transport(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def handle_request(transport: Any, request: Any) -> Any:
+        sent = _begin_below(request, streams)
+        with sent:
+            response = original(transport, request)
+        if sent.call is not None:
+            _receive(sent.call, response, True, streams.sync, None)
+        return response
+
+    return handle_request
+
+
+def _async_transport(original: Callable[..., Any], streams: StreamTypes) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        sent = _begin_below(request, streams)
+        with sent:
+            response = await original(transport, request)
+        if sent.call is not None:
+            _receive(sent.call, response, True, streams.asynchronous, None)
+        return response
+
+    return handle_async_request
+
+
+def _begin_below(request: Any, streams: StreamTypes) -> interceptor.SentRequest:
+    """A call that no client's `send` has begun."""
+    with interceptor.BEGINNING:
+        runtime = interceptor.recording()
+        if runtime is not None and request.method in interceptor.METHODS:
+            path = request.url.raw_path.decode("ascii").partition("?")[0]
+            return _begin_call(runtime, request, path, streams) or interceptor.NOTHING
+    return interceptor.NOTHING
+
+
 def _takes_stream(send: Callable[..., Any]) -> bool:
     """Whether `send` is the library's own, and so takes `stream`: an application's stand-in may not."""
     return (send.__module__ or "").partition(".")[0] in {"httpx", "httpx2"}
 
 
-def _begin(request: Any) -> interceptor.SentRequest:
+def _begin(request: Any, streams: StreamTypes) -> interceptor.SentRequest:
     with interceptor.BEGINNING:
         runtime = interceptor.recording()
         if runtime is None:
             return interceptor.NOTHING
         if request.method in interceptor.METHODS:
             path = request.url.raw_path.decode("ascii").partition("?")[0]
-            body = _body(request)
-            wire_format = registry.recognise(path, body, request.method)
-            if wire_format is not None:
-                captured = _HttpxRequest(request, path, body)
-                set_header = request.headers.__setitem__
-                return interceptor.begin(
-                    runtime, wire_format, captured, lambda: str(request.url.host), set_header
-                )
+            begun = _begin_call(runtime, request, path, streams)
+            if begun is not None:
+                return begun
         return interceptor.SentRequest(token=other_http.other_call(runtime, request))
     return interceptor.NOTHING
 
 
-def _body(request: Any) -> bytes:
+def _begin_call(
+    runtime: Runtime, request: Any, path: str, streams: StreamTypes
+) -> interceptor.SentRequest | None:
     # A streamed upload has no `_content`, and reading it here would change what is sent.
     content = request.__dict__.get("_content")
-    return content if isinstance(content, bytes) else b""
+    captured: CapturedRequest
+    if isinstance(content, bytes):
+        recognised = interceptor.recognised_body(request.method, path, content)
+        if recognised is None:
+            return None
+        wire_format, body = recognised
+        captured = _HttpxRequest(request, path, body)
+    elif streamed_request.may_be_call(request.method, path) and not _is_form(request):
+        wire_format, streamed = UNDETERMINED, streamed_request.StreamedBody()
+        captured = streamed_request.StreamedRequest(_HttpxRequest(request, path, b""), streamed)
+        request.stream = streams.sent(request.stream, streamed)
+    else:
+        recognised = interceptor.recognised_body(request.method, path, b"")
+        if recognised is None:
+            return None
+        wire_format, captured = recognised[0], _HttpxRequest(request, path, b"")
+    set_header = request.headers.__setitem__
+    return interceptor.begin(runtime, wire_format, captured, lambda: str(request.url.host), set_header)
+
+
+def _is_form(request: Any) -> bool:
+    return str(request.headers.get("content-type", "")).startswith("multipart/")
 
 
 def _receive(call: LlmCall, response: Any, stream: bool, wrapper: type[Any], head_at: float | None) -> None:

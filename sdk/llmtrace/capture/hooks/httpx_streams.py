@@ -15,6 +15,7 @@ from typing import Any, Final
 from llmtrace import clock
 from llmtrace.capture.call import LlmCall
 from llmtrace.capture.interceptor import StreamRecorder, forget
+from llmtrace.capture.streamed_request import StreamedBody
 
 _CHUNK: Final = itemgetter(0)
 
@@ -26,10 +27,11 @@ def _moments() -> Iterator[float]:
 
 @dataclass(frozen=True, slots=True)
 class StreamTypes:
-    """The two wrappers for one library's base classes."""
+    """The wrappers for one library's base classes: of response streams, and of a request's."""
 
     sync: type[Any]
     asynchronous: type[Any]
+    sent: type[Any]
 
 
 def stream_types(module: ModuleType) -> StreamTypes:
@@ -88,7 +90,29 @@ def stream_types(module: ModuleType) -> StreamTypes:
             finally:
                 self._recorder.ended(early=True)
 
-    return StreamTypes(TracedStream, TracedAsyncStream)
+    class SentStream(sync_base, async_base):  # type: ignore[misc]
+        """A request's body, noted as the transport takes it."""
+
+        def __init__(self, stream: Any, body: StreamedBody) -> None:
+            self._stream = stream
+            self._body = body
+
+        def __iter__(self) -> Iterator[bytes]:
+            return self._body.noted(self._stream)
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self._body.noted_async(self._stream)
+
+        def close(self) -> None:
+            self._stream.close()
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._stream, name)
+
+    return StreamTypes(TracedStream, TracedAsyncStream, SentStream)
 
 
 class _Traced:

@@ -20,6 +20,15 @@ _HOOKS: Final = {
     "httpx2": "httpx_clients",
     "urllib3": "urllib3_pools",
     "aiohttp": "aiohttp_sessions",
+    "http.client": "http_client_connections",
+    "urllib.request": "urllib_openers",
+    # DSPy's own transport, on sockets; its copy of the library has another name.
+    "lm15.transports": "lm15_transports",
+    "dspy._vendor.lm15.transports": "lm15_transports",
+    "mcp.shared.session": "mcp_sessions",
+    "mcp.shared.jsonrpc_dispatcher": "mcp_sessions",
+    "mcp.server.lowlevel.server": "mcp_sessions",
+    "mcp.server._otel": "mcp_sessions",
 }
 _MARK: Final = "_llmtrace_hook"
 _watching = False

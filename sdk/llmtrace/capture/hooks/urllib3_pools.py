@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import wrapt
 
-from llmtrace.capture import interceptor
-from llmtrace.capture.call import LlmCall
+from llmtrace.capture import interceptor, streamed_request
+from llmtrace.capture.call import CapturedRequest, LlmCall
+from llmtrace.capture.runtime import Runtime
+from llmtrace.wire.format import UNDETERMINED
+
+from .plain_request import address_of
 
 if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
@@ -36,15 +40,18 @@ def _texts(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
 class _Urllib3Request:
     """See `call.CapturedRequest`."""
 
-    __slots__ = ("_pool", "body", "headers", "path")
+    __slots__ = ("_pool", "_target", "body", "headers", "path")
 
-    def __init__(self, pool: Any, headers: Mapping[str, str], path: str, body: bytes) -> None:
+    def __init__(self, pool: Any, target: str, headers: Mapping[str, str], path: str, body: bytes) -> None:
         self._pool = pool
+        self._target = target
         self.headers = headers
         self.path = path
         self.body = body
 
     def address(self) -> tuple[str, int]:
+        if "://" in self._target:  # the pool is a proxy's
+            return address_of(self._target)
         pool = self._pool
         return str(pool.host), pool.port or (443 if pool.scheme == "https" else 80)
 
@@ -57,25 +64,13 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
         sent = interceptor.NOTHING
         with interceptor.BEGINNING:
             runtime = interceptor.recording()
-            recognised = None
             if runtime is not None:
                 arguments = signature.bind(pool, *args, **kwargs).arguments
-                recognised = interceptor.recognised(
-                    arguments["method"], arguments["url"], arguments.get("body")
-                )
-            if runtime is not None and recognised is not None:
-                headers = arguments.get("headers")
-                # A copy: the caller's own headers stay as they are.
-                copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
-                wire_format, path, body = recognised
-                captured = _Urllib3Request(pool, copied, path, body)
-                sent = interceptor.begin(
-                    runtime, wire_format, captured, lambda: str(pool.host), copied.__setitem__
-                )
-                kwargs["headers"] = copied
-                args = args[:3]
-                kwargs |= {
-                    name: arguments[name] for name in list(signature.parameters)[5:] if name in arguments
+                sent = _begin(module, runtime, pool, arguments)
+            if sent is not interceptor.NOTHING:
+                args = arguments["method"], arguments["url"]
+                kwargs = {
+                    name: arguments[name] for name in list(signature.parameters)[3:] if name in arguments
                 }
                 kwargs |= kwargs.pop("response_kw", {})
         with sent:
@@ -83,6 +78,33 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
         return response if sent.call is None else _received(sent.call, response, arguments)
 
     return urlopen
+
+
+def _begin(
+    module: ModuleType, runtime: Runtime, pool: Any, arguments: dict[str, Any]
+) -> interceptor.SentRequest:
+    """Begin a call; its headers, and its body where it is noted while it is sent, go into `arguments`."""
+    method, target, body = arguments["method"], arguments["url"], arguments.get("body")
+    recognised = interceptor.recognised(method, target, body)
+    streamed = None
+    if recognised is None:
+        path = interceptor.path_of(target)
+        streamed = streamed_request.noted(body) if streamed_request.may_be_call(method, path) else None
+        if streamed is None:
+            return interceptor.NOTHING
+        arguments["body"] = streamed[0]
+        recognised = UNDETERMINED, path, b""
+    headers = arguments.get("headers")
+    # A copy: the caller's own headers stay as they are.
+    copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
+    arguments["headers"] = copied
+    wire_format, path, content = recognised
+    captured: CapturedRequest = _Urllib3Request(pool, target, copied, path, content)
+    if streamed is not None:
+        captured = streamed_request.StreamedRequest(captured, streamed[1])
+    return interceptor.begin(
+        runtime, wire_format, captured, lambda: captured.address()[0], copied.__setitem__
+    )
 
 
 def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any:

@@ -33,7 +33,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
     put_int(attributes, semconv.RETRIEVAL_TOP_K, either(payload, "top_n", "top_k"))
     if content:
-        put_text(attributes, semconv.RETRIEVAL_QUERY_TEXT, payload.get("query"))
+        put_text(translation.texts, semconv.RETRIEVAL_QUERY_TEXT, payload.get("query"))
     return translation
 
 
