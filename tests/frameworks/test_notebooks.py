@@ -23,7 +23,8 @@ LINE = "llmtrace: traces of this session are at http://127.0.0.1:8501/traces"
 ASK = """from openai import OpenAI
 client = OpenAI(api_key="none", max_retries=0)
 def ask(**more):
-    return client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}], **more)
+    messages = [{"role": "user", "content": "Hi"}]
+    return client.chat.completions.create(model="gpt-4o-mini", messages=messages, **more)
 """
 
 
@@ -73,18 +74,18 @@ def test_a_notebook_is_shown_the_way_to_its_traces(collector: ReplayServer) -> N
             LLMTRACE_ENDPOINT=collector.url,
             OPENAI_BASE_URL=f"{provider.url}/v1",
         )
-    assert [shown["text/plain"] for shown in first] == [LINE]
+    assert [output["text/plain"] for output in first] == [LINE]
     assert first[0]["text/html"].count('<a href="http://127.0.0.1:8501/traces"') == 1
     assert (again, loaded) == ([], [])
     assert other[0]["text/html"].count('"') == 6  # the attributes' own: what an address holds is escaped
     assert "&quot;&amp;c/traces" in other[0]["text/html"]
-    (shown,) = link
+    (output,) = link
     (span,) = spans(collector)
     page = f'https://llm.example.org/a%22%3E?b="&c/traces?trace={span.trace_id.hex()}'
-    assert shown["text/plain"] == repr(page)
-    assert f">{page.replace('&', '&amp;').replace(chr(34), '&quot;')}</a>" in shown["text/html"]
+    assert output["text/plain"] == repr(page)
+    assert f">{page.replace('&', '&amp;').replace(chr(34), '&quot;')}</a>" in output["text/html"]
     assert text[0]["text"].startswith("<class 'str'> xhttps://llm.example.org/")
-    assert [shown["text/plain"] for shown in after] == [LINE]  # a new kernel
+    assert [output["text/plain"] for output in after] == [LINE]  # a new kernel
 
 
 def test_cells_that_are_stopped_awaited_or_nested_are_traced(collector: ReplayServer) -> None:
