@@ -97,7 +97,7 @@ def differences(
 ) -> list[str]:
     answer = answers.answer(call, wire_format, path, body)
     if call.status >= 400:
-        kind, message = provider_error(read(wire_format, answer), failed=True)
+        _, message = provider_error(read(wire_format, answer), failed=True)
         return [] if message == call.error[1] else [f"{recording.name}: {message!r} is not {call.error!r}"]
     seen = rebuilt(call, wire_format, path, body)
     expected = {key: attributes[key] for key in COMPARED if key in attributes}

@@ -1,4 +1,4 @@
-"""Spans of a test as what tests ask about: calls of models with their messages, tokens and cost, and tools."""
+"""Spans of a test as what tests ask about: calls of models with messages, tokens and cost, and tools."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
+from llmtrace.spans.finished_spans import SCOPE
 
 from .prices import cost_of
 
@@ -128,7 +129,11 @@ class ToolRun:
 def calls(spans: Sequence[ReadableSpan]) -> list[Call]:
     """Calls of models, in the order in which they began."""
     names = _Parents(spans)
-    return [_call(span, names) for span in _started(spans) if _operation(span) not in {"", *_STEPS}]
+    return [
+        _call(span, names)
+        for span in _started(spans)
+        if _operation(span) not in {"", *_STEPS} and not _is_other_record(span)
+    ]
 
 
 def tool_runs(spans: Sequence[ReadableSpan]) -> list[ToolRun]:
@@ -155,6 +160,13 @@ class _Parents:
             names.insert(0, around.name)
             above = around.parent
         return tuple(names)
+
+
+def _is_other_record(span: ReadableSpan) -> bool:
+    """Whether it is another library's record of a call that has one of ours."""
+    scope = span.instrumentation_scope
+    is_ours = scope is not None and scope.name == SCOPE
+    return not is_ours and (span.attributes or {}).get(semconv.COUNTED) is False
 
 
 def _started(spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:

@@ -8,12 +8,15 @@ imported at the start of every run of pytest there, for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from .memory import Captured, capture
+from .replayed_trace import ReplayDifference, ReplayedTrace
 
 
 @pytest.fixture
@@ -27,6 +30,25 @@ def captured(llmtrace_settings: dict[str, Any]) -> Iterator[Captured]:
     """What the test traced: `.calls`, `.tools`, `.tokens`, `.cost`. Nothing is sent to any collector."""
     with capture(**{"sample_rate": 1.0, "rules": (), **llmtrace_settings}) as traces:
         yield traces
+
+
+@pytest.fixture
+def replayed(captured: Captured) -> Iterator[Callable[..., ReplayedTrace]]:
+    """A function: recorded calls → a `ReplayedTrace`, whose answers the program gets until the test ends.
+
+    No request leaves this machine meanwhile. Where requests differ from the recorded ones is a warning.
+    """
+    traces: list[ReplayedTrace] = []
+    with ExitStack() as stack:
+
+        def start(calls: Any, **options: Any) -> ReplayedTrace:
+            traces.append(stack.enter_context(ReplayedTrace.started(calls, captured, **options)))
+            return traces[-1]
+
+        yield start
+    for trace in traces:
+        for text in trace.differences:
+            warnings.warn(ReplayDifference(f"\n{text}"), stacklevel=1)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -45,17 +45,19 @@ _BUILDERS: Final[tuple[tuple[WireFormat, Builder], ...]] = (
 OPERATIONS: Final = frozenset(wire_format.operation for wire_format, _ in _BUILDERS)
 
 
-def answer(call: RecordedCall, wire_format: WireFormat, path: str, body: bytes) -> Answer:
+def answer(call: RecordedCall, wire_format: WireFormat, path: str, body: bytes, provider: str = "") -> Answer:
     """The recorded answer for a request to `path` (with query) in a format.
 
-    A call that got no answer breaks the connection. Raises NotRebuildable, which says why.
+    provider: who is asked; the one that was recorded where nobody knows. A call that got no answer breaks the
+    connection. Raises NotRebuildable, which says why.
     """
-    builder = builder_of(wire_format)
+    provider = provider or call.provider
+    builder = builder_of(wire_format, provider)
     if builder is None:
         raise NotRebuildable(
             f"answers of {wire_format.operation} in {wire_format.provider}'s format cannot be rebuilt"
         )
-    named = {PROVIDER_HEADER: call.provider} if call.provider else {}
+    named = {PROVIDER_HEADER: provider} if provider else {}
     if call.status == 0:
         return Answer(headers={"content-type": "text/event-stream"}, chunks=[], cut=True)
     if call.status >= 400:
@@ -70,8 +72,10 @@ def answer(call: RecordedCall, wire_format: WireFormat, path: str, body: bytes) 
     return _broken_off(streamed, builder, call) if call.error else streamed
 
 
-def builder_of(wire_format: WireFormat) -> Builder | None:
-    """Who rebuilds answers of a format; None where nobody does."""
+def builder_of(wire_format: WireFormat, provider: str = "") -> Builder | None:
+    """Who rebuilds answers of a format, as a provider speaks it; None where nobody does."""
+    if wire_format is chat.FORMAT and provider == "mistral_ai":
+        return openai_chat_answers.MISTRAL
     return next((builder for known, builder in _BUILDERS if known is wire_format), None)
 
 

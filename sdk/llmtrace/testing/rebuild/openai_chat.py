@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from llmtrace import semconv
@@ -126,14 +127,17 @@ def _tool_call(part: Any, custom: set[Any]) -> Json:
     return {**identified, "function": {"name": part.get("name"), "arguments": arguments}}
 
 
-def stream(body: Any, request: Any, path: str) -> Answer:
+def stream(body: Any, request: Any, path: str, *, whole_tools: bool = False) -> Answer:
     """Chunks. Usage has a chunk of its own where the request asks for it, else it is on the last choice's:
-    programs that did not ask for it may not know one without choices."""
+    programs that did not ask for it may not know one without choices.
+
+    whole_tools: calls of tools come in one piece.
+    """
     begin = {key: body[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     chunks = [
         {**begin, "choices": [{"index": choice["index"], "delta": delta, "finish_reason": finish}]}
         for choice in body["choices"]
-        for delta, finish in _deltas(choice)
+        for delta, finish in _deltas(choice, whole_tools)
     ]
     if counts := body.get("usage"):
         if mapping(request.get("stream_options")).get("include_usage"):
@@ -143,7 +147,7 @@ def stream(body: Any, request: Any, path: str) -> Answer:
     return sse(chunks)
 
 
-def _deltas(choice: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
+def _deltas(choice: Any, whole_tools: bool) -> Iterator[tuple[dict[str, Any], str | None]]:
     message = choice["message"]
     yield {"role": "assistant", "content": ""}, None
     for key in ("reasoning_content", "content", "refusal"):
@@ -154,6 +158,9 @@ def _deltas(choice: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
             yield {key: piece}, None
     for index, call in enumerate(items(message.get("tool_calls"))):
         kind = call["type"]
+        if whole_tools:
+            yield {"tool_calls": [{**call, "index": index}]}, None
+            continue
         name, field = call[kind]["name"], "arguments" if kind == "function" else "input"
         begin = {"index": index, "id": call["id"], "type": kind, kind: {"name": name, field: ""}}
         yield {"tool_calls": [begin]}, None
@@ -197,4 +204,5 @@ def completion_stream(body: Any, request: Any, path: str) -> Answer:
 
 
 CHAT: Final = Builder(body, asks_for_stream, stream, error)
+MISTRAL: Final = Builder(body, asks_for_stream, partial(stream, whole_tools=True), error)
 COMPLETIONS: Final = Builder(completion_body, asks_for_stream, completion_stream, error)

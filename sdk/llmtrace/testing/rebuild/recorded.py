@@ -25,8 +25,9 @@ class RecordedCall:
     """What a span says of one request and its answer.
 
     instructions, input, tools, output: parts, messages and definitions as the GenAI conventions have them.
-    usage: counts by the attribute's name without `gen_ai.usage.` or `llmtrace.usage.`. status: of HTTP, 0 where no answer came.
-    error: its type and its message, empty where there is none. flags: `stop_sequence` and `abandoned`.
+    usage: counts by the attribute's name without `gen_ai.usage.` or `llmtrace.usage.`. status: of HTTP, 0
+    where no answer came. error: its type and its message, empty where there is none. flags: `stop_sequence`
+    and `abandoned`.
     """
 
     operation: str = "chat"
