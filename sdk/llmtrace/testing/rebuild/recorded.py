@@ -10,6 +10,7 @@ from typing import Any, Final
 from llmtrace import semconv
 from llmtrace.testing.replay import Answer
 from llmtrace.wire.format import Json
+from llmtrace.wire.render import LEFT_OUT
 
 _PIECE: Final = 24
 _OWN_USAGE: Final = "llmtrace.usage."
@@ -74,6 +75,20 @@ class Builder:
     is_stream: Callable[[Any, str], bool]
     stream: Callable[[Any, Any, str], Answer]
     error: Callable[[RecordedCall], Json]
+
+
+def incomplete(recorded: RecordedCall | str) -> str:
+    """Why an answer, or a text in JSON, is not what was there: it was cut or redacted. Empty where it is."""
+    text = recorded if isinstance(recorded, str) else json.dumps(recorded.output, ensure_ascii=False)
+    marks = (
+        (LEFT_OUT, "a text in it was too long and is cut"),
+        ("[redacted:", "a secret or personal data in it were redacted"),
+        ("[llmtrace left this out", "a text in it could not be redacted and is left out"),
+    )
+    for mark, why in marks:
+        if mark in text or json.dumps(mark)[1:-1] in text:
+            return why
+    return ""
 
 
 def recorded_call(attributes: Mapping[str, Any], error: str = "") -> RecordedCall:
