@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from llmtrace.testing import Answer, ReplayServer
-from tests.cli.running import clean_environment, run
-from tests.collector.running import Served, settings
+from llmtrace.testing import Answer, ReplayServer, capture
+from llmtrace_cli.main import cli
+from tests.cli.running import clean_environment
+from tests.collector.running import Served, settings, until
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).parent / "programs" / "shipping_agent.py"
@@ -72,6 +74,14 @@ def in_production(collector: Served, folder: Path, *answers: Answer) -> str:
     return collector.value(f"{newest} FORMAT TabSeparated")
 
 
+def from_trace(collector: Served, folder: Path, *arguments: str) -> Result:
+    """`llmtrace test from-trace` in a folder."""
+    runner = CliRunner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return runner.invoke(cli, ["test", "from-trace", "--url", collector.url, *arguments])
+
+
 def pytest_run(folder: Path) -> subprocess.CompletedProcess[str]:
     """A pytest of its own, in an environment without keys and without a way to the provider."""
     environment = {name: value for name, value in clean_environment().items() if "_API_KEY" not in name}
@@ -94,9 +104,9 @@ def mend(folder: Path) -> None:
 
 def test_it_fails_on_the_broken_program_and_passes_on_the_mended(collector: Served, tmp_path: Path) -> None:
     trace_id = in_production(collector, tmp_path, tool_call("2 kg"))
-    made = run("test", "from-trace", trace_id, "--url", collector.url, cwd=tmp_path)
-    assert (made.returncode, made.stderr) == (0, "")
-    assert made.stdout == f"wrote test_trace_{trace_id[:8]}.py: run it with pytest\n"
+    written = from_trace(collector, tmp_path, trace_id)
+    assert (written.exit_code, written.stderr) == (0, "")
+    assert written.stdout == f"wrote test_trace_{trace_id[:8]}.py: run it with pytest\n"
 
     broken = pytest_run(tmp_path)
     assert broken.returncode == 1, broken.stdout
@@ -111,8 +121,8 @@ def test_it_fails_on_the_broken_program_and_passes_on_the_mended(collector: Serv
     text = (tmp_path / f"test_trace_{trace_id[:8]}.py").read_text()
     assert 'assert trace.status == "ok"  # production saw: failed' in text
     assert "#   'execute_tool shipping_cost' failed: " in text
-    again = run("test", "from-trace", trace_id, "--url", collector.url, cwd=tmp_path)
-    assert again.returncode == 1
+    again = from_trace(collector, tmp_path, trace_id)
+    assert again.exit_code == 1
     assert "exists; --force writes over it" in again.stderr
 
 
@@ -122,8 +132,8 @@ def test_a_whole_conversation_is_held_against_the_recorded_one(collector: Served
     trace_id = in_production(collector, tmp_path, tool_call("2"), final)
     link = f"http://127.0.0.1:8501/traces?trace={trace_id}"
     arguments = ("--expect", "'9' in result", "--call", "shipping_agent:answer", "--out", "test_it.py")
-    made = run("test", "from-trace", link, *arguments, "--url", collector.url, cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
+    written = from_trace(collector, tmp_path, link, *arguments)
+    assert written.exit_code == 0, written.stderr
     same = pytest_run(tmp_path)
     assert same.returncode == 0, same.stdout + same.stderr
     assert "1 passed in" in same.stdout  # and nothing to warn of
@@ -148,7 +158,20 @@ def test_a_whole_conversation_is_held_against_the_recorded_one(collector: Served
 def test_what_cannot_be_done_says_what_to_do(
     collector: Served, tmp_path: Path, arguments: list[str], code: int, why: str
 ) -> None:
-    refused = run("test", "from-trace", "--url", collector.url, *arguments, cwd=tmp_path)
-    assert refused.returncode == code
+    refused = from_trace(collector, tmp_path, *arguments)
+    assert refused.exit_code == code
     assert why in " ".join(refused.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cost_in_a_test_is_the_collectors(collector: Served, tmp_path: Path) -> None:
+    from openai import OpenAI
+
+    trace_id = in_production(collector, tmp_path, tool_call("3 kg"))
+    asked = f"SELECT sum(Cost) FROM span_cost WHERE TraceId = '{trace_id}' AND Priced FORMAT TabSeparated"
+    until(lambda: collector.value(asked) not in ("", "0", "\\N"), what="a price")
+    with ReplayServer(tool_call("3 kg"), provider="openai") as provider, capture() as captured:
+        client = OpenAI(base_url=f"{provider.url}/v1", api_key="none")
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}])
+        assert captured.cost == pytest.approx(float(collector.value(asked)), rel=1e-9)
+        assert captured.cost > 0

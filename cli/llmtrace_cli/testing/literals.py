@@ -22,12 +22,12 @@ def literal(value: Any, level: int = 0) -> str:
     if level > _DEEPEST and isinstance(value, dict | list):
         return f"json.loads({json.dumps(value)!r})"
     if isinstance(value, dict):
-        entries = [f"{key!r}: {literal(entry, level + 1)}" for key, entry in value.items()]
+        entries = [f"{_quoted(str(key))}: {literal(entry, level + 1)}" for key, entry in value.items()]
         return _bracketed("{", entries, "}", level)
     if isinstance(value, list):
         return _bracketed("[", [literal(entry, level + 1) for entry in value], "]", level)
     if isinstance(value, float) and not math.isfinite(value):
-        return repr(str(value))
+        return _quoted(str(value))
     if isinstance(value, str):
         return _text(value, level)
     return repr(value)
@@ -55,10 +55,18 @@ def _bracketed(begin: str, entries: list[str], end: str, level: int) -> str:
 def _text(text: str, level: int) -> str:
     """Long texts line by line, so that people can read them."""
     if len(text) <= _WIDTH:
-        return repr(text)
+        return _quoted(text)
     inner = _INDENT * (level + 1)
-    lines = "".join(f"{inner}{piece!r}\n" for piece in _pieces(text))
+    lines = "".join(f"{inner}{_quoted(piece)}\n" for piece in _pieces(text))
     return f"(\n{lines}{_INDENT * level})"
+
+
+def _quoted(text: str) -> str:
+    """`repr`, in double quotes where nothing in it needs an escape."""
+    source = repr(text)
+    if source.startswith('"') or '"' in source or "\\" in source:
+        return source
+    return f'"{source[1:-1]}"'
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -81,8 +81,8 @@ def trace_test(
     if status != "ok":
         options = ", beyond=BEYOND"
         body.append(
-            "\n# Production went wrong. What the program asks for after all that, now that it goes right, is "
-            f"answered so:\nBEYOND = {literal(_BEYOND)}\n"
+            "\n# Production went wrong then. Whatever the program asks for after these is answered so:\n"
+            f"BEYOND = {literal(_BEYOND)}\n"
         )
     body.append(
         _function(trace_id, options, wanted, status, [text for text in expect if text not in STATUSES])
@@ -195,14 +195,14 @@ def _entry(spans: Sequence[RecordedSpan]) -> RecordedSpan | None:
 def _source(entry: RecordedSpan | None, call: str | None, notes: list[str]) -> str:
     """What stands for ENTRY in the file."""
     if call is not None:
-        return repr(call)
+        return literal(call)
     if entry is None:
         why = "no function of the program is in the trace: name the one to call, as 'module:function'"
     else:
         name = str(entry.attributes[semconv.CODE_FUNCTION_NAME])
         module = name.partition(".")[0]
         if _IMPORTABLE.fullmatch(name) and module != "__main__":
-            return repr(name)
+            return literal(name)
         why = f"the trace began in {name}, which cannot be imported by that name: write 'module:function'"
     notes.append(f"ENTRY is to fill in: {why}")
     return f"FillIn({literal(why)})"

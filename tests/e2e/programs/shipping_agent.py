@@ -1,4 +1,4 @@
-"""An agent with a tool. The tool fails on what the model writes for a weight: `"2 kg"`, where it wants a number."""
+"""An agent whose tool fails on what the model writes for a weight: `"2 kg"`, where it wants a number."""
 
 import json
 import re
