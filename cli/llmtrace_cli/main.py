@@ -15,6 +15,7 @@ from .query.traces import traces
 from .serve.commands import collector, dashboard, inference, mlflow, watch
 from .stack.up import up
 from .terminal import Commands
+from .testing.commands import test
 
 
 @click.group(
@@ -26,6 +27,7 @@ Examples:
   llmtrace demo --once            drive real calls through everything, print what was stored, stop
   llmtrace doctor                 what is wrong, and how to mend it
   llmtrace traces 'status:failed' which traces failed, and any other search
+  llmtrace test from-trace ID     a pytest file that plays a trace's answers to your program again
   llmtrace cost report --by model what calls cost
   llmtrace config init            write a commented llmtrace.toml
   llmtrace --config prod.toml collector --port 4319
@@ -46,8 +48,8 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, cost, config, keys,
-    store, backup, restore):  # fmt: skip
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, test, cost, config,
+    keys, store, backup, restore):  # fmt: skip
     cli.add_command(command)
 
 

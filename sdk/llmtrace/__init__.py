@@ -83,6 +83,12 @@ if not TYPE_CHECKING:  # a type checker must know the present names alone
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return globals()[name]
 
+    def load_ipython_extension(shell: object) -> None:
+        """`%load_ext llmtrace` is `llmtrace.init()`, for those who are used to it."""
+        from .api.init import init
+
+        init()
+
     def __dir__() -> list[str]:
         """The API, and what every module has."""
         return sorted([*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"])

@@ -33,11 +33,19 @@ def test_exported_members() -> None:
         assert inspect.getdoc(getattr(llmtrace, name)), name
     assert llmtrace.testing.__all__ == [
         "Answer",
+        "Call",
         "Captured",
+        "EntryError",
+        "FillIn",
         "Received",
+        "ReplayDifference",
         "ReplayServer",
+        "ReplayedTrace",
         "SequentialIds",
         "SteppingClock",
+        "Tokens",
+        "ToolRequest",
+        "ToolRun",
         "capture",
         "sse",
     ]

@@ -293,10 +293,35 @@ def test_langchain(collector: ReplayServer, provider: ReplayServer, environment:
     assert {span.get("gen_ai.agent.name") for span in spans(collector)} == {"calculator"}
 
 
+def test_fixtures_of_pytest(environment: dict[str, str], provider: ReplayServer, tmp_path: Path) -> None:
+    """The page's conftest and its test, of a program that asks as the page's test expects it."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Rain."}}
+    usage = {"prompt_tokens": 12, "completion_tokens": 2, "total_tokens": 14}
+    provider.answer_with(Answer.json({"model": "gpt-4o-mini", "choices": [choice], "usage": usage}))
+    program = (
+        "import llmtrace\nfrom openai import OpenAI\n@llmtrace.observe\ndef answer(question):\n"
+        "    messages = [{'role': 'user', 'content': question}]\n"
+        "    OpenAI().chat.completions.create(model='gpt-4o-mini', messages=messages)\n"
+    )
+    (tmp_path / "shop.py").write_text(program)
+    (tmp_path / "conftest.py").write_text(recipe("With pytest"))
+    (tmp_path / "test_shop.py").write_text(recipe("What was captured"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": os.pathsep.join([str(ROOT / "sdk"), str(ROOT / "collector")])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "1 passed" in ended.stdout, ended.stdout
+
+
 def test_in_your_tests() -> None:
     """The page's own test passes, twice, and fails where the program sends something else."""
     namespace: dict[str, Any] = {}
-    exec(recipe("In your tests"), namespace)
+    exec(recipe("Without fixtures"), namespace)
     namespace["test_answer"]()
     namespace["test_answer"]()
     namespace["ANSWER"]["usage"]["prompt_tokens"] = 13

@@ -21,7 +21,7 @@ WHERE TraceId IN {trace_ids:Array(String)}"""
 
 # Only the days on which the traces ran are read. Not `<`: the engine takes a DateTime for whole seconds when
 # it looks for parts, and would leave out those of the last second.
-_OF_TRACES = """has({trace_ids:Array(String)}, TraceId)
+OF_TRACES = """has({trace_ids:Array(String)}, TraceId)
     AND Timestamp >= toDateTime({begin:UInt32})
     AND Timestamp <= toDateTime({end:UInt32})"""
 
@@ -63,7 +63,7 @@ TRACE_PREVIEWS = f"""SELECT
     TraceId AS trace_id,
     argMin(leftUTF8(JSONExtractString(InputMessages, -1, 'parts', -1, 'content'), 160), Timestamp) AS preview
 FROM span_texts
-WHERE InputMessages != '' AND {_OF_TRACES}
+WHERE InputMessages != '' AND {OF_TRACES}
 GROUP BY trace_id"""
 
 TRACE_COSTS = f"""SELECT
@@ -73,7 +73,7 @@ TRACE_COSTS = f"""SELECT
     countIf(Estimated != '') AS estimated,
     countIf(NOT Priced) AS unpriced
 FROM span_cost
-WHERE {_OF_TRACES}
+WHERE {OF_TRACES}
 GROUP BY trace_id"""
 
 # Asked alone, which is faster than to ask for the times before.
@@ -142,7 +142,7 @@ SPAN_DETAIL = f"""SELECT
     Links.TraceId AS link_traces,
     Links.SpanId AS link_spans
 FROM otel_traces
-WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
+WHERE SpanId = {{span_id:String}} AND {OF_TRACES}
 LIMIT 1"""
 
 _TEXTS = """SystemInstructions AS system_instructions,
@@ -157,7 +157,7 @@ _NO_TEXTS = dict.fromkeys(
 SPAN_TEXTS = f"""SELECT
     {_TEXTS}
 FROM span_texts
-WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
+WHERE SpanId = {{span_id:String}} AND {OF_TRACES}
 LIMIT 1"""
 
 # Messages that came as log records; the view puts those of a span together.
@@ -173,7 +173,7 @@ SPAN_COST = f"""SELECT
     ComputedCost AS computed,
     if(Stated, StatedBy, '') AS stated_by
 FROM span_cost
-WHERE SpanId = {{span_id:String}} AND {_OF_TRACES}
+WHERE SpanId = {{span_id:String}} AND {OF_TRACES}
 LIMIT 1"""
 
 # Of a span's decisions the newest holds.
@@ -270,7 +270,7 @@ def summaries(client: Client, trace_ids: list[str]) -> dict[str, TraceSummary]:
     """Whole traces, all their spans taken together, by id; unknown ids are left out."""
     if not trace_ids:
         return {}
-    params = _of_traces(client, trace_ids)
+    params = of_traces(client, trace_ids)
     costs = {row["trace_id"]: row for row in rows(client, TRACE_COSTS, params)}
     previews = {row["trace_id"]: row["preview"] for row in rows(client, TRACE_PREVIEWS, params)}
     by_id = {}
@@ -292,7 +292,7 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
     """One span, its cost and its scores; None when the store has no such span. What it does not say itself of
     its messages is what log records say of them.
     """
-    params = {**_of_traces(client, [trace_id]), "span_id": span_id}
+    params = {**of_traces(client, [trace_id]), "span_id": span_id}
     spans = rows(client, SPAN_DETAIL, params)
     if not spans:
         return None
@@ -320,7 +320,7 @@ def trace_scores(client: Client, trace_id: str) -> list[dict[str, Any]]:
     return rows(client, TRACE_SCORES, {"trace_id": trace_id})
 
 
-def _of_traces(client: Client, trace_ids: list[str]) -> dict[str, Any]:
+def of_traces(client: Client, trace_ids: list[str]) -> dict[str, Any]:
     """What the queries of traces say of them: their ids, and when the first began and the last ended."""
     (times,) = rows(client, TRACE_TIMES, {"trace_ids": trace_ids})
     return {"trace_ids": trace_ids, **times}

@@ -13,7 +13,7 @@ from llmtrace.redaction.redactor import Redact
 from llmtrace.settings import HttpSpans
 from llmtrace.spans.sampling import SampleRule
 
-from . import lifecycle
+from . import lifecycle, notebook
 
 P = ParamSpec("P")
 #: What may be passed by position until 0.3, in that order.
@@ -128,3 +128,5 @@ def init(
     arguments = dict(locals())
     with swallow("init (tracing stays off)"):
         lifecycle.start_once(arguments)
+        if (runtime := lifecycle.current()) is not None:
+            notebook.show_dashboard(runtime.config.dashboard_url)

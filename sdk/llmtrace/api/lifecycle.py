@@ -41,6 +41,7 @@ _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
 _lock = threading.RLock()  # a signal handler may interrupt its holder
 _runtime: Runtime | None = None
+_instead: Callable[[], Exporter] | None = None
 _own_global: tuple[TracerProvider, Processor] | None = None
 _watched: weakref.ref[trace.TracerProvider] | None = None
 _attached: weakref.WeakKeyDictionary[trace.TracerProvider, Processor] = weakref.WeakKeyDictionary()
@@ -51,10 +52,21 @@ def current() -> Runtime | None:
     return _runtime
 
 
+def deliver_to(open_exporter: Callable[[], Exporter] | None) -> Callable[[], Exporter] | None:
+    """Where everything that starts from now on delivers, instead of to the collector; for tests. Returns what
+    was set before; None is the collector.
+    """
+    global _instead
+    before, _instead = _instead, open_exporter
+    return before
+
+
 def start_once(arguments: Mapping[str, Any]) -> None:
     """Start with the arguments of `init`, unless it runs already or is disabled."""
     runtime = _runtime
     if runtime is not None:
+        if _instead is not None:
+            return  # a test captures, as it was set up to
         if runtime.arguments != arguments and any(value is not None for value in arguments.values()):
             internal_errors.warn_once(
                 "init again",
@@ -77,6 +89,7 @@ def start(
 ) -> Runtime:
     """Start with a resolved configuration; tests pass their own exporter and ids."""
     global _runtime
+    open_exporter = open_exporter or _instead
     with _lock:
         if _runtime is not None:
             return _runtime

@@ -14,6 +14,7 @@ from llmtrace.internal_errors import swallow
 from llmtrace.spans import retries
 
 from . import lifecycle
+from .notebook import PageUrl
 
 
 def score(
@@ -68,13 +69,16 @@ def current_trace_id() -> str | None:
 
 
 def trace_url(trace_id: str | None = None) -> str | None:
-    """The address of a trace in the dashboard, by default of the current one; None where there is none."""
+    """The address of a trace in the dashboard, by default of the current one; None where there is none.
+
+    A notebook shows it as a link.
+    """
     with swallow("making a trace's address"):
         runtime = lifecycle.current()
         linked_id = trace_id or current_trace_id()
         if runtime is None or linked_id is None:
             return None
-        return f"{runtime.config.dashboard_url}/traces?{urlencode({'trace': linked_id})}"
+        return PageUrl(f"{runtime.config.dashboard_url}/traces?{urlencode({'trace': linked_id})}")
     return None
 
 

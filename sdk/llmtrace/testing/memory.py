@@ -13,7 +13,10 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from llmtrace import config as configuration
 from llmtrace.api import lifecycle
 from llmtrace.delivery.exporter import Batch, ExportResult, LogRecord
+from llmtrace.spans import retries
 
+from . import calls
+from .calls import Call, Tokens, ToolRun
 from .clock import SteppingClock
 
 
@@ -46,6 +49,40 @@ class Captured:
         """Ended spans, in the order of their ends."""
         lifecycle.flush()
         return sorted(self._spans, key=lambda span: span.end_time or 0)
+
+    @property
+    def calls(self) -> list[Call]:
+        """Calls of models that have ended, in the order in which they began; earlier attempts too."""
+        return calls.calls(self.spans())
+
+    @property
+    def tools(self) -> list[ToolRun]:
+        """Runs of tools (`@llmtrace.tool`) that have ended, in the order in which they began."""
+        return calls.tool_runs(self.spans())
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens of all calls together, without earlier attempts."""
+        return calls.total(call for call in self.calls if call.counted)
+
+    @property
+    def cost(self) -> float | None:
+        """USD of all calls together, by the public price list; None where that of one is unknown, see
+        `cost_unknown`.
+        """
+        costs = [call.cost for call in self.calls if call.counted]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    @property
+    def cost_unknown(self) -> list[str]:
+        """Why the cost is unknown: the reasons, none where it is known."""
+        return sorted({call.cost_unknown for call in self.calls if call.counted and call.cost is None})
+
+    def __repr__(self) -> str:
+        lines = [f"  {call!r}" for call in self.calls] + [f"  {run!r}" for run in self.tools]
+        return "\n".join(
+            [f"<captured: {len(self.calls)} calls, {len(self.tools)} runs of tools", *lines, ">"]
+        )
 
     def scores(self) -> list[LogRecord]:
         """Recorded scores, in order."""
@@ -93,15 +130,20 @@ def capture(
 ) -> Iterator[Captured]:
     """Trace the block into memory: nothing is sent. Ends a running `init`, which has to be called again.
 
+    The program's own `init` within the block changes nothing; after its `shutdown` it starts this again.
+
     id_generator, clock: `SequentialIds()` and `SteppingClock()` make spans the same in every run.
     settings: arguments of `init`, such as `capture_content=False`.
     """
     lifecycle.shutdown()
+    retries.last.set(None)  # a test repeats no request of the one before
     captured = Captured()
     config = configuration.resolve(**settings)
-    lifecycle.start(config, open_exporter=lambda: captured, id_generator=id_generator)
+    before = lifecycle.deliver_to(lambda: captured)
+    lifecycle.start(config, id_generator=id_generator)
     try:
         with clock.installed() if clock is not None else nullcontext():
             yield captured
     finally:
         lifecycle.shutdown()
+        lifecycle.deliver_to(before)

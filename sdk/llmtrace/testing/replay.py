@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -62,10 +62,18 @@ class ReplayServer:
         server.requests[0].headers["traceparent"]
     """
 
-    def __init__(self, *answers: Answer, port: int = 0, provider: str | None = None) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        port: int = 0,
+        provider: str | None = None,
+        respond: Callable[[Received], Answer] | None = None,
+    ) -> None:
         """`port` 0 takes a free one. `provider` is what the server says it is (`x-llmtrace-provider`, which
         spans take over): the one whose API is asked where it is not given, nothing where it is empty.
+        `respond` gives the answer to each request instead of `answers`; it runs on threads of the server.
         """
+        self._find_answer = respond or (lambda request: self._next())
         self._provider = provider
         self._answers: deque[Answer] = deque(answers)
         self._lock = threading.Lock()
@@ -120,9 +128,10 @@ class ReplayServer:
     def _respond(self, handler: BaseHTTPRequestHandler) -> None:
         body = read_body(handler)
         headers = {name.lower(): value for name, value in handler.headers.items()}
+        received = Received(handler.command, handler.path, headers, body)
         with self._lock:
-            self.requests.append(Received(handler.command, handler.path, headers, body))
-        answer = self._next()
+            self.requests.append(received)
+        answer = self._find_answer(received)
         time.sleep(answer.delay)
         handler.send_response(answer.status)
         for name, value in (self._declared(handler, body) | dict(answer.headers)).items():

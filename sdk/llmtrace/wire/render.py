@@ -11,6 +11,9 @@ from typing import Final
 
 from .format import Json
 
+LEFT_OUT: Final = "…[llmtrace left out "
+"""What the mark of a cut text begins with."""
+
 _MEDIA_LIMIT: Final = 2048
 _MEDIA_KEPT: Final = 64
 _WORDS: Final = 512
@@ -88,4 +91,4 @@ def _cut(value: Json, longest: int) -> Json:
 
 
 def _mark(left_out: int) -> str:
-    return f"…[llmtrace left out {left_out} characters]"
+    return f"{LEFT_OUT}{left_out} characters]"

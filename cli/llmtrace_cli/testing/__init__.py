@@ -1,0 +1,4 @@
+"""`llmtrace test`: tests made of what was recorded.
+
+The root command imports it; it imports query, the analysis and `llmtrace.testing`.
+"""
