@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import wrapt
+from urllib3.util.response import is_fp_closed
 
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
@@ -51,6 +52,8 @@ class _Urllib3Request:
 
 def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
     signature = inspect.signature(original)
+    # urllib3 1 has it in a module of its own alone.
+    header_dict = getattr(module, "HTTPHeaderDict", None) or module._collections.HTTPHeaderDict
 
     @functools.wraps(original)
     def urlopen(pool: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +69,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
             if runtime is not None and recognised is not None:
                 headers = arguments.get("headers")
                 # A copy: the caller's own headers stay as they are.
-                copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
+                copied = header_dict(_texts(pool.headers if headers is None else headers))
                 wire_format, path, body = recognised
                 captured = _Urllib3Request(pool, copied, path, body)
                 sent = interceptor.begin(
@@ -80,7 +83,10 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
                 kwargs |= kwargs.pop("response_kw", {})
         with sent:
             response = original(pool, *args, **kwargs)
-        return response if sent.call is None else _received(sent.call, response, arguments)
+        if sent.call is None:
+            return response
+        # Of these urllib3 1 knows some as further keywords alone.
+        return _received(sent.call, response, {**arguments, **arguments.get("response_kw", {})})
 
     return urlopen
 
@@ -111,13 +117,13 @@ class _Response(_Proxy):
             decode_content, lambda: self.__wrapped__.read(amt, decode_content, **kwargs)
         )
         if amt is None or amt < 0 or (not data and amt != 0):
-            self._self_recorder.ended(early=False)
+            self._self_end_if_read()
         return data
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         data = self._self_passing(decode_content, lambda: self.__wrapped__.read1(amt, decode_content))
         if not data and amt != 0:
-            self._self_recorder.ended(early=False)
+            self._self_end_if_read()
         return data
 
     def readinto(self, buffer: Any) -> int:
@@ -128,7 +134,7 @@ class _Response(_Proxy):
     def readline(self, limit: int = -1) -> bytes:
         data = self._self_passing(None, lambda: self.__wrapped__.readline(limit))
         if not data and limit != 0:
-            self._self_recorder.ended(early=False)
+            self._self_end_if_read()
         return data
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
@@ -179,6 +185,12 @@ class _Response(_Proxy):
 
     def __del__(self) -> None:
         self._self_recorder.garbage_collected()
+
+    def _self_end_if_read(self) -> None:
+        # urllib3 1 also gives nothing where what it read so far cannot be decoded yet.
+        source = getattr(self.__wrapped__, "_fp", None)
+        if source is None or is_fp_closed(source):
+            self._self_recorder.ended(early=False)
 
     def _self_passing(
         self, decode_content: bool | None, read: Callable[[], bytes], *, note: bool = True
