@@ -173,6 +173,25 @@ class InitSettings:
         'calls), "all" or "none"',
         values.one_of("other", "all", "none"),
     )
+    logs: bool = _setting(
+        False,
+        "send the program's own log records, of `logging` and what stands on it, with the ids of the span "
+        "that is active",
+        values.flag,
+        more="They are redacted as texts of spans are; `capture_content` does not concern them.",
+    )
+    logs_level: int = _setting(
+        20,
+        "the least level that is sent, of those that the program's loggers let through",
+        values.log_level,
+        default_in_words="INFO",
+        accepts="int | str",
+    )
+    logs_per_second: int = _setting(
+        100,
+        "the most log records that are sent in a second, 0 for no limit; what is left out is counted",
+        values.count,
+    )
     certificate: str | None = _setting(
         None,
         "PEM file with the collector's certificate or its authority's, trusted besides what this machine "
