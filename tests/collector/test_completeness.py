@@ -119,7 +119,9 @@ def test_what_sdks_report_is_beside_it(served: Served) -> None:
         )
         assert served.post(logs([record], {"service.name": "app"}), "logs").status_code == 200
     served.stored()
-    text = "SELECT sum(SdkGenerated), sum(SdkDropped) FROM completeness WHERE ServiceName = 'app' AND Signal = "
+    text = (
+        "SELECT sum(SdkGenerated), sum(SdkDropped) FROM completeness WHERE ServiceName = 'app' AND Signal = "
+    )
     # Of 30 and 4; each report is a record too.
     assert (served.value(f"{text}'traces'"), served.value(f"{text}'logs'")) == ("24\t3", "9\t1")
     text = "SELECT max(Sent) FROM sdk_reports WHERE Instance = 'i/1'"

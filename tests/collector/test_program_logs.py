@@ -21,7 +21,9 @@ SECRET = "sk-proj-0123456789abcdefghijABCDEFGHIJ0123456789abcdefghij"
 
 def _program(served: Served, group: str, way: str, spool: Path) -> str:
     """Runs it; the name of its service."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LLMTRACE_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LLMTRACE_"))
+    }
     environment |= {
         "PYTHONPATH": str(ROOT / "sdk"),
         "LLMTRACE_STRICT": "1",

@@ -118,7 +118,9 @@ def test_what_a_failed_cycle_held_is_counted(collector: ReplayServer, sampled: b
         worker.submit_span(_span(number))
     worker.submit_log(LogRecord(1, "a score", 0, 0, {}))
     assert not worker.flush(10)
-    assert worker.stats() == Stats(generated=3, dropped=2, pending=1, logs=1), "the log record was not taken yet"
+    assert worker.stats() == Stats(generated=3, dropped=2, pending=1, logs=1), (
+        "the log record was not taken yet"
+    )
     worker.submit_span(_span(3))
     assert worker.flush(10)
     assert worker.stats() == Stats(generated=4, sent=2, dropped=2, logs=1)

@@ -267,7 +267,11 @@ def test_threads_and_a_call_within(captured: Captured) -> None:
         thread = threading.Thread(target=logging.getLogger("shop").error, args=("from a thread",), name="t1")
         thread.start()
         thread.join()
-    bodies = {record.body: record for record in captured.logs() if record.body in ("after the call", "from a thread")}
+    bodies = {
+        record.body: record
+        for record in captured.logs()
+        if record.body in ("after the call", "from a thread")
+    }
     step = next(span for span in captured.spans() if span.name == "step")
     assert step.context is not None
     assert bodies["after the call"].span_id == step.context.span_id

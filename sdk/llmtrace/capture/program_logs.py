@@ -49,7 +49,11 @@ class ProgramLogs:
 
     def submit(self, logger_name: str, make: Callable[[], LogRecord]) -> None:
         """Send what `make` returns, unless the rate is reached or this is done within the sending of another."""
-        if logger_name == _OURS or logger_name.startswith(f"{_OURS}.") or getattr(self._inside, "is_set", False):
+        if (
+            logger_name == _OURS
+            or logger_name.startswith(f"{_OURS}.")
+            or getattr(self._inside, "is_set", False)
+        ):
             return
         if otel_context.get_value("suppress_instrumentation"):
             return  # our own delivery's requests, or what another exporter does
@@ -128,7 +132,7 @@ def after_fork() -> None:
 
 def _wrapped(original: Callable[[logging.Logger, logging.LogRecord], None]) -> Any:
     @functools.wraps(original)
-    def callHandlers(logger: logging.Logger, record: logging.LogRecord) -> None:  # noqa: N802  # logging's
+    def callHandlers(logger: logging.Logger, record: logging.LogRecord) -> None:  # logging's
         logs = _active
         # A record of another process (a log server's) is that process's to send.
         if (

@@ -61,7 +61,9 @@ class HttpPoster:
             self.close()  # the next attempt reads the files again
             return ExportResult("retry", problem, certificate_refused=True)
         except Exception as error:  # noqa: BLE001  # no reason to lose the batch
-            if isinstance(error, ValueError) and "header" in str(error):  # which requests before 2.32 lets pass
+            if isinstance(error, ValueError) and "header" in str(
+                error
+            ):  # which requests before 2.32 lets pass
                 return _unusable_header(headers)
             return ExportResult("retry", type(error).__name__)
         if answer.status_code == _UNAUTHORIZED and self._settings.key_file is not None:
