@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from .api.degradation import circuit_breaker, degraded
     from .api.init import init
     from .api.lifecycle import disable, flush, shutdown, stats
+    from .api.logs import log_processor
     from .api.observe import observe
     from .api.score import current_trace_id, score, trace_url
     from .api.span import Span, span
     from .api.steps import agent, retrieval, tool
-    from .delivery.stats import Stats
+    from .delivery.stats import HookStatus, Stats
     from .spans.context_attributes import context, prompt
     from .spans.sampling import SampleRule
 
@@ -32,6 +33,7 @@ __all__ = [
     "BudgetCheck",
     "BudgetExceeded",
     "BudgetStatus",
+    "HookStatus",
     "SampleRule",
     "Span",
     "Stats",
@@ -47,6 +49,7 @@ __all__ = [
     "disable",
     "flush",
     "init",
+    "log_processor",
     "observe",
     "prompt",
     "retrieval",
@@ -62,7 +65,7 @@ if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
         *("api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle", "api.observe"),
-        *("api.score", "api.span", "api.steps"),
+        *("api.logs", "api.score", "api.span", "api.steps"),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

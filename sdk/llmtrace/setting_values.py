@@ -5,6 +5,7 @@ Each reader takes the name to blame and the value; `ConfigError` says what it sh
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -70,6 +71,15 @@ def count(name: str, value: Any) -> int:
     if not digits.isdecimal():
         raise ConfigError(f"{name} is {value!r}; use a whole number, 0 or more")
     return int(digits)
+
+
+def log_level(name: str, value: Any) -> int:
+    """A level of `logging`, by its name or number."""
+    word = str(value).strip().upper()
+    level = int(word) if word.isdecimal() else logging.getLevelName(word)
+    if not isinstance(level, int):
+        raise ConfigError(f"{name} is {value!r}; use DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
+    return level
 
 
 def number(name: str, value: Any) -> float:

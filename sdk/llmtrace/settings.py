@@ -6,7 +6,7 @@ them follow from the fields of `InitSettings`: tests hold `init` and docs/sdk.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, Final, Literal
@@ -173,6 +173,25 @@ class InitSettings:
         'calls), "all" or "none"',
         values.one_of("other", "all", "none"),
     )
+    logs: bool = _setting(
+        False,
+        "send the program's own log records, of `logging` and what stands on it, with the ids of the span "
+        "that is active",
+        values.flag,
+        more="They are redacted as texts of spans are; `capture_content` does not concern them.",
+    )
+    logs_level: int = _setting(
+        20,
+        "the least level that is sent, of those that the program's loggers let through",
+        values.log_level,
+        default_in_words="INFO",
+        accepts="int | str",
+    )
+    logs_per_second: int = _setting(
+        100,
+        "the most log records that are sent in a second, 0 for no limit; what is left out is counted",
+        values.count,
+    )
     certificate: str | None = _setting(
         None,
         "PEM file with the collector's certificate or its authority's, trusted besides what this machine "
@@ -253,6 +272,24 @@ def value(name: str, argument: Any, environ: Mapping[str, str], otherwise: Any =
 
     ConfigError for one that cannot be used.
     """
+    for source, candidate, reader in _candidates(name, argument, environ):
+        if reader is not None:
+            return reader(source, candidate)
+    return otherwise
+
+
+def source_of(name: str, environ: Mapping[str, str]) -> str:
+    """The variable that sets it where no argument does, those that others read included; empty for none."""
+    _, setting = settings()[name]
+    if setting.variable == "elsewhere" and environ.get(own_variable(name)):
+        return own_variable(name)
+    return next((source for source, _, _ in _candidates(name, None, environ)), "")
+
+
+def _candidates(
+    name: str, argument: Any, environ: Mapping[str, str]
+) -> Iterator[tuple[str, Any, Reader | None]]:
+    """What sets it, first what counts, each with its name and reader."""
     _, setting = settings()[name]
     sources: list[tuple[str, Any, Reader | None]] = [(name, argument, setting.read)]
     if setting.variable == "read":
@@ -260,9 +297,8 @@ def value(name: str, argument: Any, environ: Mapping[str, str], otherwise: Any =
     sources += [(variable, environ.get(variable), reader) for variable, reader in setting.otel.items()]
     for source, candidate, reader in sources:
         blank = isinstance(candidate, str) and not candidate.strip()
-        if reader is not None and candidate is not None and (setting.blank or not blank):
-            return reader(source, candidate)
-    return otherwise
+        if candidate is not None and (setting.blank or not blank):
+            yield source, candidate, reader
 
 
 def read(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from llmtrace.doctor.exporter import clock
+from llmtrace.doctor.http_request import ExporterResponse
 from llmtrace_cli.config import load
-from llmtrace_cli.doctor import checks
-from llmtrace_cli.doctor.http_request import ExporterResponse
 from llmtrace_cli.local_servers import free_port
 from llmtrace_cli.stack.processes import Process, plan, wait_ready
 from tests.cli.running import run
@@ -114,6 +114,12 @@ def test_a_running_collector_is_recognised_and_asked(
     assert results["exporter"]["detail"] == f"{collector}/v1/traces accepts spans"
     assert results["clock"]["detail"] == "agrees with the file system and the collector"
 
+    here = {"LLMTRACE_SPOOL_DIR": str(tmp_path / "spool")}
+    code, results = doctor(tmp_path, "--here", "--endpoint", collector, LLMTRACE_API_KEY="sesame", **here)
+    assert code == 0, results
+    assert "/traces?trace=" in results["test span"]["detail"]
+    assert results["hook: urllib3"]["status"] == "ok"
+
     code, results = doctor(tmp_path, LLMTRACE_API_KEY="wrong", **env)
     assert code == 1
     assert "401" in results["exporter"]["detail"]
@@ -122,6 +128,6 @@ def test_a_running_collector_is_recognised_and_asked(
 
 def test_a_clock_that_is_off_is_noticed() -> None:
     response = ExporterResponse(200, "Fri, 01 Jan 2021 00:00:00 GMT", "")
-    result = checks.clock(response)
+    result = clock(response)
     assert result.status == "fail"
     assert "synchronise" in result.remedy

@@ -110,6 +110,7 @@ def test_what_sdks_report_is_beside_it(served: Served) -> None:
     now = time.time_ns()
     for process, at, generated, dropped in ((1, -2, 10, 0), (1, -1, 25, 3), (2, -1, 5, 1)):
         values = {"generated": generated, "dropped": dropped, "sent": generated - dropped}
+        values |= {"logs": generated // 5, "logs_dropped": dropped // 3}
         record = score(
             {f"llmtrace.stats.{name}": value for name, value in values.items()}
             | {"service.instance.id": "i", "process.pid": process},
@@ -118,8 +119,11 @@ def test_what_sdks_report_is_beside_it(served: Served) -> None:
         )
         assert served.post(logs([record], {"service.name": "app"}), "logs").status_code == 200
     served.stored()
-    text = "SELECT sum(SdkGenerated), sum(SdkDropped) FROM completeness WHERE ServiceName = 'app'"
-    assert served.value(text) == "30\t4"
+    text = (
+        "SELECT sum(SdkGenerated), sum(SdkDropped) FROM completeness WHERE ServiceName = 'app' AND Signal = "
+    )
+    # Of 30 and 4; each report is a record too.
+    assert (served.value(f"{text}'traces'"), served.value(f"{text}'logs'")) == ("24\t3", "9\t1")
     text = "SELECT max(Sent) FROM sdk_reports WHERE Instance = 'i/1'"
     assert served.value(text) == "22"
     served.collector.arrival_counts.update_sdk_gauges()

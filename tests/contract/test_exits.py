@@ -27,7 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "cli/llmtrace_cli/admin/store_check.py",
         "cli/llmtrace_cli/admin/keys.py",
         "cli/llmtrace_cli/admin/quarantine.py",
-        "cli/llmtrace_cli/doctor/commands.py",
+        "sdk/llmtrace/doctor/report.py",
         "inference/llmtrace_inference/demo_model/train.py",
     ),
     # The progress line of a search, which says its own period.

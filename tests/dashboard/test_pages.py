@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import streamlit as st
 from pydantic import SecretStr
@@ -15,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from llmtrace.semconv import PURPOSES
 from llmtrace.testing import Answer, ReplayServer
+from llmtrace_analysis.queries.traces import trace_logs
 from llmtrace_collector.store.search import fields
 from llmtrace_dashboard.server import app
 from llmtrace_dashboard.settings import DashboardSettings
@@ -23,6 +25,8 @@ from llmtrace_dashboard.ui.current_settings import configure
 from llmtrace_dashboard.ui.message_turns import MAX_TEXT, turns
 from llmtrace_dashboard.ui.page_links import PAGES
 from llmtrace_dashboard.views.incident_actions import ActionFailed, act
+from tests.collector.otlp import logs, score
+from tests.collector.running import until
 from tests.dashboard.stack import ADMIN_KEY, Stack, collector, free_port
 
 PAGE_NAMES = ("overview", "traces", "cost", "incidents")
@@ -132,6 +136,36 @@ def test_filters_hold_together(stack: Stack) -> None:
     of_model = [call for call in stack.traffic.products_calls() if call.name == "chat gpt-4o"]
     assert page.metric[0].value == str(len(of_model))
     assert page.sidebar.selectbox(key="range").value == "24h"
+
+
+def test_what_programs_logged_is_beside_the_spans(stack: Stack) -> None:
+    call = stack.slow_calls()[1]
+    lines = [
+        score(
+            {"exception.type": "ValueError"},
+            event_name="",
+            trace_id=bytes.fromhex(call.trace_id),
+            span_id=bytes.fromhex(call.span_id),
+            time_unix_nano=call.start + number,
+            severity_number=number,
+            severity_text="WARNING",
+            body={"string_value": "paid <b>7</b> [a](http://x)"},
+        )
+        for number in (9, 13)
+    ]
+    logged = httpx.post(
+        f"{stack.url}/v1/logs",
+        content=logs(lines, {"service.name": "shop"}).SerializeToString(),
+        headers={"content-type": "application/x-protobuf"},
+    )
+    assert logged.status_code == 200
+    with stack.reader() as client:
+        until(lambda: len(trace_logs(client, call.trace_id)) == 2)
+    page = _open("traces", DashboardSettings(collector_url=stack.url), trace=call.trace_id)
+    assert [expander.label for expander in page.expander if "Logs" in expander.label] == ["Logs (2)"]
+    assert text_of(page).count(_as_sent("paid <b>7</b> [a](http://x)")) >= 2, "text, as it came"
+    other = _open("traces", DashboardSettings(collector_url=stack.url), trace=stack.slow_calls()[2].trace_id)
+    assert not [expander.label for expander in other.expander if "Logs" in expander.label]
 
 
 def test_traces_list_and_detail(stack: Stack) -> None:

@@ -95,7 +95,7 @@ def test_what_arrives(provider: ReplayServer) -> None:
     (record,) = resource_logs.scope_logs[0].log_records
     assert record.event_name == "gen_ai.evaluation.result"
     assert (record.trace_id, record.span_id) == (span.trace_id, span.span_id)
-    assert llmtrace.stats() == llmtrace.Stats(generated=2, sent=2)
+    assert llmtrace.stats() == llmtrace.Stats(generated=2, sent=2, logs=1)
 
 
 def test_a_batch_is_sent_again_as_the_same_bytes(

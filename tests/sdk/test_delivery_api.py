@@ -112,7 +112,7 @@ def test_spans_calls_logs_and_reports_of_a_programs_own(tmp_path: Path) -> None:
         worker.submit_call(_Finished(2, fails=True))
         worker.submit_log(LogRecord(5, "deployed", 0, 0, {"version": "7"}))
         assert not worker.flush(10), "two spans were lost"
-        assert worker.stats() == Stats(generated=7, sent=5, dropped=2)
+        assert worker.stats() == Stats(generated=7, sent=5, dropped=2, logs=1)
         assert worker.shutdown(10)
         bodies = {request.path: gzip.decompress(request.body) for request in collector.requests}
     assert dropped == [2]

@@ -118,10 +118,12 @@ def test_what_a_failed_cycle_held_is_counted(collector: ReplayServer, sampled: b
         worker.submit_span(_span(number))
     worker.submit_log(LogRecord(1, "a score", 0, 0, {}))
     assert not worker.flush(10)
-    assert worker.stats() == Stats(generated=3, dropped=2, pending=1), "the log record was not taken yet"
+    assert worker.stats() == Stats(generated=3, dropped=2, pending=1, logs=1), (
+        "the log record was not taken yet"
+    )
     worker.submit_span(_span(3))
     assert worker.flush(10)
-    assert worker.stats() == Stats(generated=4, sent=2, dropped=2)
+    assert worker.stats() == Stats(generated=4, sent=2, dropped=2, logs=1)
     assert worker.shutdown(10)
     assert _names(collector) == ["span 3"]
 
@@ -131,7 +133,7 @@ def test_the_last_cycle_may_fail(collector: ReplayServer) -> None:
     worker.submit_span(_span(1))
     worker.submit_log(LogRecord(1, "a score", 0, 0, {}))
     assert not worker.shutdown(10)
-    assert worker.stats() == Stats(generated=2, dropped=2)
+    assert worker.stats() == Stats(generated=2, dropped=2, logs=1, logs_dropped=1)
 
 
 def test_a_log_record_that_cannot_be_packed_costs_no_other(collector: ReplayServer) -> None:
@@ -139,7 +141,7 @@ def test_a_log_record_that_cannot_be_packed_costs_no_other(collector: ReplayServ
     for trace_id in (1, -1, 2**128, 2):
         worker.submit_log(LogRecord(1, "a score", trace_id, 0, {}))
     assert not worker.flush(10)
-    assert worker.stats() == Stats(generated=4, sent=2, dropped=2)
+    assert worker.stats() == Stats(generated=4, sent=2, dropped=2, logs=4, logs_dropped=2)
     assert [int.from_bytes(record.trace_id, "big") for record in _records(collector)] == [1, 2]
     worker.shutdown(10)
 

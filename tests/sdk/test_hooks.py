@@ -34,6 +34,7 @@ from .naive import FOLDER, recordings
 from .test_recordings import answer_of
 
 PATH = "/v1/chat/completions"
+URLLIB3_1 = urllib3.__version__.startswith("1.")
 BODY = b"".join(STREAM.chunks or ())
 ASK = {**REQUEST, "stream": True}
 
@@ -51,14 +52,20 @@ def _requests_stream(url: str) -> None:
     assert len(lines) == 9
 
 
+def _post(pool: urllib3.PoolManager, url: str, asked: Any, **options: Any) -> Any:
+    """As `json=asked` of urllib3 2 does it, which urllib3 1 has not."""
+    headers = {"content-type": "application/json"}
+    return pool.request("POST", url + PATH, body=json.dumps(asked).encode(), headers=headers, **options)
+
+
 def _urllib3(url: str) -> None:
     with urllib3.PoolManager() as pool:
-        assert pool.request("POST", url + PATH, json=REQUEST).json()["id"] == "chatcmpl-7"
+        assert json.loads(_post(pool, url, REQUEST).data)["id"] == "chatcmpl-7"
 
 
 def _urllib3_stream(url: str) -> None:
     with urllib3.PoolManager() as pool:
-        response = pool.request("POST", url + PATH, json=ASK, preload_content=False)
+        response = _post(pool, url, ASK, preload_content=False)
         assert b"".join(response.stream(64)) == BODY
         response.release_conn()
 
@@ -157,7 +164,8 @@ def test_the_callers_headers_stay_as_they_are(traces: Captured) -> None:
     headers = {"X-One": "1"}
     with ReplayServer(PLAIN) as server:
         response = requests.post(server.url + PATH, json=REQUEST, headers=headers, timeout=5)
-        urllib3.PoolManager(headers=headers).request("POST", server.url + PATH, json=REQUEST)
+        of_pool = {**headers, "content-type": "application/json"}
+        urllib3.PoolManager(headers=of_pool).request("POST", server.url + PATH, body=json.dumps(REQUEST))
         assert headers == {"X-One": "1"}
         assert "traceparent" not in response.request.headers
         assert all(request.headers["x-one"] == "1" for request in server.requests)
@@ -241,9 +249,15 @@ def _unpacked(body: bytes) -> bytes:
     return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
 
 
+def _pieces(response: Any) -> Iterator[bytes]:
+    # urllib3 1 gives nothing as long as it cannot decode what it has.
+    while (piece := response.read(50)) or not response.closed:
+        yield piece
+
+
 URLLIB3_READERS: dict[str, Reader] = {
     "read": lambda response: response.read(),
-    "read-pieces": lambda response: b"".join(iter(lambda: response.read(50), b"")),
+    "read-pieces": lambda response: b"".join(_pieces(response)),
     "read1": lambda response: b"".join(iter(lambda: response.read1(), b"")),
     "readinto": lambda response: io.BufferedReader(response).read(),
     "lines": lambda response: b"".join(response),
@@ -258,11 +272,13 @@ URLLIB3_READERS: dict[str, Reader] = {
 @pytest.mark.parametrize("reader", URLLIB3_READERS)
 @pytest.mark.parametrize("encoding_name", ["identity", "gzip"])
 def test_urllib3_readers(traces: Captured, reader: str, encoding_name: str) -> None:
+    if URLLIB3_1 and (reader == "read1" or (reader, encoding_name) == ("readline", "gzip")):
+        pytest.skip("urllib3 1 cannot do that itself")
     packed = gzip.compress(BODY) if encoding_name == "gzip" else BODY
     headers = {"content-type": "text/event-stream", "content-encoding": encoding_name}
     answer = Answer(headers=headers, chunks=[packed[:100], packed[100:]])
     with ReplayServer(answer) as server, urllib3.PoolManager() as pool:
-        response = pool.request("POST", server.url + PATH, json=ASK, preload_content=False)
+        response = _post(pool, server.url, ASK, preload_content=False)
         assert URLLIB3_READERS[reader](response) == BODY
         response.release_conn()
     (span,) = traces.snapshot()
@@ -334,7 +350,7 @@ def test_left_early(traces: Captured) -> None:
         response = requests.post(server.url + PATH, json=ASK, stream=True, timeout=5)
         next(response.iter_content(700))
         response.close()
-        dropped = urllib3.PoolManager().request("POST", server.url + PATH, json=ASK, preload_content=False)
+        dropped = _post(urllib3.PoolManager(), server.url, ASK, preload_content=False)
         next(dropped.stream(700))
         del dropped
         gc.collect()

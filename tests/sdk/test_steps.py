@@ -164,7 +164,7 @@ def _by_requests(url: str) -> None:
 
 def _by_urllib3(url: str) -> None:
     with urllib3.PoolManager() as pool:
-        pool.request("POST", url + "/v1/chat/completions", json=REQUEST)
+        pool.request("POST", url + "/v1/chat/completions", body=json.dumps(REQUEST))
 
 
 def _by_aiohttp(url: str) -> None:

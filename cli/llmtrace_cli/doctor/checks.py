@@ -3,7 +3,6 @@
 They run in the base install too: what needs an optional part is skipped there.
 """
 
-import email.utils
 import importlib.metadata
 import importlib.util
 import os
@@ -20,12 +19,13 @@ from typing import TYPE_CHECKING
 from llmtrace.common.admin_key import FILE as ADMIN_KEY_FILE
 from llmtrace.common.loopback import is_loopback
 from llmtrace.common.tls import TlsFiles
+from llmtrace.doctor.exporter import ask, clock
+from llmtrace.doctor.http_request import ExporterResponse, send_request
+from llmtrace.doctor.result import Result
 from llmtrace_cli.healthcheck import healthy
 from llmtrace_cli.local_servers import is_free, port_holder
 
-from .health import collector_health, reasons_of
-from .http_request import ExporterResponse, send_request
-from .result import Result
+from .health import collector_health
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.settings import PartName, Settings
@@ -41,11 +41,6 @@ _PACKAGES = {
 _SERVERS: "Mapping[PartName, int]" = {"collector": 4318, "mlflow": 5000, "dashboard": 8501, "inference": 8000}
 _LEAST_DISK = 1 << 30
 _ENOUGH_DISK = 5 << 30
-_CLOCK_SKEW_SECONDS = 5.0
-
-#: Reasons of the collector's readiness for which it takes no spans, and what becomes of them.
-_REFUSES_SPANS = {"disk-full", "log-full"}
-_WAITING = "SDKs keep spans in their spool and send them again; make room, and it goes on by itself"
 
 
 def run_all(config_file: Path | None = None, endpoint: str | None = None) -> list[Result]:
@@ -266,58 +261,18 @@ def exporter(settings: "Settings | None", endpoint: str | None) -> tuple[Exporte
     base = named or own
     label = "exporter"
     url = base.rstrip("/") + "/v1/traces"
-    headers = {"Content-Type": "application/x-protobuf"}
+    headers: dict[str, str] = {}
     key = os.environ.get("LLMTRACE_API_KEY") or _secret(getattr(table, "ingest_key", None))
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    response = send_request(url, b"", headers, tls)
-    if response is not None and not response.status:
-        return None, Result(label, "fail", response.reason, "see the certificates under [dashboard]")
-    if response is None and named is None:
-        return None, Result(label, "skip", f"nothing listens at {base} yet (`llmtrace up` starts it)")
-    if response is None:
-        return None, Result(
-            label, "fail", f"{url} cannot be reached", "start the collector, or mend the endpoint"
-        )
-    if response.status == 200:
-        # An empty request is accepted where none with spans would be.
-        ready = send_request(base.rstrip("/") + "/health/ready", tls=tls)
-        for code, text in (reasons_of(ready.body) if ready is not None else None) or ():
-            if code in _REFUSES_SPANS:
-                return response, Result(label, "fail", f"{url} answers 503 to spans: {text}", _WAITING)
-        return response, Result(label, "ok", f"{url} accepts spans")
-    if response.status in (401, 403):
-        remedy = "set LLMTRACE_API_KEY to the collector's ingest key"
-    elif response.status == 404:
-        remedy = "the endpoint is the collector's base URL, without /v1/traces"
-    else:
-        remedy = "look at the collector's log"
-    return response, Result(
-        label, "fail", f"{url} answers HTTP {response.status} {response.reason}".rstrip(), remedy
-    )
+    absent = Result(label, "skip", f"nothing listens at {base} yet (`llmtrace up` starts it)")
+    mending = {
+        401: "set LLMTRACE_API_KEY to the collector's ingest key",
+        0: "see the certificates under [dashboard]",
+    }
+    return ask(url, headers, tls, mending, absent=None if named else absent)
 
 
 def _secret(value: object) -> str | None:
     reveal = getattr(value, "get_secret_value", None)
     return reveal() if reveal is not None else None
-
-
-def clock(response: ExporterResponse | None) -> Result:
-    """This machine's clock agrees with its disk's and, when it answered, with the collector's."""
-    remedy = "synchronise the clock (systemd-timesyncd, chrony): spans are ordered and found by time"
-    with tempfile.NamedTemporaryFile() as probe:
-        by_disk = Path(probe.name).stat().st_mtime - time.time()
-    if abs(by_disk) > _CLOCK_SKEW_SECONDS:
-        return Result("clock", "fail", f"the file system is {by_disk:+.0f} s away", remedy)
-    installed = Path(__file__).stat().st_mtime - time.time()
-    if installed > _CLOCK_SKEW_SECONDS:
-        return Result("clock", "fail", f"llmtrace was installed {installed:.0f} s in the future", remedy)
-    sent = (
-        email.utils.parsedate_to_datetime(response.date).timestamp() if response and response.date else None
-    )
-    if sent is None:
-        return Result("clock", "ok", "agrees with the file system")
-    skew = sent - time.time()
-    if abs(skew) > _CLOCK_SKEW_SECONDS:
-        return Result("clock", "fail", f"the collector is {skew:+.0f} s away", remedy)
-    return Result("clock", "ok", "agrees with the file system and the collector")

@@ -1,12 +1,12 @@
 """What a running collector says of its own health, and what its store's folder says of one that is not."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .http_request import send_request
-from .result import Result
+from llmtrace.doctor.exporter import reasons_of
+from llmtrace.doctor.http_request import send_request
+from llmtrace.doctor.result import Result
 
 if TYPE_CHECKING:
     from llmtrace_cli.config.settings import Settings
@@ -40,14 +40,6 @@ def collector_health(settings: "Settings") -> Iterator[Result]:
         yield Result("stored rows", "ok", "every part is whole and every day adds up, as far as is known")
     if not reasons:
         yield Result("ready", "ok", f"{url} has nothing to say")
-
-
-def reasons_of(body: bytes) -> list[tuple[str, str]] | None:
-    """Code and text of each reason; None where that is no answer of our collector."""
-    try:
-        return [(str(item["code"]), str(item["text"])) for item in json.loads(body)["reasons"]]
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _set_aside(store: Path) -> Iterator[Result]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_collector.store.search.span_terms import MESSAGES_LOGGED
+
 from .scope import rows
 
 #: Spans read of one trace; beyond it the page says that the rest is not shown.
@@ -201,6 +203,26 @@ ORDER BY at, name
 LIMIT 500"""
 
 
+# What is a message of a call is shown with the call.
+TRACE_LOGS = f"""SELECT
+    toUnixTimestamp64Nano(Timestamp) AS at_ns,
+    SpanId AS span_id,
+    SeverityText AS severity,
+    SeverityNumber AS severity_number,
+    leftUTF8(Body, 8000) AS body,
+    ScopeName AS logger,
+    ServiceName AS service,
+    LogAttributes AS attributes
+FROM otel_logs
+WHERE TraceId = {{trace_id:String}} AND EventName = '' AND NOT ({MESSAGES_LOGGED})
+    AND Timestamp >= toDateTime({{begin:UInt32}}) - 60 AND Timestamp <= toDateTime({{end:UInt32}}) + 60
+ORDER BY Timestamp
+LIMIT {{limit:UInt32}}"""
+
+#: Log records read of one trace.
+MAX_LOGS = 500
+
+
 @dataclass(frozen=True)
 class TraceSummary:
     """One trace. Times in nanoseconds since 1970, `ttft` in seconds, `cost` in USD (None: unpriced).
@@ -318,6 +340,12 @@ def span_detail(client: Client, trace_id: str, span_id: str) -> SpanDetail | Non
 def trace_scores(client: Client, trace_id: str) -> list[dict[str, Any]]:
     """Scores given to the trace or its spans, oldest first."""
     return rows(client, TRACE_SCORES, {"trace_id": trace_id})
+
+
+def trace_logs(client: Client, trace_id: str, limit: int = MAX_LOGS) -> list[dict[str, Any]]:
+    """The log records of programs within a trace, oldest first; columns of `TRACE_LOGS`."""
+    params = of_traces(client, [trace_id])
+    return rows(client, TRACE_LOGS, {**params, "trace_id": trace_id, "limit": limit})
 
 
 def of_traces(client: Client, trace_ids: list[str]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from llmtrace_dashboard.ui.page_links import page_url, trace_url
 from llmtrace_dashboard.ui.span_tree import Node, arrange
 from llmtrace_dashboard.ui.tables import TRACE_STATUSES, badge, cell, column, row, table
 
+from . import trace_logs
+
 
 def render(trace_id: str) -> None:
     """Draw the trace `trace_id`, or say that the store does not have it."""
@@ -38,6 +40,7 @@ def render(trace_id: str) -> None:
     nodes = arrange(spans)
     _header(summary)
     chosen = _waterfall(summary, nodes)
+    trace_logs.render(summary, {node.span["span_id"]: node.span["name"] for node in nodes})
     places = {span["span_id"]: span for span in spans}
     for span in spans:
         # What was joined into a record can still be shown: its record links to it.

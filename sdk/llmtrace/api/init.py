@@ -64,6 +64,9 @@ def init(
     keep_slower_than: float | None = None,
     dashboard_url: str | None = None,
     http_spans: HttpSpans | None = None,
+    logs: bool | None = None,
+    logs_level: int | str | None = None,
+    logs_per_second: int | None = None,
     certificate: str | os.PathLike[str] | None = None,
     client_certificate: str | os.PathLike[str] | None = None,
     client_key: str | os.PathLike[str] | None = None,
@@ -110,6 +113,12 @@ def init(
     dashboard_url: where `trace_url` points; default http://127.0.0.1:8501.
     http_spans: which HTTP calls of httpx and httpx2 get spans of their own: "other" (those that are not LLM
         calls), "all" or "none"; default other.
+    logs: send the program's own log records, of `logging` and what stands on it, with the ids of the span
+        that is active; default False. They are redacted as texts of spans are; `capture_content` does not
+        concern them.
+    logs_level: the least level that is sent, of those that the program's loggers let through; default INFO.
+    logs_per_second: the most log records that are sent in a second, 0 for no limit; what is left out is
+        counted; default 100.
     certificate: PEM file with the collector's certificate or its authority's, trusted besides what this
         machine trusts (or `SSL_CERT_FILE` and `SSL_CERT_DIR` name).
     client_certificate: PEM file to present where the collector demands client certificates.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry import propagate, trace
@@ -17,7 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 import llmtrace
 from llmtrace import config as configuration
 from llmtrace import internal_errors, semconv
-from llmtrace.capture import other_http
+from llmtrace.capture import other_http, program_logs
 from llmtrace.capture.hooks import install
 from llmtrace.capture.llm_span import OwnProvider
 from llmtrace.capture.runtime import Runtime
@@ -128,6 +129,12 @@ def start(
         )
         process_hooks.register(_runtime, current=current, shutdown=shutdown, renew_locks=_renew_locks)
     install.install(current)
+    if config.logs:
+        program_logs.install(
+            program_logs.ProgramLogs(
+                delivery_worker, level=config.logs_level, per_second=config.logs_per_second
+            )
+        )
     delivery_worker.resume()
     return _runtime
 
@@ -154,6 +161,7 @@ def shutdown(timeout: float | None = None) -> bool:
         return True
     with swallow("shutdown"):
         other_http.remove()
+        program_logs.remove()
         sent = runtime.delivery_worker.shutdown(runtime.config.exit_timeout if timeout is None else timeout)
         runtime.processor.delivery_worker = None
         if _own_global is not None:
@@ -173,10 +181,13 @@ def disable() -> None:
 
 
 def stats() -> Stats:
-    """How many spans and scores were generated, sent (acknowledged), dropped and are pending."""
+    """How many spans and log records were generated, sent (acknowledged), dropped and are pending, and which
+    libraries are hooked.
+    """
     runtime = _runtime
     with swallow("reading the counters"):
-        return runtime.delivery_worker.stats() if runtime is not None else Stats()
+        if runtime is not None:
+            return replace(runtime.delivery_worker.stats(), hooks=install.status())
     return Stats()
 
 
@@ -225,3 +236,4 @@ def _sampler(config: Config) -> Callable[[], TailSampler] | None:
 def _renew_locks() -> None:
     global _lock
     _lock = threading.RLock()
+    program_logs.after_fork()

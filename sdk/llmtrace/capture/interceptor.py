@@ -30,7 +30,30 @@ from .runtime import Runtime
 METHODS: Final = frozenset({"POST", "GET"})
 _INSIDE: Final = otel_context.create_key("llmtrace-inside")
 
-BEGINNING: Final = swallow("beginning a call")
+hook_failures: Final[dict[str, tuple[int, str]]] = {}
+"""How often a hook failed, and with what first: by its module, or by the library that it could not be put on."""
+
+
+def count_failure(place: str, error: Exception) -> None:
+    """Count a failure of a hook."""
+    count, first = hook_failures.get(place, (0, f"{type(error).__name__}: {error}"[:500]))
+    hook_failures[place] = count + 1, first
+
+
+class _Beginning(swallow):
+    """Also counts a failure for the hook in whose module the block stands."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is not None and trace is not None and isinstance(error, Exception):
+            count_failure(str(trace.tb_frame.f_globals.get("__name__")), error)
+        return super().__exit__(kind, error, trace)
+
+
+BEGINNING: Final = _Beginning("beginning a call")
 _FAILING: Final = swallow("noting a failed call")
 _CHUNK: Final = swallow("noting a chunk")
 _STREAM_ERROR: Final = swallow("noting a stream's error")

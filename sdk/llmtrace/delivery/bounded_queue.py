@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.util.types import AttributeValue
 
 from .exporter import LogRecord
 from .settings import DeliverySettings
 from .stats import DeliveryCounters
 
 _SPAN_BASE_WEIGHT: Final = 1024
-_LOG_WEIGHT: Final = 512
+_LOG_BASE_WEIGHT: Final = 512
 
 
 class FinishedCall(Protocol):
@@ -44,7 +45,7 @@ class BoundedQueue:
         self._lock = counters.lock
         self._calls: deque[tuple[int, int, FinishedCall]] = deque()
         self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
-        self._logs: deque[LogRecord] = deque()
+        self._logs: deque[tuple[int, LogRecord]] = deque()
         self.bytes = 0
         self.spans_of_calls = 0
         """How many spans the queued calls come to; they count as generated when they are built."""
@@ -95,13 +96,17 @@ class BoundedQueue:
 
     def add_log(self, record: LogRecord) -> int:
         """How many log records wait now; 0 where this one was dropped."""
+        weight = _weigh_log(record)
         with self._lock:
             self._counters.generated += 1
-            if self._is_full(_LOG_WEIGHT):
-                self._counters.count_dropped(1)
+            self._counters.logs += 1
+            if self._is_full(weight):
+                self._counters.count_dropped(1, "logs")
                 return 0
-            self._logs.append(record)
-            self.bytes += _LOG_WEIGHT
+            self._logs.append((weight, record))
+            self.bytes += weight
+            if (shared := self._counters.shared) is not None:
+                shared[0] = self._counters.generated + self.spans_of_calls
             return len(self._logs)
 
     def add_built(self, spans: Iterable[ReadableSpan]) -> None:
@@ -144,10 +149,18 @@ class BoundedQueue:
         return [span if redacted else redact(span) for redacted, span in taken]
 
     def take_logs(self, count: int) -> list[LogRecord]:
-        """The oldest `count` log records, or as many as there are."""
+        """A batch of the oldest, of at most `count` log records; empty where there are none."""
+        records: list[LogRecord] = []
+        size = 0
         with self._lock:
-            records = [self._logs.popleft() for _ in range(min(count, len(self._logs)))]
-            self.bytes -= _LOG_WEIGHT * len(records)
+            while self._logs and len(records) < min(count, self._settings.max_batch_items):
+                weight, record = self._logs[0]
+                if records and size + weight > self._settings.max_batch_bytes:
+                    break
+                self._logs.popleft()
+                self.bytes -= weight
+                size += weight
+                records.append(record)
         return records
 
     def count_lost(self, held: int) -> int:
@@ -165,10 +178,12 @@ class BoundedQueue:
     def drop_all(self) -> None:
         """Count everything as dropped."""
         with self._lock:
-            rest = self.spans_of_calls + len(self._spans) + len(self._logs)
-            if rest:
-                self._counters.generated += self.spans_of_calls
-                self._counters.count_dropped(rest)
+            spans = self.spans_of_calls + len(self._spans)
+            self._counters.generated += self.spans_of_calls
+            if spans:
+                self._counters.count_dropped(spans)
+            if self._logs:
+                self._counters.count_dropped(len(self._logs), "logs")
             self._calls.clear()
             self._spans.clear()
             self._logs.clear()
@@ -190,8 +205,16 @@ class BoundedQueue:
 
 
 def _weigh(span: ReadableSpan) -> int:
-    weight = _SPAN_BASE_WEIGHT
-    for value in (span.attributes or {}).values():
+    return _SPAN_BASE_WEIGHT + _text_size(span.attributes or {})
+
+
+def _weigh_log(record: LogRecord) -> int:
+    return _LOG_BASE_WEIGHT + len(record.body) + _text_size(record.attributes)
+
+
+def _text_size(attributes: Mapping[str, AttributeValue]) -> int:
+    size = 0
+    for value in attributes.values():
         if type(value) is str:
-            weight += len(value)
-    return weight
+            size += len(value)
+    return size

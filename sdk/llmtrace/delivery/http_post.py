@@ -52,7 +52,7 @@ class HttpPoster:
                 endpoint.url, data=payload, headers=headers, timeout=timeout, allow_redirects=False
             )
         except (UnicodeError, requests.exceptions.InvalidHeader):
-            return ExportResult("refused", f"a header cannot be sent: one of {', '.join(headers)}")
+            return _unusable_header(headers)
         except requests.RequestException as error:
             problem = certificate_problem(error, endpoint.url, endpoint.tls)
             if problem is None:
@@ -61,6 +61,10 @@ class HttpPoster:
             self.close()  # the next attempt reads the files again
             return ExportResult("retry", problem, certificate_refused=True)
         except Exception as error:  # noqa: BLE001  # no reason to lose the batch
+            if isinstance(error, ValueError) and "header" in str(
+                error
+            ):  # which requests before 2.32 lets pass
+                return _unusable_header(headers)
             return ExportResult("retry", type(error).__name__)
         if answer.status_code == _UNAUTHORIZED and self._settings.key_file is not None:
             # It has ended, and its successor is on the way: no reason to lose the batch.
@@ -107,6 +111,10 @@ class _TlsAdapter(HTTPAdapter):
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
         """The context is complete: requests would add the authorities that it ships with."""
+
+
+def _unusable_header(headers: Mapping[str, str]) -> ExportResult:
+    return ExportResult("refused", f"a header cannot be sent: one of {', '.join(headers)}")
 
 
 def failed_result(response: requests.Response) -> ExportResult:

@@ -158,6 +158,11 @@ class DeliveryWorker:
         """Queue a log record, such as a score."""
         self._notify(self._queue.add_log(record))
 
+    def count_limited(self, count: int) -> None:
+        """Count log records that were left out for the limit on their rate."""
+        with self._lock:
+            self._counters.logs_limited += count
+
     def flush(self, timeout: float) -> bool:
         """Send what was submitted before now; True if all was acknowledged within `timeout` seconds."""
         if threading.current_thread() is self._thread:
@@ -237,9 +242,9 @@ class DeliveryWorker:
                         self._counters.sampled_out += left_out
                     if spans:
                         batches += self._packed(self._pack_spans, spans)
-                records = self._take_logs(self._queue.logs)
-                if records:
-                    batches += self._packed(self._pack_logs, records)
+                while self._queue.logs:
+                    if records := self._redacted_logs(self._queue.take_logs(self._queue.logs)):
+                        batches += self._packed(self._pack_logs, records)
                 self._sender.rescue(batches)
         self._queue.drop_all()
 
@@ -313,9 +318,10 @@ class DeliveryWorker:
             if not self._queue.spans:
                 spans = 0
         self._send_decided()
-        records = self._take_logs(logs)
-        if records:
-            self._deliver(self._pack_logs, records)
+        while logs > 0 and (taken := self._queue.take_logs(logs)):
+            logs -= len(taken)
+            if records := self._redacted_logs(taken):
+                self._deliver(self._pack_logs, records)
         if self._counters_report is not None:
             self._counters_report.send(is_due=True)
             self._counters_report.keep()
@@ -408,13 +414,13 @@ class DeliveryWorker:
             return copied(span, attributes=attributes, events=span.events, description=message)
         return copied(span)  # what cannot be redacted is not sent whole
 
-    def _take_logs(self, count: int) -> list[LogRecord]:
+    def _redacted_logs(self, taken: Sequence[LogRecord]) -> list[LogRecord]:
         records: list[LogRecord] = []
-        for record in self._queue.take_logs(count):
+        for record in taken:
             with _REDACTING_LOG:
                 records.append(self._redacted_log(double_spans.resolved(record)))
                 continue
-            self._counters.count_dropped(1)  # what cannot be redacted is not sent
+            self._counters.count_dropped(1, "logs")  # what cannot be redacted is not sent
         return records
 
     def _redacted_log(self, record: LogRecord) -> LogRecord:
@@ -439,7 +445,7 @@ class DeliveryWorker:
             return [pack(items)]
         if len(items) > 1:
             return [batch for item in items for batch in self._packed(pack, [item])]
-        self._counters.count_dropped(1)
+        self._counters.count_dropped(1, "logs" if isinstance(items[0], LogRecord) else "traces")
         return []
 
 

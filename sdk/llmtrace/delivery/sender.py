@@ -166,7 +166,7 @@ class Sender(Generic[TransportT]):
             self._collector.is_away = True
             for batch in ([in_flight] if in_flight is not None else []) + batches:
                 if self._write_to_spool(batch) is None:
-                    self._counters.count_dropped(batch.items)
+                    self._counters.count_dropped(batch.items, batch.signal)
 
     @contextmanager
     def replaying_now(self) -> Iterator[None]:
@@ -282,14 +282,14 @@ class Sender(Generic[TransportT]):
                 self.hurry.wait(wait)
                 self.hurry.clear()
             pause = min(pause * 2, _LONGEST_PAUSE)
-        self._counters.count_dropped(batch.items)
+        self._counters.count_dropped(batch.items, batch.signal)
         return result
 
     def _acknowledged(self, batch: Batch, result: ExportResult) -> None:
         with self._counters.lock:
             self._counters.sent += batch.items - result.rejected
         if result.rejected:
-            self._counters.count_dropped(result.rejected)
+            self._counters.count_dropped(result.rejected, batch.signal)
             self._warn("rejected", "The collector rejected spans: %s", result.detail)
 
     def _spool_in_flight(self, batch: Batch) -> bool:

@@ -1,4 +1,4 @@
-"""Where every span and score of this process has gone: the counters behind `llmtrace.stats()`."""
+"""Where every span and log record of this process has gone: the counters behind `llmtrace.stats()`."""
 
 from __future__ import annotations
 
@@ -6,23 +6,41 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 
 from .exporter import LogRecord
+from .settings import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class HookStatus:
+    """What became of the hook on a library that is imported."""
+
+    installed: bool
+    """False where that failed: nothing that goes through the library is traced."""
+    failures: int = 0
+    """How often it failed, at being installed or at a request, which was then sent and not traced."""
+    error: str = ""
+    """The first failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Spans and scores since `init` (in a forked child: since the fork).
+    """Spans, scores and log records since `init` (in a forked child: since the fork).
 
     `generated` = `sent` + `spooled` + `dropped` + `sampled_out` + `pending`. `sent` were acknowledged by the
     collector; `spooled` wait on disk for it to return; `dropped` are lost; `sampled_out` were left out by the
     sample rate. `replayed` counts further ones, left on disk by earlier processes, that this one sent.
+
+    Of `generated` and `dropped`, `logs` and `logs_dropped` are scores and log records. `logs_limited` counts
+    log records that were left out for the limit on their rate, which are in no other counter.
+
+    `hooks`: what became of the hook on each library that is imported, by the library's name.
     """
 
     generated: int = 0
@@ -32,6 +50,10 @@ class Stats:
     spooled: int = 0
     sampled_out: int = 0
     replayed: int = 0
+    logs: int = 0
+    logs_dropped: int = 0
+    logs_limited: int = 0
+    hooks: Mapping[str, HookStatus] = field(default_factory=dict, compare=False)
 
 
 class DeliveryCounters:
@@ -43,15 +65,18 @@ class DeliveryCounters:
         # Re-entrant: a garbage-collected stream submits its call from whatever code runs, this included.
         self.lock = threading.RLock()
         self.generated = self.sent = self.dropped = self.spooled = self.sampled_out = self.replayed = 0
+        self.logs = self.logs_dropped = self.logs_limited = 0
         self.shared: memoryview | None = None
         """Where `generated` is written too as it grows, so that a kill leaves it; see `process_file`."""
         self._instance = uuid.uuid4().hex
         self._reported: Stats | None = None
 
-    def count_dropped(self, count: int) -> None:
+    def count_dropped(self, count: int, signal: Signal = "traces") -> None:
         """Count what never arrives."""
         with self.lock:
             self.dropped += count
+            if signal == "logs":
+                self.logs_dropped += count
         if self._on_dropped is not None:
             self._on_dropped(count)
 
@@ -68,6 +93,9 @@ class DeliveryCounters:
                 self.spooled,
                 self.sampled_out,
                 self.replayed,
+                self.logs,
+                self.logs_dropped,
+                self.logs_limited,
             )
 
     def report(self, uncounted: int = 0) -> LogRecord | None:
@@ -96,7 +124,9 @@ class DeliveryCounters:
     def record(self, stats: Stats) -> LogRecord:
         """What the collector is told."""
         attributes: dict[str, AttributeValue] = {
-            f"{semconv.STATS_PREFIX}{field.name}": getattr(stats, field.name) for field in fields(stats)
+            f"{semconv.STATS_PREFIX}{counter.name}": getattr(stats, counter.name)
+            for counter in fields(stats)
+            if counter.compare
         }
         attributes[semconv.SERVICE_INSTANCE_ID] = self._instance
         attributes[semconv.PROCESS_PID] = os.getpid()

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from llmtrace import config as configuration
+from llmtrace import semconv
 from llmtrace.api import lifecycle
 from llmtrace.delivery.exporter import Batch, ExportResult, LogRecord
 from llmtrace.spans import retries
@@ -43,7 +44,7 @@ class Captured:
 
     def __init__(self) -> None:
         self._spans: list[ReadableSpan] = []
-        self._scores: list[LogRecord] = []
+        self._records: list[LogRecord] = []
 
     def spans(self) -> list[ReadableSpan]:
         """Ended spans, in the order of their ends."""
@@ -87,7 +88,12 @@ class Captured:
     def scores(self) -> list[LogRecord]:
         """Recorded scores, in order."""
         lifecycle.flush()
-        return list(self._scores)
+        return [record for record in self._records if record.event_name == semconv.EVALUATION_EVENT]
+
+    def logs(self) -> list[LogRecord]:
+        """What was sent of the program's log, in order: it needs `capture(logs=True)`."""
+        lifecycle.flush()
+        return [record for record in self._records if not record.event_name]
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Each span whole, but for its ids and times, as plain values that compare with ==."""
@@ -111,7 +117,7 @@ class Captured:
         return Batch("traces", len(spans), b"")
 
     def pack_logs(self, records: Sequence[LogRecord]) -> Batch:
-        self._scores.extend(records)
+        self._records.extend(records)
         return Batch("logs", len(records), b"")
 
     def send(self, batch: Batch, timeout: float) -> ExportResult:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from llmtrace.capture import interceptor
 from llmtrace.capture.runtime import Runtime
+from llmtrace.delivery.stats import HookStatus
 from llmtrace.internal_errors import swallow
 
 from .import_hook import when_imported
@@ -33,6 +34,7 @@ _HOOKS: Final = {
 _MARK: Final = "_llmtrace_hook"
 _watching = False
 _hooked: list[tuple[Any, str, Any]] = []
+_installed: dict[str, bool] = {}
 
 
 def install(current_runtime: Callable[[], Runtime | None]) -> None:
@@ -50,6 +52,8 @@ def install(current_runtime: Callable[[], Runtime | None]) -> None:
 
 def remove() -> None:
     """Take the hooks off, but where somebody has put another one on top: that one needs ours below it."""
+    _installed.clear()
+    interceptor.hook_failures.clear()
     while _hooked:
         owner, name, ours = _hooked.pop()
         if owner.__dict__.get(name) is ours:
@@ -59,12 +63,40 @@ def remove() -> None:
 def _hook(module: ModuleType) -> None:
     if interceptor.current_runtime() is None:
         return  # disabled before the library was imported
+    _installed[module.__name__] = False
     with swallow(f"hooking {module.__name__}"):  # an unknown version of the library
-        hooks = importlib.import_module(f"{__package__}.{_HOOKS[module.__name__]}")
-        for owner, name, wrapped in hooks.hooks(module):
-            ours: Any = getattr(owner, name)
-            if not getattr(ours, _MARK, False):
-                ours = wrapped(ours)
-                setattr(ours, _MARK, True)
-                setattr(owner, name, ours)
-            _hooked.append((owner, name, ours))
+        try:
+            _hook_classes(module)
+        except Exception as error:
+            interceptor.count_failure(module.__name__, error)
+            raise
+        _installed[module.__name__] = True
+
+
+def _hook_classes(module: ModuleType) -> None:
+    hooks = importlib.import_module(_module_of(module.__name__))
+    for owner, name, wrapped in hooks.hooks(module):
+        ours: Any = getattr(owner, name)
+        if not getattr(ours, _MARK, False):
+            ours = wrapped(ours)
+            setattr(ours, _MARK, True)
+            setattr(owner, name, ours)
+        _hooked.append((owner, name, ours))
+
+
+def _module_of(library: str) -> str:
+    return f"{__package__}.{_HOOKS[library]}"
+
+
+def status() -> dict[str, HookStatus]:
+    """What became of the hook on each library that is imported, and how often it has failed since."""
+    statuses = {}
+    for library, is_installed in _installed.items():
+        counted = [
+            interceptor.hook_failures[place]
+            for place in (library, _module_of(library))
+            if place in interceptor.hook_failures
+        ]
+        first = counted[0][1] if counted else ""
+        statuses[library] = HookStatus(is_installed, sum(count for count, _ in counted), first)
+    return statuses

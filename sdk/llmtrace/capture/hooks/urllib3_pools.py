@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import wrapt
+from urllib3.util.response import is_fp_closed
 
 from llmtrace.capture import interceptor, streamed_request
 from llmtrace.capture.call import CapturedRequest, LlmCall
@@ -58,6 +59,8 @@ class _Urllib3Request:
 
 def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
     signature = inspect.signature(original)
+    # urllib3 1 has it in a module of its own alone.
+    header_dict = getattr(module, "HTTPHeaderDict", None) or module._collections.HTTPHeaderDict
 
     @functools.wraps(original)
     def urlopen(pool: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +69,7 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
             runtime = interceptor.recording()
             if runtime is not None:
                 arguments = signature.bind(pool, *args, **kwargs).arguments
-                sent = _begin(module, runtime, pool, arguments)
+                sent = _begin(header_dict, runtime, pool, arguments)
             if sent is not interceptor.NOTHING:
                 args = arguments["method"], arguments["url"]
                 kwargs = {
@@ -75,13 +78,16 @@ def _wrapped(original: Callable[..., Any], module: ModuleType) -> Callable[..., 
                 kwargs |= kwargs.pop("response_kw", {})
         with sent:
             response = original(pool, *args, **kwargs)
-        return response if sent.call is None else _received(sent.call, response, arguments)
+        if sent.call is None:
+            return response
+        # Of these urllib3 1 knows some as further keywords alone.
+        return _received(sent.call, response, {**arguments, **arguments.get("response_kw", {})})
 
     return urlopen
 
 
 def _begin(
-    module: ModuleType, runtime: Runtime, pool: Any, arguments: dict[str, Any]
+    header_dict: Callable[..., Any], runtime: Runtime, pool: Any, arguments: dict[str, Any]
 ) -> interceptor.SentRequest:
     """Begin a call; its headers, and its body where it is noted while it is sent, go into `arguments`."""
     method, target, body = arguments["method"], arguments["url"], arguments.get("body")
@@ -96,7 +102,7 @@ def _begin(
         recognised = UNDETERMINED, path, b""
     headers = arguments.get("headers")
     # A copy: the caller's own headers stay as they are.
-    copied = module.HTTPHeaderDict(_texts(pool.headers if headers is None else headers))
+    copied = header_dict(_texts(pool.headers if headers is None else headers))
     arguments["headers"] = copied
     wire_format, path, content = recognised
     captured: CapturedRequest = _Urllib3Request(pool, target, copied, path, content)
@@ -133,13 +139,13 @@ class _Response(_Proxy):
             decode_content, lambda: self.__wrapped__.read(amt, decode_content, **kwargs)
         )
         if amt is None or amt < 0 or (not data and amt != 0):
-            self._self_recorder.ended(early=False)
+            self._self_end_if_read()
         return data
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         data = self._self_passing(decode_content, lambda: self.__wrapped__.read1(amt, decode_content))
         if not data and amt != 0:
-            self._self_recorder.ended(early=False)
+            self._self_end_if_read()
         return data
 
     def readinto(self, buffer: Any) -> int:
@@ -150,7 +156,7 @@ class _Response(_Proxy):
     def readline(self, limit: int = -1) -> bytes:
         data = self._self_passing(None, lambda: self.__wrapped__.readline(limit))
         if not data and limit != 0:
-            self._self_recorder.ended(early=False)
+            self._self_end_if_read()
         return data
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
@@ -201,6 +207,12 @@ class _Response(_Proxy):
 
     def __del__(self) -> None:
         self._self_recorder.garbage_collected()
+
+    def _self_end_if_read(self) -> None:
+        # urllib3 1 also gives nothing where what it read so far cannot be decoded yet.
+        source = getattr(self.__wrapped__, "_fp", None)
+        if source is None or is_fp_closed(source):
+            self._self_recorder.ended(early=False)
 
     def _self_passing(
         self, decode_content: bool | None, read: Callable[[], bytes], *, note: bool = True

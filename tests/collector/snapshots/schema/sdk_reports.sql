@@ -12,7 +12,10 @@ SELECT
     if(Killed, Pending, 0) AS Lost,
     Generated - lagInFrame(Generated, 1, 0) OVER instance AS NewGenerated,
     Dropped - lagInFrame(Dropped, 1, 0) OVER instance AS NewDropped,
-    Lost - lagInFrame(Lost, 1, 0) OVER instance AS NewLost
+    Lost - lagInFrame(Lost, 1, 0) OVER instance AS NewLost,
+    Logs,
+    greatest(Logs - max(Logs) OVER before, 0) AS NewLogs,
+    greatest(LogsDropped - max(LogsDropped) OVER before, 0) AS NewLogsDropped
 FROM (
     SELECT
         Project,
@@ -27,12 +30,18 @@ FROM (
         toInt64OrZero(LogAttributes['llmtrace.stats.spooled']) AS Spooled,
         toInt64OrZero(LogAttributes['llmtrace.stats.dropped']) AS Dropped,
         toInt64OrZero(LogAttributes['llmtrace.stats.pending']) AS Pending,
-        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed
+        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed,
+        toInt64OrZero(LogAttributes['llmtrace.stats.logs']) AS Logs,
+        toInt64OrZero(LogAttributes['llmtrace.stats.logs_dropped']) AS LogsDropped
     FROM otel_logs
     WHERE EventName = 'llmtrace.sdk.stats'
 )
 WINDOW instance AS (
     PARTITION BY Project, ServiceName, Instance ORDER BY Timestamp
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+),
+before AS (
+    PARTITION BY Project, ServiceName, Instance ORDER BY Timestamp
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
 )
 COMMENT 'What each process of an SDK says of itself: counters since its start, and how they grew since it last said';

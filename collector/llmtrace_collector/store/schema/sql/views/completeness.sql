@@ -22,7 +22,12 @@ FROM (
     FROM completeness_counts
     UNION ALL
     SELECT Project, ServiceName, toStartOfMinute(toDateTime(Timestamp)) AS Minute, 'traces' AS Signal, 0, 0, 0, 0, 0,
-        NewGenerated, NewDropped, NewLost, 0, 0, 0, 0
+        NewGenerated - NewLogs, NewDropped - NewLogsDropped, NewLost, 0, 0, 0, 0
+    FROM sdk_reports
+    UNION ALL
+    -- Each report is a log record itself.
+    SELECT Project, ServiceName, toStartOfMinute(toDateTime(Timestamp)) AS Minute, 'logs' AS Signal, 0, 0, 0, 0, 0,
+        NewLogs + 1, NewLogsDropped, 0, 0, 0, 0, 0
     FROM sdk_reports
     UNION ALL
     SELECT Project, ServiceName, toStartOfMinute(toDateTime(ReceivedAt)) AS Minute, 'traces' AS Signal, 0, 0, 0, 0, 0,

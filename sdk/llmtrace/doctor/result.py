@@ -1,4 +1,4 @@
-"""What one check of `llmtrace doctor` found."""
+"""What one check found."""
 
 from dataclasses import dataclass
 from typing import Literal
