@@ -19,7 +19,7 @@ from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from llmtrace import internal_errors
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import other_tracers
+from llmtrace.spans import context_attributes, other_tracers
 from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
 
@@ -89,6 +89,11 @@ def recording() -> Runtime | None:
     return runtime
 
 
+def is_inside(context: Context) -> bool:
+    """Whether a call is being sent in this context."""
+    return _INSIDE in context
+
+
 def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, bytes] | None:
     """(format, path, body) of a request given as text, if it is an LLM call."""
     if method not in METHODS:
@@ -121,9 +126,13 @@ def begin(
 def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> LlmCall:
     """Below the active span, or below another library's that is open and not active."""
     above = other_tracers.mark_enclosing() if other_tracers.seen_any() else None
-    if above is None:
+    current = otel_context.get_current()
+    context = context_attributes.settled(current)
+    if above is not None:
+        context = set_span_in_context(above, context)
+    if context is current:
         return LlmCall(runtime, wire_format, request)
-    token = otel_context.attach(set_span_in_context(above))
+    token = otel_context.attach(context)
     try:
         return LlmCall(runtime, wire_format, request)
     finally:
