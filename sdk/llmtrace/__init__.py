@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api.init import init
     from .api.lifecycle import disable, flush, shutdown, stats
     from .api.observe import observe
+    from .api.propagation import extract, inject, propagate
     from .api.score import current_trace_id, score, trace_url
     from .api.span import Span, span
     from .api.steps import agent, retrieval, tool
@@ -45,10 +46,13 @@ __all__ = [
     "current_trace_id",
     "degraded",
     "disable",
+    "extract",
     "flush",
     "init",
+    "inject",
     "observe",
     "prompt",
+    "propagate",
     "retrieval",
     "score",
     "shutdown",
@@ -62,7 +66,7 @@ if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
         *("api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle", "api.observe"),
-        *("api.score", "api.span", "api.steps"),
+        *("api.propagation", "api.score", "api.span", "api.steps"),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

@@ -80,8 +80,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         block = OpenBlock()
         with _ENTERING:
             # Of a thread, what it was started under stays apart: it ends when that does.
-            merged = _merged(_own(otel_context.get_current()), self._attributes)
-            entered = otel_context.set_value(_BLOCK, block, otel_context.set_value(_KEY, merged))
+            outer = self._outer()
+            merged = _merged(_own(outer), self._attributes)
+            entered = otel_context.set_value(_BLOCK, block, otel_context.set_value(_KEY, merged, outer))
             if self._capture_content is not None:
                 entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
             token = otel_context.attach(entered)
@@ -96,6 +97,10 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         token = self._tokens.pop()
         if token is not None:
             otel_context.detach(token)
+
+    def _outer(self) -> Context:
+        """What the block is entered in."""
+        return otel_context.get_current()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -167,8 +172,14 @@ def of_cache(name: str) -> Iterator[None]:
 
 def captures_content(default: bool) -> bool:
     """Whether messages are recorded here: what the innermost block says, else `default`."""
-    setting = otel_context.get_value(_CONTENT)
-    return default if setting is None else bool(setting)
+    setting = content_of(otel_context.get_current())
+    return default if setting is None else setting
+
+
+def content_of(context: Context) -> bool | None:
+    """What the innermost block says on content, if any says something."""
+    setting = context.get(_CONTENT)
+    return None if setting is None else bool(setting)
 
 
 def _own(context: Context) -> Mapping[str, AttributeValue]:
