@@ -28,4 +28,5 @@ def _carrying(original: Callable[..., Any]) -> Callable[..., Any]:
             func = functools.partial(executors.run_within, context, func)
         return original(self, func, *args, **kwargs)
 
+    method.__qualname__ = f"ThreadPool.{original.__name__}"  # it comes from `Pool`
     return method
