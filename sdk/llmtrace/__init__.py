@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .api.lifecycle import disable, flush, shutdown, stats
     from .api.logs import log_processor
     from .api.observe import observe
+    from .api.propagation import extract, inject, propagate
     from .api.score import current_trace_id, score, trace_url
     from .api.span import Span, span
     from .api.steps import agent, retrieval, tool
@@ -47,11 +48,14 @@ __all__ = [
     "current_trace_id",
     "degraded",
     "disable",
+    "extract",
     "flush",
     "init",
+    "inject",
     "log_processor",
     "observe",
     "prompt",
+    "propagate",
     "retrieval",
     "score",
     "shutdown",
@@ -65,7 +69,7 @@ if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
         *("api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle", "api.observe"),
-        *("api.logs", "api.score", "api.span", "api.steps"),
+        *("api.logs", "api.propagation", "api.score", "api.span", "api.steps"),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

@@ -243,6 +243,12 @@ class InitSettings:
         more="`OTEL_BSP_SCHEDULE_DELAY` is in milliseconds.",
         otel={"OTEL_BSP_SCHEDULE_DELAY": values.milliseconds},
     )
+    propagate_threads: bool = _setting(
+        True,
+        "threads and tasks of thread pools have the trace, user, session and tags of who started them",
+        values.flag,
+        more="A thread has them while the span that it was started under is open.",
+    )
     handle_sigterm: bool = _setting(
         True,
         "send what is there on SIGTERM, where the program leaves that signal to its default",

@@ -74,6 +74,7 @@ def init(
     spool_dir: str | os.PathLike[str] | None = None,
     spool_bytes: int | None = None,
     schedule_delay: float | None = None,
+    propagate_threads: bool | None = None,
     handle_sigterm: bool | None = None,
     disabled: bool | None = None,
     strict: bool | None = None,
@@ -129,6 +130,8 @@ def init(
     spool_bytes: bound on that folder, for all processes and collectors together; default 268435456.
     schedule_delay: longest time, in seconds, that a finished span waits before it is sent; default 1.
         `OTEL_BSP_SCHEDULE_DELAY` is in milliseconds.
+    propagate_threads: threads and tasks of thread pools have the trace, user, session and tags of who started
+        them; default True. A thread has them while the span that it was started under is open.
     handle_sigterm: send what is there on SIGTERM, where the program leaves that signal to its default;
         default True.
     disabled: record nothing at all; default False.

@@ -49,9 +49,12 @@ class Span:
             runtime = lifecycle.current()
             if runtime is None:
                 return
-            otel_span = runtime.tracer.start_span(shape.name, kind=shape.kind, attributes=shape.attributes)
+            context = context_attributes.settled(otel_context.get_current())
+            otel_span = runtime.tracer.start_span(
+                shape.name, context, kind=shape.kind, attributes=shape.attributes
+            )
             self._otel_span = otel_span
-            self._context = set_span_in_context(otel_span)
+            self._context = set_span_in_context(otel_span, context)
             if shape.inherited:
                 self._context = context_attributes.within(shape.inherited, self._context)
             self._captures_content = runtime.config.capture_content

@@ -19,7 +19,7 @@ from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from llmtrace import internal_errors
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import other_tracers
+from llmtrace.spans import context_attributes, other_tracers
 from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
 
@@ -118,6 +118,11 @@ def path_of(target: str) -> str:
     return "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
 
 
+def is_inside(context: Context) -> bool:
+    """Whether a call is being sent in this context."""
+    return _INSIDE in context
+
+
 def recognised(method: str, target: str, body: Any) -> tuple[WireFormat, str, bytes] | None:
     """(format, path, body) of a request given as text, if it is an LLM call."""
     if method not in METHODS:
@@ -158,9 +163,13 @@ def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequ
     if wire_format.operation == "retrieval":
         other_tracers.mark_query()
     above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None
-    if above is None:
+    current = otel_context.get_current()
+    context = context_attributes.settled(current)
+    if above is not None:
+        context = set_span_in_context(above, context)
+    if context is current:
         return LlmCall(runtime, wire_format, request)
-    token = otel_context.attach(set_span_in_context(above))
+    token = otel_context.attach(context)
     try:
         return LlmCall(runtime, wire_format, request)
     finally:

@@ -14,14 +14,20 @@ from typing import Final, Self, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import internal_errors, semconv
 from llmtrace.internal_errors import swallow
 
+from . import thread_context
+from .thread_context import STARTED_IN, OpenBlock, StartedIn, ThreadContext
+
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
 _CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
+_BLOCK: Final = otel_context.create_key("llmtrace-block")
 _ENTERING: Final = swallow("entering a context")
+_NOT_HANDED_ON: Final = frozenset({_KEY, _BLOCK, _SPAN_KEY})
 _NONE: Final[Mapping[str, AttributeValue]] = {}
 
 
@@ -67,24 +73,34 @@ class context:  # read as a verb: `with llmtrace.context(...)`
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
         self._capture_content = capture_content
         self._tokens: list[Token[Context] | None] = []
+        self._blocks: list[OpenBlock] = []
 
     def __enter__(self) -> Self:
         token: Token[Context] | None = None
+        block = OpenBlock()
         with _ENTERING:
-            merged = _merged(attributes(), self._attributes)
-            entered = otel_context.set_value(_KEY, merged)
+            # Of a thread, what it was started under stays apart: it ends when that does.
+            outer = self._outer()
+            merged = _merged(_own(outer), self._attributes)
+            entered = otel_context.set_value(_BLOCK, block, otel_context.set_value(_KEY, merged, outer))
             if self._capture_content is not None:
                 entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
             token = otel_context.attach(entered)
         self._tokens.append(token)
+        self._blocks.append(block)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._blocks.pop().is_open = False
         token = self._tokens.pop()
         if token is not None:
             otel_context.detach(token)
+
+    def _outer(self) -> Context:
+        """What the block is entered in."""
+        return otel_context.get_current()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -102,12 +118,46 @@ def prompt(name: str, version: object = None) -> context:
 
 def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
     """The attributes of the enclosing `llmtrace.context` blocks."""
-    return cast("Mapping[str, AttributeValue]", otel_context.get_value(_KEY, within) or _NONE)
+    if within is None:
+        within = otel_context.get_current()
+    started_in = within.get(STARTED_IN)
+    own = _own(within)
+    return _merged(started_in.attributes(), own) if isinstance(started_in, StartedIn) else own
 
 
 def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
     """`base` with further attributes for the spans started in it."""
-    return otel_context.set_value(_KEY, _merged(attributes(base), added), base)
+    return otel_context.set_value(_KEY, _merged(_own(base), added), base)
+
+
+def for_thread(context: Context) -> Context | None:
+    """The context for a thread that is started in `context`: see `thread_context`. None for none of its own."""
+    started_in = context.get(STARTED_IN)
+    outer = started_in.blocks if isinstance(started_in, StartedIn) else ()
+    context = settled(context)
+    span = thread_context.active_span(context)
+    block = context.get(_BLOCK)
+    # One that was left already is that of a task that outlived it: then the task's own span decides.
+    blocks = [entry for entry in (*outer, block) if isinstance(entry, OpenBlock) and entry.is_open]
+    if span is None and not blocks:
+        return None
+    values = {key: value for key, value in context.items() if key not in _NOT_HANDED_ON}
+    # Content that was not to be recorded is not recorded when the block is over, either.
+    lasting = {_CONTENT: False} if context.get(_CONTENT) is False else {}
+    return ThreadContext(StartedIn(span, blocks, _own(context), values, lasting))
+
+
+def settled(context: Context) -> Context:
+    """What holds of a thread's context at this moment, as a context of its own. Any other is returned itself."""
+    started_in = context.get(STARTED_IN)
+    if not isinstance(started_in, StartedIn):
+        return Context(context.copy()) if isinstance(context, ThreadContext) else context
+    if not started_in.is_open():
+        return Context(started_in.without(context))
+    values = context.copy()
+    del values[STARTED_IN]
+    values[_KEY] = attributes(context)
+    return Context(values)
 
 
 @contextmanager
@@ -122,8 +172,19 @@ def of_cache(name: str) -> Iterator[None]:
 
 def captures_content(default: bool) -> bool:
     """Whether messages are recorded here: what the innermost block says, else `default`."""
-    setting = otel_context.get_value(_CONTENT)
-    return default if setting is None else bool(setting)
+    setting = content_of(otel_context.get_current())
+    return default if setting is None else setting
+
+
+def content_of(context: Context) -> bool | None:
+    """What the innermost block says on content, if any says something."""
+    setting = context.get(_CONTENT)
+    return None if setting is None else bool(setting)
+
+
+def _own(context: Context) -> Mapping[str, AttributeValue]:
+    """Those of blocks that were entered in this thread."""
+    return cast("Mapping[str, AttributeValue]", context.get(_KEY) or _NONE)
 
 
 def _checked_purpose(purpose: object) -> object:

@@ -1,4 +1,4 @@
-"""The hooks on HTTP libraries, installed when a library is imported: at once, or whenever that happens."""
+"""The hooks, installed when a library is imported: at once, or whenever that happens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ _HOOKS: Final = {
     "mcp.shared.jsonrpc_dispatcher": "mcp_sessions",
     "mcp.server.lowlevel.server": "mcp_sessions",
     "mcp.server._otel": "mcp_sessions",
+    "threading": "threads",
+    "concurrent.futures.thread": "executors",
+    "concurrent.futures.process": "executors",
+    "multiprocessing.pool": "multiprocessing_pools",
 }
+#: Those that carry contexts, which `propagate_threads` switches.
+_CONTEXT_HOOKS: Final = frozenset({"threads", "executors", "multiprocessing_pools"})
 _MARK: Final = "_llmtrace_hook"
 _watching = False
 _hooked: list[tuple[Any, str, Any]] = []
@@ -44,7 +50,7 @@ def install(current_runtime: Callable[[], Runtime | None]) -> None:
     if not _watching:
         _watching = True
         when_imported(tuple(_HOOKS), _hook)
-    elif not _hooked:
+    else:
         for name in _HOOKS:
             if name in sys.modules:
                 _hook(sys.modules[name])
@@ -54,15 +60,24 @@ def remove() -> None:
     """Take the hooks off, but where somebody has put another one on top: that one needs ours below it."""
     _installed.clear()
     interceptor.hook_failures.clear()
+    remaining = []
     while _hooked:
         owner, name, ours = _hooked.pop()
-        if owner.__dict__.get(name) is ours:
+        if owner.__dict__.get(name) is not ours:
+            remaining.append((owner, name, ours))
+        elif any(base.__dict__.get(name) is ours.__wrapped__ for base in owner.__mro__[1:]):
+            delattr(owner, name)  # it was inherited
+        else:
             setattr(owner, name, ours.__wrapped__)
+    _hooked.extend(remaining)
 
 
 def _hook(module: ModuleType) -> None:
-    if interceptor.current_runtime() is None:
+    runtime = interceptor.current_runtime()
+    if runtime is None:
         return  # disabled before the library was imported
+    if _HOOKS[module.__name__] in _CONTEXT_HOOKS and not runtime.config.propagate_threads:
+        return
     _installed[module.__name__] = False
     with swallow(f"hooking {module.__name__}"):  # an unknown version of the library
         try:
@@ -81,7 +96,7 @@ def _hook_classes(module: ModuleType) -> None:
             ours = wrapped(ours)
             setattr(ours, _MARK, True)
             setattr(owner, name, ours)
-        _hooked.append((owner, name, ours))
+            _hooked.append((owner, name, ours))
 
 
 def _module_of(library: str) -> str:
