@@ -34,7 +34,7 @@ from llmtrace.spans import other_tracers
 from llmtrace.spans.finished_spans import SCOPE
 from llmtrace.spans.sampling import TailSampler
 
-from . import process_hooks
+from . import process_hooks, sigterm
 
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
@@ -135,13 +135,17 @@ def flush(timeout: float = 10.0) -> bool:
 def shutdown(timeout: float | None = None) -> bool:
     """Flush for at most `timeout` seconds (default: 5), then stop tracing; `init` may be called again."""
     global _runtime
-    with _lock:
-        runtime, _runtime = _runtime, None
+    runtime = _runtime
     if runtime is None:
         return True
-    with swallow("shutdown"):
+    seconds = runtime.config.exit_timeout if timeout is None else timeout
+    with sigterm.waiting(seconds), swallow("shutdown"):
+        with _lock:
+            if _runtime is not runtime:
+                return True  # another thread does it
+            _runtime = None
         other_http.remove()
-        sent = runtime.delivery_worker.shutdown(runtime.config.exit_timeout if timeout is None else timeout)
+        sent = runtime.delivery_worker.shutdown(seconds)
         runtime.processor.delivery_worker = None
         if _own_global is not None:
             _own_global[1].delivery_worker = None
