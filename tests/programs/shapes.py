@@ -101,11 +101,15 @@ _EXITS: Final = (
     _exit("uncaught exception", "exception", returncode=1),
     _exit("sys.exit", "sys.exit", returncode=3),
     _exit("exception in a thread", "thread fails"),
-    _exit("daemon thread still calling", "daemon thread"),
+    _exit("daemon thread still calling", "daemon thread", is_cut=True),
     _exit("atexit of another fails", "failing atexit"),
     _exit("SIGTERM, waiting", "wait", drive=drivers.signalled(signal.SIGTERM), returncode=-15, in_gate=True),
     _exit(
-        "SIGTERM, calling", "busy", drive=drivers.signalled(signal.SIGTERM, after=0.7), returncode=-15
+        "SIGTERM, calling on two threads",
+        "busy",
+        drive=drivers.signalled(signal.SIGTERM, after=0.7),
+        returncode=-15,
+        is_cut=True,
     ),
     _exit(
         "SIGTERM while it sends at exit",

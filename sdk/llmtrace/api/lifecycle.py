@@ -22,6 +22,7 @@ from llmtrace.capture.hooks import install
 from llmtrace.capture.llm_span import OwnProvider
 from llmtrace.capture.runtime import Runtime
 from llmtrace.config import Config
+from llmtrace.delivery.counters_report import ReportSource
 from llmtrace.delivery.exporter import Exporter
 from llmtrace.delivery.lazy_import import otlp_exporter
 from llmtrace.delivery.queue import DeliveryWorker
@@ -96,7 +97,7 @@ def start(
             config.delivery,
             open_exporter or open_otlp,
             spool=spool,
-            reports=to_collector,
+            reports=ReportSource(_as_sent(resource, config), scope) if to_collector else None,
             redactor=redactor,
             open_sampler=_sampler(config),
         )
@@ -113,7 +114,7 @@ def start(
             redactor,
             arguments or {},
         )
-        process_hooks.register(_runtime, current=current, shutdown=shutdown, renew_locks=_renew_locks)
+        process_hooks.register(_runtime, current=current, renew_locks=_renew_locks)
     install.install(current)
     delivery_worker.resume()
     return _runtime
@@ -205,6 +206,10 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
             # The default also sends baggage, which may hold anything, to every host that is called.
             propagate.set_global_textmap(TraceContextTextMapPropagator())
     return provider, processor
+
+
+def _as_sent(resource: Resource, config: Config) -> Resource:
+    return Resource({**resource.attributes, **config.delivery.resource_attributes}, resource.schema_url)
 
 
 def _sampler(config: Config) -> Callable[[], TailSampler] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from . import sigterm
 
 _registered = False
 _current: Callable[[], Runtime | None]
-_shutdown: Callable[[], object]
 _renew_locks: Callable[[], None]
 
 
@@ -22,12 +22,11 @@ def register(
     runtime: Runtime,
     *,
     current: Callable[[], Runtime | None],
-    shutdown: Callable[[], object],
     renew_locks: Callable[[], None],
 ) -> None:
-    """Register everything once per process; `shutdown` runs at exit, `renew_locks` after a fork."""
-    global _registered, _current, _shutdown, _renew_locks
-    _current, _shutdown, _renew_locks = current, shutdown, renew_locks
+    """Register everything once per process; `renew_locks` runs after a fork."""
+    global _registered, _current, _renew_locks
+    _current, _renew_locks = current, renew_locks
     if not _registered:
         _registered = True
         atexit.register(_at_exit)
@@ -41,7 +40,19 @@ def register(
 
 
 def _at_exit() -> None:
-    _shutdown()
+    # What daemon threads still do is traced until the end, and counted where it comes too late.
+    if (runtime := _current()) is not None:
+        with internal_errors.swallow("the last delivery"):
+            _end_delivery(runtime)
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        with internal_errors.swallow("keeping the exit status of Ctrl-C"):
+            _keep_exit_status()
+
+
+def _keep_exit_status() -> None:
+    """Python ends by SIGINT after Ctrl-C only while no text was executed since, as imports at exit do."""
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102  # a constant
 
 
 def _after_fork() -> None:
@@ -63,10 +74,10 @@ def _after_fork() -> None:
 def _finalize_in_child(runtime: Runtime) -> None:
     from multiprocessing import util
 
-    util.Finalize(None, _end_child, args=(runtime,), exitpriority=10)
+    util.Finalize(None, _end_delivery, args=(runtime,), exitpriority=10)
 
 
-def _end_child(runtime: Runtime) -> None:
+def _end_delivery(runtime: Runtime) -> None:
     timeout = runtime.config.exit_timeout
     with sigterm.waiting(timeout):
         runtime.delivery_worker.shutdown(timeout)
@@ -74,4 +85,4 @@ def _end_child(runtime: Runtime) -> None:
 
 def _at_end_of_celery_worker(**_: object) -> None:
     if (runtime := _current()) is not None:
-        _end_child(runtime)
+        _end_delivery(runtime)

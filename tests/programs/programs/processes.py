@@ -28,6 +28,9 @@ def work_and_leave(number: int) -> None:
 
 
 def _main(kind: str, method: str) -> None:
+    if kind == "fork":
+        _fork(method)
+        return
     context = multiprocessing.get_context(method)
     if kind == "pool":  # its workers are terminated as it is left
         with context.Pool(4) as pool:
@@ -46,18 +49,22 @@ def _main(kind: str, method: str) -> None:
             child.start()
         for child in children:
             child.join()
-    elif kind == "fork":  # without exec, and without multiprocessing
-        for number in range(4):
-            pid = os.fork()
-            if pid == 0:
-                work(number)
-                if method == "exit":
-                    sys.exit(0)
-                if method == "flush":
-                    llmtrace.flush()
-                os._exit(0)
-            work(number + 100)
-            os.waitpid(pid, 0)
+
+
+def _fork(end: str) -> None:
+    """Without exec, and without multiprocessing; the child leaves as `end` says."""
+    for number in range(4):
+        pid = os.fork()
+        if pid == 0:
+            work(number)
+            if end == "exit":
+                sys.exit(0)
+            if end == "flush":
+                llmtrace.flush()
+            os._exit(0)
+        work(number + 100)
+        os.waitpid(pid, 0)
+
 
 
 llmtrace.init()
