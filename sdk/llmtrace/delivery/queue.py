@@ -338,7 +338,8 @@ class DeliveryWorker:
         if records:
             self._deliver(self._pack_logs, records)
         if self._counters_report is not None:
-            self._counters_report.send()
+            if not self._stopping:  # the last one follows
+                self._counters_report.send()
             self._counters_report.keep()
         self._start_replaying()
         for number, report in enumerate(self._reports):

@@ -4,6 +4,8 @@ SELECT
     ServiceName,
     Timestamp,
     Instance,
+    Host,
+    ProcessId,
     Generated,
     Sent,
     Spooled,
@@ -12,7 +14,10 @@ SELECT
     if(Killed, Pending, 0) AS Lost,
     Generated - lagInFrame(Generated, 1, 0) OVER instance AS NewGenerated,
     Dropped - lagInFrame(Dropped, 1, 0) OVER instance AS NewDropped,
-    Lost - lagInFrame(Lost, 1, 0) OVER instance AS NewLost
+    Lost - lagInFrame(Lost, 1, 0) OVER instance AS NewLost,
+    Ended,
+    Killed,
+    Relayed
 FROM (
     SELECT
         Project,
@@ -22,12 +27,16 @@ FROM (
             LogAttributes['service.instance.id'], ResourceAttributes['service.instance.id'], '/',
             LogAttributes['process.pid'], ResourceAttributes['process.pid']
         ) AS Instance,
+        LogAttributes['host.name'] AS Host,
+        LogAttributes['process.pid'] AS ProcessId,
         toInt64OrZero(LogAttributes['llmtrace.stats.generated']) AS Generated,
         toInt64OrZero(LogAttributes['llmtrace.stats.sent']) AS Sent,
         toInt64OrZero(LogAttributes['llmtrace.stats.spooled']) AS Spooled,
         toInt64OrZero(LogAttributes['llmtrace.stats.dropped']) AS Dropped,
         toInt64OrZero(LogAttributes['llmtrace.stats.pending']) AS Pending,
-        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed
+        LogAttributes['llmtrace.stats.ended'] = 'true' AS Ended,
+        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed,
+        mapContains(LogAttributes, 'llmtrace.stats.killed') AS Relayed
     FROM otel_logs
     WHERE EventName = 'llmtrace.sdk.stats'
 )
