@@ -85,12 +85,18 @@ def test_what_a_killed_process_had_is_counted(served: Served, tmp_path: Path, en
     scope = Scope(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), service=service)
     (found,) = ended_without_goodbye(reader, scope)
     line = process_end_line(found, datetime.now(UTC))
-    assert line.startswith(f"{service}, process {sender.pid} on {socket.gethostname()}: ended without goodbye")
+    assert line.startswith(
+        f"{service}, process {sender.pid} on {socket.gethostname()}: ended without goodbye"
+    )
     assert re.search(r"last report at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ s ago; 80 of 480 spans", line)
 
 
 def test_a_process_that_ends_in_order_says_goodbye(served: Served, tmp_path: Path) -> None:
-    environment = {**os.environ, "LLMTRACE_ENDPOINT": served.url, "LLMTRACE_SPOOL_DIR": str(tmp_path / "spool")}
+    environment = {
+        **os.environ,
+        "LLMTRACE_ENDPOINT": served.url,
+        "LLMTRACE_SPOOL_DIR": str(tmp_path / "spool"),
+    }
     subprocess.run([sys.executable, "-c", _ORDERLY], env=environment, check=True)
     (process,) = _processes(served, "in order")
     assert (process["State"], int(process["Generated"]), int(process["Lost"])) == ("ended", 3, 0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .receiver import ArrivedSpan, Receiver
+from .receiver import ArrivedSpan, Report
 from .shape import Figures
 
 
@@ -19,12 +19,16 @@ class LabelledCall:
     under: str
 
 
-def judged(calls: Sequence[LabelledCall], receiver: Receiver, *, sent: set[str]) -> Figures:
+def judged(
+    calls: Sequence[LabelledCall],
+    spans: Sequence[ArrivedSpan],
+    reports: Collection[Report],
+    *,
+    sent: set[str],
+) -> Figures:
     """What became of the calls; `sent` are the labels that had arrived when the program was over."""
-    spans = receiver.spans()
     by_id = {(span.trace, span.span): span for span in spans}
     by_call = {span.model: span for span in spans if span.model}
-    reports = receiver.reports().values()
     figures = Figures(
         calls=len(calls),
         counted=sum(report.dropped + (report.pending if report.killed else 0) for report in reports),

@@ -143,7 +143,7 @@ def played(shape: ProgramShape, collector: Collector, python: str) -> Figures:
         receiver.open()
         if not _send_left(receiver.url, folder / "spool"):
             failures.append("what is on disk is not sent")
-        figures = judged(calls, receiver, sent=sent)
+        figures = judged(calls, receiver.spans(), receiver.reports().values(), sent=sent)
         figures.failures = tuple(failures)
         return figures
 
@@ -158,7 +158,12 @@ def _run(
     command = [part.format(port=port, folder=folder) for part in shape.command]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
-            [python, *command], env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
+            [python, *command],
+            env=environment,
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     running = RunningProgram(process, folder, port, environment)
     try:

@@ -80,7 +80,9 @@ _GENERATORS: Final = (
     _script("generators", "stream open at an uncaught exception", "generators", "suspended", returncode=1),
 )
 _PROCESSES: Final = (
-    _script("processes", "fork Pool, left by `with`", "processes", "pool", "fork", in_docs=True, in_gate=True),
+    _script(
+        "processes", "fork Pool, left by `with`", "processes", "pool", "fork", in_docs=True, in_gate=True
+    ),
     _script("processes", "fork Pool, closed and joined", "processes", "closed", "fork", in_docs=True),
     _script("processes", "spawn Pool, left by `with`", "processes", "pool", "spawn", in_docs=True),
     _script("processes", "fork ProcessPoolExecutor", "processes", "executor", "fork", in_docs=True),

@@ -122,7 +122,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def _holds_a_lock(frame: FrameType | None) -> bool:
     """Whether the code that was interrupted may hold a lock of ours."""
-    if frame is not None and frame.f_globals.get("__name__") == "threading" and frame.f_code.co_name == "wait":
+    if (
+        frame is not None
+        and frame.f_globals.get("__name__") == "threading"
+        and frame.f_code.co_name == "wait"
+    ):
         return False  # what waits there let go of its own, as `flush` does, and may wait for long
     while frame is not None:
         if str(frame.f_globals.get("__name__")).startswith(_LOCKING):

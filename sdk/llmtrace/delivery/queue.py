@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -65,6 +65,10 @@ class PeriodicReport:
     """Makes it, on the delivery thread; None where there is nothing to report."""
     on_result: Callable[[ExportResult], None] = lambda _: None
     """Gets what became of each that was sent."""
+
+
+class _RescuedError(BaseException):
+    """On the delivery thread: it took too long at the end, and the thread that ends the process goes on."""
 
 
 class DeliveryWorker:
@@ -285,7 +289,7 @@ class DeliveryWorker:
             self._is_known.wait(_LONGEST_WAIT_AT_START)
 
     def _run(self) -> None:
-        with _suppress_instrumentation():
+        with suppress(_RescuedError), _suppress_instrumentation():
             if self._counters_report is not None:
                 with _COUNTING:
                     self._counters_report.begin()
@@ -461,7 +465,7 @@ class DeliveryWorker:
         batches = self._packing()
         with self._packing_lock:
             if self._packing is None:
-                return  # it took too long at the end, and was rescued
+                raise _RescuedError  # and what else waits is another thread's now
             self._packing = None
         for batch in batches:
             self._sender.deliver(batch)

@@ -66,7 +66,6 @@ def _fork(end: str) -> None:
         os.waitpid(pid, 0)
 
 
-
 llmtrace.init()
 if __name__ == "__main__":
     _main(sys.argv[1], sys.argv[2])
