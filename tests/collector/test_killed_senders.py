@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llmtrace.delivery import process_file
+from llmtrace_analysis.queries.process_ends import ended_without_goodbye
+from llmtrace_analysis.queries.scope import Scope
+from llmtrace_dashboard.pages.overview import process_end_line
 
+from .otlp import SECOND, logs, score
 from .running import Served, until
 
 _SENDER = """
@@ -29,6 +38,13 @@ for batch in range(6):
 if sys.argv[2] == "os._exit":
     os._exit(3)
 os.kill(os.getpid(), signal.SIGKILL)
+"""
+_ORDERLY = """
+import llmtrace
+from opentelemetry import trace
+llmtrace.init(service_name="in order")
+for _ in range(3):
+    trace.get_tracer("t").start_span("step").end()
 """
 _NEXT = """
 import sys, time
@@ -48,9 +64,8 @@ def test_what_a_killed_process_had_is_counted(served: Served, tmp_path: Path, en
         "LLMTRACE_SPOOL_DIR": str(tmp_path / "spool"),
         "LLMTRACE_SCHEDULE_DELAY": "30",
     }
-    before = set(process_file.SHARED_FOLDER.glob("llmtrace-*"))
-    ended = subprocess.run([sys.executable, "-c", _SENDER, service, end], env=environment, check=False)
-    assert ended.returncode == (3 if end == "os._exit" else -signal.SIGKILL)
+    sender = subprocess.Popen([sys.executable, "-c", _SENDER, service, end], env=environment)
+    assert sender.wait(60) == (3 if end == "os._exit" else -signal.SIGKILL)
     subprocess.run([sys.executable, "-c", _NEXT], env=environment, check=True)
     until(lambda: _counts(served, service)[2] == "480", what="the last report")
     # Sent and stored, none dropped, 480 made, 80 in the memory of one that was killed.
@@ -58,7 +73,59 @@ def test_what_a_killed_process_had_is_counted(served: Served, tmp_path: Path, en
     served.collector.arrival_counts.update_sdk_gauges()
     assert served.metric("llmtrace_sdk_spans", service=service, what="lost") == 80
     assert not [path for path in (tmp_path / "spool").rglob("*") if path.suffix == process_file.SUFFIX]
-    assert set(process_file.SHARED_FOLDER.glob("llmtrace-*")) <= before
+    assert not list(process_file.SHARED_FOLDER.glob(f"llmtrace-{sender.pid}-*"))
+    (process,) = _processes(served, service)
+    assert (process["State"], process["ProcessId"], process["Host"]) == (
+        "killed",
+        str(sender.pid),
+        socket.gethostname(),
+    )
+    assert (int(process["Generated"]), int(process["Lost"])) == (480, 80)
+    reader = served.reader()
+    scope = Scope(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), service=service)
+    (found,) = ended_without_goodbye(reader, scope)
+    line = process_end_line(found, datetime.now(UTC))
+    assert line.startswith(
+        f"{service}, process {sender.pid} on {socket.gethostname()}: ended without goodbye"
+    )
+    assert re.search(r"last report at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ s ago; 80 of 480 spans", line)
+
+
+def test_a_process_that_ends_in_order_says_goodbye(served: Served, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "LLMTRACE_ENDPOINT": served.url,
+        "LLMTRACE_SPOOL_DIR": str(tmp_path / "spool"),
+    }
+    subprocess.run([sys.executable, "-c", _ORDERLY], env=environment, check=True)
+    (process,) = _processes(served, "in order")
+    assert (process["State"], int(process["Generated"]), int(process["Lost"])) == ("ended", 3, 0)
+    assert process["LastReport"] == process["LastHeard"]
+
+
+def test_a_process_that_falls_silent_is_seen(served: Served) -> None:
+    """Nobody finds it dead where its disk is gone with it: no report for minutes is the sign."""
+    now = time.time_ns()
+    for service, minutes, ended in (("silent", 12, False), ("quiet", 4, False), ("over", 12, True)):
+        values = {"llmtrace.stats.generated": 5, "llmtrace.stats.ended": ended}
+        values |= {"service.instance.id": "i", "process.pid": 7, "host.name": "web-3"}
+        record = score(values, event_name="llmtrace.sdk.stats", time_unix_nano=now - minutes * 60 * SECOND)
+        assert served.post(logs([record], {"service.name": service}), "logs").status_code == 200
+    states = {name: _processes(served, name)[0]["State"] for name in ("silent", "quiet", "over")}
+    assert states == {"silent": "silent", "quiet": "running", "over": "ended"}
+    scope = Scope(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), service="silent")
+    (found,) = ended_without_goodbye(served.reader(), scope)
+    line = process_end_line(found, datetime.now(UTC))
+    assert re.fullmatch(
+        "silent, process 7 on web-3: ended without goodbye, last report at .* UTC, 12 min ago; "
+        "what it made after that is not known",
+        line,
+    )
+
+
+def _processes(served: Served, service: str) -> list[dict[str, Any]]:
+    served.stored()
+    return served.rows("SELECT * FROM sdk_processes WHERE ServiceName = {s:String}", s=service)
 
 
 def _counts(served: Served, service: str) -> list[str]:

@@ -189,6 +189,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _view("span_messages"),
     _view("span_texts"),
     _view("sdk_reports"),
+    _view("sdk_processes"),
     _view("completeness"),
     _view("price_now", _OWN_MODELS),
     _view("discount_now"),

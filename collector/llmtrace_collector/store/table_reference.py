@@ -90,6 +90,17 @@ _COMPUTED: Mapping[str, str] = {
     "NewDropped": "Spans lost since the report before",
     "Lost": "Spans that were in its memory when it was killed; another process tells of them",
     "NewLost": "Those of them that the report before does not have",
+    "Host": "Machine or container that the process runs on",
+    "ProcessId": "Process id there",
+    "Ended": "Whether the process says goodbye with the report",
+    "Killed": "Whether the process was killed; another process says so",
+    "Relayed": "Whether another process sent the report, for one that is dead",
+    "sdk_processes.Generated": "Spans that the process made",
+    "FirstReport": "When it reported first; 1970 where another process alone tells of it",
+    "LastReport": "When it reported last by itself; 1970 where another process alone tells of it",
+    "LastHeard": "When anybody reported of it last",
+    "sdk_processes.State": "`running`; `ended`: it said goodbye; `killed`: another process found it dead without; `silent`: "
+    "no report for 11 minutes and no goodbye, so that it was killed, or is frozen or cut off",
     **{
         bucket.cost: f"USD of the bucket {bucket.label}; NULL where Cost is stated, or not known"
         for bucket in BUCKETS

@@ -12,7 +12,8 @@ import streamlit as st
 from llmtrace.common.escaping import markdown_text
 from llmtrace.semconv import DEGRADATIONS
 from llmtrace_analysis.cost.stated_costs import stated_share
-from llmtrace_analysis.queries import degraded_answers, incidents, usage
+from llmtrace_analysis.queries import degraded_answers, incidents, process_ends, usage
+from llmtrace_analysis.queries.process_ends import ProcessEnd
 from llmtrace_analysis.queries.scope import Scope, utc
 from llmtrace_analysis.queries.usage import Totals
 from llmtrace_dashboard.ui import charts, filters, formats, theme
@@ -41,6 +42,7 @@ def render() -> None:
     scope = filters.scope()
     header("Overview", filters.range_label())
     _incidents(scope.project)
+    _process_ends(load(process_ends.ended_without_goodbye, scope))
     over_time = load(usage.over_time, scope)
     totals, series = over_time.totals, over_time.buckets
     if not totals.calls:
@@ -99,6 +101,29 @@ def _degraded(scope: Scope) -> None:
             alt=f"Share of degraded answers over time: {summary}",
         )
         st.caption(f"{markdown_text(summary)}. [Their traces]({page_url('/traces', q='has:degraded')})")
+
+
+def _process_ends(ends: list[ProcessEnd]) -> None:
+    """Name the processes that ended without goodbye, where there are any."""
+    if not ends:
+        return
+    lost, now = sum(end.lost for end in ends), datetime.now(UTC)
+    label = f"{formats.count(len(ends))} processes ended without goodbye, {formats.count(lost)} spans lost"
+    with st.expander(markdown_text(label), icon=":material/power_off:"):
+        st.markdown("\n".join(f"- {markdown_text(process_end_line(end, now))}" for end in ends))
+
+
+def process_end_line(end: ProcessEnd, now: datetime) -> str:
+    """Which process it was, when it was heard of last, and what is missing."""
+    where = f" on {end.host}" if end.host else ""
+    heard = "it never reported"
+    if end.last_report is not None:
+        at = end.last_report.strftime("%Y-%m-%d %H:%M:%S UTC")
+        heard = f"last report at {at}, {formats.ago(end.last_report, now)}"
+    missing = "what it made after that is not known"
+    if end.state == "killed":
+        missing = f"{formats.count(end.lost)} of {formats.count(end.generated)} spans were in its memory"
+    return f"{end.service}, process {end.pid}{where}: ended without goodbye, {heard}; {missing}"
 
 
 def _incidents(project: str) -> None:

@@ -23,6 +23,7 @@ from llmtrace.capture.hooks import install
 from llmtrace.capture.llm_span import OwnProvider
 from llmtrace.capture.runtime import Runtime
 from llmtrace.config import Config
+from llmtrace.delivery.counters_report import ReportSource
 from llmtrace.delivery.exporter import Exporter
 from llmtrace.delivery.lazy_import import otlp_exporter
 from llmtrace.delivery.queue import DeliveryWorker
@@ -35,7 +36,7 @@ from llmtrace.spans import other_tracers
 from llmtrace.spans.finished_spans import SCOPE
 from llmtrace.spans.sampling import TailSampler
 
-from . import process_hooks
+from . import process_hooks, sigterm
 
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
@@ -110,7 +111,7 @@ def start(
             config.delivery,
             open_exporter or open_otlp,
             spool=spool,
-            reports=to_collector,
+            reports=ReportSource(_as_sent(resource, config), scope) if to_collector else None,
             redactor=redactor,
             open_sampler=_sampler(config),
         )
@@ -127,7 +128,7 @@ def start(
             redactor,
             arguments or {},
         )
-        process_hooks.register(_runtime, current=current, shutdown=shutdown, renew_locks=_renew_locks)
+        process_hooks.register(_runtime, current=current, renew_locks=_renew_locks)
     install.install(current)
     if config.logs:
         program_logs.install(
@@ -155,14 +156,18 @@ def flush(timeout: float = 10.0) -> bool:
 def shutdown(timeout: float | None = None) -> bool:
     """Flush for at most `timeout` seconds (default: 5), then stop tracing; `init` may be called again."""
     global _runtime
-    with _lock:
-        runtime, _runtime = _runtime, None
+    runtime = _runtime
     if runtime is None:
         return True
-    with swallow("shutdown"):
+    seconds = runtime.config.exit_timeout if timeout is None else timeout
+    with sigterm.waiting(seconds), swallow("shutdown"):
+        with _lock:
+            if _runtime is not runtime:
+                return True  # another thread does it
+            _runtime = None
         other_http.remove()
         program_logs.remove()
-        sent = runtime.delivery_worker.shutdown(runtime.config.exit_timeout if timeout is None else timeout)
+        sent = runtime.delivery_worker.shutdown(seconds)
         runtime.processor.delivery_worker = None
         if _own_global is not None:
             _own_global[1].delivery_worker = None
@@ -225,6 +230,10 @@ def _provider(config: Config, id_generator: IdGenerator | None) -> tuple[trace.T
             # The default also sends baggage, which may hold anything, to every host that is called.
             propagate.set_global_textmap(TraceContextTextMapPropagator())
     return provider, processor
+
+
+def _as_sent(resource: Resource, config: Config) -> Resource:
+    return Resource({**resource.attributes, **config.delivery.resource_attributes}, resource.schema_url)
 
 
 def _sampler(config: Config) -> Callable[[], TailSampler] | None:

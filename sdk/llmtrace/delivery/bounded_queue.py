@@ -47,6 +47,8 @@ class BoundedQueue:
         self._spans: deque[tuple[int, bool, ReadableSpan]] = deque()
         self._logs: deque[tuple[int, LogRecord]] = deque()
         self.bytes = 0
+        self.is_closed = False
+        """Whether nothing is taken any more: what comes is counted as dropped."""
         self.spans_of_calls = 0
         """How many spans the queued calls come to; they count as generated when they are built."""
 
@@ -189,6 +191,10 @@ class BoundedQueue:
             self._logs.clear()
             self.bytes = self.spans_of_calls = 0
 
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._items()
+
     def is_half_full(self) -> bool:
         """Whether either bound is half reached."""
         return (
@@ -198,7 +204,7 @@ class BoundedQueue:
 
     def _is_full(self, weight: int) -> bool:
         too_many = self._items() >= self._settings.max_queue_items
-        return too_many or self.bytes + weight > self._settings.max_queue_bytes
+        return too_many or self.is_closed or self.bytes + weight > self._settings.max_queue_bytes
 
     def _items(self) -> int:
         return self.spans_of_calls + len(self._spans) + len(self._logs)

@@ -1,8 +1,8 @@
 """What a process has beside its files in a spool: a lock that says it lives, and its counters.
 
 The file `PID-TOKEN.process` in the spool's folder is locked as long as the process lives; whose lock another
-gets, is dead, and what it left may be taken over. It holds the process's last counters and its report of them
-as the collector takes it, so that what it generated is told by another where it could not do so itself. Where
+gets, is dead, and what it left may be taken over. It holds the process's last counters and who it is, so that
+what it generated is told by another where it could not do so itself. Where
 the machine has `/dev/shm`, the counters are there as well, in memory that outlives a kill: a write costs what
 an assignment costs, and no disk can make it wait or fail.
 """
@@ -58,9 +58,9 @@ class ProcessFile:
         descriptor = _locked(path)
         return None if descriptor is None else cls(path, descriptor)
 
-    def describe(self, report: bytes) -> None:
-        """Keep the report that tells of this process, and share the counters from now on. Raises OSError."""
-        os.pwrite(self._descriptor, _LAYOUT.pack(_MAGIC, *[0] * COUNTERS) + report, 0)
+    def describe(self, description: bytes) -> None:
+        """Keep what tells of this process, and share the counters from now on. Raises OSError."""
+        os.pwrite(self._descriptor, _LAYOUT.pack(_MAGIC, *[0] * COUNTERS) + description, 0)
         self.shared = _shared(self.name)
 
     def share(self, counters: list[int]) -> None:
@@ -73,7 +73,7 @@ class ProcessFile:
         os.pwrite(self._descriptor, _LAYOUT.pack(_MAGIC, *counters), 0)
 
     def read(self) -> tuple[list[int], bytes] | None:
-        """The counters and the report; None where it holds none. Raises OSError."""
+        """The counters and the description; None where it holds none. Raises OSError."""
         data = os.pread(self._descriptor, 1 << 20, 0)
         if len(data) <= _LAYOUT.size or not data.startswith(_MAGIC):
             return None

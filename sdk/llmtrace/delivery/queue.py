@@ -11,8 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeVar
 
 from opentelemetry import context as otel_context
@@ -26,7 +27,7 @@ from llmtrace.spans.sampling import TailSampler
 
 from . import double_spans
 from .bounded_queue import BoundedQueue, FinishedCall
-from .counters_report import CountersReport
+from .counters_report import CountersReport, ReportSource
 from .exporter import Batch, Exporter, ExportResult, LogRecord
 from .replay_thread import ReplayThread
 from .sender import Sender
@@ -46,6 +47,9 @@ _SHORTEST_PAUSE_SHARE: Final = 0.2
 #: For each second of CPU that a look took, so many seconds of pause: what is lost by a kill is kept small
 #: where that is cheap.
 _PAUSE_PER_WORK: Final = 400.0
+_LAST_CYCLES: Final = 3
+#: Seconds in which a process that ends at once is to be known to others; once per process.
+_LONGEST_WAIT_AT_START: Final = 0.01
 _LEFT_SECONDS: Final = 10.0
 """How often it is looked for what processes left that have ended meanwhile."""
 
@@ -63,6 +67,10 @@ class PeriodicReport:
     """Gets what became of each that was sent."""
 
 
+class _RescuedError(BaseException):
+    """On the delivery thread: it took too long at the end, and the thread that ends the process goes on."""
+
+
 class DeliveryWorker:
     """Queue and thread. Thread-safe; `after_fork` makes it usable in a child process."""
 
@@ -72,7 +80,7 @@ class DeliveryWorker:
         open_exporter: Callable[[], Exporter],
         *,
         spool: Spool | None = None,
-        reports: bool = False,
+        reports: ReportSource | None = None,
         periodic_reports: Sequence[PeriodicReport] = (),
         redactor: Redactor | None = None,
         open_sampler: Callable[[], TailSampler] | None = None,
@@ -80,7 +88,8 @@ class DeliveryWorker:
     ) -> None:
         """`open_exporter` is called on the thread, at the first batch: it may import what is slow to import.
 
-        spool: where batches wait while the collector is unreachable. reports: send it the counters.
+        spool: where batches wait while the collector is unreachable. reports: in whose name to send it the
+        counters; None: not at all.
         redactor: cleans spans that were not made here, and log records. open_sampler: makes what decides
         which traces are sent; None sends all. on_dropped: gets the number of spans and log records that were
         just lost, on any thread.
@@ -89,7 +98,7 @@ class DeliveryWorker:
         self._open_exporter = open_exporter
         self._spool = spool
         self._reports = list(periodic_reports)
-        self._tells_counters = reports
+        self._report_source = reports
         self._longest_pause = min([settings.schedule_delay, *(report.seconds for report in self._reports)])
         self._on_dropped = on_dropped
         self._redactor = redactor or Redactor(secrets=True, pii=False)
@@ -110,14 +119,18 @@ class DeliveryWorker:
         )
         self._replay_thread = ReplayThread(self._sender, _suppress_instrumentation)
         self._counters_report = (
-            CountersReport(self._counters, self._queue, self._sender, self._spool)
-            if self._tells_counters
+            CountersReport(self._report_source, self._counters, self._queue, self._sender, self._spool)
+            if self._report_source is not None
             else None
         )
         self._pause = self._longest_pause * _SHORTEST_PAUSE_SHARE
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
         self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
+        self._packing: Callable[[], list[Batch]] | None = None
+        #: Of the delivery thread and the one that ends the process, one sends what is being packed.
+        self._packing_lock = threading.Lock()
         self._wake = threading.Event()
+        self._is_known = threading.Event()
         self._done = threading.Condition()
         self._flushes_requested = self._flushes_done = self._failed_cycles = 0
         now = time.monotonic()
@@ -229,10 +242,14 @@ class DeliveryWorker:
             self._spool.close(is_reported=is_reported)
 
     def _rescue(self) -> None:
-        """The thread hangs in the network and the deadline is over: keep the rest without it."""
+        """The thread hangs, or has no processor, and the deadline is over: keep the rest without it."""
         batches: list[Batch] = []
         with swallow("keeping the last spans", may_raise=False):
             if self._spool is not None:
+                with self._packing_lock:
+                    packing, self._packing = self._packing, None
+                if packing is not None:
+                    batches += packing()
                 while self._queue.calls or self._queue.spans:
                     self._complete_next()
                     spans = self._queue.take_spans(self._redact)
@@ -246,11 +263,15 @@ class DeliveryWorker:
                     if records := self._redacted_logs(self._queue.take_logs(self._queue.logs)):
                         batches += self._packed(self._pack_logs, records)
                 self._sender.rescue(batches)
+        self._queue.is_closed = True
         self._queue.drop_all()
 
     def _notify(self, queued: int) -> None:
         """After something was queued, so many of its kind now; 0: it was dropped."""
         if not queued:
+            if self._queue.is_closed and self._counters_report is not None:
+                with _COUNTING:
+                    self._counters_report.keep_late()
             return
         if self._thread is None:
             self._start()
@@ -268,12 +289,16 @@ class DeliveryWorker:
         except RuntimeError as error:  # the interpreter is leaving; shutdown() sends on its own thread
             self._thread = None
             internal_errors.report("starting the delivery thread", error, may_raise=False)
+            return
+        if self._counters_report is not None:
+            self._is_known.wait(_LONGEST_WAIT_AT_START)
 
     def _run(self) -> None:
-        with _suppress_instrumentation():
+        with suppress(_RescuedError), _suppress_instrumentation():
             if self._counters_report is not None:
                 with _COUNTING:
                     self._counters_report.begin()
+            self._is_known.set()
             while True:
                 self._wake.wait(self._pause)
                 self._wake.clear()
@@ -323,7 +348,8 @@ class DeliveryWorker:
             if records := self._redacted_logs(taken):
                 self._deliver(self._pack_logs, records)
         if self._counters_report is not None:
-            self._counters_report.send(is_due=True)
+            if not self._stopping:  # the last one follows
+                self._counters_report.send()
             self._counters_report.keep()
         self._start_replaying()
         for number, report in enumerate(self._reports):
@@ -344,9 +370,15 @@ class DeliveryWorker:
             self._replay_thread.start()
 
     def _last_cycle(self) -> None:
-        self._cycle()
+        for _ in range(_LAST_CYCLES):  # other threads go on meanwhile
+            self._cycle()
+            if self._queue.is_empty():
+                break
+        self._queue.is_closed = True
+        if not self._queue.is_empty():
+            self._cycle()
         if self._counters_report is not None:
-            self._counters_report.send()
+            self._counters_report.send(is_last=True)
         for report in self._reports:
             self._send_report(report)
 
@@ -357,12 +389,13 @@ class DeliveryWorker:
             report.on_result(result)
 
     def _warn_of_dropped(self, count: int) -> None:
-        internal_errors.warn_once(
-            "drop",
-            "llmtrace drops spans (the collector at %s is away or too slow and queue and spool are full, or "
-            "it refused them); llmtrace.stats() counts them.",
-            self._settings.endpoints["traces"].url,
-        )
+        if not self._queue.is_closed:
+            internal_errors.warn_once(
+                "drop",
+                "llmtrace drops spans (the collector at %s is away or too slow and queue and spool are full, "
+                "or it refused them); llmtrace.stats() counts them.",
+                self._settings.endpoints["traces"].url,
+            )
         if self._on_dropped is not None:
             self._on_dropped(count)
 
@@ -434,7 +467,13 @@ class DeliveryWorker:
         return self._sender.exporter.pack_logs(records)
 
     def _deliver(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> None:
-        for batch in self._packed(pack, items):
+        self._packing = partial(self._packed, pack, items)
+        batches = self._packing()
+        with self._packing_lock:
+            if self._packing is None:
+                raise _RescuedError  # and what else waits is another thread's now
+            self._packing = None
+        for batch in batches:
             self._sender.deliver(batch)
             if self._counters_report is not None:
                 self._counters_report.keep()

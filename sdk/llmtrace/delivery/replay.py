@@ -198,9 +198,9 @@ class Replay(Generic[TransportT]):
         with import_lock:
             from .last_report import report_of_dead
 
-        counters, report = last
+        counters, description = last
         try:
-            batch = report_of_dead(counters, unseal(report, self._spool.keys))
+            batch = report_of_dead(counters, unseal(description, self._spool.keys))
         except (SealBroken, ValueError) as error:
             self._warn("process file", "The counters of a process that has ended cannot be told: %s", error)
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 import uuid
@@ -56,6 +57,15 @@ class Stats:
     hooks: Mapping[str, HookStatus] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessOrigin:
+    """What tells a process apart from all others."""
+
+    instance: str
+    pid: int
+    host: str
+
+
 class DeliveryCounters:
     """Thread-safe counters. `lock` also guards the queue, so that `pending` is exact."""
 
@@ -68,8 +78,9 @@ class DeliveryCounters:
         self.logs = self.logs_dropped = self.logs_limited = 0
         self.shared: memoryview | None = None
         """Where `generated` is written too as it grows, so that a kill leaves it; see `process_file`."""
-        self._instance = uuid.uuid4().hex
-        self._reported: Stats | None = None
+        self.origin = ProcessOrigin(uuid.uuid4().hex, os.getpid(), socket.gethostname())
+        #: What the collector was told last, and whether that was the goodbye.
+        self._reported: tuple[Stats, bool] | None = None
 
     def count_dropped(self, count: int, signal: Signal = "traces") -> None:
         """Count what never arrives."""
@@ -98,36 +109,52 @@ class DeliveryCounters:
                 self.logs_limited,
             )
 
-    def report(self, uncounted: int = 0) -> LogRecord | None:
-        """The counters as an event for the collector, or None when it has been sent these already."""
+    def report(
+        self, uncounted: int = 0, *, is_last: bool = False, is_again: bool = False
+    ) -> LogRecord | None:
+        """The counters as an event for the collector; None when it has been sent these already.
+
+        is_last: the process says goodbye with it. is_again: also where nothing has changed.
+        """
         stats = self.read(uncounted)
-        if stats == self._reported or not (stats.generated or stats.replayed):
+        told = (stats, is_last)
+        if (told == self._reported and not is_again) or not (stats.generated or stats.replayed):
             return None
-        self._reported = stats
-        return self.record(stats)
+        self._reported = told
+        return stats_record(stats, self.origin, is_ended=is_last)
 
     def forget_report(self) -> None:
         """The last one did not arrive."""
         self._reported = None
 
     def is_reported(self) -> bool:
-        """Whether the collector has been told all that is counted now."""
+        """Whether the collector has been told all that is counted now, and that it is all."""
         stats = self.read()
-        return stats == self._reported or not (stats.generated or stats.replayed)
+        return self._reported == (stats, True) or not (stats.generated or stats.replayed)
 
     def as_left(self, uncounted: int, *, is_ended: bool) -> list[int]:
-        """The counters as `process_file` keeps them. For the holder of the lock."""
+        """The counters as `process_file` keeps them. For the holder of the lock.
+
+        is_ended: nothing is sent any more; what is pending then is lost, as by a kill.
+        """
         stats = self.read(uncounted)
         settled = (stats.sent, stats.dropped, stats.spooled, stats.sampled_out, stats.replayed)
-        return [stats.generated, *settled, int(is_ended)]
+        return [stats.generated, *settled, int(is_ended and not stats.pending)]
 
-    def record(self, stats: Stats) -> LogRecord:
-        """What the collector is told."""
-        attributes: dict[str, AttributeValue] = {
-            f"{semconv.STATS_PREFIX}{counter.name}": getattr(stats, counter.name)
-            for counter in fields(stats)
-            if counter.compare
-        }
-        attributes[semconv.SERVICE_INSTANCE_ID] = self._instance
-        attributes[semconv.PROCESS_PID] = os.getpid()
-        return LogRecord(time.time_ns(), semconv.STATS_EVENT, 0, 0, attributes)
+
+def stats_record(
+    stats: Stats, origin: ProcessOrigin, *, is_ended: bool, is_killed: bool | None = None
+) -> LogRecord:
+    """What the collector is told of a process; `is_killed`: by another, which knows how it ended."""
+    attributes: dict[str, AttributeValue] = {
+        f"{semconv.STATS_PREFIX}{counter.name}": getattr(stats, counter.name)
+        for counter in fields(stats)
+        if counter.compare
+    }
+    attributes[semconv.STATS_ENDED] = is_ended
+    if is_killed is not None:
+        attributes[semconv.STATS_KILLED] = is_killed
+    attributes[semconv.SERVICE_INSTANCE_ID] = origin.instance
+    attributes[semconv.PROCESS_PID] = origin.pid
+    attributes[semconv.HOST_NAME] = origin.host
+    return LogRecord(time.time_ns(), semconv.STATS_EVENT, 0, 0, attributes)

@@ -89,6 +89,12 @@ class ReplayServer:
 
             do_GET = do_POST
 
+            def handle_one_request(self) -> None:
+                try:
+                    super().handle_one_request()
+                except ConnectionError:
+                    self.close_connection = True  # the client is gone, as one that was killed is
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Quiet."""
 

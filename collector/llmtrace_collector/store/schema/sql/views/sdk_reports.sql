@@ -4,6 +4,8 @@ SELECT
     ServiceName,
     Timestamp,
     Instance,
+    Host,
+    ProcessId,
     Generated,
     Sent,
     Spooled,
@@ -15,7 +17,10 @@ SELECT
     Lost - lagInFrame(Lost, 1, 0) OVER instance AS NewLost,
     Logs,
     greatest(Logs - max(Logs) OVER before, 0) AS NewLogs,
-    greatest(LogsDropped - max(LogsDropped) OVER before, 0) AS NewLogsDropped
+    greatest(LogsDropped - max(LogsDropped) OVER before, 0) AS NewLogsDropped,
+    Ended,
+    Killed,
+    Relayed
 FROM (
     SELECT
         Project,
@@ -25,14 +30,18 @@ FROM (
             LogAttributes['service.instance.id'], ResourceAttributes['service.instance.id'], '/',
             LogAttributes['process.pid'], ResourceAttributes['process.pid']
         ) AS Instance,
+        LogAttributes['host.name'] AS Host,
+        LogAttributes['process.pid'] AS ProcessId,
         toInt64OrZero(LogAttributes['llmtrace.stats.generated']) AS Generated,
         toInt64OrZero(LogAttributes['llmtrace.stats.sent']) AS Sent,
         toInt64OrZero(LogAttributes['llmtrace.stats.spooled']) AS Spooled,
         toInt64OrZero(LogAttributes['llmtrace.stats.dropped']) AS Dropped,
         toInt64OrZero(LogAttributes['llmtrace.stats.pending']) AS Pending,
-        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed,
         toInt64OrZero(LogAttributes['llmtrace.stats.logs']) AS Logs,
-        toInt64OrZero(LogAttributes['llmtrace.stats.logs_dropped']) AS LogsDropped
+        toInt64OrZero(LogAttributes['llmtrace.stats.logs_dropped']) AS LogsDropped,
+        LogAttributes['llmtrace.stats.ended'] = 'true' AS Ended,
+        LogAttributes['llmtrace.stats.killed'] = 'true' AS Killed,
+        mapContains(LogAttributes, 'llmtrace.stats.killed') AS Relayed
     FROM otel_logs
     WHERE EventName = 'llmtrace.sdk.stats'
 )

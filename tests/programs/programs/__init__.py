@@ -1,0 +1,1 @@
+"""What `tests.programs` runs, with the interpreter of the environment that a shape names."""
