@@ -120,7 +120,7 @@ class _ObservedFunction:
         return wrapper
 
     def _record_arguments(self, span: Span, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._shape.input is None or not span.records_content:
+        if not span.records_input:
             return
         with _ARGUMENTS:
             bound = inspect.signature(self._function).bind(*args, **kwargs).arguments

@@ -99,6 +99,7 @@ def start(
             reports=to_collector,
             redactor=redactor,
             open_sampler=_sampler(config),
+            attachment_bytes=config.attachment_bytes,
         )
         processor.delivery_worker = delivery_worker
         if _own_global is not None:

@@ -19,8 +19,11 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import internal_errors, semconv
 from llmtrace.internal_errors import swallow
 
+from . import capture_level
+from .capture_level import Capture
+
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
-_CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
+_CAPTURE: Final = otel_context.create_key("llmtrace-capture")
 _ENTERING: Final = swallow("entering a context")
 _NONE: Final[Mapping[str, AttributeValue]] = {}
 
@@ -33,8 +36,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     purpose: what the calls within are for, one of `semconv.PURPOSES`; another word is left out with a
         warning, for a misspelt one would put them aside unseen.
-    capture_content: record messages, tool definitions, arguments and results of what happens within, or
-        not, whatever `init` was called with.
+    capture: how much content is recorded of what happens within, whatever `init` was called with: "all",
+        "messages" or "none", as for `init`; another word is "none", with a warning.
+    capture_content: the former form of it: True is "messages", False is "none".
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         prompt_name: object = None,
         prompt_version: object = None,
         purpose: str | None = None,
+        capture: Capture | None = None,
         capture_content: bool | None = None,
     ) -> None:
         named = {
@@ -65,7 +70,11 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         }
         if tags is not None:
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
-        self._capture_content = capture_content
+        self._capture: Capture | None = None
+        with _ENTERING:
+            self._capture = capture_level.chosen(capture, "llmtrace.context")
+            if self._capture is None and capture_content is not None:
+                self._capture = capture_level.of_flag(capture_content)
         self._tokens: list[Token[Context] | None] = []
 
     def __enter__(self) -> Self:
@@ -73,8 +82,8 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         with _ENTERING:
             merged = _merged(attributes(), self._attributes)
             entered = otel_context.set_value(_KEY, merged)
-            if self._capture_content is not None:
-                entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
+            if self._capture is not None:
+                entered = otel_context.set_value(_CAPTURE, self._capture, entered)
             token = otel_context.attach(entered)
         self._tokens.append(token)
         return self
@@ -120,10 +129,9 @@ def of_cache(name: str) -> Iterator[None]:
         otel_context.detach(token)
 
 
-def captures_content(default: bool) -> bool:
-    """Whether messages are recorded here: what the innermost block says, else `default`."""
-    setting = otel_context.get_value(_CONTENT)
-    return default if setting is None else bool(setting)
+def capture(default: Capture) -> Capture:
+    """How much content is recorded here: what the innermost block says, else `default`."""
+    return cast("Capture | None", otel_context.get_value(_CAPTURE)) or default
 
 
 def _checked_purpose(purpose: object) -> object:
