@@ -107,7 +107,7 @@ def _part(item: Any, name: str) -> Any:
     """What stands under a name, or is an attribute of it; methods are neither."""
     if isinstance(item, Mapping):
         return item.get(name)
-    if isinstance(item, (str, bytes, int, float, tuple, list)):
+    if isinstance(item, (str, bytes, int, float, list)) or type(item) is tuple:
         return None
     value = getattr(item, name, None)
     return None if callable(value) else value

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import json
 import math
 import os
 import uuid
@@ -22,14 +23,37 @@ LONGEST: Final = 8192
 _DEEPEST: Final = 16
 _SHORT_ARRAY: Final = 32
 _SHORT_BYTES: Final = 256
+_SHORT_TEXT: Final = 64
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _BASE64_LENGTH: Final = 2048
+_VECTOR_CHARS: Final = 2048
 _WRITTEN_OUT: Final = (datetime.date, datetime.time)
 _AS_TEXT: Final = (datetime.timedelta, decimal.Decimal, uuid.UUID, os.PathLike)
 
 
 def as_text(value: Any, limit: int = LONGEST) -> str:
     """JSON of a value, of about `limit` characters at most: see `as_json`. It stays JSON where it is cut."""
-    return bounded(_Reader(4 * limit).json(value), limit)
+    if type(value) is dict and _is_flat(value):
+        return _encode(value)
+    # Texts are cut first, to have all items; where there are too many of those, the last ones go.
+    for budget in (4 * limit, limit * 2 // 3, limit // 3):
+        text = bounded(_Reader(budget).json(value), limit)
+        if text is not None:
+            return text
+    return json.dumps(f"[llmtrace left out a {type(value).__qualname__}]")
+
+
+def _is_flat(fields: Mapping[Any, Any]) -> bool:
+    """Whether it is a few short words and whole numbers, as most arguments are: JSON as they stand."""
+    if len(fields) > _SHORT_ARRAY:
+        return False
+    for key, item in fields.items():
+        kind = type(item)
+        if type(key) is not str or not (
+            (kind is str and len(item) <= _SHORT_TEXT) or kind is int or kind is bool or item is None
+        ):
+            return False
+    return True
 
 
 def as_json(value: Any, budget: int = 4 * LONGEST) -> Any:
@@ -102,10 +126,12 @@ class _Reader:
         if media.is_base64(text, _BASE64_LENGTH) and (described := media.of_base64(text)).sha256:
             text = described.in_words()
         room = max(self._left, _SHORT_BYTES)
+        # A vector that begins before the cut is seen whole enough to be known as one.
+        clean = number_lists.without_vectors(text[: room + _VECTOR_CHARS])
         if len(text) > room:
-            text = f"{text[:room]}…[llmtrace left out {len(text) - room} characters]"
-        self._left -= len(text)
-        return number_lists.without_vectors(text)
+            clean = f"{clean[:room]}…[llmtrace left out {len(text) - room} characters]"
+        self._left -= len(clean)
+        return clean
 
     def _bytes(self, data: bytes) -> Any:
         if len(data) <= _SHORT_BYTES:

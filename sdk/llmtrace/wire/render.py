@@ -30,8 +30,10 @@ def render(messages: list[Json], limit: int) -> str:
     return text
 
 
-def bounded(value: Json, limit: int) -> str:
-    """JSON of any value, of about `limit` characters at most: cut as messages are, else a text."""
+def bounded(value: Json, limit: int) -> str | None:
+    """JSON of any value, of `limit` characters at most, its texts cut as those of messages are; None where
+    that is not enough.
+    """
     text = json.dumps(value, ensure_ascii=False, default=repr)
     if len(text) <= limit:
         return text
@@ -39,7 +41,7 @@ def bounded(value: Json, limit: int) -> str:
         shorter = json.dumps(_cut(value, longest), ensure_ascii=False, default=repr)
         if len(shorter) <= limit:
             return shorter
-    return json.dumps(text[:limit] + _mark(len(text) - limit), ensure_ascii=False)
+    return None
 
 
 def _cut(value: Json, longest: int) -> Json:
