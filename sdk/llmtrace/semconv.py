@@ -206,12 +206,12 @@ APPROVAL: Final = "llmtrace.approval."
 """What all attributes begin with that are about a person's decision before an act."""
 APPROVAL_DECISION: Final = "llmtrace.approval.decision"
 """One of `APPROVAL_OUTCOMES`; on the step of the approval."""
-APPROVAL_ACT: Final = "llmtrace.approval.act"
-"""What is to be decided on, as a tool's name."""
 APPROVAL_PERSON: Final = "llmtrace.approval.person"
 """Who decided."""
 APPROVAL_REASON: Final = "llmtrace.approval.reason"
 """Why, in the words of who decided: content."""
+APPROVAL_ARGUMENTS: Final = "llmtrace.approval.arguments"
+"""With which arguments it may be done, where a person changed them: content."""
 APPROVAL_WAIT: Final = "llmtrace.approval.wait"
 """Seconds from the question to the decision, or to the end of the waiting."""
 APPROVAL_OPERATION: Final = "approval"
@@ -222,7 +222,7 @@ ApprovalDecision = Literal["approved", "edited", "rejected"]
 """What a person says: as asked, with other arguments, or not."""
 APPROVAL_DECISIONS: Final[tuple[ApprovalDecision, ...]] = get_args(ApprovalDecision)
 ApprovalOutcome = Literal["approved", "edited", "rejected", "pending", "timeout", "undecided"]
-"""The same, or how it ended without: the program went on and is told later, time ran out, it gave up."""
+"""The same, or what came in its place: it is to come later, time ran out, the program gave up."""
 APPROVAL_OUTCOMES: Final[tuple[ApprovalOutcome, ...]] = get_args(ApprovalOutcome)
 TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
 

@@ -100,11 +100,19 @@ CASES: list[tuple[Any, list[dict[str, Any]]]] = [
     ),
     (
         {"matches": [{"id": "m", "score": 0.5, "values": [], "metadata": {"text": "first"}}]},
-        [{"id": "m", "score": 0.5, "text": "first", "metadata": {"text": "first"}}],
+        [{"id": "m", "score": 0.5, "text": "first"}],
     ),
     (
         SimpleNamespace(points=[SimpleNamespace(id=3, score=0.5, payload={"content": "first"}, vector=None)]),
-        [{"id": 3, "score": 0.5, "text": "first", "metadata": {"content": "first"}}],
+        [{"id": 3, "score": 0.5, "text": "first"}],
+    ),
+    (
+        {"retriever": {"documents": [Document("d", "first")]}, "other": {"answer": 1}},
+        [{"id": "d", "score": None, "text": "first"}],
+    ),
+    (
+        SimpleNamespace(nodes=None, ids=["a", "b"], similarities=[0.5, 0.25]),
+        [{"id": "a", "score": 0.5}, {"id": "b", "score": 0.25}],
     ),
     ([Point(1, 0.5, {})], [{"id": 1, "score": 0.5}]),
     (["first", "second"], [{"id": None, "score": None, "text": text} for text in ("first", "second")]),

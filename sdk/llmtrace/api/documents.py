@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 #: Under these names answers of indexes and pipelines hold their documents.
@@ -33,9 +34,15 @@ def _items(result: Any) -> Iterable[Any]:
     if isinstance(result, (list, tuple)):
         return result
     for name in _LISTS:
-        listed = _part(result, name)
-        if isinstance(listed, (list, tuple)):
+        if isinstance(listed := _part(result, name), (list, tuple)):
             return listed
+    if isinstance(listed := _part(result, "ids"), (list, tuple)):  # LlamaIndex's answer of a vector store
+        scores = _part(result, "similarities") or []
+        return [{"id": key, "score": score} for key, score in zip_longest(listed, scores[: len(listed)])]
+    if isinstance(result, Mapping):  # Haystack's outputs by component
+        outputs = [_part(output, "documents") for output in result.values() if isinstance(output, Mapping)]
+        if found := [item for output in outputs if isinstance(output, list) for item in output]:
+            return found
     is_document = any(_part(result, name) is not None for name in (*_TEXTS, *_WRAPPED))
     return [result] if is_document and not isinstance(result, str) else []
 
@@ -76,7 +83,9 @@ def _described(item: Any, texts: bool) -> dict[str, Any]:
         metadata = _first(document, _METADATA)
         text = document if isinstance(document, str) else _text(document, metadata)
         described |= {} if text is None else {"text": text}
-        described |= {"metadata": metadata} if isinstance(metadata, Mapping) and metadata else {}
+        if isinstance(metadata, Mapping):
+            metadata = {key: value for key, value in metadata.items() if value is not text or text is None}
+            described |= {"metadata": metadata} if metadata else {}
     return described
 
 

@@ -159,8 +159,12 @@ class SpanBlock:
         self._active = active
         self._entered: list[tuple[Span, Token[Context] | None]] = []
 
+    def _start(self) -> Span:
+        """Start what an entering gives."""
+        return Span(self._shape)
+
     def __enter__(self) -> Span:
-        started = Span(self._shape)
+        started = self._start()
         self._entered.append((started, started.attach() if self._active else None))
         return started
 

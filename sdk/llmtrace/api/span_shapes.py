@@ -141,6 +141,19 @@ def retrieval(
     )
 
 
+def approval(act: str, call_id: str | None = None, capture: Capture | None = None) -> SpanShape:
+    """A person's decision before an act: the arguments of the act are its input."""
+    attributes = {semconv.OPERATION_NAME: semconv.APPROVAL_OPERATION, semconv.TOOL_NAME: act}
+    if call_id:
+        attributes[semconv.TOOL_CALL_ID] = call_id
+    return SpanShape(
+        f"{semconv.APPROVAL_OPERATION} {act}",
+        attributes=attributes,
+        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(value)},
+        capture=capture,
+    )
+
+
 def of_kind(name: str, kind: StepKind | None) -> SpanShape:
     """The shape that a kind names. ValueError for a word that is none."""
     match kind:
