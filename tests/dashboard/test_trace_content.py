@@ -96,7 +96,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]
         llmtrace.shutdown()
         client = stack.reader()
         deadline = time.monotonic() + 60
-        while client.query("SELECT count() FROM attachments").result_rows[0][0] < 2:
+        stored = "SELECT (SELECT count() FROM attachments), (SELECT count() FROM otel_traces)"
+        while client.query(stored).result_rows[0] != (2, 7):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         with dashboard(stack.url, folder) as address, sync_playwright() as playwright:

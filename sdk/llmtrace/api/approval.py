@@ -69,7 +69,7 @@ class Approval(Span):
 
     def decide(
         self,
-        decision: ApprovalDecision | bool,
+        decision: str | bool,
         *,
         person: object = None,
         reason: object = None,
@@ -78,8 +78,8 @@ class Approval(Span):
     ) -> None:
         """Record the decision; the last one counts.
 
-        decision: "approved", "edited" (with other arguments) or "rejected"; True and False are the first and
-            the last.
+        decision: "approved", "edited" (with other arguments) or "rejected", or another word for one of them,
+            as "yes" and "deny"; True and False are the first and the last.
         person: who decided; recorded whether or not content is, like `user_id`.
         reason: in their words; arguments: what they changed them to. Both are content.
         reference: of an earlier approval that this one goes on with, as after LangGraph's `interrupt`: the
@@ -217,7 +217,7 @@ def approval(
 
 def approval_decision(
     reference: str | None,
-    decision: ApprovalDecision | bool,
+    decision: str | bool,
     *,
     person: object = None,
     reason: object = None,
