@@ -230,9 +230,14 @@ class InferenceSettings(BaseModel):
         default=None,
         description="Value of the resource attribute llmtrace.project; unset: the default project.",
     )
-    capture_content: bool = Field(
-        default=True,
-        description="Put prompts and answers on the spans. Off: only sizes, times and parameters.",
+    capture: Literal["all", "messages", "none"] = Field(
+        default="messages",
+        description="How much content is on the spans: messages are prompts and answers (all is the same "
+        "here), none leaves sizes, times and parameters.",
+    )
+    capture_content: bool | None = Field(
+        default=None,
+        description="The former form of capture, where that is not set: true is messages, false is none.",
     )
     span_queue_size: int = Field(
         default=32_768, ge=512, description="Spans that may wait in memory to be sent or kept on disk."
@@ -262,6 +267,13 @@ class InferenceSettings(BaseModel):
         default=None,
         description="PEM file with the client certificate's private key; unset: it is in the same file.",
     )
+
+    @property
+    def records_content(self) -> bool:
+        """Whether prompts and answers are on the spans."""
+        if self.capture_content is not None and "capture" not in self.model_fields_set:
+            return self.capture_content
+        return self.capture != "none"
 
     @model_validator(mode="after")
     def _keys_where_others_can_reach(self) -> InferenceSettings:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .api.approval import Approval, approval, approval_decision
     from .api.budget import BudgetCheck, BudgetExceeded, BudgetStatus, check_budget
     from .api.caches import cache_hit, cache_lookup, cache_store
     from .api.degradation import circuit_breaker, degraded
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Approval",
     "BudgetCheck",
     "BudgetExceeded",
     "BudgetStatus",
@@ -39,6 +41,8 @@ __all__ = [
     "Span",
     "Stats",
     "agent",
+    "approval",
+    "approval_decision",
     "cache_hit",
     "cache_lookup",
     "cache_store",
@@ -68,8 +72,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
-        *("api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle", "api.observe"),
-        *("api.logs", "api.propagation", "api.score", "api.span", "api.steps"),
+        *("api.approval", "api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle"),
+        *("api.logs", "api.observe", "api.propagation", "api.score", "api.span", "api.steps"),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

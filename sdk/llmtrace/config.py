@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from . import internal_errors, semconv, settings
@@ -18,6 +18,9 @@ from .common.sealed_files import EncryptionKeys, EncryptionUnavailable, load_key
 from .delivery.key_file import KeyFile
 from .delivery.settings import SIGNALS, DeliverySettings, Endpoint, Signal, tls_files
 from .settings import DEFAULT_ENDPOINT, InitSettings
+from .spans import capture_level
+from .spans.capture_level import Capture
+from .wire.render import MESSAGE_CHARS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Config(InitSettings):
     """Longest time that leaving the program waits for the last batch."""
     max_body_bytes: int = 8 * 2**20
     """Of a longer response stream, the beginning and the tail (where usage is) are kept."""
-    max_content_chars: int = 2**20
+    max_content_chars: int = MESSAGE_CHARS
     """Bound on each message attribute; longer texts are cut with a visible mark."""
 
 
@@ -50,12 +53,24 @@ def resolve(*, environ: Mapping[str, str] | None = None, **arguments: Any) -> Co
     chosen.setdefault("service_name", resource.get(semconv.SERVICE_NAME))
     chosen.setdefault("project", resource.get(semconv.PROJECT))
     chosen.setdefault("purpose", _purpose_of(resource))
+    chosen["capture"] = _capture(arguments, chosen)
+    chosen["capture_content"] = chosen["capture"] != "none"
     return Config(
         **chosen,
         delivery=_delivery(InitSettings(**chosen), env),
         keep_propagators="OTEL_PROPAGATORS" in env,
         attribute_limits=any(name.endswith("ATTRIBUTE_VALUE_LENGTH_LIMIT") for name in env),
     )
+
+
+def _capture(arguments: Mapping[str, Any], chosen: Mapping[str, Any]) -> Capture:
+    """How much content is recorded: an argument of either name, else a variable of either."""
+    is_argument = [name for name in ("capture", "capture_content") if arguments.get(name) is not None]
+    for name in (*is_argument, "capture", "capture_content"):
+        if name in chosen:
+            value = chosen[name]
+            return capture_level.of_flag(value) if isinstance(value, bool) else cast("Capture", value)
+    return capture_level.of_flag(True)
 
 
 def _purpose_of(resource: Mapping[str, str]) -> str | None:

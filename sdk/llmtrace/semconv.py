@@ -218,6 +218,36 @@ BODY_TRUNCATED: Final = "llmtrace.body.truncated"
 FUNCTION_ARGUMENTS: Final = "llmtrace.function.arguments"
 FUNCTION_RESULT: Final = "llmtrace.function.result"
 
+APPROVAL: Final = "llmtrace.approval."
+"""What all attributes begin with that are about a person's decision before an act."""
+APPROVAL_DECISION: Final = "llmtrace.approval.decision"
+"""One of `APPROVAL_OUTCOMES`; on the step of the approval."""
+APPROVAL_PERSON: Final = "llmtrace.approval.person"
+"""Who decided."""
+APPROVAL_REASON: Final = "llmtrace.approval.reason"
+"""Why, in the words of who decided: content."""
+APPROVAL_ARGUMENTS: Final = "llmtrace.approval.arguments"
+"""With which arguments it may be done, where a person changed them: content."""
+APPROVAL_WAIT: Final = "llmtrace.approval.wait"
+"""Seconds from the question to the decision, or to the end of the waiting."""
+APPROVAL_OPERATION: Final = "approval"
+"""`gen_ai.operation.name` of the step; it lasts as long as the waiting."""
+APPROVAL_REQUEST_OPERATION: Final = "approval_request"
+"""The same of the step below it, which is sent when a person is asked, in case nobody answers."""
+ApprovalDecision = Literal["approved", "edited", "rejected"]
+"""What a person says: as asked, with other arguments, or not."""
+APPROVAL_DECISIONS: Final[tuple[ApprovalDecision, ...]] = get_args(ApprovalDecision)
+ApprovalOutcome = Literal["approved", "edited", "rejected", "pending", "timeout", "undecided"]
+"""The same, or what came in its place: it is to come later, time ran out, the program gave up."""
+APPROVAL_OUTCOMES: Final[tuple[ApprovalOutcome, ...]] = get_args(ApprovalOutcome)
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+
+ATTACHMENT_EVENT: Final = "llmtrace.attachment"
+"""A log record whose body is the bytes of an image or audio in the messages of its span."""
+ATTACHMENT_SHA256: Final = "llmtrace.attachment.sha256"
+ATTACHMENT_MEDIA_TYPE: Final = "llmtrace.attachment.media_type"
+ATTACHMENT_SIZE: Final = "llmtrace.attachment.size"
+
 STATS_EVENT: Final = "llmtrace.sdk.stats"
 STATS_PREFIX: Final = "llmtrace.stats."
 STATS_KILLED: Final = "llmtrace.stats.killed"

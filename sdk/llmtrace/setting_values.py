@@ -21,6 +21,9 @@ Reader = Callable[[str, Any], Any]
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
 
+MAX_ATTACHMENT_BYTES: Final = 8 * 2**20
+"""A request with one must fit into what collectors take."""
+
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A host, with a path where one is meant; `*` is a part of one label.
 _ADDRESS: Final = re.compile(r"[a-z0-9*._:-]+(?:/[^\s?#]*)?")
@@ -80,6 +83,14 @@ def log_level(name: str, value: Any) -> int:
     if not isinstance(level, int):
         raise ConfigError(f"{name} is {value!r}; use DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
     return level
+
+
+def attachment_size(name: str, value: Any) -> int:
+    """A size in bytes, up to `MAX_ATTACHMENT_BYTES`."""
+    size = count(name, value)
+    if size > MAX_ATTACHMENT_BYTES:
+        raise ConfigError(f"{name} is {value!r}; use at most {MAX_ATTACHMENT_BYTES} bytes, or 0 for none")
+    return size
 
 
 def number(name: str, value: Any) -> float:

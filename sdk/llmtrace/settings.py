@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from . import semconv
 from . import setting_values as values
-from .setting_values import Reader
+from .setting_values import MAX_ATTACHMENT_BYTES, Reader
+from .spans.capture_level import CAPTURES, Capture
 from .spans.sampling import SampleRule
 
 HttpSpans = Literal["other", "all", "none"]
@@ -115,8 +116,26 @@ class InitSettings:
         "`llmtrace.context(purpose=…)` says otherwise for a block.",
         default_in_words="product",
     )
+    capture: Capture = _setting(  # noqa: RUF009  # it gives a field
+        "messages",
+        'how much content is recorded: "messages" (messages and tool definitions of calls, arguments and '
+        "results of tools, queries of retrievals with ids and scores of what they found, and what a function "
+        'asks to record itself), "all" (inputs and outputs of every observed function and agent, and the '
+        'texts of retrieved documents, as well) or "none"',
+        values.one_of(*CAPTURES),
+        more="`llmtrace.context(capture=…)` says otherwise for a block, `capture=…` for a function.",
+    )
     capture_content: bool = _setting(
-        True, "record messages, tool definitions, arguments and results", values.flag
+        True,
+        'the former form of `capture`, where that is not set: true is "messages", false is "none"',
+        values.flag,
+    )
+    attachment_bytes: int = _setting(
+        0,
+        "longest image or audio of a message whose bytes are sent too, so that the dashboard shows it; 0 "
+        f"sends none, {MAX_ATTACHMENT_BYTES} is the most",
+        values.attachment_size,
+        more="No pattern is searched for in them. Without them, size, media type and digest are recorded.",
     )
     redact: tuple[Callable[[str], str], ...] = _setting(
         (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from .leaks import texts_in_files, texts_in_tables, uncompressed
 from .otlp import CLIENT, any_value, attributes, llm, logs, score, span, traces
 from .running import Served, settings
+from .test_attachments import MARK, PNG, attachment
 from .test_dialects import CALL, DIALECTS
 
 #: Texts of the samples; each is one of a kind in them.
@@ -105,3 +107,14 @@ def test_tools_events_and_logs_without_content(served: Served) -> None:
         served.value("SELECT count() FROM span_messages WHERE InputMessages != '' OR OutputMessages != ''")
         == "0"
     )
+
+
+def test_attachments_stay_out(served: Served) -> None:
+    """No pattern can be searched for in bytes, and they are what was said."""
+    assert served.post(logs([attachment(PNG)]), "logs").status_code == 200
+    served.stored()
+    assert served.value("SELECT count() FROM otel_logs WHERE EventName = 'llmtrace.attachment'") == "1"
+    assert served.value("SELECT count() FROM attachments") == "0"
+    wanted = [MARK, base64.b64encode(PNG)[20:40]]
+    assert texts_in_tables(served.collector.store, wanted) == set()
+    assert texts_in_files(served.collector.settings.data_dir, wanted) == set()

@@ -27,6 +27,7 @@ from tests.sdk.test_redaction import ALL, ATTACKS, PERSONAL, SECRET_SAMPLES
 from .leaks import texts_in_files, texts_in_tables, uncompressed
 from .otlp import any_value, attributes, llm, logs, score, traces
 from .running import Served, settings
+from .test_attachments import MARK, PNG, attachment
 from .test_metrics import point, request
 
 OWN = r"CANARY-\d+"
@@ -315,3 +316,14 @@ def test_kills_leave_no_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     outcome = leaks.run(tmp_path / "leaks", rounds=2)
     assert outcome.leaks == outcome.outside == []
     assert outcome.stored == outcome.acknowledged > 0
+
+
+def test_attachments_stay_out(served: Served) -> None:
+    """No pattern can be searched for in bytes, and they are what was said."""
+    assert served.post(logs([attachment(PNG)]), "logs").status_code == 200
+    served.stored()
+    assert served.value("SELECT count() FROM otel_logs WHERE EventName = 'llmtrace.attachment'") == "1"
+    assert served.value("SELECT count() FROM attachments") == "0"
+    wanted = [MARK, base64.b64encode(PNG)[20:40]]
+    assert texts_in_tables(served.collector.store, wanted) == set()
+    assert texts_in_files(served.collector.settings.data_dir, wanted) == set()

@@ -20,6 +20,7 @@ from llmtrace_collector.store.store import Store, open_store
 
 from .otlp import llm, logs, score, traces
 from .prefilled import prefill
+from .test_attachments import attachment
 from .test_metrics import point, request
 
 DAY = 86400 * 10**9
@@ -37,6 +38,10 @@ def _of_scores(service: str) -> Message:
     return logs(scores, {"service.name": service})
 
 
+def _of_attachments(service: str) -> Message:
+    return logs([attachment(b"the bytes")], {"service.name": service})
+
+
 def _of_points(service: str) -> Message:
     gauge = Metric(name="load", gauge=Gauge(data_points=[point(1, time.time_ns())]))
     points = request(gauge)
@@ -52,6 +57,7 @@ LOSSES = [
     ("traces", _of_spans, "completeness_counts", 3),
     ("logs", _of_scores, "otel_logs", 2),
     ("logs", _of_scores, "scores", 2),
+    ("logs", _of_attachments, "attachments", 1),
     ("metrics", _of_points, "otel_metrics_gauge", 1),
 ]
 

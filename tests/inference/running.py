@@ -98,7 +98,7 @@ class InMemoryPipeline:
     def start(self) -> None: ...
 
     def put(self, record: RequestRecord) -> None:
-        resource, capture_content = self.provider.resource, self.settings.capture_content
+        resource, capture_content = self.provider.resource, self.settings.records_content
         self.exporter.export(request_spans(record, resource, capture_content=capture_content))
 
     def flush(self, timeout_seconds: float) -> bool:

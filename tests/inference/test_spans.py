@@ -291,9 +291,22 @@ def test_refused_requests_are_errors_with_their_reason(service: Running) -> None
     assert _attributes(server)["http.response.status_code"] == 400
 
 
+def test_capture_and_its_former_name() -> None:
+    def recorded(**fields: Any) -> bool:
+        return InferenceSettings.model_validate({"models": {"fake": "x"}, **fields}).records_content
+
+    assert recorded()
+    assert recorded(capture="all")
+    assert not recorded(capture="none")
+    assert not recorded(capture_content=False)
+    assert recorded(capture_content=True)
+    assert recorded(capture="messages", capture_content=False)
+    assert not recorded(capture="none", capture_content=True)
+
+
 def test_an_unsampled_parent_and_no_capture_are_honoured() -> None:
     with serving(
-        InferenceSettings(models={"fake": "x"}, capture_content=False), load=lambda *_: FakeEngine()
+        InferenceSettings(models={"fake": "x"}, capture="none"), load=lambda *_: FakeEngine()
     ) as quiet:
         body = {"model": "fake", "messages": [{"role": "user", "content": "secret"}]}
         url = f"{quiet.url}/v1/chat/completions"

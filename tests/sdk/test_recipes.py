@@ -342,3 +342,42 @@ def test_every_python_block_of_the_page_is_python() -> None:
     assert len(blocks) > 5
     for block in blocks:
         compile(block, "docs/sdk.md", "exec")
+
+
+def test_approvals(collector: ReplayServer, environment: dict[str, str]) -> None:
+    code = f"""
+import builtins
+builtins.input = lambda question: "yes"
+{recipe("Approvals")}
+confirm("mail", {{"to": "bob"}})
+"""
+    run(code, environment)
+    refund, confirm = (span for span in spans(collector) if span["gen_ai.operation.name"] == "approval")
+    assert refund["llmtrace.approval.decision"] == confirm["llmtrace.approval.decision"] == "approved"
+    assert (refund["gen_ai.tool.name"], refund["llmtrace.approval.person"]) == ("refund", "ann@example.org")
+    assert json.loads(confirm["gen_ai.tool.call.arguments"]) == {"tool": "mail", "arguments": {"to": "bob"}}
+
+
+def test_approvals_that_come_later(collector: ReplayServer, environment: dict[str, str]) -> None:
+    """As it stands, and with the decision in another process."""
+    code = recipe("The answer comes later, elsewhere.")
+    asking, _, deciding = code.partition("# minutes later")
+    printed = run(f"{asking}print(ticket)", environment)
+    init = "import llmtrace\nllmtrace.init()\n"
+    run(f"{init}ticket = {printed}\n#{deciding}", environment)
+    steps = {
+        step["llmtrace.approval.decision"]: step
+        for step in spans(collector)
+        if step["gen_ai.operation.name"] == "approval"
+    }
+    assert steps.keys() == {"pending", "approved"}
+    assert steps["approved"]["llmtrace.approval.person"] == "ann@example.org"
+    assert steps["approved"]["in a trace"]
+
+
+@needs_frameworks
+def test_approvals_in_langgraph(collector: ReplayServer, environment: dict[str, str]) -> None:
+    run(recipe("LangGraph** runs a node again"), environment, str(FRAMEWORKS))
+    steps = [span for span in spans(collector) if span["name"] == "approval refund"]
+    assert [step["llmtrace.approval.decision"] for step in steps] == ["pending", "approved"]
+    assert steps[1]["llmtrace.approval.person"] == "ann"

@@ -34,6 +34,8 @@ CONTENT_KEYS = frozenset(
         # llmtrace.
         semconv.FUNCTION_ARGUMENTS,
         semconv.FUNCTION_RESULT,
+        semconv.APPROVAL_REASON,
+        semconv.APPROVAL_ARGUMENTS,
         # OpenLLMetry.
         "traceloop.entity.input",
         "traceloop.entity.output",

@@ -20,6 +20,9 @@ _OTHER_OPERATIONS = (
     # Ours: what stood in for an answer, and what a circuit breaker did.
     "degraded",
     "circuit_breaker",
+    # A person's decision before an act, and that one was asked for it.
+    semconv.APPROVAL_OPERATION,
+    semconv.APPROVAL_REQUEST_OPERATION,
 )
 
 #: Operations by which steps are told apart.

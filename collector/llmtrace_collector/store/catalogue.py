@@ -122,6 +122,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _spans("otel_metrics_sum", retained=True),
     _spans("otel_metrics_histogram", retained=True),
     _spans("scores"),
+    _spans("attachments", retained=True),
     # What is made of them.
     _spans("usage_10s"),
     _behind("usage_hour_closed"),
@@ -174,6 +175,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _fills("otlp_foreign_mv", "otel_traces"),
     _fills("otlp_plain_mv", "otel_traces"),
     _fills("otlp_logs_mv", "otel_logs"),
+    _fills("attachments_mv", "attachments"),
     _fills("otlp_metrics_gauge_mv", "otel_metrics_gauge"),
     _fills("otlp_metrics_sum_mv", "otel_metrics_sum"),
     _fills("otlp_metrics_histogram_mv", "otel_metrics_histogram"),

@@ -239,6 +239,7 @@ def _conditions(user_traces: str) -> list[tuple[str, str]]:
 
     return [
         ("scores", traces),
+        ("attachments", traces),
         ("otel_logs", f"{traces} OR {_names_user(by('LogAttributes'))}"),
         *((f"otel_metrics_{kind}", _names_user(by("Attributes"))) for kind in ("gauge", "sum", "histogram")),
         ("otel_traces_trace_id_ts", traces),

@@ -94,7 +94,9 @@ TRACE_SPANS = f"""SELECT
     InputTokens AS input_tokens,
     OutputTokens AS output_tokens,
     Estimated AS estimated,
-    IsLlm AS is_llm
+    IsLlm AS is_llm,
+    SpanAttributes['llmtrace.approval.decision'] AS decision,
+    SpanAttributes['llmtrace.approval.person'] AS person
 FROM otel_traces
 WHERE has({{trace_ids:Array(String)}}, TraceId)
     AND Timestamp >= toDateTime(tupleElement(({TRACE_TIMES}), 1))

@@ -56,6 +56,8 @@ def content_security_policy(frame_ancestors: tuple[str, ...] = (), inline_script
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data: blob:",
         "font-src": "'self' data:",
+        # Sound of messages stands in the page.
+        "media-src": "data:",
         "connect-src": "'self'",
         "manifest-src": "'self'",
         "base-uri": "'self'",

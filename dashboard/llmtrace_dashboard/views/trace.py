@@ -21,9 +21,10 @@ from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.message_turns import turns
 from llmtrace_dashboard.ui.page_links import page_url, trace_url
 from llmtrace_dashboard.ui.span_tree import Node, arrange
+from llmtrace_dashboard.ui.step_turns import step_turns
 from llmtrace_dashboard.ui.tables import TRACE_STATUSES, badge, cell, column, row, table
 
-from . import trace_logs
+from . import approvals, attachments, trace_logs
 
 
 def render(trace_id: str) -> None:
@@ -146,13 +147,16 @@ def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
     tellings = [span for node in nodes for _, span in node.span["tellings"]]
     if chosen not in ids and chosen not in tellings:
         chosen = _first_of_interest(nodes)
+    waits = approvals.waiting(node.span for node in nodes)
     total = max(trace.end_ns - trace.start_ns, 1) / 1e6
     data = {
         "trace": trace.trace_id,
         "total": total,
         "selected": chosen,
         "services": [{"name": name or "unnamed service", "color": colors[name]} for name in services[:12]],
-        "spans": [_bar(node, trace.start_ns, colors) for node in nodes],
+        "spans": [
+            {**_bar(node, trace.start_ns, colors), **approvals.label(node.span, waits)} for node in nodes
+        ],
     }
     clicked = choose_span(data, key="waterfall")
     if clicked and clicked in ids and clicked != chosen:
@@ -246,7 +250,8 @@ def _span(trace_id: str, span_id: str, tellings: list[tuple[str, str]]) -> None:
         },
         "span_facts",
     )
-    has_messages = values["is_llm"] or values["input_messages"] or values["output_messages"]
+    steps = step_turns(values["attributes"])
+    has_messages = values["is_llm"] or values["input_messages"] or values["output_messages"] or steps
     attributes_label = f"Attributes ({len(values['attributes']) + len(values['resource'])})"
     messages, attributes, events, scores, raw = st.tabs(
         [
@@ -259,7 +264,8 @@ def _span(trace_id: str, span_id: str, tellings: list[tuple[str, str]]) -> None:
         default=None if has_messages else attributes_label,
     )
     with messages:
-        _messages(values)
+        _messages(values, steps)
+        attachments.render(trace_id, values["input_messages"], values["output_messages"])
     with attributes:
         _attributes(values)
     with events:
@@ -311,6 +317,7 @@ def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[st
         facts.append(_span_cost(detail))
         if values["finish_reasons"]:
             facts.append({"label": "Finished by", "text": ", ".join(values["finish_reasons"])})
+    facts += approvals.facts(values)
     if detail.attempt_of:
         facts.append(
             {
@@ -397,22 +404,22 @@ def _span_cost(detail: SpanDetail) -> dict[str, Any]:
     }
 
 
-def _messages(values: dict[str, Any]) -> None:
+def _messages(values: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     conversation = turns(
         values["system_instructions"],
         values["input_messages"],
         values["output_messages"],
         values["tool_definitions"],
     )
-    if conversation:
-        show("messages", {"turns": conversation}, "messages")
+    if conversation or steps:
+        show("messages", {"turns": [*conversation, *steps]}, "messages")
     elif values["is_llm"]:
         st.text(
             "This call carries no messages: its sender does not record content, or the call failed before "
             "there was any."
         )
     else:
-        st.text("Only calls to models carry messages. Attributes say what this span did.")
+        st.text("This span carries no messages, arguments or results. Attributes say what it did.")
 
 
 def _attributes(values: dict[str, Any]) -> None:

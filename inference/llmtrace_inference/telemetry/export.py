@@ -70,7 +70,7 @@ class CollectorPipeline:
         reports: Sequence[PeriodicReport] = (),
     ) -> None:
         delivery = delivery_settings(settings)
-        self._capture_content = settings.capture_content
+        self._capture_content = settings.records_content
         self._resource = service_resource(settings)
         scope = InstrumentationScope(SCOPE)
         # The folder is ours, and the address's alone: what waits there outlives a change of the key.

@@ -22,11 +22,13 @@ R = TypeVar("R")
 _ARGUMENTS: Final = swallow("binding arguments")
 
 
-def observed(function: Callable[P, R], shape: SpanShape) -> Callable[P, R]:
-    """The function with a span around each call."""
+def observed(
+    function: Callable[P, R], shape: SpanShape, block: type[SpanBlock] = SpanBlock
+) -> Callable[P, R]:
+    """The function with a span around each call; `block`: what the span is of."""
     name = f"{function.__module__}.{function.__qualname__}"
     observed_function = _ObservedFunction(
-        function, with_attributes(shape, {semconv.CODE_FUNCTION_NAME: name})
+        function, with_attributes(shape, {semconv.CODE_FUNCTION_NAME: name}), block
     )
     wrapper: Callable[..., Any]
     if inspect.isasyncgenfunction(function):
@@ -43,14 +45,15 @@ def observed(function: Callable[P, R], shape: SpanShape) -> Callable[P, R]:
 class _ObservedFunction:
     """One decorated function."""
 
-    def __init__(self, function: Callable[..., Any], shape: SpanShape) -> None:
+    def __init__(self, function: Callable[..., Any], shape: SpanShape, block: type[SpanBlock]) -> None:
         self._function = function
         self._shape = shape
+        self._block = block
 
     def plain(self) -> Callable[..., Any]:
         @functools.wraps(self._function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with SpanBlock(self._shape) as span:
+            with self._block(self._shape) as span:
                 self._record_arguments(span, args, kwargs)
                 result = self._function(*args, **kwargs)
                 span.set_output(result)
@@ -61,7 +64,7 @@ class _ObservedFunction:
     def coroutine(self) -> Callable[..., Any]:
         @functools.wraps(self._function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with SpanBlock(self._shape) as span:
+            with self._block(self._shape) as span:
                 self._record_arguments(span, args, kwargs)
                 result = await self._function(*args, **kwargs)
                 span.set_output(result)
@@ -73,7 +76,7 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner = self._function(*args, **kwargs)
-            with SpanBlock(self._shape, active=False) as span:
+            with self._block(self._shape, active=False) as span:
                 self._record_arguments(span, args, kwargs)
                 active = _ActiveStep(span)
                 step: Callable[[], Any] = functools.partial(next, inner)
@@ -98,7 +101,7 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = self._function(*args, **kwargs)
-            with SpanBlock(self._shape, active=False) as span:
+            with self._block(self._shape, active=False) as span:
                 self._record_arguments(span, args, kwargs)
                 active = _ActiveStep(span)
                 step: Callable[[], Any] = inner.__anext__
@@ -120,7 +123,7 @@ class _ObservedFunction:
         return wrapper
 
     def _record_arguments(self, span: Span, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._shape.input is None or not span.records_content:
+        if not span.records_input:
             return
         with _ARGUMENTS:
             bound = inspect.signature(self._function).bind(*args, **kwargs).arguments

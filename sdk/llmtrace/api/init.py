@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec
 from llmtrace.internal_errors import swallow
 from llmtrace.redaction.redactor import Redact
 from llmtrace.settings import HttpSpans
+from llmtrace.spans.capture_level import Capture
 from llmtrace.spans.sampling import SampleRule
 
 from . import lifecycle, notebook
@@ -53,7 +54,9 @@ def init(
     service_name: str | None = None,
     project: str | None = None,
     purpose: str | None = None,
+    capture: Capture | None = None,
     capture_content: bool | None = None,
+    attachment_bytes: int | None = None,
     redact: Redact | Sequence[Redact] | None = None,
     redact_secrets: bool | None = None,
     redact_pii: bool | None = None,
@@ -95,7 +98,16 @@ def init(
     purpose: what the calls are for: product, simulated, bench, replay, evaluation, judge or playground;
         default product. Reports, budgets and detection count `product` unless they are asked for others;
         `llmtrace.context(purpose=…)` says otherwise for a block.
-    capture_content: record messages, tool definitions, arguments and results; default True.
+    capture: how much content is recorded: "messages" (messages and tool definitions of calls, arguments and
+        results of tools, queries of retrievals with ids and scores of what they found, and what a function
+        asks to record itself), "all" (inputs and outputs of every observed function and agent, and the texts
+        of retrieved documents, as well) or "none"; default messages. `llmtrace.context(capture=…)` says
+        otherwise for a block, `capture=…` for a function.
+    capture_content: the former form of `capture`, where that is not set: true is "messages", false is "none";
+        default True.
+    attachment_bytes: longest image or audio of a message whose bytes are sent too, so that the dashboard
+        shows it; 0 sends none, 8388608 is the most; default 0. No pattern is searched for in them. Without
+        them, size, media type and digest are recorded.
     redact: your function (or several), given each recorded text (a message, an argument, an error) on the
         background thread, returning what to record instead. A text it fails on is not recorded.
     redact_secrets: replace provider keys, JWTs, cloud keys and private keys in texts; default True.

@@ -114,6 +114,7 @@ def start(
             reports=ReportSource(_as_sent(resource, config), scope) if to_collector else None,
             redactor=redactor,
             open_sampler=_sampler(config),
+            attachment_bytes=config.attachment_bytes,
         )
         processor.delivery_worker = delivery_worker
         if _own_global is not None:

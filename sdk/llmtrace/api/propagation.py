@@ -25,7 +25,7 @@ R = TypeVar("R")
 _INJECTING: Final = swallow("writing a context into a carrier")
 _EXTRACTING: Final = swallow("reading a context from a carrier")
 _ATTRIBUTES: Final = "llmtrace-context"
-_CONTENT: Final = "capture_content"
+_CAPTURE: Final = "capture"
 _TRACE: Final = TraceContextTextMapPropagator()
 CARRIER_KEYS: Final = ("traceparent", "tracestate", _ATTRIBUTES)
 """What `inject` may write."""
@@ -73,12 +73,12 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
                 key: value for key, value in (carrier or {}).items() if isinstance(value, str)
             }
             values = _decoded(self._carrier.get(_ATTRIBUTES))
-        content = values.get(_CONTENT)
+        capture = values.get(_CAPTURE)
         tags = values.get(semconv.TAGS)
         super().__init__(
             tags=[tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else None,
             purpose=values.get(semconv.PURPOSE),
-            capture_content=content if isinstance(content, bool) else None,
+            capture=capture if isinstance(capture, str) else None,  # a word that is none records nothing
         )
         self._attributes.update(
             {key: value for key, value in values.items() if key in _TEXTS and isinstance(value, str)}
@@ -159,9 +159,9 @@ def _carrier(context: Context) -> dict[str, str]:
     values: dict[str, AttributeValue] = {
         key: value for key, value in context_attributes.attributes(context).items() if key in known
     }
-    content = context_attributes.content_of(context)
-    if content is not None:
-        values[_CONTENT] = content
+    capture = context_attributes.capture_of(context)
+    if capture is not None:
+        values[_CAPTURE] = capture
     if values:
         carrier[_ATTRIBUTES] = json.dumps(values)
     return carrier

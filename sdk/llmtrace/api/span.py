@@ -15,9 +15,11 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import context_attributes
+from llmtrace.spans import capture_level, context_attributes
+from llmtrace.spans.capture_level import Capture
 
 from . import lifecycle, span_shapes
+from .json_values import as_text
 from .span_shapes import SpanShape, StepKind
 
 _STARTING: Final = swallow("starting a span")
@@ -37,14 +39,14 @@ class Span:
     like all texts.
     """
 
-    __slots__ = ("_captures_content", "_context", "_otel_span", "_shape")
+    __slots__ = ("_capture", "_context", "_otel_span", "_shape")
 
     def __init__(self, shape: SpanShape) -> None:
         """Start it; it becomes the active one by `attach`."""
         self._shape = shape
         self._otel_span: trace.Span | None = None
         self._context: Context | None = None
-        self._captures_content = False
+        self._capture: Capture = "none"
         with _STARTING:
             runtime = lifecycle.current()
             if runtime is None:
@@ -57,7 +59,7 @@ class Span:
             self._context = set_span_in_context(otel_span, context)
             if shape.inherited:
                 self._context = context_attributes.within(shape.inherited, self._context)
-            self._captures_content = runtime.config.capture_content
+            self._capture = runtime.config.capture
 
     @property
     def trace_id(self) -> str | None:
@@ -75,14 +77,20 @@ class Span:
 
     @property
     def records_content(self) -> bool:
-        """Whether `set_input` and `set_output` have an effect here."""
+        """Whether `set_input` and `set_output` of a block have an effect here."""
+        return self._level() != "none"
+
+    @property
+    def records_input(self) -> bool:
+        """Whether anything of an input is recorded here."""
+        return self._otel_span is not None and self._shape.input_at(self._level()) is not None
+
+    def _level(self) -> Capture:
         with _CONTENT:
-            return (
-                self._otel_span is not None
-                and self._otel_span.is_recording()
-                and context_attributes.captures_content(self._captures_content)
-            )
-        return False
+            if self._otel_span is not None and self._otel_span.is_recording():
+                around = context_attributes.capture(self._capture)
+                return capture_level.effective(self._shape.capture, around)
+        return "none"
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Record an attribute: text, number, truth value or a list of one of them; else its JSON.
@@ -103,14 +111,18 @@ class Span:
         Of a retrieval: the query's text, or a mapping with `query` and `top_k`.
         """
         with _INPUT:
-            if self._shape.input is not None and self._otel_span is not None and self.records_content:
-                self._otel_span.set_attributes(self._shape.input(value))
+            write = self._shape.input_at(self._level())
+            if write is not None and self._otel_span is not None:
+                self._otel_span.set_attributes(write(value))
 
     def set_output(self, value: Any) -> None:
-        """Record what comes out, likewise. Of a retrieval: ids and scores of a list of documents."""
+        """Record what comes out, likewise. Of a retrieval: ids and scores of documents, their texts too where
+        all content is recorded.
+        """
         with _OUTPUT:
-            if self._shape.output is not None and self._otel_span is not None and self.records_content:
-                self._otel_span.set_attributes(self._shape.output(value))
+            write = self._shape.output_at(self._level())
+            if write is not None and self._otel_span is not None:
+                self._otel_span.set_attributes(write(value))
 
     def record_exception(self, error: BaseException) -> None:
         """Mark the span as failed by an exception. One that leaves the block is recorded by itself."""
@@ -150,8 +162,12 @@ class SpanBlock:
         self._active = active
         self._entered: list[tuple[Span, Token[Context] | None]] = []
 
+    def _start(self) -> Span:
+        """Start what an entering gives."""
+        return Span(self._shape)
+
     def __enter__(self) -> Span:
-        started = Span(self._shape)
+        started = self._start()
         self._entered.append((started, started.attach() if self._active else None))
         return started
 
@@ -218,4 +234,4 @@ def _attribute_value(value: Any) -> AttributeValue:
         kinds = {type(item) for item in value}
         if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
             return list(value)
-    return span_shapes.as_text(value)
+    return as_text(value)

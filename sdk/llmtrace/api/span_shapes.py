@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -11,12 +10,18 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
+from llmtrace.spans.capture_level import Capture
+from llmtrace.wire.render import MESSAGE_CHARS
+
+from .documents import documents
+from .json_values import as_text
 
 Attributes = Mapping[str, AttributeValue]
+Write = Callable[[Any], Attributes]
+"""A value to the attributes that hold it."""
 StepKind = Literal["agent", "tool", "retrieval"]
 """The steps of an agent that the GenAI conventions describe."""
 
-_LONGEST_VALUE: Final = 8192
 _QUERY_NAMES: Final = ("query", "question", "text")
 _TOP_K_NAMES: Final = ("top_k", "k", "limit")
 
@@ -26,6 +31,9 @@ class SpanShape:
     """What the span of one function or block looks like.
 
     input, output: the content to record, of the arguments by name and of the result; None: nothing.
+    all_input, all_output: what is recorded in their place where all content is.
+    bare_input: what of the arguments is recorded where no content is.
+    capture: how much content the function itself asks for.
     inherited: attributes that every span within has as well.
     """
 
@@ -33,16 +41,22 @@ class SpanShape:
     kind: SpanKind = SpanKind.INTERNAL
     attributes: Attributes = field(default_factory=dict)
     inherited: Attributes = field(default_factory=dict)
-    input: Callable[[Any], Attributes] | None = None
-    output: Callable[[Any], Attributes] | None = None
+    input: Write | None = None
+    output: Write | None = None
+    all_input: Write | None = None
+    all_output: Write | None = None
+    bare_input: Write | None = None
+    capture: Capture | None = None
 
+    def input_at(self, level: Capture) -> Write | None:
+        """What writes the input where so much content is recorded."""
+        if level == "none":
+            return self.bare_input
+        return (level == "all" and self.all_input) or self.input
 
-def as_text(value: Any) -> str:
-    """JSON of a value, with `repr` for what JSON has no form for; cut with a visible mark."""
-    text = json.dumps(value, default=repr, ensure_ascii=False)
-    if len(text) <= _LONGEST_VALUE:
-        return text
-    return f"{text[:_LONGEST_VALUE]}…[llmtrace left out {len(text) - _LONGEST_VALUE} characters]"
+    def output_at(self, level: Capture) -> Write | None:
+        """What writes the output there."""
+        return None if level == "none" else (level == "all" and self.all_output) or self.output
 
 
 def with_attributes(shape: SpanShape, attributes: Attributes) -> SpanShape:
@@ -50,24 +64,40 @@ def with_attributes(shape: SpanShape, attributes: Attributes) -> SpanShape:
     return replace(shape, attributes={**shape.attributes, **attributes})
 
 
-def plain(name: str, *, capture_input: bool = True, capture_output: bool = True) -> SpanShape:
-    """A step of no particular kind."""
+def plain(name: str) -> SpanShape:
+    """A step of no particular kind, whose content is what the block sets."""
+    return SpanShape(name, input=_function_arguments, output=_function_result)
+
+
+def function(
+    name: str, *, arguments: bool | None = None, result: bool | None = None, capture: Capture | None = None
+) -> SpanShape:
+    """A call of a function. arguments, result: record them; None: where all content is recorded."""
     return SpanShape(
         name,
-        input=_function_arguments if capture_input else None,
-        output=_function_result if capture_output else None,
+        input=_function_arguments if arguments else None,
+        output=_function_result if result else None,
+        all_input=None if arguments is False else _function_arguments,
+        all_output=None if result is False else _function_result,
+        capture=capture,
     )
 
 
-def agent(name: str, description: str = "") -> SpanShape:
+def agent(name: str, description: str = "", *, capture: Capture | None = None) -> SpanShape:
     """A run of an agent; every span within has its name."""
     attributes = {semconv.OPERATION_NAME: "invoke_agent", semconv.AGENT_NAME: name}
     if description:
         attributes[semconv.AGENT_DESCRIPTION] = description
-    return SpanShape(f"invoke_agent {name}", attributes=attributes, inherited={semconv.AGENT_NAME: name})
+    return replace(
+        function(f"invoke_agent {name}", capture=capture),
+        attributes=attributes,
+        inherited={semconv.AGENT_NAME: name},
+    )
 
 
-def tool(name: str, description: str = "", *, kind: str = "function", capture: bool = True) -> SpanShape:
+def tool(
+    name: str, description: str = "", *, kind: str = "function", capture: Capture | None = None
+) -> SpanShape:
     """A call of a tool; `kind` is its `gen_ai.tool.type`."""
     attributes = {
         semconv.OPERATION_NAME: "execute_tool",
@@ -79,13 +109,23 @@ def tool(name: str, description: str = "", *, kind: str = "function", capture: b
     return SpanShape(
         f"execute_tool {name}",
         attributes=attributes,
-        input=(lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(value)}) if capture else None,
-        output=(lambda value: {semconv.TOOL_CALL_RESULT: as_text(value)}) if capture else None,
+        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(value)},
+        output=lambda value: {semconv.TOOL_CALL_RESULT: as_text(value)},
+        capture=capture,
     )
 
 
-def retrieval(data_source: str, provider: str | None = None, *, capture: bool = True) -> SpanShape:
-    """A search; without `capture` only how many documents were asked for is recorded of its content."""
+def retrieval(
+    data_source: str,
+    provider: str | None = None,
+    *,
+    texts: bool | None = None,
+    capture: Capture | None = None,
+) -> SpanShape:
+    """A search. texts: record those of the documents; None: where all content is recorded.
+
+    How many documents were asked for is no content and always recorded.
+    """
     attributes = {semconv.OPERATION_NAME: "retrieval", semconv.DATA_SOURCE_ID: data_source}
     if provider:
         attributes[semconv.PROVIDER_NAME] = provider
@@ -93,8 +133,24 @@ def retrieval(data_source: str, provider: str | None = None, *, capture: bool = 
         f"retrieval {data_source}",
         SpanKind.CLIENT,
         attributes=attributes,
-        input=_query_and_top_k if capture else _top_k,
-        output=(lambda value: {semconv.RETRIEVAL_DOCUMENTS: as_text(_documents(value))}) if capture else None,
+        input=_query_and_top_k,
+        bare_input=_top_k,
+        output=_texts_found if texts else _found,
+        all_output=None if texts is False else _texts_found,
+        capture=capture,
+    )
+
+
+def approval(act: str, call_id: str | None = None, capture: Capture | None = None) -> SpanShape:
+    """A person's decision before an act: the arguments of the act are its input."""
+    attributes = {semconv.OPERATION_NAME: semconv.APPROVAL_OPERATION, semconv.TOOL_NAME: act}
+    if call_id:
+        attributes[semconv.TOOL_CALL_ID] = call_id
+    return SpanShape(
+        f"{semconv.APPROVAL_OPERATION} {act}",
+        attributes=attributes,
+        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(value)},
+        capture=capture,
     )
 
 
@@ -133,11 +189,9 @@ def _query_and_top_k(arguments: Any) -> Attributes:
     return {**_top_k(values), **({semconv.RETRIEVAL_QUERY_TEXT: texts[0]} if texts else {})}
 
 
-def _documents(result: Any) -> list[dict[str, Any]]:
-    items = result if isinstance(result, (list, tuple)) else []
-    return [{"id": _part(item, "id"), "score": _part(item, "score")} for item in items]
+def _found(result: Any) -> Attributes:
+    return {semconv.RETRIEVAL_DOCUMENTS: as_text(documents(result, texts=False))}
 
 
-def _part(item: Any, name: str) -> Any:
-    value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
-    return value if isinstance(value, (str, int, float)) else None
+def _texts_found(result: Any) -> Attributes:
+    return {semconv.RETRIEVAL_DOCUMENTS: as_text(documents(result, texts=True), MESSAGE_CHARS)}

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import clock, semconv
+from llmtrace.common.media import Media
 from llmtrace.common.providers import UNKNOWN
 from llmtrace.delivery import double_spans
 from llmtrace.internal_errors import swallow
@@ -24,6 +25,7 @@ from llmtrace.spans import cache_fills, context_attributes, other_tracers, retri
 from llmtrace.wire import accounts, background_responses, cache_headers, registry, response_headers
 from llmtrace.wire.format import UNDETERMINED, InnerCall, Json, Translation, WireFormat
 from llmtrace.wire.framing import decode, output_events, sse
+from llmtrace.wire.media_parts import without_media
 from llmtrace.wire.provider_errors import provider_error, without_secrets
 from llmtrace.wire.provider_names import provider_name, provider_of_body
 from llmtrace.wire.render import render, shortened
@@ -75,6 +77,7 @@ class LlmCall:
         "_head_at",
         "_headers",
         "_inner_calls",
+        "_media",
         "_request",
         "_retry",
         "_retry_of",
@@ -98,12 +101,13 @@ class LlmCall:
         self._format = wire_format
         self._request = request
         self._span_status = _UNSET
-        self._content = context_attributes.captures_content(runtime.config.capture_content)
+        self._content = context_attributes.capture(runtime.config.capture) != "none"
         self._chunks: list[bytes] = []
         self._times: list[float] = []
         self._tail: deque[tuple[bytes, float]] | None = None
         self._size = self._tail_size = self._weighed = 0
         self._inner_calls: list[InnerCall] = []
+        self._media: list[Media] = []
         self._headers: Mapping[str, str] = {}
         self._status: int | None = None
         self._error: tuple[str, str] | None = None
@@ -242,6 +246,7 @@ class LlmCall:
             if self._status is not None and self._status < 400:
                 asked = request_body, self._request.path
                 attributes.update(estimated_usage(attributes, self._format, asked, answer))
+        self._runtime.delivery_worker.attachments.note(self.span.context, self._media)
         if self._span_status is not _UNSET and not self._retry.failed:
             self._retry.fail(self._request.path, self._request.body)  # in the middle of its stream
         if self._retry.superseded and not has_usage(attributes):
@@ -383,8 +388,9 @@ class LlmCall:
         redactor = self._runtime.redactor
         attributes.update(translation.attributes)
         self._inner_calls += translation.inner_calls
-        for key, messages in translation.content.items():
+        for key, content in translation.content.items():
             limit = self._runtime.config.max_content_chars
+            messages = without_media(content, self._media)
             text = render(messages, limit)
             if redactor.concerns(text):
                 text = render(redactor.tree(messages), limit)

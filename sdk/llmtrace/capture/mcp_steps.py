@@ -21,7 +21,8 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes
-from llmtrace.wire.render import render, slim
+from llmtrace.wire.media_parts import without_media
+from llmtrace.wire.render import render
 
 from . import propagation
 from .runtime import Runtime
@@ -102,12 +103,11 @@ class McpStep:
         self.span.set_status(Status(StatusCode.ERROR, message))
 
     def _records_content(self) -> bool:
-        return self.span.is_recording() and context_attributes.captures_content(
-            self._runtime.config.capture_content
-        )
+        around = context_attributes.capture(self._runtime.config.capture)
+        return self.span.is_recording() and around != "none"
 
     def _text(self, value: Any) -> str:
-        return render(slim(value), self._runtime.config.max_content_chars)
+        return render(without_media(value, []), self._runtime.config.max_content_chars)
 
 
 def client_step(runtime: Runtime, method: str, params: Any, request_id: Any = None) -> McpStep:

@@ -24,7 +24,7 @@ class LogRecord:
     trace_id: int
     span_id: int
     attributes: Mapping[str, AttributeValue]
-    body: str = ""
+    body: str | bytes = ""
     severity_text: str = ""
     severity_number: int = 0
     flags: int = 0

@@ -98,7 +98,9 @@ def _fill_record(message: LogRecordMessage, record: LogRecord) -> None:
     message.flags = _within(record.flags, _UINT32_MAX)
     message.severity_number = record.severity_number  # type: ignore[assignment]  # the enum's are numbers
     message.severity_text = _text(record.severity_text)
-    if record.body:
+    if isinstance(record.body, bytes):
+        message.body.bytes_value = record.body
+    elif record.body:
         message.body.string_value = _text(record.body)
     fill_attributes(message.attributes, record.attributes)
 

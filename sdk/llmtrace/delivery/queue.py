@@ -26,6 +26,7 @@ from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
 
 from . import double_spans
+from .attachments import Attachments
 from .bounded_queue import BoundedQueue, FinishedCall
 from .counters_report import CountersReport, ReportSource
 from .exporter import Batch, Exporter, ExportResult, LogRecord
@@ -85,6 +86,7 @@ class DeliveryWorker:
         redactor: Redactor | None = None,
         open_sampler: Callable[[], TailSampler] | None = None,
         on_dropped: Callable[[int], None] | None = None,
+        attachment_bytes: int = 0,
     ) -> None:
         """`open_exporter` is called on the thread, at the first batch: it may import what is slow to import.
 
@@ -92,9 +94,10 @@ class DeliveryWorker:
         counters; None: not at all.
         redactor: cleans spans that were not made here, and log records. open_sampler: makes what decides
         which traces are sent; None sends all. on_dropped: gets the number of spans and log records that were
-        just lost, on any thread.
+        just lost, on any thread. attachment_bytes: the longest image or audio that is sent with its span.
         """
         self._settings = settings
+        self._attachment_bytes = attachment_bytes
         self._open_exporter = open_exporter
         self._spool = spool
         self._reports = list(periodic_reports)
@@ -125,6 +128,7 @@ class DeliveryWorker:
         )
         self._pause = self._longest_pause * _SHORTEST_PAUSE_SHARE
         self._sampler = self._open_sampler() if self._open_sampler is not None else None
+        self.attachments = Attachments(self._attachment_bytes)
         self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
         self._packing: Callable[[], list[Batch]] | None = None
         #: Of the delivery thread and the one that ends the process, one sends what is being packed.
@@ -259,6 +263,8 @@ class DeliveryWorker:
                         self._counters.sampled_out += left_out
                     if spans:
                         batches += self._packed(self._pack_spans, spans)
+                        for record in self._attachments_of(spans):
+                            batches += self._packed(self._pack_logs, [record])
                 while self._queue.logs:
                     if records := self._redacted_logs(self._queue.take_logs(self._queue.logs)):
                         batches += self._packed(self._pack_logs, records)
@@ -420,7 +426,7 @@ class DeliveryWorker:
             if self._sampler is not None:
                 self._sampler.hold(spans)
             else:
-                self._deliver(self._pack_spans, spans)
+                self._deliver_spans(spans)
         return len(spans)
 
     def _send_decided(self) -> None:
@@ -434,7 +440,7 @@ class DeliveryWorker:
             self._counters.sampled_out += left_out
         size = self._settings.max_batch_items
         for start in range(0, len(sampled), size):
-            self._deliver(self._pack_spans, sampled[start : start + size])
+            self._deliver_spans(sampled[start : start + size])
 
     def _redact(self, span: ReadableSpan) -> ReadableSpan:
         """A span that was not made from a call: redacted, and not counted where it describes one."""
@@ -457,7 +463,7 @@ class DeliveryWorker:
         return records
 
     def _redacted_log(self, record: LogRecord) -> LogRecord:
-        body = self._redactor.text(record.body) if record.body else ""
+        body = self._redactor.text(record.body) if isinstance(record.body, str) and record.body else ""
         return replace(record, attributes=self._redactor.attributes(record.attributes), body=body)
 
     def _pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
@@ -465,6 +471,17 @@ class DeliveryWorker:
 
     def _pack_logs(self, records: Sequence[LogRecord]) -> Batch:
         return self._sender.exporter.pack_logs(records)
+
+    def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
+        self._deliver(self._pack_spans, spans)
+        for record in self._attachments_of(spans):
+            self._deliver(self._pack_logs, [record])  # alone: it may be as large as a batch
+
+    def _attachments_of(self, spans: Sequence[ReadableSpan]) -> list[LogRecord]:
+        records = self.attachments.of(spans)
+        with self._lock:
+            self._counters.generated += len(records)
+        return records
 
     def _deliver(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> None:
         self._packing = partial(self._packed, pack, items)

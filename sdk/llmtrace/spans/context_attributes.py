@@ -20,11 +20,12 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import internal_errors, semconv
 from llmtrace.internal_errors import swallow
 
-from . import thread_context
+from . import capture_level, thread_context
+from .capture_level import Capture
 from .thread_context import STARTED_IN, OpenBlock, StartedIn, ThreadContext
 
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
-_CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
+_CAPTURE: Final = otel_context.create_key("llmtrace-capture")
 _BLOCK: Final = otel_context.create_key("llmtrace-block")
 _ENTERING: Final = swallow("entering a context")
 _NOT_HANDED_ON: Final = frozenset({_KEY, _BLOCK, _SPAN_KEY})
@@ -39,8 +40,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     purpose: what the calls within are for, one of `semconv.PURPOSES`; another word is left out with a
         warning, for a misspelt one would put them aside unseen.
-    capture_content: record messages, tool definitions, arguments and results of what happens within, or
-        not, whatever `init` was called with.
+    capture: how much content is recorded of what happens within, whatever `init` was called with: "all",
+        "messages" or "none", as for `init`; another word is "none", with a warning.
+    capture_content: the former form of it: True is "messages", False is "none".
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         prompt_name: object = None,
         prompt_version: object = None,
         purpose: str | None = None,
+        capture: Capture | None = None,
         capture_content: bool | None = None,
     ) -> None:
         named = {
@@ -71,7 +74,11 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         }
         if tags is not None:
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
-        self._capture_content = capture_content
+        self._capture: Capture | None = None
+        with _ENTERING:
+            self._capture = capture_level.chosen(capture, "llmtrace.context")
+            if self._capture is None and capture_content is not None:
+                self._capture = capture_level.of_flag(capture_content)
         self._tokens: list[Token[Context] | None] = []
         self._blocks: list[OpenBlock] = []
 
@@ -83,8 +90,8 @@ class context:  # read as a verb: `with llmtrace.context(...)`
             outer = self._outer()
             merged = _merged(_own(outer), self._attributes)
             entered = otel_context.set_value(_BLOCK, block, otel_context.set_value(_KEY, merged, outer))
-            if self._capture_content is not None:
-                entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
+            if self._capture is not None:
+                entered = otel_context.set_value(_CAPTURE, self._capture, entered)
             token = otel_context.attach(entered)
         self._tokens.append(token)
         self._blocks.append(block)
@@ -143,7 +150,7 @@ def for_thread(context: Context) -> Context | None:
         return None
     values = {key: value for key, value in context.items() if key not in _NOT_HANDED_ON}
     # Content that was not to be recorded is not recorded when the block is over, either.
-    lasting = {_CONTENT: False} if context.get(_CONTENT) is False else {}
+    lasting = {_CAPTURE: "none"} if context.get(_CAPTURE) == "none" else {}
     return ThreadContext(StartedIn(span, blocks, _own(context), values, lasting))
 
 
@@ -170,16 +177,14 @@ def of_cache(name: str) -> Iterator[None]:
         otel_context.detach(token)
 
 
-def captures_content(default: bool) -> bool:
-    """Whether messages are recorded here: what the innermost block says, else `default`."""
-    setting = content_of(otel_context.get_current())
-    return default if setting is None else setting
+def capture(default: Capture) -> Capture:
+    """How much content is recorded here: what the innermost block says, else `default`."""
+    return capture_of(otel_context.get_current()) or default
 
 
-def content_of(context: Context) -> bool | None:
+def capture_of(context: Context) -> Capture | None:
     """What the innermost block says on content, if any says something."""
-    setting = context.get(_CONTENT)
-    return None if setting is None else bool(setting)
+    return cast("Capture | None", context.get(_CAPTURE))
 
 
 def _own(context: Context) -> Mapping[str, AttributeValue]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from .format import Json, items, mapping, parsed
-from .render import media, slim
 
 
 def text(content: Json) -> dict[str, Json]:
@@ -26,22 +27,32 @@ def tool_call(call_id: Json, name: Json, arguments: Json) -> dict[str, Json]:
 
 def tool_response(call_id: Json, response: Json) -> dict[str, Json]:
     """The application's answer to a call."""
-    return {"type": "tool_call_response", "id": call_id, "response": slim(response)}
+    return {"type": "tool_call_response", "id": call_id, "response": response}
 
 
 def server_tool_call(call_id: Json, name: Json, call: dict[str, Any]) -> dict[str, Json]:
     """A call that the provider made itself (web search, code execution); `call` holds its `type`."""
-    return {"type": "server_tool_call", "id": call_id, "name": name, "server_tool_call": slim(call)}
+    return {"type": "server_tool_call", "id": call_id, "name": name, "server_tool_call": call}
 
 
 def server_tool_response(call_id: Json, response: dict[str, Any]) -> dict[str, Json]:
     """What the provider's own tool gave; `response` holds its `type`."""
-    return {"type": "server_tool_call_response", "id": call_id, "server_tool_call_response": slim(response)}
+    return {"type": "server_tool_call_response", "id": call_id, "server_tool_call_response": response}
 
 
 def blob(modality: str, mime_type: Json, data: Json) -> dict[str, Json]:
-    """Media sent in the body, as base64; long data are cut to a stub."""
-    return {"type": "blob", "modality": modality, "mime_type": mime_type, "content": media(data)}
+    """Media sent in the body, as base64; `media_parts` puts size and digest in their place."""
+    return {"type": "blob", "modality": modality, "mime_type": mime_type, "content": data}
+
+
+def reference(url: Json, modality: str) -> dict[str, Json]:
+    """A uri part, or a blob part for a `data:` URL."""
+    if isinstance(url, str) and url[:5].lower() == "data:":
+        head, _, data = url[5:].partition(",")
+        if not head.lower().endswith(";base64"):
+            data = b64encode(unquote_to_bytes(data)).decode()
+        return blob(modality, head.split(";")[0] or None, data)
+    return uri(modality, url)
 
 
 def uri(modality: str, address: Json, mime_type: Json = None) -> dict[str, Json]:
@@ -57,7 +68,7 @@ def file(modality: str, file_id: Json) -> dict[str, Json]:
 
 def unknown(part: Json) -> dict[str, Json]:
     """A part of a kind that is not known here, as it came."""
-    return {"type": "unknown", **slim(part)} if isinstance(part, dict) else text(part)
+    return {"type": "unknown", **part} if isinstance(part, dict) else text(part)
 
 
 def message(role: Json, parts: Iterable[Json]) -> dict[str, Json]:

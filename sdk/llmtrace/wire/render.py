@@ -1,7 +1,6 @@
 """Messages to a JSON string that stays valid and bounded.
 
-Long texts are cut with a visible mark, never silently; media inside `data:` URLs are cut to a stub, since a
-picture of a few megabytes on every span of a conversation would outweigh everything else.
+Long texts are cut with a visible mark, never silently. What is no text, `media_parts` takes out before.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from .format import Json
 
 LEFT_OUT: Final = "…[llmtrace left out "
 """What the mark of a cut text begins with."""
+MESSAGE_CHARS: Final = 2**20
+"""Bound on the messages of one side of a call, and on the documents of a retrieval."""
 
-_MEDIA_LIMIT: Final = 2048
-_MEDIA_KEPT: Final = 64
-_WORDS: Final = 512
 _TEXT_LIMITS: Final = (131_072, 16_384, 2_048, 256, 32)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
 
@@ -49,35 +47,18 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= longest else text[:longest] + _mark(len(text) - longest)
 
 
-def media(data: Json) -> Json:
-    """Base64 data for a blob part: whole when small, else its beginning and a mark."""
-    if isinstance(data, str) and len(data) > _MEDIA_LIMIT:
-        return data[:_MEDIA_KEPT] + _mark(len(data) - _MEDIA_KEPT)
-    return data
-
-
-def slim(value: Json) -> Json:
-    """A value of unknown shape with the media in it cut: long texts without a space are no words."""
-    if isinstance(value, str):
-        return media(value) if len(value) > _MEDIA_LIMIT and " " not in value[:_WORDS] else value
-    if isinstance(value, list):
-        return [slim(item) for item in value]
-    if isinstance(value, dict):
-        return {key: slim(item) for key, item in value.items()}
-    return value
-
-
-def url_part(url: Json, modality: str) -> Json:
-    """A uri part, or a blob part for a `data:` URL."""
-    if isinstance(url, str) and url[:5].lower() == "data:":
-        head, _, data = url[5:].partition(",")
-        return {
-            "type": "blob",
-            "modality": modality,
-            "mime_type": head.split(";")[0] or None,
-            "content": media(data),
-        }
-    return {"type": "uri", "modality": modality, "uri": url}
+def bounded(value: Json, limit: int) -> str | None:
+    """JSON of any value, of `limit` characters at most, its texts cut as those of messages are; None where
+    that is not enough.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    if len(text) <= limit:
+        return text
+    for longest in _TEXT_LIMITS:
+        shorter = json.dumps(_cut(value, longest), ensure_ascii=False, default=repr)
+        if len(shorter) <= limit:
+            return shorter
+    return None
 
 
 def _cut(value: Json, longest: int) -> Json:

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import semconv
 
 from .format import Json, WireFormat, items, mapping
+from .media_parts import without_media
 from .token_estimate import estimated_tokens
 
 _GENERATIONS: Final = frozenset({"chat", "text_completion", "generate_content"})
@@ -72,12 +73,12 @@ def estimated_usage(
     if not needed:
         return {}
     family = _family(attributes)
-    received = _received(wire_format.response(answer, True).content, family)
+    received = _received(without_media(wire_format.response(answer, True).content, []), family)
     if not received and semconv.STREAM_ABANDONED not in attributes:
         return {}  # only begun, as a response in the background is, or an error in place of an answer
     estimates: dict[str, AttributeValue] = {}
     if semconv.USAGE_INPUT_TOKENS in needed:
-        sent = wire_format.request(*request, True).content
+        sent = without_media(wire_format.request(*request, True).content, [])
         estimates[semconv.USAGE_ESTIMATED_INPUT_TOKENS] = _sent(sent, request[0], family)
     if semconv.USAGE_OUTPUT_TOKENS in needed:
         estimates[semconv.USAGE_ESTIMATED_OUTPUT_TOKENS] = received

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Filled by a view from log records, at their insert only.
 _SCORES = "Timestamp, TraceId, SpanId, ResponseId, Name, ServiceName"
+_ATTACHMENTS = "Timestamp, TraceId, SpanId, Sha256"
 
 _COUNTED_BY = "Project, ServiceName, Minute, RetentionDays, Day"
 
@@ -37,6 +38,7 @@ def add_unstored(store: Store, signal: str, path: Path) -> int:
         tables = {table: (time, IDENTITY[table]) for table, time in COUNTED[signal].items()}
         if signal == "logs":
             tables["scores"] = ("Timestamp", _SCORES)
+            tables["attachments"] = ("Timestamp", _ATTACHMENTS)
         added = sum(
             _add_partitions(store, copy, table, time, known) for table, (time, known) in tables.items()
         )

@@ -51,7 +51,7 @@ class Field:
 
 
 _STATUS = ("ok", "error", "failed", "recovered")
-_HAS = ("image", "retry", "abandoned", "retrieval", "tool", "degraded", "error", "score")
+_HAS = ("image", "retry", "abandoned", "retrieval", "tool", "approval", "degraded", "error", "score")
 
 
 def _number(name: str, text: str, example: str, unit: str) -> Field:
@@ -90,10 +90,19 @@ _FIELDS = (
         choices=semconv.PURPOSES,
     ),
     Field(
+        "approval",
+        Kind.CHOICE,
+        "What a person decided before an act: approved, edited (with other arguments) or rejected; pending "
+        "(to come later), timeout or undecided where nobody did.",
+        "approval:rejected,timeout",
+        choices=semconv.APPROVAL_OUTCOMES,
+    ),
+    Field(
         "has",
         Kind.CHOICE,
         "Something that is there: an image that was sent, a repeated attempt, a stream left before its end, "
-        "a retrieval, a tool's run, what stood in for a model's answer (degraded), an error, a score.",
+        "a retrieval, a tool's run, a person's decision before an act (approval), what stood in for a "
+        "model's answer (degraded), an error, a score.",
         "has:retry",
         choices=_HAS,
     ),

@@ -50,6 +50,7 @@ _HAS: Mapping[str, str] = MappingProxyType(
         "retrieval": "Operation = 'retrieval'",
         "tool": "Operation = 'execute_tool'",
         "degraded": "Operation = 'degraded'",
+        "approval": f"Operation = {literal(semconv.APPROVAL_OPERATION)}",
         "error": _ERROR,
     }
 )
@@ -69,7 +70,8 @@ _NUMBERS: Mapping[str, str] = MappingProxyType(
 #: A step's name is its span's, without the word of its operation in front of it.
 STEP_NAME = (
     "replaceRegexpOne(SpanName, "
-    "'^(execute_tool|invoke_agent|invoke_workflow|create_agent|retrieval|plan) ', '')"
+    "'^(execute_tool|invoke_agent|invoke_workflow|create_agent|retrieval|plan|approval|approval_request) ', "
+    "'')"
 )
 _TOOL_ATTRIBUTE = f"SpanAttributes[{literal(semconv.TOOL_NAME)}]"
 TOOL_NAME = f"if({_TOOL_ATTRIBUTE} != '', {_TOOL_ATTRIBUTE}, {STEP_NAME})"
@@ -83,6 +85,9 @@ _FUNCTION_KEYS = literals(
         semconv.TOOL_CALL_RESULT,
         semconv.FUNCTION_ARGUMENTS,
         semconv.FUNCTION_RESULT,
+        semconv.RETRIEVAL_DOCUMENTS,
+        semconv.APPROVAL_ARGUMENTS,
+        semconv.APPROVAL_REASON,
     )
 )
 _MESSAGE_EVENTS = literals((DETAILS_EVENT, *(name for names in EVENT_MESSAGES.values() for name in names)))
@@ -111,6 +116,7 @@ class SpanTerms:
             "prompt": self._prompt,
             "tag": self._tag,
             "purpose": self._purpose,
+            "approval": self._approval,
             "has": self._has,
             "score": self._labelled,
             "attr": self._attribute,
@@ -291,6 +297,11 @@ class SpanTerms:
 
     def _purpose(self, node: Match) -> str:
         return any_true(f"Purpose = {self._parameters.text(value.text)}" for value in node.values)
+
+    def _approval(self, node: Match) -> str:
+        attribute = f"SpanAttributes[{literal(semconv.APPROVAL_DECISION)}]"
+        words = ", ".join(self._parameters.text(value.text) for value in node.values)
+        return f"(Operation = {literal(semconv.APPROVAL_OPERATION)} AND {attribute} IN ({words}))"
 
     def _has(self, node: Match) -> str:
         return self._any_value(node, lambda value: self._has_this(value.text))

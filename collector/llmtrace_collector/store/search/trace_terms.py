@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from llmtrace import semconv
+
 from .binding import Parameters, all_true, any_true, compared, name_is
 from .span_terms import SpanTerms
 from .tree import Compare, Identifier, Match, Present, Term, Text
@@ -29,7 +31,9 @@ _HAS: Mapping[str, str] = MappingProxyType(
     }
 )
 #: What is there where a step of this operation is.
-_STEPS: Mapping[str, str] = MappingProxyType({"tool": "execute_tool", "degraded": "degraded"})
+_STEPS: Mapping[str, str] = MappingProxyType(
+    {"tool": "execute_tool", "degraded": "degraded", "approval": semconv.APPROVAL_OPERATION}
+)
 _NUMBERS: Mapping[str, str] = MappingProxyType(
     {
         "tokens": "if(Calls = UnknownUsage, NULL, InputTokens + OutputTokens)",

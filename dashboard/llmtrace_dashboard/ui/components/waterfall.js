@@ -30,7 +30,7 @@ function row(span, state, total) {
   node.setAttribute("aria-setsize", state.count);
   node.setAttribute("aria-posinset", state.position + 1);
   node.setAttribute("aria-selected", state.selected ? "true" : "false");
-  node.setAttribute("aria-label", [span.name, span.service, duration(span.ms), span.error ? "error" : ""].join(", "));
+  node.setAttribute("aria-label", [span.name, span.note || "", span.service, duration(span.ms), span.error ? "error" : ""].join(", "));
   if (span.children) node.setAttribute("aria-expanded", state.folded ? "false" : "true");
   if (state.selected) node.classList.add("selected");
   if (state.active) node.classList.add("active");
@@ -43,6 +43,11 @@ function row(span, state, total) {
   const text = el("span", "text", span.name);
   text.title = span.name + " · " + span.service;
   name.appendChild(text);
+  if (span.note) {
+    const note = el("span", "note " + span.tone, span.note);
+    note.title = span.note;
+    name.appendChild(note);
+  }
   if (span.error) name.appendChild(el("span", "err", "error"));
   node.appendChild(name);
   const line = el("div", "wf-line");

@@ -19,7 +19,6 @@ from llmtrace.wire.format import (
     whole,
 )
 from llmtrace.wire.openai.chat_messages import message
-from llmtrace.wire.render import url_part
 
 from .chat import put_usage
 
@@ -41,7 +40,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     put_int(attributes, semconv.EMBEDDINGS_DIMENSION_COUNT, payload.get("output_dimension"))
     if content:
         texts = [message_parts.text(text) for text in items(payload.get("texts"))]
-        images = [url_part(url, "image") for url in items(payload.get("images"))]
+        images = [message_parts.reference(url, "image") for url in items(payload.get("images"))]
         translation.content[semconv.INPUT_MESSAGES] = [
             *(message_parts.message("user", [part]) for part in texts + images),
             *(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from llmtrace.common.media import audio_type
 from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, items, mapping, word
-from llmtrace.wire.render import url_part
 
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "tool_plan")
 
@@ -81,18 +81,20 @@ def _part(value: Json) -> Json:
     if kind in {"image_url", "document_url"}:
         reference = part.get(kind)
         url = mapping(reference).get("url") if isinstance(reference, dict) else reference
-        return url_part(url, "image" if kind == "image_url" else "document")
+        return message_parts.reference(url, "image" if kind == "image_url" else "document")
     if kind == "input_audio":
         audio = part.get("input_audio")
         if isinstance(audio, str):
-            return url_part(audio, "audio") if ":" in audio[:8] else message_parts.blob("audio", None, audio)
+            if ":" in audio[:8]:
+                return message_parts.reference(audio, "audio")
+            return message_parts.blob("audio", None, audio)
         audio = mapping(audio)
-        return message_parts.blob("audio", f"audio/{audio.get('format')}", audio.get("data"))
+        return message_parts.blob("audio", audio_type(audio.get("format")), audio.get("data"))
     if kind == "file":
         file = mapping(part.get("file"))
         if file_id := file.get("file_id") or part.get("file_id"):
             return message_parts.file("document", file_id)
-        return url_part(file.get("file_data"), "document")
+        return message_parts.reference(file.get("file_data"), "document")
     if kind == "refusal":
         return {"type": "refusal", "content": part.get("refusal")}
     return message_parts.unknown(part)

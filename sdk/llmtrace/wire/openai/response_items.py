@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmtrace.common.media import audio_type
 from llmtrace.wire import message_parts
 from llmtrace.wire.format import Json, either, items, mapping, word
-from llmtrace.wire.render import media, url_part
 
 
 def messages(request_input: Json) -> list[Json]:
@@ -93,10 +93,10 @@ def _part(part: Any) -> Json:
         modality = "document" if kind == "input_file" else "image"
         if part.get("file_id"):
             return message_parts.file(modality, part["file_id"])
-        return url_part(either(part, "image_url", "file_url", "file_data"), modality)
+        return message_parts.reference(either(part, "image_url", "file_url", "file_data"), modality)
     if kind == "input_audio":
         audio = mapping(part.get("input_audio")) or part
-        return message_parts.blob("audio", f"audio/{audio.get('format')}", audio.get("data"))
+        return message_parts.blob("audio", audio_type(audio.get("format")), audio.get("data"))
     if kind == "output_audio":
         return message_parts.blob("audio", None, part.get("data"))
     return message_parts.unknown(dict(part))
@@ -107,7 +107,7 @@ def _answer(output: Json) -> Json:
     if isinstance(output, dict):
         return _part(output) if output.get("type") == "computer_screenshot" else output
     if not isinstance(output, list):
-        return media(output) if isinstance(output, str) and output.startswith("data:") else output
+        return output
     parts = [_part(mapping(part)) for part in output]
     if parts and all(part["type"] == "text" for part in parts):
         return "".join(str(part["content"]) for part in parts)

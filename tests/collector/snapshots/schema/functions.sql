@@ -118,14 +118,15 @@ CREATE OR REPLACE FUNCTION llmtrace_is_content AS (key) ->
 'inputs', 'langfuse.observation.input', 'langfuse.observation.output', 'langfuse.trace.input',
 'langfuse.trace.output', 'llm.choices.0.completion.text', 'llm.function_call', 'llm.generated_message',
 'llm.invocation_parameters', 'llm.messages', 'llm.prompt_template.template', 'llm.prompt_template.variables',
-'llm.prompts.0.prompt.text', 'llmtrace.function.arguments', 'llmtrace.function.result', 'lmnr.span.input',
-'lmnr.span.output', 'mcp.request.argument', 'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools',
-'mlflow.spanInputs', 'mlflow.spanOutputs', 'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters',
-'output', 'output.value', 'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages',
-'request_data', 'reranker.query', 'response_data', 'retrieval.documents', 'retrieval.query',
-'span.input', 'span.output', 'system_prompt', 'tool.parameters', 'tool_arguments', 'tool_input',
-'tool_output', 'tool_response', 'trace.input', 'trace.output', 'traceloop.entity.input', 'traceloop.entity.output',
-'traceloop.prompt.template', 'traceloop.prompt.template_variables', 'user_prompt')
+'llm.prompts.0.prompt.text', 'llmtrace.approval.arguments', 'llmtrace.approval.reason', 'llmtrace.function.arguments',
+'llmtrace.function.result', 'lmnr.span.input', 'lmnr.span.output', 'mcp.request.argument',
+'mcp.response.value', 'mlflow.chat.messages', 'mlflow.chat.tools', 'mlflow.spanInputs', 'mlflow.spanOutputs',
+'mlflow.traceInputs', 'mlflow.traceOutputs', 'model_request_parameters', 'output', 'output.value',
+'prompt.template', 'prompt.variables', 'pydantic_ai.all_messages', 'request_data', 'reranker.query',
+'response_data', 'retrieval.documents', 'retrieval.query', 'span.input', 'span.output', 'system_prompt',
+'tool.parameters', 'tool_arguments', 'tool_input', 'tool_output', 'tool_response', 'trace.input',
+'trace.output', 'traceloop.entity.input', 'traceloop.entity.output', 'traceloop.prompt.template',
+'traceloop.prompt.template_variables', 'user_prompt')
         OR match(key, '^(gen_ai\\.(prompt|completion)\\.(\\d|variable\\.)|gen_ai\\.tool\\.\\d|llm\\.(input_messages|output_messages|prompts|completions|choices|tools|request\\.functions)\\.|llm\\.\\w+\\.(messages|prompt|input|output|content|choices|system|tools|candidates|contents)$|(retrieval\\.documents|embedding\\.embeddings|reranker\\.(input|output)_documents|db\\.query\\.result)\\.|lk\\.(user_|input_|chat_ctx|response\\.text|instructions|function_tool\\.(arguments|output))|ai\\.(prompt|toolCall\\.args|toolCall\\.result)\\.)')
     );
 
@@ -1489,7 +1490,8 @@ CREATE OR REPLACE FUNCTION llmtrace_biller_of_answer AS (answer) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
     step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'execute_tool', 'retrieval',
-'invoke_agent', 'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker'),
+'invoke_agent', 'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker', 'approval',
+'approval_request'),
     toString(step_kind_operation), 'span'
 );
 
@@ -1499,8 +1501,11 @@ CREATE OR REPLACE FUNCTION llmtrace_raw_step_name AS (raw_step_operation, raw_st
             raw_step_attributes[
                 transform(
                     toString(raw_step_operation),
-                    ['execute_tool', 'invoke_agent', 'create_agent', 'retrieval'],
-                    ['gen_ai.tool.name', 'gen_ai.agent.name', 'gen_ai.agent.name', 'gen_ai.data_source.id'],
+                    ['execute_tool', 'invoke_agent', 'create_agent', 'retrieval', 'approval', 'approval_request'],
+                    [
+                        'gen_ai.tool.name', 'gen_ai.agent.name', 'gen_ai.agent.name', 'gen_ai.data_source.id',
+                        'gen_ai.tool.name', 'gen_ai.tool.name'
+                    ],
                     ''
                 )
             ],

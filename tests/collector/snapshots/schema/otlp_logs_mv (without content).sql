@@ -9,7 +9,7 @@ SELECT
     named[1] AS SeverityText,
     toUInt8(record.severity_number) AS SeverityNumber,
     ResourceAttributes['service.name'] AS ServiceName,
-    if(llmtrace_is_conversation(event), '', body) AS Body,
+    if(event = 'llmtrace.attachment' OR llmtrace_is_conversation(event), '', body) AS Body,
     ResourceAttributes,
     named[3] AS ScopeName,
     named[4] AS ScopeVersion,

@@ -9,7 +9,7 @@ SELECT
     named[1] AS SeverityText,
     toUInt8(record.severity_number) AS SeverityNumber,
     ResourceAttributes['service.name'] AS ServiceName,
-    body AS Body,
+    if(event = 'llmtrace.attachment', '', body) AS Body,
     ResourceAttributes,
     named[3] AS ScopeName,
     named[4] AS ScopeVersion,

@@ -13,8 +13,11 @@ CREATE OR REPLACE FUNCTION llmtrace_raw_step_name AS (raw_step_operation, raw_st
             raw_step_attributes[
                 transform(
                     toString(raw_step_operation),
-                    ['execute_tool', 'invoke_agent', 'create_agent', 'retrieval'],
-                    ['gen_ai.tool.name', 'gen_ai.agent.name', 'gen_ai.agent.name', 'gen_ai.data_source.id'],
+                    ['execute_tool', 'invoke_agent', 'create_agent', 'retrieval', 'approval', 'approval_request'],
+                    [
+                        'gen_ai.tool.name', 'gen_ai.agent.name', 'gen_ai.agent.name', 'gen_ai.data_source.id',
+                        'gen_ai.tool.name', 'gen_ai.tool.name'
+                    ],
                     ''
                 )
             ],

@@ -10,10 +10,11 @@ SELECT
     named[1] AS SeverityText,
     toUInt8(record.severity_number) AS SeverityNumber,
     ResourceAttributes['service.name'] AS ServiceName,
+    -- The bytes of an attachment have a table of their own.
 {% if redaction.drop_content %}
-    if(llmtrace_is_conversation(event), '', body) AS Body,
+    if(event = 'llmtrace.attachment' OR llmtrace_is_conversation(event), '', body) AS Body,
 {% else %}
-    body AS Body,
+    if(event = 'llmtrace.attachment', '', body) AS Body,
 {% endif %}
     ResourceAttributes,
     named[3] AS ScopeName,
