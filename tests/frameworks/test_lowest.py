@@ -22,8 +22,8 @@ FILES = (
         "test_context.py",
     ),
     *("test_wire.py", "test_wire_odd.py", "test_wire_samples.py", "test_background_responses.py"),
-    *("test_otlp_encoder.py", "test_delivery.py", "test_delivery_failures.py", "test_spool_files.py"),
-    *("test_tls.py", "test_config.py", "test_key_file.py", "test_logs.py"),
+    *("test_otlp_encoder.py", "test_delivery.py", "test_delivery_failures.py"),
+    *("test_tls.py", "test_logs.py"),
 )
 HOME = ROOT / ".venvs" / "lowest"
 ENVIRONMENT = {
