@@ -32,8 +32,9 @@ def render(trace: TraceSummary, span_names: Mapping[str, str]) -> None:
         column("Span", fit="clip"),
         column("Logger", fit="clip"),
     ]
-    is_cut = len(records) >= traces.MAX_LOGS
-    with st.expander(f"Logs (first {len(records):,})" if is_cut else f"Logs ({len(records):,})"):
+    with st.expander(f"Logs ({len(records):,})"):
+        if len(records) >= traces.MAX_LOGS:
+            st.caption(f"The first {traces.MAX_LOGS:,} log records are shown.")
         table("Logs", columns, [_row(record, trace, span_names) for record in records], "logs")
 
 
