@@ -1,15 +1,11 @@
-"""The command line's way to a terminal: a line a call, whatever the values in it hold."""
+"""The command line's way to a terminal: `say` prints a line, and errors are shown as lines too."""
 
 from __future__ import annotations
 
 import click
 
-from llmtrace.common.escaping import visible, visible_lines
-
-
-def say(line: str, *, err: bool = False) -> None:
-    """Print one line, on standard output or standard error; control characters are shown as escapes."""
-    click.echo(visible(line), err=err)
+from llmtrace.common.escaping import visible_lines
+from llmtrace.common.terminal import say as say
 
 
 class Commands(click.Group):

@@ -1,4 +1,4 @@
-"""Programs' own log records: in the store they are found by their trace, whole, counted and without secrets."""
+"""Programs' own log records: in the store, found by their trace, whole, counted and without secrets."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_a_log_line_is_found_by_its_trace(served: Served, group: str, way: str, 
         "ORDER BY Timestamp DESC LIMIT 1"
     )
     (row,) = served.rows(
-        f"SELECT SpanId, Body, SeverityText, SeverityNumber, LogAttributes['amount'] AS amount FROM otel_logs "
-        f"WHERE TraceId = '{step['TraceId']}'"
+        "SELECT SpanId, Body, SeverityText, SeverityNumber, LogAttributes['amount'] AS amount "
+        f"FROM otel_logs WHERE TraceId = '{step['TraceId']}'"
     )
     expected = {"SpanId": step["SpanId"], "Body": "paid 7", "SeverityText": "WARNING", "SeverityNumber": 13}
     assert row == {**expected, "amount": "" if way == "loguru" else "7"}
@@ -90,8 +90,8 @@ def test_what_is_stored_is_what_was_sent(served: Served, tmp_path: Path) -> None
     served.stored()
     served.collector.arrival_counts.flush()
     counts = (
-        "SELECT sum(Received), sum(Stored), sum(SdkGenerated), sum(SdkDropped), sum(SdkLost) FROM completeness "
-        "WHERE ServiceName = 'counted' AND Signal = "
+        "SELECT sum(Received), sum(Stored), sum(SdkGenerated), sum(SdkDropped), sum(SdkLost) "
+        "FROM completeness WHERE ServiceName = 'counted' AND Signal = "
     )
     received, stored, generated, *missing = map(int, served.value(f"{counts}'logs'").split("\t"))
     assert received == stored == generated >= 1203, "the SDK's own reports are log records too"

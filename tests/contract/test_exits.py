@@ -18,9 +18,9 @@ FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("
 
 #: Calls that let text out, and where they may stand: what stands there escapes it, or it is our own.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    # llmtrace_cli.terminal.say prints lines; these are documents of ours, JSON in ASCII, what `write` forms.
+    # llmtrace.common.terminal.say prints lines; these are documents of ours, JSON in ASCII, what `write` has.
     r"click\.echo": (
-        "cli/llmtrace_cli/terminal.py",
+        "sdk/llmtrace/common/terminal.py",
         "cli/llmtrace_cli/query/output.py",
         "cli/llmtrace_cli/config/commands.py",
         "cli/llmtrace_cli/admin/store.py",

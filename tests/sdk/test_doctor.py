@@ -162,9 +162,9 @@ def test_a_hook_that_fails_at_a_request_is_counted(monkeypatch: pytest.MonkeyPat
 
 
 def test_help_and_lines(tmp_path: Path) -> None:
-    shown = run(tmp_path, "--help").stdout
-    assert "Examples:" in shown
-    assert "python -m llmtrace.doctor --json" in shown
+    printed = run(tmp_path, "--help").stdout
+    assert "Examples:" in printed
+    assert "python -m llmtrace.doctor --json" in printed
     ended = run(tmp_path, "--endpoint", "http://127.0.0.1:9")
     assert ended.returncode == 1
     assert "FAIL exporter" in ended.stdout

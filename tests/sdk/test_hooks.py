@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import importlib
+import importlib.metadata
 import io
 import json
 import struct
@@ -34,7 +35,7 @@ from .naive import FOLDER, recordings
 from .test_recordings import answer_of
 
 PATH = "/v1/chat/completions"
-URLLIB3_1 = urllib3.__version__.startswith("1.")
+URLLIB3_1 = importlib.metadata.version("urllib3").startswith("1.")
 BODY = b"".join(STREAM.chunks or ())
 ASK = {**REQUEST, "stream": True}
 

@@ -86,9 +86,13 @@ def test_a_record_has_the_ids_of_its_span_and_all_it_says(captured: Captured) ->
     }
 
 
+def _time_out() -> None:
+    raise httpx.ReadTimeout("too slow")
+
+
 def test_an_exception(captured: Captured) -> None:
     try:
-        raise httpx.ReadTimeout("too slow")
+        _time_out()
     except httpx.ReadTimeout:
         logging.getLogger("shop").exception("it failed")
     (record,) = captured.logs()
@@ -180,12 +184,15 @@ def test_the_rest_of_a_second_is_counted() -> None:
             log.error("%d", number)
         sent = captured.logs()
         stats = llmtrace.stats()
-    told = [record for record in captured._records if "llmtrace.logs.limited" in record.attributes]
+    summaries = [record for record in captured._records if "llmtrace.logs.limited" in record.attributes]
     records = [record for record in sent if "llmtrace.logs.limited" not in record.attributes]
     assert 5 <= len(records) <= 100, "five in each second"
     assert stats.logs_limited + len(records) == 5000
-    assert sum(int(str(record.attributes["llmtrace.logs.limited"])) for record in told) == stats.logs_limited
-    assert all(record.severity_number == 13 for record in told)
+    assert (
+        sum(int(str(record.attributes["llmtrace.logs.limited"])) for record in summaries)
+        == stats.logs_limited
+    )
+    assert all(record.severity_number == 13 for record in summaries)
 
 
 def test_no_recursion(captured: Captured, caplog: pytest.LogCaptureFixture) -> None:

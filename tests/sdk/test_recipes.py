@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from llmtrace.testing import Answer, ReplayServer
@@ -381,3 +382,36 @@ def test_approvals_in_langgraph(collector: ReplayServer, environment: dict[str, 
     steps = [span for span in spans(collector) if span["name"] == "approval refund"]
     assert [step["llmtrace.approval.decision"] for step in steps] == ["pending", "approved"]
     assert steps[1]["llmtrace.approval.person"] == "ann"
+
+
+LOGS = ROOT / ".venvs" / "logs" / "bin" / "python"
+
+
+def _logged(collector: ReplayServer) -> list[tuple[str, bool]]:
+    """The text of each log record, and whether it is in a trace."""
+    return [
+        (record.body.string_value, bool(record.trace_id))
+        for request in list(collector.requests)
+        if request.path == "/v1/logs"
+        for resource in ExportLogsServiceRequest.FromString(gzip.decompress(request.body)).resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+        if not record.event_name
+    ]
+
+
+def test_the_programs_log(collector: ReplayServer, environment: dict[str, str]) -> None:
+    program = f"import logging, llmtrace\n{recipe('Your program')}"
+    program += "with llmtrace.span('step'):\n    logging.getLogger('shop').error('paid')\n"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    assert _logged(collector) == [("paid", True)]
+
+
+@pytest.mark.skipif(not LOGS.exists(), reason=f"no {LOGS}; scripts/setup --frameworks makes it")
+def test_the_log_of_structlog(collector: ReplayServer, environment: dict[str, str]) -> None:
+    page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    (configuration,) = re.findall(r"^structlog\.configure\(.*\)$", page, re.M)
+    program = f"import llmtrace, structlog\nllmtrace.init(logs=True)\n{configuration}\n"
+    program += "with llmtrace.span('step'):\n    structlog.get_logger().error('paid')\n"
+    subprocess.run([str(LOGS), "-c", program], env=environment, check=True, timeout=60)
+    assert _logged(collector) == [("paid", True)]

@@ -230,14 +230,14 @@ def test_spans_wait_until_the_file_is_there(
         llmtrace.score("good", 1)
         for _ in range(4):
             assert not llmtrace.flush(3)
-        assert llmtrace.stats() == llmtrace.Stats(generated=1, spooled=1)
+        assert llmtrace.stats() == llmtrace.Stats(generated=1, spooled=1, logs=1)
         (warning,) = [
             text for text in map(logging.LogRecord.getMessage, caplog.records) if "certificate" in text
         ]
         assert f"certificate {trusted} cannot be read (No such file or directory)" in warning
         trusted.write_text((folder / "authority.pem").read_text())
         assert llmtrace.flush(10)
-        assert llmtrace.stats() == llmtrace.Stats(generated=1, sent=1)
+        assert llmtrace.stats() == llmtrace.Stats(generated=1, sent=1, logs=1)
 
 
 def test_which_files_are_named() -> None:

@@ -1,4 +1,4 @@
-"""What programs logged within a trace, as a part of its page. All of it is text of others and shown as text."""
+"""What programs logged within a trace, as a part of its page. All of it is shown as text."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def render(trace: TraceSummary, span_names: Mapping[str, str]) -> None:
         column("Span", fit="clip"),
         column("Logger", fit="clip"),
     ]
-    number = f"first {len(records)}" if len(records) >= traces.MAX_LOGS else str(len(records))
-    with st.expander(f"Logs ({number})"):
+    with st.expander(f"Logs ({len(records):,})"):
+        if len(records) >= traces.MAX_LOGS:
+            st.caption(f"The first {traces.MAX_LOGS:,} log records are shown.")
         table("Logs", columns, [_row(record, trace, span_names) for record in records], "logs")
 
 

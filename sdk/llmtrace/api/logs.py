@@ -14,7 +14,7 @@ def log_processor(logger: Any, method_name: str, event_dict: MutableMapping[str,
         structlog.configure(processors=[..., llmtrace.log_processor, structlog.processors.JSONRenderer()])
 
     It stands before the renderer and returns the event as it is. Only needed where structlog writes by
-    itself (PrintLogger, WriteLogger): what goes through `logging` is sent anyway, and not twice. Never raises.
+    itself (PrintLogger, WriteLogger): what goes through `logging` is sent anyway, and once. Never raises.
     """
     program_logs.log_event(logger, method_name, event_dict)
     return event_dict

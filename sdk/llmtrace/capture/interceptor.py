@@ -31,7 +31,7 @@ METHODS: Final = frozenset({"POST", "GET"})
 _INSIDE: Final = otel_context.create_key("llmtrace-inside")
 
 hook_failures: Final[dict[str, tuple[int, str]]] = {}
-"""How often a hook failed, and with what first: by its module, or by the library that it could not be put on."""
+"""How often a hook failed, and with what first: by its module, or by the library that it does not fit."""
 
 
 def count_failure(place: str, error: Exception) -> None:

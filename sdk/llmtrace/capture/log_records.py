@@ -42,7 +42,7 @@ _scopes: dict[str, InstrumentationScope] = {}
 
 
 def severity_number(level: int) -> int:
-    """OpenTelemetry's number (1 to 24) of a level of `logging`: INFO is 9, ERROR 17, those between as well."""
+    """OpenTelemetry's number (1 to 24) of a level of `logging`: INFO is 9, ERROR 17."""
     if level < logging.DEBUG:
         return min(max(level, 1), 4)
     step = min(level // 10, 5)

@@ -2,7 +2,7 @@
 
 The hook is on `Logger.callHandlers`, which every record passes that its logger lets through: it does not
 depend on handlers, so that a set-up made later (`dictConfig`, `propagate=False`, `disable_existing_loggers`)
-changes nothing. Nothing here raises outside strict mode, and no record that sending another one causes is sent.
+changes nothing. Nothing here raises outside strict mode, and no record that sending another causes is sent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ProgramLogs:
     """What of the program's log is sent, and how much. Thread-safe; `after_fork` renews it in a child."""
 
     def __init__(self, worker: DeliveryWorker, *, level: int, per_second: int) -> None:
-        """level: of `logging`, the least that is sent. per_second: the most records that are, 0 for no limit."""
+        """level: of `logging`, the least that is sent. per_second: the most records, 0 for no limit."""
         self._worker = worker
         self.level = level
         self._per_second = per_second
@@ -48,7 +48,7 @@ class ProgramLogs:
         self._second = self._taken = self._limited = 0
 
     def submit(self, logger_name: str, make: Callable[[], LogRecord]) -> None:
-        """Send what `make` returns, unless the rate is reached or this is done within the sending of another."""
+        """Send what `make` returns, unless the rate is reached or another one is being sent here."""
         if (
             logger_name == _OURS
             or logger_name.startswith(f"{_OURS}.")
@@ -120,7 +120,7 @@ def remove() -> None:
     if logs is not None:
         logs.close()
     if _hook is not None and logging.Logger.callHandlers is _hook:
-        logging.Logger.callHandlers = _hook.__wrapped__  # type: ignore[method-assign]
+        logging.Logger.callHandlers = vars(_hook)["__wrapped__"]  # type: ignore[method-assign]
         _hook = None
 
 
@@ -156,6 +156,7 @@ def log_event(logger: Any, method: str, event: Mapping[str, Any]) -> None:
         if log_records.level_of_event(method, event) < logs.level:
             return
         name = str(event.get("logger") or getattr(logger, "name", None) or "structlog")
-        given = event.get("exc_info")
-        exc_info = sys.exc_info() if given is True or (given is None and method == "exception") else given
+        exc_info = event.get("exc_info")
+        if exc_info is True or (exc_info is None and method == "exception"):
+            exc_info = sys.exc_info()
         logs.submit(name, lambda: log_records.of_event(time.time_ns(), name, method, event, exc_info))

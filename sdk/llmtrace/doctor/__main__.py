@@ -25,8 +25,9 @@ def doctor(as_json: bool, endpoint: str | None) -> None:
     """Check that programs of this Python environment are traced, and that their spans arrive.
 
     Versions, the hook on each HTTP library (by a request to this machine itself), the settings that the
-    environment makes, spool, endpoint, key, certificate and clock; at last a test span is sent, and its address
-    shown. What a program passes to llmtrace.init is not known here: set it in the environment for this command.
+    environment makes, spool, endpoint, key, certificate and clock; at last a test span is sent, and its
+    address shown. What a program passes to llmtrace.init is not known here: set it in the environment for
+    this command.
 
     Exits 1 when a check fails.
     """

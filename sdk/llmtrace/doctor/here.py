@@ -20,6 +20,7 @@ from llmtrace.setting_values import ConfigError
 from llmtrace.settings import Setting, settings, source_of
 
 from . import exporter
+from .http_request import ExporterResponse
 from .result import Result
 from .tracing import hooks
 from .versions import versions
@@ -102,8 +103,8 @@ def spool(config: Config) -> Result:
             existing = existing.parent
         with tempfile.TemporaryFile(dir=existing) as probe:
             probe.write(b"llmtrace")
-        folders = [path, *(found for found in path.rglob("*") if found.is_dir())] if path.is_dir() else []
-        waiting = [items for below in folders for _, items in waiting_in(below)]
+        folders = [path, *(below for below in path.rglob("*") if below.is_dir())] if path.is_dir() else []
+        waiting = [items for place in folders for _, items in waiting_in(place)]
     except OSError as error:
         remedy = "give this user the folder, or set LLMTRACE_SPOOL_DIR to another"
         return Result(name, "fail", f"{path} cannot be written to ({error.strerror})", remedy)
@@ -114,7 +115,7 @@ def spool(config: Config) -> Result:
     return Result(name, "warn", detail, remedy)
 
 
-def _ask_collector(config: Config) -> tuple[exporter.ExporterResponse | None, Result]:
+def _ask_collector(config: Config) -> tuple[ExporterResponse | None, Result]:
     endpoint = config.delivery.endpoints["traces"]
     try:
         headers = config.delivery.headers_now()

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from llmtrace.common.escaping import visible
+from llmtrace.common.terminal import say
 
 from .result import Result, Status
 
@@ -30,14 +30,14 @@ def print_results(results: Sequence[Result], *, as_json: bool) -> int:
     else:
         for result in results:
             _print(result)
-        click.echo("")
-        click.echo(f"{len(failed)} of {len(results)} checks failed" if failed else "nothing is wrong")
+        say("")
+        say(f"{len(failed)} of {len(results)} checks failed" if failed else "nothing is wrong")
     return 1 if failed else 0
 
 
 def _print(result: Result) -> None:
     mark, colour = _MARK[result.status]
     click.secho(mark.ljust(5), fg=colour, nl=False)
-    click.echo(visible(f"{result.name.ljust(20)} {result.detail}"))
+    say(f"{result.name.ljust(20)} {result.detail}")
     if result.remedy:
-        click.echo(visible(f"{' ' * 26}→ {result.remedy}"))
+        say(f"{' ' * 26}→ {result.remedy}")

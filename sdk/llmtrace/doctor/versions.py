@@ -64,7 +64,7 @@ def _required() -> list[tuple[str, str]]:
 
 
 def _order(version: str) -> tuple[int, ...]:
-    """For comparing; what follows the numbers (`b0`, `rc1`) counts for nothing, and so do zeros at the end."""
+    """For comparing; what follows the numbers (`b0`, `rc1`) counts for nothing, as zeros at the end do."""
     numbers = [int(part) for part in re.findall(r"\d+", re.split(r"[a-z+]", version)[0])]
     while numbers and not numbers[-1]:
         numbers.pop()
