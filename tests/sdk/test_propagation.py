@@ -29,7 +29,11 @@ def seen() -> tuple[str | None, dict[str, Any], bool | None]:
     """The trace, the attributes and what is said of content."""
     span = trace.get_current_span().get_span_context()
     content = context_attributes.content_of(otel_context.get_current())
-    return (f"{span.trace_id:032x}" if span.is_valid else None), dict(context_attributes.attributes()), content
+    return (
+        (f"{span.trace_id:032x}" if span.is_valid else None),
+        dict(context_attributes.attributes()),
+        content,
+    )
 
 
 @llmtrace.observe

@@ -49,6 +49,7 @@ def spans(collector: ReplayServer) -> list[dict[str, Any]]:
                 attribute.key: attribute.value.string_value for attribute in resource.resource.attributes
             }.get("service.name"),
             "in a trace": bool(span.parent_span_id),
+            "trace": span.trace_id.hex(),
             **{attribute.key: attribute.value.string_value for attribute in span.attributes},
         }
         for request in list(collector.requests)

@@ -69,9 +69,7 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
         self._carrier: Mapping[str, str] = {}
         values: Mapping[str, Any] = {}
         with _EXTRACTING:
-            self._carrier = {
-                key: value for key, value in (carrier or {}).items() if isinstance(value, str)
-            }
+            self._carrier = {key: value for key, value in (carrier or {}).items() if isinstance(value, str)}
             values = _decoded(self._carrier.get(_ATTRIBUTES))
         content = values.get(_CONTENT)
         tags = values.get(semconv.TAGS)
@@ -105,7 +103,9 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     context = Context()
     with _INJECTING:
         context = context_attributes.settled(otel_context.get_current())
-    return cast("Callable[P, R]", _PropagatedFunction(function, functools.partial(_attached, context), context))
+    return cast(
+        "Callable[P, R]", _PropagatedFunction(function, functools.partial(_attached, context), context)
+    )
 
 
 class _PropagatedFunction:
