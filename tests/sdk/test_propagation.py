@@ -1,4 +1,4 @@
-"""A context that goes to another process: written, read, taken along by a function; whatever a message holds."""
+"""A context that goes to another process: written, read, taken along by a function; odd messages."""
 
 from __future__ import annotations
 
