@@ -90,7 +90,7 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which runs in the present trace, with the present user, session and tags, wherever called.
+    """The function, to be run in the present trace, with the present user, session and tags, anywhere.
 
         with ProcessPoolExecutor() as pool:
             results = list(pool.map(llmtrace.propagate(summarise), texts))
