@@ -58,7 +58,7 @@ def test_what_is_injected_is_extracted(
 ) -> None:
     """Also by way of JSON, as most queues send it, and of a function that is pickled."""
     with capture():
-        with llmtrace.context(**named, tags=tags or None, purpose=purpose, capture_content=content):  # type: ignore[arg-type]
+        with llmtrace.context(**named, tags=tags or None, purpose=purpose, capture_content=content):
             block = llmtrace.span("request") if has_span else None
             if block is not None:
                 block.__enter__()
@@ -154,6 +154,10 @@ def test_in_this_process_a_function_keeps_its_context_for_good(traces: Captured)
         while (function := work.get()) is not None:
             results.append(function())
 
+    def note_after_worker() -> None:
+        worker.join()
+        results.append(seen())
+
     wanted = []
     with llmtrace.context(user_id="starter"), llmtrace.span("starting"):
         worker = threading.Thread(target=serve)
@@ -162,7 +166,7 @@ def test_in_this_process_a_function_keeps_its_context_for_good(traces: Captured)
             with llmtrace.context(user_id=user), llmtrace.span(user):
                 wanted.append(seen())
                 work.put(llmtrace.propagate(seen))
-        thread = threading.Thread(target=llmtrace.propagate(lambda: (worker.join(), results.append(seen()))))
+        thread = threading.Thread(target=llmtrace.propagate(note_after_worker))
         wanted.append(seen())
     thread.start()
     work.put(None)

@@ -51,25 +51,25 @@ def llamaindex() -> Ask:
 
     model: Any = OpenAI(model="gpt-3.5-turbo", api_base=URL + "/v1", api_key="k", max_retries=0)
 
-    class Question(Event):  # type: ignore[misc]  # from an untyped package
+    class Question(Event):
         text: str
 
-    class Done(Event):  # type: ignore[misc]
+    class Done(Event):
         pass
 
-    class Branches(Workflow):  # type: ignore[misc]
-        @step  # type: ignore[misc]
+    class Branches(Workflow):
+        @step
         async def begin(self, ctx: Context, ev: StartEvent) -> Question | None:
             for _ in range(BRANCHES):
                 ctx.send_event(Question(text=ev.user))
             return None
 
-        @step(num_workers=BRANCHES)  # type: ignore[misc]
+        @step(num_workers=BRANCHES)
         def work(self, ev: Question) -> Done:
             model.chat([ChatMessage(role="user", content=ev.text)])
             return Done()
 
-        @step  # type: ignore[misc]
+        @step
         async def join(self, ctx: Context, ev: Done) -> StopEvent | None:
             return StopEvent() if ctx.collect_events(ev, [Done] * BRANCHES) else None
 
