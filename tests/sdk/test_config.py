@@ -187,6 +187,7 @@ SAMPLES: dict[str, tuple[Any, str | None, str | None, Any]] = {
     "spool_dir": (Path("/tmp/s"), "/tmp/s", None, "/tmp/s"),
     "spool_bytes": (5, "5", None, 5),
     "schedule_delay": (0.25, "0.25", "250", 0.25),
+    "propagate_threads": (False, "false", None, False),
     "handle_sigterm": (False, "false", None, False),
     "disabled": (True, "true", "true", True),
     "strict": (True, "1", None, True),

@@ -1,4 +1,4 @@
-"""A context that goes to another process: written, read, taken along by a function; whatever a message holds."""
+"""A context that goes to another process: written, read, taken along by a function; odd messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ def seen() -> tuple[str | None, dict[str, Any], bool | None]:
     """The trace, the attributes and what is said of content."""
     span = trace.get_current_span().get_span_context()
     content = context_attributes.content_of(otel_context.get_current())
-    return (f"{span.trace_id:032x}" if span.is_valid else None), dict(context_attributes.attributes()), content
+    return (
+        (f"{span.trace_id:032x}" if span.is_valid else None),
+        dict(context_attributes.attributes()),
+        content,
+    )
 
 
 @llmtrace.observe
@@ -54,7 +58,7 @@ def test_what_is_injected_is_extracted(
 ) -> None:
     """Also by way of JSON, as most queues send it, and of a function that is pickled."""
     with capture():
-        with llmtrace.context(**named, tags=tags or None, purpose=purpose, capture_content=content):  # type: ignore[arg-type]
+        with llmtrace.context(**named, tags=tags or None, purpose=purpose, capture_content=content):
             block = llmtrace.span("request") if has_span else None
             if block is not None:
                 block.__enter__()
@@ -150,6 +154,10 @@ def test_in_this_process_a_function_keeps_its_context_for_good(traces: Captured)
         while (function := work.get()) is not None:
             results.append(function())
 
+    def note_after_worker() -> None:
+        worker.join()
+        results.append(seen())
+
     wanted = []
     with llmtrace.context(user_id="starter"), llmtrace.span("starting"):
         worker = threading.Thread(target=serve)
@@ -158,7 +166,7 @@ def test_in_this_process_a_function_keeps_its_context_for_good(traces: Captured)
             with llmtrace.context(user_id=user), llmtrace.span(user):
                 wanted.append(seen())
                 work.put(llmtrace.propagate(seen))
-        thread = threading.Thread(target=llmtrace.propagate(lambda: (worker.join(), results.append(seen()))))
+        thread = threading.Thread(target=llmtrace.propagate(note_after_worker))
         wanted.append(seen())
     thread.start()
     work.put(None)

@@ -50,6 +50,7 @@ def spans(collector: ReplayServer) -> list[dict[str, Any]]:
                 attribute.key: attribute.value.string_value for attribute in resource.resource.attributes
             }.get("service.name"),
             "in a trace": bool(span.parent_span_id),
+            "trace": span.trace_id.hex(),
             **{attribute.key: attribute.value.string_value for attribute in span.attributes},
         }
         for request in list(collector.requests)
@@ -234,6 +235,30 @@ app.conf.broker_transport_options = {{
     arrived = {span["name"]: (span["service"], span["in a trace"]) for span in spans(collector)}
     wanted = {CALL: ("worker", True), "summarise": ("worker", False)}
     assert arrived == wanted, (tmp_path / "worker.log").read_text()
+
+
+def test_a_pool_of_processes(collector: ReplayServer, environment: dict[str, str]) -> None:
+    """The section's block as it stands, with calls that are made in the workers."""
+    code = (
+        """
+import llmtrace
+from openai import OpenAI
+llmtrace.init()
+client = OpenAI()
+def summarise(text):
+    asked = [{"role": "user", "content": text}]
+    return client.chat.completions.create(model="gpt-4o-mini", messages=asked).choices[0].message.content
+"""
+        + recipe("Threads, pools")
+        + """
+with llmtrace.context(user_id="ann"), llmtrace.span("request") as span:
+    print(span.trace_id, len(summarise_all(["a", "b", "c"])))
+"""
+    )
+    trace_id, count = run(code, environment).split()
+    assert count == "3"
+    calls = [span for span in spans(collector) if span["name"] == CALL]
+    assert [(call["user.id"], call["trace"]) for call in calls] == [("ann", trace_id)] * 3
 
 
 def test_notebook(collector: ReplayServer, environment: dict[str, str]) -> None:

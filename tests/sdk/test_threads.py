@@ -512,7 +512,7 @@ def _on_all(work: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.parametrize("way", ["argument", "environment"])
 def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    settings = {"propagate_threads": False} if way == "argument" else {}
+    settings: dict[str, Any] = {"propagate_threads": False} if way == "argument" else {}
     if way == "environment":
         monkeypatch.setenv("LLMTRACE_PROPAGATE_THREADS", "false")
     with capture(**settings), llmtrace.context(user_id="ann"), llmtrace.span("request"):

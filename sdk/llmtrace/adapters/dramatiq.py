@@ -15,7 +15,7 @@ _SENDING: Final = swallow("writing a context into a message")
 class Middleware:
     """A middleware that carries the context with each message.
 
-        broker.add_middleware(dramatiq.Middleware())
+    broker.add_middleware(dramatiq.Middleware())
     """
 
     actor_options: frozenset[str] = frozenset()

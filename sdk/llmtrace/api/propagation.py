@@ -1,4 +1,4 @@
-"""Contexts that go to another process: by a function that takes them along, or as texts for a message's headers."""
+"""Contexts that go to another process: with a function, or as texts for a message's headers."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ def inject() -> dict[str, str]:
     `traceparent` is as W3C has it, the others are JSON under `llmtrace-context`. Empty where there is nothing
     to say. Never raises. `extract` reads it on the other side.
     """
-    carrier: dict[str, str] = {}
     with _INJECTING:
-        carrier = _carrier(otel_context.get_current())
-    return carrier
+        return _carrier(otel_context.get_current())
+    return {}
 
 
 class extract(context_attributes.context):  # read as a verb: `with llmtrace.extract(headers)`
@@ -69,9 +68,7 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
         self._carrier: Mapping[str, str] = {}
         values: Mapping[str, Any] = {}
         with _EXTRACTING:
-            self._carrier = {
-                key: value for key, value in (carrier or {}).items() if isinstance(value, str)
-            }
+            self._carrier = {key: value for key, value in (carrier or {}).items() if isinstance(value, str)}
             values = _decoded(self._carrier.get(_ATTRIBUTES))
         capture = values.get(_CAPTURE)
         tags = values.get(semconv.TAGS)
@@ -93,7 +90,7 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which runs in the present trace, with the present user, session and tags, wherever it is called.
+    """The function, to be run in the present trace, with the present user, session and tags, anywhere.
 
         with ProcessPoolExecutor() as pool:
             results = list(pool.map(llmtrace.propagate(summarise), texts))
@@ -105,7 +102,9 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     context = Context()
     with _INJECTING:
         context = context_attributes.settled(otel_context.get_current())
-    return cast("Callable[P, R]", _PropagatedFunction(function, functools.partial(_attached, context), context))
+    return cast(
+        "Callable[P, R]", _PropagatedFunction(function, functools.partial(_attached, context), context)
+    )
 
 
 class _PropagatedFunction:

@@ -138,7 +138,7 @@ def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
 
 
 def for_thread(context: Context) -> Context | None:
-    """The context for a thread that is started in `context`: see `thread_context`. None for none of its own."""
+    """The context for a thread that is started in `context`: see `thread_context`. None for an empty one."""
     started_in = context.get(STARTED_IN)
     outer = started_in.blocks if isinstance(started_in, StartedIn) else ()
     context = settled(context)
@@ -155,7 +155,7 @@ def for_thread(context: Context) -> Context | None:
 
 
 def settled(context: Context) -> Context:
-    """What holds of a thread's context at this moment, as a context of its own. Any other is returned itself."""
+    """What holds of a thread's context at this moment, as one that stays. Any other is returned itself."""
     started_in = context.get(STARTED_IN)
     if not isinstance(started_in, StartedIn):
         return Context(context.copy()) if isinstance(context, ThreadContext) else context

@@ -1,4 +1,4 @@
-"""The context of a thread: that of the moment it was started, for as long as what it was started under is open.
+"""The context of a thread: that of the moment it was started, while what it was started under is open.
 
 Threads outlive what starts them. One that serves a single request and one that a library starts lazily, to
 serve everybody from then on, look the same when they start; so whether the context still holds is decided
@@ -92,7 +92,7 @@ class StartedIn:
 
 
 class ThreadContext(Context):
-    """A context that reads as empty (but for what lasts) as soon as what the thread was started under ended."""
+    """A context that reads as empty, but for what lasts, once what the thread was started under ended."""
 
     __slots__ = ("_started_in",)
 

@@ -1,4 +1,4 @@
-"""The hooks on the pools of `multiprocessing`: tasks of a `ThreadPool` have the context of who asked for them."""
+"""The hooks on the pools of `multiprocessing`: tasks of a `ThreadPool` have the context of their caller."""
 
 from __future__ import annotations
 
