@@ -107,7 +107,7 @@ def test_a_process_that_falls_silent_is_seen(served: Served) -> None:
     """Nobody finds it dead where its disk is gone with it: no report for minutes is the sign."""
     now = time.time_ns()
     for service, minutes, ended in (("silent", 12, False), ("quiet", 4, False), ("over", 12, True)):
-        values = {"llmtrace.stats.generated": 5, "llmtrace.stats.ended": ended}
+        values: dict[str, object] = {"llmtrace.stats.generated": 5, "llmtrace.stats.ended": ended}
         values |= {"service.instance.id": "i", "process.pid": 7, "host.name": "web-3"}
         record = score(values, event_name="llmtrace.sdk.stats", time_unix_nano=now - minutes * 60 * SECOND)
         assert served.post(logs([record], {"service.name": service}), "logs").status_code == 200
