@@ -179,7 +179,7 @@ def _run(
     if not failures and process.returncode != shape.returncode:
         failures.append(f"exit status {process.returncode}; it printed: {running.output[-1500:]}")
     failures += [
-        f"{text}: …{running.output.partition(text)[2][:1500]}"
+        next(line for line in running.output.splitlines() if text in line)[:200]
         for text in _COMPLAINTS
         if text in running.output
     ]
