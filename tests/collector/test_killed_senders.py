@@ -83,8 +83,8 @@ def test_what_a_killed_process_had_is_counted(served: Served, tmp_path: Path, en
     assert (int(process["Generated"]), int(process["Lost"])) == (480, 80)
     reader = served.reader()
     scope = Scope(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), service=service)
-    (found,) = ended_without_goodbye(reader, scope)
-    line = process_end_line(found, datetime.now(UTC))
+    (process_end,) = ended_without_goodbye(reader, scope)
+    line = process_end_line(process_end, datetime.now(UTC))
     assert line.startswith(
         f"{service}, process {sender.pid} on {socket.gethostname()}: ended without goodbye"
     )
@@ -107,15 +107,15 @@ def test_a_process_that_falls_silent_is_seen(served: Served) -> None:
     """Nobody finds it dead where its disk is gone with it: no report for minutes is the sign."""
     now = time.time_ns()
     for service, minutes, ended in (("silent", 12, False), ("quiet", 4, False), ("over", 12, True)):
-        values = {"llmtrace.stats.generated": 5, "llmtrace.stats.ended": ended}
+        values: dict[str, object] = {"llmtrace.stats.generated": 5, "llmtrace.stats.ended": ended}
         values |= {"service.instance.id": "i", "process.pid": 7, "host.name": "web-3"}
         record = score(values, event_name="llmtrace.sdk.stats", time_unix_nano=now - minutes * 60 * SECOND)
         assert served.post(logs([record], {"service.name": service}), "logs").status_code == 200
     states = {name: _processes(served, name)[0]["State"] for name in ("silent", "quiet", "over")}
     assert states == {"silent": "silent", "quiet": "running", "over": "ended"}
     scope = Scope(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), service="silent")
-    (found,) = ended_without_goodbye(served.reader(), scope)
-    line = process_end_line(found, datetime.now(UTC))
+    (end,) = ended_without_goodbye(served.reader(), scope)
+    line = process_end_line(end, datetime.now(UTC))
     assert re.fullmatch(
         "silent, process 7 on web-3: ended without goodbye, last report at .* UTC, 12 min ago; "
         "what it made after that is not known",

@@ -1,14 +1,14 @@
-"""Play program shapes as real programs and print what became of their calls; the last line is one JSON object.
+"""Play program shapes as real programs and print what became of their calls; one JSON object ends it.
 
-    python -m tests.programs                          # every shape, each with the collector up, slow and down
+    python -m tests.programs                          # every shape: collector up, slow and down
     python -m tests.programs --only gunicorn SIGTERM  # shapes whose family or name holds one of these
     python -m tests.programs --collector down         # with the collector away alone
     python -m tests.programs --gate                   # the selection that the tests play, under a minute
     python -m tests.programs --page docs/sdk.md       # and write the table of exits there
 
-Needs `.venvs/workers` (`scripts/setup --frameworks`) for gunicorn and Celery; shapes without their environment
-are not run, and named. Exit status 1 where a figure is not 0 that has to be, or a program ended otherwise than
-it should.
+Needs `.venvs/workers` (`scripts/setup --frameworks`) for gunicorn and Celery; shapes without their
+environment are not run, and named. Exit status 1 where a figure is not 0 that has to be, or a program ended
+otherwise than it should.
 """
 
 from __future__ import annotations

@@ -160,6 +160,12 @@ def _report(record: Any) -> tuple[str, Report]:
         return int(values[f"{semconv.STATS_PREFIX}{name}"].int_value)
 
     process = f"{values[semconv.SERVICE_INSTANCE_ID].string_value}/{values[semconv.PROCESS_PID].int_value}"
-    counts = (count(name) for name in ("generated", "sent", "dropped", "pending", "spooled"))
     is_killed = semconv.STATS_KILLED in values and values[semconv.STATS_KILLED].bool_value
-    return process, Report(*counts, killed=is_killed)
+    return process, Report(
+        generated=count("generated"),
+        sent=count("sent"),
+        dropped=count("dropped"),
+        pending=count("pending"),
+        spooled=count("spooled"),
+        killed=is_killed,
+    )

@@ -178,7 +178,11 @@ def _run(
         process.wait()
     if not failures and process.returncode != shape.returncode:
         failures.append(f"exit status {process.returncode}; it printed: {running.output[-1500:]}")
-    failures += [text for text in _COMPLAINTS if text in running.output]
+    failures += [
+        next(line for line in running.output.splitlines() if text in line)[:200]
+        for text in _COMPLAINTS
+        if text in running.output
+    ]
     return failures, running.calls
 
 

@@ -70,13 +70,15 @@ class Figures:
 
     def faults(self, shape: ProgramShape) -> list[str]:
         """What must not be."""
+        # The span above a call may be among those that a kill cost, and that are counted.
+        lost_parents = max(self.counted - self.lost, 0) if shape.is_cut else 0
         figures = {
             "lost": 0 if shape.is_cut else self.lost,
             "uncounted": self.uncounted,
             "wrong user": self.wrong_user,
             "no user": self.no_user,
             "leaked": self.leaked,
-            "orphaned": self.orphaned,
+            "orphaned": max(self.orphaned - lost_parents, 0),
             "doubled": self.doubled,
             "without calls": int(not self.calls),
         }

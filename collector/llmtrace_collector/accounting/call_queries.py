@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from llmtrace.semconv import (
+    HOST_NAME,
     HTTP_RESPONSE_STATUS_CODE,
     INNER_CALL,
     LINK,
@@ -41,7 +42,9 @@ _REPEATED = f"""arrayFilter(
 # Nobody said what was estimated: it is no evidence.
 _INPUT, _OUTPUT = (f"if(Estimated = '', {name}, NULL)" for name in ("InputTokens", "OutputTokens"))
 
-_INSTANCE, _PID = (f"ResourceAttributes[{literal(key)}]" for key in (SERVICE_INSTANCE_ID, PROCESS_PID))
+_INSTANCE, _PID, _HOST = (
+    f"ResourceAttributes[{literal(key)}]" for key in (SERVICE_INSTANCE_ID, PROCESS_PID, HOST_NAME)
+)
 
 #: What a decision needs of a span. An instance is what the resource says of its process.
 _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, Uncounted,
@@ -49,7 +52,7 @@ _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, 
     toUnixTimestamp64Nano(Timestamp) AS Start,
     toUnixTimestamp64Nano(Timestamp) + Duration AS End, toUnixTimestamp64Milli(ReceivedAt) AS Received,
     if({_INSTANCE} != '', {_INSTANCE},
-        if({_PID} = '', '', concat(ResourceAttributes['host.name'], '/', {_PID}))) AS Instance,
+        if({_PID} = '', '', concat({_HOST}, '/', {_PID}))) AS Instance,
     [RequestModel, ResponseModel] AS Models, {_INPUT} AS InputTokens, {_OUTPUT} AS OutputTokens,
     CacheReadTokens + CacheWriteTokens AS Cached, if(Estimated = '', {_KNOWN}, 0) + {_BILLED} AS Known,
     StatusCode = 'Error' AS Failed, SpanAttributes[{literal(INNER_CALL)}] != '' AS IsInner,

@@ -99,8 +99,9 @@ _COMPUTED: Mapping[str, str] = {
     "FirstReport": "When it reported first; 1970 where another process alone tells of it",
     "LastReport": "When it reported last by itself; 1970 where another process alone tells of it",
     "LastHeard": "When anybody reported of it last",
-    "sdk_processes.State": "`running`; `ended`: it said goodbye; `killed`: another process found it dead without; `silent`: "
-    "no report for 11 minutes and no goodbye, so that it was killed, or is frozen or cut off",
+    "sdk_processes.State": "`running`; `ended`: it said goodbye; `killed`: another process found it dead "
+    "without; `silent`: no report for 11 minutes and no goodbye, so that it was killed, or is frozen or "
+    "cut off",
     **{
         bucket.cost: f"USD of the bucket {bucket.label}; NULL where Cost is stated, or not known"
         for bucket in BUCKETS

@@ -47,16 +47,16 @@ class ProcessEnd:
 
 def ended_without_goodbye(client: Client, scope: Scope) -> list[ProcessEnd]:
     """Those that were heard of last in scope, the latest first, 50 at most."""
-    rows = frame(client, ENDED_WITHOUT_GOODBYE, {**scope.params(), "most": _MOST})
+    rows = frame(client, ENDED_WITHOUT_GOODBYE, {**scope.params(), "most": _MOST}).to_dict("records")
     return [
         ProcessEnd(
-            row.service,
-            row.pid,
-            row.host,
-            datetime.fromtimestamp(row.last_report, UTC) if row.last_report else None,
-            int(row.generated),
-            int(row.lost),
-            row.state,
+            row["service"],
+            row["pid"],
+            row["host"],
+            datetime.fromtimestamp(row["last_report"], UTC) if row["last_report"] else None,
+            int(row["generated"]),
+            int(row["lost"]),
+            row["state"],
         )
-        for row in rows.itertuples()
+        for row in rows
     ]

@@ -110,7 +110,8 @@ def _process_ends(ends: list[ProcessEnd]) -> None:
     lost, now = sum(end.lost for end in ends), datetime.now(UTC)
     label = f"{formats.count(len(ends))} processes ended without goodbye, {formats.count(lost)} spans lost"
     with st.expander(markdown_text(label), icon=":material/power_off:"):
-        st.markdown("\n".join(f"- {markdown_text(process_end_line(end, now))}" for end in ends))
+        for end in ends:
+            st.text(process_end_line(end, now))
 
 
 def process_end_line(end: ProcessEnd, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""SIGTERM, where the program leaves it to its default: what is there is sent, then the signal ends the process."""
+"""SIGTERM, where the program leaves it to its default: all is sent, then the signal ends the process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _LastDelivery:
         self._ended.acquire(timeout=self.timeout + _SLACK)
 
 
-_current: Callable[[], Runtime | None] = lambda: None
+_current: Callable[[], Runtime | None]
 _set_signal: Callable[..., Any] = signal.signal
 _last_delivery: _LastDelivery | None = None
 _first_signal: float | None = None
@@ -63,7 +63,7 @@ def handle(current: Callable[[], Runtime | None]) -> None:
 
 @contextmanager
 def waiting(timeout: float) -> Iterator[None]:
-    """Within, this thread sends for the last time: a SIGTERM that comes meanwhile ends the process after it."""
+    """Within, this thread sends for the last time: a SIGTERM meanwhile ends the process after it."""
     global _last_delivery
     if _last_delivery is not None:
         yield

@@ -380,13 +380,13 @@ class DeliveryWorker:
             self._cycle()
             if self._queue.is_empty():
                 break
-        self._queue.is_closed = True
-        if not self._queue.is_empty():
-            self._cycle()
         if self._counters_report is not None:
             self._counters_report.send(is_last=True)
         for report in self._reports:
             self._send_report(report)
+        self._queue.is_closed = True
+        if not self._queue.is_empty():  # what came while the report was on its way: for another process
+            self._rescue() if self._spool is not None else self._cycle()
 
     def _send_report(self, report: PeriodicReport) -> None:
         batch = report.pack()

@@ -117,10 +117,10 @@ class DeliveryCounters:
         is_last: the process says goodbye with it. is_again: also where nothing has changed.
         """
         stats = self.read(uncounted)
-        told = (stats, is_last)
-        if (told == self._reported and not is_again) or not (stats.generated or stats.replayed):
+        report = (stats, is_last)
+        if (report == self._reported and not is_again) or not (stats.generated or stats.replayed):
             return None
-        self._reported = told
+        self._reported = report
         return stats_record(stats, self.origin, is_ended=is_last)
 
     def forget_report(self) -> None:

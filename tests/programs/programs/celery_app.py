@@ -1,4 +1,7 @@
-"""A Celery application: `celery_app.py COUNT` queues so many tasks, the worker is started by Celery's command."""
+"""A Celery application; Celery's command starts the worker.
+
+`celery_app.py COUNT` queues so many tasks.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ app.conf.update(
 )
 
 
-@app.task(name="answer")
+@app.task(name="answer")  # type: ignore[untyped-decorator]  # Celery has no types
 def answer(user: str) -> None:
     """A call for its user, and one for nobody."""
     name = label()

@@ -31,8 +31,7 @@ def _answer(user: str) -> Iterator[int]:
 
 @llmtrace.observe
 def _observed() -> Iterator[int]:
-    for step in range(_STEPS):
-        yield step
+    yield from range(_STEPS)
 
 
 def _interleaved(*, own_contexts: bool) -> None:

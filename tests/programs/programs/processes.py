@@ -44,7 +44,8 @@ def _main(kind: str, method: str) -> None:
         with ProcessPoolExecutor(4, mp_context=context) as executor:
             list(executor.map(work, range(_CALLS)))
     elif kind == "process":
-        children = [context.Process(target=work_and_leave, args=(number,)) for number in range(6)]
+        start = context.Process  # type: ignore[attr-defined]  # every method has it
+        children = [start(target=work_and_leave, args=(number,)) for number in range(6)]
         for child in children:
             child.start()
         for child in children:
