@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.spans.capture_level import Capture
+from llmtrace.wire.format import parsed
 from llmtrace.wire.render import MESSAGE_CHARS
 
 from .documents import documents
@@ -142,14 +143,14 @@ def retrieval(
 
 
 def approval(act: str, call_id: str | None = None, capture: Capture | None = None) -> SpanShape:
-    """A person's decision before an act: the arguments of the act are its input."""
+    """A person's decision before an act: the arguments of the act, also as JSON text, are its input."""
     attributes = {semconv.OPERATION_NAME: semconv.APPROVAL_OPERATION, semconv.TOOL_NAME: act}
     if call_id:
         attributes[semconv.TOOL_CALL_ID] = call_id
     return SpanShape(
         f"{semconv.APPROVAL_OPERATION} {act}",
         attributes=attributes,
-        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(value)},
+        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(parsed(value))},
         capture=capture,
     )
 
