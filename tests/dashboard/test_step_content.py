@@ -13,7 +13,7 @@ DIGEST = "ab" * 32
 
 
 def test_arguments_results_and_reasons_are_turns() -> None:
-    shown = step_turns(
+    listed = step_turns(
         {
             "gen_ai.tool.call.arguments": '{"city": "<b>Bonn</b>"}',
             "gen_ai.tool.call.result": '"7 degrees"',
@@ -23,7 +23,7 @@ def test_arguments_results_and_reasons_are_turns() -> None:
             "other": "x",
         }
     )
-    assert [(turn["role"], turn["parts"][0]["body"]) for turn in shown] == [
+    assert [(turn["role"], turn["parts"][0]["body"]) for turn in listed] == [
         ("Input", '{\n  "city": "<b>Bonn</b>"\n}'),
         ("Input", "not json"),
         ("Output", "7 degrees"),
@@ -39,12 +39,12 @@ def test_documents_are_parts_of_one_turn() -> None:
         {"id": None},
         7,
     ]
-    query, found = step_turns(
+    query, documents_turn = step_turns(
         {"gen_ai.retrieval.query.text": "why?", "gen_ai.retrieval.documents": json.dumps(documents)}
     )
     assert query["parts"][0]["body"] == "why?"
-    assert found["note"] == "3 documents"
-    assert [(part["title"], part["body"], part["note"]) for part in found["parts"]] == [
+    assert documents_turn["note"] == "3 documents"
+    assert [(part["title"], part["body"], part["note"]) for part in documents_turn["parts"]] == [
         ("1 · score 0.5", "first", '{"page": 3}'),
         ("without id", "", ""),
         ("", "7", ""),

@@ -86,7 +86,7 @@ def program(url: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
     """A page, and the address of the trace."""
     folder = tmp_path_factory.mktemp("content")
     with collector(folder, traces=0, deep=0) as stack, ReplayServer(PLAIN) as server:
@@ -116,8 +116,8 @@ def choose(page: Page, name: str) -> None:
     expect(page.locator("h3").filter(has_text=name)).to_be_visible(timeout=WAIT)
 
 
-def test_pictures_and_sound_of_a_call_are_shown(shown: tuple[Page, str]) -> None:
-    page, address = shown
+def test_pictures_and_sound_of_a_call_are_shown(opened: tuple[Page, str]) -> None:
+    page, address = opened
     page.goto(address)
     expect(page.get_by_role("tree").get_by_role("treeitem")).to_have_count(7, timeout=WAIT)
     picture = page.get_by_test_id("stImage").locator("img")
@@ -133,8 +133,8 @@ def test_pictures_and_sound_of_a_call_are_shown(shown: tuple[Page, str]) -> None
     assert page.title() != "owned"
 
 
-def test_documents_are_read_as_text(shown: tuple[Page, str]) -> None:
-    page, address = shown
+def test_documents_are_read_as_text(opened: tuple[Page, str]) -> None:
+    page, address = opened
     page.goto(address)
     choose(page, "retrieval handbook")
     expect(page.get_by_text("2 documents")).to_be_visible(timeout=WAIT)
@@ -143,8 +143,8 @@ def test_documents_are_read_as_text(shown: tuple[Page, str]) -> None:
     _shoot(page, "trace-documents")
 
 
-def test_decisions_stand_beside_their_bars_and_are_found(shown: tuple[Page, str]) -> None:
-    page, address = shown
+def test_decisions_stand_beside_their_bars_and_are_found(opened: tuple[Page, str]) -> None:
+    page, address = opened
     page.goto(address)
     tree = page.get_by_role("tree")
     expect(tree.get_by_text("approved by ann@example.org")).to_be_visible(timeout=WAIT)

@@ -31,7 +31,7 @@ _UNANSWERED = "asked, no decision came"
 
 @dataclass(frozen=True)
 class Approvals:
-    """Of one trace. ids: of its approvals. decided_later: of those whose decision came in a step below them."""
+    """Of one trace. ids: its approvals. decided_later: those whose decision came in a step below them."""
 
     ids: frozenset[str]
     decided_later: frozenset[str]

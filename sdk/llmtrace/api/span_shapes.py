@@ -136,8 +136,8 @@ def retrieval(
         attributes=attributes,
         input=_query_and_top_k,
         bare_input=_top_k,
-        output=_texts_found if texts else _found,
-        all_output=None if texts is False else _texts_found,
+        output=_with_texts if texts else _ids_and_scores,
+        all_output=None if texts is False else _with_texts,
         capture=capture,
     )
 
@@ -190,9 +190,9 @@ def _query_and_top_k(arguments: Any) -> Attributes:
     return {**_top_k(values), **({semconv.RETRIEVAL_QUERY_TEXT: texts[0]} if texts else {})}
 
 
-def _found(result: Any) -> Attributes:
+def _ids_and_scores(result: Any) -> Attributes:
     return {semconv.RETRIEVAL_DOCUMENTS: as_text(documents(result, texts=False))}
 
 
-def _texts_found(result: Any) -> Attributes:
+def _with_texts(result: Any) -> Attributes:
     return {semconv.RETRIEVAL_DOCUMENTS: as_text(documents(result, texts=True), MESSAGE_CHARS)}
