@@ -172,7 +172,7 @@ def test_size_type_and_digest_stand_in_the_place_of_the_bytes(case: str) -> None
         assert b64(data)[100:160] not in text or len(data) < 100
         assert b64(data)[8:90] not in text
         assert hashlib.sha256(data).hexdigest() in text
-        assert kind in text
+        assert str(kind) in text
         assert f'"size": {len(data)}' in text or f"of {len(data)} bytes" in text
     assert len(text) < 1500
 
