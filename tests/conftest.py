@@ -81,6 +81,7 @@ SLOW: Final = (
     "dashboard/test_message_scan.py",
     "dashboard/test_pages.py",
     "dashboard/test_pages_browser.py",
+    "dashboard/test_trace_content.py",
     "dashboard/test_queries.py",
     "dashboard/test_watch.py",
     "dashboard/test_webhook_crashes.py",

@@ -33,7 +33,8 @@ def _steps(traces: Captured) -> dict[str, dict[str, Any]]:
 
 def test_a_block_records_waiting_decision_and_person() -> None:
     with capture(clock=SteppingClock()) as traces:
-        with llmtrace.approval("delete_rows", arguments={"table": "orders"}, call_id="call_1") as asked:
+        arguments = '{"table": "orders"}'  # as agents' frameworks have them
+        with llmtrace.approval("delete_rows", arguments=arguments, call_id="call_1") as asked:
             assert_type(asked, llmtrace.Approval)
             with llmtrace.span("ask on chat"):
                 pass
@@ -41,7 +42,9 @@ def test_a_block_records_waiting_decision_and_person() -> None:
         spans = {span.name: span for span in traces.spans()}
         step = spans["approval delete_rows"]
         attributes = dict(step.attributes or {})
-        assert attributes.pop("llmtrace.approval.wait") > 0
+        waited = attributes.pop("llmtrace.approval.wait")
+        assert isinstance(waited, float)
+        assert waited > 0
         assert attributes == {
             "gen_ai.operation.name": "approval",
             "gen_ai.tool.name": "delete_rows",

@@ -164,8 +164,8 @@ def test_texts_of_documents(setting: str, asked: dict[str, Any], expected: Any) 
         recorded(**asked)
         attributes = traces.snapshot()[0]["attributes"]
     assert attributes["gen_ai.retrieval.top_k"] == 2, "a number is no content"
-    found = attributes.get("gen_ai.retrieval.documents")
-    assert (json.loads(found) if found else None) == expected
+    recorded_text = attributes.get("gen_ai.retrieval.documents")
+    assert (json.loads(recorded_text) if recorded_text else None) == expected
     assert attributes.get("gen_ai.retrieval.query.text") == (None if expected is None else "words")
 
 

@@ -164,15 +164,15 @@ def test_size_type_and_digest_stand_in_the_place_of_the_bytes(case: str) -> None
     path, body, sent = BODIES[case]
     wire_format = recognise(path, json.dumps(body).encode())
     assert wire_format is not None
-    found: list[Media] = []
-    content = without_media(wire_format.request(body, path, True).content["gen_ai.input.messages"], found)
-    assert [(item.data, item.media_type) for item in found] == sent
+    attached: list[Media] = []
+    content = without_media(wire_format.request(body, path, True).content["gen_ai.input.messages"], attached)
+    assert [(item.data, item.media_type) for item in attached] == sent
     text = json.dumps(content)
     for data, kind in sent:
         assert b64(data)[100:160] not in text or len(data) < 100
         assert b64(data)[8:90] not in text
         assert hashlib.sha256(data).hexdigest() in text
-        assert kind in text
+        assert str(kind) in text
         assert f'"size": {len(data)}' in text or f"of {len(data)} bytes" in text
     assert len(text) < 1500
 
@@ -254,8 +254,8 @@ def test_attachments_of_traces_that_are_not_sampled_stay() -> None:
 @given(st.binary(max_size=400), st.booleans(), st.booleans())
 def test_base64_in_every_spelling_is_the_same_bytes(data: bytes, url_safe: bool, padded: bool) -> None:
     text = (base64.urlsafe_b64encode if url_safe else base64.b64encode)(data).decode()
-    found = media.of_base64(text if padded else text.rstrip("="), "x/y")
-    assert (found.data, found.size, found.media_type) == (data, len(data), "x/y")
+    attached = media.of_base64(text if padded else text.rstrip("="), "x/y")
+    assert (attached.data, attached.size, attached.media_type) == (data, len(data), "x/y")
     assert media.of_base64(base64.encodebytes(data).decode()).data == data
 
 
@@ -268,9 +268,9 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_is_no_media_stays_as_it_is(value: Any) -> None:
-    found: list[Media] = []
-    assert without_media(value, found) == value
-    assert found == []
+    attached: list[Media] = []
+    assert without_media(value, attached) == value
+    assert attached == []
 
 
 def test_words_that_begin_like_base64_stay() -> None:

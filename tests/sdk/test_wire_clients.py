@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -224,7 +225,14 @@ def test_ollama_chat(traces: Captured, server: ReplayServer, stream: bool) -> No
         {"type": "tool_call", "id": None, "name": "f", "arguments": {"a": 1}},
     ]
     (asked,) = json.loads(attributes["gen_ai.input.messages"])
-    assert asked["parts"][1] == {"type": "blob", "modality": "image", "mime_type": None, "content": "YWJj"}
+    assert asked["parts"][1] == {
+        "type": "blob",
+        "modality": "image",
+        "mime_type": None,
+        "content": "",
+        "size": 3,
+        "sha256": hashlib.sha256(b"abc").hexdigest(),
+    }
     server.answer_with(_lines([*events[:2], {"error": "out of memory"}]))
     with pytest.raises(ollama.ResponseError):
         list(client.chat(model="qwen", messages=[{"role": "user", "content": "hi"}], stream=True))

@@ -40,5 +40,5 @@ def test_sample(traces: Captured, sample: Sample) -> None:
 
 def _summary(part: dict[str, Any]) -> tuple[str, Any]:
     kind = part["type"]
-    field = {"tool_call": "arguments", "server_tool_call": "name"}.get(kind, "content")
+    field = {"tool_call": "arguments", "server_tool_call": "name", "blob": "size"}.get(kind, "content")
     return kind, part.get(field)

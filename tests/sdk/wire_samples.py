@@ -524,7 +524,7 @@ SAMPLES: list[Sample] = [
             "text.input_tokens": 10,
             "image.input_tokens": 0,
         },
-        [("blob", "QUJDREVG")],
+        [("blob", 6)],
         more={"gen_ai.output.type": "image"},
     ),
     Sample(

@@ -10,6 +10,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace import semconv
 from llmtrace_collector.store.search.span_terms import MESSAGES_LOGGED
 
 from .scope import rows
@@ -95,8 +96,8 @@ TRACE_SPANS = f"""SELECT
     OutputTokens AS output_tokens,
     Estimated AS estimated,
     IsLlm AS is_llm,
-    SpanAttributes['llmtrace.approval.decision'] AS decision,
-    SpanAttributes['llmtrace.approval.person'] AS person
+    SpanAttributes['{semconv.APPROVAL_DECISION}'] AS decision,
+    SpanAttributes['{semconv.APPROVAL_PERSON}'] AS person
 FROM otel_traces
 WHERE has({{trace_ids:Array(String)}}, TraceId)
     AND Timestamp >= toDateTime(tupleElement(({TRACE_TIMES}), 1))

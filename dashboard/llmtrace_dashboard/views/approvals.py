@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from llmtrace import semconv
 from llmtrace_dashboard.ui import formats
@@ -28,21 +29,30 @@ _TONES: Mapping[str, str] = {
 _UNANSWERED = "asked, no decision came"
 
 
-def waiting(spans: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Ids of approvals that are known: what was asked below one of them has its decision there."""
-    return frozenset(span["span_id"] for span in spans if span["operation"] == semconv.APPROVAL_OPERATION)
+@dataclass(frozen=True)
+class Approvals:
+    """Of one trace. ids: its approvals. decided_later: those whose decision came in a step below them."""
 
+    ids: frozenset[str]
+    decided_later: frozenset[str]
 
-def label(span: Mapping[str, Any], known: frozenset[str]) -> dict[str, str]:
-    """`note` and its `tone` for the waterfall; nothing for other spans."""
-    if span["operation"] == semconv.APPROVAL_OPERATION:
-        return {
-            "note": _decided(span["decision"], span["person"]),
-            "tone": _TONES.get(span["decision"], "warn"),
-        }
-    if span["operation"] == semconv.APPROVAL_REQUEST_OPERATION and span["parent_id"] not in known:
-        return {"note": _UNANSWERED, "tone": "warn"}
-    return {}
+    @classmethod
+    def of(cls, spans: Iterable[Mapping[str, Any]]) -> Self:
+        """Those among the spans of a trace."""
+        steps = [span for span in spans if span["operation"] == semconv.APPROVAL_OPERATION]
+        ids = frozenset(span["span_id"] for span in steps)
+        return cls(ids, ids & {span["parent_id"] for span in steps})
+
+    def label(self, span: Mapping[str, Any]) -> dict[str, str]:
+        """`note` and its `tone` for a span's row of the waterfall; nothing for other spans."""
+        if span["operation"] == semconv.APPROVAL_REQUEST_OPERATION and span["parent_id"] not in self.ids:
+            return {"note": _UNANSWERED, "tone": "warn"}
+        if span["operation"] != semconv.APPROVAL_OPERATION:
+            return {}
+        decision = span["decision"]
+        if decision == "pending" and span["span_id"] in self.decided_later:
+            return {"note": "asked, decided later", "tone": ""}
+        return {"note": _decided(decision, span["person"]), "tone": _TONES.get(decision, "warn")}
 
 
 def facts(values: Mapping[str, Any]) -> list[dict[str, Any]]:

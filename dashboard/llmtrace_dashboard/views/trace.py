@@ -147,16 +147,14 @@ def _waterfall(trace: TraceSummary, nodes: list[Node]) -> str:
     tellings = [span for node in nodes for _, span in node.span["tellings"]]
     if chosen not in ids and chosen not in tellings:
         chosen = _first_of_interest(nodes)
-    waits = approvals.waiting(node.span for node in nodes)
+    decided = approvals.Approvals.of(node.span for node in nodes)
     total = max(trace.end_ns - trace.start_ns, 1) / 1e6
     data = {
         "trace": trace.trace_id,
         "total": total,
         "selected": chosen,
         "services": [{"name": name or "unnamed service", "color": colors[name]} for name in services[:12]],
-        "spans": [
-            {**_bar(node, trace.start_ns, colors), **approvals.label(node.span, waits)} for node in nodes
-        ],
+        "spans": [{**_bar(node, trace.start_ns, colors), **decided.label(node.span)} for node in nodes],
     }
     clicked = choose_span(data, key="waterfall")
     if clicked and clicked in ids and clicked != chosen:

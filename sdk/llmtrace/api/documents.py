@@ -41,8 +41,8 @@ def _items(result: Any) -> Iterable[Any]:
         return [{"id": key, "score": score} for key, score in zip_longest(listed, scores[: len(listed)])]
     if isinstance(result, Mapping):  # Haystack's outputs by component
         outputs = [_part(output, "documents") for output in result.values() if isinstance(output, Mapping)]
-        if found := [item for output in outputs if isinstance(output, list) for item in output]:
-            return found
+        if documents_of_all := [item for output in outputs if isinstance(output, list) for item in output]:
+            return documents_of_all
     is_document = any(_part(result, name) is not None for name in (*_TEXTS, *_WRAPPED))
     return [result] if is_document and not isinstance(result, str) else []
 

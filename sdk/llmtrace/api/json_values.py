@@ -195,8 +195,8 @@ def _is_shown(field: Any) -> bool:
 
 
 def _shown(value: Any, names: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, Any]]:
-    for name, shown in names:
-        if shown:
+    for name, is_shown in names:
+        if is_shown:
             yield name, getattr(value, name, None)
 
 

@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.spans.capture_level import Capture
+from llmtrace.wire.format import parsed
 from llmtrace.wire.render import MESSAGE_CHARS
 
 from .documents import documents
@@ -135,21 +136,21 @@ def retrieval(
         attributes=attributes,
         input=_query_and_top_k,
         bare_input=_top_k,
-        output=_texts_found if texts else _found,
-        all_output=None if texts is False else _texts_found,
+        output=_with_texts if texts else _ids_and_scores,
+        all_output=None if texts is False else _with_texts,
         capture=capture,
     )
 
 
 def approval(act: str, call_id: str | None = None, capture: Capture | None = None) -> SpanShape:
-    """A person's decision before an act: the arguments of the act are its input."""
+    """A person's decision before an act: the arguments of the act, also as JSON text, are its input."""
     attributes = {semconv.OPERATION_NAME: semconv.APPROVAL_OPERATION, semconv.TOOL_NAME: act}
     if call_id:
         attributes[semconv.TOOL_CALL_ID] = call_id
     return SpanShape(
         f"{semconv.APPROVAL_OPERATION} {act}",
         attributes=attributes,
-        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(value)},
+        input=lambda value: {semconv.TOOL_CALL_ARGUMENTS: as_text(parsed(value))},
         capture=capture,
     )
 
@@ -189,9 +190,9 @@ def _query_and_top_k(arguments: Any) -> Attributes:
     return {**_top_k(values), **({semconv.RETRIEVAL_QUERY_TEXT: texts[0]} if texts else {})}
 
 
-def _found(result: Any) -> Attributes:
+def _ids_and_scores(result: Any) -> Attributes:
     return {semconv.RETRIEVAL_DOCUMENTS: as_text(documents(result, texts=False))}
 
 
-def _texts_found(result: Any) -> Attributes:
+def _with_texts(result: Any) -> Attributes:
     return {semconv.RETRIEVAL_DOCUMENTS: as_text(documents(result, texts=True), MESSAGE_CHARS)}

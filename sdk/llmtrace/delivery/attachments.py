@@ -12,6 +12,7 @@ from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
+from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.common.media import SHOWN_TYPES, Media, sniffed
@@ -32,18 +33,18 @@ class Attachments:
         self._size = 0
         self._sent: OrderedDict[tuple[int, str], None] = OrderedDict()
 
-    def note(self, span: SpanContext, found: Iterable[Media]) -> None:
+    def note(self, span: SpanContext, media_of_span: Iterable[Media]) -> None:
         """Hold what a span's messages showed: pictures and sound that a browser can show, by their own bytes.
 
         Where too many wait, the oldest are left out: their digests are on their spans.
         """
         if not self._longest:
             return
-        shown = [media for media in found if self._is_wanted(media)]
-        if not shown:
+        wanted = [media for media in media_of_span if self._is_wanted(media)]
+        if not wanted:
             return
-        self._waiting[span.trace_id, span.span_id] = shown
-        self._size += sum(media.size for media in shown)
+        self._waiting[span.trace_id, span.span_id] = wanted
+        self._size += sum(media.size for media in wanted)
         while self._size > _HELD_BYTES:
             _, left_out = self._waiting.popitem(last=False)
             self._size -= sum(media.size for media in left_out)
@@ -76,7 +77,7 @@ class Attachments:
 
 
 def _record(span: SpanContext, time: int, media: Media) -> LogRecord:
-    attributes = {
+    attributes: dict[str, AttributeValue] = {
         semconv.ATTACHMENT_SHA256: media.sha256,
         semconv.ATTACHMENT_MEDIA_TYPE: sniffed(media.data),
         semconv.ATTACHMENT_SIZE: media.size,

@@ -25,49 +25,49 @@ _DATA_URL: Final = re.compile(
 )
 
 
-def without_media(value: Json, found: list[Media]) -> Json:
-    """The value with base64 data in it replaced; what stood there is appended to `found`, in order.
+def without_media(value: Json, attached: list[Media]) -> Json:
+    """The value with base64 data in it replaced; what stood there is appended to `attached`, in order.
 
     A blob part keeps its form, with `size`, `sha256` and an empty `content`; elsewhere a text stands in the
     place of the data.
     """
     if isinstance(value, str):
-        return _text(value, found)
+        return _text(value, attached)
     if isinstance(value, list):
-        return [without_media(item, found) for item in value]
+        return [without_media(item, attached) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("type") == "blob" and "modality" in value and isinstance(value.get("content"), str):
-        return _blob(value, found)
-    return {key: _field(key, item, value, found) for key, item in value.items()}
+        return _blob(value, attached)
+    return {key: _field(key, item, value, attached) for key, item in value.items()}
 
 
-def _blob(part: Mapping[str, Any], found: list[Media]) -> Json:
+def _blob(part: Mapping[str, Any], attached: list[Media]) -> Json:
     declared = part.get("mime_type")
     blob = media.of_base64(part["content"], declared if isinstance(declared, str) else None)
-    found.append(blob)
+    attached.append(blob)
     return {**part, "mime_type": blob.media_type, "content": "", **blob.facts()}
 
 
-def _field(key: str, item: Json, siblings: Mapping[str, Any], found: list[Media]) -> Json:
+def _field(key: str, item: Json, siblings: Mapping[str, Any], attached: list[Media]) -> Json:
     if key in _DATA_KEYS and isinstance(item, str) and media.is_base64(item, _NAMED_LENGTH):
         declared = next((siblings[name] for name in _TYPE_KEYS if isinstance(siblings.get(name), str)), None)
         if declared or key == "bytes" or siblings.get("type") == "base64":
-            return _replaced(item, declared, found)
-    return without_media(item, found)
+            return _replaced(item, declared, attached)
+    return without_media(item, attached)
 
 
-def _text(text: str, found: list[Media]) -> str:
+def _text(text: str, attached: list[Media]) -> str:
     if len(text) < _NAMED_LENGTH:
         return text
     if ";base64," in text:
-        return _DATA_URL.sub(lambda match: _replaced(match.group(2), match.group(1), found), text)
-    return _replaced(text, None, found) if media.is_base64(text, _UNKNOWN_LENGTH) else text
+        return _DATA_URL.sub(lambda match: _replaced(match.group(2), match.group(1), attached), text)
+    return _replaced(text, None, attached) if media.is_base64(text, _UNKNOWN_LENGTH) else text
 
 
-def _replaced(data: str, media_type: str | None, found: list[Media]) -> str:
+def _replaced(data: str, media_type: str | None, attached: list[Media]) -> str:
     blob = media.of_base64(data, media_type)
     if not blob.sha256:  # only its beginning looks like base64
         return data
-    found.append(blob)
+    attached.append(blob)
     return blob.in_words()

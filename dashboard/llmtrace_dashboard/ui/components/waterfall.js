@@ -30,7 +30,7 @@ function row(span, state, total) {
   node.setAttribute("aria-setsize", state.count);
   node.setAttribute("aria-posinset", state.position + 1);
   node.setAttribute("aria-selected", state.selected ? "true" : "false");
-  node.setAttribute("aria-label", [span.name, span.note || "", span.service, duration(span.ms), span.error ? "error" : ""].join(", "));
+  node.setAttribute("aria-label", [span.name, ...(span.note ? [span.note] : []), span.service, duration(span.ms), span.error ? "error" : ""].join(", "));
   if (span.children) node.setAttribute("aria-expanded", state.folded ? "false" : "true");
   if (state.selected) node.classList.add("selected");
   if (state.active) node.classList.add("active");
