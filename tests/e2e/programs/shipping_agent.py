@@ -8,7 +8,7 @@ from openai import OpenAI
 
 import llmtrace
 
-MENDED = False
+REPAIRED = False
 TOOLS = [
     {
         "type": "function",
@@ -23,7 +23,7 @@ TOOLS = [
 
 @llmtrace.tool
 def shipping_cost(weight: str) -> float:
-    if MENDED:
+    if REPAIRED:
         weight = re.sub(r"[^\d.]", "", weight)
     return 4.5 * float(weight)
 

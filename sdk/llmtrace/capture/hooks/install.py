@@ -33,10 +33,10 @@ def install(current_runtime: Callable[[], Runtime | None]) -> None:
     if not _watching:
         _watching = True
         when_imported(tuple(_HOOKS), _hook)
-    elif not _hooked:
-        for name in _HOOKS:
-            if name in sys.modules:
-                _hook(sys.modules[name])
+        return
+    for name in _HOOKS:  # what was imported while nothing recorded, or has lost its hook since
+        if name in sys.modules:
+            _hook(sys.modules[name])
 
 
 def remove() -> None:
@@ -58,4 +58,5 @@ def _hook(module: ModuleType) -> None:
                 ours = wrapped(ours)
                 setattr(ours, _MARK, True)
                 setattr(owner, name, ours)
+            _hooked[:] = [hooked for hooked in _hooked if hooked[:2] != (owner, name)]
             _hooked.append((owner, name, ours))
