@@ -174,4 +174,4 @@ def test_the_cost_in_a_test_is_the_collectors(collector: Served, tmp_path: Path)
         client = OpenAI(base_url=f"{provider.url}/v1", api_key="none")
         client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}])
         assert captured.cost == pytest.approx(float(collector.value(asked)), rel=1e-9)
-        assert captured.cost > 0
+        assert captured.cost
