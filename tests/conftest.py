@@ -99,9 +99,12 @@ SLOW: Final = (
     "sdk/test_chaos.py",
     "sdk/test_many_streams.py",
     "sdk/test_process.py",
+    "sdk/test_pytest_plugin.py",
+    "sdk/test_rebuilt_answers.py",
     "sdk/test_recipes.py",
     "sdk/test_recordings.py",
     "sdk/test_redaction.py",
+    "sdk/test_replayed_traces.py",
     "sdk/test_spool.py",
     "sdk/test_tls.py",
 )

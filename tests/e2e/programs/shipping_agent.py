@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from typing import Any
 
 from openai import OpenAI
 
@@ -30,8 +31,8 @@ def shipping_cost(weight: str) -> float:
 
 @llmtrace.observe(capture_args=True)
 def answer(question: str) -> str:
-    client = OpenAI()
-    messages: list = [{"role": "user", "content": question}]
+    client: Any = OpenAI()
+    messages: list[Any] = [{"role": "user", "content": question}]
     while True:
         completion = client.chat.completions.create(model="gpt-4o-mini", messages=messages, tools=TOOLS)
         message = completion.choices[0].message
