@@ -104,9 +104,12 @@ SLOW: Final = (
     "programs/test_programs.py",
     "sdk/test_process.py",
     "sdk/test_process_ends.py",
+    "sdk/test_pytest_plugin.py",
+    "sdk/test_rebuilt_answers.py",
     "sdk/test_recipes.py",
     "sdk/test_recordings.py",
     "sdk/test_redaction.py",
+    "sdk/test_replayed_traces.py",
     "sdk/test_spool.py",
     "sdk/test_tls.py",
 )

@@ -97,12 +97,12 @@ def pytest_run(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def mend(folder: Path) -> None:
+def repair(folder: Path) -> None:
     program = folder / "shipping_agent.py"
-    program.write_text(program.read_text().replace("MENDED = False", "MENDED = True"))
+    program.write_text(program.read_text().replace("REPAIRED = False", "REPAIRED = True"))
 
 
-def test_it_fails_on_the_broken_program_and_passes_on_the_mended(collector: Served, tmp_path: Path) -> None:
+def test_it_fails_on_the_broken_program_and_passes_on_the_repaired(collector: Served, tmp_path: Path) -> None:
     trace_id = in_production(collector, tmp_path, tool_call("2 kg"))
     written = from_trace(collector, tmp_path, trace_id)
     assert (written.exit_code, written.stderr) == (0, "")
@@ -112,11 +112,11 @@ def test_it_fails_on_the_broken_program_and_passes_on_the_mended(collector: Serv
     assert broken.returncode == 1, broken.stdout
     assert "ValueError: could not convert string to float: '2 kg'" in broken.stdout
     assert 'shipping_cost({"weight": "2 kg"}) FAILED ValueError' in broken.stdout  # what the test captured
-    mend(tmp_path)
-    mended = pytest_run(tmp_path)
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert "1 passed" in mended.stdout
-    assert "a request beyond the recorded ones: chat gpt-4o-mini" in mended.stdout
+    repair(tmp_path)
+    repaired = pytest_run(tmp_path)
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "1 passed" in repaired.stdout
+    assert "a request beyond the recorded ones: chat gpt-4o-mini" in repaired.stdout
 
     text = (tmp_path / f"test_trace_{trace_id[:8]}.py").read_text()
     assert 'assert trace.status == "ok"  # production saw: failed' in text
@@ -174,4 +174,4 @@ def test_the_cost_in_a_test_is_the_collectors(collector: Served, tmp_path: Path)
         client = OpenAI(base_url=f"{provider.url}/v1", api_key="none")
         client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}])
         assert captured.cost == pytest.approx(float(collector.value(asked)), rel=1e-9)
-        assert captured.cost > 0
+        assert captured.cost

@@ -10,6 +10,8 @@ import importlib.metadata
 import io
 import json
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -553,3 +555,24 @@ def _without_date(seen: Any) -> Any:
         else part
         for part in seen
     )
+
+
+def test_a_library_that_is_imported_between_two_starts_is_hooked() -> None:
+    """Programs start again (tests, notebooks), and import clients whenever they like."""
+    code = """
+import llmtrace.testing, sys
+with llmtrace.testing.capture():
+    import httpx
+assert "httpx2" not in sys.modules
+import httpx2
+from llmtrace.capture.hooks import install
+answer = llmtrace.testing.Answer.json({"choices": []})
+with llmtrace.testing.ReplayServer(answer) as server, llmtrace.testing.capture() as captured:
+    for module in (httpx, httpx2):
+        module.post(server.url + "/v1/chat/completions", json={"model": "m", "messages": []})
+    assert len(captured.calls) == 2, captured
+    hooked = len(install._hooked)
+with llmtrace.testing.capture():
+    assert len(install._hooked) == hooked
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

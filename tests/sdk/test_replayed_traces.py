@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import socket
@@ -41,6 +42,11 @@ Read = tuple[str, str, Any]
 """Text, the name of the tool and its arguments, as a client gives them."""
 
 
+def client_class(module: str, name: str) -> Any:
+    """A client of a library, untyped: the test reads what comes, whatever may come."""
+    return getattr(importlib.import_module(module), name)
+
+
 @pytest.fixture
 def captured() -> Iterator[Captured]:
     with capture() as traces:
@@ -52,7 +58,7 @@ def played(captured: Captured, *calls: Any, **options: Any) -> AbstractContextMa
 
 
 def _openai_chat(stream: bool) -> Read:
-    from openai import OpenAI
+    OpenAI = client_class("openai", "OpenAI")
 
     create = OpenAI().chat.completions.create
     if not stream:
@@ -72,7 +78,7 @@ def _openai_chat(stream: bool) -> Read:
 
 
 def _azure(stream: bool) -> Read:
-    from openai import AsyncAzureOpenAI
+    AsyncAzureOpenAI = client_class("openai", "AsyncAzureOpenAI")
 
     async def run() -> Read:
         async with AsyncAzureOpenAI(azure_endpoint="https://our.openai.azure.com", api_version="1") as client:
@@ -92,7 +98,7 @@ def _azure(stream: bool) -> Read:
 
 
 def _openai_responses(stream: bool) -> Read:
-    from openai import OpenAI
+    OpenAI = client_class("openai", "OpenAI")
 
     if not stream:
         response = OpenAI().responses.create(model="m", input="Weather?")
@@ -108,7 +114,7 @@ def _openai_responses(stream: bool) -> Read:
 
 
 def _anthropic(stream: bool) -> Read:
-    from anthropic import Anthropic
+    Anthropic = client_class("anthropic", "Anthropic")
 
     client = Anthropic()
     if not stream:
@@ -123,9 +129,7 @@ def _anthropic(stream: bool) -> Read:
 
 
 def _gemini(stream: bool) -> Read:
-    from google import genai
-
-    client = genai.Client()
+    client = client_class("google.genai", "Client")()
     if not stream:
         parts = client.models.generate_content(model="m", contents="Weather?").candidates[0].content.parts
     else:
@@ -136,9 +140,7 @@ def _gemini(stream: bool) -> Read:
 
 
 def _bedrock(stream: bool) -> Read:
-    import boto3
-
-    client = boto3.client("bedrock-runtime", region_name="eu-central-1")
+    client = client_class("boto3", "client")("bedrock-runtime", region_name="eu-central-1")
     messages = [{"role": "user", "content": [{"text": "Weather?"}]}]
     if not stream:
         answer = client.converse(modelId="m", messages=messages)
@@ -155,7 +157,7 @@ def _bedrock(stream: bool) -> Read:
 
 
 def _claude_on_bedrock(stream: bool) -> Read:
-    from anthropic import AnthropicBedrock
+    AnthropicBedrock = client_class("anthropic", "AnthropicBedrock")
 
     client = AnthropicBedrock(aws_region="us-east-1")
     if not stream:
@@ -173,9 +175,7 @@ def _claude_on_bedrock(stream: bool) -> Read:
 
 
 def _cohere(stream: bool) -> Read:
-    import cohere
-
-    client = cohere.ClientV2()
+    client = client_class("cohere", "ClientV2")()
     if not stream:
         message = client.chat(model="m", messages=MESSAGES).message
         tool = message.tool_calls[0].function
@@ -192,7 +192,7 @@ def _cohere(stream: bool) -> Read:
 
 
 def _mistral(stream: bool) -> Read:
-    from mistralai.client import Mistral
+    Mistral = client_class("mistralai.client", "Mistral")
 
     with Mistral(api_key=os.environ["MISTRAL_API_KEY"]) as client:
         if not stream:
@@ -210,13 +210,11 @@ def _mistral(stream: bool) -> Read:
 
 
 def _ollama(stream: bool) -> Read:
-    import ollama
-
-    client = ollama.Client(host="http://gpu.internal:11434")
+    client = client_class("ollama", "Client")(host="http://gpu.internal:11434")
     if not stream:
         message = client.chat(model="m", messages=MESSAGES).message
         return message.content, message.tool_calls[0].function.name, message.tool_calls[0].function.arguments
-    text, tools = "", []
+    text, tools = "", list[Any]()
     for chunk in client.chat(model="m", messages=MESSAGES, stream=True):
         text += chunk.message.content or ""
         tools += chunk.message.tool_calls or ()
@@ -305,7 +303,7 @@ def test_every_client_gets_the_recorded_answer(
 
 
 def ask(text: str, model: str = "m") -> str:
-    from openai import OpenAI
+    OpenAI = client_class("openai", "OpenAI")
 
     answer = OpenAI(max_retries=0).chat.completions.create(
         model=model, messages=[{"role": "user", "content": text}]
@@ -347,7 +345,7 @@ def test_parallel_requests_each_get_their_own_answer(captured: Captured) -> None
 
 
 def test_what_is_recorded_redacted_or_in_another_api_is_compared_as_recorded(captured: Captured) -> None:
-    from openai import OpenAI
+    OpenAI = client_class("openai", "OpenAI")
 
     secret = "sk-" + "a1" * 20
     with played(captured, said("key [redacted:key]", "ok")) as trace:
@@ -356,8 +354,9 @@ def test_what_is_recorded_redacted_or_in_another_api_is_compared_as_recorded(cap
 
 
 def test_failures_are_replayed_and_retried_as_recorded(captured: Captured) -> None:
-    from openai import APIStatusError, OpenAI
+    from openai import APIStatusError
 
+    OpenAI = client_class("openai", "OpenAI")
     slow = said("Hi", "", output=[], finish_reasons=[], status=429, error=["rate_limit", "slow down"])
     with played(captured, slow, said("Hi", "Hello")) as trace:
         answer = OpenAI(max_retries=1).chat.completions.create(
@@ -443,7 +442,7 @@ def test_this_machine_is_reached_as_ever(captured: Captured) -> None:
 
 
 def test_embeddings_have_vectors_of_their_size(captured: Captured) -> None:
-    from openai import OpenAI
+    OpenAI = client_class("openai", "OpenAI")
 
     call = {"operation": "embeddings", "model": "e", "dimensions": 8, "usage": {"input_tokens": 4}}
     with played(captured, call, call) as trace:
@@ -501,4 +500,4 @@ def test_how_the_program_is_called(captured: Captured) -> None:
         (find_here("ask"), FillIn("write them"), "fill in ARGUMENTS in this test: write them"),
     ):
         with pytest.raises(EntryError, match=why):
-            run_entry(entry, arguments)  # type: ignore[arg-type]
+            run_entry(entry, arguments)

@@ -45,8 +45,8 @@ What the file needs and can: docs/sdk.md, "In your tests".
 @click.option(
     "--out",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="File to write; - is standard output.  [default: test_trace_<begin of the id>.py]",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write.  [default: test_trace_<begin of the id>.py]",
 )
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
 @click.option(
@@ -99,9 +99,8 @@ def from_trace(
         expectations = [checked_expression(expression) for expression in expect]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--expect") from error
-    to_terminal = out is not None and str(out) == "-"
     file = out or Path(f"test_trace_{identifier[:8]}.py")
-    if not to_terminal and file.exists() and not force:
+    if file.exists() and not force:
         raise click.ClickException(f"{file} exists; --force writes over it, --out names another")
     with store_reader(context, url, key) as client:
         spans = recorded_trace(client, identifier)
@@ -116,11 +115,8 @@ def from_trace(
         )
     except NothingToReplay as error:
         raise click.ClickException(f"no test can be made of {identifier}: {error}") from error
-    if to_terminal:
-        click.echo(written.text, nl=False)
-    else:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(written.text, encoding="utf-8")
-        say(f"wrote {file}: run it with pytest")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(written.text, encoding="utf-8")
+    say(f"wrote {file}: run it with pytest")
     for note in written.notes:
         say(f"note: {note}", err=True)

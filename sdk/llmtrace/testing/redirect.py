@@ -183,13 +183,13 @@ _REDIRECTS: Final[dict[str, Callable[[Any, _Target], Any]]] = {
 
 @contextmanager
 def _without_network(refuse: Callable[[str], str]) -> Iterator[None]:
-    look_up, connect = socket.getaddrinfo, socket.socket.connect
+    resolve, connect = socket.getaddrinfo, socket.socket.connect
     connect_quietly = socket.socket.connect_ex
 
     def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         if not _is_here(host):
             raise _refused(refuse(f"{_text(host)}:{port}"))
-        return look_up(host, port, *args, **kwargs)
+        return resolve(host, port, *args, **kwargs)
 
     def check(address: Any) -> None:
         # Addresses of other families (of files) lead nowhere else.

@@ -44,8 +44,8 @@ def likeness(recorded: RecordedCall, sent: RecordedCall) -> tuple[bool, bool, bo
     same = (recorded.instructions, recorded.input) == (sent.instructions, sent.input)
     alike = 1.0
     if not same and recorded.input and sent.input:
-        texts = [_message_text(call.input[-1])[:2000] for call in (recorded, sent)]
-        alike = round(difflib.SequenceMatcher(None, *texts, autojunk=False).ratio(), 1)
+        before, now = (_message_text(call.input[-1])[:2000] for call in (recorded, sent))
+        alike = round(difflib.SequenceMatcher(None, before, now, autojunk=False).ratio(), 1)
     return (
         same,
         recorded.model == sent.model,
@@ -60,9 +60,9 @@ def difference(recorded: RecordedCall, sent: RecordedCall, number: int) -> str:
     Of a trace without content only the models are compared.
     """
     knows_content = bool(recorded.input)
-    lines = [list(_lines(call, content=knows_content)) for call in (recorded, sent)]
+    before, now = (list(_lines(call, content=knows_content)) for call in (recorded, sent))
     names = f"recorded request {number}", f"request {number} now"
-    return "\n".join(difflib.unified_diff(*lines, *names, n=2, lineterm=""))
+    return "\n".join(difflib.unified_diff(before, now, *names, n=2, lineterm=""))
 
 
 def _lines(call: RecordedCall, *, content: bool) -> Iterator[str]:

@@ -3,12 +3,13 @@
 import json
 import re
 import sys
+from typing import Any
 
 from openai import OpenAI
 
 import llmtrace
 
-MENDED = False
+REPAIRED = False
 TOOLS = [
     {
         "type": "function",
@@ -23,15 +24,15 @@ TOOLS = [
 
 @llmtrace.tool
 def shipping_cost(weight: str) -> float:
-    if MENDED:
+    if REPAIRED:
         weight = re.sub(r"[^\d.]", "", weight)
     return 4.5 * float(weight)
 
 
 @llmtrace.observe(capture_args=True)
 def answer(question: str) -> str:
-    client = OpenAI()
-    messages: list = [{"role": "user", "content": question}]
+    client: Any = OpenAI()
+    messages: list[Any] = [{"role": "user", "content": question}]
     while True:
         completion = client.chat.completions.create(model="gpt-4o-mini", messages=messages, tools=TOOLS)
         message = completion.choices[0].message

@@ -31,7 +31,7 @@ def run(client: Any, manager: Any, code: str, interrupt: bool) -> list[dict[str,
 
 def main() -> None:
     manager, client = start_new_kernel(kernel_name="python3", startup_timeout=SECONDS)
-    results = []
+    results: list[list[dict[str, Any]]] = []
     try:
         for step in json.load(sys.stdin):
             if step == "restart":

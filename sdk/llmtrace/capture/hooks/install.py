@@ -50,10 +50,10 @@ def install(current_runtime: Callable[[], Runtime | None]) -> None:
     if not _watching:
         _watching = True
         when_imported(tuple(_HOOKS), _hook)
-    else:
-        for name in _HOOKS:
-            if name in sys.modules:
-                _hook(sys.modules[name])
+        return
+    for name in _HOOKS:  # what was imported while nothing recorded, or has lost its hook since
+        if name in sys.modules:
+            _hook(sys.modules[name])
 
 
 def remove() -> None:
@@ -96,6 +96,7 @@ def _hook_classes(module: ModuleType) -> None:
             ours = wrapped(ours)
             setattr(ours, _MARK, True)
             setattr(owner, name, ours)
+            _hooked[:] = [hooked for hooked in _hooked if hooked[:2] != (owner, name)]
             _hooked.append((owner, name, ours))
 
 

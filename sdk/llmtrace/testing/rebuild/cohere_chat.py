@@ -62,7 +62,8 @@ def _events(body: Any) -> Iterator[dict[str, Any]]:
     for piece in pieces(answer.get("tool_plan", "")):
         yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": piece}}}
     for index, part in enumerate(items(answer.get("content"))):
-        kind, place = part["type"], {"index": index}
+        kind = str(part["type"])
+        place: dict[str, Any] = {"index": index}
         begin = {"message": {"content": {"type": kind, kind: ""}}}
         yield {"type": "content-start", **place, "delta": begin}
         for piece in pieces(part[kind]):
@@ -70,8 +71,8 @@ def _events(body: Any) -> Iterator[dict[str, Any]]:
         yield {"type": "content-end", **place}
     for index, called in enumerate(items(answer.get("tool_calls"))):
         place = {"index": index}
-        begin = {**called, "function": {**called["function"], "arguments": ""}}
-        yield {"type": "tool-call-start", **place, "delta": {"message": {"tool_calls": begin}}}
+        started: dict[str, Any] = {**called, "function": {**called["function"], "arguments": ""}}
+        yield {"type": "tool-call-start", **place, "delta": {"message": {"tool_calls": started}}}
         for piece in pieces(called["function"]["arguments"]):
             delta = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
             yield {"type": "tool-call-delta", **place, "delta": delta}

@@ -183,7 +183,7 @@ def _part_events(part: Any, number: int, identifier: Any) -> Iterator[dict[str, 
     if kind == "summary_text":
         place = {"item_id": identifier, "summary_index": number}
         stem, of_part = "response.reasoning_summary_text", "response.reasoning_summary_part"
-    more = {"logprobs": []} if kind == "output_text" else {}
+    more: dict[str, Any] = {"logprobs": []} if kind == "output_text" else {}
     yield {"type": f"{of_part}.added", **place, "part": {**part, field: ""}}
     for piece in pieces(part[field]):
         yield {"type": f"{stem}.delta", **place, "delta": piece, **more}
