@@ -16,6 +16,7 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import trace
 
 import llmtrace
 from llmtrace.testing import Answer, Captured, ReplayServer, capture
@@ -237,3 +238,16 @@ def test_no_path_and_no_body_is_too_odd(path: str, body: bytes) -> None:
     for sample in VECTOR_SAMPLES:
         registry.recognise(sample.path, body)
         registry.recognise(path, json.dumps(sample.sent).encode())
+
+
+def test_a_tracers_span_of_the_same_query_does_not_count(traces: Captured) -> None:
+    sample = VECTOR_SAMPLES[0]
+    tracer = trace.get_tracer("opentelemetry.instrumentation.chromadb")
+    with ReplayServer(Answer.json(sample.answer)) as server:
+        with tracer.start_as_current_span("chroma.query", attributes={"db.chroma.query.n_results": 2}):
+            httpx.post(server.url + sample.path, json=sample.sent)
+        with tracer.start_as_current_span("search", attributes={"db.system.name": "elasticsearch"}):
+            httpx.post(server.url + sample.path, json=sample.sent)
+    _, query, _, search = traces.snapshot()
+    assert query["attributes"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in search["attributes"]

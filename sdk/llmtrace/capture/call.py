@@ -262,9 +262,7 @@ class LlmCall:
         repeated = self._repeated()
         return (*inner, *self.span.finish(name, attributes, self._span_status, end, retry_of=repeated))
 
-    def _finish_other(
-        self, attributes: Mapping[str, AttributeValue], end: int
-    ) -> Sequence[ReadableSpan]:
+    def _finish_other(self, attributes: Mapping[str, AttributeValue], end: int) -> Sequence[ReadableSpan]:
         """What turned out to be no LLM call is a span of HTTP, for its headers named one."""
         if self._runtime.config.http_spans == "none":
             return ()

@@ -1,7 +1,7 @@
 """The span of one MCP request, at its client or at its server, and the context that it carries.
 
-Both sides follow the conventions: the client's context travels in `params._meta`, the server's span lies below
-it, and what is active at the server is a link.
+Both sides follow the conventions: the client's context travels in `params._meta`, the server's span lies
+below it, and what is active at the server is a link.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class McpStep:
 
 
 def client_step(runtime: Runtime, method: str, params: Any, request_id: Any = None) -> McpStep:
-    """A request that is sent. Where the span of a tool is open, and tells of no request yet, it is that one's.
+    """A request that is sent. Where a tool's span is open, and tells of no request yet, it is that one's.
 
     params: the request's, a model or its JSON.
     """

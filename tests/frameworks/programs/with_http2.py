@@ -1,4 +1,4 @@
-"""httpx over HTTP/2 against a server in this process, plain and streamed, sync and async. Prints the spans."""
+"""httpx over HTTP/2 to a server in this process, plain and streamed, sync and async. Prints the spans."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Responses of `http.client` whose body is noted as it is read, in whichever way.
 
-A response stays the object that it is (others hold it, and ask for its type): it gets a class of its own, below
-the one that it had.
+A response stays the object that it is (others hold it, and ask for its type): it gets a class of its own,
+below the one that it had.
 """
 
 from __future__ import annotations
