@@ -162,7 +162,7 @@ def test_compressed_requests(traces: Captured, sender: str) -> None:
 
 
 #: Requests of other APIs, and of the databases themselves, that are no search by meaning.
-LOOK_ALIKES = [
+OTHER_REQUESTS = [
     ("/query", {"query": "SELECT 1"}),
     ("/api/query", {"vector": VECTOR, "topK": 3}),
     ("/v1/query", {"topK": 3, "id": "a"}),
@@ -188,7 +188,7 @@ LOOK_ALIKES = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), LOOK_ALIKES)
+@pytest.mark.parametrize(("path", "body"), OTHER_REQUESTS)
 def test_look_alikes_are_other_calls(traces: Captured, path: str, body: Any) -> None:
     with ReplayServer(Answer.json({})) as server:
         httpx.post(server.url + path, json=body)
