@@ -6,7 +6,7 @@ below it, and what is active at the server is a link.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
@@ -87,7 +87,7 @@ class McpStep:
         with _ENDING:
             if self._token is not None:
                 otel_context.detach(self._token)
-            stated = getattr(error, "error", None)
+            stated: Any = getattr(error, "error", None)
             if hasattr(stated, "code") and hasattr(stated, "message"):
                 self.note_failure(stated.code, stated.message)
             elif isinstance(error, Exception):
@@ -139,7 +139,7 @@ def server_step(
     remote = trace.get_current_span(_PROPAGATOR.extract(carried, Context())).get_span_context()
     ambient = trace.get_current_span().get_span_context()
     parent: Context | None = None
-    links: Iterable[Link] = ()
+    links: Sequence[Link] = ()
     if remote.is_valid:
         parent = set_span_in_context(trace.NonRecordingSpan(remote))
         if ambient.is_valid and ambient.span_id != remote.span_id:
