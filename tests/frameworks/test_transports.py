@@ -20,7 +20,7 @@ _HITS = {
 }
 _POINTS = [{"id": number, "version": 1, "score": 0.5, "payload": {"text": "private"}} for number in (4, 5)]
 _CHROMA_ID = "954bcf0f-bc2c-4478-9a9e-abccfb542256"
-_COLLECTION = {
+_COLLECTION: dict[str, Any] = {
     "id": _CHROMA_ID,
     "name": "docs",
     "tenant": "default_tenant",

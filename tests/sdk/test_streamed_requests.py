@@ -171,7 +171,7 @@ def test_forms_and_other_paths_pass_untouched(traces: Captured) -> None:
 
     with ReplayServer(Answer.json({})) as server:
         asyncio.run(form(server.url))
-        files = {"file": ("a.txt", b"abc"), "messages": (None, "x")}
+        files: Any = {"file": ("a.txt", b"abc"), "messages": (None, "x")}
         httpx.post(server.url + PATH, files=files)
         requests.post(server.url + PATH, files=files, timeout=5)
         requests.post(server.url + "/upload", data=_pieces(b"x" * 100), timeout=5)

@@ -214,8 +214,8 @@ def test_a_search_is_not_the_call_that_scores_and_caches_mean(traces: Captured) 
     assert [link.context for link in last.links] == [first.get_span_context()]
     assert not search.links
     (score,) = traces.scores()
-    assert last.get_span_context() is not None
-    assert score.span_id == last.get_span_context().span_id
+    assert last.context is not None
+    assert score.span_id == last.context.span_id
 
 
 def test_the_text_of_a_query_is_redacted() -> None:

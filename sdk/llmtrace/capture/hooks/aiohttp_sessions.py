@@ -89,8 +89,12 @@ def _begin(
     recognised = interceptor.recognised(method.upper(), url.raw_path, data)
     streamed: streamed_request.StreamedBody | None = None
     # A file stays as it is: its length goes with it.
-    is_streamed = isinstance(data, AsyncIterable) and not isinstance(data, module.payload.Payload)
-    if recognised is None and is_streamed and streamed_request.may_be_call(method.upper(), url.raw_path):
+    if (
+        recognised is None
+        and isinstance(data, AsyncIterable)
+        and not isinstance(data, module.payload.Payload)
+        and streamed_request.may_be_call(method.upper(), url.raw_path)
+    ):
         streamed = streamed_request.StreamedBody()
         pieces = data.iter_any() if isinstance(data, module.StreamReader) else data
         kwargs["data"] = streamed.noted_async(pieces)

@@ -56,16 +56,16 @@ def _class_below(base: Any) -> type[Any]:
     class NotedResponse(base):  # type: ignore[misc]  # what http.client or the application has
         _llmtrace_is_within: bool
 
-        def read(self, *amount: Any) -> bytes:
+        def read(self, *amount: Any) -> Any:
             return _passed(self, lambda: super(NotedResponse, self).read(*amount), bytes)
 
-        def read1(self, *amount: Any) -> bytes:
+        def read1(self, *amount: Any) -> Any:
             return _passed(self, lambda: super(NotedResponse, self).read1(*amount), bytes)
 
-        def readline(self, *limit: Any) -> bytes:
+        def readline(self, *limit: Any) -> Any:
             return _passed(self, lambda: super(NotedResponse, self).readline(*limit), bytes)
 
-        def readinto(self, buffer: Any) -> int:
+        def readinto(self, buffer: Any) -> Any:
             return _passed(
                 self,
                 lambda: super(NotedResponse, self).readinto(buffer),
