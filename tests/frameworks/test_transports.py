@@ -20,7 +20,7 @@ _HITS = {
 }
 _POINTS = [{"id": number, "version": 1, "score": 0.5, "payload": {"text": "private"}} for number in (4, 5)]
 _CHROMA_ID = "954bcf0f-bc2c-4478-9a9e-abccfb542256"
-_COLLECTION = {
+_COLLECTION: dict[str, Any] = {
     "id": _CHROMA_ID,
     "name": "docs",
     "tenant": "default_tenant",
@@ -61,11 +61,7 @@ DATABASES: dict[str, tuple[list[Answer], str | None, list[str]]] = {
         ["4", "5"],
     ),
     "pinecone": (
-        [
-            Answer.json(
-                {"matches": [{"id": name, "score": 0.5} for name in "ab"], "usage": {"readUnits": 5}}
-            )
-        ],
+        [Answer.json({"matches": [{"id": name, "score": 0.5} for name in "ab"], "usage": {"readUnits": 5}})],
         None,
         ["a", "b"],
     ),
@@ -107,11 +103,14 @@ def test_a_query_by_the_databases_own_client(client: str) -> None:
     assert "private" not in str(span)
 
 
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-@pytest.mark.parametrize(
-    "group", [pytest.param("transports", marks=needs("transports")), pytest.param("frameworks", marks=needs("frameworks"))]
-)  # fmt: skip
-@pytest.mark.parametrize("content", [True, False])
+_MCP = [
+    pytest.param(group, transport, content, marks=needs(group))
+    for group in ("transports", "frameworks")
+    for transport, content in (("stdio", True), ("stdio", False), ("http", True))
+]
+
+
+@pytest.mark.parametrize(("group", "transport", "content"), _MCP)
 def test_an_mcp_client_and_its_server_are_one_trace(
     tmp_path: Path, group: str, transport: str, content: bool
 ) -> None:
@@ -168,7 +167,9 @@ def test_http2(tmp_path: Path) -> None:
 @needs("transports")
 def test_dspys_transport() -> None:
     with ReplayServer(PLAIN, STREAM, STREAM, PLAIN, PLAIN, STREAM) as server:
-        spans = json.loads(run("transports", "with_lm15.py", server.url, json.dumps(REQUEST)).splitlines()[-1])
+        spans = json.loads(
+            run("transports", "with_lm15.py", server.url, json.dumps(REQUEST)).splitlines()[-1]
+        )
         assert ["traceparent" in request.headers for request in server.requests] == [
             True, True, True, False, True, True,
         ]  # fmt: skip

@@ -241,7 +241,7 @@ def test_urllib_with_a_handler_of_ones_own(traces: Captured) -> None:
 
     opener = urllib.request.build_opener(Canned())
     # What stands between looks for what http.client answers.
-    opener.process_response.clear()
+    vars(opener)["process_response"].clear()
     with opener.open("http://shop.test" + PATH, json.dumps(REQUEST).encode()) as response:
         assert json.load(response)["id"] == "chatcmpl-7"
     (span,) = traces.snapshot()

@@ -1,7 +1,8 @@
-"""http.client and urllib.request: every way to send and to read, one span each, and the caller sees no difference."""
+"""http.client and urllib.request: every way to send and to read is one span, and nothing else changes."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import gzip
 import http.client
@@ -180,7 +181,9 @@ def test_readers(traces: Captured, sender: str, reader: str, framing: str) -> No
         if reader == "text":
             pytest.skip("text has to be text")
         expected = gzip.compress(BODY)
-        answer = Answer(headers={**headers, "content-encoding": "gzip"}, chunks=[expected[:60], expected[60:]])
+        answer = Answer(
+            headers={**headers, "content-encoding": "gzip"}, chunks=[expected[:60], expected[60:]]
+        )
     with ReplayServer(answer) as server:
         response = SENDERS[sender](server.url, json.dumps(ASK).encode())
         assert READERS[reader](response) == expected
@@ -192,18 +195,21 @@ def test_readers(traces: Captured, sender: str, reader: str, framing: str) -> No
 
 
 def test_a_response_is_what_it_was(traces: Captured) -> None:
-    with ReplayServer(PLAIN) as server:
-        with urllib.request.urlopen(server.url + PATH, json.dumps(REQUEST).encode(), timeout=5) as response:
-            assert isinstance(response, http.client.HTTPResponse)
-            assert type(response).__name__ == "HTTPResponse"
-            assert (response.status, response.code, response.getcode()) == (200, 200, 200)
-            assert response.geturl() == server.url + PATH
-            assert response.headers["content-type"] == "application/json"
-            assert response.length == len(PLAIN.body)
-            assert not response.isclosed()
-            assert json.load(response)["id"] == "chatcmpl-7"
-            assert response.isclosed()
-            assert response.read() == b""
+    body = json.dumps(REQUEST).encode()
+    with (
+        ReplayServer(PLAIN) as server,
+        contextlib.closing(urllib.request.urlopen(server.url + PATH, body, timeout=5)) as response,
+    ):
+        assert isinstance(response, http.client.HTTPResponse)
+        assert type(response).__name__ == "HTTPResponse"
+        assert (response.status, response.getcode()) == (200, 200)
+        assert response.geturl() == server.url + PATH
+        assert response.headers["content-type"] == "application/json"
+        assert response.length == len(PLAIN.body)
+        assert not response.isclosed()
+        assert json.load(response)["id"] == "chatcmpl-7"
+        assert response.isclosed()
+        assert response.read() == b""
     assert len(traces.spans()) == 1
 
 
@@ -255,6 +261,12 @@ def test_an_answer_that_is_never_fetched(traces: Captured) -> None:
     assert "http.response.status_code" not in span["attributes"]
 
 
+def _hang_up(listening: socket.socket) -> None:
+    """Take a request and say nothing."""
+    with listening.accept()[0] as client:
+        client.recv(65536)
+
+
 def test_errors_are_the_callers(traces: Captured) -> None:
     body = json.dumps(ASK).encode()
     with pytest.raises(ConnectionRefusedError):
@@ -266,7 +278,7 @@ def test_errors_are_the_callers(traces: Captured) -> None:
             with pytest.raises(http.client.IncompleteRead):
                 sender(server.url, body).read()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        threading.Thread(target=lambda: silent.accept()[0].close(), daemon=True).start()
+        threading.Thread(target=_hang_up, args=(silent,), daemon=True).start()
         connection = http.client.HTTPConnection("127.0.0.1", silent.getsockname()[1], timeout=5)
         connection.request("POST", PATH, body)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):

@@ -121,7 +121,9 @@ def test_whole_span(traces: Captured, sender: str, stream: bool) -> None:
         answer = SENDERS[sender](server.url + PATH, body, stream)
         assert answer == (b"".join(STREAM.chunks or ()) if stream else PLAIN.body)
         (span,) = [span for span in traces.snapshot() if span["name"] != "GET"]
-        if "llmtrace.response.time_to_first_byte" in span["attributes"]:  # urllib3 reads head and body together
+        if (
+            "llmtrace.response.time_to_first_byte" in span["attributes"]
+        ):  # urllib3 reads head and body together
             pop_times(span, stream=stream)
         assert span == expected_span(server, stream=stream)
         request = server.requests[-1]
@@ -169,7 +171,7 @@ def test_forms_and_other_paths_pass_untouched(traces: Captured) -> None:
 
     with ReplayServer(Answer.json({})) as server:
         asyncio.run(form(server.url))
-        files = {"file": ("a.txt", b"abc"), "messages": (None, "x")}
+        files: Any = {"file": ("a.txt", b"abc"), "messages": (None, "x")}
         httpx.post(server.url + PATH, files=files)
         requests.post(server.url + PATH, files=files, timeout=5)
         requests.post(server.url + "/upload", data=_pieces(b"x" * 100), timeout=5)

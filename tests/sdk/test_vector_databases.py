@@ -16,6 +16,7 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import trace
 
 import llmtrace
 from llmtrace.testing import Answer, Captured, ReplayServer, capture
@@ -161,7 +162,7 @@ def test_compressed_requests(traces: Captured, sender: str) -> None:
 
 
 #: Requests of other APIs, and of the databases themselves, that are no search by meaning.
-LOOK_ALIKES = [
+OTHER_REQUESTS = [
     ("/query", {"query": "SELECT 1"}),
     ("/api/query", {"vector": VECTOR, "topK": 3}),
     ("/v1/query", {"topK": 3, "id": "a"}),
@@ -187,7 +188,7 @@ LOOK_ALIKES = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), LOOK_ALIKES)
+@pytest.mark.parametrize(("path", "body"), OTHER_REQUESTS)
 def test_look_alikes_are_other_calls(traces: Captured, path: str, body: Any) -> None:
     with ReplayServer(Answer.json({})) as server:
         httpx.post(server.url + path, json=body)
@@ -213,8 +214,8 @@ def test_a_search_is_not_the_call_that_scores_and_caches_mean(traces: Captured) 
     assert [link.context for link in last.links] == [first.get_span_context()]
     assert not search.links
     (score,) = traces.scores()
-    assert last.get_span_context() is not None
-    assert score.span_id == last.get_span_context().span_id
+    assert last.context is not None
+    assert score.span_id == last.context.span_id
 
 
 def test_the_text_of_a_query_is_redacted() -> None:
@@ -237,3 +238,16 @@ def test_no_path_and_no_body_is_too_odd(path: str, body: bytes) -> None:
     for sample in VECTOR_SAMPLES:
         registry.recognise(sample.path, body)
         registry.recognise(path, json.dumps(sample.sent).encode())
+
+
+def test_a_tracers_span_of_the_same_query_does_not_count(traces: Captured) -> None:
+    sample = VECTOR_SAMPLES[0]
+    tracer = trace.get_tracer("opentelemetry.instrumentation.chromadb")
+    with ReplayServer(Answer.json(sample.answer)) as server:
+        with tracer.start_as_current_span("chroma.query", attributes={"db.chroma.query.n_results": 2}):
+            httpx.post(server.url + sample.path, json=sample.sent)
+        with tracer.start_as_current_span("search", attributes={"db.system.name": "elasticsearch"}):
+            httpx.post(server.url + sample.path, json=sample.sent)
+    _, query, _, search = traces.snapshot()
+    assert query["attributes"]["llmtrace.counted"] is False
+    assert "llmtrace.counted" not in search["attributes"]

@@ -43,22 +43,24 @@ _USUAL_CHUNK: Final = 64 * 1024
 """What HTTP libraries read at most at once."""
 _MAX_UNSEEN: Final = 128
 _OF_OTHER_HTTP: Final = (
-    semconv.SERVER_ADDRESS,
-    semconv.SERVER_PORT,
-    semconv.HTTP_RESPONSE_STATUS_CODE,
-    semconv.ERROR_TYPE,
-)
+    semconv.SERVER_ADDRESS, semconv.SERVER_PORT, semconv.HTTP_RESPONSE_STATUS_CODE, semconv.ERROR_TYPE,
+)  # fmt: skip
 _BASE_WEIGHT: Final = 2048
 
 
 class CapturedRequest(Protocol):
     """A request as its HTTP library knows it; nothing is worked out before it is asked for."""
 
-    path: str
-    """Percent-encoded, without query."""
-    body: bytes
-    headers: Mapping[str, str]
-    """`get` takes names in any case."""
+    @property
+    def path(self) -> str:
+        """Percent-encoded, without query."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """`get` takes names in any case."""
 
     def address(self) -> tuple[str, int]:
         """Host and port."""
@@ -267,9 +269,7 @@ class LlmCall:
         repeated = self._repeated()
         return (*inner, *self.span.finish(name, attributes, self._span_status, end, retry_of=repeated))
 
-    def _finish_other(
-        self, attributes: Mapping[str, AttributeValue], end: int
-    ) -> Sequence[ReadableSpan]:
+    def _finish_other(self, attributes: Mapping[str, AttributeValue], end: int) -> Sequence[ReadableSpan]:
         """What turned out to be no LLM call is a span of HTTP, for its headers named one."""
         if self._runtime.config.http_spans == "none":
             return ()

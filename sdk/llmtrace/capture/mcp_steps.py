@@ -1,12 +1,12 @@
 """The span of one MCP request, at its client or at its server, and the context that it carries.
 
-Both sides follow the conventions: the client's context travels in `params._meta`, the server's span lies below
-it, and what is active at the server is a link.
+Both sides follow the conventions: the client's context travels in `params._meta`, the server's span lies
+below it, and what is active at the server is a link.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
@@ -88,7 +88,7 @@ class McpStep:
         with _ENDING:
             if self._token is not None:
                 otel_context.detach(self._token)
-            stated = getattr(error, "error", None)
+            stated: Any = getattr(error, "error", None)
             if hasattr(stated, "code") and hasattr(stated, "message"):
                 self.note_failure(stated.code, stated.message)
             elif isinstance(error, Exception):
@@ -111,7 +111,7 @@ class McpStep:
 
 
 def client_step(runtime: Runtime, method: str, params: Any, request_id: Any = None) -> McpStep:
-    """A request that is sent. Where the span of a tool is open, and tells of no request yet, it is that one's.
+    """A request that is sent. Where a tool's span is open, and tells of no request yet, it is that one's.
 
     params: the request's, a model or its JSON.
     """
@@ -139,7 +139,7 @@ def server_step(
     remote = trace.get_current_span(_PROPAGATOR.extract(carried, Context())).get_span_context()
     ambient = trace.get_current_span().get_span_context()
     parent: Context | None = None
-    links: Iterable[Link] = ()
+    links: Sequence[Link] = ()
     if remote.is_valid:
         parent = set_span_in_context(trace.NonRecordingSpan(remote))
         if ambient.is_valid and ambient.span_id != remote.span_id:

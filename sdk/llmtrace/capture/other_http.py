@@ -24,8 +24,8 @@ Hook = tuple[type, str, Callable[[Any], Any]]
 """Class, method, what wraps it."""
 
 above_instrumentation: dict[str, tuple[Hook, ...]] = {}
-"""By library: hooks on methods that the instrumentation wraps as well. They go on top of it too, where a call is
-begun before it makes a span of its HTTP.
+"""By library: hooks on methods that the instrumentation wraps as well. They go on top of it too, so that a
+call is begun before it makes a span of its HTTP.
 """
 _above: list[tuple[type, str, Any, Any]] = []
 _instrumented: list[Any] = []

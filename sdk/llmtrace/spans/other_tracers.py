@@ -116,7 +116,7 @@ def enclosing(*, mark: bool) -> trace.Span | None:
 
 
 def mark_query() -> None:
-    """A search of ours begins: a tracer's span of the same query, where it is the active one, does not count."""
+    """A search of ours begins: a tracer's span of the same query, where it is active, does not count."""
     active = trace.get_current_span()
     if active.is_recording() and not _is_ours(active):
         attributes: Mapping[str, Any] = getattr(active, "attributes", None) or {}

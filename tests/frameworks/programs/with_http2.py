@@ -1,4 +1,4 @@
-"""httpx over HTTP/2 against a server in this process, plain and streamed, sync and async. Prints the spans."""
+"""httpx over HTTP/2 to a server in this process, plain and streamed, sync and async. Prints the spans."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ if __name__ == "__main__":
     with capture() as traces:
         ask(target)
         asyncio.run(ask_async(target))
-        spans = [f"{span.get_span_context().span_id:016x}" for span in traces.spans()]
+        spans = [f"{span.context.span_id:016x}" for span in traces.spans() if span.context]
         parents = [head["traceparent"].split("-")[2] for head in received]
         print(json.dumps({"spans": traces.snapshot(), "ids": sorted(spans), "parents": sorted(parents)}))

@@ -1,4 +1,7 @@
-"""lm15, DSPy's way to providers, sync and async, plain, streamed and left early: with_lm15.py URL. Prints the spans."""
+"""lm15, DSPy's way to providers, sync and async, plain, streamed and left early. Prints the spans.
+
+with_lm15.py URL REQUEST
+"""
 
 from __future__ import annotations
 

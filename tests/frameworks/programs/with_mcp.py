@@ -1,8 +1,8 @@
 """An MCP client or server, in the first or the second version of its package.
 
-with_mcp.py client stdio|http: an agent that asks for the tools, calls two of them, the second of which fails, and
-calls one within a tool of its own. with_mcp.py server stdio|http [PORT]: what it asks. Both print or write their
-spans: the server to SPANS_FILE.
+with_mcp.py client stdio|http: an agent that asks for the tools, calls two of them, the second of which fails,
+and calls one within a tool of its own. with_mcp.py server stdio|http [PORT]: what it asks. The server writes
+its spans to SPANS_FILE, the client prints both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -112,17 +111,17 @@ async def _over_http() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with subprocess.Popen([sys.executable, __file__, "server", "http", str(port)]) as process:
-        try:
-            for _ in range(300):
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                await asyncio.sleep(0.1)
-            async with connect(f"http://127.0.0.1:{port}/mcp") as streams:
-                await _ask(streams)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
+    process = await asyncio.create_subprocess_exec(sys.executable, __file__, "server", "http", str(port))
+    try:
+        for _ in range(300):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            await asyncio.sleep(0.1)
+        async with connect(f"http://127.0.0.1:{port}/mcp") as streams:
+            await _ask(streams)
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 30)
 
 
 def client(transport: str) -> None:

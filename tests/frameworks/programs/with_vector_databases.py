@@ -1,4 +1,4 @@
-"""A vector database's own client, asked once at the URL: with_vector_databases.py CLIENT URL. Prints the spans."""
+"""A vector database's own client, asked once: with_vector_databases.py CLIENT URL. Prints the spans."""
 
 from __future__ import annotations
 

@@ -88,12 +88,16 @@ def _begin(
         data = data._value
     recognised = interceptor.recognised(method.upper(), url.raw_path, data)
     streamed: streamed_request.StreamedBody | None = None
-    if recognised is None and streamed_request.may_be_call(method.upper(), url.raw_path):
-        # A file stays as it is: its length goes with it.
-        if isinstance(data, AsyncIterable) and not isinstance(data, module.payload.Payload):
-            streamed = streamed_request.StreamedBody()
-            pieces = data.iter_any() if isinstance(data, module.StreamReader) else data
-            kwargs["data"] = streamed.noted_async(pieces)
+    # A file stays as it is: its length goes with it.
+    if (
+        recognised is None
+        and isinstance(data, AsyncIterable)
+        and not isinstance(data, module.payload.Payload)
+        and streamed_request.may_be_call(method.upper(), url.raw_path)
+    ):
+        streamed = streamed_request.StreamedBody()
+        pieces = data.iter_any() if isinstance(data, module.StreamReader) else data
+        kwargs["data"] = streamed.noted_async(pieces)
     if recognised is None and streamed is None:
         if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
             kwargs["json"], kwargs["data"] = None, payload

@@ -1,7 +1,8 @@
 """The hook on the connections of `http.client`, for programs that use them directly.
 
-`endheaders` is where a request leaves, by `request` or piece by piece; the answer is what `getresponse` returns.
-Libraries on top of it (urllib3, urllib.request) have hooks of their own, within which nothing is recorded here.
+`endheaders` is where a request leaves, by `request` or piece by piece; the answer is what `getresponse`
+returns. Libraries on top of it (urllib3, urllib.request) have hooks of their own, within which nothing is
+recorded here.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final
 
+from llmtrace import internal_errors
 from llmtrace.capture import interceptor, streamed_request
 from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
 from llmtrace.internal_errors import swallow
+from llmtrace.wire import registry
 from llmtrace.wire.format import UNDETERMINED
 
 from .http_client_responses import received
@@ -48,11 +51,15 @@ class _Exchange:
 def _endheaders(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def endheaders(connection: Any, message_body: Any = None, **options: Any) -> None:
+        target = _possible_target(connection, message_body)
+        if target is None:
+            original(connection, message_body, **options)
+            return
         sent, streamed = interceptor.NOTHING, None
         with interceptor.BEGINNING:
             runtime = interceptor.recording()
-            if runtime is not None and connection._method in interceptor.METHODS:
-                sent, message_body, streamed = _begin(runtime, connection, message_body)
+            if runtime is not None:
+                sent, message_body, streamed = _begin(runtime, connection, target, message_body)
         with sent:
             original(connection, message_body, **options)
         if sent.call is not None:
@@ -63,11 +70,27 @@ def _endheaders(original: Callable[..., Any]) -> Callable[..., Any]:
     return endheaders
 
 
+def _possible_target(connection: Any, body: Any) -> str | None:
+    """The target of a request that may be a call. All of a program's requests come by here, urllib3's too."""
+    try:
+        method = connection._method
+        if method == "POST" or method == "GET":
+            target: str = connection._buffer[0].split(b" ", 2)[1].decode("latin-1")
+            path = target.partition("?")[0]
+            if registry.named(path, method):
+                return target
+            if method == "POST" and isinstance(body, bytes) and registry.recognise(path, body):
+                return target
+    except Exception as error:  # noqa: BLE001  # as `swallow`, for less
+        internal_errors.report("beginning a call", error)
+    return None
+
+
 def _begin(
-    runtime: Runtime, connection: Any, body: Any
+    runtime: Runtime, connection: Any, target: str, body: Any
 ) -> tuple[interceptor.SentRequest, Any, streamed_request.StreamedBody | None]:
     """(what is sent, the body to send, where what `send` is handed is noted): the headers are added."""
-    method, target = connection._method, connection._buffer[0].split(b" ", 2)[1].decode("latin-1")
+    method = connection._method
     recognised = interceptor.recognised(method, target, body)
     streamed = pieces = None
     if recognised is None:

@@ -1,13 +1,12 @@
 """Responses of `http.client` whose body is noted as it is read, in whichever way.
 
-A response stays the object that it is (others hold it, and ask for its type): it gets a class of its own, below
-the one that it had.
+A response stays the object that it is (others hold it, and ask for its type): it gets a class of its own,
+below the one that it had.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -43,20 +42,32 @@ def received(call: LlmCall, response: Any, module: ModuleType, *, is_error: bool
     )
 
 
-@lru_cache(maxsize=64)
+_classes: dict[type[Any], type[Any]] = {}
+
+
 def _noted_class(base: type[Any]) -> type[Any]:
+    known = _classes.get(base)
+    if known is None:
+        known = _classes[base] = _class_below(base)
+    return known
+
+
+def _class_below(base: Any) -> type[Any]:
     class NotedResponse(base):  # type: ignore[misc]  # what http.client or the application has
-        def read(self, *amount: Any) -> bytes:
-            return self._llmtrace_passing(lambda: super(NotedResponse, self).read(*amount), bytes)
+        _llmtrace_is_within: bool
 
-        def read1(self, *amount: Any) -> bytes:
-            return self._llmtrace_passing(lambda: super(NotedResponse, self).read1(*amount), bytes)
+        def read(self, *amount: Any) -> Any:
+            return _passed(self, lambda: super(NotedResponse, self).read(*amount), bytes)
 
-        def readline(self, *limit: Any) -> bytes:
-            return self._llmtrace_passing(lambda: super(NotedResponse, self).readline(*limit), bytes)
+        def read1(self, *amount: Any) -> Any:
+            return _passed(self, lambda: super(NotedResponse, self).read1(*amount), bytes)
 
-        def readinto(self, buffer: Any) -> int:
-            return self._llmtrace_passing(
+        def readline(self, *limit: Any) -> Any:
+            return _passed(self, lambda: super(NotedResponse, self).readline(*limit), bytes)
+
+        def readinto(self, buffer: Any) -> Any:
+            return _passed(
+                self,
                 lambda: super(NotedResponse, self).readinto(buffer),
                 lambda count: bytes(memoryview(buffer).cast("B")[:count]),
             )
@@ -73,21 +84,23 @@ def _noted_class(base: type[Any]) -> type[Any]:
                 recorder.garbage_collected()
             super().__del__()
 
-        def _llmtrace_passing(self, read: Callable[[], DataT], data: Callable[[DataT], bytes]) -> DataT:
-            if self._llmtrace_is_within:  # a line of a chunked body is read by `read`
-                return read()
-            self._llmtrace_is_within = True
-            try:
-                with self._llmtrace_recorder:
-                    result = read()
-            finally:
-                self._llmtrace_is_within = False
-            if result:
-                self._llmtrace_recorder.add_chunk(data(result))
-            if self.isclosed():
-                self._llmtrace_recorder.ended(early=False)
-            return result
-
     NotedResponse.__name__, NotedResponse.__qualname__ = base.__name__, base.__qualname__
     NotedResponse.__module__ = base.__module__
     return NotedResponse
+
+
+def _passed(response: Any, read: Callable[[], DataT], data: Callable[[DataT], bytes]) -> DataT:
+    """What a reading gives, noted."""
+    if response._llmtrace_is_within:  # a line of a chunked body is read by `read`
+        return read()
+    response._llmtrace_is_within = True
+    try:
+        with response._llmtrace_recorder:
+            result = read()
+    finally:
+        response._llmtrace_is_within = False
+    if result:
+        response._llmtrace_recorder.add_chunk(data(result))
+    if response.isclosed():
+        response._llmtrace_recorder.ended(early=False)
+    return result

@@ -1,5 +1,5 @@
-"""The hook on `send` of httpx and httpx2 clients, sync and async, and on the transports below it for the libraries
-that hand their requests to these directly (Pinecone's).
+"""The hook on `send` of httpx and httpx2 clients, sync and async, and on the transports below it for the
+libraries that hand their requests to these directly (Pinecone's).
 
 A request that is an LLM call by its shape gets a span and a `traceparent` header; every other request passes
 untouched, but for the HTTP spans of `capture.other_http`.

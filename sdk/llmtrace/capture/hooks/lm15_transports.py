@@ -1,4 +1,4 @@
-"""The hook on the transports of lm15, by which DSPy sends: HTTP on sockets, without any HTTP library below."""
+"""The hook on the transports of lm15, by which DSPy sends: HTTP on sockets, with no library below."""
 
 from __future__ import annotations
 

@@ -88,9 +88,7 @@ def _send_request(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _send_raw_request(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    async def send_raw_request(
-        dispatcher: Any, method: str, params: Any, *args: Any, **kwargs: Any
-    ) -> Any:
+    async def send_raw_request(dispatcher: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         step = _client_step(method, params)
         if step is None:
             return await original(dispatcher, method, params, *args, **kwargs)

@@ -46,7 +46,9 @@ def _open(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any
                 sent.call = None
                 with _ANSWERED:
                     if call is not None:
-                        received(call, error.fp if error.fp is not None else error, http.client, is_error=True)
+                        received(
+                            call, error.fp if error.fp is not None else error, http.client, is_error=True
+                        )
                 raise
         with _ANSWERED:
             if call is not None:

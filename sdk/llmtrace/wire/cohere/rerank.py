@@ -15,6 +15,7 @@ from llmtrace.wire.format import (
     put_int,
     put_text,
     whole,
+    word,
 )
 
 from .chat import put_usage
@@ -32,8 +33,8 @@ def request(body: Json, path: str, content: bool) -> Translation:
     attributes = translation.attributes
     put_text(attributes, semconv.REQUEST_MODEL, payload.get("model"))
     put_int(attributes, semconv.RETRIEVAL_TOP_K, either(payload, "top_n", "top_k"))
-    if content:
-        put_text(translation.texts, semconv.RETRIEVAL_QUERY_TEXT, payload.get("query"))
+    if content and (query := word(payload, "query")):
+        translation.texts[semconv.RETRIEVAL_QUERY_TEXT] = query
     return translation
 
 

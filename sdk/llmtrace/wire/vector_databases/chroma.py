@@ -1,4 +1,5 @@
-"""Chroma: `POST /api/v2/tenants/…/databases/…/collections/{id}/query` (or `/search`), `/api/v1/collections/…/query`.
+"""Chroma: `POST /api/v2/tenants/…/databases/…/collections/{id}/query` or `/search`, in its first version
+`/api/v1/collections/{id}/query`.
 
 A collection has an id in the path; its name is not sent.
 """
@@ -50,6 +51,4 @@ def response(body: Json, content: bool) -> Translation:
     return shared.documents(rows, content)
 
 
-FORMAT: Final[WireFormat] = shared.retrieval_format(
-    "chroma", ("query", "search"), matches, request, response
-)
+FORMAT: Final[WireFormat] = shared.retrieval_format("chroma", ("query", "search"), matches, request, response)

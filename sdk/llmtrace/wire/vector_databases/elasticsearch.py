@@ -1,7 +1,7 @@
 """Elasticsearch and OpenSearch: `POST /{index}/_search` that searches by vectors or by meaning.
 
-Any other search is an application's own business: only what asks for neighbours of a vector, or has the server
-make one, is a retrieval.
+Any other search is an application's own business: only what asks for neighbours of a vector, or has the
+server make one, is a retrieval.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Qdrant: `POST /collections/{name}/points/query`, its batches and groups, and the older `search`, `recommend`,
-`discover`.
+"""Qdrant: `POST /collections/{name}/points/query`, its batches and groups, and the older `search`,
+`recommend`, `discover`.
 """
 
 from __future__ import annotations

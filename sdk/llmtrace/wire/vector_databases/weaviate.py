@@ -1,7 +1,7 @@
 """Weaviate's GraphQL: `POST /v1/graphql` with a `Get` that searches by vector, text or both.
 
-Its current Python client searches over gRPC, which is not read; GraphQL is what raw requests and older clients
-send.
+Its current Python client searches over gRPC, which is not read; GraphQL is what raw requests and older
+clients send.
 """
 
 from __future__ import annotations
