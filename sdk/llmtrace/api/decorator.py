@@ -5,21 +5,24 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
+from llmtrace.spans import generator_blocks
 
+from . import open_spans
 from .span import Span, SpanBlock
 from .span_shapes import SpanShape, with_attributes
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _ARGUMENTS: Final = swallow("binding arguments")
+_STEP: Final = swallow("making a generator's span the active one")
 
 
 def observed(function: Callable[P, R], shape: SpanShape) -> Callable[P, R]:
@@ -73,9 +76,8 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner = self._function(*args, **kwargs)
-            with SpanBlock(self._shape, active=False) as span:
-                self._record_arguments(span, args, kwargs)
-                active = _ActiveStep(span)
+            with _GeneratorSpan(self._shape) as active:
+                self._record_arguments(active.span, args, kwargs)
                 step: Callable[[], Any] = functools.partial(next, inner)
                 while True:
                     try:
@@ -98,9 +100,8 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = self._function(*args, **kwargs)
-            with SpanBlock(self._shape, active=False) as span:
-                self._record_arguments(span, args, kwargs)
-                active = _ActiveStep(span)
+            with _GeneratorSpan(self._shape) as active:
+                self._record_arguments(active.span, args, kwargs)
                 step: Callable[[], Any] = inner.__anext__
                 while True:
                     try:
@@ -127,22 +128,56 @@ class _ObservedFunction:
             span.set_input({key: value for key, value in bound.items() if key not in {"self", "cls"}})
 
 
+class _GeneratorSpan:
+    """The span of one run of a generator, from its first step to its end."""
+
+    __slots__ = ("_step", "span")
+
+    def __init__(self, shape: SpanShape) -> None:
+        self.span = Span(shape)
+        self._step = _ActiveStep(self.span)
+        open_spans.add(self.span)
+
+    def __enter__(self) -> _ActiveStep:
+        return self._step
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        open_spans.discard(self.span)
+        self.span.end(error)
+
+
 class _ActiveStep:
     """Makes the span of a generator active for one step at a time.
 
     What the body attached meanwhile is put back at its next step, and never seen by the consumer.
     """
 
-    __slots__ = ("_span", "_token")
+    __slots__ = ("_attached", "_context", "span")
 
     def __init__(self, span: Span) -> None:
-        self._span = span
-        self._token: Token[Context] | None = None
+        self.span = span
+        self._attached: generator_blocks.Attached | None = None
+        self._context: Context | None = None
+        with _STEP:
+            here = generator_blocks.current()
+            context = span.applied(here)
+            if context is not here:
+                self._context = generator_blocks.taken_over(context)
 
     def __enter__(self) -> None:
-        self._token = self._span.attach()
+        with _STEP:
+            if self._context is not None:
+                before = otel_context.get_current()
+                token = otel_context.attach(self._context)
+                self._attached = generator_blocks.Attached(token, self._context, before)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._span.detach(self._token)
+        with _STEP:
+            attached, self._attached = self._attached, None
+            if attached is not None:
+                self._context = otel_context.get_current()
+                attached.leave()

@@ -30,11 +30,11 @@ from llmtrace.delivery.spool import Spool
 from llmtrace.delivery.stats import Stats
 from llmtrace.internal_errors import swallow
 from llmtrace.redaction.redactor import Redactor
-from llmtrace.spans import other_tracers
+from llmtrace.spans import handover, other_tracers
 from llmtrace.spans.finished_spans import SCOPE
 from llmtrace.spans.sampling import TailSampler
 
-from . import process_hooks
+from . import open_spans, process_hooks
 
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
@@ -115,6 +115,7 @@ def start(
         )
         process_hooks.register(_runtime, current=current, shutdown=shutdown, renew_locks=_renew_locks)
     install.install(current)
+    handover.enable()
     delivery_worker.resume()
     return _runtime
 
@@ -141,6 +142,7 @@ def shutdown(timeout: float | None = None) -> bool:
         return True
     with swallow("shutdown"):
         other_http.remove()
+        open_spans.end_all()
         sent = runtime.delivery_worker.shutdown(runtime.config.exit_timeout if timeout is None else timeout)
         runtime.processor.delivery_worker = None
         if _own_global is not None:
@@ -157,6 +159,7 @@ def disable() -> None:
     shutdown()
     with swallow("taking the hooks off"):
         install.remove()
+        handover.remove()
 
 
 def stats() -> Stats:

@@ -15,6 +15,8 @@ from typing import Final
 from llmtrace import internal_errors
 from llmtrace.capture.runtime import Runtime
 
+from . import open_spans
+
 _INIT_PID: Final = 1
 
 _registered = False
@@ -55,6 +57,7 @@ def _after_fork() -> None:
     runtime = _current()
     if runtime is None:
         return
+    open_spans.forget()
     runtime.delivery_worker.after_fork()
     # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run.
     util = sys.modules.get("multiprocessing.util")
@@ -65,8 +68,11 @@ def _after_fork() -> None:
 def _finalize_in_child(runtime: Runtime) -> None:
     from multiprocessing import util
 
-    timeout = runtime.config.exit_timeout
-    util.Finalize(None, runtime.delivery_worker.shutdown, args=(timeout,), exitpriority=10)
+    def end() -> None:
+        open_spans.end_all()
+        runtime.delivery_worker.shutdown(runtime.config.exit_timeout)
+
+    util.Finalize(None, end, exitpriority=10)
 
 
 def _handle_sigterm() -> None:
@@ -91,6 +97,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
         def send() -> None:
             try:
+                open_spans.end_all()
                 runtime.delivery_worker.shutdown(timeout)
             finally:
                 done.release()

@@ -20,7 +20,7 @@ from llmtrace import clock, semconv
 from llmtrace.common.providers import UNKNOWN
 from llmtrace.delivery import double_spans
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import cache_fills, context_attributes, other_tracers, retries
+from llmtrace.spans import cache_fills, context_attributes, generator_blocks, other_tracers, retries
 from llmtrace.wire import accounts, background_responses, cache_headers, response_headers
 from llmtrace.wire.format import InnerCall, Json, Translation, WireFormat
 from llmtrace.wire.framing import decode, output_events, sse
@@ -103,7 +103,8 @@ class LlmCall:
         self._format = wire_format
         self._request = request
         self._span_status = _UNSET
-        self._content = context_attributes.captures_content(runtime.config.capture_content)
+        here = generator_blocks.current()
+        self._content = context_attributes.captures_content(runtime.config.capture_content, here)
         self._chunks: list[bytes] = []
         self._times: list[float] = []
         self._tail: deque[tuple[bytes, float]] | None = None
@@ -116,11 +117,11 @@ class LlmCall:
         self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = clock.time_ns()
-        self.span = llm_span.begin(runtime, wire_format.operation, self._started_at)
-        self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(), self._started_at)
+        self.span = llm_span.begin(runtime, wire_format.operation, self._started_at, here)
+        self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(here), self._started_at)
         self._retry_of = retries.repeated(self._retry, request.path, request.body, request.headers)
         retries.last.set(self._retry)
-        cache_fills.note_call(self.span.context)
+        cache_fills.note_call(self.span.context, here)
         self._start = clock.perf_counter()
 
     @property

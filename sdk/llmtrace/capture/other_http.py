@@ -6,13 +6,13 @@ Installed at the first such call: a program that only talks to models never pays
 from __future__ import annotations
 
 import sys
-from contextvars import Token
 from typing import Any
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context
 
 from llmtrace.internal_errors import swallow
+from llmtrace.spans import generator_blocks
+from llmtrace.spans.generator_blocks import Attached
 
 from . import propagation
 from .runtime import Runtime
@@ -21,16 +21,18 @@ _instrumented: list[Any] = []
 _installed_for: Runtime | None = None
 
 
-def other_call(runtime: Runtime, request: Any) -> Token[Context] | None:
-    """Called before any request that is not a recorded LLM call is sent; what it returns is detached then."""
+def other_call(runtime: Runtime, request: Any) -> Attached | None:
+    """Called before any request that is not a recorded LLM call is sent; what it returns is left then."""
     host = request.url.host
     propagation.set_baggage_header(runtime.config, host, request.headers.__setitem__)
-    token = propagation.without_baggage(runtime.config, host)
+    attached = propagation.without_baggage(runtime.config, host)
     if runtime.config.http_spans != "none":
         install(runtime)
-    elif trace.get_current_span().get_span_context().is_valid:
-        propagate.inject(request.headers)
-    return token
+    else:
+        here = generator_blocks.current()
+        if trace.get_current_span(here).get_span_context().is_valid:
+            propagate.inject(request.headers, here)
+    return attached
 
 
 def install(runtime: Runtime) -> None:

@@ -6,17 +6,16 @@ Baggage may hold user ids and worse, and OpenTelemetry's default propagators sen
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Token
 from typing import Final
 
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import SpanContext
 
 from llmtrace.config import Config
+from llmtrace.spans.generator_blocks import Attached
 
 SetHeader = Callable[[str, str], None]
 """Sets one header of a request."""
@@ -57,7 +56,7 @@ def may_have_baggage(config: Config, host: str) -> bool:
     )
 
 
-def without_baggage(config: Config, host: str) -> Token[Context] | None:
+def without_baggage(config: Config, host: str) -> Attached | None:
     """Take the baggage off the context while a request to `host` is sent, unless it may go there.
 
     None when there is nothing to take off, or when the application chose its propagators itself
@@ -65,4 +64,6 @@ def without_baggage(config: Config, host: str) -> Token[Context] | None:
     """
     if config.keep_propagators or not baggage.get_all() or may_have_baggage(config, host):
         return None
-    return otel_context.attach(baggage.clear())
+    before = otel_context.get_current()
+    cleared = baggage.clear(before)
+    return Attached(otel_context.attach(cleared), cleared, before)

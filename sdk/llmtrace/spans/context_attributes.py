@@ -6,9 +6,9 @@ an explicit `context=`), and the span processor writes them on every span starte
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import Token
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -19,9 +19,12 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import internal_errors, semconv
 from llmtrace.internal_errors import swallow
 
+from . import generator_blocks
+
 _KEY: Final = otel_context.create_key("llmtrace-attributes")
 _CONTENT: Final = otel_context.create_key("llmtrace-capture-content")
 _ENTERING: Final = swallow("entering a context")
+_LEAVING: Final = swallow("leaving a context")
 _NONE: Final[Mapping[str, AttributeValue]] = {}
 
 
@@ -30,6 +33,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     Works with `with` and `async with`. Nested blocks merge: inner values win, tags add up. A value of None
     leaves the outer one. Values are converted to str. Entering and leaving never raise.
+
+    Around a `yield` it holds while that generator runs, in whichever context, and in the tasks and threads
+    that it starts; its consumer never sees it.
 
     purpose: what the calls within are for, one of `semconv.PURPOSES`; another word is left out with a
         warning, for a misspelt one would put them aside unseen.
@@ -66,25 +72,26 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         if tags is not None:
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
         self._capture_content = capture_content
-        self._tokens: list[Token[Context] | None] = []
+        self._entries: list[generator_blocks.Entry | None] = []
 
     def __enter__(self) -> Self:
-        token: Token[Context] | None = None
+        entry: generator_blocks.Entry | None = None
         with _ENTERING:
-            merged = _merged(attributes(), self._attributes)
-            entered = otel_context.set_value(_KEY, merged)
-            if self._capture_content is not None:
-                entered = otel_context.set_value(_CONTENT, self._capture_content, entered)
-            token = otel_context.attach(entered)
-        self._tokens.append(token)
+            entry = generator_blocks.enter(self, sys._getframe(1))
+        self._entries.append(entry)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        token = self._tokens.pop()
-        if token is not None:
-            otel_context.detach(token)
+        entries = self._entries
+        left = entries[-1]
+        with _LEAVING:
+            if len(entries) > 1:  # other tasks, threads and generators may be within the same block
+                left = next((entry for entry in entries[::-1] if entry and entry.is_here()), left)
+            entries.remove(left)
+            if left is not None:
+                left.leave()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -94,6 +101,24 @@ class context:  # read as a verb: `with llmtrace.context(...)`
     ) -> None:
         self.__exit__(kind, error, trace)
 
+    def applied(self, base: Context) -> Context:
+        """See `generator_blocks.Change`."""
+        changed = base.copy()
+        changed[_KEY] = _merged(attributes(base), self._attributes)
+        if self._capture_content is not None:
+            changed[_CONTENT] = self._capture_content
+        return Context(changed)
+
+    def withheld(self, base: Context) -> Context:
+        """See `generator_blocks.Change`. What must not be recorded within is not recorded."""
+        changed = base.copy()
+        changed[_KEY] = {
+            key: value for key, value in attributes(base).items() if key not in self._attributes
+        }
+        if self._capture_content is False:
+            changed[_CONTENT] = False
+        return Context(changed)
+
 
 def prompt(name: str, version: object = None) -> context:
     """Say which prompt template the LLM calls within use: `with llmtrace.prompt("greeting", 3): …`."""
@@ -102,7 +127,8 @@ def prompt(name: str, version: object = None) -> context:
 
 def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
     """The attributes of the enclosing `llmtrace.context` blocks."""
-    return cast("Mapping[str, AttributeValue]", otel_context.get_value(_KEY, within) or _NONE)
+    here = generator_blocks.current() if within is None else within
+    return cast("Mapping[str, AttributeValue]", here.get(_KEY) or _NONE)
 
 
 def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
@@ -113,16 +139,16 @@ def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
 @contextmanager
 def of_cache(name: str) -> Iterator[None]:
     """Say on the spans within that they are what a look-up in this cache needs."""
-    token = otel_context.attach(within({semconv.CACHE_NAME: name}, otel_context.get_current()))
+    attached = generator_blocks.attach(within({semconv.CACHE_NAME: name}, generator_blocks.current()))
     try:
         yield
     finally:
-        otel_context.detach(token)
+        attached.leave()
 
 
-def captures_content(default: bool) -> bool:
+def captures_content(default: bool, here: Context | None = None) -> bool:
     """Whether messages are recorded here: what the innermost block says, else `default`."""
-    setting = otel_context.get_value(_CONTENT)
+    setting = (generator_blocks.current() if here is None else here).get(_CONTENT)
     return default if setting is None else bool(setting)
 
 

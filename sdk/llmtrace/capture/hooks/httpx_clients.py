@@ -117,7 +117,7 @@ def _begin(request: Any) -> interceptor.SentRequest:
                 return interceptor.begin(
                     runtime, wire_format, captured, lambda: str(request.url.host), set_header
                 )
-        return interceptor.SentRequest(token=other_http.other_call(runtime, request))
+        return interceptor.SentRequest(attached=other_http.other_call(runtime, request))
     return interceptor.NOTHING
 
 

@@ -1,0 +1,65 @@
+"""Which frames are running here: the stack, seen from its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from types import CodeType, FrameType
+from typing import Final, TypeVar
+
+_GENERATOR: Final = 0x20  # inspect.CO_GENERATOR; importing inspect is slow
+
+ValueT = TypeVar("ValueT")
+
+
+def of_this_stack(values: Mapping[FrameType, Sequence[ValueT]]) -> list[ValueT]:
+    """The values of the frames that are on this thread's stack, those of the outermost frame first.
+
+    The stack ends where an event loop runs a task or a callback: what is beyond runs the loop. It goes on
+    below a greenlet in the one that waits for it.
+    """
+    loops_step = _loops_step()
+    found: list[Sequence[ValueT]] = []
+    for top in _stacks():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code is loops_step:
+                break
+            noted = values.get(frame)
+            if noted:
+                found.append(noted)
+            frame = frame.f_back
+        else:
+            continue
+        break
+    return [value for noted in reversed(found) for value in noted]
+
+
+def driver(generator: FrameType) -> FrameType | None:
+    """The frame that runs a generator's step, past those that delegate to it (`yield from`)."""
+    frame = generator.f_back
+    while frame is not None and frame.f_code.co_flags & _GENERATOR and _delegates(frame):
+        frame = frame.f_back
+    return frame
+
+
+def _stacks() -> Iterator[FrameType]:
+    yield sys._getframe(1)
+    library = sys.modules.get("greenlet")
+    parent = library.getcurrent().parent if library is not None else None
+    while parent is not None:
+        if parent.gr_frame is not None:
+            yield parent.gr_frame
+        parent = parent.parent
+
+
+def _loops_step() -> CodeType | None:
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events.Handle._run.__code__
+
+
+def _delegates(frame: FrameType) -> bool:
+    """Whether a generator that runs is at a `yield from`."""
+    import opcode  # only where a block is entered in a generator that another one runs
+
+    return frame.f_code.co_code[frame.f_lasti] == opcode.opmap["SEND"]
