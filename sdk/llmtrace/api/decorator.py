@@ -179,5 +179,5 @@ class _ActiveStep:
         with _STEP:
             attached, self._attached = self._attached, None
             if attached is not None:
-                self._context = otel_context.get_current()
+                self._context = generator_blocks.without_blocks(otel_context.get_current())
                 attached.leave()

@@ -34,6 +34,7 @@ _FIXTURES: Final = frozenset(
     {
         ("_pytest.fixtures", "call_fixture_func"),
         ("pluggy._callers", "_multicall"),
+        ("pluggy._execution", "_multicall"),
         ("pytest_asyncio.plugin", "setup"),
         ("anyio._backends._asyncio", "_run_tests_and_fixtures"),
     }
@@ -71,6 +72,7 @@ class _Block:
         """The context that was there, as it was."""
         self.entered = outer
         """The context that was attached."""
+        _home.set(None)  # so that going back never takes the variable out of the context
         self._home_token: Token[None] = _home.set(None)
 
     def is_at_home(self) -> bool:
@@ -189,6 +191,13 @@ def current() -> Context:
     """The context as it is for who asks: with the blocks of the generators that run him, and no others."""
     context = otel_context.get_current()
     return context if not _open and _TOP not in context else _resolved(context)
+
+
+def without_blocks(context: Context) -> Context:
+    """The context without what generators have left in it: who runs one gets its blocks by its frame."""
+    while (top := _top(context)) is not None:
+        context = top.taken_out_of(context)
+    return context
 
 
 def are_open() -> bool:
