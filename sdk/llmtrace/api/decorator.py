@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import generator_blocks
+from llmtrace.spans import generator_blocks, running_frames
 
 from . import open_spans
 from .span import Span, SpanBlock
@@ -94,6 +94,7 @@ class _ObservedFunction:
                     except BaseException as thrown:  # noqa: BLE001  # `throw` belongs to the inner generator
                         step = functools.partial(inner.throw, thrown)
 
+        running_frames.end_stack_at(wrapper.__code__)
         return wrapper
 
     def async_generator(self) -> Callable[..., Any]:
@@ -118,6 +119,7 @@ class _ObservedFunction:
                     except BaseException as thrown:  # noqa: BLE001
                         step = functools.partial(inner.athrow, thrown)
 
+        running_frames.end_stack_at(wrapper.__code__)
         return wrapper
 
     def _record_arguments(self, span: Span, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -156,11 +156,10 @@ class SpanBlock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         started, entry = self._leave()
-        with _LEAVING:
-            if entry is not None:
-                entry.leave()
-                if type(entry) is generator_blocks.GeneratorBlock:
-                    open_spans.discard(started)
+        if entry is not None:
+            entry.leave()
+            if type(entry) is generator_blocks.GeneratorBlock:
+                open_spans.discard(started)
         started.end(error)
 
     def _leave(self) -> tuple[Span, generator_blocks.Entry | None]:

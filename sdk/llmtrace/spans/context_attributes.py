@@ -85,13 +85,18 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         entries = self._entries
+        entry = entries.pop() if len(entries) == 1 else self._entered_here()
+        if entry is not None:
+            entry.leave()
+
+    def _entered_here(self) -> generator_blocks.Entry | None:
+        """What was entered here: other tasks, threads and generators may be within the same block."""
+        entries = self._entries
         left = entries[-1]
         with _LEAVING:
-            if len(entries) > 1:  # other tasks, threads and generators may be within the same block
-                left = next((entry for entry in entries[::-1] if entry and entry.is_here()), left)
-            entries.remove(left)
-            if left is not None:
-                left.leave()
+            left = next((entry for entry in entries[::-1] if entry and entry.is_here()), left)
+        entries.remove(left)
+        return left
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -103,21 +108,18 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     def applied(self, base: Context) -> Context:
         """See `generator_blocks.Change`."""
-        changed = base.copy()
-        changed[_KEY] = _merged(attributes(base), self._attributes)
+        changes: dict[str, object] = {_KEY: _merged(attributes(base), self._attributes)}
         if self._capture_content is not None:
-            changed[_CONTENT] = self._capture_content
-        return Context(changed)
+            changes[_CONTENT] = self._capture_content
+        return Context(base, **changes)
 
     def withheld(self, base: Context) -> Context:
         """See `generator_blocks.Change`. What must not be recorded within is not recorded."""
-        changed = base.copy()
-        changed[_KEY] = {
-            key: value for key, value in attributes(base).items() if key not in self._attributes
-        }
+        outer = attributes(base)
+        changes: dict[str, object] = {_KEY: {key: outer[key] for key in outer if key not in self._attributes}}
         if self._capture_content is False:
-            changed[_CONTENT] = False
-        return Context(changed)
+            changes[_CONTENT] = False
+        return Context(base, **changes)
 
 
 def prompt(name: str, version: object = None) -> context:
@@ -128,7 +130,8 @@ def prompt(name: str, version: object = None) -> context:
 def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
     """The attributes of the enclosing `llmtrace.context` blocks."""
     here = generator_blocks.current() if within is None else within
-    return cast("Mapping[str, AttributeValue]", here.get(_KEY) or _NONE)
+    values: Mapping[str, AttributeValue] = here.get(_KEY, _NONE)  # type: ignore[assignment]
+    return values
 
 
 def within(added: Mapping[str, AttributeValue], base: Context) -> Context:
@@ -167,6 +170,8 @@ def _checked_purpose(purpose: object) -> object:
 def _merged(
     outer: Mapping[str, AttributeValue], inner: Mapping[str, AttributeValue]
 ) -> Mapping[str, AttributeValue]:
+    if not outer:
+        return inner
     merged = {**outer, **inner}
     before, added = outer.get(semconv.TAGS), inner.get(semconv.TAGS)
     if before and added:

@@ -39,6 +39,7 @@ _FIXTURES: Final = frozenset(
         ("anyio._backends._asyncio", "_run_tests_and_fixtures"),
     }
 )
+_LEAVING: Final = swallow("leaving a block", may_raise=False)
 _RESOLVING: Final = swallow("telling whose block of a generator it is")
 
 
@@ -85,9 +86,7 @@ class _Block:
         return True
 
     def applied(self, base: Context) -> Context:
-        changed = dict(self.change.applied(base))
-        changed[_INCLUDED] = (*included(base), self)
-        return Context(changed)
+        return Context(self.change.applied(base), **{_INCLUDED: (*included(base), self)})
 
     def taken_out_of(self, context: Context) -> Context:
         """The context as it was before, with what others have put into it since."""
@@ -103,12 +102,15 @@ _home: Final[ContextVar[None]] = ContextVar("llmtrace-home", default=None)
 _open: Final[dict[FrameType, list[_Block]]] = {}
 
 
-class Attached(NamedTuple):
+class Attached:
     """A context that was attached for a block of nobody's generator, and how to go back."""
 
-    token: Token[Context]
-    entered: Context
-    before: Context
+    __slots__ = ("before", "entered", "token")
+
+    def __init__(self, token: Token[Context], entered: Context, before: Context) -> None:
+        self.token = token
+        self.entered = entered
+        self.before = before
 
     def is_here(self) -> bool:
         """Whether what was entered is the active one."""
@@ -120,9 +122,10 @@ class Attached(NamedTuple):
         """
         try:
             self.token.var.reset(self.token)
-        except (ValueError, RuntimeError):
-            if otel_context.get_current() is self.entered:
-                otel_context.attach(self.before)
+        except Exception:  # noqa: BLE001  # a token is good in its own context alone
+            with _LEAVING:
+                if otel_context.get_current() is self.entered:
+                    otel_context.attach(self.before)
 
 
 class GeneratorBlock(NamedTuple):
@@ -136,6 +139,10 @@ class GeneratorBlock(NamedTuple):
 
     def leave(self) -> None:
         """It holds no longer; where its context is still the active one it goes, in whichever context."""
+        with _LEAVING:
+            self._leave()
+
+    def _leave(self) -> None:
         block = self.block
         frame, block.frame = block.frame, None
         if frame is not None:
@@ -166,7 +173,10 @@ def enter(change: Change, frame: FrameType) -> Entry:
         owner = _owner(frame)
         if owner is not None:
             return _enter_in_generator(change, owner, current, base)
-    return attach(change.applied(base), current)
+    context = change.applied(base)
+    if _TOP in context:
+        context = taken_over(context)
+    return Attached(otel_context.attach(context), context, current)
 
 
 def attach(context: Context, before: Context | None = None) -> Attached:
@@ -227,9 +237,7 @@ def _top(context: Context) -> _Block | None:
 
 def _enter_in_generator(change: Change, owner: FrameType, current: Context, base: Context) -> GeneratorBlock:
     block = _Block(change, owner, current)
-    entered = dict(block.applied(base))
-    entered[_TOP] = block
-    block.entered = Context(entered)
+    block.entered = Context(block.applied(base), **{_TOP: block})
     otel_context.attach(block.entered)
     _open.setdefault(owner, []).append(block)
     on_entered()

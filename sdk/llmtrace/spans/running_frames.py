@@ -11,28 +11,39 @@ _GENERATOR: Final = 0x20  # inspect.CO_GENERATOR; importing inspect is slow
 
 ValueT = TypeVar("ValueT")
 
+#: The code of functions that attach a context which is whole (what runs them adds nothing to it), by its id:
+#: comparing code is slow.
+_boundaries: Final[dict[int, CodeType]] = {}
+_has_loops_step = False
+
 
 def of_this_stack(values: Mapping[FrameType, Sequence[ValueT]]) -> list[ValueT]:
     """The values of the frames that are on this thread's stack, those of the outermost frame first.
 
-    The stack ends where an event loop runs a task or a callback: what is beyond runs the loop. It goes on
-    below a greenlet in the one that waits for it.
+    The stack ends at a boundary, and where an event loop runs a task or a callback: what is beyond runs the
+    loop. It goes on below a greenlet in the one that waits for it.
     """
-    loops_step = _loops_step()
+    if not _has_loops_step:
+        _note_loops_step()
     found: list[Sequence[ValueT]] = []
     for top in _stacks():
         frame: FrameType | None = top
         while frame is not None:
-            if frame.f_code is loops_step:
-                break
             noted = values.get(frame)
             if noted:
                 found.append(noted)
+            if id(frame.f_code) in _boundaries:
+                break
             frame = frame.f_back
         else:
             continue
         break
     return [value for noted in reversed(found) for value in noted]
+
+
+def end_stack_at(code: CodeType) -> None:
+    """From now on a stack ends where this code runs."""
+    _boundaries[id(code)] = code
 
 
 def driver(generator: FrameType) -> FrameType | None:
@@ -53,9 +64,12 @@ def _stacks() -> Iterator[FrameType]:
         parent = parent.parent
 
 
-def _loops_step() -> CodeType | None:
+def _note_loops_step() -> None:
+    global _has_loops_step
     events = sys.modules.get("asyncio.events")
-    return None if events is None else events.Handle._run.__code__
+    if events is not None:
+        end_stack_at(events.Handle._run.__code__)
+        _has_loops_step = True
 
 
 def _delegates(frame: FrameType) -> bool:
