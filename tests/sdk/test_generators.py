@@ -399,6 +399,10 @@ def test_a_block_that_is_left_in_another_context() -> None:
     _in_a_thread(block.__enter__)
     _in_a_thread(lambda: block.__exit__(None, None, None))
     assert _user() is None
-    within = llmtrace.context(user_id="own")
-    within.__enter__()
-    assert _copied(lambda: (within.__exit__(None, None, None), _user())[1]) is None
+
+    def left_in_a_copy() -> object:
+        within = llmtrace.context(user_id="own")
+        within.__enter__()
+        return _copied(lambda: (within.__exit__(None, None, None), _user())[1])
+
+    assert _copied(left_in_a_copy) is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import suppress
+from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
@@ -81,20 +83,17 @@ class _ObservedFunction:
                 step: Callable[[], Any] = functools.partial(next, inner)
                 while True:
                     try:
-                        with active:
-                            item = step()
+                        item = active.run(step)
                     except StopIteration as stop:
                         return stop.value
                     try:
                         step = functools.partial(inner.send, (yield item))
                     except GeneratorExit:
-                        with active:
-                            inner.close()
+                        active.run(inner.close)
                         raise
                     except BaseException as thrown:  # noqa: BLE001  # `throw` belongs to the inner generator
                         step = functools.partial(inner.throw, thrown)
 
-        running_frames.end_stack_at(wrapper.__code__)
         return wrapper
 
     def async_generator(self) -> Callable[..., Any]:
@@ -106,20 +105,17 @@ class _ObservedFunction:
                 step: Callable[[], Any] = inner.__anext__
                 while True:
                     try:
-                        with active:
-                            item = await step()
+                        item = await active.run_async(step)
                     except StopAsyncIteration:
                         return
                     try:
                         step = functools.partial(inner.asend, (yield item))
                     except GeneratorExit:
-                        with active:
-                            await inner.aclose()
+                        await active.run_async(inner.aclose)
                         raise
                     except BaseException as thrown:  # noqa: BLE001
                         step = functools.partial(inner.athrow, thrown)
 
-        running_frames.end_stack_at(wrapper.__code__)
         return wrapper
 
     def _record_arguments(self, span: Span, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -156,17 +152,28 @@ class _ActiveStep:
     What the body attached meanwhile is put back at its next step, and never seen by the consumer.
     """
 
-    __slots__ = ("_attached", "_context", "span")
+    __slots__ = ("_attached", "_context", "_managed", "span")
 
     def __init__(self, span: Span) -> None:
         self.span = span
         self._attached: generator_blocks.Attached | None = None
         self._context: Context | None = None
+        self._managed: Token[Any]
         with _STEP:
             here = generator_blocks.current()
             context = span.applied(here)
             if context is not here:
                 self._context = generator_blocks.taken_over(context)
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        """Run one step."""
+        with self:
+            return step()
+
+    async def run_async(self, step: Callable[[], Awaitable[Any]]) -> Any:
+        """Run one step of an async generator."""
+        with self:
+            return await step()
 
     def __enter__(self) -> None:
         with _STEP:
@@ -174,6 +181,7 @@ class _ActiveStep:
                 before = otel_context.get_current()
                 token = otel_context.attach(self._context)
                 self._attached = generator_blocks.Attached(token, self._context, before)
+                self._managed = generator_blocks.managed.set(())  # they are in its context already
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -183,3 +191,9 @@ class _ActiveStep:
             if attached is not None:
                 self._context = generator_blocks.without_blocks(otel_context.get_current())
                 attached.leave()
+                with suppress(ValueError, RuntimeError):  # closed in another context
+                    generator_blocks.managed.reset(self._managed)
+
+
+for _run in (_ActiveStep.run, _ActiveStep.run_async):
+    running_frames.end_stack_at(_run.__code__)  # the generator keeps the context in which it began

@@ -65,9 +65,9 @@ class _Block:
 
     __slots__ = ("_home_token", "change", "entered", "frame", "outer")
 
-    def __init__(self, change: Change, frame: FrameType, outer: Context) -> None:
+    def __init__(self, change: Change, frame: FrameType | None, outer: Context) -> None:
         self.change = change
-        self.frame: FrameType | None = frame
+        self.frame = frame
         """None when it was left: a frame keeps its variables."""
         self.outer = outer
         """The context that was there, as it was."""
@@ -97,6 +97,8 @@ class _Block:
         return Context({**self.outer, **since})
 
 
+#: The blocks of context managers that are open in this context, and in what it was copied from.
+managed: Final[ContextVar[tuple[_Block, ...]]] = ContextVar("llmtrace-managed-blocks", default=())
 _home: Final[ContextVar[None]] = ContextVar("llmtrace-home", default=None)
 #: The blocks that are open, by the frame that entered them, outermost first.
 _open: Final[dict[FrameType, list[_Block]]] = {}
@@ -126,6 +128,30 @@ class Attached:
             with _LEAVING:
                 if otel_context.get_current() is self.entered:
                     otel_context.attach(self.before)
+
+
+class ManagedBlock(Attached):
+    """A block that was entered by a context manager's generator, or put on an exit stack.
+
+    Others may leave what they attached before it is left, and take its context along: FastAPI ends a span
+    around the dependencies of a request before the request is answered.
+    """
+
+    __slots__ = ("block",)
+
+    def __init__(self, token: Token[Context], block: _Block) -> None:
+        super().__init__(token, block.entered, block.outer)
+        self.block = block
+        managed.set((*managed.get(), block))
+
+    def leave(self) -> None:
+        """See `Attached.leave`."""
+        with _LEAVING:
+            blocks = managed.get()
+            if self.block in blocks:
+                managed.set(tuple(block for block in blocks if block is not self.block))
+            if self.block in included(otel_context.get_current()):
+                super().leave()
 
 
 class GeneratorBlock(NamedTuple):
@@ -168,11 +194,14 @@ def enter(change: Change, frame: FrameType) -> Entry:
     """
     code = frame.f_code
     current = otel_context.get_current()
-    base = current if not _open and _TOP not in current else _resolved(current)
+    base = current if not _open and _TOP not in current and not managed.get() else _resolved(current)
     if code.co_flags & _GENERATOR or code.co_name in _ENTERING:
         owner = _owner(frame)
         if owner is not None:
             return _enter_in_generator(change, owner, current, base)
+        block = _Block(change, None, current)
+        block.entered = taken_over(block.applied(base))
+        return ManagedBlock(otel_context.attach(block.entered), block)
     context = change.applied(base)
     if _TOP in context:
         context = taken_over(context)
@@ -200,7 +229,7 @@ def taken_over(context: Context) -> Context:
 def current() -> Context:
     """The context as it is for who asks: with the blocks of the generators that run him, and no others."""
     context = otel_context.get_current()
-    return context if not _open and _TOP not in context else _resolved(context)
+    return context if not _open and _TOP not in context and not managed.get() else _resolved(context)
 
 
 def without_blocks(context: Context) -> Context:
@@ -212,13 +241,13 @@ def without_blocks(context: Context) -> Context:
 
 def are_open() -> bool:
     """Whether any generator is within a block, or the active context was taken from one."""
-    return bool(_open) or _TOP in otel_context.get_current()
+    return bool(_open or managed.get()) or _TOP in otel_context.get_current()
 
 
 def handed_over() -> Context | None:
     """What a thread or a task gets that is started here, where it is not the active context as it is."""
     context = otel_context.get_current()
-    if not _open and _TOP not in context:
+    if not _open and _TOP not in context and not managed.get():
         return None
     handed = taken_over(_resolved(context))
     return None if handed is context else handed
@@ -282,7 +311,7 @@ def _resolved(context: Context) -> Context:
         for block in reversed(withheld):
             context = block.change.withheld(context)
         already = included(context)
-        for block in running:
+        for block in (*managed.get(), *running):
             if block not in already:
                 context = block.applied(context)
     return context
