@@ -50,11 +50,12 @@ class Approval(Span):
         super().__init__(shape)
         with _ASKING:
             runtime = lifecycle.current()
-            if runtime is not None and self._context is not None:
+            if runtime is not None and self._otel_span is not None:
                 act = str(shape.attributes[semconv.TOOL_NAME])
                 operation = semconv.APPROVAL_REQUEST_OPERATION
                 asked = {semconv.OPERATION_NAME: operation, semconv.TOOL_NAME: act}
-                runtime.tracer.start_span(f"{operation} {act}", self._context, attributes=asked).end()
+                within = self.applied(context_attributes.here())
+                runtime.tracer.start_span(f"{operation} {act}", within, attributes=asked).end()
 
     @property
     def reference(self) -> str | None:
@@ -137,13 +138,11 @@ class Approval(Span):
 class ApprovalBlock(SpanBlock):
     """An approval as a block, sync or async, or as a decorator."""
 
-    def __init__(
-        self, shape: span_shapes.SpanShape, *, active: bool = True, arguments: object = None
-    ) -> None:
-        super().__init__(shape, active=active)
+    def __init__(self, shape: span_shapes.SpanShape, *, arguments: object = None) -> None:
+        super().__init__(shape)
         self._arguments = arguments
 
-    def _start(self) -> Span:
+    def start(self) -> Span:
         started = Approval(self._shape)
         if self._arguments is not None:
             started.set_input(self._arguments)
@@ -151,7 +150,7 @@ class ApprovalBlock(SpanBlock):
 
     def __enter__(self) -> Approval:
         started = super().__enter__()
-        assert isinstance(started, Approval)  # noqa: S101  # `_start` made it
+        assert isinstance(started, Approval)  # noqa: S101  # `start` made it
         return started
 
     async def __aenter__(self) -> Approval:

@@ -16,7 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import clock, semconv
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import cache_fills, retries
+from llmtrace.spans import cache_fills, context_attributes, retries
 
 from . import lifecycle
 from .span import SpanBlock
@@ -150,7 +150,8 @@ def cache_store(cache: str, key: object = None) -> None:
             attributes[semconv.CACHE_ENTRY] = entry
         if sources:
             attributes[semconv.CACHE_SOURCES] = sources
-        runtime.tracer.start_span(f"cache_store {name}", attributes=attributes).end()
+        here = context_attributes.here()
+        runtime.tracer.start_span(f"cache_store {name}", here, attributes=attributes).end()
 
 
 def _record_hit(
@@ -189,7 +190,9 @@ def _record_hit(
         **{name: value for name, value in optional.items() if value is not None},
     }
     name = f"{operation} {model}" if model is not None else operation
-    runtime.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start).end()
+    runtime.tracer.start_span(
+        name, context_attributes.here(), kind=SpanKind.CLIENT, attributes=attributes, start_time=start
+    ).end()
 
 
 def _digest(cache: str, key: object) -> str:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
+from llmtrace.spans import context_attributes, generator_blocks, running_frames
 
+from . import open_spans
 from .span import Span, SpanBlock
 from .span_shapes import SpanShape, with_attributes
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _ARGUMENTS: Final = swallow("binding arguments")
+_STEP: Final = swallow("making a generator's span the active one")
 
 
 def observed(
@@ -76,21 +81,18 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner = self._function(*args, **kwargs)
-            with self._block(self._shape, active=False) as span:
-                self._record_arguments(span, args, kwargs)
-                active = _ActiveStep(span)
+            with _GeneratorSpan(self._block(self._shape)) as active:
+                self._record_arguments(active.span, args, kwargs)
                 step: Callable[[], Any] = functools.partial(next, inner)
                 while True:
                     try:
-                        with active:
-                            item = step()
+                        item = active.run(step)
                     except StopIteration as stop:
                         return stop.value
                     try:
                         step = functools.partial(inner.send, (yield item))
                     except GeneratorExit:
-                        with active:
-                            inner.close()
+                        active.run(inner.close)
                         raise
                     except BaseException as thrown:  # noqa: BLE001  # `throw` belongs to the inner generator
                         step = functools.partial(inner.throw, thrown)
@@ -101,21 +103,18 @@ class _ObservedFunction:
         @functools.wraps(self._function)
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = self._function(*args, **kwargs)
-            with self._block(self._shape, active=False) as span:
-                self._record_arguments(span, args, kwargs)
-                active = _ActiveStep(span)
+            with _GeneratorSpan(self._block(self._shape)) as active:
+                self._record_arguments(active.span, args, kwargs)
                 step: Callable[[], Any] = inner.__anext__
                 while True:
                     try:
-                        with active:
-                            item = await step()
+                        item = await active.run_async(step)
                     except StopAsyncIteration:
                         return
                     try:
                         step = functools.partial(inner.asend, (yield item))
                     except GeneratorExit:
-                        with active:
-                            await inner.aclose()
+                        await active.run_async(inner.aclose)
                         raise
                     except BaseException as thrown:  # noqa: BLE001
                         step = functools.partial(inner.athrow, thrown)
@@ -130,22 +129,74 @@ class _ObservedFunction:
             span.set_input({key: value for key, value in bound.items() if key not in {"self", "cls"}})
 
 
+class _GeneratorSpan:
+    """The span of one run of a generator, from its first step to its end."""
+
+    __slots__ = ("_step", "span")
+
+    def __init__(self, block: SpanBlock) -> None:
+        self.span = block.start()
+        self._step = _ActiveStep(self.span)
+        open_spans.add(self.span)
+
+    def __enter__(self) -> _ActiveStep:
+        return self._step
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        open_spans.discard(self.span)
+        self.span.end(error)
+
+
 class _ActiveStep:
     """Makes the span of a generator active for one step at a time.
 
     What the body attached meanwhile is put back at its next step, and never seen by the consumer.
     """
 
-    __slots__ = ("_span", "_token")
+    __slots__ = ("_attached", "_context", "_managed", "span")
 
     def __init__(self, span: Span) -> None:
-        self._span = span
-        self._token: Token[Context] | None = None
+        self.span = span
+        self._attached: generator_blocks.Attached | None = None
+        self._context: Context | None = None
+        self._managed: Token[Any]
+        with _STEP:
+            here = context_attributes.here()
+            context = span.applied(here)
+            if context is not here:
+                self._context = generator_blocks.taken_over(context)
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        """Run one step."""
+        with self:
+            return step()
+
+    async def run_async(self, step: Callable[[], Awaitable[Any]]) -> Any:
+        """Run one step of an async generator."""
+        with self:
+            return await step()
 
     def __enter__(self) -> None:
-        self._token = self._span.attach()
+        with _STEP:
+            if self._context is not None:
+                before = otel_context.get_current()
+                token = otel_context.attach(self._context)
+                self._attached = generator_blocks.Attached(token, self._context, before)
+                self._managed = generator_blocks.managed.set(())  # they are in its context already
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._span.detach(self._token)
+        with _STEP:
+            attached, self._attached = self._attached, None
+            if attached is not None:
+                self._context = generator_blocks.without_blocks(otel_context.get_current())
+                attached.leave()
+                with suppress(ValueError, RuntimeError):  # closed in another context
+                    generator_blocks.managed.reset(self._managed)
+
+
+for _run in (_ActiveStep.run, _ActiveStep.run_async):
+    running_frames.end_stack_at(_run.__code__)  # the generator keeps the context in which it began

@@ -9,6 +9,7 @@ from opentelemetry import trace
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
 from llmtrace.semconv import BreakerState, Degradation
+from llmtrace.spans import context_attributes
 
 from . import lifecycle
 
@@ -57,6 +58,7 @@ def _record(operation: str, what: str, attributes: dict[str, str]) -> None:
     runtime = lifecycle.current()
     if runtime is None:
         return
-    trace.get_current_span().set_attributes(attributes)
+    here = context_attributes.here()
+    trace.get_current_span(here).set_attributes(attributes)
     step = {semconv.OPERATION_NAME: operation, **attributes}
-    runtime.tracer.start_span(f"{operation} {what}", attributes=step).end()
+    runtime.tracer.start_span(f"{operation} {what}", here, attributes=step).end()

@@ -32,11 +32,11 @@ from llmtrace.delivery.spool import Spool
 from llmtrace.delivery.stats import Stats
 from llmtrace.internal_errors import swallow
 from llmtrace.redaction.redactor import Redactor
-from llmtrace.spans import other_tracers
+from llmtrace.spans import handover, other_tracers
 from llmtrace.spans.finished_spans import SCOPE
 from llmtrace.spans.sampling import TailSampler
 
-from . import process_hooks, sigterm
+from . import open_spans, process_hooks, sigterm
 
 _HTTP_SCOPE: Final = "opentelemetry.instrumentation.httpx"
 
@@ -137,6 +137,7 @@ def start(
                 delivery_worker, level=config.logs_level, per_second=config.logs_per_second
             )
         )
+    handover.enable()
     delivery_worker.resume()
     return _runtime
 
@@ -168,6 +169,7 @@ def shutdown(timeout: float | None = None) -> bool:
             _runtime = None
         other_http.remove()
         program_logs.remove()
+        open_spans.end_all()
         sent = runtime.delivery_worker.shutdown(seconds)
         runtime.processor.delivery_worker = None
         if _own_global is not None:
@@ -184,6 +186,7 @@ def disable() -> None:
     shutdown()
     with swallow("taking the hooks off"):
         install.remove()
+        handover.remove()
 
 
 def stats() -> Stats:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from llmtrace import internal_errors
 from llmtrace.capture.runtime import Runtime
 
-from . import sigterm
+from . import open_spans, sigterm
 
 _registered = False
 _current: Callable[[], Runtime | None]
@@ -62,6 +62,7 @@ def _after_fork() -> None:
     runtime = _current()
     if runtime is None:
         return
+    open_spans.forget()
     runtime.delivery_worker.after_fork()
     # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run. Those of
     # Celery's pool run no finalizers either.
@@ -80,6 +81,7 @@ def _finalize_in_child(runtime: Runtime) -> None:
 def _end_delivery(runtime: Runtime) -> None:
     timeout = runtime.config.exit_timeout
     with sigterm.waiting(timeout):
+        open_spans.end_all()
         runtime.delivery_worker.shutdown(timeout)
 
 

@@ -17,7 +17,8 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import context_attributes
+from llmtrace.spans import context_attributes, generator_blocks
+from llmtrace.spans.thread_context import OpenBlock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,7 +51,7 @@ def inject() -> dict[str, str]:
     to say. Never raises. `extract` reads it on the other side.
     """
     with _INJECTING:
-        return _carrier(otel_context.get_current())
+        return _carrier(context_attributes.here())
     return {}
 
 
@@ -81,12 +82,13 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
             {key: value for key, value in values.items() if key in _TEXTS and isinstance(value, str)}
         )
 
-    def _outer(self) -> Context:
-        context = context_attributes.settled(super()._outer())
+    def applied(self, base: Context, block: OpenBlock) -> Context:
+        context = context_attributes.settled(base)
         active = trace.get_current_span(context).get_span_context()
         extracted = _TRACE.extract(self._carrier, context)
         sent = trace.get_current_span(extracted).get_span_context()
-        return context if active.is_valid and active.trace_id == sent.trace_id else extracted
+        is_below = active.is_valid and active.trace_id == sent.trace_id
+        return super().applied(context if is_below else extracted, block)
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
@@ -101,7 +103,7 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     """
     context = Context()
     with _INJECTING:
-        context = context_attributes.settled(otel_context.get_current())
+        context = generator_blocks.taken_over(context_attributes.here())
     return cast(
         "Callable[P, R]", _PropagatedFunction(function, functools.partial(_attached, context), context)
     )

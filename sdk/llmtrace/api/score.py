@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import clock, semconv
 from llmtrace.delivery.exporter import LogRecord
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import retries
+from llmtrace.spans import context_attributes, retries
 
 from . import lifecycle
 from .notebook import PageUrl
@@ -83,7 +83,7 @@ def trace_url(trace_id: str | None = None) -> str | None:
 
 
 def _implied_ids() -> tuple[int, int]:
-    active = trace.get_current_span().get_span_context()
+    active = trace.get_current_span(context_attributes.here()).get_span_context()
     if active.is_valid:
         return active.trace_id, active.span_id
     last = retries.last.get()

@@ -16,6 +16,8 @@ from typing import Any, Final
 from llmtrace import internal_errors
 from llmtrace.capture.runtime import Runtime
 
+from . import open_spans
+
 _INIT_PID: Final = 1
 _SLACK: Final = 0.5
 #: Whose code may hold a lock that the last delivery needs; it holds none for long.
@@ -162,6 +164,7 @@ def _send(runtime: Runtime) -> None:
 
     def send() -> None:
         try:
+            open_spans.end_all()
             runtime.delivery_worker.shutdown(timeout)
         finally:
             done.release()

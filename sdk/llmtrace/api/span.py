@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
@@ -15,10 +14,10 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import capture_level, context_attributes
+from llmtrace.spans import capture_level, context_attributes, generator_blocks
 from llmtrace.spans.capture_level import Capture
 
-from . import lifecycle, span_shapes
+from . import lifecycle, open_spans, span_shapes
 from .json_values import as_text
 from .span_shapes import SpanShape, StepKind
 
@@ -28,6 +27,8 @@ _INPUT: Final = swallow("recording an input")
 _OUTPUT: Final = swallow("recording a result")
 _EXCEPTION: Final = swallow("recording an exception")
 _ATTRIBUTES: Final = swallow("recording attributes")
+_ENTERING: Final = swallow("making a span the active one")
+_LEAVING: Final = swallow("making a span inactive")
 _ENDING: Final = swallow("ending a span")
 _NAMELESS: Final = span_shapes.plain("span")
 
@@ -39,26 +40,20 @@ class Span:
     like all texts.
     """
 
-    __slots__ = ("_capture", "_context", "_otel_span", "_shape")
+    __slots__ = ("_capture", "_otel_span", "_shape")
 
     def __init__(self, shape: SpanShape) -> None:
-        """Start it; it becomes the active one by `attach`."""
+        """Start it; the block makes it the active one."""
         self._shape = shape
         self._otel_span: trace.Span | None = None
-        self._context: Context | None = None
         self._capture: Capture = "none"
         with _STARTING:
             runtime = lifecycle.current()
             if runtime is None:
                 return
-            context = context_attributes.settled(otel_context.get_current())
-            otel_span = runtime.tracer.start_span(
-                shape.name, context, kind=shape.kind, attributes=shape.attributes
+            self._otel_span = runtime.tracer.start_span(
+                shape.name, context_attributes.here(), kind=shape.kind, attributes=shape.attributes
             )
-            self._otel_span = otel_span
-            self._context = set_span_in_context(otel_span, context)
-            if shape.inherited:
-                self._context = context_attributes.within(shape.inherited, self._context)
             self._capture = runtime.config.capture
 
     @property
@@ -70,10 +65,6 @@ class Span:
     def span_id(self) -> str | None:
         """16 hexadecimal digits; None where nothing records."""
         return None if self._otel_span is None else f"{self._otel_span.get_span_context().span_id:016x}"
-
-    @property
-    def _is_active(self) -> bool:
-        return self._otel_span is not None and self._otel_span is trace.get_current_span()
 
     @property
     def records_content(self) -> bool:
@@ -133,15 +124,17 @@ class Span:
                 self._otel_span.set_attribute(semconv.ERROR_TYPE, kind)
                 self._otel_span.set_status(Status(StatusCode.ERROR, f"{kind}: {error}"))
 
-    def attach(self) -> Token[Context] | None:
-        """Make it the active span; `detach` takes what this returns. The block does both by itself."""
-        return None if self._context is None else otel_context.attach(self._context)
+    def applied(self, base: Context) -> Context:
+        """The context in which it is the active span: see `generator_blocks.Change`."""
+        if self._otel_span is None:
+            return base
+        context = set_span_in_context(self._otel_span, context_attributes.settled(base))
+        inherited = self._shape.inherited
+        return context_attributes.within(inherited, context) if inherited else context
 
-    def detach(self, token: Token[Context] | None) -> None:
-        """Make active what was before; what was attached meanwhile comes back with the next `attach`."""
-        if token is not None:
-            self._context = otel_context.get_current()
-            otel_context.detach(token)
+    def withheld(self, base: Context) -> Context:
+        """The span around it is right for all that may be within: see `generator_blocks.Change`."""
+        return base
 
     def end(self, error: BaseException | None = None) -> None:
         """End it, with the exception that left the block. The block does so by itself."""
@@ -149,38 +142,52 @@ class Span:
         if error is not None and not isinstance(error, GeneratorExit):
             self.record_exception(error)
         with _ENDING:
-            if self._otel_span is not None:
+            if self._otel_span is not None and self._otel_span.is_recording():  # once
                 self._otel_span.end()
 
 
 class SpanBlock:
     """A span of a shape around a block, sync or async; each entering starts another one, in any task."""
 
-    def __init__(self, shape: SpanShape, *, active: bool = True) -> None:
-        """active: whether it is the active span all through the block; else where it is attached."""
+    def __init__(self, shape: SpanShape) -> None:
         self._shape = shape
-        self._active = active
-        self._entered: list[tuple[Span, Token[Context] | None]] = []
+        self._entered: list[tuple[Span, generator_blocks.Entry | None]] = []
 
-    def _start(self) -> Span:
+    def start(self) -> Span:
         """Start what an entering gives."""
         return Span(self._shape)
 
     def __enter__(self) -> Span:
-        started = self._start()
-        self._entered.append((started, started.attach() if self._active else None))
+        started = self.start()
+        entry: generator_blocks.Entry | None = None
+        with _ENTERING:
+            if started._otel_span is not None:
+                entry = generator_blocks.enter(started, sys._getframe(1))
+                if type(entry) is generator_blocks.GeneratorBlock:
+                    open_spans.add(started)
+        self._entered.append((started, entry))
         return started
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The one that was entered here: other tasks and threads may be within the same block.
-        entries = self._entered[::-1]
-        entry = next((entry for entry in entries if entry[0]._is_active), entries[0])
-        self._entered.remove(entry)
-        started, token = entry
-        started.detach(token)
+        started, entry = self._leave()
+        if entry is not None:
+            entry.leave()
+            if type(entry) is generator_blocks.GeneratorBlock:
+                open_spans.discard(started)
         started.end(error)
+
+    def _leave(self) -> tuple[Span, generator_blocks.Entry | None]:
+        """What was entered here: other tasks, threads and generators may be within the same block."""
+        entries = self._entered
+        left = entries[-1]
+        if len(entries) > 1:
+            with _LEAVING:
+                here = (entered for entered in entries[::-1] if entered[1] and entered[1].is_here())
+                left = next(here, left)
+        entries.remove(left)
+        return left
 
     async def __aenter__(self) -> Span:
         return self.__enter__()

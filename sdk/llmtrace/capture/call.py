@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
@@ -98,12 +99,15 @@ class LlmCall:
         "span",
     )
 
-    def __init__(self, runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> None:
+    def __init__(
+        self, runtime: Runtime, wire_format: WireFormat, request: CapturedRequest, here: Context
+    ) -> None:
+        """Begin it. here: what holds where it is made, see `context_attributes.here`."""
         self._runtime = runtime
         self._format = wire_format
         self._request = request
         self._span_status = _UNSET
-        self._content = context_attributes.capture(runtime.config.capture) != "none"
+        self._content = context_attributes.capture(runtime.config.capture, here) != "none"
         self._chunks: list[bytes] = []
         self._times: list[float] = []
         self._tail: deque[tuple[bytes, float]] | None = None
@@ -117,13 +121,13 @@ class LlmCall:
         self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = clock.time_ns()
-        self.span = llm_span.begin(runtime, wire_format.operation, self._started_at)
-        self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(), self._started_at)
+        self.span = llm_span.begin(runtime, wire_format.operation, self._started_at, here)
+        self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(here), self._started_at)
         self._retry_of: retries.Retry | None = None
         if wire_format.calls_model:
             self._retry_of = retries.repeated(self._retry, request.path, request.body, request.headers)
             retries.last.set(self._retry)
-            cache_fills.note_call(self.span.context)
+            cache_fills.note_call(self.span.context, here)
         self._start = clock.perf_counter()
 
     @property

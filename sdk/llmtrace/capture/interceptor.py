@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
 
@@ -20,10 +19,11 @@ from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 from llmtrace import internal_errors
 from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes, other_tracers
+from llmtrace.spans.generator_blocks import Attached
 from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
 
-from . import content_encoding, other_http, propagation
+from . import content_encoding, open_streams, other_http, propagation
 from .call import CapturedRequest, LlmCall
 from .runtime import Runtime
 
@@ -66,12 +66,12 @@ class SentRequest:
     call: what is recorded of it; None where it is no LLM call, or nothing records.
     """
 
-    __slots__ = ("_token", "call")
+    __slots__ = ("_attached", "call")
 
-    def __init__(self, call: LlmCall | None = None, token: Token[Context] | None = None) -> None:
-        """token: of the context that was attached for it, detached when it was sent or could not be."""
+    def __init__(self, call: LlmCall | None = None, attached: Attached | None = None) -> None:
+        """attached: the context that was attached for it, and goes when it was sent or could not be."""
         self.call = call
-        self._token = token
+        self._attached = attached
 
     def __enter__(self) -> None:
         """The context was attached when the request was begun."""
@@ -79,8 +79,8 @@ class SentRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            otel_context.detach(self._token)
+        if self._attached is not None:
+            self._attached.leave()
         if error is not None and self.call is not None:
             with _FAILING:
                 self.call.fail(error)
@@ -163,27 +163,21 @@ def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequ
     if wire_format.operation == "retrieval":
         other_tracers.mark_query()
     above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None
-    current = otel_context.get_current()
-    context = context_attributes.settled(current)
+    here = context_attributes.here()
     if above is not None:
-        context = set_span_in_context(above, context)
-    if context is current:
-        return LlmCall(runtime, wire_format, request)
-    token = otel_context.attach(context)
-    try:
-        return LlmCall(runtime, wire_format, request)
-    finally:
-        otel_context.detach(token)
+        here = set_span_in_context(above, here)
+    return LlmCall(runtime, wire_format, request, here)
 
 
-def _enter(call: LlmCall) -> Token[Context]:
+def _enter(call: LlmCall) -> Attached:
     """While it is sent: the HTTP instrumentation keeps quiet, or hangs its span below ours."""
-    inside = otel_context.set_value(_INSIDE, True)
+    before = otel_context.get_current()
+    inside = otel_context.set_value(_INSIDE, True, before)
     if call.http_spans_too:
         inside = baggage.clear(set_span_in_context(NonRecordingSpan(call.span.context), inside))
     else:
         inside = otel_context.set_value(SUPPRESS_HTTP, True, inside)
-    return otel_context.attach(inside)
+    return Attached(otel_context.attach(inside), inside, before)
 
 
 def receive(
@@ -226,6 +220,7 @@ class StreamRecorder:
 
     def __init__(self, call: LlmCall) -> None:
         self.call = call
+        open_streams.add(call)
 
     def add_chunk(self, chunk: bytes) -> None:
         """A chunk went by."""
@@ -248,14 +243,17 @@ class StreamRecorder:
     ) -> None:
         if error is not None and kind is not GeneratorExit:
             with _STREAM_ERROR:
-                self.call.fail(error)
+                if open_streams.claim(self.call):
+                    self.call.fail(error)
 
     def ended(self, *, early: bool) -> None:
         """It ended, or was left before its end."""
         with _STREAM_END:
-            self.call.end(early=early)
+            if open_streams.claim(self.call):
+                self.call.end(early=early)
 
     def garbage_collected(self) -> None:
         """It was garbage-collected."""
         with suppress(Exception):  # while the interpreter exits, not even logging can be relied on
-            self.call.end(early=True, quiet=True)
+            if open_streams.claim(self.call):
+                self.call.end(early=True, quiet=True)

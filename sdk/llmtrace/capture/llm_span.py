@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
@@ -64,6 +65,17 @@ class LlmSpan(Protocol):
         """
 
 
+class _OwnTracer(Tracer):
+    """Starts spans where they are started for the program: see `context_attributes.here`."""
+
+    def start_span(
+        self, name: str, context: Context | None = None, *args: Any, **kwargs: Any
+    ) -> trace.Span:
+        if context is None:
+            context = context_attributes.here()
+        return super().start_span(name, context, *args, **kwargs)
+
+
 class OwnProvider(TracerProvider):
     """A provider that knows whether somebody else listens."""
 
@@ -74,25 +86,33 @@ class OwnProvider(TracerProvider):
         self.by_default = self.sampler.get_description() == _DEFAULT
         """Everything is sampled but what a parent says is not."""
 
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        tracer = super().get_tracer(*args, **kwargs)
+        if type(tracer) is Tracer:
+            tracer.__class__ = _OwnTracer
+        return tracer
+
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         super().add_span_processor(span_processor)
         self.shared = True
 
 
-def begin(runtime: Runtime, name: str, start: int) -> LlmSpan:
-    """Begin a CLIENT span below the active one, started at `start` (nanoseconds since 1970)."""
+def begin(runtime: Runtime, name: str, start: int, here: Context) -> LlmSpan:
+    """Begin a CLIENT span in the context `here`, started at `start` (nanoseconds since 1970)."""
     provider = runtime.provider
     if isinstance(provider, OwnProvider) and not provider.shared and not runtime.config.attribute_limits:
-        return _BuiltAtEnd(runtime, provider, name, start)
-    span = runtime.tracer.start_span(name, kind=SpanKind.CLIENT, start_time=start)
+        return _BuiltAtEnd(runtime, provider, name, start, here)
+    span = runtime.tracer.start_span(name, here, kind=SpanKind.CLIENT, start_time=start)
     return _Recording(runtime, span, start)
 
 
 class _BuiltAtEnd:
     __slots__ = ("_provider", "_runtime", "_start", "context", "initial_attributes", "parent", "recording")
 
-    def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int) -> None:
-        parent = trace.get_current_span().get_span_context()
+    def __init__(
+        self, runtime: Runtime, provider: OwnProvider, name: str, start: int, here: Context
+    ) -> None:
+        parent = trace.get_current_span(here).get_span_context()
         id_generator = provider.id_generator
         if parent.is_valid:
             self.parent: SpanContext | None = parent
@@ -114,7 +134,7 @@ class _BuiltAtEnd:
             _FLAGS[self.recording, random],
             trace_state,
         )
-        self.initial_attributes = context_attributes.attributes()
+        self.initial_attributes = context_attributes.attributes(here)
         self._runtime = runtime
         self._provider = provider
         self._start = start

@@ -97,8 +97,9 @@ def _finished(
 ) -> LogRecord:
     if "\x1b" in body:
         body = _COLOURS.sub("", body)
-    active = trace.get_current_span().get_span_context()
-    owners = context_attributes.attributes()
+    here = context_attributes.here()
+    active = trace.get_current_span(here).get_span_context()
+    owners = context_attributes.attributes(here)
     return LogRecord(
         time,
         "",

@@ -116,13 +116,14 @@ def client_step(runtime: Runtime, method: str, params: Any, request_id: Any = No
     params: the request's, a model or its JSON.
     """
     attributes = _attributes(method, params, request_id)
-    active = trace.get_current_span()
+    here = context_attributes.here()
+    active = trace.get_current_span(here)
     known: Mapping[str, Any] = getattr(active, "attributes", None) or {}
     is_tool = known.get(semconv.OPERATION_NAME) == "execute_tool" and semconv.MCP_METHOD_NAME not in known
     if method == _CALL_TOOL and active.is_recording() and is_tool:
         active.set_attributes({key: value for key, value in attributes.items() if key not in known})
         return McpStep(runtime, method, active, is_own=False)
-    span = runtime.tracer.start_span(_name(method, params), kind=SpanKind.CLIENT, attributes=attributes)
+    span = runtime.tracer.start_span(_name(method, params), here, kind=SpanKind.CLIENT, attributes=attributes)
     step = McpStep(runtime, method, span, is_own=True)
     step.note_arguments(_part(params, "arguments"))
     return step
@@ -137,7 +138,7 @@ def server_step(
         attributes[semconv.MCP_PROTOCOL_VERSION] = version
     carried = {name: value for name in ("traceparent", "tracestate") if (value := _part(meta, name))}
     remote = trace.get_current_span(_PROPAGATOR.extract(carried, Context())).get_span_context()
-    ambient = trace.get_current_span().get_span_context()
+    ambient = trace.get_current_span(context_attributes.here()).get_span_context()
     parent: Context | None = None
     links: Sequence[Link] = ()
     if remote.is_valid:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextvars import Token
 from typing import Any, Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context
 
 from llmtrace.internal_errors import swallow
+from llmtrace.spans import context_attributes
+from llmtrace.spans.generator_blocks import Attached
 
 from . import propagation
 from .runtime import Runtime
@@ -32,17 +32,19 @@ _instrumented: list[Any] = []
 _installed_for: Runtime | None = None
 
 
-def other_call(runtime: Runtime, request: Any) -> Token[Context] | None:
-    """Called before any request that is not a recorded LLM call is sent; what it returns is detached then."""
+def other_call(runtime: Runtime, request: Any) -> Attached | None:
+    """Called before any request that is not a recorded LLM call is sent; what it returns is left then."""
     host = request.url.host
     propagation.set_baggage_header(runtime.config, host, request.headers.__setitem__)
     is_mcp = _is_mcp(request.headers)
-    token = propagation.without_baggage(runtime.config, host, is_quiet=is_mcp)
+    attached = propagation.without_baggage(runtime.config, host, is_quiet=is_mcp)
     if runtime.config.http_spans != "none" and not is_mcp:
         install(runtime)
-    elif trace.get_current_span().get_span_context().is_valid:
-        propagate.inject(request.headers)
-    return token
+    else:
+        here = context_attributes.here()
+        if trace.get_current_span(here).get_span_context().is_valid:
+            propagate.inject(request.headers, here)
+    return attached
 
 
 def _is_mcp(headers: Any) -> bool:

@@ -6,18 +6,17 @@ Baggage may hold user ids and worse, and OpenTelemetry's default propagators sen
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Token
 from typing import Final
 
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY as SUPPRESS_HTTP
-from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import SpanContext
 
 from llmtrace.config import Config
+from llmtrace.spans.generator_blocks import Attached
 
 SetHeader = Callable[[str, str], None]
 """Sets one header of a request."""
@@ -58,15 +57,16 @@ def may_have_baggage(config: Config, host: str) -> bool:
     )
 
 
-def without_baggage(config: Config, host: str, *, is_quiet: bool = False) -> Token[Context] | None:
+def without_baggage(config: Config, host: str, *, is_quiet: bool = False) -> Attached | None:
     """Take the baggage off the context while a request to `host` is sent, unless it may go there.
 
     It stays when the application chose its propagators itself (OTEL_PROPAGATORS), which is its word on the
     matter. is_quiet: instrumentation makes no span of its HTTP. None when the context stays as it is.
     """
-    context = otel_context.get_current()
+    context = before = otel_context.get_current()
     if not config.keep_propagators and baggage.get_all() and not may_have_baggage(config, host):
         context = baggage.clear(context)
     elif not is_quiet:
         return None
-    return otel_context.attach(otel_context.set_value(SUPPRESS_HTTP, True, context) if is_quiet else context)
+    entered = otel_context.set_value(SUPPRESS_HTTP, True, context) if is_quiet else context
+    return Attached(otel_context.attach(entered), entered, before)

@@ -14,6 +14,7 @@ from typing import Any
 from opentelemetry import context as otel_context
 
 from llmtrace.internal_errors import swallow
+from llmtrace.spans import generator_blocks
 from llmtrace.wire import registry
 
 from . import content_encoding
@@ -32,7 +33,7 @@ class StreamedBody:
     __slots__ = ("_context", "_pieces", "_size")
 
     def __init__(self) -> None:
-        self._context = otel_context.get_current()
+        self._context = generator_blocks.taken_over(generator_blocks.current())
         self.restart()
 
     def restart(self) -> None:

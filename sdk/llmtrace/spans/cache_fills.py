@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 from llmtrace import semconv
@@ -36,13 +37,13 @@ def begin(cache: str, entry: str) -> None:
         _open.set(CacheFill(cache, entry))
 
 
-def note_call(span: SpanContext) -> None:
-    """A call begins. What a cache itself needs (embeddings of a look-up or of what is stored) is no part of
+def note_call(span: SpanContext, here: Context) -> None:
+    """A call begins in the context `here`. What a cache itself needs (embeddings of a look-up or of what is stored) is no part of
     an answer."""
     fill = _open.get()
     if fill is None or len(fill.spans) >= _MOST_CALLS:
         return
-    if semconv.CACHE_NAME not in context_attributes.attributes():
+    if semconv.CACHE_NAME not in context_attributes.attributes(here):
         fill.spans.append(f"{span.span_id:016x}")
 
 

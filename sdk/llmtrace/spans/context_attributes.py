@@ -6,9 +6,9 @@ an explicit `context=`), and the span processor writes them on every span starte
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import Token
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -20,7 +20,7 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import internal_errors, semconv
 from llmtrace.internal_errors import swallow
 
-from . import capture_level, thread_context
+from . import capture_level, generator_blocks, thread_context
 from .capture_level import Capture
 from .thread_context import STARTED_IN, OpenBlock, StartedIn, ThreadContext
 
@@ -28,6 +28,7 @@ _KEY: Final = otel_context.create_key("llmtrace-attributes")
 _CAPTURE: Final = otel_context.create_key("llmtrace-capture")
 _BLOCK: Final = otel_context.create_key("llmtrace-block")
 _ENTERING: Final = swallow("entering a context")
+_LEAVING: Final = swallow("leaving a context")
 _NOT_HANDED_ON: Final = frozenset({_KEY, _BLOCK, _SPAN_KEY})
 _NONE: Final[Mapping[str, AttributeValue]] = {}
 
@@ -37,6 +38,9 @@ class context:  # read as a verb: `with llmtrace.context(...)`
 
     Works with `with` and `async with`. Nested blocks merge: inner values win, tags add up. A value of None
     leaves the outer one. Values are converted to str. Entering and leaving never raise.
+
+    Around a `yield` it holds while that generator runs, in whichever context, and in the tasks and threads
+    that it starts; its consumer never sees it.
 
     purpose: what the calls within are for, one of `semconv.PURPOSES`; another word is left out with a
         warning, for a misspelt one would put them aside unseen.
@@ -79,35 +83,33 @@ class context:  # read as a verb: `with llmtrace.context(...)`
             self._capture = capture_level.chosen(capture, "llmtrace.context")
             if self._capture is None and capture_content is not None:
                 self._capture = capture_level.of_flag(capture_content)
-        self._tokens: list[Token[Context] | None] = []
-        self._blocks: list[OpenBlock] = []
+        self._entered: list[_Entered] = []
 
     def __enter__(self) -> Self:
-        token: Token[Context] | None = None
-        block = OpenBlock()
+        entered = _Entered(self)
         with _ENTERING:
-            # Of a thread, what it was started under stays apart: it ends when that does.
-            outer = self._outer()
-            merged = _merged(_own(outer), self._attributes)
-            entered = otel_context.set_value(_BLOCK, block, otel_context.set_value(_KEY, merged, outer))
-            if self._capture is not None:
-                entered = otel_context.set_value(_CAPTURE, self._capture, entered)
-            token = otel_context.attach(entered)
-        self._tokens.append(token)
-        self._blocks.append(block)
+            entered.entry = generator_blocks.enter(entered, sys._getframe(1))
+        self._entered.append(entered)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._blocks.pop().is_open = False
-        token = self._tokens.pop()
-        if token is not None:
-            otel_context.detach(token)
+        entries = self._entered
+        entered = entries.pop() if len(entries) == 1 else self._entered_here()
+        entered.block.is_open = False
+        if entered.entry is not None:
+            entered.entry.leave()
 
-    def _outer(self) -> Context:
-        """What the block is entered in."""
-        return otel_context.get_current()
+    def _entered_here(self) -> _Entered:
+        """What was entered here: other tasks, threads and generators may be within the same block."""
+        entries = self._entered
+        left = entries[-1]
+        with _LEAVING:
+            here = (entered for entered in entries[::-1] if entered.entry and entered.entry.is_here())
+            left = next(here, left)
+        entries.remove(left)
+        return left
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -117,6 +119,39 @@ class context:  # read as a verb: `with llmtrace.context(...)`
     ) -> None:
         self.__exit__(kind, error, trace)
 
+    def applied(self, base: Context, block: OpenBlock) -> Context:
+        """`base` within the block, of one entering of it."""
+        # Of a thread, what it was started under stays apart: it ends when that does.
+        changes: dict[str, object] = {_KEY: _merged(_own(base), self._attributes), _BLOCK: block}
+        if self._capture is not None:
+            changes[_CAPTURE] = self._capture
+        return Context(base, **changes)
+
+    def withheld(self, base: Context) -> Context:
+        """`base` without what the block says otherwise. What must not be recorded within is not recorded."""
+        outer = attributes(base)
+        changes: dict[str, object] = {_KEY: {key: outer[key] for key in outer if key not in self._attributes}}
+        if self._capture == "none":
+            changes[_CAPTURE] = "none"
+        return Context(base, **changes)
+
+
+class _Entered:
+    """One entering of a block: see `generator_blocks.Change`."""
+
+    __slots__ = ("_context", "block", "entry")
+
+    def __init__(self, context: context) -> None:
+        self._context = context
+        self.block = OpenBlock()
+        self.entry: generator_blocks.Entry | None = None
+
+    def applied(self, base: Context) -> Context:
+        return self._context.applied(base, self.block)
+
+    def withheld(self, base: Context) -> Context:
+        return self._context.withheld(base)
+
 
 def prompt(name: str, version: object = None) -> context:
     """Say which prompt template the LLM calls within use: `with llmtrace.prompt("greeting", 3): …`."""
@@ -125,10 +160,9 @@ def prompt(name: str, version: object = None) -> context:
 
 def attributes(within: Context | None = None) -> Mapping[str, AttributeValue]:
     """The attributes of the enclosing `llmtrace.context` blocks."""
-    if within is None:
-        within = otel_context.get_current()
-    started_in = within.get(STARTED_IN)
-    own = _own(within)
+    here = generator_blocks.current() if within is None else within
+    started_in = here.get(STARTED_IN)
+    own = _own(here)
     return _merged(started_in.attributes(), own) if isinstance(started_in, StartedIn) else own
 
 
@@ -154,6 +188,11 @@ def for_thread(context: Context) -> Context | None:
     return ThreadContext(StartedIn(span, blocks, _own(context), values, lasting))
 
 
+def here() -> Context:
+    """What holds for who asks, as a context that stays: of the generators that run him, and of his thread."""
+    return settled(generator_blocks.current())
+
+
 def settled(context: Context) -> Context:
     """What holds of a thread's context at this moment, as one that stays. Any other is returned itself."""
     started_in = context.get(STARTED_IN)
@@ -170,16 +209,16 @@ def settled(context: Context) -> Context:
 @contextmanager
 def of_cache(name: str) -> Iterator[None]:
     """Say on the spans within that they are what a look-up in this cache needs."""
-    token = otel_context.attach(within({semconv.CACHE_NAME: name}, otel_context.get_current()))
+    attached = generator_blocks.attach(within({semconv.CACHE_NAME: name}, generator_blocks.current()))
     try:
         yield
     finally:
-        otel_context.detach(token)
+        attached.leave()
 
 
-def capture(default: Capture) -> Capture:
+def capture(default: Capture, here: Context | None = None) -> Capture:
     """How much content is recorded here: what the innermost block says, else `default`."""
-    return capture_of(otel_context.get_current()) or default
+    return capture_of(generator_blocks.current() if here is None else here) or default
 
 
 def capture_of(context: Context) -> Capture | None:
@@ -189,7 +228,8 @@ def capture_of(context: Context) -> Capture | None:
 
 def _own(context: Context) -> Mapping[str, AttributeValue]:
     """Those of blocks that were entered in this thread."""
-    return cast("Mapping[str, AttributeValue]", context.get(_KEY) or _NONE)
+    values: Mapping[str, AttributeValue] = context.get(_KEY, _NONE)  # type: ignore[assignment]
+    return values
 
 
 def _checked_purpose(purpose: object) -> object:
@@ -207,6 +247,8 @@ def _checked_purpose(purpose: object) -> object:
 def _merged(
     outer: Mapping[str, AttributeValue], inner: Mapping[str, AttributeValue]
 ) -> Mapping[str, AttributeValue]:
+    if not outer:
+        return inner
     merged = {**outer, **inner}
     before, added = outer.get(semconv.TAGS), inner.get(semconv.TAGS)
     if before and added:

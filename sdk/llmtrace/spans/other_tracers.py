@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanContext
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
 
-from . import retries
+from . import generator_blocks, retries
 from .finished_spans import SCOPE
 
 _LLM_PREFIXES: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.observation.model")
@@ -78,18 +78,19 @@ def note_start(span: Span, *, is_delivered: bool = False) -> None:
             last_call.recorded_elsewhere = True
             span.set_attribute(semconv.COUNTED, False)
     else:
-        active = trace.get_current_span().get_span_context().span_id
+        active = trace.get_current_span(generator_blocks.current()).get_span_context().span_id
         _open.set(_OpenSpan(weakref.ref(span), active, is_delivered))
 
 
 def is_within() -> bool:
     """Whether the active span is another library's of an LLM call."""
-    return _is_foreign_llm_span(trace.get_current_span())
+    return _is_foreign_llm_span(trace.get_current_span(generator_blocks.current()))
 
 
-def programs_parent() -> SpanContext | None:
-    """The span that a call which begins now lies below, past another library's span about the same call."""
-    active = trace.get_current_span()
+def programs_parent(here: Context) -> SpanContext | None:
+    """The span that a call which begins in the context `here` lies below, past another library's span about
+    the same call."""
+    active = trace.get_current_span(here)
     if _seen_any and (_is_foreign_llm_span(active) or _tells_later(active)):
         above: SpanContext | None = getattr(active, "parent", None)
         return above
@@ -104,7 +105,7 @@ def enclosing(*, mark: bool) -> trace.Span | None:
     """
     noted = _open.get()
     open_span = None if noted is None else noted.reference()
-    active = trace.get_current_span()
+    active = trace.get_current_span(generator_blocks.current())
     for span in (active, open_span) if mark else ():
         if span is not None and (_is_foreign_llm_span(span) or _tells_later(span)):
             span.set_attribute(semconv.COUNTED, False)
@@ -117,7 +118,7 @@ def enclosing(*, mark: bool) -> trace.Span | None:
 
 def mark_query() -> None:
     """A search of ours begins: a tracer's span of the same query, where it is active, does not count."""
-    active = trace.get_current_span()
+    active = trace.get_current_span(generator_blocks.current())
     if active.is_recording() and not _is_ours(active):
         attributes: Mapping[str, Any] = getattr(active, "attributes", None) or {}
         if any(key.startswith(_QUERY_PREFIXES) for key in attributes):

@@ -15,6 +15,8 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from llmtrace.spans import generator_blocks
+
 from . import threads
 
 _EMPTY: Final = Context()
@@ -30,7 +32,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
 
 def context_of_task() -> Context | None:
     """The context that a task submitted now is run in; None for that of its worker."""
-    context = otel_context.get_current()
+    context = generator_blocks.taken_over(generator_blocks.current())
     return context if context and threads.carries() else None
 
 

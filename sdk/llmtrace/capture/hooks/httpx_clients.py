@@ -160,7 +160,7 @@ def _begin(request: Any, streams: StreamTypes) -> interceptor.SentRequest:
             begun = _begin_call(runtime, request, path, streams)
             if begun is not None:
                 return begun
-        return interceptor.SentRequest(token=other_http.other_call(runtime, request))
+        return interceptor.SentRequest(attached=other_http.other_call(runtime, request))
     return interceptor.NOTHING
 
 

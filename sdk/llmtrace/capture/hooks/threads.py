@@ -17,7 +17,7 @@ from opentelemetry.context import Context
 
 from llmtrace.capture import interceptor
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import context_attributes
+from llmtrace.spans import context_attributes, generator_blocks
 
 _CARRYING: Final = swallow("giving a thread its context")
 _ABSENT: Final = object()
@@ -65,7 +65,7 @@ def _start(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _context_of(thread: threading.Thread) -> Context | None:
-    context = otel_context.get_current()
+    context = generator_blocks.taken_over(generator_blocks.current())
     # A thread that an HTTP library starts while it sends is its own.
     if not context or interceptor.is_inside(context) or not carries() or _works_for_all(thread):
         return None
