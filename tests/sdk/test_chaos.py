@@ -70,6 +70,7 @@ _FRAMES = {
             *(f"Span.{name}" for name in "__init__ end set_input set_output".split()),
             *("Span.set_attribute", "Span.set_attributes", "Span.record_exception", "span.__init__"),
             *(f"SpanBlock.__{name}__" for name in ("init", "enter", "exit", "aenter", "aexit")),
+            "SpanBlock._leave",
         )
     ),
     *(f"llmtrace.capture.interceptor.SentRequest.__{name}__" for name in ("init", "enter", "exit")),

@@ -251,8 +251,8 @@ def test_what_is_started_belongs_to_who_started_it(apart: bool, outer: str | Non
                     _asked(), asyncio.create_task(_asked()), asyncio.to_thread(_user), _asked()
                 )
             async with asyncio.TaskGroup() as group:
-                one = group.create_task(_asked())
-            yield one.result()
+                single = group.create_task(_asked())
+            yield single.result()
 
     async def run() -> None:
         with contextlib.nullcontext() if outer is None else llmtrace.context(user_id=outer):
@@ -330,7 +330,7 @@ def test_spans_of_a_generator(traces: Captured) -> None:
 
     def parent(name: str) -> str | None:
         parent = spans[name].parent
-        return next((each for each, span in spans.items() if span.get_span_context() == parent), None)
+        return next((name_of for name_of, span in spans.items() if span.get_span_context() == parent), None)
 
     for number in range(3):
         assert parent(f"step {number}") == "own"

@@ -134,7 +134,8 @@ class _GeneratorSpan:
     def __init__(self, shape: SpanShape) -> None:
         self.span = Span(shape)
         self._step = _ActiveStep(self.span)
-        open_spans.add(self.span)
+        with _STEP:
+            open_spans.add(self.span)
 
     def __enter__(self) -> _ActiveStep:
         return self._step
@@ -142,7 +143,8 @@ class _GeneratorSpan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        open_spans.discard(self.span)
+        with _STEP:
+            open_spans.discard(self.span)
         self.span.end(error)
 
 
