@@ -60,13 +60,17 @@ _FRAMES = {
     *(f"llmtrace.internal_errors.swallow.__{name}__" for name in ("init", "enter", "exit", "call")),
     "llmtrace.api.decorator.observed",
     "llmtrace.api.decorator._ObservedFunction._record_arguments",
-    *(f"llmtrace.api.decorator._ActiveStep.__{name}__" for name in ("init", "enter", "exit")),
+    *(f"llmtrace.api.decorator._ActiveStep.{name}" for name in "__init__ __enter__ __exit__ run".split()),
+    *(f"llmtrace.api.decorator._GeneratorSpan.__{name}__" for name in ("init", "enter", "exit")),
+    "llmtrace.api.decorator._ActiveStep.run_async",
+    "llmtrace.spans.generator_blocks.Attached.leave",
     *(
         f"llmtrace.api.span.{name}"
         for name in (
-            *(f"Span.{name}" for name in "__init__ attach detach end set_input set_output".split()),
+            *(f"Span.{name}" for name in "__init__ end set_input set_output".split()),
             *("Span.set_attribute", "Span.set_attributes", "Span.record_exception", "span.__init__"),
             *(f"SpanBlock.__{name}__" for name in ("init", "enter", "exit", "aenter", "aexit")),
+            "SpanBlock._leave",
         )
     ),
     *(f"llmtrace.capture.interceptor.SentRequest.__{name}__" for name in ("init", "enter", "exit")),

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-import greenlet
+import greenlet  # type: ignore[import-untyped]
 import pytest
 from opentelemetry import trace
 
@@ -251,13 +251,14 @@ def test_what_is_started_belongs_to_who_started_it(apart: bool, outer: str | Non
                     _asked(), asyncio.create_task(_asked()), asyncio.to_thread(_user), _asked()
                 )
             async with asyncio.TaskGroup() as group:
-                one = group.create_task(_asked())
-            yield one.result()
+                single = group.create_task(_asked())
+            yield single.result()
 
     async def run() -> None:
         with contextlib.nullcontext() if outer is None else llmtrace.context(user_id=outer):
             running = numbers()
-            for expected in ("own", ["own"] * 4, ["own"] * 4, ["own"] * 4, "own"):
+            steps: list[object] = ["own", ["own"] * 4, ["own"] * 4, ["own"] * 4, "own"]
+            for expected in steps:
                 step = anext(running)
                 assert await (_apart(step) if apart else step) == expected
                 start(outer)
@@ -265,8 +266,8 @@ def test_what_is_started_belongs_to_who_started_it(apart: bool, outer: str | Non
                 assert await asyncio.create_task(_asked()) == outer
                 assert _user() == outer
             await (_apart(anext(running, None)) if apart else anext(running, None))
-        for task, expected in background:
-            assert await task == expected
+        for task, whose in background:
+            assert await task == whose
 
     asyncio.run(run())
 
@@ -296,12 +297,12 @@ def test_a_copy_that_nobody_saw_has_no_user() -> None:
             assert await anext(running) is None
             attributes, content = await asyncio.Task(_seen())
             assert attributes == {"session.id": "s"}
-            assert content is False
+            assert content == "none"
             assert _user() == "caller"
             await anext(running, None)
 
-    async def _seen() -> tuple[dict[str, Any], bool]:
-        return dict(context_attributes.attributes()), context_attributes.captures_content(True)
+    async def _seen() -> tuple[dict[str, Any], str]:
+        return dict(context_attributes.attributes()), context_attributes.capture("messages")
 
     asyncio.run(run())
 
@@ -321,15 +322,15 @@ def test_spans_of_a_generator(traces: Captured) -> None:
             assert _copied(lambda: next(running)) == number if number == 1 else next(running) == number
             with llmtrace.span(f"between {number}"):
                 pass
-            with trace.get_tracer("elsewhere").start_as_current_span(f"theirs {number}"):
-                with llmtrace.span(f"within theirs {number}"):
-                    pass
+            theirs = trace.get_tracer("elsewhere").start_as_current_span(f"theirs {number}")
+            with theirs, llmtrace.span(f"within theirs {number}"):
+                pass
         running.close()  # type: ignore[attr-defined]
     spans = {span.name: span for span in traces.spans()}
 
     def parent(name: str) -> str | None:
         parent = spans[name].parent
-        return next((each for each, span in spans.items() if span.get_span_context() == parent), None)
+        return next((name_of for name_of, span in spans.items() if span.get_span_context() == parent), None)
 
     for number in range(3):
         assert parent(f"step {number}") == "own"
@@ -403,6 +404,11 @@ def test_a_block_that_is_left_in_another_context() -> None:
     def left_in_a_copy() -> object:
         within = llmtrace.context(user_id="own")
         within.__enter__()
-        return _copied(lambda: (within.__exit__(None, None, None), _user())[1])
+
+        def leave() -> object:
+            within.__exit__(None, None, None)
+            return _user()
+
+        return _copied(leave)
 
     assert _copied(left_in_a_copy) is None

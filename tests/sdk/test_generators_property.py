@@ -14,7 +14,7 @@ import gc
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +24,7 @@ from llmtrace.spans import context_attributes, generator_blocks
 from llmtrace.testing import capture
 
 Instruction = tuple[Any, ...]
+ResultT = TypeVar("ResultT")
 _USERS: Final = st.sampled_from(["ann", "ben", "cid", "dot"])
 _MODES: Final = st.sampled_from(["shared", "copied", "apart"])
 _KINDS: Final = st.sampled_from(["context", "manager", "stack", "session"])
@@ -192,8 +193,8 @@ class _Program:
             return contextvars.copy_context().run(step)
         return self.apart(step)
 
-    def apart(self, function: Callable[[], Any]) -> Any:
-        results: list[Any] = []
+    def apart(self, function: Callable[[], ResultT]) -> ResultT:
+        results: list[ResultT] = []
         run = contextvars.copy_context().run
         thread = threading.Thread(target=lambda: results.append(run(function)))
         thread.start()

@@ -19,16 +19,17 @@ from opentelemetry import trace
 import llmtrace
 from llmtrace import semconv
 from llmtrace.spans import context_attributes
+from llmtrace.spans.capture_level import CAPTURES, Capture
 from llmtrace.testing import Captured, capture
 
 TEXTS = st.text(max_size=20)
 FIELDS = ("user_id", "session_id", "experiment", "run", "prompt_name", "prompt_version")
 
 
-def seen() -> tuple[str | None, dict[str, Any], bool | None]:
+def seen() -> tuple[str | None, dict[str, Any], Capture | None]:
     """The trace, the attributes and what is said of content."""
     span = trace.get_current_span().get_span_context()
-    content = context_attributes.content_of(otel_context.get_current())
+    content = context_attributes.capture_of(otel_context.get_current())
     return (
         (f"{span.trace_id:032x}" if span.is_valid else None),
         dict(context_attributes.attributes()),
@@ -37,11 +38,11 @@ def seen() -> tuple[str | None, dict[str, Any], bool | None]:
 
 
 @llmtrace.observe
-def seen_within() -> tuple[str | None, dict[str, Any], bool | None]:
+def seen_within() -> tuple[str | None, dict[str, Any], Capture | None]:
     return seen()
 
 
-async def seen_later() -> tuple[str | None, dict[str, Any], bool | None]:
+async def seen_later() -> tuple[str | None, dict[str, Any], Capture | None]:
     await asyncio.sleep(0)
     return seen()
 
@@ -49,16 +50,16 @@ async def seen_later() -> tuple[str | None, dict[str, Any], bool | None]:
 @given(
     st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, TEXTS)),
     st.lists(TEXTS, max_size=3, unique=True),
-    st.sampled_from([None, True, False]),
+    st.sampled_from([None, *CAPTURES]),
     st.sampled_from([None, *semconv.PURPOSES]),
     st.booleans(),
 )
 def test_what_is_injected_is_extracted(
-    named: Mapping[str, str], tags: list[str], content: bool | None, purpose: str | None, has_span: bool
+    named: Mapping[str, str], tags: list[str], content: Capture | None, purpose: str | None, has_span: bool
 ) -> None:
     """Also by way of JSON, as most queues send it, and of a function that is pickled."""
     with capture():
-        with llmtrace.context(**named, tags=tags or None, purpose=purpose, capture_content=content):
+        with llmtrace.context(**named, tags=tags or None, purpose=purpose, capture=content):
             block = llmtrace.span("request") if has_span else None
             if block is not None:
                 block.__enter__()
@@ -92,9 +93,7 @@ NAMES = st.sampled_from(["traceparent", "tracestate", "llmtrace-context", "other
 @given(
     st.dictionaries(NAMES, st.text(max_size=60) | JSON | JSON.map(json.dumps), max_size=4) | st.none(),
     st.dictionaries(
-        st.sampled_from(
-            ["user.id", "llmtrace.tags", "llmtrace.counted", "llmtrace.purpose", "capture_content"]
-        ),
+        st.sampled_from(["user.id", "llmtrace.tags", "llmtrace.counted", "llmtrace.purpose", "capture"]),
         JSON,
     ),
 )
@@ -109,7 +108,7 @@ def test_whatever_a_message_holds_the_task_runs(
         assert attributes.keys() <= {"user.id", "llmtrace.tags", "llmtrace.purpose"}
         assert isinstance(attributes.get("user.id", ""), str)
         assert all(isinstance(tag, str) for tag in attributes.get("llmtrace.tags", ()))
-        assert content in (None, True, False)
+        assert content in (None, *CAPTURES)
         assert seen() == (None, {}, None)
 
 

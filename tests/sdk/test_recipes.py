@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -20,7 +21,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from llmtrace.testing import Answer, ReplayServer
+import llmtrace
+from llmtrace.testing import Answer, Captured, ReplayServer
 
 from .chat import PLAIN
 
@@ -36,7 +38,7 @@ needs_frameworks = pytest.mark.skipif(
 def recipe(label: str) -> str:
     """The code block that follows a label (or a heading) of the page."""
     page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
-    match = re.search(rf"^(?:\*\*|## ){re.escape(label)}.*?^```python\n(.*?)^```", page, re.S | re.M)
+    match = re.search(rf"^(?:\*\*|##+ ){re.escape(label)}.*?^```python\n(.*?)^```", page, re.S | re.M)
     assert match is not None, f"docs/sdk.md has no recipe for {label}"
     return match[1]
 
@@ -353,6 +355,22 @@ def test_in_your_tests() -> None:
     namespace["ANSWER"]["usage"]["prompt_tokens"] = 13
     with pytest.raises(AssertionError):
         namespace["test_answer"]()
+
+
+def test_around_a_yield(traces: Captured) -> None:
+    namespace: dict[str, Any] = {}
+    exec(recipe("Around a `yield`"), namespace)
+
+    def ask(question: str) -> str:
+        with llmtrace.span(question):
+            return question
+
+    async def pieces() -> list[object]:
+        return [piece async for piece in namespace["reply"]("u-1", ask).body_iterator]
+
+    assert asyncio.run(pieces()) == ["first", "second"]
+    users = {span["name"]: span["attributes"].get("user.id") for span in traces.snapshot()}
+    assert users == {"first": "u-1", "second": "u-1"}
 
 
 def test_links_of_the_page_lead_somewhere() -> None:

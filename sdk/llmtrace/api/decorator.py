@@ -137,7 +137,8 @@ class _GeneratorSpan:
     def __init__(self, block: SpanBlock) -> None:
         self.span = block.start()
         self._step = _ActiveStep(self.span)
-        open_spans.add(self.span)
+        with _STEP:
+            open_spans.add(self.span)
 
     def __enter__(self) -> _ActiveStep:
         return self._step
@@ -145,7 +146,8 @@ class _GeneratorSpan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        open_spans.discard(self.span)
+        with _STEP:
+            open_spans.discard(self.span)
         self.span.end(error)
 
 

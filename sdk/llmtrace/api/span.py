@@ -175,7 +175,8 @@ class SpanBlock:
         if entry is not None:
             entry.leave()
             if type(entry) is generator_blocks.GeneratorBlock:
-                open_spans.discard(started)
+                with _LEAVING:
+                    open_spans.discard(started)
         started.end(error)
 
     def _leave(self) -> tuple[Span, generator_blocks.Entry | None]:

@@ -68,9 +68,7 @@ class LlmSpan(Protocol):
 class _OwnTracer(Tracer):
     """Starts spans where they are started for the program: see `context_attributes.here`."""
 
-    def start_span(
-        self, name: str, context: Context | None = None, *args: Any, **kwargs: Any
-    ) -> trace.Span:
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> trace.Span:
         if context is None:
             context = context_attributes.here()
         return super().start_span(name, context, *args, **kwargs)
@@ -109,9 +107,7 @@ def begin(runtime: Runtime, name: str, start: int, here: Context) -> LlmSpan:
 class _BuiltAtEnd:
     __slots__ = ("_provider", "_runtime", "_start", "context", "initial_attributes", "parent", "recording")
 
-    def __init__(
-        self, runtime: Runtime, provider: OwnProvider, name: str, start: int, here: Context
-    ) -> None:
+    def __init__(self, runtime: Runtime, provider: OwnProvider, name: str, start: int, here: Context) -> None:
         parent = trace.get_current_span(here).get_span_context()
         id_generator = provider.id_generator
         if parent.is_valid:

@@ -38,8 +38,8 @@ def begin(cache: str, entry: str) -> None:
 
 
 def note_call(span: SpanContext, here: Context) -> None:
-    """A call begins in the context `here`. What a cache itself needs (embeddings of a look-up or of what is stored) is no part of
-    an answer."""
+    """A call begins in the context `here`. What a cache itself needs (embeddings of a look-up or of what is
+    stored) is no part of an answer."""
     fill = _open.get()
     if fill is None or len(fill.spans) >= _MOST_CALLS:
         return

@@ -77,10 +77,10 @@ class _Block:
         self._home_token: Token[None] = _home.set(None)
 
     def is_at_home(self) -> bool:
-        """Whether this is the very context in which it was entered, not a copy: a token is good nowhere else."""
+        """Whether this is the very context in which it was entered, and no copy."""
         try:
             _home.reset(self._home_token)
-        except (ValueError, RuntimeError):
+        except (ValueError, RuntimeError):  # a token is good in its own context alone
             return False
         self._home_token = _home.set(None)  # and it is good once
         return True

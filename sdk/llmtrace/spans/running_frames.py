@@ -25,20 +25,20 @@ def of_this_stack(values: Mapping[FrameType, Sequence[ValueT]]) -> list[ValueT]:
     """
     if not _has_loops_step:
         _note_loops_step()
-    found: list[Sequence[ValueT]] = []
+    blocks: list[Sequence[ValueT]] = []
     for top in _stacks():
         frame: FrameType | None = top
         while frame is not None:
             noted = values.get(frame)
             if noted:
-                found.append(noted)
+                blocks.append(noted)
             if id(frame.f_code) in _boundaries:
                 break
             frame = frame.f_back
         else:
             continue
         break
-    return [value for noted in reversed(found) for value in noted]
+    return [value for noted in reversed(blocks) for value in noted]
 
 
 def end_stack_at(code: CodeType) -> None:
