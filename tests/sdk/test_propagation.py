@@ -55,7 +55,7 @@ async def seen_later() -> tuple[str | None, dict[str, Any], Capture | None]:
     st.booleans(),
 )
 def test_what_is_injected_is_extracted(
-    named: Mapping[str, str], tags: list[str], content: Capture | None, purpose: str | None, has_span: bool
+    named: Mapping[str, Any], tags: list[str], content: Capture | None, purpose: str | None, has_span: bool
 ) -> None:
     """Also by way of JSON, as most queues send it, and of a function that is pickled."""
     with capture():

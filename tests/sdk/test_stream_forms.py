@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from opentelemetry.context import Context
 
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
@@ -125,7 +126,7 @@ def _call(exchange: Exchange) -> None:
     wire_format = registry.recognise(exchange.path, exchange.sent, exchange.method)
     assert runtime is not None
     assert wire_format is not None, exchange.path
-    call = LlmCall(runtime, wire_format, Request(exchange))
+    call = LlmCall(runtime, wire_format, Request(exchange), Context())
     call.receive(exchange.status, exchange.answer_headers, None)
     for piece in exchange.pieces:
         call.add_chunk(piece)

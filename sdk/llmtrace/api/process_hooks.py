@@ -31,12 +31,14 @@ def register(
         _registered = True
         atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(
+                before=sigterm.hold_back, after_in_parent=sigterm.let_in, after_in_child=_after_fork
+            )
+    if runtime.config.handle_sigterm:
+        sigterm.handle(current)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _finalize_in_child(runtime)  # a spawned child calls init itself
-    if runtime.config.handle_sigterm:
-        sigterm.handle(current)
 
 
 def _at_exit() -> None:
@@ -59,9 +61,12 @@ def _after_fork() -> None:
     internal_errors.after_fork()
     sigterm.after_fork()
     _renew_locks()
-    runtime = _current()
-    if runtime is None:
-        return
+    if (runtime := _current()) is not None:
+        _renew(runtime)
+    sigterm.let_in()  # what it sends is the child's own by now
+
+
+def _renew(runtime: Runtime) -> None:
     open_spans.forget()
     runtime.delivery_worker.after_fork()
     # Children of multiprocessing leave by os._exit, which skips atexit; its own finalizers do run. Those of
@@ -76,6 +81,8 @@ def _finalize_in_child(runtime: Runtime) -> None:
     from multiprocessing import util
 
     util.Finalize(None, _end_delivery, args=(runtime,), exitpriority=10)
+    if runtime.config.handle_sigterm:
+        sigterm.remind_main_thread()
 
 
 def _end_delivery(runtime: Runtime) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.internal_errors import swallow
-from llmtrace.spans import context_attributes, generator_blocks
+from llmtrace.spans import capture_level, context_attributes, generator_blocks
 from llmtrace.spans.thread_context import OpenBlock
 
 P = ParamSpec("P")
@@ -71,12 +71,11 @@ class extract(context_attributes.context):  # read as a verb: `with llmtrace.ext
         with _EXTRACTING:
             self._carrier = {key: value for key, value in (carrier or {}).items() if isinstance(value, str)}
             values = _decoded(self._carrier.get(_ATTRIBUTES))
-        capture = values.get(_CAPTURE)
         tags = values.get(semconv.TAGS)
         super().__init__(
             tags=[tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else None,
             purpose=values.get(semconv.PURPOSE),
-            capture=capture if isinstance(capture, str) else None,  # a word that is none records nothing
+            capture=capture_level.chosen(values.get(_CAPTURE), "llmtrace.extract"),
         )
         self._attributes.update(
             {key: value for key, value in values.items() if key in _TEXTS and isinstance(value, str)}

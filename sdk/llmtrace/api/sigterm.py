@@ -23,6 +23,7 @@ _SLACK: Final = 0.5
 #: Whose code may hold a lock that the last delivery needs; it holds none for long.
 _LOCKING: Final = ("llmtrace.delivery.", "llmtrace.internal_errors", "logging")
 _RETRY_PAUSE: Final = 0.01
+_REMINDER_PAUSE: Final = 0.1
 
 
 class _LastDelivery:
@@ -46,6 +47,9 @@ _current: Callable[[], Runtime | None]
 _set_signal: Callable[..., Any] = signal.signal
 _last_delivery: _LastDelivery | None = None
 _first_signal: float | None = None
+_is_ending = False
+#: Threads that fork right now.
+_held_back: set[int] = set()
 
 
 def handle(current: Callable[[], Runtime | None]) -> None:
@@ -80,10 +84,49 @@ def waiting(timeout: float) -> Iterator[None]:
             _end_process()
 
 
+def hold_back() -> None:
+    """Before a fork: the child forgets a signal that its handler has taken and not run yet, and lives on."""
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        if signal.SIGTERM not in before:
+            _held_back.add(_thread.get_ident())
+
+
+def let_in() -> None:
+    """After a fork, in both: what was held back comes now."""
+    thread = _thread.get_ident()
+    if thread in _held_back:
+        _held_back.discard(thread)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 def after_fork() -> None:
     """In the child: what the parent was sending is the parent's."""
-    global _last_delivery, _first_signal
+    global _last_delivery, _first_signal, _is_ending
     _last_delivery = _first_signal = None
+    _is_ending = False
+
+
+def remind_main_thread() -> None:
+    """Have a thread of its own see to it that SIGTERM is handled, in a child whose parent waits for its end.
+
+    Python runs handlers on the main thread. Where the signal comes just before that one waits for a lock of
+    `multiprocessing`, as the workers of a `Pool` do, it would not run until the lock is free, which is never.
+    """
+    if not _is_ours_to_handle():
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # the parent's, if it had one, is the parent's
+    _thread.start_new_thread(_remind, (reader, _thread.get_ident()))
+
+
+def _remind(reader: int, main_thread: int) -> None:
+    while data := os.read(reader, 64):
+        if signal.SIGTERM in data and signal.getsignal(signal.SIGTERM) is _on_sigterm:
+            while not _is_ending:
+                time.sleep(_REMINDER_PAUSE)
+                signal.pthread_kill(main_thread, signal.SIGTERM)
 
 
 def _signal(signalnum: Any, handler: Any) -> Any:
@@ -109,15 +152,24 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     The work is done on a new thread, since the code that was interrupted may hold any lock; if it does hold
     one that is needed, the deadline ends the wait.
     """
+    global _is_ending
+    if _is_ending:
+        return  # a reminder
     last, runtime = _last_delivery, _current()
     if last is not None and last.thread == _thread.get_ident():
         last.is_interrupted = True  # it can go on only when this returns
         return
+    if (
+        last is None
+        and runtime is not None
+        and _holds_a_lock(frame)
+        and _comes_again(runtime.config.exit_timeout)
+    ):
+        return
+    _is_ending = True
     if last is not None:
         last.wait()
     elif runtime is not None:
-        if _holds_a_lock(frame) and _comes_again(runtime.config.exit_timeout):
-            return
         _send(runtime)
     _end_process()
 
