@@ -63,7 +63,7 @@ _FRAMES = {
     *(f"llmtrace.api.decorator._ActiveStep.{name}" for name in "__init__ __enter__ __exit__ run".split()),
     *(f"llmtrace.api.decorator._GeneratorSpan.__{name}__" for name in ("init", "enter", "exit")),
     "llmtrace.api.decorator._ActiveStep.run_async",
-    "llmtrace.spans.generator_blocks.Attached.leave",
+    *(f"llmtrace.spans.generator_blocks.Attached.{name}" for name in ("__init__", "leave")),
     *(
         f"llmtrace.api.span.{name}"
         for name in (

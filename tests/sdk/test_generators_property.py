@@ -355,12 +355,13 @@ def _run(program: Callable[[], None], checked: _Checked) -> None:
     logged: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger().addHandler(handler)
+    opentelemetry = logging.getLogger("opentelemetry")
+    opentelemetry.addHandler(handler)
     try:
         with capture():
             contextvars.copy_context().run(program)
     finally:
-        logging.getLogger().removeHandler(handler)
+        opentelemetry.removeHandler(handler)
     assert checked.wrong == []
     assert logged == []
     if generator_blocks._open:

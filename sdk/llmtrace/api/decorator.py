@@ -194,10 +194,11 @@ class _ActiveStep:
         with _STEP:
             attached, self._attached = self._attached, None
             if attached is not None:
-                self._context = generator_blocks.without_blocks(otel_context.get_current())
+                at_the_end = otel_context.get_current()
                 attached.leave()
                 with suppress(ValueError, RuntimeError):  # closed in another context
                     generator_blocks.managed.reset(self._managed)
+                self._context = generator_blocks.without_blocks(at_the_end)
 
 
 for _run in (_ActiveStep.run, _ActiveStep.run_async):

@@ -151,7 +151,7 @@ class ManagedBlock(Attached):
             if self.block in blocks:
                 managed.set(tuple(block for block in blocks if block is not self.block))
             if self.block in included(otel_context.get_current()):
-                super().leave()
+                Attached.leave(self)
 
 
 class GeneratorBlock(NamedTuple):
