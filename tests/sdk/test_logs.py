@@ -195,8 +195,8 @@ def test_the_rest_of_a_second_is_counted() -> None:
     assert all(record.severity_number == 13 for record in summaries)
 
 
-def test_no_recursion(captured: Captured, caplog: pytest.LogCaptureFixture) -> None:
-    """What sending causes is not sent: our own log, that of our requests, that of what is logged."""
+def test_no_recursion(captured: Captured) -> None:
+    """What sending causes is not sent: our own log, that of what is logged, and that of our requests."""
 
     class Chatty:
         def __str__(self) -> str:
@@ -208,11 +208,12 @@ def test_no_recursion(captured: Captured, caplog: pytest.LogCaptureFixture) -> N
     logging.getLogger("shop").error("%s", Chatty())
     # The program's own handlers show it as well, and what that logs is the program's.
     assert [record.body for record in captured.logs()].count("chatty") == 1
-    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+
+
+def test_no_recursion_of_requests(caplog: pytest.LogCaptureFixture) -> None:
     with ReplayServer(Answer(headers={"content-type": "application/x-protobuf"})) as collector:
-        llmtrace.shutdown()
         llmtrace.init(endpoint=collector.url, logs=True, logs_level="DEBUG", spool_dir="off")
-        with caplog.at_level(logging.DEBUG):
+        with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "urllib3"):
             logging.getLogger("shop").error("one")
             assert llmtrace.flush(10)
             assert llmtrace.flush(10)
