@@ -55,6 +55,8 @@ _FRAMES = {
         f"llmtrace.spans.context_attributes.context.__{name}__"
         for name in ("aenter", "aexit", "enter", "exit", "init")
     ),
+    "llmtrace.spans.context_attributes._Entered.__init__",
+    "llmtrace.spans.thread_context.OpenBlock.__init__",
     "llmtrace.spans.sampling.SampleRule.__init__",
     "llmtrace.delivery.stats.Stats.__init__",
     *(f"llmtrace.internal_errors.swallow.__{name}__" for name in ("init", "enter", "exit", "call")),
@@ -70,11 +72,13 @@ _FRAMES = {
             *(f"Span.{name}" for name in "__init__ end set_input set_output".split()),
             *("Span.set_attribute", "Span.set_attributes", "Span.record_exception", "span.__init__"),
             *(f"SpanBlock.__{name}__" for name in ("init", "enter", "exit", "aenter", "aexit")),
-            "SpanBlock._leave",
+            *("SpanBlock._leave", "SpanBlock.start"),
         )
     ),
     *(f"llmtrace.capture.interceptor.SentRequest.__{name}__" for name in ("init", "enter", "exit")),
     "llmtrace.capture.interceptor.receive",
+    "llmtrace.capture.interceptor._Beginning.__exit__",
+    "llmtrace.capture.hooks.http_client_connections._possible_target",
     *(
         f"llmtrace.capture.interceptor.StreamRecorder.{name}"
         for name in "__enter__ __exit__ add_chunk add_chunk_with_room ended garbage_collected".split()

@@ -162,7 +162,7 @@ def shutdown(timeout: float | None = None) -> bool:
     if runtime is None:
         return True
     seconds = runtime.config.exit_timeout if timeout is None else timeout
-    with sigterm.waiting(seconds), swallow("shutdown"):
+    with swallow("shutdown"), sigterm.waiting(seconds):
         with _lock:
             if _runtime is not runtime:
                 return True  # another thread does it

@@ -69,19 +69,21 @@ class Span:
     @property
     def records_content(self) -> bool:
         """Whether `set_input` and `set_output` of a block have an effect here."""
-        return self._level() != "none"
+        with _CONTENT:
+            return self._level() != "none"
+        return False
 
     @property
     def records_input(self) -> bool:
         """Whether anything of an input is recorded here."""
-        return self._otel_span is not None and self._shape.input_at(self._level()) is not None
+        with _CONTENT:
+            return self._otel_span is not None and self._shape.input_at(self._level()) is not None
+        return False
 
     def _level(self) -> Capture:
-        with _CONTENT:
-            if self._otel_span is not None and self._otel_span.is_recording():
-                around = context_attributes.capture(self._capture)
-                return capture_level.effective(self._shape.capture, around)
-        return "none"
+        if self._otel_span is None or not self._otel_span.is_recording():
+            return "none"
+        return capture_level.effective(self._shape.capture, context_attributes.capture(self._capture))
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Record an attribute: text, number, truth value or a list of one of them; else its JSON.
