@@ -121,7 +121,7 @@ def run(code: str, environment: dict[str, str], python: str = sys.executable) ->
 
 def test_fastapi(collector: ReplayServer, environment: dict[str, str]) -> None:
     code = (
-        recipe("FastAPI")
+        recipe("A web server")
         + """
 import asyncio, httpx
 async def visit():
@@ -206,7 +206,7 @@ def test_celery(collector: ReplayServer, environment: dict[str, str], tmp_path: 
     """A prefork worker, told to stop as soon as the task was done."""
     (tmp_path / "queue").mkdir()
     (tmp_path / "shop.py").write_text(
-        recipe("Celery")
+        recipe("A worker")
         + f"""
 queue = {str(tmp_path / "queue")!r}
 app.conf.broker_url = "filesystem://"
@@ -265,9 +265,41 @@ with llmtrace.context(user_id="ann"), llmtrace.span("request") as span:
 
 def test_notebook(collector: ReplayServer, environment: dict[str, str]) -> None:
     """The cell is run twice."""
-    printed = run(f"for _ in range(2): exec({recipe('Notebooks')!r})", environment)
+    printed = run(f"for _ in range(2): exec({recipe('A notebook')!r})", environment)
     assert re.fullmatch(r"(http://\S+/traces\?trace=[0-9a-f]{32}\n?){2}", printed)
     assert [span["name"] for span in spans(collector)] == [CALL, CALL]
+
+
+def test_script(collector: ReplayServer, environment: dict[str, str]) -> None:
+    """Nothing is flushed: the end of the process sends."""
+    assert run(recipe("A script"), environment) == "Let me look."
+    main, call = sorted(spans(collector), key=lambda span: str(span["name"]))[::-1]
+    assert (main["name"], call["name"]) == ("main", CALL)
+    assert (call["user.id"], call["service"], call["in a trace"]) == ("batch", "nightly", True)
+
+
+def test_a_programs_own_test(provider: ReplayServer, environment: dict[str, str], tmp_path: Path) -> None:
+    """The page's script under the page's test, which fails where the answer is dear."""
+    page = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    section = page.partition("**Tests.**")[2].partition("\n## ")[0]
+    conftest, test = re.findall(r"^```python\n(.*?)^```", section, re.S | re.M)
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "nightly.py").write_text(recipe("A script"))
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Rain."}}
+    for tokens, outcome in ((12, "1 passed"), (12_000_000, "1 failed")):
+        usage = {"prompt_tokens": tokens, "completion_tokens": 2, "total_tokens": tokens + 2}
+        provider.answer_with(Answer.json({"model": "gpt-4o-mini", "choices": [choice], "usage": usage}))
+        (tmp_path / "test_nightly.py").write_text(f"from nightly import main\n\n{test}")
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": os.pathsep.join([str(ROOT / "sdk"), str(ROOT / "collector")])},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert outcome in ended.stdout, ended.stdout + ended.stderr
 
 
 def test_serverless(collector: ReplayServer, environment: dict[str, str]) -> None:
@@ -444,7 +476,7 @@ def _logged(collector: ReplayServer) -> list[tuple[str, bool]]:
 
 
 def test_the_programs_log(collector: ReplayServer, environment: dict[str, str]) -> None:
-    program = f"import logging, llmtrace\n{recipe('Your program')}"
+    program = "import logging, llmtrace\n" + recipe("Your program's log")
     program += "with llmtrace.span('step'):\n    logging.getLogger('shop').error('paid')\n"
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
     assert _logged(collector) == [("paid", True)]
