@@ -126,7 +126,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 #: In the environment: what pytest itself sets for each test, and what a collector says to MLflow's client.
-_EXPECTED: Final = ("PYTEST_CURRENT_TEST", "MLFLOW_")
+_EXPECTED: Final = ("PYTEST_CURRENT_TEST", "MLFLOW_", "MPLBACKEND")  # the last by importing Streamlit
 
 
 def _process_state() -> dict[str, object]:

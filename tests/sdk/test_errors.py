@@ -117,7 +117,6 @@ def test_an_answer_that_is_not_json(traces: Captured) -> None:
         {"model": 3, "messages": "text", "stop": {"a": 1}, "n": "x", "tools": [None, 5]},
         {"model": None, "messages": [None, 1, {"role": 5, "content": {"deep": [1]}}], "temperature": True},
         {"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{torn"}}]}]},
-        ["messages"],
     ],
 )
 def test_odd_requests_and_answers(traces: Captured, body: Any) -> None:

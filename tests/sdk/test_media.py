@@ -195,11 +195,11 @@ def test_a_large_picture_does_not_push_the_text_out(traces: Captured) -> None:
         "size": len(picture),
         "sha256": hashlib.sha256(picture).hexdigest(),
     }
-    assert traces.scores() == [], "no bytes are sent unless that is asked for"
+    assert traces.attachments() == [], "no bytes are sent unless that is asked for"
 
 
 def attachments(traces: Captured) -> list[tuple[str, Any, Mapping[str, Any]]]:
-    return [(record.event_name, record.body, record.attributes) for record in traces.scores()]
+    return [(record.event_name, record.body, record.attributes) for record in traces.attachments()]
 
 
 def test_attachments_are_sent_once_for_each_trace_and_within_their_bound() -> None:
@@ -229,7 +229,7 @@ def test_attachments_are_sent_once_for_each_trace_and_within_their_bound() -> No
         spans = traces.spans()
         first = next(span for span in spans if span.name.startswith("chat")).context
         assert first is not None
-        record = traces.scores()[0]
+        record = traces.attachments()[0]
         assert (record.trace_id, record.span_id) == (first.trace_id, first.span_id)
         stats = llmtrace.stats()
         assert stats.generated == stats.sent == len(spans) + 2

@@ -133,4 +133,5 @@ def test_what_was_ended_is_not_ended_again(traces: Captured, caplog: pytest.LogC
     next(running)
     llmtrace.shutdown()
     assert list(running) == [2]
-    assert not caplog.messages
+    # What a test before has left to deliver may be told of meanwhile.
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]

@@ -24,7 +24,7 @@ QUERY_KEYS = (
 
 #: What was searched.
 COLLECTION_IN = (
-    "db.collection.name",
+    semconv.DB_COLLECTION_NAME,
     "qdrant.query_points.collection_name",
     "qdrant.search.collection_name",
     "qdrant.query.collection_name",

@@ -90,6 +90,11 @@ class Captured:
         lifecycle.flush()
         return [record for record in self._records if record.event_name == semconv.EVALUATION_EVENT]
 
+    def attachments(self) -> list[LogRecord]:
+        """Images and audio, in the order in which they were sent."""
+        lifecycle.flush()
+        return [record for record in self._records if record.event_name == semconv.ATTACHMENT_EVENT]
+
     def logs(self) -> list[LogRecord]:
         """What was sent of the program's log, in order: it needs `capture(logs=True)`."""
         lifecycle.flush()
