@@ -171,6 +171,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         last.wait()
     elif runtime is not None:
         _send(runtime)
+        runtime.delivery_worker.seal(_SLACK)
     _end_process()
 
 

@@ -105,6 +105,14 @@ class CountersReport:
                 self.begin()
             self.keep(is_ended=True)
 
+    def seal(self, seconds: float) -> None:
+        """Write down what was counted after the end, and let nobody count any more: the process ends now.
+
+        Whoever records something meanwhile waits for ever, so that what returned to the program is counted.
+        """
+        if self._writing.acquire(timeout=seconds) and self._counters.lock.acquire(timeout=seconds):
+            self.keep_late()
+
     def send(self, *, is_last: bool = False) -> None:
         """Tell the counters, where it is due and they have changed; with the last ones goodbye, now."""
         now = time.monotonic()

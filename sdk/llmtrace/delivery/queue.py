@@ -227,6 +227,12 @@ class DeliveryWorker:
         everything_settled = self.stats().pending == 0  # else the thread still redacts it
         return everything_settled and self._losses() == losses and self._counters.spooled == 0
 
+    def seal(self, seconds: float) -> None:
+        """After `shutdown`, when the process ends in a moment: see `CountersReport.seal`."""
+        with _ENDING:
+            if self._counters_report is not None:
+                self._counters_report.seal(seconds)
+
     def stats(self) -> Stats:
         """Counters; see Stats."""
         with self._lock:
