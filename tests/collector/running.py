@@ -35,7 +35,8 @@ from llmtrace_collector.store.reader import open_reader
 from .prefilled import prefill
 
 #: One client for all: making one loads certificates, which takes longer than a request.
-CLIENT = httpx.Client(timeout=60, trust_env=False)
+# A connection that has been idle for as long as a server waits may be closed while it is used again.
+CLIENT = httpx.Client(timeout=60, trust_env=False, limits=httpx.Limits(keepalive_expiry=2))
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 

@@ -90,7 +90,7 @@ def test_parts_broken_at_the_start_are_told_and_repaired(launched: Launched) -> 
     with (cut / "checksums.txt").open("rb+") as file:
         file.truncate(20)
     launched.spawn()
-    until(lambda: "rows-missing" in _reasons_if_up(launched), 60, "the reason")
+    until(lambda: "rows-missing" in _reasons_if_up(launched), 120, "the reason")
     texts = reasons(launched)
     assert texts["parts-broken"].startswith("2 parts of otel_traces were broken when the store was opened")
     assert texts["rows-missing"].startswith("23 of ")

@@ -278,6 +278,17 @@ def test_what_the_store_refuses_is_not_kept(served: Served, monkeypatch: pytest.
     assert served.metric("llmtrace_quarantined_items_total", signal="traces") == 1
 
 
+def test_attachments_stay_out(served: Served) -> None:
+    """No pattern can be searched for in bytes, and they are what was said."""
+    assert served.post(logs([attachment(PNG)]), "logs").status_code == 200
+    served.stored()
+    assert served.value("SELECT count() FROM otel_logs WHERE EventName = 'llmtrace.attachment'") == "1"
+    assert served.value("SELECT count() FROM attachments") == "0"
+    wanted = [MARK, base64.b64encode(PNG)[20:40]]
+    assert texts_in_tables(served.collector.store, wanted) == set()
+    assert texts_in_files(served.collector.settings.data_dir, wanted) == set()
+
+
 def test_another_redaction_holds_from_the_next_start(tmp_path: Path, served: Served) -> None:
     """Of a store that has spans already: on, other patterns, off; and what it refuses to start with."""
     served.close()
@@ -316,14 +327,3 @@ def test_kills_leave_no_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     outcome = leaks.run(tmp_path / "leaks", rounds=2)
     assert outcome.leaks == outcome.outside == []
     assert outcome.stored == outcome.acknowledged > 0
-
-
-def test_attachments_stay_out(served: Served) -> None:
-    """No pattern can be searched for in bytes, and they are what was said."""
-    assert served.post(logs([attachment(PNG)]), "logs").status_code == 200
-    served.stored()
-    assert served.value("SELECT count() FROM otel_logs WHERE EventName = 'llmtrace.attachment'") == "1"
-    assert served.value("SELECT count() FROM attachments") == "0"
-    wanted = [MARK, base64.b64encode(PNG)[20:40]]
-    assert texts_in_tables(served.collector.store, wanted) == set()
-    assert texts_in_files(served.collector.settings.data_dir, wanted) == set()

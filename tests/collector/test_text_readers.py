@@ -35,6 +35,7 @@ NAMING = {
     "dashboard/llmtrace_analysis/cost/planning/advice.py",
     "dashboard/llmtrace_analysis/cost/planning/repeats.py",
     "dashboard/llmtrace_analysis/detect/store_queries.py",
+    "dashboard/llmtrace_analysis/queries/recorded_trace.py",
     "dashboard/llmtrace_analysis/queries/traces.py",
 }
 _DESCRIBED = (

@@ -26,7 +26,7 @@ _PARTS = (".", "sdk", "collector", "inference", "dashboard", "cli")
 _START_SECONDS = 60.0
 _OWN = Path(__file__).parents[2].resolve()
 
-CLIENT = httpx.Client(timeout=10, trust_env=False)
+CLIENT = httpx.Client(timeout=10, trust_env=False, limits=httpx.Limits(keepalive_expiry=2))
 
 
 def free_port() -> int:

@@ -60,7 +60,7 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 CeleryInstrumentor().instrument()
 """
     (tmp_path / "shop.py").write_text(
-        f"""{recipe("Celery")}
+        f"""{recipe("A worker")}
 queue = {str(tmp_path / "queue")!r}
 app.conf.broker_url = "filesystem://"
 app.conf.broker_transport_options = {{

@@ -50,7 +50,7 @@ def test_records_come_back_and_end_where_they_are_said_to(parts: list[bytes]) ->
     if parts:
         assert rows[-1][1] == len(data)
     for part in parts:
-        assert len(part) < 8 or part not in data
+        assert len(part) < 8 or part in b"llmtrace sealed 1\n" or part not in data
 
 
 @sample(max_examples=examples(60))

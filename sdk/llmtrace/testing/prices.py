@@ -41,8 +41,8 @@ def cost_of(attributes: Mapping[str, AttributeValue], start: int) -> Cost:
         from llmtrace_collector.attributes.stated_costs import BILLERS
         from llmtrace_collector.pricing.charges import amount
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("llmtrace"):
-            raise
+        if (error.name or "").startswith("llmtrace_collector."):
+            raise  # a part of it is missing, not the whole
         return Cost(None, _NO_LIST)
     stated = attributes.get(semconv.USAGE_STATED_COST)
     # Who only computes a price says 0 where it knows none.
@@ -60,8 +60,8 @@ def cost_of(attributes: Mapping[str, AttributeValue], start: int) -> Cost:
     try:
         tariff = _tariff(attributes, counts["InputTokens"], start // 10**9)
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("llmtrace"):
-            raise
+        if (error.name or "").startswith("llmtrace_collector."):
+            raise  # a part of it is missing, not the whole
         return Cost(None, _NO_LIST)
     if tariff is None:
         who = attributes.get(semconv.PROVIDER_NAME, "unknown")
