@@ -276,7 +276,8 @@ def test_an_error_that_was_not_foreseen_leaves_its_kind_and_not_its_text(
         raise StoreError("Code: 62. DB::Exception: in 'DELETE … UserId = ann@example.org'", 62)
 
     monkeypatch.setattr(Eraser, "start", fail)
-    assert served.write("POST", "/v1/erasures", {"user": "ann@example.org"}).status_code == 500
+    answer = served.write("POST", "/v1/erasures", {"user": "ann@example.org"})
+    assert (answer.status_code, answer.headers["connection"]) == (500, "close")
     assert rows(served)[-1]["Outcome"] == "failed: StoreError"
     assert "ann@example.org" not in str(rows(served))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from llmtrace_collector.store.engine import StoreError, StoreUnavailable
 
@@ -24,7 +24,7 @@ _PASSING: Final = frozenset(
 
 
 def answer_unavailable(app: FastAPI, disk_full: Callable[[], str]) -> None:
-    """Let `app` answer 503 where an endpoint fails for the state that store and disk are in.
+    """Let `app` answer 503 where an endpoint fails for the state that store and disk are in, else 500.
 
     `disk_full` says that the disk is full, and is empty while it is not: then every refusal of the engine is
     taken for one of that.
@@ -42,6 +42,11 @@ def answer_unavailable(app: FastAPI, disk_full: Callable[[], str]) -> None:
             return _answer(request, disk_full() or f"a file cannot be written: {_short(error)}")
         raise error
 
+    def of_defect(request: Request, error: Exception) -> Response:
+        # The server closes the connection after it; unannounced, the client's next request may be on its way.
+        return PlainTextResponse("Internal Server Error", 500, {"Connection": "close"})
+
+    app.add_exception_handler(Exception, of_defect)
     app.add_exception_handler(StoreError, of_store)
     app.add_exception_handler(OSError, of_disk)
     app.add_exception_handler(sqlite3.OperationalError, of_disk)
