@@ -206,3 +206,4 @@ def test_off_it_does_nothing() -> None:
         lookup.hit(model="m")
     llmtrace.cache_hit("answers", "a", model="m")
     llmtrace.cache_store("answers", "a")
+    assert llmtrace.stats().generated == 0

@@ -226,7 +226,8 @@ def test_bytes_that_are_no_stream(body: bytes, begin: bytes) -> None:
             events = decode.events(
                 kind, begin + body, wire_format.joined, may_be_array=wire_format.streams_arrays
             )
-            wire_format.response(wire_format.fold(events or []), True)
+            translation = wire_format.response(wire_format.fold(events or []), True)
+            assert isinstance(translation.attributes, dict), path
 
 
 def test_a_character_in_two_events(traces: Captured) -> None:

@@ -234,10 +234,15 @@ def test_the_text_of_a_query_is_redacted() -> None:
 
 @given(st.text(alphabet=st.characters(codec="ascii"), max_size=60), st.binary(max_size=60))
 def test_no_path_and_no_body_is_too_odd(path: str, body: bytes) -> None:
+    """Nothing is raised, and a search is told by its path and its body together."""
     registry.recognise(path, body)
     for sample in VECTOR_SAMPLES:
-        registry.recognise(sample.path, body)
-        registry.recognise(path, json.dumps(sample.sent).encode())
+        sent = json.dumps(sample.sent).encode()
+        assert registry.recognise(sample.path, sent) is not None
+        if not body.lstrip().startswith(b"{"):
+            by_path = registry.recognise(sample.path, body)
+            assert by_path is None or by_path.operation != "retrieval"
+        registry.recognise(path, sent)
 
 
 def test_a_tracers_span_of_the_same_query_does_not_count(traces: Captured) -> None:
