@@ -213,6 +213,8 @@ def test_no_recursion(captured: Captured) -> None:
 def test_no_recursion_of_requests(caplog: pytest.LogCaptureFixture) -> None:
     with ReplayServer(Answer(headers={"content-type": "application/x-protobuf"})) as collector:
         llmtrace.init(endpoint=collector.url, logs=True, logs_level="DEBUG", spool_dir="off")
+        # A set-up of a test before (the migrations of MLflow's database) may have disabled it.
+        logging.getLogger("urllib3.connectionpool").disabled = False
         with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "urllib3"):
             logging.getLogger("shop").error("one")
             assert llmtrace.flush(10)
