@@ -1,0 +1,10 @@
+"""Every row of the table; a part of it is a module here and a line below."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import chat_endpoints
+from .endpoint import Endpoint
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*chat_endpoints.ENDPOINTS,)
