@@ -217,7 +217,8 @@ class LlmCall:
     def weight(self) -> int:
         """Bytes held."""
         held = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
-        return len(self._request.body) + held + _BASE_WEIGHT
+        sent: int | None = getattr(self._request, "body_size", None)  # of what is only put together later
+        return (len(self._request.body) if sent is None else sent) + held + _BASE_WEIGHT
 
     def may_be_retried(self) -> bool:
         """Whether its client may be about to try again, so that this one would not count."""
@@ -241,7 +242,8 @@ class LlmCall:
         self._headers = {name.lower(): value for name, value in self._headers.items()}
         with _TRANSLATING:  # the span ends with what is known
             self._describe_transport(attributes)
-            request_body = decode.decoded(self._request.body) if self._request.body else None
+            sent = self._request.body
+            request_body = decode.decoded_request(sent) if sent else None
             self._merge(self._format.request(request_body, self._request.path, self._content), attributes)
             answer = self._describe_response(attributes)
             if self._format.fetched_again:
@@ -249,9 +251,14 @@ class LlmCall:
                 background_responses.count_once(attributes, self._runtime.delivery_worker, fetched=fetched)
                 if attributes[semconv.OPERATION_NAME] == background_responses.FETCH:
                     self._inner_calls.clear()  # they have counted with the answer
+            self._inner_calls = background_responses.not_counted(
+                self._inner_calls, self._runtime.delivery_worker
+            )
             if self._status is not None and self._status < 400:
                 asked = request_body, self._request.path
                 attributes.update(estimated_usage(attributes, self._format, asked, answer))
+                if self._format.piece_usage is not None:
+                    attributes.update(self._format.piece_usage(request_body, answer, attributes))
         self._runtime.delivery_worker.attachments.note(self.span.context, self._media)
         if self._span_status is not _UNSET and not self._retry.failed:
             self._retry.fail(self._request.path, self._request.body)  # in the middle of its stream
@@ -324,6 +331,7 @@ class LlmCall:
         arrays = self._format.streams_arrays
         events = decode.events(content_type, received, self._format.joined, may_be_array=arrays)
         is_stream = events is not None
+        body: Json = None
         first_byte = self._times[0] if self._times else self._head_at
         if first_byte is not None:
             attributes[semconv.RESPONSE_TIME_TO_FIRST_BYTE] = first_byte - self._start
@@ -333,6 +341,10 @@ class LlmCall:
             body = self._format.fold(events)
         else:
             vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
+            plain = self._format.plain
+            if plain is not None and (self._status or 0) < 400:
+                body = plain(content_type, received, self._size)
+        if body is None and not is_stream:
             body = decode.decoded(decode.without_vectors(received) if vectors else received)
         if body is not None:
             self._merge(self._format.response(body, self._content), attributes)

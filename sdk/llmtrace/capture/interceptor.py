@@ -27,7 +27,7 @@ from . import content_encoding, open_streams, other_http, propagation
 from .call import CapturedRequest, LlmCall
 from .runtime import Runtime
 
-METHODS: Final = frozenset({"POST", "GET"})
+METHODS: Final = frozenset({"POST", "GET", "DELETE"})
 _INSIDE: Final = otel_context.create_key("llmtrace-inside")
 
 hook_failures: Final[dict[str, tuple[int, str]]] = {}

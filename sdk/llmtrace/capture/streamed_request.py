@@ -8,6 +8,7 @@ as a call, its pieces are noted as the transport takes them, and what it was is 
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,11 +17,13 @@ from opentelemetry import context as otel_context
 from llmtrace.internal_errors import swallow
 from llmtrace.spans import generator_blocks
 from llmtrace.wire import registry
+from llmtrace.wire.framing.multipart import CutBody
 
 from . import content_encoding
 from .call import CapturedRequest
 
 _MOST_BYTES = 16 * 2**20
+_TAIL_BYTES = 64 * 1024
 _NOTING = swallow("noting a piece of a request")
 
 
@@ -30,7 +33,7 @@ class StreamedBody:
     What makes the pieces runs in the context that the request was sent from: it may make calls of its own.
     """
 
-    __slots__ = ("_context", "_pieces", "_size")
+    __slots__ = ("_context", "_pieces", "_size", "_tail", "_tail_size")
 
     def __init__(self) -> None:
         self._context = generator_blocks.taken_over(generator_blocks.current())
@@ -39,19 +42,39 @@ class StreamedBody:
     def restart(self) -> None:
         """It is sent from its beginning (again, after a redirect)."""
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._tail: deque[bytes] = deque()
+        self._size = self._tail_size = 0
 
     def add(self, piece: Any) -> None:
         """A piece was handed to the transport."""
         with _NOTING:
-            if self._size <= _MOST_BYTES:
-                data = piece.encode() if isinstance(piece, str) else bytes(piece)
-                self._size += len(data)
+            data = piece.encode() if isinstance(piece, str) else bytes(piece)
+            self._size += len(data)
+            if self._size - len(data) <= _MOST_BYTES:
                 self._pieces.append(data)
+                return
+            # Of a form's last fields, which may stand behind a file.
+            self._tail.append(data)
+            self._tail_size += len(data)
+            while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
+                self._tail_size -= len(self._tail.popleft())
+
+    @property
+    def size(self) -> int:
+        """Bytes held; nothing is put together for it."""
+        return min(self._size, _MOST_BYTES + _TAIL_BYTES)
 
     def whole(self) -> bytes:
-        """All of it, without its compression; what is beyond the bound is missing."""
-        return content_encoding.unzipped(b"".join(self._pieces))
+        """All of it, without its compression; what is beyond the bound is missing but for its end."""
+        count = len(self._pieces)
+        joined = b"".join(self._pieces[:count])
+        self._pieces[:count] = [joined]
+        if not self._tail:
+            return content_encoding.unzipped(joined)
+        tail = b"".join(self._tail)
+        cut = CutBody(joined + tail)
+        cut.cut_at, cut.left_out = len(joined), max(0, self._size - len(cut))
+        return cut
 
     def noted(self, pieces: Iterable[Any]) -> Iterator[Any]:
         """The same pieces, noted as they are taken."""
@@ -138,6 +161,10 @@ class StreamedRequest:
     @property
     def body(self) -> bytes:
         return self._streamed.whole()
+
+    @property
+    def body_size(self) -> int:
+        return self._streamed.size
 
     def address(self) -> tuple[str, int]:
         return self._request.address()

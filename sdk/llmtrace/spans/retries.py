@@ -22,6 +22,8 @@ _RETRYABLE: Final = frozenset({408, 409, 429})
 _STAINLESS: Final = "x-stainless-retry-count"
 _AWS: Final = "amz-sdk-request"
 
+_LONG: Final = 4 * 1024 * 1024
+_ENDS: Final = 64 * 1024
 HELD_SECONDS: Final = 10.0
 """Provider libraries wait at most 8 seconds, unless the server names a longer time."""
 
@@ -75,6 +77,8 @@ last: ContextVar[Retry | None] = ContextVar("llmtrace-last-call", default=None)
 
 def digest(path: str, body: bytes) -> int:
     """A number that equal requests share, in this process alone; never 0."""
+    if len(body) > _LONG:  # an upload, which would take its time
+        return hash((path, len(body), bytes(body[:_ENDS]), bytes(body[-_ENDS:]))) or 1
     return hash((path, bytes(body))) or 1
 
 

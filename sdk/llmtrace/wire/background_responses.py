@@ -8,6 +8,7 @@ messages. Every later fetch of the same answer by this process is a `fetch_respo
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 
-from .format import Json
+from .format import InnerCall, Json
 
 FETCH: Final = "fetch_response"
 QUEUED: Final = "create_response"
@@ -39,12 +40,28 @@ def count_once(attributes: dict[str, AttributeValue], owner: object, *, fetched:
     unfinished = is_pending(attributes.get(semconv.RESPONSE_STATUS))
     if unfinished or attributes[semconv.OPERATION_NAME] == FETCH or not isinstance(response_id, str):
         return
-    counted_ids = _counted.setdefault(owner, OrderedDict())
-    if fetched and response_id in counted_ids:
+    if not _count(response_id, owner) and fetched:
         attributes[semconv.OPERATION_NAME] = FETCH
         for key in [key for key in attributes if ".usage." in key]:
             del attributes[key]
-        return
+
+
+def not_counted(inner_calls: Iterable[InnerCall], owner: object) -> list[InnerCall]:
+    """Those without the ones that have counted: a list of what was made earlier has an id for each."""
+    remaining = []
+    for inner_call in inner_calls:
+        response_id = inner_call.attributes.get(semconv.RESPONSE_ID)
+        if not isinstance(response_id, str) or _count(response_id, owner):
+            remaining.append(inner_call)
+    return remaining
+
+
+def _count(response_id: str, owner: object) -> bool:
+    """Whether an answer had not counted before; now it has."""
+    counted_ids = _counted.setdefault(owner, OrderedDict())
+    if response_id in counted_ids:
+        return False
     counted_ids[response_id] = None
     if len(counted_ids) > _MAX_COUNTED:
         counted_ids.popitem(last=False)
+    return True

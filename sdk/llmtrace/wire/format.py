@@ -61,8 +61,14 @@ class WireFormat:
     fold: the events of a stream → the body that the same call would have had without streaming.
     joined: the raw body of a stream → a shorter one that `fold` gives the same for; see `StreamJoiner`.
     streams_arrays: whether a stream of it may be one JSON array of events.
-    method: `POST`, or `GET` for what was made earlier and is fetched now.
+    method: `POST`, or `GET` for what was made earlier and is fetched now, `DELETE` for what goes.
     fetched_again: whether several calls can return the same response; see `background_responses`.
+    takes_form: whether its request is a multipart form; `request` gets the form's fields, see
+        `framing.multipart`. A form is no call of any other format.
+    plain: (content type, body as far as it was received, its size) → what stands for the body of an answer
+        that is no JSON, as a text or sound; None where it is JSON.
+    piece_usage: (decoded request and response, what is known of the call) → usage of an answered call that
+        is billed by pieces, which its answer alone does not tell.
     failure: decoded response body → (error type, message) where it says in a way of its own that it failed.
     collection_of_host: what is searched, where only the host says it; an empty text where it does not.
     """
@@ -78,6 +84,9 @@ class WireFormat:
     streams_arrays: bool = False
     method: str = "POST"
     fetched_again: bool = False
+    takes_form: bool = False
+    plain: Callable[[str, bytes, int], Json] | None = None
+    piece_usage: Callable[[Json, Json, Mapping[str, AttributeValue]], dict[str, AttributeValue]] | None = None
     failure: Callable[[Json], tuple[str | None, str | None]] = no_failure
     collection_of_host: Callable[[str], str] | None = None
 

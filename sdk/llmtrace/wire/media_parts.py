@@ -37,14 +37,21 @@ def without_media(value: Json, attached: list[Media]) -> Json:
         return [without_media(item, attached) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.get("type") == "blob" and "modality" in value and isinstance(value.get("content"), str):
+    if value.get("type") == "blob" and "modality" in value and isinstance(value.get("content"), str | bytes):
         return _blob(value, attached)
     return {key: _field(key, item, value, attached) for key, item in value.items()}
 
 
 def _blob(part: Mapping[str, Any], attached: list[Media]) -> Json:
     declared = part.get("mime_type")
-    blob = media.of_base64(part["content"], declared if isinstance(declared, str) else None)
+    declared = declared if isinstance(declared, str) else None
+    data = part["content"]
+    if isinstance(data, bytes):  # of an upload
+        if "size" in part:
+            return {**part, "content": ""}  # part of them was left out
+        blob = media.of_bytes(data, declared)
+    else:
+        blob = media.of_base64(data, declared)
     attached.append(blob)
     return {**part, "mime_type": blob.media_type, "content": "", **blob.facts()}
 

@@ -45,6 +45,13 @@ def blob(modality: str, mime_type: Json, data: Json) -> dict[str, Json]:
     return {"type": "blob", "modality": modality, "mime_type": mime_type, "content": data}
 
 
+def upload(modality: str, mime_type: Json, data: bytes | None, size: int) -> dict[str, Json]:
+    """Media sent as they are, in a form or an answer; without `data`, part of them was left out."""
+    if data is None:
+        return {"type": "blob", "modality": modality, "mime_type": mime_type, "content": b"", "size": size}
+    return {"type": "blob", "modality": modality, "mime_type": mime_type, "content": data}
+
+
 def reference(url: Json, modality: str) -> dict[str, Json]:
     """A uri part, or a blob part for a `data:` URL."""
     if isinstance(url, str) and url[:5].lower() == "data:":

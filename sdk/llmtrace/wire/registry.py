@@ -11,9 +11,10 @@ from .cohere import chat as cohere_chat
 from .cohere import embeddings as cohere_embeddings
 from .cohere import rerank
 from .format import WireFormat
+from .framing import multipart
 from .gemini import embeddings as gemini_embeddings
-from .gemini import generate_content, interactions
-from .openai import assistants, completions, images, responses
+from .gemini import cached_contents, generate_content, interactions
+from .openai import assistants, audio, completions, fine_tuning, images, moderations, responses
 from .openai import chat as openai_chat
 from .openai import embeddings as openai_embeddings
 from .vector_databases import chroma, elasticsearch, milvus, pinecone, qdrant, weaviate
@@ -23,6 +24,14 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     completions.FORMAT,
     openai_embeddings.FORMAT,
     images.FORMAT,
+    images.FORM,
+    audio.TRANSCRIPTION,
+    audio.TRANSLATION,
+    audio.SPEECH,
+    moderations.FORMAT,
+    fine_tuning.FORMAT,
+    fine_tuning.FETCH,
+    fine_tuning.LIST,
     responses.FORMAT,
     responses.FETCH,
     assistants.FORMAT,
@@ -32,6 +41,8 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     gemini_embeddings.FORMAT,
     interactions.FORMAT,
     interactions.FETCH,
+    cached_contents.FORMAT,
+    cached_contents.DELETE,
     converse.FORMAT,
     invoke_model.FORMAT,
     cohere_chat.FORMAT,
@@ -61,10 +72,22 @@ def recognise(path: str, body: bytes, method: str = "POST") -> WireFormat | None
 
     It runs on the caller's path for every HTTP request, hence the look-up by one word of the path.
     """
+    takes_form = False
     if method == "POST" and body[:_BEGINNING].lstrip()[:1] != b"{":
-        return None  # a form, say, whose fields are named as a format's are
+        takes_form = multipart.is_form(body)
+        if not takes_form:
+            return None
     for candidate in named(path, method) or _by_other.get(method, ()):
-        if candidate.method == method and candidate.matches(path, body):
+        is_possible = candidate.method == method and candidate.takes_form == takes_form
+        if is_possible and candidate.matches(path, body):
+            return candidate
+    return None
+
+
+def recognise_form(path: str) -> WireFormat | None:
+    """The format of a form that is posted to `path` and whose body is not known yet."""
+    for candidate in named(path):
+        if candidate.takes_form and candidate.matches(path, b""):
             return candidate
     return None
 
@@ -74,7 +97,7 @@ def named(path: str, method: str = "POST") -> tuple[WireFormat, ...]:
     if _indexed is not FORMATS:
         _index()
     head, _, last = path.rpartition("/")
-    if method == "GET":
+    if method != "POST":
         last = head.rpartition("/")[2]
     elif ":" in last:
         last = last.rpartition(":")[2]

@@ -12,7 +12,10 @@ import wrapt
 from llmtrace.capture import interceptor, streamed_request
 from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
+from llmtrace.wire import registry
 from llmtrace.wire.format import UNDETERMINED
+
+from . import aiohttp_forms
 
 if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
@@ -88,6 +91,7 @@ def _begin(
         data = data._value
     recognised = interceptor.recognised(method.upper(), url.raw_path, data)
     streamed: streamed_request.StreamedBody | None = None
+    form = None
     # A file stays as it is: its length goes with it.
     if (
         recognised is None
@@ -98,12 +102,17 @@ def _begin(
         streamed = streamed_request.StreamedBody()
         pieces = data.iter_any() if isinstance(data, module.StreamReader) else data
         kwargs["data"] = streamed.noted_async(pieces)
+    elif recognised is None and (form := aiohttp_forms.writer(module, method, url.raw_path, data)):
+        kwargs["data"] = form
+        streamed = streamed_request.StreamedBody()
+        aiohttp_forms.note(form, streamed)
     if recognised is None and streamed is None:
         if payload is not None and getattr(session, "_json_serialize_bytes", None) is None:
             kwargs["json"], kwargs["data"] = None, payload
         return interceptor.NOTHING
     headers = session._prepare_headers(kwargs.get("headers"))
-    wire_format, path, body = recognised or (UNDETERMINED, url.raw_path, b"")
+    sent_later = None if form is None else registry.recognise_form(url.raw_path)
+    wire_format, path, body = recognised or (sent_later or UNDETERMINED, url.raw_path, b"")
     captured: CapturedRequest = _AiohttpRequest(url, headers, path, body)
     if streamed is not None:
         captured = streamed_request.StreamedRequest(captured, streamed)

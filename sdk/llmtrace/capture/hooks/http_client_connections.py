@@ -74,7 +74,7 @@ def _possible_target(connection: Any, body: Any) -> str | None:
     """The target of a request that may be a call. All of a program's requests come by here, urllib3's too."""
     try:
         method = connection._method
-        if method == "POST" or method == "GET":
+        if method in interceptor.METHODS:
             target: str = connection._buffer[0].split(b" ", 2)[1].decode("latin-1")
             path = target.partition("?")[0]
             if registry.named(path, method):

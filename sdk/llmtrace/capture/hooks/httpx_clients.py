@@ -16,7 +16,8 @@ from llmtrace import clock
 from llmtrace.capture import interceptor, other_http, streamed_request
 from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
-from llmtrace.wire.format import UNDETERMINED
+from llmtrace.wire import registry
+from llmtrace.wire.format import UNDETERMINED, WireFormat
 
 from .httpx_streams import StreamTypes, stream_types
 
@@ -176,8 +177,8 @@ def _begin_call(
             return None
         wire_format, body = recognised
         captured = _HttpxRequest(request, path, body)
-    elif streamed_request.may_be_call(request.method, path) and not _is_form(request):
-        wire_format, streamed = UNDETERMINED, streamed_request.StreamedBody()
+    elif (sent_later := _sent_later(request, path)) is not None:
+        wire_format, streamed = sent_later, streamed_request.StreamedBody()
         captured = streamed_request.StreamedRequest(_HttpxRequest(request, path, b""), streamed)
         request.stream = streams.sent(request.stream, streamed)
     else:
@@ -189,8 +190,12 @@ def _begin_call(
     return interceptor.begin(runtime, wire_format, captured, lambda: str(request.url.host), set_header)
 
 
-def _is_form(request: Any) -> bool:
-    return str(request.headers.get("content-type", "")).startswith("multipart/")
+def _sent_later(request: Any, path: str) -> WireFormat | None:
+    """What a request whose body is not there yet may be; of a form its path says it."""
+    if not streamed_request.may_be_call(request.method, path):
+        return None
+    is_form = str(request.headers.get("content-type", "")).startswith("multipart/")
+    return registry.recognise_form(path) if is_form else UNDETERMINED
 
 
 def _receive(call: LlmCall, response: Any, stream: bool, wrapper: type[Any], head_at: float | None) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from llmtrace.wire.format import Json
 
-from . import aws_event_stream, json_array, sse
+from . import aws_event_stream, json_array, multipart, sse
 
 _LINES: Final = (
     "application/x-ndjson",
@@ -18,6 +18,7 @@ _LINES: Final = (
     "application/jsonlines",
     "application/stream+json",
 )
+_BYTES: Final = ("audio/", "image/", "video/")
 _BOM: Final = b"\xef\xbb\xbf"
 _MANY_BYTES: Final = 64 * 1024
 _LONG_ARRAY: Final = 512
@@ -36,6 +37,8 @@ def events(
     may_be_array: whether an array is a stream; see `WireFormat.streams_arrays`.
     """
     kind = content_type.lstrip().lower()
+    if kind.startswith(_BYTES):
+        return None  # whose first bytes may be any
     if sse.is_stream(kind, body):
         return sse.events(joined(body) if joined is not None else body)
     if kind.startswith(aws_event_stream.CONTENT_TYPE):
@@ -62,6 +65,11 @@ def _lines(body: bytes) -> list[Json]:
     except ValueError:
         return [value for line in body.splitlines() if line and (value := decoded(line)) is not None]
     return parsed
+
+
+def decoded_request(body: bytes) -> Json:
+    """The JSON value, or the fields of a form; None where it is neither."""
+    return multipart.fields(body) if multipart.is_form(body) else decoded(body)
 
 
 def decoded(body: bytes) -> Json:

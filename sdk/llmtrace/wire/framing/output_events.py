@@ -31,7 +31,7 @@ _SILENT: Final = re.compile(
 _TEXTS: Final = frozenset(
     "content text value delta refusal reasoning reasoning_content thinking arguments partial_json "
     "partial_arguments input tool_plan generation outputText response transcript data b64_json code"
-    " partial_image_b64".split()
+    " partial_image_b64 audio".split()
 )
 #: Fields that hold calls of tools or pictures, which some formats send whole.
 _CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall", "images"})
@@ -45,6 +45,8 @@ _OTHER_KINDS: Final = frozenset(
         "tool-call-start",
         "image_generation.partial_image",
         "image_generation.completed",
+        "image_edit.partial_image",
+        "image_edit.completed",
         "response.image_generation_call.partial_image",
     }
 )

@@ -15,6 +15,7 @@ from llmtrace.wire.format import (
     either,
     items,
     mapping,
+    parsed,
     put_int,
     put_text,
     word,
@@ -43,6 +44,22 @@ def put_common(attributes: dict[str, AttributeValue], payload: Any) -> None:
     if payload.get("service_tier") != "auto":
         put_text(attributes, semconv.OPENAI_REQUEST_SERVICE_TIER, payload.get("service_tier"))
     put_text(attributes, semconv.USER_ID, payload.get("safety_identifier") or payload.get("user"))
+
+
+_NUMBERS: Final = frozenset({"n", "temperature", "stream", "seed"})
+
+
+def of_form(fields: Any) -> dict[str, Json]:
+    """The fields of a form, in which all is text, as a JSON request has them."""
+    return {
+        name: parsed(value.lower()) if name in _NUMBERS and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+def is_billed_by_tokens(model: Json) -> bool:
+    """Whether a model of pictures or speech is surely not billed by pieces, whatever its answer tells."""
+    return isinstance(model, str) and model.startswith(("gpt-", "chatgpt-"))
 
 
 def put_format(attributes: dict[str, AttributeValue], response_format: Json) -> None:
