@@ -15,6 +15,7 @@ from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import Command, collector_option, connection, store_reader
 from llmtrace_cli.terminal import say
 from llmtrace_collector.attributes.counts import COUNTS
+from llmtrace_collector.attributes.field import UNITS
 
 from .options import make_scope, moment, scope_options
 
@@ -99,15 +100,22 @@ _MORE = {
     **{
         field.price.label.replace(" ", "-"): field.price.setting(field.unit)
         for field in COUNTS
-        if field.price is not None and (field.price.part_of or field.unit != "tokens")
+        if field.price is not None and (field.price.part_of or field.price.alone or field.unit != "tokens")
     },
     "request": "per_request",
+}
+
+#: The field of a price → what it is for.
+_PRICED = {
+    field.price.setting(field.unit): f"Per {UNITS[field.unit].priced}."
+    for field in COUNTS
+    if field.price is not None and UNITS[field.unit].priced
 }
 
 
 def _more_options(command: Command) -> Command:
     for name, field in reversed(_MORE.items()):
-        what = "Per million tokens." if field.endswith("_per_million") else "For each."
+        what = _PRICED.get(field, "For each.")
         command = click.option(f"--{name}", field, type=click.FloatRange(min=0), help=what)(command)
     return command
 

@@ -27,7 +27,7 @@ from llmtrace_collector.pricing.converted import in_usd
 from llmtrace_collector.pricing.currencies import USD, ExchangeRate
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
 from llmtrace_collector.pricing.premiums import is_reserved
-from llmtrace_collector.pricing.tariffs import ALWAYS, Tariff, listing
+from llmtrace_collector.pricing.tariffs import ALWAYS, BILLED_APART, Tariff, listing
 from llmtrace_collector.settings import ModelPrice
 from llmtrace_collector.store.store import Store
 
@@ -177,9 +177,10 @@ class PriceBook:
         """
         overrides = overrides or PriceOverrides()
         tariffs = self._first_known(provider, model, response_model, service_tier)
+        needed = BILLED_APART.get(service_tier, "Input")
         for row in overrides.prices:
             named = row["Model"] in (model, response_model) and row["Provider"] in ("", provider)
-            if named and row["ServiceTier"] in ("", service_tier):
+            if named and row["ServiceTier"] in ("", service_tier) and row[f"{needed}Price"] is not None:
                 prices = {
                     bucket.name: row[bucket.price] for bucket in BUCKETS if row[bucket.price] is not None
                 }
@@ -203,6 +204,7 @@ class PriceBook:
         for name in (model, response_model):
             for own in self._own:
                 fits = own.model == name and own.provider in ("", provider)
+                fits = fits and BILLED_APART.get(service_tier, "Input") in own.per_unit()
                 if fits and own.service_tier in ("", service_tier):
                     return in_usd(Tariff(own.per_unit(), source="llmtrace.toml"), own.currency, self.rates)
         # Bedrock's bodies name the model alone; what was asked for says where it runs too, which decides.

@@ -1,4 +1,4 @@
-"""Counts of tokens and searches, each with the bucket in which it is charged.
+"""Counts of tokens, searches and other pieces, each with the bucket in which it is charged.
 
 Counts are inclusive: cached, audio and image tokens are parts of input, reasoning tokens of output. An entry
 here is all that a new kind of token needs: the column of spans, the sums of the rollups, the price, the
@@ -432,6 +432,7 @@ COUNTS: tuple[Field, ...] = (
             "request",
             listed_as="rerank_searches_kcount",
             reported_as="searches",
+            alone=True,
         ),
     ),
     Field(
@@ -447,6 +448,88 @@ COUNTS: tuple[Field, ...] = (
             "CodeContainer",
             "request",
             reported_as="containers",
+        ),
+    ),
+    Field(
+        "AudioInputSeconds",
+        "UInt64",
+        "Seconds of sound that were transcribed, where those are billed",
+        (semconv.USAGE_AUDIO_INPUT_SECONDS,),
+        convert="count_or_0",
+        unit="seconds",
+        codec="",
+        of_calls=True,
+        price=Price(
+            "AudioTime",
+            "media",
+            listed_as="input_audio_hours",
+            reported_as="audio_seconds",
+            alone=True,
+        ),
+    ),
+    Field(
+        "SpeechCharacters",
+        "UInt64",
+        "Characters of text that were spoken, where those are billed",
+        (semconv.USAGE_SPEECH_CHARACTERS,),
+        convert="count_or_0",
+        unit="characters",
+        codec="",
+        of_calls=True,
+        price=Price(
+            "SpokenText",
+            "media",
+            listed_as="input_mchars",
+            reported_as="characters",
+            alone=True,
+        ),
+    ),
+    Field(
+        "GeneratedImages",
+        "UInt64",
+        "Images that were made, where those are billed and no tokens",
+        (semconv.USAGE_GENERATED_IMAGES,),
+        convert="count_or_0",
+        unit="images",
+        codec="",
+        of_calls=True,
+        price=Price(
+            "GeneratedImage",
+            "media",
+            reported_as="images",
+            alone=True,
+        ),
+    ),
+    Field(
+        "TrainedTokens",
+        "UInt64",
+        "Tokens that a fine-tuning job trained on",
+        (semconv.USAGE_TRAINED_TOKENS,),
+        convert="count_or_0",
+        unit="tokens",
+        codec="",
+        of_calls=True,
+        price=Price(
+            "Training",
+            "request",
+            reported_as="trained_tokens",
+            alone=True,
+        ),
+    ),
+    Field(
+        "CacheStorageTokenHours",
+        "UInt64",
+        "Token-hours: tokens of a cache times the hours that it is kept",
+        (semconv.USAGE_CACHE_STORAGE,),
+        convert="count_or_0",
+        unit="token-hours",
+        codec="",
+        of_calls=True,
+        price=Price(
+            "CacheStorage",
+            "request",
+            reported_as="cache_token_hours",
+            alone=True,
         ),
     ),
 )

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .parts import PartName
 
 #: What keys of OpenTelemetry's conventions and of ours begin with.
 _CONVENTIONS = ("gen_ai.", "llmtrace.", "user.", "enduser.", "session.", "error.", "openai.", "anthropic.")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is counted and has a price: one of it, and how many a price is for, in words."""
+
+    name: str
+    #: How many units a price of people's is for, and what they call so many.
+    per: float = 1.0
+    priced: str = ""
+    #: What the field of such a price ends with; without it the field begins with `per`.
+    suffix: str = ""
+
+
+#: By `Field.unit`.
+UNITS: Mapping[str, Unit] = MappingProxyType(
+    {
+        "tokens": Unit("token", 1e6, "million tokens", "million"),
+        "searches": Unit("search"),
+        "containers": Unit("container"),
+        "images": Unit("image"),
+        "seconds": Unit("second", 3600, "hour", "hour"),
+        "characters": Unit("character", 1e6, "million characters", "million"),
+        "token-hours": Unit("token-hour", 1e6, "million token-hours", "million"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +56,8 @@ class Price:
     listed_as: str = ""
     #: The column of reports in which the count is added up; empty where another count there holds it.
     reported_as: str = ""
+    #: A call may be billed by it and by nothing else: where it is known, so is the call's usage.
+    alone: bool = False
     #: It never costs what a more general kind does: without a price of its own a call is priced in part.
     own: bool = False
 
@@ -38,9 +67,9 @@ class Price:
         return words(self.bucket)
 
     def setting(self, unit: str) -> str:
-        """The field in which people write the price of a `unit`: USD per million tokens, or each."""
-        name = self.label.replace(" ", "_")
-        return f"{name}_per_million" if unit == "tokens" else f"per_{name}"
+        """The field in which people write the price of a `unit`: USD per million tokens, per hour, or each."""
+        name, suffix = self.label.replace(" ", "_"), UNITS[unit].suffix
+        return f"{name}_per_{suffix}" if suffix else f"per_{name}"
 
 
 @dataclass(frozen=True)

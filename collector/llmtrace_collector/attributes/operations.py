@@ -8,7 +8,14 @@ from types import MappingProxyType
 from llmtrace import semconv
 
 #: Operations that call a model and therefore carry usage of their own.
-LLM_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings", "rerank")
+LLM_OPERATIONS = (
+    *("chat", "text_completion", "generate_content", "embeddings", "rerank"),
+    # Ours: sound to text and text to sound, judgements, training, and what a provider keeps for later prompts.
+    *("transcription", "translation", "speech", "moderation", "fine_tuning", "cache_storage"),
+)
+
+#: Those of which some calls cost nothing and tell no usage: their usage is not unknown.
+FREE_OPERATIONS = ("moderation",)
 
 #: Operations that work for a call but have no usage of their own.
 _OTHER_OPERATIONS = (

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llmtrace_collector.attributes.counts import COUNTS as COUNT_FIELDS
-from llmtrace_collector.attributes.field import Field, Price, words
+from llmtrace_collector.attributes.field import UNITS, Field, Price, words
 from llmtrace_collector.attributes.names import RESPONSE_CACHE as RESPONSE_CACHE
 from llmtrace_collector.attributes.parts import PartName
 from llmtrace_collector.attributes.stated_costs import BILLERS
@@ -32,14 +32,19 @@ class Bucket:
     otherwise: tuple[str, ...] = ()
     #: The field in which people write its price: USD per million tokens, or each.
     setting: str = ""
-    #: What a price is for: token, search, container or request.
+    #: What a price is for: token, search, container, request, …
     unit: str = "token"
+    #: How many of them a price of people's is for, and what they call so many.
+    per: float = 1.0
+    priced_unit: str = ""
     #: The unit of the public price list that is this bucket's.
     listed_as: str = ""
     #: The part of a call's cost in which it is told.
     part: PartName = "request"
     #: What is charged where it has no price of its own is not what it costs.
     own: bool = False
+    #: A call may be billed by it and by nothing else.
+    alone: bool = False
 
     @property
     def label(self) -> str:
@@ -71,11 +76,10 @@ def buckets(fields: Sequence[Field]) -> tuple[Bucket, ...]:
     of_counts = [_bucket(field, field.price, prices) for field in fields if field.price is not None]
     tokens = [bucket for bucket in of_counts if bucket.unit == "token"]
     searches = [bucket for bucket in of_counts if bucket.unit != "token"]
-    request = Bucket("Request", ("Requests",), (), (), "per_request", "request", "requests_kcount")
+    request = Bucket(
+        "Request", ("Requests",), setting="per_request", unit="request", listed_as="requests_kcount"
+    )
     return (*tokens, request, *searches)
-
-
-_UNITS = {"tokens": "token", "searches": "search", "containers": "container"}
 
 
 def _bucket(field: Field, price: Price, prices: Mapping[str, Price]) -> Bucket:
@@ -85,11 +89,20 @@ def _bucket(field: Field, price: Price, prices: Mapping[str, Price]) -> Bucket:
     for whole in wholes:
         wholes += [further for further in prices[whole].part_of if further not in wholes]
     otherwise = tuple(prices[whole].bucket for whole in wholes)
-    unit = _UNITS[field.unit]
-    setting = price.setting(field.unit)
-    counts = (field.name, *twice)
+    unit = UNITS[field.unit]
     return Bucket(
-        price.bucket, counts, parts, otherwise, setting, unit, price.listed_as, price.part, price.own
+        price.bucket,
+        (field.name, *twice),
+        parts,
+        otherwise,
+        price.setting(field.unit),
+        unit.name,
+        unit.per,
+        unit.priced or unit.name,
+        price.listed_as,
+        price.part,
+        price.own,
+        price.alone,
     )
 
 

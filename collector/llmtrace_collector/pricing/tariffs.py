@@ -26,6 +26,7 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
+from llmtrace import semconv
 from llmtrace.common.providers import LISTED
 from llmtrace_collector.attributes.names import with_maker, without_prefix
 
@@ -37,7 +38,21 @@ _COUNTED: Mapping[str, str] = MappingProxyType(
     {bucket.listed_as: bucket.name for bucket in BUCKETS if bucket.listed_as}
 )
 
-#: Buckets whose price the list has by the million; it has others by the thousand.
+#: What the list has one price for that others of it tell apart → the bucket.
+_COUNTED_TOO: Mapping[str, str] = MappingProxyType({"audio_hours": "AudioTime"})
+
+#: What a price of the list is for, by how its unit's name ends.
+_LISTED_PER = {"_mtok": 1e6, "_mchars": 1e6, "_hours": 3600.0, "_kcount": 1e3}
+
+#: Tiers whose calls are billed by one bucket that the list has no price for: no other of the model's stands in.
+BILLED_APART: Mapping[str, str] = MappingProxyType(
+    {semconv.TIER_TRAINING: "Training", semconv.TIER_CACHE_STORAGE: "CacheStorage"}
+)
+
+#: Models (the list's provider and name) without a price because they cost nothing.
+_FREE = frozenset({("openai", "moderation")})
+
+#: Buckets whose price a tier's premium raises.
 _OF_TOKENS = frozenset(bucket.name for bucket in BUCKETS if bucket.unit == "token")
 
 #: The range of days of a tariff that has none of its own, in seconds since 1970: all that a DateTime holds.
@@ -48,7 +63,7 @@ ANY_TIME_OF_DAY = (0, DAY_END)
 
 @dataclass(frozen=True)
 class Tariff:
-    """USD per token, request or search by the names of `charges.BUCKETS`; where a bucket has none, the more
+    """USD per token, request, search or other unit by the names of `charges.BUCKETS`; where a bucket has none, the more
     general one's holds.
 
     `valid` is [from, to) in seconds since 1970, `context` [from, to) in tokens of `CONTEXT_BOUNDS`, `day` in
@@ -76,7 +91,7 @@ def listing(provider: str, model: str, service_tier: str = "") -> Listing | None
     A provider that it does not have is not guessed from the model's name: a local server may serve a model
     of the same name for nothing.
     """
-    if not provider or not model:
+    if not provider or not model or service_tier in BILLED_APART:
         return None
     names = (model, without_prefix(provider, model), with_maker(provider, model))
     for name in dict.fromkeys(names):
@@ -102,6 +117,9 @@ def list_model(owner: Provider, model: ModelInfo, service_tier: str = "") -> Lis
             gaps.update(_gaps_of_units(price))
             tariffs += [_raised(tariff, factor, why) for tariff in _by_context(price, (start, end), minutes)]
     if not any(tariff.prices for tariff in tariffs):
+        if (owner.id, model.id) in _FREE:
+            source = f"genai-prices {genai_prices.__version__}: free"
+            return Listing((Tariff({"Input": 0.0, "Output": 0.0}, source=source),), ())
         return None
     return Listing(tuple(tariffs), tuple(sorted(gaps)))
 
@@ -168,7 +186,7 @@ def _gaps_of_units(price: ModelPrice) -> list[str]:
     for key, value in vars(price).items():
         if value is None:
             continue
-        if key not in _COUNTED:
+        if key not in _COUNTED and key not in _COUNTED_TOO:
             gaps.append(f"{key} is not counted")
         elif isinstance(value, TieredPrices):
             gaps += [
@@ -181,7 +199,12 @@ def _gaps_of_units(price: ModelPrice) -> list[str]:
 
 def _by_context(price: ModelPrice, valid: tuple[int, int], day: tuple[int, int]) -> list[Tariff]:
     """One tariff per range of input lengths."""
-    values = {name: getattr(price, key) for key, name in _COUNTED.items()}
+    values: dict[str, Decimal | TieredPrices | None] = {}
+    scales: dict[str, float] = {}
+    for key, name in (*_COUNTED.items(), *_COUNTED_TOO.items()):
+        if values.get(name) is None:
+            values[name] = getattr(price, key)
+            scales[name] = next(per for end, per in _LISTED_PER.items() if key.endswith(end))
     bounds = sorted(
         {0}
         | {
@@ -195,14 +218,14 @@ def _by_context(price: ModelPrice, valid: tuple[int, int], day: tuple[int, int])
     source = f"genai-prices {genai_prices.__version__}"
     tariffs = []
     for start, end in zip(bounds, [*bounds[1:], ANY_CONTEXT[1]], strict=True):
-        units = {name: _unit(value, start, name) for name, value in values.items()}
+        units = {name: _unit(value, start, scales[name]) for name, value in values.items()}
         prices = {name: unit for name, unit in units.items() if unit is not None}
         tariffs.append(Tariff(prices, valid=valid, context=(start, end), day=day, source=source))
     return tariffs
 
 
-def _unit(value: Decimal | TieredPrices | None, bound: int, name: str) -> float | None:
+def _unit(value: Decimal | TieredPrices | None, bound: int, per: float) -> float | None:
     if isinstance(value, TieredPrices):
         above = [tier.price for tier in value.tiers if tier.start <= bound and bound > 0]
         value = above[-1] if above else value.base
-    return None if value is None else float(value / (1_000_000 if name in _OF_TOKENS else 1000))
+    return None if value is None else float(value / Decimal(per))

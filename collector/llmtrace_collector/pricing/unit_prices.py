@@ -16,8 +16,6 @@ from .currencies import CODE, USD
 #: A provider as people write it, by its one name: calls are stored under that.
 ProviderName = Annotated[str, AfterValidator(lambda name: canonical(name) or name)]
 
-_MILLION = 1e6
-
 #: Bucket of `charges.BUCKETS` → the field of its price.
 FIELDS: Mapping[str, str] = MappingProxyType({bucket.name: bucket.setting for bucket in BUCKETS})
 
@@ -26,9 +24,8 @@ _LABELS = {bucket.name: bucket.label for bucket in BUCKETS}
 
 def _field(bucket: Bucket) -> tuple[Any, Any]:
     """The type and the description of a bucket's price."""
-    what = "million tokens" if bucket.unit == "token" else bucket.unit
-    text = f"USD per {what}: {bucket.label}" if bucket.unit != "request" else "USD per request"
-    if bucket.unit == "token" and not bucket.otherwise:
+    text = f"USD per {bucket.priced_unit}: {bucket.label}" if bucket.unit != "request" else "USD per request"
+    if bucket.unit == "token" and not bucket.otherwise and not bucket.alone:
         return float, Field(ge=0, description=f"{text}.")
     default = f"the price of {_LABELS[bucket.otherwise[0]]}" if bucket.otherwise else "none"
     return float | None, Field(default=None, ge=0, description=f"{text}; default: {default}.")
@@ -55,10 +52,10 @@ class UnitPrices(_BucketPrices):
     )
 
     def per_unit(self) -> dict[str, float]:
-        """Prices per token, request or search in `currency`, by the names of `charges.BUCKETS`."""
+        """Prices of a unit (token, request, second, …) in `currency`, by the names of `charges.BUCKETS`."""
         prices: dict[str, float] = {}
         for bucket in BUCKETS:
             value = getattr(self, bucket.setting)
             if value is not None:
-                prices[bucket.name] = value / (_MILLION if bucket.unit == "token" else 1.0)
+                prices[bucket.name] = value / bucket.per
         return prices

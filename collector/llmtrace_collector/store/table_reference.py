@@ -43,6 +43,8 @@ _UNITS = {
     "Days": "days",
     "USD": "USD",
     "Tokens": "tokens",
+    "Token-hours": "token-hours",
+    "Images": "images",
     "Bytes": "bytes",
     "Characters": "characters",
     "Calls": "calls",

@@ -42,6 +42,9 @@ _OF_UNITS: Final[Mapping[str, _Units]] = MappingProxyType(
     {
         "token": _Units("Tokens", "1000000 Tokens", 1e6),
         "search": _Units("Searches", "Searches"),
+        "second": _Units("Seconds", "Hours", 3600),
+        "character": _Units("Characters", "1000000 Characters", 1e6),
+        "token-hour": _Units("Token-Hours", "1000000 Token-Hours", 1e6),
         "request": _Units("Requests", "Requests"),
     }
 )

@@ -20,7 +20,7 @@ from llmtrace_collector.pricing.unit_prices import FIELDS
 
 from . import report
 
-#: Column of a price → the book's; USD per million tokens, or per request and search.
+#: Column of a price → the book's; USD per million tokens, per hour, or per piece.
 _PRICES: Mapping[str, str] = MappingProxyType(
     {bucket.label.replace(" ", "_"): bucket.price for bucket in BUCKETS}
 )
@@ -41,7 +41,7 @@ GROUP BY Book
 ORDER BY last_in_effect_from DESC"""
 
 _UNITS = ",\n    ".join(
-    f"{bucket.price}{' * 1000000' if bucket.unit == 'token' else ''} AS {_COLUMN[bucket.name]}"
+    f"{bucket.price}{f' * {bucket.per:.0f}' if bucket.per != 1 else ''} AS {_COLUMN[bucket.name]}"
     for bucket in BUCKETS
 )
 

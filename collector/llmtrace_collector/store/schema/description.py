@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from llmtrace_collector.attributes.counts import COUNTS, TRACE_COUNTS
+from llmtrace_collector.attributes.operations import FREE_OPERATIONS
 from llmtrace_collector.pricing import charges
 from llmtrace_collector.pricing.contained import contained
 from llmtrace_collector.sql_values import literals
@@ -217,6 +218,8 @@ def _numbers() -> Mapping[str, object]:
         {
             "counts": COUNTS,
             "trace_counts": [count for count in COUNTS if count.name in TRACE_COUNTS],
+            "alone": [count for count in COUNTS if count.price is not None and count.price.alone],
+            "free_operations": FREE_OPERATIONS,
             "contained": contained(_reported),
             "context_bounds": charges.CONTEXT_BOUNDS,
             "day_bounds": charges.DAY_BOUNDS,

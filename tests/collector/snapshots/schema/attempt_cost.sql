@@ -6,7 +6,7 @@ SELECT
     price.Book AS Book,
     multiIf(usage.StatedBy = '', false, usage.StatedBy IN ('openrouter', 'perplexity', 'x_ai'), true, NOT price.Priced, true, startsWith(price.Source, 'genai-prices ')) AS Stated,
     (price.Priced OR Stated) AS Priced,
-    if(price.Priced AND usage.UnknownUsage = 0, dotProduct(usage.Units, arrayResize(price.Rates, 21)) * ifNull(usage.Factor, 1), NULL) AS ComputedCost,
+    if(price.Priced AND usage.UnknownUsage = 0, dotProduct(usage.Units, arrayResize(price.Rates, 26)) * ifNull(usage.Factor, 1), NULL) AS ComputedCost,
     multiIf(NOT Stated, ComputedCost, usage.StatedBy IN ('openrouter', 'perplexity', 'x_ai'), usage.StatedCost, usage.StatedCost * ifNull(usage.Factor, 1)) AS Cost,
     multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[1] * price.Rates[1] * ifNull(usage.Factor, 1), NULL) AS InputCost,
     multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[2] * price.Rates[2] * ifNull(usage.Factor, 1), NULL) AS CacheReadCost,
@@ -24,16 +24,21 @@ SELECT
     multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[14] * price.Rates[14] * ifNull(usage.Factor, 1), NULL) AS ImageOutputCost,
     multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[15] * price.Rates[15] * ifNull(usage.Factor, 1), NULL) AS VideoOutputCost,
     multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[16] * price.Rates[16] * ifNull(usage.Factor, 1), NULL) AS CitationCost,
-    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[17] * price.Rates[17] * ifNull(usage.Factor, 1), NULL) AS RequestCost,
-    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[18] * price.Rates[18] * ifNull(usage.Factor, 1), NULL) AS WebSearchCost,
-    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[19] * price.Rates[19] * ifNull(usage.Factor, 1), NULL) AS FileSearchCost,
-    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[20] * price.Rates[20] * ifNull(usage.Factor, 1), NULL) AS RerankSearchCost,
-    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[21] * price.Rates[21] * ifNull(usage.Factor, 1), NULL) AS CodeContainerCost,
-    multiIf(price.Priced AND usage.UnknownUsage = 0, dotProduct(usage.Units, arrayResize(price.Rates, 21)), Stated, usage.StatedCost, NULL) AS ListCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[17] * price.Rates[17] * ifNull(usage.Factor, 1), NULL) AS TrainingCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[18] * price.Rates[18] * ifNull(usage.Factor, 1), NULL) AS RequestCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[19] * price.Rates[19] * ifNull(usage.Factor, 1), NULL) AS WebSearchCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[20] * price.Rates[20] * ifNull(usage.Factor, 1), NULL) AS FileSearchCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[21] * price.Rates[21] * ifNull(usage.Factor, 1), NULL) AS RerankSearchCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[22] * price.Rates[22] * ifNull(usage.Factor, 1), NULL) AS CodeContainerCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[23] * price.Rates[23] * ifNull(usage.Factor, 1), NULL) AS AudioTimeCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[24] * price.Rates[24] * ifNull(usage.Factor, 1), NULL) AS SpokenTextCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[25] * price.Rates[25] * ifNull(usage.Factor, 1), NULL) AS GeneratedImageCost,
+    multiIf(Stated, NULL, price.Priced AND usage.UnknownUsage = 0, usage.Units[26] * price.Rates[26] * ifNull(usage.Factor, 1), NULL) AS CacheStorageCost,
+    multiIf(price.Priced AND usage.UnknownUsage = 0, dotProduct(usage.Units, arrayResize(price.Rates, 26)), Stated, usage.StatedCost, NULL) AS ListCost,
     if(price.Priced AND usage.UnknownUsage = 0, (usage.Units[3] * (price.Rates[3] - price.Rates[1]) + usage.Units[4] * (price.Rates[4] - price.Rates[1])) * ifNull(usage.Factor, 1), NULL) AS CacheWritePremium,
     if(price.Priced AND usage.UnknownUsage = 0, usage.CacheReadTokens * (price.Rates[1] - price.Rates[2]) * ifNull(usage.Factor, 1), NULL) - CacheWritePremium AS CacheSavings,
-    multiIf(Stated, [], price.Priced AND usage.UnknownUsage = 0, arrayFilter(label -> label != '', [if(price.AudioInputPrice IS NULL AND usage.AudioInputTokens > 0, 'audio input', ''), if(price.AudioOutputPrice IS NULL AND usage.AudioOutputTokens > 0, 'audio output', ''), if(price.WebSearchPrice IS NULL AND usage.WebSearches > 0, 'web search', ''), if(price.FileSearchPrice IS NULL AND usage.FileSearches > 0, 'file search', ''), if(price.RerankSearchPrice IS NULL AND usage.RerankSearches > 0, 'rerank search', ''), if(price.CodeContainerPrice IS NULL AND usage.CodeContainers > 0, 'code container', '')]), []) AS UnpricedParts
-FROM (SELECT usage.*, discount.Factor AS Factor, [greatest(toFloat64(usage.InputTokens) + usage.CacheReadAudioTokens + usage.CacheReadImageTokens + usage.CacheReadVideoTokens - usage.CacheReadTokens - usage.CacheWriteTokens - usage.AudioInputTokens - usage.ImageInputTokens - usage.VideoInputTokens, 0), greatest(toFloat64(usage.CacheReadTokens) - usage.CacheReadAudioTokens - usage.CacheReadImageTokens - usage.CacheReadVideoTokens, 0), greatest(toFloat64(usage.CacheWriteTokens) - usage.CacheWrite1hTokens, 0), toFloat64(usage.CacheWrite1hTokens), greatest(toFloat64(usage.AudioInputTokens) - usage.CacheReadAudioTokens, 0), greatest(toFloat64(usage.ImageInputTokens) - usage.CacheReadImageTokens, 0), greatest(toFloat64(usage.VideoInputTokens) - usage.CacheReadVideoTokens, 0), toFloat64(usage.CacheReadAudioTokens), toFloat64(usage.CacheReadImageTokens), toFloat64(usage.CacheReadVideoTokens), greatest(toFloat64(usage.OutputTokens) - usage.ReasoningTokens - usage.AudioOutputTokens - usage.ImageOutputTokens - usage.VideoOutputTokens - usage.CitationTokens, 0), toFloat64(usage.ReasoningTokens), toFloat64(usage.AudioOutputTokens), toFloat64(usage.ImageOutputTokens), toFloat64(usage.VideoOutputTokens), toFloat64(usage.CitationTokens), toFloat64((usage.Calls - usage.UnknownUsage)), toFloat64(usage.WebSearches), toFloat64(usage.FileSearches), toFloat64(usage.RerankSearches), toFloat64(usage.CodeContainers)] AS Units
+    multiIf(Stated, [], price.Priced AND usage.UnknownUsage = 0, arrayFilter(label -> label != '', [if(price.AudioInputPrice IS NULL AND usage.AudioInputTokens > 0, 'audio input', ''), if(price.AudioOutputPrice IS NULL AND usage.AudioOutputTokens > 0, 'audio output', ''), if(price.TrainingPrice IS NULL AND usage.TrainedTokens > 0, 'training', ''), if(price.WebSearchPrice IS NULL AND usage.WebSearches > 0, 'web search', ''), if(price.FileSearchPrice IS NULL AND usage.FileSearches > 0, 'file search', ''), if(price.RerankSearchPrice IS NULL AND usage.RerankSearches > 0, 'rerank search', ''), if(price.CodeContainerPrice IS NULL AND usage.CodeContainers > 0, 'code container', ''), if(price.AudioTimePrice IS NULL AND usage.AudioInputSeconds > 0, 'audio time', ''), if(price.SpokenTextPrice IS NULL AND usage.SpeechCharacters > 0, 'spoken text', ''), if(price.GeneratedImagePrice IS NULL AND usage.GeneratedImages > 0, 'generated image', ''), if(price.CacheStoragePrice IS NULL AND usage.CacheStorageTokenHours > 0, 'cache storage', '')]), []) AS UnpricedParts
+FROM (SELECT usage.*, discount.Factor AS Factor, [greatest(toFloat64(usage.InputTokens) + usage.CacheReadAudioTokens + usage.CacheReadImageTokens + usage.CacheReadVideoTokens - usage.CacheReadTokens - usage.CacheWriteTokens - usage.AudioInputTokens - usage.ImageInputTokens - usage.VideoInputTokens, 0), greatest(toFloat64(usage.CacheReadTokens) - usage.CacheReadAudioTokens - usage.CacheReadImageTokens - usage.CacheReadVideoTokens, 0), greatest(toFloat64(usage.CacheWriteTokens) - usage.CacheWrite1hTokens, 0), toFloat64(usage.CacheWrite1hTokens), greatest(toFloat64(usage.AudioInputTokens) - usage.CacheReadAudioTokens, 0), greatest(toFloat64(usage.ImageInputTokens) - usage.CacheReadImageTokens, 0), greatest(toFloat64(usage.VideoInputTokens) - usage.CacheReadVideoTokens, 0), toFloat64(usage.CacheReadAudioTokens), toFloat64(usage.CacheReadImageTokens), toFloat64(usage.CacheReadVideoTokens), greatest(toFloat64(usage.OutputTokens) - usage.ReasoningTokens - usage.AudioOutputTokens - usage.ImageOutputTokens - usage.VideoOutputTokens - usage.CitationTokens, 0), toFloat64(usage.ReasoningTokens), toFloat64(usage.AudioOutputTokens), toFloat64(usage.ImageOutputTokens), toFloat64(usage.VideoOutputTokens), toFloat64(usage.CitationTokens), toFloat64(usage.TrainedTokens), toFloat64((usage.Calls - usage.UnknownUsage)), toFloat64(usage.WebSearches), toFloat64(usage.FileSearches), toFloat64(usage.RerankSearches), toFloat64(usage.CodeContainers), toFloat64(usage.AudioInputSeconds), toFloat64(usage.SpeechCharacters), toFloat64(usage.GeneratedImages), toFloat64(usage.CacheStorageTokenHours)] AS Units
 FROM (SELECT
     Project,
     Timestamp,
@@ -72,7 +77,7 @@ FROM (SELECT
     span.InputTokens IS NOT NULL, false,
     span.OutputTokens IS NOT NULL, false,
     span.ServiceTier = 'response_cache', false,
-    span.RerankSearches = 0
+    span.Operation IN ('moderation'), false,    span.RerankSearches = 0 AND    span.AudioInputSeconds = 0 AND    span.SpeechCharacters = 0 AND    span.GeneratedImages = 0 AND    span.TrainedTokens = 0 AND    span.CacheStorageTokenHours = 0
 ) AND NOT (Counted AND Uncounted != '') AS UnknownUsage,
     ifNull(span.InputTokens, 0) AS InputTokens,
     least(span.CacheReadTokens, ifNull(span.InputTokens, 0)) AS CacheReadTokens,
@@ -93,7 +98,12 @@ FROM (SELECT
     span.WebSearches AS WebSearches,
     span.FileSearches AS FileSearches,
     span.RerankSearches AS RerankSearches,
-    span.CodeContainers AS CodeContainers
+    span.CodeContainers AS CodeContainers,
+    span.AudioInputSeconds AS AudioInputSeconds,
+    span.SpeechCharacters AS SpeechCharacters,
+    span.GeneratedImages AS GeneratedImages,
+    span.TrainedTokens AS TrainedTokens,
+    span.CacheStorageTokenHours AS CacheStorageTokenHours
 FROM otel_traces AS span
 WHERE IsLlm AND Uncounted IN ('retry', 'sender') AND StatusCode = 'Error') AS usage
 LEFT JOIN discount_now AS discount

@@ -232,7 +232,8 @@ CREATE OR REPLACE FUNCTION llmtrace_model AS (request_model, response_model) ->
     if(request_model != '', request_model, response_model);
 
 CREATE OR REPLACE FUNCTION llmtrace_is_llm AS (operation) ->
-    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank');
+    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'transcription', 'translation',
+'speech', 'moderation', 'fine_tuning', 'cache_storage');
 
 CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent, span_name, input_tokens) ->
     multiIf(
@@ -1489,9 +1490,9 @@ CREATE OR REPLACE FUNCTION llmtrace_biller_of_answer AS (answer) ->
     )[1];
 
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
-    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'execute_tool', 'retrieval',
-'invoke_agent', 'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker', 'approval',
-'approval_request'),
+    step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'transcription', 'translation',
+'speech', 'moderation', 'fine_tuning', 'cache_storage', 'execute_tool', 'retrieval', 'invoke_agent',
+'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker', 'approval', 'approval_request'),
     toString(step_kind_operation), 'span'
 );
 
@@ -1521,7 +1522,8 @@ CREATE OR REPLACE FUNCTION llmtrace_short_name AS (short_name) -> leftUTF8(short
 
 CREATE OR REPLACE FUNCTION llmtrace_step_name AS (step_name_kind, step_name) -> llmtrace_short_name(
     if(
-        step_name_kind IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank'),
+        step_name_kind IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'transcription', 'translation',
+'speech', 'moderation', 'fine_tuning', 'cache_storage'),
         step_name,
         replaceRegexpAll(
             replaceRegexpAll(

@@ -71,6 +71,11 @@ SELECT
     if(IsLlm, llmtrace_count_or_0(text_FileSearches), 0) AS FileSearches,
     if(IsLlm, llmtrace_count_or_0(text_RerankSearches), 0) AS RerankSearches,
     if(IsLlm, llmtrace_count_or_0(text_CodeContainers), 0) AS CodeContainers,
+    if(IsLlm, llmtrace_count_or_0(text_AudioInputSeconds), 0) AS AudioInputSeconds,
+    if(IsLlm, llmtrace_count_or_0(text_SpeechCharacters), 0) AS SpeechCharacters,
+    if(IsLlm, llmtrace_count_or_0(text_GeneratedImages), 0) AS GeneratedImages,
+    if(IsLlm, llmtrace_count_or_0(text_TrainedTokens), 0) AS TrainedTokens,
+    if(IsLlm, llmtrace_count_or_0(text_CacheStorageTokenHours), 0) AS CacheStorageTokenHours,
     llmtrace_seconds(text_TimeToFirstByte) AS TimeToFirstByte,
     llmtrace_seconds(text_TimeToFirstToken) AS TimeToFirstToken,
     llmtrace_seconds(text_TimeToLastToken) AS TimeToLastToken,
@@ -166,6 +171,11 @@ FROM (
         counts['FileSearches'] AS text_FileSearches,
         counts['RerankSearches'] AS text_RerankSearches,
         counts['CodeContainers'] AS text_CodeContainers,
+        counts['AudioInputSeconds'] AS text_AudioInputSeconds,
+        counts['SpeechCharacters'] AS text_SpeechCharacters,
+        counts['GeneratedImages'] AS text_GeneratedImages,
+        counts['TrainedTokens'] AS text_TrainedTokens,
+        counts['CacheStorageTokenHours'] AS text_CacheStorageTokenHours,
         counts['TimeToFirstByte'] AS text_TimeToFirstByte,
         llmtrace_first_token(
             counts['TimeToFirstToken'],
@@ -412,7 +422,8 @@ FROM (
                         ['InputTokens', 'CacheReadTokens', 'CacheWriteTokens', 'CacheWrite1hTokens', 'AudioInputTokens',
 'ImageInputTokens', 'VideoInputTokens', 'CacheReadAudioTokens', 'CacheReadImageTokens', 'CacheReadVideoTokens',
 'OutputTokens', 'ReasoningTokens', 'AudioOutputTokens', 'ImageOutputTokens', 'VideoOutputTokens',
-'CitationTokens', 'WebSearches', 'FileSearches', 'RerankSearches', 'CodeContainers', 'TimeToFirstByte',
+'CitationTokens', 'WebSearches', 'FileSearches', 'RerankSearches', 'CodeContainers', 'AudioInputSeconds',
+'SpeechCharacters', 'GeneratedImages', 'TrainedTokens', 'CacheStorageTokenHours', 'TimeToFirstByte',
 'TimeToFirstToken', 'TimeToLastToken', 'Weight'],
                         llmtrace_plain_numbers([
                             found['InputTokens'],
@@ -435,6 +446,11 @@ FROM (
                             found['FileSearches'],
                             found['RerankSearches'],
                             found['CodeContainers'],
+                            found['AudioInputSeconds'],
+                            found['SpeechCharacters'],
+                            found['GeneratedImages'],
+                            found['TrainedTokens'],
+                            found['CacheStorageTokenHours'],
                             found['TimeToFirstByte'],
                             found['TimeToFirstToken'],
                             found['TimeToLastToken'],
@@ -481,6 +497,11 @@ FROM (
                                 'FileSearches',
                                 'RerankSearches',
                                 'CodeContainers',
+                                'AudioInputSeconds',
+                                'SpeechCharacters',
+                                'GeneratedImages',
+                                'TrainedTokens',
+                                'CacheStorageTokenHours',
                                 'TimeToFirstByte',
                                 'TimeToFirstToken',
                                 'TimeToLastToken',
@@ -793,6 +814,21 @@ FROM (
                                 ],
                                 [
                                     attrs['llmtrace.usage.code_containers']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.audio_input_seconds']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.speech_characters']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.generated_images']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.trained_tokens']
+                                ],
+                                [
+                                    attrs['llmtrace.usage.cache_storage_token_hours']
                                 ],
                                 [
                                     attrs['llmtrace.response.time_to_first_byte']

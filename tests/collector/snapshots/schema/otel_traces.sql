@@ -31,7 +31,7 @@ CREATE TABLE otel_traces (
     EndBeforeStart Bool DEFAULT false COMMENT 'The span said that it ended before it began: Duration is 0',
     Operation LowCardinality(String)
         DEFAULT SpanAttributes['gen_ai.operation.name']
-        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, rerank, or another step' CODEC(ZSTD(1)),
+        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, rerank, transcription, translation, speech, moderation, fine_tuning, cache_storage, or another step' CODEC(ZSTD(1)),
     ReportedProvider LowCardinality(String)
         DEFAULT llmtrace_first([
         SpanAttributes['gen_ai.provider.name'],
@@ -193,6 +193,21 @@ CREATE TABLE otel_traces (
     CodeContainers UInt64
         DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.code_containers']), 0)
         COMMENT 'Containers that the provider\'s code interpreter ran in',
+    AudioInputSeconds UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.audio_input_seconds']), 0)
+        COMMENT 'Seconds of sound that were transcribed, where those are billed',
+    SpeechCharacters UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.speech_characters']), 0)
+        COMMENT 'Characters of text that were spoken, where those are billed',
+    GeneratedImages UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.generated_images']), 0)
+        COMMENT 'Images that were made, where those are billed and no tokens',
+    TrainedTokens UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.trained_tokens']), 0)
+        COMMENT 'Tokens that a fine-tuning job trained on',
+    CacheStorageTokenHours UInt64
+        DEFAULT if(IsLlm, llmtrace_count_or_0(SpanAttributes['llmtrace.usage.cache_storage_token_hours']), 0)
+        COMMENT 'Token-hours: tokens of a cache times the hours that it is kept',
     TimeToFirstByte Nullable(Float64)
         DEFAULT llmtrace_seconds(SpanAttributes['llmtrace.response.time_to_first_byte'])
         COMMENT 'Seconds from begin to the first byte of the answer' CODEC(ZSTD(1)),

@@ -8,11 +8,11 @@ SELECT
     usage.Estimated AS Estimated,
     multiIf(usage.StatedBy = '', false, usage.StatedBy IN ('openrouter', 'perplexity', 'x_ai'), true, NOT price.Priced, true, startsWith(price.Source, 'genai-prices ')) AS Stated,
     (price.Priced OR Stated) AS Priced,
-    if(price.Priced AND usage.UnknownUsage = 0, dotProduct(usage.Units, arrayResize(price.Rates, 21)) * ifNull(usage.Factor, 1), NULL) AS ComputedCost,
+    if(price.Priced AND usage.UnknownUsage = 0, dotProduct(usage.Units, arrayResize(price.Rates, 26)) * ifNull(usage.Factor, 1), NULL) AS ComputedCost,
     multiIf(NOT Stated, ComputedCost, usage.StatedBy IN ('openrouter', 'perplexity', 'x_ai'), usage.StatedCost, usage.StatedCost * ifNull(usage.Factor, 1)) AS Cost,
     price.Currency AS Currency,
     price.Source AS PriceSource
-FROM (SELECT usage.*, discount.Factor AS Factor, [greatest(toFloat64(usage.InputTokens) + usage.CacheReadAudioTokens + usage.CacheReadImageTokens + usage.CacheReadVideoTokens - usage.CacheReadTokens - usage.CacheWriteTokens - usage.AudioInputTokens - usage.ImageInputTokens - usage.VideoInputTokens, 0), greatest(toFloat64(usage.CacheReadTokens) - usage.CacheReadAudioTokens - usage.CacheReadImageTokens - usage.CacheReadVideoTokens, 0), greatest(toFloat64(usage.CacheWriteTokens) - usage.CacheWrite1hTokens, 0), toFloat64(usage.CacheWrite1hTokens), greatest(toFloat64(usage.AudioInputTokens) - usage.CacheReadAudioTokens, 0), greatest(toFloat64(usage.ImageInputTokens) - usage.CacheReadImageTokens, 0), greatest(toFloat64(usage.VideoInputTokens) - usage.CacheReadVideoTokens, 0), toFloat64(usage.CacheReadAudioTokens), toFloat64(usage.CacheReadImageTokens), toFloat64(usage.CacheReadVideoTokens), greatest(toFloat64(usage.OutputTokens) - usage.ReasoningTokens - usage.AudioOutputTokens - usage.ImageOutputTokens - usage.VideoOutputTokens - usage.CitationTokens, 0), toFloat64(usage.ReasoningTokens), toFloat64(usage.AudioOutputTokens), toFloat64(usage.ImageOutputTokens), toFloat64(usage.VideoOutputTokens), toFloat64(usage.CitationTokens), toFloat64((usage.Calls - usage.UnknownUsage)), toFloat64(usage.WebSearches), toFloat64(usage.FileSearches), toFloat64(usage.RerankSearches), toFloat64(usage.CodeContainers)] AS Units
+FROM (SELECT usage.*, discount.Factor AS Factor, [greatest(toFloat64(usage.InputTokens) + usage.CacheReadAudioTokens + usage.CacheReadImageTokens + usage.CacheReadVideoTokens - usage.CacheReadTokens - usage.CacheWriteTokens - usage.AudioInputTokens - usage.ImageInputTokens - usage.VideoInputTokens, 0), greatest(toFloat64(usage.CacheReadTokens) - usage.CacheReadAudioTokens - usage.CacheReadImageTokens - usage.CacheReadVideoTokens, 0), greatest(toFloat64(usage.CacheWriteTokens) - usage.CacheWrite1hTokens, 0), toFloat64(usage.CacheWrite1hTokens), greatest(toFloat64(usage.AudioInputTokens) - usage.CacheReadAudioTokens, 0), greatest(toFloat64(usage.ImageInputTokens) - usage.CacheReadImageTokens, 0), greatest(toFloat64(usage.VideoInputTokens) - usage.CacheReadVideoTokens, 0), toFloat64(usage.CacheReadAudioTokens), toFloat64(usage.CacheReadImageTokens), toFloat64(usage.CacheReadVideoTokens), greatest(toFloat64(usage.OutputTokens) - usage.ReasoningTokens - usage.AudioOutputTokens - usage.ImageOutputTokens - usage.VideoOutputTokens - usage.CitationTokens, 0), toFloat64(usage.ReasoningTokens), toFloat64(usage.AudioOutputTokens), toFloat64(usage.ImageOutputTokens), toFloat64(usage.VideoOutputTokens), toFloat64(usage.CitationTokens), toFloat64(usage.TrainedTokens), toFloat64((usage.Calls - usage.UnknownUsage)), toFloat64(usage.WebSearches), toFloat64(usage.FileSearches), toFloat64(usage.RerankSearches), toFloat64(usage.CodeContainers), toFloat64(usage.AudioInputSeconds), toFloat64(usage.SpeechCharacters), toFloat64(usage.GeneratedImages), toFloat64(usage.CacheStorageTokenHours)] AS Units
 FROM (SELECT
     Project,
     Timestamp,
@@ -33,7 +33,7 @@ FROM (SELECT
     span.InputTokens IS NOT NULL, false,
     span.OutputTokens IS NOT NULL, false,
     span.ServiceTier = 'response_cache', false,
-    span.RerankSearches = 0
+    span.Operation IN ('moderation'), false,    span.RerankSearches = 0 AND    span.AudioInputSeconds = 0 AND    span.SpeechCharacters = 0 AND    span.GeneratedImages = 0 AND    span.TrainedTokens = 0 AND    span.CacheStorageTokenHours = 0
 ) AND NOT (Counted AND Uncounted != '') AS UnknownUsage,
     ifNull(span.InputTokens, 0) AS InputTokens,
     least(span.CacheReadTokens, ifNull(span.InputTokens, 0)) AS CacheReadTokens,
@@ -54,7 +54,12 @@ FROM (SELECT
     span.WebSearches AS WebSearches,
     span.FileSearches AS FileSearches,
     span.RerankSearches AS RerankSearches,
-    span.CodeContainers AS CodeContainers
+    span.CodeContainers AS CodeContainers,
+    span.AudioInputSeconds AS AudioInputSeconds,
+    span.SpeechCharacters AS SpeechCharacters,
+    span.GeneratedImages AS GeneratedImages,
+    span.TrainedTokens AS TrainedTokens,
+    span.CacheStorageTokenHours AS CacheStorageTokenHours
 FROM otel_traces AS span
 WHERE Counted) AS usage
 LEFT JOIN discount_now AS discount

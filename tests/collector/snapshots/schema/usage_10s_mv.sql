@@ -19,7 +19,7 @@ SELECT
     span.InputTokens IS NOT NULL, false,
     span.OutputTokens IS NOT NULL, false,
     span.ServiceTier = 'response_cache', false,
-    span.RerankSearches = 0
+    span.Operation IN ('moderation'), false,    span.RerankSearches = 0 AND    span.AudioInputSeconds = 0 AND    span.SpeechCharacters = 0 AND    span.GeneratedImages = 0 AND    span.TrainedTokens = 0 AND    span.CacheStorageTokenHours = 0
 ))), 1e19)) AS UnknownUsage,
     sum(if(StatedBy = '', 0, Weight * ifNull(span.StatedCost, 0))) AS StatedCost,
     round(least(sum(Weight * (ifNull(span.InputTokens, 0))), 1e19)) AS InputTokens,
@@ -42,6 +42,11 @@ SELECT
     round(least(sum(Weight * (span.FileSearches)), 1e19)) AS FileSearches,
     round(least(sum(Weight * (span.RerankSearches)), 1e19)) AS RerankSearches,
     round(least(sum(Weight * (span.CodeContainers)), 1e19)) AS CodeContainers,
+    round(least(sum(Weight * (span.AudioInputSeconds)), 1e19)) AS AudioInputSeconds,
+    round(least(sum(Weight * (span.SpeechCharacters)), 1e19)) AS SpeechCharacters,
+    round(least(sum(Weight * (span.GeneratedImages)), 1e19)) AS GeneratedImages,
+    round(least(sum(Weight * (span.TrainedTokens)), 1e19)) AS TrainedTokens,
+    round(least(sum(Weight * (span.CacheStorageTokenHours)), 1e19)) AS CacheStorageTokenHours,
     round(least(sum(Weight * (Duration)), 1e19)) AS DurationSum,
     count() AS Spans,
     countIf(UsageFault != '') AS UsageFaults,

@@ -8,7 +8,7 @@ CREATE TABLE usage_hour_closed (
     ServiceTier LowCardinality(String) COMMENT 'Tier by which prices differ; empty for the standard one',
     ContextClass UInt32 COMMENT 'Tokens that the input exceeds, of the bounds at which prices change',
     DayClass UInt16 DEFAULT toUInt16(roundDown(intDiv(toUInt32(toUnixTimestamp(Time)) % 86400, 60), [0, 30, 60, 240, 360, 600, 990])) COMMENT 'Minutes since midnight, UTC, of the last bound at which prices change with the time of day',
-    Operation LowCardinality(String) COMMENT 'chat, text_completion, generate_content, embeddings or rerank',
+    Operation LowCardinality(String) COMMENT 'chat, text_completion, generate_content, embeddings, rerank, transcription, translation, speech, moderation, fine_tuning or cache_storage',
     UserId String COMMENT 'User for whom was called',
     Experiment LowCardinality(String) COMMENT 'Experiment that the calls belong to',
     RunId LowCardinality(String) COMMENT 'Run of that experiment',
@@ -43,7 +43,12 @@ CREATE TABLE usage_hour_closed (
     WebSearches SimpleAggregateFunction(sum, UInt64) COMMENT 'Searches of the web that the provider ran',
     FileSearches SimpleAggregateFunction(sum, UInt64) COMMENT 'Searches of files that the provider ran',
     RerankSearches SimpleAggregateFunction(sum, UInt64) COMMENT 'Search units of rerankers',
-    CodeContainers SimpleAggregateFunction(sum, UInt64) COMMENT 'Containers that the provider\'s code interpreter ran in'
+    CodeContainers SimpleAggregateFunction(sum, UInt64) COMMENT 'Containers that the provider\'s code interpreter ran in',
+    AudioInputSeconds SimpleAggregateFunction(sum, UInt64) COMMENT 'Seconds of sound that were transcribed, where those are billed',
+    SpeechCharacters SimpleAggregateFunction(sum, UInt64) COMMENT 'Characters of text that were spoken, where those are billed',
+    GeneratedImages SimpleAggregateFunction(sum, UInt64) COMMENT 'Images that were made, where those are billed and no tokens',
+    TrainedTokens SimpleAggregateFunction(sum, UInt64) COMMENT 'Tokens that a fine-tuning job trained on',
+    CacheStorageTokenHours SimpleAggregateFunction(sum, UInt64) COMMENT 'Token-hours: tokens of a cache times the hours that it is kept'
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toDate(Time, 'UTC')

@@ -9,7 +9,11 @@ multiIf(
     span.InputTokens IS NOT NULL, false,
     span.OutputTokens IS NOT NULL, false,
     span.ServiceTier = {{ response_cache | literal }}, false,
-    span.RerankSearches = 0
+    span.Operation IN ({{ free_operations | literals }}), false,
+{%- for count in alone %}
+    span.{{ count.name }} = 0{{ ' AND' if not loop.last }}
+{%- endfor %}
+
 )
 {%- endmacro %}
 {# Minutes since midnight, UTC, of the last of the bounds at which prices change. #}
