@@ -14,7 +14,7 @@ from .measured import Measured
 BEGIN: Final = "<!-- Made by `python -m tests.endpoints --page docs/sdk.md`. -->"
 END: Final = "<!-- End of the endpoints. -->"
 
-_WORDS: Final = {count.name: count.price.bucket for count in COUNTS if count.price is not None}
+_WORDS: Final = {count.name: count.price.label for count in COUNTS if count.price is not None}
 
 
 def write_table(page: Path, text: str) -> None:
@@ -39,7 +39,7 @@ def _cells(endpoint: Endpoint, measured: Mapping[tuple[str, bool], Measured]) ->
         return f"not covered | | | {endpoint.remark}"
     whole = measured[endpoint.name, False]
     spans = ", ".join(f"`{span}`" for span in sorted(set(whole.spans)))
-    usage = ", ".join(_WORDS.get(name, name).lower() for name in whole.usage) or "–"
+    usage = ", ".join(_WORDS.get(name, name) for name in whole.usage) or "–"
     remarks = [
         *(["streamed too"] if endpoint.streams else []),
         *([endpoint.remark] if endpoint.remark else []),

@@ -21,25 +21,25 @@ from .test_any_answer_streamed import ANSWERS
 from .vector_samples import VECTOR_SAMPLES
 from .wire_samples import SAMPLES
 
-_ODD: list[Any] = [None, 3, -1.5, True, "", "odd", [], [None, 1, "x"], {}, {"type": 5, "x": [1]}, [{}], [[]]]
+ODD: list[Any] = [None, 3, -1.5, True, "", "odd", [], [None, 1, "x"], {}, {"type": 5, "x": [1]}, [{}], [[]]]
 _MOST = 400
 
 
-def _pieces(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def pieces(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield at
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _pieces(inner, (*at, key))
+            yield from pieces(inner, (*at, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value[:40]):
-            yield from _pieces(inner, (*at, index))
+            yield from pieces(inner, (*at, index))
 
 
-def _replaced(value: Any, at: tuple[Any, ...], odd: Any) -> Any:
+def replaced(value: Any, at: tuple[Any, ...], odd: Any) -> Any:
     if not at:
         return odd
     copy = value.copy()
-    copy[at[0]] = _replaced(value[at[0]], at[1:], odd)
+    copy[at[0]] = replaced(value[at[0]], at[1:], odd)
     return copy
 
 
@@ -91,10 +91,10 @@ def test_odd_bodies() -> None:
         wire_format = registry.recognise(path, json.dumps(sent).encode() if sent else b"", method)
         assert wire_format is not None, path
         _translate(wire_format, path, sent, answer, is_stream)
-        pieces = [(True, at) for at in _pieces(sent)] + [(False, at) for at in _pieces(answer)]
-        for in_request, at in chance.sample(pieces, min(len(pieces), 40)):
-            odd = chance.choice(_ODD)
-            other = (_replaced(sent, at, odd), answer) if in_request else (sent, _replaced(answer, at, odd))
+        places = [(True, at) for at in pieces(sent)] + [(False, at) for at in pieces(answer)]
+        for in_request, at in chance.sample(places, min(len(places), 40)):
+            odd = chance.choice(ODD)
+            other = (replaced(sent, at, odd), answer) if in_request else (sent, replaced(answer, at, odd))
             try:
                 _translate(wire_format, path, *other, is_stream)
             except Exception as error:

@@ -67,7 +67,7 @@ class Price:
         return words(self.bucket)
 
     def setting(self, unit: str) -> str:
-        """The field in which people write the price of a `unit`: USD per million tokens, per hour, or each."""
+        """The field in which people write the price of a `unit`: USD per million, per hour, or each."""
         name, suffix = self.label.replace(" ", "_"), UNITS[unit].suffix
         return f"{name}_per_{suffix}" if suffix else f"per_{name}"
 

@@ -10,7 +10,7 @@ from llmtrace import semconv
 #: Operations that call a model and therefore carry usage of their own.
 LLM_OPERATIONS = (
     *("chat", "text_completion", "generate_content", "embeddings", "rerank"),
-    # Ours: sound to text and text to sound, judgements, training, and what a provider keeps for later prompts.
+    # Ours: sound to text and back, judgements, training, and what a provider keeps for later prompts.
     *("transcription", "translation", "speech", "moderation", "fine_tuning", "cache_storage"),
 )
 

@@ -44,7 +44,7 @@ _COUNTED_TOO: Mapping[str, str] = MappingProxyType({"audio_hours": "AudioTime"})
 #: What a price of the list is for, by how its unit's name ends.
 _LISTED_PER = {"_mtok": 1e6, "_mchars": 1e6, "_hours": 3600.0, "_kcount": 1e3}
 
-#: Tiers whose calls are billed by one bucket that the list has no price for: no other of the model's stands in.
+#: Tiers whose calls are billed by one bucket, which the list has no price for: no other price stands in.
 BILLED_APART: Mapping[str, str] = MappingProxyType(
     {semconv.TIER_TRAINING: "Training", semconv.TIER_CACHE_STORAGE: "CacheStorage"}
 )
@@ -63,8 +63,8 @@ ANY_TIME_OF_DAY = (0, DAY_END)
 
 @dataclass(frozen=True)
 class Tariff:
-    """USD per token, request, search or other unit by the names of `charges.BUCKETS`; where a bucket has none, the more
-    general one's holds.
+    """USD per token, request, search or other unit by the names of `charges.BUCKETS`; where a bucket has none,
+    the more general one's holds.
 
     `valid` is [from, to) in seconds since 1970, `context` [from, to) in tokens of `CONTEXT_BOUNDS`, `day` in
     minutes since midnight, UTC, of `DAY_BOUNDS`.

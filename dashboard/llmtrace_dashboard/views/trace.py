@@ -24,7 +24,7 @@ from llmtrace_dashboard.ui.span_tree import Node, arrange
 from llmtrace_dashboard.ui.step_turns import step_turns
 from llmtrace_dashboard.ui.tables import TRACE_STATUSES, badge, cell, column, row, table
 
-from . import approvals, attachments, trace_logs
+from . import approvals, attachments, fine_tuning, trace_logs
 
 
 def render(trace_id: str) -> None:
@@ -316,6 +316,7 @@ def _span_facts(detail: SpanDetail, trace_id: str, span_id: str) -> list[dict[st
         if values["finish_reasons"]:
             facts.append({"label": "Finished by", "text": ", ".join(values["finish_reasons"])})
     facts += approvals.facts(values)
+    facts += fine_tuning.facts(values)
     if detail.attempt_of:
         facts.append(
             {

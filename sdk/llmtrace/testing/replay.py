@@ -87,7 +87,7 @@ class ReplayServer:
             def do_POST(self) -> None:
                 server._respond(self)
 
-            do_GET = do_POST
+            do_GET = do_DELETE = do_POST
 
             def handle_one_request(self) -> None:
                 try:

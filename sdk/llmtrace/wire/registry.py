@@ -12,8 +12,8 @@ from .cohere import embeddings as cohere_embeddings
 from .cohere import rerank
 from .format import WireFormat
 from .framing import multipart
-from .gemini import embeddings as gemini_embeddings
 from .gemini import cached_contents, generate_content, interactions
+from .gemini import embeddings as gemini_embeddings
 from .openai import assistants, audio, completions, fine_tuning, images, moderations, responses
 from .openai import chat as openai_chat
 from .openai import embeddings as openai_embeddings

@@ -1,8 +1,8 @@
 """Gemini's cached contents: `POST …/cachedContents` makes one, `DELETE …/cachedContents/{id}` ends it.
 
-It is billed for as long as it is kept: its tokens times the hours from its making to when it expires. One that is
-deleted earlier costs less, which no answer tells: what its making counts is the most that it can cost. Vertex AI
-bills the tokens that go into it as input besides.
+It is billed for as long as it is kept: its tokens times the hours from its making to when it expires. One
+that is deleted earlier costs less, which no answer tells: what its making counts is the most that it can
+cost. Vertex AI bills the tokens that go into it as input besides.
 """
 
 from __future__ import annotations

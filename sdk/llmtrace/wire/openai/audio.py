@@ -1,8 +1,8 @@
 """OpenAI's audio: `POST …/audio/transcriptions` and `…/audio/translations` (forms), `…/audio/speech` (JSON).
 
-Also Azure's, Groq's, Mistral's and other servers' of the same shape. Transcripts are JSON, plain text, subtitles
-or a stream of events; speech is sound, or a stream of events. What is billed is tokens, seconds of sound, or
-characters of text.
+Also Azure's, Groq's, Mistral's and other servers' of the same shape. Transcripts are JSON, plain text,
+subtitles or a stream of events; speech is sound, or a stream of events. What is billed is tokens, seconds of
+sound, or characters of text.
 """
 
 from __future__ import annotations
@@ -202,9 +202,7 @@ def sound(content_type: str, received: bytes, size: int) -> Json:
     return {"sound": {"content_type": kind or None, "data": data, "size": sent}} if sent else None
 
 
-def speech_usage(
-    body: Json, answer: Json, known: Mapping[str, AttributeValue]
-) -> dict[str, AttributeValue]:
+def speech_usage(body: Json, answer: Json, known: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """The characters that were spoken, which are billed where no tokens are."""
     payload = mapping(body)
     text = payload.get("input")

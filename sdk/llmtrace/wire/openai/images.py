@@ -1,7 +1,7 @@
 """OpenAI's images: `POST …/images/generations` with a `prompt`, and edits and variations of images.
 
-Edits are forms or JSON, variations are forms. Where an answer tells no tokens the images are billed by piece, at
-a price of their size and quality, which stand where other calls have a tier.
+Edits are forms or JSON, variations are forms. Where an answer tells no tokens the images are billed by piece,
+at a price of their size and quality, which stand where other calls have a tier.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.wire import message_parts
-from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, put_int, whole
+from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, put_int, whole, word
 from llmtrace.wire.framing import multipart
 
 from .shared import is_billed_by_tokens, of_form, put_common, put_model, put_newer_usage
@@ -57,7 +57,7 @@ def response(body: Json, content: bool) -> Translation:
     translation = Translation()
     attributes = translation.attributes
     put_newer_usage(attributes, mapping(payload.get("usage")))
-    if payload.get("type") in _COMPLETED:
+    if word(payload, "type") in _COMPLETED:
         attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
     images = _images(payload)
     if content and images:
@@ -68,15 +68,13 @@ def response(body: Json, content: bool) -> Translation:
     return translation
 
 
-def image_usage(
-    body: Json, answer: Json, known: Mapping[str, AttributeValue]
-) -> dict[str, AttributeValue]:
+def image_usage(body: Json, answer: Json, known: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """How many images came, and their quality and size, which say what one costs."""
     payload, images = mapping(body), _images(mapping(answer))
     if not images or semconv.USAGE_OUTPUT_TOKENS in known or is_billed_by_tokens(payload.get("model")):
         return {}
-    words = [payload.get(name) for name in ("quality", "size")]
-    tier = "+".join(word for word in words if isinstance(word, str) and word not in ("", "auto"))
+    told = (word(payload, name) for name in ("quality", "size"))
+    tier = "+".join(text for text in told if text not in ("", "auto"))
     of_tier: dict[str, AttributeValue] = {semconv.RESPONSE_SERVICE_TIER: tier} if tier else {}
     return {semconv.USAGE_GENERATED_IMAGES: len(images), **of_tier}
 

@@ -43,6 +43,8 @@ def response(body: Json, content: bool) -> Translation:
     translation = Translation()
     put_head(translation.attributes, payload)
     put_usage(translation.attributes, mapping(payload.get("usage")))
+    for key in (semconv.USAGE_OUTPUT_TOKENS, semconv.USAGE_REASONING_OUTPUT_TOKENS):
+        translation.attributes.pop(key, None)  # a judgement has none, whatever the total adds
     results = [mapping(result) for result in items(payload.get("results"))]
     if content and results:
         translation.content[semconv.OUTPUT_MESSAGES] = [
