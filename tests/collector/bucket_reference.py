@@ -19,6 +19,10 @@ _NUMBERS = {
     "search": "number of searches",
     "container": "number of containers",
     "request": "number of calls whose tokens are known",
+    "second": "number of seconds",
+    "character": "number of characters",
+    "image": "number of images",
+    "token-hour": "tokens × hours",
 }
 
 _LABELS = {bucket.name: bucket.label for bucket in BUCKETS}

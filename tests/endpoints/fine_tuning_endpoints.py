@@ -39,17 +39,17 @@ DONE: Final = job("succeeded", trained_tokens=5049, fine_tuned_model=RESULT, fin
 
 
 def _trained(stream: bool) -> None:
-    looks = [job("running"), DONE, DONE, {"object": "list", "data": [DONE], "has_more": False}]
-    answers = [Answer.json(answer) for answer in (job("validating_files"), *looks)]
+    polled = [job("running"), DONE, DONE, {"object": "list", "data": [DONE], "has_more": False}]
+    answers = [Answer.json(answer) for answer in (job("validating_files"), *polled)]
     with (
         ReplayServer(*answers) as server,
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client,
     ):
-        begun = client.fine_tuning.jobs.create(
+        created = client.fine_tuning.jobs.create(
             model="gpt-4o-mini-2024-07-18", training_file="file-abc", metadata={"dataset_version": "orders-7"}
         )
         for _ in range(3):
-            client.fine_tuning.jobs.retrieve(begun.id)
+            client.fine_tuning.jobs.retrieve(created.id)
         client.fine_tuning.jobs.list()
 
 

@@ -293,13 +293,13 @@ def _cached(url: str, *, is_async: bool) -> None:
 def test_cached_contents_are_stored_until_they_expire(is_async: bool) -> None:
     with ReplayServer(Answer.json(CACHE), Answer.json({})) as server, capture() as traces:
         _cached(server.url, is_async=is_async)
-    made, deleted = traces.snapshot()
-    assert made["name"] == "cache_storage gemini-2.5-flash"
-    assert _usage(made) == {"cache_storage_token_hours": 8192}
-    assert made["attributes"]["llmtrace.cached_content.tokens"] == 4096
-    assert made["attributes"]["llmtrace.cached_content.expires"] == CACHE["expireTime"]
-    assert _parts(made, "gen_ai.input.messages")[0]["content"] == "A long text."
-    assert made["attributes"]["llmtrace.cached_content.name"] == "cachedContents/abc"
+    created, deleted = traces.snapshot()
+    assert created["name"] == "cache_storage gemini-2.5-flash"
+    assert _usage(created) == {"cache_storage_token_hours": 8192}
+    assert created["attributes"]["llmtrace.cached_content.tokens"] == 4096
+    assert created["attributes"]["llmtrace.cached_content.expires"] == CACHE["expireTime"]
+    assert _parts(created, "gen_ai.input.messages")[0]["content"] == "A long text."
+    assert created["attributes"]["llmtrace.cached_content.name"] == "cachedContents/abc"
     assert deleted["name"] == "delete_cached_content"
     assert deleted["attributes"]["llmtrace.cached_content.name"] == "cachedContents/abc"
     assert _usage(deleted) == {}
@@ -321,10 +321,10 @@ def test_vertex_bills_what_goes_into_a_cache_as_input() -> None:
 _EXCHANGES: list[tuple[str, str, Any, Any]] = [
     ("POST", "/v1/moderations", {"model": "m", "input": ["a", {"type": "text", "text": "b"}]},
      {"id": "1", "model": "m", "results": [{"flagged": True, "categories": {"hate": True}}], "usage": {}}),
-    ("POST", "/v1/fine_tuning/jobs", {"model": "m", "training_file": "f", "metadata": {"dataset": "v"}}, DONE),
+    ("POST", "/v1/fine_tuning/jobs", {"model": "m", "training_file": "f", "metadata": {}}, DONE),
     ("GET", "/v1/fine_tuning/jobs/ftjob-1", None, DONE),
     ("GET", "/v1/fine_tuning/jobs", None, {"data": [DONE, job("running")]}),
-    ("POST", "/v1beta/cachedContents", {"model": "models/m", "contents": [{"parts": [{"text": "a"}]}]}, CACHE),
+    ("POST", "/v1beta/cachedContents", {"model": "models/m", "contents": [{"parts": [{}]}]}, CACHE),
     ("DELETE", "/v1beta/cachedContents/abc", None, {}),
     ("POST", "/v1/audio/speech", {"model": "m", "input": "a", "instructions": "b", "stream_format": "sse"},
      {"type": "speech.audio.done", "audio": "QUJD", "usage": {"input_tokens": 1}}),

@@ -48,5 +48,5 @@ def job_of(client: Client, model: str) -> FineTuningJob | None:
     """The job of which a model came; None where the store has none."""
     if not may_be_fine_tuned(model):
         return None
-    found = rows(client, _JOB, {"model": model})
-    return FineTuningJob(**found[0]) if found else None
+    jobs = rows(client, _JOB, {"model": model})
+    return FineTuningJob(**jobs[0]) if jobs else None

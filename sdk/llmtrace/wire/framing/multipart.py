@@ -48,16 +48,16 @@ def fields(body: bytes) -> dict[str, Json] | None:
     """The fields of a form; None where it is none. A torn form gives what is whole."""
     if not is_form(body):
         return None
-    found: dict[str, Json] = {}
+    decoded: dict[str, Json] = {}
     for name, value in _parts(body):
         if name.endswith("[]"):
-            found.setdefault(name, []).append(value)
-        elif name in found:
-            previous = found[name]
-            found[name] = [*previous, value] if isinstance(previous, list) else [previous, value]
+            decoded.setdefault(name, []).append(value)
+        elif name in decoded:
+            previous = decoded[name]
+            decoded[name] = [*previous, value] if isinstance(previous, list) else [previous, value]
         else:
-            found[name] = value
-    return {name.removesuffix("[]"): value for name, value in found.items()}
+            decoded[name] = value
+    return {name.removesuffix("[]"): value for name, value in decoded.items()}
 
 
 def files(value: Json) -> list[dict[str, Any]]:
@@ -113,8 +113,8 @@ def _part(body: bytes, at: int, head_end: int, end: int) -> tuple[str, Json] | N
 
 def _find(body: bytes, mark: bytes, at: int) -> int:
     while at < len(body):
-        found = body.find(mark, at, at + _WINDOW + len(mark))
-        if found >= 0:
-            return found
+        place = body.find(mark, at, at + _WINDOW + len(mark))
+        if place >= 0:
+            return place
         at += _WINDOW
     return -1

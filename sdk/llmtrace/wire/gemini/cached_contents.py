@@ -59,10 +59,10 @@ def response(body: Json, content: bool) -> Translation:
 
 
 def _hours(payload: Any) -> float:
-    made, expires = (_moment(payload.get(name)) for name in ("createTime", "expireTime"))
-    if made is None or expires is None:
+    created, expires = (_moment(payload.get(name)) for name in ("createTime", "expireTime"))
+    if created is None or expires is None:
         return 0.0
-    return min((expires - made).total_seconds() / 3600, _MANY_HOURS)
+    return min((expires - created).total_seconds() / 3600, _MANY_HOURS)
 
 
 def _moment(text: Json) -> datetime | None:

@@ -1,7 +1,7 @@
 """Fine-tuning jobs: `POST …/fine_tuning/jobs`, `GET …/fine_tuning/jobs/{id}`, `GET …/fine_tuning/jobs`.
 
 A job is billed for the tokens that it trained on. They count once, with the first look (or list) that finds
-it over; that span, of the operation `fine_tuning`, has the job's file, its model and the model that came of it.
+it over; that span, of the operation `fine_tuning`, has the job's file, its model and the resulting model.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def image_usage(body: Json, answer: Json, known: Mapping[str, AttributeValue]) -
     payload, images = mapping(body), _images(mapping(answer))
     if not images or semconv.USAGE_OUTPUT_TOKENS in known or is_billed_by_tokens(payload.get("model")):
         return {}
-    told = (word(payload, name) for name in ("quality", "size"))
-    tier = "+".join(text for text in told if text not in ("", "auto"))
+    words = (word(payload, name) for name in ("quality", "size"))
+    tier = "+".join(text for text in words if text not in ("", "auto"))
     of_tier: dict[str, AttributeValue] = {semconv.RESPONSE_SERVICE_TIER: tier} if tier else {}
     return {semconv.USAGE_GENERATED_IMAGES: len(images), **of_tier}
 
