@@ -49,6 +49,8 @@ ATTRIBUTES = {
     "web_searches": "llmtrace.usage.web_searches",
     "storage_searches": "llmtrace.usage.file_searches",
     "rerank_searches": "llmtrace.usage.rerank_searches",
+    "input_audio_seconds": "llmtrace.usage.audio_input_seconds",
+    "input_characters": "llmtrace.usage.speech_characters",
 }
 
 
@@ -79,6 +81,7 @@ class Call:
             cache_write_tokens=self.cache_write,
             output_tokens=self.output,
             requests=1,
+            audio_seconds=self.extra["input_audio_seconds"],  # all of it is input
             **self.extra,
         )
         price = self.model.calc_price(
@@ -174,6 +177,8 @@ def _extra(source: random.Random, total: int, read: int, write: int, output: int
         "rerank_searches": some(5),
         "web_searches": some(5),
         "storage_searches": some(5),
+        "input_audio_seconds": some(4000),
+        "input_characters": some(9000),
     }
 
 
@@ -238,11 +243,8 @@ def test_every_model_of_the_list_costs_what_its_calculator_says_at_six_times(sto
 #: Units of the list that the store counts, and those of media that it does not.
 _COUNTED = {bucket.listed_as for bucket in BUCKETS if bucket.listed_as}
 _NOT_COUNTED = {
-    "audio_hours",
-    "input_audio_hours",
     "input_document_kpages",
     "input_annotated_document_kpages",
-    "input_mchars",
     "input_text_messages_kcount",
 }
 

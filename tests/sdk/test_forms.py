@@ -118,7 +118,7 @@ def _openai_async(url: str) -> None:
     asyncio.run(run())
 
 
-CLIENTS: dict[str, Callable[[str], None]] = {
+CLIENTS: dict[str, Callable[[str], object]] = {
     "httpx": lambda url: _httpx(httpx, url),
     "httpx-async": lambda url: _httpx_async(httpx, url),
     "httpx2": lambda url: _httpx(httpx2, url),
@@ -142,7 +142,7 @@ CLIENTS: dict[str, Callable[[str], None]] = {
 
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS.keys())
-def test_every_client(client: Callable[[str], None]) -> None:
+def test_every_client(client: Callable[[str], object]) -> None:
     with ReplayServer(ANSWER) as server, capture() as traces:
         client(server.url + PATH)
     assert b"RIFF" in server.requests[0].body  # it went out as it was

@@ -35,7 +35,7 @@ from llmtrace_collector.store.store import Store
 BookName = str
 
 #: Raised when another reading of the list fills more of the book, so that older books stay as they were.
-_READING = 3
+_READING = 4
 
 #: All usage is examined for pairs without a price so often; between, what was stored lately.
 _WHOLE_SECONDS = 60

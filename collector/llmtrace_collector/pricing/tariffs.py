@@ -63,8 +63,8 @@ ANY_TIME_OF_DAY = (0, DAY_END)
 
 @dataclass(frozen=True)
 class Tariff:
-    """USD per unit (token, request, second, …) by the names of `charges.BUCKETS`; where a bucket has none, the
-    more general one's holds.
+    """USD per unit (token, request, second, …) by the names of `charges.BUCKETS`; where a bucket has none,
+    the more general one's holds.
 
     `valid` is [from, to) in seconds since 1970, `context` [from, to) in tokens of `CONTEXT_BOUNDS`, `day` in
     minutes since midnight, UTC, of `DAY_BOUNDS`.
