@@ -138,8 +138,8 @@ async def async_numbers():
     finally:
         say("finally")
 
-def consume(running):
-    for number in running:
+def consume():
+    for number in numbers():
         time.sleep(0.001)
     say("complete")
 
@@ -163,8 +163,7 @@ _SUSPENDED = {
     "left by an error": "failed()",
     "terminated": "left = numbers()\nnext(left)\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)",
     "asyncio.run": "asyncio.run(first())",
-    "consumed by a daemon thread": "consumer = threading.Thread(target=consume, args=(numbers(),), daemon=True)\n"
-    "consumer.start()\ntime.sleep(0.1)",
+    "consumed by a daemon thread": "threading.Thread(target=consume, daemon=True).start()\ntime.sleep(0.1)",
 }
 
 
