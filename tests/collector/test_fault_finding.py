@@ -403,7 +403,7 @@ def test_an_error_that_nobody_thought_of_ends_no_thread(
     assert record.exc_info is not None
 
     wal = served.collector.wal
-    real = wal._write
+    real = wal._open.write
     failures = [RuntimeError("nobody thought of this either")]
 
     def write(*arguments: Any) -> None:
@@ -411,7 +411,7 @@ def test_an_error_that_nobody_thought_of_ends_no_thread(
             raise failures.pop()
         real(*arguments)
 
-    monkeypatch.setattr(wal, "_write", write)
+    monkeypatch.setattr(wal._open, "write", write)
     body = traces([llm()], {"service.name": "log"}).SerializeToString()
     assert served.post(body).status_code == 503
     # What failed is not in hand any more: senders come back only where that is well.

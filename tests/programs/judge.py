@@ -25,8 +25,13 @@ def judged(
     reports: Collection[Report],
     *,
     sent: set[str],
+    ended: set[str] | None = None,
 ) -> Figures:
-    """What became of the calls; `sent` are the labels that had arrived when the program was over."""
+    """What became of the calls.
+
+    sent: the labels that had arrived when the program was over. ended: the spans whose blocks were left
+    before that; None: all. Of others only the calls below them are there.
+    """
     by_id = {(span.trace, span.span): span for span in spans}
     by_call = {span.model: span for span in spans if span.model}
     figures = Figures(
@@ -50,7 +55,8 @@ def judged(
             figures.wrong_user += 1
         is_leaked = (not call.user and bool(span.user)) or (not call.under and bool(span.parent))
         figures.leaked += is_leaked
-        figures.orphaned += bool(call.under) and not _is_below(span, call.under, by_id)
+        has_parent = bool(call.under) and (ended is None or call.under in ended)
+        figures.orphaned += has_parent and not _is_below(span, call.under, by_id)
     return figures
 
 

@@ -72,9 +72,17 @@ class RunningProgram:
     @property
     def calls(self) -> list[LabelledCall]:
         """The calls that returned so far."""
+        return [LabelledCall(**fields) for fields in self._ledger() if "call" in fields]
+
+    @property
+    def ended(self) -> set[str] | None:
+        """The spans whose blocks were left; None where the program does not say."""
+        return {fields["ended"] for fields in self._ledger() if "ended" in fields} or None
+
+    def _ledger(self) -> list[dict[str, str]]:
         ledger = self.folder / "ledger"
         lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
-        return [LabelledCall(**json.loads(line)) for line in lines]
+        return [json.loads(line) for line in lines]
 
     def until(self, check: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until it holds. Raises TimeoutError, also where the program ends first."""
@@ -137,20 +145,22 @@ def played(shape: ProgramShape, collector: Collector, python: str) -> Figures:
             "PROGRAMS_LEDGER": str(folder / "ledger"),
             "PROGRAMS_FOLDER": name,
         }
-        failures, calls = _run(shape, folder, python, environment)
+        failures, program = _run(shape, folder, python, environment)
         sent = {span.model for span in receiver.spans()}
         receiver.delay = 0.0
         receiver.open()
         if not _send_left(receiver.url, folder / "spool"):
             failures.append("what is on disk is not sent")
-        figures = judged(calls, receiver.spans(), receiver.reports().values(), sent=sent)
+        figures = judged(
+            program.calls, receiver.spans(), receiver.reports().values(), sent=sent, ended=program.ended
+        )
         figures.failures = tuple(failures)
         return figures
 
 
 def _run(
     shape: ProgramShape, folder: Path, python: str, environment: dict[str, str]
-) -> tuple[list[str], list[LabelledCall]]:
+) -> tuple[list[str], RunningProgram]:
     failures: list[str] = []
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -183,7 +193,7 @@ def _run(
         for text in _COMPLAINTS
         if text in running.output
     ]
-    return failures, running.calls
+    return failures, running
 
 
 def _send_left(url: str, spool_dir: Path) -> bool:

@@ -111,7 +111,7 @@ _EXITS: Final = (
         "busy",
         drive=drivers.signalled(signal.SIGTERM, after=0.7),
         returncode=-15,
-        is_cut=True,
+        in_gate=True,
     ),
     _exit(
         "SIGTERM while it sends at exit",

@@ -65,6 +65,7 @@ def test_the_judge_sees_what_is_wrong() -> None:
         doubled=1,
     )
     assert figures.uncounted == 1
+    assert judged(calls, spans, reports, sent=set(), ended={"another"}).orphaned == 0
     faults = figures.faults(SHAPES[0])
     assert [fault.rsplit(" ", 1)[0] for fault in faults] == [
         "lost", "uncounted", "wrong user", "no user", "leaked", "orphaned", "doubled"

@@ -132,8 +132,7 @@ def test_whole_span(traces: Captured, client: str) -> None:
     with ReplayServer(STREAM if stream else PLAIN) as server:
         use(server.url)
         (span,) = traces.snapshot()
-        if client != "urllib3":  # which hands out head and body together
-            pop_times(span, stream=stream)
+        pop_times(span, stream=stream)
         assert span == expected_span(server, stream=stream)
         (recorded,) = traces.spans()
         assert recorded.context is not None

@@ -22,6 +22,7 @@ _BEGINNING = f"""
 import asyncio, gc, httpx, json, os, signal, sys, llmtrace
 URL = os.environ["PROVIDER"] + "/v1/chat/completions"
 BODY = json.loads({json.dumps({**REQUEST, "stream": True})!r})
+exec(os.environ.get("EARLY", ""))
 llmtrace.init()
 gc.disable()
 
@@ -66,7 +67,7 @@ def _attributes(span: Any) -> dict[str, Any]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in span.attributes}
 
 
-def _run(code: str) -> tuple[list[dict[str, Any]], int, str]:
+def _run(code: str, **environment: str) -> tuple[list[dict[str, Any]], int, str]:
     """(spans' names and attributes, how many were counted, what was written to stderr)"""
     with ReplayServer(OK) as collector, ReplayServer(STREAM) as provider:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "LLMTRACE_"))}
@@ -77,6 +78,7 @@ def _run(code: str) -> tuple[list[dict[str, Any]], int, str]:
                 "LLMTRACE_SPOOL_DIR": os.environ["LLMTRACE_SPOOL_DIR"],
                 "LLMTRACE_ENDPOINT": collector.url,
                 "PROVIDER": provider.url,
+                **environment,
             },
             capture_output=True,
             text=True,
@@ -113,6 +115,68 @@ def test_suspended_generators_end() -> None:
     assert [span.get("user.id") for span in spans if span["name"] == "inner"] == ["own"]
     assert generated == 4
     assert not errors
+
+
+_STEPS = """
+import atexit, threading, time
+say = lambda text: os.write(2, text.encode() + b"\\n")
+
+@llmtrace.observe(name="numbers")
+def numbers():
+    number = 0
+    try:
+        while True:
+            yield number
+            number += 1
+    finally:
+        say("finally")
+
+@llmtrace.observe(name="numbers")
+async def async_numbers():
+    try:
+        yield 0
+    finally:
+        say("finally")
+
+def consume():
+    for number in numbers():
+        time.sleep(0.001)
+    say("complete")
+
+def failed():
+    sys.excepthook = lambda *_: None
+    running = numbers()
+    next(running)
+    raise LookupError
+
+async def first():
+    global left
+    left = async_numbers()
+    await anext(left)
+
+atexit.register(say, "atexit")
+"""
+_SUSPENDED = {
+    "global": "left = numbers()\nnext(left)",
+    "used at exit": "left = numbers()\nnext(left)\natexit.unregister(say)\n"
+    "late.append(lambda: say(str(next(left))))",
+    "left by an error": "failed()",
+    "terminated": "left = numbers()\nnext(left)\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)",
+    "asyncio.run": "asyncio.run(first())",
+    "consumed by a daemon thread": "threading.Thread(target=consume, daemon=True).start()\ntime.sleep(0.1)",
+}
+
+
+@pytest.mark.parametrize("code", _SUSPENDED.values(), ids=_SUSPENDED)
+def test_a_suspended_generator_is_closed_when_python_closes_it(code: str) -> None:
+    """Its span has ended and is sent; what the program does, and when, is as without tracing."""
+    before = "import atexit\nlate = []\natexit.register(lambda: [run() for run in late])\n"
+    program = _STEPS + code
+    spans, generated, errors = _run(program, EARLY=before)
+    assert [span["name"] for span in spans] == ["numbers"]
+    assert generated == 1
+    assert "complete" not in errors
+    assert errors == _run(program, LLMTRACE_DISABLED="true", EARLY=before)[2]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

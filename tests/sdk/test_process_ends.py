@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -171,6 +172,15 @@ def _settings(url: str, folder: Path) -> DeliverySettings:
     return DeliverySettings.for_collector(url, spool_dir=str(folder), schedule_delay=0.05)
 
 
+def _reporting_worker(settings: DeliverySettings) -> DeliveryWorker:
+    return DeliveryWorker(
+        settings,
+        lambda: OtlpHttpExporter(settings, _RESOURCE, _SCOPE),
+        spool=Spool(settings),
+        reports=ReportSource(_RESOURCE, _SCOPE),
+    )
+
+
 def _replay(settings: DeliverySettings) -> DeliveryCounters:
     """As another process does."""
     counters = DeliveryCounters()
@@ -211,13 +221,7 @@ def test_what_is_being_packed_at_the_deadline_is_kept(tmp_path: Path) -> None:
 def test_what_comes_after_the_end_is_counted_by_another_process(tmp_path: Path) -> None:
     with Receiver() as collector:
         settings = _settings(collector.url, tmp_path)
-        source = ReportSource(_RESOURCE, _SCOPE)
-        worker = DeliveryWorker(
-            settings,
-            lambda: OtlpHttpExporter(settings, _RESOURCE, _SCOPE),
-            spool=Spool(settings),
-            reports=source,
-        )
+        worker = _reporting_worker(settings)
         worker.submit_span(_span(1))
         assert worker.shutdown(10)
         (report,) = collector.reports().values()
@@ -232,3 +236,76 @@ def test_what_comes_after_the_end_is_counted_by_another_process(tmp_path: Path) 
         (report,) = collector.reports().values()
         assert (report.generated, report.sent, report.dropped, report.killed) == (3, 1, 2, False)
         assert not file.exists()
+
+
+class _Recording(threading.Thread):
+    """Goes on recording spans until the process is over."""
+
+    def __init__(self, worker: DeliveryWorker) -> None:
+        super().__init__(daemon=True)
+        self._worker = worker
+        self.returned = 0
+
+    def run(self) -> None:
+        while True:
+            self._worker.submit_span(_span(self.returned + 1))
+            self.returned += 1
+            time.sleep(0.001)
+
+
+@pytest.mark.parametrize("collector_is", ["up", "slow", "hanging", "away"])
+def test_what_another_thread_records_while_the_process_ends_is_kept(
+    tmp_path: Path, collector_is: str
+) -> None:
+    """Whatever the collector does, within the time; who comes too late waits for the end, and is not lost."""
+    with Receiver(is_away=collector_is == "away") as collector:
+        collector.delay = {"slow": 0.4, "hanging": 30.0}.get(collector_is, 0.0)
+        settings = _settings(collector.url, tmp_path)
+        worker = _reporting_worker(settings)
+        thread = _Recording(worker)
+        thread.start()
+        while thread.returned < 50:
+            time.sleep(0.01)
+        began = time.monotonic()
+        worker.shutdown(1.5, ends_process=True)
+        assert time.monotonic() - began < 10
+        returned, stats = thread.returned, worker.stats()
+        assert (stats.generated, stats.dropped, stats.pending) == (returned, 0, 0)
+        assert stats.spooled if collector_is != "up" else stats.sent
+        worker.submit_span(_span(10**6))  # the main thread's, which goes on to end the process
+        assert worker.stats().dropped == 1
+        thread.join(0.05)
+        assert (thread.returned, thread.is_alive()) == (returned, True)
+        collector.delay = 0.0
+        collector.open()
+        recorded = {f"{number + 1:016x}" for number in range(returned)}
+        deadline = time.monotonic() + 30
+        while {span.span for span in collector.spans()} != recorded and time.monotonic() < deadline:
+            _replay(settings)  # as soon as this process lets go of what it was sending from there
+            time.sleep(0.05)
+        assert {span.span for span in collector.spans()} == recorded
+
+
+def test_a_queue_that_is_closed_for_others_counts_them(tmp_path: Path) -> None:
+    """Where the process goes on, as after `llmtrace.shutdown()`, nobody waits."""
+    with Receiver() as collector:
+        worker = _reporting_worker(_settings(collector.url, tmp_path))
+        worker.submit_span(_span(1))
+        assert worker.shutdown(10)
+        thread = _Recording(worker)
+        thread.start()
+        while thread.returned < 3:
+            time.sleep(0.01)
+        assert worker.stats().dropped >= 3
+
+
+def test_few_seconds_are_for_sending_first(tmp_path: Path) -> None:
+    """A short time-out is no reason to keep on disk what a collector that answers at once takes."""
+    with Receiver() as collector:
+        worker = _reporting_worker(_settings(collector.url, tmp_path))
+        worker.submit_span(_span(1))
+        assert worker.flush(10)
+        for number in range(2, 400):
+            worker.submit_span(_span(number))
+        worker.shutdown(2.0)
+        assert worker.stats().sent == 399

@@ -174,7 +174,7 @@ def test_two_that_end_the_report_do_not_close_it_under_each_other(
         first = threading.Thread(target=end)
         first.start()
         assert entered.wait(5)
-        worker._end()
+        worker._shutdown._release()
         ended.set()
         first.join()
     assert not failures

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import httpx2
 import openai
 import pytest
+import urllib3
+from opentelemetry.sdk.trace import ReadableSpan
 
-from llmtrace.testing import Answer, Captured, ReplayServer
+from llmtrace.testing import Answer, Captured, Received, ReplayServer
 from llmtrace.wire.framing import output_events
 
 from .chat import PLAIN, REQUEST
@@ -126,6 +130,68 @@ def test_a_plain_answer_has_a_first_byte_alone(traces: Captured) -> None:
     assert PAUSE <= span["attributes"][FIRST_BYTE] < 5
     assert FIRST_OUTPUT not in span["attributes"]
     assert LAST_OUTPUT not in span["attributes"]
+
+
+def _times(span: ReadableSpan) -> tuple[float, float]:
+    """Of the first byte and of the end, in seconds since the begin."""
+    assert span.attributes is not None
+    assert span.start_time is not None
+    assert span.end_time is not None
+    first_byte = span.attributes[FIRST_BYTE]
+    assert isinstance(first_byte, float)
+    return first_byte, (span.end_time - span.start_time) / 1e9
+
+
+def test_what_urllib3_reads_whole_has_the_first_byte_of_its_own_head(traces: Captured) -> None:
+    """The head of one comes late, that of the other early and its body late; both by one pool at once."""
+
+    def respond(request: Received) -> Answer:
+        chunks = [PLAIN.body[:40], PLAIN.body[40:]]
+        if json.loads(request.body)["model"] == "late head":
+            return Answer(chunks=chunks, delay=4 * PAUSE)
+        return Answer(chunks=chunks, pause=4 * PAUSE)
+
+    def post(model: str) -> None:
+        begin.wait()
+        body = json.dumps({**REQUEST, "model": model}).encode()
+        answer = pool.request("POST", server.url + PATH, body=body)
+        assert answer.data == PLAIN.body
+
+    pool, begin = urllib3.PoolManager(maxsize=2), threading.Barrier(2)
+    with ReplayServer(respond=respond) as server, ThreadPoolExecutor(2) as threads:
+        list(threads.map(post, ("late head", "late body")))
+    pool.clear()
+    times = {span.name: _times(span) for span in traces.spans()}
+    first_byte, end = times["chat late head"]
+    assert 4 * PAUSE <= first_byte <= end
+    first_byte, end = times["chat late body"]
+    assert 0 < first_byte <= end - 3 * PAUSE
+
+
+def test_the_head_of_the_last_of_redirected_requests(traces: Captured) -> None:
+    away = Answer(status=307, headers={"location": PATH + "?again"}, delay=2 * PAUSE)
+    with ReplayServer(away, PLAIN) as server, urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        assert pool.request("POST", PATH, body=json.dumps(REQUEST)).status == 200
+    (span,) = traces.spans()
+    first_byte, end = _times(span)
+    assert 2 * PAUSE <= first_byte <= end
+
+
+def test_a_connection_without_http_client_has_no_first_byte(traces: Captured) -> None:
+    """As those of HTTP/2 and of browsers: what they return has no response of `http.client` in it."""
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def getresponse(self) -> Any:
+            response = super().getresponse()
+            response.__dict__.pop("_llmtrace_head_at", None)  # urllib3 1 makes its own of it
+            response.__dict__.pop("_original_response", None)
+            return response
+
+    with ReplayServer(PLAIN) as server, urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        pool.ConnectionCls = Connection
+        assert pool.request("POST", PATH, body=json.dumps(REQUEST)).status == 200
+    (span,) = traces.snapshot()
+    assert FIRST_BYTE not in span["attributes"]
 
 
 def test_a_body_that_breaks_is_the_callers_error(traces: Captured) -> None:

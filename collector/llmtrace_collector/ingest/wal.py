@@ -7,17 +7,15 @@ the writer in order; a segment's bytes never change once it is closed.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import sqlite3
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from llmtrace.common.durable_files import sync_directory
@@ -26,6 +24,7 @@ from llmtrace.common.supervised import SupervisedThread
 
 from .count_journal import CountJournal
 from .log_damage import Damage, read_log
+from .open_segments import Append, OpenSegments
 from .quarantine import Quarantine
 from .request_dedup import RequestDedup, digest
 from .segment import Segment, is_segment_name, pieces_of, segment_files, warn_of_foreign
@@ -35,30 +34,12 @@ from .wal_frame import Frame
 
 logger = logging.getLogger(__name__)
 
-#: The engine takes at most 100 partitions in one block; a segment keeps well below.
-MAX_DAYS = 50
-
 #: Frames written by one group commit at most, so that the first of them is not kept waiting.
 _GROUP = 256
-
-#: How soon a segment that is overdue is checked again, in seconds.
-_BEHIND_PAUSE = 0.02
-
-#: How soon a segment that could not be cut is tried again, in seconds.
-_UNCUT_PAUSE = 0.5
 
 
 class WalFull(Exception):
     """The log may not grow further: the disk or its budget is full. The sender should try again later."""
-
-
-@dataclass(frozen=True)
-class _Append:
-    signal: str
-    frame: Frame
-    days: frozenset[int]
-    services: tuple[ServiceRows, ...]
-    done: Future[bool]
 
 
 class WriteAheadLog:
@@ -91,24 +72,28 @@ class WriteAheadLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.quarantine = Quarantine(folder / "quarantine", keys, on_damage, keep_refused=keep_refused)
         self._ledger = SegmentLedger(folder, journal, self.quarantine)
-        self._segment_bytes = segment_bytes
-        self._segment_seconds = segment_seconds
         self._budget = budget_bytes
         self._on_closed = on_closed
-        self._behind = behind
         self._dedup = RequestDedup(folder / "seen.sqlite")
         self._unstored: dict[bytes, str] = {}
         self._held: dict[str, Segment] = {}
         self._bytes = 0
         self._bytes_lock = threading.Lock()
-        self._open: dict[str, tuple[Segment, int]] = {}
+        self._open = OpenSegments(
+            folder,
+            self._ledger,
+            self._segment,
+            segment_bytes=segment_bytes,
+            segment_seconds=segment_seconds,
+            behind=behind,
+            on_written=self._note_written,
+            on_closed=on_closed,
+        )
         self._is_recovered = False
-        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
         self._closing = False
         #: Whether the last group failed, so that its senders have it and nothing of it is in hand.
         self._was_refused = False
-        # Segments whose end could not be cut after a failed write, with their descriptors.
-        self._uncut: list[tuple[Segment, int]] = []
         self.thread = SupervisedThread("log", self._step, expected=(OSError, sqlite3.Error))
 
     @property
@@ -190,7 +175,7 @@ class WriteAheadLog:
         if self._bytes + len(frame.body) > self._budget:
             done.set_exception(WalFull("the log's disk budget is used up while the store is behind"))
         else:
-            self._queue.put(_Append(signal, frame, days, services, done))
+            self._queue.put(Append(signal, frame, days, services, done))
         return done
 
     def done(self, segment: Segment) -> None:
@@ -215,7 +200,7 @@ class WriteAheadLog:
         Raises sqlite3.Error.
         """
         held = list(self._held.values())
-        self._ledger.note_held(held, {segment.token for segment, _ in list(self._open.values())})
+        self._ledger.note_held(held, self._open.tokens())
 
     def segments(self) -> list[Path]:
         """The files of what is not stored yet."""
@@ -254,8 +239,7 @@ class WriteAheadLog:
 
     def opened_since(self) -> float | None:
         """When the oldest of the segments that are written to was opened (Unix seconds); None without any."""
-        opened = [segment.since for segment, _ in [*self._open.values(), *self._uncut]]
-        return min(opened, default=None)
+        return self._open.since()
 
     def _step(self) -> float | None:
         """Commit what waits, then close what is due."""
@@ -263,17 +247,17 @@ class WriteAheadLog:
         if group:
             self.thread.begin()
             self._commit(group)
-        self._close_due(everything=self._closing)
+        self._open.close_due(everything=self._closing)
         return None if self._closing else 0.0
 
-    def _next_group(self) -> list[_Append]:
+    def _next_group(self) -> list[Append]:
         """What is committed together; empty when a segment is due before anything comes, or at the end."""
         if self._was_refused:
             self._was_refused = False
             self.thread.rest()
-        group: list[_Append] = []
+        group: list[Append] = []
         with suppress(queue.Empty):  # when nothing more is waiting, what there is is committed
-            item = self._queue.get(timeout=self._until_next_close())
+            item = self._queue.get(timeout=self._open.until_next_close())
             while item is not None:
                 group.append(item)
                 if len(group) == _GROUP:
@@ -282,19 +266,12 @@ class WriteAheadLog:
             self._closing = True
         return group
 
-    def _until_next_close(self) -> float | None:
-        if not self._open:
-            return _UNCUT_PAUSE if self._uncut else None
-        oldest = min(segment.opened for segment, _ in self._open.values())
-        due = oldest + self._segment_seconds - time.monotonic()
-        return due if due > 0 else _BEHIND_PAUSE
-
-    def _commit(self, group: list[_Append]) -> None:
+    def _commit(self, group: list[Append]) -> None:
         # From here on nobody can cancel; a request that was given up before is not written.
         group = [item for item in group if item.done.set_running_or_notify_cancel()]
-        new: list[_Append] = []
-        again: list[_Append] = []
-        keys: dict[str, list[tuple[bytes, _Append]]] = {}
+        new: list[Append] = []
+        again: list[Append] = []
+        keys: dict[str, list[tuple[bytes, Append]]] = {}
         in_group: set[bytes] = set()
         try:
             for item in group:
@@ -306,7 +283,7 @@ class WriteAheadLog:
                 keys.setdefault(item.signal, []).append((key, item))
                 new.append(item)
             for signal, items in keys.items():
-                self._write(signal, items)
+                self._open.write(signal, items)
         # Whatever it was: nobody waits for an answer that does not come.
         except BaseException as error:
             failure = WalFull(f"the log cannot be written: {getattr(error, 'strerror', None) or error}")
@@ -322,108 +299,19 @@ class WriteAheadLog:
         for item in again:
             item.done.set_result(False)
 
-    def _write(self, signal: str, items: list[tuple[bytes, _Append]]) -> None:
-        """Write frames into the signal's segment and sync; on failure nothing of them stays."""
-        start = 0
-        while start < len(items):
-            segment, descriptor = self._segment_for(signal, items[start][1])
-            size = segment.size
-            count = 0
-            requests, rows = len(segment.digests), segment.rows.total()
-            try:
-                for _, item in items[start:]:
-                    if count and not self._fits(segment, size, item):
-                        break
-                    requests, rows = requests + 1, rows + sum(of.accepted for of in item.services)
-                    frame = replace(item.frame, requests=requests, rows=rows)
-                    buffers = segment.buffers(frame, size)
-                    _write_all(descriptor, buffers)
-                    size += sum(map(len, buffers))
-                    segment.days |= item.days
-                    count += 1
-                os.fdatasync(descriptor)
-            except BaseException:
-                # Acknowledged frames stay, the rest is cut; a file with unknown state is not appended to.
-                self._cut(signal)
-                raise
-            with self._bytes_lock:
-                self._bytes += size - segment.size
-            segment.size = size
-            self._held[segment.token] = segment
-            for key, item in items[start : start + count]:
-                segment.digests.append(key)
-                self._unstored[key] = segment.token
-                segment.count(item.frame, item.services)
-            start += count
-
-    def _cut(self, signal: str) -> None:
-        """Close the signal's segment after a failed write, at the end of its last acknowledged frame."""
-        segment, descriptor = self._open.pop(signal)
-        if not self._close_cut(segment, descriptor):
-            # The store may not see it with a torn tail: it waits.
-            self._uncut.append((segment, descriptor))
-
-    def _close_cut(self, segment: Segment, descriptor: int) -> bool:
-        """Cut a segment behind its last acknowledged frame and close it; False when it cannot be cut now."""
-        try:
-            os.ftruncate(descriptor, segment.size)
-        except OSError as error:
-            logger.warning("%s cannot be cut, which is tried again: %s", segment.path.name, error)
-            return False
-        self._close(segment, descriptor)
-        return True
-
-    def _fits(self, segment: Segment, size: int, item: _Append) -> bool:
-        return (size == 0 or size + len(item.frame.body) <= self._segment_bytes) and len(
-            segment.days | item.days
-        ) <= MAX_DAYS
+    def _note_written(self, segment: Segment, size: int, items: Sequence[tuple[bytes, Append]]) -> None:
+        """Frames are on disk."""
+        with self._bytes_lock:
+            self._bytes += size - segment.size
+        segment.size = size
+        self._held[segment.token] = segment
+        for key, item in items:
+            segment.digests.append(key)
+            self._unstored[key] = segment.token
+            segment.count(item.frame, item.services)
 
     def _segment(self, signal: str, token: str) -> Segment:
         return Segment(signal, self._folder, token, self.quarantine.folder, self._keep_refused, self._keys)
-
-    def _segment_for(self, signal: str, item: _Append) -> tuple[Segment, int]:
-        current = self._open.get(signal)
-        if current is not None and not self._fits(current[0], current[0].size, item):
-            self._close(*self._open.pop(signal))
-            current = None
-        if current is None:
-            segment = self._segment(signal, f"{signal}-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}")
-            self._folder.mkdir(exist_ok=True)  # somebody may have deleted it: what comes now is not lost too
-            descriptor = os.open(
-                segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
-            try:
-                sync_directory(self._folder)
-            except BaseException:
-                self._close(segment, descriptor)
-                raise
-            self._ledger.note_opened(segment)
-            current = (segment, descriptor)
-            self._open[signal] = current
-        return current
-
-    def _close_due(self, *, everything: bool) -> None:
-        now = time.monotonic()
-        for signal, (segment, descriptor) in list(self._open.items()):
-            old = now - segment.opened >= self._segment_seconds
-            if everything or (old and not self._behind()):
-                del self._open[signal]
-                self._close(segment, descriptor)
-        self._uncut = [item for item in self._uncut if not self._close_cut(*item)]
-
-    def _close(self, segment: Segment, descriptor: int) -> None:
-        """Hand a segment over. What the disk has against that is no reason to keep it back: what was
-        acknowledged of it was synced.
-        """
-        try:
-            os.close(descriptor)
-            if segment.size == 0:
-                self._ledger.forget(segment.path)
-                segment.path.unlink()
-        except OSError as error:
-            logger.warning("%s was not closed well: %s", segment.path.name, error)
-        if segment.size:
-            self._on_closed(segment)
 
     def set_aside_damage(self, segment: Segment) -> None:
         """Read a segment that is closed; what of it is damaged now becomes entries of the quarantine, and the
@@ -495,13 +383,3 @@ class WriteAheadLog:
             if not isinstance(item, Damage):
                 segment.digests.append(digest(segment.signal, item))
                 segment.count(item, service_rows(segment.signal, parse(segment.signal, item.body)))
-
-
-def _write_all(descriptor: int, buffers: list[bytes]) -> None:
-    """Write all buffers; a short write, which a full disk gives, is finished or raises."""
-    written = os.writev(descriptor, buffers)
-    total = sum(map(len, buffers))
-    if written < total:
-        rest = memoryview(b"".join(buffers))[written:]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]

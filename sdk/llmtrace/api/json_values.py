@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import decimal
 import enum
 import json
 import math
 import os
+import sys
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -28,7 +28,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _BASE64_LENGTH: Final = 2048
 _VECTOR_CHARS: Final = 2048
 _WRITTEN_OUT: Final = (datetime.date, datetime.time)
-_AS_TEXT: Final = (datetime.timedelta, decimal.Decimal, uuid.UUID, os.PathLike)
+_AS_TEXT: Final = (datetime.timedelta, uuid.UUID, os.PathLike)
 
 
 def as_text(value: Any, limit: int = LONGEST) -> str:
@@ -116,7 +116,7 @@ class _Reader:
             return self.json(int(value) if isinstance(value, int) else float(value))
         if isinstance(value, _WRITTEN_OUT):
             return self._text(value.isoformat())
-        if isinstance(value, _AS_TEXT):
+        if isinstance(value, _AS_TEXT) or _is_decimal(value):
             return self._text(str(value))
         if (array := _array(value)) is not None:
             return self.json(array)
@@ -167,6 +167,11 @@ class _Reader:
             self._left -= 2
             written.append(self.json(item))
         return written
+
+
+def _is_decimal(value: Any) -> bool:
+    module = sys.modules.get("decimal")  # importing it is slow, and who has a value of its has imported it
+    return module is not None and isinstance(value, module.Decimal)
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]] | None:

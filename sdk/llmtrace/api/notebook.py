@@ -5,7 +5,6 @@ IPython is never imported here: where it runs, it has been.
 
 from __future__ import annotations
 
-import html
 import sys
 from typing import Any, Final
 
@@ -51,6 +50,8 @@ def _running_shell() -> Any:
 
 
 def _link(page: str) -> str:
+    import html  # slow, and only notebooks need it
+
     text = html.escape(page)
     # An address of another kind, such as javascript:, is text.
     if not page.lower().startswith(_LINKED):

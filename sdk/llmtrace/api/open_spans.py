@@ -32,7 +32,8 @@ def end_all() -> None:
     """End the streams that are open, as left before their end, and then the spans whose generators are
     suspended, the inner ones first, as if these were closed now. Called before the last delivery.
 
-    The generators themselves are the program's: what they do when they are closed is not done here.
+    The generators themselves are the program's. Python closes them after this; to do it here would show a
+    consumer on another thread an ordinary end.
     """
     open_streams.end_all()
     while _open:

@@ -218,7 +218,7 @@ def _send(runtime: Runtime) -> None:
     def send() -> None:
         try:
             open_spans.end_all()
-            runtime.delivery_worker.shutdown(timeout)
+            runtime.delivery_worker.shutdown(timeout, ends_process=True)
         finally:
             done.release()
 

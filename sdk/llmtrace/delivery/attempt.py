@@ -33,12 +33,17 @@ class Attempt:
         except RuntimeError:  # the interpreter is leaving
             self._run(transport, timeout)
 
-    def wait(self, may_leave: Callable[[], bool]) -> ExportResult | None:
-        """The result. None where it hangs and `may_leave`, asked now and then, says to leave it behind."""
+    def wait(
+        self, may_leave: Callable[[], bool], *, hanging_after: float = _HANGING_SECONDS
+    ) -> ExportResult | None:
+        """The result. None where it hangs and `may_leave`, asked now and then, says to leave it behind.
+
+        hanging_after: seconds.
+        """
         while True:
             if wait([self._future], _CHECK_SECONDS).done:
                 return self._future.result()
-            if time.monotonic() - self._began >= _HANGING_SECONDS and may_leave():
+            if time.monotonic() - self._began >= hanging_after and may_leave():
                 return None
 
     def _run(self, transport: Transport, timeout: float) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
@@ -49,8 +51,14 @@ class BoundedQueue:
         self.bytes = 0
         self.is_closed = False
         """Whether nothing is taken any more: what comes is counted as dropped."""
+        self._ends_process = False
         self.spans_of_calls = 0
         """How many spans the queued calls come to; they count as generated when they are built."""
+
+    @property
+    def items(self) -> int:
+        """How many spans, built or not, and log records wait."""
+        return self.spans_of_calls + len(self._spans) + len(self._logs)
 
     @property
     def calls(self) -> int:
@@ -71,45 +79,64 @@ class BoundedQueue:
         """How many spans of calls wait now; 0 where this one was dropped."""
         weight, spans = call.weight(), call.span_count()
         with self._lock:
-            if self._is_full(weight):
+            if not self._is_full(weight):
+                self._calls.append((weight, spans, call))
+                self.bytes += weight
+                self.spans_of_calls += spans
+                if (shared := self._counters.shared) is not None:
+                    shared[0] = self._counters.generated + self.spans_of_calls
+                return self.spans_of_calls
+            if not self._is_over():
                 self._counters.generated += spans
                 self._counters.count_dropped(spans)
                 return 0
-            self._calls.append((weight, spans, call))
-            self.bytes += weight
-            self.spans_of_calls += spans
-            if (shared := self._counters.shared) is not None:
-                shared[0] = self._counters.generated + self.spans_of_calls
-            return self.spans_of_calls
+        return _wait_for_the_end()
 
     def add_span(self, span: ReadableSpan, *, redacted: bool) -> int:
         """How many spans wait now; 0 where this one was dropped."""
         weight = _weigh(span)
         with self._lock:
-            self._counters.generated += 1
-            if self._is_full(weight):
+            if not self._is_full(weight):
+                self._counters.generated += 1
+                self._spans.append((weight, redacted, span))
+                self.bytes += weight
+                if (shared := self._counters.shared) is not None:
+                    shared[0] = self._counters.generated + self.spans_of_calls
+                return len(self._spans)
+            if not self._is_over():
+                self._counters.generated += 1
                 self._counters.count_dropped(1)
                 return 0
-            self._spans.append((weight, redacted, span))
-            self.bytes += weight
-            if (shared := self._counters.shared) is not None:
-                shared[0] = self._counters.generated + self.spans_of_calls
-            return len(self._spans)
+        return _wait_for_the_end()
 
     def add_log(self, record: LogRecord) -> int:
         """How many log records wait now; 0 where this one was dropped."""
         weight = _weigh_log(record)
         with self._lock:
-            self._counters.generated += 1
-            self._counters.logs += 1
-            if self._is_full(weight):
+            if not self._is_full(weight):
+                self._counters.generated += 1
+                self._counters.logs += 1
+                self._logs.append((weight, record))
+                self.bytes += weight
+                if (shared := self._counters.shared) is not None:
+                    shared[0] = self._counters.generated + self.spans_of_calls
+                return len(self._logs)
+            if not self._is_over():
+                self._counters.generated += 1
+                self._counters.logs += 1
                 self._counters.count_dropped(1, "logs")
                 return 0
-            self._logs.append((weight, record))
-            self.bytes += weight
-            if (shared := self._counters.shared) is not None:
-                shared[0] = self._counters.generated + self.spans_of_calls
-            return len(self._logs)
+        return _wait_for_the_end()
+
+    def close(self, *, ends_process: bool = False) -> None:
+        """Take nothing any more.
+
+        ends_process: it is about to end by a signal. Who adds something waits for that and never goes on, so
+        that nothing that the program gets back from us is missing. What is added on the main thread, which
+        ends it, or by threads of ours, is dropped.
+        """
+        with self._lock:
+            self.is_closed, self._ends_process = True, ends_process
 
     def add_built(self, spans: Iterable[ReadableSpan]) -> None:
         """Spans of a call that was taken: there was room for it, so there is for them."""
@@ -193,21 +220,30 @@ class BoundedQueue:
 
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return not self._items()
+        return not self.items
 
     def is_half_full(self) -> bool:
         """Whether either bound is half reached."""
         return (
-            self._items() * 2 > self._settings.max_queue_items
-            or self.bytes * 2 > self._settings.max_queue_bytes
+            self.items * 2 > self._settings.max_queue_items or self.bytes * 2 > self._settings.max_queue_bytes
         )
 
     def _is_full(self, weight: int) -> bool:
-        too_many = self._items() >= self._settings.max_queue_items
+        too_many = self.items >= self._settings.max_queue_items
         return too_many or self.is_closed or self.bytes + weight > self._settings.max_queue_bytes
 
-    def _items(self) -> int:
-        return self.spans_of_calls + len(self._spans) + len(self._logs)
+    def _is_over(self) -> bool:
+        """Whether this thread is to wait for the end of the process."""
+        return (
+            self._ends_process
+            and threading.get_ident() != threading.main_thread().ident
+            and not otel_context.get_value("suppress_instrumentation")
+        )
+
+
+def _wait_for_the_end() -> int:
+    threading.Event().wait()
+    return 0
 
 
 def _weigh(span: ReadableSpan) -> int:

@@ -9,40 +9,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from llmtrace import internal_errors, semconv
+from llmtrace import internal_errors
 from llmtrace.internal_errors import swallow
 from llmtrace.redaction.redactor import Redactor
-from llmtrace.spans.finished_spans import copied, is_ours
 from llmtrace.spans.sampling import TailSampler
 
-from . import double_spans
 from .attachments import Attachments
 from .bounded_queue import BoundedQueue, FinishedCall
 from .counters_report import CountersReport, ReportSource
 from .exporter import Batch, Exporter, ExportResult, LogRecord
+from .packing import Packer, RescuedError
 from .replay_thread import ReplayThread
 from .sender import Sender
 from .settings import DeliverySettings
+from .shutdown import Shutdown
 from .spool import Spool
 from .stats import DeliveryCounters, Stats
 
 _DELIVERING: Final = swallow("delivering spans", may_raise=False)
 _COUNTING: Final = swallow("keeping the counters", may_raise=False)
 _ENDING: Final = swallow("ending the delivery", may_raise=False)
-_BUILDING: Final = swallow("building the span of a call", may_raise=False)
-_REDACTING: Final = swallow("redacting a span", may_raise=False)
-_REDACTING_LOG: Final = swallow("redacting a log record", may_raise=False)
-_ENCODING: Final = swallow("encoding spans or scores", may_raise=False)
 #: The shortest pause between two looks at the queue, as a share of `schedule_delay`, the longest.
 _SHORTEST_PAUSE_SHARE: Final = 0.2
 #: For each second of CPU that a look took, so many seconds of pause: what is lost by a kill is kept small
@@ -54,8 +48,6 @@ _LONGEST_WAIT_AT_START: Final = 0.01
 _LEFT_SECONDS: Final = 10.0
 """How often it is looked for what processes left that have ended meanwhile."""
 
-ItemT = TypeVar("ItemT")
-
 
 @dataclass(frozen=True, slots=True)
 class PeriodicReport:
@@ -66,10 +58,6 @@ class PeriodicReport:
     """Makes it, on the delivery thread; None where there is nothing to report."""
     on_result: Callable[[ExportResult], None] = lambda _: None
     """Gets what became of each that was sent."""
-
-
-class _RescuedError(BaseException):
-    """On the delivery thread: it took too long at the end, and the thread that ends the process goes on."""
 
 
 class DeliveryWorker:
@@ -119,6 +107,7 @@ class DeliveryWorker:
             self._counters,
             self._spool,
             is_crowded=self._queue.is_half_full,
+            has_to_keep=lambda: self._shutdown.has_to_keep(),
         )
         self._replay_thread = ReplayThread(self._sender, _suppress_instrumentation)
         self._counters_report = (
@@ -127,12 +116,24 @@ class DeliveryWorker:
             else None
         )
         self._pause = self._longest_pause * _SHORTEST_PAUSE_SHARE
-        self._sampler = self._open_sampler() if self._open_sampler is not None else None
         self.attachments = Attachments(self._attachment_bytes)
-        self._roots_elsewhere: deque[int] = deque(maxlen=self._settings.max_queue_items)
-        self._packing: Callable[[], list[Batch]] | None = None
-        #: Of the delivery thread and the one that ends the process, one sends what is being packed.
-        self._packing_lock = threading.Lock()
+        self._packer = Packer(
+            self._settings,
+            self._queue,
+            self._counters,
+            self._sender,
+            redactor=self._redactor,
+            sampler=self._open_sampler() if self._open_sampler is not None else None,
+            attachments=self.attachments,
+        )
+        self._shutdown = Shutdown(
+            self._queue,
+            self._packer,
+            self._sender,
+            self._replay_thread,
+            counters_report=self._counters_report,
+            spool=self._spool,
+        )
         self._wake = threading.Event()
         self._is_known = threading.Event()
         self._done = threading.Condition()
@@ -168,8 +169,7 @@ class DeliveryWorker:
 
     def note_root(self, trace_id: int) -> None:
         """A root span has ended that is not ours to deliver: its trace can be decided about."""
-        if self._sampler is not None:
-            self._roots_elsewhere.append(trace_id)
+        self._packer.note_root(trace_id)
 
     def submit_log(self, record: LogRecord) -> None:
         """Queue a log record, such as a score."""
@@ -197,33 +197,26 @@ class DeliveryWorker:
             self._replay_thread.flush(timeout - (time.monotonic() - began))
         return finished and self._losses() == losses and self._counters.spooled == 0
 
-    def shutdown(self, timeout: float) -> bool:
-        """Send for at most `timeout` seconds, then end the thread; the rest goes to disk or is dropped."""
+    def shutdown(self, timeout: float, *, ends_process: bool = False) -> bool:
+        """Send for at most `timeout` seconds, then end the thread; the rest goes to disk or is dropped.
+
+        ends_process: see `BoundedQueue.close`.
+        """
         with self._lock:
             if self._stopping:
                 return True
             self._stopping = True
             thread, losses = self._thread, self._losses()
-        deadline = time.monotonic() + timeout
-        self._sender.set_deadline(deadline)
+        self._shutdown.begin(timeout, ends_process=ends_process)
         self._wake.set()
-        if thread is not None:
-            thread.join(timeout)
-        else:
-            with _suppress_instrumentation():
+        with _suppress_instrumentation():
+            is_hanging = False
+            if thread is not None:
+                thread.join(timeout)
+                is_hanging = self._shutdown.is_hanging(thread)
+            else:
                 self._attempt_cycle(last=True)  # at interpreter exit no thread can be started any more
-        is_hanging = thread is not None and thread.is_alive()
-        if is_hanging:
-            with _suppress_instrumentation():
-                self._rescue()
-        # What hangs there is on disk.
-        remaining = 0.0 if self._sender.is_away else deadline - time.monotonic()
-        with _ENDING:
-            self._replay_thread.stop(remaining, self._end)
-            if self._counters_report is not None:
-                self._counters_report.end()  # also where that thread hangs, and the process ends first
-        if not is_hanging:
-            self._sender.disconnect()
+            self._shutdown.finish(is_hanging=is_hanging)
         everything_settled = self.stats().pending == 0  # else the thread still redacts it
         return everything_settled and self._losses() == losses and self._counters.spooled == 0
 
@@ -244,39 +237,6 @@ class DeliveryWorker:
             self._spool.after_fork()
         self._sender.close()
         self._reset()
-
-    def _end(self) -> None:
-        """Nothing is sent any more: what is left is for another process to send, and to tell."""
-        is_reported = self._counters_report is None or self._counters_report.end()
-        if self._spool is not None:
-            self._spool.close(is_reported=is_reported)
-
-    def _rescue(self) -> None:
-        """The thread hangs, or has no processor, and the deadline is over: keep the rest without it."""
-        batches: list[Batch] = []
-        with swallow("keeping the last spans", may_raise=False):
-            if self._spool is not None:
-                with self._packing_lock:
-                    packing, self._packing = self._packing, None
-                if packing is not None:
-                    batches += packing()
-                while self._queue.calls or self._queue.spans:
-                    self._complete_next()
-                    spans = self._queue.take_spans(self._redact)
-                    if self._sampler is not None:
-                        self._sampler.hold(spans)
-                        spans, left_out = self._sampler.decide(everything=True)
-                        self._counters.sampled_out += left_out
-                    if spans:
-                        batches += self._packed(self._pack_spans, spans)
-                        for record in self._attachments_of(spans):
-                            batches += self._packed(self._pack_logs, [record])
-                while self._queue.logs:
-                    if records := self._redacted_logs(self._queue.take_logs(self._queue.logs)):
-                        batches += self._packed(self._pack_logs, records)
-                self._sender.rescue(batches)
-        self._queue.is_closed = True
-        self._queue.drop_all()
 
     def _notify(self, queued: int) -> None:
         """After something was queued, so many of its kind now; 0: it was dropped."""
@@ -306,7 +266,7 @@ class DeliveryWorker:
             self._is_known.wait(_LONGEST_WAIT_AT_START)
 
     def _run(self) -> None:
-        with suppress(_RescuedError), _suppress_instrumentation():
+        with suppress(RescuedError), _suppress_instrumentation():
             if self._counters_report is not None:
                 with _COUNTING:
                     self._counters_report.begin()
@@ -335,9 +295,9 @@ class DeliveryWorker:
             self._last_cycle() if last else self._cycle()
             return
         self._failed_cycles += 1
-        self._queue.count_lost(self._sampler.held if self._sampler is not None else 0)
+        self._queue.count_lost(self._packer.held)
         if last:
-            self._rescue()
+            self._shutdown.rescue()
 
     def _losses(self) -> tuple[int, int]:
         """What grows when something that was submitted did not arrive."""
@@ -350,15 +310,22 @@ class DeliveryWorker:
         while calls > 0 or spans > 0:
             while calls > 0 and self._queue.spans < self._settings.max_batch_items:
                 calls -= 1
-                spans += self._complete_next()
-            spans -= self._send_spans()
+                may_wait = not self._stopping and not self._sender.hurry.is_set()
+                spans += self._packer.complete_next(may_wait=may_wait)
+            count, taken = self._packer.take_spans()
+            self._deliver_spans(taken)
+            spans -= count
             if not self._queue.spans:
                 spans = 0
-        self._send_decided()
-        while logs > 0 and (taken := self._queue.take_logs(logs)):
-            logs -= len(taken)
-            if records := self._redacted_logs(taken):
-                self._deliver(self._pack_logs, records)
+        for sampled in self._packer.take_decided(everything=self._stopping):
+            self._deliver_spans(sampled)
+        while logs > 0:
+            count, records = self._packer.take_logs(logs)
+            if not count:
+                break
+            logs -= count
+            if records:
+                self._deliver(self._packer.packed_logs(records))
         if self._counters_report is not None:
             if not self._stopping:  # the last one follows
                 self._counters_report.send()
@@ -390,9 +357,12 @@ class DeliveryWorker:
             self._counters_report.send(is_last=True)
         for report in self._reports:
             self._send_report(report)
-        self._queue.is_closed = True
-        if not self._queue.is_empty():  # what came while the report was on its way: for another process
-            self._rescue() if self._spool is not None else self._cycle()
+        # What came while the report was on its way is for another process.
+        self._shutdown.keep_rest()
+        if self._spool is None:
+            self._shutdown.close_queue()
+            if not self._queue.is_empty():
+                self._cycle()
 
     def _send_report(self, report: PeriodicReport) -> None:
         batch = report.pack()
@@ -411,104 +381,15 @@ class DeliveryWorker:
         if self._on_dropped is not None:
             self._on_dropped(count)
 
-    def _complete_next(self) -> int:
-        """Build the spans of the oldest call; how many are queued then."""
-        taken = self._queue.take_call(may_wait=not self._stopping and not self._sender.hurry.is_set())
-        if taken is None:
-            return 0
-        call, expected = taken
-        with _BUILDING:  # one call must not stop the others
-            spans = call.complete()
-            self._queue.add_built(spans)
-            return max(len(spans), 1)  # none: an ordinary span, which its provider's processor has submitted
-        with self._lock:
-            self._counters.generated += expected
-            self._counters.count_dropped(expected)
-        return 0
-
-    def _send_spans(self) -> int:
-        spans = self._queue.take_spans(self._redact)
-        if spans:
-            if self._sampler is not None:
-                self._sampler.hold(spans)
-            else:
-                self._deliver_spans(spans)
-        return len(spans)
-
-    def _send_decided(self) -> None:
-        sampler = self._sampler
-        if sampler is None:
-            return
-        roots = [self._roots_elsewhere.popleft() for _ in range(len(self._roots_elsewhere))]
-        sampler.hold((), roots)
-        sampled, left_out = sampler.decide(everything=self._stopping)
-        with self._lock:
-            self._counters.sampled_out += left_out
-        size = self._settings.max_batch_items
-        for start in range(0, len(sampled), size):
-            self._deliver_spans(sampled[start : start + size])
-
-    def _redact(self, span: ReadableSpan) -> ReadableSpan:
-        """A span that was not made from a call: redacted, and not counted where it describes one."""
-        with _REDACTING:
-            span = self._redactor.span(span)
-            if is_ours(span) or not double_spans.is_double(span):
-                return span
-            attributes = {**(span.attributes or {}), semconv.COUNTED: False}
-            message = span.status.description
-            return copied(span, attributes=attributes, events=span.events, description=message)
-        return copied(span)  # what cannot be redacted is not sent whole
-
-    def _redacted_logs(self, taken: Sequence[LogRecord]) -> list[LogRecord]:
-        records: list[LogRecord] = []
-        for record in taken:
-            with _REDACTING_LOG:
-                records.append(self._redacted_log(double_spans.resolved(record)))
-                continue
-            self._counters.count_dropped(1, "logs")  # what cannot be redacted is not sent
-        return records
-
-    def _redacted_log(self, record: LogRecord) -> LogRecord:
-        body = self._redactor.text(record.body) if isinstance(record.body, str) and record.body else ""
-        return replace(record, attributes=self._redactor.attributes(record.attributes), body=body)
-
-    def _pack_spans(self, spans: Sequence[ReadableSpan]) -> Batch:
-        return self._sender.exporter.pack_spans(spans)
-
-    def _pack_logs(self, records: Sequence[LogRecord]) -> Batch:
-        return self._sender.exporter.pack_logs(records)
-
     def _deliver_spans(self, spans: Sequence[ReadableSpan]) -> None:
-        self._deliver(self._pack_spans, spans)
-        for record in self._attachments_of(spans):
-            self._deliver(self._pack_logs, [record])  # alone: it may be as large as a batch
+        if spans:
+            self._deliver(self._packer.packed_spans(spans))
 
-    def _attachments_of(self, spans: Sequence[ReadableSpan]) -> list[LogRecord]:
-        records = self.attachments.of(spans)
-        with self._lock:
-            self._counters.generated += len(records)
-        return records
-
-    def _deliver(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> None:
-        self._packing = partial(self._packed, pack, items)
-        batches = self._packing()
-        with self._packing_lock:
-            if self._packing is None:
-                raise _RescuedError  # and what else waits is another thread's now
-            self._packing = None
+    def _deliver(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
             self._sender.deliver(batch)
             if self._counters_report is not None:
                 self._counters_report.keep()
-
-    def _packed(self, pack: Callable[[Sequence[ItemT]], Batch], items: Sequence[ItemT]) -> list[Batch]:
-        """One batch; where one of the items cannot be packed, it is dropped and the others go alone."""
-        with _ENCODING:
-            return [pack(items)]
-        if len(items) > 1:
-            return [batch for item in items for batch in self._packed(pack, [item])]
-        self._counters.count_dropped(1, "logs" if isinstance(items[0], LogRecord) else "traces")
-        return []
 
 
 @contextmanager

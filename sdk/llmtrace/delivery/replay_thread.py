@@ -58,7 +58,7 @@ class ReplayThread:
             with self._condition:
                 self._condition.wait_for(lambda: self._passes_done >= asked, max(timeout, 0.0))
 
-    def stop(self, timeout: float, at_end: Callable[[], None]) -> None:
+    def stop(self, timeout: float, at_end: Callable[[], None] | None = None) -> None:
         """Go on for at most `timeout` seconds, then call `at_end`; the thread does where it still hangs."""
         with self._condition:
             self._stopping = True
@@ -66,6 +66,8 @@ class ReplayThread:
         self._wake.set()
         if thread is not None:
             thread.join(max(timeout, 0.0))
+        if at_end is None:
+            return
         with self._condition:
             if self._thread is not None:
                 self._at_end = at_end

@@ -47,7 +47,8 @@ class _LeftBehind:
 class Sender(Generic[TransportT]):
     """Delivers batches and counts what became of them.
 
-    Used by one thread at a time, but for `keep` and `rescue`; another may be in `replay` meanwhile.
+    Used by one thread at a time, but for `keep`, `keep_or_drop` and `rescue`; another may be in `replay`
+    meanwhile.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Sender(Generic[TransportT]):
         *,
         warn: Warn = internal_errors.warn_once,
         is_crowded: Callable[[], bool] | None = None,
+        has_to_keep: Callable[[], bool] | None = None,
     ) -> None:
         """`open_exporter` is called at the first batch: it may import what is slow to import.
 
         warn: gets the kind of a warning, its text and its arguments, as logging takes them. is_crowded: says
         that so much waits to be sent that an attempt which hangs is to be left behind; None: never.
+        has_to_keep: says that there is no time left to try another batch before it is kept.
         """
         self._settings = settings
         self._open_exporter = open_exporter
@@ -76,6 +79,7 @@ class Sender(Generic[TransportT]):
             Replay(spool, counters, self._collector, open_exporter, warn) if spool is not None else None
         )
         self._is_crowded = is_crowded
+        self._has_to_keep = has_to_keep or self._collector.is_over
         self._left_behind: _LeftBehind | None = None
         self._left_behind_lock = threading.Lock()
         self._in_flight: Batch | None = None
@@ -141,8 +145,10 @@ class Sender(Generic[TransportT]):
             self._in_flight = None
 
     def send_once(self, batch: Batch) -> ExportResult | None:
-        """One attempt at something that a later one supersedes; None while the collector is away."""
-        if self._collector.is_away:
+        """One attempt at something that a later one supersedes; None while the collector is away, and where
+        there is no time for it any more.
+        """
+        if self._collector.is_away or (self._spool is not None and self._has_to_keep()):
             return None
         result = self._attempt(batch, lambda: True)
         if isinstance(result, Attempt):
@@ -159,14 +165,18 @@ class Sender(Generic[TransportT]):
             raise OSError("there is no folder to keep it in")
         self._put(self._spool, batch, sync=True)
 
+    def keep_or_drop(self, batch: Batch) -> None:
+        """Write a batch to disk, or count it as lost; from any thread."""
+        if self._write_to_spool(batch) is None:
+            self._counters.count_dropped(batch.items, batch.signal)
+
     def rescue(self, batches: list[Batch]) -> None:
         """Keep on disk what another thread is still trying to send, and `batches`; for the way out."""
         with self._in_flight_lock:
             in_flight, self._in_flight = self._in_flight, None
             self._collector.is_away = True
             for batch in ([in_flight] if in_flight is not None else []) + batches:
-                if self._write_to_spool(batch) is None:
-                    self._counters.count_dropped(batch.items, batch.signal)
+                self.keep_or_drop(batch)
 
     @contextmanager
     def replaying_now(self) -> Iterator[None]:
@@ -228,11 +238,13 @@ class Sender(Generic[TransportT]):
             left.attempt.wait(lambda: False)
             self._settle_left_behind()
         timeout = self._collector.attempt_timeout()
-        if self._is_crowded is None or self._spool is None or self._collector.deadline is not None:
+        if self._is_crowded is None or self._spool is None:
             return self.exporter.send(batch, timeout)
         attempt = Attempt(self.exporter, batch, timeout)
-        # On the way out `rescue` keeps what is in flight.
-        result = attempt.wait(lambda: self._collector.deadline is None and self._is_behind() and may_leave())
+        if self._collector.deadline is None:
+            result = attempt.wait(lambda: self._is_behind() and may_leave())
+        else:
+            result = attempt.wait(lambda: self._has_to_keep() and may_leave(), hanging_after=0.0)
         if result is None:
             self._collector.is_away = True
             return attempt
@@ -246,7 +258,7 @@ class Sender(Generic[TransportT]):
         give_up_at = began + self._settings.retry_for
         pause, attempts, attempts_at_exit = _FIRST_PAUSE, 0, 0
         while True:
-            if self._collector.is_over() and self._spool_in_flight(batch):
+            if self._has_to_keep() and self._spool_in_flight(batch):
                 return None
             result = self._attempt(batch, lambda: self._spool_in_flight(batch))
             if isinstance(result, Attempt):

@@ -11,6 +11,7 @@ Letters and digits are those of ASCII for both: a number right after Chinese tex
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -33,6 +34,19 @@ class Pattern:
     def mark(self) -> str:
         """What stands in the place of a match."""
         return f"[redacted:{self.kind}]"
+
+    def compiled(self, flags: int = 0) -> re.Pattern[str]:
+        r"""Compile; a leading look-behind also lets a match start after `\n`, `\r`, `\t` in escaped text.
+
+        JSON inside a text (a tool's answer) holds these as two characters, and the letter is no part of the
+        run.
+        """
+        pattern = self.python
+        behind = re.match(r"\(\?<!(?:\[[^]]*\]|\\w|\\d)\)", pattern)
+        if behind is not None:
+            start = rf"(?:{behind.group()}(?!(?<=\\)[nrt])|(?<=\\[nrt]))"
+            pattern = start + pattern[behind.end() :]
+        return re.compile(pattern, flags)
 
 
 # RE2 cannot look ahead for a digit: it is tried at each of the first places.

@@ -7,12 +7,10 @@ short match.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from operator import mul
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.util.types import AttributeValue
@@ -30,20 +28,8 @@ _APPLYING: Final = swallow("redacting with the application's function", may_rais
 _STRUCTURE: Final = frozenset({"type", "role", "id", "modality", "mime_type"})
 
 
-def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    r"""Compile; a leading look-behind also lets a match start after `\n`, `\r`, `\t` in escaped text.
-
-    JSON inside a text (a tool's answer) holds these as two characters, and the letter is no part of the run.
-    """
-    behind = re.match(r"\(\?<!(?:\[[^]]*\]|\\w|\\d)\)", pattern)
-    if behind is not None:
-        start = rf"(?:{behind.group()}(?!(?<=\\)[nrt])|(?<=\\[nrt]))"
-        pattern = start + pattern[behind.end() :]
-    return re.compile(pattern, flags)
-
-
 def _secret(pattern: patterns.Pattern) -> tuple[tuple[str, ...], str, re.Pattern[str]]:
-    compiled = _compiled(pattern.python, re.ASCII)
+    compiled = pattern.compiled(re.ASCII)
     return pattern.hints, ("\\1" if compiled.groups else "") + pattern.mark, compiled
 
 
@@ -58,18 +44,15 @@ _HINTS: Final = tuple(
 _KEY_BEGIN: Final = re.compile(patterns.PRIVATE_KEY.python)
 _KEY_END: Final = re.compile(patterns.PRIVATE_KEY.python.replace("BEGIN", "END"))
 
-_EMAIL: Final = _compiled(patterns.EMAIL.python, re.ASCII)
-_MOBILE_CN: Final = _compiled(patterns.MOBILE_CN.python, re.ASCII)
-_NUMBER: Final = _compiled(patterns.NUMBER.python, re.ASCII)
-_SSN: Final = _compiled(patterns.SSN.python, re.ASCII)
-_IPV4: Final = _compiled(patterns.IPV4.python, re.ASCII)
-_IPV6: Final = _compiled(patterns.IPV6.python, re.ASCII)
-_PHONE: Final = _compiled(patterns.PHONE.python, re.ASCII)
-_PHONE_US: Final = _compiled(patterns.PHONE_US.python, re.ASCII)
-_DIGIT: Final = re.compile(r"[0-9]")
-_WIDE: Final = re.compile(f"[{patterns.WIDE}]")
-_TO_PLAIN: Final = str.maketrans(patterns.WIDE_CHARACTERS, patterns.PLAIN_CHARACTERS)
-_CARD_DIGITS: Final = re.compile(patterns.CARD_DIGITS, re.ASCII)
+
+class _PersonalData(Protocol):
+    """The module `personal_data`."""
+
+    def may_be_in(self, text: str) -> bool: ...
+
+    def plain(self, text: str) -> str | None: ...
+
+    def without(self, text: str) -> str: ...
 
 
 class Redactor:
@@ -78,7 +61,7 @@ class Redactor:
     def __init__(self, *, secrets: bool, pii: bool, functions: Sequence[Redact] = ()) -> None:
         """secrets, pii: the built-in patterns; functions: applied after them, in order."""
         self._secrets = secrets
-        self._pii = pii
+        self._pii = _personal_data() if pii else None
         self._functions = tuple(functions)
 
     def concerns(self, text: str) -> bool:
@@ -92,14 +75,12 @@ class Redactor:
                     for hint in hints:
                         if hint in text:
                             return True
-        return self._pii and (
-            "@" in text or ":" in text or _DIGIT.search(text) is not None or _WIDE.search(text) is not None
-        )
+        return self._pii is not None and self._pii.may_be_in(text)
 
     def text(self, text: str) -> str:
         """The text without what must not leave."""
-        if self._pii and _WIDE.search(text) is not None:
-            plain = text.translate(_TO_PLAIN)
+        plain = self._pii.plain(text) if self._pii is not None else None
+        if plain is not None:
             clean = self._built_in(plain)
             # As it was, unless something went.
             text = text if clean == plain else clean
@@ -115,7 +96,7 @@ class Redactor:
     def _built_in(self, text: str) -> str:
         if self._secrets:
             text = _without_secrets(text)
-        return _without_pii(text) if self._pii else text
+        return self._pii.without(text) if self._pii is not None else text
 
     def tree(self, value: Any) -> Any:
         """Every text within a JSON value, the words of its structure (types, roles, ids) aside."""
@@ -176,6 +157,12 @@ class Redactor:
         return self.text(text)
 
 
+def _personal_data() -> _PersonalData:
+    from . import personal_data  # its patterns take long to compile
+
+    return personal_data
+
+
 def _returned_text(result: object) -> str:
     if not isinstance(result, str):
         raise TypeError(f"redact gave {type(result).__name__}, not str")
@@ -199,78 +186,3 @@ def _without_private_keys(text: str) -> str:
             return "".join(pieces)
         position = end.end()
     return "".join([*pieces, text[position:]])
-
-
-def _without_pii(text: str) -> str:
-    if "@" in text:
-        text = _EMAIL.sub(patterns.EMAIL.mark, text)
-    if ":" in text:
-        text = _IPV6.sub(_ip, text)
-    if _DIGIT.search(text) is None:
-        return text
-    text = _MOBILE_CN.sub(patterns.MOBILE_CN.mark, text)
-    text = _NUMBER.sub(_number, text)
-    text = _SSN.sub(patterns.SSN.mark, text)
-    text = _IPV4.sub(_ip, text)
-    text = _PHONE.sub(_phone, text)
-    return _PHONE_US.sub(patterns.PHONE.mark, text)
-
-
-def _number(match: re.Match[str]) -> str:
-    """The longest beginning whose check digits are right, by its mark; what follows is no part of it."""
-    text = match.group()
-    for end in range(len(text), 0, -1):
-        # A beginning ends where a group of characters does.
-        if text[end - 1].isalnum() and (end == len(text) or not text[end].isalnum()):
-            mark = _mark_of("".join(character for character in text[:end] if character.isalnum()))
-            if mark:
-                return mark + text[end:]
-    return text
-
-
-def _mark_of(number: str) -> str:
-    if number[0].isalpha():
-        return patterns.IBAN_MARK if _is_iban(number) else ""
-    if _is_identity(number):
-        return patterns.IDENTITY_MARK
-    return patterns.CARD_MARK if _is_card(number) else ""
-
-
-def _is_identity(number: str) -> bool:
-    digits = (10 if character in "Xx" else int(character) for character in number)
-    weights = patterns.IDENTITY_WEIGHTS
-    return len(number) == len(weights) and sum(map(mul, digits, weights)) % 11 == 1
-
-
-def _is_card(digits: str) -> bool:
-    if _CARD_DIGITS.search(digits) is None:
-        return False
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        doubled = int(digit) * (1 + place % 2)
-        total += doubled - 9 if doubled > 9 else doubled
-    return total % 10 == 0
-
-
-def _is_iban(text: str) -> bool:
-    if patterns.IBAN_LENGTHS.get(text[:2]) != len(text):
-        return False
-    return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
-
-
-def _ip(match: re.Match[str]) -> str:
-    text = match.group()
-    if sum(character.isalnum() for character in text) < 3:
-        return text
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    return patterns.IPV4.mark
-
-
-def _phone(match: re.Match[str]) -> str:
-    """Where neither a country's code nor brackets say so, 10 to 12 digits: `01-2345678` is none."""
-    text = match.group()
-    digits = sum(character.isdigit() for character in text)
-    return patterns.PHONE.mark if text[0] in "+(" or 10 <= digits <= 12 else text

@@ -63,26 +63,31 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         capture: Capture | None = None,
         capture_content: bool | None = None,
     ) -> None:
-        named = {
-            semconv.USER_ID: user_id,
-            semconv.SESSION_ID: session_id,
-            semconv.EXPERIMENT: experiment,
-            semconv.RUN: run,
-            semconv.PROMPT_NAME: prompt_name,
-            semconv.PROMPT_VERSION: prompt_version,
-        }
-        with _ENTERING:
-            named[semconv.PURPOSE] = _checked_purpose(purpose)
-        self._attributes: dict[str, AttributeValue] = {
-            key: str(value) for key, value in named.items() if value is not None
-        }
+        # One after the other: most blocks have one or two, and this runs for each request of a program.
+        self._attributes: dict[str, AttributeValue] = {}
+        if user_id is not None:
+            self._attributes[semconv.USER_ID] = str(user_id)
+        if session_id is not None:
+            self._attributes[semconv.SESSION_ID] = str(session_id)
+        if experiment is not None:
+            self._attributes[semconv.EXPERIMENT] = str(experiment)
+        if run is not None:
+            self._attributes[semconv.RUN] = str(run)
+        if prompt_name is not None:
+            self._attributes[semconv.PROMPT_NAME] = str(prompt_name)
+        if prompt_version is not None:
+            self._attributes[semconv.PROMPT_VERSION] = str(prompt_version)
+        if purpose is not None:
+            with _ENTERING:
+                self._add_purpose(purpose)
         if tags is not None:
             self._attributes[semconv.TAGS] = tuple(map(str, (tags,) if isinstance(tags, str) else tags))
         self._capture: Capture | None = None
-        with _ENTERING:
-            self._capture = capture_level.chosen(capture, "llmtrace.context")
-            if self._capture is None and capture_content is not None:
-                self._capture = capture_level.of_flag(capture_content)
+        if capture is not None or capture_content is not None:
+            with _ENTERING:
+                self._capture = capture_level.chosen(capture, "llmtrace.context")
+                if self._capture is None and capture_content is not None:
+                    self._capture = capture_level.of_flag(capture_content)
         self._entered: list[_Entered] = []
 
     def __enter__(self) -> Self:
@@ -100,6 +105,17 @@ class context:  # read as a verb: `with llmtrace.context(...)`
         entered.block.is_open = False
         if entered.entry is not None:
             entered.entry.leave()
+
+    def _add_purpose(self, purpose: str) -> None:
+        if purpose in semconv.PURPOSES:
+            self._attributes[semconv.PURPOSE] = purpose
+            return
+        internal_errors.warn_once(
+            "purpose of a context",
+            "llmtrace.context(purpose=%r) is left out; use %s.",
+            purpose,
+            ", ".join(semconv.PURPOSES),
+        )
 
     def _entered_here(self) -> _Entered:
         """What was entered here: other tasks, threads and generators may be within the same block."""
@@ -230,18 +246,6 @@ def _own(context: Context) -> Mapping[str, AttributeValue]:
     """Those of blocks that were entered in this thread."""
     values: Mapping[str, AttributeValue] = context.get(_KEY, _NONE)  # type: ignore[assignment]
     return values
-
-
-def _checked_purpose(purpose: object) -> object:
-    if purpose is None or purpose in semconv.PURPOSES:
-        return purpose
-    internal_errors.warn_once(
-        "purpose of a context",
-        "llmtrace.context(purpose=%r) is left out; use %s.",
-        purpose,
-        ", ".join(semconv.PURPOSES),
-    )
-    return None
 
 
 def _merged(

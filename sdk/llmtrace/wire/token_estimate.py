@@ -8,13 +8,14 @@ that they leave.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
 MOST_CHARACTERS: Final = 200_000
 """Of a longer text so much is read, and the rest taken to be like it."""
 
-_PIECES: Final = re.compile(
+_PIECES: Final = (
     r"(?P<han>[\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+)"
     r"|(?P<kana>[\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f]+)"
     r"|(?P<hangul>[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]+)"
@@ -25,8 +26,7 @@ _PIECES: Final = re.compile(
     r"|(?P<space>\s+)"
     r"|(?P<wide>[\u3000-\u303f\uff00-\uff65]+)"
     r"|(?P<marks>[!-/:-@\[-`{-~]+)"
-    r"|(?P<others>.)",
-    re.DOTALL,
+    r"|(?P<others>.)"
 )
 
 #: Tokens for each character of a piece.
@@ -46,13 +46,19 @@ _WORD: Final = 7
 _LETTERS: Final = 5.0
 
 
+@functools.cache
+def _pieces() -> re.Pattern[str]:
+    """Compiled when it is needed first: that is slow, and most answers tell their tokens."""
+    return re.compile(_PIECES, re.DOTALL)
+
+
 def estimated_tokens(text: str) -> int:
     """Tokens of `text`, about; 0 for none, at least 1 for any."""
     if not text:
         return 0
     read = text[:MOST_CHARACTERS]
     tokens = 0.0
-    for piece in _PIECES.finditer(read):
+    for piece in _pieces().finditer(read):
         kind, length = piece.lastgroup or "others", piece.end() - piece.start()
         if kind == "word":
             tokens += 1 if length <= _WORD else 1 + (length - _WORD) / _LETTERS

@@ -70,6 +70,11 @@ async def ask_stream_async(client: httpx.AsyncClient, user: str = "", under: str
     _note(call, user, under)
 
 
+def note_ended(name: str) -> None:
+    """The block of a span was left. Of a program that never says so, all are taken to have been."""
+    _write({"ended": name})
+
+
 def new_async_client() -> httpx.AsyncClient:
     """A client for one loop."""
     return httpx.AsyncClient(trust_env=False, timeout=30, verify=False)
@@ -87,7 +92,11 @@ def _client(pid: int) -> httpx.Client:
 
 
 def _note(call: str, user: str, under: str) -> None:
-    line = json.dumps({"call": call, "user": user, "under": under}) + "\n"
+    _write({"call": call, "user": user, "under": under})
+
+
+def _write(fields: dict[str, str]) -> None:
+    line = json.dumps(fields) + "\n"
     descriptor = os.open(_LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, line.encode())

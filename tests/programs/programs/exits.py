@@ -9,7 +9,7 @@ import threading
 import time
 
 import llmtrace
-from tests.programs.programs.calls import ask, label, say, wait_for_signal
+from tests.programs.programs.calls import ask, label, note_ended, say, wait_for_signal
 
 _CALLS = 10
 
@@ -19,6 +19,7 @@ def _work(calls: int = _CALLS) -> None:
         user, name = f"user-{number}", label()
         with llmtrace.context(user_id=user), llmtrace.span(name):
             ask(user, name)
+        note_ended(name)
 
 
 def _busy() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
+from typing import Final
 
 from llmtrace import semconv
 
@@ -51,6 +52,9 @@ class Field:
 
 
 _STATUS = ("ok", "error", "failed", "recovered")
+#: An approval that was asked for and has no answer.
+WAITING: Final = "waiting"
+
 _HAS = ("image", "retry", "abandoned", "retrieval", "tool", "approval", "degraded", "error", "score")
 
 
@@ -93,9 +97,10 @@ _FIELDS = (
         "approval",
         Kind.CHOICE,
         "What a person decided before an act: approved, edited (with other arguments) or rejected; pending "
-        "(to come later), timeout or undecided where nobody did.",
+        "(to come later), timeout or undecided where nobody did; waiting, where somebody was asked and no "
+        "answer has come, by now.",
         "approval:rejected,timeout",
-        choices=semconv.APPROVAL_OUTCOMES,
+        choices=(*semconv.APPROVAL_OUTCOMES, WAITING),
     ),
     Field(
         "has",

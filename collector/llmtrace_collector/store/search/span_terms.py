@@ -22,6 +22,7 @@ from .binding import (
     message_spellings,
     name_is,
 )
+from .fields import WAITING
 from .tree import Compare, Identifier, Match, Present, Text, Value
 
 #: Fields whose values are ids or names of one column.
@@ -43,6 +44,9 @@ _ERROR = "StatusCode = 'Error'"
 RETRIED = f"Uncounted IN ('retry', 'sender') AND {_ERROR}"
 _FAILED = f"{_ERROR} AND Uncounted NOT IN ('retry', 'sender')"
 
+_APPROVAL = f"Operation = {literal(semconv.APPROVAL_OPERATION)}"
+_DECISION = f"SpanAttributes[{literal(semconv.APPROVAL_DECISION)}]"
+
 _HAS: Mapping[str, str] = MappingProxyType(
     {
         "retry": f"({RETRIED})",
@@ -50,7 +54,7 @@ _HAS: Mapping[str, str] = MappingProxyType(
         "retrieval": "Operation = 'retrieval'",
         "tool": "Operation = 'execute_tool'",
         "degraded": "Operation = 'degraded'",
-        "approval": f"Operation = {literal(semconv.APPROVAL_OPERATION)}",
+        "approval": _APPROVAL,
         "error": _ERROR,
     }
 )
@@ -299,9 +303,31 @@ class SpanTerms:
         return any_true(f"Purpose = {self._parameters.text(value.text)}" for value in node.values)
 
     def _approval(self, node: Match) -> str:
-        attribute = f"SpanAttributes[{literal(semconv.APPROVAL_DECISION)}]"
-        words = ", ".join(self._parameters.text(value.text) for value in node.values)
-        return f"(Operation = {literal(semconv.APPROVAL_OPERATION)} AND {attribute} IN ({words}))"
+        words = [value.text for value in node.values if value.text != WAITING]
+        conditions = [self._waiting()] if len(words) < len(node.values) else []
+        if words:
+            bound = ", ".join(map(self._parameters.text, words))
+            conditions.append(f"({_APPROVAL} AND {_DECISION} IN ({bound}))")
+        return any_true(conditions)
+
+    def _waiting(self) -> str:
+        """The span asked, and no approval tells an answer: neither the one it is below, nor another that is
+        below that one or linked to it. Answers count whenever they came.
+        """
+        # What is asked starts no later than its question, but not by much.
+        answers = all_true(
+            [self._parameters.since("Timestamp + INTERVAL 1 MINUTE"), _APPROVAL, f"{_DECISION} != 'pending'"]
+        )
+        links = "arrayZip(`Links.TraceId`, `Links.SpanId`)"
+        answered = (
+            "SELECT tupleElement(asked, 1), tupleElement(asked, 2) FROM (SELECT arrayJoin(arrayConcat("
+            f"[(TraceId, SpanId), (TraceId, ParentSpanId)], {links})) AS asked FROM otel_traces "
+            f"WHERE {answers})"
+        )
+        return (
+            f"(Operation = {literal(semconv.APPROVAL_REQUEST_OPERATION)} "
+            f"AND (TraceId, ParentSpanId) NOT IN ({answered}))"
+        )
 
     def _has(self, node: Match) -> str:
         return self._any_value(node, lambda value: self._has_this(value.text))

@@ -20,7 +20,7 @@ from llmtrace.internal_errors import swallow
 from llmtrace.wire import registry
 from llmtrace.wire.format import UNDETERMINED
 
-from .http_client_responses import received
+from .http_client_responses import note_head, received
 from .plain_request import PlainRequest, address_of
 
 _EXCHANGE: Final = "_llmtrace_exchange"
@@ -153,7 +153,10 @@ def _getresponse(original: Callable[..., Any], module: ModuleType) -> Callable[.
     def getresponse(connection: Any) -> Any:
         exchange = connection.__dict__.pop(_EXCHANGE, None)
         if exchange is None:
-            return original(connection)
+            response = original(connection)
+            with _ANSWERED:
+                note_head(response, module)
+            return response
         connection.__dict__.pop("send", None)
         call = exchange.take()
         with interceptor.SentRequest(call):

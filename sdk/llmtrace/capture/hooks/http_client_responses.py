@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from llmtrace import clock
 from llmtrace.capture import interceptor
 from llmtrace.capture.call import LlmCall
 
 DataT = TypeVar("DataT")
+_HEAD_AT: Final = "_llmtrace_head_at"
+
+
+def note_head(response: Any, module: ModuleType) -> None:
+    """The head of a response came just now. Its body may be read by a library with a hook of its own."""
+    if isinstance(response, module.HTTPResponse):
+        response.__dict__[_HEAD_AT] = clock.perf_counter()
+
+
+def head_at(response: object) -> float | None:
+    """When the head of a response of `http.client` had come (perf_counter); None where nobody noted it."""
+    noted: float | None = getattr(response, _HEAD_AT, None)
+    return noted
 
 
 def received(call: LlmCall, response: Any, module: ModuleType, *, is_error: bool = False) -> None:

@@ -19,6 +19,7 @@ from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
 from llmtrace.wire.format import UNDETERMINED
 
+from .http_client_responses import head_at
 from .plain_request import address_of
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any
         lambda: response.data if preloaded else None,
         wrap=lambda: _Response(response, call),
         encoded=not arguments.get("decode_content", True),
+        # None where the connection is none of `http.client`: HTTP/2, a browser's.
+        head_at=head_at(getattr(response, "_original_response", None)),
     )
     return response if wrapped is None else wrapped
 
