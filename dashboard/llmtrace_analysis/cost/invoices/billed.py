@@ -1,0 +1,111 @@
+"""What a provider bills, in one form: rows of usage, whose costs may be told apart from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+#: Columns of the result: tokens of all kinds count into `input_tokens`, as in the store.
+TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+#: Written for an hour, a part of `cache_write_tokens` with a price of its own.
+HOUR_WRITES = "cache_write_1h_tokens"
+#: Whose usage a row is, and of what. `key` is the provider's id, or its name where that is all it says.
+IDENTITY = ("day", "key", "key_name", "project", "model", "tier")
+NUMBERS = (*TOKENS, HOUR_WRITES, "requests", "cost")
+
+
+class UnreadableExport(ValueError):
+    """The file is not such an export; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class StatedCost:
+    """USD of a day that a provider states apart from usage.
+
+    It is of the rows that have all of `of` (column → text), and is shared out among them by their `weight`, a
+    column of tokens. `item` is what the provider calls it.
+    """
+
+    day: str
+    item: str
+    cost: float
+    of: Mapping[str, str] = field(default_factory=dict)
+    weight: str = ""
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows by IDENTITY, added up: NUMBERS, with 0 for tokens and NaN for `requests` and `cost` that nobody
+    told."""
+    data = pd.DataFrame(list(rows), columns=[*IDENTITY, *NUMBERS])
+    data[list(IDENTITY)] = data[list(IDENTITY)].astype(object).fillna("").astype(str)
+    data[list(NUMBERS)] = data[list(NUMBERS)].apply(pd.to_numeric, errors="coerce").astype("float64")
+    grouped = data.groupby(list(IDENTITY), as_index=False)[list(NUMBERS)].sum(min_count=1)
+    return grouped.fillna(dict.fromkeys((*TOKENS, HOUR_WRITES), 0.0))
+
+
+def with_costs(usage: pd.DataFrame, costs: Iterable[StatedCost]) -> pd.DataFrame:
+    """The usage with costs that were stated apart. What is of no row becomes one of its own, without tokens.
+
+    Models are compared by their plain names. Among several rows a cost is shared out by the tokens that it is
+    for, else by all tokens, else by requests, else evenly: their sum is what was stated.
+    """
+    data = usage.reset_index(drop=True)
+    plain = data["model"].map(plain_name)
+    shares: dict[int, float] = {}
+    apart: list[dict[str, Any]] = []
+    for stated in costs:
+        chosen = data["day"] == stated.day
+        for column, text in stated.of.items():
+            chosen &= (plain if column == "model" else data[column]) == (
+                plain_name(text) if column == "model" else text
+            )
+        if not chosen.any() or "model" not in stated.of:
+            apart.append(
+                {"day": stated.day, "model": stated.item, "cost": stated.cost}
+                | {column: text for column, text in stated.of.items() if column != "model"}
+            )
+            continue
+        weights = _weights(data[chosen], stated.weight)
+        for index, weight in weights.items():
+            shares[int(str(index))] = shares.get(int(str(index)), 0.0) + stated.cost * weight
+    for index, cost in shares.items():
+        data.loc[index, "cost"] = cost
+    if not apart:
+        return data
+    return pd.concat([data, frame_of(apart)], ignore_index=True)
+
+
+def _weights(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Shares that add up to 1."""
+    fresh = rows["input_tokens"] - rows["cache_read_tokens"] - rows["cache_write_tokens"]
+    every = rows["input_tokens"] + rows["output_tokens"]
+    wanted = fresh if column == "fresh_tokens" else rows[column] if column else every
+    for weights in (wanted, every, rows["requests"].fillna(0)):
+        total = float(weights.clip(lower=0).sum())
+        if total > 0:
+            return weights.clip(lower=0) / total
+    return pd.Series(1.0 / len(rows), index=rows.index)
+
+
+def plain_name(model: str) -> str:
+    """A model's name without maker and date: `openai/gpt-4o-2024-08-06` → `gpt-4o`."""
+    bare = model.lower().rpartition("/")[2]
+    return re.sub(r"[-@]?(20\d{2}-?\d{2}-?\d{2}|latest|\d{4})$", "", bare).rstrip("-@")
+
+
+def day_of(seconds_or_text: float | str) -> str:
+    """YYYY-MM-DD (UTC) of Unix seconds or of an ISO time. Raises UnreadableExport."""
+    try:
+        if isinstance(seconds_or_text, str):
+            moment = datetime.fromisoformat(seconds_or_text)
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        else:
+            moment = datetime.fromtimestamp(seconds_or_text, UTC)
+    except (ValueError, OverflowError, OSError, TypeError) as error:
+        raise UnreadableExport(f"{seconds_or_text!r} is no day") from error
+    return f"{moment:%Y-%m-%d}"
