@@ -34,7 +34,8 @@ _VARIABLES: Mapping[str, str] = MappingProxyType(
 )
 _WANTED: Mapping[str, str] = MappingProxyType(
     {
-        "openai": "an admin key of the organisation (sk-admin-…) that may read usage; keys of projects may not",
+        "openai": "an admin key of the organisation (sk-admin-…) that may read usage; keys of projects "
+        "may not",
         "anthropic": "an Admin API key of the organisation (sk-ant-admin…); keys of workspaces may not",
         "azure": "a bearer token for https://management.azure.com of somebody with the role Cost Management "
         "Reader on the scope; tokens last about an hour",
@@ -64,8 +65,8 @@ class BillingSource(BaseModel):
     )
     key_variable: str = Field(
         default="",
-        description="Variable of the environment with that key. Unset: OPENAI_ADMIN_KEY, ANTHROPIC_ADMIN_KEY, "
-        "AZURE_MANAGEMENT_TOKEN or OPENROUTER_MANAGEMENT_KEY.",
+        description="Variable of the environment with that key. Unset: OPENAI_ADMIN_KEY, "
+        "ANTHROPIC_ADMIN_KEY, AZURE_MANAGEMENT_TOKEN or OPENROUTER_MANAGEMENT_KEY.",
     )
     base_url: str = Field(
         default="",

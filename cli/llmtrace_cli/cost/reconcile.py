@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _PROVIDERS = ("openai", "anthropic", "azure", "openrouter")
 _TABLE_COLUMNS = [
     "day", "key", "account", "model", "requests_invoice", "requests_ledger", "input_tokens_invoice",
-    "input_tokens_ledger", "output_tokens_invoice", "output_tokens_ledger", "billed_cost", "unseen_cost", "cause",
+    "input_tokens_ledger", "output_tokens_invoice", "output_tokens_ledger", "billed_cost", "unseen_cost",
+    "cause",
 ]  # fmt: skip
 _FAILED = 1
 

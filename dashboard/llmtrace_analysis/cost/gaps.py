@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: Differences up to this share are the rounding of exports.
@@ -38,10 +38,10 @@ def differs(first: float, second: float) -> bool:
     return abs(first - second) > TOLERANCE * max(abs(first), abs(second))
 
 
-def tokens(row: Row, side: str = "invoice") -> float:
+def tokens(row: Mapping[str, Any], side: str = "invoice") -> float:
     """All tokens of a side, 0 where it reports none."""
     amounts = [row[f"{name}_{side}"] for name in ("input_tokens", "output_tokens")]
-    return sum(amount for amount in amounts if not math.isnan(amount))
+    return float(sum(amount for amount in amounts if not math.isnan(amount)))
 
 
 def _shifted(rows: Sequence[Row]) -> set[tuple[str, str]]:
@@ -133,7 +133,7 @@ def _mean(row: Row, untold: float) -> float:
     known."""
     told = row["requests_ledger"] - untold
     if told > 0 and tokens(row, "ledger"):
-        return tokens(row, "ledger") / told
+        return tokens(row, "ledger") / float(told)
     if row["requests_invoice"] > 0:
         return tokens(row) / float(row["requests_invoice"])
     return tokens(row)

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -55,8 +56,9 @@ def join_keys(
     settings: key id or name → its accounts.
     """
     joins = KeyJoins()
-    names = {row.key: row.key_name for row in billed[["key", "key_name"]].itertuples() if row.key}
-    accounts = {account for account in traced["account"] if account}
+    named = zip(billed["key"].astype(str), billed["key_name"].astype(str), strict=True)
+    names = {key: name for key, name in named if key}
+    accounts = {str(account) for account in traced["account"] if account}
     stated = settings or {}
     for key, name in names.items():
         if key in stated or name in stated:
@@ -72,10 +74,15 @@ def join_keys(
     return joins
 
 
+def records(data: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows by the names of columns."""
+    return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
+
+
 def _cells(data: pd.DataFrame, column: str, names: set[str]) -> dict[str, Cells]:
     """Those that have tokens at all: that two have none says nothing."""
     cells_of: dict[str, Cells] = defaultdict(dict)
-    for row in data[data[column].isin(names)].to_dict("records"):
+    for row in records(data[data[column].isin(names)]):
         tokens = (round(row["input_tokens"]), round(row["output_tokens"]))
         if any(tokens):
             cells, cell = cells_of[str(row[column])], (str(row["day"]), plain_name(str(row["model"])))

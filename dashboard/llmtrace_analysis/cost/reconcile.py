@@ -18,7 +18,7 @@ from llmtrace_analysis.queries.scope import Scope, frame
 from . import gaps
 from .billed_prices import list_cost
 from .invoices.billed import HOUR_WRITES, TOKENS, plain_name
-from .key_joins import KeyJoins, join_keys
+from .key_joins import KeyJoins, join_keys, records
 from .priced_usage import DIMENSIONS, priced
 
 __all__ = ["ours", "plain_name", "reconcile"]
@@ -53,7 +53,7 @@ Amounts = dict[str, float]
 
 
 def ours(client: Client, scope: Scope, provider: str) -> pd.DataFrame:
-    """The ledger by `day`, `model` (the one that answered) and `account` for providers whose name begins so."""
+    """The ledger by `day`, `model` (the one that answered) and `account`, of one provider."""
     data = frame(client, _OURS, {**scope.params(), "provider": provider})
     data["cost"] = pd.to_numeric(data["cost"], errors="coerce")
     return data
@@ -68,8 +68,8 @@ def reconcile(
     """One row per day, key and model of either side, what differs and what is most unseen first.
 
     Columns: `day`, `key` (the provider's, several where they cannot be told apart), `key_name`, `account` (of
-    the traced calls), `joined_by`, `model`, `matches`, `cause`, `unseen` (billed, and no span explains it); for
-    requests, tokens and cost `…_invoice`, `…_ledger` (NaN where a side does not report it) and `…_difference`
+    the traced calls), `joined_by`, `model`, `matches`, `cause`, `unseen` (no span explains it); for requests,
+    tokens and cost `…_invoice`, `…_ledger` (NaN where a side does not report it) and `…_difference`
     (invoice − ledger, what a side lacks counted as 0); `billed_cost` in USD, by the list where the provider
     states none, and `unseen_cost`, the part of it that no span explains. Models are the same when their names
     are, or differ in a date at the end. accounts_of: key id or name → accounts of its traced calls.
@@ -92,18 +92,24 @@ _COLUMNS = (
 
 
 def _completed(theirs: pd.DataFrame) -> pd.DataFrame:
-    defaults = {"key": "", "key_name": "", "tier": "", HOUR_WRITES: 0.0, "requests": _NAN, "cost": _NAN}
-    return theirs.assign(**{name: value for name, value in defaults.items() if name not in theirs})
+    data = theirs.copy()
+    texts = dict.fromkeys(("key", "key_name", "tier"), "")
+    numbers = {HOUR_WRITES: 0.0, "requests": _NAN, "cost": _NAN}
+    for defaults in (texts, numbers):
+        for name, value in defaults.items():
+            if name not in data:
+                data[name] = value
+    return data
 
 
 def _rows(billed: pd.DataFrame, traced: pd.DataFrame, provider: str, joins: KeyJoins) -> list[dict[str, Any]]:
     """The rows of both sides, by group, day and model; without causes."""
     of_ledger: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in traced.to_dict("records"):
+    for row in records(traced):
         group = joins.of_account.get(row["account"], "")
         of_ledger[group, str(row["day"]), plain_name(row["model"])].append(row)
     of_invoice: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in billed.to_dict("records"):
+    for row in records(billed):
         row["billed_cost"] = _billed_cost(row, provider)
         where = (str(row["day"]), plain_name(row["model"]))
         group = joins.of_key.get(row["key"], "")
@@ -210,6 +216,6 @@ def _unseen_cost(row: Mapping[str, Any], provider: str) -> float:
     every = {name: row[f"{name}_invoice"] for name in (*TOKENS, "requests")}
     part, whole = (list_cost(provider, row["model"], row["day"], amounts) for amounts in (missing, every))
     if not part or not whole:
-        names = ("input_tokens", "output_tokens") if gaps.tokens(row) else ("requests",)
+        names = ("input_tokens", "output_tokens") if gaps.tokens(row) > 0 else ("requests",)
         part, whole = (sum(amounts[name] for name in names) for amounts in (missing, every))
     return float(cost * min(1.0, max(0.0, part / whole))) if whole else 0.0

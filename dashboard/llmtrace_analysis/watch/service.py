@@ -66,7 +66,7 @@ class Watch:
         rule_threads: Sequence[SupervisedThread] = (),
     ) -> None:
         """`open_reader` connects to the store; called again after the store was not to be reached. `scan`:
-        what reads messages for the rules, in a thread of its own; `rule_threads`: those that rules need besides.
+        what reads messages for the rules, in a thread of its own; `rule_threads`: those of rules.
         """
         self.outbox = outbox
         self.health = health

@@ -1,6 +1,6 @@
 """What providers say that they bill, each mapped to the same columns by a module that only names theirs.
 
-The command line and the watch import it, and hand what it reads to reconciliation; it imports nothing of ours.
+The command line and the watch hand what it reads to reconciliation; it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = ["EXPORTS", "UnreadableExport", "from_answers", "read"]
 
 
 def read(provider: str, path: Path) -> pd.DataFrame:
-    """A provider's usage CSV, or answers of its usage API saved as JSON (one, a list, or one a line), as rows of
-    `billed.IDENTITY` and `billed.NUMBERS`. Raises UnreadableExport."""
+    """A provider's usage CSV, or answers of its usage API saved as JSON (one, a list, or one a line), as rows
+    of `billed.IDENTITY` and `billed.NUMBERS`. Raises UnreadableExport."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if text.lstrip()[:1] in ("{", "["):

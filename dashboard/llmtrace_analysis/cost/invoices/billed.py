@@ -38,10 +38,14 @@ class StatedCost:
     weight: str = ""
 
 
-def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def frame_of(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
     """Rows by IDENTITY, added up: NUMBERS, with 0 for tokens and NaN for `requests` and `cost` that nobody
     told."""
-    data = pd.DataFrame(list(rows), columns=[*IDENTITY, *NUMBERS])
+    columns = [*IDENTITY, *NUMBERS]
+    if isinstance(rows, pd.DataFrame):
+        data = rows.reindex(columns=columns)
+    else:
+        data = pd.DataFrame(list(rows), columns=columns)
     data[list(IDENTITY)] = data[list(IDENTITY)].astype(object).fillna("").astype(str)
     data[list(NUMBERS)] = data[list(NUMBERS)].apply(pd.to_numeric, errors="coerce").astype("float64")
     grouped = data.groupby(list(IDENTITY), as_index=False)[list(NUMBERS)].sum(min_count=1)

@@ -46,8 +46,8 @@ class Export:
 
 
 def from_table(export: Export, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `billed.IDENTITY` and `billed.NUMBERS` from a table of texts: `input_tokens` with cached ones in
-    it, `requests` and `cost` NaN where the table does not report them, cost in the table's currency.
+    """Rows of `billed.IDENTITY` and `billed.NUMBERS` from a table of texts: `input_tokens` with cached ones
+    in it, `requests` and `cost` NaN where the table does not report them, cost in the table's currency.
 
     Raises UnreadableExport.
     """
@@ -78,7 +78,7 @@ def from_table(export: Export, table: pd.DataFrame) -> pd.DataFrame:
         data["requests"] = data["requests"].fillna(1.0)
     cost = next((name for name in export.cost if name in raw), "")
     data["cost"] = _sum(raw, (cost, *export.cost_besides))
-    return frame_of(data.to_dict("records"))
+    return frame_of(data)
 
 
 def _of_models(raw: pd.DataFrame, export: Export) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Usage and cost APIs of providers, asked page by page: what they answer is what `invoices` reads.
 
-The command line and the watch ask; it imports the settings and the shapes of answers, and nothing of the store.
+The command line and the watch ask; it imports settings and the shapes of answers, nothing of the store.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from llmtrace_analysis.cost.invoices import UnreadableExport, from_answers
 from llmtrace_analysis.billing_settings import BillingSource
+from llmtrace_analysis.cost.invoices import UnreadableExport, from_answers
 
 from . import anthropic, azure, openai, openrouter
 from .client import UsageApiClient, UsageApiError, UsageApiUnavailable
@@ -40,10 +40,10 @@ def billed(
     until: date,
     progress: Callable[[str], object] = lambda text: None,
 ) -> pd.DataFrame:
-    """What sources of one provider billed from `since` up to and without `until`, as `invoices.read` gives it.
+    """What sources of one provider billed from `since` to before `until`, as `invoices.read` gives it.
 
-    progress: called with a line now and then. Raises UsageApiError where one refuses, UsageApiUnavailable where it
-    cannot be asked now: what is known of a part of them is not what was billed.
+    progress: called with a line now and then. Raises UsageApiError where one refuses, UsageApiUnavailable
+    where it cannot be asked now: what is known of a part of them is not what was billed.
     """
     frames = []
     for source in sources:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from llmtrace_analysis.billing_settings import BillingSource
 
-from .client import Query, UsageApiClient
-from .pages import Page, follow, last_id, next_page
+from .client import UsageApiClient
+from .pages import Page, items_of, pages_of
 
 _BY = ("api_key_id", "workspace_id", "model", "service_tier")
 _COSTS_BY = ("workspace_id", "description")
@@ -27,29 +27,14 @@ def pages(client: UsageApiClient, source: BillingSource, since: date, until: dat
     for report, by in (("usage_report/messages", _BY), ("cost_report", _COSTS_BY)):
         client.progress(f"{client.url}: {report}")
         query = [*period, *(("group_by[]", name) for name in by)]
-        answers += _all(client, f"/v1/organizations/{report}", query)
+        answers += pages_of(client, f"/v1/organizations/{report}", query)
     return answers
 
 
 def key_names(client: UsageApiClient, usage: pd.DataFrame) -> dict[str, str]:
     """Names of the keys, each with what is shown of it: `ci (sk-ant-api03-R2D...igAA)`."""
     names = {}
-    for page in follow(
-        client, lambda after: client.get("/v1/organizations/api_keys", _after(after)), last_id
-    ):
-        for key in page.get("data", ()):
-            hint = key.get("partial_key_hint")
-            names[str(key.get("id"))] = f"{key.get('name')} ({hint})" if hint else str(key.get("name") or "")
+    for key in items_of(client, "/v1/organizations/api_keys", [("limit", "1000")], "after_id"):
+        name, hint = str(key.get("name") or ""), str(key.get("partial_key_hint") or "")
+        names[str(key.get("id"))] = f"{name} ({hint})" if name and hint else name or hint
     return names
-
-
-def _all(client: UsageApiClient, path: str, query: Query) -> list[Page]:
-    return list(
-        follow(
-            client, lambda page: client.get(path, [*query, *([("page", page)] if page else [])]), next_page
-        )
-    )
-
-
-def _after(after: str) -> Query:
-    return [("limit", "1000"), *([("after_id", after)] if after else [])]

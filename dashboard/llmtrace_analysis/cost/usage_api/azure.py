@@ -4,6 +4,7 @@ resources of meters, another their units."""
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from llmtrace_analysis.billing_settings import BillingSource
@@ -29,12 +30,14 @@ def pages(client: UsageApiClient, source: BillingSource, since: date, until: dat
         end = min(until, start + timedelta(days=_MOST_DAYS))
         for grouping in (("Meter", "ResourceId"), ("Meter", "UnitOfMeasure")):
             client.progress(f"{client.url}: {' and '.join(grouping)} from {start} to {end}")
-            body = _question(start, end, grouping)
-            answers += follow(
-                client, lambda link, body=body: client.post(_path(link) or path, body), _next_link
-            )
+            ask = partial(_ask, client, path, _question(start, end, grouping))
+            answers += follow(client, ask, _next_link)
         start = end
     return answers
+
+
+def _ask(client: UsageApiClient, path: str, question: Page, link: str) -> Page:
+    return client.post(_path(link) if link else path, question)
 
 
 def _question(since: date, until: date, grouping: tuple[str, str]) -> Page:

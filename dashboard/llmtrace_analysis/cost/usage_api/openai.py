@@ -8,8 +8,8 @@ import pandas as pd
 
 from llmtrace_analysis.billing_settings import BillingSource
 
-from .client import Query, UsageApiClient, UsageApiError
-from .pages import Page, follow, last_id, next_page
+from .client import UsageApiClient, UsageApiError
+from .pages import Page, items_of, pages_of
 
 _FAMILIES = ("completions", "embeddings", "images", "audio_speeches", "audio_transcriptions", "moderations")
 _BY = ("model", "project_id", "api_key_id")
@@ -20,20 +20,25 @@ _LIMIT = "31"
 
 def pages(client: UsageApiClient, source: BillingSource, since: date, until: date) -> list[Page]:
     """All pages of all families, then of costs."""
-    period = [("start_time", _seconds(since)), ("end_time", _seconds(until)), ("bucket_width", "1d")]
+    period = [
+        ("start_time", _seconds(since)),
+        ("end_time", _seconds(until)),
+        ("bucket_width", "1d"),
+        ("limit", _LIMIT),
+    ]
     answers: list[Page] = []
     for family in _FAMILIES:
         client.progress(f"{client.url}: usage of {family}")
         by = (*_BY, "batch") if family == "completions" else _BY
-        answers += _all(client, f"/v1/organization/usage/{family}", [*period, *_grouped(by)])
+        answers += pages_of(client, f"/v1/organization/usage/{family}", [*period, *_grouped(by)])
     client.progress(f"{client.url}: costs")
     try:
-        answers += _all(client, "/v1/organization/costs", [*period, *_grouped(_COSTS_BY)])
+        answers += pages_of(client, "/v1/organization/costs", [*period, *_grouped(_COSTS_BY)])
     except UsageApiError as error:
         if error.status != 400:
             raise
         # Costs have keys only of late.
-        answers += _all(client, "/v1/organization/costs", [*period, *_grouped(_COSTS_BY[:2])])
+        answers += pages_of(client, "/v1/organization/costs", [*period, *_grouped(_COSTS_BY[:2])])
     return answers
 
 
@@ -42,27 +47,10 @@ def key_names(client: UsageApiClient, usage: pd.DataFrame) -> dict[str, str]:
     names = {}
     for project in sorted({project for project in usage["project"] if project}):
         path = f"/v1/organization/projects/{project}/api_keys"
-        for page in follow(client, lambda after, path=path: client.get(path, _list_query(after)), last_id):
-            for key in page.get("data", ()):
-                shown = key.get("redacted_value")
-                name = key.get("name") or ""
-                names[str(key.get("id"))] = (
-                    f"{name} ({shown})" if name and shown else name or str(shown or "")
-                )
+        for key in items_of(client, path, [("limit", "100")], "after"):
+            name, redacted = str(key.get("name") or ""), str(key.get("redacted_value") or "")
+            names[str(key.get("id"))] = f"{name} ({redacted})" if name and redacted else name or redacted
     return names
-
-
-def _all(client: UsageApiClient, path: str, query: Query) -> list[Page]:
-    limited = [*query, ("limit", _LIMIT)]
-    return list(
-        follow(
-            client, lambda page: client.get(path, [*limited, *([("page", page)] if page else [])]), next_page
-        )
-    )
-
-
-def _list_query(after: str) -> Query:
-    return [("limit", "100"), *([("after", after)] if after else [])]
 
 
 def _grouped(names: tuple[str, ...]) -> list[tuple[str, str]]:

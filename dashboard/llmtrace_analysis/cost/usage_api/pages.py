@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .client import UsageApiClient, UsageApiError
+from .client import Query, UsageApiClient, UsageApiError
 
 Page = dict[str, Any]
 
@@ -34,12 +34,25 @@ def follow(
     raise UsageApiError(f"{client.url} gives more than {_MOST_PAGES} pages")
 
 
-def next_page(page: Page) -> str:
-    """The cursor after a page of OpenAI's or Anthropic's reports."""
+def pages_of(client: UsageApiClient, path: str, query: Query) -> list[Page]:
+    """All pages of a report of OpenAI or Anthropic: each names the next one, which is asked for as `page`."""
+    return list(follow(client, lambda cursor: client.get(path, _with(query, "page", cursor)), _next_page))
+
+
+def items_of(client: UsageApiClient, path: str, query: Query, after: str) -> Iterator[dict[str, Any]]:
+    """All things of a list of theirs, which goes on after the last one's id, asked for as `after`."""
+    for page in follow(client, lambda cursor: client.get(path, _with(query, after, cursor)), _last_id):
+        yield from page.get("data") or ()
+
+
+def _with(query: Query, name: str, cursor: str) -> Query:
+    return [*query, (name, cursor)] if cursor else query
+
+
+def _next_page(page: Page) -> str:
     return str(page.get("next_page") or "") if page.get("has_more") else ""
 
 
-def last_id(page: Page) -> str:
-    """The cursor after a page of a list of things with ids."""
+def _last_id(page: Page) -> str:
     items = page.get("data") or [{}]
     return str(page.get("last_id") or items[-1].get("id") or "") if page.get("has_more") else ""
