@@ -13,7 +13,12 @@ TOLERANCE = 0.005
 #: What traced calls without tokens may have used, in tokens of the mean call: those that break are longer.
 _UNTOLD_FACTOR = 3.0
 
+#: What the group of a key begins with that is joined with no account, and is compared by itself.
+UNJOINED = "key:"
+
 Row = dict[str, Any]
+
+_SHIFTED = "days are cut at different hours: over all days the tokens agree"
 
 
 def explain(rows: Sequence[Row]) -> None:
@@ -24,7 +29,7 @@ def explain(rows: Sequence[Row]) -> None:
     for number, row in enumerate(rows):
         cause, is_unseen = _cause(
             row,
-            is_shifted=(row["group"], row["model"]) in shifted,
+            is_shifted=_pool(row) in shifted,
             other_name=renamed.get(number, ""),
             untraced_keys=untraced_keys,
         )
@@ -49,7 +54,7 @@ def _shifted(rows: Sequence[Row]) -> set[tuple[str, str]]:
     different hours."""
     of: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        of[row["group"], row["model"]].append(row)
+        of[_pool(row)].append(row)
     balanced = set()
     for where, its_rows in of.items():
         differences = [tokens(row) - tokens(row, "ledger") for row in its_rows]
@@ -59,6 +64,11 @@ def _shifted(rows: Sequence[Row]) -> set[tuple[str, str]]:
         if abs(more - less) <= TOLERANCE * max(total, 1.0) and min(more, less) >= 0.5 * max(more, less) > 0:
             balanced.add(where)
     return balanced
+
+
+def _pool(row: Row) -> tuple[str, str]:
+    """What is compared over days: the model of a group, that of all keys which are not joined as one."""
+    return ("" if row["group"].startswith(UNJOINED) else row["group"]), row["model"]
 
 
 def _renamed(rows: Sequence[Row]) -> dict[int, str]:
@@ -80,7 +90,7 @@ def _renamed(rows: Sequence[Row]) -> dict[int, str]:
 
 
 def _same_owner(billed: Row, traced: Row) -> bool:
-    is_unjoined = billed["group"].startswith("key:") and not traced["group"]
+    is_unjoined = billed["group"].startswith(UNJOINED) and not traced["group"]
     return billed["group"] == traced["group"] or is_unjoined
 
 
@@ -104,9 +114,11 @@ def _cause(row: Row, *, is_shifted: bool, other_name: str, untraced_keys: set[st
     if not row["is_billed"]:
         if other_name:
             return f"the same tokens are billed as {other_name}: another name for the model", False
+        if is_shifted:
+            return _SHIFTED, False
         return "not on the invoice: another account or key, or another name for the model", False
     if not row["is_traced"]:
-        return _untraced(row, other_name, untraced_keys)
+        return (_SHIFTED, False) if is_shifted else _untraced(row, other_name, untraced_keys)
     different = [
         name
         for name in ("input_tokens", "output_tokens")
@@ -115,7 +127,7 @@ def _cause(row: Row, *, is_shifted: bool, other_name: str, untraced_keys: set[st
     if not different:
         return _of_equal_tokens(row)
     if is_shifted:
-        return "days are cut at different hours: over all days the tokens agree", False
+        return _SHIFTED, False
     missing = tokens(row) - tokens(row, "ledger")
     if missing > 0:
         untold = row["calls_without_tokens"]

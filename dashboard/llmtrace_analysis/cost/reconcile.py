@@ -115,7 +115,7 @@ def _rows(billed: pd.DataFrame, traced: pd.DataFrame, provider: str, joins: KeyJ
         group = joins.of_key.get(row["key"], "")
         if not group and ("", *where) not in of_ledger:
             # Nothing that is traced can be of it: the keys need not be compared together.
-            group = f"key:{row['key']}"
+            group = gaps.UNJOINED + row["key"]
         of_invoice[group, *where].append(row)
     traced_groups = {group for group, _, _ in of_ledger}
     rows = []

@@ -16,6 +16,8 @@ TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tok
 HOUR_WRITES = "cache_write_1h_tokens"
 #: Whose usage a row is, and of what. `key` is the provider's id, or its name where that is all it says.
 IDENTITY = ("day", "key", "key_name", "project", "model", "tier")
+#: What a token of a tier costs, of one of the usual tier: where a cost does not say of which tier it is.
+_TIER_FACTORS = {"batch": 0.5, "flex": 0.5}
 NUMBERS = (*TOKENS, HOUR_WRITES, "requests", "cost")
 
 
@@ -39,8 +41,7 @@ class StatedCost:
 
 
 def frame_of(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
-    """Rows by IDENTITY, added up: NUMBERS, with 0 for tokens and NaN for `requests` and `cost` that nobody
-    told."""
+    """Rows by IDENTITY, added up: NUMBERS, NaN for what nobody told, but input and output, which are 0."""
     columns = [*IDENTITY, *NUMBERS]
     if isinstance(rows, pd.DataFrame):
         data = rows.reindex(columns=columns)
@@ -49,7 +50,9 @@ def frame_of(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
     data[list(IDENTITY)] = data[list(IDENTITY)].astype(object).fillna("").astype(str)
     data[list(NUMBERS)] = data[list(NUMBERS)].apply(pd.to_numeric, errors="coerce").astype("float64")
     grouped = data.groupby(list(IDENTITY), as_index=False)[list(NUMBERS)].sum(min_count=1)
-    return grouped.fillna(dict.fromkeys((*TOKENS, HOUR_WRITES), 0.0))
+    always = ("input_tokens", "output_tokens")
+    counted = [name for name in (*TOKENS, HOUR_WRITES) if name in always or grouped[name].notna().any()]
+    return grouped.fillna(dict.fromkeys(counted, 0.0))
 
 
 def with_costs(usage: pd.DataFrame, costs: Iterable[StatedCost]) -> pd.DataFrame:
@@ -86,13 +89,14 @@ def with_costs(usage: pd.DataFrame, costs: Iterable[StatedCost]) -> pd.DataFrame
 
 def _weights(rows: pd.DataFrame, column: str) -> pd.Series:
     """Shares that add up to 1."""
-    fresh = rows["input_tokens"] - rows["cache_read_tokens"] - rows["cache_write_tokens"]
+    cached = rows["cache_read_tokens"].fillna(0) + rows["cache_write_tokens"].fillna(0)
+    fresh = rows["input_tokens"] - cached
     every = rows["input_tokens"] + rows["output_tokens"]
     wanted = fresh if column == "fresh_tokens" else rows[column] if column else every
-    for weights in (wanted, every, rows["requests"].fillna(0)):
-        total = float(weights.clip(lower=0).sum())
-        if total > 0:
-            return weights.clip(lower=0) / total
+    for weights in (wanted, every, rows["requests"]):
+        known = weights.fillna(0).clip(lower=0) * rows["tier"].map(_TIER_FACTORS).fillna(1.0)
+        if (total := float(known.sum())) > 0:
+            return known / total
     return pd.Series(1.0 / len(rows), index=rows.index)
 
 

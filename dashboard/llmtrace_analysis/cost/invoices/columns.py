@@ -70,9 +70,8 @@ def from_table(export: Export, table: pd.DataFrame) -> pd.DataFrame:
             data[name] = _sum(raw, export.tokens.get(name, ()))
         if not data[list(TOKENS)].notna().any(axis=None):
             raise UnreadableExport(f"there is no column with tokens of {export.name}'s export")
-        data[list(TOKENS)] = data[list(TOKENS)].fillna(0)
         if export.adds_up:
-            data["input_tokens"] += data["cache_read_tokens"] + data["cache_write_tokens"]
+            data["input_tokens"] = data[list(TOKENS[:3])].sum(axis=1)
     data["requests"] = _sum(raw, export.requests)
     if any(name in raw for name in export.request_id):
         data["requests"] = data["requests"].fillna(1.0)
