@@ -25,6 +25,8 @@ SINCE, UNTIL = date(2026, 10, 1), date(2026, 11, 1)
 ADMIN_KEY = "sk-admin-of-the-tests"
 SCOPE = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _RESOURCES = f"{SCOPE}/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/"
+_PAGE_ROWS = 40
+#: Few for the tests of pages, which ask for a few days.
 _PAGE_DAYS = 2
 _NAMES = {"a": "shop", "b": "batches", "planted": "forgotten notebook"}
 _MODELS: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -426,12 +428,12 @@ class UsageApi:
             [9.5, 24, int(first.replace("-", "")), "D2 v3", "/subscriptions/s/virtualmachines/m", "USD"]
         )
         skipped = int(query.get("$skiptoken", ["0"])[0])
-        link = f"https://management.azure.com{path}?api-version=2025-03-01&$skiptoken={skipped + 100}"
+        link = f"https://management.azure.com{path}?api-version=2025-03-01&$skiptoken={skipped + _PAGE_ROWS}"
         columns = ["CostUSD", "UsageQuantity", "UsageDate", *grouping, "Currency"]
         properties = {
             "columns": [{"name": column, "type": "String"} for column in columns],
-            "rows": rows[skipped : skipped + 100],
-            "nextLink": link if skipped + 100 < len(rows) else None,
+            "rows": rows[skipped : skipped + _PAGE_ROWS],
+            "nextLink": link if skipped + _PAGE_ROWS < len(rows) else None,
         }
         return {"id": "query", "type": "Microsoft.CostManagement/query", "properties": properties}
 

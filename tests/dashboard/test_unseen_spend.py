@@ -27,6 +27,7 @@ from llmtrace_cli.main import cli
 from llmtrace_collector.accounting.call_dedup import CallDeduplicator
 from llmtrace_collector.accounting.price_book import PriceBook
 from llmtrace_collector.store.store import Store, open_store
+from tests.collector.prefilled import prefill
 
 from . import billing_month as bills
 
@@ -38,7 +39,8 @@ CALLS = {provider: bills.month(provider) for provider in bills.PROVIDERS}
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The month's calls of all providers, traced."""
-    opened = open_store(f"chdb://{tmp_path_factory.mktemp('bills')}", 3650)
+    folder = tmp_path_factory.mktemp("bills") / "store"
+    opened = open_store(f"chdb://{prefill(folder)}", 3650)
     opened.insert_rows("otel_traces", bills.spans(call for calls in CALLS.values() for call in calls))
     CallDeduplicator(opened).sync()
     opened.roll_up(at_once=True)
@@ -104,6 +106,8 @@ def test_a_complete_month_is_silent(bench: Bench, provider: str, way: str) -> No
     assert done.exit_code == 0, done.output
     rows = rows_of(done)
     assert {row["cause"] for row in rows} == {""}
+    # Attempts that failed and were made again are no calls of their own.
+    assert sum(row["requests_ledger"] for row in rows) == len(CALLS[provider])
     assert sum(row["unseen_cost"] for row in rows) == 0
     cost = sum(call.cost for call in CALLS[provider])
     assert sum(row["billed_cost"] for row in rows) == pytest.approx(cost, rel=1e-4)

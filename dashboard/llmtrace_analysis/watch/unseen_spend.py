@@ -27,7 +27,7 @@ from llmtrace_collector.store.incident import Incident
 logger = logging.getLogger(__name__)
 
 #: A silent check is enough to end an incident: it judges whole days.
-_QUIET_SECONDS = 1.0
+_QUIET_SECONDS = 0.01
 #: After a check that failed, the next; and from when on that is a reason not to be ready, in checks missed.
 _RETRY_SECONDS = 900.0
 _MOST_MISSED = 3

@@ -54,7 +54,8 @@ def billed(
             except UnreadableExport as error:
                 raise UsageApiError(f"{client.url}: {error}") from error
             if source.provider in _NAMES and (data["key"] != "").any():
-                data["key_name"] = data["key"].map(_names(client, source, data, progress)).fillna("")
+                names = _names(client, source, data, progress)
+                data["key_name"] = [names.get(key, "") for key in data["key"]]
         frames.append(data)
     return pd.concat(frames, ignore_index=True)
 

@@ -20,9 +20,7 @@ _MOST_DAYS = 31
 def pages(client: UsageApiClient, source: BillingSource, since: date, until: date) -> list[Page]:
     """All pages of both questions, for each month's length of days."""
     if not source.scope:
-        raise UsageApiError(
-            "Azure is asked for a scope: set `scope`, /subscriptions/ID or a resource group's"
-        )
+        raise UsageApiError("Azure wants a scope: set `scope`, /subscriptions/ID or a resource group's path")
     path = f"/{source.scope.strip('/')}/providers/Microsoft.CostManagement/query?api-version={_VERSION}"
     answers: list[Page] = []
     start = since

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import email.utils
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from time import sleep
 from types import TracebackType
 from typing import Any, Self
 
@@ -90,7 +90,7 @@ class UsageApiClient:
             usual = _FIRST_PAUSE * 2.0 ** (attempt - 1)
             pause = min(_LONGEST_PAUSE, usual if asked is None else asked)
             self.progress(f"{self.url}{path}: {reason}; again in {pause:.0f} s")
-            time.sleep(pause)
+            sleep(pause)
         raise UsageApiUnavailable(f"{self.url}{path} cannot be asked after {_ATTEMPTS} attempts: {reason}")
 
     def _answer(self, response: httpx.Response, path: str) -> dict[str, Any]:
