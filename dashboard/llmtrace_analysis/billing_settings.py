@@ -78,7 +78,7 @@ class BillingSource(BaseModel):
     scope: str = Field(
         default="", description="Azure: whose costs, /subscriptions/ID or a resource group's path."
     )
-    accounts: Mapping[str, tuple[str, ...]] = Field(
+    accounts: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
         description="The provider's key id, or name (Azure: resource id) → the accounts of its traced calls "
         '(llmtrace cost report --by account): { key_abc = "key-0123456789ab" }.',

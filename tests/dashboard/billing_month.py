@@ -1,6 +1,6 @@
 """A month of made-up calls: as spans of a store, as exports of providers, and as answers of their usage APIs.
 
-The shapes are those that the providers document; each API gives two days a page.
+The shapes are those that the providers document.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ ADMIN_KEY = "sk-admin-of-the-tests"
 SCOPE = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _RESOURCES = f"{SCOPE}/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/"
 _PAGE_ROWS = 40
-#: Few for the tests of pages, which ask for a few days.
-_PAGE_DAYS = 2
 _NAMES = {"a": "shop", "b": "batches", "planted": "forgotten notebook"}
 _MODELS: Mapping[str, Sequence[tuple[str, str]]] = {
     "openai": [("gpt-4o", "gpt-4o-2024-08-06"), ("gpt-4o-mini", "gpt-4o-mini-2024-07-18"),
@@ -265,10 +263,14 @@ def export_key(provider: str, name: str) -> str:
 class UsageApi:
     """Answers as the provider's usage API does what was billed for these calls."""
 
-    def __init__(self, provider: str, calls: Iterable[Call]) -> None:
+    def __init__(self, provider: str, calls: Iterable[Call], page_days: int = 16) -> None:
         self.provider = provider
         self.calls = list(calls)
         self.keys = sorted({call.key for call in self.calls})
+        self._by_day: dict[str, list[Call]] = defaultdict(list)
+        for call in self.calls:
+            self._by_day[call.day].append(call)
+        self._page_days = page_days
         #: Whether costs cannot be grouped by key, as they could not at first.
         self.keyless_costs = False
 
@@ -309,7 +311,7 @@ class UsageApi:
                 return self._openai_usage(day, embeds) if family in _OPENAI_FAMILIES else []
         else:
             return None
-        page = _days_page(first, last, query, results)
+        page = _days_page(first, last, query, results, self._page_days)
         for bucket in page["data"]:
             bucket["start_time"] = int(
                 datetime.fromisoformat(bucket.pop("day")).replace(tzinfo=UTC).timestamp()
@@ -364,7 +366,7 @@ class UsageApi:
         if results is None:
             return None
         first, last = (datetime.fromisoformat(query[name][0]) for name in ("starting_at", "ending_at"))
-        page = _days_page(first, last, query, results)
+        page = _days_page(first, last, query, results, self._page_days)
         for bucket in page["data"]:
             bucket["starting_at"] = f"{bucket.pop('day')}T00:00:00Z"
         return page
@@ -465,9 +467,8 @@ class UsageApi:
 
     def _grouped(self, day: str) -> list[tuple[tuple[str, str, str], list[Call]]]:
         groups: dict[tuple[str, str, str], list[Call]] = defaultdict(list)
-        for call in self.calls:
-            if call.day == day:
-                groups[call.key, call.model, call.tier].append(call)
+        for call in self._by_day.get(day, ()):
+            groups[call.key, call.model, call.tier].append(call)
         return sorted(groups.items())
 
 
@@ -479,11 +480,15 @@ def _part(call: Call, **changes: int) -> float:
 
 
 def _days_page(
-    first: datetime, last: datetime, query: Mapping[str, list[str]], results: Callable[[str], list[Any]]
+    first: datetime,
+    last: datetime,
+    query: Mapping[str, list[str]],
+    results: Callable[[str], list[Any]],
+    page_days: int,
 ) -> dict[str, Any]:
     days = [first + timedelta(days=offset) for offset in range((last - first).days)]
     start = int(query.get("page", ["page_0"])[0].removeprefix("page_"))
-    end = start + _PAGE_DAYS
+    end = start + page_days
     more = end < len(days)
     buckets = [{"day": f"{day:%Y-%m-%d}", "results": results(f"{day:%Y-%m-%d}")} for day in days[start:end]]
     return {"data": buckets, "has_more": more, "next_page": f"page_{end}" if more else None}

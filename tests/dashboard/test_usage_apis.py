@@ -50,7 +50,7 @@ def test_every_page_is_read_and_every_day_once(provider: str) -> None:
     calls = bills.month(provider)
     wanted = [call for call in calls if call.at.day < UNTIL.day]
     said: list[str] = []
-    with ReplayServer(respond=bills.UsageApi(provider, calls), provider="") as server:
+    with ReplayServer(respond=bills.UsageApi(provider, calls, page_days=2), provider="") as server:
         data = usage_api.billed([source(provider, server)], SINCE, UNTIL, said.append)
     assert data["input_tokens"].sum() == pytest.approx(sum(call.input for call in wanted), rel=1e-6)
     assert data["output_tokens"].sum() == pytest.approx(sum(call.output for call in wanted), rel=1e-6)
