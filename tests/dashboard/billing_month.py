@@ -142,15 +142,15 @@ def spans(calls: Iterable[Call], providers: Mapping[str, str] | None = None) -> 
             "gen_ai.response.model": call.model,
             "llmtrace.account": mark(call.provider, call.key),
         }
-        told = {
+        usage = {
             "gen_ai.usage.input_tokens": call.input,
             "gen_ai.usage.cache_read.input_tokens": call.cached,
             "gen_ai.usage.cache_creation.input_tokens": call.written,
             "gen_ai.usage.output_tokens": call.output,
         }
-        told_texts = {key: str(value) for key, value in told.items() if value}
+        usage_texts = {key: str(value) for key, value in usage.items() if value}
         tier = {"openai.response.service_tier": call.tier} if call.tier else {}
-        rows.append(_row(number, 9, call.at, {**attributes, **told_texts, **tier}))
+        rows.append(_row(number, 9, call.at, {**attributes, **usage_texts, **tier}))
         if number % 40 == 0:
             failed = {**attributes, "http.response.status_code": "503", "error.type": "503"}
             early = [call.at - timedelta(seconds=seconds) for seconds in (4, 2)]

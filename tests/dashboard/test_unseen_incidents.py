@@ -65,10 +65,10 @@ class Provider:
 
     def __init__(self) -> None:
         self.calls = list(TRACED)
-        self.away = False
+        self.refuses = False
 
     def __call__(self, request: Received) -> Answer:
-        return Answer(b"", 403) if self.away else bills.UsageApi("openai", self.calls)(request)
+        return Answer(b"", 403) if self.refuses else bills.UsageApi("openai", self.calls)(request)
 
 
 @pytest.fixture
@@ -175,11 +175,11 @@ def test_one_incident_lasts_grows_and_ends(served: Served, provider: tuple[Provi
     )
     assert worse["Observed"] > 10
     # Who cannot be asked says nothing: neither that it is over, nor after a restart.
-    api.away = True
+    api.refuses = True
     failing = checked(served, url, NOW + timedelta(hours=3))
     assert incidents(served)[before:] == [worse]
     assert failing.reasons() == []
-    api.away = False
+    api.refuses = False
     api.calls = list(TRACED)
     checked(served, url, NOW + timedelta(hours=4))
     (over,) = incidents(served)[before:]
@@ -211,17 +211,17 @@ def test_a_provider_that_cannot_be_asked_for_long_is_a_reason(
     served: Served, provider: tuple[Provider, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     api, url = provider
-    api.away = True
+    api.refuses = True
     check = build_unseen_spend_check(watch_settings(served, url))
     assert not check.check(time.time())
     assert not check.check(time.time())
-    said = [record for record in caplog.records if "billing_not_checked" in record.getMessage()]
-    assert len(said) == 1
-    assert "an admin key" in said[0].getMessage()
+    warnings = [record for record in caplog.records if "billing_not_checked" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "an admin key" in warnings[0].getMessage()
     assert check.quiet_periods(time.time()) == {}
     check._started_at -= 100_000
     assert [reason.code for reason in check.reasons()] == ["billing-check"]
-    api.away = False
+    api.refuses = False
     assert check.check(time.time())
     assert check.reasons() == []
 

@@ -49,17 +49,17 @@ def first_days(provider: str) -> list[bills.Call]:
 def test_every_page_is_read_and_every_day_once(provider: str) -> None:
     calls = bills.month(provider)
     wanted = [call for call in calls if call.at.day < UNTIL.day]
-    said: list[str] = []
+    lines: list[str] = []
     with ReplayServer(respond=bills.UsageApi(provider, calls, page_days=2), provider="") as server:
-        data = usage_api.billed([source(provider, server)], SINCE, UNTIL, said.append)
+        data = usage_api.billed([source(provider, server)], SINCE, UNTIL, lines.append)
     assert data["input_tokens"].sum() == pytest.approx(sum(call.input for call in wanted), rel=1e-6)
     assert data["output_tokens"].sum() == pytest.approx(sum(call.output for call in wanted), rel=1e-6)
     assert data["cost"].sum() == pytest.approx(sum(call.cost for call in wanted), rel=1e-4)
     assert set(data["day"]) == {call.day for call in wanted}
     if provider in ("openai", "openrouter"):
         assert data["requests"].sum() == len(wanted)
-    assert any("pages" in line or "key 1 of 2" in line for line in said)
-    assert not any(bills.ADMIN_KEY in line for line in said)
+    assert any("pages" in line or "key 1 of 2" in line for line in lines)
+    assert not any(bills.ADMIN_KEY in line for line in lines)
     targets = [request.path for request in server.requests]
     assert not any(bills.ADMIN_KEY in target for target in targets)
     if provider == "openai":
@@ -174,12 +174,12 @@ def test_names_of_keys_are_not_needed() -> None:
     def respond(request: Received) -> Answer:
         return Answer(b"", 403) if "api_keys" in request.path else api(request)
 
-    said: list[str] = []
+    lines: list[str] = []
     with ReplayServer(respond=respond, provider="") as server:
-        data = usage_api.billed([source("anthropic", server)], SINCE, UNTIL, said.append)
+        data = usage_api.billed([source("anthropic", server)], SINCE, UNTIL, lines.append)
     assert set(data["key"]) == {"apikey_a", "apikey_b"}
     assert set(data["key_name"]) == {""}
-    assert any(line.startswith("names of keys are not known") for line in said)
+    assert any(line.startswith("names of keys are not known") for line in lines)
 
 
 def test_the_key_is_from_settings_a_file_or_the_environment(
@@ -201,14 +201,14 @@ def test_the_key_is_from_settings_a_file_or_the_environment(
         of_file.find_key()
     with pytest.raises(KeyMissing, match="set ANTHROPIC_ADMIN_KEY"):
         BillingSource(provider="anthropic", key_variable="").find_key()
-    shown = BillingSource.model_validate({"provider": "openai", "key": "sk-secret"})
-    assert "sk-secret" not in repr(shown)
+    secret = BillingSource.model_validate({"provider": "openai", "key": "sk-secret"})
+    assert "sk-secret" not in repr(secret)
     with pytest.raises(ValidationError, match="must be https"):
         BillingSource(provider="openai", base_url="http://usage.example.com")
-    one = BillingSource.model_validate(
+    joined = BillingSource.model_validate(
         {"provider": "openai", "accounts": {"k": "key-1", "l": ["key-2", "key-3"]}}
     )
-    assert one.accounts == {"k": ("key-1",), "l": ("key-2", "key-3")}
+    assert joined.accounts == {"k": ("key-1",), "l": ("key-2", "key-3")}
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

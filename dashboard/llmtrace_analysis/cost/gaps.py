@@ -143,9 +143,9 @@ def _cause(row: Row, *, is_shifted: bool, other_name: str, untraced_keys: set[st
 def _mean(row: Row, untold: float) -> float:
     """Tokens of a mean call that told them, else of a mean billed one, all that is missing where neither is
     known."""
-    told = row["requests_ledger"] - untold
-    if told > 0 and tokens(row, "ledger"):
-        return tokens(row, "ledger") / float(told)
+    counted = row["requests_ledger"] - untold
+    if counted > 0 and tokens(row, "ledger"):
+        return tokens(row, "ledger") / float(counted)
     if row["requests_invoice"] > 0:
         return tokens(row) / float(row["requests_invoice"])
     return tokens(row)
