@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -62,42 +64,44 @@ def with_costs(usage: pd.DataFrame, costs: Iterable[StatedCost]) -> pd.DataFrame
     for, else by all tokens, else by requests, else evenly: their sum is what was stated.
     """
     data = usage.reset_index(drop=True)
-    plain = data["model"].map(plain_name)
+    rows = [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
+    of_model: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        of_model[row["day"], plain_name(row["model"])].append(number)
     shares: dict[int, float] = {}
     apart: list[dict[str, Any]] = []
     for stated in costs:
-        chosen = data["day"] == stated.day
-        for column, text in stated.of.items():
-            chosen &= (plain if column == "model" else data[column]) == (
-                plain_name(text) if column == "model" else text
-            )
-        if not chosen.any() or "model" not in stated.of:
-            apart.append(
-                {"day": stated.day, "model": stated.item, "cost": stated.cost}
-                | {column: text for column, text in stated.of.items() if column != "model"}
-            )
+        whose = {column: text for column, text in stated.of.items() if column != "model"}
+        chosen = [
+            number
+            for number in of_model.get((stated.day, plain_name(stated.of.get("model", ""))), ())
+            if all(rows[number][column] == text for column, text in whose.items())
+        ]
+        if not chosen:
+            apart.append({"day": stated.day, "model": stated.item, "cost": stated.cost, **whose})
             continue
-        weights = _weights(data[chosen], stated.weight)
-        for index, weight in weights.items():
-            shares[int(str(index))] = shares.get(int(str(index)), 0.0) + stated.cost * weight
-    for index, cost in shares.items():
-        data.loc[index, "cost"] = cost
-    if not apart:
-        return data
-    return pd.concat([data, frame_of(apart)], ignore_index=True)
+        for number, share in zip(chosen, _shares([rows[n] for n in chosen], stated.weight), strict=True):
+            shares[number] = shares.get(number, 0.0) + stated.cost * share
+    data["cost"] = [shares.get(number, row["cost"]) for number, row in enumerate(rows)]
+    return pd.concat([data, frame_of(apart)], ignore_index=True) if apart else data
 
 
-def _weights(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Shares that add up to 1."""
-    cached = rows["cache_read_tokens"].fillna(0) + rows["cache_write_tokens"].fillna(0)
-    fresh = rows["input_tokens"] - cached
-    every = rows["input_tokens"] + rows["output_tokens"]
-    wanted = fresh if column == "fresh_tokens" else rows[column] if column else every
-    for weights in (wanted, every, rows["requests"]):
-        known = weights.fillna(0).clip(lower=0) * rows["tier"].map(_TIER_FACTORS).fillna(1.0)
-        if (total := float(known.sum())) > 0:
-            return known / total
-    return pd.Series(1.0 / len(rows), index=rows.index)
+def _shares(rows: Sequence[Mapping[str, Any]], column: str) -> list[float]:
+    """Of each row, which add up to 1."""
+    for name in (column, "", "requests"):
+        weights = [_weight(row, name) * _TIER_FACTORS.get(row["tier"], 1.0) for row in rows]
+        if (total := sum(weights)) > 0:
+            return [weight / total for weight in weights]
+    return [1.0 / len(rows)] * len(rows)
+
+
+def _weight(row: Mapping[str, Any], column: str) -> float:
+    """A column of a row, all tokens where none is named; never less than 0."""
+    known = {name: 0.0 if math.isnan(row[name]) else float(row[name]) for name in NUMBERS}
+    if column == "fresh_tokens":
+        fresh = known["input_tokens"] - known["cache_read_tokens"] - known["cache_write_tokens"]
+        return max(0.0, fresh)
+    return max(0.0, known[column] if column else known["input_tokens"] + known["output_tokens"])
 
 
 def plain_name(model: str) -> str:
