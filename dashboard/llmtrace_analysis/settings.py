@@ -16,6 +16,8 @@ from llmtrace.common.admin_key import AdminKeyMissing, find_admin_key
 from llmtrace.common.tls import TlsFiles
 from llmtrace_collector.pricing.currencies import ExchangeRate as ExchangeRate
 
+from .billing_settings import BillingSource
+
 WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
 
 
@@ -319,6 +321,38 @@ class WatchSettings(CollectorConnection):
         ge=0,
         description="New addresses of one key in that time that open an incident; 0: none does, since a key "
         "of many machines has new ones after every rollout.",
+    )
+
+    billing: tuple[BillingSource, ...] = Field(
+        default=(),
+        description="Whose usage APIs are asked for spend that no span explains ([[watch.billing]]).",
+    )
+    billing_check_hours: float = Field(
+        default=6.0, gt=0, le=168, description="Time between two questions to the usage APIs."
+    )
+    billing_delay_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=168,
+        description="How long after its end (UTC) a day is judged: providers report late, and so do programs "
+        "that were cut off. Azure's costs take up to 72.",
+    )
+    billing_days: int = Field(
+        default=2, ge=1, le=30, description="The last closed days that each check judges."
+    )
+    unseen_usd: float = Field(
+        default=1.0,
+        ge=0,
+        description="USD of one day that are billed and that no span explains, from which on there is an "
+        "incident, …",
+    )
+    unseen_share: float = Field(
+        default=0.02, ge=0, le=1, description="… where they are at least this share of what the day cost."
+    )
+    unseen_tokens: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Such tokens of a day of models that have no price, from which on there is one too.",
     )
 
     webhooks: tuple[Webhook, ...] = Field(

@@ -159,7 +159,7 @@ def test_an_invoice_is_reconciled_with_the_ledger(stack: Stack, tmp_path: Path) 
     done = run(stack, "reconcile", "openai", str(file), "--all", "--format", "json")
     assert done.exit_code == 0, done.output
     by_model = {row["model"]: row for row in json.loads(done.stdout)}
-    assert by_model["gpt-unknown"]["cause"].startswith("no traced call")
+    assert by_model["gpt-unknown"]["cause"].startswith("no call of this model was traced")
     for row in rows:
         matched = by_model[plain_name(row[1])]
         assert matched["input_tokens_invoice"] == matched["input_tokens_ledger"]

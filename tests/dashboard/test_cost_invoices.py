@@ -78,7 +78,7 @@ def usage(day: str, model: str, tokens: float, **more: float) -> dict[str, objec
     [
         ([usage("d1", "m-2026-01-01", 1000)], [usage("d1", "M", 1000)], ""),
         ([usage("d1", "m", 1001)], [usage("d1", "m", 1000)], ""),
-        ([usage("d1", "m", 1000)], [], "no traced call"),
+        ([usage("d1", "m", 1000)], [], "no call of this model was traced"),
         ([], [usage("d1", "m", 1000)], "not on the invoice"),
         ([usage("d1", "m", 2000)], [usage("d1", "m", 1000)], "calls that were not traced"),
         ([usage("d1", "m", 2000)], [usage("d1", "m", 1000, calls_without_tokens=3)], "3 traced calls told"),

@@ -15,8 +15,9 @@ from llmtrace_cli.terminal import say
 from .capacity import accounts, fixed, latency, limits
 from .duplicates import duplicates
 from .options import currency_option, dimensions, make_scope, scope_options
-from .plans import export, forecast, reconcile, reserved, whatif
+from .plans import export, forecast, reserved, whatif
 from .prices import adjustments, close, prices, reprice
+from .reconcile import reconcile
 from .savings import advice, caches, repeats, waste
 from .stated import stated
 

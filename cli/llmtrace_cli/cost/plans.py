@@ -1,4 +1,4 @@
-"""`llmtrace cost forecast|whatif|reserved|reconcile|export`: from what was spent to what to do."""
+"""`llmtrace cost forecast|whatif|reserved|export`: from what was spent to what to do."""
 
 from __future__ import annotations
 
@@ -189,52 +189,6 @@ def reserved(
     if even == even:
         never = "; it never pays" if even > 1 else ""
         say(f"a unit breaks even at {even:.0%} utilisation{never}", err=True)
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  llmtrace cost reconcile openai usage.csv
-  llmtrace cost reconcile azure export.csv --format csv -o differences.csv
-"""
-)
-@click.argument("provider", type=click.Choice(["openai", "anthropic", "azure"]))
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--all", "everything", is_flag=True, help="Show the rows that agree too.")
-@collector_option
-@output_options
-@click.pass_context
-def reconcile(
-    context: click.Context,
-    /,
-    provider: str,
-    file: Path,
-    everything: bool,
-    fmt: str,
-    output: Path | None,
-    url: str | None,
-) -> None:
-    """Hold a provider's usage export against the ledger, by day and model, with likely causes of gaps.
-
-    The ledger's side is all calls but simulated ones: a load test's and an evaluation's are billed too.
-    """
-    with needs("analysis"):
-        from llmtrace_analysis.cost import invoices
-        from llmtrace_analysis.cost import reconcile as matching
-        from llmtrace_analysis.queries.scope import BILLED_PURPOSES
-    try:
-        theirs = invoices.read(provider, file)
-    except invoices.UnreadableExport as error:
-        raise click.ClickException(str(error)) from error
-    if theirs.empty:
-        raise click.ClickException(f"{file} has no rows")
-    days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in theirs["day"]]
-    scope = make_scope(min(days), max(days) + timedelta(days=1), purposes=BILLED_PURPOSES)
-    with store_reader(context, url) as client:
-        rows = matching.reconcile(theirs, matching.ours(client, scope, provider))
-    agree = int(rows["matches"].sum())
-    write(rows if everything else rows[~rows["matches"]], fmt, output)
-    say(f"{agree} of {len(rows)} rows of day and model agree", err=True)
 
 
 @click.command(

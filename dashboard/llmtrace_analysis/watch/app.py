@@ -21,6 +21,7 @@ from llmtrace_analysis.alerts.delivery import Receiver
 from llmtrace_analysis.alerts.metrics import DeliveryMetrics
 from llmtrace_analysis.alerts.outbox import Outbox
 from llmtrace_analysis.collector_client import CollectorClient, connect, connect_reader
+from llmtrace_analysis.cost.unseen import Thresholds
 from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
@@ -31,6 +32,7 @@ from llmtrace_analysis.settings import WatchSettings
 
 from .health import Health, HealthServer
 from .service import Pace, Watch, run
+from .unseen_spend import UnseenSpendCheck
 
 logger = logging.getLogger(__name__)
 
@@ -84,11 +86,19 @@ def build(settings: WatchSettings) -> Watch:
     scan = MessageScan(
         open_reader, settings.purposes, settings.injection_window_seconds, settings.interval_seconds
     )
+    rules = build_rules(settings, collector, scan)
+    rule_threads = []
+    if settings.billing:
+        check = build_unseen_spend_check(settings)
+        rules.append(check)
+        rule_threads.append(check.thread)
+        health.checks.append(check.reasons)
     return Watch(
         open_reader=open_reader,
         collector=collector,
-        rules=build_rules(settings, collector, scan),
+        rules=rules,
         scan=scan,
+        rule_threads=rule_threads,
         outbox=outbox,
         health=health,
         pace=Pace(
@@ -110,6 +120,23 @@ def build_rules(settings: WatchSettings, collector: CollectorClient, scan: Messa
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
     ]
+
+
+def build_unseen_spend_check(settings: WatchSettings) -> UnseenSpendCheck:
+    """What asks the usage APIs of these settings."""
+    return UnseenSpendCheck(
+        settings.billing,
+        partial(connect_reader, settings),
+        unseen_thresholds(settings),
+        check_hours=settings.billing_check_hours,
+        delay_hours=settings.billing_delay_hours,
+        days=settings.billing_days,
+    )
+
+
+def unseen_thresholds(settings: WatchSettings) -> Thresholds:
+    """From which on unseen spend is an incident."""
+    return Thresholds(settings.unseen_usd, settings.unseen_share, settings.unseen_tokens)
 
 
 def build_outbox(

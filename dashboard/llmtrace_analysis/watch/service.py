@@ -63,9 +63,10 @@ class Watch:
         health: Health,
         pace: Pace,
         scan: MessageScan | None = None,
+        rule_threads: Sequence[SupervisedThread] = (),
     ) -> None:
         """`open_reader` connects to the store; called again after the store was not to be reached. `scan`:
-        what reads messages for the rules, in a thread of its own.
+        what reads messages for the rules, in a thread of its own; `rule_threads`: those of rules.
         """
         self.outbox = outbox
         self.health = health
@@ -83,7 +84,7 @@ class Watch:
         self._reported_at = -math.inf
         self._unreported = False
         self._rules_thread = self._thread("watch rules", self._step)
-        self._threads = [self._rules_thread]
+        self._threads = [self._rules_thread, *rule_threads]
         if scan is not None:
             scanning = self._thread("message scan", lambda: scan.step(scanning.begin))
             self._threads.append(scanning)

@@ -38,6 +38,7 @@ _METRICS = {
     "cost": "Cost",
     "calls": "Calls",
     "injection_hits": "Messages that match injection patterns",
+    "unseen_spend": "Spend of a day that no span explains",
 }
 
 

@@ -5,16 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
-#: Columns of the result: tokens of all kinds count into `input_tokens`, as in the store.
-TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
-
-
-class UnreadableExport(ValueError):
-    """The file is not such an export; the message says what is missing."""
+from .billed import HOUR_WRITES, TOKENS, UnreadableExport, frame_of
 
 
 @dataclass(frozen=True)
@@ -30,46 +24,72 @@ class Export:
     model: tuple[str, ...]
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     requests: tuple[str, ...] = ()
+    #: The first that is there, and what is added to it.
     cost: tuple[str, ...] = ()
+    cost_besides: tuple[str, ...] = ()
     adds_up: bool = False
     kind: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     quantity: tuple[str, ...] = ()
     unit: tuple[str, ...] = ()
     clean_model: Callable[[str], str] = str
+    key: tuple[str, ...] = ()
+    key_name: tuple[str, ...] = ()
+    tier: tuple[str, ...] = ()
+    #: What a tier's column says → the tier as the store names it; anything else is the usual one.
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    #: A column of which every row is one request.
+    request_id: tuple[str, ...] = ()
+    #: Columns that name the service, and what is in them where the row is one of models.
+    service: tuple[str, ...] = ()
+    services: str = ""
 
 
-def read_export(export: Export, path: Path) -> pd.DataFrame:
-    """Rows by `day` (YYYY-MM-DD, UTC) and `model`: `input_tokens` with cached ones in it,
-    `cache_read_tokens`, `cache_write_tokens`, `output_tokens`, `requests`, `cost` in the file's currency.
+def from_table(export: Export, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `billed.IDENTITY` and `billed.NUMBERS` from a table of texts: `input_tokens` with cached ones
+    in it, `requests` and `cost` NaN where the table does not report them, cost in the table's currency.
 
-    `requests` and `cost` are NaN where the file does not report them. Raises UnreadableExport.
+    Raises UnreadableExport.
     """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UnreadableExport(f"{path} cannot be read as CSV: {error}") from error
+    raw = table.copy()
     raw.columns = raw.columns.str.strip().str.lstrip("\ufeff").str.lower()
+    raw = _of_models(raw, export)
     data = pd.DataFrame(
         {
             "day": _days(_first(raw, export.day, export, "the day")),
             "model": _first(raw, export.model, export, "the model").map(export.clean_model),
+            "key": _optional(raw, export.key),
+            "key_name": _optional(raw, export.key_name),
+            "tier": _optional(raw, export.tier).str.lower().map(lambda text: _tier(text, export)),
         }
     )
     if export.kind:
         _long(raw, data, export)
     else:
-        for name in TOKENS:
+        for name in (*TOKENS, HOUR_WRITES):
             data[name] = _sum(raw, export.tokens.get(name, ()))
         if not data[list(TOKENS)].notna().any(axis=None):
-            raise UnreadableExport(f"{path} has no column with tokens of {export.name}'s export")
-        data[list(TOKENS)] = data[list(TOKENS)].fillna(0)
+            raise UnreadableExport(f"there is no column with tokens of {export.name}'s export")
         if export.adds_up:
-            data["input_tokens"] += data["cache_read_tokens"] + data["cache_write_tokens"]
+            data["input_tokens"] = data[list(TOKENS[:3])].sum(axis=1)
     data["requests"] = _sum(raw, export.requests)
-    data["cost"] = _sum(raw, export.cost)
-    grouped = data.groupby(["day", "model"], as_index=False)
-    return grouped.sum(min_count=1).fillna(dict.fromkeys(TOKENS, 0))
+    if any(name in raw for name in export.request_id):
+        data["requests"] = data["requests"].fillna(1.0)
+    cost = next((name for name in export.cost if name in raw), "")
+    data["cost"] = _sum(raw, (cost, *export.cost_besides))
+    return frame_of(data)
+
+
+def _of_models(raw: pd.DataFrame, export: Export) -> pd.DataFrame:
+    """Without rows of other services than models, where the table says which those are."""
+    for name in export.service:
+        if name in raw:
+            return raw[raw[name].str.contains(export.services, case=False, regex=True)]
+    return raw
+
+
+def _tier(text: str, export: Export) -> str:
+    return next((tier for pattern, tier in export.tiers.items() if re.search(pattern, text)), "")
 
 
 def _long(raw: pd.DataFrame, data: pd.DataFrame, export: Export) -> None:
@@ -105,6 +125,15 @@ def _first(raw: pd.DataFrame, names: tuple[str, ...], export: Export, what: str)
     )
 
 
+def _optional(raw: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
+    """The first of these columns that is there and says something; empty texts where none is."""
+    texts = pd.Series("", index=raw.index, dtype=str)
+    for name in reversed(names):
+        if name in raw:
+            texts = raw[name].str.strip().where(raw[name].str.strip() != "", texts)
+    return texts
+
+
 def _sum(raw: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
     columns = [
         pd.to_numeric(raw[name].str.replace(",", ""), errors="coerce") for name in names if name in raw
@@ -117,7 +146,7 @@ def _sum(raw: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
 def _days(texts: pd.Series) -> pd.Series:
     """Days as YYYY-MM-DD from dates, times or seconds since 1970."""
     seconds = pd.to_numeric(texts, errors="coerce")
-    if seconds.notna().all() and (seconds > 1e8).all():
+    if len(texts) and seconds.notna().all() and (seconds > 1e8).all():
         moments = pd.to_datetime(seconds, unit="s", utc=True)
     else:
         moments = pd.to_datetime(texts, utc=True, errors="coerce", format="mixed")
