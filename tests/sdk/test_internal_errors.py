@@ -11,7 +11,7 @@ import openai
 import pytest
 
 import llmtrace
-from llmtrace.capture import call
+from llmtrace.capture import call, received_body
 from llmtrace.delivery import queue
 from llmtrace.testing import ReplayServer, capture
 from llmtrace.wire import registry
@@ -52,7 +52,7 @@ def _break_receive(patch: pytest.MonkeyPatch) -> None:
 
 
 def _break_chunk(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call.LlmCall, "add_chunk", _broken)
+    patch.setattr(received_body.ReceivedBody, "add", _broken)
 
 
 def _break_end(patch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def _call(exchange: Exchange) -> None:
     call = LlmCall(runtime, wire_format, Request(exchange), Context())
     call.receive(exchange.status, exchange.answer_headers, None)
     for piece in exchange.pieces:
-        call.add_chunk(piece)
+        call.body.add(piece)
     call.end()
 
 

@@ -7,9 +7,7 @@ the span with the noted time.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from opentelemetry.context import Context
@@ -35,14 +33,11 @@ from llmtrace.wire.usage_estimate import estimated_usage, has_usage
 
 from . import content_encoding, llm_span
 from .inner_calls import finish_inner_calls
+from .received_body import ReceivedBody
 from .runtime import Runtime
 
 _TRANSLATING: Final = swallow("translating a call", may_raise=False)
 _UNSET: Final = Status(StatusCode.UNSET)
-_TAIL_BYTES: Final = 64 * 1024
-_USUAL_CHUNK: Final = 64 * 1024
-"""What HTTP libraries read at most at once."""
-_MAX_UNSEEN: Final = 128
 _OF_OTHER_HTTP: Final = (
     semconv.SERVER_ADDRESS, semconv.SERVER_PORT, semconv.HTTP_RESPONSE_STATUS_CODE, semconv.ERROR_TYPE,
 )  # fmt: skip
@@ -72,7 +67,6 @@ class LlmCall:
 
     __slots__ = (
         "_abandoned",
-        "_chunks",
         "_content",
         "_end",
         "_error",
@@ -85,16 +79,12 @@ class LlmCall:
         "_retry",
         "_retry_of",
         "_runtime",
-        "_size",
         "_span_status",
         "_start",
         "_started_at",
         "_status",
         "_streamed",
-        "_tail",
-        "_tail_size",
-        "_times",
-        "_weighed",
+        "body",
         "encoded",
         "span",
     )
@@ -108,10 +98,7 @@ class LlmCall:
         self._request = request
         self._span_status = _UNSET
         self._content = context_attributes.capture(runtime.config.capture, here) != "none"
-        self._chunks: list[bytes] = []
-        self._times: list[float] = []
-        self._tail: deque[tuple[bytes, float]] | None = None
-        self._size = self._tail_size = self._weighed = 0
+        self.body = ReceivedBody(runtime.config.max_body_bytes)  # of the response
         self._inner_calls: list[InnerCall] = []
         self._media: list[Media] = []
         self._headers: Mapping[str, str] = {}
@@ -153,43 +140,10 @@ class LlmCall:
         self._headers = headers
         self._head_at = head_at
         if body is not None:
-            self._chunks.append(body)
-            self._size = len(body)
+            self.body.set_whole(body)
             self.end()
         else:
             self._streamed, self.encoded = True, encoded
-
-    def add_chunk(self, data: bytes) -> None:
-        """Note one raw chunk of a streamed body, and when it came."""
-        now = clock.perf_counter()
-        self._size += len(data)
-        if self._tail is None:
-            self._chunks.append(data)
-            self._times.append(now)
-            if self._size > self._runtime.config.max_body_bytes:
-                self._tail = deque()
-        else:
-            # Beyond the bound only the tail is kept, for that is where usage is.
-            self._tail.append((data, now))
-            self._tail_size += len(data)
-            while len(self._tail) > 1 and self._tail_size > _TAIL_BYTES:
-                self._tail_size -= len(self._tail.popleft()[0])
-
-    def add_chunk_with_room(
-        self, data: bytes
-    ) -> tuple[int, Callable[[bytes], None], Callable[[float], None]]:
-        """As `add_chunk`, for the quick path: (chunks that may be noted by two functions, the functions).
-
-        Within that room a chunk and its time (perf_counter) cost the caller one append each; when it is used
-        up, this is called again.
-        """
-        if self._tail is None:
-            self._size += sum(map(len, islice(self._chunks, self._weighed, None)))
-        self.add_chunk(data)
-        self._weighed = len(self._chunks)
-        room = 0 if self._tail is not None else self._runtime.config.max_body_bytes - self._size
-        room = min(room // max(_USUAL_CHUNK, len(data)), _MAX_UNSEEN)
-        return room, self._chunks.append, self._times.append
 
     def fail(self, error: BaseException) -> None:
         """End with the exception that the caller gets."""
@@ -206,8 +160,7 @@ class LlmCall:
             return
         self._end = self._started_at + int((clock.perf_counter() - self._start) * 1e9)
         self._abandoned = self._abandoned or early
-        if self._tail is None:
-            self._size = sum(map(len, self._chunks))
+        self.body.end()
         if self._error is not None or (self._status or 0) >= 400:
             self._retry.fail(self._request.path, self._request.body)
             self._retry.is_retryable = not self._abandoned and retries.is_retryable(self._status)
@@ -216,8 +169,7 @@ class LlmCall:
 
     def weight(self) -> int:
         """Bytes held."""
-        held = min(self._size, self._runtime.config.max_body_bytes + _TAIL_BYTES)
-        return len(self._request.body) + held + _BASE_WEIGHT
+        return len(self._request.body) + self.body.weight + _BASE_WEIGHT
 
     def may_be_retried(self) -> bool:
         """Whether its client may be about to try again, so that this one would not count."""
@@ -311,7 +263,7 @@ class LlmCall:
             attributes[semconv.ACCOUNT] = mark
         if self._format.collection_of_host is not None and (named := self._format.collection_of_host(host)):
             attributes[semconv.DATA_SOURCE_ID] = attributes[semconv.DB_COLLECTION_NAME] = named
-        if self._tail is not None:
+        if self.body.is_truncated:
             attributes[semconv.BODY_TRUNCATED] = True
         if self._error is not None:
             self._describe_error(attributes, *self._error)
@@ -324,12 +276,18 @@ class LlmCall:
         arrays = self._format.streams_arrays
         events = decode.events(content_type, received, self._format.joined, may_be_array=arrays)
         is_stream = events is not None
-        first_byte = self._times[0] if self._times else self._head_at
+        times = self.body.times
+        first_byte = times[0] if times else self._head_at
         if first_byte is not None:
             attributes[semconv.RESPONSE_TIME_TO_FIRST_BYTE] = first_byte - self._start
         if events is not None:
             attributes[semconv.REQUEST_STREAM] = True
-            self._describe_timing(attributes, content_type, received, pieces)
+            # Where it was read whole, when its output came is not known.
+            positions = output_events.first_and_last(content_type, received, pieces)
+            if positions is not None and len(times) == len(pieces):
+                first, last = positions
+                attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = times[first] - self._start
+                attributes[semconv.RESPONSE_TIME_TO_LAST_TOKEN] = times[last] - self._start
             body = self._format.fold(events)
         else:
             vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
@@ -366,21 +324,6 @@ class LlmCall:
                 attributes[semconv.STREAM_ABANDONED] = True
         return body
 
-    def _describe_timing(
-        self,
-        attributes: dict[str, AttributeValue],
-        content_type: str,
-        received: bytes,
-        pieces: Sequence[bytes],
-    ) -> None:
-        """When the stream's first and last output came; nothing where it was read whole, or has none."""
-        times = [*self._times, *(time for _, time in self._tail or ())]
-        positions = output_events.first_and_last(content_type, received, pieces)
-        if positions is not None and len(times) == len(pieces):
-            first, last = positions
-            attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = times[first] - self._start
-            attributes[semconv.RESPONSE_TIME_TO_LAST_TOKEN] = times[last] - self._start
-
     def _describe_error(self, attributes: dict[str, AttributeValue], kind: str, message: str) -> None:
         attributes[semconv.ERROR_TYPE] = kind
         secrets = accounts.secrets_of(self._request.headers)
@@ -404,7 +347,7 @@ class LlmCall:
 
     def _received_pieces(self) -> list[bytes]:
         """The body in the pieces that it came in, decoded."""
-        pieces = [*self._chunks, *(data for data, _ in self._tail or ())]
+        pieces = self.body.pieces
         encodings = self._headers.get("content-encoding")
         if not encodings or not content_encoding.is_encoded(pieces, encodings, otherwise=self.encoded):
             return pieces

@@ -225,14 +225,14 @@ class StreamRecorder:
     def add_chunk(self, chunk: bytes) -> None:
         """A chunk went by."""
         with _CHUNK:
-            self.call.add_chunk(chunk)
+            self.call.body.add(chunk)
 
     def add_chunk_with_room(
         self, chunk: bytes
     ) -> tuple[int, Callable[[bytes], None], Callable[[float], None]]:
-        """See `LlmCall.add_chunk_with_room`."""
+        """See `ReceivedBody.add_with_room`."""
         with _CHUNK:
-            return self.call.add_chunk_with_room(chunk)
+            return self.call.body.add_with_room(chunk)
         return 0, self.add_chunk, forget
 
     def __enter__(self) -> None:
