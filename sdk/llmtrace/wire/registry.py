@@ -6,6 +6,9 @@ from typing import Final
 
 from . import hugging_face, ollama
 from .anthropic import messages as anthropic_messages
+from .batches import anthropic as anthropic_batches
+from .batches import gemini as gemini_batches
+from .batches import openai as openai_batches
 from .bedrock import converse, invoke_model
 from .cohere import chat as cohere_chat
 from .cohere import embeddings as cohere_embeddings
@@ -42,6 +45,15 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     ollama.EMBED,
     hugging_face.FORMAT,
     hugging_face.MODEL,
+    openai_batches.FORMAT,
+    openai_batches.FETCH_FORMAT,
+    openai_batches.RESULTS,
+    anthropic_batches.FORMAT,
+    anthropic_batches.FETCH_FORMAT,
+    anthropic_batches.RESULTS,
+    gemini_batches.FORMAT,
+    gemini_batches.FETCH_FORMAT,
+    gemini_batches.RESULTS,
     chroma.FORMAT,
     pinecone.FORMAT,
     qdrant.FORMAT,
@@ -75,8 +87,8 @@ def named(path: str, method: str = "POST") -> tuple[WireFormat, ...]:
         _index()
     head, _, last = path.rpartition("/")
     if method == "GET":
-        last = head.rpartition("/")[2]
-    elif ":" in last:
+        return _by_ending.get(head.rpartition("/")[2]) or _by_ending.get(last, ())
+    if ":" in last:
         last = last.rpartition(":")[2]
     return _by_ending.get(last, ())
 
