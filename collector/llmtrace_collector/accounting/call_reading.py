@@ -18,6 +18,7 @@ from llmtrace_collector.store.store import Store
 
 from .call_decisions import HOPS, NOWHERE, Decision
 from .call_queries import (
+    BATCH_TIMES,
     BY_KEY,
     CANDIDATES,
     DECIDED_BEFORE,
@@ -110,13 +111,16 @@ class CallReader:
         """Rows of the calls that share a trace or a response with others. Which these are is asked first,
         of small columns: where there are none, nothing else is read.
         """
-        keys = self._store.rows(TOGETHER, {"since": since})
+        # A window within which there is nothing, where no batch was read.
+        times = next(iter(self._store.rows(BATCH_TIMES, {"since": since})), {"Earliest": 2**31, "Latest": 0})
+        window = {"since": since, "earliest": int(times["Earliest"]), "latest": int(times["Latest"])}
+        keys = self._store.rows(TOGETHER, window)
         rows: list[dict[str, Any]] = []
         for part in chunks(keys):
             seconds = [int(row["Second"]) for row in part]
-            window = {"from": min(seconds), "to": max(seconds) + 1}
+            between = {"from": min(seconds), "to": max(seconds) + 1}
             for spans in listed({_key(row) for row in part}):
-                rows += self._store.rows(BY_KEY.format(spans=spans), window)
+                rows += self._store.rows(BY_KEY.format(spans=spans), between)
         return rows
 
     def _repetitions(self, since: str) -> list[dict[str, Any]]:

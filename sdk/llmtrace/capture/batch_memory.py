@@ -63,7 +63,8 @@ class BatchMemory:
 
     def batch(self, *names: AttributeValue | None) -> KnownBatch | None:
         """What is known under the first of some ids that is known."""
-        return next((self._batches[name] for name in names if name in self._batches), None)
+        known = (self._batches.get(name) for name in names if isinstance(name, str))
+        return next(filter(None, known), None)
 
     def is_new(self, span_id: int) -> bool:
         """Whether a result was not recorded yet, by the id of its span; it is then."""

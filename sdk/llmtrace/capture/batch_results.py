@@ -193,8 +193,9 @@ class BatchResults:
             double_spans.remember(response_id, span.context.trace_id, span.context.span_id)
         self._runtime.delivery_worker.attachments.note(span.context, media)
         inner = finish_inner_calls(span, translation.inner_calls, attributes, time)
-        model = attributes.get(semconv.REQUEST_MODEL) or attributes.get(semconv.RESPONSE_MODEL, "")
-        name = f"{attributes[semconv.OPERATION_NAME]} {model}".strip()
+        models = (attributes.get(key) for key in (semconv.REQUEST_MODEL, semconv.RESPONSE_MODEL))
+        words = attributes[semconv.OPERATION_NAME], next(filter(None, models), "")
+        name = " ".join(map(str, words)).strip()
         return (*inner, *span.finish(name, attributes, status, time))
 
     def _attributes(

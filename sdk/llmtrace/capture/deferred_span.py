@@ -14,35 +14,22 @@ from .llm_span import LlmSpan
 class DeferredSpan:
     """See `LlmSpan`. Until it is begun it has no ids and costs no more than this object."""
 
-    __slots__ = ("_begin", "_span")
+    __slots__ = ("_begin", "_span", "context", "parent", "recording")
 
     def __init__(self, begin: Callable[[], LlmSpan]) -> None:
         """begin: begins the span, with the time at which the request was sent; called on any thread."""
         self._begin = begin
         self._span: LlmSpan | None = None
+        self.context = INVALID_SPAN_CONTEXT
+        self.parent: SpanContext | None = None
+        self.recording = True
 
     def begin(self) -> bool:
         """Begin it, once; whether it records."""
         if self._span is None:
-            self._span = self._begin()
-        return self._span.recording
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether it is a span by now."""
-        return self._span is not None
-
-    @property
-    def recording(self) -> bool:
-        return self._span is None or self._span.recording
-
-    @property
-    def context(self) -> SpanContext:
-        return INVALID_SPAN_CONTEXT if self._span is None else self._span.context
-
-    @property
-    def parent(self) -> SpanContext | None:
-        return None if self._span is None else self._span.parent
+            self._span = span = self._begin()
+            self.context, self.parent, self.recording = span.context, span.parent, span.recording
+        return self.recording
 
     @property
     def initial_attributes(self) -> Mapping[str, AttributeValue]:

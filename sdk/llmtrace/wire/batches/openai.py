@@ -72,7 +72,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
 
 
 def response(body: Json, content: bool) -> Translation:
-    """A batch to attributes, nothing where it is none. Its sums of tokens are left out: its results have them."""
+    """A batch to attributes, nothing where it is none; its results have its tokens."""
     payload = mapping(body)
     payload = mapping(payload.get("job")) or payload  # Together
     inputs = [payload.get("input_file_id"), *items(payload.get("input_files"))]
