@@ -66,8 +66,8 @@ _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, 
 
 _ELIGIBLE = f"Uncounted IN ({literals(DECIDED)})"
 
-# When the traces of results of batches were that came: whoever reads a batch again makes the same spans, but may
-# know less of when it ran.
+# When the traces of results of batches were that came: whoever reads a batch again makes the same spans, but
+# may know less of when it ran.
 BATCH_TIMES = f"""WITH fresh AS (
     SELECT TraceId FROM otel_traces
     WHERE IsLlm AND StoredAt >= toDateTime64({{since:String}}, 3) - INTERVAL 1 SECOND

@@ -1,6 +1,6 @@
 """What is done with a batch: making it, asking how far it is, and fetching its results, which are calls.
 
-A request for results costs its caller what any call does. Its answer is handed to the delivery thread in parts
+A request for results costs its caller what any call does. Its answer goes to the delivery thread in parts
 while it comes; there each line becomes a span. Only the answer says whether a file holds results at all, or a
 path with `batches` in it belongs to a batch of models: until then nothing is begun.
 """
@@ -132,9 +132,9 @@ class BatchCall(LlmCall):
         self, runtime: Runtime, wire_format: WireFormat, request: CapturedRequest, here: Context
     ) -> None:
         self._here = here
-        super().__init__(runtime, wire_format, _WithoutBody(request), here)
         self._batch_format = wire_format.batch or BatchFormat()
         self.memory = memory_of(runtime.delivery_worker)
+        super().__init__(runtime, wire_format, _WithoutBody(request), here)
         self._results: BatchResults | None = None
         self._decompress: Callable[[bytes], bytes] | None = None
         self._of_body: Sequence[ReadableSpan] = ()
@@ -143,7 +143,7 @@ class BatchCall(LlmCall):
 
     def _begin_span(self, here: Context) -> LlmSpan:
         begin = super()._begin_span
-        if self._format.method == "POST" or _OF_BATCH.search(self._request.path):
+        if self._format.method == "POST" or self._is_surely_of_batch():
             return begin(here)
         return DeferredSpan(lambda: begin(here))
 
@@ -157,8 +157,10 @@ class BatchCall(LlmCall):
         head_at: float | None = None,
     ) -> None:
         if self._batch_format.is_file and status in (200, 206):
-            is_encoded = body is None and bool(headers.get("content-encoding"))
-            self.body = ReceivedResults(self._hand_over, self._batch_format.marks, is_encoded=is_encoded)
+            # Of what begins within a line, or is compressed, the first bytes say nothing.
+            is_open = status == 206 or (body is None and bool(headers.get("content-encoding")))
+            self.body = ReceivedResults(self._hand_over, () if is_open else self._batch_format.marks)
+            self.body.is_checked = is_open
         super().receive(status, headers, body, encoded=encoded, head_at=head_at)
 
     def end(self, *, early: bool = False, quiet: bool = False) -> None:
@@ -183,11 +185,12 @@ class BatchCall(LlmCall):
             return ()
         results = self._results or self._begin_results(pieces)
         if number != self._next_part:
-            results.lose(0)  # how many is known at the end
+            results.skip()
         self._next_part = number + 1
         data = decompressed(self._decompress, pieces)
         if data is None:
             results.lose(1)
+            results.skip()
             return ()
         self._offset += len(data)
         spans = list(results.feed(data))
@@ -204,9 +207,9 @@ class BatchCall(LlmCall):
             return ()
         results = self._results or self._begin_results(())
         if self._next_part != self._parts:
-            results.lose(0)
+            results.skip()
         spans, tail = results.finish()
-        if tail and self._decompress is None:
+        if self._decompress is None and (results.is_decided or tail.lstrip().startswith(b"{")):
             self.memory.keep_tail(self._request.path, self._offset, tail)
         self._reject_others(results)
         if self._is_rejected() or not (results.is_decided or self._is_surely_of_batch()):

@@ -1,6 +1,6 @@
 """What a process knows of the batches that it asked about, and of the results that it has recorded.
 
-Used on the delivery thread only, but for the count of bytes. It belongs to a delivery worker and ends with it.
+Written on the delivery thread only, but for the count of bytes; it belongs to one delivery worker.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _ANY: Final = "/v1/chat/completions"
 class BatchResults:
     """The results in one answer. Fed in order; what was dropped on the way is a gap.
 
-    received, recorded, repeated, uncounted: how many of them there were, see `semconv.BATCH_RESULTS_RECEIVED`.
+    received, recorded, repeated, uncounted: how many there were, see `semconv.BATCH_RESULTS_RECEIVED`.
     """
 
     def __init__(
@@ -89,9 +89,12 @@ class BatchResults:
         return {**{key: self._whose[key] for key in (semconv.BATCH_ID,) if key in self._whose}, **counts}
 
     def lose(self, results: int) -> None:
-        """What comes next does not follow what came: so many results between them are lost."""
+        """So many results came and could not be read."""
         self.uncounted += results
         self.received += results
+
+    def skip(self) -> None:
+        """What comes next does not follow what came."""
         self._line, self._is_skipping = b"", True
 
     def begin_with(self, tail: bytes) -> None:
@@ -103,14 +106,15 @@ class BatchResults:
         lines = (self._line + data).split(b"\n")
         self._line = lines.pop()
         if self._is_skipping and lines:
-            lines.pop(0)
             self._is_skipping = False
+            if decode.decoded(lines[0]) is None and lines.pop(0):
+                self.lose(1)  # the line that the gap ended in
         for line in lines:
             yield from self._spans_of_line(line)
             if self.received and not self.is_decided:
                 return  # it is another kind of file
         if len(self._line) > _LONGEST_LINE:
-            self.lose(1)
+            self.skip()
 
     def finish(self) -> tuple[Sequence[ReadableSpan], bytes]:
         """The spans of what no end of a line followed, or that text, where it is no whole line."""

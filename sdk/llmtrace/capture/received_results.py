@@ -27,20 +27,21 @@ def _ignore(noted: Any) -> None:
 class ReceivedResults(ReceivedBody):
     """See `ReceivedBody`. What is plainly no file of results is let go by at the cost of one call a chunk."""
 
-    __slots__ = ("_hand_over", "_is_checked", "_is_encoded", "_marks", "is_rejected")
+    __slots__ = ("_hand_over", "_marks", "is_checked", "is_rejected")
 
-    def __init__(self, hand_over: HandOver, marks: Sequence[bytes], *, is_encoded: bool) -> None:
-        """marks: see `BatchFormat`. is_encoded: whether the chunks may be compressed."""
+    def __init__(self, hand_over: HandOver, marks: Sequence[bytes]) -> None:
+        """marks: see `BatchFormat`."""
         super().__init__(_ALL)
         self._hand_over = hand_over
         self._marks = marks
-        self._is_encoded = is_encoded
-        self._is_checked = False
+        self.is_checked = False
+        """Whether its first line was asked, or is not to be."""
         self.is_rejected = False
         """Whether it is none, and nothing more is noted."""
 
     def set_whole(self, data: bytes) -> None:
-        self._check(data)
+        if not self.is_checked:
+            self._check(data)
         if self.is_rejected:
             return
         view = memoryview(data)
@@ -53,7 +54,7 @@ class ReceivedResults(ReceivedBody):
             return
         self._chunks.append(data)
         self._size += len(data)
-        if not self._is_checked and (self._size >= _HEAD_BYTES or b"\n" in data):
+        if not self.is_checked and (self._size >= _HEAD_BYTES or b"\n" in data):
             self._check(b"".join(self._chunks))
         if self._size >= PART_BYTES:
             self._hand_over_all()
@@ -64,10 +65,10 @@ class ReceivedResults(ReceivedBody):
         if self.is_rejected:
             return _ALL, _ignore, _ignore
         room = min((PART_BYTES - self._size) // max(_USUAL_CHUNK, len(data)), _MAX_UNSEEN)
-        return (room if self._is_checked else 0), self._chunks.append, _ignore
+        return (room if self.is_checked else 0), self._chunks.append, _ignore
 
     def end(self) -> None:
-        if self._chunks and not self._is_checked:
+        if self._chunks and not self.is_checked:
             self._check(b"".join(self._chunks))
         self._hand_over_all()
 
@@ -85,11 +86,9 @@ class ReceivedResults(ReceivedBody):
             self._hand_over(chunks, sum(map(len, chunks)), False)
 
     def _check(self, head: bytes) -> None:
-        self._is_checked = True
+        self.is_checked = True
         first_line = head[:_FIRST_LINE].removeprefix(_BOM).lstrip()
-        if not first_line.startswith(b"{"):
-            self.is_rejected = not self._is_encoded
-        elif self._marks:
-            self.is_rejected = not any(mark in first_line for mark in self._marks)
+        marks = self._marks or (b"{",)
+        self.is_rejected = not first_line.startswith(b"{") or not any(mark in first_line for mark in marks)
         if self.is_rejected:
             self._chunks = []

@@ -9,6 +9,7 @@ from .anthropic import messages as anthropic_messages
 from .batches import anthropic as anthropic_batches
 from .batches import gemini as gemini_batches
 from .batches import openai as openai_batches
+from .batches import polls
 from .bedrock import converse, invoke_model
 from .cohere import chat as cohere_chat
 from .cohere import embeddings as cohere_embeddings
@@ -46,13 +47,12 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     hugging_face.FORMAT,
     hugging_face.MODEL,
     openai_batches.FORMAT,
-    openai_batches.FETCH_FORMAT,
+    polls.FORMAT,
     openai_batches.RESULTS,
     anthropic_batches.FORMAT,
     anthropic_batches.FETCH_FORMAT,
     anthropic_batches.RESULTS,
     gemini_batches.FORMAT,
-    gemini_batches.FETCH_FORMAT,
     gemini_batches.RESULTS,
     chroma.FORMAT,
     pinecone.FORMAT,

@@ -1,5 +1,7 @@
-"""Gemini's batches: `POST …/models/{model}:batchGenerateContent` and `:asyncBatchEmbedContent`,
-`GET …/v1beta/batches/{id}`, which has the results of small ones, and `GET …/files/{id}:download` for the others.
+"""Gemini's batches: `POST …/models/{model}:batchGenerateContent` and `:asyncBatchEmbedContent`.
+
+The results of small ones are in the answer to a poll (see `polls`), those of others in a file,
+`GET …/files/{id}:download`.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from llmtrace.wire.format import (
 from llmtrace.wire.gemini.generate_content import put_model
 from llmtrace.wire.provider_errors import provider_error
 
-from .openai import is_google, nothing, put_end
-from .results import CREATE, FETCH, FETCH_RESULTS, BatchFormat, BatchResult
+from .openai import nothing, put_end
+from .results import CREATE, FETCH_RESULTS, BatchFormat, BatchResult
 
 _INLINED: Final = ("inlinedResponses", "inlinedEmbedContentResponses")
 _EMBEDS: Final = "/v1beta/models/-:embedContent"
@@ -34,10 +36,6 @@ _GENERATES: Final = "/v1beta/models/-:generateContent"
 
 def _creates(path: str, body: bytes) -> bool:
     return path.endswith((":batchGenerateContent", ":asyncBatchEmbedContent"))
-
-
-def _fetches(path: str, body: bytes) -> bool:
-    return is_google(path) and path.rpartition("/")[0].endswith("/batches")
 
 
 def _downloads(path: str, body: bytes) -> bool:
@@ -123,14 +121,6 @@ FORMAT: Final = WireFormat(
     response=response,
     fold=whole,
     batch=BatchFormat(),
-)
-FETCH_FORMAT: Final = replace(
-    FORMAT,
-    operation=FETCH,
-    endings=("batches",),
-    matches=_fetches,
-    method="GET",
-    batch=BatchFormat(result=result, inlined=inlined),
 )
 RESULTS: Final = replace(
     FORMAT,

@@ -1,7 +1,7 @@
 """OpenAI's batches, and of those like it (Azure, Groq, Together; Mistral's jobs).
 
-`POST …/batches` or `…/batch/jobs`, `GET …/batches/{id}` or `…/batch/jobs/{id}`, and the results, which are a
-file: `GET …/files/{id}/content`.
+`POST …/batches` or `…/batch/jobs`, polls (see `polls`), and the results, which are a file:
+`GET …/files/{id}/content`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from llmtrace.wire.format import (
 )
 from llmtrace.wire.provider_errors import provider_error
 
-from .results import CREATE, FETCH, FETCH_RESULTS, BatchFormat, BatchResult, moment
+from .results import CREATE, FETCH_RESULTS, BatchFormat, BatchResult, moment
 
 _ENDS: Final = ("completed_at", "expired_at", "cancelled_at", "failed_at")
 # By the `object` of an answer, else by a field that it has: the API that gives such answers.
@@ -43,18 +43,6 @@ def _creates(path: str, body: bytes) -> bool:
     if path.endswith("/batch/jobs"):
         return b'"endpoint"' in body
     return path.endswith("/batches") and b'"input_file_id"' in body
-
-
-def _fetches(path: str, body: bytes) -> bool:
-    head, _, _ = path.rpartition("/")
-    if head.endswith("/batch/jobs"):
-        return True
-    return head.endswith("/batches") and not head.endswith("/messages/batches") and not is_google(path)
-
-
-def is_google(path: str) -> bool:
-    """Whether a batch's path is of Gemini's API, which alone has such versions."""
-    return "/v1beta/" in path or "/v1alpha/" in path
 
 
 def _downloads(path: str, body: bytes) -> bool:
@@ -149,7 +137,6 @@ FORMAT: Final = WireFormat(
     fold=whole,
     batch=BatchFormat(),
 )
-FETCH_FORMAT: Final = replace(FORMAT, operation=FETCH, matches=_fetches, method="GET")
 RESULTS: Final = replace(
     FORMAT,
     operation=FETCH_RESULTS,
