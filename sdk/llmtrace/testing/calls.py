@@ -13,10 +13,13 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.spans.finished_spans import SCOPE
+from llmtrace.wire.batches import results
 
 from .prices import cost_of
 
-_STEPS: Final = frozenset({"invoke_agent", "execute_tool", "retrieval"})
+_STEPS: Final = frozenset(
+    {"invoke_agent", "execute_tool", "retrieval", results.CREATE, results.FETCH, results.FETCH_RESULTS}
+)
 _LONGEST_SHOWN: Final = 60
 
 
