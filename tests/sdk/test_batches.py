@@ -21,10 +21,10 @@ from llmtrace.capture import interceptor
 from llmtrace.testing import Answer, Captured, ReplayServer, capture
 from llmtrace.testing.replay import Received
 from llmtrace.wire import registry
-from llmtrace.wire.batches.results import TRACED_HEADER
+from llmtrace.wire.batch_results import TRACED_HEADER
 from tests.endpoints import batch_samples as samples
 
-CHAT = "/v1/chat/completions"
+CHAT: Any = "/v1/chat/completions"
 FILE = "/v1/files/file-out/content"
 
 

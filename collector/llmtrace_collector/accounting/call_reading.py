@@ -113,7 +113,11 @@ class CallReader:
         """
         # A window within which there is nothing, where no batch was read.
         times = next(iter(self._store.rows(BATCH_TIMES, {"since": since})), {"Earliest": 2**31, "Latest": 0})
-        window = {"since": since, "earliest": int(times["Earliest"]), "latest": int(times["Latest"])}
+        window: dict[str, str | int] = {
+            "since": since,
+            "earliest": int(times["Earliest"]),
+            "latest": int(times["Latest"]),
+        }
         keys = self._store.rows(TOGETHER, window)
         rows: list[dict[str, Any]] = []
         for part in chunks(keys):

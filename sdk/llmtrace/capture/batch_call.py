@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.spans import context_attributes
-from llmtrace.wire.batches.results import TRACED_HEADER, BatchFormat
+from llmtrace.wire.batch_results import TRACED_HEADER, BatchFormat
 from llmtrace.wire.format import Json, WireFormat
 from llmtrace.wire.framing import decode
 

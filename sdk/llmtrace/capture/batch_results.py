@@ -15,7 +15,7 @@ from llmtrace.common.providers import UNKNOWN
 from llmtrace.delivery import double_spans
 from llmtrace.internal_errors import swallow
 from llmtrace.wire import price_tiers, registry
-from llmtrace.wire.batches.results import BatchFormat, BatchResult, moment
+from llmtrace.wire.batch_results import BatchFormat, BatchResult, moment
 from llmtrace.wire.format import Json, WireFormat, either, mapping
 from llmtrace.wire.framing import decode
 from llmtrace.wire.provider_names import provider_of_body

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from opentelemetry.util.types import AttributeValue
 
-from .batches.results import BatchFormat
+from .batch_results import BatchFormat
 
 Json = Any
 """A decoded JSON value from the outside: nothing about its shape is trusted."""

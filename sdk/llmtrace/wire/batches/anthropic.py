@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from llmtrace import semconv
+from llmtrace.wire.batch_results import CREATE, FETCH, FETCH_RESULTS, BatchFormat, BatchResult
 from llmtrace.wire.format import (
     Json,
     Translation,
@@ -22,7 +23,6 @@ from llmtrace.wire.format import (
 from llmtrace.wire.provider_errors import provider_error
 
 from .openai import nothing, put_end
-from .results import CREATE, FETCH, FETCH_RESULTS, BatchFormat, BatchResult
 
 _COUNTS: Final = ("processing", "succeeded", "errored", "canceled", "expired")
 

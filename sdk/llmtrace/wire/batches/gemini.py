@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llmtrace import semconv
+from llmtrace.wire.batch_results import CREATE, FETCH_RESULTS, BatchFormat, BatchResult
 from llmtrace.wire.format import (
     Json,
     Translation,
@@ -27,7 +28,6 @@ from llmtrace.wire.gemini.generate_content import put_model
 from llmtrace.wire.provider_errors import provider_error
 
 from .openai import nothing, put_end
-from .results import CREATE, FETCH_RESULTS, BatchFormat, BatchResult
 
 _INLINED: Final = ("inlinedResponses", "inlinedEmbedContentResponses")
 _EMBEDS: Final = "/v1beta/models/-:embedContent"

@@ -12,6 +12,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
+from llmtrace.wire.batch_results import CREATE, FETCH_RESULTS, BatchFormat, BatchResult, moment
 from llmtrace.wire.format import (
     Json,
     Translation,
@@ -26,8 +27,6 @@ from llmtrace.wire.format import (
     word,
 )
 from llmtrace.wire.provider_errors import provider_error
-
-from .results import CREATE, FETCH_RESULTS, BatchFormat, BatchResult, moment
 
 _ENDS: Final = ("completed_at", "expired_at", "cancelled_at", "failed_at")
 # By the `object` of an answer, else by a field that it has: the API that gives such answers.

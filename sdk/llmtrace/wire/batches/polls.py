@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from llmtrace.wire.batch_results import FETCH, BatchFormat
 from llmtrace.wire.format import Json, Translation, WireFormat, whole
 
 from . import gemini, openai
-from .results import FETCH, BatchFormat
 
 
 def matches(path: str, body: bytes) -> bool:

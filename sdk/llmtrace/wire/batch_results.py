@@ -13,6 +13,7 @@ CREATE: Final = "create_batch"
 FETCH: Final = "fetch_batch"
 FETCH_RESULTS: Final = "fetch_batch_results"
 """`gen_ai.operation.name` of what is done with batches. None of it calls a model: their results are calls."""
+STEPS: Final = frozenset({CREATE, FETCH, FETCH_RESULTS})
 TRACED_HEADER: Final = "x-llmtrace-batch-results"
 """A service that records the results of its batches itself says so when it gives them."""
 
