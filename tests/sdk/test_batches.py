@@ -271,6 +271,27 @@ def test_message_batches(traces: Captured) -> None:
     assert {_identity(span)[2] // 10**9 for span in spans} == {samples.ENDED_AT}
 
 
+@pytest.mark.parametrize("keys", [("a", "b"), ("", "")])
+def test_results_within_a_poll_and_in_a_file_are_the_same(traces: Captured, keys: tuple[str, str]) -> None:
+    answers = [samples.gemini_answer(number) for number in range(2)]
+    within = [
+        {"response": answer, **({"metadata": {"key": key}} if key else {})}
+        for answer, key in zip(answers, keys, strict=True)
+    ]
+    output = {"inlinedResponses": {"inlinedResponses": within}}
+    file = [
+        {"response": answer, **({"key": key} if key else {})}
+        for answer, key in zip(answers, keys, strict=True)
+    ]
+    respond = samples.files(lambda _: samples.gemini_operation(output), file, ":download")
+    with ReplayServer(respond=respond) as server:
+        httpx.get(f"{server.url}/v1beta/batches/b1")
+        httpx.get(f"{server.url}/download/v1beta/files/f:download?alt=media")
+    assert _counts(traces) == [(2, 2, 0, 0), (2, 0, 2, 0)]
+    result = _results(traces)[0]["attributes"]
+    assert (result["gen_ai.request.model"], result["gen_ai.usage.output_tokens"]) == ("gemini-2.5-flash", 3)
+
+
 def test_what_the_server_has_traced_itself_is_not_counted_again(traces: Captured) -> None:
     answer = Answer(samples.lines(_lines(4)).body, headers={**samples.JsonLines, TRACED_HEADER: "traced"})
     with ReplayServer(answer) as server:

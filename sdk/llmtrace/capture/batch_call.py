@@ -177,7 +177,8 @@ class BatchCall(LlmCall):
             part.release()
             results = part.results()
             self._lost += results
-            worker.count_dropped(results - 1)  # the part is counted
+            if results > 1:  # the part itself is counted
+                worker.count_dropped(results - 1)
 
     def spans_of_part(self, number: int, pieces: Sequence[bytes | memoryview]) -> Sequence[ReadableSpan]:
         """On the delivery thread: the spans of a part's results."""

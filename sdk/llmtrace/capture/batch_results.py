@@ -12,7 +12,6 @@ from opentelemetry.util.types import AttributeValue
 from llmtrace import semconv
 from llmtrace.common.media import Media
 from llmtrace.common.providers import UNKNOWN
-from llmtrace.delivery import double_spans
 from llmtrace.internal_errors import swallow
 from llmtrace.wire import price_tiers, registry
 from llmtrace.wire.batch_results import BatchFormat, BatchResult, moment
@@ -193,8 +192,6 @@ class BatchResults:
             attributes.update(stated_cost(result.body, {}, attributes.get(semconv.PROVIDER_NAME)))
             asked = None, result.path
             attributes.update(estimated_usage(attributes, wire_format, asked, result.body))
-        if isinstance(response_id, str):
-            double_spans.remember(response_id, span.context.trace_id, span.context.span_id)
         self._runtime.delivery_worker.attachments.note(span.context, media)
         inner = finish_inner_calls(span, translation.inner_calls, attributes, time)
         models = (attributes.get(key) for key in (semconv.REQUEST_MODEL, semconv.RESPONSE_MODEL))
@@ -237,8 +234,11 @@ class BatchResults:
         """What names it whoever reads it. Small servers reuse ids, hence the time; names of programs' own,
         settings and the batch's id, which one reader may not know, are not in it.
         """
-        known = response_id or result.request_id or next(filter(None, self._names), "")
-        words = str(known), result.custom_id or f"#{position}", "" if said_at is None else repr(said_at)
+        answer = response_id or result.request_id
+        # Of a file that is read in pieces the numbers of its lines are not known.
+        place = "" if answer else f"#{position}"
+        known = answer or next(filter(None, self._names), "")
+        words = str(known), result.custom_id or place, "" if said_at is None else repr(said_at)
         return "\0".join(words)
 
     def _time(self, said_at: float | None) -> int:
