@@ -66,16 +66,19 @@ _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, 
 
 _ELIGIBLE = f"Uncounted IN ({literals(DECIDED)})"
 
-# When the traces of results of batches were that came: whoever reads a batch again makes the same spans, but
-# may know less of when it ran.
-BATCH_TIMES = f"""WITH fresh AS (
-    SELECT TraceId FROM otel_traces
-    WHERE IsLlm AND StoredAt >= toDateTime64({{since:String}}, 3) - INTERVAL 1 SECOND
-        AND startsWith(ServiceTier, {literal(BATCH)})
-)
-SELECT toUnixTimestamp(min(Start)) AS Earliest, toUnixTimestamp(max(End)) AS Latest FROM trace_times
-WHERE (SELECT count() FROM fresh) > 0 AND TraceId IN (SELECT TraceId FROM fresh)
-HAVING count() > 0"""  # noqa: S608
+# Results of batches that came.
+_FRESH_RESULTS = f"""FROM otel_traces
+WHERE IsLlm AND StoredAt >= toDateTime64({{since:String}}, 3) - INTERVAL 1 SECOND
+    AND startsWith(ServiceTier, {literal(BATCH)})"""
+
+# Whether there is any: the view of times is asked for nothing less.
+ANY_RESULTS = f"SELECT 1 AS Any {_FRESH_RESULTS} LIMIT 1"
+
+# When their traces were: whoever reads a batch again makes the same spans, but may know less of when it ran.
+BATCH_TIMES = f"""SELECT toUnixTimestamp(min(Start)) AS Earliest, toUnixTimestamp(max(End)) AS Latest
+FROM trace_times
+WHERE TraceId IN (SELECT TraceId {_FRESH_RESULTS})
+HAVING count() > 0"""  # noqa: S608, words of ours
 
 # Calls of the traces and responses that gained spans, where there are at least two.
 TOGETHER = f"""WITH fresh AS (
