@@ -129,7 +129,7 @@ def create_app(
     for router in (
         completion_routes(parts.completions, arrival_of),
         model_routes(parts.models),
-        file_routes(settings, parts.batches),
+        file_routes(settings, parts.batches, are_traced=parts.pipeline is not None),
         batch_routes(parts.batches),
         health_routes(parts.models, parts.metrics),
         admin_routes(parts.block_list, parts.models, parts.audit),

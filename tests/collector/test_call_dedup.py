@@ -324,3 +324,24 @@ def test_trap_4_the_sdk_and_an_instrumentation_tell_of_one_call(harness: Harness
     reasons = harness.reasons("trap 4")
     assert (reasons["instrumentation"], reasons["anthropic.messages.create"]) == ("duplicate", "")
     assert sorted([reasons["first"], reasons["second"]]) == ["", "duplicate"]
+
+
+@pytest.mark.parametrize("days", [0, 9])
+@pytest.mark.parametrize("passes", [(False, True), (True, True)])
+def test_results_of_a_batch_that_are_read_again_count_once(
+    harness: Harness, days: int, passes: tuple[bool, bool]
+) -> None:
+    """Whoever reads them makes the same spans; who knows no time of theirs gives them that of reading."""
+    project = f"batch-{days}-{passes[0]}"
+    values: dict[str, object] = {"llmtrace.response.service_tier": "batch", "gen_ai.response.id": "msg_1"}
+    now = time.time_ns() // SECOND * SECOND
+    first = llm(values, name="first", start=now - days * 86_400 * SECOND, duration=0)
+    again = llm(values, name="again", start=now - 3600 * SECOND, duration=0)
+    again.trace_id, again.span_id = first.trace_id, first.span_id
+    for number, (result, is_followed) in enumerate(zip((first, again), passes, strict=True)):
+        harness.send(result, project=project, after=number)
+        if is_followed:
+            harness.store.roll_up()
+            harness.deduplicator.sync()
+    assert harness.reasons(project) == {"first": "", "again": "duplicate"}
+    assert harness.sums(project)["calls"] == 1

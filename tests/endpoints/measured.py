@@ -22,7 +22,7 @@ _SPANS = f"""SELECT
     call.Cost AS Cost, call.Stated AS Stated, call.SpanId != '' AS IsCounted
 FROM otel_traces AS span
 LEFT JOIN call_cost AS call ON call.TraceId = span.TraceId AND call.SpanId = span.SpanId
-WHERE span.SessionId != ''
+WHERE span.SessionId != '' AND span.Operation != ''
 ORDER BY Name, Operation"""
 
 

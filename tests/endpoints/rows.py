@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import chat_endpoints, fine_tuning_endpoints, media_endpoints
+from . import batch_endpoints, chat_endpoints, fine_tuning_endpoints, media_endpoints
 from .endpoint import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *chat_endpoints.ENDPOINTS,
     *media_endpoints.ENDPOINTS,
     *fine_tuning_endpoints.ENDPOINTS,
+    *batch_endpoints.ENDPOINTS,
 )

@@ -23,6 +23,7 @@ from openai.types import Batch
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
+from llmtrace.testing import capture
 from llmtrace_inference.batches.file_store import FileStore
 from llmtrace_inference.batches.input_lines import LineRules, read_lines
 from llmtrace_inference.batches.journal import AnswerJournal, records
@@ -110,6 +111,18 @@ def test_a_batch_of_each_endpoint_on_real_models(service: Running) -> None:
     assert answer["response"]["body"]["object"] == "text_completion"
     (answer,) = _read(client, _ended(client, vectors).output_file_id)
     assert len(answer["response"]["body"]["data"][0]["embedding"]) == 128
+
+
+def test_lines_that_left_spans_here_are_not_counted_again_where_they_are_read(tmp_path: Path) -> None:
+    with serving(_settings(tmp_path), load=_fake) as running, capture() as traces:
+        client = running.client
+        batch = _ended(client, _begin(client, [_line("a"), _line("b")]))
+        assert len(_read(client, batch.output_file_id)) == 2
+        (read,) = [span for span in traces.snapshot() if span["name"] == "fetch_batch_results"]
+        assert not any("llmtrace.batch.custom_id" in span["attributes"] for span in traces.snapshot())
+        lines = [s for s in running.exporter.get_finished_spans() if s.kind is SpanKind.SERVER]
+    assert read["attributes"]["llmtrace.batch.results.repeated"] == 2
+    assert len(lines) >= 2
 
 
 def test_files_are_kept_listed_read_and_deleted(tmp_path: Path) -> None:

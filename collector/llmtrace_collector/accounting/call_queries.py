@@ -30,6 +30,9 @@ _KNOWN = " + ".join(f"(ifNull({count.name}, 0) > 0)" for count in COUNTS)
 # A bill is worth more than a bucket; what a framework estimates is worth none.
 _BILLED = f"2 * (StatedCost IS NOT NULL AND StatedBy IN ({literals(BILLERS)}))"
 
+#: What the tier of a result of a batch begins with.
+BATCH = "batch"
+
 #: What tells a row from all others, copies of its span too; short, for lists of many rows.
 ROW_HASH = "cityHash64(Project, TraceId, SpanId, ReceivedAt)"
 
@@ -63,6 +66,20 @@ _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, 
 
 _ELIGIBLE = f"Uncounted IN ({literals(DECIDED)})"
 
+# Results of batches that came.
+_FRESH_RESULTS = f"""FROM otel_traces
+WHERE IsLlm AND StoredAt >= toDateTime64({{since:String}}, 3) - INTERVAL 1 SECOND
+    AND startsWith(ServiceTier, {literal(BATCH)})"""
+
+# Whether there is any: the view of times is asked for nothing less.
+ANY_RESULTS = f"SELECT 1 AS Any {_FRESH_RESULTS} LIMIT 1"
+
+# When their traces were: whoever reads a batch again makes the same spans, but may know less of when it ran.
+BATCH_TIMES = f"""SELECT toUnixTimestamp(min(Start)) AS Earliest, toUnixTimestamp(max(End)) AS Latest
+FROM trace_times
+WHERE TraceId IN (SELECT TraceId {_FRESH_RESULTS})
+HAVING count() > 0"""  # noqa: S608, words of ours
+
 # Calls of the traces and responses that gained spans, where there are at least two.
 TOGETHER = f"""WITH fresh AS (
     SELECT Project, TraceId, ResponseId, Timestamp FROM otel_traces
@@ -71,8 +88,10 @@ TOGETHER = f"""WITH fresh AS (
 SELECT Project, TraceId, SpanId, toUnixTimestamp(Timestamp) AS Second
 FROM otel_traces
 WHERE IsLlm
-    AND Timestamp >= (SELECT min(Timestamp) FROM fresh) - INTERVAL {LONGEST_SECONDS} SECOND
-    AND Timestamp <= (SELECT max(Timestamp) FROM fresh) + INTERVAL {LONGEST_SECONDS} SECOND
+    AND Timestamp >= least((SELECT min(Timestamp) FROM fresh), toDateTime({{earliest:Int64}}))
+        - INTERVAL {LONGEST_SECONDS} SECOND
+    AND Timestamp <= greatest((SELECT max(Timestamp) FROM fresh), toDateTime({{latest:Int64}}))
+        + INTERVAL {LONGEST_SECONDS} SECOND
     AND ((Project, TraceId) IN (SELECT Project, TraceId FROM fresh)
         OR (ResponseId != '' AND (Project, ResponseId) IN (SELECT Project, ResponseId FROM fresh)))
 QUALIFY count() OVER (PARTITION BY Project, TraceId) > 1

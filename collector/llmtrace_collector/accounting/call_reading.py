@@ -18,6 +18,8 @@ from llmtrace_collector.store.store import Store
 
 from .call_decisions import HOPS, NOWHERE, Decision
 from .call_queries import (
+    ANY_RESULTS,
+    BATCH_TIMES,
     BY_KEY,
     CANDIDATES,
     DECIDED_BEFORE,
@@ -110,14 +112,25 @@ class CallReader:
         """Rows of the calls that share a trace or a response with others. Which these are is asked first,
         of small columns: where there are none, nothing else is read.
         """
-        keys = self._store.rows(TOGETHER, {"since": since})
+        window: dict[str, str | int] = {"since": since, **self._batch_times(since)}
+        keys = self._store.rows(TOGETHER, window)
         rows: list[dict[str, Any]] = []
         for part in chunks(keys):
             seconds = [int(row["Second"]) for row in part]
-            window = {"from": min(seconds), "to": max(seconds) + 1}
+            between = {"from": min(seconds), "to": max(seconds) + 1}
             for spans in listed({_key(row) for row in part}):
-                rows += self._store.rows(BY_KEY.format(spans=spans), window)
+                rows += self._store.rows(BY_KEY.format(spans=spans), between)
         return rows
+
+    def _batch_times(self, since: str) -> dict[str, int]:
+        """Between when the traces of results of batches lie that came; where none did, a window without
+        anything in it.
+        """
+        rows = self._store.rows(ANY_RESULTS, {"since": since}) and self._store.rows(
+            BATCH_TIMES, {"since": since}
+        )
+        times = next(iter(rows), {"Earliest": 2**31, "Latest": 0})
+        return {"earliest": int(times["Earliest"]), "latest": int(times["Latest"])}
 
     def _repetitions(self, since: str) -> list[dict[str, Any]]:
         """Rows of requests that repeat others of other traces, and of those: whichever of them is new."""

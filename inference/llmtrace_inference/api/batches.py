@@ -16,11 +16,17 @@ from llmtrace_inference.batches.service import BatchRequest, BatchService, Expir
 from llmtrace_inference.protocol.errors import ApiError, from_validation
 from llmtrace_inference.settings import InferenceSettings
 
+#: Says to the SDK of who reads a batch's output that its lines have left spans: read again, they count once.
+TRACED_HEADER = "x-llmtrace-batch-results"
+
 _FIELDS = {"file", "purpose", "expires_after[anchor]", "expires_after[seconds]"}
 
 
-def file_routes(settings: InferenceSettings, service: BatchService) -> APIRouter:
-    """`/v1/files`: POST uploads, GET lists, `{id}` GET and DELETE, `{id}/content` GET."""
+def file_routes(settings: InferenceSettings, service: BatchService, *, are_traced: bool) -> APIRouter:
+    """`/v1/files`: POST uploads, GET lists, `{id}` GET and DELETE, `{id}/content` GET.
+
+    are_traced: whether the lines of batches leave spans.
+    """
     router = APIRouter(prefix="/v1/files")
 
     async def enter(request: Request) -> Caller:
@@ -64,7 +70,7 @@ def file_routes(settings: InferenceSettings, service: BatchService) -> APIRouter
         caller = await enter(request)
         file = service.files.get(file_id, caller.owner)
         # Somebody's text: never to be shown as a page of this server's.
-        headers = {"X-Content-Type-Options": "nosniff"}
+        headers = {"X-Content-Type-Options": "nosniff", **({TRACED_HEADER: "traced"} if are_traced else {})}
         return FileResponse(service.files.path(file), media_type="application/octet-stream", headers=headers)
 
     return router

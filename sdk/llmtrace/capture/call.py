@@ -24,10 +24,8 @@ from llmtrace.spans import cache_fills, context_attributes, other_tracers, retri
 from llmtrace.wire import accounts, background_responses, cache_headers, registry, response_headers
 from llmtrace.wire.format import UNDETERMINED, InnerCall, Json, Translation, WireFormat
 from llmtrace.wire.framing import decode, output_events, sse
-from llmtrace.wire.media_parts import without_media
 from llmtrace.wire.provider_errors import provider_error, without_secrets
 from llmtrace.wire.provider_names import provider_name, provider_of_body
-from llmtrace.wire.render import render, shortened
 from llmtrace.wire.stated_cost import stated_cost
 from llmtrace.wire.usage_estimate import estimated_usage, has_usage
 
@@ -35,6 +33,7 @@ from . import content_encoding, llm_span
 from .inner_calls import finish_inner_calls
 from .received_body import ReceivedBody
 from .runtime import Runtime
+from .translated import attributes_of
 
 _TRANSLATING: Final = swallow("translating a call", may_raise=False)
 _UNSET: Final = Status(StatusCode.UNSET)
@@ -108,7 +107,7 @@ class LlmCall:
         self._streamed = self.encoded = self._abandoned = False
         self._end: int | None = None
         self._started_at = clock.time_ns()
-        self.span = llm_span.begin(runtime, wire_format.operation, self._started_at, here)
+        self.span = self._begin_span(here)
         self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(here), self._started_at)
         self._retry_of: retries.Retry | None = None
         if wire_format.calls_model:
@@ -116,6 +115,9 @@ class LlmCall:
             retries.last.set(self._retry)
             cache_fills.note_call(self.span.context, here)
         self._start = clock.perf_counter()
+
+    def _begin_span(self, here: Context) -> llm_span.LlmSpan:
+        return llm_span.begin(self._runtime, self._format.operation, self._started_at, here)
 
     @property
     def http_spans_too(self) -> bool:
@@ -301,7 +303,7 @@ class LlmCall:
             vectors = attributes[semconv.OPERATION_NAME] == "embeddings"
             plain = self._format.plain
             if plain is not None and (self._status or 0) < 400:
-                body = plain(content_type, received, self._size)
+                body = plain(content_type, received, self.body.size)
         if body is None and not is_stream:
             body = decode.decoded(decode.without_vectors(received) if vectors else received)
         if body is not None:
@@ -344,18 +346,8 @@ class LlmCall:
         )
 
     def _merge(self, translation: Translation, attributes: dict[str, AttributeValue]) -> None:
-        redactor = self._runtime.redactor
-        attributes.update(translation.attributes)
+        attributes.update(attributes_of(translation, self._runtime, self._media))
         self._inner_calls += translation.inner_calls
-        for key, content in translation.content.items():
-            limit = self._runtime.config.max_content_chars
-            messages = without_media(content, self._media)
-            text = render(messages, limit)
-            if redactor.concerns(text):
-                text = render(redactor.tree(messages), limit)
-            attributes[key] = text
-        for key, text in translation.texts.items():
-            attributes[key] = shortened(redactor.text(text), self._runtime.config.max_content_chars)
 
     def _received_pieces(self) -> list[bytes]:
         """The body in the pieces that it came in, decoded."""

@@ -44,6 +44,31 @@ def decoded(pieces: Sequence[bytes], encodings: str) -> list[bytes]:
     return listed
 
 
+def decompressor(encodings: str) -> Callable[[bytes], bytes] | None:
+    """What undoes the one encoding of a `content-encoding` header piece by piece, and raises where it cannot;
+    None for several, and for one that cannot be undone here.
+    """
+    name = encodings.strip().lower()
+    if name in {"gzip", "x-gzip"}:
+        return zlib.decompressobj(47).decompress
+    if name == "deflate":
+        return zlib.decompressobj(zlib.MAX_WBITS).decompress
+    return _machine(name)
+
+
+def _machine(name: str) -> Callable[[bytes], bytes] | None:
+    """The client library had one of these, or it would not have asked for the encoding."""
+    module = _first({"br": _BROTLI, "zstd": _ZSTD}.get(name, ()))
+    if module is None:
+        return None
+    if name == "br":
+        machine = module.Decompressor()
+        return getattr(machine, "process", None) or machine.decompress  # type: ignore[no-any-return]
+    machine = module.ZstdDecompressor()
+    machine = machine.decompressobj() if hasattr(machine, "decompressobj") else machine
+    return machine.decompress  # type: ignore[no-any-return]
+
+
 def _gzip(pieces: list[bytes]) -> list[bytes]:
     return _as_far_as_it_goes(zlib.decompressobj(47).decompress, pieces)
 
@@ -57,24 +82,19 @@ def _deflate(pieces: list[bytes]) -> list[bytes]:
 
 
 def _brotli(pieces: list[bytes]) -> list[bytes]:
-    module = _first(_BROTLI)
-    if module is None:
-        return [b""] * len(pieces)
-    machine = module.Decompressor()
-    return _as_far_as_it_goes(getattr(machine, "process", None) or machine.decompress, pieces)
+    return _by_machine("br", pieces)
 
 
 def _zstd(pieces: list[bytes]) -> list[bytes]:
-    module = _first(_ZSTD)
-    if module is None:
-        return [b""] * len(pieces)
-    machine = module.ZstdDecompressor()
-    machine = machine.decompressobj() if hasattr(machine, "decompressobj") else machine
-    return _as_far_as_it_goes(machine.decompress, pieces)
+    return _by_machine("zstd", pieces)
+
+
+def _by_machine(name: str, pieces: list[bytes]) -> list[bytes]:
+    machine = _machine(name)
+    return [b""] * len(pieces) if machine is None else _as_far_as_it_goes(machine, pieces)
 
 
 def _first(names: tuple[str, ...]) -> Any:
-    """The client library had one of these, or it would not have asked for the encoding."""
     for name in names:
         try:
             return importlib.import_module(name)

@@ -24,7 +24,9 @@ from llmtrace.wire import registry
 from llmtrace.wire.format import WireFormat
 
 from . import content_encoding, open_streams, other_http, propagation
+from .batch_call import BatchCall
 from .call import CapturedRequest, LlmCall
+from .deferred_span import DeferredSpan
 from .runtime import Runtime
 
 METHODS: Final = frozenset({"POST", "GET", "DELETE"})
@@ -68,10 +70,19 @@ class SentRequest:
 
     __slots__ = ("_attached", "call")
 
-    def __init__(self, call: LlmCall | None = None, attached: Attached | None = None) -> None:
-        """attached: the context that was attached for it, and goes when it was sent or could not be."""
+    def __init__(self, call: LlmCall | None = None, *attached: Attached | None) -> None:
+        """attached: the contexts that were attached for it, and go when it was sent or could not be."""
         self.call = call
         self._attached = attached
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its answer will say what it is: until then it is treated as any other request."""
+        return self.call is not None and isinstance(self.call.span, DeferredSpan)
+
+    def within(self, attached: Attached | None) -> SentRequest:
+        """The same, with a context that was attached after the others."""
+        return SentRequest(self.call, *self._attached, attached)
 
     def __enter__(self) -> None:
         """The context was attached when the request was begun."""
@@ -79,8 +90,9 @@ class SentRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._attached is not None:
-            self._attached.leave()
+        for attached in reversed(self._attached):
+            if attached is not None:
+                attached.leave()
         if error is not None and self.call is not None:
             with _FAILING:
                 self.call.fail(error)
@@ -149,9 +161,11 @@ def begin(
     set_header: propagation.SetHeader,
 ) -> SentRequest:
     """Begin a call, write its headers with `set_header`, and attach the context in which it is sent."""
+    call = _begin_call(runtime, wire_format, request)
+    if isinstance(call.span, DeferredSpan):
+        return SentRequest(call, _mark())
     if runtime.config.http_spans == "all":
         other_http.install(runtime)
-    call = _begin_call(runtime, wire_format, request)
     propagation.set_trace_headers(call.span.context, set_header)
     if runtime.config.baggage_hosts:
         propagation.set_baggage_header(runtime.config, host(), set_header)
@@ -166,7 +180,15 @@ def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequ
     here = context_attributes.here()
     if above is not None:
         here = set_span_in_context(above, here)
-    return LlmCall(runtime, wire_format, request, here)
+    kind = LlmCall if wire_format.batch is None else BatchCall
+    return kind(runtime, wire_format, request, here)
+
+
+def _mark() -> Attached:
+    """While it is sent, no other hook begins it. To HTTP instrumentation it is a request like any other."""
+    before = otel_context.get_current()
+    inside = otel_context.set_value(_INSIDE, True, before)
+    return Attached(otel_context.attach(inside), inside, before)
 
 
 def _enter(call: LlmCall) -> Attached:

@@ -68,6 +68,11 @@ class ReceivedBody:
             self._size = sum(map(len, self._chunks))
 
     @property
+    def size(self) -> int:
+        """Bytes that came, once it has ended."""
+        return self._size
+
+    @property
     def weight(self) -> int:
         """Bytes held, once it has ended."""
         return min(self._size, self._limit + _TAIL_BYTES)

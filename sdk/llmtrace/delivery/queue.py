@@ -157,11 +157,20 @@ class DeliveryWorker:
         if self._reports:
             self._start()
 
-    def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> None:
-        """Queue a finished call. `quiet` starts and wakes nothing (for use during garbage collection)."""
+    def submit_call(self, call: FinishedCall, *, quiet: bool = False) -> bool:
+        """Queue a finished call; whether there was room. `quiet` starts and wakes nothing (for use during
+        garbage collection).
+        """
         queued = self._queue.add_call(call)
         if queued and not quiet:
             self._notify(queued)
+        return bool(queued)
+
+    def count_dropped(self, spans: int) -> None:
+        """Count spans that will never be, for what they were to be made of was dropped."""
+        with self._lock:
+            self._counters.generated += spans
+            self._counters.count_dropped(spans)
 
     def submit_span(self, span: ReadableSpan, *, redacted: bool = False) -> None:
         """Queue an ended span; `redacted` says that it was redacted already."""

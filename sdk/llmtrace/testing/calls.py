@@ -13,10 +13,20 @@ from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
 from llmtrace.spans.finished_spans import SCOPE
+from llmtrace.wire import batch_results
 
 from .prices import cost_of
 
-_STEPS: Final = frozenset({"invoke_agent", "execute_tool", "retrieval"})
+_STEPS: Final = frozenset(
+    {
+        "invoke_agent",
+        "execute_tool",
+        "retrieval",
+        batch_results.CREATE,
+        batch_results.FETCH,
+        batch_results.FETCH_RESULTS,
+    }
+)
 _LONGEST_SHOWN: Final = 60
 
 

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 from opentelemetry.util.types import AttributeValue
 
+from .batch_results import BatchFormat
+
 Json = Any
 """A decoded JSON value from the outside: nothing about its shape is trusted."""
 
@@ -54,7 +56,8 @@ class WireFormat:
     provider: whose format it is; who answers in it is for `provider_names` to say.
     operation: `gen_ai.operation.name`; a translation may name another one.
     endings: the word of the path to look it up by: the last one (what follows a colon in it, if any; for
-        a `GET`, which ends with an id, the last but one). None: asked about every path not found so.
+        a `GET`, which ends with an id, the last but one, else the last). None: asked about every path not
+        found so.
     matches: by path (without query) and raw body, cheaply: it runs before the request is sent.
     request: decoded request body and path → attributes; `content` says whether messages are wanted.
     response: decoded (or folded) response body → attributes.
@@ -71,6 +74,7 @@ class WireFormat:
         is billed by pieces, which its answer alone does not tell.
     failure: decoded response body → (error type, message) where it says in a way of its own that it failed.
     collection_of_host: what is searched, where only the host says it; an empty text where it does not.
+    batch: of what is done with batches: how their results are found in an answer.
     """
 
     provider: str
@@ -89,11 +93,12 @@ class WireFormat:
     piece_usage: Callable[[Json, Json, Mapping[str, AttributeValue]], dict[str, AttributeValue]] | None = None
     failure: Callable[[Json], tuple[str | None, str | None]] = no_failure
     collection_of_host: Callable[[str], str] | None = None
+    batch: BatchFormat | None = None
 
     @property
     def calls_model(self) -> bool:
         """Whether a model is asked; else it is a step that needs none, as a search is."""
-        return self.operation not in {"", "retrieval"}
+        return self.batch is None and self.operation not in {"", "retrieval"}
 
 
 def _nothing(body: Json, *rest: Any) -> Translation:

@@ -16,6 +16,8 @@ from .format import Json
 FAST: Final = "fast"
 REGIONAL: Final = "regional"
 """Run in a region, or in several, of one's choice, where anywhere costs less."""
+BATCH: Final = "batch"
+_MODIFIERS: Final = frozenset({FAST, REGIONAL, "us"})
 _STANDARD: Final = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
 
 
@@ -27,3 +29,9 @@ def put_price_tier(attributes: dict[str, AttributeValue], tier: Json, *modifiers
         attributes[semconv.RESPONSE_SERVICE_TIER] = "+".join(
             [name, *words] if name not in _STANDARD else words
         )
+
+
+def batch_tier(tier: Json) -> str:
+    """The price tier of a result of a batch whose answer says `tier`: what it was run at is the batch's."""
+    words = tier.split("+") if isinstance(tier, str) else []
+    return "+".join([BATCH, *(word for word in words if word in _MODIFIERS)])

@@ -6,6 +6,10 @@ from typing import Final
 
 from . import hugging_face, ollama
 from .anthropic import messages as anthropic_messages
+from .batches import anthropic as anthropic_batches
+from .batches import gemini as gemini_batches
+from .batches import openai as openai_batches
+from .batches import polls
 from .bedrock import converse, invoke_model
 from .cohere import chat as cohere_chat
 from .cohere import embeddings as cohere_embeddings
@@ -53,6 +57,14 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     ollama.EMBED,
     hugging_face.FORMAT,
     hugging_face.MODEL,
+    openai_batches.FORMAT,
+    polls.FORMAT,
+    openai_batches.RESULTS,
+    anthropic_batches.FORMAT,
+    anthropic_batches.FETCH_FORMAT,
+    anthropic_batches.RESULTS,
+    gemini_batches.FORMAT,
+    gemini_batches.RESULTS,
     chroma.FORMAT,
     pinecone.FORMAT,
     qdrant.FORMAT,
@@ -98,8 +110,8 @@ def named(path: str, method: str = "POST") -> tuple[WireFormat, ...]:
         _index()
     head, _, last = path.rpartition("/")
     if method != "POST":
-        last = head.rpartition("/")[2]
-    elif ":" in last:
+        return _by_ending.get(head.rpartition("/")[2]) or _by_ending.get(last, ())
+    if ":" in last:
         last = last.rpartition(":")[2]
     return _by_ending.get(last, ())
 

@@ -160,8 +160,8 @@ def _begin(request: Any, streams: StreamTypes) -> interceptor.SentRequest:
             path = request.url.raw_path.decode("ascii").partition("?")[0]
             begun = _begin_call(runtime, request, path, streams)
             if begun is not None:
-                return begun
-        return interceptor.SentRequest(attached=other_http.other_call(runtime, request))
+                return begun.within(other_http.other_call(runtime, request)) if begun.is_open else begun
+        return interceptor.SentRequest(None, other_http.other_call(runtime, request))
     return interceptor.NOTHING
 
 
