@@ -65,6 +65,7 @@ class WireFormat:
     fetched_again: whether several calls can return the same response; see `background_responses`.
     failure: decoded response body → (error type, message) where it says in a way of its own that it failed.
     collection_of_host: what is searched, where only the host says it; an empty text where it does not.
+    estimates_usage: whether counts that nobody told are estimated from the text; where sound is billed, no.
     """
 
     provider: str
@@ -80,6 +81,7 @@ class WireFormat:
     fetched_again: bool = False
     failure: Callable[[Json], tuple[str | None, str | None]] = no_failure
     collection_of_host: Callable[[str], str] | None = None
+    estimates_usage: bool = True
 
     @property
     def calls_model(self) -> bool:

@@ -14,6 +14,8 @@ from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
 from llmtrace.wire.format import UNDETERMINED
 
+from . import aiohttp_websockets
+
 if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
 else:  # which takes no argument before wrapt 2
@@ -25,6 +27,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     yield module.ClientSession, "_request", lambda original: _request(original, module)
     for name in ("close", "release"):
         yield module.ClientResponse, name, _closing
+    yield from aiohttp_websockets.hooks(module)
 
 
 class _AiohttpRequest:
