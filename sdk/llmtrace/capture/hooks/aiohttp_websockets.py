@@ -70,7 +70,7 @@ def _watched(kind: Any) -> Methods:
             connection.__dict__[_RECEIVING] = None
         tap: Tap = connection.__dict__[TAP]
         opcode, data = message[0], message[1]
-        if opcode == _TEXT or opcode == _BINARY:
+        if opcode in (_TEXT, _BINARY):
             tap.received(opcode, data, True)
         elif not tap.is_over and opcode.name in {"CLOSE", "CLOSING", "CLOSED", "ERROR"}:
             with NOTING:

@@ -1,7 +1,7 @@
 """What the hooks on libraries of WebSockets share: which connections are watched, and their messages.
 
-A connection that is watched gets a class of its own below the one it had: it stays what it was for `isinstance`
-and in every method, and no other connection pays for it.
+A connection that is watched gets a class of its own below the one it had: it stays what it was for
+`isinstance` and in every method, and no other connection pays for it.
 """
 
 from __future__ import annotations

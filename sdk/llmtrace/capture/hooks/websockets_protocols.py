@@ -1,4 +1,4 @@
-"""The hooks on `websockets`: the protocol below its clients for threads, asyncio and Trio, and its old client.
+"""The hooks on `websockets`: the protocol below its clients of all three kinds, and its old client.
 
 The protocol knows every frame of a connection, whoever reads them, and its interface is public.
 """
@@ -93,9 +93,9 @@ def _watched(kind: Any) -> Methods:
 def _close_error(connection: Any) -> BaseException | None:
     """What broke a connection; None where the program left it, in an orderly way."""
     left = getattr(connection, "close_sent", None)
-    if left is not None and connection.close_rcvd_then_sent is not True:
-        if left.code in _USUAL_CLOSES or (left.code == _INTERNAL_ERROR and not left.reason):
-            return None
+    is_ours = left is not None and connection.close_rcvd_then_sent is not True
+    if is_ours and (left.code in _USUAL_CLOSES or (left.code == _INTERNAL_ERROR and not left.reason)):
+        return None
     error: BaseException = (
         connection.connection_closed_exc()
         if hasattr(connection, "connection_closed_exc")

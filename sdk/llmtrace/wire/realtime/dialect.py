@@ -15,13 +15,29 @@ from typing import Final, Literal, NamedTuple
 from llmtrace.wire.format import WireFormat
 
 Kind = Literal[
-    "nothing", "session", "asked", "input", "committed", "cleared", "media", "begun", "piece", "remark",
-    "output", "over", "usage", "call", "error", "failed",
-]  # fmt: skip
+    "nothing",
+    "session",
+    "asked",
+    "input",
+    "committed",
+    "cleared",
+    "media",
+    "begun",
+    "piece",
+    "remark",
+    "output",
+    "over",
+    "usage",
+    "call",
+    "error",
+    "failed",
+]
 """What a message is to the session that it is in.
 
 Sent: `session` sets it up; `asked` wants a response; `input` belongs to the next one; `media` is sound or a
-picture, of which the size is noted; `cleared` says that those sent until now are no input. Received: `session` has the settings that hold; `committed` says that the media sent until now are input;
+picture, of which the size is noted; `cleared` says that those sent until now are no input.
+
+Received: `session` has the settings that hold; `committed` says that the media sent until now are input;
 `begun`, `piece` and `over` are a response's own, `remark` is one's that never begins it; `output` is a piece
 whose media are not noted; `usage` counts what is over; `call` is a call of another model, in one message;
 `error` is the fault of a message that was sent, `failed` of the response that was asked for.
@@ -31,8 +47,8 @@ whose media are not noted; `usage` counts what is over; `call` is a call of anot
 class Signal(NamedTuple):
     """One message, in short.
 
-    response_id: whose it is, of an error the id of the message at fault; "" where the API has one response at a
-        time. size, modality: of media sent.
+    response_id: whose it is, of an error the id of the message at fault; "" where the API has one response
+        at a time. size, modality: of media sent.
     has_usage: whether it counts tokens.
     """
 
