@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -96,7 +97,7 @@ def realtime_server(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
             else:
                 _realtime(connection, state)
 
-    with serve(play, "127.0.0.1", 0, ssl=tls) as server:
+    with serve(play, "127.0.0.1", 0, **({} if tls is None else {"ssl": tls})) as server:
         state.port = server.socket.getsockname()[1]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -162,7 +163,7 @@ def _respond(connection: ServerConnection, response_id: str, asked: dict[str, An
             _send(connection, "response.output_audio_transcript.delta", **part, delta=words)
             _send(connection, "response.output_audio.delta", **part, delta=SOUND)
         if play == "torn":
-            connection.socket.close()
+            connection.socket.shutdown(socket.SHUT_RDWR)
             return
         if play == "hangs":
             return

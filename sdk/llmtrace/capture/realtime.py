@@ -20,7 +20,7 @@ from llmtrace import clock
 from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes
 from llmtrace.wire.format import WireFormat
-from llmtrace.wire.realtime.dialect import Dialect, Signal
+from llmtrace.wire.realtime.dialect import NOTHING, Dialect, Signal
 from llmtrace.wire.realtime.session_frames import connection_frame, media_frame
 
 from . import interceptor, open_streams
@@ -94,6 +94,7 @@ class RealtimeSession:
         self.headers = headers
         self._runtime = runtime
         self._dialect = dialect
+        self._sent, self._received = dialect.sent, dialect.received
         self._output = dialect.output + b"\n"
         self._query = {name: value for name, value in parse_qsl(query) if name not in _SECRETS}
         self._lock = threading.RLock()
@@ -124,16 +125,16 @@ class RealtimeSession:
     def sent(self, message: bytes) -> None:
         """A whole message is handed to the connection; called where the program does so."""
         with _NOTING:
-            signal = self._dialect.sent(message)
-            if signal.kind != "nothing":
+            signal = self._sent(message)
+            if signal is not NOTHING:
                 with self._lock:
                     self._note_sent(signal, message)
 
     def received(self, message: bytes) -> None:
         """A whole message came, on whichever thread."""
         with _NOTING:
-            signal = self._dialect.received(message)
-            if signal.kind != "nothing":
+            signal = self._received(message)
+            if signal is not NOTHING:
                 with self._lock:
                     self._note_received(signal, message)
 
@@ -224,7 +225,8 @@ class RealtimeSession:
 
     def _response_of(self, signal: Signal) -> _Response | None:
         """The open response that a message belongs to; it begins with it where that is how they begin."""
-        self._end_over()
+        if self._over is not None:
+            self._end_over()
         response = self._open.get(signal.response_id)
         if response is None and len(self._open) == 1:
             response_id, only = next(iter(self._open.items()))

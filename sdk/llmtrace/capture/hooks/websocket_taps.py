@@ -43,12 +43,18 @@ class Tap:
 
     def sent(self, opcode: int, data: Any, fin: bool) -> None:
         """A frame is handed to the connection; data: text or bytes."""
+        if fin and opcode in _DATA:
+            self.session.sent(data if type(data) is bytes else _bytes(data))
+            return
         with NOTING:
             if (message := _whole(self._sent, opcode, data, fin)) is not None:
                 self.session.sent(message)
 
     def received(self, opcode: int, data: Any, fin: bool) -> None:
         """A frame came."""
+        if fin and opcode in _DATA:
+            self.session.received(data if type(data) is bytes else _bytes(data))
+            return
         with NOTING:
             if (message := _whole(self._received, opcode, data, fin)) is not None:
                 self.session.received(message)
@@ -104,10 +110,8 @@ def watch(connection: Any, tap: Tap, methods: Callable[[Any], Methods]) -> None:
 
 
 def _whole(pieces: list[bytes], opcode: int, data: Any, fin: bool) -> bytes | None:
-    """The message that is whole with this frame; one that is too long to be of interest is none."""
+    """The message that is whole with this frame, its last; one that is too long to be of interest is none."""
     if opcode in _DATA:
-        if fin:
-            return _bytes(data)
         pieces[:] = [_bytes(data)]
         return None
     if opcode != _CONTINUATION or not pieces:

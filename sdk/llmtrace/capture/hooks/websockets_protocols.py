@@ -71,9 +71,8 @@ def _watched(kind: Any) -> Methods:
         tap: Tap = connection.__dict__[TAP]
         with NOTING:
             for event in events:
-                opcode = getattr(event, "opcode", None)
-                if opcode is not None:
-                    tap.received(opcode, event.data, event.fin)
+                if hasattr(event, "opcode"):
+                    tap.received(event.opcode, event.data, event.fin)
                 elif hasattr(event, "status_code"):
                     tap.session.answered(event.status_code, event.headers.raw_items(), event.body)
         return events

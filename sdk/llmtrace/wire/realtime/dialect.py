@@ -86,33 +86,46 @@ class Dialect:
 
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"([a-z_]+(?:\.[a-z_.]+)|error)"')
 _RESPONSE_ID: Final = re.compile(rb'"response_id"\s*:\s*"([^"]*)"')
+_HEAD: Final = re.compile(
+    rb'\s*\{\s*"type"\s*:\s*"([a-z_]+\.[a-z_.]+|error)"(?:\s*,\s*"event_id"\s*:\s*"[^"]*")?'
+    rb'(?:\s*,\s*"response_id"\s*:\s*"([^"]*)")?'
+)
+"""How nearly all events begin."""
 _BEGINNING: Final = 192
 _END: Final = 192
 _SEARCHED: Final = 64 * 1024
 
 
-def event_type(message: bytes) -> bytes:
-    """The `type` of an event of OpenAI's, which has a dot in it or is `error`; empty for what is none.
+def event_head(message: bytes) -> tuple[bytes, bytes]:
+    """(`type`, `response_id`) of an event of OpenAI's: its type has a dot in it or is `error`. Empty for what
+    is none, or has none.
 
-    It stands at the beginning; where a long text is before it, at the end.
+    They stand at the beginning; where a long text is before them, at the end.
     """
-    match = _TYPE.search(message, 0, _BEGINNING) or _TYPE.search(message, max(0, len(message) - _END))
-    if match is None and len(message) <= _SEARCHED:
-        match = _TYPE.search(message)
+    head = _HEAD.match(message)
+    if head is not None and head[2] is not None:
+        return head[1], head[2]
+    kind = head or _near(_TYPE, message)
+    return (b"" if kind is None else kind[1]), b""
+
+
+def response_id(message: bytes) -> bytes:
+    """The `response_id` of an event where it does not stand at the beginning; empty where there is none."""
+    match = _near(_RESPONSE_ID, message)
     return match[1] if match is not None else b""
 
 
-def response_id(message: bytes) -> str:
-    """The `response_id` of an event, which stands before its payload; "" where it does not."""
-    match = _RESPONSE_ID.search(message, 0, 4 * _BEGINNING) or _RESPONSE_ID.search(
-        message, max(0, len(message) - _END)
-    )
-    return match[1].decode("utf-8", "replace") if match is not None else ""
+def _near(pattern: re.Pattern[bytes], message: bytes) -> re.Match[bytes] | None:
+    match = pattern.search(message, 0, _BEGINNING) or pattern.search(message, max(0, len(message) - _END))
+    if match is None and len(message) <= _SEARCHED:
+        match = pattern.search(message)
+    return match
 
 
-def base64_size(message: bytes, key: bytes) -> int:
-    """How many bytes the base64 text under `key` (with its quotation marks) stands for; 0 without it."""
-    at = message.find(key)
-    start = message.find(b'"', message.find(b":", at + len(key)) + 1) + 1 if at >= 0 else 0
-    end = message.find(b'"', start) if start else 0
-    return max(0, end - start) * 3 // 4
+def base64_size(message: bytes, opening: re.Pattern[bytes]) -> int:
+    """How many bytes the base64 text stands for that begins where `opening` ends; 0 without it."""
+    match = opening.search(message)
+    if match is None:
+        return 0
+    start = match.end()
+    return max(0, message.find(b'"', start) - start) * 3 // 4

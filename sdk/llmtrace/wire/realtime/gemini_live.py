@@ -29,7 +29,7 @@ _REMARKS: Final = (
 )
 _HEARD: Final = b'"inputTranscription"'
 _USAGE: Final = b'"usageMetadata"'
-_DATA: Final = b'"data"'
+_DATA: Final = re.compile(rb'"data"\s*:\s*"')
 _WORDS: Final = (b'"text"', b'"outputTranscription"')
 _LONG: Final = 4096
 _END: Final = 2048
@@ -56,7 +56,7 @@ def sent(message: bytes) -> Signal:
     size = base64_size(message, _DATA)
     if size:
         picture = any(mark in message[:_END] or mark in message[-_END:] for mark in _PICTURES)
-        return Signal("media", size=size, modality="image" if picture else "audio")
+        return Signal("media", "", size, "image" if picture else "audio")
     return Signal("asked") if b'"text"' in message else NOTHING
 
 

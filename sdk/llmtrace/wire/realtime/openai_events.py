@@ -5,12 +5,13 @@ availability (`response.audio.delta`, `response.output_audio.delta`).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from llmtrace.wire.format import mapping, word
 from llmtrace.wire.framing import decode
 
-from .dialect import NOTHING, Dialect, Signal, base64_size, event_type, response_id
+from .dialect import NOTHING, Dialect, Kind, Signal, base64_size, event_head, response_id
 from .openai_realtime import FORMAT, TRANSCRIPTION
 
 _APPEND: Final = b"input_audio_buffer.append"
@@ -38,8 +39,9 @@ _RECEIVED: Final = {
     b"input_audio_buffer.speech_stopped": _INPUT,
     _TRANSCRIBED: Signal("call"),
 }
+_AUDIO_FIELD: Final = re.compile(rb'"audio"\s*:\s*"')
 #: Of a response: pieces that say again what its last event holds, or that hold media.
-_AUDIO: Final = (b"response.audio.delta", b"response.output_audio.delta")
+_AUDIO: Final = frozenset({b"response.audio.delta", b"response.output_audio.delta"})
 _LEFT_OUT: Final = (b".done", b".added", b"in_progress")
 _ID: Final = re.compile(rb'"response"\s*:\s*\{\s*(?:"object"\s*:\s*"[^"]*"\s*,\s*)?"id"\s*:\s*"([^"]*)"')
 #: Errors of a response, by their code; an error of another message need not name that.
@@ -61,28 +63,34 @@ def matches(path: str) -> bool:
 
 def sent(message: bytes) -> Signal:
     """What the program sends."""
-    kind = event_type(message)
+    kind, _ = event_head(message)
     if kind == _APPEND:
-        return Signal("media", size=base64_size(message, b'"audio"'))
+        return Signal("media", "", base64_size(message, _AUDIO_FIELD))
     return _SENT.get(kind, NOTHING)
 
 
 def received(message: bytes) -> Signal:
     """What the server sends."""
-    kind = event_type(message)
+    kind, of_response = event_head(message)
+    if kind in _AUDIO:
+        return _signal("output", of_response or response_id(message))
     if kind.startswith(b"response."):
-        if kind in _AUDIO:
-            return Signal("output", response_id(message))
         if kind == b"response.created":
             return Signal("begun", _id_of_response(message))
         if kind == b"response.done":
             return Signal("over", _id_of_response(message), has_usage=True)
         if kind == b"response.output_item.done" or not kind.endswith(_LEFT_OUT):
-            return Signal("piece", response_id(message))
+            return _signal("piece", of_response or response_id(message))
         return NOTHING
     if kind == b"error":
         return _error(message)
     return _RECEIVED.get(kind, NOTHING)
+
+
+@lru_cache(maxsize=256)
+def _signal(kind: Kind, of_response: bytes) -> Signal:
+    """A response has many pieces."""
+    return Signal(kind, of_response.decode("utf-8", "replace"))
 
 
 def _id_of_response(message: bytes) -> str:

@@ -9,7 +9,7 @@ from llmtrace import semconv
 from llmtrace.wire.format import Json, Translation
 from llmtrace.wire.openai import responses
 
-from .dialect import NOTHING, Dialect, Signal, event_type
+from .dialect import NOTHING, Dialect, Signal, event_head
 from .session_frames import Frames
 
 _ENDS: Final = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
@@ -26,12 +26,12 @@ def matches(path: str) -> bool:
 
 def sent(message: bytes) -> Signal:
     """What the program sends."""
-    return _ASKED if event_type(message) == b"response.create" else NOTHING
+    return _ASKED if event_head(message)[0] == b"response.create" else NOTHING
 
 
 def received(message: bytes) -> Signal:
     """What the server sends; one response at a time, as it promises."""
-    kind = event_type(message)
+    kind, _ = event_head(message)
     if kind in _ENDS:
         return _OVER
     if kind == b"error":
