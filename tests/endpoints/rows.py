@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import chat_endpoints
+from . import chat_endpoints, realtime_endpoints
 from .endpoint import Endpoint
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*chat_endpoints.ENDPOINTS,)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *chat_endpoints.ENDPOINTS,
+    *realtime_endpoints.ENDPOINTS,
+)

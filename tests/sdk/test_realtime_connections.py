@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -24,10 +25,11 @@ from llmtrace import internal_errors
 from llmtrace.api import lifecycle
 from llmtrace.capture import open_streams
 from llmtrace.capture.realtime import RealtimeSession
-from llmtrace.testing import Captured, capture
+from llmtrace.testing import Captured, ReplayServer, capture
 from llmtrace.wire.realtime.dialects import DIALECTS
 
 from .realtime_server import SOUND, Server, realtime_server
+from .test_process import OK, _spans
 from .test_realtime import PATH, create
 
 
@@ -173,29 +175,26 @@ def test_forgotten(traces: Captured, server: Server) -> None:
 
 
 EXIT = """
-import json, sys
-import llmtrace
-from llmtrace import internal_errors
-from llmtrace.testing import capture
+import json, os, llmtrace
 import websockets.sync.client
-llmtrace.init(endpoint="http://127.0.0.1:1", spool_dir=sys.argv[2])
-connection = websockets.sync.client.connect(sys.argv[1])
+llmtrace.init()
+connection = websockets.sync.client.connect(os.environ["PROVIDER"])
 connection.send(json.dumps({"type": "response.create", "response": {"metadata": {"play": "hangs"}}}))
 while json.loads(connection.recv(5))["type"] != "response.output_audio.delta":
     pass
-import os, signal
-from llmtrace.capture import open_streams
-import atexit
-atexit.register(lambda: print(llmtrace.stats().generated, len(open_streams._open)))
-sys.exit()
 """
 
 
-def test_exit_in_the_middle(server: Server, tmp_path: Any) -> None:
-    """The span of the open response is made when the process ends, and kept for the next one."""
-    run = [sys.executable, "-c", EXIT, server.url + PATH, str(tmp_path / "spool")]
-    subprocess.run(run, check=True, timeout=30)
-    assert any(path.stat().st_size for path in (tmp_path / "spool").rglob("*") if path.is_file())
+def test_exit_in_the_middle(server: Server) -> None:
+    """The response that is open when the process ends is sent, as far as it came."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    with ReplayServer(OK) as collector:
+        environment = {**inherited, "LLMTRACE_ENDPOINT": collector.url, "PROVIDER": server.url + PATH}
+        subprocess.run([sys.executable, "-c", EXIT], env=environment, check=True, timeout=60)
+        ((_, span),) = _spans(collector)
+    attributes = {item.key: item.value for item in span.attributes}
+    assert attributes["llmtrace.stream.abandoned"].bool_value
+    assert "It is" in attributes["gen_ai.output.messages"].string_value
 
 
 def test_a_thousand_responses(traces: Captured, server: Server) -> None:

@@ -5,6 +5,7 @@ A response is one of the Responses API but for a few names, and is translated as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
@@ -42,6 +43,7 @@ _PIECES: Final = {
     "response.output_audio_transcript": "response.output_text",
 }
 """What a piece of a response is called here → in the Responses API."""
+_LONGEST_SECONDS: Final = 10**6
 _AUDIO: Final = frozenset({"response.audio", "response.output_audio"})
 
 
@@ -163,7 +165,11 @@ def response_transcription(body: Json, content: bool) -> Translation:
     item_id = word(event, "item_id")
     if item_id:
         translation.attributes[semconv.RESPONSE_ID] = f"{item_id}:{event.get('content_index') or 0}"
-    put_newer_usage(translation.attributes, usage(event.get("usage")))
+    counts = mapping(event.get("usage"))
+    put_newer_usage(translation.attributes, usage(counts))
+    seconds = counts.get("seconds")
+    if type(seconds) in (int, float) and 0 <= seconds < _LONGEST_SECONDS:
+        translation.attributes[semconv.USAGE_AUDIO_INPUT_SECONDS] = math.ceil(seconds)
     translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
     if content:
         said = message_parts.text(event.get("transcript"))

@@ -32,7 +32,7 @@ class Frames:
 
     def __init__(self, body: Json) -> None:
         self.messages: list[Any] = [mapping(message) for message in items(body)]
-        connection = next((frame for frame in self.messages if word(frame, "type") == CONNECTION), {})
+        connection: Any = next((frame for frame in self.messages if word(frame, "type") == CONNECTION), {})
         self.query: Any = mapping(connection.get("query"))
 
     def last(self, *kinds: str) -> Any:
