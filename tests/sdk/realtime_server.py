@@ -97,7 +97,8 @@ def realtime_server(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
             else:
                 _realtime(connection, state)
 
-    with serve(play, "127.0.0.1", 0, **({} if tls is None else {"ssl": tls})) as server:
+    secured: dict[str, Any] = {} if tls is None else {"ssl": tls}
+    with serve(play, "127.0.0.1", 0, **secured) as server:
         state.port = server.socket.getsockname()[1]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import socket
 import threading
 from typing import Any, Final
 
@@ -62,8 +63,10 @@ def _exchange() -> None:
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
         try:
-            url = f"ws://127.0.0.1:{running.socket.getsockname()[1]}{_PATH}"
-            with client.connect(url) as connection:
+            port = running.socket.getsockname()[1]
+            # On a socket of ours: a proxy of the environment knows nothing of this machine.
+            own = socket.create_connection(("127.0.0.1", port), timeout=10)
+            with client.connect(f"ws://127.0.0.1:{port}{_PATH}", sock=own) as connection:
                 connection.send(json.dumps({"type": "response.create"}))
                 connection.recv(10)
         finally:
