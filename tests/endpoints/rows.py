@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import batch_endpoints, chat_endpoints, fine_tuning_endpoints, media_endpoints
+from . import batch_endpoints, chat_endpoints, fine_tuning_endpoints, media_endpoints, realtime_endpoints
 from .endpoint import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -12,4 +12,5 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *media_endpoints.ENDPOINTS,
     *fine_tuning_endpoints.ENDPOINTS,
     *batch_endpoints.ENDPOINTS,
+    *realtime_endpoints.ENDPOINTS,
 )

@@ -60,7 +60,7 @@ def run(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
 def test_all_is_well(collector: ReplayServer, tmp_path: Path) -> None:
     code, checks = doctor(tmp_path, LLMTRACE_ENDPOINT=collector.url, LLMTRACE_API_KEY=KEY)
     assert code == 0, checks
-    for library in ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "botocore"):
+    for library in ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "botocore", "websockets"):
         assert checks[f"hook: {library}"]["detail"].endswith("is traced")
     assert checks["setting: endpoint"]["detail"] == f"{collector.url} (LLMTRACE_ENDPOINT)"
     assert checks["setting: api_key"]["detail"] == "set, 25 characters, ends in …ijkl (LLMTRACE_API_KEY)"

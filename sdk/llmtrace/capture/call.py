@@ -156,11 +156,14 @@ class LlmCall:
             self._abandoned = not isinstance(error, Exception)
             self.end()
 
-    def end(self, *, early: bool = False, quiet: bool = False) -> None:
-        """Note the end once; `early` when the caller left before the stream was over."""
+    def end(self, *, early: bool = False, quiet: bool = False, at: float | None = None) -> None:
+        """Note the end once; `early` when the caller left before the stream was over.
+
+        at: when it was (perf_counter), where that is not now.
+        """
         if self._end is not None:
             return
-        self._end = self._started_at + int((clock.perf_counter() - self._start) * 1e9)
+        self._end = self._started_at + int(((at or clock.perf_counter()) - self._start) * 1e9)
         self._abandoned = self._abandoned or early
         self.body.end()
         if self._error is not None or (self._status or 0) >= 400:

@@ -161,7 +161,7 @@ def begin(
     set_header: propagation.SetHeader,
 ) -> SentRequest:
     """Begin a call, write its headers with `set_header`, and attach the context in which it is sent."""
-    call = _begin_call(runtime, wire_format, request)
+    call = begin_call(runtime, wire_format, request)
     if isinstance(call.span, DeferredSpan):
         return SentRequest(call, _mark())
     if runtime.config.http_spans == "all":
@@ -172,8 +172,14 @@ def begin(
     return SentRequest(call if call.span.recording else None, _enter(call))
 
 
-def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> LlmCall:
-    """Below the active span, or below another library's that is open and not active."""
+def begin_call(
+    runtime: Runtime, wire_format: WireFormat, request: CapturedRequest, here: Context | None = None
+) -> LlmCall:
+    """Begin one that nothing is sent for, below the active span, or another library's that is open and not
+    active. here: the context to begin it in, where that is another one.
+    """
+    if here is not None:
+        return LlmCall(runtime, wire_format, request, here)
     if wire_format.operation == "retrieval":
         other_tracers.mark_query()
     above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None

@@ -1,4 +1,4 @@
-"""Whether each HTTP library that is installed here is traced: a request of each to a server on loopback."""
+"""Whether each library of HTTP and WebSockets that is installed here is traced, by a call on loopback."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import llmtrace
 from llmtrace import semconv
 from llmtrace.testing import Answer, ReplayServer, capture
 
+from .realtime import websockets_hook
 from .result import Result
 from .versions import installed_version
 
@@ -79,6 +80,8 @@ def hooks() -> Iterator[Result]:
     for library, call in _CALLS.items():
         if importlib.util.find_spec(library) is not None:
             yield _hook(library, call)
+    if importlib.util.find_spec("websockets") is not None:
+        yield websockets_hook()
 
 
 def _hook(library: str, call: Callable[[Any, str], None]) -> Result:

@@ -75,6 +75,7 @@ class WireFormat:
     failure: decoded response body → (error type, message) where it says in a way of its own that it failed.
     collection_of_host: what is searched, where only the host says it; an empty text where it does not.
     batch: of what is done with batches: how their results are found in an answer.
+    estimates_usage: whether counts that nobody told are estimated from the text; where sound is billed, no.
     """
 
     provider: str
@@ -94,6 +95,7 @@ class WireFormat:
     failure: Callable[[Json], tuple[str | None, str | None]] = no_failure
     collection_of_host: Callable[[str], str] | None = None
     batch: BatchFormat | None = None
+    estimates_usage: bool = True
 
     @property
     def calls_model(self) -> bool:

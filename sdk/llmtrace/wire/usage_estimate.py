@@ -69,6 +69,8 @@ def estimated_usage(
     """
     if attributes.get(semconv.OPERATION_NAME) not in _GENERATIONS or semconv.RESPONSE_CACHE_HIT in attributes:
         return {}
+    if not wire_format.estimates_usage:
+        return {}
     needed = [key for key in _REPORTED[:2] if key not in attributes]
     if not needed:
         return {}

@@ -15,7 +15,7 @@ from llmtrace.capture.runtime import Runtime
 from llmtrace.wire import registry
 from llmtrace.wire.format import UNDETERMINED
 
-from . import aiohttp_forms
+from . import aiohttp_forms, aiohttp_websockets
 
 if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
@@ -28,6 +28,7 @@ def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]
     yield module.ClientSession, "_request", lambda original: _request(original, module)
     for name in ("close", "release"):
         yield module.ClientResponse, name, _closing
+    yield from aiohttp_websockets.hooks(module)
 
 
 class _AiohttpRequest:

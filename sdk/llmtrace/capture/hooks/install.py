@@ -26,6 +26,9 @@ _HOOKS: Final = {
     # DSPy's own transport, on sockets; its copy of the library has another name.
     "lm15.transports": "lm15_transports",
     "dspy._vendor.lm15.transports": "lm15_transports",
+    "websockets.client": "websockets_protocols",
+    "websockets.legacy.client": "websockets_protocols",
+    "websocket._core": "websocket_client_sockets",
     "mcp.shared.session": "mcp_sessions",
     "mcp.shared.jsonrpc_dispatcher": "mcp_sessions",
     "mcp.server.lowlevel.server": "mcp_sessions",

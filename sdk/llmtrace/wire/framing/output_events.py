@@ -34,7 +34,7 @@ _TEXTS: Final = frozenset(
     " partial_image_b64 audio".split()
 )
 #: Fields that hold calls of tools or pictures, which some formats send whole.
-_CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall", "images"})
+_CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall", "functionCalls", "images"})
 #: The field of Bedrock's Converse that holds a call of a tool, or a piece of its arguments.
 _AWS_CALL: Final = "toolUse"
 #: Kinds of events with output whose names do not say `delta`.

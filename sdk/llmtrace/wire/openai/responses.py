@@ -62,7 +62,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
         if instructions := message_parts.instructions(payload.get("instructions")):
             translation.content[semconv.SYSTEM_INSTRUCTIONS] = instructions
         translation.content[semconv.INPUT_MESSAGES] = response_items.messages(payload.get("input"))
-        if tools := [_tool(mapping(definition)) for definition in items(payload.get("tools"))]:
+        if tools := [tool_definition(mapping(definition)) for definition in items(payload.get("tools"))]:
             translation.content[semconv.TOOL_DEFINITIONS] = tools
     return translation
 
@@ -137,7 +137,8 @@ def _image_generation(payload: Any, usage: Any) -> InnerCall | None:
     return InnerCall("image_generation", "generate_content", attributes)
 
 
-def _tool(tool: Any) -> Json:
+def tool_definition(tool: Any) -> Json:
+    """A tool of a request, in the convention's schema."""
     if word(tool, "type") in {"function", "custom"}:
         definition = message_parts.function(
             tool.get("name"), tool.get("description"), tool.get("parameters"), tool["type"]
