@@ -151,22 +151,22 @@ def begin(
     """Begin a call, write its headers with `set_header`, and attach the context in which it is sent."""
     if runtime.config.http_spans == "all":
         other_http.install(runtime)
-    call = _begin_call(runtime, wire_format, request)
+    call = LlmCall(runtime, wire_format, request, context_of_call(wire_format))
     propagation.set_trace_headers(call.span.context, set_header)
     if runtime.config.baggage_hosts:
         propagation.set_baggage_header(runtime.config, host(), set_header)
     return SentRequest(call if call.span.recording else None, _enter(call))
 
 
-def _begin_call(runtime: Runtime, wire_format: WireFormat, request: CapturedRequest) -> LlmCall:
-    """Below the active span, or below another library's that is open and not active."""
+def context_of_call(wire_format: WireFormat) -> Context:
+    """In which a call begins: below the active span, or another library's that is open and not active."""
     if wire_format.operation == "retrieval":
         other_tracers.mark_query()
     above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None
     here = context_attributes.here()
     if above is not None:
         here = set_span_in_context(above, here)
-    return LlmCall(runtime, wire_format, request, here)
+    return here
 
 
 def _enter(call: LlmCall) -> Attached:
@@ -251,6 +251,12 @@ class StreamRecorder:
         with _STREAM_END:
             if open_streams.claim(self.call):
                 self.call.end(early=early)
+
+    def finished(self, finish: Callable[[], None]) -> None:
+        """It ended in a way of its own: `finish` ends the call, where nothing has."""
+        with _STREAM_END:
+            if open_streams.claim(self.call):
+                finish()
 
     def garbage_collected(self) -> None:
         """It was garbage-collected."""

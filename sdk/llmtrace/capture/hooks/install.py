@@ -26,6 +26,9 @@ _HOOKS: Final = {
     # DSPy's own transport, on sockets; its copy of the library has another name.
     "lm15.transports": "lm15_transports",
     "dspy._vendor.lm15.transports": "lm15_transports",
+    "grpc._channel": "grpc_channels",
+    "grpc.aio._call": "grpc_aio_calls",
+    "grpc.aio._channel": "grpc_aio_channels",
     "mcp.shared.session": "mcp_sessions",
     "mcp.shared.jsonrpc_dispatcher": "mcp_sessions",
     "mcp.server.lowlevel.server": "mcp_sessions",

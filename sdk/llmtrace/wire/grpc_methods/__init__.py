@@ -1,0 +1,1 @@
+"""Methods of gRPC that are calls of models or searches, in the words of the same API over HTTP."""
