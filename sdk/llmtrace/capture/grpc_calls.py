@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 from opentelemetry.util.types import AttributeValue
 
@@ -21,16 +19,15 @@ from llmtrace import clock, semconv
 from llmtrace.internal_errors import swallow
 from llmtrace.spans import retries
 from llmtrace.wire import registry
-from llmtrace.wire.format import WireFormat
+from llmtrace.wire.format import Json, WireFormat
 from llmtrace.wire.grpc_methods.message_json import message_class, to_json
 from llmtrace.wire.grpc_methods.method import HTTP_STATUS, GrpcMethod
 from llmtrace.wire.provider_names import PROVIDER_HEADER
 
 from . import interceptor, propagation
-from .call import LlmCall
 from .runtime import Runtime
+from .said_calls import EVENTS, JSON, SaidCall, SaidRequest, event
 
-_SAYING: Final = swallow("saying a gRPC call as HTTP", may_raise=False)
 _NOTING: Final = swallow("noting a gRPC message")
 _CANCELLED: Final = "CANCELLED"
 #: How gRPC words that the program gave the call up, and not the server.
@@ -48,12 +45,12 @@ class GrpcRequest:
     def __init__(
         self,
         path: bytes | str,
-        target: Callable[[], bytes | str],
+        target: bytes | str,
         metadata: Iterable[Any] | None,
         message: Any,
         serializer: Any,
     ) -> None:
-        """message: what is sent, None for a stream."""
+        """target: the channel's, empty where it is not known. message: what is sent, None for a stream."""
         self.path = path.decode() if isinstance(path, bytes) else path
         self.sent: list[bytes] = []
         self.kind: Any = None if message is None else type(message)
@@ -82,7 +79,7 @@ class GrpcRequest:
         return self._headers
 
     def address(self) -> tuple[str, int]:
-        target = self._target()
+        target = self._target
         return address_of(target.decode() if isinstance(target, bytes) else target)
 
     def note(self, message: Any, serialized: bytes) -> None:
@@ -112,17 +109,7 @@ def address_of(target: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-@dataclass(frozen=True, slots=True)
-class _SaidRequest:
-    """The same as a request over HTTP."""
-
-    path: str
-    body: bytes
-    headers: Mapping[str, str]
-    address: Callable[[], tuple[str, int]]
-
-
-class GrpcCall(LlmCall):
+class GrpcCall(SaidCall):
     """The evidence of one method call."""
 
     __slots__ = ("_asked", "_code", "_deserializer", "_method", "kind")
@@ -160,19 +147,13 @@ class GrpcCall(LlmCall):
             self._error = code, details
         self.end(early=given_up)
 
-    def complete(self) -> Sequence[ReadableSpan]:
-        """See `LlmCall.complete`."""
-        with _SAYING:
-            self._say_as_http()
-        return super().complete()
-
-    def _say_as_http(self) -> None:
+    def _say(self) -> None:
         method, asked = self._method, self._asked
         kind = asked.message_class()
         first = asked.sent[0] if asked.sent else asked.body
         path, body = method.request(self._json(kind, first))
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self._request = _SaidRequest(path, raw, asked.headers, asked.address)
+        self._request = SaidRequest(path, raw, asked.headers, asked.address())
         known = registry.recognise(path, raw, method.wire_format.method) if method.by_path else None
         self._format: WireFormat = known or method.wire_format
         answered = message_class(self.kind, self._deserializer)
@@ -183,8 +164,8 @@ class GrpcCall(LlmCall):
             self._tail = deque(
                 (self._framed(self._said(answered, piece)), time) for piece, time in self._tail
             )
-        kind_of_body = "text/event-stream" if self._streamed and not is_raw else "application/json"
-        self._headers = {"content-type": "" if is_raw else kind_of_body, PROVIDER_HEADER: method.provider}
+        content_type = "" if is_raw else EVENTS if self._streamed else JSON
+        self._headers = {"content-type": content_type, PROVIDER_HEADER: method.provider}
 
     def _json(self, kind: Any, serialized: bytes) -> Any:
         if kind is None:
@@ -198,17 +179,20 @@ class GrpcCall(LlmCall):
         if isinstance(piece, bytes):
             return piece
         text = json.dumps(piece).encode()
-        return b"data: " + text + b"\n\n" if self._streamed else text
+        return event(text) if self._streamed else text
 
     def _describe_transport(self, attributes: dict[str, AttributeValue]) -> None:
         super()._describe_transport(attributes)
-        attributes.pop(semconv.HTTP_RESPONSE_STATUS_CODE, None)
-        if not attributes[semconv.SERVER_ADDRESS]:  # a channel from before `init`, of asyncio
-            del attributes[semconv.SERVER_ADDRESS], attributes[semconv.SERVER_PORT]
         attributes[semconv.RPC_SYSTEM_NAME] = "grpc"
         attributes[semconv.RPC_METHOD] = self._asked.path.lstrip("/")
         if self._code:
             attributes[semconv.RPC_RESPONSE_STATUS_CODE] = self._code
+
+    def _describe_response(self, attributes: dict[str, AttributeValue]) -> Json:
+        answer = super()._describe_response(attributes)
+        if self._code == "OK" and not self._method.has_finish_reasons:
+            attributes.pop(semconv.RESPONSE_FINISH_REASONS, None)  # of a stream that would be none that ended
+        return answer
 
     def _repeated(self) -> SpanContext | None:
         previous, asked = self._retry_of, self._asked

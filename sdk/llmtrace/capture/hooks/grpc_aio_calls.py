@@ -77,8 +77,7 @@ def _begin(
         runtime = interceptor.recording() if known is not None else None
         if known is not None and runtime is not None:
             serializer, metadata = arguments["request_serializer"], arguments["metadata"]
-            target = functools.partial(target_of, arguments["channel"])
-            request = GrpcRequest(path, target, metadata, message, serializer)
+            request = GrpcRequest(path, target_of(arguments["channel"]), metadata, message, serializer)
             call, arguments["metadata"] = grpc_calls.begin(known, runtime, request, metadata, deserializer)
             if call is not None:
                 arguments["request_serializer"] = grpc_calls.noting_serializer(serializer, request)

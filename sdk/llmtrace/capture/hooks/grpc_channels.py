@@ -101,7 +101,7 @@ def _begun(
     positional = len(args) > _METADATA
     metadata = args[_METADATA] if positional else kwargs.get("metadata")
     serializer, deserializer = method._request_serializer, method._response_deserializer
-    request = GrpcRequest(method._method, method._channel.target, metadata, message, serializer)
+    request = GrpcRequest(method._method, method._channel.target(), metadata, message, serializer)
     call, metadata = grpc_calls.begin(known, runtime, request, metadata, deserializer)
     if call is None:
         copied = method

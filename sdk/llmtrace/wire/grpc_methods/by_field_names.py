@@ -46,7 +46,7 @@ def method_of(request: Any, response: Any) -> GrpcMethod | None:
         name in usage.message_type.fields_by_name for usage in counted for name in (*_INPUT, *_OUTPUT)
     ):
         return None
-    return GrpcMethod("", FORMAT, _said)
+    return GrpcMethod("", FORMAT, _said, by_path=False, has_finish_reasons=False)
 
 
 def _fields(kind: Any) -> Any:

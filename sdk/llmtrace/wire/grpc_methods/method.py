@@ -29,7 +29,7 @@ class GrpcMethod:
     by_path: whether the registry's format for its path goes before `wire_format`.
     request, response: the message as JSON → the request or the body of an answer over HTTP, for a stream each
     message. What `response` gives as bytes is a piece of the body as it is.
-    camel, left_out: see `to_json`.
+    has_finish_reasons: whether an answer says why it ended. camel, left_out: see `to_json`.
     """
 
     provider: str
@@ -37,6 +37,7 @@ class GrpcMethod:
     request: Callable[[Json], HttpRequest]
     response: Callable[[Json], Json | bytes] = unchanged
     by_path: bool = True
+    has_finish_reasons: bool = True
     camel: bool = False
     left_out: frozenset[str] = frozenset()
 

@@ -80,7 +80,9 @@ def _tensorflow_response(message: Json) -> Json:
 
 
 def _triton(*, left_out: frozenset[str] = _TENSORS) -> GrpcMethod:
-    return GrpcMethod("", FORMAT, _triton_request, _triton_response, left_out=left_out)
+    return GrpcMethod(
+        "", FORMAT, _triton_request, _triton_response, has_finish_reasons=False, left_out=left_out
+    )
 
 
 METHODS: Final[Mapping[str, GrpcMethod]] = {
