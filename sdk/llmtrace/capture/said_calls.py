@@ -1,4 +1,4 @@
-"""A call that goes over no HTTP, said as the HTTP request that would be the same, for the wire formats to read."""
+"""A call that goes over no HTTP, said as the request that is the same there, for the formats to read."""
 
 from __future__ import annotations
 
