@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -64,9 +65,8 @@ class GrpcRequest:
     def body(self) -> bytes:
         """Serialized for this where it was not yet: one that failed is compared with it."""
         if not self.sent and self._message is not None:
-            with _NOTING:
-                message, self._message = self._message, None
-                self.sent.append(message if self._serializer is None else self._serializer(message))
+            with suppress(Exception):  # the program's, which it gets when the request is sent
+                return self._serialized(self._message)
         return b"".join(self.sent)
 
     @property
@@ -84,12 +84,13 @@ class GrpcRequest:
 
     def note(self, message: Any, serialized: bytes) -> None:
         """A message was serialized to be sent."""
-        if self._message is not None or len(self.sent) < _MAX_SENT:
-            self.kind = type(message)
-            if self._message is None:
-                self.sent.append(serialized)
-            else:
-                self._message, self.sent = None, [serialized]
+        if len(self.sent) < _MAX_SENT:
+            self.kind, self._message = type(message), None
+            self.sent.append(serialized)
+
+    def _serialized(self, message: Any) -> bytes:
+        serialized: bytes = message if self._serializer is None else self._serializer(message)
+        return serialized
 
     def message_class(self) -> Any:
         """The class of what was sent, None where it is none of protobuf's."""
@@ -140,10 +141,11 @@ class GrpcCall(SaidCall):
     def finish(self, code: str, details: str, *, streams: bool) -> None:
         """End it with its status. streams: whether answers are a stream, which may be left."""
         self._code = code
-        self._status = HTTP_STATUS.get(code, 500)
         self._streamed = streams
         given_up = code == _CANCELLED and details.startswith(_GIVEN_UP)
-        if code != "OK" and not (given_up and streams):
+        is_left = given_up and streams
+        self._status = HTTP_STATUS.get("OK" if is_left else code, 500)
+        if code != "OK" and not is_left:
             self._error = code, details
         self.end(early=given_up)
 

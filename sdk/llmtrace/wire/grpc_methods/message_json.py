@@ -8,7 +8,7 @@ left out.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from llmtrace.wire.format import Json
@@ -71,7 +71,11 @@ class _Converter:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             inner = field.message_type.fields_by_name["value"]
             return {str(key): self._single(inner, value[key]) for key in value}
-        if isinstance(value, str | bytes) or not isinstance(value, Iterable) or hasattr(value, "DESCRIPTOR"):
+        if (
+            isinstance(value, str | bytes)
+            or not isinstance(value, Collection)
+            or hasattr(value, "DESCRIPTOR")
+        ):
             return self._single(field, value)
         if field.type in _FLOATS and len(value) > _LONG and field.name not in _SCORES:
             return self._vector(len(value))
