@@ -11,6 +11,8 @@ from typing import Final, Literal, get_args
 OPERATION_NAME: Final = "gen_ai.operation.name"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 OUTPUT_TYPE: Final = "gen_ai.output.type"
+PREDICT_OPERATION: Final = "predict"
+"""`gen_ai.operation.name` of a call of a model that writes no text: a classifier, a regression, OCR."""
 
 REQUEST_MODEL: Final = "gen_ai.request.model"
 REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"

@@ -7,9 +7,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from llmtrace.wire.format import Json, WireFormat
+from llmtrace import semconv
+from llmtrace.wire.format import Json, Translation, WireFormat, mapping, put_text, whole
 from llmtrace.wire.openai import chat, completions
 
+
+def _named(key: str) -> Callable[..., Translation]:
+    def translated(body: Json, *rest: Any) -> Translation:
+        translation = Translation()
+        put_text(translation.attributes, key, mapping(body).get("model"))
+        return translation
+
+    return translated
+
+
+#: Of a model that writes no text, or of which nothing is known but its name.
+_PREDICTION: Final = WireFormat(
+    provider="",
+    operation=semconv.PREDICT_OPERATION,
+    endings=(),
+    matches=lambda path, body: False,
+    request=_named(semconv.REQUEST_MODEL),
+    response=_named(semconv.RESPONSE_MODEL),
+    fold=whole,
+)
 CHAT_PATH: Final = "/v1/chat/completions"
 COMPLETIONS_PATH: Final = "/v1/completions"
 Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
@@ -43,6 +64,11 @@ def chat_request(body: Mapping[str, Json]) -> Request:
 def completion_request(body: Mapping[str, Json]) -> Request:
     """A text that is gone on with."""
     return Request(completions.FORMAT, COMPLETIONS_PATH, serialized(body))
+
+
+def prediction_request(model: str) -> Request:
+    """Something that is no text."""
+    return Request(_PREDICTION, "", serialized({"model": model}), has_text=False)
 
 
 @dataclass(slots=True)

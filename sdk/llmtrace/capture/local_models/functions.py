@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmtrace.wire.format import Json, items, mapping
-from llmtrace.wire.grpc_methods import predictions
 
 from .exchange import (
     Answer,
@@ -17,7 +16,7 @@ from .exchange import (
     argument,
     chat_request,
     completion_request,
-    serialized,
+    prediction_request,
 )
 
 
@@ -34,7 +33,7 @@ def request(observation: Observation, method: str, arguments: Arguments) -> Requ
         return chat_request({**body, "messages": asked})
     if isinstance(asked, str) or (isinstance(asked, list) and all(isinstance(text, str) for text in asked)):
         return completion_request({**body, "prompt": asked})
-    return Request(predictions.FORMAT, f"/v1/models/{observation.name}:predict", serialized({}))
+    return prediction_request(observation.name)
 
 
 def answer(observation: Observation, function: Any, arguments: Arguments, result: Any) -> Answer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmtrace.wire.format import Json, items, mapping
-from llmtrace.wire.grpc_methods import predictions
 
 from . import transformers_models
 from .exchange import (
@@ -17,7 +16,7 @@ from .exchange import (
     argument,
     chat_request,
     completion_request,
-    serialized,
+    prediction_request,
 )
 
 _METHODS: Final = ("__call__",)
@@ -55,9 +54,7 @@ def request(observation: Observation, method: str, arguments: Arguments) -> Requ
         return completion_request({**body, "prompt": [*texts]})
     if isinstance(texts, list | tuple) and texts and all(map(_is_chat, texts)):
         return chat_request({**body, "messages": [message for chat in texts for message in chat]})
-    return Request(
-        predictions.FORMAT, f"/v1/models/{observation.name}:predict", serialized({}), has_text=False
-    )
+    return prediction_request(observation.name)
 
 
 def answer(observation: Observation, pipeline: Any, arguments: Arguments, result: Any) -> Answer:
@@ -67,7 +64,7 @@ def answer(observation: Observation, pipeline: Any, arguments: Arguments, result
 
     def body() -> Json:
         if getattr(pipeline, "task", "") not in _TEXT_TASKS:
-            return {"model_name": observation.name}
+            return {"model": observation.name}
         groups = result if result and isinstance(result[0], list) else [result]
         choices = [
             _choice(item, prompts[index] if index < len(prompts) else None)

@@ -102,6 +102,15 @@ def _well_known(message: Any) -> Json:
     from google.protobuf import json_format
 
     try:
-        return json_format.MessageToDict(message)
+        return _whole(json_format.MessageToDict(message))
     except json_format.Error:  # a number that JSON has not, a type that is not known
         return None
+
+
+def _whole(value: Json) -> Json:
+    """A `Struct` has no integers: those that it holds are floats."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -14,14 +14,21 @@ from llmtrace.wire.format import Json, Translation, WireFormat, mapping, put_tex
 
 from .method import GrpcMethod, HttpRequest
 
-OPERATION: Final = "predict"
+_RESERVED: Final = "reserved"
+"""The tier of capacity that is paid whether it is used or not."""
 _MODEL: Final = re.compile(r"/(?:models|endpoints)/([^/:]+)")
 _TENSORS: Final = frozenset({"contents", "raw_input_contents", "raw_output_contents", "inputs", "outputs"})
 
 
 def request(body: Json, path: str, content: bool) -> Translation:
-    """The model, by the path."""
-    translation = Translation()
+    """The model, by the path. That there are no tokens is told, not unknown."""
+    translation = Translation(
+        {
+            semconv.RESPONSE_SERVICE_TIER: _RESERVED,
+            semconv.USAGE_INPUT_TOKENS: 0,
+            semconv.USAGE_OUTPUT_TOKENS: 0,
+        }
+    )
     model = _MODEL.search(path)
     put_text(translation.attributes, semconv.REQUEST_MODEL, model and model[1])
     return translation
@@ -42,7 +49,7 @@ def response(body: Json, content: bool) -> Translation:
 
 FORMAT: Final = WireFormat(
     provider="predictions",
-    operation=OPERATION,
+    operation=semconv.PREDICT_OPERATION,
     endings=("infer", "predict"),
     matches=lambda path, body: False,
     request=request,
