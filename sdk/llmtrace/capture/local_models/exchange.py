@@ -10,15 +10,20 @@ from typing import Any, Final
 from llmtrace import semconv
 from llmtrace.wire.format import Json, Translation, WireFormat, mapping, put_text, whole
 from llmtrace.wire.openai import chat, completions
+from llmtrace.wire.openai.shared import put_usage
 
 
-def _named(key: str) -> Callable[..., Translation]:
-    def translated(body: Json, *rest: Any) -> Translation:
-        translation = Translation()
-        put_text(translation.attributes, key, mapping(body).get("model"))
-        return translation
+def _asked_model(body: Json, path: str, content: bool) -> Translation:
+    translation = Translation()
+    put_text(translation.attributes, semconv.REQUEST_MODEL, mapping(body).get("model"))
+    return translation
 
-    return translated
+
+def _counted(body: Json, content: bool) -> Translation:
+    translation = Translation()
+    put_text(translation.attributes, semconv.RESPONSE_MODEL, mapping(body).get("model"))
+    put_usage(translation.attributes, mapping(mapping(body).get("usage")))
+    return translation
 
 
 #: Of a model that writes no text, or of which nothing is known but its name.
@@ -27,8 +32,8 @@ _PREDICTION: Final = WireFormat(
     operation=semconv.PREDICT_OPERATION,
     endings=(),
     matches=lambda path, body: False,
-    request=_named(semconv.REQUEST_MODEL),
-    response=_named(semconv.RESPONSE_MODEL),
+    request=_asked_model,
+    response=_counted,
     fold=whole,
 )
 CHAT_PATH: Final = "/v1/chat/completions"

@@ -141,7 +141,7 @@ def _texts(tokenizer: Any, rows: list[list[int]]) -> list[str]:
 
 
 def _count(mask: Any) -> int:
-    return sum(sum(map(int, row)) for row in _rows(mask)) if hasattr(mask, "tolist") else 0
+    return int(mask.sum()) if hasattr(mask, "sum") else 0
 
 
 def _size(shape: Any) -> int:
