@@ -49,15 +49,15 @@ class Llama:
         return self.create_completion(prompt, **options)
 
     def create_chat_completion(self, messages: Any, *, stream: bool = False, **options: Any) -> Any:
-        """The same as a conversation, made of a completion."""
+        """The same as a conversation, by `create_completion`."""
         if messages and messages[0].get("content") == "fail":
             raise ValueError("no such chat format")
-        made = self.create_completion("prompt", stream=stream)
+        completion = self.create_completion("prompt", stream=stream)
         if stream:
-            return self._deltas(made)
-        message = {"role": "assistant", "content": made["choices"][0]["text"]}
+            return self._deltas(completion)
+        message = {"role": "assistant", "content": completion["choices"][0]["text"]}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return {**made, "id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]}
+        return {**completion, "id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]}
 
     def _deltas(self, pieces: Iterator[Any]) -> Iterator[Any]:
         for piece in pieces:

@@ -213,13 +213,13 @@ def test_asyncio(service: Service, traces: Captured) -> None:
 
     asyncio.run(calls())
     only(traces, 4)
-    one, streamed, gathered, inferred = map(said, traces.spans())
-    assert TOKENS.items() <= one.items()
+    single, streamed, gathered, inferred = map(said, traces.spans())
+    assert TOKENS.items() <= single.items()
     assert TOKENS.items() <= streamed.items()
     assert streamed[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] > 0
     assert gathered[semconv.USAGE_INPUT_TOKENS] == 1
     assert inferred[semconv.REQUEST_MODEL] == "resnet"
-    assert {call[semconv.SERVER_PORT] for call in (one, streamed, gathered, inferred)} == {
+    assert {call[semconv.SERVER_PORT] for call in (single, streamed, gathered, inferred)} == {
         int(service.target.rpartition(":")[2])
     }
 

@@ -110,13 +110,13 @@ def test_several_answers_to_one_prompt(model: Any, traces: Captured) -> None:
 def test_a_tokenizer_gives_words(model: Any, tokenizer: Any, traces: Captured) -> None:
     llmtrace.observe_model(model)
     llmtrace.observe_model(model, tokenizer=tokenizer)
-    made = model.generate(IDS, max_new_tokens=3, min_new_tokens=3)
+    output = model.generate(IDS, max_new_tokens=3, min_new_tokens=3)
     attributes = only(traces)
     assert (
         tokenizer.decode(IDS[0]) in json.loads(attributes[semconv.INPUT_MESSAGES])[0]["parts"][0]["content"]
     )
     answer = json.loads(attributes[semconv.OUTPUT_MESSAGES])[0]["parts"][0]["content"]
-    assert answer == tokenizer.decode(made[0, 4:], skip_special_tokens=True)
+    assert answer == tokenizer.decode(output[0, 4:], skip_special_tokens=True)
 
 
 def test_no_words_where_none_are_captured(model: Any, tokenizer: Any) -> None:
@@ -191,19 +191,17 @@ def generating(tokenizer: Any) -> Any:
     return pipeline("text-generation", model=model, tokenizer=tokenizer)
 
 
-def test_a_pipeline_is_one_call(
-    generating: Any, traces: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipeline_is_one_call(generating: Any, traces: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # which pipelines set
     assert llmtrace.observe_model(generating, name="small-pipe") is generating
     options = {"max_new_tokens": 3, "min_new_tokens": 3}
-    (said,) = generating("Hello there", **options)
+    (result,) = generating("Hello there", **options)
     attributes = only(traces)
     assert attributes[semconv.REQUEST_MODEL] == "small-pipe"
     assert tokens(attributes) == (2, 3)
     assert attributes[semconv.RESPONSE_FINISH_REASONS] == ["length"]
     answer = json.loads(attributes[semconv.OUTPUT_MESSAGES])[0]["parts"][0]["content"]
-    assert said["generated_text"] == "Hello there" + answer
+    assert result["generated_text"] == "Hello there" + answer
     generating(["Hello there", "Hi"], **options)
     assert tokens(only(traces, 2)) == (3, 6)
     generating(ASKED, **options)

@@ -48,8 +48,8 @@ def answer(observation: Observation, function: Any, arguments: Arguments, result
     if not fields.get("choices") and not usage:
         return Answer(dict)
     counted = Tokens(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
-    said = {"model": observation.name, **fields, "choices": items(fields.get("choices"))}
-    return Answer(lambda: said, counted)
+    full_body = {"model": observation.name, **fields, "choices": items(fields.get("choices"))}
+    return Answer(lambda: full_body, counted)
 
 
 def _count(usage: Any, name: str) -> int:

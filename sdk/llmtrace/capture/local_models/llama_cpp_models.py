@@ -38,8 +38,8 @@ def request(observation: Observation, method: str, arguments: Arguments) -> Requ
     """See `Library`."""
     args, kwargs = arguments
     first = {"create_chat_completion": "messages", "create_embedding": "input"}.get(method, "prompt")
-    given = {first: args[0], **kwargs} if args else dict(kwargs)
-    body = {name: value for name, value in given.items() if name in _FIELDS and value is not None}
+    named = {first: args[0], **kwargs} if args else dict(kwargs)
+    body = {name: value for name, value in named.items() if name in _FIELDS and value is not None}
     body["model"] = observation.name
     if method == "create_chat_completion":
         return chat_request(body)

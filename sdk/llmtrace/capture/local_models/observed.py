@@ -153,12 +153,12 @@ class _Running:
     Within another observed call it is a part of that, whose tokens go there.
     """
 
-    __slots__ = ("_around", "_call", "_entry", "_given", "_model", "_token", "arguments")
+    __slots__ = ("_around", "_call", "_entry", "_own_arguments", "_model", "_token", "arguments")
 
     def __init__(self, entry: _Entry, model: Any, method: str, arguments: Arguments) -> None:
         self._entry = entry
         self._model = model
-        self._given = self.arguments = arguments
+        self._own_arguments = self.arguments = arguments
         self._around = _running.get()
         self._token: Any = None
         self._call: LocalCall | None = None
@@ -203,7 +203,7 @@ class _Running:
 
     def _answer(self, result: Any) -> Answer:
         entry = self._entry
-        return entry.library.answer(entry.observation, self._model, self._given, result)
+        return entry.library.answer(entry.observation, self._model, self._own_arguments, result)
 
 
 def _is_stream(result: Any) -> bool:

@@ -49,7 +49,7 @@ def request(observation: Observation, method: str, arguments: Arguments) -> Requ
     """See `Library`."""
     kwargs = arguments[1]
     body: dict[str, Json] = {"model": observation.name}
-    body.update({said: kwargs[name] for name, said in _PARAMS.items() if is_number(kwargs.get(name))})
+    body.update({field: kwargs[name] for name, field in _PARAMS.items() if is_number(kwargs.get(name))})
     if argument(arguments, _STREAMER, "streamer") is not None:
         body["stream"] = True
     prompts = _rows(argument(arguments, 0, *_PROMPTS))
@@ -78,21 +78,21 @@ def answer(observation: Observation, model: Any, arguments: Arguments, result: A
     is_encoder = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
     skipped = 1 if is_encoder else (shape[-1] if len(shape) > 1 else 0)
     ends, pads = _special_tokens(model, kwargs)
-    made = [_ended(row[skipped:], ends, pads) for row in _rows(getattr(result, "sequences", result))]
-    tokens.output = sum(len(row) for row, _ in made)
+    answers = [_ended(row[skipped:], ends, pads) for row in _rows(getattr(result, "sequences", result))]
+    tokens.output = sum(len(row) for row, _ in answers)
 
     def body() -> Json:
-        texts = _texts(observation.tokenizer, [row for row, _ in made]) if observation.tokenizer else []
+        texts = _texts(observation.tokenizer, [row for row, _ in answers]) if observation.tokenizer else []
         return {
             "model": observation.name,
             "choices": [
                 {"index": index, "text": texts[index] if texts else None, "finish_reason": reason}
-                for index, (_, reason) in enumerate(made)
+                for index, (_, reason) in enumerate(answers)
             ],
             "usage": tokens.usage(),
         }
 
-    return Answer(body, tokens, [reason for _, reason in made])
+    return Answer(body, tokens, [reason for _, reason in answers])
 
 
 def _special_tokens(model: Any, kwargs: Any) -> tuple[set[int], set[int]]:

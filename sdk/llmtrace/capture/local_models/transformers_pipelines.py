@@ -46,7 +46,7 @@ def request(observation: Observation, method: str, arguments: Arguments) -> Requ
     kwargs = arguments[1]
     asked = _asked(arguments)
     body: dict[str, Json] = {"model": observation.name}
-    body.update({said: kwargs[name] for name, said in _PARAMS.items() if name in kwargs})
+    body.update({field: kwargs[name] for name, field in _PARAMS.items() if name in kwargs})
     if _is_chat(asked):
         return chat_request({**body, "messages": [*asked]})
     texts = [asked] if isinstance(asked, str) else asked
@@ -91,10 +91,10 @@ def _is_chat(value: Any) -> bool:
 def _choice(item: Json, prompt: Json) -> dict[str, Json]:
     """One answer; a text that repeats what was asked is told without it."""
     fields = mapping(item)
-    made = next((fields[name] for name in _TEXTS if name in fields), None)
-    if isinstance(made, list):
-        return {"message": made[-1] if made else {}, "finish_reason": None}
-    text = made if isinstance(made, str) else ""
+    generated = next((fields[name] for name in _TEXTS if name in fields), None)
+    if isinstance(generated, list):
+        return {"message": generated[-1] if generated else {}, "finish_reason": None}
+    text = generated if isinstance(generated, str) else ""
     return {"text": text.removeprefix(prompt) if isinstance(prompt, str) else text, "finish_reason": None}
 
 

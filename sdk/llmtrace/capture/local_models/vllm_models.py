@@ -50,10 +50,10 @@ def request(observation: Observation, method: str, arguments: Arguments) -> Requ
 def answer(observation: Observation, model: Any, arguments: Arguments, result: Any) -> Answer:
     """See `Library`."""
     outputs = [*result] if isinstance(result, list | tuple) else [result]
-    made = [completion for output in outputs for completion in getattr(output, "outputs", ())]
+    completions = [completion for output in outputs for completion in getattr(output, "outputs", ())]
     tokens = Tokens(
         sum(len(getattr(output, "prompt_token_ids", None) or ()) for output in outputs),
-        sum(len(getattr(completion, "token_ids", None) or ()) for completion in made),
+        sum(len(getattr(completion, "token_ids", None) or ()) for completion in completions),
     )
     cached = sum(getattr(output, "num_cached_tokens", None) or 0 for output in outputs)
 
@@ -65,7 +65,7 @@ def answer(observation: Observation, model: Any, arguments: Arguments, result: A
                 "message": {"role": "assistant", "content": completion.text},
                 "finish_reason": completion.finish_reason,
             }
-            for index, completion in enumerate(made)
+            for index, completion in enumerate(completions)
         ]
         usage = tokens.usage()
         if usage:

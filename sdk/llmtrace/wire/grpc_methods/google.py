@@ -39,10 +39,10 @@ def _said_as(name: str) -> Callable[[Json], HttpRequest]:
 
 def _raw(name: str) -> Callable[[Json], HttpRequest]:
     """The body is inside the message, whole: another provider's, as Anthropic's on Vertex AI."""
-    said = _said_as(name)
+    as_request = _said_as(name)
 
     def request(message: Json) -> HttpRequest:
-        return HttpRequest(said(message).path, http_body(mapping(message).get("httpBody")))
+        return HttpRequest(as_request(message).path, http_body(mapping(message).get("httpBody")))
 
     return request
 

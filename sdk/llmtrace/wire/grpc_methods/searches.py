@@ -88,10 +88,10 @@ def _milvus_request(message: Json) -> HttpRequest:
 def _milvus_response(message: Json) -> Json:
     fields = mapping(message)
     status = mapping(fields.get("status"))
-    found = mapping(fields.get("results"))
-    kinds = mapping(found.get("ids"))
+    results = mapping(fields.get("results"))
+    kinds = mapping(results.get("ids"))
     keys = items(mapping(kinds.get("int_id") or kinds.get("str_id")).get("data"))
-    rows = zip(keys, items(found.get("scores")), strict=False)
+    rows = zip(keys, items(results.get("scores")), strict=False)
     return {
         "code": status.get("code", 0),
         "message": status.get("reason"),
@@ -118,8 +118,8 @@ def _weaviate_request(body: Json, path: str, content: bool) -> Translation:
 def _weaviate_response(body: Json, content: bool) -> Translation:
     fields = mapping(body)
     groups = [mapping(group).get("objects") for group in items(fields.get("group_by_results"))]
-    found = [fields.get("results"), *groups]
-    return shared.documents([row for objects in found for row in _weaviate_rows(objects)], content)
+    results = [fields.get("results"), *groups]
+    return shared.documents([row for objects in results for row in _weaviate_rows(objects)], content)
 
 
 def _weaviate_rows(objects: Json) -> Iterator[tuple[Json, Json]]:
