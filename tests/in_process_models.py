@@ -22,7 +22,8 @@ def small_model(**config: Any) -> Any:
         "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 64,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
     }  # fmt: skip
-    return LlamaForCausalLM(LlamaConfig(**{**sizes, **config})).eval()
+    model: Any = LlamaForCausalLM(LlamaConfig(**{**sizes, **config}))
+    return model.eval()
 
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}

@@ -69,10 +69,10 @@ def _called(
     def send(stream: bool) -> None:
         name, kind, answers = streamed if stream and streamed is not None else (path, kinds[1], [answer])
         answered = getattr(messages, kind)
-        parsed = [json_format.ParseDict(item, answered()) for item in answers]
+        parsed = [json_format.ParseDict(dict(item), answered()) for item in answers]
         method = Method(asked, answered, lambda *_: iter(parsed) if stream else parsed[0], streams=stream)
         with serving({f"/{name}": method}) as service, grpc.insecure_channel(service.target) as channel:
-            result = service.stub(channel, f"/{name}")(json_format.ParseDict(sent, asked()))
+            result = service.stub(channel, f"/{name}")(json_format.ParseDict(dict(sent), asked()))
             if stream:
                 list(result)
 

@@ -18,7 +18,7 @@ def _transformers(stream: bool) -> None:
     import torch
     from transformers.generation.streamers import BaseStreamer
 
-    class Quiet(BaseStreamer):  # type: ignore[misc]  # as their methods are
+    class Quiet(BaseStreamer):
         def put(self, value: Any) -> None:
             """Nobody reads it."""
 

@@ -266,7 +266,10 @@ def test_google_says_the_same_as_over_http(
 ) -> None:
     verb = "streamGenerateContent" if streamed else "generateContent"
     path = f"/{package}/{verb[0].upper()}{verb[1:]}"
-    pieces = [{"candidates": [{"content": {"role": "model", "parts": [{"text": "a"}]}}]}, GENERATED]
+    pieces: list[dict[str, Any]] = [
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": "a"}]}}]},
+        GENERATED,
+    ]
     parsed = [json_format.ParseDict(piece, messages.GenerateContentResponse()) for piece in pieces]
 
     def answer(request: Any, context: Any) -> Any:

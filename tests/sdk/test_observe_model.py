@@ -140,8 +140,9 @@ def test_a_streamer_tells_of_the_first_token(model: Any, tokenizer: Any, traces:
     only(traces, 2)
     call = next(span for span in traces.spans() if span.name != "outside")
     assert text
-    assert (call.attributes or {})[semconv.REQUEST_STREAM] is True
-    assert (call.attributes or {})[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] > 0
+    attributes = dict[str, Any](call.attributes or {})
+    assert attributes[semconv.REQUEST_STREAM] is True
+    assert attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] > 0
     assert call.parent is not None
 
 

@@ -153,7 +153,7 @@ class _Running:
     Within another observed call it is a part of that, whose tokens go there.
     """
 
-    __slots__ = ("_around", "_call", "_entry", "_own_arguments", "_model", "_token", "arguments")
+    __slots__ = ("_around", "_call", "_entry", "_model", "_own_arguments", "_token", "arguments")
 
     def __init__(self, entry: _Entry, model: Any, method: str, arguments: Arguments) -> None:
         self._entry = entry

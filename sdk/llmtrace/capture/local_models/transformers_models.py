@@ -71,7 +71,7 @@ def answer(observation: Observation, model: Any, arguments: Arguments, result: A
     """See `Library`."""
     kwargs = arguments[1]
     asked = argument(arguments, 0, *_PROMPTS)
-    shape = getattr(asked, "shape", ())
+    shape: tuple[int, ...] = getattr(asked, "shape", ())
     mask = kwargs.get("attention_mask")
     tokens = Tokens(input=_count(mask) if mask is not None else _size(shape))
     # An encoder's input is not in what the decoder gives, nor is what was asked as vectors.

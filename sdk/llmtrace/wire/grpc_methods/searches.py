@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-from llmtrace.wire.format import Json, Translation, items, mapping, word
+from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, word
 from llmtrace.wire.vector_databases import milvus, pinecone, qdrant, shared
 
-from .method import GrpcMethod, HttpRequest
+from .method import GrpcMethod, HttpRequest, unchanged
 
 _NOT_READ: Final = frozenset(
     {"vector", "vectors", "values", "sparse_vector", "payload", "metadata", "filter", "fields_data",
@@ -136,8 +136,15 @@ _WEAVIATE: Final = shared.retrieval_format(
 )
 
 
-def _search(provider: str, *parts: Any, left_out: frozenset[str] = _NOT_READ) -> GrpcMethod:
-    return GrpcMethod(provider, *parts, by_path=False, left_out=left_out)
+def _search(
+    provider: str,
+    wire_format: WireFormat,
+    request: Callable[[Json], HttpRequest],
+    response: Callable[[Json], Json] = unchanged,
+    *,
+    left_out: frozenset[str] = _NOT_READ,
+) -> GrpcMethod:
+    return GrpcMethod(provider, wire_format, request, response, by_path=False, left_out=left_out)
 
 
 def _weaviate_said(message: Json) -> HttpRequest:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from llmtrace import semconv
 from llmtrace.wire import background_responses
-from llmtrace.wire.format import Json, Translation, items, mapping, word
+from llmtrace.wire.format import Json, Translation, WireFormat, items, mapping, word
 from llmtrace.wire.openai import chat, completions, embeddings, images
 
-from .method import GrpcMethod, HttpRequest
+from .method import GrpcMethod, HttpRequest, unchanged
 
 _CHAT_PATH: Final = "/v1/chat/completions"
 _FINISH_REASONS: Final = {"max_len": "length", "max_context": "length"}
@@ -173,8 +173,15 @@ def _plain_base64(picture: Any) -> str:
     return word(picture, "base64").rpartition(",")[2]
 
 
-def _xai(*parts: Any, by_path: bool = True) -> GrpcMethod:
-    return GrpcMethod("x_ai", *parts, by_path=by_path, left_out=frozenset({"debug_output", "logprobs"}))
+def _xai(
+    wire_format: WireFormat,
+    request: Callable[[Json], HttpRequest],
+    response: Callable[[Json], Json] = unchanged,
+    *,
+    by_path: bool = True,
+) -> GrpcMethod:
+    left_out = frozenset({"debug_output", "logprobs"})
+    return GrpcMethod("x_ai", wire_format, request, response, by_path=by_path, left_out=left_out)
 
 
 METHODS: Final[Mapping[str, GrpcMethod]] = {
