@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .api.lifecycle import disable, flush, shutdown, stats
     from .api.logs import log_processor
     from .api.observe import observe
+    from .api.observe_model import observe_model, unobserve_model
     from .api.propagation import extract, inject, propagate
     from .api.score import current_trace_id, score, trace_url
     from .api.span import Span, span
@@ -58,6 +59,7 @@ __all__ = [
     "inject",
     "log_processor",
     "observe",
+    "observe_model",
     "prompt",
     "propagate",
     "retrieval",
@@ -67,13 +69,22 @@ __all__ = [
     "stats",
     "tool",
     "trace_url",
+    "unobserve_model",
 ]
 
 if not TYPE_CHECKING:  # a type checker must know the present names alone
     # Imported when the first name is used: who only needs `llmtrace.common` does not pay for the SDK.
     _MODULES = (
         *("api.approval", "api.budget", "api.caches", "api.degradation", "api.init", "api.lifecycle"),
-        *("api.logs", "api.observe", "api.propagation", "api.score", "api.span", "api.steps"),
+        *(
+            "api.logs",
+            "api.observe",
+            "api.observe_model",
+            "api.propagation",
+            "api.score",
+            "api.span",
+            "api.steps",
+        ),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )
     _RENAMED = {"BudgetStanding": "BudgetStatus"}

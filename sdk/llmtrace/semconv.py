@@ -11,6 +11,8 @@ from typing import Final, Literal, get_args
 OPERATION_NAME: Final = "gen_ai.operation.name"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 OUTPUT_TYPE: Final = "gen_ai.output.type"
+PREDICT_OPERATION: Final = "predict"
+"""`gen_ai.operation.name` of a call of a model that writes no text: a classifier, a regression, OCR."""
 
 REQUEST_MODEL: Final = "gen_ai.request.model"
 REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
@@ -194,6 +196,8 @@ MCP_PROTOCOL_VERSION: Final = "mcp.protocol.version"
 MCP_RESOURCE_URI: Final = "mcp.resource.uri"
 JSONRPC_REQUEST_ID: Final = "jsonrpc.request.id"
 RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
+RPC_SYSTEM_NAME: Final = "rpc.system.name"
+RPC_METHOD: Final = "rpc.method"
 DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
 
 BATCH_ID: Final = "llmtrace.batch.id"

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import batch_endpoints, chat_endpoints, fine_tuning_endpoints, media_endpoints, realtime_endpoints
+from . import (
+    batch_endpoints,
+    chat_endpoints,
+    fine_tuning_endpoints,
+    grpc_endpoints,
+    in_process_endpoints,
+    media_endpoints,
+    realtime_endpoints,
+)
 from .endpoint import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -13,4 +21,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *fine_tuning_endpoints.ENDPOINTS,
     *batch_endpoints.ENDPOINTS,
     *realtime_endpoints.ENDPOINTS,
+    *grpc_endpoints.ENDPOINTS,
+    *in_process_endpoints.ENDPOINTS,
 )

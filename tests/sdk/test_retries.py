@@ -18,6 +18,7 @@ import tenacity
 
 import llmtrace
 from llmtrace import clock
+from llmtrace.capture.said_calls import SaidRequest
 from llmtrace.spans import retries
 from llmtrace.spans.finished_spans import SCOPE
 from llmtrace.testing import Answer, Captured, ReplayServer, sse
@@ -210,7 +211,7 @@ def test_what_noting_a_predecessor_costs(traces: Captured) -> None:
     started = time.perf_counter()
     for _ in range(1000):
         retry = retries.Retry(traces_context(), None, now)
-        assert retries.repeated(retry, "/v1/chat/completions", body, {}) is before
+        assert retries.repeated(retry, SaidRequest("/v1/chat/completions", body)) is before
     assert (time.perf_counter() - started) / 1000 < 1e-4
     assert not hasattr(before, "__dict__")
 

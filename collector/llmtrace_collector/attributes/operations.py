@@ -12,6 +12,8 @@ LLM_OPERATIONS = (
     *("chat", "text_completion", "generate_content", "embeddings", "rerank"),
     # Ours: sound to text and back, judgements, training, and what a provider keeps for later prompts.
     *("transcription", "translation", "speech", "moderation", "fine_tuning", "cache_storage"),
+    # Ours: a model that writes no text, as a classifier or a regression.
+    semconv.PREDICT_OPERATION,
 )
 
 #: Those of which some calls cost nothing and tell no usage: their usage is not unknown.

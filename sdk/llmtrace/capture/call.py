@@ -111,7 +111,7 @@ class LlmCall:
         self._retry = retries.Retry(self.span.context, other_tracers.programs_parent(here), self._started_at)
         self._retry_of: retries.Retry | None = None
         if wire_format.calls_model:
-            self._retry_of = retries.repeated(self._retry, request.path, request.body, request.headers)
+            self._retry_of = retries.repeated(self._retry, request)
             retries.last.set(self._retry)
             cache_fills.note_call(self.span.context, here)
         self._start = clock.perf_counter()

@@ -175,19 +175,22 @@ def begin(
 def begin_call(
     runtime: Runtime, wire_format: WireFormat, request: CapturedRequest, here: Context | None = None
 ) -> LlmCall:
-    """Begin one that nothing is sent for, below the active span, or another library's that is open and not
-    active. here: the context to begin it in, where that is another one.
-    """
+    """Begin one that nothing is sent for. here: the context to begin it in, where that is another one."""
     if here is not None:
         return LlmCall(runtime, wire_format, request, here)
+    kind = LlmCall if wire_format.batch is None else BatchCall
+    return kind(runtime, wire_format, request, context_of_call(wire_format))
+
+
+def context_of_call(wire_format: WireFormat) -> Context:
+    """In which a call begins: below the active span, or another library's that is open and not active."""
     if wire_format.operation == "retrieval":
         other_tracers.mark_query()
     above = other_tracers.enclosing(mark=wire_format.calls_model) if other_tracers.seen_any() else None
     here = context_attributes.here()
     if above is not None:
         here = set_span_in_context(above, here)
-    kind = LlmCall if wire_format.batch is None else BatchCall
-    return kind(runtime, wire_format, request, here)
+    return here
 
 
 def _mark() -> Attached:
@@ -279,6 +282,12 @@ class StreamRecorder:
         with _STREAM_END:
             if open_streams.claim(self.call):
                 self.call.end(early=early)
+
+    def finished(self, finish: Callable[[], None]) -> None:
+        """It ended in a way of its own: `finish` ends the call, where nothing has."""
+        with _STREAM_END:
+            if open_streams.claim(self.call):
+                finish()
 
     def garbage_collected(self) -> None:
         """It was garbage-collected."""

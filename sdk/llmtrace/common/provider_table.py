@@ -406,6 +406,7 @@ _SELF_HOSTED: Final = (
     Provider(
         "tgi", "Text Generation Inference", (), ("text-generation-inference", "text_generation_inference")
     ),
+    Provider("transformers", "Transformers"),
     Provider("triton", "Triton Inference Server", (), ("triton_inference_server",)),
     Provider("vllm", "vLLM", (), ("hosted_vllm", "vllm.llm_engine", "vllm_openai")),
 )

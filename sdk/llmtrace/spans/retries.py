@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry.trace import SpanContext
 
@@ -97,14 +97,27 @@ def resend_count(headers: Mapping[str, str]) -> int | None:
     return int(attempt) - 1 if separator and attempt.isdigit() else None
 
 
-def repeated(retry: Retry, path: str, body: bytes, headers: Mapping[str, str]) -> Retry | None:
+class Request(Protocol):
+    """What is compared of a request; the body only with one that failed."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+def repeated(retry: Retry, request: Request) -> Retry | None:
     """The request that may be repeated by this one, which begins now. Where that is certain, it no longer
     counts; where its answer is not read yet, `is_repetition` tells later.
     """
     previous = last.get()
     if previous is None:
         return None
-    if resend_count(headers):
+    if resend_count(request.headers):
         if not previous.is_retryable:
             return None
         previous.superseded = True
@@ -112,7 +125,7 @@ def repeated(retry: Retry, path: str, body: bytes, headers: Mapping[str, str]) -
     if not retry.may_repeat(previous):
         return None
     if previous.failed:
-        if previous.digest != digest(path, body):
+        if previous.digest != digest(request.path, request.body):
             return None
         previous.superseded = True
     return previous
