@@ -8,7 +8,15 @@ from types import MappingProxyType
 from llmtrace import semconv
 
 #: Operations that call a model and therefore carry usage of their own.
-LLM_OPERATIONS = ("chat", "text_completion", "generate_content", "embeddings", "rerank")
+LLM_OPERATIONS = (
+    "chat",
+    "text_completion",
+    "generate_content",
+    "embeddings",
+    "rerank",
+    # Ours: a model that writes no text, as a classifier or a regression.
+    semconv.PREDICT_OPERATION,
+)
 
 #: Operations that work for a call but have no usage of their own.
 _OTHER_OPERATIONS = (
