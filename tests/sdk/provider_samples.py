@@ -76,7 +76,7 @@ RAG: dict[str, Any] = {
     "input": {"text": "hi"},
     "retrieveAndGenerateConfiguration": {
         "type": "KNOWLEDGE_BASE",
-        "knowledgeBaseConfiguration": {"knowledgeBaseId": "KB1", "modelArn": _MODEL_ARN},
+        "knowledgeBaseConfiguration": {"knowledgeBaseId": "KB12345678", "modelArn": _MODEL_ARN},
     },
 }
 _REFERENCE = {"content": {"text": "b"}, "location": {"type": "S3", "s3Location": {"uri": "s3://b/1"}}}
@@ -825,7 +825,7 @@ PROVIDER_SAMPLES: list[Sample] = [
         [("text", "Hello")],
         model=_HAIKU,
         more={
-            "gen_ai.data_source.id": "KB1",
+            "gen_ai.data_source.id": "KB12345678",
             "gen_ai.conversation.id": "s1",
             "gen_ai.retrieval.documents": '[{"id":"s3://b/1","score":null,"content":"b"}]',
         },
