@@ -31,7 +31,7 @@ _SILENT: Final = re.compile(
 _TEXTS: Final = frozenset(
     "content text value delta refusal reasoning reasoning_content thinking arguments partial_json "
     "partial_arguments input tool_plan generation outputText response transcript data b64_json code"
-    " partial_image_b64 PayloadPart".split()
+    " partial_image_b64 PayloadPart completion generated_text text_output bytes".split()
 )
 #: Fields that hold calls of tools or pictures, which some formats send whole.
 _CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall", "images"})
@@ -40,6 +40,7 @@ _AWS_CALL: Final = "toolUse"
 #: Kinds of events with output whose names do not say `delta`.
 _OTHER_KINDS: Final = frozenset(
     {
+        "completion",
         "text-generation",
         "tool-calls-chunk",
         "tool-call-start",
