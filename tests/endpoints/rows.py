@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import chat_endpoints
+from . import (
+    aws_endpoints,
+    chat_endpoints,
+    input_endpoints,
+    not_covered,
+    provider_endpoints,
+    search_endpoints,
+)
 from .endpoint import Endpoint
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*chat_endpoints.ENDPOINTS,)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *chat_endpoints.ENDPOINTS,
+    *input_endpoints.ENDPOINTS,
+    *provider_endpoints.ENDPOINTS,
+    *aws_endpoints.ENDPOINTS,
+    *search_endpoints.ENDPOINTS,
+    *not_covered.ENDPOINTS,
+)

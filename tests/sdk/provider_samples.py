@@ -1037,13 +1037,13 @@ PROVIDER_SAMPLES: list[Sample] = [
     Sample(
         "workers ai, streamed",
         "/client/v4/accounts/a1/ai/run/@cf/meta/llama-3",
-        {"prompt": "hi", "stream": True},
+        {"messages": [{"role": "user", "content": "hi"}], "stream": True},
         [
             {"response": "Hel", "p": "abc"},
             {"response": "lo", "p": "abcd"},
             {"response": "", "usage": {"prompt_tokens": 5, "completion_tokens": 2}},
         ],
-        "text_completion",
+        "chat",
         "cloudflare",
         ["stop"],
         {"input_tokens": 5, "output_tokens": 2},
