@@ -196,8 +196,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             )
         ),
         ("chat", "fetch_response", "fetch_response", "invoke_agent"),
-        {},
-        "none",
+        {"InputTokens": 381, "OutputTokens": 88},
+        "listed",
         source="recorded",
         recording="openai:test_assistant/test_existing_assistant#17",
         remark="the poll that finds it finished counts",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from llmtrace_collector.attributes.counts import COUNTS
+from llmtrace_collector.attributes.field import words
 
 from .endpoint import PRICES, Endpoint
 from .measured import Measured
@@ -14,7 +15,7 @@ from .measured import Measured
 BEGIN: Final = "<!-- Made by `python -m tests.endpoints --page docs/sdk.md`. -->"
 END: Final = "<!-- End of the endpoints. -->"
 
-_WORDS: Final = {count.name: count.price.bucket for count in COUNTS if count.price is not None}
+_WORDS: Final = {count.name: words(count.price.bucket) for count in COUNTS if count.price is not None}
 
 
 def write_table(page: Path, text: str) -> None:
@@ -42,7 +43,7 @@ def _cells(endpoint: Endpoint, measured: Mapping[tuple[str, bool], Measured]) ->
         (endpoint.name, False), Measured(endpoint.spans, dict(endpoint.usage), endpoint.price)
     )
     spans = ", ".join(f"`{span}`" for span in sorted(set(whole.spans)))
-    usage = ", ".join(_WORDS.get(name, name).lower() for name in whole.usage) or "–"
+    usage = ", ".join(_WORDS.get(name, words(name)) for name in whole.usage) or "–"
     remarks = [
         *(["streamed too"] if endpoint.streams else []),
         *([endpoint.remark] if endpoint.remark else []),
