@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -129,7 +129,7 @@ def recorded(name: str) -> Send:
     """A recorded exchange by its name, sent to where it was: as it was, or as the stream of its answer."""
 
     def send(stream: bool) -> None:
-        recording = next(found for found in _recordings() if found.name == name)
+        recording = _recordings()[name]
         reply = answer_of(recording)
         if stream:
             body = recording.answered
@@ -147,5 +147,5 @@ def recorded(name: str) -> Send:
 
 
 @cache
-def _recordings() -> Iterable[Recording]:
-    return list(recordings())
+def _recordings() -> dict[str, Recording]:
+    return {recording.name: recording for recording in recordings()}

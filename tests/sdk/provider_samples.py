@@ -18,6 +18,7 @@ def _text(words: str) -> Any:
 
 def _trace(step: str, trace_id: str, tokens: tuple[int, int] | None, model: str = "") -> Any:
     """A trace of a model that was invoked, before it or (with its tokens) after."""
+    inner: dict[str, Any]
     if tokens is None:
         inner = {"modelInvocationInput": {"traceId": trace_id, "foundationModel": model, "text": "{}"}}
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import boto3
@@ -124,7 +124,7 @@ def test_the_rest_of_cohere_v1(traces: Captured, server: ReplayServer) -> None:
             "meta": {"billed_units": {"search_units": 1}},
         },
     ]
-    calls = [
+    calls: list[Callable[[], Any]] = [
         lambda: client.generate(prompt="hi", model="m"),
         lambda: client.summarize(text="hi", model="m"),
         lambda: client.classify(inputs=["a"], model="m"),

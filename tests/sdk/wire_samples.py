@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ class Sample:
     operation: str
     provider: str
     reasons: list[str] | None
-    usage: dict[str, float]
+    usage: Mapping[str, float]
     parts: list[tuple[str, Any]]
     model: str | None = "m"
     more: dict[str, Any] = field(default_factory=dict)

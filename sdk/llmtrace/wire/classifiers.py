@@ -37,7 +37,7 @@ def request(body: Json, path: str, content: bool) -> Translation:
     translation = without_tokens()
     put_text(translation.attributes, semconv.REQUEST_MODEL, payload.get("model"))
     if content:
-        asked = next((payload[key] for key in _INPUTS if payload.get(key) is not None), [])
+        asked: Json = next((payload[key] for key in _INPUTS if payload.get(key) is not None), [])
         conversation = [item for item in items(asked) if isinstance(item, dict) and "role" in item]
         translation.content[semconv.INPUT_MESSAGES] = list(map(message, conversation)) or inputs(asked)
     return translation

@@ -60,7 +60,7 @@ def response(body: Json, content: bool) -> Translation:
     payload = mapping(body)
     result = mapping(payload.get("result", payload))
     if items(result.get("choices")):
-        return (completions if _has_texts(result) else chat).response(result, content)
+        return _api(_has_texts(result)).response(result, content)
     translation = Translation()
     attributes = translation.attributes
     put_usage(attributes, mapping(result.get("usage")))
@@ -92,7 +92,7 @@ def fold(events: Iterable[Json]) -> Json:
     """Chunks to the answer: pieces of a `response`, or OpenAI's."""
     chunks = [event for event in events if isinstance(event, dict)]
     if any(items(chunk.get("choices")) for chunk in chunks):
-        return (completions if any(map(_has_texts, chunks)) else chat).fold(chunks)
+        return _api(any(map(_has_texts, chunks))).fold(chunks)
     result: dict[str, Any] = {}
     words: list[str] = []
     for chunk in chunks:
@@ -109,6 +109,10 @@ def fold(events: Iterable[Json]) -> Json:
     for failure in filter(None, failures):
         body["error"] = failure
     return body
+
+
+def _api(has_texts: bool) -> WireFormat:
+    return completions.FORMAT if has_texts else chat.FORMAT
 
 
 def _has_texts(payload: Any) -> bool:

@@ -31,8 +31,8 @@ _OF_GOOGLE: Final = re.compile(r"imagen|veo|gemini|text-embedding|textembedding|
 
 def matches(path: str, body: bytes) -> bool:
     """By the path, whose model is none of Google's."""
-    found = _V1.search(path)
-    return found is not None and _OF_GOOGLE.match(found[1]) is None
+    match = _V1.search(path)
+    return match is not None and _OF_GOOGLE.match(match[1]) is None
 
 
 def matches_v2(path: str, body: bytes) -> bool:
@@ -69,9 +69,9 @@ def request_generate(body: Json, path: str, content: bool) -> Translation:
 
 
 def _put_model(translation: Translation, path: str) -> None:
-    found = _V1.search(path) or _V2.search(path)
-    if found is not None:
-        put_text(translation.attributes, semconv.REQUEST_MODEL, unquote(found[1]))
+    match = _V1.search(path) or _V2.search(path)
+    if match is not None:
+        put_text(translation.attributes, semconv.REQUEST_MODEL, unquote(match[1]))
 
 
 def response(body: Json, content: bool) -> Translation:

@@ -49,7 +49,7 @@ def response(body: Json, content: bool) -> Translation:
     """Response body to attributes, by its own shape."""
     answers = [mapping(answer) for answer in (body if isinstance(body, list) else [body])]
     if any("choices" in answer for answer in answers):
-        return (completions if _has_texts(answers[:1]) else chat).response(answers[0], content)
+        return _api(answers[:1]).response(answers[0], content)
     if any("generated_text" in answer for answer in answers):
         return hugging_face.response(body, content)
     return Translation()
@@ -72,13 +72,14 @@ def fold(events: Iterable[Json]) -> Json:
 
 def _folded(chunks: list[dict[str, Any]]) -> Json:
     if any("choices" in chunk for chunk in chunks):
-        return (completions if _has_texts(chunks) else chat).fold(chunks)
+        return _api(chunks).fold(chunks)
     return hugging_face.fold(chunks)
 
 
-def _has_texts(bodies: list[Any]) -> bool:
-    """Whether choices are completions of a prompt."""
-    return any("text" in mapping(choice) for body in bodies for choice in items(body.get("choices")))
+def _api(bodies: list[Any]) -> WireFormat:
+    """OpenAI's chat, or its completions of a prompt, whose choices have texts."""
+    has_texts = any("text" in mapping(choice) for body in bodies for choice in items(body.get("choices")))
+    return completions.FORMAT if has_texts else chat.FORMAT
 
 
 FORMAT: Final = WireFormat(

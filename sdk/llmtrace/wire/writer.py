@@ -57,8 +57,8 @@ def request(body: Json, path: str, content: bool) -> Translation:
     if content:
         asked = either(payload, "question", "prompt", "text")
         texts = [asked] if isinstance(asked, str) else []
-        for given in map(mapping, items(payload.get("inputs"))):
-            texts.append("\n".join(text for text in items(given.get("value")) if isinstance(text, str)))
+        for app_input in map(mapping, items(payload.get("inputs"))):
+            texts.append("\n".join(text for text in items(app_input.get("value")) if isinstance(text, str)))
         translation.content[semconv.INPUT_MESSAGES] = [
             message_parts.message("user", [message_parts.text(text)]) for text in texts
         ]

@@ -9,7 +9,6 @@ from llmtrace import semconv
 from llmtrace.wire import message_parts
 from llmtrace.wire.finish_reasons import finish_reason
 from llmtrace.wire.format import Json, Translation, WireFormat, mapping, put_int, put_text, word
-from llmtrace.wire.openai.completions import inputs
 from llmtrace.wire.request_params import put_request_params
 
 
@@ -30,7 +29,9 @@ def request(body: Json, path: str, content: bool) -> Translation:
     if payload.get("stream") is True:
         attributes[semconv.REQUEST_STREAM] = True
     if content:
-        translation.content[semconv.INPUT_MESSAGES] = inputs(payload.get("prompt"))
+        translation.content[semconv.INPUT_MESSAGES] = [
+            message_parts.message("user", [message_parts.text(payload.get("prompt"))])
+        ]
     return translation
 
 

@@ -82,8 +82,8 @@ def request_flow(body: Json, path: str, content: bool) -> Translation:
     put_text(attributes, semconv.CONVERSATION_ID, mapping(body).get("executionId"))
     if content:
         documents = [
-            mapping(mapping(given).get("content")).get("document")
-            for given in items(mapping(body).get("inputs"))
+            mapping(mapping(flow_input).get("content")).get("document")
+            for flow_input in items(mapping(body).get("inputs"))
         ]
         translation.content[semconv.INPUT_MESSAGES] = [
             message_parts.message("user", [_document(document)]) for document in documents

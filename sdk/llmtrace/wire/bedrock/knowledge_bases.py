@@ -81,7 +81,7 @@ def response(body: Json, content: bool) -> Translation:
             message_parts.message("assistant", [message_parts.text(written)])
         ]
         cited = [
-            _found(mapping(reference))
+            _retrieved(mapping(reference))
             for citation in map(mapping, items(payload.get("citations")))
             for reference in items(citation.get("retrievedReferences"))
         ]
@@ -109,11 +109,11 @@ def response_search(body: Json, content: bool) -> Translation:
     translation = Translation()
     results = items(mapping(body).get("retrievalResults"))
     if content and results:
-        translation.content[semconv.RETRIEVAL_DOCUMENTS] = [_found(mapping(result)) for result in results]
+        translation.content[semconv.RETRIEVAL_DOCUMENTS] = [_retrieved(mapping(result)) for result in results]
     return translation
 
 
-def _found(result: Any) -> Json:
+def _retrieved(result: Any) -> Json:
     """A document by where it is, with how well it fits."""
     location = mapping(result.get("location"))
     place = next((inner for inner in map(mapping, location.values()) if inner), {})

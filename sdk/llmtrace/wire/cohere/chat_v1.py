@@ -1,4 +1,4 @@
-"""Cohere's first chat API: `POST …/v1/chat` with a `message` and what was said before it."""
+"""Cohere's first chat API: `POST …/v1/chat` with a `message` and the turns before it."""
 
 from __future__ import annotations
 
@@ -80,16 +80,16 @@ def response(body: Json, content: bool) -> Translation:
     return translation
 
 
-def _message(said: Any) -> Json:
-    role = word(said, "role")
-    parts = [message_parts.text(said["message"])] if said.get("message") else []
+def _message(turn: Any) -> Json:
+    role = word(turn, "role")
+    parts = [message_parts.text(turn["message"])] if turn.get("message") else []
     parts += [
         message_parts.tool_call(None, call.get("name"), call.get("parameters"))
-        for call in map(mapping, items(said.get("tool_calls")))
+        for call in map(mapping, items(turn.get("tool_calls")))
     ]
     parts += [
         message_parts.tool_response(None, mapping(result).get("outputs"))
-        for result in items(said.get("tool_results"))
+        for result in items(turn.get("tool_results"))
     ]
     return message_parts.message(_ROLES.get(role.upper(), role.lower()), parts)
 
