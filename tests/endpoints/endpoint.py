@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Price = Literal["listed", "stated", "unpriced", "none"]
-"""By a list of prices, by the answer itself, by nothing that is known; none where nothing is billed."""
+from tests.sdk.naive import FOLDER
+
+Price = Literal["listed", "stated", "reserved", "unpriced", "none"]
+"""By a list of prices, by the answer itself, by capacity that is paid anyway, by nothing that is known; none
+where nothing is billed."""
 
 PRICES: Final[Mapping[str, str]] = {
     "listed": "yes",
     "stated": "as stated",
+    "reserved": "0 by the call",
     "unpriced": "unpriced",
     "none": "–",
 }
@@ -25,7 +29,8 @@ class Endpoint:
         With True the answer is streamed, which is asked for where `streams`.
     spans: `gen_ai.operation.name` of the spans of one call, sorted, one for each.
     usage: what the store counts of it in all, by columns; a column that is not named has to be 0.
-    source: where the shape of the answer is from.
+    source: where the shape of the answer is from; of a recording, it is played.
+    recording: its name. Where there are no recordings, the row is not run.
     remark: what else the page says; of what is not covered, why.
     """
 
@@ -38,8 +43,15 @@ class Endpoint:
     streams: bool = False
     source: Literal["recorded", "documented", "client"] = "documented"
     remark: str = ""
+    recording: str = ""
 
     @property
     def name(self) -> str:
         """For people, and for the session that its spans are in."""
         return f"{self.family} · {self.provider}"
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be run here; empty where it can."""
+        has_recording = not self.recording or FOLDER.is_dir()
+        return "" if has_recording else f"no recorded traffic at {FOLDER}"

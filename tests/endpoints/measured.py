@@ -19,7 +19,7 @@ _COUNTS = ", ".join(f"ifNull(span.{count.name}, 0) AS {count.name}" for count in
 
 _SPANS = f"""SELECT
     span.SessionId AS Name, span.Operation AS Operation, span.IsLlm AS IsLlm, {_COUNTS},
-    call.Cost AS Cost, call.Stated AS Stated, call.SpanId != '' AS IsCounted
+    call.Cost AS Cost, call.Stated AS Stated, call.PriceSource AS Source, call.SpanId != '' AS IsCounted
 FROM otel_traces AS span
 LEFT JOIN call_cost AS call ON call.TraceId = span.TraceId AND call.SpanId = span.SpanId
 WHERE span.SessionId != '' AND span.Operation != ''
@@ -36,11 +36,12 @@ class Measured:
 
 
 def measure(folder: Path, endpoints: Sequence[Endpoint]) -> dict[tuple[str, bool], Measured]:
-    """By name, and whether it was streamed; of a collector in `folder`. Those not covered are left out."""
+    """By name, and whether it was streamed; of a collector in `folder`. Those not covered are left out, and
+    those without their recording."""
     served = Served(settings(folder / "store"))
     try:
         llmtrace.init(endpoint=served.url, service_name="endpoints", spool_dir="off")
-        for endpoint in endpoints:
+        for endpoint in _runnable(endpoints):
             for is_stream in (False, True) if endpoint.streams else (False,):
                 contextvars.copy_context().run(_send, endpoint, is_stream)
         llmtrace.flush(60)
@@ -55,10 +56,14 @@ def measure(folder: Path, endpoints: Sequence[Endpoint]) -> dict[tuple[str, bool
         served.close()
     return {
         (endpoint.name, is_stream): _measured(rows[_session(endpoint, is_stream)])
-        for endpoint in endpoints
-        if endpoint.send is not None
+        for endpoint in _runnable(endpoints)
         for is_stream in ((False, True) if endpoint.streams else (False,))
     }
+
+
+def _runnable(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Those that are covered, and whose recordings are there."""
+    return [endpoint for endpoint in endpoints if endpoint.send is not None and not endpoint.missing]
 
 
 def _session(endpoint: Endpoint, is_stream: bool) -> str:
@@ -85,4 +90,6 @@ def _price(calls: Sequence[dict[str, Any]]) -> Price:
         return "none"
     if any(call["Cost"] is None for call in calls):
         return "unpriced"
+    if all(call["Source"].startswith("reserved capacity") for call in calls):
+        return "reserved"
     return "stated" if all(call["Stated"] for call in calls) else "listed"

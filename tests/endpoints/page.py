@@ -37,7 +37,10 @@ def table(endpoints: Sequence[Endpoint], measured: Mapping[tuple[str, bool], Mea
 def _cells(endpoint: Endpoint, measured: Mapping[tuple[str, bool], Measured]) -> str:
     if endpoint.send is None:
         return f"not covered | | | {endpoint.remark}"
-    whole = measured[endpoint.name, False]
+    # What cannot be run here was as the row says, where it was run.
+    whole = measured.get(
+        (endpoint.name, False), Measured(endpoint.spans, dict(endpoint.usage), endpoint.price)
+    )
     spans = ", ".join(f"`{span}`" for span in sorted(set(whole.spans)))
     usage = ", ".join(_WORDS.get(name, name) for name in whole.usage) or "–"
     remarks = [

@@ -12,6 +12,12 @@ from . import (
     in_process_endpoints,
     media_endpoints,
     realtime_endpoints,
+    aws_endpoints,
+    chat_endpoints,
+    input_endpoints,
+    not_covered,
+    provider_endpoints,
+    search_endpoints,
 )
 from .endpoint import Endpoint
 
@@ -23,4 +29,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *realtime_endpoints.ENDPOINTS,
     *grpc_endpoints.ENDPOINTS,
     *in_process_endpoints.ENDPOINTS,
+    *input_endpoints.ENDPOINTS,
+    *provider_endpoints.ENDPOINTS,
+    *aws_endpoints.ENDPOINTS,
+    *search_endpoints.ENDPOINTS,
+    *not_covered.ENDPOINTS,
 )

@@ -29,6 +29,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool],
     ("endpoint", "is_stream"), CALLS, ids=[f"{row.name}{' (stream)' * streamed}" for row, streamed in CALLS]
 )
 def test_endpoint(measured: dict[tuple[str, bool], Measured], endpoint: Endpoint, is_stream: bool) -> None:
+    if endpoint.missing:
+        pytest.skip(endpoint.missing)
     cell = measured[endpoint.name, is_stream]
     assert (cell.spans, cell.usage, cell.price) == (endpoint.spans, dict(endpoint.usage), endpoint.price)
 

@@ -107,6 +107,8 @@ def _call_deltas(index: int, call: Any, way: str, cut: Cut) -> Iterator[Any]:
 def _completion(answer: Any, cut: Cut) -> Iterator[Any]:
     head = {key: value for key, value in answer.items() if key not in {"choices", "usage"}}
     for choice in answer.get("choices") or []:
+        if "index" not in choice:
+            return  # Writer's, which streams in another way
         index = choice["index"]
         for piece in cut.pieces(choice["text"]):
             yield {**head, "choices": [{"index": index, "text": piece, "finish_reason": None}]}

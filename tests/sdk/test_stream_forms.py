@@ -23,6 +23,7 @@ from llmtrace.wire import registry
 from tests.examples import examples
 
 from .naive import FOLDER, Recording, recordings
+from .provider_samples import PROVIDER_SAMPLES
 from .stream_forms import Cut, Events, streamed
 from .whole_forms import unstreamed
 from .wire_samples import SAMPLES
@@ -101,7 +102,7 @@ def _exchange(recording: Recording) -> Exchange:
 
 def _samples() -> list[Exchange]:
     exchanges = []
-    for sample in SAMPLES:
+    for sample in (*SAMPLES, *PROVIDER_SAMPLES):
         sent = b"" if sample.sent is None else json.dumps(sample.sent).encode()
         headers = {"content-type": sample.content_type}
         url = "https://api.test" + sample.path
@@ -235,7 +236,7 @@ def _events(exchange: Exchange) -> Iterator[Any]:
     raw = exchange.answered
     if exchange.kind == SSE:
         lines = [line[5:].strip() for line in raw.split(b"\n") if line.startswith(b"data:")]
-        yield from (json.loads(line) for line in lines if line != b"[DONE]")
+        yield from (json.loads(line) for line in lines if line.startswith(b"{"))
         return
     while raw:
         total, head_size = struct.unpack_from(">II", raw)

@@ -16,6 +16,7 @@ from llmtrace.wire.framing import aws_event_stream, decode
 from llmtrace.wire.render import render
 
 from .naive import FOLDER, recordings
+from .provider_samples import PROVIDER_SAMPLES
 from .stream_forms import Cut, streamed
 from .test_any_answer_streamed import ANSWERS
 from .vector_samples import VECTOR_SAMPLES
@@ -69,7 +70,7 @@ def _exchanges() -> Iterator[tuple[str, str, Any, Any, bool]]:
         if recording.left_out is None and shape not in shapes:
             shapes.add(shape)
             yield recording.record["method"], recording.path, sent, answer, events is not None
-    for sample in SAMPLES:
+    for sample in (*SAMPLES, *PROVIDER_SAMPLES):
         yield sample.method, sample.path, sample.sent, sample.answer, isinstance(sample.answer, list)
     for path, answer_of in ANSWERS.items():
         whole = answer_of(

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from .aws_frames import frame
+
+_CONTENT_TYPES = {
+    "sse": "text/event-stream",
+    "texts": "text/event-stream",
+    "ndjson": "application/x-ndjson",
+    "aws": "application/vnd.amazon.eventstream",
+}
 
 
 @dataclass(frozen=True)
@@ -12,6 +22,7 @@ class Sample:
     """One exchange and what its span has to hold; `answer` is a list of events for a stream.
 
     parts: the answer's parts as (type, content or name). usage: by the last words of the attribute.
+    inner: the calls inside it as (kind, model, usage).
     """
 
     name: str
@@ -21,17 +32,25 @@ class Sample:
     operation: str
     provider: str
     reasons: list[str] | None
-    usage: dict[str, int]
+    usage: Mapping[str, float]
     parts: list[tuple[str, Any]]
     model: str | None = "m"
     more: dict[str, Any] = field(default_factory=dict)
     method: str = "POST"
     framing: str = "sse"
+    inner: list[tuple[str, str | None, dict[str, int]]] = field(default_factory=list)
 
     def body(self) -> bytes:
         """The answer as the wire has it."""
         if not isinstance(self.answer, list) or self.framing == "json":
             return json.dumps(self.answer).encode()
+        if self.framing == "aws":
+            return b"".join(frame(name, payload) for event in self.answer for name, payload in event.items())
+        if self.framing == "texts":  # Replicate's: an event's name and a text
+            return b"".join(
+                f"event: {event['event']}\nid: 1:0\ndata: {event['data']}\n\n".encode()
+                for event in self.answer
+            )
         lines = [json.dumps(event).encode() for event in self.answer]
         if self.framing == "ndjson":
             return b"\n".join(lines) + b"\n"
@@ -41,11 +60,11 @@ class Sample:
     def content_type(self) -> str:
         """Of the answer."""
         if isinstance(self.answer, list) and self.framing != "json":
-            return {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}[self.framing]
+            return _CONTENT_TYPES[self.framing]
         return "application/json"
 
 
-def _estimated(**tokens: int) -> dict[str, Any]:
+def estimated(**tokens: int) -> dict[str, Any]:
     """What the SDK says of tokens that an answer did not tell."""
     counts = {f"estimated.{name}_tokens": count for name, count in tokens.items()}
     return {"estimated": "+".join(tokens), **counts}
@@ -191,7 +210,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "anthropic",
         ["error"],
-        {**_without_output(_CLAUDE_USAGE), **_estimated(output=1)},
+        {**_without_output(_CLAUDE_USAGE), **estimated(output=1)},
         [("text", "So")],
         more={"error.type": "overloaded_error"},
     ),
@@ -375,7 +394,7 @@ SAMPLES: list[Sample] = [
         "text_completion",
         "hugging_face",
         ["stop"],
-        {"output_tokens": 2, **_estimated(input=8)},
+        {"output_tokens": 2, **estimated(input=8)},
         [("text", "yo")],
         model="org/m",
         framing="json",
@@ -572,7 +591,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "openai",
         ["error"],
-        _estimated(input=8, output=15),
+        estimated(input=8, output=15),
         [("reasoning", "Hm"), ("text", "Hello"), ("tool_call", {"a": 1})],
         more={"error.type": "server_error", "gen_ai.response.id": "resp_1"},
     ),
@@ -688,7 +707,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "cohere",
         ["length"],
-        {"input_tokens": 3, **_estimated(output=12)},
+        {"input_tokens": 3, **estimated(output=12)},
         [("reasoning", "Hm"), ("text", "yo"), ("tool_call", {})],
     ),
     Sample(
@@ -705,7 +724,7 @@ SAMPLES: list[Sample] = [
         "chat",
         "ollama",
         ["length"],
-        {"input_tokens": 3, **_estimated(output=1)},
+        {"input_tokens": 3, **estimated(output=1)},
         [("text", "yo")],
         more={"gen_ai.output.type": "json"},
     ),

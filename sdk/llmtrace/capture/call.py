@@ -204,7 +204,7 @@ class LlmCall:
             self._merge(self._format.request(request_body, self._request.path, self._content), attributes)
             answer = self._describe_response(attributes)
             if self._format.fetched_again:
-                fetched = self._format.method == "GET"
+                fetched = self._format.method == "GET" or self._format.operation == background_responses.FETCH
                 background_responses.count_once(attributes, self._runtime.delivery_worker, fetched=fetched)
                 if attributes[semconv.OPERATION_NAME] == background_responses.FETCH:
                     self._inner_calls.clear()  # they have counted with the answer

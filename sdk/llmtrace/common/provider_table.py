@@ -325,7 +325,11 @@ _HOSTED: Final = (
     Provider("nvidia", "NVIDIA", ("integrate.api.nvidia.com",), ("nvidia_nim", "nvidia_ai_endpoints", "nim")),
     Provider("ovhcloud", "OVHcloud", ("endpoints.kepler.ai.cloud.ovh.net", "ai.cloud.ovh.net"), ("ovh",)),
     Provider("quicksilverpro", "QuickSilver Pro", ("api.quicksilverpro.io",)),
-    Provider("replicate", "Replicate", ("api.replicate.com", "gateway.ai.cloudflare.com/v1/*/*/replicate")),
+    Provider(
+        "replicate",
+        "Replicate",
+        ("api.replicate.com", "stream.replicate.com", "gateway.ai.cloudflare.com/v1/*/*/replicate"),
+    ),
     Provider("sambanova", "SambaNova", ("api.sambanova.ai",), ("sambanovacloud",)),
     Provider("scaleway", "Scaleway", ("api.scaleway.ai",)),
     Provider("snowflake", "Snowflake", ("snowflakecomputing.com",)),
@@ -403,6 +407,7 @@ _SELF_HOSTED: Final = (
         "ollama", "Ollama", ("ollama.com",), ("ollama_chat", "ollama.chat", "ollama.completion", "chatollama")
     ),
     Provider("sglang", "SGLang", (), ("sgl",)),
+    Provider("tensorflow_serving", "TensorFlow Serving", (), ("tf_serving", "tensorflow-serving")),
     Provider(
         "tgi", "Text Generation Inference", (), ("text-generation-inference", "text_generation_inference")
     ),

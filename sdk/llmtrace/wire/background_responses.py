@@ -21,9 +21,14 @@ from .format import InnerCall, Json
 FETCH: Final = "fetch_response"
 QUEUED: Final = "create_response"
 """Operation of a call that was answered before the model was: not an LLM operation, so nothing is counted."""
-_PENDING: Final = frozenset({"queued", "in_progress", "cancelling", "requires_action"})
+_PENDING: Final = frozenset(
+    {"queued", "in_progress", "cancelling", "requires_action", "starting", "processing"}
+)
 _MAX_COUNTED: Final = 8192
 _counted: WeakKeyDictionary[object, OrderedDict[str, None]] = WeakKeyDictionary()
+#: Where an answer is streamed → its id, and the model that was asked for.
+_streamed: WeakKeyDictionary[object, OrderedDict[str, tuple[AttributeValue, ...]]] = WeakKeyDictionary()
+_OF_STREAM: Final = (semconv.RESPONSE_ID, semconv.REQUEST_MODEL)
 
 
 def is_pending(status: Json) -> bool:
@@ -36,6 +41,7 @@ def count_once(attributes: dict[str, AttributeValue], owner: object, *, fetched:
 
     owner: what the memory of counted answers belongs to and ends with. Used on the delivery thread only.
     """
+    _match_stream(attributes, owner)
     response_id = attributes.get(semconv.RESPONSE_ID)
     unfinished = is_pending(attributes.get(semconv.RESPONSE_STATUS))
     if unfinished or attributes[semconv.OPERATION_NAME] == FETCH or not isinstance(response_id, str):
@@ -65,3 +71,17 @@ def _count(response_id: str, owner: object) -> bool:
     if len(counted_ids) > _MAX_COUNTED:
         counted_ids.popitem(last=False)
     return True
+
+
+def _match_stream(attributes: dict[str, AttributeValue], owner: object) -> None:
+    """Note where an answer will be streamed; tell a call there, which says neither id nor model, both."""
+    place = attributes.pop(semconv.RESPONSE_STREAM_PATH, None)
+    if not isinstance(place, str):
+        return
+    places = _streamed.setdefault(owner, OrderedDict())
+    if semconv.RESPONSE_ID not in attributes:
+        attributes.update(zip(_OF_STREAM, places.pop(place, ()), strict=False))
+        return
+    places[place] = tuple(attributes[key] for key in _OF_STREAM if key in attributes)
+    if len(places) > _MAX_COUNTED:
+        places.popitem(last=False)

@@ -41,6 +41,8 @@ _OF_FORMAT: Final[dict[str, str]] = {
     "hugging_face": "tgi",
     semconv.PROVIDER_AWS_BEDROCK: semconv.PROVIDER_AWS_BEDROCK,
     **{name: name for name in ("chroma", "pinecone", "qdrant", "weaviate", "milvus", "elasticsearch")},
+    **{name: name for name in ("aws.sagemaker", "ibm.watsonx.ai", "replicate", "cloudflare", "writer")},
+    **{name: name for name in ("sglang", "tensorflow_serving", "triton")},
 }
 # Paths that one provider alone has, with the formats that it speaks there.
 _BY_PATH: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (

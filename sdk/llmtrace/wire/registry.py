@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import hugging_face, ollama
+from . import (
+    classifiers,
+    cloudflare,
+    hugging_face,
+    inference_servers,
+    mistral_ocr,
+    more_embeddings,
+    ollama,
+    replicate,
+    sagemaker,
+    sglang,
+    watsonx,
+    writer,
+)
+from .anthropic import complete as anthropic_complete
 from .anthropic import messages as anthropic_messages
 from .batches import anthropic as anthropic_batches
 from .batches import gemini as gemini_batches
 from .batches import openai as openai_batches
 from .batches import polls
-from .bedrock import converse, invoke_model
+from .bedrock import agents, converse, guardrails, invoke_model, knowledge_bases
+from .bedrock import rerank as bedrock_rerank
 from .cohere import chat as cohere_chat
+from .cohere import chat_v1 as cohere_chat_v1
 from .cohere import embeddings as cohere_embeddings
+from .cohere import generate_v1 as cohere_generate_v1
 from .cohere import rerank
 from .format import WireFormat
 from .framing import multipart
 from .gemini import cached_contents, generate_content, interactions
 from .gemini import embeddings as gemini_embeddings
-from .openai import assistants, audio, completions, fine_tuning, images, moderations, responses
+from .gemini import images as gemini_images
+from .gemini import videos as gemini_videos
+from .openai import assistants, audio, completions, fine_tuning, images, moderations, responses, videos
 from .openai import chat as openai_chat
 from .openai import embeddings as openai_embeddings
 from .vector_databases import chroma, elasticsearch, milvus, pinecone, qdrant, weaviate
@@ -40,21 +59,58 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     responses.FETCH,
     assistants.FORMAT,
     assistants.FETCH,
+    videos.FORMAT,
+    videos.FETCH,
     anthropic_messages.FORMAT,
+    anthropic_complete.FORMAT,
     generate_content.FORMAT,
+    inference_servers.FORMAT,
     gemini_embeddings.FORMAT,
+    gemini_images.FORMAT,
+    gemini_videos.FORMAT,
+    gemini_videos.OPERATION,
+    gemini_videos.POLL,
     interactions.FORMAT,
     interactions.FETCH,
     cached_contents.FORMAT,
     cached_contents.DELETE,
     converse.FORMAT,
     invoke_model.FORMAT,
+    agents.FORMAT,
+    agents.INLINE,
+    agents.FLOW,
+    knowledge_bases.FORMAT,
+    knowledge_bases.SEARCH,
+    guardrails.FORMAT,
+    sagemaker.FORMAT,
+    watsonx.FORMAT,
+    watsonx.CHAT,
+    watsonx.EMBEDDINGS,
+    watsonx.RERANK,
     cohere_chat.FORMAT,
+    cohere_chat_v1.FORMAT,
+    cohere_generate_v1.FORMAT,
+    cohere_generate_v1.SUMMARY,
     cohere_embeddings.FORMAT,
+    bedrock_rerank.FORMAT,
     rerank.FORMAT,
+    classifiers.COHERE,
+    classifiers.FORMAT,
+    classifiers.SCORE,
+    more_embeddings.FORMAT,
+    mistral_ocr.FORMAT,
+    writer.FORMAT,
+    writer.APPLICATION,
+    writer.FETCH,
+    replicate.FORMAT,
+    replicate.FETCH,
+    replicate.STREAM,
     ollama.FORMAT,
     ollama.GENERATE,
     ollama.EMBED,
+    sglang.FORMAT,
+    inference_servers.OPEN_INFERENCE,
+    inference_servers.GENERATE,
     hugging_face.FORMAT,
     hugging_face.MODEL,
     openai_batches.FORMAT,
@@ -65,6 +121,7 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
     anthropic_batches.RESULTS,
     gemini_batches.FORMAT,
     gemini_batches.RESULTS,
+    cloudflare.FORMAT,
     chroma.FORMAT,
     pinecone.FORMAT,
     qdrant.FORMAT,

@@ -48,6 +48,10 @@ class _Family:
 _USUAL: Final = _Family()
 _FAMILIES: Final = {"claude": _Family(scale=1.13, tools=450, call=33)}
 
+_ESTIMATES: Final = (
+    ("input", semconv.USAGE_ESTIMATED_INPUT_TOKENS),
+    ("output", semconv.USAGE_ESTIMATED_OUTPUT_TOKENS),
+)
 _REPORTED: Final = (semconv.USAGE_INPUT_TOKENS, semconv.USAGE_OUTPUT_TOKENS, semconv.USAGE_STATED_COST)
 
 
@@ -79,13 +83,15 @@ def estimated_usage(
     if not received and semconv.STREAM_ABANDONED not in attributes:
         return {}  # only begun, as a response in the background is, or an error in place of an answer
     estimates: dict[str, AttributeValue] = {}
-    if semconv.USAGE_INPUT_TOKENS in needed:
-        sent = without_media(wire_format.request(*request, True).content, [])
-        estimates[semconv.USAGE_ESTIMATED_INPUT_TOKENS] = _sent(sent, request[0], family)
+    sent = wire_format.request(*request, True).content if semconv.USAGE_INPUT_TOKENS in needed else {}
+    if any(sent.values()):  # not a fetch, nor the name of a prompt that the provider keeps
+        estimates[semconv.USAGE_ESTIMATED_INPUT_TOKENS] = _sent(without_media(sent, []), request[0], family)
     if semconv.USAGE_OUTPUT_TOKENS in needed:
         estimates[semconv.USAGE_ESTIMATED_OUTPUT_TOKENS] = received
-    words = ("input", semconv.USAGE_INPUT_TOKENS), ("output", semconv.USAGE_OUTPUT_TOKENS)
-    return {semconv.USAGE_ESTIMATED: "+".join(word for word, key in words if key in needed), **estimates}
+    if not estimates:
+        return {}
+    words = "+".join(word for word, key in _ESTIMATES if key in estimates)
+    return {semconv.USAGE_ESTIMATED: words, **estimates}
 
 
 def _family(attributes: Mapping[str, AttributeValue]) -> _Family:

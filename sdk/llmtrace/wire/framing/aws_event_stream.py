@@ -18,6 +18,7 @@ from typing import Final
 from llmtrace.wire.format import Json, mapping
 
 CONTENT_TYPE: Final = "application/vnd.amazon.eventstream"
+PIECE: Final = "PayloadPart"
 _PRELUDE: Final = struct.Struct(">III")
 _LENGTH: Final = struct.Struct(">H")
 _TRAILER: Final = 4
@@ -31,7 +32,9 @@ def events(body: bytes) -> list[Json]:
     """The events, in order; a torn last message is left out.
 
     An event is `{name: payload}`; the payload of a `chunk` (of InvokeModel) is the model's own JSON, given
-    as it is. An exception is `{"error": {"type", "message"}}`.
+    as it is, and where it is none (of InvokeAgent) its text in place of the `bytes`. That of a `PayloadPart`
+    (of SageMaker) is any piece of a body, as Latin-1: a character a byte. An exception is
+    `{"error": {"type", "message"}}`.
     """
     return [event for _, headers, payload in _messages(body) for event in _event(headers, payload)]
 
@@ -88,6 +91,9 @@ def _headers(data: bytes) -> dict[str, str]:
 
 
 def _event(headers: dict[str, str], payload: bytes) -> Iterator[Json]:
+    if headers.get(":event-type") == PIECE:
+        yield {PIECE: payload.decode("latin-1")}
+        return
     value: Json = None
     with suppress(ValueError):
         value = json.loads(payload)
@@ -103,6 +109,10 @@ def _event(headers: dict[str, str], payload: bytes) -> Iterator[Json]:
         yield {headers.get(":event-type", ""): value}
         return
     try:
-        yield json.loads(base64.b64decode(encoded))
+        data = base64.b64decode(encoded)
     except (ValueError, binascii.Error):
         return
+    try:
+        yield json.loads(data)
+    except ValueError:
+        yield {headers.get(":event-type", ""): {**value, "bytes": data.decode("utf-8", "replace")}}

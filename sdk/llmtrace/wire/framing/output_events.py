@@ -31,7 +31,7 @@ _SILENT: Final = re.compile(
 _TEXTS: Final = frozenset(
     "content text value delta refusal reasoning reasoning_content thinking arguments partial_json "
     "partial_arguments input tool_plan generation outputText response transcript data b64_json code"
-    " partial_image_b64 audio".split()
+    " partial_image_b64 audio PayloadPart completion generated_text text_output bytes".split()
 )
 #: Fields that hold calls of tools or pictures, which some formats send whole.
 _CALLS: Final = frozenset({"tool_calls", "function_call", "functionCall", "functionCalls", "images"})
@@ -40,6 +40,7 @@ _AWS_CALL: Final = "toolUse"
 #: Kinds of events with output whose names do not say `delta`.
 _OTHER_KINDS: Final = frozenset(
     {
+        "completion",
         "text-generation",
         "tool-calls-chunk",
         "tool-call-start",
@@ -50,6 +51,8 @@ _OTHER_KINDS: Final = frozenset(
         "response.image_generation_call.partial_image",
     }
 )
+#: Fields of events that count, or that tell what an agent does.
+_NO_OUTPUT: Final = frozenset({"metadata", "trace", "flowTraceEvent"})
 #: Kinds of events that open a part of the answer → the field that holds it, with the name of a tool's call.
 _OPENED: Final = {"content_block_start": "content_block", "response.output_item.added": "item"}
 
@@ -101,7 +104,7 @@ def has_output(event: Json) -> bool:
         return bool(word(mapping(fields.get(_OPENED[kind])), "name"))
     if (kind and "delta" not in kind and kind not in _OTHER_KINDS) or fields.get("error"):
         return False
-    return "metadata" not in fields and _holds_output(fields)
+    return not _NO_OUTPUT.intersection(fields) and _holds_output(fields)
 
 
 def _holds_output(value: Json) -> bool:

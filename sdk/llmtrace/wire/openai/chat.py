@@ -60,10 +60,14 @@ def response(body: Json, content: bool) -> Translation:
     choices = put_choices(translation.attributes, payload)
     if content and choices:
         translation.content[semconv.OUTPUT_MESSAGES] = [
-            chat_messages.message({"role": "assistant", **mapping(choice.get("message"))})
-            for choice in choices
+            chat_messages.message({"role": "assistant", **_message(choice)}) for choice in choices
         ]
     return translation
+
+
+def _message(choice: Any) -> Any:
+    """A stored prompt may complete a text, as the answer alone tells."""
+    return {"content": choice["text"]} if "text" in choice else mapping(choice.get("message"))
 
 
 def fold(events: Iterable[Json]) -> Json:
@@ -129,6 +133,8 @@ class _Choice:
         if reason := chunk.get("finish_reason") or chunk.get("stop_reason"):
             self._finish_reason = reason
         delta = chunk.get("delta")
+        if isinstance(chunk.get("text"), str):
+            self._add_text("content", chunk["text"])
         if delta is None and "message" in chunk:
             self._add_message(mapping(chunk["message"]))
         for key, value in mapping(delta).items():

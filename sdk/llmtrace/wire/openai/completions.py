@@ -15,6 +15,8 @@ from llmtrace.wire.framing.stream_joiner import StreamJoiner
 
 from .shared import put_choices, put_completion, put_model, usage_of
 
+_REASONS: Final = frozenset({"finish_reason", "stop_reason"})
+
 
 def matches(path: str, body: bytes) -> bool:
     """By the one field every request has."""
@@ -46,6 +48,8 @@ def response(body: Json, content: bool) -> Translation:
     payload = mapping(body)
     translation = Translation()
     choices = put_choices(translation.attributes, payload)
+    if not any(_REASONS.intersection(choice) for choice in choices):
+        translation.attributes.pop(semconv.RESPONSE_FINISH_REASONS, None)  # Writer's have none
     if content and choices:
         translation.content[semconv.OUTPUT_MESSAGES] = [
             message_parts.message("assistant", [message_parts.text(choice.get("text"))]) for choice in choices
@@ -74,6 +78,9 @@ def fold(events: Iterable[Json]) -> Json:
             choice["pieces"].append(str(chunk.get("text") or ""))
             reason = chunk.get("finish_reason") or chunk.get("stop_reason")
             choice["finish_reason"] = reason or choice["finish_reason"]
+        if isinstance(event.get("value"), str):  # Writer's pieces, of which none says that it is the last
+            choice = choices.setdefault(0, {"pieces": [], "finish_reason": "stop"})
+            choice["pieces"].append(event["value"])
     if choices:
         body["choices"] = [
             {"text": "".join(choice["pieces"]), "finish_reason": choice["finish_reason"]}
