@@ -1,15 +1,18 @@
-"""Simulated weeks of the calls of one model, its tool and its retrieval, call by call, with planted faults."""
+"""Simulated weeks of the calls of one model, its tool and its retrieval, call by call, with planted
+faults.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import numpy as np
 
 from llmtrace_analysis.detect.detectors.series import FloatArray, IntArray
 from llmtrace_analysis.detect.streaming.minute_buckets import MinuteBuckets
+
+from .planted_faults import FAULTS, Fault
 
 DAY = 1440
 WEEK = 7 * DAY
@@ -37,6 +40,8 @@ class World:
     burst_sigma: float = 0.25
     burst_minutes: float = 5.0
     """Traffic is multiplied by the exponential of an AR(1) process of that deviation and time constant."""
+    day_sigma: float = 0.05
+    """Days are busier or quieter than others of their kind, by the exponential of a normal deviation."""
     input_median: float = 1000.0
     input_sigma: float = 0.7
     output_median: float = 130.0
@@ -64,6 +69,7 @@ class World:
             peak_hour=float(rng.uniform(9, 20)),
             burst_sigma=float(rng.uniform(0.15, 0.3)),
             burst_minutes=float(rng.uniform(2, 10)),
+            day_sigma=float(rng.uniform(0.03, 0.1)),
             input_median=float(rng.uniform(400, 3000)),
             input_sigma=float(rng.uniform(0.5, 0.9)),
             output_median=float(rng.uniform(60, 400)),
@@ -79,45 +85,6 @@ class World:
         )
 
 
-class FaultKind(NamedTuple):
-    """What goes wrong for how many minutes, and the rows and measures an incident of it may be about."""
-
-    minutes: int
-    rows: tuple[int, ...]
-    measures: tuple[str, ...]
-    effect: str
-    size: float
-
-
-#: Every kind of fault, by name. Tokens that grow make calls dearer, so that cost counts as found there.
-FAULTS: dict[str, FaultKind] = {
-    "errors 30%, 5 min": FaultKind(5, (0,), ("errors",), "failing", 0.30),
-    "errors 5%, 1 h": FaultKind(60, (0,), ("errors",), "failing", 0.05),
-    "latency x6, 5 min": FaultKind(5, (0,), ("latency",), "latency", 6.0),
-    "latency x2, 1 h": FaultKind(60, (0,), ("latency",), "latency", 2.0),
-    "latency x1.3, 2 h": FaultKind(120, (0,), ("latency",), "latency", 1.3),
-    "latency drift to x3 in 6 h": FaultKind(360, (0,), ("latency",), "drift", 3.0),
-    "silence, 10 min": FaultKind(10, (0,), ("calls",), "traffic", 0.0),
-    "traffic x0.3, 1 h": FaultKind(60, (0,), ("calls",), "traffic", 0.3),
-    "traffic x3, 1 h": FaultKind(60, (0,), ("calls",), "traffic", 3.0),
-    "runaway slow, 1 h": FaultKind(60, (0,), ("tokens", "cost"), "runaway", 6.0),
-    "runaway fast, 1 h": FaultKind(60, (0,), ("tokens", "cost", "calls"), "runaway", 30.0),
-    "input tokens x1.5, 2 h": FaultKind(120, (0,), ("tokens", "cost"), "input", 1.5),
-    "input tokens x3, 1 h": FaultKind(60, (0,), ("tokens", "cost"), "input", 3.0),
-    "model switch, 3 h": FaultKind(180, (0, 1, 2, 3), ("calls",), "switch", 0.0),
-    "tool fails every 4th time, 1 h": FaultKind(60, (4,), ("errors",), "tool", 0.25),
-    "retrieval 3 s slower, 6 h": FaultKind(360, (5,), ("latency",), "retrieval", 3.0),
-}
-
-
-class Fault(NamedTuple):
-    """A planted fault: minutes since `START`."""
-
-    name: str
-    start: int
-    end: int
-
-
 @dataclass(frozen=True)
 class Traffic:
     """Buckets of every minute and row: arrays are minutes x rows."""
@@ -131,16 +98,6 @@ class Traffic:
         return len(self.buckets["calls"])
 
 
-def plan(rng: np.random.Generator, names: Sequence[str], first_minute: int, slot: int = 720) -> list[Fault]:
-    """The faults at random times, in random order, in a slot of 12 hours each."""
-    faults = []
-    for index, name in enumerate(rng.permutation(list(names))):
-        minutes = FAULTS[name].minutes
-        start = first_minute + index * slot + int(rng.integers(0, slot - minutes - 120))
-        faults.append(Fault(str(name), start, start + minutes))
-    return faults
-
-
 def simulate(world: World, seed: int, minutes: int, faults: Sequence[Fault] = ()) -> Traffic:
     """Minutes of traffic from `START` on. At most three of the faults may be model switches."""
     rng = np.random.default_rng(seed)
@@ -148,7 +105,8 @@ def simulate(world: World, seed: int, minutes: int, faults: Sequence[Fault] = ()
     load = _season(world, np.arange(minutes))
     bursts = _autoregressive(rng, minutes, world.burst_sigma, world.burst_minutes)
     weather = _autoregressive(rng, minutes, world.weather_sigma, world.weather_minutes)
-    rate = world.peak_calls * load * np.exp(bursts - world.burst_sigma**2 / 2)
+    days = np.repeat(rng.normal(0, world.day_sigma, -(-minutes // DAY)), DAY)[:minutes]
+    rate = world.peak_calls * load * np.exp(bursts - world.burst_sigma**2 / 2 + days)
     calls = rng.poisson(rate * effects["traffic"])
     buckets = {item.name: np.full((minutes, len(ROWS)), np.nan) for item in fields(MinuteBuckets)}
     buckets["calls"][:] = 0.0
@@ -222,7 +180,9 @@ def _of_model(
     minute = np.repeat(np.arange(len(total)), total)
     number = len(minute)
     is_runaway = (np.arange(number) - starts[minute]) >= calls[minute]
-    tokens_in = world.input_median * np.exp(rng.normal(0, world.input_sigma, number)) * effects["input"][minute]
+    tokens_in = (
+        world.input_median * np.exp(rng.normal(0, world.input_sigma, number)) * effects["input"][minute]
+    )
     tokens_in = np.where(is_runaway, _RUNAWAY_TOKENS, tokens_in)
     log_out = np.log(world.output_median) + rng.normal(0, world.output_sigma, number)
     tokens_out = np.exp(log_out)
@@ -282,4 +242,6 @@ def _of_step(
     mean = log_seconds + level + rng.normal(0, sigma, len(calls)) / np.sqrt(several)
     buckets["latency_mean"][:, row] = mean
     freedom = np.maximum(good - 1, 1)
-    buckets["latency_variance"][:, row] = np.where(good > 1, sigma**2 * rng.chisquare(freedom) / freedom, np.nan)
+    buckets["latency_variance"][:, row] = np.where(
+        good > 1, sigma**2 * rng.chisquare(freedom) / freedom, np.nan
+    )

@@ -14,8 +14,8 @@ _CLIP = 2.0
 
 
 class Cusum:
-    """For every series, direction and size of shift the log likelihood that the level moved by that size since
-    some minute, against that it did not, at its largest over all such minutes (Page's test).
+    """For every series, direction and size of shift the log likelihood that the level moved by that size
+    since some minute, against that it did not, at its largest over all such minutes (Page's test).
 
     Sums are in nats: normal traffic reaches h about once in exp(h) minutes.
     """
@@ -29,15 +29,17 @@ class Cusum:
         self._starts = np.zeros(shape, dtype=np.int64)
 
     def advance(self, minute: int, deviations: FloatArray, variances: FloatArray) -> None:
-        """Deviations from the expected value, NaN where nothing is known, and what a minute adds to the variance
-        of their sum.
+        """Deviations from the expected value, NaN where nothing is known, and what a minute adds to the
+        variance of their sum.
         """
         known = np.isfinite(deviations)
         upwards = np.where(known, deviations, 0.0)
         sides = np.array([upwards, -upwards])[None]
         shifts = self._shifts
         clipped = np.minimum(np.maximum(sides, -self._most), self._most)
-        steps = np.minimum(shifts * (clipped - shifts / 2) * np.where(known, 1 / variances, 0.0), _MOST_PER_MINUTE)
+        steps = np.minimum(
+            shifts * (clipped - shifts / 2) * np.where(known, 1 / variances, 0.0), _MOST_PER_MINUTE
+        )
         self._starts[self._sums <= 0] = minute
         self._sums = np.maximum(self._sums + steps, 0.0)
 

@@ -77,8 +77,8 @@ class MinuteResult:
 
 
 class DetectorBank:
-    """Detectors of many series. A series is a row: what it holds does not depend on the other rows of the bank,
-    but for its group's.
+    """Detectors of many series. A series is a row: what it holds does not depend on the other rows of the
+    bank, but for its group's.
 
     Advancing it minute by minute is the only way to use it, so that live and replayed history give the same.
     """
@@ -101,7 +101,9 @@ class DetectorBank:
         self._failing = Episodes(series, _QUIET_MINUTES, _REST_MINUTES)
 
     def advance(self, minute: int, buckets: MinuteBuckets) -> MinuteResult:
-        """Add the next minute (Unix time / 60); minutes ascend, and may be left out where nothing is known."""
+        """Add the next minute (Unix time / 60); minutes ascend, and may be left out where nothing is
+        known.
+        """
         new = self._changes.advance(minute, buckets.calls)
         judged = self._judge(minute, buckets)
         silence, silent_since = self._silence.advance(minute, buckets.calls, self._cautious_calls(judged))
@@ -240,11 +242,12 @@ class DetectorBank:
 
 
 def _log_of_mean(mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """ln(mean), and the variance of single calls relative to it, which is that of the logarithm for many calls."""
+    """ln(mean), and the variance of single calls relative to it, which is that of the logarithm for many
+    calls.
+    """
     positive = np.where(mean > 0, mean, np.nan)
     return np.log(positive), variance / positive**2
 
 
 def _score(nats: float) -> float:
     return float(-np.expm1(-nats))
-

@@ -24,8 +24,8 @@ _SPIKE_WEIGHT = 0.5
 #: The level of the last minutes tells whether a deviation is over, and what the new level is.
 _LEVEL_MINUTES = 15
 
-#: Deviations are remembered for so long; a drift takes at least so long until it is noticed, and its first third
-#: is less than this share of its level then.
+#: Deviations are remembered for so long; a drift takes at least so long until it is noticed, and its first
+#: third is less than this share of its level then.
 _MEMORY_MINUTES, _DRIFT_MINUTES, _DRIFT_SHARE = 120, 40, 0.6
 
 
@@ -125,7 +125,9 @@ class Levels:
     def _spike(self, minute: int, deviations: FloatArray, sigma: FloatArray, calls: FloatArray) -> FloatArray:
         large = (np.abs(deviations) >= self._least_spike) & (calls >= _SPIKE_CALLS)
         nats = np.where(large, _SPIKE_WEIGHT * (deviations / sigma) ** 2 / 2, 0.0)
-        self._spikes[minute % 3] = np.array([np.where(deviations > 0, nats, 0.0), np.where(deviations < 0, nats, 0.0)])
+        self._spikes[minute % 3] = np.array(
+            [np.where(deviations > 0, nats, 0.0), np.where(deviations < 0, nats, 0.0)]
+        )
         return self._second_spike()
 
     def _second_spike(self) -> FloatArray:

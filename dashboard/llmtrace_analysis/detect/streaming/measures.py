@@ -15,8 +15,8 @@ class MeasureConstants:
     """All in natural logarithms, as measures vary by factors."""
 
     shifts: tuple[float, float]
-    """Sizes of level shift that are watched for: the least that somebody would want to hear of, and a large one,
-    which is recognised sooner."""
+    """Sizes of level shift that are watched for: the least that somebody would want to hear of, and a large
+    one, which is recognised sooner."""
     spike: float
     """Less than this is no spike, however steady a series is."""
     minute_sigma: float

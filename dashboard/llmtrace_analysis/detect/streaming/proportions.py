@@ -19,18 +19,19 @@ _ENOUGH_MINUTES = 30.0
 #: A rate is unusual only where it exceeds the usual one by this factor and by so much, with so many failures.
 _LEAST_RATIO, _LEAST_RISE, _LEAST_FAILED = 2.0, 0.01, 3
 
-#: Variance in units of what independent failures have, and of how many windows, until a series has shown its own.
+#: Variance in units of what independent failures have, and of how many windows, until a series has shown its
+#: own.
 _PRIOR_CLUSTERING, _PRIOR_WINDOWS = 3.0, 10.0
 
 
 class Proportions:
     """Failed calls of many series.
 
-    Failures come in clusters, so that they vary by more than chance. Two exact tests bear that. The first counts
-    failed calls: how much more they vary is measured for each window, correspondingly fewer calls are taken for
-    independent, and a window's worst minute does not count, since a burst within one minute is one event. The
-    second counts minutes with a failure, of which there are at most as many as failures expected, however
-    clustered: it sees at little traffic what the first cannot.
+    Failures come in clusters, so that they vary by more than chance. Two exact tests bear that. The first
+    counts failed calls: how much more they vary is measured for each window, correspondingly fewer calls are
+    taken for independent, and a window's worst minute does not count, since a burst within one minute is one
+    event. The second counts minutes with a failure, of which there are at most as many as failures expected,
+    however clustered: it sees at little traffic what the first cannot.
     """
 
     def __init__(self, series: int) -> None:
@@ -39,7 +40,6 @@ class Proportions:
         self._weight = np.zeros(series)
         self._chi_squared = np.zeros((len(WINDOWS), series))
         self._windows = np.zeros((len(WINDOWS), series))
-        self._series = np.arange(series)
 
     def advance(
         self, minute: int, errors: FloatArray, calls: FloatArray
@@ -60,10 +60,11 @@ class Proportions:
             failed, of = minutes.sum(axis=0)
             rate = failed / np.maximum(of, 1.0)
             unusual = (rate > _LEAST_RATIO * usual) & (rate > usual + _LEAST_RISE) & (failed >= _LEAST_FAILED)
-            if not unusual.any():
+            series = np.flatnonzero(unusual)
+            if not len(series):
                 continue
-            chance = np.minimum(self._chance_of_calls(index, minutes), _chance_of_minutes(minutes, usual))
-            nats = np.where(unusual, -np.log(np.maximum(chance, 1e-300)), 0.0)
+            nats = np.zeros(len(usual))
+            nats[series] = self._surprise(index, minutes[:, :, series], series, usual[series])
             better = nats > surprise
             surprise = np.where(better, nats, surprise)
             lengths = np.where(better, window, lengths)
@@ -100,13 +101,17 @@ class Proportions:
             return self._minutes[end - window : end]
         return np.concatenate([self._minutes[end - window :], self._minutes[:end]])
 
-    def _chance_of_calls(self, index: int, minutes: FloatArray) -> FloatArray:
-        failed = minutes[:, 0]
-        worst = failed.argmax(axis=0)
-        totals = minutes.sum(axis=0) - minutes[worst, :, self._series].T
+    def _surprise(self, index: int, minutes: FloatArray, series: IntArray, usual: FloatArray) -> FloatArray:
+        """Nats of a window of some series, by the test that is surprised more."""
         prior = _PRIOR_WINDOWS * _PRIOR_CLUSTERING
-        clustering = np.maximum((self._chi_squared[index] + prior) / (self._windows[index] + _PRIOR_WINDOWS), 1.0)
-        return _chance(totals[0] / clustering, totals[1] / clustering, self.usual)
+        of_windows = (self._chi_squared[index] + prior) / (self._windows[index] + _PRIOR_WINDOWS)
+        clustering = np.maximum(of_windows[series], 1.0)
+        worst = minutes[:, 0].argmax(axis=0)
+        totals = minutes.sum(axis=0) - minutes[worst, :, np.arange(len(series))].T
+        of_calls = _chance(totals[0] / clustering, totals[1] / clustering, usual)
+        chance = np.minimum(of_calls, _chance_of_minutes(minutes, usual))
+        nats: FloatArray = -np.log(np.maximum(chance, 1e-300))
+        return nats
 
 
 def _chance_of_minutes(minutes: FloatArray, usual: FloatArray) -> FloatArray:

@@ -43,8 +43,8 @@ class Expectation:
 class Season:
     """Medians of slots of five minutes, over two weeks, of many series.
 
-    Expected is the median of the same time of day on the like days (days of work, or of the weekend). Before a
-    like day is known the last two hours speak: a first Saturday is not judged by Fridays.
+    Expected is the median of the same time of day on the like days (days of work, or of the weekend). Before
+    a like day is known the last two hours speak: a first Saturday is not judged by Fridays.
     """
 
     def __init__(self, series: int, utc_offset_minutes: int = 0) -> None:
@@ -73,7 +73,9 @@ class Season:
         self._values[series] = np.nan
 
     def move(self, amounts: FloatArray) -> None:
-        """Shift all that is remembered by an amount per series: the level has moved, the shape of days not."""
+        """Shift all that is remembered by an amount per series: the level has moved, the shape of days
+        not.
+        """
         self._history += amounts[:, None].astype(np.float32)
         self._values += amounts[:, None]
         self._expected = Expectation(self._expected.centre + amounts, self._expected.seasonal)

@@ -15,8 +15,8 @@ _TESTS = 10
 class Sensitivity:
     """How sure the detectors must be.
 
-    Each is scored in nats: what normal traffic reaches about once in exp(nats) minutes. So the threshold is the
-    logarithm of how many minutes and questions there are for one false incident.
+    Each is scored in nats: what normal traffic reaches about once in exp(nats) minutes. So the threshold is
+    the logarithm of how many minutes and questions there are for one false incident.
     """
 
     false_incidents_a_week: float = 2.0

@@ -1,4 +1,6 @@
-"""Series that appear among their siblings, or go on no more while their siblings do: a model that was switched."""
+"""Series that appear among their siblings, or go on no more while their siblings do: a model that was
+switched.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,8 @@ class SeriesChanges:
         return self._first
 
     def siblings_go_on(self, expected: FloatArray) -> BoolArray:
-        """Whether a series' siblings had half of the calls that the series alone was expected to have, or more,
-        in the last minutes. `expected`: calls per minute.
+        """Whether a series' siblings had half of the calls that the series alone was expected to have, or
+        more, in the last minutes. `expected`: calls per minute.
         """
         sums = self._recent.sum(axis=0)
         totals = np.bincount(self._groups, sums, len(self._group_first))[self._groups]

@@ -19,9 +19,11 @@ class Silence:
         self._expected = np.zeros(series)
         self._starts = np.zeros(series, dtype=np.int64)
 
-    def advance(self, minute: int, calls: FloatArray, expected_low: FloatArray) -> tuple[FloatArray, IntArray]:
-        """Add a minute: how surprising the silence is by now, and the minute it began in. NaN is a minute that is
-        not known, which neither ends a silence nor adds to it.
+    def advance(
+        self, minute: int, calls: FloatArray, expected_low: FloatArray
+    ) -> tuple[FloatArray, IntArray]:
+        """Add a minute: how surprising the silence is by now, and the minute it began in. NaN is a minute
+        that is not known, which neither ends a silence nor adds to it.
         """
         self._starts = np.where(self._expected <= 0, minute, self._starts)
         added = np.where(np.isfinite(expected_low), expected_low, 0.0)

@@ -12,7 +12,8 @@ from .robust_rows import row_medians, row_sigmas
 _EVERY = 5
 _SAMPLES = 7 * 1440 // _EVERY
 
-#: Blocks of so many minutes, of a week. What a mean over 1, 3 or 6 of them varies by tells how long deviations last.
+#: Blocks of so many minutes, of a week. What a mean over 1, 3 or 6 of them varies by tells how long
+#: deviations last.
 _BLOCK, _TOGETHER = 20, (1, 3, 6)
 _NUMBER = 7 * 1440 // _BLOCK
 
@@ -20,15 +21,15 @@ _NUMBER = 7 * 1440 // _BLOCK
 _ENOUGH = 24
 
 #: Minutes between two estimates.
-_ESTIMATE_EVERY = 60
+_ESTIMATE_EVERY = 240
 
 
 class Variation:
     """Variances of deviations from the expected value, beyond those of sampling, of many series.
 
-    `minute`: of single minutes. `long_run`: minutes × variance of the mean over long blocks, which is what a sum
-    of deviations grows by each minute; a series whose deviations last (bursts, a provider's weather) has much
-    more of it than of the other.
+    `minute`: of single minutes. `long_run`: minutes × variance of the mean over long blocks, which is what a
+    sum of deviations grows by each minute; a series whose deviations last (bursts, a provider's weather) has
+    much more of it than of the other.
     """
 
     def __init__(self, minute_prior: FloatArray, long_run_prior: FloatArray) -> None:
@@ -87,8 +88,8 @@ class Variation:
         self._sums[2] += known
 
     def _of_blocks(self, together: int) -> tuple[FloatArray, IntArray]:
-        """Minutes x variance of means over so many neighbouring blocks, beyond what sampling makes of it, and of
-        how many means.
+        """Minutes x variance of means over so many neighbouring blocks, beyond what sampling makes of it, and
+        of how many means.
         """
         shape = (3, self._blocks.shape[1], _NUMBER // together, together)
         sums = self._blocks.astype(np.float64).reshape(shape).sum(axis=3)
